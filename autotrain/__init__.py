@@ -1,0 +1,62 @@
+"""Find, train and hand over the best neural network for a table, without hand-tuning."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autotrain.api import Study
+    from autotrain.errors import (
+        AutotrainError,
+        BundleError,
+        DataError,
+        DeviceError,
+        SpaceError,
+        StorageError,
+        StudyError,
+    )
+    from autotrain.predictor import Predictor, load
+    from autotrain.space.search_space import SearchSpace
+
+# Loaded when first used: importing torch and Optuna takes seconds that `--help` must not take.
+_PLACES = {
+    "Study": "autotrain.api",
+    "Predictor": "autotrain.predictor",
+    "load": "autotrain.predictor",
+    "SearchSpace": "autotrain.space.search_space",
+    "AutotrainError": "autotrain.errors",
+    "BundleError": "autotrain.errors",
+    "DataError": "autotrain.errors",
+    "DeviceError": "autotrain.errors",
+    "SpaceError": "autotrain.errors",
+    "StorageError": "autotrain.errors",
+    "StudyError": "autotrain.errors",
+}
+
+__all__ = [
+    "AutotrainError",
+    "BundleError",
+    "DataError",
+    "DeviceError",
+    "Predictor",
+    "SearchSpace",
+    "SpaceError",
+    "StorageError",
+    "Study",
+    "StudyError",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.metadata.version("autotrain")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'autotrain' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

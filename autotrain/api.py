@@ -1,0 +1,499 @@
+"""The Python door: `Study`, from a table to the best trained model.
+
+    study = autotrain.Study("churn", data=frame, target="churned")
+    study.optimize(timeout=600)
+    predictor = study.best_predictor()
+
+The command line goes through the same class.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from autotrain.data.dataset import Dataset, load_dataset
+from autotrain.display import make_observer
+from autotrain.errors import AutotrainError, DeviceError, StudyError
+from autotrain.export import export_winner, record_test_metrics
+from autotrain.fused.rows import FoldArrays, Problem
+from autotrain.fused.trainer import Trainer
+from autotrain.fused.width import CPU, GPU, fleet_width
+from autotrain.predictor import Predictor, load
+from autotrain.space.config import TrialConfig
+from autotrain.space.search_space import SearchSpace
+from autotrain.study import definition as definitions
+from autotrain.study.coordinator import HISTORY, Coordinator, Winner, summary
+from autotrain.study.definition import STUDIES, Definition
+from autotrain.study.ledger import UNTRIED, Ledger, best_trial
+from autotrain.study.progress import Observer, Progress
+from autotrain.study.pruning import Board, History, PlateauRule, make_pruner
+from autotrain.study.sampling import Sampler
+from autotrain.study.storage import OpenStorage, open_storage
+from autotrain.study.workers.inline import InlineWorker
+from autotrain.study.workers.processes import ProcessWorker, StoredRows
+from autotrain.study.workers.protocol import Worker
+from autotrain.tasks import CLASSIFICATION, Metric, metric_for
+
+BEST = "best"
+# The first rung of trials that never plateau: so many epochs' worth of rows.
+RUNG_EPOCHS = 8
+SPENT_S = "spent_s"
+
+
+class NoTrialSucceeded(AutotrainError):
+    """Every trial of the run failed or was pruned; there is no best model."""
+
+
+class Study:
+    """A search for the best network for one table.
+
+    A study lives in `directory/name`. Making a `Study` of a name that exists goes on with it if
+    data, space and settings are the same, and is refused otherwise.
+
+    Args:
+        name: letters, digits, '.', '_', '-'.
+        data: a data frame, or anything the command line takes as DATA.
+        target: the column to predict; may be left out when the data's format names it.
+        task: "auto", "binary", "multiclass" or "regression".
+        space: a shipped space's name, a TOML file, a dictionary or a `SearchSpace`.
+        metric: a name of `tasks.METRICS`; None for log_loss, or rmse for regression.
+        sampler: "tpe", "gp", "cmaes", "random" or "qmc".
+        pruner: "performance", "asha", "median" or "none".
+        validation: "auto", "holdout" or e.g. "5-fold".
+        test: fraction of the rows, or a file or frame; those rows are never seen by the search.
+        storage: None for the journal in the study's folder, or a storage URL.
+        workers: processes; 0 for one per core (or per GPU); 1 trains in this process.
+        device: "auto", "cpu" or "cuda".
+        seed: everything random follows from it.
+        directory: where studies are kept.
+    Raises:
+        DataError, SpaceError, StudyError, StorageError, DeviceError: when something asked for
+            cannot be; nothing is written then.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        data: Any,
+        target: str | None = None,
+        task: str = "auto",
+        space: str | Path | Mapping[str, Any] | SearchSpace = "default",
+        metric: str | None = None,
+        sampler: str = "tpe",
+        pruner: str = "performance",
+        validation: str = "auto",
+        test: Any = None,
+        storage: str | None = None,
+        workers: int = 0,
+        device: str = "auto",
+        seed: int = 0,
+        directory: str | Path = STUDIES,
+    ) -> None:
+        definitions.check_name(name)
+        self.device = find_device(device)
+        searched = as_space(space)
+        self.dataset = dataset = load_dataset(
+            data, target, task=task, test=test, validation=validation, seed=seed
+        )
+        self.metric = metric_for(dataset.task, metric)
+        self.space = searched.resolve(dataset.n_train, dataset.n_inputs, dataset.task)
+        make_pruner(pruner)
+        self.sampler = Sampler(sampler, seed)
+        self.folder = Path(directory) / name
+        self.definition = Definition(
+            name=name,
+            source=dataset.source,
+            target=dataset.target,
+            task=dataset.task,
+            metric=self.metric.name,
+            fingerprint=dataset.fingerprint,
+            split=dataset.split,
+            test="" if test is None else str(test) if isinstance(test, str | float) else "table",
+            validation=validation,
+            space=self.space.to_dict(),
+            seed=seed,
+            sampler=sampler,
+            pruner=pruner,
+            storage=storage,
+            workers=workers,
+            device=device,
+            versions=definitions.library_versions(),
+        )
+        if (self.folder / definitions.FILE).is_file():
+            Definition.read(self.folder).check_same(self.definition)
+        self._storage: OpenStorage | None = None
+        self._study: optuna.Study | None = None
+        self.progress = Progress()
+        self.export_notes: tuple[str, ...] = ()
+
+    @classmethod
+    def resume(
+        cls,
+        name: str,
+        *,
+        data: Any = None,
+        storage: str | None = None,
+        workers: int | None = None,
+        device: str | None = None,
+        directory: str | Path = STUDIES,
+    ) -> Study:
+        """Open a study that was started before, as it was defined then.
+
+        Args:
+            data: the table, when it has moved or was a data frame; it must be the same table.
+            storage: the URL with its password, when the study is not in its folder's journal.
+        Raises:
+            StudyError: when there is no such study or its data has changed.
+        """
+        old = Definition.read(Path(directory) / name)
+        if data is None and old.source.startswith("<"):
+            raise StudyError(
+                f"study {name!r} was started with a table in memory, however: none is given. "
+                "Pass it again: Study.resume(name, data=frame)."
+            )
+        test: Any = old.test or None
+        return cls(
+            name,
+            data=old.source if data is None else data,
+            target=old.target,
+            task=old.task,
+            space=SearchSpace.from_dict(old.space),
+            metric=old.metric,
+            sampler=old.sampler,
+            pruner=old.pruner,
+            validation=old.validation,
+            test=_number_or_text(test),
+            storage=storage or old.storage,
+            workers=old.workers if workers is None else workers,
+            device=device or old.device,
+            seed=old.seed,
+            directory=directory,
+        )
+
+    # ---- running ---------------------------------------------------------------------------
+
+    def optimize(
+        self,
+        n_trials: int | None = None,
+        timeout: float | None = None,
+        *,
+        observer: Observer | None = None,
+    ) -> Study:
+        """Search until so many more trials have ended or so many seconds have passed.
+
+        Args:
+            n_trials: trials to run; None for no limit.
+            timeout: seconds; None for no limit. With neither, ten minutes.
+            observer: is shown the progress; None for a display that fits the terminal.
+        Returns: the study itself.
+        Raises:
+            NoTrialSucceeded: when there is no complete trial at the end.
+            KeyboardInterrupt: passed on after all is saved; `resume` goes on from there.
+        """
+        if n_trials is None and timeout is None:
+            timeout = 600.0
+        _check_budget(n_trials, timeout)
+        started = time.monotonic()
+        storage = self._open()
+        ledger = self._ledger(storage)
+        ledger.recover()
+        observer = make_observer(self.metric) if observer is None else observer
+        self.definition = self.definition.with_budget(n_trials, timeout)
+        with tempfile.TemporaryDirectory(prefix="autotrain-") as folder:
+            coordinator = self._coordinator(ledger, self._workers(Path(folder)), observer)
+            left = None if timeout is None else timeout - (time.monotonic() - started)
+            try:
+                coordinator.run(n_trials, left)
+            finally:
+                self.progress = coordinator.progress
+                self._note_spent(time.monotonic() - started)
+        if best_trial(self.optuna_study.trials, self.metric) is None:
+            raise NoTrialSucceeded(
+                f"study {self.definition.name!r} needs at least one complete trial, however: "
+                f"{self.progress.n_pruned} were pruned and {self.progress.n_failed} failed. "
+                f"`autotrain show {self.definition.name}` lists the causes; a smaller "
+                "learning rate or a longer timeout may help."
+            )
+        return self
+
+    def close(self) -> None:
+        """Let other processes work on the study."""
+        if self._storage is not None:
+            self._storage.close()
+            self._storage = self._study = None
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- results ---------------------------------------------------------------------------
+
+    @property
+    def optuna_study(self) -> optuna.Study:
+        """The Optuna study itself; opened (and locked for others) on first use."""
+        self._open()
+        if self._study is None:
+            raise StudyError("the study is closed")
+        return self._study
+
+    @property
+    def best_trial(self) -> FrozenTrial:
+        """The complete trial with the best validation value.
+
+        Raises:
+            NoTrialSucceeded: when there is none.
+        """
+        trial = best_trial(self.optuna_study.trials, self.metric)
+        if trial is None:
+            raise NoTrialSucceeded(
+                f"study {self.definition.name!r} has no complete trial yet. Call optimize()."
+            )
+        return trial
+
+    @property
+    def best_value(self) -> float:
+        """The best trial's metric on the validation rows."""
+        value = self.best_trial.value
+        assert value is not None
+        return value
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """The best trial's parameters, Optuna's names."""
+        return dict(self.best_trial.params)
+
+    @property
+    def best_config(self) -> TrialConfig:
+        """The best trial's whole configuration, fixed values included."""
+        return self.space.config_from(self.best_trial.params)
+
+    def trials_dataframe(self) -> pd.DataFrame:
+        """Return one row per trial, as `optuna.Study.trials_dataframe`."""
+        return self.optuna_study.trials_dataframe()
+
+    @property
+    def best_path(self) -> Path:
+        """Where the best trained model is, complete from the first finished trial on."""
+        return self.folder / BEST
+
+    def best_predictor(self) -> Predictor:
+        """Load the best trained model.
+
+        Raises:
+            BundleError: when none was exported yet.
+        """
+        return load(self.best_path)
+
+    def test(self) -> dict[str, float]:
+        """Score the best model on the test rows, which the search has never seen, and record it.
+
+        Meant to be called once, at the end: a score that guides further choices is no test any
+        more.
+
+        Returns: every metric of the task; empty when there are no test rows.
+        """
+        if not self.dataset.n_test:
+            return {}
+        frame, labels = self.dataset.raw_test()
+        metrics = self.best_predictor().evaluate(frame, labels)
+        record_test_metrics(self.best_path, metrics)
+        return metrics
+
+    # ---- parts -----------------------------------------------------------------------------
+
+    def _open(self) -> OpenStorage:
+        """Open the storage and the Optuna study in it, making both if they are new."""
+        if self._storage is not None:
+            return self._storage
+        storage = open_storage(self.folder, self.definition.storage)
+        try:
+            if not (self.folder / definitions.FILE).is_file():
+                self.definition.write(self.folder)
+            before = optuna.logging.get_verbosity()
+            optuna.logging.set_verbosity(optuna.logging.WARNING)
+            try:
+                self._study = optuna.create_study(
+                    storage=storage,
+                    study_name=self.definition.name,
+                    direction=self.metric.direction,
+                    pruner=optuna.pruners.NopPruner(),
+                    load_if_exists=True,
+                )
+            finally:
+                optuna.logging.set_verbosity(before)
+        except BaseException:
+            storage.close()
+            raise
+        self._storage = storage
+        return storage
+
+    def _ledger(self, storage: OpenStorage) -> Ledger:
+        study = self.optuna_study
+        ledger = Ledger(
+            study,
+            storage,
+            self.space,
+            self.metric,
+            self.sampler.for_trial,
+            whole_curves=self.definition.pruner in ("asha", "median"),
+        )
+        if not study.get_trials(deepcopy=False):
+            for params in self.space.baselines():
+                ledger.enqueue(params)
+        return ledger
+
+    def _coordinator(
+        self, ledger: Ledger, workers: list[Worker], observer: Observer
+    ) -> Coordinator:
+        dataset, definition = self.dataset, self.definition
+        n_outputs = problem_of(dataset, self.metric).n_outputs
+        costs = GPU if self.device.startswith("cuda") else CPU
+        rule = PlateauRule(rung_base=RUNG_EPOCHS * dataset.n_train)
+        trials = ledger.study.get_trials(deepcopy=False)
+        board = Board(rule) if definition.pruner == "performance" else None
+        if board is not None:
+            for trial in trials:
+                if HISTORY in trial.user_attrs:
+                    history = History.from_json(rule, trial.user_attrs[HISTORY])
+                    board.restore(trial.number, history)
+        coordinator = Coordinator(
+            ledger,
+            workers,
+            n_folds=len(dataset.folds),
+            study_seed=definition.seed,
+            width_of=lambda c: fleet_width(c, dataset.n_inputs, n_outputs, costs),
+            board=board,
+            pruner=None if board is not None else make_pruner(definition.pruner),
+            publish=self._publish,
+            observer=observer,
+        )
+        counts = {
+            state: sum(
+                trial.state == state and trial.user_attrs.get("cause") not in UNTRIED
+                for trial in trials
+            )
+            for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        }
+        best = best_trial(trials, self.metric)
+        if best is None or best.value is None:
+            coordinator.restore(None, counts)
+        else:
+            words = summary(self.space.config_from(best.params))
+            coordinator.restore((best.value, best.number, words), counts)
+        return coordinator
+
+    def _workers(self, folder: Path) -> list[Worker]:
+        """Start the workers; with one on the CPU, train in this process."""
+        problem, folds = problem_of(self.dataset, self.metric), fold_arrays(self.dataset)
+        if self.device == "cpu":
+            count = self.definition.workers or n_cores()
+            devices = ["cpu"] * count
+        else:
+            count = self.definition.workers or torch.cuda.device_count()
+            devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(count)]
+        if devices == ["cpu"]:
+            torch.set_num_threads(1)
+            return [InlineWorker(partial(Trainer, problem, folds))]
+        rows = StoredRows.write(problem, folds, folder)
+        return [
+            ProcessWorker(rows, device, f"worker {number}")
+            for number, device in enumerate(devices, 1)
+        ]
+
+    def _publish(self, winner: Winner) -> None:
+        exported = export_winner(
+            winner, self.dataset, self.metric, self.best_path, definition=self.definition
+        )
+        self.export_notes = exported.notes
+
+    def _note_spent(self, seconds: float) -> None:
+        """Keep on the study how long it has run, for `resume` to know what is left."""
+        study = self.optuna_study
+        study.set_user_attr(SPENT_S, round(study.user_attrs.get(SPENT_S, 0.0) + seconds, 1))
+        if self._storage is not None:
+            self._storage.commit()
+
+
+def problem_of(dataset: Dataset, metric: Metric) -> Problem:
+    """Return what is to be learned from a data set."""
+    n_outputs = len(dataset.classes) if dataset.task in CLASSIFICATION else 1
+    return Problem(dataset.task, n_outputs, metric)
+
+
+def fold_arrays(dataset: Dataset) -> list[FoldArrays]:
+    """Return a data set's folds as the trainer takes them."""
+    return [
+        FoldArrays(f.x_train, f.y_train, f.x_valid, f.y_valid, f.target_mean, f.target_std)
+        for f in dataset.folds
+    ]
+
+
+def as_space(space: str | Path | Mapping[str, Any] | SearchSpace) -> SearchSpace:
+    """Return a search space from whatever names or describes one."""
+    if isinstance(space, SearchSpace):
+        return space
+    if isinstance(space, Mapping):
+        return SearchSpace(space)
+    return SearchSpace.from_toml(space)
+
+
+def find_device(device: str) -> str:
+    """Return "cpu" or "cuda".
+
+    Raises:
+        DeviceError: when there is no such device here.
+    """
+    known: dict[str, Callable[[], bool]] = {
+        "auto": lambda: True,
+        "cpu": lambda: True,
+        "cuda": torch.cuda.is_available,
+    }
+    if device not in known:
+        raise DeviceError(f"--device must be auto, cpu or cuda, however: {device!r}.")
+    if not known[device]():
+        raise DeviceError(
+            "--device cuda needs a GPU that torch can use, however: torch sees none "
+            f"(torch {torch.__version__}). Use --device cpu, or install a CUDA build of torch."
+        )
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_budget(n_trials: int | None, timeout: float | None) -> None:
+    if n_trials is not None and n_trials < 1:
+        raise StudyError(f"n_trials must be at least 1, however: {n_trials}. Give more, or none.")
+    if timeout is not None and not timeout > 0:
+        raise StudyError(
+            f"timeout must be more than 0 seconds, however: {timeout:g}. Give more, or none."
+        )
+
+
+def _number_or_text(text: str | None) -> float | str | None:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,275 @@
+"""What a bundle is: members that predict together, and what is known about them.
+
+A `Bundle` has one `Member` for a winner trained on one fold, K for one trained on K folds; each
+brings its own preprocessing, because each was fitted on its own training rows. Everything but the
+arrays goes to `bundle.json` (`to_json`) and comes back checked (`from_json`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autotrain.data.preprocessing import ARRAYS, Preprocessor
+from autotrain.fused.layout import Layout
+from autotrain.space.config import TrialConfig
+from autotrain.tasks import METRICS, REGRESSION, TASKS
+from autotrain.bundle.tensors import from_tensors, layout_of, tensor_shapes, to_tensors
+
+LABEL_TYPES: Mapping[str, type] = {"str": str, "int64": int, "float64": float, "bool": bool}
+Shapes = dict[str, tuple[tuple[int, ...], str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One trained network with what stands before and after it.
+
+    Args:
+        config: how it was built and trained.
+        n_inputs: D the network reads; where folds differ in width, encoded rows are padded with 0.
+        n_outputs: classes, or 1.
+        preprocessor: fitted on this member's training rows.
+        parameters: flat row `[P]` float32 of `layout_of(config, …)`.
+        statistics: flat row of batch norm's moving mean and variance.
+        target_mean: regression: output · `target_std` + `target_mean` is in the target's units.
+        target_std: see `target_mean`.
+        fold: the fold whose training rows it saw.
+        best_epoch: the epoch, from 1, whose weights these are.
+        value: the metric on its own validation rows at that epoch, as training recorded it.
+    """
+
+    config: TrialConfig
+    n_inputs: int
+    n_outputs: int
+    preprocessor: Preprocessor
+    parameters: np.ndarray
+    statistics: np.ndarray
+    target_mean: float = 0.0
+    target_std: float = 1.0
+    fold: int = 0
+    best_epoch: int = 0
+    value: float | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """The places of its numbers in the flat rows."""
+        return layout_of(self.config, self.n_inputs, self.n_outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """An exported model.
+
+    Args:
+        task: a word of `tasks.TASKS`.
+        target: name of the target's column.
+        classes: the user's own labels, sorted; empty for regression.
+        label_dtype: "str", "int64", "float64" or "bool".
+        members: at least one; they predict together, with equal weight.
+        metric: what chose the winner, a name of `tasks.METRICS`.
+        scores: {"validation": {metric: value}, "test": {…} or None}.
+        calibration: numbers fitted on validation rows; see calibration.py.
+        training: study, trial, seed and the like.
+        data: name, source, fingerprint, split, counts of rows.
+        versions: of Python and the libraries at work.
+        created: ISO date and time, UTC.
+    """
+
+    task: str
+    target: str
+    classes: tuple[str | int | float | bool, ...]
+    label_dtype: str
+    members: tuple[Member, ...]
+    metric: str
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether labels are predicted."""
+        return self.task != REGRESSION
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return all arrays by name: weights, and preprocessing under "preprocessing."."""
+        named: dict[str, np.ndarray] = {}
+        for place, member in enumerate(self.members):
+            prefix = prefix_of(place, len(self.members))
+            weights = to_tensors(
+                member.config, member.layout, member.parameters, member.statistics
+            )
+            fitted = member.preprocessor.to_arrays()
+            named |= {prefix + name: array for name, array in weights.items()}
+            named |= {f"{prefix}preprocessing.{name}": array for name, array in fitted.items()}
+        return named
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the arrays as JSON, without format and checksums."""
+        return {
+            "task": self.task,
+            "target": {
+                "name": self.target,
+                "classes": list(self.classes),
+                "label_dtype": self.label_dtype,
+            },
+            "metric": {"name": self.metric, "direction": METRICS[self.metric].direction},
+            "scores": plain(self.scores),
+            "calibration": plain(self.calibration),
+            "members": [_member_to_json(member) for member in self.members],
+            "training": plain(self.training),
+            "data": plain(self.data),
+            "versions": plain(self.versions),
+            "created": self.created,
+        }
+
+
+def prefix_of(place: int, n_members: int) -> str:
+    """Return what stands before a member's tensor names: nothing when it is the only one."""
+    return "" if n_members == 1 else f"member.{place}."
+
+
+def expected_tensors(record: Mapping[str, Any]) -> Shapes:
+    """Return shape and dtype of every array that a record asks for, by name.
+
+    Raises: what a wrong record raises: KeyError, TypeError, ValueError, SpaceError.
+    """
+    expected: Shapes = {}
+    members = record["members"]
+    for place, member in enumerate(members):
+        prefix = prefix_of(place, len(members))
+        config = TrialConfig.from_json(member["config"])
+        layout = layout_of(config, _count(member["n_inputs"]), _count(member["n_outputs"]))
+        shapes = tensor_shapes(config, layout)
+        expected |= {prefix + name: (shape, "float32") for name, shape in shapes.items()}
+        n_scaled = _count(member["n_scaled"], least=0)
+        expected |= {
+            f"{prefix}preprocessing.{name}": ((n_scaled,), "float64") for name in ARRAYS
+        }
+    return expected
+
+
+def from_json(record: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Bundle:
+    """Build the bundle that `to_json` and `tensors` wrote down.
+
+    Args:
+        tensors: as `expected_tensors` says.
+    Raises: KeyError, TypeError, ValueError or AutotrainError when the record says what cannot be.
+    """
+    target, task = record["target"], record["task"]
+    classes = tuple(target["classes"])
+    members = tuple(
+        _member_from_json(member, tensors, prefix_of(place, len(record["members"])))
+        for place, member in enumerate(record["members"])
+    )
+    _check_record(task, classes, target["label_dtype"], members)
+    return Bundle(
+        task=task,
+        target=str(target["name"]),
+        classes=classes,
+        label_dtype=target["label_dtype"],
+        members=members,
+        metric=METRICS[record["metric"]["name"]].name,
+        scores=dict(record["scores"]),
+        calibration=_checked_calibration(record["calibration"]),
+        training=dict(record["training"]),
+        data=dict(record["data"]),
+        versions=dict(record["versions"]),
+        created=str(record["created"]),
+    )
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON knows it; what is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _member_to_json(member: Member) -> dict[str, Any]:
+    return {
+        "config": member.config.to_json(),
+        "n_inputs": member.n_inputs,
+        "n_outputs": member.n_outputs,
+        "n_scaled": len(member.preprocessor.to_arrays()["fill"]),
+        "target_mean": member.target_mean,
+        "target_std": member.target_std,
+        "fold": member.fold,
+        "best_epoch": member.best_epoch,
+        "value": plain(member.value),
+        "preprocessing": member.preprocessor.to_json(),
+    }
+
+
+def _member_from_json(
+    record: Mapping[str, Any], tensors: Mapping[str, np.ndarray], prefix: str
+) -> Member:
+    config = TrialConfig.from_json(record["config"])
+    layout = layout_of(config, record["n_inputs"], record["n_outputs"])
+    own = {name.removeprefix(prefix): array for name, array in tensors.items()}
+    if prefix:
+        own = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
+    parameters, statistics = from_tensors(config, layout, own)
+    arrays = {name: own[f"preprocessing.{name}"] for name in ARRAYS}
+    return Member(
+        config=config,
+        n_inputs=record["n_inputs"],
+        n_outputs=record["n_outputs"],
+        preprocessor=Preprocessor.from_parts(record["preprocessing"], arrays),
+        parameters=parameters,
+        statistics=statistics,
+        target_mean=float(record["target_mean"]),
+        target_std=float(record["target_std"]),
+        fold=int(record["fold"]),
+        best_epoch=int(record["best_epoch"]),
+        value=None if record["value"] is None else float(record["value"]),
+    )
+
+
+def _check_record(
+    task: object, classes: tuple[Any, ...], label_dtype: object, members: tuple[Member, ...]
+) -> None:
+    """Refuse what would load but predict nonsense."""
+    if task not in TASKS:
+        raise ValueError(f"task {task!r}")
+    n_outputs = 1
+    if task != REGRESSION:
+        n_outputs = len(classes)
+        kind = LABEL_TYPES[str(label_dtype)]
+        if len(set(classes)) != n_outputs or any(type(label) is not kind for label in classes):
+            raise ValueError(f"classes {classes[:5]} of type {label_dtype}")
+    if not members or (task != REGRESSION and n_outputs < 2):
+        raise ValueError(f"{len(members)} members, {n_outputs} classes")
+    for member in members:
+        if member.n_outputs != n_outputs:
+            raise ValueError(f"{member.n_outputs} outputs for {n_outputs}")
+        if member.n_inputs < member.preprocessor.n_inputs:
+            raise ValueError(f"{member.preprocessor.n_inputs} inputs for {member.n_inputs}")
+        if not (math.isfinite(member.target_mean) and 0 < member.target_std < math.inf):
+            raise ValueError(f"target scale {member.target_mean}, {member.target_std}")
+
+
+def _checked_calibration(calibration: Mapping[str, Any]) -> dict[str, Any]:
+    for name in ("tau", "tau_point"):
+        tau = calibration.get(name)
+        if tau is not None and not 0 < float(tau) < math.inf:
+            raise ValueError(f"{name} {tau}")
+    return dict(calibration)
+
+
+def _count(value: object, least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"expected a whole number of at least {least}, however: {value!r}")
+    return value

@@ -1,0 +1,46 @@
+"""Constraints: what weights must satisfy after every step.
+
+To add one: write its `apply` and add a row to `CONSTRAINTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autotrain.domains import Parameter, Technique, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constraint(Technique):
+    """A row of `CONSTRAINTS`.
+
+    Args:
+        apply: (W `[K, I, O]`, parameters `[K, 1, 1]`) → None, in place; None when unconstrained.
+    """
+
+    apply: Callable[[Tensor, Mapping[str, Tensor]], None] | None
+
+
+def max_norm(weights: Tensor, parameters: Mapping[str, Tensor]) -> None:
+    """Scale each unit's incoming weights to ‖w‖₂ ≤ r: w ← w · r/‖w‖₂ where ‖w‖₂ > r.
+
+    Source: Srivastava et al. 2014, §5.1. Equals: Keras's `MaxNorm(axis=0)` up to its ε.
+    """
+    norms = torch.linalg.vector_norm(weights, dim=1, keepdim=True)
+    limit = parameters["max_value"]
+    weights *= torch.where(norms > limit, limit / norms, 1.0)
+
+
+CONSTRAINTS = table(
+    Constraint("none", "no constraint", apply=None),
+    Constraint(
+        "max_norm",
+        "each unit's incoming weights are scaled to ‖w‖₂ ≤ max_value after every step",
+        {"max_value": Parameter(3.0, "r, the largest norm", low=0.0, open_low=True)},
+        apply=max_norm,
+    ),
+)

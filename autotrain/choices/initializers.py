@@ -1,0 +1,126 @@
+"""Initializers: how the weights of a layer are drawn before training.
+
+A row draws one slot's layer from that slot's own random numbers. `fan_in` and `fan_out` are the
+real layer's, never those of a padded buffer. Biases start at 0; the last layer is initialized like
+the others. To add one: write its `draw` and add a row to `INITIALIZERS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from autotrain.domains import Parameter, Technique, table
+
+Draw = Callable[[np.random.Generator, int, int, Mapping[str, float]], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initializer(Technique):
+    """A row of `INITIALIZERS`.
+
+    Args:
+        draw: (generator, fan_in, fan_out, parameters) → weights `[fan_in, fan_out]`, float64.
+    """
+
+    draw: Draw
+
+
+def _fan_avg(fan_in: int, fan_out: int) -> float:
+    return (fan_in + fan_out) / 2
+
+
+def _normal(variance: Callable[[int, int], float]) -> Draw:
+    def draw(
+        generator: np.random.Generator, fan_in: int, fan_out: int, _: Mapping[str, float]
+    ) -> np.ndarray:
+        return generator.normal(0.0, math.sqrt(variance(fan_in, fan_out)), (fan_in, fan_out))
+
+    return draw
+
+
+def _uniform(variance: Callable[[int, int], float]) -> Draw:
+    def draw(
+        generator: np.random.Generator, fan_in: int, fan_out: int, _: Mapping[str, float]
+    ) -> np.ndarray:
+        # U(−a, a) has variance a²/3.
+        limit = math.sqrt(3 * variance(fan_in, fan_out))
+        return generator.uniform(-limit, limit, (fan_in, fan_out))
+
+    return draw
+
+
+def glorot(fan_in: int, fan_out: int) -> float:
+    """Return σ² = 1 / fan_avg (Glorot & Bengio 2010, eq. 12)."""
+    return 1 / _fan_avg(fan_in, fan_out)
+
+
+def he(fan_in: int, fan_out: int) -> float:
+    """Return σ² = 2 / fan_in (He et al. 2015, arXiv:1502.01852, eq. 10)."""
+    return 2 / fan_in
+
+
+def he_avg(fan_in: int, fan_out: int) -> float:
+    """Return σ² = 2 / fan_avg (He et al. 2015, between eq. 10 and 14)."""
+    return 2 / _fan_avg(fan_in, fan_out)
+
+
+def lecun(fan_in: int, fan_out: int) -> float:
+    """Return σ² = 1 / fan_in (LeCun et al. 1998, "Efficient BackProp", eq. 16)."""
+    return 1 / fan_in
+
+
+def draw_orthogonal(
+    generator: np.random.Generator, fan_in: int, fan_out: int, _: Mapping[str, float]
+) -> np.ndarray:
+    """Draw a matrix whose shorter side is orthonormal: QR of a Gaussian, gain 1.
+
+    The signs of R's diagonal are folded into Q, without which Q would not be uniform.
+
+    Source: Saxe et al. 2014, arXiv:1312.6120. Equals: `torch.nn.init.orthogonal_`, in law.
+    """
+    tall = generator.normal(size=(max(fan_in, fan_out), min(fan_in, fan_out)))
+    q, r = np.linalg.qr(tall)
+    q = q * np.sign(np.diag(r))
+    return q if fan_in >= fan_out else q.T
+
+
+def draw_normal(
+    generator: np.random.Generator, fan_in: int, fan_out: int, parameters: Mapping[str, float]
+) -> np.ndarray:
+    """Draw N(0, std²) whatever the fans: the naive initializer, to see it fail."""
+    return generator.normal(0.0, parameters["std"], (fan_in, fan_out))
+
+
+INITIALIZERS = table(
+    Initializer(
+        "glorot_normal", "σ² = 1/fan_avg; goes with tanh, sigmoid, softmax", draw=_normal(glorot)
+    ),
+    Initializer(
+        "glorot_uniform", "U(±√(3/fan_avg)); goes with tanh, sigmoid", draw=_uniform(glorot)
+    ),
+    Initializer(
+        "he_normal", "σ² = 2/fan_in; goes with ReLU and its variants, ELU", draw=_normal(he)
+    ),
+    Initializer(
+        "he_uniform", "U(±√(6/fan_in)); goes with ReLU and its variants", draw=_uniform(he)
+    ),
+    Initializer("lecun_normal", "σ² = 1/fan_in; goes with SELU", draw=_normal(lecun)),
+    Initializer("lecun_uniform", "U(±√(3/fan_in)); goes with SELU", draw=_uniform(lecun)),
+    Initializer("he_avg_normal", "σ² = 2/fan_avg; goes with ReLU variants", draw=_normal(he_avg)),
+    Initializer(
+        "he_avg_uniform", "U(±√(6/fan_avg)); goes with ReLU variants", draw=_uniform(he_avg)
+    ),
+    Initializer(
+        "orthogonal", "QR of a Gaussian, gain 1; goes with deep nets", draw=draw_orthogonal
+    ),
+    Initializer(
+        "normal",
+        "N(0, std²) whatever the layer's size: the naive one, to see it fail",
+        {"std": Parameter(1.0, "standard deviation", low=0.0, open_low=True)},
+        draw=draw_normal,
+    ),
+)

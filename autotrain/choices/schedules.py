@@ -1,0 +1,210 @@
+"""Learning-rate schedules: what η₀ is multiplied by at each step.
+
+A row's `multiplier` is a closed form in t, the number of optimizer steps taken. `performance` has
+no closed form: it is a constant between the drops that `Plateau` finds on the validation loss.
+To add one: write its function and add a row to `SCHEDULES`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autotrain.domains import Parameter, Technique, table
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When steps happen: how many an epoch has, and how many the whole training has at most."""
+
+    steps_per_epoch: int
+    total_steps: int
+
+
+Form = Callable[[np.ndarray, Clock, Mapping[str, Any]], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule(Technique):
+    """A row of `SCHEDULES`.
+
+    Args:
+        multiplier: (t `[n]` from 0, clock, parameters) → `[n]`, factors of η₀.
+        momentum_drop: (t, clock, parameters) → `[n]` in [0, 1]: how far momentum is on its way
+            from its own value down to `MOMENTUM_DIP` less; None where momentum stays.
+        drops_on_plateau: whether each plateau of the validation loss multiplies η by `factor`.
+    """
+
+    multiplier: Form
+    momentum_drop: Form | None = None
+    drops_on_plateau: bool = False
+
+
+# One-cycle mirrors momentum from e.g. 0.95 down to 0.85 and back (Smith 2018).
+MOMENTUM_DIP = 0.1
+ONE_CYCLE_START = 1 / 10
+ONE_CYCLE_END = 1 / 1000
+
+
+class Plateau:
+    """Find plateaus: `patience` epochs in a row without a new best by more than `min_delta`.
+
+    After a plateau the count starts anew; the best stays. A loss that is not a number is no
+    improvement.
+
+    Equals: `torch.optim.lr_scheduler.ReduceLROnPlateau(patience=patience − 1,
+    threshold=min_delta, threshold_mode="abs")`; `patience` is counted as in Keras.
+    """
+
+    def __init__(self, patience: int, min_delta: float = 0.0) -> None:
+        self.patience = patience
+        self.min_delta = min_delta
+        self.best = math.inf
+        self.waited = 0
+        self.count = 0
+
+    def update(self, loss: float) -> bool:
+        """Take one epoch's loss and tell whether a plateau ends with it."""
+        if loss < self.best - self.min_delta:
+            self.best = loss
+            self.waited = 0
+            return False
+        self.waited += 1
+        if self.waited < self.patience:
+            return False
+        self.waited = 0
+        self.count += 1
+        return True
+
+
+def constant(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
+    """η₀."""
+    return np.ones(len(t))
+
+
+def power(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
+    """η₀ / (1 + t/k)ᶜ: half after k steps, a third after 2k when c = 1."""
+    return (1 + t / p["k"]) ** -p["c"]
+
+
+def exponential(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
+    """η₀ · 0.1^(epoch/s): a tenth every s epochs."""
+    return 0.1 ** (t / clock.steps_per_epoch / p["s"])
+
+
+def piecewise(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
+    """η₀ · factorᵢ on the i-th interval between boundaries, in epochs.
+
+    Raises:
+        ValueError: when there is not one factor more than boundaries, or they do not rise.
+    """
+    boundaries, factors = np.asarray(p["boundaries"]), np.asarray(p["factors"])
+    if len(factors) != len(boundaries) + 1 or np.any(np.diff(boundaries) <= 0):
+        raise ValueError(
+            "piecewise needs rising boundaries and one factor more than boundaries, however: "
+            f"{p['boundaries']=}, {p['factors']=}"
+        )
+    return factors[np.searchsorted(boundaries, t / clock.steps_per_epoch, side="right")]
+
+
+def one_cycle(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
+    """Linear from η₀/10 up to η₀, down again in as long a time, then down to η₀/1000.
+
+    Source: Smith 2018, arXiv:1803.09820. Equals: `OneCycleLR(three_phase=True,
+    anneal_strategy="linear", div_factor=10, final_div_factor=100)` on a continuous time axis.
+    """
+    share = t / max(clock.total_steps, 1)
+    up = p["warmup"]
+    return np.interp(
+        share, [0, up, 2 * up, 1], [ONE_CYCLE_START, 1, ONE_CYCLE_START, ONE_CYCLE_END]
+    )
+
+
+def one_cycle_momentum(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
+    """Mirror the learning rate: 1 (lowest momentum) at its peak, 0 at both ends."""
+    share = t / max(clock.total_steps, 1)
+    up = p["warmup"]
+    return np.interp(share, [0, up, 2 * up, 1], [0, 1, 0, 0])
+
+
+def cosine(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
+    """Linear up over the warm-up share w, then ½ (1 + cos(π (x − w)/(1 − w))), x = t/total.
+
+    Source: Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5, without restarts.
+    """
+    share = t / max(clock.total_steps, 1)
+    warmup = p["warmup"]
+    down = 0.5 * (1 + np.cos(np.pi * np.clip((share - warmup) / (1 - warmup), 0, 1)))
+    if warmup == 0:
+        return down
+    # The first step already moves: (t + 1) steps' worth of warm-up.
+    up = (t + 1) / max(warmup * clock.total_steps, 1)
+    return np.where(share < warmup, np.minimum(up, 1), down)
+
+
+SCHEDULES = table(
+    Schedule("constant", "η₀", multiplier=constant),
+    Schedule(
+        "power",
+        "η₀ / (1 + t/k)ᶜ",
+        {
+            "k": Parameter(1000.0, "steps until η is half", low=0.0, open_low=True),
+            "c": Parameter(1.0, "exponent", low=0.0),
+        },
+        multiplier=power,
+    ),
+    Schedule(
+        "exponential",
+        "η₀ · 0.1^(epoch/s)",
+        {"s": Parameter(20.0, "epochs until η is a tenth", low=0.0, open_low=True)},
+        multiplier=exponential,
+    ),
+    Schedule(
+        "piecewise",
+        "η₀ · factorᵢ on the i-th interval of epochs",
+        {
+            "boundaries": Parameter((5.0, 15.0), "epochs, rising", low=0.0, kind="reals"),
+            "factors": Parameter(
+                (1.0, 0.5, 0.1), "one more than boundaries", low=0.0, kind="reals"
+            ),
+        },
+        multiplier=piecewise,
+    ),
+    Schedule(
+        "performance",
+        "η × factor each time the validation loss has not improved for `patience` epochs",
+        {
+            "factor": Parameter(0.5, "what η is multiplied by", low=0.0, high=1.0, open_low=True),
+            "patience": Parameter(5, "epochs without improvement", low=1, kind="integer"),
+            "min_delta": Parameter(0.0, "smallest improvement that counts", low=0.0),
+            "min_lr": Parameter(0.0, "η is never lower", low=0.0),
+        },
+        multiplier=constant,
+        drops_on_plateau=True,
+    ),
+    Schedule(
+        "one_cycle",
+        "linear up to η₀, down again, then to η₀/1000; momentum mirrored",
+        {
+            "warmup": Parameter(
+                0.45, "share of training until the peak", low=0.0, high=0.5, open_low=True
+            )
+        },
+        multiplier=one_cycle,
+        momentum_drop=one_cycle_momentum,
+    ),
+    Schedule(
+        "cosine",
+        "half a cosine to 0, after a linear warm-up",
+        {
+            "warmup": Parameter(
+                0.0, "share of training with rising η", low=0.0, high=1.0, open_high=True
+            )
+        },
+        multiplier=cosine,
+    ),
+)

@@ -1,0 +1,78 @@
+"""How one raw column becomes inputs of the network, as plain data that JSON can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ColumnCode:
+    """The code of one column.
+
+    Args:
+        name: the column's name in the training table.
+        kind: "numeric", "pixel", "date", "categorical" or "boolean".
+        dtype: the column's type in the training table, for people to read.
+        levels: categorical and boolean: the texts that have their own input, in the inputs' order;
+            None is the missing cell.
+        has_infrequent: one more input takes every other text, seen in training or not.
+        is_binary: two levels need one input, which is 1 for the second level.
+        parts: date: what it is expanded to, names of `values.DATE_PARTS`.
+        origin: date: the earliest training date, days since 1970-01-01.
+    """
+
+    name: str
+    kind: str
+    dtype: str
+    levels: tuple[str | None, ...] = ()
+    has_infrequent: bool = False
+    is_binary: bool = False
+    parts: tuple[str, ...] = ()
+    origin: float = 0.0
+
+    @property
+    def is_number(self) -> bool:
+        """Tell whether the column is one scaled number."""
+        return self.kind in ("numeric", "pixel")
+
+    @property
+    def is_scaled(self) -> bool:
+        """Tell whether its inputs are numbers with median, mean and scale."""
+        return self.is_number or self.kind == "date"
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs: the column, "column=level" or "column.part"."""
+        if self.is_number:
+            return (self.name,)
+        if self.kind == "date":
+            return tuple(f"{self.name}.{part}" for part in self.parts)
+        levels = ["(missing)" if level is None else level for level in self.levels]
+        names = [f"{self.name}={level}" for level in levels[1 if self.is_binary else 0 :]]
+        return tuple(names + ([f"{self.name}=(other)"] if self.has_infrequent else []))
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs of the network that this column gives."""
+        return len(self.input_names)
+
+    def places(self) -> tuple[dict[str | None, int], int]:
+        """Return the input that each level sets (-1: none), and the one of any other text."""
+        places = {level: place - self.is_binary for place, level in enumerate(self.levels)}
+        return places, len(self.levels) if self.has_infrequent else -1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that are not at their default, so that 784 pixels stay readable."""
+        fields = {name: value for name, value in asdict(self).items() if value or name == "dtype"}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items()}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> ColumnCode:
+        """Read what `to_json` wrote. Raises: TypeError when a field is missing or unknown."""
+        read: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fields.items()
+        }
+        return cls(**read)

@@ -1,0 +1,220 @@
+"""What each column of a table is, and which columns are of no use.
+
+`read_columns` types every feature from the whole table, as a reader would by looking at it: that is
+the table's format, not a fitted number. `keep_useful` then decides from the training rows alone
+which columns are dropped, and says why. A new kind of column is a branch in `_kind_of`; a new
+reason to drop is a branch in `_useless`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from autotrain.data.inputs import plain
+from autotrain.data.values import (
+    LARGEST,
+    boolean_text_of,
+    day_of,
+    distinct,
+    number_of,
+    numbers,
+    texts,
+)
+from autotrain.errors import DataError
+
+MIN_ROWS_ID = 10
+"""With fewer rows a column is never called id-like: too little to tell."""
+ID_SHARE = 0.9
+"""A text column is id-like when at least this share of its cells are different."""
+_ID_NAME = re.compile(
+    r"(?:^|[_\W])(?:id|uuid|guid|index|idx|key|nr|no|row|rowid|rownames)$|^unnamed: 0$",
+    re.IGNORECASE,
+)
+_ID_CAMEL = re.compile(r"[a-z]I[Dd]$")
+_OTHER_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T]\d{1,2}:\d{2}.*)?")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One feature of the table: its name, kind and the dtype it came with.
+
+    Args:
+        kind: "numeric", "categorical", "boolean", "date", "pixel" or "missing" (no cell filled).
+    """
+
+    name: str
+    kind: str
+    dtype: str
+
+
+def read_columns(
+    frame: pd.DataFrame, *, are_pixels: bool = False
+) -> tuple[list[Column], list[str]]:
+    """Type every column of a table of features.
+
+    Returns: the columns in order, and notes about columns that look like something else.
+    Raises: DataError when a number is infinite (all such columns at once).
+    """
+    if are_pixels:
+        return [Column(str(name), "pixel", str(frame[name].dtype)) for name in frame.columns], []
+    columns, notes = [], []
+    for name in frame.columns:
+        kind, note = _kind_of(frame[name], str(name))
+        columns.append(Column(str(name), kind, str(frame[name].dtype)))
+        if note:
+            notes.append(f"column {str(name)!r} {note}")
+    _refuse_infinities(frame, columns)
+    return columns, notes
+
+
+def _kind_of(series: pd.Series[Any], name: str) -> tuple[str, str]:
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return ("categorical" if series.notna().any() else "missing"), ""
+    values = plain(series)
+    if values.dtype.kind == "b":
+        return "boolean", ""
+    if values.dtype.kind in "iufm":
+        return ("missing" if pd.isna(values).all() else "numeric"), ""
+    if values.dtype.kind == "M":
+        return ("missing" if pd.isna(values).all() else "date"), ""
+    if values.dtype.kind == "c":
+        raise DataError(
+            f"column {name!r}: expected real numbers, however: it holds complex numbers. "
+            "Give the real and the imaginary part a column each."
+        )
+    try:
+        cells, inverse = distinct(values)
+    except TypeError:
+        raise DataError(
+            f"column {name!r}: expected one number, text or date in every cell, however: some hold "
+            "lists or other objects. Give each its own column."
+        ) from None
+    return _kind_of_cells(cells, inverse)
+
+
+def _kind_of_cells(cells: list[Any], inverse: np.ndarray) -> tuple[str, str]:
+    known = [cell for cell in cells if boolean_text_of(cell) is not None]
+    if not known:
+        return "missing", ""
+    if all(
+        isinstance(cell, bool | np.bool_ | str) and boolean_text_of(cell) in ("True", "False")
+        for cell in known
+    ) and any(number_of(cell) is None or isinstance(cell, bool | np.bool_) for cell in known):
+        return "boolean", ""
+    not_numbers = [cell for cell in known if number_of(cell) is None]
+    if not not_numbers:
+        return "numeric", ""
+    if all(day_of(cell) is not None for cell in not_numbers) and len(not_numbers) == len(known):
+        return "date", ""
+    counts = np.bincount(inverse, minlength=len(cells))
+    by_cell = dict(zip(map(id, cells), counts.tolist(), strict=True))
+    n_known = sum(by_cell[id(cell)] for cell in known)
+    n_texts = sum(by_cell[id(cell)] for cell in not_numbers)
+    shown = repr(not_numbers[0])
+    if n_texts <= 0.05 * n_known:
+        return "categorical", (
+            f"holds numbers but for {n_texts} cells such as {shown}: it is read as text. "
+            "Mend or empty these cells to have it read as numbers."
+        )
+    if all(isinstance(cell, str) and _OTHER_DATE.fullmatch(cell.strip()) for cell in known):
+        return "categorical", (
+            f"looks like dates that are not written as 2024-01-31 (such as {shown}): it is read "
+            "as text. Write the dates in that form to have them expanded."
+        )
+    return "categorical", ""
+
+
+def _refuse_infinities(frame: pd.DataFrame, columns: Sequence[Column]) -> None:
+    found = []
+    for label, column in zip(frame.columns, columns, strict=True):
+        if column.kind == "numeric":
+            read, _ = numbers(plain(frame[label]))
+            infinite = np.flatnonzero(np.abs(read) > LARGEST)
+            if len(infinite):
+                found.append(
+                    f"{column.name!r} ({len(infinite)}, the first in row {infinite[0] + 1})"
+                )
+    if found:
+        raise DataError(
+            f"expected finite numbers, however: infinities or numbers beyond {LARGEST:g} in column "
+            f"{'; '.join(found)}. Empty these cells when they are missing, or put a number in."
+        )
+
+
+def keep_useful(
+    frame: pd.DataFrame, columns: Sequence[Column], rows: np.ndarray
+) -> tuple[list[Column], list[str]]:
+    """Choose the columns worth learning from.
+
+    Args:
+        frame: the training rows, features only.
+        columns: their types, from `read_columns`.
+        rows: `[N]` each training row's place in the table as it was read: a column that counts the
+            rows is recognised also when only some of them train.
+    Returns: the kept columns, and for each dropped one a note that names it and says why.
+    Raises: DataError when none is left.
+    """
+    kept, notes = [], []
+    for label, column in zip(frame.columns, columns, strict=True):
+        reason = "" if column.kind == "pixel" else _useless(plain(frame[label]), column, rows)
+        if reason:
+            notes.append(f"column {column.name!r} is dropped: {reason}")
+        else:
+            kept.append(column)
+    if not kept:
+        raise DataError(
+            "expected at least one column to learn from, however: none is left. "
+            + ("; ".join(notes) or "The table has only the target")
+            + ". Give a table with columns that vary."
+        )
+    return kept, notes
+
+
+def _useless(values: np.ndarray, column: Column, rows: np.ndarray) -> str:
+    """Say why a column is of no use, or nothing when it is of use."""
+    boolean = column.kind == "boolean"
+    if column.kind == "missing":
+        return "no row has a value"
+    if values.dtype.kind in "iufb":
+        found, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+        levels: list[Any] = found.tolist()
+    else:
+        read, inverse = texts(values, boolean=boolean)
+        present = np.bincount(inverse, minlength=len(read))
+        levels = list({text for text, count in zip(read, present, strict=True) if text and count})
+        counts = present[[text is not None for text in read]]
+    n_known = int(counts.sum())
+    if not levels:
+        return "no training row has a value"
+    if len(levels) == 1:
+        if n_known == len(values):
+            return f"every training row holds {levels[0]!r}"
+        if column.kind in ("numeric", "date"):
+            return f"every training row that has a value holds {levels[0]!r}"
+    if n_known < MIN_ROWS_ID:
+        return ""
+    if column.kind == "categorical" and len(levels) >= ID_SHARE * n_known:
+        return (
+            f"{len(levels)} different texts in {n_known} training rows (an identifier or free "
+            "text, nothing repeats)"
+        )
+    if column.kind == "numeric" and len(levels) == n_known == len(values):
+        return _counts_rows(values, column.name, rows)
+    return ""
+
+
+def _counts_rows(values: np.ndarray, name: str, rows: np.ndarray) -> str:
+    read, _ = numbers(values)
+    if not np.equal(np.floor(read), read).all():
+        return ""
+    if np.ptp(read - rows) == 0 and read[0] - rows[0] in (0, 1):
+        return "it only counts the rows"
+    if _ID_NAME.search(name) or _ID_CAMEL.search(name):
+        return "its name and its values, all different whole numbers, say it is an identifier"
+    return ""

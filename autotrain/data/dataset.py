@@ -1,0 +1,305 @@
+"""The data set of a study: split, encoded, coded; everything fitted on training rows only.
+
+`load_dataset` goes one way: read, leave out rows without target, find the task, type the columns,
+split, then per fold fit the preprocessing on the training rows and encode. A `Dataset` comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from autotrain.data.columns import Column, keep_useful, read_columns
+from autotrain.data.files import RawTable, read_table
+from autotrain.data.fingerprint import fingerprint
+from autotrain.data.fitting import fit_preprocessor
+from autotrain.data.labelled import read_test_table, rows_with_target, target_of
+from autotrain.data.leaks import find_leaks
+from autotrain.data.preprocessing import Preprocessor
+from autotrain.data.splitting import read_fraction, split_test, split_validation
+from autotrain.data.targets import Label, Target, read_target
+from autotrain.errors import DataError
+
+MIN_ROWS = 10
+"""Fewer rows with a target cannot be split into three parts worth the name."""
+TEST_FRACTION = 0.2
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One way to train and validate: encoded rows and what was fitted on its training rows.
+
+    Args:
+        train_rows: `[N]` places of the training rows in the table as read.
+        valid_rows: the same for validation.
+        x_train: float32 `[N, D]`, C-contiguous; D may differ between folds.
+        y_train: int64 `[N]` class index, or float32 standardized target.
+        x_valid: as `x_train`.
+        y_valid: as `y_train`.
+        preprocessor: fitted on the training rows.
+        target_mean: regression: mean of the training target; otherwise 0.
+        target_std: regression: standard deviation of the training target; otherwise 1.
+    """
+
+    train_rows: np.ndarray
+    valid_rows: np.ndarray
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_valid: np.ndarray
+    y_valid: np.ndarray
+    preprocessor: Preprocessor
+    target_mean: float
+    target_std: float
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table ready for training; `x_train` and the like are those of the first fold.
+
+    Args:
+        name: short name of the data.
+        source: what the user gave.
+        task: "binary", "multiclass" or "regression".
+        task_reason: why, one sentence.
+        target: the target's column.
+        classes: the user's own labels, sorted; empty for regression.
+        label_dtype: type of the labels: "str", "int64", "float64", "bool".
+        folds: at least one.
+        x_test: float32 `[N, D]`, encoded by the first fold's preprocessor; N may be 0.
+        y_test: as `Fold.y_train`.
+        notes: what the user should be told.
+        fingerprint: SHA-256 of the content.
+        split: {"test", "validation", "seed"} as JSON: `load_dataset(…, **split)` splits again so.
+        raw: all rows as read, features and target (for evaluation end to end).
+        raw_test_rows: the test rows as read, features and target.
+        test_rows: `[N]` places of the test rows in the table; empty when they come from elsewhere.
+    """
+
+    name: str
+    source: str
+    task: str
+    task_reason: str
+    target: str
+    classes: tuple[Label, ...]
+    label_dtype: str
+    folds: tuple[Fold, ...]
+    x_test: np.ndarray
+    y_test: np.ndarray
+    notes: tuple[str, ...]
+    fingerprint: str
+    split: dict[str, Any]
+    raw: pd.DataFrame
+    raw_test_rows: pd.DataFrame
+    test_rows: np.ndarray
+
+    @property
+    def x_train(self) -> np.ndarray:
+        """Encoded training rows `[N, D]` of the first fold."""
+        return self.folds[0].x_train
+
+    @property
+    def y_train(self) -> np.ndarray:
+        """Coded training target `[N]` of the first fold."""
+        return self.folds[0].y_train
+
+    @property
+    def x_valid(self) -> np.ndarray:
+        """Encoded validation rows `[N, D]` of the first fold."""
+        return self.folds[0].x_valid
+
+    @property
+    def y_valid(self) -> np.ndarray:
+        """Coded validation target `[N]` of the first fold."""
+        return self.folds[0].y_valid
+
+    @property
+    def preprocessor(self) -> Preprocessor:
+        """The preprocessing fitted on the first fold's training rows."""
+        return self.folds[0].preprocessor
+
+    @property
+    def target_mean(self) -> float:
+        """Mean of the first fold's training target; 0 for classification."""
+        return self.folds[0].target_mean
+
+    @property
+    def target_std(self) -> float:
+        """Standard deviation of the first fold's training target; 1 for classification."""
+        return self.folds[0].target_std
+
+    @property
+    def n_train(self) -> int:
+        """Training rows of the first fold."""
+        return len(self.y_train)
+
+    @property
+    def n_valid(self) -> int:
+        """Validation rows of the first fold."""
+        return len(self.y_valid)
+
+    @property
+    def n_test(self) -> int:
+        """Test rows."""
+        return len(self.y_test)
+
+    @property
+    def n_features(self) -> int:
+        """Raw columns that are kept."""
+        return len(self.preprocessor.columns)
+
+    @property
+    def n_inputs(self) -> int:
+        """D, inputs of the network."""
+        return self.preprocessor.n_inputs
+
+    def raw_test(self) -> tuple[pd.DataFrame, pd.Series[Any]]:
+        """Return the test rows as they were read: all features, and the labels."""
+        return self._apart(self.raw_test_rows)
+
+    def raw_valid(self) -> tuple[pd.DataFrame, pd.Series[Any]]:
+        """Return the first fold's validation rows as they were read: all features, and labels."""
+        return self._apart(self.raw.iloc[self.folds[0].valid_rows])
+
+    def _apart(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[Any]]:
+        return frame.drop(columns=self.target), frame[self.target]
+
+
+def load_dataset(
+    source: Any,
+    target: str | None = None,
+    *,
+    task: str = "auto",
+    test: Any = None,
+    validation: str = "auto",
+    seed: int = 0,
+) -> Dataset:
+    """Read a table and make it ready for training.
+
+    Args:
+        source: what `read_table` takes: a path, "sklearn:NAME", "openml:ID", a data frame.
+        target: the column to predict; may be left out when the format names it.
+        task: "auto", "binary", "multiclass" or "regression".
+        test: fraction of the rows in [0, 1), 0 for none; or a file or frame of test rows. None or
+            "auto" is the format's own test rows when it has some, otherwise 0.2.
+        validation: "auto" and "holdout": 20 % of the other rows, at most 10,000; or "K-fold".
+        seed: of the split; the same seed and rows give the same split.
+    Raises: DataError when the table cannot be used as it is.
+    """
+    table = read_table(source)
+    target = target_of(table, target)
+    frame, rows, dropped = rows_with_target(table, target)
+    if len(frame) < MIN_ROWS:
+        raise DataError(
+            f"{table.source}: expected at least {MIN_ROWS} rows with a target, however: "
+            f"{len(frame)}. Give more rows."
+        )
+    coded = read_target(frame[target], target, task, had_missing=bool(dropped))
+    features = frame.drop(columns=target)
+    columns, looks = read_columns(features, are_pixels=table.kind == "pixels")
+
+    fraction = _test_fraction(table, test)
+    stratify = coded.task != "regression"
+    rest, test_places = split_test(coded.y, fraction or 0.0, seed, stratify=stratify)
+    folds: list[Fold] = []
+    notes = [*table.notes, *dropped, *looks]
+    for train, valid in split_validation(coded.y[rest], validation, seed, stratify=stratify):
+        fold, about = _fit_fold(features, columns, rows, coded, rest[train], rest[valid])
+        notes += [] if folds else about
+        folds.append(fold)
+
+    frames = [table.frame]
+    record: float | str
+    if fraction is None:
+        other = _test_table(table, test)
+        raw_test, _, dropped = rows_with_target(other, target)
+        y_test, test_rows = coded.encode(raw_test[target], other.source), rows[:0]
+        notes += dropped
+        if fingerprint([other.frame], target) == fingerprint([table.frame], target):
+            notes.append(f"the test rows ({other.source}) are the training rows")
+        frames.append(other.frame)
+        where, record = other.source, "auto" if _is_auto(test) else other.source
+    else:
+        raw_test, y_test = frame.iloc[test_places], coded.y[test_places]
+        test_rows = rows[test_places]
+        where, record = table.source, fraction
+    return Dataset(
+        name=table.name,
+        source=table.source,
+        task=coded.task,
+        task_reason=coded.reason,
+        target=target,
+        classes=coded.classes,
+        label_dtype=coded.label_dtype,
+        folds=tuple(folds),
+        x_test=_encode(folds[0].preprocessor, raw_test.drop(columns=target), where),
+        y_test=_scale(y_test, coded.task, folds[0].target_mean, folds[0].target_std),
+        notes=tuple(notes),
+        fingerprint=fingerprint(frames, target),
+        split={"test": record, "validation": validation, "seed": seed},
+        raw=table.frame,
+        raw_test_rows=raw_test,
+        test_rows=test_rows,
+    )
+
+
+def _is_auto(test: Any) -> bool:
+    return test is None or (isinstance(test, str) and test == "auto")
+
+
+def _test_fraction(table: RawTable, test: Any) -> float | None:
+    """Return the fraction of test rows, None when they come from elsewhere."""
+    if _is_auto(test):
+        return TEST_FRACTION if table.test_frame is None else None
+    return read_fraction(test)
+
+
+def _test_table(table: RawTable, test: Any) -> RawTable:
+    """Return the format's own test rows, or the table that the user names."""
+    if _is_auto(test) and table.test_frame is not None:
+        return RawTable(table.name, f"{table.source} (test)", table.test_frame, table.kind)
+    return read_test_table(test, [str(name) for name in table.frame.columns])
+
+
+def _fit_fold(
+    features: pd.DataFrame,
+    columns: Sequence[Column],
+    rows: np.ndarray,
+    coded: Target,
+    train: np.ndarray,
+    valid: np.ndarray,
+) -> tuple[Fold, list[str]]:
+    """Fit on the training rows, encode both parts; return the fold and what to tell about it."""
+    train_frame = features.iloc[train]
+    kept, notes = keep_useful(train_frame, columns, rows[train])
+    preprocessor, capped = fit_preprocessor(train_frame, kept, [str(name) for name in features])
+    leaks = find_leaks(train_frame, kept, coded.y[train], coded.task)
+    mean, std = 0.0, 1.0
+    if coded.task == "regression":
+        mean, std = float(coded.y[train].mean()), float(coded.y[train].std()) or 1.0
+    fold = Fold(
+        train_rows=rows[train],
+        valid_rows=rows[valid],
+        x_train=preprocessor.encode(train_frame),
+        y_train=_scale(coded.y[train], coded.task, mean, std),
+        x_valid=preprocessor.encode(features.iloc[valid]),
+        y_valid=_scale(coded.y[valid], coded.task, mean, std),
+        preprocessor=preprocessor,
+        target_mean=mean,
+        target_std=std,
+    )
+    return fold, notes + capped + leaks
+
+
+def _encode(preprocessor: Preprocessor, frame: pd.DataFrame, where: str) -> np.ndarray:
+    try:
+        return preprocessor.encode(frame)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
+
+
+def _scale(y: np.ndarray, task: str, mean: float, std: float) -> np.ndarray:
+    return ((y - mean) / std).astype(np.float32) if task == "regression" else y

@@ -1,0 +1,192 @@
+"""Read a table from whatever the user names: a file, a folder of pictures, a public data set.
+
+`read_table` is the way in. The kind of source decides the reader: `text_tables.py` (CSV, TSV),
+`array_files.py` (NPZ, IDX), `public_sets.py` (sklearn:, openml:), and here the two binary tables.
+A new format is a reader and one line in `_READERS`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from autotrain.data.array_files import is_idx, read_idx, read_npz
+from autotrain.data.inputs import duplicates
+from autotrain.data.public_sets import read_openml, read_sklearn
+from autotrain.data.text_tables import read_text
+from autotrain.errors import DataError, nearest
+
+TARGET = "target"
+"""Name of the target when the format gives it: sklearn:, NPZ, IDX."""
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table as it was read, nothing dropped or encoded.
+
+    Args:
+        name: short name for people: the file's name without its endings.
+        source: what the user gave, for the record.
+        frame: all columns, the target among them; column names are texts, each once.
+        kind: "table", or "pixels" when all features are pixels of one picture.
+        target: the target when the format gives it, otherwise None.
+        test_frame: the format's own test rows (a folder with IDX test files), otherwise None.
+        notes: what the user should know about the reading.
+    """
+
+    name: str
+    source: str
+    frame: pd.DataFrame
+    kind: str = "table"
+    target: str | None = None
+    test_frame: pd.DataFrame | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_table(source: Any) -> RawTable:
+    """Read a table.
+
+    Args:
+        source: a path (.csv .tsv .txt, also .gz and .zst; .parquet .feather .npz, IDX files or
+            their folder), "sklearn:NAME", "openml:ID", or a data frame.
+    Raises: DataError when it is not there, not readable, empty or of an unknown type.
+    """
+    if isinstance(source, RawTable):
+        return source
+    if hasattr(source, "columns") and hasattr(source, "__getitem__"):
+        return _named(RawTable("frame", "data frame", _as_pandas(source)))
+    if not isinstance(source, str | os.PathLike):
+        raise DataError(
+            "expected a path, sklearn:NAME, openml:ID or a data frame, however: "
+            f"{type(source).__name__}."
+        )
+    text = os.fspath(source)
+    scheme, colon, name = text.partition(":")
+    if colon and scheme == "sklearn":
+        return _named(RawTable(name, text, read_sklearn(name), target=TARGET))
+    if colon and scheme == "openml":
+        frame, target = read_openml(name)
+        return _named(RawTable(f"openml-{name}", text, frame, target=target))
+    return _named(_read_path(Path(text).expanduser(), text))
+
+
+def _read_path(path: Path, text: str) -> RawTable:
+    if not path.exists():
+        raise DataError(f"{text}: expected a file, however: there is none.{_near_files(path)}")
+    name = _short_name(path)
+    if is_idx(path):
+        frame, test_frame = read_idx(path)
+        return RawTable(name, text, frame, "pixels", TARGET, test_frame)
+    if path.is_dir():
+        inside = sorted(entry.name for entry in path.iterdir())[:8]
+        raise DataError(
+            f"{text}: expected a file, however: it is a folder"
+            + (f" with {', '.join(inside)}" if inside else " with nothing in it")
+            + ". Name a file, or a folder with IDX pictures (train-images-idx3-ubyte, …)."
+        )
+    if path.stat().st_size == 0:
+        raise DataError(f"{text}: expected a table, however: the file is empty (0 bytes).")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in (".gz", ".zst"):
+        suffixes.pop()
+    reader = _READERS.get(suffixes[-1] if suffixes else "")
+    if reader is None:
+        raise DataError(
+            f"{text}: expected one of {', '.join(_READERS)} (text also .gz or .zst) or IDX files, "
+            f"however: {''.join(path.suffixes[-2:]) or 'no ending'}. Save the table as CSV."
+        )
+    return reader(path, name, text)
+
+
+def _read_text(path: Path, name: str, text: str) -> RawTable:
+    frame, notes = read_text(path)
+    return RawTable(name, text, frame, notes=tuple(notes))
+
+
+def _read_npz(path: Path, name: str, text: str) -> RawTable:
+    frame, test_frame, are_pixels = read_npz(path)
+    return RawTable(name, text, frame, "pixels" if are_pixels else "table", TARGET, test_frame)
+
+
+def _read_parquet(path: Path, name: str, text: str) -> RawTable:
+    return RawTable(name, text, _read_arrow(path, pd.read_parquet, "Parquet"))
+
+
+def _read_feather(path: Path, name: str, text: str) -> RawTable:
+    return RawTable(name, text, _read_arrow(path, pd.read_feather, "Feather"))
+
+
+def _read_arrow(path: Path, read: Callable[[Path], pd.DataFrame], kind: str) -> pd.DataFrame:
+    try:
+        return read(path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: expected a {kind} file, however: {_first_line(error)}. Write it again."
+        ) from None
+
+
+_READERS: dict[str, Callable[[Path, str, str], RawTable]] = {
+    ".csv": _read_text,
+    ".tsv": _read_text,
+    ".txt": _read_text,
+    ".data": _read_text,
+    ".parquet": _read_parquet,
+    ".feather": _read_feather,
+    ".npz": _read_npz,
+}
+
+
+def _named(table: RawTable) -> RawTable:
+    """Make every column name a text without spaces around it; refuse doubled names and no rows."""
+    for frame in (table.frame, table.test_frame):
+        if frame is None:
+            continue
+        names = [str(label).strip() for label in frame.columns]
+        if len(set(names)) != len(names):
+            raise DataError(duplicates(table.source, names))
+        if names != list(frame.columns):
+            frame.columns = pd.Index(names)
+        if len(frame) == 0:
+            raise DataError(
+                f"{table.source}: expected rows, however: only a header of {len(names)} columns. "
+                "Give a table with rows."
+            )
+    return table
+
+
+def _as_pandas(frame: Any) -> pd.DataFrame:
+    """Return a frame that may be renamed without touching the user's."""
+    if isinstance(frame, pd.DataFrame):
+        return frame.copy(deep=False).reset_index(drop=True)
+    if hasattr(frame, "to_pandas"):
+        return pd.DataFrame(frame.to_pandas())
+    raise DataError(f"expected a pandas data frame, however: {type(frame).__name__}.")
+
+
+def _short_name(path: Path) -> str:
+    name = path.resolve().name
+    for ending in (".gz", ".zst", *_READERS):
+        name = name[: -len(ending)] if name.lower().endswith(ending) else name
+    return name
+
+
+def _near_files(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f" The folder {folder} is not there either."
+    names = sorted(entry.name for entry in folder.iterdir())
+    near = nearest(path.name, names)
+    if near is not None:
+        return f" Did you mean {folder / near}?"
+    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return f" In {folder} there are: {shown}." if names else f" The folder {folder} is empty."
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

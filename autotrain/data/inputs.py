@@ -1,0 +1,182 @@
+"""One view over everything a table may be: a data frame, columns by name, or rows of numbers.
+
+NumPy only: pandas and polars frames are used through what they offer (`columns`, `[name]`), so
+the predictor needs neither. `open_table` is the way in; `TableView` is what the preprocessor reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from autotrain.errors import DataError, nearest
+
+
+class TableView:
+    """Columns by name, as plain 1-D arrays.
+
+    Args:
+        columns: the column's label by its name; `data[label]` is the column.
+        data: a frame or a mapping; or a 2-D array, whose labels are positions.
+        n_rows: the number of rows.
+    """
+
+    def __init__(self, data: Any, columns: Mapping[str, Any], n_rows: int) -> None:
+        self._data = data
+        self._columns = dict(columns)
+        self.n_rows = n_rows
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that came, in the order in which they came."""
+        return tuple(self._columns)
+
+    def column(self, name: str) -> np.ndarray:
+        """Return one column `[N]`."""
+        label = self._columns[name]
+        if isinstance(self._data, np.ndarray):
+            return self._data[:, label]
+        return plain(self._data[label])
+
+    def block(self, names: Sequence[str]) -> np.ndarray | None:
+        """Return several columns at once `[N, len(names)]` when all are plain numbers."""
+        labels = [self._columns[name] for name in names]
+        if isinstance(self._data, np.ndarray):
+            return self._data[:, labels] if self._data.dtype.kind in "iuf" else None
+        dtypes = getattr(self._data, "dtypes", None)
+        if not hasattr(dtypes, "loc"):
+            return None
+        part = self._data if labels == list(self._data.columns) else self._data[labels]
+        if all(isinstance(dtype, np.dtype) and dtype.kind in "iuf" for dtype in part.dtypes):
+            return np.asarray(part)
+        return None
+
+
+def open_table(data: Any, orders: Sequence[Sequence[str]]) -> TableView:
+    """Look at `data` as columns by name.
+
+    Args:
+        data: a frame, a mapping of name to column, a list of mappings, or a 2-D array or list of
+            rows whose columns stand in one of `orders`.
+        orders: the column names of an array without names, by its width.
+    Raises: DataError when it is none of these, or lengths or widths do not fit.
+    """
+    if isinstance(data, np.ndarray) and data.dtype.names:
+        data = {name: data[name] for name in data.dtype.names}
+    if isinstance(data, list | tuple) and data and all(isinstance(row, Mapping) for row in data):
+        names = list(dict.fromkeys(name for row in data for name in row))
+        data = {name: [row.get(name) for row in data] for name in names}
+    if isinstance(data, Mapping):
+        return _open_mapping(data)
+    if hasattr(data, "columns") and hasattr(data, "__getitem__"):
+        labels = list(data.columns)
+        named = {str(label).strip(): label for label in labels}
+        if len(named) != len(labels):
+            raise DataError(duplicates("the data", [str(label).strip() for label in labels]))
+        return TableView(data, named, len(data))
+    return _open_rows(data, orders)
+
+
+def _open_mapping(data: Mapping[Any, Any]) -> TableView:
+    columns = {str(name).strip(): plain(column) for name, column in data.items()}
+    lengths = {name: len(column) if column.ndim else -1 for name, column in columns.items()}
+    if -1 in lengths.values() or len(set(lengths.values())) > 1:
+        shown = ", ".join(
+            f"{name}: {'one value' if length < 0 else length}"
+            for name, length in list(lengths.items())[:8]
+        )
+        raise DataError(
+            f"expected columns of one length, however: {shown}. "
+            'Give each column as a list, also for one row: {"age": [37]}.'
+        )
+    return TableView(columns, {name: name for name in columns}, next(iter(lengths.values()), 0))
+
+
+def _open_rows(data: Any, orders: Sequence[Sequence[str]]) -> TableView:
+    try:
+        rows = data if isinstance(data, np.ndarray) else _rows(data)
+        is_ragged = rows.dtype == object and rows.ndim == 1 and any(map(_is_row, rows))
+    except (TypeError, ValueError):
+        is_ragged = True
+    if is_ragged:
+        raise DataError(
+            "expected rows of one length, however: they differ. Give every row all columns."
+        )
+    if rows.ndim == 1 and rows.size == 0:
+        rows = rows.reshape(0, len(orders[0]))
+    if rows.ndim != 2:
+        raise DataError(
+            "expected a table: a data frame, columns by name, or rows [N, columns], however: "
+            f"{type(data).__name__} with shape {rows.shape}. One row is written [[…]]."
+        )
+    for order in orders:
+        if rows.shape[1] == len(order):
+            return TableView(rows, {name: place for place, name in enumerate(order)}, len(rows))
+    raise DataError(
+        f"expected {len(orders[0])} columns ({_listed(orders[0])}), however: the rows have "
+        f"{rows.shape[1]}. Give the columns in the order of the training table, or by name."
+    )
+
+
+def _is_row(cell: Any) -> bool:
+    return isinstance(cell, list | tuple | np.ndarray)
+
+
+def _rows(data: Any) -> np.ndarray:
+    """Return rows as an array, keeping numbers and texts as they are when they are mixed."""
+    cells = np.array(data, dtype=object)
+    kinds = set(map(type, cells.ravel().tolist()))
+    return np.array(data, dtype=np.float64) if kinds <= {int, float} and cells.size else cells
+
+
+def plain(column: Any) -> np.ndarray:
+    """Return a column of any library as a NumPy array; time zones give their wall clock."""
+    dtype = getattr(column, "dtype", None)
+    if getattr(dtype, "tz", None) is not None and hasattr(column, "dt"):
+        column = column.dt.tz_localize(None)
+    is_nullable = dtype is not None and not isinstance(dtype, np.dtype)
+    if is_nullable and getattr(dtype, "kind", "") in ("i", "u", "f"):
+        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    if isinstance(column, list | tuple):
+        kinds = set(map(type, column))
+        # A list such as [1, "a", None] must not become texts "1", "a", "None".
+        return np.array(column) if len(kinds) == 1 else np.array(column, dtype=object)
+    return np.asarray(column)
+
+
+def require(view: TableView, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Check that all wanted columns came; return the names of those that were not wanted.
+
+    Raises: DataError naming every missing column, each with the extra column that is nearest.
+    """
+    extra = sorted(set(view.names) - set(wanted), key=view.names.index)
+    came = set(view.names)
+    lacking = [name for name in wanted if name not in came]
+    if lacking:
+        lines = []
+        for name in lacking[:20]:
+            near = nearest(name, extra)
+            lines.append(f"{name!r}" + (f" (is it {near!r}?)" if near is not None else ""))
+        more = f" and {len(lacking) - 20} more" if len(lacking) > 20 else ""
+        raise DataError(
+            f"expected the columns of the training table ({len(wanted)}), however: "
+            f"{len(lacking)} {'is' if len(lacking) == 1 else 'are'} missing: "
+            f"{', '.join(lines)}{more}. Columns that came: {_listed(view.names) or 'none'}."
+        )
+    return tuple(extra)
+
+
+def duplicates(where: str, names: Sequence[str]) -> str:
+    """Say which column names stand more than once."""
+    repeated = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
+    shown = ", ".join(f"{name!r} ({list(names).count(name)} times)" for name in repeated[:8])
+    return (
+        f"{where}: expected every column name once, however: {shown}. "
+        "Rename or drop the repeated columns."
+    )
+
+
+def _listed(names: Sequence[str], most: int = 30) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -1,0 +1,82 @@
+"""The rows that have a target: of the training table, and of a test table of its own.
+
+Here the user's word for the target is checked against the table, rows without a target are left
+out and counted, and a test file is checked to have the training table's columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from autotrain.data.files import RawTable, read_table
+from autotrain.data.inputs import open_table, plain, require
+from autotrain.data.text_tables import HEADER_ADVICE, looks_like_data
+from autotrain.data.values import distinct, text_of
+from autotrain.errors import DataError, unknown
+
+
+def target_of(table: RawTable, target: str | None) -> str:
+    """Return the name of the target's column: the user's word, or what the format gives.
+
+    Raises: DataError when there is no such column, with the nearest name.
+    """
+    names = [str(name) for name in table.frame.columns]
+    target = table.target if target is None else target
+    if target is None:
+        raise DataError(
+            f"{table.source}: expected the name of the target column, however: none is given. "
+            f"Columns: {', '.join(names[:30])}{', …' if len(names) > 30 else ''}."
+        )
+    if target in names:
+        return target
+    message = f"{table.source}: {unknown('target column', target, names)}"
+    if len(names) == 1 and target in names[0]:
+        raise DataError(
+            f"{table.source}: expected columns parted by a comma, however: the header is read as "
+            f"one column, {names[0][:60]!r}. Save the table again with commas."
+        )
+    raise DataError(message + (HEADER_ADVICE if looks_like_data(names) else ""))
+
+
+def rows_with_target(table: RawTable, target: str) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    """Leave out the rows whose target is missing.
+
+    Returns: the rows left, their places in the table, and a note that counts the others.
+    Raises: DataError when none is left.
+    """
+    values = plain(table.frame[target])
+    if values.dtype.kind in "biufmM":
+        missing = np.asarray(pd.isna(values))
+    else:
+        cells, inverse = distinct(values)
+        missing = np.array([text_of(cell) is None for cell in cells], dtype=bool)[inverse]
+    if not missing.any():
+        return table.frame, np.arange(len(missing)), []
+    if missing.all():
+        raise DataError(
+            f"{table.source}: expected values in the target {target!r}, however: it is empty in "
+            f"all {len(missing)} rows. Choose another target column."
+        )
+    rows = np.flatnonzero(~missing)
+    note = (
+        f"{int(missing.sum())} of {len(missing)} rows of {table.source} are dropped: their target "
+        f"{target!r} is missing"
+    )
+    return table.frame.iloc[rows], rows, [note]
+
+
+def read_test_table(test: Any, names: Sequence[str]) -> RawTable:
+    """Read a file (or frame) of test rows and check that it has the training table's columns.
+
+    Raises: DataError naming the file and the columns that it lacks.
+    """
+    table = read_table(test)
+    try:
+        require(open_table(table.frame, (names,)), names)
+    except DataError as error:
+        raise DataError(f"{table.source}: {error}") from None
+    return table

@@ -1,0 +1,216 @@
+"""What is predicted: the task, the classes, and the coded target.
+
+    texts, booleans, or two labels of any kind     classification
+    whole numbers, at most 20 different, that
+      count from -1, 0 or 1, each on three rows
+      or more on average                           multiclass (class codes such as 0, 1, 2)
+    all other numbers                              regression (amounts, counts, grades from 3 to 9)
+
+Whole numbers that start elsewhere are a scale whose order regression keeps; codes that count from 0
+or 1 have no order to keep. `task=` overrides, and the reason is there for the user to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autotrain.data.inputs import plain
+from autotrain.data.values import LARGEST, boolean_text_of, distinct, number_of, numbers, text_of
+from autotrain.errors import DataError, unknown
+
+TASKS = ("binary", "multiclass", "regression")
+MAX_CODES = 20
+"""More different whole numbers are amounts, not class codes."""
+MIN_ROWS_A_CODE = 3
+MAX_CLASSES = 1000
+
+Label = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Target:
+    """The target of a table.
+
+    Args:
+        name: its column.
+        task: "binary", "multiclass" or "regression".
+        reason: why this task, one sentence for the user.
+        classes: the user's own labels, sorted; empty for regression.
+        label_dtype: "str", "int64", "float64" or "bool": what `predict` gives back.
+        y: `[N]` int64 class index; regression: float64 as in the table.
+    """
+
+    name: str
+    task: str
+    reason: str
+    classes: tuple[Label, ...]
+    label_dtype: str
+    y: np.ndarray
+
+    def encode(self, values: Any, where: str) -> np.ndarray:
+        """Code the target of another table (a test file) in the same way.
+
+        Raises: DataError when a label is not among the classes or a cell is no number.
+        """
+        column = plain(values)
+        if self.task == "regression":
+            return _as_numbers(column, self.name, where)
+        text = boolean_text_of if self.label_dtype == "bool" else text_of
+        places: dict[Any, int] = {text(label): place for place, label in enumerate(self.classes)}
+        # The label as it is comes first: "1" and "1.0" may be two classes of a text column.
+        places.update({label: place for place, label in enumerate(self.classes)})
+        labels, inverse = _labels(column, self.name, had_missing=False)
+        found = [places.get(label, places.get(text(label), -1)) for label in labels]
+        strange = [label for label, place in zip(labels, found, strict=True) if place < 0]
+        if strange:
+            raise DataError(
+                f"{where}: expected the classes of the training table in {self.name!r} "
+                f"({_shown(self.classes)}), however: {_shown(strange)}. "
+                "Drop these rows, or add such rows to the training table."
+            )
+        return np.array(found, dtype=np.int64)[inverse]
+
+
+def read_target(values: Any, name: str, task: str = "auto", *, had_missing: bool = False) -> Target:
+    """Find the task and code the target.
+
+    Args:
+        values: the target of every row, none missing.
+        task: "auto", or the task that the user wants.
+        had_missing: rows without a target were dropped; pandas then made whole numbers real, and
+            they become whole again.
+    Raises: DataError when it is constant, infinite, has a class with one row, has so many classes
+        that it looks like an identifier, or does not suit the task that was asked for.
+    """
+    if task not in ("auto", *TASKS):
+        raise DataError(unknown("task", task, ("auto", *TASKS)))
+    column = plain(values)
+    labels, inverse = _labels(column, name, had_missing=had_missing)
+    if len(labels) < 2:
+        raise DataError(
+            f"target {name!r}: expected at least two different values, however: all {len(column)} "
+            f"rows hold {_shown(labels)}. Choose another target column."
+        )
+    if column.dtype.kind == "f":
+        _refuse_infinities(column, name, "the table")
+    reason = f"{task}, as asked"
+    if task == "auto":
+        task, reason = _infer(labels, len(column))
+    if task == "regression":
+        y = _as_numbers(column, name, "the table")
+        return Target(name, task, reason, (), "float64", y)
+    _check_classes(labels, inverse, name, task)
+    return Target(name, task, reason, tuple(labels), _dtype_of(labels), inverse)
+
+
+def _infer(labels: Sequence[Label], n_rows: int) -> tuple[str, str]:
+    """Return the task and the reason, by the rules above."""
+    count = len(labels)
+    if count == 2:
+        return "binary", f"binary: two labels ({_shown(labels)})"
+    numbers_read = [number_of(label) for label in labels]
+    if isinstance(labels[0], str):
+        if count > MAX_CODES and None not in numbers_read:
+            return "regression", f"regression: {count} different numbers"
+        return "multiclass", f"multiclass: {count} labels"
+    if not all(float(label).is_integer() for label in labels):
+        return "regression", f"regression: {count} different numbers"
+    if count > MAX_CODES or n_rows < MIN_ROWS_A_CODE * count:
+        return "regression", f"regression: {count} different whole numbers in {n_rows} rows"
+    if labels[0] not in (-1, 0, 1):
+        return (
+            "regression",
+            f"regression: whole numbers from {labels[0]:g} to {labels[-1]:g}, a scale that does "
+            "not count from 0 or 1 (task multiclass takes them as classes)",
+        )
+    return (
+        "multiclass",
+        f"multiclass: {count} whole numbers that count from {labels[0]:g} (task regression takes "
+        "them as amounts)",
+    )
+
+
+def _check_classes(labels: Sequence[Label], inverse: np.ndarray, name: str, task: str) -> None:
+    counts = np.bincount(inverse, minlength=len(labels))
+    are_numbers = not isinstance(labels[0], str)
+    if task == "binary" and len(labels) != 2:
+        raise DataError(
+            f"target {name!r}: expected two labels for task binary, however: {len(labels)} "
+            f"({_shown(labels)}). Use task multiclass, or merge the labels to two."
+        )
+    n_rows = int(counts.sum())
+    if len(labels) > MAX_CLASSES or (len(labels) > MAX_CODES and 2 * len(labels) > n_rows):
+        raise DataError(
+            f"target {name!r}: expected classes that repeat, at most {MAX_CLASSES}, however: "
+            f"{len(labels)} different labels in {n_rows} rows ({_shown(labels, 3)}); it looks like "
+            f"an identifier. {'Use task regression' if are_numbers else 'Choose another target'}."
+        )
+    single = [label for label, count in zip(labels, counts, strict=True) if count == 1]
+    if single:
+        advice = ", or use task regression when they are amounts" if are_numbers else ""
+        raise DataError(
+            f"target {name!r}: expected at least 2 rows of every class, however: {_shown(single)} "
+            f"{'has one row' if len(single) == 1 else 'have one row each'}. Drop the rows of so "
+            f"rare a class, or merge it with another class{advice}."
+        )
+
+
+def _labels(column: np.ndarray, name: str, *, had_missing: bool) -> tuple[list[Any], np.ndarray]:
+    """Return the sorted distinct labels and each row's index `[N]`; mixed kinds become texts."""
+    try:
+        cells, inverse = distinct(column)
+    except TypeError:
+        raise DataError(
+            f"target {name!r}: expected one label or number in every cell, however: some hold "
+            "lists or other objects. Choose another target column."
+        ) from None
+    cells = [cell.item() if isinstance(cell, np.generic) else cell for cell in cells]
+    kinds = {type(cell) for cell in cells}
+    if kinds == {str}:
+        cells = [cell.strip() for cell in cells]
+    elif not (kinds == {bool} or kinds <= {int, float}):
+        cells = [text_of(cell) for cell in cells]
+    elif kinds == {float} and had_missing and all(cell.is_integer() for cell in cells):
+        cells = [int(cell) for cell in cells]
+    labels = sorted(dict.fromkeys(cells))
+    place_of = {label: place for place, label in enumerate(labels)}
+    return labels, np.array([place_of[cell] for cell in cells], dtype=np.int64)[inverse]
+
+
+def _as_numbers(column: np.ndarray, name: str, where: str) -> np.ndarray:
+    y, bad = numbers(column)
+    if bad is not None:
+        raise DataError(
+            f"target {name!r}: expected numbers for regression, however: row {bad + 1} of {where} "
+            f"holds {_shown([column[bad]])}. Mend the cell, or use task multiclass."
+        )
+    _refuse_infinities(y, name, where)
+    return y
+
+
+def _refuse_infinities(y: np.ndarray, name: str, where: str) -> None:
+    infinite = np.flatnonzero(np.abs(y) > LARGEST)
+    if len(infinite):
+        raise DataError(
+            f"target {name!r}: expected finite numbers, however: {len(infinite)} in {where} are "
+            f"infinite or beyond {LARGEST:g}, the first in row {infinite[0] + 1}. Drop these rows, "
+            "or put a number in."
+        )
+
+
+def _dtype_of(labels: Sequence[Label]) -> str:
+    kinds = {type(label) for label in labels}
+    if kinds == {bool}:
+        return "bool"
+    if kinds <= {int, float}:
+        return "int64" if kinds == {int} else "float64"
+    return "str"
+
+
+def _shown(labels: Sequence[Any], most: int = 8) -> str:
+    plain_labels = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    return ", ".join(map(repr, plain_labels[:most])) + (", …" if len(labels) > most else "")

@@ -1,0 +1,263 @@
+"""Read CSV and TSV files, plain or compressed, with every mistake of the file named.
+
+The file is checked before pandas reads it: compression, UTF-8, the delimiter, the header. Texts
+stay texts: "true" and "yes" are categories, as the file has them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import warnings
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+
+from autotrain.data.inputs import duplicates
+from autotrain.data.values import MISSING
+from autotrain.errors import DataError
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+SAMPLE_LINES = 50
+SAMPLE_BYTES = 1 << 18
+HEADER_ADVICE = (
+    " The first line looks like data, not like names: add a line of column names on top."
+)
+_MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+_DECIMAL_POINT = re.compile(r"-?\d+\.\d+")
+
+
+class _Sample(NamedTuple):
+    """The first lines of a file, split by one delimiter."""
+
+    rows: list[list[str]]
+    lines: list[int]  # the file's line that each row ends on
+
+    @property
+    def width(self) -> int:
+        """Cells of the header."""
+        return len(self.rows[0])
+
+    @property
+    def is_even(self) -> bool:
+        """Tell whether there are rows, and all have as many cells as the header, more than one."""
+        return self.width > 1 and len(self.rows) > 1 and {*map(len, self.rows)} == {self.width}
+
+
+def read_text(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Read a text table with a header line.
+
+    Returns: the table, and notes about what was found: another delimiter, short lines.
+    Raises: DataError.
+    """
+    content = _decompress(path)
+    _check_utf8(path, content)
+    usual = "\t" if ".tsv" in path.name.lower() else ","
+    delimiter, sample = _sniff(path, content, usual)
+    notes = []
+    if delimiter != usual:
+        notes.append(f"read with {DELIMITERS[delimiter]} as the delimiter")
+    header = _check_header(path, sample.rows)
+    notes += _check_widths(path, sample)
+    decimal = "."
+    if delimiter != "," and _has_decimal_comma(sample.rows[1:]):
+        decimal = ","
+        notes.append("numbers are read with a decimal comma")
+    frame = _parse(path, content, delimiter, decimal)
+    texts = [name for name in frame.columns if _holds_booleans(frame[name])]
+    if texts:
+        # pandas makes True of "true"; the file's own words are the user's labels.
+        again = _parse(path, content, delimiter, decimal, texts)
+        frame = frame.assign(**{name: again[name] for name in texts})
+    frame.columns = pd.Index(header)
+    return frame, notes
+
+
+def _holds_booleans(column: pd.Series) -> bool:
+    if column.dtype == bool:
+        return True
+    return column.dtype == object and any(isinstance(cell, bool) for cell in column)
+
+
+def _parse(
+    path: Path, content: bytes, delimiter: str, decimal: str, texts: list[str] | None = None
+) -> pd.DataFrame:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                io.BytesIO(content),
+                sep=delimiter,
+                decimal=decimal,
+                encoding="utf-8-sig",
+                index_col=False,
+                skipinitialspace=True,
+                keep_default_na=False,
+                na_values=sorted(MISSING),
+                low_memory=False,
+                usecols=texts,
+                dtype=dict.fromkeys(texts, "str") if texts is not None else None,
+            )
+    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error, ValueError) as error:
+        message = str(error).strip().splitlines()[0].removeprefix("Error tokenizing data. C error:")
+        raise DataError(
+            f"{path}: expected the same number of cells in every line, however: "
+            f"{message.strip().rstrip('.')}. Mend the line; cells that hold a {delimiter!r} stand "
+            "in quotes."
+        ) from None
+
+
+def _decompress(path: Path) -> bytes:
+    ending = path.suffix.lower() if path.suffix.lower() in _MAGIC else ""
+    raw = path.read_bytes()
+    kind = next((kind for kind, magic in _MAGIC.items() if raw.startswith(magic)), "")
+    if ending and ending != kind:
+        raise DataError(
+            f"{path}: expected a {ending} file, however: it starts with {raw[:4].hex(' ')}. "
+            "Compress it again, or take the ending away when it is plain text."
+        )
+    try:
+        if kind == ".gz":
+            with pa.input_stream(pa.BufferReader(raw), compression="gzip") as stream:
+                return bytes(stream.read())
+        if kind == ".zst":
+            with pa.input_stream(pa.BufferReader(raw), compression="zstd") as stream:
+                return bytes(stream.read())
+    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: expected a whole {kind} file, however: {str(error).rstrip('.')}. "
+            "Copy or download it again."
+        ) from None
+    return raw
+
+
+def _check_utf8(path: Path, content: bytes) -> None:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(
+            f"{path}: expected UTF-8 text, however: it is UTF-16. "
+            f"Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > utf8.csv"
+        )
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(content), SAMPLE_BYTES):
+        piece = content[start : start + SAMPLE_BYTES]
+        try:
+            decoder.decode(piece, final=start + SAMPLE_BYTES >= len(content))
+        except UnicodeDecodeError as error:
+            # The decoder keeps the head of a cut character, so its start may lie before `start`.
+            place = start + error.start - (len(error.object) - len(piece))
+            line = content.count(b"\n", 0, place) + 1
+            raise DataError(
+                f"{path}: expected UTF-8 text, however: byte {place} (line {line}) is "
+                f"0x{content[place]:02x}. Convert it: iconv -f LATIN1 -t UTF-8 {path.name} > "
+                "utf8.csv"
+            ) from None
+    if b"\0" in content[:SAMPLE_BYTES]:
+        raise DataError(
+            f"{path}: expected text, however: byte {content.index(0)} is zero. "
+            "This is no CSV file; save the table as CSV."
+        )
+
+
+def _sniff(path: Path, content: bytes, usual: str) -> tuple[str, _Sample]:
+    """Return the delimiter and the first lines split by it.
+
+    Another delimiter than the usual one is taken only when every line has as many cells by it.
+    """
+    head = content[:SAMPLE_BYTES].decode("utf-8-sig", "ignore")
+    if not head.strip():
+        raise DataError(f"{path}: expected a table, however: the file holds only blanks.")
+    is_whole = len(content) <= SAMPLE_BYTES
+    samples = {delimiter: _split(head, delimiter, is_whole) for delimiter in DELIMITERS}
+    if samples[usual].is_even:
+        return usual, samples[usual]
+    even = [delimiter for delimiter in DELIMITERS if samples[delimiter].is_even]
+    if even:
+        best = max(even, key=lambda delimiter: samples[delimiter].width)
+        return best, samples[best]
+    likely = max(DELIMITERS, key=lambda delimiter: samples[delimiter].width)
+    if samples[usual].width == 1 and samples[likely].width > 1:
+        if len(samples[likely].rows) == 1:
+            return likely, samples[likely]
+        raise DataError(
+            f"{path}: expected columns parted by {DELIMITERS[usual]}, however: the header "
+            f"{samples[usual].rows[0][0][:60]!r} looks parted by {DELIMITERS[likely]}, and not all "
+            "lines have as many cells. Save the table again with commas."
+        )
+    return usual, samples[usual]
+
+
+def _split(head: str, delimiter: str, is_whole: bool) -> _Sample:
+    reader = csv.reader(io.StringIO(head), delimiter=delimiter, skipinitialspace=True)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    try:
+        for row in reader:
+            if row:
+                rows.append(row)
+                lines.append(reader.line_num)
+            if len(rows) > SAMPLE_LINES:
+                break
+        else:
+            if not is_whole and len(rows) > 1:
+                del rows[-1]  # the sample may end inside a line
+    except csv.Error:
+        pass  # a cell larger than the module takes; pandas says what is wrong
+    return _Sample(rows or [[head]], lines or [1])
+
+
+def _check_widths(path: Path, sample: _Sample) -> list[str]:
+    """Refuse lines longer than the header, which would lose cells; say which are shorter."""
+    notes = []
+    for row, line in zip(sample.rows[1:], sample.lines[1:], strict=False):
+        if len(row) > sample.width and any(row[sample.width :]):
+            raise DataError(
+                f"{path}: expected the same number of cells in every line, however: the header has "
+                f"{sample.width} cells and line {line} has {len(row)}. Mend the header or the line."
+            )
+        if len(row) < sample.width:
+            notes.append(
+                f"line {line} has {len(row)} cells of {sample.width}: the others are read as "
+                "missing"
+            )
+    return notes[:3]
+
+
+def _check_header(path: Path, rows: list[list[str]]) -> list[str]:
+    header = [cell.strip() for cell in rows[0]]
+    header = [cell or f"Unnamed: {place}" for place, cell in enumerate(header)]
+    advice = HEADER_ADVICE if looks_like_data(header) else ""
+    if len(set(header)) != len(header):
+        raise DataError(duplicates(str(path), header) + advice)
+    if len(rows) == 1:
+        raise DataError(
+            f"{path}: expected rows, however: only a header of {len(header)} columns. "
+            "Give a table with rows." + advice
+        )
+    return header
+
+
+def looks_like_data(header: list[str]) -> bool:
+    """Tell whether a header is more likely the first row of a table without one."""
+    cells = sum(1 for cell in header if _is_number(cell) or cell in MISSING)
+    return 2 * cells >= len(header) or any(_DECIMAL_POINT.fullmatch(cell) for cell in header)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _has_decimal_comma(rows: list[list[str]]) -> bool:
+    cells = [cell for row in rows for cell in row]
+    return any(map(_DECIMAL_COMMA.fullmatch, cells)) and not any(
+        map(_DECIMAL_POINT.fullmatch, cells)
+    )

@@ -1,0 +1,191 @@
+"""Cells of a column to numbers, texts and days; NumPy only, as the predictor uses it too.
+
+Each reader takes one column as a 1-D array of any dtype, works on the distinct cells and spreads
+the result over the rows, so that a column of a million rows with ten levels costs ten readings.
+A new kind of cell is a new branch in `number_of`, `text_of` or `day_of`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+MISSING = frozenset(
+    ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NaT", "null", "NULL", "None", "<NA>")
+)
+"""Texts that stand for a missing cell, compared without the spaces around them."""
+
+LARGEST = 1e100
+"""Larger numbers are taken for infinities: their squares overflow."""
+
+SECONDS_A_DAY = 86_400
+_WHOLE = re.compile(r"-?\d+\.0+")
+_ISO_DATE = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
+)
+_BOOLEAN_TEXTS = {"true": "True", "1": "True", "false": "False", "0": "False"}
+_MISSING_TYPES = ("NAType", "NaTType")
+
+
+def distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
+    """Return the distinct cells of a column and, for every row, the index of its cell.
+
+    Raises: TypeError when a cell cannot be compared (a list inside a cell).
+    """
+    if values.dtype.kind in "biuf":
+        found, inverse = np.unique(values, return_inverse=True)
+        return found.tolist(), inverse
+    if values.dtype.kind in "mM":
+        values = values.astype(str)
+    cells = values.tolist()
+    kinds = set(map(type, cells))
+    if kinds & {bool, np.bool_} and len(kinds - {bool, np.bool_, str, type(None)}) > 0:
+        # 1 == True == 1.0 for a dictionary, but not for a reader of the table.
+        keyed = [(type(cell), cell) for cell in cells]
+        order = {key: index for index, key in enumerate(dict.fromkeys(keyed))}
+        inverse = np.fromiter(map(order.__getitem__, keyed), np.intp, len(cells))
+        return [key[1] for key in order], inverse
+    order = {cell: index for index, cell in enumerate(dict.fromkeys(cells))}
+    return list(order), np.fromiter(map(order.__getitem__, cells), np.intp, len(cells))
+
+
+def is_missing(cell: Any) -> bool:
+    """Tell whether one cell is missing: None, NaN, NaT, pandas' NA or a text of `MISSING`."""
+    if cell is None or type(cell).__name__ in _MISSING_TYPES:
+        return True
+    if isinstance(cell, str):
+        return cell.strip() in MISSING
+    return bool(cell != cell)
+
+
+def number_of(cell: Any) -> float | None:
+    """Return the number in a cell, NaN when it is missing, None when it is not a number."""
+    if is_missing(cell):
+        return math.nan
+    if isinstance(cell, str) and "_" in cell:
+        return None  # Python reads "1_000" as a number; no table means that
+    if isinstance(cell, datetime.date | datetime.time | datetime.timedelta | bytes | np.datetime64):
+        return None
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return None
+    except OverflowError:
+        return math.inf
+
+
+def text_of(cell: Any) -> str | None:
+    """Return the text by which a category is compared, None when the cell is missing.
+
+    1, 1.0, "1" and "1.0" are the same category "1"; spaces around a text do not count.
+    """
+    if is_missing(cell):
+        return None
+    if isinstance(cell, np.generic):
+        cell = cell.item()
+    if isinstance(cell, bytes):
+        cell = cell.decode("utf-8", "replace")
+    if isinstance(cell, str):
+        cell = cell.strip()
+        return cell.partition(".")[0] if _WHOLE.fullmatch(cell) else cell
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell)
+
+
+def boolean_text_of(cell: Any) -> str | None:
+    """Return "True", "False", None when missing, or the cell's text when it is neither."""
+    text = text_of(cell)
+    return text if text is None else _BOOLEAN_TEXTS.get(text.lower(), text)
+
+
+def day_of(cell: Any) -> float | None:
+    """Return days since 1970-01-01 on the wall clock (time zones are ignored).
+
+    NaN when the cell is missing, None when it is no ISO date ("2024-01-31", "2024-01-31 18:30").
+    """
+    if is_missing(cell):
+        return math.nan
+    if isinstance(cell, np.datetime64):
+        cell = cell.astype("datetime64[us]").item()
+    if isinstance(cell, datetime.datetime):
+        seconds = cell.hour * 3600 + cell.minute * 60 + cell.second
+        return cell.toordinal() - _EPOCH + seconds / SECONDS_A_DAY
+    if isinstance(cell, datetime.date):
+        return float(cell.toordinal() - _EPOCH)
+    match = _ISO_DATE.fullmatch(cell.strip()) if isinstance(cell, str) else None
+    if match is None:
+        return None
+    try:
+        day = datetime.date.fromisoformat(match[1]).toordinal() - _EPOCH
+        hour, minute, second = (int(part or 0) for part in match.groups()[1:])
+        clock = datetime.time(hour, minute, second)
+    except ValueError:
+        return None
+    return day + (clock.hour * 3600 + clock.minute * 60 + clock.second) / SECONDS_A_DAY
+
+
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
+
+
+def numbers(values: np.ndarray) -> tuple[np.ndarray, int | None]:
+    """Return a column as float64 with NaN for missing, and the first row that is no number."""
+    if values.dtype.kind in "biuf":
+        return values.astype(np.float64), None
+    if values.dtype.kind == "m":
+        return values / np.timedelta64(1, "s"), None
+    return _read(values, number_of)
+
+
+def days(values: np.ndarray) -> tuple[np.ndarray, int | None]:
+    """Return a column as days since 1970-01-01 (float64), and the first row that is no date."""
+    if values.dtype.kind == "M":
+        since = values.astype("datetime64[s]") - np.datetime64(0, "s")
+        return since / np.timedelta64(1, "D"), None
+    return _read(values, day_of)
+
+
+def _read(
+    values: np.ndarray, reader: Callable[[Any], float | None]
+) -> tuple[np.ndarray, int | None]:
+    cells, inverse = distinct(values)
+    read = [reader(cell) for cell in cells]
+    bad = [index for index, value in enumerate(read) if value is None]
+    table = np.array([math.nan if value is None else value for value in read], dtype=np.float64)
+    first = int(np.flatnonzero(np.isin(inverse, bad))[0]) if bad else None
+    return table[inverse] if len(cells) else np.empty(0), first
+
+
+def texts(values: np.ndarray, *, boolean: bool = False) -> tuple[list[str | None], np.ndarray]:
+    """Return the text of every distinct cell (None: missing) and each row's index into them."""
+    cells, inverse = distinct(values)
+    reader = boolean_text_of if boolean else text_of
+    return [reader(cell) for cell in cells], inverse
+
+
+DATE_PARTS = ("year", "month", "day", "weekday", "days", "hour")
+"""What a date is expanded to; "days" counts from the earliest training date, Monday is 0."""
+
+
+def date_parts(since_1970: np.ndarray, origin: float, parts: tuple[str, ...]) -> np.ndarray:
+    """Expand days since 1970-01-01 `[N]` to the named parts `[N, len(parts)]`; NaN stays NaN."""
+    known = ~np.isnan(since_1970)
+    whole = np.floor(np.where(known, since_1970, 0.0))
+    date = whole.astype(np.int64).astype("datetime64[D]")
+    month = date.astype("datetime64[M]")
+    year = date.astype("datetime64[Y]")
+    read = {
+        "year": lambda: year.astype(np.int64) + 1970.0,
+        "month": lambda: (month - year.astype("datetime64[M]")).astype(np.int64) + 1.0,
+        "day": lambda: (date - month.astype("datetime64[D]")).astype(np.int64) + 1.0,
+        "weekday": lambda: (whole + 3) % 7,
+        "days": lambda: whole - origin,
+        "hour": lambda: (np.where(known, since_1970, 0.0) - whole) * 24,
+    }
+    expanded = np.stack([read[part]() for part in parts], axis=1)
+    return np.where(known[:, None], expanded, np.nan)

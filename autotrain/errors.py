@@ -1,0 +1,77 @@
+"""What can go wrong in the user's hands.
+
+    AutotrainError                 exit code 2: the user can mend it
+    ├── DataError                  the table: a file, a column, the target
+    ├── SpaceError                 the search space file or dictionary
+    ├── StudyError                 the study: its name, its state, its definition
+    ├── StorageError               the place where a study is kept
+    ├── BundleError                an exported model that cannot be read or trusted
+    └── DeviceError                a device that is not there
+
+One grammar for all messages: what was expected, "however: " what came, what to do. Errors that
+are not of this tree are bugs, and the command line says so (exit code 1).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class AutotrainError(Exception):
+    """A mistake that the user can mend; its message says how."""
+
+
+class DataError(AutotrainError):
+    """The table cannot be used as it is."""
+
+
+class SpaceError(AutotrainError):
+    """The search space says something that cannot be.
+
+    Args:
+        source: the file (or "search space") that holds the mistakes.
+        mistakes: one line each, "[section] key: what was expected, however: what came".
+    """
+
+    def __init__(self, source: str, mistakes: Sequence[str]) -> None:
+        self.source = source
+        self.mistakes = tuple(mistakes)
+        count = len(self.mistakes)
+        header = f"{source}: {count} mistake{'s' if count != 1 else ''}"
+        super().__init__("\n  ".join([header, *self.mistakes]))
+
+
+class StudyError(AutotrainError):
+    """The study cannot be opened, resumed or changed in this way."""
+
+
+class StorageError(AutotrainError):
+    """The storage cannot be reached, read or written."""
+
+
+class BundleError(AutotrainError):
+    """The bundle is not complete, not intact or not of a known version."""
+
+
+class DeviceError(AutotrainError):
+    """The device that was asked for is not available."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that the user most likely meant, or None."""
+    known = list(known)
+    by_lower = {name.lower(): name for name in known}
+    if word.lower() in by_lower:
+        return by_lower[word.lower()]
+    matches = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[matches[0]] if matches else None
+
+
+def unknown(kind: str, word: object, known: Iterable[str], *, most: int = 30) -> str:
+    """Return "no KIND 'word'. Did you mean 'x'? Known: a, b, c."."""
+    known = list(known)
+    near = nearest(str(word), known)
+    hint = f" Did you mean {near!r}?" if near is not None else ""
+    listed = ", ".join(known[:most]) + (", …" if len(known) > most else "")
+    return f"no {kind} {str(word)!r}.{hint} Known: {listed}."

@@ -1,0 +1,265 @@
+"""The slots that train together: packed into stacked tensors, advanced an epoch at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autotrain.data.batches import effective_batch_size, epoch_order, steps_per_epoch
+from autotrain.fused import metrics
+from autotrain.fused.diagnostics import flags, unit_shares
+from autotrain.fused.layout import pack, unpack
+from autotrain.fused.network import Network
+from autotrain.fused.noise import DropoutBits
+from autotrain.fused.plan import Numbers, order_key
+from autotrain.fused.rows import Rows
+from autotrain.fused.slot import EpochReport, Outcome, Slot
+from autotrain.fused.step import Rates, Stepper, Weights
+
+# Batches and dropout bits are gathered some steps ahead, up to this many bytes: large enough to
+# spread the cost of a call, small enough to stay in a second-level cache.
+AHEAD_BYTES = 1 << 20
+# Numbers of one layer held at a time when predicting on validation rows; also for the cache.
+EVALUATION_NUMBERS = 1 << 18
+_FLAT = ("parameters", "m", "v", "best_parameters")
+_STATISTICS = ("statistics", "best_statistics")
+
+
+class Fleet:
+    """K slots of one batch size, advanced together.
+
+    Built anew whenever a slot joins or leaves (at an epoch's end); slots carry their own state
+    in and out, see `release`.
+
+    Args:
+        slots: of equal batch size, all with hidden layers or all without.
+        rows: the data.
+    """
+
+    def __init__(self, slots: Sequence[Slot], rows: Rows, numbers: Numbers) -> None:
+        self.slots = sorted(slots, key=lambda slot: (order_key(slot.config), slot.id))
+        self.rows = rows
+        self.numbers = numbers
+        configs = [slot.config for slot in self.slots]
+        self.batch_size = effective_batch_size(rows.n_train, configs[0].batch_size)
+        self.n_steps = steps_per_epoch(rows.n_train, self.batch_size)
+        problem = rows.problem
+        self.network = Network(configs, rows.n_inputs, problem.n_outputs, numbers)
+        layouts = [slot.layout for slot in self.slots]
+
+        def stack(name: str) -> Tensor:
+            own = [getattr(slot, name) for slot in self.slots]
+            return pack(own, layouts, self.network.layout, statistics=name in _STATISTICS)
+
+        self.weights = Weights(
+            parameters=stack("parameters"),
+            statistics=stack("statistics"),
+            m=stack("m"),
+            v=stack("v"),
+            t=torch.stack([slot.t for slot in self.slots]),
+            product=torch.stack([slot.product for slot in self.slots]),
+        )
+        self.best_parameters = stack("best_parameters")
+        self.best_statistics = stack("best_statistics")
+        self.stepper = Stepper(
+            self.network, configs, self.weights, classification=problem.is_classification
+        )
+        self.bits = DropoutBits(
+            configs,
+            self.network.shapes,
+            self.network.layout,
+            self.network.reach,
+            [slot.dropout_bits for slot in self.slots],
+            self.batch_size,
+            numbers,
+        )
+
+    def release(self) -> list[Slot]:
+        """Hand the slots' state back to them, copied, and return them."""
+        layout = self.network.layout
+        stacked = {
+            "parameters": self.weights.parameters,
+            "m": self.weights.m,
+            "v": self.weights.v,
+            "best_parameters": self.best_parameters,
+            "statistics": self.weights.statistics,
+            "best_statistics": self.best_statistics,
+        }
+        for k, slot in enumerate(self.slots):
+            for name in (*_FLAT, *_STATISTICS):
+                row = unpack(stacked[name][k], slot.layout, layout, statistics=name in _STATISTICS)
+                setattr(slot, name, row)
+            slot.t = self.weights.t[k].clone()
+            slot.product = self.weights.product[k].clone()
+        return self.slots
+
+    def run_epoch(self) -> list[EpochReport]:
+        """Train every slot for one epoch, evaluate it, and return a report each."""
+        rates, momentum = self._rates()
+        losses, norms = self._train(rates, momentum)
+        valid_losses, values = self.evaluate()
+        return self._account(losses, norms, rates, valid_losses, values)
+
+    def _rates(self) -> tuple[np.ndarray, Tensor | None]:
+        """Return the epoch's learning rates `[K, steps]` and momenta, where any moves."""
+        both = [slot.rates() for slot in self.slots]
+        rates = np.stack([rate for rate, _ in both])
+        if all(momentum is None for _, momentum in both):
+            return rates, None
+        momenta = [
+            np.full(self.n_steps, slot.momentum()) if momentum is None else momentum
+            for slot, (_, momentum) in zip(self.slots, both, strict=True)
+        ]
+        return rates, self._tensor(np.stack(momenta))
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.numbers.device, self.numbers.dtype)
+
+    def _train(self, rates: np.ndarray, momentum: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+        """Take the epoch's steps; return losses `[K, steps]` and norms `[K, steps, L + 1]`."""
+        k, b, n = len(self.slots), self.batch_size, self.n_steps
+        order = np.stack([self._order(slot) for slot in self.slots])
+        indices = torch.from_numpy(order).to(self.numbers.device)
+        learning_rates = self._tensor(rates)
+        item = torch.empty((), dtype=self.numbers.dtype).element_size()
+        per_step = k * b * self.rows.n_inputs * item + self.bits.bytes_per_step
+        ahead = int(np.clip(AHEAD_BYTES // per_step, 1, n))
+        losses, norms = [], []
+        for start in range(0, n, ahead):
+            stop = min(start + ahead, n)
+            # Step first: each step's rows are then one contiguous block.
+            rows = indices[:, start * b : stop * b].reshape(k, stop - start, b).transpose(0, 1)
+            flat = rows.reshape(-1)
+            x = self.rows.x_train.index_select(0, flat).view(stop - start, k, b, -1)
+            y = self.rows.y_train.index_select(0, flat).view(stop - start, k, b)
+            drawn = self.bits.draw(stop - start)
+            for offset, step in enumerate(range(start, stop)):
+                now = Rates(
+                    learning_rates[:, step : step + 1],
+                    None if momentum is None else momentum[:, step : step + 1],
+                )
+                keep = self.bits.masks(drawn, offset)
+                loss, norm = self.stepper.step(x[offset], y[offset], keep, now)
+                losses.append(loss)
+                norms.append(norm)
+        return torch.stack(losses, 1).cpu().numpy(), torch.stack(norms, 1).cpu().numpy()
+
+    def _order(self, slot: Slot) -> np.ndarray:
+        fold = self.rows.folds[slot.fold]
+        used = self.n_steps * self.batch_size
+        return epoch_order(slot.row_order, fold.n_train, used) + fold.train_start
+
+    # ---- evaluation ------------------------------------------------------------------------
+
+    def evaluate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return every slot's validation loss and metric `[K]`, dropout off."""
+        valid_losses = np.empty(len(self.slots))
+        values = np.empty(len(self.slots))
+        for fold in sorted({slot.fold for slot in self.slots}):
+            members = [k for k, slot in enumerate(self.slots) if slot.fold == fold]
+            outputs = self._predict(fold)[members]
+            valid_losses[members], values[members] = judge(self.rows, fold, outputs)
+        return valid_losses, values
+
+    def _predict(self, fold: int) -> Tensor:
+        """Return all slots' outputs `[K, N, C]` on a fold's validation rows."""
+        x = self.rows.valid[fold][0]
+        stepper, k = self.stepper, len(self.slots)
+        widest = max(self.network.layout.shape.hidden, default=1)
+        chunk = max(EVALUATION_NUMBERS // (k * widest), 64)
+        return torch.cat(
+            [
+                self.network.predict(
+                    stepper.parameter_views, part.expand(k, -1, -1), stepper.statistic_views
+                )
+                for part in x.split(chunk)
+            ],
+            dim=1,
+        )
+
+    # ---- accounting ------------------------------------------------------------------------
+
+    def _account(
+        self,
+        losses: np.ndarray,
+        norms: np.ndarray,
+        rates: np.ndarray,
+        valid_losses: np.ndarray,
+        values: np.ndarray,
+    ) -> list[EpochReport]:
+        sign = self.rows.problem.metric.sign
+        reports, improved = [], []
+        for k, slot in enumerate(self.slots):
+            slot.epoch += 1
+            slot.gradients.update(norms[k], losses[k])
+            # The metric of a model that has lost its numbers can look fine (a constant class).
+            healthy = math.isfinite(valid_losses[k]) and math.isfinite(values[k])
+            score = sign * float(values[k]) if healthy else math.inf
+            if score < slot.best_score:
+                slot.best_score, slot.best_epoch = score, slot.epoch
+                improved.append(k)
+            plateau = slot.plateau.update(float(valid_losses[k]))
+            slot.stops_early = slot.patience.update(score)
+            slot.diverged = not (healthy and np.isfinite(losses[k]).all())
+            reports.append(
+                EpochReport(
+                    slot=slot.id,
+                    epoch=slot.epoch,
+                    samples_seen=slot.epoch * self.n_steps * self.batch_size,
+                    train_loss=float(losses[k].mean()),
+                    valid_loss=float(valid_losses[k]),
+                    value=float(values[k]),
+                    plateaus=slot.plateau.count,
+                    dropped=plateau and slot.drops_on_plateau,
+                    learning_rate=float(rates[k, -1]),
+                )
+            )
+        if improved:
+            self.best_parameters[improved] = self.weights.parameters[improved]
+            self.best_statistics[improved] = self.weights.statistics[improved]
+        return reports
+
+
+def judge(rows: Rows, fold: int, outputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return the validation loss and the metric `[K]` of outputs `[K, N, C]` on a fold."""
+    problem, place = rows.problem, rows.folds[fold]
+    targets = rows.valid[fold][1].expand(outputs.shape[0], -1)
+    function = metrics.FUNCTIONS[problem.metric.name]
+    if problem.is_classification:
+        loss = metrics.log_loss(outputs, targets)
+        value = loss if function is metrics.log_loss else function(outputs, targets)
+    else:
+        predictions = outputs[..., 0]
+        loss = ((predictions - targets) ** 2).mean(-1)
+        value = function(
+            predictions * place.target_std + place.target_mean,
+            targets * place.target_std + place.target_mean,
+        )
+    return loss.double().cpu().numpy(), value.double().cpu().numpy()
+
+
+def outcome(slot: Slot, cause: str, rows: Rows, numbers: Numbers) -> Outcome:
+    """Close a released slot: its best epoch's weights and its diagnostics."""
+    summary = slot.gradients.summary()
+    found = slot.best_epoch > 0
+    if found:
+        network = Network([slot.config], rows.n_inputs, rows.problem.n_outputs, numbers)
+        parameters = network.layout.views(slot.best_parameters.unsqueeze(0))
+        statistics = network.layout.views(slot.best_statistics.unsqueeze(0), statistics=True)
+        x = rows.valid[slot.fold][0].unsqueeze(0)
+        summary.update(unit_shares(slot.config, network.hidden_outputs(parameters, x, statistics)))
+    summary["flags"] = flags(summary)
+    return Outcome(
+        slot=slot.id,
+        cause=cause,
+        epochs=slot.epoch,
+        best_epoch=slot.best_epoch,
+        best_value=rows.problem.metric.sign * slot.best_score if found else math.nan,
+        parameters=slot.best_parameters.cpu().numpy() if found else None,
+        statistics=slot.best_statistics.cpu().numpy() if found else None,
+        diagnostics=summary,
+    )

@@ -1,0 +1,166 @@
+"""Where each parameter of a network lies in a flat row, and how rows of K networks are stacked.
+
+A network's parameters are one row of numbers, so that an optimizer is a handful of operations
+on `[K, P]` whatever the depth. Weight matrices ("kernel") come first, the rest after them. K
+networks of different width and depth share one padded layout; padding is 0 and stays 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+INPUT = -1
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of one network: input units, units of each hidden layer, output units."""
+
+    n_inputs: int
+    hidden: tuple[int, ...]
+    n_outputs: int
+
+    @property
+    def depth(self) -> int:
+        """Number of hidden layers."""
+        return len(self.hidden)
+
+
+class Entry(NamedTuple):
+    """One tensor of a layout: `rows × columns` numbers from `start`."""
+
+    start: int
+    rows: int
+    columns: int
+
+
+class Layout:
+    """The places of all tensors of a network in its two flat rows.
+
+    Keys are (kind, layer): layer `INPUT` for the input side, 0 … depth − 1 for hidden layers, and
+    "output_kernel"/"output_bias" with layer 0. `parameters` are trained: "kernel" `[I, O]`, "bias",
+    "gamma", "beta" `[1, O]`, "slope" `[1, 1]`. `statistics` are batch norm's moving "mean" and
+    "variance" `[1, O]`.
+
+    Args:
+        shape: the network's sizes; for a fleet the largest of each.
+        last: width that the output layer reads; for one network its last hidden layer's.
+    """
+
+    def __init__(self, shape: Shape, last: int | None = None) -> None:
+        self.shape = shape
+        widths = [shape.n_inputs, *shape.hidden]
+        self.last = widths[-1] if last is None else last
+        kernels = [
+            (("kernel", layer), rows, columns)
+            for layer, (rows, columns) in enumerate(zip(widths, widths[1:], strict=False))
+        ]
+        kernels.append((("output_kernel", 0), self.last, shape.n_outputs))
+        vectors: list[tuple[Key, int, int]] = [
+            ((kind, layer), 1, width)
+            for layer, width in enumerate(shape.hidden)
+            for kind in ("bias", "gamma", "beta")
+        ]
+        vectors += [(("slope", layer), 1, 1) for layer in range(shape.depth)]
+        vectors += [((kind, INPUT), 1, shape.n_inputs) for kind in ("gamma", "beta")]
+        vectors.append((("output_bias", 0), 1, shape.n_outputs))
+        moving = [
+            ((kind, layer), 1, width)
+            for layer, width in zip(range(INPUT, shape.depth), widths, strict=True)
+            for kind in ("mean", "variance")
+        ]
+        self.parameters, self.n_parameters = _place([*kernels, *vectors])
+        self.statistics, self.n_statistics = _place(moving)
+        self.n_kernel = sum(rows * columns for _, rows, columns in kernels)
+
+    def views(self, flat: Tensor, *, statistics: bool = False) -> dict[Key, Tensor]:
+        """Return every tensor as a view `[K, rows, columns]` into flat rows `[K, P]`."""
+        entries = self.statistics if statistics else self.parameters
+        return {
+            key: flat[:, start : start + rows * columns].unflatten(1, (rows, columns))
+            for key, (start, rows, columns) in entries.items()
+        }
+
+
+def _place(tensors: Iterable[tuple[Key, int, int]]) -> tuple[dict[Key, Entry], int]:
+    entries: dict[Key, Entry] = {}
+    start = 0
+    for key, rows, columns in tensors:
+        entries[key] = Entry(start, rows, columns)
+        start += rows * columns
+    return entries, start
+
+
+def fleet_layout(shapes: Sequence[Shape]) -> Layout:
+    """Return the smallest layout into which every one of `shapes` fits.
+
+    Raises:
+        ValueError: when the networks differ in inputs or outputs, or linear ones are mixed with
+            deep ones (their output layers would read different things).
+    """
+    first = shapes[0]
+    if any((s.n_inputs, s.n_outputs) != (first.n_inputs, first.n_outputs) for s in shapes):
+        raise ValueError(f"a fleet needs equal inputs and outputs, however: {shapes}")
+    depth = max(shape.depth for shape in shapes)
+    if depth and not all(shape.depth for shape in shapes):
+        raise ValueError(f"a fleet needs hidden layers in all networks or in none: {shapes}")
+    hidden = tuple(
+        max(shape.hidden[layer] for shape in shapes if shape.depth > layer)
+        for layer in range(depth)
+    )
+    last = max(shape.hidden[-1] for shape in shapes) if depth else first.n_inputs
+    return Layout(Shape(first.n_inputs, hidden, first.n_outputs), last)
+
+
+def pack(
+    rows: Sequence[Tensor], layouts: Sequence[Layout], fleet: Layout, *, statistics: bool = False
+) -> Tensor:
+    """Stack flat rows of single networks into a fleet's padded `[K, P]`."""
+    size = fleet.n_statistics if statistics else fleet.n_parameters
+    stacked = rows[0].new_zeros(len(rows), size)
+    if statistics:
+        # The variance of a padded unit is 1, not 0: no infinite scale where nothing is.
+        for key, view in fleet.views(stacked, statistics=True).items():
+            if key[0] == "variance":
+                view.fill_(1.0)
+    fleet_views = fleet.views(stacked, statistics=statistics)
+    for k, (row, layout) in enumerate(zip(rows, layouts, strict=True)):
+        if layout.shape == fleet.shape and layout.last == fleet.last:
+            stacked[k] = row
+            continue
+        for key, view in layout.views(row.unsqueeze(0), statistics=statistics).items():
+            fleet_views[key][k, : view.shape[1], : view.shape[2]] = view[0]
+    return stacked
+
+
+def unpack(row: Tensor, layout: Layout, fleet: Layout, *, statistics: bool = False) -> Tensor:
+    """Return one network's own flat row, copied out of its padded row `[P]` of a fleet."""
+    if layout.shape == fleet.shape and layout.last == fleet.last:
+        return row.clone()
+    own = row.new_empty(layout.n_statistics if statistics else layout.n_parameters)
+    fleet_views = fleet.views(row.unsqueeze(0), statistics=statistics)
+    for key, view in layout.views(own.unsqueeze(0), statistics=statistics).items():
+        view[0] = fleet_views[key][0, : view.shape[1], : view.shape[2]]
+    return own
+
+
+def bucket(hidden: Sequence[int]) -> int:
+    """Return the padded width class of a network: networks of one class may share a fleet.
+
+    The widest layer rounded up to a power of two (at least 32), so that padding at most doubles
+    a width; 0 for a linear model.
+    """
+    if not hidden:
+        return 0
+    return max(32, 1 << (max(hidden) - 1).bit_length())
+
+
+def is_finite(rows: Tensor) -> Tensor:
+    """Tell for each row of `[K, P]` whether every number is finite."""
+    return torch.isfinite(rows).all(dim=1)

@@ -1,0 +1,153 @@
+"""A trial's own random numbers: initial weights, order of rows, dropout bits.
+
+Every stream is seeded by (trial seed, fold, repeat, purpose), so what a slot draws depends neither
+on its neighbours nor on when it was admitted. Dropout masks are 16-bit integers compared with a
+threshold: SFC64 gives them at half a nanosecond each, `bernoulli_` takes ten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autotrain.choices.initializers import INITIALIZERS
+from autotrain.fused.layout import INPUT, Layout, Shape
+from autotrain.fused.plan import Numbers
+from autotrain.space.config import TrialConfig
+
+INITIAL_WEIGHTS, ROW_ORDER, DROPOUT = range(3)
+_NEVER = np.iinfo(np.int16).max
+"""A "random" number that is below no threshold: what stands where a unit only pads."""
+
+
+def stream(seed: int, fold: int, repeat: int, purpose: int) -> np.random.SFC64:
+    """Return the bit generator of one slot for one purpose."""
+    return np.random.SFC64(np.random.SeedSequence([seed, fold, repeat, purpose]))
+
+
+def initial_parameters(
+    config: TrialConfig, shape: Shape, layout: Layout, bits: np.random.BitGenerator
+) -> np.ndarray:
+    """Draw a network's first parameters, a flat row `[P]`, float64.
+
+    Kernels by the config's initializer, layer by layer; biases and β 0, γ 1, PReLU's slope at its
+    `init`.
+    """
+    generator = np.random.Generator(bits)
+    draw = INITIALIZERS[config.initializer.name].draw
+    row = np.zeros(layout.n_parameters)
+    for (kind, _), (start, rows, columns) in layout.parameters.items():
+        place = slice(start, start + rows * columns)
+        if kind.endswith("kernel"):
+            row[place] = draw(generator, rows, columns, config.initializer.parameters).ravel()
+        elif kind == "gamma":
+            row[place] = 1.0
+        elif kind == "slope":
+            row[place] = config.activation.parameters.get("init", 0.0)
+    return row
+
+
+def keep_threshold(rate: float) -> int:
+    """Return the int16 threshold below which a unit stays: P(stay) = 1 − rate to 2⁻¹⁶."""
+    return min(round((1 - rate) * 65536), 65535) - 32768
+
+
+class DropoutBits:
+    """Draws the dropout masks of a fleet, some steps ahead.
+
+    A slot's stream gives, step after step, 16 bits for each unit that can be dropped: inputs first,
+    then layer by layer, real units only. So the masks do not depend on padding or on how many
+    steps are drawn at once.
+
+    Args:
+        configs, shapes: the slots, in fleet order.
+        layout: the fleet's padded layout.
+        reach: slots that reach each hidden layer.
+        streams: the slots' bit generators; they move on with every draw.
+        batch_size: rows of a batch.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[TrialConfig],
+        shapes: Sequence[Shape],
+        layout: Layout,
+        reach: Sequence[int],
+        streams: Sequence[np.random.BitGenerator],
+        batch_size: int,
+        numbers: Numbers,
+    ) -> None:
+        self.streams = streams
+        self.batch_size = batch_size
+        self.numbers = numbers
+        self.layers: dict[int, tuple[int, int]] = {}
+        input_rates = [_active_rate(c, "input_rate") for c in configs]
+        rates = [_active_rate(c, "rate") for c in configs]
+        if any(input_rates):
+            self.layers[INPUT] = (len(configs), layout.shape.n_inputs)
+        for layer, width in enumerate(layout.shape.hidden):
+            if any(rates[: reach[layer]]):
+                self.layers[layer] = (reach[layer], width)
+        self.sites = [
+            [
+                (layer, shape.n_inputs if layer == INPUT else shape.hidden[layer])
+                for layer, (n_slots, _) in self.layers.items()
+                if k < n_slots and (input_rates[k] if layer == INPUT else rates[k])
+            ]
+            for k, shape in enumerate(shapes)
+        ]
+        thresholds = {INPUT: input_rates} | {layer: rates for layer in self.layers if layer >= 0}
+        self.thresholds = {
+            layer: torch.tensor(
+                [keep_threshold(rate) for rate in thresholds[layer][:n_slots]],
+                dtype=torch.int16,
+                device=numbers.device,
+            ).view(-1, 1, 1)
+            for layer, (n_slots, _) in self.layers.items()
+        }
+
+    @property
+    def bytes_per_step(self) -> int:
+        """How much memory one step's bits take."""
+        return sum(2 * n * width * self.batch_size for n, width in self.layers.values())
+
+    def draw(self, n_steps: int) -> dict[int, Tensor]:
+        """Return the next bits by layer, `[n_steps, K_l, B, H_l]`, int16."""
+        drawn = {
+            layer: np.full((n_steps, n_slots, self.batch_size, width), _NEVER, dtype=np.int16)
+            for layer, (n_slots, width) in self.layers.items()
+        }
+        for k, (bits, sites) in enumerate(zip(self.streams, self.sites, strict=True)):
+            if not sites:
+                continue
+            per_step = sum(width for _, width in sites) * self.batch_size
+            words = -(-per_step // 4)
+            raw = np.asarray(bits.random_raw(n_steps * words)).view(np.int16)
+            raw = raw.reshape(n_steps, words * 4)
+            start = 0
+            for layer, width in sites:
+                stop = start + self.batch_size * width
+                units = raw[:, start:stop].reshape(n_steps, self.batch_size, width)
+                drawn[layer][:, k, :, :width] = units
+                start = stop
+        return {
+            layer: torch.from_numpy(array).to(self.numbers.device) for layer, array in drawn.items()
+        }
+
+    def masks(self, drawn: Mapping[int, Tensor], step: int) -> dict[int, Tensor]:
+        """Return keep-masks of one drawn step by layer, `[K_l, B, H_l]` of 0.0 and 1.0.
+
+        Comparing straight into floats measured seven times faster than comparing and converting.
+        """
+        keep = {}
+        for layer, bits in drawn.items():
+            out = torch.empty(bits.shape[1:], dtype=self.numbers.dtype, device=self.numbers.device)
+            keep[layer] = torch.lt(bits[step], self.thresholds[layer], out=out)
+        return keep
+
+
+def _active_rate(config: TrialConfig, name: str) -> float:
+    return 0.0 if config.dropout.name == "none" else float(config.dropout[name])  # type: ignore[arg-type]

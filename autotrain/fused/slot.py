@@ -1,0 +1,184 @@
+"""One model of a fleet: its state between epochs, and what happened to it.
+
+A slot owns all that makes its training its own: weights, moments, random streams, schedule,
+plateau and patience counters, best epoch. A refilled place in the fleet gets a new `Slot`, so
+nothing can be left over from the one before.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autotrain.choices.optimizers import OPTIMIZERS
+from autotrain.choices.schedules import MOMENTUM_DIP, SCHEDULES, Clock, Plateau
+from autotrain.fused import noise
+from autotrain.fused.diagnostics import GradientRecord
+from autotrain.fused.layout import Layout, Shape
+from autotrain.fused.plan import Numbers
+from autotrain.space.config import TrialConfig
+
+# Schedules other than `performance` only count plateaus, with this patience.
+COUNTING_PATIENCE = 5
+
+
+@dataclass(frozen=True)
+class Admission:
+    """A model to train.
+
+    Args:
+        slot: a number of the coordinator's choosing, unique in a study.
+        config: what to train.
+        seed: the trial's own seed; fold and repeat are mixed in.
+    """
+
+    slot: int
+    config: TrialConfig
+    seed: int
+    fold: int = 0
+    repeat: int = 0
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch of one slot.
+
+    Args:
+        epoch: epochs done, from 1.
+        samples_seen: rows trained on so far.
+        train_loss: mean over the epoch's batches, dropout on, without penalties.
+        valid_loss: cross-entropy or squared error (standardized target) on the validation rows.
+        value: the metric on the validation rows.
+        plateaus: plateaus of the validation loss so far.
+        dropped: whether the learning rate was lowered by a plateau at the end of this epoch.
+        learning_rate: η of the epoch's last step.
+    """
+
+    slot: int
+    epoch: int
+    samples_seen: int
+    train_loss: float
+    valid_loss: float
+    value: float
+    plateaus: int
+    dropped: bool
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one slot.
+
+    Args:
+        cause: "epochs" (its limit), "early_stopping", "diverged" or "stopped" (by the coordinator).
+        best_epoch: the epoch of the best value, from 1; 0 when no epoch gave one.
+        parameters, statistics: flat rows (see `Layout`) of the best epoch; None when there is none.
+        diagnostics: see diagnostics.py.
+    """
+
+    slot: int
+    cause: str
+    epochs: int
+    best_epoch: int
+    best_value: float
+    parameters: np.ndarray | None
+    statistics: np.ndarray | None
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+
+
+class Slot:
+    """State of one model; see the module's first paragraph."""
+
+    def __init__(
+        self, admission: Admission, n_inputs: int, n_outputs: int, clock: Clock, numbers: Numbers
+    ) -> None:
+        self.id = admission.slot
+        self.fold = admission.fold
+        self.config = config = admission.config
+        self.clock = clock
+        self.shape = Shape(n_inputs, tuple(config.hidden_units), n_outputs)
+        self.layout = Layout(self.shape)
+        self.row_order = np.random.Generator(self._stream(admission, noise.ROW_ORDER))
+        self.dropout_bits = self._stream(admission, noise.DROPOUT)
+        drawn = noise.initial_parameters(
+            config, self.shape, self.layout, self._stream(admission, noise.INITIAL_WEIGHTS)
+        )
+        # Own flat rows; a fleet holds the live ones while the slot is in it.
+        self.parameters = torch.from_numpy(drawn).to(numbers.device, numbers.dtype)
+        self.statistics = _fresh_statistics(self.layout, self.parameters)
+        self.m = torch.zeros_like(self.parameters)
+        self.v = torch.zeros_like(self.parameters)
+        self.t = self.parameters.new_zeros(1)
+        self.product = self.parameters.new_ones(1)
+        self.best_parameters = self.parameters
+        self.best_statistics = self.statistics
+        self.epoch = 0
+        self.best_epoch = 0
+        self.best_score = math.inf
+        self.stops_early = False
+        self.diverged = False
+        self.gradients = GradientRecord(self.shape.depth)
+        schedule = config.schedule
+        performance = SCHEDULES[schedule.name].drops_on_plateau
+        self.plateau = Plateau(
+            int(_number(schedule["patience"])) if performance else COUNTING_PATIENCE,
+            _number(schedule["min_delta"]) if performance else 0.0,
+        )
+        self.patience = Plateau(
+            int(_number(config.early_stopping["patience"])),
+            _number(config.early_stopping["min_delta"]),
+        )
+
+    @staticmethod
+    def _stream(admission: Admission, purpose: int) -> np.random.SFC64:
+        return noise.stream(admission.seed, admission.fold, admission.repeat, purpose)
+
+    @property
+    def drops_on_plateau(self) -> bool:
+        """Whether plateaus lower the learning rate."""
+        return SCHEDULES[self.config.schedule.name].drops_on_plateau
+
+    def rates(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the coming epoch's learning rates and, where it moves, momentum: `[steps]` each.
+
+        `performance`: η₀ · factorⁿ after n plateaus, never below `min_lr`.
+        """
+        schedule, config = SCHEDULES[self.config.schedule.name], self.config
+        parameters = config.schedule.parameters
+        eta = _number(config.optimizer["learning_rate"])
+        n = self.clock.steps_per_epoch
+        t = np.arange(self.epoch * n, (self.epoch + 1) * n, dtype=np.float64)
+        rates = eta * schedule.multiplier(t, self.clock, parameters)
+        if schedule.drops_on_plateau and self.plateau.count:
+            lowered = eta * _number(parameters["factor"]) ** self.plateau.count
+            rates[:] = min(eta, max(lowered, _number(parameters["min_lr"])))
+        name = OPTIMIZERS[config.optimizer.name].momentum
+        if name is None or schedule.momentum_drop is None:
+            return rates, None
+        highest = _number(config.optimizer[name])
+        dip = np.minimum(MOMENTUM_DIP, highest) * schedule.momentum_drop(t, self.clock, parameters)
+        return rates, highest - dip
+
+    def momentum(self) -> float:
+        """Return the optimizer's momentum where no schedule moves it; 0 when it has none."""
+        name = OPTIMIZERS[self.config.optimizer.name].momentum
+        return 0.0 if name is None else _number(self.config.optimizer[name])
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError(f"must be a number, however: {value!r}")
+    return float(value)
+
+
+def _fresh_statistics(layout: Layout, like: Tensor) -> Tensor:
+    row = like.new_zeros(layout.n_statistics)
+    for (kind, _), (start, rows, columns) in layout.statistics.items():
+        if kind == "variance":
+            row[start : start + rows * columns] = 1.0
+    return row

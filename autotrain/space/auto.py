@@ -1,0 +1,51 @@
+"""Values that follow the data: what "auto" stands for.
+
+A space may say "auto" where `AUTO_VALUES` has a rule; `SearchSpace.resolve` replaces it when the
+study is made. To add one: write the rule and add a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MIN_STEPS_PER_EPOCH = 4
+# (up to so many training rows, batch size): RealMLP's table, arXiv:2407.04491.
+BATCH_SIZES = ((1_024, 64), (8_000, 128), (30_000, 256), (100_000, 512))
+LARGEST_BATCH = 1_024
+# Rows seen in a whole training, and what epochs are held between.
+ROWS_PER_TRAINING = 3_000_000
+MIN_EPOCHS, MAX_EPOCHS = 30, 200
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """What a rule may look at.
+
+    Args:
+        n_train: training rows.
+        n_inputs: columns after encoding.
+        task: "binary", "multiclass" or "regression".
+    """
+
+    n_train: int
+    n_inputs: int
+    task: str
+
+
+def batch_size(shape: DataShape) -> int:
+    """Return a power of two that grows with the rows and leaves 4 steps an epoch at least."""
+    wanted = next((size for n, size in BATCH_SIZES if shape.n_train <= n), LARGEST_BATCH)
+    most = max(shape.n_train // MIN_STEPS_PER_EPOCH, 1)
+    return min(wanted, 1 << (most.bit_length() - 1))
+
+
+def epochs(shape: DataShape) -> int:
+    """Return as many epochs as see three million rows, but 30 at least and 200 at most."""
+    return min(max(round(ROWS_PER_TRAINING / shape.n_train), MIN_EPOCHS), MAX_EPOCHS)
+
+
+AUTO_VALUES: dict[str, Callable[[DataShape], int]] = {
+    "training.batch_size": batch_size,
+    "training.epochs": epochs,
+}

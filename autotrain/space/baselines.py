@@ -1,0 +1,173 @@
+"""`[[baseline]]`: configurations that are tried first.
+
+A baseline names what matters; the rest is filled in with defaults where the space has them and
+with the middle of the range where not, so that a baseline is one definite configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+from autotrain.domains import Choices, Fixed, Range, Value
+from autotrain.errors import unknown
+from autotrain.space.config import Choice
+from autotrain.space.definition import Forbid
+from autotrain.space.forbidding import Forbids, Sections, explain
+from autotrain.space.reading import Reading
+from autotrain.space.rules import flatten, own_rules
+from autotrain.space.sections import locate
+from autotrain.space.suggesting import suggest_section
+from autotrain.space.values import contains, decode, encode, middle, parse_value, show
+
+
+class Filling:
+    """A trial that answers with a baseline's values, and fills in the rest.
+
+    Args:
+        baseline: values by name, in their parameters' own types.
+        forbids: a filled-in choice must leave an allowed configuration.
+    """
+
+    def __init__(self, baseline: Mapping[str, Value], forbids: Forbids) -> None:
+        self.baseline = dict(baseline)
+        self.forbids = forbids
+        self.params: dict[str, Any] = {}
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        given = self._given(name)
+        if given is not None and encode(given) in choices:
+            return self._keep(name, encode(given))
+        place = locate(name)
+        if place.parameter is None:
+            first = place.section.default if place.section.default in choices else choices[0]
+        else:
+            values = tuple(
+                parse_value(place.parameter, decode(place.parameter, choice)) for choice in choices
+            )
+            first = encode(middle(place.parameter, Choices(values)))
+        for choice in [first, *(c for c in choices if c != first)]:
+            if self.forbids.can_complete({**self.baseline, **self.params, name: choice}):
+                return self._keep(name, choice)
+        return self._keep(name, first)
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        value: float = self._number(name, Range(low, high, log, step))
+        return value
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        value: int = self._number(name, Range(low, high, log, step, integer=True))
+        return value
+
+    def _number(self, name: str, domain: Range) -> Any:
+        given = self._given(name)
+        parameter = locate(name).parameter
+        assert parameter is not None
+        value = given if given is not None else middle(parameter, domain)
+        return self._keep(name, value)
+
+    def _given(self, name: str) -> Value | None:
+        """Return the baseline's own value; `optimizer.learning_rate` also stands for a row's."""
+        head, *rest = name.split(".")
+        return self.baseline.get(name, self.baseline.get(f"{head}.{rest[-1]}" if rest else name))
+
+    def _keep(self, name: str, value: Any) -> Any:
+        self.params[name] = value
+        return value
+
+
+def fill_in(
+    baseline: Mapping[str, Value], sections: Sections, forbids: Forbids
+) -> tuple[dict[str, Any], dict[str, Choice]]:
+    """Return a baseline's parameters of the study, all of them, and the choices they make."""
+    filling = Filling(baseline, forbids)
+    choices = {name: suggest_section(filling, space) for name, space in sections.items()}
+    return filling.params, choices
+
+
+def check_baselines(
+    reading: Reading,
+    sections: Sections,
+    forbids: Sequence[Forbid],
+    broken: Set[str],
+    mistakes: list[str],
+) -> tuple[Mapping[str, Value], ...]:
+    """Return the baselines; own ones must be right, inherited ones that do not fit are dropped."""
+    rules = Forbids(sections, forbids)
+    own = own_rules(reading.baseline, "baseline", mistakes)
+    baselines: list[Mapping[str, Value]] = []
+    for number, written in enumerate(reading.all_baseline(), start=1):
+        found: list[str] = []
+        baseline = _parse_baseline(written, sections, found)
+        if not found:
+            _check_effect(baseline, sections, rules, broken, found)
+        if number <= len(own):
+            mistakes += [f"[[baseline]] {number}: {mistake}" for mistake in found]
+        if not found and baseline not in baselines:
+            baselines.append(baseline)
+    return tuple(baselines)
+
+
+def _parse_baseline(written: Any, sections: Sections, mistakes: list[str]) -> dict[str, Value]:
+    if not isinstance(written, Mapping):
+        mistakes.append(f"must be a table of names and values, however: {show(written)}")
+        return {}
+    baseline: dict[str, Value] = {}
+    for name, value in flatten(written).items():
+        try:
+            place = locate(name)
+            if place.parameter is None:
+                choices = sections[place.section.name].choices
+                if value not in choices:
+                    raise ValueError(unknown(f"choice of {name}", value, choices))
+                baseline[name] = value
+            else:
+                baseline[name] = parse_value(place.parameter, value)
+        except ValueError as error:
+            mistakes.append(f"{name}: {error}")
+    return baseline
+
+
+def _check_effect(
+    baseline: Mapping[str, Value],
+    sections: Sections,
+    forbids: Forbids,
+    broken: Set[str],
+    mistakes: list[str],
+) -> None:
+    """Complain about what lies outside the space, has no effect or is forbidden."""
+    _, choices = fill_in(baseline, sections, forbids)
+    for name, value in baseline.items():
+        section, row, key = locate(name)
+        if key is None:
+            continue
+        choice = choices[section.name]
+        if row is not None and row != choice.name:
+            mistakes.append(
+                f"{name}: has no effect unless {section.name} = {show(row)}, "
+                f"however: {section.name} = {show(choice.name)}"
+            )
+        elif (
+            row is None
+            and key in section.parameters
+            and not section.applies(key, choice.name, choice.parameters)
+        ):
+            mistakes.append(f"{name}: has no effect with the rest of this baseline; leave it out")
+        else:
+            asked, domain = sections[section.name].domain(choice.name, key)
+            if asked in broken:
+                continue
+            if isinstance(domain, Fixed) and domain.value != value:
+                mistakes.append(
+                    f"{name}: must be the space's only value {show(domain.value)}, "
+                    f"however: {show(value)}"
+                )
+            elif not contains(domain, value):
+                mistakes.append(f"{name}: must lie in the space, however: {show(value)}")
+    forbidden = forbids.find(choices)
+    if forbidden is not None and not mistakes:
+        mistakes.append(f"must not be forbidden, however: {explain(forbidden)} is")

@@ -1,0 +1,216 @@
+"""Judge what was read: every mistake of a space, each with its place and the nearest right word.
+
+A check never stops at the first mistake. Whatever is right becomes a `Definition`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from autotrain.domains import Domain, Fixed, Parameter, Range
+from autotrain.errors import SpaceError, unknown
+from autotrain.space.auto import AUTO_VALUES
+from autotrain.space.baselines import check_baselines
+from autotrain.space.definition import Definition, SectionSpace, default_row
+from autotrain.space.reading import Reading
+from autotrain.space.rules import check_forbids
+from autotrain.space.sections import (
+    SECTIONS,
+    Section,
+    unknown_key,
+    unknown_parameter,
+    where_else,
+)
+from autotrain.space.values import AUTO, listed, middle, parse_domain, show
+
+OTHER_WORDS = ("extends", "forbid", "baseline")
+
+
+def check(reading: Reading) -> Definition:
+    """Return the checked space.
+
+    Raises:
+        SpaceError: with all mistakes of the space at once.
+    """
+    mistakes = list(reading.mistakes)
+    broken: set[str] = set()
+    for name in reading.sections:
+        if name not in SECTIONS:
+            known = [*SECTIONS, *OTHER_WORDS]
+            mistakes.append(f"[{name}]: {unknown('section', name, known)}{where_else(name)}")
+    sections = {
+        name: _SectionCheck(section, mistakes, broken, is_whole=reading.is_whole).run(
+            reading.sections.get(name, {})
+        )
+        for name, section in SECTIONS.items()
+    }
+    if not reading.is_whole:
+        raise SpaceError(reading.source, mistakes)
+    forbids = check_forbids(reading, sections, broken, mistakes)
+    baselines = check_baselines(reading, sections, forbids, broken, mistakes)
+    if mistakes:
+        raise SpaceError(reading.source, mistakes)
+    return Definition(sections, forbids, baselines)
+
+
+class _SectionCheck:
+    """The check of one section.
+
+    Args:
+        section: the row of `SECTIONS`.
+        mistakes: what is wrong is added here.
+        broken: so are the names whose domains are wrong, for nothing can be judged by them.
+        is_whole: False when the space to extend could not be read.
+    """
+
+    def __init__(
+        self, section: Section, mistakes: list[str], broken: set[str], *, is_whole: bool
+    ) -> None:
+        self.section = section
+        self.mistakes = mistakes
+        self.broken = broken
+        self.is_whole = is_whole
+
+    def complain(self, path: str, what: str) -> None:
+        self.mistakes.append(f"[{self.section.name}]{' ' if path else ''}{path}: {what}")
+
+    def run(self, written: Any) -> SectionSpace:
+        section = self.section
+        if not isinstance(written, Mapping):
+            self.complain("", f"must be a table{self._example()}, however: {show(written)}")
+            written = {}
+        choices = self._choices(written)
+        parameters = {
+            key: self._domain(key, parameter, written[key])
+            if key in written
+            else self._default(key, parameter)
+            for key, parameter in section.parameters.items()
+        }
+        for key in written:
+            if key not in (*section.parameters, *section.rows, "choices", "choice"):
+                self.complain(key, unknown_key(section, key))
+        rows = {row: self._row(row, written.get(row, {})) for row in choices}
+        self._rows_not_chosen(written, choices)
+        space = SectionSpace(section, choices, parameters, rows)
+        self._without_effect(space)
+        self._conflicts(space)
+        return space
+
+    def _example(self) -> str:
+        if self.section.rows:
+            return f' or the name of one choice, such as "{self.section.default}"'
+        return f" with {' or '.join(self.section.parameters)}"
+
+    def _choices(self, written: Mapping[str, Any]) -> tuple[str, ...]:
+        section = self.section
+        if not section.rows:
+            for word in ("choices", "choice"):
+                if word in written:
+                    keys = ", ".join(section.parameters)
+                    self.complain(word, f"there is nothing to choose here. Known: {keys}.")
+            return ()
+        if "choices" in written and "choice" in written:
+            self.complain("choices", "must not stand beside choice. Drop one.")
+        if "choices" in written:
+            word, names = "choices", written["choices"]
+            if not isinstance(names, list):
+                self.complain(word, f"must be a list of names, however: {show(names)}")
+                return tuple(section.rows)
+            if not names:
+                self.complain(word, "must name at least one, however: []. " + self._known())
+                return tuple(section.rows)
+        elif "choice" in written:
+            word, names = "choice", [written["choice"]]
+        else:
+            return default_row(section)
+        n_mistakes = len(self.mistakes)
+        for number, name in enumerate(names):
+            if not isinstance(name, str):
+                self.complain(word, f"must be text, however: {show(name)}. {self._known()}")
+            elif name not in section.rows:
+                self.complain(word, unknown(section.name, name, section.rows))
+            elif name in names[:number]:
+                self.complain(word, f"every name must stand once, however: {name!r} stands twice")
+        # With a wrong name there, no one knows what was meant: judge the rest as if all were meant.
+        return tuple(names) if len(self.mistakes) == n_mistakes else tuple(section.rows)
+
+    def _known(self) -> str:
+        return f"Known: {', '.join(self.section.rows)}."
+
+    def _default(self, key: str, parameter: Parameter) -> Domain:
+        is_auto = f"{self.section.name}.{key}" in AUTO_VALUES
+        return Fixed(AUTO if is_auto else parameter.default)
+
+    def _domain(self, path: str, parameter: Parameter, spec: object) -> Domain:
+        """Return the domain, or the default after complaining."""
+        domain = parse_domain(
+            parameter,
+            spec,
+            lambda below, what: self.complain(f"{path}.{below}" if below else path, what),
+            may_be_auto=f"{self.section.name}.{path}" in AUTO_VALUES,
+        )
+        if domain is not None:
+            return domain
+        self.broken.add(f"{self.section.name}.{path}")
+        return Fixed(parameter.default)
+
+    def _row(self, row: str, written: Any) -> dict[str, Domain]:
+        """Return the domains of a row's own parameters, and of shared ones it says anew."""
+        own, shared = self.section.own_parameters(row), self.section.parameters
+        if not isinstance(written, Mapping):
+            what = " or ".join(f"{row}.{key} = ..." for key in own)
+            hint = f"Write {what}." if own else "It has no parameters."
+            self.complain(row, f"must be a table, however: {show(written)}. {hint}")
+            written = {}
+        domains: dict[str, Domain] = {key: Fixed(p.default) for key, p in own.items()}
+        for key, spec in written.items():
+            parameter = own.get(key, shared.get(key))
+            if parameter is None:
+                self.complain(f"{row}.{key}", unknown_parameter(self.section, row, key))
+            else:
+                domains[key] = self._domain(f"{row}.{key}", parameter, spec)
+        return domains
+
+    def _rows_not_chosen(self, written: Mapping[str, Any], choices: tuple[str, ...]) -> None:
+        for row, inside in written.items():
+            if row not in self.section.rows or row in choices or row in self.section.parameters:
+                continue
+            self._row(row, inside)
+            if self.is_whole:
+                only = "" if "choices" in written or "choice" in written else ", the default"
+                chosen = ", ".join(choices)
+                self.complain(
+                    row,
+                    f"must be among the choices to have an effect, however: choices are {chosen}"
+                    f"{only}. Add {row!r} to choices or leave it out.",
+                )
+
+    def _without_effect(self, space: SectionSpace) -> None:
+        """Complain about a shared parameter said for a row that does nothing with it."""
+        asked = {named.name for named in space.named()}
+        for row, domains in space.rows.items():
+            for key in domains:
+                if f"{self.section.name}.{row}.{key}" not in asked:
+                    self.complain(f"{row}.{key}", f"has no effect with {row!r}; leave it out")
+
+    def _conflicts(self, space: SectionSpace) -> None:
+        """Try every combination of lists with one another: one must not contradict the next."""
+        for row in space.choices:
+            own = self.section.own_parameters(row)
+            typical = {key: middle(own[key], space.rows[row][key]) for key in own}
+            lists = {
+                key: listed(domain)
+                for key in own
+                if own[key].kind == "reals"
+                and not isinstance(domain := space.rows[row][key], Range)
+            }
+            found: dict[str, None] = {}
+            for combination in itertools.product(*lists.values()):
+                values = typical | dict(zip(lists, combination, strict=True))
+                conflict = self.section.conflict(self.section.rows[row], values)
+                if conflict is not None:
+                    found[conflict] = None
+            for conflict in found:
+                self.complain(row, conflict)

@@ -1,0 +1,271 @@
+"""One model's configuration, complete and frozen: what is, where a space says what may be.
+
+A `TrialConfig` has one `Choice` per section of `SECTIONS`, with every parameter spelled out, except
+for `[network]` and `[training]`, which become plain fields. It is made from flat parameters
+(`from_params`, the names of Optuna's trials) or from JSON, and goes back into both exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+from autotrain.domains import Parameter, Value
+from autotrain.errors import SpaceError, unknown
+from autotrain.space.sections import SECTIONS, Section, locate
+from autotrain.space.values import decode, parse_value, show
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A technique and all its parameters: its own and those its section shares.
+
+    Args:
+        name: a row of the section's table.
+        parameters: every value by key; not to be changed.
+    """
+
+    name: str
+    parameters: Mapping[str, Value]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.parameters[key]
+
+    def __hash__(self) -> int:
+        return hash((self.name, frozenset(self.parameters.items())))
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """Everything that decides how one model is built and trained, seeds and data aside.
+
+    Args:
+        hidden_units: the width of every hidden layer; empty for a linear model.
+        batch_size: rows a step.
+        epochs: at most so many; the total of `one_cycle` and `cosine`.
+    The other fields are the sections of a search space; see their tables in `choices/`.
+    """
+
+    hidden_units: tuple[int, ...]
+    batch_size: int
+    epochs: int
+    initializer: Choice
+    activation: Choice
+    batch_norm: Choice
+    dropout: Choice
+    clipping: Choice
+    optimizer: Choice
+    schedule: Choice
+    regularizer: Choice
+    constraint: Choice
+    early_stopping: Choice
+    loss: Choice
+
+    @classmethod
+    def assemble(cls, choices: Mapping[str, Choice]) -> TrialConfig:
+        """Make a config from one complete choice per section; values are trusted."""
+        network, training = choices["network"], choices["training"]
+        units = network["hidden_units"]
+        if isinstance(units, str):
+            widths = tuple(int(width) for width in units.split("-"))
+        else:
+            widths = (units,) * network["hidden_layers"]
+        others = {name: choices[name] for name in _CHOICE_FIELDS}
+        return cls(widths, training["batch_size"], training["epochs"], **others)
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> TrialConfig:
+        """Make a config from flat parameters; what is not named has its default.
+
+        Args:
+            params: by name: `activation`, `optimizer.learning_rate`,
+                `activation.leaky_relu.negative_slope`, `network.hidden_units`, ...
+        Raises:
+            SpaceError: with every mistake: unknown names, illegal values, parameters of a
+                technique that is not chosen.
+        """
+        mistakes: list[str] = []
+        given = _sort_by_section(params, mistakes)
+        choices = {
+            name: _complete(section, given[name], mistakes) for name, section in SECTIONS.items()
+        }
+        if mistakes:
+            raise SpaceError("configuration", mistakes)
+        return cls.assemble(choices)
+
+    def choices(self) -> dict[str, Choice]:
+        """Return one `Choice` per section of `SECTIONS`; `assemble` undoes it."""
+        params = {key.split(".")[1]: v for key, v in _network_params(self.hidden_units).items()}
+        defaults = {key: p.default for key, p in SECTIONS["network"].parameters.items()}
+        training = {"batch_size": self.batch_size, "epochs": self.epochs}
+        others = {name: getattr(self, name) for name in _CHOICE_FIELDS}
+        return {
+            "network": Choice("network", {**defaults, **params}),
+            "training": Choice("training", training),
+            **others,
+        }
+
+    def to_params(self) -> dict[str, Value]:
+        """Return the flat parameters that have an effect; `from_params` undoes it."""
+        params: dict[str, Value] = dict(_network_params(self.hidden_units))
+        params["training.batch_size"] = self.batch_size
+        params["training.epochs"] = self.epochs
+        for name in _CHOICE_FIELDS:
+            section, choice = SECTIONS[name], getattr(self, name)
+            if section.rows:
+                params[name] = choice.name
+            for key in section.parameters:
+                if section.applies(key, choice.name, choice.parameters):
+                    params[f"{name}.{key}"] = choice[key]
+            for key in section.own_parameters(choice.name):
+                params[f"{name}.{choice.name}.{key}"] = choice[key]
+        return params
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain lists, dicts and numbers; `from_json` undoes it exactly."""
+        written: dict[str, Any] = {
+            "hidden_units": list(self.hidden_units),
+            "batch_size": self.batch_size,
+            "epochs": self.epochs,
+        }
+        for name in _CHOICE_FIELDS:
+            choice = getattr(self, name)
+            parameters = {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in choice.parameters.items()
+            }
+            written[name] = {"name": choice.name, "parameters": parameters}
+        return written
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> TrialConfig:
+        """Make a config from what `to_json` wrote; sections added since have their defaults.
+
+        Raises:
+            SpaceError: with every mistake.
+        """
+        mistakes: list[str] = []
+        params: dict[str, Any] = {}
+        for name, value in written.items():
+            if name == "hidden_units":
+                _read_widths(value, params, mistakes)
+            elif name in ("batch_size", "epochs"):
+                params[f"training.{name}"] = value
+            elif name not in _CHOICE_FIELDS:
+                known = [field.name for field in fields(cls)]
+                mistakes.append(f"{name}: {unknown('field', name, known)}")
+            elif not _is_choice(value):
+                mistakes.append(f"[{name}] must have a name and parameters, however: {show(value)}")
+            else:
+                section = SECTIONS[name]
+                row = value["name"]
+                if section.rows:
+                    params[name] = row
+                for key, item in value["parameters"].items():
+                    owner = f"{name}.{row}" if key in section.own_parameters(row) else name
+                    params[f"{owner}.{key}"] = item
+        try:
+            config = cls.from_params(params)
+        except SpaceError as error:
+            mistakes += error.mistakes
+        if mistakes:
+            raise SpaceError("configuration", mistakes)
+        return config
+
+
+_CHOICE_FIELDS = tuple(name for name in SECTIONS if name not in ("network", "training"))
+
+
+class _Given(NamedTuple):
+    """What flat parameters say about one section: its row and values by (row or None, key)."""
+
+    row: list[str]
+    values: dict[tuple[str | None, str], Value]
+
+
+def _sort_by_section(params: Mapping[str, Any], mistakes: list[str]) -> dict[str, _Given]:
+    given = {name: _Given([], {}) for name in SECTIONS}
+    for name, value in params.items():
+        try:
+            section, row, key = place = locate(name)
+            parameter = place.parameter
+            if key is None or parameter is None:
+                if not isinstance(value, str) or value not in section.rows:
+                    raise ValueError(unknown(section.name, value, section.rows))
+                given[section.name].row.append(value)
+            else:
+                parsed = parse_value(parameter, decode(parameter, value))
+                given[section.name].values[row, key] = parsed
+        except ValueError as error:
+            mistakes.append(f"{label(name)}: {error}")
+    return given
+
+
+def label(name: str) -> str:
+    """Write a parameter's name as it stands in a file: `[optimizer] adam.beta_1`."""
+    head, _, rest = name.partition(".")
+    return f"[{head}] {rest}" if rest else f"[{head}]"
+
+
+def _complete(section: Section, given: _Given, mistakes: list[str]) -> Choice:
+    """Fill in defaults and complain about what was said without having an effect."""
+    name, values = section.name, given.values
+    row = given.row[0] if given.row else section.default
+    for other, key in values:
+        if other not in (None, row):
+            mistakes.append(
+                f"[{name}] {other}.{key}: has no effect unless {name} = {show(other)}, "
+                f"however: {name} = {show(row)}"
+            )
+    parameters: dict[str, Value] = {}
+    for key, parameter in section.parameters.items():
+        said = [values[place, key] for place in (row, None) if (place, key) in values]
+        if len(said) > 1:
+            mistakes.append(f"[{name}] {key}: must be said once, however: also as {row}.{key}")
+        if section.applies(key, row, parameters):
+            parameters[key] = said[0] if said else parameter.default
+            continue
+        parameters[key] = section.idle_value(key)
+        if said and said[0] != parameters[key]:
+            reason = _reason(section, row, parameters)
+            mistakes.append(f"[{name}] {key}: has no effect when {reason}; leave it out")
+    for key, parameter in section.own_parameters(row).items():
+        parameters[key] = values.get((row, key), parameter.default)
+    if section.rows and not mistakes:
+        conflict = section.conflict(section.rows[row], parameters)
+        if conflict is not None:
+            mistakes.append(f"[{name}] {row}: {conflict}")
+    return Choice(row, parameters)
+
+
+def _reason(section: Section, row: str, parameters: Mapping[str, Value]) -> str:
+    """Say which choices make a shared parameter idle."""
+    said = [f"{section.name} = {show(row)}"] if section.rows else []
+    said += [f"{key} = {show(parameters[key])}" for key in section.deciding if key in parameters]
+    return " and ".join(said)
+
+
+def _network_params(widths: tuple[int, ...]) -> dict[str, Value]:
+    if not widths:
+        return {"network.hidden_layers": 0}
+    if len(set(widths)) == 1:
+        return {"network.hidden_units": widths[0], "network.hidden_layers": len(widths)}
+    return {"network.hidden_units": "-".join(str(width) for width in widths)}
+
+
+def _read_widths(value: object, params: dict[str, Any], mistakes: list[str]) -> None:
+    is_width = Parameter(1, "width", low=1, kind="integer").is_legal
+    if isinstance(value, list | tuple) and all(is_width(width) for width in value):
+        params.update(_network_params(tuple(value)))
+    else:
+        mistakes.append(f"hidden_units: must be a list of whole numbers, however: {show(value)}")
+
+
+def _is_choice(value: object) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and set(value) == {"name", "parameters"}
+        and isinstance(value["name"], str)
+        and isinstance(value["parameters"], Mapping)
+    )

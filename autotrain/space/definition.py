@@ -1,0 +1,102 @@
+"""What a checked search space consists of: domains by section, forbids, baselines.
+
+Nothing here can be wrong any more: `checking.py` makes a `Definition` out of what was read.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from autotrain.domains import Choices, Domain, Fixed, Parameter, Value
+from autotrain.space.sections import Section
+
+
+class Named(NamedTuple):
+    """A parameter of the study: its name, what it is, what is searched."""
+
+    name: str
+    parameter: Parameter
+    domain: Domain
+
+
+@dataclass(frozen=True)
+class SectionSpace:
+    """What may be in one section; every parameter that can occur has its domain.
+
+    Args:
+        section: the row of `SECTIONS`.
+        choices: the techniques to choose from; empty where the section has no table.
+        parameters: domains of the shared parameters.
+        rows: for each choice the domains of its own parameters, and of the shared ones that are
+            said differently for it.
+    """
+
+    section: Section
+    choices: tuple[str, ...]
+    parameters: Mapping[str, Domain]
+    rows: Mapping[str, Mapping[str, Domain]]
+
+    @property
+    def row_names(self) -> tuple[str, ...]:
+        """The names a `Choice` of this section can have, with or without a table."""
+        return self.choices or (self.section.default,)
+
+    def domain(self, row: str, key: str) -> tuple[str, Domain]:
+        """Return the study's name and the domain of a parameter when `row` is chosen."""
+        if key in self.rows.get(row, {}):
+            return f"{self.section.name}.{row}.{key}", self.rows[row][key]
+        return f"{self.section.name}.{key}", self.parameters[key]
+
+    def named(self) -> Iterator[Named]:
+        """Yield all parameters that can be asked for, shared ones first."""
+        found: dict[str, Named] = {}
+        for row in self.row_names:
+            for key, parameter in self.section.parameters.items():
+                if any(self.section.applies(key, row, values) for values in self._deciding()):
+                    name, domain = self.domain(row, key)
+                    found[name] = Named(name, parameter, domain)
+        yield from (named for name, named in found.items() if name.count(".") == 1)
+        for row in self.row_names:
+            prefix = f"{self.section.name}.{row}."
+            yield from (named for name, named in found.items() if name.startswith(prefix))
+            for key, parameter in self.section.own_parameters(row).items():
+                yield Named(prefix + key, parameter, self.rows[row][key])
+
+    def _deciding(self) -> Iterator[dict[str, Value]]:
+        """Yield the values that decide whether other parameters have an effect."""
+        keys = self.section.deciding
+        options = [
+            domain.values
+            if isinstance(domain := self.parameters[key], Choices)
+            else (domain.value if isinstance(domain, Fixed) else domain.low,)
+            for key in keys
+        ]
+        for values in itertools.product(*options):
+            yield dict(zip(keys, values, strict=True))
+
+
+# Values by the name of a choice or parameter; all must match for a combination to be forbidden.
+Forbid = Mapping[str, tuple[Value, ...]]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A whole space.
+
+    Args:
+        sections: one per row of `SECTIONS`, in that order.
+        forbids: combinations never tried.
+        baselines: what some configurations tried first must have; the rest is filled in.
+    """
+
+    sections: Mapping[str, SectionSpace]
+    forbids: tuple[Forbid, ...] = ()
+    baselines: tuple[Mapping[str, Value], ...] = field(default=())
+
+
+def default_row(section: Section) -> tuple[str, ...]:
+    """Return the choices of a section of which a space says nothing."""
+    return (section.default,) if section.rows else ()

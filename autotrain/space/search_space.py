@@ -1,0 +1,271 @@
+"""`SearchSpace`: what may be. Read from TOML or a dictionary, checked, asked for configurations.
+
+    space = SearchSpace.from_toml("default").resolve(n_train=30_000, n_inputs=108, task="binary")
+    config = space.suggest(trial)
+
+The parts stand in files of their own: `reading` and `merging` (files, `extends`), `checking`
+(mistakes), `suggesting` (conditional parameters), `forbidding`, `baselines`, `describing`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from autotrain.domains import Choices, Domain, Fixed, Range, Value
+from autotrain.errors import SpaceError
+from autotrain.space.auto import AUTO_VALUES, DataShape
+from autotrain.space.baselines import fill_in
+from autotrain.space.checking import check
+from autotrain.space.config import TrialConfig
+from autotrain.space.definition import Definition
+from autotrain.space.describing import describe
+from autotrain.space.forbidding import ForbiddenCombination, Forbids
+from autotrain.space.reading import read_dict, read_file
+from autotrain.space.shipped import find_space
+from autotrain.space.suggesting import GivenParams, Trial, suggest_section
+from autotrain.space.values import AUTO
+from autotrain.space.writing import to_dict, to_toml
+
+
+class Size(NamedTuple):
+    """How large a space is.
+
+    Args:
+        combinations: of everything that can be counted: choices, lists, whole numbers; without
+            those forbidden.
+        continuous: parameters that range over the reals, on top of that.
+    """
+
+    combinations: int
+    continuous: int
+
+
+class SearchSpace:
+    """A space of configurations.
+
+    Args:
+        described: the space as a dictionary in the grammar of the TOML files.
+        source: what to call it in messages.
+    Raises:
+        SpaceError: with every mistake at once.
+    """
+
+    def __init__(self, described: Mapping[str, Any], *, source: str = "search space") -> None:
+        reading = read_dict(described, source, Path(), check)
+        self._adopt(check(reading), source)
+
+    def _adopt(self, definition: Definition, source: str) -> None:
+        self.source = source
+        self._definition = definition
+        self._forbids = Forbids(definition.sections, definition.forbids)
+        self._auto = [name for name in AUTO_VALUES if self._is_auto(name)]
+
+    @classmethod
+    def _made_of(cls, definition: Definition, source: str) -> SearchSpace:
+        space = cls.__new__(cls)
+        space._adopt(definition, source)
+        return space
+
+    @classmethod
+    def from_toml(cls, path_or_name: str | Path) -> SearchSpace:
+        """Read a space file, or a shipped space by its name.
+
+        Raises:
+            SpaceError: when it cannot be found or read, or with every mistake at once.
+        """
+        source = str(path_or_name)
+        path = find_space(source, Path())
+        return cls._made_of(check(read_file(path, source, check)), source)
+
+    @classmethod
+    def from_dict(cls, described: Mapping[str, Any]) -> SearchSpace:
+        """Make a space from what `to_dict` returned."""
+        return cls(described)
+
+    def resolve(self, n_train: int, n_inputs: int, task: str) -> SearchSpace:
+        """Return the space for this data: "auto" replaced, what the task does not use fixed.
+
+        Args:
+            n_train: training rows.
+            n_inputs: columns after encoding.
+            task: "binary", "multiclass" or "regression".
+        """
+        shape = DataShape(n_train, n_inputs, task)
+        sections = {}
+        for name, space in self._definition.sections.items():
+            parameters = {
+                key: _resolve(domain, f"{name}.{key}", shape)
+                for key, domain in space.parameters.items()
+            }
+            if task not in space.section.tasks:
+                parameters = {key: Fixed(p.default) for key, p in space.section.parameters.items()}
+            sections[name] = replace(space, parameters=parameters)
+        definition = replace(self._definition, sections=sections)
+        idle = [name for name, space in sections.items() if task not in space.section.tasks]
+        baselines = tuple(
+            {key: value for key, value in baseline.items() if key.split(".")[0] not in idle}
+            for baseline in definition.baselines
+        )
+        return self._made_of(replace(definition, baselines=baselines), self.source)
+
+    def suggest(self, trial: Trial) -> TrialConfig:
+        """Ask a trial for every parameter that has an effect and return the configuration.
+
+        Args:
+            trial: an Optuna trial, or anything with its three `suggest_*` methods.
+        Raises:
+            ForbiddenCombination: when the trial's answers are forbidden together.
+            SpaceError: when "auto" was not resolved.
+        """
+        self._refuse_auto()
+        sections = self._definition.sections
+        choices = {name: suggest_section(trial, space) for name, space in sections.items()}
+        broken = self._forbids.find(choices)
+        if broken is not None:
+            raise ForbiddenCombination(broken)
+        return TrialConfig.assemble(choices)
+
+    def config_from(self, params: Mapping[str, Any]) -> TrialConfig:
+        """Return the configuration that a trial's parameters mean in this space.
+
+        Raises:
+            SpaceError: when parameters are missing, unknown or outside the space.
+            ForbiddenCombination: when they are forbidden together.
+        """
+        given = GivenParams(params)
+        config = self.suggest(given)
+        mistakes = given.mistakes + [
+            f"{name}: has no effect or is no parameter of this space"
+            for name in params
+            if name not in given.asked
+        ]
+        if mistakes:
+            raise SpaceError(self.source, mistakes)
+        return config
+
+    def baselines(self) -> list[dict[str, Any]]:
+        """Return the parameters of the configurations to try first, for `enqueue_trial`.
+
+        Each names all parameters that the space will ask for, so it is one configuration.
+        """
+        self._refuse_auto()
+        filled: list[dict[str, Any]] = []
+        for baseline in self._definition.baselines:
+            params, _ = fill_in(baseline, self._definition.sections, self._forbids)
+            if params not in filled:
+                filled.append(params)
+        return filled
+
+    def is_forbidden(self, config: TrialConfig | Mapping[str, Any]) -> bool:
+        """Tell whether a configuration, or one of flat parameters, is forbidden."""
+        if not isinstance(config, TrialConfig):
+            config = TrialConfig.from_params(config)
+        return self._forbids.find(config.choices()) is not None
+
+    def can_complete(self, params: Mapping[str, Any]) -> bool:
+        """Tell whether an allowed configuration has these parameters of the study.
+
+        For samplers: never accept a value after which this is False, and no trial is wasted.
+        """
+        return self._forbids.can_complete(params)
+
+    @property
+    def has_forbids(self) -> bool:
+        """Whether anything is forbidden at all."""
+        return bool(self._definition.forbids)
+
+    def distributions(self) -> dict[str, Domain]:
+        """Return the domain of every parameter of the study, by name; fixed ones are none."""
+        found: dict[str, Domain] = {}
+        for name, space in self._definition.sections.items():
+            if len(space.choices) > 1:
+                found[name] = Choices(space.choices)
+            found.update(
+                {n: domain for n, _, domain in space.named() if not isinstance(domain, Fixed)}
+            )
+        return found
+
+    def size(self) -> Size:
+        """Return how many combinations there are, and how many continuous parameters."""
+        continuous = [
+            domain
+            for domain in self.distributions().values()
+            if isinstance(domain, Range) and not domain.integer and domain.step is None
+        ]
+        return Size(self._forbids.count(), len(continuous))
+
+    def describe(self) -> str:
+        """Return the space as a tree, for people."""
+        size = self.size()
+        title = (
+            f"{self.source}: {size.combinations:,} combinations × "
+            f"{size.continuous} continuous parameters"
+        )
+        return describe(self._definition, title)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the whole space, nothing left to `extends` or defaults; `from_dict` undoes it."""
+        return to_dict(self._definition)
+
+    def to_toml(self) -> str:
+        """Return the whole space as a TOML file."""
+        return to_toml(self._definition)
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 that is equal exactly for equal spaces, however they were written."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Rows hold functions that cannot be pickled; the dictionary says all.
+        return _unpickle, (self.to_dict(), self.source)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SearchSpace) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint())
+
+    def __repr__(self) -> str:
+        size = self.size()
+        return (
+            f"SearchSpace({self.source!r}: {size.combinations:,} combinations, "
+            f"{size.continuous} continuous parameters)"
+        )
+
+    def _is_auto(self, name: str) -> bool:
+        section, _, key = name.partition(".")
+        domain = self._definition.sections[section].parameters[key]
+        values = domain.values if isinstance(domain, Choices) else ()
+        return domain == Fixed(AUTO) or AUTO in values
+
+    def _refuse_auto(self) -> None:
+        if self._auto:
+            raise SpaceError(
+                self.source,
+                [
+                    f'{name}: "auto" follows the data. Call resolve(n_train, n_inputs, task) first.'
+                    for name in self._auto
+                ],
+            )
+
+
+def _unpickle(described: Mapping[str, Any], source: str) -> SearchSpace:
+    return SearchSpace(described, source=source)
+
+
+def _resolve(domain: Domain, name: str, shape: DataShape) -> Domain:
+    if name not in AUTO_VALUES:
+        return domain
+    value: Value = AUTO_VALUES[name](shape)
+    if domain == Fixed(AUTO):
+        return Fixed(value)
+    if isinstance(domain, Choices) and AUTO in domain.values:
+        values = dict.fromkeys(value if item == AUTO else item for item in domain.values)
+        return Choices(tuple(values)) if len(values) > 1 else Fixed(next(iter(values)))
+    return domain

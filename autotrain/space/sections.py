@@ -1,0 +1,263 @@
+"""The sections of a search space: which tables of techniques it names, in which order.
+
+A section is a kind of technique (`[optimizer]`), its rows and the parameters that all rows share
+(`learning_rate`). Space files, `TrialConfig`, Optuna's parameter names, errors and documentation
+all read `SECTIONS`. To add a kind: add a table in `choices/`, a row here, and a field of the same
+name in `TrialConfig`.
+
+Names of parameters: `section` is the choice of a row, `section.key` a parameter all rows share,
+`section.row.key` a parameter of one row (or a shared one, said differently for that row).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from autotrain.choices.activations import ACTIVATIONS
+from autotrain.choices.clipping import CLIPPINGS
+from autotrain.choices.constraints import CONSTRAINTS
+from autotrain.choices.dropout import DROPOUT_PARAMETERS, DROPOUTS
+from autotrain.choices.initializers import INITIALIZERS
+from autotrain.choices.losses import LOSS_PARAMETERS
+from autotrain.choices.normalization import BATCH_NORM_PARAMETERS, BATCH_NORMS
+from autotrain.choices.optimizers import OPTIMIZER_PARAMETERS, OPTIMIZERS
+from autotrain.choices.regularizers import REGULARIZERS
+from autotrain.choices.schedules import SCHEDULES, Clock
+from autotrain.domains import Parameter, Technique, Value, table
+from autotrain.errors import unknown
+from autotrain.tasks import CLASSIFICATION, TASKS
+
+MAX_LAYERS = 64
+Applies = Callable[[str, str, Mapping[str, Value]], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section(Technique):
+    """A row of `SECTIONS`; `parameters` are those that all its techniques share.
+
+    Args:
+        rows: the table of techniques; empty where there is nothing to choose.
+        default: the technique used when a space says nothing; where there is no table, the name
+            its `Choice` goes by.
+        applies: (key, row, values so far) → whether that shared parameter has an effect.
+        deciding: the shared parameters that `applies` looks at; they stand first.
+        idle: what a shared parameter is where it has no effect; its default where not listed.
+        tasks: the tasks for which the section has an effect.
+        conflict: (row, its parameters) → what is wrong between the parameters, or None.
+    """
+
+    default: str
+    rows: Mapping[str, Technique] = field(default_factory=dict)
+    applies: Applies = lambda key, row, values: True
+    deciding: tuple[str, ...] = ()
+    idle: Mapping[str, Value] = field(default_factory=dict)
+    tasks: tuple[str, ...] = TASKS
+    conflict: Callable[[Technique, Mapping[str, Value]], str | None] = lambda row, parameters: None
+
+    def own_parameters(self, row: str) -> Mapping[str, Parameter]:
+        """Return the parameters that only this row has."""
+        return self.rows[row].parameters if row in self.rows else {}
+
+    def idle_value(self, key: str) -> Value:
+        """Return what a shared parameter is where it has no effect."""
+        return self.idle.get(key, self.parameters[key].default)
+
+
+class Widths(Parameter):
+    """A width for all hidden layers, or the width of each as text: "300-100"."""
+
+    def explain(self) -> str:
+        return f'{super().explain()}, or the width of each layer as text like "300-100"'
+
+    def is_legal(self, value: object) -> bool:
+        if isinstance(value, str):
+            return bool(re.fullmatch(r"[1-9]\d*(-[1-9]\d*)*", value)) and (
+                value.count("-") < MAX_LAYERS
+            )
+        return super().is_legal(value)
+
+
+def _schedule_conflict(row: Technique, parameters: Mapping[str, Value]) -> str | None:
+    """Ask the schedule itself: it refuses parameters that do not fit one another."""
+    try:
+        SCHEDULES[row.name].multiplier(np.zeros(1), Clock(1, 1), parameters)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+SECTIONS = table(
+    Section(
+        name="network",
+        summary="how many hidden layers, and how wide",
+        default="network",
+        parameters={
+            "hidden_units": Widths(128, "units of every hidden layer", low=1, kind="integer"),
+            "hidden_layers": Parameter(
+                2, "hidden layers; 0 is a linear model", low=0, high=MAX_LAYERS, kind="integer"
+            ),
+        },
+        applies=lambda key, row, values: (
+            key != "hidden_layers" or not isinstance(values["hidden_units"], str)
+        ),
+        deciding=("hidden_units",),
+    ),
+    Section(
+        name="training",
+        summary="how many rows a step sees, and how many epochs there are at most",
+        default="training",
+        parameters={
+            "batch_size": Parameter(32, "rows a step", low=1, kind="integer"),
+            "epochs": Parameter(100, "passes over the rows, at most", low=1, kind="integer"),
+        },
+    ),
+    Section(
+        name="initializer",
+        summary="how weights are drawn before training",
+        default="he_normal",
+        rows=INITIALIZERS,
+    ),
+    Section(
+        name="activation",
+        summary="the nonlinearity after every hidden layer",
+        default="relu",
+        rows=ACTIVATIONS,
+    ),
+    Section(
+        name="batch_norm",
+        summary="batch normalization: where, if anywhere",
+        default="off",
+        rows=BATCH_NORMS,
+        parameters=BATCH_NORM_PARAMETERS,
+        applies=lambda key, row, values: key == "input" or row != "off" or values["input"] is True,
+        deciding=("input",),
+    ),
+    Section(
+        name="dropout",
+        summary="what is dropped in training, and again in Monte-Carlo prediction",
+        default="dropout",
+        rows=DROPOUTS,
+        parameters=DROPOUT_PARAMETERS,
+        applies=lambda key, row, values: row != "none",
+        idle={"rate": 0.0, "input_rate": 0.0},
+    ),
+    Section(name="clipping", summary="a limit for gradients", default="none", rows=CLIPPINGS),
+    Section(
+        name="optimizer",
+        summary="the update rule",
+        default="adam",
+        rows=OPTIMIZERS,
+        parameters=OPTIMIZER_PARAMETERS,
+    ),
+    Section(
+        name="schedule",
+        summary="how the learning rate changes while training",
+        default="constant",
+        rows=SCHEDULES,
+        conflict=_schedule_conflict,
+    ),
+    Section(
+        name="regularizer",
+        summary="penalties on weights; both may be on",
+        default="l1_l2",
+        parameters={
+            key: parameter
+            for row in REGULARIZERS.values()
+            for key, parameter in row.parameters.items()
+        },
+    ),
+    Section(
+        name="constraint",
+        summary="what weights must satisfy after every step",
+        default="none",
+        rows=CONSTRAINTS,
+    ),
+    Section(
+        name="early_stopping",
+        summary="when a training ends before its last epoch; the best epoch's weights are kept",
+        default="early_stopping",
+        parameters={
+            "patience": Parameter(10, "epochs without improvement", low=1, kind="integer"),
+            "min_delta": Parameter(0.0, "smallest improvement that counts", low=0.0),
+        },
+    ),
+    Section(
+        name="loss",
+        summary="cross-entropy, or mean squared error for regression",
+        default="loss",
+        parameters=LOSS_PARAMETERS,
+        tasks=CLASSIFICATION,
+    ),
+)
+
+
+class Place(NamedTuple):
+    """Where a name like `optimizer.adam.beta_1` points: a section, maybe a row, maybe a key."""
+
+    section: Section
+    row: str | None
+    key: str | None
+
+    @property
+    def parameter(self) -> Parameter | None:
+        """The hyperparameter pointed at; None when it is the choice of a row."""
+        if self.key is None:
+            return None
+        own = self.section.own_parameters(self.row) if self.row is not None else {}
+        return own[self.key] if self.key in own else self.section.parameters[self.key]
+
+
+def locate(name: str) -> Place:
+    """Find what a parameter's name points at.
+
+    Raises:
+        ValueError: when there is nothing of that name; the message suggests the nearest.
+    """
+    head, *rest = name.split(".")
+    if head not in SECTIONS:
+        raise ValueError(unknown("section", head, SECTIONS) + where_else(head))
+    section = SECTIONS[head]
+    if not rest:
+        if not section.rows:
+            keys = ", ".join(f"{head}.{key}" for key in section.parameters)
+            raise ValueError(f"nothing to choose in [{head}]; its parameters are {keys}")
+        return Place(section, None, None)
+    if len(rest) == 1:
+        if rest[0] not in section.parameters:
+            raise ValueError(unknown_key(section, rest[0]))
+        return Place(section, None, rest[0])
+    row, key = rest[0], ".".join(rest[1:])
+    if row not in section.rows:
+        raise ValueError(unknown(section.name, row, section.rows))
+    if key not in (*section.own_parameters(row), *section.parameters):
+        raise ValueError(unknown_parameter(section, row, key))
+    return Place(section, row, key)
+
+
+def unknown_key(section: Section, key: str) -> str:
+    """Say that a section has no such key, and what comes nearest."""
+    words = [*(("choices",) if section.rows else ()), *section.parameters, *section.rows]
+    return unknown(f"key of [{section.name}]", key, words) + where_else(key)
+
+
+def unknown_parameter(section: Section, row: str, key: str) -> str:
+    """Say that a row has no such parameter, and which it has."""
+    known = [*section.own_parameters(row), *section.parameters]
+    return unknown("parameter", key, known) if known else f"{row} has no parameters."
+
+
+def where_else(word: str) -> str:
+    """Say where a word is known when it stands in the wrong place, or nothing."""
+    places = {}
+    for section in SECTIONS.values():
+        places.update({key: f"[{section.name}] {key}" for key in section.parameters})
+        for row, technique in section.rows.items():
+            places.setdefault(row, f"[{section.name}] choices")
+            for key in technique.parameters:
+                places.setdefault(key, f"[{section.name}] {row}.{key}")
+    return f" {word!r} stands in {places[word]}." if word in places else ""

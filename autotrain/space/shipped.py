@@ -1,0 +1,67 @@
+"""The search spaces that come with the program, and how a name or path becomes a file.
+
+They stand in `search_spaces/`: inside the package once installed, in the top-level folder of a
+checkout. To ship one more, put its file there; its first comment line describes it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from autotrain.errors import SpaceError, unknown
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def shipped_folder() -> Path:
+    """Return the folder of the shipped spaces: the package's own, or the checkout's."""
+    inside = _PACKAGE / "search_spaces"
+    return inside if inside.is_dir() else _PACKAGE.parent / "search_spaces"
+
+
+def shipped_spaces() -> dict[str, Path]:
+    """Return the shipped spaces by name, "default" first."""
+    files = sorted(
+        shipped_folder().glob("*.toml"), key=lambda path: (path.stem != "default", path.stem)
+    )
+    return {path.stem: path for path in files}
+
+
+def summary_of(path: Path) -> str:
+    """Return the first line of a space file's opening comment, or nothing."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.strip():
+                return line.strip("# \n") if line.startswith("#") else ""
+    return ""
+
+
+def find_space(name: str, folder: Path) -> Path:
+    """Return the file that a name or path means; paths are relative to `folder`.
+
+    Args:
+        name: a shipped name ("default") or a path ("spaces/wide.toml").
+        folder: where relative paths start.
+    Raises:
+        SpaceError: when there is no such space; near names are suggested.
+    """
+    shipped = shipped_spaces()
+    if name in shipped:
+        return shipped[name]
+    path = folder / os.path.expanduser(name)  # noqa: PTH111 - never raises
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise SpaceError(name, [f"must be a file, however: {name} is a folder"])
+    if path.parent.is_dir():
+        known = [*shipped, *sorted(_beside(name, path))]
+    else:
+        known = list(shipped)
+    raise SpaceError(name, [f"{unknown('search space', name, known)} Or give the path of a file."])
+
+
+def _beside(name: str, path: Path) -> list[str]:
+    """Return the space files in the folder that was named, in the user's own spelling."""
+    prefix = name[: len(name) - len(Path(name).name)]
+    return [prefix + file.name for file in path.parent.glob("*.toml")]

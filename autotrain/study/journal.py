@@ -1,0 +1,302 @@
+"""The file in which a study is kept: an Optuna journal with one writer, written behind.
+
+One JSON record a line, exactly what Optuna's own `JournalFileBackend` reads and writes, so
+optuna-dashboard opens the file as it is, also while a search writes it. Optuna's backend locks
+and syncs at every record (about 28 times a trial); `GroupCommitBackend` collects records in
+memory and syncs once per `commit`. Readers always see whole lines.
+
+Another process may append too, as optuna-dashboard does when a note is saved there: its records
+are found at the next write and handed to Optuna in the order in which they stand in the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import BaseJournalBackend
+
+from autotrain.errors import StorageError
+
+Record = dict[str, Any]
+
+N_OPERATIONS = 11
+# Optuna numbers studies and trials by the order of these records in the file.
+CREATE_OPERATIONS = (0, 4)
+MOST_BUFFERED_BYTES = 1 << 20
+
+# macOS has no fdatasync.
+_sync = getattr(os, "fdatasync", os.fsync)
+
+
+class JournalReader(BaseJournalBackend):
+    """Read a journal that others may be writing; never change it.
+
+    Attributes:
+        line: number of the last line that was handed out, from 1.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.line = 0
+        self._offset = 0
+
+    def read_logs(self, log_number_from: int) -> Iterator[Record]:
+        """Give the records from that number on, up to the last whole line."""
+        if log_number_from < self.line:
+            self.line = self._offset = 0
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self.line += 1
+                self._offset += len(line)
+                if self.line > log_number_from:
+                    yield parse(self.path, self.line, line)
+
+    def append_logs(self, logs: list[Record]) -> None:
+        """Refuse to write."""
+        raise StorageError(
+            f"{self.path}: expected only reading, however: something was to be written. "
+            "Open the study with `open_storage` to change it."
+        )
+
+
+class GroupCommitBackend(BaseJournalBackend):
+    """Write a journal behind: records wait in memory until `commit`.
+
+    The last line of a writer that was killed may be torn. It is cut off when the file is opened
+    and kept in `journal.log.torn`. Records that create a study or a trial are written at once
+    (not synced), so that their order, which gives the numbers, is that of the file.
+
+    Memory holds the records that are not written yet and those that were not yet asked for;
+    `JournalStorage` asks after each one.
+
+    Raises:
+        StorageError: when the file cannot be opened, or is not a journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reader = JournalReader(path)
+        self._mutex = threading.Lock()
+        self._buffer: list[bytes] = []
+        self._n_buffered_bytes = 0
+        self._unread: list[Record] = []
+        self._needs_sync = False
+        self._broken: StorageError | None = None
+        is_new = not path.exists()
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StorageError(
+                f"{path}: expected a file that can be written, however: {error.strerror}."
+            ) from error
+        self._is_open = True
+        try:
+            if is_new:
+                _sync_folder(path.parent)
+            self._size = _cut_torn_line(self._fd, path)
+            self._n_lines = self._n_read = _count_lines(self._fd)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def __reduce__(self) -> tuple[type[JournalReader], tuple[Path]]:
+        """Become a reader in another process: there is one writer."""
+        self.commit(durable=False)
+        return JournalReader, (self.path,)
+
+    @property
+    def line(self) -> int:
+        """Number of the last line that was read from the file, from 1."""
+        return self._reader.line
+
+    def read_logs(self, log_number_from: int) -> Iterable[Record]:
+        """Give the records from that number on, also those that are not written yet."""
+        with self._mutex:
+            if log_number_from >= self._n_read:
+                logs = self._unread[log_number_from - self._n_read :]
+                self._n_read += len(self._unread)
+                self._unread = []
+                return logs
+            self._write()
+        return self._reader.read_logs(log_number_from)
+
+    def append_logs(self, logs: list[Record]) -> None:
+        """Take records; they are on disk after the next `commit`."""
+        lines = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs]
+        with self._mutex:
+            if not self._is_open:
+                raise StorageError(
+                    f"{self.path}: expected an open study, however: it was closed. "
+                    "Open it again with `open_storage`."
+                )
+            self._buffer += lines
+            self._n_buffered_bytes += sum(map(len, lines))
+            creates = any(log["op_code"] in CREATE_OPERATIONS for log in logs)
+            if creates or self._n_buffered_bytes > MOST_BUFFERED_BYTES:
+                try:
+                    self._write()
+                except StorageError:
+                    # Optuna takes them as never said; neither may the file say them later.
+                    del self._buffer[-len(lines) :]
+                    raise
+            # As a later reader of the file sees them: no tuples, no numpy, nothing shared.
+            self._unread += [json.loads(line) for line in lines]
+
+    def commit(self, *, durable: bool = True) -> None:
+        """Write what waits in memory; `durable`: return when it would survive a power cut.
+
+        Raises:
+            StorageError: when it cannot be written; the records are kept for a second try.
+        """
+        with self._mutex:
+            if not self._is_open:
+                return
+            self._write()
+            if not (durable and self._needs_sync):
+                return
+            self._needs_sync = False
+        # Outside the lock: a sync may last, and others may go on collecting.
+        try:
+            _sync(self._fd)
+        except OSError as error:
+            self._needs_sync = True
+            raise self._cannot_write(error) from error
+
+    def close(self) -> None:
+        """Commit and close the file; a second call does nothing."""
+        try:
+            self.commit()
+        finally:
+            with self._mutex:
+                if self._is_open:
+                    self._is_open = False
+                    os.close(self._fd)
+
+    def _write(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+        if os.fstat(self._fd).st_nlink == 0:
+            raise StorageError(
+                f"{self.path}: expected the file of this study, however: it was deleted "
+                "while the study was open."
+            )
+        data = b"".join(self._buffer)
+        n_written = 0
+        try:
+            # One call for everything, so that no other process sees or writes half a line;
+            # only a full disk makes it come back early.
+            while n_written < len(data):
+                n_written += os.write(self._fd, data[n_written:])
+        except OSError as error:
+            if n_written:
+                os.ftruncate(self._fd, os.lseek(self._fd, 0, os.SEEK_CUR) - n_written)
+            raise self._cannot_write(error) from error
+        if data:
+            self._needs_sync = True
+            n_lines = len(self._buffer)
+            self._buffer, self._n_buffered_bytes = [], 0
+            end = os.lseek(self._fd, 0, os.SEEK_CUR)
+            self._take_foreign(end - len(data), must_be_whole=True)
+            self._size = end
+            self._n_lines += n_lines
+        else:
+            self._take_foreign(os.fstat(self._fd).st_size, must_be_whole=False)
+
+    def _take_foreign(self, end: int, *, must_be_whole: bool) -> None:
+        """Hand out what another process appended between our last write and `end`."""
+        if end <= self._size:
+            return
+        data = os.pread(self._fd, end - self._size, self._size)
+        whole = data[: data.rfind(b"\n") + 1]
+        for line in whole.splitlines(keepends=True):
+            self._n_lines += 1
+            self._size += len(line)
+            self._unread.append(parse(self.path, self._n_lines, line))
+        if must_be_whole and len(whole) < len(data):
+            self._broken = _corrupt(self.path, self._n_lines + 1, data[len(whole) :])
+            raise self._broken
+
+    def _cannot_write(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"{self.path}: expected to write the study, however: {error.strerror}. "
+            "Make room, then resume the study; what was announced as finished is kept."
+        )
+
+
+def parse(path: Path, line_number: int, line: bytes) -> Record:
+    """Read one line of a journal.
+
+    Raises:
+        StorageError: when it is not a record of an Optuna journal.
+    """
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise _corrupt(path, line_number, line) from error
+    if (
+        not isinstance(record, dict)
+        or record.get("op_code") not in range(N_OPERATIONS)
+        or "worker_id" not in record
+    ):
+        raise _corrupt(path, line_number, line)
+    return record
+
+
+def _corrupt(path: Path, line_number: int, line: bytes) -> StorageError:
+    shown = repr(line[:60].decode(errors="replace").rstrip("\n"))
+    return StorageError(
+        f"{path}, line {line_number}: expected one record of an Optuna journal, however: "
+        f"{shown}{' …' if len(line) > 60 else ''}. To go on with the lines before it, keep a copy "
+        f"of the file and cut it there: head -n {line_number - 1} {path.name} > intact.log"
+    )
+
+
+def _cut_torn_line(fd: int, path: Path, chunk: int = 1 << 16) -> int:
+    """Cut off a last line without its end, keep its bytes beside, return the size that is left."""
+    size = keep = os.fstat(fd).st_size
+    while keep > 0:
+        start = max(0, keep - chunk)
+        newline = os.pread(fd, keep - start, start).rfind(b"\n")
+        if newline >= 0:
+            keep = start + newline + 1
+            break
+        keep = start
+    if keep == size:
+        return size
+    torn = os.pread(fd, size - keep, keep)
+    # A power cut may leave zeros; anything else that is not the start of a record is not ours.
+    opening = b'{"op_code":'
+    if torn.strip(b"\0") and not torn.startswith(opening) and not opening.startswith(torn):
+        raise _corrupt(path, _count_lines(fd) + 1, torn)
+    with path.with_name(path.name + ".torn").open("ab") as file:
+        file.write(torn + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.ftruncate(fd, keep)
+    os.fsync(fd)
+    return keep
+
+
+def _count_lines(fd: int, chunk: int = 1 << 20) -> int:
+    n_lines = offset = 0
+    while data := os.pread(fd, chunk, offset):
+        n_lines += data.count(b"\n")
+        offset += len(data)
+    return n_lines
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the name of a new file in the folder survive a power cut, as its content does."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

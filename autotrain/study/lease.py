@@ -1,0 +1,79 @@
+"""One coordinator per study folder: the lease.
+
+A lock of the kernel on `folder/lock`: it goes with the process that holds it, however that
+process ends, so there is nothing to clean up after a kill. The file says who holds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import weakref
+from datetime import UTC, datetime
+from pathlib import Path
+
+from autotrain.errors import StorageError, StudyError
+
+
+class Lease:
+    """Hold the study in `folder`, which exists, until `release` or the end of this process.
+
+    Raises:
+        StudyError: when another process, or another part of this one, holds it.
+        StorageError: when the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "lock"
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StorageError(
+                f"{folder}: expected a folder that can be written, however: {error.strerror}. "
+                "Change its permissions or choose another place."
+            ) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = _holder(self._fd)
+            os.close(self._fd)
+            raise StudyError(
+                f"{folder}: expected a study that no other process works on, however: "
+                f"{holder} does. Wait for it, stop it, or give this study another name."
+            ) from error
+        who = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, json.dumps(who).encode(), 0)
+        _held.add(self)
+
+    def release(self) -> None:
+        """Let others have the study; a second call does nothing."""
+        if self in _held:
+            _held.discard(self)
+            os.close(self._fd)
+
+
+_held: weakref.WeakSet[Lease] = weakref.WeakSet()
+
+
+def _holder(fd: int) -> str:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        who = json.loads(os.pread(fd, 1000, 0))
+        return f"process {who['pid']} on {who['host']} (since {who['since']})"
+    return "another process"
+
+
+# A forked worker shares the lock with its parent and would keep it when the parent is killed.
+def _let_go_in_child() -> None:
+    for lease in list(_held):
+        lease.release()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)

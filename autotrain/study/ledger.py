@@ -1,0 +1,188 @@
+"""The study's book: trials asked of Optuna, their curves, their ends.
+
+Only the coordinator writes here. A trial announced as finished is on disk; curves of running
+trials follow within a second.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from autotrain.space.config import TrialConfig
+from autotrain.space.search_space import ForbiddenCombination, SearchSpace
+from autotrain.study.storage import OpenStorage
+from autotrain.tasks import Metric
+
+# A curve keeps its first epochs and then about so many points: the dashboard slows with more.
+FIRST_POINTS = 10
+POINTS = 50
+CURVES_EVERY_S = 1.0
+# Combinations that are forbidden are asked again, so often at most.
+ATTEMPTS = 1000
+INTERRUPTED = "interrupted"
+NOT_STARTED = "not_started"
+FORBIDDEN = "forbidden"
+# Ends that say nothing about a trial; `show` does not count them as failures.
+UNTRIED = (NOT_STARTED, FORBIDDEN)
+RETRY_OF = "retry_of"
+UNSEEN_WORST = 1e3
+
+
+class Ledger:
+    """Keeps one Optuna study.
+
+    Args:
+        study: the study, opened by this process alone.
+        storage: where it is kept.
+        space: resolved.
+        metric: names the direction.
+        sampler_for: trial number → sampler, seeded by it.
+        whole_curves: report every epoch (Optuna's own pruners need it).
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        storage: OpenStorage,
+        space: SearchSpace,
+        metric: Metric,
+        sampler_for: Callable[[int], BaseSampler],
+        *,
+        whole_curves: bool = False,
+    ) -> None:
+        self.study = study
+        self.storage = storage
+        self.space = space
+        self.metric = metric
+        self.sampler_for = sampler_for
+        self.whole_curves = whole_curves
+        self.n_asked = len(study.get_trials(deepcopy=False))
+        self.worst: float | None = None
+        self.committed_s = 0.0
+
+    def enqueue(self, params: Mapping[str, Any], **attributes: Any) -> None:
+        """Have these parameters tried before anything is sampled."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self.study.enqueue_trial(dict(params), user_attrs=attributes)
+
+    def ask(self) -> tuple[optuna.Trial, TrialConfig]:
+        """Return the next trial and its configuration.
+
+        Raises:
+            RuntimeError: when nothing but forbidden combinations comes up.
+        """
+        for _ in range(ATTEMPTS):
+            self.study.sampler = self.sampler_for(self.n_asked)
+            self.n_asked += 1
+            trial = self.study.ask()
+            try:
+                return trial, self.space.suggest(trial)
+            except ForbiddenCombination:
+                # Failed trials are not learned from, and `show` leaves these out.
+                trial.set_user_attr("cause", FORBIDDEN)
+                self.study.tell(trial, state=TrialState.FAIL)
+        raise RuntimeError(f"{ATTEMPTS} forbidden combinations came up in a row")
+
+    def report(self, trial: optuna.Trial, epoch: int, of: int, value: float) -> None:
+        """Add a point to a running trial's curve, or leave it out where points stand dense."""
+        stride = max(of // POINTS, 1)
+        if self.whole_curves or epoch <= FIRST_POINTS or epoch % stride == 0:
+            trial.report(value, epoch)
+        self.saw(value)
+
+    def saw(self, value: float) -> None:
+        """Take note of a value, so that what diverges can be told as worse than all of them."""
+        if math.isfinite(value):
+            sign = self.metric.sign
+            worst = value if self.worst is None else self.worst
+            self.worst = sign * max(sign * worst, sign * value)
+
+    def finish(
+        self,
+        trial: optuna.Trial,
+        state: TrialState,
+        value: float | None,
+        attributes: Mapping[str, Any],
+        last_epoch: int = 0,
+    ) -> None:
+        """End a trial; when this returns, its end is on disk.
+
+        Args:
+            state: COMPLETE, PRUNED or FAIL.
+            value: the trial's best value; for PRUNED what the sampler is to learn, None for the
+                worst value of the study (a finite number: samplers cannot use infinity).
+            attributes: small facts to keep on the trial.
+        """
+        for name, attribute in attributes.items():
+            trial.set_user_attr(name, attribute)
+        if state == TrialState.PRUNED:
+            # A pruned trial's value is its last reported one.
+            trial.report(self._worst() if value is None else value, last_epoch + 1)
+            value = None
+        self.study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+        self.commit()
+
+    def commit(self) -> None:
+        """Write all that waits to disk."""
+        self.storage.commit()
+        self.committed_s = time.monotonic()
+
+    def show_curves(self) -> None:
+        """Let other processes see the curves so far, about once a second."""
+        if time.monotonic() - self.committed_s > CURVES_EVERY_S:
+            self.storage.commit(durable=False)
+            self.committed_s = time.monotonic()
+
+    def recover(self) -> int:
+        """Close what an earlier run left open and have it tried again, once each.
+
+        Returns: how many trials are tried again.
+        """
+        trials = self.study.get_trials(deepcopy=False)
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                self._close_abandoned(trial)
+        retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+        again = [
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state == TrialState.FAIL
+            and trial.user_attrs.get("cause") in (INTERRUPTED, NOT_STARTED)
+            and trial.number not in retried
+        ]
+        for trial in again:
+            self.enqueue(trial.params, **{RETRY_OF: trial.number})
+        self.n_asked = len(self.study.get_trials(deepcopy=False))
+        self.commit()
+        return len(again)
+
+    def _close_abandoned(self, trial: FrozenTrial) -> None:
+        storage = self.storage
+        storage.set_trial_user_attr(trial._trial_id, "cause", INTERRUPTED)
+        storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+
+    def _worst(self) -> float:
+        if self.worst is not None:
+            return self.worst
+        return self.metric.sign * UNSEEN_WORST
+
+
+def seed_number(trial: optuna.Trial) -> int:
+    """Return the number that a trial's seed follows from: its own, or that of what it retries."""
+    return int(trial.user_attrs.get(RETRY_OF, trial.number))
+
+
+def best_trial(trials: Sequence[FrozenTrial], metric: Metric) -> FrozenTrial | None:
+    """Return the complete trial with the best value, the earlier one of equals."""
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and t.value is not None]
+    return min(complete, key=lambda t: metric.sign * (t.value or 0.0), default=None)

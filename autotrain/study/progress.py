@@ -1,0 +1,62 @@
+"""How a study stands, for whoever shows it: terminal, plain lines, notebook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One look at a running study.
+
+    Args:
+        n_complete, n_pruned, n_failed, n_running: trials of the whole study by state.
+        n_done: trials that ended since this run began.
+        n_trials, timeout_s: this run's budget; None for no limit.
+        best_value, best_number: of the best complete trial, None before there is one.
+        best_summary: the best trial's configuration in a few words.
+        epochs: trial-epochs trained since this run began.
+        elapsed_s: since this run began.
+    """
+
+    n_complete: int = 0
+    n_pruned: int = 0
+    n_failed: int = 0
+    n_running: int = 0
+    n_done: int = 0
+    n_trials: int | None = None
+    timeout_s: float | None = None
+    best_value: float | None = None
+    best_number: int | None = None
+    best_summary: str = ""
+    epochs: int = 0
+    elapsed_s: float = 0.0
+
+    @property
+    def trials_per_minute(self) -> float:
+        """Trials ended per minute since this run began."""
+        return 60 * self.n_done / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Estimate of the seconds left: the nearer of the two budgets; None when unknown."""
+        left = [] if self.timeout_s is None else [max(self.timeout_s - self.elapsed_s, 0.0)]
+        if self.n_trials is not None and self.n_done:
+            remaining = max(self.n_trials - self.n_done, 0)
+            left.append(remaining * self.elapsed_s / self.n_done)
+        return min(left, default=None)
+
+
+class Observer(Protocol):
+    """Is shown a study's progress a few times a second."""
+
+    def update(self, progress: Progress) -> None:
+        """Show how the study stands now."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def update(self, progress: Progress) -> None:
+        """Do nothing."""

@@ -1,0 +1,28 @@
+"""A worker in the coordinator's own process: deterministic, and all that one core needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from autotrain.fused.trainer import Trainer
+from autotrain.study.workers.protocol import Command, Message
+from autotrain.study.workers.training import Training
+
+
+class InlineWorker:
+    """Trains an epoch of one fleet whenever it is asked for messages."""
+
+    def __init__(self, make_trainer: Callable[[], Trainer], name: str = "inline") -> None:
+        self.name = name
+        self.training = Training(make_trainer)
+
+    def send(self, command: Command) -> None:
+        """Act on a command at once."""
+        self.training.obey(command)
+
+    def receive(self) -> list[Message]:
+        """Train one fleet for one epoch, if there is one, and return its messages."""
+        return [] if self.training.is_idle else self.training.step()
+
+    def close(self) -> None:
+        """Nothing to end."""

@@ -1,0 +1,61 @@
+"""What every worker does, wherever it runs: keep a trainer, obey commands, survive errors."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+import torch
+
+from autotrain.fused.slot import Admission, Outcome
+from autotrain.fused.trainer import Trainer
+from autotrain.study.workers.protocol import Command, Crashed, Message, Stop
+
+
+class Training:
+    """A trainer that turns its own errors into messages.
+
+    Args:
+        make_trainer: called at the start and again after an error, so that nothing of a broken
+            fleet is used again.
+    """
+
+    def __init__(self, make_trainer: Callable[[], Trainer]) -> None:
+        self.make_trainer = make_trainer
+        self.trainer = make_trainer()
+        self.slots: set[int] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to train."""
+        return not self.slots
+
+    def obey(self, command: Command) -> None:
+        """Act on an `Admission` or a `Stop`."""
+        if isinstance(command, Admission):
+            self.slots.add(command.slot)
+            self.trainer.admit(command)
+        elif isinstance(command, Stop):
+            self.trainer.stop(command.slot)
+
+    def step(self) -> list[Message]:
+        """Train one fleet for one epoch and return what there is to say."""
+        try:
+            messages: list[Message] = list(self.trainer.step())
+        # Whatever breaks a fleet must reach the coordinator, which decides; nothing is hidden.
+        except Exception as error:
+            lost = tuple(sorted(self.slots))
+            self.slots.clear()
+            self.trainer = self.make_trainer()
+            return [Crashed(lost, _cause(error), traceback.format_exc(), is_alive=True)]
+        for message in messages:
+            if isinstance(message, Outcome):
+                self.slots.discard(message.slot)
+        return messages
+
+
+def _cause(error: Exception) -> str:
+    memory = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+    # torch's CPU allocator raises a plain RuntimeError.
+    memory = memory or "can't allocate memory" in str(error)
+    return "out_of_memory" if memory else "error"

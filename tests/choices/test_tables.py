@@ -1,0 +1,216 @@
+"""Contracts of every row of every table of techniques.
+
+A new row needs its name (and its parameters) in `ROWS` below and its reference in the file that
+`KINDS` names. A new table needs an entry in both.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+import autotrain.choices
+from autotrain.choices.activations import ACTIVATIONS
+from autotrain.choices.clipping import CLIPPINGS
+from autotrain.choices.constraints import CONSTRAINTS
+from autotrain.choices.dropout import DROPOUT_PARAMETERS, DROPOUTS
+from autotrain.choices.initializers import INITIALIZERS
+from autotrain.choices.losses import LOSS_PARAMETERS
+from autotrain.choices.normalization import (
+    BATCH_NORM_PARAMETERS,
+    BATCH_NORMS,
+)
+from autotrain.choices.optimizers import OPTIMIZER_PARAMETERS, OPTIMIZERS
+from autotrain.choices.regularizers import REGULARIZERS
+from autotrain.choices.schedules import SCHEDULES
+from autotrain.domains import Parameter, Technique
+
+# Each table and the file, beside this one, that verifies it.
+KINDS: dict[str, tuple[Mapping[str, Technique], str]] = {
+    "initializer": (INITIALIZERS, "test_initializers"),
+    "activation": (ACTIVATIONS, "test_activations"),
+    "batch_norm": (BATCH_NORMS, "test_normalization"),
+    "dropout": (DROPOUTS, "test_dropout"),
+    "clipping": (CLIPPINGS, "test_clipping"),
+    "optimizer": (OPTIMIZERS, "test_optimizers"),
+    "schedule": (SCHEDULES, "test_schedules"),
+    "regularizer": (REGULARIZERS, "test_regularizers"),
+    "constraint": (CONSTRAINTS, "test_constraints"),
+}
+
+# What every search space can name: the rows and what each may be given.
+ROWS: dict[str, dict[str, list[str]]] = {
+    "initializer": {
+        "glorot_normal": [],
+        "glorot_uniform": [],
+        "he_normal": [],
+        "he_uniform": [],
+        "lecun_normal": [],
+        "lecun_uniform": [],
+        "he_avg_normal": [],
+        "he_avg_uniform": [],
+        "orthogonal": [],
+        "normal": ["std"],
+    },
+    "activation": {
+        "sigmoid": [],
+        "tanh": [],
+        "relu": [],
+        "softplus": [],
+        "leaky_relu": ["negative_slope"],
+        "prelu": ["init"],
+        "elu": ["alpha"],
+        "selu": [],
+        "gelu": [],
+        "silu": [],
+        "mish": [],
+    },
+    "batch_norm": {"off": [], "before_activation": [], "after_activation": []},
+    "dropout": {"none": [], "dropout": [], "alpha_dropout": []},
+    "clipping": {
+        "none": [],
+        "value": ["threshold"],
+        "norm": ["threshold"],
+        "global_norm": ["threshold"],
+    },
+    "optimizer": {
+        "sgd": [],
+        "momentum": ["momentum"],
+        "nesterov": ["momentum"],
+        "adagrad": ["epsilon"],
+        "rmsprop": ["rho", "epsilon"],
+        "adam": ["beta_1", "beta_2", "epsilon"],
+        "adamax": ["beta_1", "beta_2", "epsilon"],
+        "nadam": ["beta_1", "beta_2", "epsilon"],
+        "adamw": ["beta_1", "beta_2", "epsilon", "weight_decay"],
+    },
+    "schedule": {
+        "constant": [],
+        "power": ["k", "c"],
+        "exponential": ["s"],
+        "piecewise": ["boundaries", "factors"],
+        "performance": ["factor", "patience", "min_delta", "min_lr"],
+        "one_cycle": ["warmup"],
+        "cosine": ["warmup"],
+    },
+    "regularizer": {"l1": ["l1"], "l2": ["l2"]},
+    "constraint": {"none": [], "max_norm": ["max_value"]},
+}
+
+# The numbers that the notes (or torch) give.
+DEFAULTS: dict[str, Any] = {
+    "activation.leaky_relu.negative_slope": 0.01,
+    "activation.prelu.init": 0.25,
+    "activation.elu.alpha": 1.0,
+    "optimizer.momentum.momentum": 0.9,
+    "optimizer.nesterov.momentum": 0.9,
+    "optimizer.adagrad.epsilon": 1e-10,
+    "optimizer.rmsprop.rho": 0.9,
+    "optimizer.rmsprop.epsilon": 1e-8,
+    **{
+        f"optimizer.{name}.{key}": value
+        for name in ("adam", "adamax", "nadam", "adamw")
+        for key, value in {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}.items()
+    },
+    "optimizer.adamw.weight_decay": 0.01,
+    "schedule.power.c": 1.0,
+    "schedule.performance.factor": 0.5,
+    "schedule.performance.patience": 5,
+    "regularizer.l1.l1": 0.0,
+    "regularizer.l2.l2": 0.0,
+}
+
+EVERY_ROW = [(kind, name) for kind, (rows, _) in KINDS.items() for name in rows]
+EVERY_PARAMETER = {
+    f"{kind}.{name}.{key}": parameter
+    for kind, (rows, _) in KINDS.items()
+    for name, row in rows.items()
+    for key, parameter in row.parameters.items()
+} | {
+    f"{kind}.{key}": parameter
+    for kind, parameters in {
+        "batch_norm": BATCH_NORM_PARAMETERS,
+        "dropout": DROPOUT_PARAMETERS,
+        "optimizer": OPTIMIZER_PARAMETERS,
+        "loss": LOSS_PARAMETERS,
+    }.items()
+    for key, parameter in parameters.items()
+}
+
+
+def members(kind: type) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return every public mapping of names to `kind` in the files of `autotrain.choices`."""
+    found = []
+    for info in pkgutil.iter_modules(autotrain.choices.__path__):
+        module = importlib.import_module(f"autotrain.choices.{info.name}")
+        for name, value in vars(module).items():
+            is_table = isinstance(value, dict) and any(isinstance(v, kind) for v in value.values())
+            if is_table and not name.startswith("_"):
+                found.append((f"{info.name}.{name}", value))
+    return found
+
+
+def test_no_table_is_left_out() -> None:
+    known = [rows for rows, _ in KINDS.values()]
+    for name, rows in members(Technique):
+        assert any(rows is other for other in known), (
+            f"autotrain/choices: {name} is a new table; add it to KINDS and ROWS of this file"
+        )
+    listed = set(map(id, EVERY_PARAMETER.values()))
+    for name, parameters in members(Parameter):
+        for key, parameter in parameters.items():
+            assert id(parameter) in listed, (
+                f"autotrain/choices: add {name}[{key!r}] to EVERY_PARAMETER of this file"
+            )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_and_their_parameters_are_the_promised_ones(kind: str) -> None:
+    rows, _ = KINDS[kind]
+    assert {name: list(row.parameters) for name, row in rows.items()} == ROWS[kind]
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY_ROW)
+def test_names_and_summary(kind: str, name: str) -> None:
+    row = KINDS[kind][0][name]
+    assert row.name == name
+    for word in (name, *row.parameters):
+        assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", word)
+    assert row.summary
+    assert row.summary == row.summary.strip()
+    assert "\n" not in row.summary
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY_ROW)
+def test_every_row_has_its_reference(kind: str, name: str) -> None:
+    file = KINDS[kind][1]
+    references = importlib.import_module(f"tests.choices.{file}").REFERENCES
+    assert name in references, (
+        f"{kind} {name!r} is not verified: add what it must equal to REFERENCES in "
+        f"tests/choices/{file}.py, under the key {name!r}"
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_reference_is_left_of_a_row_that_is_gone(kind: str) -> None:
+    rows, file = KINDS[kind]
+    assert set(importlib.import_module(f"tests.choices.{file}").REFERENCES) == set(rows)
+
+
+@pytest.mark.parametrize("name", EVERY_PARAMETER)
+def test_defaults_are_legal_and_explained(name: str) -> None:
+    parameter = EVERY_PARAMETER[name]
+    assert parameter.is_legal(parameter.default), f"{parameter.default=}: {parameter.explain()}"
+    assert parameter.doc
+    assert "\n" not in parameter.doc
+    assert parameter.low <= parameter.high
+    assert parameter.default == DEFAULTS.get(name, parameter.default)
+
+
+def test_documented_defaults_name_parameters() -> None:
+    assert set(DEFAULTS) <= set(EVERY_PARAMETER)

@@ -1,0 +1,140 @@
+"""The written-down preprocessing equals scikit-learn's `ColumnTransformer` on the same rows."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from autotrain.data.columns import Column, read_columns
+from autotrain.data.fitting import MAX_INPUTS, fit_preprocessor
+from autotrain.data.values import DATE_PARTS
+
+
+def table(seed: int, n_rows: int, *, n_levels: int = 5) -> pd.DataFrame:
+    """Numbers, texts with and without missing cells, two levels, many levels."""
+    rng = np.random.default_rng(seed)
+    letters = np.array([f"level {number}" for number in range(n_levels)], dtype=object)
+    weights = 1.0 / np.arange(1, n_levels + 1)
+    frame = pd.DataFrame(
+        {
+            "a": rng.normal(1e3, 1e-2, n_rows),
+            "b": rng.integers(0, 5, n_rows),
+            "c": rng.choice(letters, n_rows, p=weights / weights.sum()),
+            "d": rng.exponential(1e6, n_rows),
+            "e": rng.choice(np.array(["yes", "no"], dtype=object), n_rows),
+            "f": rng.choice(np.array(["u", "v", np.nan], dtype=object), n_rows),
+        }
+    )
+    frame["g"] = frame["e"].where(frame["e"] == "yes")
+    frame.loc[rng.random(n_rows) < 0.2, "d"] = np.nan
+    return frame
+
+
+def reference(frame: pd.DataFrame) -> ColumnTransformer:
+    """Build what a user of scikit-learn would write, one entry a column to keep their order."""
+    number = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    category = OneHotEncoder(
+        handle_unknown="infrequent_if_exist",
+        max_categories=64,
+        drop="if_binary",
+        sparse_output=False,
+    )
+    return ColumnTransformer(
+        [(name, number if name in "abd" else category, [name]) for name in map(str, frame.columns)]
+    )
+
+
+@pytest.mark.parametrize("n_levels", [5, 63, 64, 65, 300])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_matrix_is_that_of_column_transformer(seed: int, n_levels: int) -> None:
+    train, other = table(seed, 800, n_levels=n_levels), table(seed + 100, 200, n_levels=n_levels)
+    other.loc[:20, ["a", "b", "c", "d", "e"]] = np.nan
+    other.loc[20:40, ["c", "e", "f", "g"]] = "never seen"
+    columns, _ = read_columns(train)
+    preprocessor, _ = fit_preprocessor(train, columns, list(train.columns))
+    # Strings as objects: there the missing cell is a level of its own for scikit-learn.
+    as_objects = dict.fromkeys("cefg", "object")
+    witness = reference(train).fit(train.astype(as_objects))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "Found unknown categories"
+        for frame in (train, other):
+            wanted = witness.transform(frame.astype(as_objects))
+            np.testing.assert_array_equal(
+                preprocessor.encode(frame), np.asarray(wanted).astype(np.float32)
+            )
+
+
+def test_rarer_levels_share_one_input_and_that_is_said() -> None:
+    frame = table(0, 3000, n_levels=300)[["c"]]
+    preprocessor, notes = fit_preprocessor(frame, read_columns(frame)[0], ["c"])
+    (column,) = preprocessor.columns
+    counts = frame["c"].value_counts()
+    own = counts.index.isin(column.levels)
+    assert counts[own].min() >= counts[~own].max()
+    assert preprocessor.n_inputs == MAX_INPUTS == len(column.levels) + 1
+    (note,) = notes
+    assert "column 'c' has" in note
+    assert "the 63 most frequent have an input each, the others share one" in note
+
+
+def test_ten_thousand_levels_take_64_inputs() -> None:
+    texts = [f"text {number % 10_000}" for number in range(20_000)]
+    frame = pd.DataFrame({"text": texts})
+    preprocessor, _ = fit_preprocessor(frame, read_columns(frame)[0], ["text"])
+    assert preprocessor.encode(frame).shape == (20_000, 64)
+    assert len(str(preprocessor.to_json())) < 2_000
+
+
+def test_dates_are_expanded_and_scaled() -> None:
+    moments = pd.Series(pd.date_range("2023-12-25", periods=40, freq="31h"))
+    moments[3] = pd.NaT
+    frame = pd.DataFrame({"when": moments, "day": moments.dt.floor("D")})
+    preprocessor, _ = fit_preprocessor(frame, read_columns(frame)[0], list(frame.columns))
+    when, day = preprocessor.columns
+    assert when.parts == DATE_PARTS
+    assert day.parts == DATE_PARTS[:-1]  # no clock in the column, no hour
+    clock = moments.dt
+    parts = pd.DataFrame(
+        {
+            "year": clock.year,
+            "month": clock.month,
+            "day": clock.day,
+            "weekday": clock.day_of_week,
+            "days": (moments.dt.floor("D") - pd.Timestamp("2023-12-25")).dt.days,
+            "hour": clock.hour + clock.minute / 60,
+        }
+    )
+    pipeline = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    wanted = pipeline.fit_transform(parts)
+    np.testing.assert_allclose(preprocessor.encode(frame)[:, :6], wanted, atol=1e-5)
+    np.testing.assert_allclose(preprocessor.encode(frame)[:, 6:], wanted[:, :5], atol=1e-5)
+
+
+def test_pixels_share_one_mean_and_scale() -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (5000, 9), dtype=np.uint8)
+    pixels[:, 0] = 0
+    frame = pd.DataFrame(pixels, columns=[f"pixel_{number}" for number in range(9)])
+    columns = [Column(str(name), "pixel", "uint8") for name in frame.columns]
+    preprocessor, _ = fit_preprocessor(frame, columns, list(frame.columns))
+    wanted = StandardScaler().fit_transform(pixels.astype(np.float64).reshape(-1, 1))
+    np.testing.assert_allclose(preprocessor.encode(frame), wanted.reshape(-1, 9), rtol=1e-6)
+
+
+def test_extremes_stay_finite_and_quiet() -> None:
+    columns: dict[str, Any] = {
+        "huge": [1e99, -1e99, 0.0],
+        "tiny": [1e-200, 2e-200, 3e-200],
+        "far": [1e15, 1e15 + 1, 1e15 + 2],
+    }
+    frame = pd.DataFrame(columns)
+    preprocessor, _ = fit_preprocessor(frame, read_columns(frame)[0], list(columns))
+    assert np.isfinite(preprocessor.encode(frame)).all()

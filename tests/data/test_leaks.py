@@ -1,0 +1,64 @@
+"""Columns that give the target away are warned of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autotrain.data.columns import read_columns
+from autotrain.data.leaks import find_leaks
+
+N = 60
+RNG = np.random.default_rng(0)
+CLASSES = RNG.integers(0, 3, N)
+AMOUNTS = RNG.normal(size=N)
+
+
+def leaks(cells: Any, y: np.ndarray, task: str) -> list[str]:
+    frame = pd.DataFrame({"x": cells})
+    return find_leaks(frame, read_columns(frame)[0], y, task)
+
+
+GIVEN_AWAY: dict[str, Any] = {
+    "a copy": CLASSES,
+    "other words": np.array(["no", "maybe", "yes"])[CLASSES],
+    "other numbers": np.array([7.5, -1.0, 3.0])[CLASSES],
+    "a copy with missing cells": pd.Series(CLASSES, dtype="Int64").where(np.arange(N) % 4 > 0),
+}
+KEPT_APART: dict[str, Any] = {
+    "one cell differs": np.where(np.arange(N) == 5, (CLASSES + 1) % 3, CLASSES),
+    "finer": CLASSES * 10 + np.arange(N) % 2,
+    "coarser": CLASSES // 2,
+    "few filled rows": pd.Series(CLASSES, dtype="Int64").where(np.arange(N) < 30),
+    "noise": RNG.integers(0, 3, N),
+}
+
+
+@pytest.mark.parametrize("what", GIVEN_AWAY)
+def test_one_value_for_each_class_is_warned_of(what: str) -> None:
+    (warning,) = leaks(GIVEN_AWAY[what], CLASSES, "multiclass")
+    assert "column 'x' has one value for each class: a leak of the target?" in warning
+
+
+@pytest.mark.parametrize("what", KEPT_APART)
+def test_other_columns_are_not(what: str) -> None:
+    assert leaks(KEPT_APART[what], CLASSES, "multiclass") == []
+
+
+def test_a_boolean_copy_is_warned_of() -> None:
+    assert len(leaks(CLASSES == 1, (CLASSES == 1).astype(int), "binary")) == 1
+
+
+@pytest.mark.parametrize("scale", [1.0, -1e-9, 1e9])
+def test_a_straight_line_is_warned_of(scale: float) -> None:
+    (warning,) = leaks(AMOUNTS * scale + 5 * scale, AMOUNTS, "regression")
+    assert "column 'x' follows the target in a straight line" in warning
+    assert leaks(AMOUNTS * scale + 0.1 * scale * RNG.normal(size=N), AMOUNTS, "regression") == []
+
+
+def test_a_curve_and_a_text_are_not() -> None:
+    assert leaks(AMOUNTS**3, AMOUNTS, "regression") == []
+    assert leaks([f"t{n % 7}" for n in range(N)], AMOUNTS, "regression") == []

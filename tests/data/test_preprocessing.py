@@ -1,0 +1,263 @@
+"""`Preprocessor.encode` takes any table, says what is wrong with it, and survives the disk."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autotrain.data.columns import read_columns
+from autotrain.data.fitting import fit_preprocessor
+from autotrain.data.preprocessing import ARRAYS, Preprocessor
+from autotrain.errors import BundleError, DataError
+
+
+def fitted(frame: pd.DataFrame) -> Preprocessor:
+    columns, _ = read_columns(frame)
+    preprocessor, _ = fit_preprocessor(frame, columns, [str(name) for name in frame.columns])
+    return preprocessor
+
+
+FRAME = pd.DataFrame(
+    {
+        "age": [20, 30, 40, 50],
+        "size": [1.5, np.nan, 2.5, 3.5],
+        "colour": ["red", "green", "blue", "red"],
+        "code": pd.Series([1, 2, 3, 1], dtype="category"),
+        "is_new": [True, False, False, True],
+        "day": pd.to_datetime(["2024-01-31", "2024-02-01", "2023-12-31", "2024-01-31"]),
+    }
+)
+PREPROCESSOR = fitted(FRAME)
+ENCODED = PREPROCESSOR.encode(FRAME)
+
+
+def test_the_inputs_have_names() -> None:
+    assert PREPROCESSOR.input_names == (
+        *("age", "size", "colour=blue", "colour=green", "colour=red"),
+        *("code=1", "code=2", "code=3", "is_new=True"),
+        *("day.year", "day.month", "day.day", "day.weekday", "day.days"),
+    )
+    assert PREPROCESSOR.n_inputs == ENCODED.shape[1] == 14
+    assert PREPROCESSOR.column_names == PREPROCESSOR.features == tuple(FRAME.columns)
+
+
+def test_the_matrix_is_float32_in_c_order() -> None:
+    assert ENCODED.dtype == np.float32
+    assert ENCODED.flags.c_contiguous
+    np.testing.assert_array_equal(ENCODED[:, 2:9].sum(axis=1), [3, 2, 2, 3])
+
+
+def as_dict(frame: pd.DataFrame) -> dict[str, Any]:
+    return {str(name): frame[name].to_numpy() for name in frame.columns}
+
+
+SAME = {
+    "frame": FRAME,
+    "reordered": FRAME[FRAME.columns[::-1]],
+    "arrays by name": as_dict(FRAME),
+    "lists by name": {name: list(column) for name, column in as_dict(FRAME).items()},
+    "records": FRAME.to_dict("records"),
+    "rows of objects": FRAME.to_numpy(dtype=object),
+    "list of rows": FRAME.to_numpy(dtype=object).tolist(),
+    "nullable": FRAME.convert_dtypes(),
+    "texts": FRAME.astype("str").where(FRAME.notna(), None),
+    "time zone": FRAME.assign(day=FRAME["day"].dt.tz_localize("Asia/Tokyo")),
+    "dates": FRAME.assign(day=[moment.date() for moment in FRAME["day"]]),
+    "iso texts": FRAME.assign(day=FRAME["day"].dt.strftime("%Y-%m-%d")),
+    "categories": FRAME.assign(colour=FRAME["colour"].astype("category"), code=[1, 2, 3, 1]),
+    "floats for codes": FRAME.assign(code=[1.0, 2.0, 3.0, 1.0], is_new=[1, 0, 0, 1]),
+    "other index": FRAME.set_index(pd.Index([7, 7, 8, 9])),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_one_table_in_many_forms_gives_one_matrix(name: str) -> None:
+    np.testing.assert_array_equal(PREPROCESSOR.encode(SAME[name]), ENCODED)
+
+
+def test_named_fields_and_plain_numbers() -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0, 4.0], "b": [3, 5, 9]})
+    preprocessor = fitted(frame)
+    wanted = preprocessor.encode(frame)
+    for same in (frame.to_numpy(), frame.to_numpy().tolist(), frame.to_records(index=False)):
+        np.testing.assert_array_equal(preprocessor.encode(same), wanted)
+    np.testing.assert_array_equal(preprocessor.encode(np.asfortranarray(frame)), wanted)
+
+
+def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=(50, 3))
+    values[3, 1] = np.nan
+    preprocessor = fitted(pd.DataFrame(values, columns=["a", "b", "c"]))
+    whole = preprocessor.encode(values)
+    monkeypatch.setattr("autotrain.data.preprocessing.CHUNK_CELLS", 7)
+    np.testing.assert_array_equal(preprocessor.encode(values), whole)
+
+
+def test_rows_without_dropped_columns_fit_too() -> None:
+    frame = pd.DataFrame({"same": [1, 1, 1], "x": [1.0, 2.0, 3.0], "y": [4.0, 1.0, 1.0]})
+    columns = [column for column in read_columns(frame)[0] if column.name != "same"]
+    preprocessor, _ = fit_preprocessor(frame, columns, list(frame.columns))
+    wanted = preprocessor.encode(frame)
+    np.testing.assert_array_equal(preprocessor.encode(frame.to_numpy()), wanted)
+    np.testing.assert_array_equal(preprocessor.encode(frame[["x", "y"]].to_numpy()), wanted)
+
+
+@pytest.mark.parametrize("empty", [FRAME.iloc[:0], np.empty((0, 6)), [], as_dict(FRAME.iloc[:0])])
+def test_no_rows_give_an_empty_matrix(empty: Any) -> None:
+    assert PREPROCESSOR.encode(empty).shape == (0, 14)
+
+
+def test_unseen_and_missing_categories_are_zeros_and_said() -> None:
+    frame = FRAME.assign(colour=["violet", None, "red", "violet"])
+    notices: list[str] = []
+    encoded = PREPROCESSOR.encode(frame, notices=notices)
+    np.testing.assert_array_equal(encoded[:, 2:5], [[0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]])
+    (notice,) = notices
+    assert "column 'colour': 3 cells" in notice
+    assert "'violet'" in notice
+
+
+def test_extra_columns_are_ignored_and_said() -> None:
+    notices: list[str] = []
+    encoded = PREPROCESSOR.encode(FRAME.assign(weight=1, height=2), notices=notices)
+    np.testing.assert_array_equal(encoded, ENCODED)
+    assert notices == ["ignored 2 columns that training did not have: weight, height"]
+
+
+def test_missing_numbers_and_dates_take_the_median() -> None:
+    frame = FRAME.assign(age=None, day=pd.NaT)
+    encoded = PREPROCESSOR.encode(frame)
+    fill, mean, scale = (PREPROCESSOR.to_arrays()[name] for name in ARRAYS)
+    z = ((fill - mean) / scale).astype(np.float32)
+    np.testing.assert_array_equal(encoded[:, 0], np.full(4, z[0]))
+    np.testing.assert_array_equal(encoded[:, 9:], np.tile(z[2:], (4, 1)))
+
+
+def test_the_infrequent_input_takes_unseen_and_missing() -> None:
+    names = [f"level{number % 70}" for number in range(700)] + ["level1"] * 50
+    preprocessor = fitted(pd.DataFrame({"name": names}))
+    encoded = preprocessor.encode({"name": ["never seen", None, "level1"]})
+    assert encoded.shape == (3, 64)
+    np.testing.assert_array_equal(encoded[:2, -1], [1, 1])
+    assert encoded[2, -1] == 0
+    np.testing.assert_array_equal(encoded.sum(axis=1), [1, 1, 1])
+
+
+WRONG: dict[str, tuple[Any, list[str]]] = {
+    "missing columns": (
+        FRAME.drop(columns=["age", "colour", "day"]).assign(Age=1, color="red"),
+        ["3 are missing", "'age' (is it 'Age'?)", "'colour' (is it 'color'?)", "'day'"],
+    ),
+    "text for a number": (
+        FRAME.assign(age=["20", "3O", "40", "50"]),
+        ["column 'age'", "expected numbers", "row 2 holds '3O'"],
+    ),
+    "a date for a number": (FRAME.assign(age=datetime.date(2024, 1, 1)), ["column 'age'", "row 1"]),
+    "text for a date": (
+        FRAME.assign(day=["2024-01-31", "yesterday", "2024-01-31", "2024-01-31"]),
+        ["column 'day'", "ISO dates", "row 2 holds 'yesterday'"],
+    ),
+    "infinite": (
+        FRAME.assign(size=[1.0, 2.0, -np.inf, 1.0]),
+        ["column 'size'", "row 3 holds -inf", "infinite"],
+    ),
+    "infinite text": (FRAME.assign(size=["1", "inf", "2", "3"]), ["column 'size'", "row 2"]),
+    "too far": (FRAME.assign(size=1e300), ["column 'size'", "too far from the training values"]),
+    "lists in cells": (FRAME.assign(colour=[[1], [2], [3], [4]]), ["column 'colour'", "lists"]),
+    "too few columns": (np.zeros((2, 5)), ["expected 6 columns (age, size", "the rows have 5"]),
+    "one row flat": ([1, 2, 3, 4, 5, 6], ["expected a table", "[[…]]"]),
+    "ragged rows": ([[1, 2], [3]], ["rows of one length"]),
+    "ragged columns": (
+        {"age": [1, 2], "size": [1]},
+        ["columns of one length", "age: 2", "size: 1"],
+    ),
+    "single values": ({"age": 1, "size": 2}, ["age: one value", '{"age": [37]}']),
+    "repeated columns": (
+        pd.concat([FRAME, FRAME[["age"]]], axis=1),
+        ["every column name once", "'age' (2 times)"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_tables_get_one_clear_error(name: str) -> None:
+    table, parts = WRONG[name]
+    with pytest.raises(DataError) as caught:
+        PREPROCESSOR.encode(table)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+cells = st.one_of(st.none(), st.text(max_size=5), st.integers(-99, 99), st.booleans())
+
+
+@given(
+    st.lists(cells, min_size=2, max_size=30),
+    st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=2, max_size=30),
+)
+def test_disk_and_back_changes_nothing(levels: list[Any], numbers: list[Any]) -> None:
+    n_rows = min(len(levels), len(numbers))
+    numbers[0] = 1.0
+    frame = pd.DataFrame(
+        {
+            "level": pd.Series(levels[:n_rows], dtype="object"),
+            "number": pd.Series(numbers[:n_rows], dtype="float64"),
+        }
+    )
+    columns = [column for column in read_columns(frame)[0] if column.kind != "missing"]
+    columns = [column for column in columns if column.kind != "date"]
+    preprocessor, _ = fit_preprocessor(frame, columns, list(frame.columns))
+    parts = json.loads(json.dumps(preprocessor.to_json(), allow_nan=False))
+    again = Preprocessor.from_parts(parts, preprocessor.to_arrays())
+    np.testing.assert_array_equal(again.encode(frame), preprocessor.encode(frame))
+    assert again.columns == preprocessor.columns
+    assert again.input_names == preprocessor.input_names
+
+
+def test_disk_and_back_with_every_kind() -> None:
+    parts = json.loads(json.dumps(PREPROCESSOR.to_json()))
+    again = Preprocessor.from_parts(parts, PREPROCESSOR.to_arrays())
+    np.testing.assert_array_equal(again.encode(FRAME), ENCODED)
+    assert [column.dtype for column in again.columns][:2] == ["int64", "float64"]
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"format": 99}, "expected format 1, however: 99"),
+        ({"columns": [{"kind": "numeric"}]}, "expected columns"),
+        ({"columns": []}, "one entry per scaled input (0)"),
+    ],
+)
+def test_broken_parts_are_refused(change: dict[str, Any], part: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        Preprocessor.from_parts({**PREPROCESSOR.to_json(), **change}, PREPROCESSOR.to_arrays())
+    assert part in str(caught.value)
+
+
+def test_a_missing_array_is_refused() -> None:
+    arrays = PREPROCESSOR.to_arrays()
+    del arrays["scale"]
+    with pytest.raises(BundleError, match="scale"):
+        Preprocessor.from_parts(PREPROCESSOR.to_json(), arrays)
+
+
+def test_encoding_loads_neither_pandas_nor_scikit_learn() -> None:
+    code = (
+        "import sys, autotrain.data.preprocessing as p; import numpy as np\n"
+        "c = p.ColumnCode('a', 'categorical', 'str', levels=('x', 'y', None))\n"
+        "q = p.Preprocessor((c,), ('a',), {n: np.empty(0) for n in p.ARRAYS})\n"
+        "assert q.encode({'a': ['x', None]}).tolist() == [[1, 0, 0], [0, 0, 1]]\n"
+        "print([m for m in ('pandas', 'sklearn', 'scipy', 'pyarrow', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,156 @@
+"""Rows are split into disjoint, seeded, stratified parts."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autotrain.data.splitting import (
+    MAX_VALIDATION_ROWS,
+    fold_rows,
+    holdout,
+    read_fraction,
+    split_test,
+    split_validation,
+)
+from autotrain.errors import DataError
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@given(
+    st.lists(st.integers(0, 5), min_size=4, max_size=80),
+    st.floats(0.05, 0.7),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_a_holdout_parts_the_rows(
+    labels: list[int], fraction: float, stratify: bool, seed: int
+) -> None:
+    y = np.array(labels)
+    n_out = max(1, round(fraction * len(y)))
+    stay, out = holdout(y, n_out, rng(seed), stratify=stratify)
+    assert sorted([*stay, *out]) == list(range(len(y)))
+    if not stratify:
+        assert len(out) == n_out
+        return
+    counts, chosen = np.bincount(y), np.bincount(y[out], minlength=len(np.bincount(y)))
+    assert ((counts - chosen)[counts > 0] >= 1).all()
+    exact = counts * n_out / len(y)
+    most = np.maximum(counts - 1, 0)
+    assert (chosen <= np.floor(exact) + 1).all()
+    assert (chosen >= np.minimum(np.floor(exact), most)).all()
+    assert len(out) == min(n_out, np.minimum(np.floor(exact) + 1, most).sum())
+
+
+def test_shares_of_the_classes_are_kept() -> None:
+    y = np.repeat([0, 1, 2], [700, 200, 100])
+    _, out = holdout(y, 200, rng(), stratify=True)
+    assert np.bincount(y[out]).tolist() == [140, 40, 20]
+
+
+def test_ties_go_to_no_class_in_particular() -> None:
+    y = np.repeat(np.arange(10), 5)
+    tested = np.zeros(10)
+    for seed in range(200):
+        _, out = holdout(y, 5, rng(seed), stratify=True)
+        tested += np.bincount(y[out], minlength=10)
+    assert tested.min() > 60  # 100 expected
+
+
+def test_rows_of_every_place_are_chosen() -> None:
+    chosen = np.zeros(40)
+    for seed in range(200):
+        chosen[holdout(np.repeat([0, 1], 20), 10, rng(seed), stratify=True)[1]] += 1
+    assert chosen.min() > 20  # 50 expected
+    assert chosen.max() < 80
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=12, max_size=60),
+    st.integers(2, 5),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_every_row_validates_once(
+    labels: list[int], n_folds: int, stratify: bool, seed: int
+) -> None:
+    y = np.array(labels)
+    folds = fold_rows(y, n_folds, rng(seed), stratify=stratify)
+    assert len(folds) == n_folds
+    single = set(np.flatnonzero(np.bincount(y)[y] == 1)) if stratify else set()
+    validated = np.concatenate([valid for _, valid in folds])
+    assert sorted(validated) == [row for row in range(len(y)) if row not in single]
+    for train, valid in folds:
+        assert sorted([*train, *valid]) == list(range(len(y)))
+        if stratify:
+            assert set(y[train]) == set(y)
+    sizes = [len(valid) for _, valid in folds]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_folds_are_stratified() -> None:
+    y = np.repeat([0, 1, 2], [50, 25, 25])
+    for _, valid in fold_rows(y, 5, rng(), stratify=True):
+        assert np.bincount(y[valid]).tolist() == [10, 5, 5]
+
+
+def test_the_seed_decides() -> None:
+    y = np.repeat([0, 1], 50)
+    for split in (
+        lambda seed: split_test(y, 0.2, seed, stratify=True)[1],
+        lambda seed: split_validation(y, "holdout", seed, stratify=True)[0][1],
+        lambda seed: split_validation(y, "3-fold", seed, stratify=True)[0][1],
+    ):
+        np.testing.assert_array_equal(split(1), split(1))
+        assert split(1).tolist() != split(2).tolist()
+
+
+def test_test_and_validation_rows_are_drawn_apart() -> None:
+    y = np.zeros(100, dtype=np.int64)
+    _, test = split_test(y, 0.2, 0, stratify=False)
+    ((_, valid),) = split_validation(y, "holdout", 0, stratify=False)
+    assert test.tolist() != valid.tolist()
+
+
+def test_validation_has_at_most_ten_thousand_rows() -> None:
+    ((train, valid),) = split_validation(np.zeros(60_000), "auto", 0, stratify=False)
+    assert (len(train), len(valid)) == (50_000, MAX_VALIDATION_ROWS)
+
+
+def test_no_test_rows_when_none_are_wanted() -> None:
+    rest, test = split_test(np.zeros(10), 0.0, 0, stratify=False)
+    assert (len(rest), len(test)) == (10, 0)
+
+
+@pytest.mark.parametrize(
+    ("test", "fraction"), [(0.25, 0.25), ("0.25", 0.25), (0, 0), ("a.csv", None), ([1], None)]
+)
+def test_fractions(test: Any, fraction: float | None) -> None:
+    assert read_fraction(test) == fraction
+
+
+@pytest.mark.parametrize("test", [1, 1.5, -0.1, "2", float("nan")])
+def test_wrong_fractions(test: Any) -> None:
+    with pytest.raises(DataError, match=re.escape(f"however: {test}. 0.2 is usual")):
+        read_fraction(test)
+
+
+@pytest.mark.parametrize("validation", ["1-fold", "0-fold", "fold", "5", "5 fold", "none"])
+def test_wrong_validations(validation: str) -> None:
+    with pytest.raises(DataError, match=f"auto, holdout or K-fold.*however: '{validation}'"):
+        split_validation(np.zeros(20), validation, 0, stratify=False)
+
+
+def test_fewer_rows_than_folds() -> None:
+    with pytest.raises(DataError, match=r"as many rows as folds \(9\), however: 8 rows"):
+        split_validation(np.zeros(8), "9-fold", 0, stratify=False)
+    with pytest.raises(DataError, match=r"as many rows as folds \(5\), however: 4 rows"):
+        split_validation(np.array([0, 0, 0, 0, 1]), "5-fold", 0, stratify=True)

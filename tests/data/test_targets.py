@@ -1,0 +1,122 @@
+"""The task is found from the target, said with a reason, and wrong targets are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autotrain.data.targets import read_target
+from autotrain.errors import DataError
+
+TASKS: list[tuple[str, Any, str, tuple[Any, ...], str]] = [
+    ("texts", ["b", "a", "b", "a"], "binary", ("a", "b"), "str"),
+    ("three texts", ["c", "a", "b"] * 2, "multiclass", ("a", "b", "c"), "str"),
+    ("booleans", [True, False] * 2, "binary", (False, True), "bool"),
+    ("0 and 1", [0, 1] * 2, "binary", (0, 1), "int64"),
+    ("two fractions", [0.5, 1.5] * 2, "binary", (0.5, 1.5), "float64"),
+    ("0.0 and 1.0", [0.0, 1.0] * 2, "binary", (0.0, 1.0), "float64"),
+    ("codes from 0", [0, 1, 2] * 3, "multiclass", (0, 1, 2), "int64"),
+    ("codes from 1 with a gap", [1, 2, 5] * 3, "multiclass", (1, 2, 5), "int64"),
+    ("codes from -1", [-1, 0, 1] * 3, "multiclass", (-1, 0, 1), "int64"),
+    ("grades from 3", [3, 4, 5, 6] * 5, "regression", (), "float64"),
+    ("too few rows a code", [0, 1, 2, 3, 4] * 2, "regression", (), "float64"),
+    ("21 whole numbers", list(range(21)) * 4, "regression", (), "float64"),
+    ("20 whole numbers", list(range(20)) * 4, "multiclass", tuple(range(20)), "int64"),
+    ("fractions", [0.5, 1.0, 2.0] * 5, "regression", (), "float64"),
+    ("numbers as text", [str(n / 2) for n in range(30)], "regression", (), "float64"),
+    ("pixels' labels", np.array([0, 1, 2] * 3, np.uint8), "multiclass", (0, 1, 2), "int64"),
+    ("a category", pd.Series(["x", "y"] * 3, dtype="category"), "binary", ("x", "y"), "str"),
+    ("mixed", pd.Series(["x", 1, 1.0, "x"], dtype="object"), "binary", ("1", "x"), "str"),
+    ("spaces", ["x ", "x", " y", "y"], "binary", ("x", "y"), "str"),
+]
+
+
+@pytest.mark.parametrize(("what", "cells", "task", "classes", "dtype"), TASKS)
+def test_tasks(what: str, cells: Any, task: str, classes: tuple[Any, ...], dtype: str) -> None:
+    target = read_target(cells, "y")
+    assert (target.task, target.classes, target.label_dtype) == (task, classes, dtype), what
+    assert target.reason.startswith(f"{task}: ")
+    assert [type(label) for label in target.classes] == [type(label) for label in classes]
+    if classes and what not in ("mixed", "spaces"):
+        assert [target.classes[index] for index in target.y] == list(cells)
+        assert target.y.dtype == np.int64
+
+
+def test_the_numbers_of_regression_are_untouched() -> None:
+    np.testing.assert_array_equal(read_target([1.5, 2.5, 9.0], "y").y, [1.5, 2.5, 9.0])
+
+
+def test_whole_numbers_with_missing_cells_stay_whole() -> None:
+    assert read_target([0.0, 1.0] * 2, "y", had_missing=True).classes == (0, 1)
+    assert read_target([0.5, 1.0] * 2, "y", had_missing=True).classes == (0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "classes"),
+    [
+        ([3, 4, 5] * 2, "multiclass", (3, 4, 5)),
+        ([0, 1, 2] * 4, "regression", ()),
+        (["1", "2", "4"] * 2, "regression", ()),
+        ([0, 1] * 2, "multiclass", (0, 1)),
+        ([0, 1] * 2, "regression", ()),
+    ],
+)
+def test_the_user_may_choose(cells: Any, task: str, classes: tuple[Any, ...]) -> None:
+    target = read_target(cells, "y", task)
+    assert (target.task, target.classes, target.reason) == (task, classes, f"{task}, as asked")
+
+
+WRONG: list[tuple[str, Any, str, list[str]]] = [
+    ("constant", [1] * 5, "auto", ["'y'", "at least two different values", "all 5 rows hold 1"]),
+    ("single", ["a", "a", "b"], "auto", ["at least 2 rows of every class", "'b' has one row"]),
+    ("singles", [0, 0, 1, 2], "multiclass", ["1, 2 have one row each", "task regression"]),
+    ("an id", [f"id{n}" for n in range(50)], "auto", ["50 different labels", "an identifier"]),
+    ("numbers", list(range(50)), "multiclass", ["looks like an identifier", "task regression"]),
+    ("too many", list(range(1001)) * 3, "multiclass", ["at most 1000"]),
+    ("not binary", ["a", "b", "c"] * 2, "binary", ["expected two labels", "'a', 'b', 'c'"]),
+    ("no numbers", ["1", "2", "x"] * 2, "regression", ["row 3 of the table holds 'x'"]),
+    ("infinite", [1.0, np.inf, 2.0, -np.inf], "auto", ["2 in the table are infinite", "row 2"]),
+    ("lists", pd.Series([[1], [2], [1]]), "auto", ["lists or other objects"]),
+    ("task", [0, 1], "classification", ["no task 'classification'", "multiclass"]),
+]
+
+
+@pytest.mark.parametrize(("what", "cells", "task", "parts"), WRONG)
+def test_wrong_targets_get_one_clear_error(
+    what: str, cells: Any, task: str, parts: list[str]
+) -> None:
+    with pytest.raises(DataError) as caught:
+        read_target(cells, "y", task)
+    for part in parts:
+        assert part in str(caught.value), what
+
+
+@pytest.mark.parametrize(
+    ("cells", "other", "wanted"),
+    [
+        (["a", "b"] * 2, ["b", "a "], [1, 0]),
+        ([0, 1] * 2, ["1", "0"], [1, 0]),
+        ([0, 1] * 2, [1.0, 0.0], [1, 0]),
+        (["0", "1"] * 2, [1, 0], [1, 0]),
+        ([True, False] * 2, ["true", "False"], [1, 0]),
+        ([True, False] * 2, [1, 0], [1, 0]),
+        (["1", "1.0"] * 2, ["1.0", "1"], [1, 0]),
+    ],
+)
+def test_another_table_is_coded_in_the_same_way(cells: Any, other: Any, wanted: list[int]) -> None:
+    assert read_target(cells, "y").encode(other, "test.csv").tolist() == wanted
+
+
+def test_other_classes_in_another_table_are_refused() -> None:
+    with pytest.raises(DataError, match=r"test.csv: .*'a', 'b'\), however: 'c'"):
+        read_target(["a", "b"] * 2, "y").encode(["a", "c"], "test.csv")
+
+
+def test_other_numbers_in_another_table_are_read() -> None:
+    target = read_target([0.5, 1.5, 7.0], "y")
+    np.testing.assert_array_equal(target.encode(["1.5", "99"], "test.csv"), [1.5, 99])
+    with pytest.raises(DataError, match=r"row 2 of test.csv holds 'x'"):
+        target.encode(["1.5", "x"], "test.csv")

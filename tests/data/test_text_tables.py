@@ -1,0 +1,170 @@
+"""CSV and TSV files are read as they are, and every mistake in them is named."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from autotrain.data.text_tables import read_text
+from autotrain.errors import DataError
+
+TABLE = "size,colour,price\n1.5,red,10\n,blue,20\n2.5,red,30\n"
+
+
+def write(folder: Path, content: str | bytes, name: str = "table.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def zstd(content: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.output_stream(sink, compression="zstd") as stream:
+        stream.write(content)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+WANTED = pd.DataFrame(
+    {"size": [1.5, np.nan, 2.5], "colour": ["red", "blue", "red"], "price": [10, 20, 30]}
+)
+
+SAME = {
+    "plain": ("table.csv", TABLE.encode()),
+    "gzip": ("table.csv.gz", gzip.compress(TABLE.encode())),
+    "gzip in two parts": (
+        "table.csv.gz",
+        gzip.compress(TABLE[:20].encode()) + gzip.compress(TABLE[20:].encode()),
+    ),
+    "gzip without its ending": ("table.csv", gzip.compress(TABLE.encode())),
+    "zstd": ("table.csv.zst", zstd(TABLE.encode())),
+    "tabs": ("table.tsv", TABLE.replace(",", "\t").encode()),
+    "tabs, gzip": ("table.tsv.gz", gzip.compress(TABLE.replace(",", "\t").encode())),
+    "byte order mark": ("table.csv", b"\xef\xbb\xbf" + TABLE.encode()),
+    "Windows line ends": ("table.csv", TABLE.replace("\n", "\r\n").encode()),
+    "no last line end": ("table.csv", TABLE.strip().encode()),
+    "spaces": ("table.csv", TABLE.replace(",", ", ").replace("colour", "colour ").encode()),
+    "quotes": ("table.csv", TABLE.replace("red", '"red"').encode()),
+    "blank lines": ("table.csv", TABLE.replace("\n", "\n\n").encode()),
+}
+
+
+@pytest.mark.parametrize("what", SAME)
+def test_one_table_in_many_files(what: str, tmp_path: Path) -> None:
+    name, content = SAME[what]
+    frame, notes = read_text(write(tmp_path, content, name))
+    pd.testing.assert_frame_equal(frame, WANTED)
+    assert notes == []
+
+
+@pytest.mark.parametrize(("mark", "word"), [(";", "semicolon"), ("\t", "tab"), ("|", "bar")])
+def test_another_delimiter_is_found_and_said(mark: str, word: str, tmp_path: Path) -> None:
+    frame, notes = read_text(write(tmp_path, TABLE.replace(",", mark)))
+    pd.testing.assert_frame_equal(frame, WANTED)
+    assert notes == [f"read with {word} as the delimiter"]
+
+
+def test_commas_in_a_tsv_are_found(tmp_path: Path) -> None:
+    frame, notes = read_text(write(tmp_path, TABLE, "table.tsv"))
+    pd.testing.assert_frame_equal(frame, WANTED)
+    assert notes == ["read with comma as the delimiter"]
+
+
+def test_decimal_commas_are_found_and_said(tmp_path: Path) -> None:
+    content = TABLE.replace(",", ";").replace("1.5", "1,5").replace("2.5", "2,5")
+    frame, notes = read_text(write(tmp_path, content))
+    pd.testing.assert_frame_equal(frame, WANTED)
+    assert notes == [
+        "read with semicolon as the delimiter",
+        "numbers are read with a decimal comma",
+    ]
+
+
+def test_delimiters_inside_quotes_are_text(tmp_path: Path) -> None:
+    frame, notes = read_text(write(tmp_path, 'a,b\n"x;1, y",1\n"z;2\nw",2\n'))
+    assert frame["a"].tolist() == ["x;1, y", "z;2\nw"]
+    assert notes == []
+
+
+def test_true_and_yes_stay_the_words_of_the_file(tmp_path: Path) -> None:
+    content = "a,b,c,d\ntrue,yes,True,1\nfalse,no,,0\n"
+    frame, _ = read_text(write(tmp_path, content))
+    assert frame["a"].tolist() == ["true", "false"]
+    assert frame["b"].tolist() == ["yes", "no"]
+    assert frame["c"].isna().tolist() == [False, True]
+    assert frame["c"][0] == "True"
+    assert frame["d"].tolist() == [1, 0]
+
+
+def test_missing_cells(tmp_path: Path) -> None:
+    cells = ["?", "NA", "", "NaN", "null", "None", "N/A", '" "', "2"]
+    frame, _ = read_text(write(tmp_path, "a,b\n" + "".join(f"{cell},1\n" for cell in cells)))
+    assert frame["a"].isna().sum() >= 7
+    frame, _ = read_text(write(tmp_path, "a,b\n?,1\n3,1\n"))
+    assert frame["a"].dtype == np.float64
+
+
+def test_a_long_file_is_read_whole(tmp_path: Path) -> None:
+    lines = [f"{number},text number {number}" for number in range(30_000)]
+    frame, notes = read_text(write(tmp_path, "a,b\n" + "\n".join(lines)))
+    assert len(frame) == 30_000
+    assert notes == []
+
+
+def test_an_index_column_without_a_name_gets_one(tmp_path: Path) -> None:
+    frame, _ = read_text(write(tmp_path, ",a\n0,5\n1,6\n"))
+    assert list(frame.columns) == ["Unnamed: 0", "a"]
+
+
+LATIN = "name,price\nüber,1\n".encode("latin-1")
+
+WRONG: dict[str, tuple[str, bytes, list[str]]] = {
+    "only blanks": ("a.csv", b" \n\n", ["holds only blanks"]),
+    "only a header": ("a.csv", b"a,b,c\n", ["expected rows", "only a header of 3 columns"]),
+    "doubled names": ("a.csv", b"a,b,a\n1,2,3\n", ["every column name once", "'a' (2 times)"]),
+    "no header, doubled": (
+        "a.csv",
+        b"1,2,1\n1,2,3\n",
+        ["'1' (2 times)", "looks like data, not like names"],
+    ),
+    "not UTF-8": ("a.csv", LATIN, ["byte 11 (line 2) is 0xfc", "iconv -f LATIN1 -t UTF-8 a.csv"]),
+    "not UTF-8, far": (
+        "a.csv",
+        b"a,b\n" + b"\xc3\xa9,1\n" * 70_000 + b"\xe9,1\n",
+        ["byte 350004 (line 70002) is 0xe9"],
+    ),
+    "cut inside a letter": ("a.csv", b"a,b\n1,\xc3", ["byte 6 (line 2) is 0xc3"]),
+    "UTF-16": ("a.csv", TABLE.encode("utf-16"), ["it is UTF-16", "iconv -f UTF-16"]),
+    "zero bytes": ("a.csv", b"a,b\n1,\0\n", ["byte 6 is zero"]),
+    "broken gzip": ("a.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99)[:-9], ["a whole .gz file"]),
+    "broken zstd": ("a.csv.zst", zstd(b"a,b\n1,2\n" * 99)[:-3], ["a whole .zst file"]),
+    "no gzip": ("a.csv.gz", TABLE.encode(), ["expected a .gz file", "starts with 73 69 7a 65"]),
+    "a longer line": ("a.csv", b"a,b\n1,2\n1,2,3\n", ["same number of cells", "line 3, saw 3"]),
+    "longer lines": ("a.csv", b"a,b\n1,2,3\n1,2,3\n", ["header has 2 cells", "line 2 has 3"]),
+    "an open quote": ("a.csv", b'a,b\n1,"2\n1,2\n', ["EOF inside string"]),
+    "other delimiter, uneven": (
+        "a.csv",
+        b"a;b;c\n1;2;3\n1;2\n",
+        ["parted by comma", "the header 'a;b;c' looks parted by semicolon", "with commas"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_files_get_one_clear_error(what: str, tmp_path: Path) -> None:
+    name, content, parts = WRONG[what]
+    path = write(tmp_path, content, name)
+    with pytest.raises(DataError) as caught:
+        read_text(path)
+    for part in (str(path), "expected", "however: ", *parts):
+        assert part in str(caught.value)
+
+
+def test_short_lines_are_said(tmp_path: Path) -> None:
+    frame, notes = read_text(write(tmp_path, "a,b,c\n1,2,3\n1,2\n4,5,6\n"))
+    assert frame["c"].isna().tolist() == [False, True, False]
+    assert notes == ["line 3 has 2 cells of 3: the others are read as missing"]

@@ -1,0 +1,216 @@
+"""Small problems and configurations on which the tests of this folder train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import sklearn.metrics
+import torch
+from torch import Tensor
+
+from autotrain.domains import Parameter, Technique
+from autotrain.fused.rows import FoldArrays, Problem
+from autotrain.fused.slot import Admission, Outcome
+from autotrain.fused.trainer import Message, Trainer
+from autotrain.space.config import TrialConfig
+from autotrain.space.sections import SECTIONS
+from autotrain.tasks import METRICS
+from tests.reference import Reference
+
+DOUBLE = torch.float64
+CPU = torch.device("cpu")
+N_INPUTS = 5
+N_CLASSES = 3
+
+
+# ---- data ----------------------------------------------------------------------------------
+
+
+def make_fold(
+    task: str = "multiclass",
+    *,
+    n_train: int = 50,
+    n_valid: int = 30,
+    n_inputs: int = N_INPUTS,
+    seed: int = 0,
+) -> FoldArrays:
+    """Draw rows whose target follows a noisy nonlinear rule, so that there is something to learn."""
+    generator = np.random.default_rng([seed, n_inputs])
+    x = generator.normal(size=(n_train + n_valid, n_inputs)).astype(np.float32)
+    signal = np.sin(x[:, 0]) + x[:, 1] * x[:, 2] + 0.3 * generator.normal(size=len(x))
+    mean, std = 0.0, 1.0
+    if task == "regression":
+        mean, std = 40.0, 8.0  # what `y` was before it was standardized
+        y = ((signal - signal.mean()) / signal.std()).astype(np.float32)
+    else:
+        n_classes = 2 if task == "binary" else N_CLASSES
+        y = np.searchsorted(np.quantile(signal, np.arange(1, n_classes) / n_classes), signal)
+    return FoldArrays(x[:n_train], y[:n_train], x[n_train:], y[n_train:], mean, std)
+
+
+def make_problem(task: str = "multiclass", metric: str | None = None) -> Problem:
+    default = "rmse" if task == "regression" else "log_loss"
+    n_outputs = {"regression": 1, "binary": 2, "multiclass": N_CLASSES}[task]
+    return Problem(task, n_outputs, METRICS[metric or default])
+
+
+# ---- configurations ------------------------------------------------------------------------
+
+BASE: dict[str, Any] = {
+    "network.hidden_units": "7-5",
+    "training.batch_size": 12,
+    "training.epochs": 4,
+    "dropout": "none",
+    "optimizer.learning_rate": 0.02,
+    "early_stopping.patience": 50,
+}
+
+
+def make_config(params: Mapping[str, Any] | None = None) -> TrialConfig:
+    """Make a config from `BASE` and what differs from it."""
+    merged = BASE | dict(params or {})
+    if merged.get("network.hidden_layers") is not None and "network.hidden_units" not in (
+        params or {}
+    ):
+        del merged["network.hidden_units"]
+    return TrialConfig.from_params(merged)
+
+
+def _jitter(generator: np.random.Generator, parameter: Parameter) -> Any:
+    """Draw a value near the default that is legal and acts within a few epochs."""
+    if parameter.kind == "integer":
+        return 2
+    if parameter.kind == "reals" or isinstance(parameter.default, bool | str | tuple):
+        return parameter.default
+    value = float(parameter.default) * generator.uniform(0.8, 1.1)
+    return value if parameter.is_legal(value) else parameter.default
+
+
+def random_params(
+    generator: np.random.Generator, *, depth: int | None = None, task: str = "multiclass"
+) -> dict[str, Any]:
+    """Draw a configuration over all rows of all tables, sizes small."""
+
+    def pick(values: Any) -> Any:
+        return values[int(generator.integers(len(values)))]
+
+    depth = int(generator.integers(1, 5)) if depth is None else depth
+    params = dict(BASE)
+    if depth:
+        widths = generator.integers(1, 10, size=depth)
+        params["network.hidden_units"] = "-".join(str(width) for width in widths)
+    else:
+        del params["network.hidden_units"]
+        params["network.hidden_layers"] = 0
+    for name, section in SECTIONS.items():
+        if not section.rows:
+            continue
+        params[name] = row = pick(list(section.rows))
+        for key, parameter in section.rows[row].parameters.items():
+            params[f"{name}.{row}.{key}"] = _jitter(generator, parameter)
+    params["batch_norm.input"] = is_normal = bool(generator.random() < 0.3)
+    if is_normal or params["batch_norm"] != "off":
+        params["batch_norm.momentum"] = generator.uniform(0.5, 0.95)
+        params["batch_norm.epsilon"] = 10 ** generator.uniform(-5, -3)
+    if params["dropout"] != "none":
+        params["dropout.rate"] = pick([0.0, 0.1, 0.4])
+        params["dropout.input_rate"] = pick([0.0, 0.2])
+    params["optimizer.learning_rate"] = 10 ** generator.uniform(-3, -1.5)
+    params["regularizer.l1"] = pick([0.0, 1e-3])
+    params["regularizer.l2"] = pick([0.0, 1e-2])
+    if task != "regression":
+        params["loss.label_smoothing"] = pick([0.0, 0.1])
+    return params
+
+
+def own_parameters(row: Technique) -> list[str]:
+    return list(row.parameters)
+
+
+# ---- training ------------------------------------------------------------------------------
+
+
+def make_trainer(
+    task: str = "multiclass",
+    metric: str | None = None,
+    folds: list[FoldArrays] | None = None,
+    **options: Any,
+) -> Trainer:
+    folds = [make_fold(task)] if folds is None else folds
+    return Trainer(make_problem(task, metric), folds, **{"dtype": DOUBLE, **options})
+
+
+def admissions(configs: list[TrialConfig], first_seed: int = 100) -> list[Admission]:
+    return [Admission(k, config, first_seed + k) for k, config in enumerate(configs)]
+
+
+def train_alone(trainer: Trainer, admission: Admission) -> tuple[list[Message], Outcome]:
+    """Train one model in an empty trainer; return its reports and its outcome."""
+    assert not trainer.n_slots
+    trainer.admit(admission)
+    *reports, outcome = trainer.run()
+    assert isinstance(outcome, Outcome)
+    return reports, outcome
+
+
+# ---- the reference -------------------------------------------------------------------------
+
+
+def value_of(metric: str, fold: FoldArrays) -> Callable[[Tensor, Tensor], float]:
+    """Return a metric by scikit-learn on outputs and coded targets."""
+
+    def value(outputs: Tensor, targets: Tensor) -> float:
+        if METRICS[metric].tasks == ("regression",):
+            y = targets.numpy() * fold.target_std + fold.target_mean
+            predicted = outputs[:, 0].numpy() * fold.target_std + fold.target_mean
+            functions = {
+                "rmse": sklearn.metrics.root_mean_squared_error,
+                "mae": sklearn.metrics.mean_absolute_error,
+                "r2": sklearn.metrics.r2_score,
+            }
+            return float(functions[metric](y, predicted))
+        y, p = targets.numpy(), torch.softmax(outputs, 1).numpy()
+        is_binary = p.shape[1] == 2
+        if metric == "log_loss":
+            return float(sklearn.metrics.log_loss(y, p, labels=range(p.shape[1])))
+        if metric == "accuracy":
+            return float(sklearn.metrics.accuracy_score(y, p.argmax(1)))
+        if metric == "roc_auc":
+            return float(
+                sklearn.metrics.roc_auc_score(y, p[:, 1] if is_binary else p, multi_class="ovr")
+            )
+        average = "binary" if is_binary else "macro"
+        return float(sklearn.metrics.f1_score(y, p.argmax(1), average=average, zero_division=0))
+
+    return value
+
+
+def make_reference(
+    config: TrialConfig,
+    problem: Problem,
+    fold: FoldArrays,
+    *,
+    seed: int,
+    fold_number: int = 0,
+    repeat: int = 0,
+    n_steps: int | None = None,
+) -> Reference:
+    target = torch.int64 if problem.is_classification else DOUBLE
+
+    def rows(x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(x).to(DOUBLE), torch.from_numpy(y).to(target)
+
+    return Reference(
+        config,
+        rows(fold.x_train, fold.y_train),
+        rows(fold.x_valid, fold.y_valid),
+        problem.n_outputs,
+        value_of(problem.metric.name, fold),
+        maximize=problem.metric.direction == "maximize",
+        seed=seed,
+        fold=fold_number,
+        repeat=repeat,
+        n_steps=n_steps,
+    )

@@ -1,0 +1,335 @@
+"""One slot follows plain PyTorch epoch by epoch, for every row of every table.
+
+A new row: say in `CASES` with which parameters it is to be tried, and give its torch counterpart in
+`tests/reference.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import tests.reference as reference_tables
+from autotrain.choices.activations import ACTIVATIONS
+from autotrain.choices.clipping import CLIPPINGS
+from autotrain.choices.constraints import CONSTRAINTS
+from autotrain.choices.dropout import DROPOUTS
+from autotrain.choices.initializers import INITIALIZERS
+from autotrain.choices.normalization import BATCH_NORMS
+from autotrain.choices.optimizers import OPTIMIZERS
+from autotrain.choices.regularizers import REGULARIZERS
+from autotrain.choices.schedules import SCHEDULES, Clock
+from autotrain.data.batches import effective_batch_size, steps_per_epoch
+from autotrain.fused.fleet import Fleet
+from autotrain.fused.plan import Numbers
+from autotrain.fused.rows import Rows
+from autotrain.fused.slot import Admission, Outcome, Slot
+from autotrain.space.config import TrialConfig
+from tests.fused.problems import (
+    CPU,
+    DOUBLE,
+    make_config,
+    make_fold,
+    make_problem,
+    make_reference,
+    make_trainer,
+    random_params,
+    train_alone,
+)
+
+SEED = 7
+TABLES = {
+    "activation": ACTIVATIONS,
+    "batch_norm": BATCH_NORMS,
+    "clipping": CLIPPINGS,
+    "constraint": CONSTRAINTS,
+    "dropout": DROPOUTS,
+    "initializer": INITIALIZERS,
+    "optimizer": OPTIMIZERS,
+    "regularizer": REGULARIZERS,
+    "schedule": SCHEDULES,
+}
+
+CASES: dict[str, dict[str, list[dict[str, Any]]]] = {
+    "activation": {
+        "sigmoid": [{}],
+        "tanh": [{}],
+        "relu": [{}],
+        "softplus": [{}],
+        "leaky_relu": [{"negative_slope": 0.2}],
+        "prelu": [{"init": 0.3}],
+        "elu": [{"alpha": 0.7}],
+        "selu": [{}],
+        "gelu": [{}],
+        "silu": [{}],
+        "mish": [{}],
+    },
+    "initializer": {
+        name: [{}] for name in reference_tables.INITIALIZERS if name != "normal"
+    }
+    | {"normal": [{"std": 0.4}]},
+    "batch_norm": {
+        "off": [{}, {"*input": True, "*momentum": 0.7, "*epsilon": 1e-3}],
+        "before_activation": [{"*momentum": 0.6}, {"*input": True, "*momentum": 0.8}],
+        "after_activation": [{"*epsilon": 1e-2}, {"*input": True}],
+    },
+    "dropout": {
+        "none": [{}],
+        "dropout": [
+            {"*rate": 0.3},
+            {"*rate": 0.0, "*input_rate": 0.2},
+            {"*rate": 0.5, "*input_rate": 0.1},
+        ],
+        "alpha_dropout": [{"*rate": 0.2}, {"*rate": 0.1, "*input_rate": 0.3}],
+    },
+    "clipping": {
+        "none": [{}],
+        "value": [{"threshold": 0.02}],
+        "norm": [{"threshold": 0.1}],
+        "global_norm": [{"threshold": 0.2}, {"threshold": 50.0}],
+    },
+    "optimizer": {
+        "sgd": [{"*learning_rate": 0.3}],
+        "momentum": [{"momentum": 0.8}],
+        "nesterov": [{"momentum": 0.95}],
+        "adagrad": [{"epsilon": 1e-8}],
+        "rmsprop": [{"rho": 0.8}],
+        "adam": [{"beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-6}],
+        "adamax": [{"beta_1": 0.85}],
+        "nadam": [{"beta_2": 0.95}],
+        "adamw": [{"weight_decay": 0.1}],
+    },
+    "schedule": {
+        "constant": [{}],
+        "power": [{"k": 5.0, "c": 1.5}],
+        "exponential": [{"s": 2.0}],
+        "piecewise": [{"boundaries": (0.5, 2.0), "factors": (1.0, 0.3, 0.1)}],
+        "performance": [
+            {"factor": 0.3, "patience": 1, "min_delta": 0.2},
+            {"factor": 0.1, "patience": 1, "min_delta": 5.0, "min_lr": 1e-3},
+        ],
+        "one_cycle": [{"warmup": 0.3}, {"warmup": 0.5}],
+        "cosine": [{"warmup": 0.0}, {"warmup": 0.4}],
+    },
+    "constraint": {
+        "none": [{}],
+        "max_norm": [{"max_value": 0.8}],
+    },
+    "regularizer": {
+        "l1": [{"*l1": 0.01}, {"*l1": 0.005, "*l2": 0.02}],
+        "l2": [{"*l2": 0.05}],
+    },
+}
+
+# What surrounds the technique: nothing, or one of everything.
+SURROUNDINGS: dict[str, dict[str, Any]] = {
+    "alone": {"activation": "tanh", "optimizer": "sgd", "optimizer.learning_rate": 0.1},
+    "among_others": {
+        "activation": "elu",
+        "batch_norm": "after_activation",
+        "batch_norm.input": True,
+        "dropout": "dropout",
+        "dropout.rate": 0.2,
+        "dropout.input_rate": 0.1,
+        "optimizer": "adam",
+        "clipping": "global_norm",
+        "constraint": "max_norm",
+        "constraint.max_norm.max_value": 2.0,
+        "schedule": "one_cycle",
+        "regularizer.l2": 0.001,
+        "loss.label_smoothing": 0.05,
+    },
+}
+
+
+def place(section: str, row: str, values: dict[str, Any], around: dict[str, Any]) -> TrialConfig:
+    """Put a row with its parameters among others; "*key" is a parameter of the whole section."""
+    params = {
+        key: value
+        for key, value in around.items()
+        # What belonged to the row replaced.
+        if key != section and not (key.startswith(f"{section}.") and section != "regularizer")
+    }
+    if section == "optimizer":
+        params["optimizer.learning_rate"] = around["optimizer.learning_rate"]
+    if section != "regularizer":
+        params[section] = row
+    for key, value in values.items():
+        name = f"{section}.{key[1:]}" if key.startswith("*") else f"{section}.{row}.{key}"
+        params[name] = value
+    return make_config(params)
+
+
+def all_cases() -> list[Any]:
+    return [
+        pytest.param(
+            place(section, row, values, around | {"optimizer.learning_rate": 0.02}),
+            id=f"{section}-{row}-{number}-{name}",
+        )
+        for section, rows in CASES.items()
+        for row, variants in rows.items()
+        for number, values in enumerate(variants)
+        for name, around in SURROUNDINGS.items()
+    ]
+
+
+@pytest.mark.parametrize("section", TABLES)
+def test_every_row_has_a_case_and_a_reference(section: str) -> None:
+    references = getattr(reference_tables, f"{section.upper()}S", None)
+    for row in TABLES[section]:
+        assert row in CASES[section], (
+            f"{section} {row!r} is never compared with torch: add it to CASES in this file"
+        )
+        assert references is None or row in references, (
+            f"{section} {row!r} has no torch counterpart: add it to tests/reference.py"
+        )
+
+
+def follow(config: TrialConfig, task: str = "multiclass", metric: str | None = None) -> None:
+    """Train the same model both ways and compare everything after every epoch."""
+    fold, problem = make_fold(task), make_problem(task, metric)
+    reference = make_reference(config, problem, fold, seed=SEED)
+    numbers = Numbers(CPU, DOUBLE)
+    rows = Rows(problem, [fold], CPU, DOUBLE)
+    batch_size = effective_batch_size(rows.n_train, config.batch_size)
+    steps = steps_per_epoch(rows.n_train, batch_size)
+    clock = Clock(steps, steps * config.epochs)
+    slot = Slot(Admission(0, config, SEED), rows.n_inputs, problem.n_outputs, clock, numbers)
+    fleet = Fleet([slot], rows, numbers)
+    compare_weights(slot, reference, "before training")
+    for epoch in range(1, config.epochs + 1):
+        expected = reference.train_epoch()
+        [report] = fleet.run_epoch()
+        fleet.release()
+        compare_weights(slot, reference, f"after epoch {epoch}")
+        where = f"epoch {epoch}"
+        close(report.train_loss, expected.train_loss, f"train loss, {where}")
+        close(report.valid_loss, expected.valid_loss, f"validation loss, {where}")
+        close(report.value, expected.value, f"{problem.metric.name}, {where}")
+        close(report.learning_rate, expected.learning_rate, f"learning rate, {where}")
+        assert report.samples_seen == epoch * steps * batch_size
+
+
+def compare_weights(slot: Slot, reference: reference_tables.Reference, when: str) -> None:
+    parameters = slot.layout.views(slot.parameters.unsqueeze(0))
+    for key, expected in reference.parameters().items():
+        close(parameters[key][0], expected, f"{key} {when}")
+    statistics = slot.layout.views(slot.statistics.unsqueeze(0), statistics=True)
+    for key, expected in reference.statistics().items():
+        close(statistics[key][0], expected, f"{key} {when}")
+
+
+def close(actual: Any, expected: Any, what: str) -> None:
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    np.testing.assert_allclose(
+        actual.reshape(expected.shape), expected, rtol=1e-9, atol=1e-12, err_msg=what
+    )
+
+
+@pytest.mark.parametrize("config", all_cases())
+def test_a_slot_follows_torch(config: TrialConfig) -> None:
+    follow(config)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_any_mixture_of_techniques_follows_torch(seed: int) -> None:
+    task = ("multiclass", "binary", "regression")[seed % 3]
+    params = random_params(np.random.default_rng(seed), depth=seed % 5, task=task)
+    follow(make_config(params), task)
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [
+        ("regression", "rmse"),
+        ("regression", "mae"),
+        ("regression", "r2"),
+        ("binary", "log_loss"),
+        ("binary", "roc_auc"),
+        ("binary", "f1"),
+        ("multiclass", "accuracy"),
+        ("multiclass", "roc_auc"),
+        ("multiclass", "f1"),
+    ],
+)
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_tasks_and_metrics_follow_torch(task: str, metric: str, smoothing: float) -> None:
+    params = {} if task == "regression" else {"loss.label_smoothing": smoothing}
+    follow(make_config(params), task, metric)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"network.hidden_layers": 0},
+        {"network.hidden_units": 6, "network.hidden_layers": 1},
+        {"network.hidden_units": 1, "network.hidden_layers": 3},
+        {"network.hidden_units": "30-10"},
+        {"network.hidden_units": "3-12-40"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("surroundings", SURROUNDINGS)
+def test_depths_and_widths_follow_torch(network: dict[str, Any], surroundings: str) -> None:
+    follow(make_config(SURROUNDINGS[surroundings] | network))
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 50, 512])
+def test_batch_sizes_follow_torch(batch_size: int) -> None:
+    """One row a step; one that does not divide 50 rows; all rows; more than there are."""
+    norm = {} if batch_size == 1 else {"batch_norm": "before_activation"}
+    follow(make_config({"training.batch_size": batch_size, **norm}))
+
+
+def test_performance_schedule_really_drops() -> None:
+    config = place(
+        "schedule",
+        "performance",
+        {"factor": 0.1, "patience": 1, "min_delta": 5.0, "min_lr": 1e-4},
+        SURROUNDINGS["alone"],
+    )
+    reports, _ = train_alone(make_trainer(), Admission(0, config, SEED))
+    rates = [report.learning_rate for report in reports]  # type: ignore[union-attr]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001])
+    assert [report.dropped for report in reports] == [False, True, True, True]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"), [("multiclass", "log_loss"), ("multiclass", "accuracy"), ("regression", "r2")]
+)
+def test_a_whole_training_ends_like_the_reference(task: str, metric: str) -> None:
+    """The same number of epochs, the same best epoch, its value and its weights."""
+    config = make_config(
+        {
+            "training.epochs": 30,
+            "optimizer.learning_rate": 0.05,
+            "early_stopping.patience": 4,
+            "early_stopping.min_delta": 0.01,
+            "batch_norm": "before_activation",
+        }
+    )
+    fold, problem = make_fold(task), make_problem(task, metric)
+    reference = make_reference(config, problem, fold, seed=SEED)
+    epochs, best_epoch = reference.train()
+    _, outcome = train_alone(make_trainer(task, metric), Admission(3, config, SEED))
+    assert (outcome.slot, outcome.epochs, outcome.best_epoch) == (3, len(epochs), best_epoch)
+    assert outcome.cause == "early_stopping"
+    assert 1 < best_epoch < len(epochs) < 30
+    close(outcome.best_value, epochs[best_epoch - 1].value, "best value")
+    compare_outcome(outcome, config, problem.n_outputs, reference)
+
+
+def compare_outcome(
+    outcome: Outcome, config: TrialConfig, n_outputs: int, reference: reference_tables.Reference
+) -> None:
+    numbers = Numbers(CPU, DOUBLE)
+    n_inputs = reference.train_rows[0].shape[1]
+    slot = Slot(Admission(0, config, SEED), n_inputs, n_outputs, Clock(1, 1), numbers)
+    assert outcome.parameters is not None
+    assert outcome.statistics is not None
+    slot.parameters = torch.from_numpy(outcome.parameters)
+    slot.statistics = torch.from_numpy(outcome.statistics)
+    compare_weights(slot, reference, "of the best epoch")

@@ -1,0 +1,466 @@
+"""One trial trained in plain PyTorch: what one slot of a fleet does, and nothing else.
+
+`nn.Sequential` of torch's own layers, autograd, `torch.optim`, one loop over epochs and batches: no
+slot axis, no padding, no written-out gradient. The trainer in `autotrain/fused` must end where this
+one ends, so this is also the place to read what the trainer computes. From the package it takes
+only the slot's random numbers: initial weights, order of rows, dropout bits.
+
+A new technique is one entry in the table of its kind below.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+
+from autotrain.choices.initializers import INITIALIZERS
+from autotrain.fused import noise
+from autotrain.space.config import TrialConfig
+
+Parameters = Mapping[str, Any]
+INPUT = -1
+DOUBLE = torch.float64
+
+ACTIVATIONS: dict[str, Callable[[Parameters], nn.Module]] = {
+    "sigmoid": lambda p: nn.Sigmoid(),
+    "tanh": lambda p: nn.Tanh(),
+    "relu": lambda p: nn.ReLU(),
+    "softplus": lambda p: nn.Softplus(),
+    "leaky_relu": lambda p: nn.LeakyReLU(p["negative_slope"]),
+    "prelu": lambda p: nn.PReLU(init=p["init"], dtype=DOUBLE),
+    "elu": lambda p: nn.ELU(p["alpha"]),
+    "selu": lambda p: nn.SELU(),
+    "gelu": lambda p: nn.GELU(),
+    "silu": lambda p: nn.SiLU(),
+    "mish": lambda p: nn.Mish(),
+}
+
+# What stands between a layer's product and the next layer.
+BATCH_NORMS = {
+    "off": ("activation", "dropout"),
+    "before_activation": ("batch_norm", "activation", "dropout"),
+    "after_activation": ("activation", "batch_norm", "dropout"),
+}
+
+
+def inverted_dropout(h: Tensor, keep: Tensor, rate: float) -> Tensor:
+    """Set units to 0 and scale the others by 1/(1 − p)."""
+    return h * keep / (1 - rate)
+
+
+def alpha_dropout(h: Tensor, keep: Tensor, rate: float) -> Tensor:
+    """Set units to α′, then restore mean 0 and variance 1 (Klambauer et al. 2017)."""
+    alpha_prime = -1.0507009873554805 * 1.6732632423543772
+    q = 1 - rate
+    a = 1 / math.sqrt(q + alpha_prime**2 * q * rate)
+    b = -a * rate * alpha_prime
+    return a * torch.where(keep, h, alpha_prime) + b
+
+
+DROPOUTS: dict[str, Callable[[Tensor, Tensor, float], Tensor] | None] = {
+    "none": None,
+    "dropout": inverted_dropout,
+    "alpha_dropout": alpha_dropout,
+}
+
+
+def clip_each_norm(weights: list[nn.Parameter], threshold: float) -> None:
+    """Scale every tensor's gradient to norm ≤ threshold on its own."""
+    for weight in weights:
+        clip_grad_norm_(weight, threshold)
+
+
+CLIPPINGS: dict[str, Callable[[list[nn.Parameter], float], object] | None] = {
+    "none": None,
+    "value": clip_grad_value_,
+    "norm": clip_each_norm,
+    "global_norm": clip_grad_norm_,
+}
+
+
+def _adam(p: Parameters) -> dict[str, Any]:
+    return {"betas": (p["beta_1"], p["beta_2"]), "eps": p["epsilon"]}
+
+
+OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], Parameters], torch.optim.Optimizer]] = {
+    "sgd": lambda w, p: torch.optim.SGD(w),
+    "momentum": lambda w, p: torch.optim.SGD(w, momentum=p["momentum"]),
+    "nesterov": lambda w, p: torch.optim.SGD(w, momentum=p["momentum"], nesterov=True),
+    "adagrad": lambda w, p: torch.optim.Adagrad(w, eps=p["epsilon"]),
+    "rmsprop": lambda w, p: torch.optim.RMSprop(w, alpha=p["rho"], eps=p["epsilon"]),
+    "adam": lambda w, p: torch.optim.Adam(w, **_adam(p)),
+    "adamax": lambda w, p: torch.optim.Adamax(w, **_adam(p)),
+    "nadam": lambda w, p: torch.optim.NAdam(w, **_adam(p)),
+    "adamw": lambda w, p: torch.optim.AdamW(w, weight_decay=p["weight_decay"], **_adam(p)),
+}
+
+
+def one_cycle(t: int, steps_per_epoch: int, total: int, p: Parameters) -> float:
+    """Climb from a tenth to 1, come down as fast, then fall to a thousandth."""
+    x, up = t / total, p["warmup"]
+    if x < up:
+        return 0.1 + 0.9 * x / up
+    if x < 2 * up:
+        return 1.0 - 0.9 * (x - up) / up
+    return 0.1 + (0.001 - 0.1) * (x - 2 * up) / (1 - 2 * up)
+
+
+def one_cycle_momentum(t: int, total: int, highest: float, p: Parameters) -> float:
+    """Mirror the rate: `highest` at both ends, 0.1 less at the peak, never below 0."""
+    x, up = t / total, p["warmup"]
+    return highest - min(0.1, highest) * max(0.0, 1 - abs(x - up) / up)
+
+
+def cosine(t: int, steps_per_epoch: int, total: int, p: Parameters) -> float:
+    """Climb over the warm-up share, then half a cosine down."""
+    x, warmup = t / total, p["warmup"]
+    if x < warmup:
+        return min((t + 1) / max(warmup * total, 1), 1.0)
+    return 0.5 * (1 + math.cos(math.pi * (x - warmup) / (1 - warmup)))
+
+
+def piecewise(t: int, steps_per_epoch: int, total: int, p: Parameters) -> float:
+    """Return the factor of the interval that the epoch t / steps_per_epoch lies in."""
+    return p["factors"][sum(t / steps_per_epoch >= end for end in p["boundaries"])]
+
+
+# What η₀ is multiplied by at step t (from 0), given the steps of an epoch and of the whole training.
+SCHEDULES: dict[str, Callable[[int, int, int, Parameters], float]] = {
+    "constant": lambda t, n, total, p: 1.0,
+    "power": lambda t, n, total, p: 1 / (1 + t / p["k"]) ** p["c"],
+    "exponential": lambda t, n, total, p: 0.1 ** (t / n / p["s"]),
+    "piecewise": piecewise,
+    "performance": lambda t, n, total, p: 1.0,  # and ReduceLROnPlateau, see `Reference`
+    "one_cycle": one_cycle,
+    "cosine": cosine,
+}
+
+
+def max_norm(weight: Tensor, p: Parameters) -> None:
+    """Scale each unit's incoming weights, a row of `nn.Linear.weight`, to norm ≤ r."""
+    norms = weight.norm(dim=1, keepdim=True)
+    weight.mul_((p["max_value"] / norms).clamp(max=1.0))
+
+
+CONSTRAINTS: dict[str, Callable[[Tensor, Parameters], None] | None] = {
+    "none": None,
+    "max_norm": max_norm,
+}
+
+REGULARIZERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "l1": lambda w: w.abs().sum(),
+    "l2": lambda w: (w * w).sum(),
+}
+
+
+@contextlib.contextmanager
+def double_precision() -> Iterator[None]:
+    """Make float64 the default type: torch's NAdam keeps its product of momenta in that type."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(DOUBLE)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+class GivenDropout(nn.Module):
+    """Dropout whose mask is given, not drawn; nothing happens when predicting."""
+
+    def __init__(self, kind: str, rate: float, width: int) -> None:
+        super().__init__()
+        self.kind, self.rate, self.width = kind, rate, width
+        self.keep = torch.empty(0)
+
+    def forward(self, h: Tensor) -> Tensor:
+        drop = DROPOUTS[self.kind]
+        return drop(h, self.keep, self.rate) if self.training and drop is not None else h
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave; `norms` are the kernels' gradient norms, `[steps, L + 1]`."""
+
+    train_loss: float
+    valid_loss: float
+    value: float
+    learning_rate: float
+    norms: np.ndarray
+
+
+class Reference:
+    """One model, its optimizer and its rows, in float64.
+
+    Args:
+        config: what to train.
+        train, valid: inputs `[N, D]` and labels or standardized targets `[N]`.
+        n_outputs: classes, or 1 for regression.
+        metric: (outputs `[N, C]`, targets `[N]`) → the value that chooses the best epoch.
+        maximize: whether more is better.
+        seed, fold, repeat: where the slot's random streams start.
+        n_steps: steps of an epoch; as many whole batches as there are if None.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        train: tuple[Tensor, Tensor],
+        valid: tuple[Tensor, Tensor],
+        n_outputs: int,
+        metric: Callable[[Tensor, Tensor], float],
+        *,
+        maximize: bool = False,
+        seed: int = 0,
+        fold: int = 0,
+        repeat: int = 0,
+        n_steps: int | None = None,
+    ) -> None:
+        self.config, self.train_rows, self.valid_rows = config, train, valid
+        self.metric, self.sign = metric, -1.0 if maximize else 1.0
+        self.batch_size = min(config.batch_size, len(train[0]))
+        self.n_steps = n_steps or max(len(train[0]) // self.batch_size, 1)
+        self.row_order = np.random.Generator(noise.stream(seed, fold, repeat, noise.ROW_ORDER))
+        self.dropout_bits = noise.stream(seed, fold, repeat, noise.DROPOUT)
+
+        self.named: dict[tuple[str, int], nn.Module] = {}
+        self.model = self._build(train[0].shape[1], n_outputs)
+        self.linears = [m for m in self.model if isinstance(m, nn.Linear)]
+        self._initialize(noise.stream(seed, fold, repeat, noise.INITIAL_WEIGHTS))
+        self.weights = list(self.model.parameters())
+        self.optimizer = OPTIMIZERS[config.optimizer.name](
+            self.weights, config.optimizer.parameters
+        )
+        self.eta = config.optimizer["learning_rate"]
+        self._set("lr", self.eta)
+        self.plateau_schedule = self._plateau_schedule()
+        if n_outputs == 1:
+            self.loss: Callable[[Tensor, Tensor], Tensor] = lambda o, y: nn.MSELoss()(o[:, 0], y)
+        else:
+            self.loss = nn.CrossEntropyLoss(label_smoothing=config.loss["label_smoothing"])
+        self.t = 0
+
+    # ---- the network -----------------------------------------------------------------------
+
+    def _build(self, n_inputs: int, n_outputs: int) -> nn.Sequential:
+        config, layers = self.config, nn.Sequential()
+        norm, dropout = config.batch_norm, config.dropout
+
+        def add(kind: str, layer: int, module: nn.Module) -> None:
+            self.named[kind, layer] = module
+            layers.append(module)
+
+        def batch_norm(width: int) -> nn.BatchNorm1d:
+            # The notes' momentum is the share of the past, torch's that of the present.
+            return nn.BatchNorm1d(width, norm["epsilon"], 1 - norm["momentum"], dtype=DOUBLE)
+
+        if norm["input"]:
+            add("batch_norm", INPUT, batch_norm(n_inputs))
+        if dropout.name != "none" and dropout["input_rate"]:
+            add("dropout", INPUT, GivenDropout(dropout.name, dropout["input_rate"], n_inputs))
+        width = n_inputs
+        for layer, units in enumerate(config.hidden_units):
+            # Right before batch norm a bias is subtracted again: it has no effect and stays 0.
+            bias = norm.name != "before_activation"
+            add("linear", layer, nn.Linear(width, units, bias=bias, dtype=DOUBLE))
+            width = units
+            for step in BATCH_NORMS[norm.name]:
+                if step == "batch_norm":
+                    add(step, layer, batch_norm(units))
+                elif step == "activation":
+                    make = ACTIVATIONS[config.activation.name]
+                    add(step, layer, make(config.activation.parameters))
+                elif dropout.name != "none" and dropout["rate"]:
+                    add(step, layer, GivenDropout(dropout.name, dropout["rate"], units))
+        add("output", 0, nn.Linear(width, n_outputs, dtype=DOUBLE))
+        return layers
+
+    @torch.no_grad()
+    def _initialize(self, bits: np.random.BitGenerator) -> None:
+        generator, initializer = np.random.Generator(bits), self.config.initializer
+        draw = INITIALIZERS[initializer.name].draw
+        for linear in self.linears:
+            kernel = draw(
+                generator, linear.in_features, linear.out_features, dict(initializer.parameters)
+            )
+            linear.weight.copy_(torch.from_numpy(kernel).T)
+            if linear.bias is not None:
+                linear.bias.zero_()
+
+    def parameters(self) -> dict[tuple[str, int], Tensor]:
+        """Return the weights under the names of `Layout.parameters`, kernels as `[I, O]`."""
+        return dict(self._parameters())
+
+    def _parameters(self) -> Iterator[tuple[tuple[str, int], Tensor]]:
+        for (kind, layer), module in self.named.items():
+            if isinstance(module, nn.Linear):
+                prefix = "output_" if kind == "output" else ""
+                yield (f"{prefix}kernel", layer), module.weight.detach().T
+                if module.bias is not None:
+                    yield (f"{prefix}bias", layer), module.bias.detach()
+            elif isinstance(module, nn.BatchNorm1d):
+                yield ("gamma", layer), module.weight.detach()
+                yield ("beta", layer), module.bias.detach()
+            elif isinstance(module, nn.PReLU):
+                yield ("slope", layer), module.weight.detach()
+
+    def statistics(self) -> dict[tuple[str, int], Tensor]:
+        """Return the moving averages under the names of `Layout.statistics`."""
+        found = {}
+        for (_, layer), module in self.named.items():
+            if isinstance(module, nn.BatchNorm1d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                found["mean", layer] = module.running_mean
+                found["variance", layer] = module.running_var
+        return found
+
+    # ---- one epoch -------------------------------------------------------------------------
+
+    def train_epoch(self) -> Epoch:
+        """Train for one epoch and evaluate."""
+        x, y = self.train_rows
+        order = self.row_order.permutation(len(x))[: self.n_steps * self.batch_size]
+        losses, norms = [], []
+        self.model.train()
+        for rows in torch.from_numpy(order).view(self.n_steps, self.batch_size):
+            self._set_rates()
+            self._draw_masks()
+            self.optimizer.zero_grad()
+            loss = self.loss(self.model(x[rows]), y[rows])
+            (loss + self._penalty()).backward()
+            norms.append([float(_gradient(linear.weight).norm()) for linear in self.linears])
+            self._clip()
+            with double_precision():
+                self.optimizer.step()
+            self._constrain()
+            losses.append(loss.item())
+            self.t += 1
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        valid_loss, value = self.evaluate()
+        if self.plateau_schedule is not None:
+            self.plateau_schedule.step(valid_loss)
+        return Epoch(float(np.mean(losses)), valid_loss, value, rate, np.array(norms))
+
+    @torch.no_grad()
+    def evaluate(self) -> tuple[float, float]:
+        """Return loss (no smoothing) and metric on the validation rows, dropout off."""
+        self.model.eval()
+        x, y = self.valid_rows
+        outputs = self.model(x)
+        if outputs.shape[1] == 1:
+            return nn.MSELoss()(outputs[:, 0], y).item(), self.metric(outputs, y)
+        return nn.CrossEntropyLoss()(outputs, y).item(), self.metric(outputs, y)
+
+    def _draw_masks(self) -> None:
+        """Take 16 bits a unit, inputs first, then layer by layer; rest a step's last word."""
+        dropouts = [m for m in self.model if isinstance(m, GivenDropout)]
+        n_units = sum(dropout.width for dropout in dropouts) * self.batch_size
+        if not dropouts:
+            return
+        words = np.asarray(self.dropout_bits.random_raw(math.ceil(n_units / 4)))
+        bits = words.view(np.int16).astype(np.int64) + 2**15
+        start = 0
+        for dropout in dropouts:
+            stop = start + self.batch_size * dropout.width
+            own = bits[start:stop].reshape(self.batch_size, dropout.width)
+            dropout.keep = torch.from_numpy(own < min(round((1 - dropout.rate) * 2**16), 2**16 - 1))
+            start = stop
+
+    def _penalty(self) -> Tensor:
+        strengths = self.config.regularizer
+        return sum(
+            (
+                strengths[name] * penalty(linear.weight)
+                for name, penalty in REGULARIZERS.items()
+                for linear in self.linears
+            ),
+            start=torch.zeros((), dtype=DOUBLE),
+        )
+
+    def _clip(self) -> None:
+        clip = CLIPPINGS[self.config.clipping.name]
+        if clip is not None:
+            clip(self.weights, self.config.clipping["threshold"])
+
+    @torch.no_grad()
+    def _constrain(self) -> None:
+        constrain = CONSTRAINTS[self.config.constraint.name]
+        if constrain is not None:
+            for linear in self.linears:
+                constrain(linear.weight, self.config.constraint.parameters)
+
+    # ---- rates -----------------------------------------------------------------------------
+
+    def _set_rates(self) -> None:
+        schedule = self.config.schedule
+        total = self.n_steps * self.config.epochs
+        if schedule.name == "performance":
+            return
+        multiplier = SCHEDULES[schedule.name](self.t, self.n_steps, total, schedule.parameters)
+        self._set("lr", self.eta * multiplier)
+        if schedule.name == "one_cycle":
+            optimizer, p = self.config.optimizer, schedule.parameters
+            if "momentum" in optimizer.parameters:
+                now = one_cycle_momentum(self.t, total, optimizer["momentum"], p)
+                self._set("momentum", now)
+            elif "beta_1" in optimizer.parameters:
+                now = one_cycle_momentum(self.t, total, optimizer["beta_1"], p)
+                self._set("betas", (now, optimizer["beta_2"]))
+
+    def _set(self, key: str, value: object) -> None:
+        for group in self.optimizer.param_groups:
+            group[key] = value
+
+    def _plateau_schedule(self) -> torch.optim.lr_scheduler.ReduceLROnPlateau | None:
+        if self.config.schedule.name != "performance":
+            return None
+        p = self.config.schedule.parameters
+        # torch counts the epochs that are forgiven, we (and Keras) those after which η drops.
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self.optimizer,
+            factor=p["factor"],
+            patience=p["patience"] - 1,
+            threshold=p["min_delta"],
+            threshold_mode="abs",
+            min_lr=p["min_lr"],
+            eps=0.0,
+        )
+
+    # ---- the whole training ----------------------------------------------------------------
+
+    def train(self) -> tuple[list[Epoch], int]:
+        """Train to the end: return all epochs and the best one's number; keep its weights.
+
+        Ends after `epochs`, or when the metric has not been better than the best one by
+        `min_delta` for `patience` epochs.
+        """
+        stopping = self.config.early_stopping
+        epochs: list[Epoch] = []
+        best, best_epoch, best_state = math.inf, 0, copy.deepcopy(self.model.state_dict())
+        to_beat, waited = math.inf, 0
+        while len(epochs) < self.config.epochs and waited < stopping["patience"]:
+            epochs.append(self.train_epoch())
+            score = self.sign * epochs[-1].value
+            if score < best:
+                best, best_epoch = score, len(epochs)
+                best_state = copy.deepcopy(self.model.state_dict())
+            if score < to_beat - stopping["min_delta"]:
+                to_beat, waited = score, 0
+            else:
+                waited += 1
+        self.model.load_state_dict(best_state)
+        return epochs, best_epoch
+
+
+def _gradient(weight: Tensor) -> Tensor:
+    assert weight.grad is not None
+    return weight.grad

@@ -1,0 +1,256 @@
+"""TrialConfig: complete, frozen, the same after every round trip, and strict."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from autotrain.errors import SpaceError
+from autotrain.space.config import TrialConfig
+from autotrain.space.sections import SECTIONS, Section
+from tests.space import strategies
+
+ROWS = [(section, row) for section in SECTIONS.values() for row in section.rows]
+
+
+def mistakes_of(params: dict[str, Any]) -> tuple[str, ...]:
+    with pytest.raises(SpaceError) as caught:
+        TrialConfig.from_params(params)
+    return caught.value.mistakes
+
+
+def test_default_configuration() -> None:
+    config = TrialConfig.from_params({})
+    assert config.hidden_units == (128, 128)
+    assert (config.batch_size, config.epochs) == (32, 100)
+    assert config.activation.name == "relu"
+    assert config.initializer.name == "he_normal"
+    assert config.batch_norm.name == "off"
+    assert (config.dropout.name, config.dropout["rate"]) == ("dropout", 0.1)
+    assert config.clipping.name == "none"
+    assert (config.optimizer.name, config.optimizer["learning_rate"]) == ("adam", 1e-3)
+    assert config.schedule.name == "constant"
+    assert config.constraint.name == "none"
+    assert config.regularizer.parameters == {"l1": 0.0, "l2": 0.0}
+    assert config.early_stopping["patience"] == 10
+    assert config.loss["label_smoothing"] == 0.0
+
+
+def test_fields_are_the_sections() -> None:
+    fields = {field.name for field in dataclasses.fields(TrialConfig)}
+    special = {"network", "training"}
+    assert fields - {"hidden_units", "batch_size", "epochs"} == set(SECTIONS) - special
+
+
+@pytest.mark.parametrize(("section", "row"), ROWS, ids=lambda x: x if isinstance(x, str) else x.name)
+def test_every_row_reaches_a_configuration_with_its_parameters(section: Section, row: str) -> None:
+    config = TrialConfig.from_params({section.name: row})
+    choice = getattr(config, section.name)
+    assert choice.name == row
+    assert set(choice.parameters) == {*section.parameters, *section.own_parameters(row)}
+    for key, parameter in section.own_parameters(row).items():
+        assert choice[key] == parameter.default
+
+
+@pytest.mark.parametrize(("section", "row"), ROWS, ids=lambda x: x if isinstance(x, str) else x.name)
+def test_keys_of_a_row_do_not_hide_shared_ones(section: Section, row: str) -> None:
+    # `section.key` and `section.row.key` must never mean two things in one Choice, and a key must
+    # not be mistaken for a row or a word of the grammar.
+    assert not set(section.own_parameters(row)) & set(section.parameters)
+    assert not {"choices", "choice", "name", *section.rows} & set(section.parameters)
+
+
+@given(strategies.params())
+@settings(max_examples=200, deadline=None)
+def test_round_trips(params: dict[str, Any]) -> None:
+    config = TrialConfig.from_params(params)
+    assert TrialConfig.from_params(config.to_params()) == config
+    assert TrialConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+    assert TrialConfig.assemble(config.choices()) == config
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert hash(TrialConfig.from_params(config.to_params())) == hash(config)
+    for name, value in params.items():
+        kept = config.to_params()
+        if name.startswith("network."):
+            continue
+        if isinstance(value, list):
+            value = tuple(value)
+        assert kept[name] == value
+
+
+@pytest.mark.parametrize(
+    ("params", "widths"),
+    [
+        ({"network.hidden_units": "300-100"}, (300, 100)),
+        ({"network.hidden_units": "64"}, (64,)),
+        ({"network.hidden_units": 50, "network.hidden_layers": 3}, (50, 50, 50)),
+        ({"network.hidden_layers": 0}, ()),
+    ],
+)
+def test_hidden_units(params: dict[str, Any], widths: tuple[int, ...]) -> None:
+    config = TrialConfig.from_params(params)
+    assert config.hidden_units == widths
+    assert TrialConfig.from_params(config.to_params()).hidden_units == widths
+
+
+def test_a_row_may_say_a_shared_parameter() -> None:
+    config = TrialConfig.from_params({"optimizer": "sgd", "optimizer.sgd.learning_rate": 0.5})
+    assert config.optimizer.parameters == {"learning_rate": 0.5}
+
+
+def test_lists_may_come_as_optuna_keeps_them() -> None:
+    config = TrialConfig.from_params(
+        {"schedule": "piecewise", "schedule.piecewise.boundaries": "[3.0, 4.0]"}
+    )
+    assert config.schedule["boundaries"] == (3.0, 4.0)
+
+
+def test_idle_parameters_have_their_idle_value() -> None:
+    # A trainer that looks at the rate alone must not drop anything.
+    config = TrialConfig.from_params({"dropout": "none"})
+    assert config.dropout.parameters == {"rate": 0.0, "input_rate": 0.0}
+
+
+def test_input_batch_norm_without_any_other() -> None:
+    config = TrialConfig.from_params({"batch_norm.input": True, "batch_norm.momentum": 0.5})
+    assert config.batch_norm.name == "off"
+    assert config.batch_norm["momentum"] == 0.5
+
+
+def test_frozen() -> None:
+    config = TrialConfig.from_params({})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("params", "mistake"),
+    [
+        (
+            {"optimizer": "adan"},
+            "[optimizer]: no optimizer 'adan'. Did you mean 'adam'? Known: sgd, momentum, "
+            "nesterov, adagrad, rmsprop, adam, adamax, nadam, adamw.",
+        ),
+        (
+            {"optimizer": ["adam"]},
+            "[optimizer]: no optimizer \"['adam']\". Did you mean 'adam'? Known: sgd, momentum, "
+            "nesterov, adagrad, rmsprop, adam, adamax, nadam, adamw.",
+        ),
+        (
+            {"optimizer.learning_rate": 0.0},
+            "[optimizer] learning_rate: must be a number greater than 0, however: 0.0",
+        ),
+        (
+            {"optimizer.adam.beta_3": 0.5},
+            "[optimizer] adam.beta_3: no parameter 'beta_3'. Did you mean 'beta_1'? "
+            "Known: beta_1, beta_2, epsilon, learning_rate.",
+        ),
+        (
+            {"optimizer.sgd.momentum": 0.5},
+            "[optimizer] sgd.momentum: no parameter 'momentum'. Known: learning_rate.",
+        ),
+        (
+            {"activation.leaky.negative_slope": 0.5},
+            "[activation] leaky.negative_slope: no activation 'leaky'. Did you mean 'leaky_relu'? "
+            "Known: sigmoid, tanh, relu, softplus, leaky_relu, prelu, elu, selu, gelu, silu, mish.",
+        ),
+        (
+            {"activation.leaky_relu.negative_slope": 0.5},
+            '[activation] leaky_relu.negative_slope: has no effect unless activation = "leaky_relu"'
+            ', however: activation = "relu"',
+        ),
+        (
+            {"dropout": "none", "dropout.rate": 0.5},
+            '[dropout] rate: has no effect when dropout = "none"; leave it out',
+        ),
+        (
+            {"network.hidden_units": "300-100", "network.hidden_layers": 5},
+            '[network] hidden_layers: has no effect when hidden_units = "300-100"; leave it out',
+        ),
+        (
+            {"network.hidden_units": "300,100"},
+            "[network] hidden_units: must be a whole number at least 1, or the width of each layer "
+            'as text like "300-100", however: "300,100"',
+        ),
+        (
+            {"training.batch_size": "auto"},
+            '[training] batch_size: must be a whole number at least 1, however: "auto"',
+        ),
+        (
+            {"optimizer.learning_rate": 0.1, "optimizer.adam.learning_rate": 0.1},
+            "[optimizer] learning_rate: must be said once, however: also as adam.learning_rate",
+        ),
+        (
+            {"network": 3},
+            "[network]: nothing to choose in [network]; its parameters are network.hidden_units, "
+            "network.hidden_layers",
+        ),
+        (
+            {"learning_rate": 3},
+            "[learning_rate]: no section 'learning_rate'. Known: network, training, initializer, "
+            "activation, batch_norm, dropout, clipping, optimizer, schedule, regularizer, "
+            "constraint, early_stopping, loss. 'learning_rate' stands in [optimizer] learning_rate.",
+        ),
+        (
+            {"network.activation": "relu"},
+            "[network] activation: no key of [network] 'activation'. "
+            "Known: hidden_units, hidden_layers.",
+        ),
+    ],
+    ids=lambda x: next(iter(x)) if isinstance(x, dict) else "",
+)
+def test_mistakes(params: dict[str, Any], mistake: str) -> None:
+    assert mistakes_of(params) == (mistake,)
+
+
+def test_lists_that_contradict_one_another() -> None:
+    (mistake,) = mistakes_of(
+        {"schedule": "piecewise", "schedule.piecewise.boundaries": (1.0, 2.0, 3.0)}
+    )
+    assert mistake.startswith("[schedule] piecewise:")
+    assert "one factor more than boundaries" in mistake
+
+
+def test_all_mistakes_at_once() -> None:
+    assert len(mistakes_of({"optimizer": "adan", "activation": "rely", "training.epochs": 0})) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "mistake"),
+    [
+        ({"hidden_units": 3}, "hidden_units: must be a list of whole numbers, however: 3"),
+        ({"hidden_units": [0]}, "hidden_units: must be a list of whole numbers, however: [0]"),
+        ({"epochs": 0}, "[training] epochs: must be a whole number at least 1, however: 0"),
+        (
+            {"activation": "relu"},
+            '[activation] must have a name and parameters, however: "relu"',
+        ),
+        (
+            {"activation": {"name": "rely", "parameters": {}}},
+            "[activation]: no activation 'rely'. Did you mean 'relu'? Known: sigmoid, tanh, relu, "
+            "softplus, leaky_relu, prelu, elu, selu, gelu, silu, mish.",
+        ),
+    ],
+)
+def test_mistakes_in_json(change: dict[str, Any], mistake: str) -> None:
+    written = TrialConfig.from_params({}).to_json() | change
+    with pytest.raises(SpaceError) as caught:
+        TrialConfig.from_json(written)
+    assert caught.value.mistakes == (mistake,)
+
+
+def test_unknown_field_in_json() -> None:
+    written = TrialConfig.from_params({}).to_json() | {"optimiser": {}}
+    with pytest.raises(SpaceError, match="Did you mean 'optimizer'"):
+        TrialConfig.from_json(written)
+
+
+def test_json_from_before_a_section_existed() -> None:
+    written = TrialConfig.from_params({}).to_json()
+    del written["loss"]
+    assert TrialConfig.from_json(written) == TrialConfig.from_params({})

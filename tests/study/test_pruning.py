@@ -1,0 +1,186 @@
+"""The board gives the rule's answers; the pruners work in an ordinary Optuna study."""
+
+from __future__ import annotations
+
+import math
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+
+from autotrain.errors import StudyError
+from autotrain.study.pruning import (
+    Board,
+    History,
+    PerformancePruner,
+    PlateauRule,
+    decide,
+    make_pruner,
+)
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+# What may happen in a study: an epoch of a trial, or its end in one of four ways.
+steps = st.tuples(
+    st.integers(0, 5),
+    st.one_of(
+        st.integers(0, 8).map(lambda n: n / 8),
+        st.just(math.nan),
+        st.sampled_from(["end", "diverge", "fail", "restart"]),
+    ),
+    st.booleans(),
+)
+
+
+@given(
+    st.lists(steps, max_size=120),
+    st.sampled_from([None, 2]),
+    st.sampled_from([None, 1, 3]),
+)
+def test_board_decides_as_the_pure_rule(
+    happenings: list, max_plateaus: int | None, rung_base: int | None
+) -> None:
+    rule = PlateauRule(
+        patience=2, n_startup=2, grace=1, max_plateaus=max_plateaus, rung_base=rung_base
+    )
+    board = Board(rule)
+    histories: dict[int, History] = {}
+    for number, what, lr_dropped in happenings:
+        history = histories.setdefault(number, History(rule))
+        if history.ended:
+            continue
+        if what == "fail":
+            del histories[number]
+            board.forget(number)
+        elif what == "restart":  # the whole study stops and goes on
+            states = {n: h.to_json() for n, h in histories.items()}
+            board = Board(rule)
+            for n in reversed(states):
+                board.restore(n, History.from_json(rule, states[n]))
+        elif isinstance(what, str):
+            history.end(diverged=what == "diverge")
+            board.end(number, diverged=what == "diverge")
+        else:
+            history.record(what, lr_dropped=lr_dropped)
+            others = [other for n, other in histories.items() if n != number]
+            assert board.record(number, what, lr_dropped=lr_dropped) == decide(history, others)
+
+
+def test_board_keeps_no_history_of_ended_trials() -> None:
+    board = Board(PlateauRule(patience=1))
+    for number in range(5):
+        for _ in range(3):
+            board.record(number, 1.0)
+        ended = board.end(number)
+        assert ended.plateaus == [1.0, 1.0]
+    assert not board._running
+
+
+def curve(bad: float, epochs: int = 12) -> list[float]:
+    """Falls, then stays at `bad` from the fifth epoch on."""
+    return [bad + max(0, 4 - epoch) / 10 for epoch in range(epochs)]
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_performance_pruner_in_an_ordinary_study(direction: str) -> None:
+    rule = PlateauRule(patience=3, n_startup=3)
+    sign = 1.0 if direction == "minimize" else -1.0
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    study = optuna.create_study(
+        direction=direction, sampler=sampler, pruner=PerformancePruner(rule)
+    )
+
+    def objective(trial: optuna.Trial) -> float:
+        bad = trial.suggest_float("bad", 0, 1)
+        for epoch, score in enumerate(curve(bad)):
+            trial.report(sign * score, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return sign * bad
+
+    study.optimize(objective, n_trials=40)
+
+    board = Board(rule)  # the same decisions, made epoch by epoch
+    pruned = 0
+    for trial in study.trials:
+        expected = "continue"
+        for epoch, score in enumerate(curve(trial.params["bad"])):
+            expected = board.record(trial.number, score).kind
+            if expected == "prune":
+                assert trial.last_step == epoch
+                break
+        board.end(trial.number)
+        assert (trial.state == TrialState.PRUNED) == (expected == "prune")
+        pruned += expected == "prune"
+    assert 10 <= pruned <= 30
+    # Pruned where the plateau ends: the fifth epoch is the best, three more bring nothing.
+    assert {t.last_step for t in study.get_trials(states=[TrialState.PRUNED])} == {7}
+    assert study.best_value == sign * min(t.params["bad"] for t in study.trials)
+
+
+def test_performance_pruner_counts_diverged_trials_as_worst() -> None:
+    study = optuna.create_study(pruner=PerformancePruner(PlateauRule(patience=1, n_startup=3)))
+    for last in (0.1, math.nan, math.nan, math.nan):
+        trial = study.ask()
+        trial.report(0.1, 0)
+        trial.report(last, 1)
+        study.tell(trial, state=TrialState.PRUNED)
+    trial = study.ask()
+    trial.report(0.9, 0)
+    trial.report(0.9, 1)
+    assert not trial.should_prune()
+
+
+def test_performance_pruner_leaves_failed_trials_out() -> None:
+    study = optuna.create_study(pruner=PerformancePruner(PlateauRule(patience=1, n_startup=2)))
+    for state in (TrialState.FAIL, TrialState.FAIL, TrialState.PRUNED):
+        trial = study.ask()
+        trial.report(0.1, 0)
+        study.tell(trial, state=state)
+    trial = study.ask()
+    trial.report(0.9, 0)
+    trial.report(0.9, 1)
+    assert not trial.should_prune()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("performance", PerformancePruner),
+        ("asha", optuna.pruners.SuccessiveHalvingPruner),
+        ("median", optuna.pruners.MedianPruner),
+        ("none", optuna.pruners.NopPruner),
+    ],
+)
+def test_every_pruner_stops_bad_trials_or_none(name: str, kind: type) -> None:
+    pruner = make_pruner(name)
+    assert isinstance(pruner, kind)
+    sampler = optuna.samplers.RandomSampler(seed=1)
+    study = optuna.create_study(sampler=sampler, pruner=pruner)
+
+    def objective(trial: optuna.Trial) -> float:
+        bad = trial.suggest_float("bad", 0, 1)
+        for epoch, score in enumerate(curve(bad, 20)):
+            trial.report(score, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return bad
+
+    study.optimize(objective, n_trials=20)
+    pruned = study.get_trials(states=[TrialState.PRUNED])
+    assert len(pruned) == 0 if name == "none" else len(pruned) >= 5
+    assert all(trial.params["bad"] > study.best_value for trial in pruned)
+
+
+def test_rule_is_handed_on() -> None:
+    rule = PlateauRule(patience=7)
+    pruner = make_pruner("performance", rule)
+    assert isinstance(pruner, PerformancePruner)
+    assert pruner.rule is rule
+
+
+def test_unknown_pruner_is_told_the_near_name() -> None:
+    with pytest.raises(StudyError, match=r"no pruner 'medain'\. Did you mean 'median'\?"):
+        make_pruner("medain")

@@ -1,0 +1,143 @@
+"""The house keeps its shape: import contracts, what an import loads, public names, file sizes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import autotrain
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = {"torch", "optuna", "optuna_dashboard", "pandas", "sklearn", "scipy", "pyarrow"}
+COMMANDS = ("search", "resume", "show", "dashboard", "export", "predict", "evaluate", "spaces")
+MOST_LINES = 700
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a fresh interpreter, in the checkout."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def loaded_by(code: str, *arguments: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has loaded after `code`."""
+    tail = "import json, sys; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    done = run_python(f"{code}\n{tail}", *arguments)
+    assert done.returncode == 0, done.stderr
+    return {name.partition(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
+
+
+def package_files() -> list[Path]:
+    files = sorted((ROOT / "autotrain").rglob("*.py"))
+    assert len(files) > 20
+    return files
+
+
+def test_import_contracts_hold() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [linter, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"Contracts: [5-9] kept, 0 broken", done.stdout), done.stdout
+
+
+def test_importing_autotrain_loads_nothing_heavy() -> None:
+    modules = loaded_by("import autotrain")
+    assert "autotrain" in modules
+    assert not modules & HEAVY
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_loads_nothing_heavy(command: str) -> None:
+    code = """
+import sys
+from autotrain.cli.main import main
+sys.argv = ["autotrain", *sys.argv[1:]]
+try:
+    code = main()
+except SystemExit as stop:
+    code = stop.code
+assert not code, f"exit code {code}"
+"""
+    modules = loaded_by(code, *command.split(), "--help")
+    assert "click" in modules
+    assert not modules & HEAVY
+
+
+def test_predicting_needs_no_pandas_scikit_learn_or_optuna() -> None:
+    modules = loaded_by(
+        "import autotrain.predictor, autotrain.bundle, autotrain.data.preprocessing"
+    )
+    assert "torch" in modules
+    assert not modules & (HEAVY - {"torch"})
+
+
+def test_public_names_exist_and_stand_once() -> None:
+    names = list(autotrain.__all__)
+    assert sorted(set(names)) == sorted(names)
+    for name in names:
+        assert getattr(autotrain, name) is not None
+    assert set(names) <= set(dir(autotrain))
+
+
+def test_public_names_are_those_of_the_documentation() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    fenced = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    blocks = "\n".join(code for word, code in fenced.findall(text) if word == "python")
+
+    shown = set(re.findall(r"\bautotrain\.([A-Za-z]\w*)", blocks))
+    for line in re.findall(r"from autotrain import ([\w, ]+)", blocks):
+        shown |= {name.strip() for name in line.split(",")}
+    submodules = {path.stem for path in (ROOT / "autotrain").iterdir()}
+    undeclared = shown - set(autotrain.__all__) - submodules
+    assert not undeclared, f"shown in the documentation, not in autotrain.__all__: {undeclared}"
+
+    code = " ".join([blocks, *re.findall(r"`([^`\n]+)`", fenced.sub("", text))])
+    unsaid = {name for name in autotrain.__all__ if not re.search(rf"\b{name}\b", code)}
+    assert not unsaid, f"in autotrain.__all__, not in README.md or docs/: {unsaid}"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        autotrain.no_such_name  # noqa: B018
+
+
+def test_no_module_is_too_long() -> None:
+    sizes = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in package_files()
+    }
+    assert {name: size for name, size in sizes.items() if size > MOST_LINES} == {}
+
+
+def test_no_file_names_a_place_on_one_machine() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert ROOT / "pyproject.toml" in paths
+    place = re.compile(rb"(?:^|[^\w.-])/(?:work|root|home|Users)/\w", re.MULTILINE)
+    assert place.search(b"see /" + b"root/x")
+    named = [
+        str(path.relative_to(ROOT))
+        for path in paths
+        if path.is_file() and place.search(path.read_bytes())
+    ]
+    assert named == []

@@ -9,10 +9,13 @@ The command line goes through the same class.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 from autotrain.data.dataset import Dataset, load_dataset
 from autotrain.display import make_observer
 from autotrain.errors import AutotrainError, DeviceError, StudyError
-from autotrain.export import export_winner, record_test_metrics
+from autotrain.export import export_winner, record_test_score
 from autotrain.fused.rows import FoldArrays, Problem
 from autotrain.fused.trainer import Trainer
 from autotrain.fused.width import CPU, GPU, fleet_width
@@ -33,22 +36,23 @@ from autotrain.predictor import Predictor, load
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.study import definition as definitions
+from autotrain.study.allowed import AllowedSampler
+from autotrain.study.budget import SPENT_S, UNCOUNTED, seconds_spent, trials_tried
 from autotrain.study.coordinator import HISTORY, Coordinator, Winner, summary
 from autotrain.study.definition import STUDIES, Definition
-from autotrain.study.ledger import UNTRIED, Ledger, best_trial
+from autotrain.study.ledger import Ledger, best_trial
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import Board, History, PlateauRule, make_pruner
-from autotrain.study.sampling import Sampler
+from autotrain.study.sampling import make_sampler
 from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.study.workers.inline import InlineWorker
 from autotrain.study.workers.processes import ProcessWorker, StoredRows
 from autotrain.study.workers.protocol import Worker
-from autotrain.tasks import CLASSIFICATION, Metric, metric_for
+from autotrain.tasks import CLASSIFICATION, METRICS, Metric, metric_for
 
 BEST = "best"
 # The first rung of trials that never plateau: so many epochs' worth of rows.
 RUNG_EPOCHS = 8
-SPENT_S = "spent_s"
 
 
 class NoTrialSucceeded(AutotrainError):
@@ -62,7 +66,8 @@ class Study:
     data, space and settings are the same, and is refused otherwise.
 
     Args:
-        name: letters, digits, '.', '_', '-'.
+        name: letters, digits, '.', '_', '-'; None for the data's name, with a number behind it
+            when another study has that.
         data: a data frame, or anything the command line takes as DATA.
         target: the column to predict; may be left out when the data's format names it.
         task: "auto", "binary", "multiclass" or "regression".
@@ -84,7 +89,7 @@ class Study:
 
     def __init__(
         self,
-        name: str,
+        name: str | None,
         *,
         data: Any,
         target: str | None = None,
@@ -101,7 +106,8 @@ class Study:
         seed: int = 0,
         directory: str | Path = STUDIES,
     ) -> None:
-        definitions.check_name(name)
+        if name is not None:
+            definitions.check_name(name)
         self.device = find_device(device)
         searched = as_space(space)
         self.dataset = dataset = load_dataset(
@@ -110,10 +116,9 @@ class Study:
         self.metric = metric_for(dataset.task, metric)
         self.space = searched.resolve(dataset.n_train, dataset.n_inputs, dataset.task)
         make_pruner(pruner)
-        self.sampler = Sampler(sampler, seed)
-        self.folder = Path(directory) / name
-        self.definition = Definition(
-            name=name,
+        self.sampler = AllowedSampler(make_sampler(sampler, seed), self.space, seed)
+        definition = Definition(
+            name=name or "",
             source=dataset.source,
             target=dataset.target,
             task=dataset.task,
@@ -131,8 +136,14 @@ class Study:
             device=device,
             versions=definitions.library_versions(),
         )
+        if name is None:
+            definition = definition.with_free_name(dataset.name, Path(directory))
+        self.definition = definition
+        self.folder = Path(directory) / definition.name
         if (self.folder / definitions.FILE).is_file():
-            Definition.read(self.folder).check_same(self.definition)
+            begun = Definition.read(self.folder)
+            begun.check_same(definition)
+            self.definition = replace(definition, storage=storage or begun.storage)
         self._storage: OpenStorage | None = None
         self._study: optuna.Study | None = None
         self.progress = Progress()
@@ -190,6 +201,8 @@ class Study:
         timeout: float | None = None,
         *,
         observer: Observer | None = None,
+        started_s: float | None = None,
+        reserve_s: float = 0.0,
     ) -> Study:
         """Search until so many more trials have ended or so many seconds have passed.
 
@@ -197,6 +210,8 @@ class Study:
             n_trials: trials to run; None for no limit.
             timeout: seconds; None for no limit. With neither, ten minutes.
             observer: is shown the progress; None for a display that fits the terminal.
+            started_s: `time.monotonic()` from which the timeout counts; None for now.
+            reserve_s: so much of the timeout is kept for what follows.
         Returns: the study itself.
         Raises:
             NoTrialSucceeded: when there is no complete trial at the end.
@@ -205,15 +220,18 @@ class Study:
         if n_trials is None and timeout is None:
             timeout = 600.0
         _check_budget(n_trials, timeout)
-        started = time.monotonic()
+        started = time.monotonic() if started_s is None else started_s
         storage = self._open()
         ledger = self._ledger(storage)
+        self._set_budget(n_trials, timeout)
         ledger.recover()
-        observer = make_observer(self.metric) if observer is None else observer
-        self.definition = self.definition.with_budget(n_trials, timeout)
-        with tempfile.TemporaryDirectory(prefix="autotrain-") as folder:
-            coordinator = self._coordinator(ledger, self._workers(Path(folder)), observer)
-            left = None if timeout is None else timeout - (time.monotonic() - started)
+        display: contextlib.AbstractContextManager[Observer]
+        display = make_observer(self.metric) if observer is None else nullcontext(observer)
+        with tempfile.TemporaryDirectory(prefix="autotrain-") as folder, display as shown:
+            coordinator = self._coordinator(ledger, self._workers(Path(folder)), shown)
+            left = None
+            if timeout is not None:
+                left = max(timeout - reserve_s - (time.monotonic() - started), 0.0)
             try:
                 coordinator.run(n_trials, left)
             finally:
@@ -298,20 +316,29 @@ class Study:
         """
         return load(self.best_path)
 
-    def test(self) -> dict[str, float]:
+    def test(self) -> dict[str, float | None]:
         """Score the best model on the test rows, which the search has never seen, and record it.
 
         Meant to be called once, at the end: a score that guides further choices is no test any
         more.
 
-        Returns: every metric of the task; empty when there are no test rows.
+        Returns: every metric of the task, dropout off, None where it is not defined on these rows;
+            empty when there are no test rows.
         """
         if not self.dataset.n_test:
             return {}
         frame, labels = self.dataset.raw_test()
-        metrics = self.best_predictor().evaluate(frame, labels)
-        record_test_metrics(self.best_path, metrics)
-        return metrics
+        evaluation = self.best_predictor().evaluate(frame, labels)
+        record_test_score(self.best_path, evaluation)
+        scores: dict[str, float | None] = evaluation["deterministic"]
+        return {name: value for name, value in scores.items() if name in METRICS}
+
+    @property
+    def n_workers(self) -> int:
+        """How many workers train: as asked for, or one per core, or one per GPU."""
+        if self.definition.workers:
+            return self.definition.workers
+        return n_cores() if self.device == "cpu" else torch.cuda.device_count()
 
     # ---- parts -----------------------------------------------------------------------------
 
@@ -330,6 +357,7 @@ class Study:
                     storage=storage,
                     study_name=self.definition.name,
                     direction=self.metric.direction,
+                    sampler=self.sampler,
                     pruner=optuna.pruners.NopPruner(),
                     load_if_exists=True,
                 )
@@ -348,7 +376,6 @@ class Study:
             storage,
             self.space,
             self.metric,
-            self.sampler.for_trial,
             whole_curves=self.definition.pruner in ("asha", "median"),
         )
         if not study.get_trials(deepcopy=False):
@@ -383,7 +410,7 @@ class Study:
         )
         counts = {
             state: sum(
-                trial.state == state and trial.user_attrs.get("cause") not in UNTRIED
+                trial.state == state and trial.user_attrs.get("cause") not in UNCOUNTED
                 for trial in trials
             )
             for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -399,12 +426,9 @@ class Study:
     def _workers(self, folder: Path) -> list[Worker]:
         """Start the workers; with one on the CPU, train in this process."""
         problem, folds = problem_of(self.dataset, self.metric), fold_arrays(self.dataset)
-        if self.device == "cpu":
-            count = self.definition.workers or n_cores()
-            devices = ["cpu"] * count
-        else:
-            count = self.definition.workers or torch.cuda.device_count()
-            devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(count)]
+        devices = ["cpu"] * self.n_workers
+        if self.device != "cpu":
+            devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(self.n_workers)]
         if devices == ["cpu"]:
             torch.set_num_threads(1)
             return [InlineWorker(partial(Trainer, problem, folds))]
@@ -416,9 +440,32 @@ class Study:
 
     def _publish(self, winner: Winner) -> None:
         exported = export_winner(
-            winner, self.dataset, self.metric, self.best_path, definition=self.definition
+            self.best_path,
+            config=winner.config,
+            outcomes=winner.outcomes,
+            dataset=self.dataset,
+            metric=self.metric.name,
+            training={
+                "study": self.definition.name,
+                "trial": winner.number,
+                "seed": winner.seed,
+                "best_epoch": winner.outcomes[0].best_epoch,
+            },
         )
         self.export_notes = exported.notes
+
+    def _set_budget(self, n_trials: int | None, timeout: float | None) -> None:
+        """Write down what the study may use in all: what is used and what this run is given."""
+        study = self.optuna_study
+        trials = study.get_trials(deepcopy=False)
+        if n_trials is not None:
+            n_trials += trials_tried(trials)
+        if timeout is not None:
+            timeout = round(timeout + seconds_spent(trials, study.user_attrs), 1)
+        self.definition = self.definition.with_budget(n_trials, timeout)
+        # Where and with what it began stays, but for data that have moved.
+        begun = Definition.read(self.folder).with_budget(n_trials, timeout)
+        replace(begun, source=self.definition.source).write(self.folder)
 
     def _note_spent(self, seconds: float) -> None:
         """Keep on the study how long it has run, for `resume` to know what is left."""

@@ -27,6 +27,7 @@ from autotrain.fused import noise
 from autotrain.space.config import TrialConfig
 
 Parameters = Mapping[str, Any]
+Key = tuple[str, int]
 INPUT = -1
 DOUBLE = torch.float64
 
@@ -133,7 +134,7 @@ def piecewise(t: int, steps_per_epoch: int, total: int, p: Parameters) -> float:
     return p["factors"][sum(t / steps_per_epoch >= end for end in p["boundaries"])]
 
 
-# What η₀ is multiplied by at step t (from 0), given the steps of an epoch and of the whole training.
+# Factor of η₀ at step t (from 0), given the steps of an epoch and of the whole training.
 SCHEDULES: dict[str, Callable[[int, int, int, Parameters], float]] = {
     "constant": lambda t, n, total, p: 1.0,
     "power": lambda t, n, total, p: 1 / (1 + t / p["k"]) ** p["c"],
@@ -231,7 +232,7 @@ class Reference:
         self.row_order = np.random.Generator(noise.stream(seed, fold, repeat, noise.ROW_ORDER))
         self.dropout_bits = noise.stream(seed, fold, repeat, noise.DROPOUT)
 
-        self.named: dict[tuple[str, int], nn.Module] = {}
+        self.named: dict[Key, nn.Module] = {}
         self.model = self._build(train[0].shape[1], n_outputs)
         self.linears = [m for m in self.model if isinstance(m, nn.Linear)]
         self._initialize(noise.stream(seed, fold, repeat, noise.INITIAL_WEIGHTS))
@@ -262,13 +263,18 @@ class Reference:
             # The notes' momentum is the share of the past, torch's that of the present.
             return nn.BatchNorm1d(width, norm["epsilon"], 1 - norm["momentum"], dtype=DOUBLE)
 
+        drops_inputs = dropout.name != "none" and dropout["input_rate"] > 0
         if norm["input"]:
-            add("batch_norm", INPUT, batch_norm(n_inputs))
-        if dropout.name != "none" and dropout["input_rate"]:
+            add("batch_norm", INPUT, input_norm := batch_norm(n_inputs))
+            if norm.name == "before_activation" and config.hidden_units and not drops_inputs:
+                # A shift that the next batch norm subtracts again, like the bias below.
+                input_norm.bias.requires_grad_(False)
+        if drops_inputs:
             add("dropout", INPUT, GivenDropout(dropout.name, dropout["input_rate"], n_inputs))
         width = n_inputs
         for layer, units in enumerate(config.hidden_units):
-            # Right before batch norm a bias is subtracted again: it has no effect and stays 0.
+            # A bias right before batch norm is subtracted again: it has no effect, its gradient is
+            # rounding noise, and optimizers that divide by √v would turn noise into full steps.
             bias = norm.name != "before_activation"
             add("linear", layer, nn.Linear(width, units, bias=bias, dtype=DOUBLE))
             width = units
@@ -286,20 +292,21 @@ class Reference:
     @torch.no_grad()
     def _initialize(self, bits: np.random.BitGenerator) -> None:
         generator, initializer = np.random.Generator(bits), self.config.initializer
-        draw = INITIALIZERS[initializer.name].draw
+        draw, parameters = (
+            INITIALIZERS[initializer.name].draw,
+            dict[str, Any](initializer.parameters),
+        )
         for linear in self.linears:
-            kernel = draw(
-                generator, linear.in_features, linear.out_features, dict(initializer.parameters)
-            )
+            kernel = draw(generator, linear.in_features, linear.out_features, parameters)
             linear.weight.copy_(torch.from_numpy(kernel).T)
             if linear.bias is not None:
                 linear.bias.zero_()
 
-    def parameters(self) -> dict[tuple[str, int], Tensor]:
+    def parameters(self) -> dict[Key, Tensor]:
         """Return the weights under the names of `Layout.parameters`, kernels as `[I, O]`."""
         return dict(self._parameters())
 
-    def _parameters(self) -> Iterator[tuple[tuple[str, int], Tensor]]:
+    def _parameters(self) -> Iterator[tuple[Key, Tensor]]:
         for (kind, layer), module in self.named.items():
             if isinstance(module, nn.Linear):
                 prefix = "output_" if kind == "output" else ""
@@ -312,7 +319,14 @@ class Reference:
             elif isinstance(module, nn.PReLU):
                 yield ("slope", layer), module.weight.detach()
 
-    def statistics(self) -> dict[tuple[str, int], Tensor]:
+    @torch.no_grad()
+    def load(self, parameters: Mapping[Key, Tensor], statistics: Mapping[Key, Tensor]) -> None:
+        """Take over weights and moving averages, as `Layout.views` gives them without slot axis."""
+        for own, given in ((self.parameters(), parameters), (self.statistics(), statistics)):
+            for key, tensor in own.items():
+                tensor.copy_(given[key].reshape(tensor.shape))
+
+    def statistics(self) -> dict[Key, Tensor]:
         """Return the moving averages under the names of `Layout.statistics`."""
         found = {}
         for (_, layer), module in self.named.items():
@@ -423,7 +437,7 @@ class Reference:
     def _plateau_schedule(self) -> torch.optim.lr_scheduler.ReduceLROnPlateau | None:
         if self.config.schedule.name != "performance":
             return None
-        p = self.config.schedule.parameters
+        p: Parameters = self.config.schedule.parameters
         # torch counts the epochs that are forgiven, we (and Keras) those after which η drops.
         return torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer,

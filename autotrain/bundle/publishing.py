@@ -136,7 +136,7 @@ def _open_folder(folder: Path) -> int:
 def _is_current(folder: Path, fd: int) -> bool:
     """Tell whether the open folder still is the one that stands at this path."""
     try:
-        return os.path.samestat(os.stat(folder), os.fstat(fd))
+        return os.path.samestat(folder.stat(), os.fstat(fd))
     except OSError:
         return False
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from autotrain.bundle.tensors import from_tensors, layout_of, tensor_shapes, to_tensors
 from autotrain.data.preprocessing import ARRAYS, Preprocessor
 from autotrain.fused.layout import Layout
 from autotrain.space.config import TrialConfig
 from autotrain.tasks import METRICS, REGRESSION, TASKS
-from autotrain.bundle.tensors import from_tensors, layout_of, tensor_shapes, to_tensors
 
 LABEL_TYPES: Mapping[str, type] = {"str": str, "int64": int, "float64": float, "bool": bool}
 Shapes = dict[str, tuple[tuple[int, ...], str]]
@@ -102,9 +102,7 @@ class Bundle:
         named: dict[str, np.ndarray] = {}
         for place, member in enumerate(self.members):
             prefix = prefix_of(place, len(self.members))
-            weights = to_tensors(
-                member.config, member.layout, member.parameters, member.statistics
-            )
+            weights = to_tensors(member.config, member.layout, member.parameters, member.statistics)
             fitted = member.preprocessor.to_arrays()
             named |= {prefix + name: array for name, array in weights.items()}
             named |= {f"{prefix}preprocessing.{name}": array for name, array in fitted.items()}
@@ -149,9 +147,7 @@ def expected_tensors(record: Mapping[str, Any]) -> Shapes:
         shapes = tensor_shapes(config, layout)
         expected |= {prefix + name: (shape, "float32") for name, shape in shapes.items()}
         n_scaled = _count(member["n_scaled"], least=0)
-        expected |= {
-            f"{prefix}preprocessing.{name}": ((n_scaled,), "float64") for name in ARRAYS
-        }
+        expected |= {f"{prefix}preprocessing.{name}": ((n_scaled,), "float64") for name in ARRAYS}
     return expected
 
 
@@ -177,7 +173,7 @@ def from_json(record: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> B
         members=members,
         metric=METRICS[record["metric"]["name"]].name,
         scores=dict(record["scores"]),
-        calibration=_checked_calibration(record["calibration"]),
+        calibration=_checked_calibration(record["calibration"], task),
         training=dict(record["training"]),
         data=dict(record["data"]),
         versions=dict(record["versions"]),
@@ -261,11 +257,10 @@ def _check_record(
             raise ValueError(f"target scale {member.target_mean}, {member.target_std}")
 
 
-def _checked_calibration(calibration: Mapping[str, Any]) -> dict[str, Any]:
-    for name in ("tau", "tau_point"):
-        tau = calibration.get(name)
-        if tau is not None and not 0 < float(tau) < math.inf:
-            raise ValueError(f"{name} {tau}")
+def _checked_calibration(calibration: Mapping[str, Any], task: str) -> dict[str, Any]:
+    for name in ("tau", "tau_point") if task == REGRESSION else ():
+        if not 0 < float(calibration[name]) < math.inf:
+            raise ValueError(f"{name} {calibration[name]}")
     return dict(calibration)
 
 

@@ -43,9 +43,7 @@ def layout_of(config: TrialConfig, n_inputs: int, n_outputs: int) -> Layout:
 def tensor_shapes(config: TrialConfig, layout: Layout) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every tensor that this configuration uses."""
     entries = [*layout.parameters.items(), *layout.statistics.items()]
-    return {
-        name_of(key): _shape_of(key, entry) for key, entry in entries if _is_used(config, key)
-    }
+    return {name_of(key): _shape_of(key, entry) for key, entry in entries if _is_used(config, key)}
 
 
 def to_tensors(

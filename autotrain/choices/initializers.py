@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from autotrain.domains import Parameter, Technique, table
 
-Draw = Callable[[np.random.Generator, int, int, Mapping[str, float]], np.ndarray]
+Draw = Callable[[np.random.Generator, int, int, Mapping[str, Any]], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ def _fan_avg(fan_in: int, fan_out: int) -> float:
 
 def _normal(variance: Callable[[int, int], float]) -> Draw:
     def draw(
-        generator: np.random.Generator, fan_in: int, fan_out: int, _: Mapping[str, float]
+        generator: np.random.Generator, fan_in: int, fan_out: int, _: Mapping[str, Any]
     ) -> np.ndarray:
         return generator.normal(0.0, math.sqrt(variance(fan_in, fan_out)), (fan_in, fan_out))
 
@@ -44,7 +45,7 @@ def _normal(variance: Callable[[int, int], float]) -> Draw:
 
 def _uniform(variance: Callable[[int, int], float]) -> Draw:
     def draw(
-        generator: np.random.Generator, fan_in: int, fan_out: int, _: Mapping[str, float]
+        generator: np.random.Generator, fan_in: int, fan_out: int, _: Mapping[str, Any]
     ) -> np.ndarray:
         # U(−a, a) has variance a²/3.
         limit = math.sqrt(3 * variance(fan_in, fan_out))
@@ -74,7 +75,7 @@ def lecun(fan_in: int, fan_out: int) -> float:
 
 
 def draw_orthogonal(
-    generator: np.random.Generator, fan_in: int, fan_out: int, _: Mapping[str, float]
+    generator: np.random.Generator, fan_in: int, fan_out: int, _: Mapping[str, Any]
 ) -> np.ndarray:
     """Draw a matrix whose shorter side is orthonormal: QR of a Gaussian, gain 1.
 
@@ -89,7 +90,7 @@ def draw_orthogonal(
 
 
 def draw_normal(
-    generator: np.random.Generator, fan_in: int, fan_out: int, parameters: Mapping[str, float]
+    generator: np.random.Generator, fan_in: int, fan_out: int, parameters: Mapping[str, Any]
 ) -> np.ndarray:
     """Draw N(0, std²) whatever the fans: the naive initializer, to see it fail."""
     return generator.normal(0.0, parameters["std"], (fan_in, fan_out))

@@ -75,7 +75,9 @@ def read_columns(
 
 def _kind_of(series: pd.Series[Any], name: str) -> tuple[str, str]:
     if isinstance(series.dtype, pd.CategoricalDtype):
-        return ("categorical" if series.notna().any() else "missing"), ""
+        if not series.notna().any():
+            return "missing", ""
+        return ("boolean" if series.dtype.categories.dtype == bool else "categorical"), ""
     values = plain(series)
     if values.dtype.kind == "b":
         return "boolean", ""

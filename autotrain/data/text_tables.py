@@ -245,7 +245,7 @@ def _check_header(path: Path, rows: list[list[str]]) -> list[str]:
 def looks_like_data(header: list[str]) -> bool:
     """Tell whether a header is more likely the first row of a table without one."""
     cells = sum(1 for cell in header if _is_number(cell) or cell in MISSING)
-    return 2 * cells >= len(header) or any(_DECIMAL_POINT.fullmatch(cell) for cell in header)
+    return 4 * cells >= len(header) or any(_DECIMAL_POINT.fullmatch(cell) for cell in header)
 
 
 def _is_number(cell: str) -> bool:

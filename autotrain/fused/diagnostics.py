@@ -1,17 +1,18 @@
 """What a trial's gradients and units say about its health.
 
-| name            | definition                                                                     |
-| gradient norms  | L2 norm of ∂loss/∂W by layer before clipping, averaged over an epoch            |
-| `vanishing`     | first / last layer's norm below 1e-3 (median over the epochs)                   |
-| `exploding`     | a loss or norm that is not finite, or above 1e3 × its first-epoch median        |
-| `dead_units`    | more than half of the ReLU-family units give 0 for every validation row         |
-| `saturated`     | more than half of the sigmoid/tanh outputs have |f′(z)| < 0.01 on those rows     |
+gradient norms: L2 norm of ∂loss/∂W by layer before clipping, averaged over an epoch.
+
+    vanishing    first / last layer's norm below 1e-3 (median over the epochs)
+    exploding    a loss or norm that is not finite, or above 1e3 × its first-epoch median
+    dead_units   more than half of the ReLU-family units give 0 for every validation row
+    saturated    more than half of the sigmoid/tanh outputs have |f′(z)| < 0.01 on those rows
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ class GradientRecord:
         if len(self.layers) > 1 and self.last_mean[-1] > 0:
             self.ratios.append(float(self.last_mean[0] / self.last_mean[-1]))
 
-    def summary(self) -> dict[str, float | bool | list[float]]:
+    def summary(self) -> dict[str, Any]:
         """Return the numbers to keep on the trial."""
         ratio = float(np.median(self.ratios)) if self.ratios else math.nan
         norms = [] if self.last_mean is None else [float(f"{v:.4g}") for v in self.last_mean]
@@ -92,7 +93,7 @@ def unit_shares(config: TrialConfig, activations: Sequence[Tensor]) -> dict[str,
     return shares
 
 
-def flags(summary: dict[str, float | bool | list[float]]) -> list[str]:
+def flags(summary: Mapping[str, Any]) -> list[str]:
     """Return the words for a trial's summary: vanishing, exploding, dead_units, saturated."""
     words = [word for word in ("vanishing", "exploding") if summary.get(word)]
     for word, share in (("dead_units", "dead_units_share"), ("saturated", "saturated_share")):

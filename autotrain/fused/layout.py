@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -59,7 +60,7 @@ class Layout:
         self.last = widths[-1] if last is None else last
         kernels = [
             (("kernel", layer), rows, columns)
-            for layer, (rows, columns) in enumerate(zip(widths, widths[1:], strict=False))
+            for layer, (rows, columns) in enumerate(pairwise(widths))
         ]
         kernels.append((("output_kernel", 0), self.last, shape.n_outputs))
         vectors: list[tuple[Key, int, int]] = [

@@ -22,6 +22,7 @@ from torch import Tensor
 from autotrain.choices.activations import Activation
 from autotrain.choices.dropout import Dropout
 from autotrain.choices.normalization import (
+    BATCH_NORMS,
     BatchNorm,
     BatchNormCache,
     batch_norm_gradient,
@@ -30,7 +31,7 @@ from autotrain.choices.normalization import (
     update_moving,
 )
 from autotrain.fused.layout import INPUT, Key, Layout, Shape, fleet_layout
-from autotrain.fused.plan import Numbers, Run, network_runs
+from autotrain.fused.plan import Numbers, Run, input_dropout_of, network_runs
 from autotrain.space.config import TrialConfig
 
 Views = Mapping[Key, Tensor]
@@ -91,6 +92,7 @@ class Network:
         self.dropout = [self._reaching(runs.dropout, layer) for layer in range(self.depth)]
         self.real = [self._real_units(layer) for layer in range(self.depth)]
         self.normalizes_inputs = any(_norm(run).before for run in self.input_norm)
+        self.input_shift = self._input_shift(configs)
 
     def _reaching(self, runs: list[Run], layer: int) -> list[Run]:
         parts = (run.within(self.reach[layer]) for run in runs)
@@ -105,6 +107,21 @@ class Network:
         column = torch.arange(full, device=self.numbers.device)
         real = column < torch.tensor(widths, device=self.numbers.device).view(-1, 1, 1)
         return real.to(self.numbers.dtype)
+
+    def _input_shift(self, configs: Sequence[TrialConfig]) -> Tensor | None:
+        """Return 1 for slots whose inputs' β has an effect `[K, 1, 1]`; None when all have.
+
+        Straight before a product with batch norm it has none, like a bias: see `_bias_gradient`.
+        """
+        matters = [
+            not (
+                c.hidden_units
+                and BATCH_NORMS[c.batch_norm.name].before
+                and input_dropout_of(c).name == "none"
+            )
+            for c in configs
+        ]
+        return None if all(matters) else self.numbers.column(matters, 3)
 
     # ---- forward ---------------------------------------------------------------------------
 
@@ -224,8 +241,8 @@ class Network:
             h = norm_runs(layer, self.batch_norm[layer], "after", a)
             if layer in keep:
                 h, _ = self._drop(self.dropout[layer], h, keep[layer], self.real[layer])
-            elif self.real[layer] is not None:
-                h = h * self.real[layer]
+            elif (real := self.real[layer]) is not None:
+                h = h * real
             endings.append(h)
             activations.append(a)
         outputs = torch.baddbmm(
@@ -318,6 +335,8 @@ class Network:
             self._norm_backward(
                 INPUT, self.input_norm, "before", dh, tape.input_norm, parameters, gradients
             )
+            if self.input_shift is not None:
+                gradients["beta", INPUT] *= self.input_shift
 
     def _join(self, layer: int, from_above: Tensor | None, d_last: Tensor) -> Tensor:
         """Return ∂loss/∂h of a layer: from the layer above, or from the output layer."""

@@ -150,4 +150,4 @@ class DropoutBits:
 
 
 def _active_rate(config: TrialConfig, name: str) -> float:
-    return 0.0 if config.dropout.name == "none" else float(config.dropout[name])  # type: ignore[arg-type]
+    return 0.0 if config.dropout.name == "none" else float(config.dropout[name])

@@ -169,5 +169,5 @@ def _check_effect(
             elif not contains(domain, value):
                 mistakes.append(f"{name}: must lie in the space, however: {show(value)}")
     forbidden = forbids.find(choices)
-    if forbidden is not None and not mistakes:
+    if forbidden is not None and not mistakes and not broken:
         mistakes.append(f"must not be forbidden, however: {explain(forbidden)} is")

@@ -75,7 +75,7 @@ class TrialConfig:
         return cls(widths, training["batch_size"], training["epochs"], **others)
 
     @classmethod
-    def from_params(cls, params: Mapping[str, Any]) -> TrialConfig:
+    def from_params(cls, params: Mapping[Any, Any]) -> TrialConfig:
         """Make a config from flat parameters; what is not named has its default.
 
         Args:
@@ -139,12 +139,14 @@ class TrialConfig:
         return written
 
     @classmethod
-    def from_json(cls, written: Mapping[str, Any]) -> TrialConfig:
+    def from_json(cls, written: Any) -> TrialConfig:
         """Make a config from what `to_json` wrote; sections added since have their defaults.
 
         Raises:
             SpaceError: with every mistake.
         """
+        if not isinstance(written, Mapping):
+            raise SpaceError("configuration", [f"must be a table, however: {show(written)}"])
         mistakes: list[str] = []
         params: dict[str, Any] = {}
         for name, value in written.items():
@@ -184,9 +186,12 @@ class _Given(NamedTuple):
     values: dict[tuple[str | None, str], Value]
 
 
-def _sort_by_section(params: Mapping[str, Any], mistakes: list[str]) -> dict[str, _Given]:
+def _sort_by_section(params: Mapping[Any, Any], mistakes: list[str]) -> dict[str, _Given]:
     given = {name: _Given([], {}) for name in SECTIONS}
     for name, value in params.items():
+        if not isinstance(name, str):
+            mistakes.append(f"names must be text, however: {name!r}")
+            continue
         try:
             section, row, key = place = locate(name)
             parameter = place.parameter

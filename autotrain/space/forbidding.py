@@ -12,9 +12,9 @@ wasted. `SearchSpace.suggest` cannot draw anew (Optuna keeps a trial's first ans
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from math import prod
 from typing import Any
 
 from autotrain.domains import Domain, Range, Value
@@ -65,12 +65,26 @@ class Forbids:
         for forbid in forbids:
             for name, values in forbid.items():
                 self.mentioned.setdefault(name, set()).update(values)
+        for name in list(self.mentioned):
+            self._mention_what_decides(locate(name))
         self.involved = list(dict.fromkeys(name.split(".")[0] for name in self.mentioned))
         self.locals = {name: self._local(sections[name]) for name in sections}
         self._compiled = [
             [(locate(name), values) for name, values in forbid.items()] for forbid in forbids
         ]
         self._completable: dict[Local, bool] = {}
+
+    def _mention_what_decides(self, place: Place) -> None:
+        """Tell apart also the values that decide whether a parameter mentioned is asked for."""
+        if place.key is None:
+            return
+        space = self.sections[place.section.name]
+        if space.choices:
+            self.mentioned.setdefault(place.section.name, set()).update(space.choices)
+        for key in place.section.deciding:
+            domain = space.parameters[key]
+            told_apart = () if isinstance(domain, Range) else listed(domain)
+            self.mentioned.setdefault(f"{place.section.name}.{key}", set()).update(told_apart)
 
     def find(self, choices: Mapping[str, Choice]) -> Forbid | None:
         """Return the forbid that these complete choices break, or None."""
@@ -89,7 +103,7 @@ class Forbids:
 
     def count(self) -> int:
         """Return how many combinations of countable parameters are allowed."""
-        free = prod(
+        free = math.prod(
             sum(counts.values())
             for name, counts in self.locals.items()
             if name not in self.involved
@@ -111,7 +125,12 @@ class Forbids:
         return known
 
     def _word_for(self, name: str, value: Any) -> Value:
-        return value if value in self.mentioned[name] else OTHER
+        mentioned = self.mentioned[name]
+        if value in mentioned:
+            return value
+        # Optuna adds steps in binary, so 0.3 may come as 0.1 · 3.
+        numbers = (m for m in mentioned if isinstance(m, float) and isinstance(value, float))
+        return next((m for m in numbers if math.isclose(m, value, rel_tol=1e-9)), OTHER)
 
     def _allowed(self, known: Mapping[str, Value]) -> Iterator[int]:
         """Yield the number of combinations of every allowed way to answer what forbids mention."""

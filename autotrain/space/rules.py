@@ -17,15 +17,16 @@ from autotrain.space.sections import Place, locate
 from autotrain.space.values import contains, count_values, parse_value, show
 
 
-def flatten(written: Mapping[str, Any]) -> dict[str, Any]:
+def flatten(written: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Write nested tables as dotted names; `choice` inside a section is the section itself."""
     flat: dict[str, Any] = {}
     for name, value in written.items():
-        if not isinstance(value, Mapping):
-            flat[name] = value
-            continue
-        for inner, item in flatten(value).items():
-            flat[name if inner == "choice" and "." not in name else f"{name}.{inner}"] = item
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        elif name == "choice" and prefix.count(".") == 1:
+            flat[prefix.removesuffix(".")] = value
+        else:
+            flat[f"{prefix}{name}"] = value
     return flat
 
 

@@ -21,7 +21,7 @@ from autotrain.errors import SpaceError
 from autotrain.space.auto import AUTO_VALUES, DataShape
 from autotrain.space.baselines import fill_in
 from autotrain.space.checking import check
-from autotrain.space.config import TrialConfig
+from autotrain.space.config import Choice, TrialConfig
 from autotrain.space.definition import Definition
 from autotrain.space.describing import describe
 from autotrain.space.forbidding import ForbiddenCombination, Forbids
@@ -70,6 +70,13 @@ class SearchSpace:
         space = cls.__new__(cls)
         space._adopt(definition, source)
         return space
+
+    @classmethod
+    def of(cls, space: SearchSpace | Mapping[str, Any] | str | Path) -> SearchSpace:
+        """Return a space as it is, or make one from a name, a path or a dictionary."""
+        if isinstance(space, SearchSpace):
+            return space
+        return cls(space) if isinstance(space, Mapping) else cls.from_toml(space)
 
     @classmethod
     def from_toml(cls, path_or_name: str | Path) -> SearchSpace:
@@ -122,9 +129,14 @@ class SearchSpace:
             ForbiddenCombination: when the trial's answers are forbidden together.
             SpaceError: when "auto" was not resolved.
         """
+        return self._assemble(self._ask(trial))
+
+    def _ask(self, trial: Trial) -> dict[str, Choice]:
         self._refuse_auto()
         sections = self._definition.sections
-        choices = {name: suggest_section(trial, space) for name, space in sections.items()}
+        return {name: suggest_section(trial, space) for name, space in sections.items()}
+
+    def _assemble(self, choices: Mapping[str, Choice]) -> TrialConfig:
         broken = self._forbids.find(choices)
         if broken is not None:
             raise ForbiddenCombination(broken)
@@ -138,7 +150,7 @@ class SearchSpace:
             ForbiddenCombination: when they are forbidden together.
         """
         given = GivenParams(params)
-        config = self.suggest(given)
+        choices = self._ask(given)
         mistakes = given.mistakes + [
             f"{name}: has no effect or is no parameter of this space"
             for name in params
@@ -146,7 +158,7 @@ class SearchSpace:
         ]
         if mistakes:
             raise SpaceError(self.source, mistakes)
-        return config
+        return self._assemble(choices)
 
     def baselines(self) -> list[dict[str, Any]]:
         """Return the parameters of the configurations to try first, for `enqueue_trial`.

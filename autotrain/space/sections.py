@@ -225,7 +225,7 @@ def locate(name: str) -> Place:
     if not rest:
         if not section.rows:
             keys = ", ".join(f"{head}.{key}" for key in section.parameters)
-            raise ValueError(f"nothing to choose in [{head}]; its parameters are {keys}")
+            raise ValueError(f"there is nothing to choose here. Its parameters are {keys}.")
         return Place(section, None, None)
     if len(rest) == 1:
         if rest[0] not in section.parameters:

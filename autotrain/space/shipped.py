@@ -54,10 +54,9 @@ def find_space(name: str, folder: Path) -> Path:
         return path
     if path.is_dir():
         raise SpaceError(name, [f"must be a file, however: {name} is a folder"])
-    if path.parent.is_dir():
-        known = [*shipped, *sorted(_beside(name, path))]
-    else:
-        known = list(shipped)
+    known = list(shipped)
+    if path.suffix or path.with_name(path.name + ".toml").is_file():
+        known += sorted(_beside(name, path))
     raise SpaceError(name, [f"{unknown('search space', name, known)} Or give the path of a file."])
 
 

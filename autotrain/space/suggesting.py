@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from autotrain.domains import Choices, Domain, Fixed, Parameter, Range, Value
 from autotrain.space.config import Choice
 from autotrain.space.definition import SectionSpace
-from autotrain.space.values import contains, decode, encode, parse_value
+from autotrain.space.values import contains, decode, encode, parse_value, snap
 
 
 class Trial(Protocol):
@@ -59,7 +59,8 @@ def suggest_value(trial: Trial, name: str, domain: Domain) -> Value:
         return trial.suggest_int(
             name, int(domain.low), int(domain.high), step=int(domain.step or 1), log=domain.log
         )
-    return trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
+    value = trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
+    return value if domain.step is None else snap(domain, value)
 
 
 class GivenParams:

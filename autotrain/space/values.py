@@ -19,6 +19,8 @@ from autotrain.errors import unknown
 
 AUTO = "auto"
 MAX_STEPS = 1_000_000
+# How far from a step, in steps, a value may be: Optuna adds steps in binary.
+CLOSE = 1e-8
 DOMAIN_KEYS = ("choices", "low", "high", "log", "step")
 
 # (path below the parameter, such as "low" or "", what is wrong) → None
@@ -45,7 +47,7 @@ def parse_value(parameter: Parameter, value: object) -> Value:
     Raises:
         ValueError: when the parameter cannot have this value; the message says what it can.
     """
-    if not parameter.is_legal(value) or not _is_finite(value):
+    if not _is_finite(value) or not parameter.is_legal(value):
         raise ValueError(f"must be {parameter.explain()}, however: {show(value)}")
     if isinstance(value, list | tuple):
         return tuple(float(item) for item in value)
@@ -188,25 +190,37 @@ def _parse_range(
         )
     if not right:
         return None
-    return make_range(
+    domain = make_range(
         bounds["low"],
         bounds["high"],
         log=log is True,
         step=step if isinstance(step, int | float) else None,
         integer=parameter.kind == "integer",
     )
+    if domain is None:
+        wrong(
+            "step",
+            "must be a round number, so that low + n · step is one too, "
+            f"however: low = {bounds['low']!r}, step = {step!r}. Round them, or write choices.",
+        )
+    return domain
 
 
 def make_range(
     low: float, high: float, *, log: bool, step: float | None, integer: bool
-) -> Fixed | Range:
-    """Return the range in its one normal form: `high` is reached, no step of 1 for integers."""
+) -> Fixed | Range | None:
+    """Return the range in its one normal form: `high` is reached, no step of 1 for integers.
+
+    None when no float is the last value exactly as written in decimals; Optuna would drop it.
+    """
     if step is not None:
         # Decimals, because 0.1 + 2 · 0.1 is not 0.3 in binary.
         start, stride = Decimal(str(low)), Decimal(str(step))
         steps = (Decimal(str(high)) - start) // stride
         last = start + steps * stride
         high = int(last) if integer else float(last)
+        if Decimal(str(high)) != last:
+            return None
         step = None if integer and step == 1 else (step if integer else float(step))
     if low == high:
         return Fixed(low)
@@ -219,12 +233,18 @@ def contains(domain: Domain, value: Value) -> bool:
         return value == domain.value
     if isinstance(domain, Choices):
         return value in domain.values
-    if isinstance(value, str | tuple) or not domain.low <= value <= domain.high:
+    if isinstance(value, str | tuple):
         return False
     if domain.step is None:
-        return True
-    distance = Decimal(str(value)) - Decimal(str(domain.low))
-    return distance % Decimal(str(domain.step)) == 0
+        return domain.low <= value <= domain.high
+    return abs(snap(domain, value) - value) <= CLOSE * domain.step
+
+
+def snap(domain: Range, value: float) -> float:
+    """Return the nearest value of a range with steps, as written in decimals: 0.3, not 0.1 · 3."""
+    low, step = Decimal(str(domain.low)), Decimal(str(domain.step))
+    n = round((min(max(value, domain.low), domain.high) - domain.low) / float(step))
+    return int(low + n * step) if domain.integer else float(low + n * step)
 
 
 def listed(domain: Fixed | Choices) -> tuple[Value, ...]:
@@ -272,7 +292,9 @@ def encode(value: Value) -> bool | int | float | str:
 
 
 def decode(parameter: Parameter, value: object) -> object:
-    """Undo `encode`; leave everything else as it is, to be judged by `parse_value`."""
+    """Undo `encode`, and make NumPy's numbers Python's; `parse_value` judges the result."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
     if parameter.kind == "reals" and isinstance(value, str):
         try:
             return json.loads(value)

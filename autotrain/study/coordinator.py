@@ -162,10 +162,14 @@ class Coordinator:
             return False
         if not self.workers:
             raise RuntimeError(f"no worker is left. The last one said:\n{self.error_text}")
-        if self._is_late():
+        if self._is_late() and self._has_something():
             for running in self.running.values():
                 self._stop(running, "time")
         return bool(self.running) or not self._is_over()
+
+    def _has_something(self) -> bool:
+        """Whether a trial has trained for an epoch: a search never ends with empty hands."""
+        return self.best is not None or any(running.epoch for running in self.running.values())
 
     def _is_late(self) -> bool:
         return self.timeout_s is not None and self._elapsed() >= self.timeout_s
@@ -288,8 +292,12 @@ class Coordinator:
                 self._stop(running, "diverged")
             return
         outcomes = [running.outcomes[slot] for slot in running.slots]
-        if any(o.cause == "diverged" or o.parameters is None for o in outcomes):
+        if any(o.cause == "diverged" for o in outcomes):
             self._finish(running, TrialState.PRUNED, None, _facts(outcomes, "diverged", running))
+            return
+        if any(o.parameters is None for o in outcomes):
+            # Stopped before its first epoch ended: nothing is known of it.
+            self._finish(running, TrialState.FAIL, None, {"cause": NOT_STARTED})
             return
         value = float(np.mean([o.best_value for o in outcomes]))
         cause = running.cause or outcomes[0].cause
@@ -319,8 +327,9 @@ class Coordinator:
         if self.board is not None:
             facts = facts | self._close_history(running, state, facts.get("cause") == "diverged")
         self.ledger.finish(running.trial, state, value, facts, running.epoch)
-        self.counts[state] += 1
-        self.n_done += 1
+        if facts.get("cause") != NOT_STARTED:
+            self.counts[state] += 1
+            self.n_done += 1
 
     def _close_history(self, running: Running, state: TrialState, diverged: bool) -> dict[str, Any]:
         """End a trial for the pruner; return what a resumed study needs to know of it."""

@@ -99,18 +99,39 @@ class Definition:
                 "Restore the file, or start a study of another name."
             ) from error
 
+    def differing(self, other: Definition) -> list[str]:
+        """Return the names of what makes two studies' trials incomparable."""
+        skipped = {*CHANGEABLE, "versions", "source"}
+        return [
+            f.name
+            for f in fields(self)
+            if f.name not in skipped and getattr(self, f.name) != getattr(other, f.name)
+        ]
+
+    def with_free_name(self, wanted: str, studies: Path) -> Definition:
+        """Return the definition under a name that is free, or that of the very same study.
+
+        Args:
+            wanted: what the name is made from; "-2", "-3", … follow when others have it.
+            studies: where the studies are kept.
+        """
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted.removesuffix(".toml")).strip("._-")[:90]
+        number = 1
+        while True:
+            name = (stem or "study") + (f"-{number}" if number > 1 else "")
+            named = replace(self, name=name)
+            folder = studies / name
+            if not (folder / FILE).is_file() or not Definition.read(folder).differing(named):
+                return named
+            number += 1
+
     def check_same(self, other: Definition) -> None:
         """Refuse to go on under this name with anything that makes trials incomparable.
 
         Raises:
             StudyError: naming everything that differs.
         """
-        skipped = {*CHANGEABLE, "versions", "source"}
-        differing = [
-            f.name
-            for f in fields(self)
-            if f.name not in skipped and getattr(self, f.name) != getattr(other, f.name)
-        ]
+        differing = self.differing(other)
         if not differing:
             return
         words = {"fingerprint": "data"}

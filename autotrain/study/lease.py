@@ -60,6 +60,38 @@ class Lease:
             os.close(self._fd)
 
 
+def is_held(folder: Path) -> bool:
+    """Tell whether a process works on the study in `folder`, without getting in its way."""
+    try:
+        fd = os.open(folder / "lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        # Only where the process that signed last is still there is the lock itself tried: who
+        # starts at this very moment could find it taken.
+        if not _may_live(fd):
+            return False
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _may_live(fd: int) -> bool:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        who = json.loads(os.pread(fd, 1000, 0))
+        if who["host"] == socket.gethostname():
+            try:
+                os.kill(int(who["pid"]), 0)
+            except ProcessLookupError:
+                return False
+            except PermissionError:
+                return True
+    return True
+
+
 _held: weakref.WeakSet[Lease] = weakref.WeakSet()
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.space.config import TrialConfig
-from autotrain.space.search_space import ForbiddenCombination, SearchSpace
+from autotrain.space.forbidding import ForbiddenCombination
+from autotrain.space.search_space import SearchSpace
 from autotrain.study.storage import OpenStorage
 from autotrain.tasks import Metric
 
@@ -26,14 +26,15 @@ from autotrain.tasks import Metric
 FIRST_POINTS = 10
 POINTS = 50
 CURVES_EVERY_S = 1.0
-# Combinations that are forbidden are asked again, so often at most.
-ATTEMPTS = 1000
+# Forbidden combinations, which a sampler that asks the space never draws, are asked again.
+ATTEMPTS = 100
 INTERRUPTED = "interrupted"
 NOT_STARTED = "not_started"
 FORBIDDEN = "forbidden"
 # Ends that say nothing about a trial; `show` does not count them as failures.
 UNTRIED = (NOT_STARTED, FORBIDDEN)
 RETRY_OF = "retry_of"
+SEED_OF = "seed_of"
 UNSEEN_WORST = 1e3
 
 
@@ -45,7 +46,6 @@ class Ledger:
         storage: where it is kept.
         space: resolved.
         metric: names the direction.
-        sampler_for: trial number → sampler, seeded by it.
         whole_curves: report every epoch (Optuna's own pruners need it).
     """
 
@@ -55,7 +55,6 @@ class Ledger:
         storage: OpenStorage,
         space: SearchSpace,
         metric: Metric,
-        sampler_for: Callable[[int], BaseSampler],
         *,
         whole_curves: bool = False,
     ) -> None:
@@ -63,9 +62,7 @@ class Ledger:
         self.storage = storage
         self.space = space
         self.metric = metric
-        self.sampler_for = sampler_for
         self.whole_curves = whole_curves
-        self.n_asked = len(study.get_trials(deepcopy=False))
         self.worst: float | None = None
         self.committed_s = 0.0
 
@@ -82,8 +79,6 @@ class Ledger:
             RuntimeError: when nothing but forbidden combinations comes up.
         """
         for _ in range(ATTEMPTS):
-            self.study.sampler = self.sampler_for(self.n_asked)
-            self.n_asked += 1
             trial = self.study.ask()
             try:
                 return trial, self.space.suggest(trial)
@@ -161,8 +156,8 @@ class Ledger:
             and trial.number not in retried
         ]
         for trial in again:
-            self.enqueue(trial.params, **{RETRY_OF: trial.number})
-        self.n_asked = len(self.study.get_trials(deepcopy=False))
+            seed_of = trial.user_attrs.get(SEED_OF, trial.number)
+            self.enqueue(trial.params, **{RETRY_OF: trial.number, SEED_OF: seed_of})
         self.commit()
         return len(again)
 
@@ -178,8 +173,8 @@ class Ledger:
 
 
 def seed_number(trial: optuna.Trial) -> int:
-    """Return the number that a trial's seed follows from: its own, or that of what it retries."""
-    return int(trial.user_attrs.get(RETRY_OF, trial.number))
+    """Return the number that a trial's seed follows from: its own, or that of what it repeats."""
+    return int(trial.user_attrs.get(SEED_OF, trial.number))
 
 
 def best_trial(trials: Sequence[FrozenTrial], metric: Metric) -> FrozenTrial | None:

@@ -18,7 +18,8 @@ from autotrain.choices.activations import ACTIVATIONS
 
 VALUES = {
     "negative_slope": (0.0, 0.01, 0.3, 1.0),
-    "init": (0.25, 0.0, 0.9, 0.05),
+    # A learned slope may leave [0, 1].
+    "init": (0.25, 0.0, -0.3, 1.4),
     "alpha": (1.0, 0.1, 1.7, 6.0),
 }
 N_SLOTS = 4
@@ -48,7 +49,7 @@ FORMULAS: dict[str, Callable[[float, Mapping[str, float]], float]] = {
     "relu": lambda z, p: max(0.0, z),
     "softplus": lambda z, p: math.log1p(math.exp(z)),
     "leaky_relu": lambda z, p: max(p["negative_slope"] * z, z),
-    "prelu": lambda z, p: max(p["init"] * z, z),
+    "prelu": lambda z, p: z if z > 0 else p["init"] * z,
     "elu": lambda z, p: _elu(z, p["alpha"]),
     "selu": lambda z, p: 1.0507009873554805 * _elu(z, 1.6732632423543772),
     "gelu": lambda z, p: z * 0.5 * math.erfc(-z / math.sqrt(2)),

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autotrain.choices.dropout import DROPOUT_PARAMETERS, DROPOUTS
+from autotrain.choices.activations import SELU_ALPHA, SELU_SCALE
+from autotrain.choices.dropout import ALPHA_PRIME, DROPOUT_PARAMETERS, DROPOUTS
 
 Reference = Callable[[Tensor, float], Tensor]
 
@@ -95,6 +96,12 @@ def test_alpha_dropout_keeps_the_moments_exactly_in_expectation() -> None:
     second = (weight * (scale**2 + shift**2)).sum(dim=2)
     torch.testing.assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-14)
     torch.testing.assert_close(second, torch.ones_like(second), rtol=1e-14, atol=0)
+
+
+def test_alpha_dropout_drops_to_what_selu_is_far_below_zero() -> None:
+    assert pytest.approx(-SELU_SCALE * SELU_ALPHA, rel=1e-15) == ALPHA_PRIME
+    far_below = functional.selu(torch.tensor(-1000.0, dtype=torch.float64)).item()
+    assert pytest.approx(far_below, rel=1e-15) == ALPHA_PRIME
 
 
 def test_only_none_drops_nothing_and_rates_are_below_one() -> None:

@@ -23,19 +23,20 @@ KINDS: list[tuple[str, Any, str]] = [
     ("texts", ["a", "b", "a"], "categorical"),
     ("yes and no", ["yes", "no", "yes"], "categorical"),
     ("a category of numbers", pd.Series([1, 2, 1], dtype="category"), "categorical"),
+    ("a category of booleans", pd.Series([True, False], dtype="category"), "boolean"),
     ("numbers and a text", ["1", "2", "many"], "categorical"),
     ("booleans", [True, False, True], "boolean"),
     ("booleans with missing", pd.Series([True, None, False], dtype="object"), "boolean"),
     ("nullable booleans", pd.Series([True, None, False], dtype="boolean"), "boolean"),
     ("boolean texts", ["true", "FALSE", None], "boolean"),
     ("ISO dates", ["2024-01-31", "2024-02-01 12:30", None], "date"),
-    ("dates", pd.to_datetime(["2024-01-31", None, "2024-02-01"]), "date"),
+    ("dates", np.array(["2024-01-31", "NaT"], dtype="datetime64[ns]"), "date"),
     ("dates with a zone", pd.date_range("2024-01-31", periods=3, tz="Asia/Tokyo"), "date"),
     ("no date", ["2024-02-30", "2024-01-01", "2024-01-01"], "categorical"),
     ("nothing", [None, np.nan, None], "missing"),
     ("blank texts", ["", "NA", "?"], "missing"),
     ("an empty category", pd.Series([None] * 3, dtype="category"), "missing"),
-    ("no times", pd.to_datetime([None, None, None]), "missing"),
+    ("no times", np.array(["NaT", "NaT"], dtype="datetime64[us]"), "missing"),
 ]
 
 

@@ -10,15 +10,14 @@ import pytest
 
 from autotrain.data.fingerprint import fingerprint
 
-FRAME = pd.DataFrame(
-    {
-        "a": [1, 2, 3],
-        "b": [0.5, np.nan, 2.5],
-        "c": ["ab", "c", None],
-        "d": pd.to_datetime(["2024-01-31", None, "2024-01-01"]),
-        "y": [True, False, True],
-    }
-)
+CELLS: dict[str, Any] = {
+    "a": [1, 2, 3],
+    "b": [0.5, np.nan, 2.5],
+    "c": ["ab", "c", None],
+    "d": np.array(["2024-01-31", "NaT", "2024-01-01"], dtype="datetime64[us]"),
+    "y": [True, False, True],
+}
+FRAME = pd.DataFrame(CELLS)
 PRINT = fingerprint([FRAME], "y")
 
 
@@ -35,17 +34,21 @@ def test_it_is_the_same_in_every_release() -> None:
     )
 
 
+def changed(**columns: Any) -> pd.DataFrame:
+    return FRAME.assign(**columns)
+
+
 CHANGED: dict[str, Any] = {
-    "a number": FRAME.assign(a=[1, 2, 4]),
-    "a fraction": FRAME.assign(b=[0.5, np.nan, 2.5000001]),
-    "a missing cell": FRAME.assign(b=[0.5, 0.0, 2.5]),
-    "a text": FRAME.assign(c=["ab", "d", None]),
-    "where a text ends": FRAME.assign(c=["a", "bc", None]),
-    "a missing text": FRAME.assign(c=["ab", "c", "None"]),
-    "a date": FRAME.assign(d=pd.to_datetime(["2024-01-30", None, "2024-01-01"])),
-    "a boolean": FRAME.assign(y=[True, True, True]),
-    "a type": FRAME.assign(a=[1.0, 2.0, 3.0]),
-    "texts for numbers": FRAME.assign(a=["1", "2", "3"]),
+    "a number": changed(a=[1, 2, 4]),
+    "a fraction": changed(b=[0.5, np.nan, 2.5000001]),
+    "a missing cell": changed(b=[0.5, 0.0, 2.5]),
+    "a text": changed(c=["ab", "d", None]),
+    "where a text ends": changed(c=["a", "bc", None]),
+    "a missing text": changed(c=["ab", "c", "None"]),
+    "a date": changed(d=np.array(["2024-01-30", "NaT", "2024-01-01"], dtype="datetime64[us]")),
+    "a boolean": changed(y=[True, True, True]),
+    "a type": changed(a=[1.0, 2.0, 3.0]),
+    "texts for numbers": changed(a=["1", "2", "3"]),
     "a name": FRAME.rename(columns={"a": "A"}),
     "the order of rows": FRAME.iloc[::-1],
     "the order of columns": FRAME[["b", "a", "c", "d", "y"]],

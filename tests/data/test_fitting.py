@@ -95,11 +95,13 @@ def test_ten_thousand_levels_take_64_inputs() -> None:
 
 def test_dates_are_expanded_and_scaled() -> None:
     moments = pd.Series(pd.date_range("2023-12-25", periods=40, freq="31h"))
-    moments[3] = pd.NaT
+    moments = moments.where(moments.index != 3)
     frame = pd.DataFrame({"when": moments, "day": moments.dt.floor("D")})
     preprocessor, _ = fit_preprocessor(frame, read_columns(frame)[0], list(frame.columns))
     when, day = preprocessor.columns
     assert when.parts == DATE_PARTS
+    earliest = pd.Timestamp(1970, 1, 1) + pd.Timedelta(days=when.origin)
+    assert earliest == pd.Timestamp("2023-12-25") == frame["day"].min()
     assert day.parts == DATE_PARTS[:-1]  # no clock in the column, no hour
     clock = moments.dt
     parts = pd.DataFrame(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotrain.data.columns import read_columns
@@ -56,6 +56,10 @@ def test_the_matrix_is_float32_in_c_order() -> None:
     np.testing.assert_array_equal(ENCODED[:, 2:9].sum(axis=1), [3, 2, 2, 3])
 
 
+def changed(**columns: Any) -> pd.DataFrame:
+    return FRAME.assign(**columns)
+
+
 def as_dict(frame: pd.DataFrame) -> dict[str, Any]:
     return {str(name): frame[name].to_numpy() for name in frame.columns}
 
@@ -70,11 +74,11 @@ SAME = {
     "list of rows": FRAME.to_numpy(dtype=object).tolist(),
     "nullable": FRAME.convert_dtypes(),
     "texts": FRAME.astype("str").where(FRAME.notna(), None),
-    "time zone": FRAME.assign(day=FRAME["day"].dt.tz_localize("Asia/Tokyo")),
-    "dates": FRAME.assign(day=[moment.date() for moment in FRAME["day"]]),
-    "iso texts": FRAME.assign(day=FRAME["day"].dt.strftime("%Y-%m-%d")),
-    "categories": FRAME.assign(colour=FRAME["colour"].astype("category"), code=[1, 2, 3, 1]),
-    "floats for codes": FRAME.assign(code=[1.0, 2.0, 3.0, 1.0], is_new=[1, 0, 0, 1]),
+    "time zone": changed(day=FRAME["day"].dt.tz_localize("Asia/Tokyo")),
+    "dates": changed(day=[moment.date() for moment in FRAME["day"]]),
+    "iso texts": changed(day=FRAME["day"].dt.strftime("%Y-%m-%d")),
+    "categories": changed(colour=FRAME["colour"].astype("category"), code=[1, 2, 3, 1]),
+    "floats for codes": changed(code=[1.0, 2.0, 3.0, 1.0], is_new=[1, 0, 0, 1]),
     "other index": FRAME.set_index(pd.Index([7, 7, 8, 9])),
 }
 
@@ -102,6 +106,15 @@ def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(preprocessor.encode(values), whole)
 
 
+def test_the_row_of_a_mistake_counts_over_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=(50, 3))
+    preprocessor = fitted(pd.DataFrame(values, columns=["a", "b", "c"]))
+    values[40, 1] = np.inf
+    monkeypatch.setattr("autotrain.data.preprocessing.CHUNK_CELLS", 9)
+    with pytest.raises(DataError, match=r"column 'b': .*row 41 holds inf"):
+        preprocessor.encode(values)
+
+
 def test_rows_without_dropped_columns_fit_too() -> None:
     frame = pd.DataFrame({"same": [1, 1, 1], "x": [1.0, 2.0, 3.0], "y": [4.0, 1.0, 1.0]})
     columns = [column for column in read_columns(frame)[0] if column.name != "same"]
@@ -111,13 +124,28 @@ def test_rows_without_dropped_columns_fit_too() -> None:
     np.testing.assert_array_equal(preprocessor.encode(frame[["x", "y"]].to_numpy()), wanted)
 
 
+def test_a_clock_with_a_zone_is_read_as_it_stands_on_the_wall() -> None:
+    moments = pd.Series(pd.date_range("2024-01-01 01:00", periods=30, freq="5h"))
+    preprocessor = fitted(pd.DataFrame({"when": moments}))
+    wanted = preprocessor.encode({"when": moments})
+    np.testing.assert_array_equal(
+        preprocessor.encode({"when": moments.dt.tz_localize("Asia/Tokyo")}), wanted
+    )
+
+
+def test_lists_of_mixed_cells_keep_their_missing_cells() -> None:
+    preprocessor = fitted(pd.DataFrame({"level": ["a", "1", None] * 4}))
+    encoded = preprocessor.encode({"level": ["a", 1, None]})
+    np.testing.assert_array_equal(encoded, [[0, 1, 0], [1, 0, 0], [0, 0, 1]])
+
+
 @pytest.mark.parametrize("empty", [FRAME.iloc[:0], np.empty((0, 6)), [], as_dict(FRAME.iloc[:0])])
 def test_no_rows_give_an_empty_matrix(empty: Any) -> None:
     assert PREPROCESSOR.encode(empty).shape == (0, 14)
 
 
 def test_unseen_and_missing_categories_are_zeros_and_said() -> None:
-    frame = FRAME.assign(colour=["violet", None, "red", "violet"])
+    frame = changed(colour=["violet", None, "red", "violet"])
     notices: list[str] = []
     encoded = PREPROCESSOR.encode(frame, notices=notices)
     np.testing.assert_array_equal(encoded[:, 2:5], [[0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]])
@@ -128,13 +156,13 @@ def test_unseen_and_missing_categories_are_zeros_and_said() -> None:
 
 def test_extra_columns_are_ignored_and_said() -> None:
     notices: list[str] = []
-    encoded = PREPROCESSOR.encode(FRAME.assign(weight=1, height=2), notices=notices)
+    encoded = PREPROCESSOR.encode(changed(weight=1, height=2), notices=notices)
     np.testing.assert_array_equal(encoded, ENCODED)
     assert notices == ["ignored 2 columns that training did not have: weight, height"]
 
 
 def test_missing_numbers_and_dates_take_the_median() -> None:
-    frame = FRAME.assign(age=None, day=pd.NaT)
+    frame = changed(age=None, day=pd.NaT)
     encoded = PREPROCESSOR.encode(frame)
     fill, mean, scale = (PREPROCESSOR.to_arrays()[name] for name in ARRAYS)
     z = ((fill - mean) / scale).astype(np.float32)
@@ -158,21 +186,21 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
         ["3 are missing", "'age' (is it 'Age'?)", "'colour' (is it 'color'?)", "'day'"],
     ),
     "text for a number": (
-        FRAME.assign(age=["20", "3O", "40", "50"]),
+        changed(age=["20", "3O", "40", "50"]),
         ["column 'age'", "expected numbers", "row 2 holds '3O'"],
     ),
-    "a date for a number": (FRAME.assign(age=datetime.date(2024, 1, 1)), ["column 'age'", "row 1"]),
+    "a date for a number": (changed(age=datetime.date(2024, 1, 1)), ["column 'age'", "row 1"]),
     "text for a date": (
-        FRAME.assign(day=["2024-01-31", "yesterday", "2024-01-31", "2024-01-31"]),
+        changed(day=["2024-01-31", "yesterday", "2024-01-31", "2024-01-31"]),
         ["column 'day'", "ISO dates", "row 2 holds 'yesterday'"],
     ),
     "infinite": (
-        FRAME.assign(size=[1.0, 2.0, -np.inf, 1.0]),
+        changed(size=[1.0, 2.0, -np.inf, 1.0]),
         ["column 'size'", "row 3 holds -inf", "infinite"],
     ),
-    "infinite text": (FRAME.assign(size=["1", "inf", "2", "3"]), ["column 'size'", "row 2"]),
-    "too far": (FRAME.assign(size=1e300), ["column 'size'", "too far from the training values"]),
-    "lists in cells": (FRAME.assign(colour=[[1], [2], [3], [4]]), ["column 'colour'", "lists"]),
+    "infinite text": (changed(size=["1", "inf", "2", "3"]), ["column 'size'", "row 2"]),
+    "too far": (changed(size=1e300), ["column 'size'", "too far from the training values"]),
+    "lists in cells": (changed(colour=[[1], [2], [3], [4]]), ["column 'colour'", "lists"]),
     "too few columns": (np.zeros((2, 5)), ["expected 6 columns (age, size", "the rows have 5"]),
     "one row flat": ([1, 2, 3, 4, 5, 6], ["expected a table", "[[…]]"]),
     "ragged rows": ([[1, 2], [3]], ["rows of one length"]),
@@ -197,11 +225,12 @@ def test_wrong_tables_get_one_clear_error(name: str) -> None:
         assert part in str(caught.value)
 
 
-cells = st.one_of(st.none(), st.text(max_size=5), st.integers(-99, 99), st.booleans())
+CELLS = st.one_of(st.none(), st.text(max_size=5), st.integers(-99, 99), st.booleans())
 
 
+@settings(max_examples=40)
 @given(
-    st.lists(cells, min_size=2, max_size=30),
+    st.lists(CELLS, min_size=2, max_size=30),
     st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=2, max_size=30),
 )
 def test_disk_and_back_changes_nothing(levels: list[Any], numbers: list[Any]) -> None:

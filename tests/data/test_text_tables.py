@@ -143,7 +143,12 @@ WRONG: dict[str, tuple[str, bytes, list[str]]] = {
     "broken gzip": ("a.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99)[:-9], ["a whole .gz file"]),
     "broken zstd": ("a.csv.zst", zstd(b"a,b\n1,2\n" * 99)[:-3], ["a whole .zst file"]),
     "no gzip": ("a.csv.gz", TABLE.encode(), ["expected a .gz file", "starts with 73 69 7a 65"]),
-    "a longer line": ("a.csv", b"a,b\n1,2\n1,2,3\n", ["same number of cells", "line 3, saw 3"]),
+    "a longer line": ("a.csv", b"a,b\n1,2\n1,2,3\n", ["header has 2 cells", "line 3 has 3"]),
+    "a longer line below": (
+        "a.csv",
+        b"a,b\n" + b"1,2\n" * 200 + b"1,2,3\n",
+        ["same number of cells", "line 202, saw 3"],
+    ),
     "longer lines": ("a.csv", b"a,b\n1,2,3\n1,2,3\n", ["header has 2 cells", "line 2 has 3"]),
     "an open quote": ("a.csv", b'a,b\n1,"2\n1,2\n', ["EOF inside string"]),
     "other delimiter, uneven": (

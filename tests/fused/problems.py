@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,11 @@ import sklearn.metrics
 import torch
 from torch import Tensor
 
-from autotrain.domains import Parameter, Technique
+from autotrain.domains import Parameter
+from autotrain.fused.fleet import Fleet
 from autotrain.fused.rows import FoldArrays, Problem
-from autotrain.fused.slot import Admission, Outcome
+from autotrain.fused.slot import Admission, EpochReport, Outcome
+from autotrain.fused.step import Rates
 from autotrain.fused.trainer import Message, Trainer
 from autotrain.space.config import TrialConfig
 from autotrain.space.sections import SECTIONS
@@ -36,7 +38,7 @@ def make_fold(
     n_inputs: int = N_INPUTS,
     seed: int = 0,
 ) -> FoldArrays:
-    """Draw rows whose target follows a noisy nonlinear rule, so that there is something to learn."""
+    """Draw rows whose target follows a noisy nonlinear rule: there is something to learn."""
     generator = np.random.default_rng([seed, n_inputs])
     x = generator.normal(size=(n_train + n_valid, n_inputs)).astype(np.float32)
     signal = np.sin(x[:, 0]) + x[:, 1] * x[:, 2] + 0.3 * generator.normal(size=len(x))
@@ -60,8 +62,8 @@ def make_problem(task: str = "multiclass", metric: str | None = None) -> Problem
 
 BASE: dict[str, Any] = {
     "network.hidden_units": "7-5",
-    "training.batch_size": 12,
-    "training.epochs": 4,
+    "training.batch_size": 16,
+    "training.epochs": 3,
     "dropout": "none",
     "optimizer.learning_rate": 0.02,
     "early_stopping.patience": 50,
@@ -78,8 +80,14 @@ def make_config(params: Mapping[str, Any] | None = None) -> TrialConfig:
     return TrialConfig.from_params(merged)
 
 
-def _jitter(generator: np.random.Generator, parameter: Parameter) -> Any:
-    """Draw a value near the default that is legal and acts within a few epochs."""
+def _jitter(generator: np.random.Generator, key: str, parameter: Parameter) -> Any:
+    """Draw a value near the default that is legal and acts within a few epochs.
+
+    An optimizer's ε is larger than its default: a gradient that is 0 but for rounding (1e-17) is
+    divided by ε, and what is to be compared to ten digits must not hang on that.
+    """
+    if key == "epsilon":
+        return 10 ** generator.uniform(-6, -4)
     if parameter.kind == "integer":
         return 2
     if parameter.kind == "reals" or isinstance(parameter.default, bool | str | tuple):
@@ -109,7 +117,7 @@ def random_params(
             continue
         params[name] = row = pick(list(section.rows))
         for key, parameter in section.rows[row].parameters.items():
-            params[f"{name}.{row}.{key}"] = _jitter(generator, parameter)
+            params[f"{name}.{row}.{key}"] = _jitter(generator, key, parameter)
     params["batch_norm.input"] = is_normal = bool(generator.random() < 0.3)
     if is_normal or params["batch_norm"] != "off":
         params["batch_norm.momentum"] = generator.uniform(0.5, 0.95)
@@ -125,11 +133,44 @@ def random_params(
     return params
 
 
-def own_parameters(row: Technique) -> list[str]:
-    return list(row.parameters)
-
-
 # ---- training ------------------------------------------------------------------------------
+
+
+def make_fleet(models: Sequence[Admission], task: str = "multiclass", **options: Any) -> Fleet:
+    """Put models into one fleet, by hand: what a trainer does on admission."""
+    trainer = make_trainer(task, **options)
+    for model in models:
+        trainer.admit(model)
+    slots = [slot for waiting in trainer.waiting.values() for slot in waiting]
+    return Fleet(slots, trainer.rows, trainer.numbers)
+
+
+def step_once(
+    fleet: Fleet, frozen: Tensor | None = None, first_row: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Take one training step on the same rows for all slots; return losses and gradient norms."""
+    rows = slice(first_row, first_row + fleet.batch_size)
+    k = len(fleet.slots)
+    x = fleet.rows.x_train[rows].expand(k, -1, -1)
+    y = fleet.rows.y_train[rows].expand(k, -1)
+    keep = fleet.bits.masks(fleet.bits.draw(1), 0)
+    rates = torch.from_numpy(np.stack([slot.rates()[0][:1] for slot in fleet.slots]))
+    return fleet.stepper.step(x, y, keep, Rates(rates.to(x), None), frozen)
+
+
+def draw_models(
+    task: str, seed: int, n_models: int, depths: Sequence[int] = (1, 2, 3, 4)
+) -> list[Admission]:
+    """Draw models of all techniques, widths and depths that end at different times."""
+    generator = np.random.default_rng(seed)
+    drawn = []
+    for k in range(n_models):
+        params = random_params(generator, depth=depths[k % len(depths)], task=task)
+        params["training.epochs"] = int(generator.integers(2, 6))
+        params["early_stopping.patience"] = int(generator.integers(1, 4))
+        model_seed, repeat = int(generator.integers(2**40)), int(generator.integers(3))
+        drawn.append(Admission(k, make_config(params), model_seed, repeat=repeat))
+    return drawn
 
 
 def make_trainer(
@@ -142,16 +183,17 @@ def make_trainer(
     return Trainer(make_problem(task, metric), folds, **{"dtype": DOUBLE, **options})
 
 
-def admissions(configs: list[TrialConfig], first_seed: int = 100) -> list[Admission]:
-    return [Admission(k, config, first_seed + k) for k, config in enumerate(configs)]
+def split(messages: Sequence[Message]) -> tuple[list[EpochReport], list[Outcome]]:
+    """Separate reports from outcomes."""
+    reports = [message for message in messages if isinstance(message, EpochReport)]
+    return reports, [message for message in messages if isinstance(message, Outcome)]
 
 
-def train_alone(trainer: Trainer, admission: Admission) -> tuple[list[Message], Outcome]:
+def train_alone(trainer: Trainer, admission: Admission) -> tuple[list[EpochReport], Outcome]:
     """Train one model in an empty trainer; return its reports and its outcome."""
     assert not trainer.n_slots
     trainer.admit(admission)
-    *reports, outcome = trainer.run()
-    assert isinstance(outcome, Outcome)
+    reports, [outcome] = split(trainer.run())
     return reports, outcome
 
 
@@ -171,10 +213,10 @@ def value_of(metric: str, fold: FoldArrays) -> Callable[[Tensor, Tensor], float]
                 "r2": sklearn.metrics.r2_score,
             }
             return float(functions[metric](y, predicted))
+        if metric == "log_loss":  # scikit-learn's takes longer than a small epoch
+            return float(torch.nn.functional.cross_entropy(outputs, targets))
         y, p = targets.numpy(), torch.softmax(outputs, 1).numpy()
         is_binary = p.shape[1] == 2
-        if metric == "log_loss":
-            return float(sklearn.metrics.log_loss(y, p, labels=range(p.shape[1])))
         if metric == "accuracy":
             return float(sklearn.metrics.accuracy_score(y, p.argmax(1)))
         if metric == "roc_auc":
@@ -197,6 +239,7 @@ def make_reference(
     repeat: int = 0,
     n_steps: int | None = None,
 ) -> Reference:
+    """Make the plain PyTorch twin of a slot."""
     target = torch.int64 if problem.is_classification else DOUBLE
 
     def rows(x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -82,9 +82,11 @@ def domains(draw: st.DrawFn, parameter: Parameter) -> Any:
     extra = draw(st.sampled_from(["none", "log", "step"]))
     if extra == "log" and low > 0:
         domain["log"] = True
-    elif extra == "step" and high > low:
-        integer = parameter.kind == "integer"
-        domain["step"] = draw(st.integers(1, 7)) if integer else (high - low) / 4
+    elif extra == "step" and parameter.kind == "integer":
+        domain["step"] = draw(st.integers(1, 7))
+    elif extra == "step":
+        high = draw(st.sampled_from([0.1, 0.2, 0.45, 0.5]))
+        domain = {"low": 0.05, "high": high, "step": draw(st.sampled_from([0.05, 0.1, 0.2]))}
     return domain
 
 

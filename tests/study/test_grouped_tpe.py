@@ -9,7 +9,7 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.search_space.group_decomposed import _SearchSpaceGroup
 from optuna.trial import TrialState, create_trial
@@ -39,6 +39,7 @@ def test_groups_are_optunas(key_sets: list[set[str]]) -> None:
     theirs = _SearchSpaceGroup()
     trials = []
     for keys in key_sets:
+        distributions: dict[str, BaseDistribution]
         distributions = {key: FloatDistribution(0, 1) for key in sorted(keys)}
         trials.append(
             create_trial(value=0.0, params=dict.fromkeys(keys, 0.5), distributions=distributions)

@@ -133,7 +133,12 @@ def test_every_write_is_one_call_of_whole_lines(
 ) -> None:
     writes: list[bytes] = []
     write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: writes.append(data) or write(fd, data))
+
+    def spy(fd: int, data: bytes) -> int:
+        writes.append(data)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", spy)
     study = new_study(backend)
     run_trial(study)
     backend.commit()

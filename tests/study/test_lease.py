@@ -19,8 +19,12 @@ HOLD = """
 import os, pathlib, sys, time
 from autotrain.study.lease import Lease
 lease = Lease(pathlib.Path(sys.argv[1]))
-if sys.argv[2] == "with a child" and os.fork() == 0:
-    time.sleep(60)
+if sys.argv[2] == "with a child":
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.write(write, b"here")
+        time.sleep(60)
+    os.read(read, 4)
 print(os.getpid(), flush=True)
 time.sleep(60)
 """

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotrain.errors import StudyError
@@ -20,7 +20,7 @@ RULE = PlateauRule(patience=2, n_startup=2, grace=2, max_plateaus=3)
 
 # Few different values, so that ties and plateaus are common.
 scores = st.one_of(st.integers(0, 8).map(lambda n: n / 8), st.floats(0, 1))
-curves = st.lists(scores, min_size=1, max_size=30)
+curves = st.lists(scores, min_size=1, max_size=15)
 rules = st.builds(
     PlateauRule,
     patience=st.integers(1, 4),
@@ -200,7 +200,8 @@ def test_rungs_are_laxer_than_plateaus() -> None:
     assert decide(trained(rule, [0.61]), others).kind == "prune"
 
 
-@given(rules, curves, st.lists(st.tuples(curves, st.booleans()), max_size=8), st.randoms())
+@settings(max_examples=60)
+@given(rules, curves, st.lists(st.tuples(curves, st.booleans()), max_size=6), st.randoms())
 def test_order_of_others_does_not_matter(rule, curve, others, random) -> None:  # type: ignore[no-untyped-def]
     history = trained(rule, curve)
     histories = [trained(rule, *other) for other in others]
@@ -208,7 +209,8 @@ def test_order_of_others_does_not_matter(rule, curve, others, random) -> None:  
     assert decide(history, histories) == decide(history, shuffled)
 
 
-@given(rules, curves, st.lists(st.tuples(curves, st.booleans()), max_size=8))
+@settings(max_examples=60)
+@given(rules, curves, st.lists(st.tuples(curves, st.booleans()), max_size=6))
 def test_best_so_far_is_never_pruned(
     rule: PlateauRule, curve: list[float], others: list[tuple[list[float], bool]]
 ) -> None:
@@ -221,7 +223,8 @@ def test_best_so_far_is_never_pruned(
         assert any(worth is not None and worth < history.best for worth in worths)
 
 
-@given(rules, curves, curves, st.lists(st.tuples(curves, st.booleans()), max_size=8))
+@settings(max_examples=60)
+@given(rules, curves, curves, st.lists(st.tuples(curves, st.booleans()), max_size=6))
 def test_better_is_never_pruned_where_worse_survives(
     rule: PlateauRule, losses: list[float], gains: list[float], others: list
 ) -> None:
@@ -234,12 +237,14 @@ def test_better_is_never_pruned_where_worse_survives(
         assert decide(better, histories).kind == "continue"
 
 
+@settings(max_examples=60)
 @given(rules, curves, st.lists(st.tuples(curves, st.booleans()), max_size=3))
 def test_too_few_others_prune_nothing(rule: PlateauRule, curve: list[float], others: list) -> None:
     rule = replace(rule, n_startup=4)
     assert decide(trained(rule, curve), [trained(rule, *o) for o in others]).kind != "prune"
 
 
+@settings(max_examples=60)
 @given(rules, st.lists(st.tuples(scores, st.booleans()), min_size=1, max_size=30))
 def test_never_pruned_within_grace(rule: PlateauRule, epochs: list[tuple[float, bool]]) -> None:
     others = [at_plateau(-1.0, rule)] * 5

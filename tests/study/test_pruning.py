@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import optuna
 import pytest
@@ -35,7 +36,7 @@ steps = st.tuples(
 
 
 @given(
-    st.lists(steps, max_size=120),
+    st.lists(steps, max_size=80),
     st.sampled_from([None, 2]),
     st.sampled_from([None, 1, 3]),
 )
@@ -84,7 +85,9 @@ def curve(bad: float, epochs: int = 12) -> list[float]:
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
-def test_performance_pruner_in_an_ordinary_study(direction: str) -> None:
+def test_performance_pruner_in_an_ordinary_study(
+    direction: Literal["minimize", "maximize"],
+) -> None:
     rule = PlateauRule(patience=3, n_startup=3)
     sign = 1.0 if direction == "minimize" else -1.0
     sampler = optuna.samplers.RandomSampler(seed=0)

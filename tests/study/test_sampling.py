@@ -54,7 +54,7 @@ def search(folder: Path, name: str, n_trials: int, stop_every: int, seed: int = 
     return points
 
 
-# Gaussian processes are slow: a few trials after the ten random ones.
+# Gaussian processes are slow: the last three trials follow on ten complete random ones.
 N_TRIALS = {"tpe": 30, "gp": 18, "cmaes": 48, "random": 12, "qmc": 24}
 
 
@@ -76,7 +76,8 @@ def test_conditional_space_brings_no_warning(name: str, caplog: pytest.LogCaptur
             study.optimize(suggest, n_trials=14)
     finally:
         optuna.logging.disable_propagation()
-    assert caplog.messages == []
+    # Optuna says once a process that its Gaussian processes would be faster with greenlet.
+    assert [message for message in caplog.messages if "greenlet" not in message] == []
     assert len(study.trials) == 14
 
 

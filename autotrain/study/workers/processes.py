@@ -11,7 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -51,14 +51,12 @@ class StoredRows:
     def read(self) -> list[FoldArrays]:
         """Map the arrays into memory, read-only."""
         folder = Path(self.folder)
-        return [
-            FoldArrays(
-                *(np.load(folder / f"{number}.{name}.npy", mmap_mode="r") for name in _ARRAYS),
-                target_mean=mean,
-                target_std=std,
-            )
-            for number, (mean, std) in enumerate(self.scales)
-        ]
+        folds = []
+        for number, (mean, std) in enumerate(self.scales):
+            arrays = [np.load(folder / f"{number}.{name}.npy", mmap_mode="r") for name in _ARRAYS]
+            x_train, y_train, x_valid, y_valid = arrays
+            folds.append(FoldArrays(x_train, y_train, x_valid, y_valid, mean, std))
+        return folds
 
 
 class ProcessWorker:
@@ -113,7 +111,7 @@ class ProcessWorker:
 
 
 @contextlib.contextmanager
-def _environment(**variables: str):  # type: ignore[no-untyped-def]
+def _environment(**variables: str) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -1,0 +1,25 @@
+"""The exported model as a folder that needs no pickle: read, verify, write.
+
+record.py says what a bundle is, tensors.py names its arrays, files.py makes and checks the bytes,
+publishing.py swaps the folder in at once, card.py writes the page for people.
+"""
+
+from autotrain.bundle.files import FORMAT_VERSION, encode, read_bundle
+from autotrain.bundle.publishing import CARD, FILES, ONNX, RECORD, TENSORS, discard, publish, stage
+from autotrain.bundle.record import Bundle, Member
+
+__all__ = [
+    "CARD",
+    "FILES",
+    "FORMAT_VERSION",
+    "ONNX",
+    "RECORD",
+    "TENSORS",
+    "Bundle",
+    "Member",
+    "discard",
+    "encode",
+    "publish",
+    "read_bundle",
+    "stage",
+]

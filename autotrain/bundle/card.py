@@ -1,0 +1,130 @@
+"""`MODEL_CARD.md`: what a person wants to know of a bundle before using it.
+
+Written from the bundle alone. A new section is a function in `_SECTIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autotrain.bundle.record import Bundle
+from autotrain.tasks import METRICS
+
+MOST_LISTED = 30
+
+
+def model_card(bundle: Bundle) -> str:
+    """Return the card's text, Markdown."""
+    title = f"# {bundle.data.get('name') or bundle.target}: {bundle.target}"
+    parts = [title, *(section(bundle) for section in _SECTIONS)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _what_it_is(bundle: Bundle) -> str:
+    if bundle.is_classification:
+        what = f"Predicts `{bundle.target}` as one of {_listed(bundle.classes)}"
+    else:
+        what = f"Predicts the number `{bundle.target}`"
+    count = len(bundle.members)
+    by = "a multi-layer perceptron" if count == 1 else f"{count} multi-layer perceptrons together"
+    study = bundle.training.get("study")
+    winner = f", the winner of the study `{study}`" if study else ""
+    return f"{what}, by {by}{winner} ({bundle.task})."
+
+
+def _data(bundle: Bundle) -> str:
+    data = bundle.data
+    lines = ["## Data", ""]
+    for word, key in (("source", "source"), ("fingerprint", "fingerprint")):
+        if data.get(key):
+            lines.append(f"- {word}: `{data[key]}`")
+    rows = [
+        f"{data[key]} {word}"
+        for word, key in (("training", "n_train"), ("validation", "n_valid"), ("test", "n_test"))
+        if data.get(key) is not None
+    ]
+    if rows:
+        lines.append(f"- rows: {', '.join(rows)}")
+    columns = bundle.members[0].preprocessor.column_names
+    lines.append(f"- columns ({len(columns)}): {_listed(columns)}")
+    lines.append("- missing cells and categories that training never saw are accepted")
+    return "\n".join(lines)
+
+
+def _scores(bundle: Bundle) -> str:
+    parts = {part: values for part, values in bundle.scores.items() if values}
+    if not parts:
+        return ""
+    names = dict.fromkeys(name for values in parts.values() for name in values if name != "nll")
+    lines = [
+        "## Scores",
+        "",
+        f"| metric | {' | '.join(parts)} |",
+        f"| --- |{' --- |' * len(parts)}",
+    ]
+    for name in names:
+        cells = " | ".join(_number(values.get(name)) for values in parts.values())
+        chosen = " (chose the winner)" if name == bundle.metric else ""
+        lines.append(f"| {name}{chosen} | {cells} |")
+    lines += [
+        "",
+        "The validation rows chose the winner: its scores there are a little too good.",
+    ]
+    explained = [f"`{name}`: {METRICS[name].summary}." for name in names if name in METRICS]
+    return "\n".join([*lines, "", " ".join(explained)]) if explained else "\n".join(lines)
+
+
+def _model(bundle: Bundle) -> str:
+    config = bundle.members[0].config
+    units = "-".join(str(units) for units in config.hidden_units) or "none (linear)"
+    lines = [
+        "## Model",
+        "",
+        f"- hidden units: {units}; activation: {config.activation.name}; "
+        f"batch norm: {config.batch_norm.name}",
+        f"- dropout: {config.dropout.name}, rate {config.dropout['rate']:g}, "
+        f"on inputs {config.dropout['input_rate']:g}",
+        f"- trained with {config.optimizer.name}, learning rate "
+        f"{config.optimizer['learning_rate']:.3g}, schedule {config.schedule.name}",
+    ]
+    if bundle.calibration.get("note"):
+        lines.append(f"- calibration: {bundle.calibration['note']}")
+    return "\n".join(lines)
+
+
+def _how_to_load(bundle: Bundle) -> str:
+    call = "predict_proba(table)" if bundle.is_classification else "predict(table)"
+    return "\n".join(
+        [
+            "## Use",
+            "",
+            "```python",
+            "import autotrain",
+            "",
+            'predictor = autotrain.load("this folder")',
+            f"predictor.{call}",
+            "predictor.predict_distribution(table)  # how sure it is, by Monte-Carlo dropout",
+            "```",
+            "",
+            "Needs autotrain, torch, numpy and safetensors. Loading runs no code of the folder.",
+        ]
+    )
+
+
+_SECTIONS: tuple[Callable[[Bundle], str], ...] = (
+    _what_it_is,
+    _data,
+    _scores,
+    _model,
+    _how_to_load,
+)
+
+
+def _listed(items: Any) -> str:
+    shown = ", ".join(f"`{item}`" for item in list(items)[:MOST_LISTED])
+    return shown + (", …" if len(items) > MOST_LISTED else "")
+
+
+def _number(value: Any) -> str:
+    return "–" if value is None else f"{value:.4g}"

@@ -1,0 +1,75 @@
+"""Which bundle a word on the command line means: a folder, a study's folder or a study's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from autotrain.cli.options import StudyName
+from autotrain.errors import BundleError, nearest
+
+RECORD = "bundle.json"
+BEST = "best"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class BundleName(StudyName):
+    """A bundle's folder, or the name of a study; looked up later."""
+
+    name = "bundle"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show BUNDLE in the help."""
+        return "BUNDLE"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer studies, then folders."""
+        studies = super().shell_complete(ctx, param, incomplete)
+        return studies or [CompletionItem(incomplete, type="dir")]
+
+
+def bundle_argument(command: Command) -> Command:
+    """Add the argument BUNDLE."""
+    return click.argument("bundle", type=BundleName())(command)
+
+
+def find_bundle(word: str, studies: Path) -> Path:
+    """Return the folder that is meant; whether it is intact is seen when it is read.
+
+    Args:
+        word: a bundle's folder, a study's folder, or a study's name.
+        studies: where the studies are kept.
+    Raises:
+        BundleError: when there is nothing of that name; near names are suggested.
+    """
+    path = Path(word).expanduser()
+    for folder in (path, path / BEST, studies / word / BEST):
+        if (folder / RECORD).is_file():
+            return folder
+    if path.is_dir() and not (path / "study.toml").is_file():
+        return path
+    if path.is_file():
+        raise BundleError(
+            f"{word}: expected the folder of a bundle, however: it is a file. "
+            "Give the folder, such as studies/NAME/best."
+        )
+    if (studies / word).is_dir() or path.is_dir():
+        raise BundleError(
+            f"{word}: expected a study with a model, however: none is exported yet. "
+            "Wait for its first complete trial, or see `autotrain show`."
+        )
+    names = sorted(file.parent.parent.name for file in studies.glob(f"*/{BEST}/{RECORD}"))
+    near = nearest(word, names)
+    hint = f" Did you mean {near!r}?" if near is not None else ""
+    known = f" Studies with a model: {', '.join(names)}." if names else ""
+    raise BundleError(
+        f"{word}: expected a bundle's folder or the name of a study, however: there is neither."
+        f"{hint}{known}"
+    )

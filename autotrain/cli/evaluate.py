@@ -1,0 +1,87 @@
+"""`autotrain evaluate`: score a model on rows whose target is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autotrain.cli.bundles import bundle_argument, find_bundle
+from autotrain.cli.options import Count, FileName, directory_option, json_option, quiet_option
+from autotrain.cli.printing import columns, note, print_json
+from autotrain.wording import count_text, value_text
+
+
+@click.command(short_help="Score a model on rows whose target is known.")
+@bundle_argument
+@click.argument("data", type=FileName("DATA"))
+@click.option(
+    "--samples",
+    type=Count(1),
+    default=100,
+    show_default=True,
+    help="Monte-Carlo samples: passes with different dropout masks.",
+)
+@click.option("--seed", type=Count(0), default=0, show_default=True, help="Of the dropout masks.")
+@directory_option
+@json_option
+@quiet_option
+def evaluate(
+    bundle: str,
+    data: str,
+    samples: int,
+    seed: int,
+    directory: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Score BUNDLE, a bundle's folder or the name of a study, on the rows of DATA.
+
+    Every metric of the task, with dropout off and with Monte-Carlo dropout, side by side.
+    """
+    from autotrain.data.files import read_table
+    from autotrain.data.labelled import target_of
+    from autotrain.predictor import load
+
+    predictor = load(find_bundle(bundle, Path(directory)))
+    table = read_table(data)
+    target = target_of(table, predictor.target)
+    notices: list[str] = list(table.notes)
+    result = predictor.evaluate(
+        table.frame.drop(columns=target),
+        table.frame[target],
+        n_samples=samples,
+        seed=seed,
+        notices=notices,
+    )
+    if result["n_dropped"]:
+        rows = count_text(result["n_dropped"], "row")
+        notices.append(f"{rows} without a value of {target!r} left out")
+    for notice in notices:
+        note(f"Note: {notice}", quiet=quiet)
+    if as_json:
+        print_json({"bundle": bundle, "data": data, "target": target, **result, "notes": notices})
+    else:
+        click.echo("\n".join(side_by_side(result)))
+
+
+def side_by_side(result: dict[str, Any]) -> list[str]:
+    """Return the scores as a table: a line per metric."""
+    monte_carlo = result["monte_carlo"]
+    rows = [[count_text(result["n_rows"], "row"), "dropout off"]]
+    if monte_carlo is not None:
+        rows[0].append(f"Monte-Carlo, {count_text(result['n_samples'], 'sample')}")
+    for name, value in result["deterministic"].items():
+        row = [name, _score(value)]
+        if monte_carlo is not None:
+            row.append(_score(monte_carlo.get(name)))
+        rows.append(row)
+    lines = columns(rows, right=(1, 2))
+    if monte_carlo is None:
+        lines.append("The model has no dropout, so there is no Monte-Carlo side.")
+    return lines
+
+
+def _score(value: float | None) -> str:
+    return "not defined" if value is None else value_text(value)

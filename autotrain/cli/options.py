@@ -1,0 +1,251 @@
+"""The kinds of values that options take, and the options that several commands share.
+
+Each kind says what it expected, what came and what to do, and completes in the shell. Nothing
+heavy is imported here: `--help` reads this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from autotrain.errors import unknown
+from autotrain.space.shipped import shipped_spaces
+from autotrain.wording import parse_duration
+
+STUDIES = Path("studies")
+# The names of the tables in study/, which cannot be read without Optuna; a test holds them equal.
+SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc")
+PRUNERS = ("performance", "asha", "median", "none")
+DEVICES = ("auto", "cpu", "cuda")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Word(click.ParamType):
+    """One of a few words; a near one is suggested for any other."""
+
+    def __init__(self, name: str, words: Sequence[str]) -> None:
+        self.name = name
+        self.words = tuple(words)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word."""
+        if value not in self.words:
+            self.fail(unknown(self.name, value, self.words), param, ctx)
+        return str(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the words in the help."""
+        return "|".join(self.words)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the words."""
+        return _completions(self.words, incomplete)
+
+
+class Count(click.ParamType):
+    """A whole number with a least value."""
+
+    name = "number"
+
+    def __init__(self, least: int) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        try:
+            number = int(str(value).replace("_", ""))
+        except ValueError:
+            number = None
+        if number is None or number < self.least:
+            self.fail(
+                f"must be a whole number, at least {self.least}, however: {value}.", param, ctx
+            )
+        return number
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show N in the help."""
+        return "N"
+
+
+class Duration(click.ParamType):
+    """A time as 10m, 90s, 1h30m or 600 (seconds), more than 0."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return seconds."""
+        seconds = parse_duration(str(value))
+        if seconds is None:
+            self.fail(
+                f"must be a time such as 10m, 90s, 1h30m or 600 (seconds), however: {value}.",
+                param,
+                ctx,
+            )
+        if not seconds > 0:
+            self.fail(
+                f"must be more than 0 seconds, however: {value}. Leave it out for no limit, or "
+                "give more.",
+                param,
+                ctx,
+            )
+        return seconds
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show an example in the help."""
+        return "10m"
+
+
+class Workers(click.ParamType):
+    """A number of processes, or "auto"."""
+
+    name = "workers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number, 0 for "auto"."""
+        text = str(value)
+        if text == "auto":
+            return 0
+        if text.startswith("ray:"):
+            self.fail(
+                "must be a number of processes on this machine, however: Ray clusters are not "
+                "available in this version. Give a number, or auto.",
+                param,
+                ctx,
+            )
+        if not text.isdigit() or int(text) < 1:
+            self.fail(
+                f"must be auto or a number of processes, at least 1, however: {text}.", param, ctx
+            )
+        return int(text)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the values in the help."""
+        return "N|auto"
+
+
+class SpaceName(click.ParamType):
+    """A shipped search space or a TOML file; read and checked later."""
+
+    name = "space"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the shipped spaces, then files."""
+        offered = _completions(shipped_spaces(), incomplete)
+        return offered or [CompletionItem(incomplete, type="file")]
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the two ways in the help."""
+        return "NAME|FILE"
+
+
+class StudyName(click.ParamType):
+    """The name of a study that is there; looked up later."""
+
+    name = "study"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the studies of the folder."""
+        studies = Path(ctx.params.get("directory") or STUDIES)
+        names = sorted(path.parent.name for path in studies.glob("*/study.toml"))
+        return _completions(names, incomplete)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show NAME in the help."""
+        return "NAME" if param.required else "[NAME]"
+
+
+class FileName(click.ParamType):
+    """A path; completes to files."""
+
+    name = "path"
+
+    def __init__(self, metavar: str, kind: str = "file") -> None:
+        self.metavar = metavar
+        self.kind = kind
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the word in the help."""
+        return self.metavar
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer files or folders."""
+        return [CompletionItem(incomplete, type=self.kind)]
+
+
+def _completions(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+
+
+def directory_option(command: Command) -> Command:
+    """Add --directory."""
+    return click.option(
+        "--directory",
+        type=FileName("DIR", "dir"),
+        default=str(STUDIES),
+        show_default=True,
+        help="Where studies are kept.",
+    )(command)
+
+
+def storage_option(command: Command) -> Command:
+    """Add --storage."""
+    return click.option(
+        "--storage",
+        metavar="URL",
+        help="Keep the trials elsewhere than in the study's folder: sqlite:///study.db, "
+        "postgresql+psycopg://…, mysql+pymysql://…, journal+redis://…",
+    )(command)
+
+
+def workers_option(command: Command) -> Command:
+    """Add --workers."""
+    return click.option(
+        "--workers", type=Workers(), help="Processes that train; auto: one per core or GPU."
+    )(command)
+
+
+def device_option(command: Command) -> Command:
+    """Add --device."""
+    return click.option("--device", type=Word("device", DEVICES), help="Where to train.")(command)
+
+
+def trials_option(command: Command) -> Command:
+    """Add --trials."""
+    return click.option("--trials", type=Count(1), help="Stop after so many more trials.")(command)
+
+
+def timeout_option(command: Command) -> Command:
+    """Add --timeout."""
+    return click.option(
+        "--timeout",
+        type=Duration(),
+        help="Stop after this time, counted from the start of the command: 10m, 90s, 1h30m, 600.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """Add --json."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the result as one JSON object."
+    )(command)
+
+
+def quiet_option(command: Command) -> Command:
+    """Add --quiet."""
+    return click.option("--quiet", is_flag=True, help="Show no progress and no notes.")(command)

@@ -1,0 +1,146 @@
+"""`autotrain predict`: predictions for new rows, with how sure they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from autotrain.cli.bundles import bundle_argument, find_bundle
+from autotrain.cli.options import Count, FileName, directory_option, json_option, quiet_option
+from autotrain.cli.printing import note, print_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from autotrain.predictor import Predictor
+
+ENDINGS = (".csv", ".parquet", ".json")
+
+
+@click.command(short_help="Predict new rows, with how sure the model is.")
+@bundle_argument
+@click.argument("data", type=FileName("DATA"))
+@click.option(
+    "--samples",
+    type=Count(1),
+    default=100,
+    show_default=True,
+    help="Monte-Carlo samples: passes with different dropout masks.",
+)
+@click.option(
+    "--alpha",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="A regression's interval holds 1 − alpha of its distribution.",
+)
+@click.option(
+    "--output",
+    type=FileName("FILE"),
+    help="Where to write: .csv, .parquet or .json; else CSV on stdout.",
+)
+@click.option("--seed", type=Count(0), default=0, show_default=True, help="Of the dropout masks.")
+@directory_option
+@json_option
+@quiet_option
+@click.pass_context
+def predict(
+    ctx: click.Context,
+    bundle: str,
+    data: str,
+    samples: int,
+    alpha: float,
+    output: str | None,
+    seed: int,
+    directory: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Predict the rows of DATA with BUNDLE, a bundle's folder or the name of a study.
+
+    Writes a prediction per row with its probabilities or its interval, and how sure the model is
+    by Monte-Carlo dropout. A model without dropout gives predictions alone.
+    """
+    if output is not None:
+        _check_output(Path(output))
+    if not 0 < alpha < 1:
+        raise click.BadParameter(
+            f"must be greater than 0 and less than 1, however: {alpha:g}.", param_hint="--alpha"
+        )
+    from autotrain.data.files import read_table
+    from autotrain.predictor import load
+
+    predictor = load(find_bundle(bundle, Path(directory)))
+    table = read_table(data)
+    notices: list[str] = list(table.notes)
+    insists = ctx.get_parameter_source("samples") is not ParameterSource.DEFAULT
+    if predictor.has_dropout or insists:
+        result = predictor.predict_distribution(
+            table.frame, samples, alpha, seed, samples=False, notices=notices
+        )
+        frame = result.to_frame()
+        frame = frame.rename(columns={"label": "prediction", "mean": "prediction"})
+    else:
+        frame = _point(predictor, table.frame, notices)
+        notices.append("the model has no dropout: there are predictions, but not how sure they are")
+    for notice in notices:
+        note(f"Note: {notice}", quiet=quiet)
+    if output is not None:
+        _write(frame, Path(output))
+        note(f"{len(frame):,} predictions are in {output}", quiet=quiet or as_json)
+    if as_json:
+        about = {"bundle": bundle, "task": predictor.task, "target": predictor.target}
+        rows = {"output": output} if output is not None else {"rows": frame.to_dict("records")}
+        print_json({**about, "n_rows": len(frame), "notes": notices, **rows})
+    elif output is None:
+        click.echo(frame.to_csv(index=False), nl=False)
+
+
+def _point(predictor: Predictor, table: pd.DataFrame, notices: list[str]) -> pd.DataFrame:
+    """Return predictions with dropout off: `prediction`, and `proba_CLASS` for classes."""
+    import pandas as pd
+
+    if predictor.task == "regression":
+        return pd.DataFrame({"prediction": predictor.predict(table, notices=notices)})
+    classes = predictor.classes_
+    proba = predictor.predict_proba(table, notices=notices)
+    columns: dict[str, Any] = {"prediction": classes[proba.argmax(1)]}
+    columns |= {f"proba_{name}": proba[:, place] for place, name in enumerate(classes)}
+    return pd.DataFrame(columns)
+
+
+def _check_output(path: Path) -> None:
+    """Refuse before the work what could not be written after it."""
+    if path.suffix.lower() not in ENDINGS:
+        raise click.BadParameter(
+            f"must end in {', '.join(ENDINGS)}, however: {path}.", param_hint="--output"
+        )
+    if not path.parent.is_dir():
+        raise click.BadParameter(
+            f"must be in a folder that is there, however: {path.parent} is none.",
+            param_hint="--output",
+        )
+
+
+def _write(frame: pd.DataFrame, path: Path) -> None:
+    """Write beside and rename, so that the file is whole or not there."""
+    from autotrain.errors import StorageError
+
+    beside = path.with_name(f".{path.name}")
+    try:
+        if path.suffix.lower() == ".csv":
+            frame.to_csv(beside, index=False)
+        elif path.suffix.lower() == ".parquet":
+            frame.to_parquet(beside, index=False)
+        else:
+            frame.to_json(beside, orient="records", double_precision=15, indent=1)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise StorageError(
+            f"{path}: expected a file that can be written, however: {error.strerror}. "
+            "Give another --output."
+        ) from error

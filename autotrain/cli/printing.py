@@ -1,0 +1,60 @@
+"""Results go to stdout, as text or as one JSON object; everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def print_json(result: Any) -> None:
+    """Print one JSON object; what JSON has no word for (NaN, infinity) becomes null."""
+    click.echo(json.dumps(_plain(result), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def note(text: str, *, quiet: bool = False) -> None:
+    """Tell the user something that is no result."""
+    if not quiet:
+        click.echo(text, err=True)
+
+
+def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
+    """Return rows as lines of aligned columns, two spaces apart.
+
+    Args:
+        rows: of equal length, the header first.
+        right: the columns that are aligned to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def fields(rows: Sequence[tuple[str, str]], *, indent: str = "") -> list[str]:
+    """Return (label, text) pairs as lines, the texts aligned; empty texts are left out."""
+    width = max((len(label) for label, text in rows if text), default=0)
+    return [f"{indent}{label.ljust(width)}  {text}" for label, text in rows if text]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,72 @@
+"""`autotrain resume`: go on with a study after any stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from autotrain.cli.options import (
+    FileName,
+    StudyName,
+    device_option,
+    directory_option,
+    json_option,
+    quiet_option,
+    storage_option,
+    timeout_option,
+    trials_option,
+    workers_option,
+)
+from autotrain.errors import StudyError
+from autotrain.wording import count_text, duration_text
+
+
+@click.command(short_help="Go on with a study after any stop, or search longer.")
+@click.argument("name", type=StudyName())
+@trials_option
+@timeout_option
+@click.option("--data", type=FileName("DATA"), help="The same table, when it has moved.")
+@storage_option
+@workers_option
+@device_option
+@directory_option
+@json_option
+@quiet_option
+@click.pass_context
+def resume(
+    ctx: click.Context,
+    name: str,
+    trials: int | None,
+    timeout: float | None,
+    data: str | None,
+    storage: str | None,
+    workers: int | None,
+    device: str | None,
+    directory: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Go on with the study NAME: after Ctrl-C, a kill, a reboot, or to search longer.
+
+    Without --trials and --timeout it uses what is left of the study's budget.
+    """
+    from autotrain.api import Study
+    from autotrain.cli.run_study import directory_words, run
+    from autotrain.leaderboard import read_standing
+
+    folder = Path(directory) / name
+    if trials is None and timeout is None:
+        standing = read_standing(folder, storage)
+        if standing.left.is_nothing:
+            raise StudyError(
+                f"study {name!r} needs some budget to go on, however: nothing is left of it "
+                f"({count_text(standing.n_trials, 'trial')} in {duration_text(standing.seconds)}). "
+                f"Give it more: autotrain resume {name}{directory_words(folder)} --timeout 10m "
+                "(or --trials 100)."
+            )
+        trials, timeout = standing.left.n_trials, standing.left.timeout_s
+    study = Study.resume(
+        name, data=data, storage=storage, workers=workers, device=device, directory=directory
+    )
+    run(study, trials, timeout, started_s=ctx.obj, as_json=as_json, quiet=quiet)

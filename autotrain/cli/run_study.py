@@ -1,0 +1,192 @@
+"""Run a study within its budget and tell how it ended: what `search` and `resume` share."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autotrain.cli.options import STUDIES
+from autotrain.cli.printing import fields, note, print_json
+from autotrain.wording import count_text, duration_text, value_text
+
+if TYPE_CHECKING:
+    from autotrain.api import Study
+
+EXIT_NO_TRIAL = 3
+EXIT_INTERRUPTED = 130
+# Kept of the time limit for scoring the test rows and leaving.
+RESERVED_SHARE = 0.02
+
+
+def run(
+    study: Study,
+    trials: int | None,
+    timeout: float | None,
+    *,
+    started_s: float,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Search, score the winner on the test rows, print the result.
+
+    Args:
+        trials: to run; None for no limit.
+        timeout: seconds from `started_s`; None for no limit.
+        started_s: `time.monotonic()` when the command began.
+    """
+    from autotrain.api import NoTrialSucceeded
+    from autotrain.study.progress import Silent
+
+    about(study, quiet=quiet)
+    try:
+        with study:
+            try:
+                study.optimize(
+                    trials,
+                    timeout,
+                    observer=Silent() if quiet else None,
+                    started_s=started_s,
+                    reserve_s=RESERVED_SHARE * (timeout or 0.0),
+                )
+            except NoTrialSucceeded as error:
+                click.echo(f"Error: {error}", err=True)
+                raise click.exceptions.Exit(EXIT_NO_TRIAL) from error
+            result = outcome(study, time.monotonic() - started_s)
+    except KeyboardInterrupt:
+        # The terminal has written ^C into the line.
+        click.echo("", err=True)
+        click.echo(interrupted(study), err=True)
+        raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+    if as_json:
+        print_json(result)
+    else:
+        click.echo("\n".join(ending(study, result)))
+
+
+def about(study: Study, *, quiet: bool) -> None:
+    """Tell what is searched, and what was noticed in the data."""
+    for line in described(study):
+        note(line, quiet=quiet)
+
+
+def described(study: Study) -> list[str]:
+    """Return what is searched in a few lines: task, data, notes."""
+    data, definition = study.dataset, study.definition
+    folds = f" in each of {len(data.folds)} folds" if len(data.folds) > 1 else ""
+    lines = [
+        f"Study {definition.name}: {definition.target!r} of {definition.source}, {definition.task}"
+        f" ({data.task_reason.rstrip('.')}), by {definition.metric}.",
+        f"{count_text(data.n_train, 'row')} to train, {data.n_valid:,} to validate{folds}, "
+        f"{data.n_test:,} to test; {count_text(data.n_features, 'column')} become "
+        f"{count_text(data.n_inputs, 'input')}.",
+    ]
+    return lines + [f"Note: {text}" for text in data.notes]
+
+
+def outcome(study: Study, seconds: float) -> dict[str, Any]:
+    """Score the winner on the test rows and return everything about the end of a search."""
+    from autotrain.leaderboard import read_standing
+    from autotrain.study.coordinator import summary
+
+    test = study.test()
+    predictor = study.best_predictor()
+    best, config = study.best_trial, study.best_config
+    standing = read_standing(study.folder, study.definition.storage)
+    return {
+        "study": study.definition.name,
+        "task": study.definition.task,
+        "target": study.definition.target,
+        "metric": study.metric.name,
+        "direction": study.metric.direction,
+        "test": test or None,
+        "test_value": test.get(study.metric.name) if test else None,
+        "validation_value": study.best_value,
+        "best_trial": best.number,
+        "winner": summary(config),
+        "params": study.best_params,
+        "has_dropout": predictor.has_dropout,
+        "bundle": str(study.best_path),
+        "seconds": round(seconds, 1),
+        "trials": {
+            "complete": standing.n_complete,
+            "pruned": standing.n_pruned,
+            "failed": standing.n_failed,
+        },
+        "rows": {
+            "train": study.dataset.n_train,
+            "validation": study.dataset.n_valid,
+            "test": study.dataset.n_test,
+        },
+        "notes": [*study.dataset.notes, *study.export_notes],
+    }
+
+
+def ending(study: Study, result: dict[str, Any]) -> list[str]:
+    """Return the end of a search as lines for people."""
+    metric, trials = study.metric.name, result["trials"]
+    counts = ", ".join(f"{trials[state]:,} {state}" for state in ("complete", "pruned", "failed"))
+    if result["test"]:
+        unseen = f"on {count_text(study.dataset.n_test, 'row')} that the search never saw"
+        test = f"{metric} {_score(result['test_value'])} {unseen}"
+        others = ", ".join(
+            f"{name} {_score(value)}" for name, value in result["test"].items() if name != metric
+        )
+    else:
+        test, others = "none: no rows were kept for it", ""
+    dropout = ""
+    if not result["has_dropout"]:
+        dropout = (
+            "none in the winner: it predicts, but cannot say how sure it is; a space whose "
+            "[dropout] rate is above 0 gives models that can"
+        )
+    lines = fields(
+        [
+            ("Test", test),
+            ("", others),
+            ("Validation", f"{metric} {_score(result['validation_value'])}"),
+            ("Winner", f"trial {result['best_trial']}: {result['winner']}"),
+            ("Dropout", dropout),
+            ("Trials", f"{sum(trials.values()):,}: {counts}"),
+            ("Time", duration_text(result["seconds"])),
+            ("Model", result["bundle"]),
+        ]
+    )
+    return [*lines, "", *next_commands(study)]
+
+
+def next_commands(study: Study) -> list[str]:
+    """Return the commands to try after a search."""
+    name, where = study.definition.name, directory_words(study.folder)
+    return fields(
+        [
+            ("Predict new rows", f"autotrain predict {study.best_path} DATA --output FILE"),
+            ("See the trials", f"autotrain show {name}{where}"),
+            ("In the browser", f"autotrain dashboard {name}{where}"),
+            ("Search on", f"autotrain resume {name}{where} --timeout 10m"),
+        ]
+    )
+
+
+def interrupted(study: Study) -> str:
+    """Return what to say when a search was stopped before its end."""
+    from autotrain.study.definition import FILE
+
+    if not (study.folder / FILE).is_file():
+        return "Interrupted before the first trial; nothing was written."
+    best = ""
+    if study.progress.best_value is not None:
+        best = f" The best model so far is in {study.best_path}."
+    words = f"autotrain resume {study.definition.name}{directory_words(study.folder)}"
+    return f"Interrupted; everything is saved.{best} Go on with:\n  {words}"
+
+
+def directory_words(folder: Path) -> str:
+    """Return the --directory option that finds a study again, if it needs one."""
+    return "" if folder.parent == STUDIES else f" --directory {folder.parent}"
+
+
+def _score(value: float | None) -> str:
+    return "not defined" if value is None else value_text(value)

@@ -1,0 +1,245 @@
+"""`autotrain search`: find the best network for a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autotrain.cli import study_file
+from autotrain.cli.options import (
+    PRUNERS,
+    SAMPLERS,
+    Count,
+    FileName,
+    SpaceName,
+    Word,
+    device_option,
+    directory_option,
+    json_option,
+    quiet_option,
+    storage_option,
+    timeout_option,
+    trials_option,
+    workers_option,
+)
+from autotrain.cli.printing import fields, print_json
+from autotrain.tasks import METRICS, TASKS
+from autotrain.wording import count_text, duration_text
+
+if TYPE_CHECKING:
+    from autotrain.api import Study
+
+DEFAULT_TIMEOUT_S = 600.0
+
+
+@click.command(short_help="Find the best network for a table.")
+@click.argument("data", type=FileName("DATA"))
+@click.option("--target", metavar="COLUMN", help="The column to predict.")
+@click.option(
+    "--space",
+    type=SpaceName(),
+    default="default",
+    show_default=True,
+    help="What may be tried; see `autotrain spaces list`.",
+)
+@trials_option
+@timeout_option
+@click.option("--study", metavar="NAME", help="Name of the study; else made from the data's name.")
+@click.option(
+    "--metric",
+    type=Word("metric", tuple(METRICS)),
+    help="What is made best; else log_loss, or rmse for numbers.",
+)
+@click.option(
+    "--task",
+    type=Word("task", ("auto", *TASKS)),
+    default="auto",
+    show_default=True,
+    help="What kind of target it is; auto looks at its values.",
+)
+@click.option(
+    "--sampler",
+    type=Word("sampler", SAMPLERS),
+    default="tpe",
+    show_default=True,
+    help="How the next trial is chosen.",
+)
+@click.option(
+    "--pruner",
+    type=Word("pruner", PRUNERS),
+    default="performance",
+    show_default=True,
+    help="How hopeless trials are ended.",
+)
+@click.option(
+    "--validation",
+    metavar="auto|holdout|K-fold",
+    default="auto",
+    show_default=True,
+    help="How trials are compared: on rows held out, or K times on others (5-fold).",
+)
+@click.option(
+    "--test",
+    type=FileName("FILE|FRACTION"),
+    help="Rows that only the winner sees, at the end; else 0.2, or the data's own test rows.",
+)
+@storage_option
+@workers_option
+@device_option
+@click.option(
+    "--seed",
+    type=Count(0),
+    default=0,
+    show_default=True,
+    help="Everything random follows from it.",
+)
+@directory_option
+@click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
+@json_option
+@quiet_option
+@click.pass_context
+def search(ctx: click.Context, data: str, **options: Any) -> None:
+    """Find the best network for DATA and export it.
+
+    DATA is a table (CSV, TSV, Parquet, Feather, NPZ, IDX; text also .gz or .zst), sklearn:NAME,
+    openml:ID, or a study file: studies/NAME.toml holds the same options, those given here win.
+
+    Without --trials and --timeout it searches for ten minutes. A study of the same name, data and
+    settings is gone on with.
+    """
+    if data.endswith(".toml"):
+        data, options = study_file.merge(Path(data), ctx, options)
+    elif options["study"] is not None and options["study"].endswith(".toml"):
+        raise click.UsageError("--study is a name; a study file is given in the place of DATA.")
+
+    from autotrain.api import Study
+    from autotrain.cli.run_study import run
+
+    study = Study(
+        options["study"],
+        data=data,
+        target=options["target"],
+        task=options["task"],
+        space=options["space"],
+        metric=options["metric"],
+        sampler=options["sampler"],
+        pruner=options["pruner"],
+        validation=options["validation"],
+        test=_number_or_name(options["test"]),
+        storage=options["storage"],
+        workers=options["workers"] or 0,
+        device=options["device"] or "auto",
+        seed=options["seed"],
+        directory=options["directory"],
+    )
+    trials, timeout = options["trials"], options["timeout"]
+    if trials is None and timeout is None:
+        timeout = DEFAULT_TIMEOUT_S
+    if options["dry_run"]:
+        plan = planned(study, trials, timeout)
+        if options["as_json"]:
+            print_json(plan)
+        else:
+            click.echo("\n".join(plan_lines(study, plan)))
+        return
+    run(
+        study,
+        trials,
+        timeout,
+        started_s=ctx.obj,
+        as_json=options["as_json"],
+        quiet=options["quiet"],
+    )
+
+
+def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str, Any]:
+    """Return what a search would do; nothing is written."""
+    from autotrain.study.storage import hide_password
+
+    data, definition, size = study.dataset, study.definition, study.space.size()
+    return {
+        "dry_run": True,
+        "study": definition.name,
+        "exists": (study.folder / "study.toml").is_file(),
+        "folder": str(study.folder),
+        "storage": None if definition.storage is None else hide_password(definition.storage),
+        "data": definition.source,
+        "target": definition.target,
+        "task": definition.task,
+        "task_reason": data.task_reason,
+        "classes": list(data.classes),
+        "rows": {"train": data.n_train, "validation": data.n_valid, "test": data.n_test},
+        "folds": len(data.folds),
+        "columns": data.n_features,
+        "inputs": data.n_inputs,
+        "notes": list(data.notes),
+        "space": {
+            "name": study.space.source,
+            "combinations": size.combinations,
+            "continuous": size.continuous,
+            "baselines": len(study.space.baselines()),
+        },
+        "metric": definition.metric,
+        "direction": study.metric.direction,
+        "sampler": definition.sampler,
+        "pruner": definition.pruner,
+        "trials": trials,
+        "timeout_s": timeout,
+        "device": study.device,
+        "workers": study.n_workers,
+        "seed": definition.seed,
+    }
+
+
+def plan_lines(study: Study, plan: dict[str, Any]) -> list[str]:
+    """Return the plan as lines for people."""
+    rows, space = plan["rows"], plan["space"]
+    folds = f", in each of {plan['folds']} folds" if plan["folds"] > 1 else ""
+    classes = ", ".join(map(str, plan["classes"][:10]))
+    classes += ", …" if len(plan["classes"]) > 10 else ""
+    limits = [] if plan["trials"] is None else [count_text(plan["trials"], "trial")]
+    if plan["timeout_s"] is not None:
+        limits.append(duration_text(plan["timeout_s"]))
+    processes = count_text(plan["workers"], "process", "processes")
+    goes_on = ", which is there and would be gone on with" if plan["exists"] else ""
+    lines = fields(
+        [
+            ("Study", f"{plan['study']} in {plan['folder']}{goes_on}"),
+            ("Data", plan["data"]),
+            ("Target", f"{plan['target']}: {plan['task']} ({plan['task_reason'].rstrip('.')})"),
+            ("Classes", classes),
+            (
+                "Rows",
+                f"{rows['train']:,} to train, {rows['validation']:,} to validate{folds}, "
+                f"{rows['test']:,} to test",
+            ),
+            ("Columns", f"{plan['columns']:,}, which become {count_text(plan['inputs'], 'input')}"),
+            (
+                "Space",
+                f"{space['name']}: {space['combinations']:,} combinations × "
+                f"{count_text(space['continuous'], 'continuous parameter')}, "
+                f"{space['baselines']} tried first",
+            ),
+            ("Metric", f"{plan['metric']}, to {plan['direction']}"),
+            ("Search", f"sampler {plan['sampler']}, pruner {plan['pruner']}, seed {plan['seed']}"),
+            ("Budget", " or ".join(limits)),
+            ("Training", f"on {plan['device']}, in {processes}"),
+        ]
+    )
+    return [
+        *lines,
+        *(f"Note: {text}" for text in plan["notes"]),
+        "Nothing was written (--dry-run).",
+    ]
+
+
+def _number_or_name(test: str | None) -> float | str | None:
+    """Return a fraction as a number; anything else names the test rows."""
+    if test is None:
+        return None
+    try:
+        return float(test)
+    except ValueError:
+        return test

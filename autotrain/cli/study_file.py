@@ -1,0 +1,102 @@
+"""Study files: `studies/NAME.toml` holds what `autotrain search` would be given as options.
+
+    data = "sklearn:breast_cancer"
+    space = "quick"
+    trials = 40
+    timeout = "1m"
+
+A key is the name of an option; a new option of `search` is a new key by itself. Paths start at the
+file's folder, and the study has the file's name unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from autotrain.errors import DataError, StudyError, nearest, unknown
+from autotrain.space.shipped import shipped_spaces
+
+# How one run is shown is said on the command line.
+NOT_IN_FILES = ("as_json", "quiet", "dry_run")
+TABLES = ("space",)
+"""Keys that may also be a table: the search space itself."""
+
+
+def merge(path: Path, ctx: click.Context, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return DATA and the options of a study file; those given on the command line win.
+
+    Args:
+        path: of the file.
+        ctx: of the search command, whose options are the keys.
+        options: as the command line gave them, by parameter name.
+    Raises:
+        DataError: when there is no such file.
+        StudyError: with every mistake of the file at once.
+    """
+    content = _read(path)
+    known = {
+        param.name: param
+        for param in ctx.command.params
+        if param.name is not None and param.name not in NOT_IN_FILES
+    }
+    mistakes: list[str] = []
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        param = known.get(key.replace("-", "_"))
+        if param is None or param.name is None:
+            mistakes.append(unknown("key", key, known))
+            continue
+        try:
+            values[param.name] = _convert(key, value, param, ctx, path.parent)
+        except click.BadParameter as error:
+            mistakes.append(f"{key}: {error.message}")
+    if "data" not in content:
+        mistakes.append('data: must be given, such as data = "table.csv", however: it is not.')
+    if mistakes:
+        count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
+        raise StudyError("\n  ".join([f"{path}: {count}", *mistakes]))
+    values.setdefault("study", path.stem)
+    for name in options:
+        if name in values and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            del values[name]
+    return values.pop("data"), {**options, **values}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = nearest(path.name, [file.name for file in path.parent.glob("*.toml")])
+        hint = f" Did you mean {path.with_name(near)}?" if near is not None else ""
+        raise DataError(f"{path}: expected a study file, however: there is none.{hint}") from None
+    except OSError as error:
+        raise DataError(f"{path}: expected a study file, however: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: must be a TOML file, however: {error}.") from None
+
+
+def _convert(key: str, value: Any, param: click.Parameter, ctx: click.Context, folder: Path) -> Any:
+    """Return a value as the option would have read it."""
+    if param.name in TABLES and isinstance(value, dict):
+        return value
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise click.BadParameter(f"must be text or a number, however: {value!r}.")
+    text = str(value)
+    if _is_path(param.name, text):
+        text = str(folder / Path(text).expanduser())
+    return param.type.convert(text, param, ctx)
+
+
+def _is_path(name: str | None, text: str) -> bool:
+    if name == "space":
+        return text not in shipped_spaces()
+    if name == "test":
+        return not text.replace(".", "", 1).isdigit()
+    if name == "data":
+        return not text.startswith(("sklearn:", "openml:"))
+    return name == "directory"

@@ -1,0 +1,274 @@
+"""The winner as a bundle: checked against its own training record before anyone sees it.
+
+The weights are those of the winner's best epoch, never of a model trained again. The bundle is
+written beside its place, read back, and scored on the raw validation rows; only when the score is
+the one that training recorded is it swapped in. A winner of K folds has K members, each scored on
+its own fold's validation rows.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autotrain.bundle import ONNX, Bundle, Member, discard, encode, publish, read_bundle, stage
+from autotrain.calibration import fit_tau
+from autotrain.data.dataset import Dataset, Fold
+from autotrain.fused.slot import Outcome
+from autotrain.predictor import Predictor
+from autotrain.space.config import TrialConfig
+from autotrain.tasks import REGRESSION
+
+CALIBRATION_ROWS = 2_000
+"""τ is fitted on at most so many validation rows of a fold, evenly spaced: to 3 %, in no time."""
+CALIBRATION_SAMPLES = 100
+CALIBRATION_SEED = 0
+LIBRARIES = ("autotrain", "numpy", "optuna", "pandas", "safetensors", "scikit-learn", "torch")
+OUTPUT_TOLERANCE = 1e-5
+"""Probabilities, and predictions in standard deviations of the target, may differ by this much
+between the matrix products of training and those of prediction (float32)."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A published bundle.
+
+    Args:
+        path: its folder.
+        value: the metric on the validation rows, scored anew; the mean over folds.
+        scores: all metrics of the task on the validation rows.
+        notes: what the user should be told.
+    """
+
+    path: Path
+    value: float
+    scores: Mapping[str, float | None]
+    notes: tuple[str, ...]
+
+
+def export_winner(
+    folder: str | Path,
+    *,
+    config: TrialConfig,
+    outcomes: Sequence[Outcome],
+    dataset: Dataset,
+    metric: str,
+    training: Mapping[str, Any] | None = None,
+) -> Exported:
+    """Write, check and publish the bundle of a trial.
+
+    Args:
+        folder: where it goes; a bundle that stands there is replaced at once.
+        config: the trial's.
+        outcomes: one per fold of the dataset, in the folds' order, each with weights.
+        metric: the name by which the study chooses.
+        training: what else to record: study, trial, seed, …
+    Raises:
+        StorageError: when the folder cannot be written.
+        RuntimeError: when the bundle does not score what training recorded; a bug, and nothing is
+            published.
+    """
+    folder = Path(folder)
+    members = _members(config, outcomes, dataset)
+    bundle = Bundle(
+        task=dataset.task,
+        target=dataset.target,
+        classes=dataset.classes,
+        label_dtype=dataset.label_dtype,
+        members=members,
+        metric=metric,
+        training={"folds": len(members), **(training or {})},
+        data={
+            "name": dataset.name,
+            "source": dataset.source,
+            "fingerprint": dataset.fingerprint,
+            "split": dataset.split,
+            "n_train": dataset.n_train,
+            "n_valid": dataset.n_valid,
+            "n_test": dataset.n_test,
+        },
+        versions=library_versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    if dataset.task == REGRESSION:
+        bundle = replace(bundle, calibration=_calibration(bundle, dataset))
+    staged = stage(folder, encode(bundle))
+    try:
+        written = read_bundle(staged)
+        scores = _scores(written, members, dataset)
+        stage(folder, encode(replace(written, scores={"validation": scores, "test": None})))
+        read_bundle(staged)
+    except BaseException:
+        discard(staged)
+        raise
+    value = scores[metric]
+    assert value is not None
+    notes = () if Predictor(bundle).has_dropout else (_NO_DROPOUT,)
+    return Exported(publish(staged, folder), value, scores, notes)
+
+
+def record_test_score(folder: str | Path, evaluation: Mapping[str, Any]) -> Path:
+    """Add the score on the test rows to a bundle: the last thing a search does.
+
+    Args:
+        evaluation: what `Predictor.evaluate` returned for the test rows.
+    Raises: BundleError when there is no intact bundle, StorageError when it cannot be written.
+    """
+    folder = Path(folder)
+    bundle = read_bundle(folder)
+    scores = {**bundle.scores, "test": evaluation["deterministic"]}
+    if evaluation.get("monte_carlo"):
+        scores["test_monte_carlo"] = evaluation["monte_carlo"]
+    files = encode(replace(bundle, scores=scores))
+    if (folder / ONNX).exists():
+        files[ONNX] = (folder / ONNX).read_bytes()
+    return publish(stage(folder, files), folder)
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries at work, without loading them."""
+    versions = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # used from a checkout
+    return versions
+
+
+_NO_DROPOUT = (
+    "the best model has no dropout, so it cannot say how sure it is (predict_distribution). "
+    "Keep [dropout] rate above 0 in the space, or leave `none` out of its choices."
+)
+
+
+def _members(
+    config: TrialConfig, outcomes: Sequence[Outcome], dataset: Dataset
+) -> tuple[Member, ...]:
+    if len(outcomes) != len(dataset.folds):
+        raise ValueError(f"{len(dataset.folds)} folds need as many outcomes: {len(outcomes)}")
+    # Folds may differ in one-hot columns; training pads all to the widest.
+    n_inputs = max(fold.x_train.shape[1] for fold in dataset.folds)
+    members = []
+    for place, (outcome, fold) in enumerate(zip(outcomes, dataset.folds, strict=True)):
+        if outcome.parameters is None or outcome.statistics is None:
+            raise ValueError(f"fold {place} ended without weights ({outcome.cause})")
+        member = Member(
+            config=config,
+            n_inputs=n_inputs,
+            n_outputs=len(dataset.classes) or 1,
+            preprocessor=fold.preprocessor,
+            parameters=np.asarray(outcome.parameters, dtype=np.float32),
+            statistics=np.asarray(outcome.statistics, dtype=np.float32),
+            target_mean=fold.target_mean,
+            target_std=fold.target_std,
+            fold=place,
+            best_epoch=outcome.best_epoch,
+            value=outcome.best_value,
+        )
+        if len(member.parameters) != member.layout.n_parameters:
+            raise ValueError(
+                f"fold {place}: {len(member.parameters)} parameters do not fit the configuration, "
+                f"which has {member.layout.n_parameters}"
+            )
+        members.append(member)
+    return tuple(members)
+
+
+def _calibration(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
+    """Fit the noise τ, with masks and without, each member on its own fold's validation rows."""
+    sampled, points, targets = [], [], []
+    for member, fold in zip(bundle.members, dataset.folds, strict=True):
+        step = -(-len(fold.y_valid) // CALIBRATION_ROWS)
+        x, y = np.ascontiguousarray(fold.x_valid[::step]), fold.y_valid[::step]
+        predictor = Predictor(replace(bundle, members=(member,)))
+        points.append(predictor.draw([x], 0, CALIBRATION_SEED))
+        n_samples = CALIBRATION_SAMPLES if predictor.has_dropout else 0
+        sampled.append(predictor.draw([x], n_samples, CALIBRATION_SEED))
+        targets.append(y.astype(np.float64) * fold.target_std + fold.target_mean)
+    y = np.concatenate(targets)
+    return {
+        "tau": fit_tau(np.concatenate(sampled, axis=1), y),
+        "tau_point": fit_tau(np.concatenate(points, axis=1), y),
+        "n_rows": len(y),
+        "n_samples": n_samples,
+        "seed": CALIBRATION_SEED,
+        "rows": "validation",
+        "note": (
+            f"the noise τ was fitted on {len(y)} validation rows, which also chose the winner: "
+            "intervals may be a little too narrow"
+        ),
+    }
+
+
+def _scores(
+    written: Bundle, members: Sequence[Member], dataset: Dataset
+) -> dict[str, float | None]:
+    """Score the written bundle on the raw validation rows; the mean over folds.
+
+    Raises: RuntimeError when outputs or score are not those of training.
+    """
+    of_folds: list[dict[str, float | None]] = []
+    for read_back, member, fold in zip(written.members, members, dataset.folds, strict=True):
+        predictor = Predictor(replace(written, members=(read_back,)))
+        rows = dataset.raw.iloc[fold.valid_rows]
+        features, labels = rows.drop(columns=dataset.target), rows[dataset.target]
+        _check_outputs(predictor, Predictor(replace(written, members=(member,))), features, fold)
+        scores = predictor.evaluate(features, labels, n_samples=0)["deterministic"]
+        _check_score(written.metric, scores, member, fold)
+        of_folds.append(scores)
+    return {name: _mean([scores[name] for scores in of_folds]) for name in of_folds[0]}
+
+
+def _check_outputs(read_back: Predictor, trained: Predictor, features: Any, fold: Fold) -> None:
+    """Compare predictions from raw rows through the bundle with those of the trained weights."""
+    expected = trained.draw([fold.x_valid], 0, 0)[0]
+    if read_back.bundle.is_classification:
+        difference = np.abs(read_back.predict_proba(features) - np.exp(expected))
+    else:
+        difference = np.abs(read_back.predict(features) - expected) / fold.target_std
+        difference = difference / (1 + np.abs(expected - fold.target_mean) / fold.target_std)
+    if not float(difference.max()) <= OUTPUT_TOLERANCE:
+        raise RuntimeError(
+            f"the written bundle predicts otherwise than the trained model, by {difference.max()}"
+        )
+
+
+def _check_score(
+    metric: str, scores: Mapping[str, float | None], member: Member, fold: Fold
+) -> None:
+    score, recorded = scores[metric], member.value
+    if recorded is None or score is None:
+        raise RuntimeError(f"{metric} is {score} on the validation rows, recorded as {recorded}")
+    if not abs(score - recorded) <= _tolerance(metric, recorded, fold):
+        raise RuntimeError(
+            f"the written bundle scores {metric} {score} on the validation rows of fold "
+            f"{member.fold}, however: training recorded {recorded} at epoch {member.best_epoch}"
+        )
+
+
+def _tolerance(metric: str, recorded: float, fold: Fold) -> float:
+    """Return by how much a score may differ from the recorded one.
+
+    Training computes in float32. Smooth metrics: 1e-4 of the value, and the digits that a large
+    target mean costs. Metrics that count: two rows whose classes are tied up to rounding.
+    """
+    if metric == "accuracy":
+        return 2 / len(fold.y_valid)
+    if metric in ("f1", "roc_auc"):
+        return 1e-3 + 2 / int(np.unique(fold.y_valid, return_counts=True)[1].min())
+    if metric in ("rmse", "mae"):
+        return 1e-4 * abs(recorded) + 1e-6 * (abs(fold.target_mean) + fold.target_std)
+    return 1e-4 * max(1.0, abs(recorded))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None

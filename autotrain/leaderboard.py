@@ -1,0 +1,258 @@
+"""How a study stands, read from its folder: for `autotrain show`, also while a search runs.
+
+`read_standing` looks at one study and returns facts, `summaries` at all of a folder. Nothing is
+written and no lease is taken. How the facts are worded is the command line's business.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from autotrain.errors import AutotrainError
+from autotrain.space.search_space import SearchSpace
+from autotrain.study.budget import Left, budget_left, counts, seconds_spent
+from autotrain.study.coordinator import summary
+from autotrain.study.definition import FILE, Definition, study_names
+from autotrain.study.lease import is_held
+from autotrain.study.ledger import FORBIDDEN, INTERRUPTED, NOT_STARTED, best_trial
+from autotrain.study.storage import read_storage
+from autotrain.tasks import METRICS, Metric
+
+TOP = 10
+BUNDLE = "best"
+RUNNING, STOPPED, DONE, EMPTY = "running", "stopped", "done", "empty"
+"""States of a study: a search works on it; some of its budget is left; none is; no trial yet."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the leaderboard.
+
+    Args:
+        number: the trial's.
+        value: its best validation score.
+        words: its configuration in a few words.
+        params: its parameters, Optuna's names.
+        epochs: trained.
+        seconds: it took.
+    """
+
+    number: int
+    value: float
+    words: str
+    params: dict[str, Any]
+    epochs: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a study stands.
+
+    Args:
+        definition: what it is.
+        folder: where it is.
+        state: "running", "stopped", "done" or "empty".
+        n_complete, n_pruned, n_failed, n_running, n_waiting: trials by state; those that were
+            interrupted or never started are in none of them.
+        causes: trials by what ended them, the commonest first; complete ones that just came to
+            their end are left out.
+        flags: trials by what their diagnostics warn of.
+        top: the best complete trials, the best first.
+        bundle: the folder of the exported winner; None before there is one.
+        seconds: the study has run in all.
+        left: of its budget.
+        updated: when its last trial ended, or it was made.
+    """
+
+    definition: Definition
+    folder: Path
+    state: str
+    n_complete: int
+    n_pruned: int
+    n_failed: int
+    n_running: int
+    n_waiting: int
+    causes: dict[str, int]
+    flags: dict[str, int]
+    top: tuple[Entry, ...]
+    bundle: Path | None
+    seconds: float
+    left: Left
+    updated: datetime
+
+    @property
+    def metric(self) -> Metric:
+        """The metric by which trials are judged."""
+        return METRICS[self.definition.metric]
+
+    @property
+    def n_trials(self) -> int:
+        """Trials that have ended."""
+        return self.n_complete + self.n_pruned + self.n_failed
+
+    @property
+    def best(self) -> Entry | None:
+        """The best complete trial."""
+        return self.top[0] if self.top else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON has words for."""
+        definition = self.definition
+        return {
+            "study": definition.name,
+            "state": self.state,
+            "data": definition.source,
+            "target": definition.target,
+            "task": definition.task,
+            "metric": definition.metric,
+            "direction": self.metric.direction,
+            "trials": {
+                "complete": self.n_complete,
+                "pruned": self.n_pruned,
+                "failed": self.n_failed,
+                "running": self.n_running,
+                "waiting": self.n_waiting,
+            },
+            "causes": self.causes,
+            "flags": self.flags,
+            "best": None if self.best is None else asdict(self.best),
+            "top": [asdict(entry) for entry in self.top],
+            "bundle": None if self.bundle is None else str(self.bundle),
+            "seconds": round(self.seconds, 1),
+            "budget": {"trials": definition.n_trials, "seconds": definition.timeout_s},
+            "left": asdict(self.left),
+            "updated": self.updated.isoformat(timespec="seconds"),
+        }
+
+
+def read_standing(folder: Path, storage: str | None = None) -> Standing:
+    """Look at a study.
+
+    Args:
+        folder: of the study.
+        storage: its URL with the password, when the study is not kept in its folder.
+    Raises:
+        StudyError: when there is no such study.
+        StorageError: when its trials cannot be read.
+    """
+    definition = Definition.read(folder)
+    url = storage or definition.storage
+    trials: list[FrozenTrial] = []
+    user_attrs: dict[str, Any] = {}
+    is_running = is_held(folder)
+    with read_storage(folder, url) as opened:
+        names = {study.study_name: study._study_id for study in opened.get_all_studies()}
+        if definition.name in names:
+            study_id = names[definition.name]
+            trials = opened.get_all_trials(study_id, deepcopy=False)
+            user_attrs = opened.get_study_user_attrs(study_id)
+    left = budget_left(definition.n_trials, definition.timeout_s, trials, user_attrs)
+    return Standing(
+        definition=definition,
+        folder=folder,
+        state=_state(trials, left, is_running=is_running),
+        **_counts(trials, is_running=is_running),
+        causes=_causes(trials),
+        flags=dict(
+            Counter(
+                flag for t in trials for flag in t.user_attrs.get("flags", "").split()
+            ).most_common()
+        ),
+        top=_top(definition, trials),
+        bundle=folder / BUNDLE if (folder / BUNDLE).is_dir() else None,
+        seconds=seconds_spent(trials, user_attrs),
+        left=left,
+        updated=_updated(folder, trials),
+    )
+
+
+def summaries(studies: Path) -> list[Standing | tuple[str, str]]:
+    """Look at all studies of a folder, the latest first; (name, why) for what cannot be read."""
+    found: list[Standing] = []
+    unreadable: list[tuple[str, str]] = []
+    for name in study_names(studies):
+        try:
+            found.append(read_standing(studies / name))
+        except AutotrainError as error:
+            unreadable.append((name, str(error)))
+    found.sort(key=lambda standing: standing.updated, reverse=True)
+    return [*found, *unreadable]
+
+
+def latest_study(studies: Path) -> str | None:
+    """Return the name of the study that was written to last."""
+    files = [file for name in study_names(studies) for file in (studies / name).glob("*.*")]
+    newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
+    return None if newest is None else newest.parent.name
+
+
+def _counts(trials: Sequence[FrozenTrial], *, is_running: bool) -> dict[str, int]:
+    ended = Counter(trial.state for trial in trials if counts(trial))
+    open_ones = Counter(trial.state for trial in trials if not trial.state.is_finished())
+    running = open_ones[TrialState.RUNNING]
+    return {
+        "n_complete": ended[TrialState.COMPLETE],
+        "n_pruned": ended[TrialState.PRUNED],
+        "n_failed": ended[TrialState.FAIL],
+        # What a killed search left open runs no more; it is tried again.
+        "n_running": running if is_running else 0,
+        "n_waiting": open_ones[TrialState.WAITING] + (0 if is_running else running),
+    }
+
+
+def _causes(trials: Sequence[FrozenTrial]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for trial in trials:
+        cause = trial.user_attrs.get("cause")
+        if not trial.state.is_finished() or cause in (NOT_STARTED, FORBIDDEN):
+            continue
+        if trial.state != TrialState.COMPLETE:
+            found[cause or "unknown"] += 1
+    return dict(found.most_common())
+
+
+def _state(trials: Sequence[FrozenTrial], left: Left, *, is_running: bool) -> str:
+    if is_running:
+        return RUNNING
+    if not any(trial.state.is_finished() for trial in trials):
+        return EMPTY
+    was_broken_off = any(
+        trial.state == TrialState.RUNNING or trial.user_attrs.get("cause") == INTERRUPTED
+        for trial in trials
+    )
+    return STOPPED if was_broken_off and not left.is_nothing else DONE
+
+
+def _top(definition: Definition, trials: Sequence[FrozenTrial]) -> tuple[Entry, ...]:
+    space = SearchSpace.from_dict(definition.space)
+    metric = METRICS[definition.metric]
+    rest = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    entries: list[Entry] = []
+    while len(entries) < TOP and (trial := best_trial(rest, metric)) is not None:
+        rest.remove(trial)
+        assert trial.value is not None
+        entries.append(
+            Entry(
+                number=trial.number,
+                value=trial.value,
+                words=summary(space.config_from(trial.params)),
+                params=dict(trial.params),
+                epochs=trial.user_attrs.get("epochs"),
+                seconds=trial.user_attrs.get("seconds"),
+            )
+        )
+    return tuple(entries)
+
+
+def _updated(folder: Path, trials: Sequence[FrozenTrial]) -> datetime:
+    ended = [trial.datetime_complete for trial in trials if trial.datetime_complete]
+    made = datetime.fromtimestamp((folder / FILE).stat().st_mtime)
+    return max([made, *ended])

@@ -1,0 +1,218 @@
+"""What `predict_distribution` returns: frozen results with named arrays, for each kind of task.
+
+Axes: N rows, C classes in the predictor's `classes_` order, S Monte-Carlo samples. Numbers are
+float64; those of a regression are in the target's units.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autotrain.data.inputs import plain
+from autotrain.errors import AutotrainError
+from autotrain.predictor import mixture
+
+
+@dataclass(frozen=True, eq=False)
+class ClassificationDistribution:
+    """How sure a classifier is of each row.
+
+    Args:
+        classes: `[C]`, the user's labels.
+        n_samples: S.
+        mean: `[N, C]` probabilities, averaged over the samples.
+        point: `[N, C]` probabilities with dropout off.
+        std: `[N, C]` standard deviation over the samples (of the S numbers, so 0 when S = 1).
+        label: `[N]` the likeliest class of `mean`.
+        entropy: `[N]` −Σ p̄ log p̄ in nats: all uncertainty. At most log C.
+        expected_entropy: `[N]` mean over samples of −Σ p log p: what more data would not take away.
+        mutual_information: `[N]` entropy − expected_entropy ≥ 0: what the model does not know
+            (BALD).
+        variation_ratio: `[N]` share of the samples that do not vote for the commonest label.
+        samples: `[S, N, C]`, or None when they were not kept.
+    """
+
+    classes: np.ndarray
+    n_samples: int
+    mean: np.ndarray
+    point: np.ndarray
+    std: np.ndarray
+    label: np.ndarray
+    entropy: np.ndarray
+    expected_entropy: np.ndarray
+    mutual_information: np.ndarray
+    variation_ratio: np.ndarray
+    samples: np.ndarray | None = None
+
+    @property
+    def proba(self) -> np.ndarray:
+        """`[N, C]` Monte-Carlo probabilities: the same as `mean`."""
+        return self.mean
+
+    @property
+    def mc_error(self) -> np.ndarray:
+        """`[N, C]` standard error of `mean`: std / √S."""
+        return self.std / math.sqrt(self.n_samples)
+
+    def to_dict(self) -> dict[str, np.ndarray]:
+        """Return one array `[N]` per column: label, proba_CLASS, std_CLASS, entropy, …"""
+        columns = {"label": self.label}
+        columns |= {f"proba_{name}": self.mean[:, c] for c, name in enumerate(self.classes)}
+        columns |= {f"std_{name}": self.std[:, c] for c, name in enumerate(self.classes)}
+        for name in ("entropy", "expected_entropy", "mutual_information", "variation_ratio"):
+            columns[name] = getattr(self, name)
+        return columns
+
+    def to_frame(self) -> Any:
+        """Return `to_dict` as a pandas data frame, rows in the order of the input."""
+        return _frame(self.to_dict())
+
+
+@dataclass(frozen=True, eq=False)
+class RegressionDistribution:
+    """How sure a regression is of each row; everything in the target's units.
+
+    Args:
+        n_samples: S.
+        alpha: `interval` holds 1 − alpha of the distribution.
+        tau: precision of the noise, 1 / aleatoric_std².
+        mean: `[N]`, averaged over the samples.
+        point: `[N]`, dropout off.
+        std: `[N]` standard deviation over the samples (of the S numbers, so 0 when S = 1): what
+            the model does not know.
+        interval: `[N, 2]` quantiles alpha/2 and 1 − alpha/2 of the mixture.
+        samples: `[S, N]`, or None when they were not kept.
+    """
+
+    n_samples: int
+    alpha: float
+    tau: float
+    mean: np.ndarray
+    point: np.ndarray
+    std: np.ndarray
+    interval: np.ndarray
+    samples: np.ndarray | None = None
+
+    @property
+    def mc_error(self) -> np.ndarray:
+        """`[N]` standard error of `mean`: std / √S."""
+        return self.std / math.sqrt(self.n_samples)
+
+    @property
+    def aleatoric_std(self) -> float:
+        """1/√τ: the noise that remains when the model is sure; the same for all rows."""
+        return 1 / math.sqrt(self.tau)
+
+    @property
+    def total_std(self) -> np.ndarray:
+        """`[N]` √(std² + 1/τ)."""
+        return np.sqrt(self.std**2 + 1 / self.tau)
+
+    def quantiles(self, q: Any) -> np.ndarray:
+        """Return quantiles of the mixture: `[N]` for one level, `[N, Q]` for several.
+
+        Raises: AutotrainError when a level is not inside (0, 1) or the samples were not kept.
+        """
+        levels = np.asarray(q, dtype=np.float64)
+        if levels.ndim > 1 or not ((levels > 0) & (levels < 1)).all():
+            raise AutotrainError(
+                f"q: expected levels greater than 0 and less than 1, however: {q}. "
+                "0.05 is the level below which one value in twenty lies."
+            )
+        found = mixture.quantiles(self._kept(), self.tau, torch.tensor(np.atleast_1d(levels)))
+        return found.numpy() if levels.ndim else found[:, 0].numpy()
+
+    def log_likelihood(self, y: Any) -> np.ndarray:
+        """Return log p(y | x) of each row `[N]`, in nats per unit of the target.
+
+        Raises: AutotrainError when `y` has another length or the samples were not kept.
+        """
+        target = np.asarray(plain(y), dtype=np.float64)
+        if target.shape != self.mean.shape:
+            raise AutotrainError(
+                f"y: expected one number for each of the {len(self.mean)} rows, however: its "
+                f"shape is {target.shape}. Give the target of the same rows."
+            )
+        return mixture.log_likelihood(self._kept(), torch.tensor(target), self.tau).numpy()
+
+    def to_dict(self) -> dict[str, np.ndarray]:
+        """Return one array `[N]` per column: mean, point, std, …, lower, upper."""
+        return {
+            "mean": self.mean,
+            "point": self.point,
+            "std": self.std,
+            "mc_error": self.mc_error,
+            "aleatoric_std": np.full_like(self.mean, self.aleatoric_std),
+            "total_std": self.total_std,
+            "lower": self.interval[:, 0],
+            "upper": self.interval[:, 1],
+        }
+
+    def to_frame(self) -> Any:
+        """Return `to_dict` as a pandas data frame, rows in the order of the input."""
+        return _frame(self.to_dict())
+
+    def _kept(self) -> Tensor:
+        if self.samples is None:
+            raise AutotrainError(
+                "expected the samples of predict_distribution, however: there are too many to be "
+                "kept unasked. Call predict_distribution(…, samples=True)."
+            )
+        return torch.from_numpy(self.samples)
+
+
+Distribution = ClassificationDistribution | RegressionDistribution
+
+
+def class_summary(samples: Tensor) -> dict[str, Tensor]:
+    """Summarize log-probabilities `[S, N, C]` by the words of `ClassificationDistribution`.
+
+    Source: Gal 2016, "Uncertainty in Deep Learning", section 3.3.1; mutual information: Houlsby
+    et al. 2011, arXiv:1112.5745.
+    """
+    p = samples.exp()
+    mean = p.mean(0)
+    entropy = -torch.special.xlogy(mean, mean).sum(-1)
+    expected = -(p * samples).sum(-1).mean(0)
+    votes = torch.zeros_like(mean).scatter_add_(
+        1, samples.argmax(-1).T, mean.new_ones(1, 1).expand(samples.shape[1], len(samples))
+    )
+    return {
+        "mean": mean,
+        "std": p.std(0, correction=0),
+        "entropy": entropy,
+        "expected_entropy": expected,
+        # By Jensen's inequality never below 0; rounding may say otherwise.
+        "mutual_information": (entropy - expected).clamp(min=0),
+        "variation_ratio": 1 - votes.amax(-1) / len(samples),
+    }
+
+
+def value_summary(samples: Tensor, tau: float, alpha: float) -> dict[str, Tensor]:
+    """Summarize predictions `[S, N]` by the words of `RegressionDistribution`."""
+    levels = torch.tensor([alpha / 2, 1 - alpha / 2], dtype=torch.float64)
+    return {
+        "mean": samples.mean(0),
+        "std": samples.std(0, correction=0),
+        "interval": mixture.quantiles(samples, tau, levels),
+    }
+
+
+def _frame(columns: Mapping[str, np.ndarray]) -> Any:
+    # Prediction must not need pandas, so it is not imported before someone wants a frame.
+    try:
+        pandas = importlib.import_module("pandas")
+    except ModuleNotFoundError:
+        raise AutotrainError(
+            "to_frame: expected pandas to be installed, however: it is not. "
+            "Install it, or use to_dict()."
+        ) from None
+    return pandas.DataFrame(dict(columns))

@@ -1,0 +1,136 @@
+"""Scores of a predictor on rows whose target is known, gathered part by part.
+
+The metrics are those of `fused/metrics.py`, by which training judged; `Scores` gives them the mean
+prediction over samples (one sample: dropout off) and adds the log likelihood.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autotrain.bundle import Bundle
+from autotrain.data.inputs import plain
+from autotrain.data.targets import Target
+from autotrain.data.values import texts
+from autotrain.errors import DataError
+from autotrain.fused.metrics import FUNCTIONS
+from autotrain.predictor import mixture
+from autotrain.tasks import METRICS
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The targets of the rows to be scored.
+
+    Args:
+        y: `[N]` class numbers or float64; anything where not known.
+        is_known: `[N]` whether the row has a target.
+    """
+
+    y: np.ndarray
+    is_known: np.ndarray
+
+    @classmethod
+    def read(cls, bundle: Bundle, y: Any) -> Truth:
+        """Code the user's labels or numbers as the model's.
+
+        Raises: DataError when there is no target at all, or a label that the model does not know.
+        """
+        values = plain(y)
+        if values.ndim == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        if values.ndim != 1:
+            raise DataError(
+                f"y: expected one label or number per row, however: its shape is {values.shape}. "
+                f"Give the column {bundle.target!r} alone."
+            )
+        is_known = _is_known(values)
+        if not is_known.any():
+            raise DataError(
+                f"y: expected at least one row with a value of {bundle.target!r}, however: "
+                f"{len(values)} rows have none. Give rows whose target is known."
+            )
+        target = Target(
+            bundle.target, bundle.task, "", bundle.classes, bundle.label_dtype, values[:0]
+        )
+        known = target.encode(values[is_known], "y")
+        coded = np.zeros(len(values), dtype=known.dtype)
+        coded[is_known] = known
+        return cls(coded, is_known)
+
+
+class Scores:
+    """Gathers predictions part by part; `values` scores them against the truth.
+
+    Args:
+        tau: regression: precision of the noise; None leaves out the log likelihood.
+    """
+
+    def __init__(self, bundle: Bundle, truth: Truth, tau: float | None) -> None:
+        self.bundle = bundle
+        self.truth = truth
+        self.tau = tau
+        self._predictions: list[Tensor] = []
+        self._log_likelihoods: list[Tensor] = []
+        self._n_rows = 0
+
+    def add(self, samples: Tensor) -> None:
+        """Take the samples of the next rows: predictions `[S, n]`, or log p `[S, n, C]`."""
+        start, self._n_rows = self._n_rows, self._n_rows + samples.shape[1]
+        if self.bundle.is_classification:
+            self._predictions.append(log_mean_exp(samples))
+            return
+        self._predictions.append(samples.mean(0))
+        if self.tau is not None:
+            y = torch.from_numpy(self.truth.y[start : self._n_rows])
+            if len(y) == samples.shape[1]:  # if not, `values` refuses
+                self._log_likelihoods.append(mixture.log_likelihood(samples, y, self.tau))
+
+    def values(self) -> dict[str, float | None]:
+        """Return each metric of the task, None where it is not defined on these rows.
+
+        Raises: DataError when there were more or fewer rows than targets.
+        """
+        if self._n_rows != len(self.truth.y):
+            raise DataError(
+                f"expected as many targets as rows, however: {len(self.truth.y)} targets for "
+                f"{self._n_rows} rows. Give X and y of the same rows."
+            )
+        known = torch.from_numpy(self.truth.is_known)
+        predictions = torch.cat(self._predictions)[known].unsqueeze(0)
+        y = torch.from_numpy(self.truth.y)[known].unsqueeze(0)
+        scores = {
+            name: float(FUNCTIONS[name](predictions, y))
+            for name, metric in METRICS.items()
+            if self.bundle.task in metric.tasks
+        }
+        if self.bundle.is_classification:
+            scores["nll"] = scores["log_loss"]
+        elif self._log_likelihoods:
+            scores["log_likelihood"] = float(torch.cat(self._log_likelihoods)[known].mean())
+            scores["nll"] = -scores["log_likelihood"]
+        return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+
+
+def _is_known(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind == "f":
+        return ~np.isnan(values)
+    try:
+        found, inverse = texts(values)
+    except TypeError:
+        raise DataError(
+            "y: expected one label or number in every cell, however: some hold lists or other "
+            "objects. Give the target's column."
+        ) from None
+    return np.array([text is not None for text in found], dtype=bool)[inverse]
+
+
+def log_mean_exp(log_p: Tensor) -> Tensor:
+    """Return log of the mean of p over the first axis."""
+    return torch.logsumexp(log_p, dim=0) - math.log(len(log_p))

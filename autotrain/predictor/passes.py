@@ -1,0 +1,71 @@
+"""Passes of one trained network over encoded rows: once without dropout, or once per mask.
+
+The S samples of a Monte-Carlo pass are S slots of the fused network that share one set of weights
+(expanded, not copied) and differ in their masks. Batch norm stays on its moving statistics. Rows
+and samples are taken in blocks, so that memory is bounded whatever their number.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from autotrain.bundle import Member
+from autotrain.fused.network import Network
+from autotrain.fused.plan import Numbers
+from autotrain.predictor.masks import MaskBank
+
+BLOCK_NUMBERS = 1 << 19
+"""Numbers of one layer held at a time: 2 MB, the size of a second-level cache."""
+MOST_ROWS = 2048
+
+
+class Passes:
+    """Runs a member of a bundle; weights are float32 on the CPU."""
+
+    def __init__(self, member: Member) -> None:
+        self.member = member
+        self._parameters = torch.tensor(member.parameters, dtype=torch.float32).unsqueeze(0)
+        self._statistics = torch.tensor(member.statistics, dtype=torch.float32).unsqueeze(0)
+        self._widest = max(member.n_inputs, member.n_outputs, *member.config.hidden_units)
+        self._networks: dict[int, Network] = {}
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Return outputs `[N, C]` of rows `[N, D]`, dropout off."""
+        rows = max(BLOCK_NUMBERS // self._widest, 64)
+        return torch.cat([self._run(part, {}, 1)[0] for part in self._padded(x).split(rows)])
+
+    def samples(self, x: Tensor, bank: MaskBank) -> Tensor:
+        """Return outputs `[S, N, C]` of rows `[N, D]`, one sample per mask of the bank."""
+        x, blocks = self._padded(x), []
+        for part in x.split(min(MOST_ROWS, max(BLOCK_NUMBERS // self._widest, 64))):
+            n_slots = min(max(BLOCK_NUMBERS // (self._widest * max(len(part), 1)), 1), len(bank))
+            outputs = [
+                self._run(part, bank.masks(start, stop), stop - start)
+                for start in range(0, len(bank), n_slots)
+                for stop in [min(start + n_slots, len(bank))]
+            ]
+            blocks.append(torch.cat(outputs))
+        return torch.cat(blocks, dim=1)
+
+    def _run(self, x: Tensor, keep: dict[int, Tensor], n_slots: int) -> Tensor:
+        network = self._network(n_slots)
+        layout = network.layout
+        return network.predict(
+            layout.views(self._parameters.expand(n_slots, -1)),
+            x.expand(n_slots, -1, -1),
+            layout.views(self._statistics.expand(n_slots, -1), statistics=True),
+            keep,
+        )
+
+    def _network(self, n_slots: int) -> Network:
+        if n_slots not in self._networks:
+            member = self.member
+            numbers = Numbers(torch.device("cpu"), torch.float32)
+            configs = [member.config] * n_slots
+            self._networks[n_slots] = Network(configs, member.n_inputs, member.n_outputs, numbers)
+        return self._networks[n_slots]
+
+    def _padded(self, x: Tensor) -> Tensor:
+        """Add the inputs that other folds had and this one lacks, as training did."""
+        return torch.nn.functional.pad(x, (0, self.member.n_inputs - x.shape[1]))

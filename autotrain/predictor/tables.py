@@ -1,0 +1,82 @@
+"""The user's table in parts of bounded size, each encoded.
+
+Errors name the row of the whole table. A new kind of table needs nothing here when it can be cut
+like a list, like a pandas frame (`iloc`) or like a polars frame (`slice`); others go in one part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autotrain.data.inputs import open_table
+from autotrain.data.preprocessing import Preprocessor
+from autotrain.errors import DataError
+
+ENCODED_NUMBERS = 1 << 23
+"""Encoded numbers held at a time: 32 MB."""
+
+
+def encoded_parts(
+    table: Any, preprocessors: Sequence[Preprocessor], notices: list[str] | None
+) -> Iterator[list[Tensor]]:
+    """Yield encoded rows `[n, D]`, one tensor per preprocessor, part after part of the table.
+
+    Args:
+        notices: receives what `Preprocessor.encode` has to tell, with the rows it is about.
+    Raises: DataError as `Preprocessor.encode`.
+    """
+    widest = max(max(p.n_inputs, len(p.features)) for p in preprocessors)
+    n_rows = max(ENCODED_NUMBERS // max(widest, 1), 1)
+    heard: set[str] = set()
+    for first, part in _parts(table, n_rows, preprocessors[0]):
+        encoded: list[Tensor] = []
+        told: list[str] | None = None if notices is None else []
+        for place, preprocessor in enumerate(preprocessors):
+            try:
+                x = preprocessor.encode(part, notices=None if place else told)
+            except DataError:
+                if first:
+                    preprocessor.encode(table)  # fails at the same cell and names its real row
+                raise
+            encoded.append(torch.from_numpy(x))
+        if notices is not None and told is not None:
+            about = f"from row {first + 1} on: " if first else ""
+            notices += [about + sentence for sentence in told if sentence not in heard]
+            heard.update(told)
+        yield encoded
+
+
+def _parts(table: Any, n_rows: int, preprocessor: Preprocessor) -> Iterator[tuple[int, Any]]:
+    """Yield (first row, some rows of the table, in the table's own form)."""
+    if isinstance(table, Mapping):
+        total = open_table(table, (preprocessor.features,)).n_rows
+    else:
+        total = len(table) if hasattr(table, "__len__") else 0
+    if total <= n_rows or not _can_cut(table):
+        yield 0, table
+        return
+    for first in range(0, total, n_rows):
+        yield first, _cut(table, slice(first, first + n_rows))
+
+
+def _can_cut(table: Any) -> bool:
+    return hasattr(table, "iloc") or hasattr(table, "slice") or _is_plain(table)
+
+
+def _is_plain(table: Any) -> bool:
+    # An array knows its shape and cuts by rows; so do lists of rows and columns by name.
+    return isinstance(table, list | tuple | Mapping) or hasattr(table, "__array_interface__")
+
+
+def _cut(table: Any, rows: slice) -> Any:
+    if isinstance(table, Mapping):
+        return {name: _cut(column, rows) for name, column in table.items()}
+    if hasattr(table, "iloc"):
+        return table.iloc[rows]
+    if _is_plain(table):
+        return table[rows]
+    return table.slice(rows.start, rows.stop - rows.start)

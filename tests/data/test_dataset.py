@@ -1,0 +1,361 @@
+"""`load_dataset`: split, encoded, coded, and nothing fitted on rows that do not train."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_diabetes, load_iris
+
+from autotrain.data.dataset import Dataset, load_dataset
+from autotrain.errors import DataError
+
+N = 120
+
+
+def table(seed: int = 0, n_rows: int = N) -> pd.DataFrame:
+    """A table with every kind of column and missing cells in some."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "number": rng.normal(size=n_rows),
+            "count": rng.integers(0, 9, n_rows),
+            "letter": rng.choice(list("abcd"), n_rows),
+            "flag": rng.random(n_rows) < 0.5,
+            "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 99, n_rows), "D"),
+            "id": rng.permutation(10 * n_rows)[:n_rows],
+            "same": 1,
+            "amount": rng.normal(size=n_rows),
+            "label": rng.choice(["no", "yes", "maybe"], n_rows, p=[0.6, 0.3, 0.1]),
+        }
+    )
+    frame.loc[rng.random(n_rows) < 0.1, "number"] = np.nan
+    frame.loc[rng.random(n_rows) < 0.1, "letter"] = None
+    return frame
+
+
+def rows_of(data: Dataset) -> list[np.ndarray]:
+    return [data.folds[0].train_rows, data.folds[0].valid_rows, data.test_rows]
+
+
+def test_iris_is_ready_for_training() -> None:
+    data = load_dataset("sklearn:iris")
+    assert (data.name, data.source, data.target) == ("iris", "sklearn:iris", "target")
+    assert (data.task, data.task_reason) == ("multiclass", "multiclass: 3 labels")
+    assert data.classes == ("setosa", "versicolor", "virginica")
+    assert (data.n_train, data.n_valid, data.n_test) == (96, 24, 30)
+    assert (data.n_features, data.n_inputs, data.notes) == (4, 4, ())
+    assert json.loads(json.dumps(data.split)) == {"test": 0.2, "validation": "auto", "seed": 0}
+    for x, y in (
+        (data.x_train, data.y_train),
+        (data.x_valid, data.y_valid),
+        (data.x_test, data.y_test),
+    ):
+        assert x.dtype == np.float32
+        assert y.dtype == np.int64
+        assert x.flags.c_contiguous
+        assert len(x) == len(y)
+        np.testing.assert_array_equal(np.bincount(y), [len(y) / 3] * 3)
+    bunch = load_iris()
+    for x, y, rows in zip(
+        (data.x_train, data.x_valid, data.x_test),
+        (data.y_train, data.y_valid, data.y_test),
+        rows_of(data),
+        strict=True,
+    ):
+        train = bunch.data[data.folds[0].train_rows]
+        wanted = (bunch.data[rows] - train.mean(axis=0)) / train.std(axis=0)
+        np.testing.assert_allclose(x, wanted, atol=1e-5)
+        np.testing.assert_array_equal(y, bunch.target[rows])
+
+
+def test_the_target_of_regression_is_standardized_on_training_rows() -> None:
+    data = load_dataset("sklearn:diabetes")
+    y = load_diabetes().target
+    train, valid, test = rows_of(data)
+    assert (data.task, data.classes, data.label_dtype) == ("regression", (), "float64")
+    assert data.target_mean == pytest.approx(y[train].mean())
+    assert data.target_std == pytest.approx(y[train].std())
+    for coded, rows in ((data.y_train, train), (data.y_valid, valid), (data.y_test, test)):
+        assert coded.dtype == np.float32
+        np.testing.assert_allclose(coded * data.target_std + data.target_mean, y[rows], rtol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["label", "amount", "flag"])
+@pytest.mark.parametrize("validation", ["holdout", "4-fold"])
+def test_the_parts_are_disjoint_and_complete(target: str, validation: str) -> None:
+    data = load_dataset(table(), target, validation=validation)
+    assert len(data.folds) == (4 if validation == "4-fold" else 1)
+    for fold in data.folds:
+        rows = np.concatenate([fold.train_rows, fold.valid_rows, data.test_rows])
+        assert sorted(rows) == list(range(N))
+        assert len(fold.x_train) == len(fold.y_train) == len(fold.train_rows)
+        assert len(fold.x_valid) == len(fold.y_valid) == len(fold.valid_rows)
+        assert fold.x_train.shape[1] == fold.x_valid.shape[1] == fold.preprocessor.n_inputs
+    if validation == "4-fold":
+        validated = np.concatenate([fold.valid_rows for fold in data.folds])
+        assert sorted([*validated, *data.test_rows]) == list(range(N))
+
+
+def test_the_seed_decides_the_split() -> None:
+    first, again, other = (load_dataset(table(), "label", seed=seed) for seed in (1, 1, 2))
+    for rows, same, different in zip(rows_of(first), rows_of(again), rows_of(other), strict=True):
+        np.testing.assert_array_equal(rows, same)
+        assert rows.tolist() != different.tolist()
+    np.testing.assert_array_equal(first.x_train, again.x_train)
+
+
+def spoil(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """Change every feature cell in some rows, to values that would show in any fitted number."""
+    spoiled = frame.copy()
+    places = frame.index[rows]
+    spoiled.loc[places, "number"] = 1e6
+    spoiled.loc[places, "count"] = -12345
+    spoiled.loc[places, "letter"] = [f"new {row}" for row in rows]
+    spoiled.loc[places, "flag"] = True
+    spoiled.loc[places, "day"] = pd.Timestamp("1950-01-01")
+    spoiled.loc[places, "same"] = 2
+    return spoiled
+
+
+@pytest.mark.parametrize("validation", ["holdout", "3-fold"])
+def test_rows_that_do_not_train_influence_nothing_fitted(validation: str) -> None:
+    frame = table()
+    clean = load_dataset(frame, "amount", validation=validation)
+    for place, fold in enumerate(clean.folds):
+        outside = np.concatenate([fold.valid_rows, clean.test_rows])
+        changed = spoil(frame, outside)
+        changed.loc[outside, "amount"] = 1e9
+        spoiled = load_dataset(changed, "amount", validation=validation)
+        same = spoiled.folds[place]
+        np.testing.assert_array_equal(same.train_rows, fold.train_rows)
+        np.testing.assert_array_equal(same.x_train, fold.x_train)
+        np.testing.assert_array_equal(same.y_train, fold.y_train)
+        assert same.preprocessor.to_json() == fold.preprocessor.to_json()
+        for name, array in fold.preprocessor.to_arrays().items():
+            np.testing.assert_array_equal(same.preprocessor.to_arrays()[name], array)
+        assert (same.target_mean, same.target_std) == (fold.target_mean, fold.target_std)
+        assert not np.array_equal(same.x_valid, fold.x_valid)
+
+
+def test_training_rows_do_influence_what_is_fitted() -> None:
+    frame = table()
+    clean = load_dataset(frame, "amount")
+    spoiled = load_dataset(spoil(frame, clean.folds[0].train_rows[:5]), "amount")
+    assert spoiled.preprocessor.to_json() != clean.preprocessor.to_json()
+
+
+def test_useless_columns_are_said_and_not_encoded() -> None:
+    data = load_dataset(table(), "label")
+    assert [note.split(":")[0] for note in data.notes] == [
+        "column 'id' is dropped",
+        "column 'same' is dropped",
+    ]
+    assert data.preprocessor.column_names == ("number", "count", "letter", "flag", "day", "amount")
+    assert "id" in data.preprocessor.features
+    assert data.n_features == 6
+
+
+def test_leaks_are_said_and_kept() -> None:
+    frame = table().assign(copy=lambda rows: rows["label"].str.upper())
+    data = load_dataset(frame, "label")
+    assert any("column 'copy' has one value for each class" in note for note in data.notes)
+    assert "copy" in data.preprocessor.column_names
+
+
+def test_rows_without_target_are_dropped_and_counted() -> None:
+    frame = table()
+    frame["label"] = frame["label"].astype("object")
+    frame.loc[[3, 50, 77], "label"] = [None, "?", " "]
+    data = load_dataset(frame, "label")
+    assert "3 of 120 rows of data frame are dropped: their target 'label' is missing" in data.notes
+    rows = np.concatenate(rows_of(data))
+    assert sorted(rows) == [row for row in range(N) if row not in (3, 50, 77)]
+    np.testing.assert_array_equal(
+        data.raw["label"].to_numpy()[rows_of(data)[0]],
+        [data.classes[index] for index in data.y_train],
+    )
+
+
+def test_a_column_that_counts_is_dropped_although_rows_are() -> None:
+    frame = table().assign(row=np.arange(1, N + 1))
+    frame["label"] = frame["label"].where(frame.index % 7 > 0)
+    notes = load_dataset(frame.rename(columns={"row": "anything"}), "label").notes
+    assert "column 'anything' is dropped: it only counts the rows" in notes
+
+
+def test_classes_of_two_rows_break_nothing() -> None:
+    frame = table()
+    frame["label"] = frame["label"].astype("object")
+    frame.loc[[0, 1], "label"] = "rare"
+    for validation in ("holdout", "5-fold"):
+        for seed in range(5):
+            data = load_dataset(frame, "label", validation=validation, seed=seed)
+            for fold in data.folds:
+                assert set(fold.y_train) == {0, 1, 2, 3}
+
+
+def test_raw_rows_lead_to_the_encoded_ones() -> None:
+    frame = table()
+    data = load_dataset(frame, "label")
+    for (features, labels), x, y in (
+        (data.raw_test(), data.x_test, data.y_test),
+        (data.raw_valid(), data.x_valid, data.y_valid),
+    ):
+        assert list(features.columns) == [name for name in frame.columns if name != "label"]
+        np.testing.assert_array_equal(data.preprocessor.encode(features), x)
+        assert [data.classes[index] for index in y] == labels.tolist()
+    pd.testing.assert_frame_equal(
+        data.raw_test()[0], frame.drop(columns="label").iloc[data.test_rows]
+    )
+
+
+def test_test_rows_may_come_from_a_file(tmp_path: Path) -> None:
+    frame, other = table(), table(1, 30)
+    path = tmp_path / "test.csv"
+    other[["label", *frame.columns[:-1]]].assign(extra=1).to_csv(path, index=False)
+    data = load_dataset(frame, "label", test=str(path))
+    assert (data.n_train, data.n_valid, data.n_test, len(data.test_rows)) == (96, 24, 30, 0)
+    assert [data.classes[index] for index in data.y_test] == other["label"].tolist()
+    np.testing.assert_array_equal(data.x_test, data.preprocessor.encode(other))
+    assert data.split["test"] == str(path)
+    assert load_dataset(frame, "label", **data.split).fingerprint == data.fingerprint
+    changed = load_dataset(frame, "label", test=other.iloc[:-1])
+    assert changed.fingerprint != data.fingerprint
+
+
+def test_the_training_rows_as_test_rows_are_said() -> None:
+    notes = load_dataset(table(), "label", test=table()).notes
+    assert "the test rows (data frame) are the training rows" in notes
+
+
+def test_no_test_rows() -> None:
+    data = load_dataset(table(), "label", test=0)
+    assert data.x_test.shape == (0, data.n_inputs)
+    assert len(data.y_test) == len(data.raw_test()[0]) == 0
+    assert data.n_train + data.n_valid == N
+
+
+def test_the_tests_of_a_format_are_used_unless_a_fraction_is_wanted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (50, 3, 3), dtype=np.uint8), np.arange(50) % 2
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x[:7], y_test=y[:7])
+    data = load_dataset(tmp_path / "a.npz")
+    assert (data.n_train, data.n_valid, data.n_test) == (40, 10, 7)
+    assert {column.kind for column in data.preprocessor.columns} == {"pixel"}
+    assert data.x_train.mean() == pytest.approx(0, abs=1e-5)
+    assert data.x_train.std() == pytest.approx(1, abs=1e-5)
+    assert data.split["test"] == "auto"
+    assert load_dataset(tmp_path / "a.npz", **data.split).n_test == 7
+    data = load_dataset(tmp_path / "a.npz", test=0.2)
+    assert (data.n_train, data.n_valid, data.n_test) == (32, 8, 10)
+
+
+def test_the_path_does_not_change_the_fingerprint(tmp_path: Path) -> None:
+    frame = table()
+    for name in ("a.csv", "b.csv.gz"):
+        frame.to_csv(tmp_path / name, index=False)
+    prints = [load_dataset(tmp_path / name, "label") for name in ("a.csv", "b.csv.gz")]
+    assert prints[0].fingerprint == prints[1].fingerprint
+    frame.loc[7, "count"] = 99
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    assert load_dataset(tmp_path / "a.csv", "label").fingerprint != prints[1].fingerprint
+    assert load_dataset(tmp_path / "b.csv.gz", "flag").fingerprint != prints[1].fingerprint
+
+
+def test_it_can_be_sent_to_another_process() -> None:
+    data = load_dataset(table(), "label")
+    again = pickle.loads(pickle.dumps(data))
+    np.testing.assert_array_equal(again.x_train, data.x_train)
+    np.testing.assert_array_equal(
+        again.preprocessor.encode(table()), data.preprocessor.encode(table())
+    )
+
+
+def test_a_wide_table_of_levels_is_bounded() -> None:
+    n_rows = 4000
+    frame = pd.DataFrame({"text": [f"level {n % 2500}" for n in range(n_rows)]})
+    data = load_dataset(frame.assign(y=np.arange(n_rows) % 2), "y")
+    assert data.n_inputs == 64
+    assert "the 63 most frequent have an input each, the others share one" in data.notes[0]
+
+
+WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "no such target": ({"target": "lable"}, ["no target column 'lable'", "Did you mean 'label'?"]),
+    "no target": ({"target": None}, ["the name of the target column", "Columns: number, count"]),
+    "constant target": ({"target": "same"}, ["target 'same'", "all 120 rows hold 1"]),
+    "identifier": (
+        {"target": "label", "source": table().assign(label=[f"x{n}" for n in range(N)])},
+        ["120 different labels in 120 rows", "an identifier"],
+    ),
+    "one row of a class": (
+        {"source": table().assign(label=["rare", *["a", "b"] * 59, "a"])},
+        ["at least 2 rows of every class", "'rare' has one row", "merge"],
+    ),
+    "empty target": (
+        {"source": table().assign(label=None)},
+        ["expected values in the target 'label'", "empty in all 120 rows"],
+    ),
+    "few rows": ({"source": table(0, 9)}, ["at least 10 rows with a target, however: 9"]),
+    "fewer rows than folds": ({"validation": "97-fold"}, ["folds (97), however: 96 rows"]),
+    "validation": ({"validation": "k-fold"}, ["auto, holdout or K-fold", "'k-fold'"]),
+    "fraction": ({"test": 1.2}, ["test: expected a fraction", "however: 1.2"]),
+    "test file": ({"test": "nowhere.csv"}, ["nowhere.csv: expected a file"]),
+    "test columns": (
+        {"test": table().drop(columns=["flag", "label"])},
+        [
+            "data frame: expected the columns of the training table",
+            "2 are missing: 'flag', 'label'",
+        ],
+    ),
+    "test classes": (
+        {"test": table().assign(label="perhaps")},
+        ["expected the classes of the training table", "however: 'perhaps'"],
+    ),
+    "test cells": (
+        {"test": table().assign(count="many")},
+        ["data frame: column 'count': expected numbers, however: row 1 holds 'many'"],
+    ),
+    "infinities": (
+        {"source": table().assign(number=np.inf)},
+        ["infinities", "'number' (120, the first in row 1)"],
+    ),
+    "task": ({"task": "regression"}, ["expected numbers for regression", "task multiclass"]),
+    "no columns left": (
+        {"source": table()[["same", "label"]]},
+        ["at least one column to learn from", "'same' is dropped"],
+    ),
+    "only a target": ({"source": table()[["label"]]}, ["The table has only the target"]),
+    "doubled columns": (
+        {"source": pd.concat([table(), table()[["count"]]], axis=1)},
+        ["every column name once", "'count' (2 times)"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_tables_get_one_clear_error(what: str) -> None:
+    change, parts = WRONG[what]
+    with pytest.raises(DataError) as caught:
+        load_dataset(**{"source": table(), "target": "label", **change})
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_table_without_header_is_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("1,2.5,a\n2,3.5,b\n")
+    with pytest.raises(DataError, match=r"no target column 'y'.*looks like data, not like names"):
+        load_dataset(path, "y")
+
+
+def test_an_unknown_delimiter_is_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a b y\n1 2 3\n4 5 6\n")
+    with pytest.raises(DataError, match="the header is read as one column, 'a b y'"):
+        load_dataset(path, "y")

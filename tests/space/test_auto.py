@@ -1,0 +1,71 @@
+"""Values that follow the data."""
+
+from __future__ import annotations
+
+import pytest
+
+from autotrain.domains import Choices
+from autotrain.space.auto import AUTO_VALUES, DataShape, batch_size, epochs
+from autotrain.space.search_space import SearchSpace
+from autotrain.space.sections import locate
+
+
+@pytest.mark.parametrize(
+    ("n_train", "size"),
+    [
+        (1, 1),
+        (7, 1),
+        (8, 2),
+        (100, 16),
+        (255, 32),
+        (256, 64),
+        (1_024, 64),
+        (1_025, 128),
+        (8_000, 128),
+        (8_001, 256),
+        (30_000, 256),
+        (30_001, 512),
+        (100_000, 512),
+        (100_001, 1_024),
+        (10_000_000, 1_024),
+    ],
+)
+def test_batch_size(n_train: int, size: int) -> None:
+    assert batch_size(DataShape(n_train, 10, "binary")) == size
+
+
+@pytest.mark.parametrize(
+    ("n_train", "n_epochs"),
+    [(1, 200), (15_000, 200), (20_000, 150), (45_000, 67), (100_000, 30), (1_000_000, 30)],
+)
+def test_epochs(n_train: int, n_epochs: int) -> None:
+    assert epochs(DataShape(n_train, 10, "binary")) == n_epochs
+
+
+def test_resolve_replaces_every_auto() -> None:
+    space = SearchSpace({}).resolve(n_train=20_000, n_inputs=4, task="multiclass")
+    assert space.to_dict()["training"] == {"batch_size": 256, "epochs": 150}
+    config = space.config_from({})
+    assert (config.batch_size, config.epochs) == (256, 150)
+
+
+def test_auto_may_be_one_of_several() -> None:
+    space = SearchSpace({"training": {"batch_size": {"choices": ["auto", 32, 256]}, "epochs": 5}})
+    assert space.resolve(5_000, 4, "binary").distributions() == {
+        "training.batch_size": Choices((128, 32, 256))
+    }
+    assert space.resolve(20_000, 4, "binary").distributions() == {
+        "training.batch_size": Choices((256, 32))
+    }
+
+
+def test_numbers_stay() -> None:
+    space = SearchSpace({"training": {"batch_size": 32, "epochs": 7}})
+    assert space.resolve(20_000, 4, "binary") == space
+
+
+def test_every_rule_is_for_a_parameter() -> None:
+    for name, rule in AUTO_VALUES.items():
+        parameter = locate(name).parameter
+        assert parameter is not None
+        assert parameter.is_legal(rule(DataShape(1, 1, "regression")))

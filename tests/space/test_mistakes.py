@@ -1,0 +1,545 @@
+"""Everything that can be wrong in a space, and what the user is told."""
+
+from __future__ import annotations
+
+import datetime
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autotrain.errors import SpaceError
+from autotrain.space.search_space import SearchSpace
+
+ACTIVATIONS = "sigmoid, tanh, relu, softplus, leaky_relu, prelu, elu, selu, gelu, silu, mish"
+SECTIONS = (
+    "network, training, initializer, activation, batch_norm, dropout, clipping, optimizer, "
+    "schedule, regularizer, constraint, early_stopping, loss, extends, forbid, baseline"
+)
+
+# (the file, its mistakes)
+CASES: dict[str, tuple[str, list[str]]] = {
+    "unknown section": (
+        "[activaton]\nchoices = ['relu']",
+        [f"[activaton]: no section 'activaton'. Did you mean 'activation'? Known: {SECTIONS}."],
+    ),
+    "a parameter as a section": (
+        "[learning_rate]\nlow = 0.1",
+        [
+            f"[learning_rate]: no section 'learning_rate'. Known: {SECTIONS}. "
+            "'learning_rate' stands in [optimizer] learning_rate."
+        ],
+    ),
+    "unknown key": (
+        "[optimizer]\nlearning_rat = 0.1",
+        [
+            "[optimizer] learning_rat: no key of [optimizer] 'learning_rat'. "
+            "Did you mean 'learning_rate'? Known: choices, learning_rate, sgd, momentum, nesterov, "
+            "adagrad, rmsprop, adam, adamax, nadam, adamw."
+        ],
+    ),
+    "a key of another section": (
+        "[network]\npatience = 3",
+        [
+            "[network] patience: no key of [network] 'patience'. Known: hidden_units, "
+            "hidden_layers. 'patience' stands in [early_stopping] patience."
+        ],
+    ),
+    "unknown technique": (
+        "[activation]\nchoices = ['relu', 'leakyrelu']",
+        [
+            "[activation] choices: no activation 'leakyrelu'. Did you mean 'leaky_relu'? "
+            f"Known: {ACTIVATIONS}."
+        ],
+    ),
+    "unknown technique, short form": (
+        "constraint = 'maxnorm'",
+        [
+            "[constraint] choice: no constraint 'maxnorm'. Did you mean 'max_norm'? "
+            "Known: none, max_norm."
+        ],
+    ),
+    "technique twice": (
+        "[activation]\nchoices = ['relu', 'elu', 'relu']",
+        ["[activation] choices: every name must stand once, however: 'relu' stands twice"],
+    ),
+    "no technique": (
+        "[constraint]\nchoices = []",
+        ["[constraint] choices: must name at least one, however: []. Known: none, max_norm."],
+    ),
+    "choices of another type": (
+        "[constraint]\nchoices = 'none'",
+        ['[constraint] choices: must be a list of names, however: "none"'],
+    ),
+    "a technique that is no text": (
+        "[constraint]\nchoices = [false, 'none']",
+        ["[constraint] choices: must be text, however: false. Known: none, max_norm."],
+    ),
+    "choices and choice": (
+        "[constraint]\nchoices = ['none']\nchoice = 'none'",
+        ["[constraint] choices: must not stand beside choice. Drop one."],
+    ),
+    "choices where there are none": (
+        "[regularizer]\nchoices = ['l1']",
+        ["[regularizer] choices: there is nothing to choose here. Known: l1, l2."],
+    ),
+    "section of another type": (
+        "activation = 3\nloss = false",
+        [
+            '[activation]: must be a table or the name of one choice, such as "relu", however: 3',
+            "[loss]: must be a table with label_smoothing, however: false",
+        ],
+    ),
+    "text for a section without techniques": (
+        "network = '300-100'",
+        ['[network]: must be a table with hidden_units or hidden_layers, however: "300-100"'],
+    ),
+    "unknown parameter of a technique": (
+        "[activation]\nchoices = ['leaky_relu']\nleaky_relu.slope = 0.1",
+        ["[activation] leaky_relu.slope: no parameter 'slope'. Known: negative_slope."],
+    ),
+    "a technique without parameters": (
+        "[activation]\nrelu.slope = 0.1",
+        ["[activation] relu.slope: relu has no parameters."],
+    ),
+    "a value for a technique": (
+        "[activation]\nchoices = ['leaky_relu']\nleaky_relu = 0.1",
+        [
+            "[activation] leaky_relu: must be a table, however: 0.1. "
+            "Write leaky_relu.negative_slope = ...."
+        ],
+    ),
+    "parameter of a technique that is not chosen": (
+        "[optimizer]\nchoices = ['adam', 'sgd']\nnesterov.momentum = 0.9",
+        [
+            "[optimizer] nesterov: must be among the choices to have an effect, however: choices "
+            "are adam, sgd. Add 'nesterov' to choices or leave it out."
+        ],
+    ),
+    "parameter of a technique, nothing chosen": (
+        "[clipping]\nvalue.threshold = 1.0",
+        [
+            "[clipping] value: must be among the choices to have an effect, however: choices are "
+            "none, the default. Add 'value' to choices or leave it out."
+        ],
+    ),
+    "shared parameter for a technique that does not use it": (
+        "[dropout]\nchoices = ['none', 'dropout']\nnone.rate = 0.1",
+        ["[dropout] none.rate: has no effect with 'none'; leave it out"],
+    ),
+    "low above high": (
+        "[network]\nhidden_layers = { low = 4, high = 1 }",
+        [
+            "[network] hidden_layers: low must not be greater than high, "
+            "however: low = 4, high = 1. Swap them."
+        ],
+    ),
+    "log from 0": (
+        "[regularizer]\nl2 = { low = 0.0, high = 1.0, log = true }",
+        ["[regularizer] l2.low: must be greater than 0 when log = true, however: low = 0.0"],
+    ),
+    "log is no truth value": (
+        "[regularizer]\nl2 = { low = 0.1, high = 1.0, log = 'yes' }",
+        ['[regularizer] l2.log: must be true or false, however: "yes"'],
+    ),
+    "step 0": (
+        "[regularizer]\nl2 = { low = 0.1, high = 1.0, step = 0 }",
+        ["[regularizer] l2.step: must be a number greater than 0, however: 0"],
+    ),
+    "step below 0": (
+        "[network]\nhidden_layers = { low = 1, high = 4, step = -1 }",
+        ["[network] hidden_layers.step: must be a whole number greater than 0, however: -1"],
+    ),
+    "step and log": (
+        "[regularizer]\nl2 = { low = 0.1, high = 1.0, log = true, step = 0.1 }",
+        [
+            "[regularizer] l2.step: must not stand beside log = true: a log range has no steps. "
+            "Drop one."
+        ],
+    ),
+    "step that is not round": (
+        "[regularizer]\nl2 = { low = 0.0, high = 0.4, step = 0.08895292837895519 }",
+        [
+            "[regularizer] l2.step: must be a round number, so that low + n · step is one too, "
+            "however: low = 0.0, step = 0.08895292837895519. Round them, or write choices."
+        ],
+    ),
+    "too many steps": (
+        "[regularizer]\nl2 = { low = 0.1, high = 1e300, step = 1e-300 }",
+        ["[regularizer] l2.step: must leave at most 1,000,000 values, however: 1e-300"],
+    ),
+    "step not whole": (
+        "[network]\nhidden_layers = { low = 1, high = 4, step = 0.5 }",
+        ["[network] hidden_layers.step: must be a whole number greater than 0, however: 0.5"],
+    ),
+    "bounds not whole": (
+        "[network]\nhidden_layers = { low = 1.5, high = 2.0 }",
+        [
+            "[network] hidden_layers.low: must be a whole number at least 0 and at most 64, "
+            "however: 1.5",
+            "[network] hidden_layers.high: must be a whole number at least 0 and at most 64, "
+            "however: 2.0",
+        ],
+    ),
+    "bound outside what is legal": (
+        "[dropout]\nrate = { low = 0.1, high = 1.0 }",
+        ["[dropout] rate.high: must be a number at least 0 and less than 1, however: 1.0"],
+    ),
+    "bound missing": (
+        "[dropout]\nrate = { low = 0.1 }",
+        ["[dropout] rate.high: is missing; a range is { low = ..., high = ... }"],
+    ),
+    "text as a bound": (
+        "[network]\nhidden_units = { low = '64', high = 128 }",
+        ['[network] hidden_units.low: must be a number, however: "64"'],
+    ),
+    "nothing in a domain": (
+        "[dropout]\nrate = {}",
+        [
+            "[dropout] rate.low: is missing; a range is { low = ..., high = ... }",
+            "[dropout] rate.high: is missing; a range is { low = ..., high = ... }",
+        ],
+    ),
+    "unknown key of a domain": (
+        "[dropout]\nrate = { lo = 0.1, high = 0.2 }",
+        [
+            "[dropout] rate.lo: no key of a range or list 'lo'. Did you mean 'low'? "
+            "Known: choices, low, high, log, step."
+        ],
+    ),
+    "range and choices": (
+        "[dropout]\nrate = { low = 0.1, high = 0.2, choices = [0.1] }",
+        [
+            "[dropout] rate: must be either choices or a range, "
+            "however: both choices and low and high"
+        ],
+    ),
+    "range of truth values": (
+        "[batch_norm]\ninput = { low = 0, high = 1 }",
+        [
+            "[batch_norm] input: must be true or false or { choices = [...] }, "
+            "however: { low = 0, high = 1 }"
+        ],
+    ),
+    "value outside what is legal": (
+        "[dropout]\nrate = 1.5",
+        ["[dropout] rate: must be a number at least 0 and less than 1, however: 1.5"],
+    ),
+    "value of another type": (
+        "[dropout]\nrate = '0.5'\n[batch_norm]\ninput = 'true'",
+        [
+            '[batch_norm] input: must be true or false, however: "true"',
+            '[dropout] rate: must be a number at least 0 and less than 1, however: "0.5"',
+        ],
+    ),
+    "not a number, infinite": (
+        "[regularizer]\nl1 = nan\nl2 = { low = 0.1, high = inf }",
+        [
+            "[regularizer] l1: must be a number at least 0, however: nan",
+            "[regularizer] l2.high: must be a number at least 0, however: inf",
+        ],
+    ),
+    "a number beyond all floats": (
+        f"[regularizer]\nl1 = 1{'0' * 400}",
+        [f"[regularizer] l1: must be a number at least 0, however: 1{'0' * 400}"],
+    ),
+    "a date": (
+        "[regularizer]\nl1 = 2020-01-01",
+        [f"[regularizer] l1: must be a number at least 0, however: {datetime.date(2020, 1, 1)!r}"],
+    ),
+    "a list for one value": (
+        "[network]\nhidden_units = [64, 128]",
+        [
+            "[network] hidden_units: must be one value, however: [64, 128]. "
+            "Write { choices = [64, 128] } to try each of them."
+        ],
+    ),
+    "widths that are none": (
+        "[network]\nhidden_units = { choices = [64, '300-', 0] }",
+        [
+            "[network] hidden_units.choices: must be a whole number at least 1, or the width of "
+            'each layer as text like "300-100", however: "300-"',
+            "[network] hidden_units.choices: must be a whole number at least 1, or the width of "
+            'each layer as text like "300-100", however: 0',
+        ],
+    ),
+    "no values": (
+        "[network]\nhidden_units = { choices = [] }",
+        ["[network] hidden_units.choices: must name at least one value, however: []"],
+    ),
+    "values of another type": (
+        "[network]\nhidden_units = { choices = 64 }",
+        ["[network] hidden_units.choices: must be a list, however: 64"],
+    ),
+    "value twice": (
+        "[regularizer]\nl1 = { choices = [0, 0.1, 0.0] }",
+        ["[regularizer] l1.choices: every value must stand once, however: 0.0 stands twice"],
+    ),
+    "auto in the wrong place": (
+        "[network]\nhidden_layers = 'auto'",
+        [
+            "[network] hidden_layers: must be a whole number at least 0 and at most 64, "
+            'however: "auto"'
+        ],
+    ),
+    "almost auto": (
+        "[training]\nbatch_size = 'atuo'",
+        ['[training] batch_size: must be a whole number at least 1, or "auto", however: "atuo"'],
+    ),
+    "forbid is no list of tables": (
+        "[forbid]\nactivation = 'relu'",
+        [
+            '[[forbid]]: must be tables, however: { activation = "relu" }. Write [[forbid]].',
+        ],
+    ),
+    "forbid is empty": (
+        "[[forbid]]",
+        ["[[forbid]] 1: must be a table of names and values, however: {}"],
+    ),
+    "forbid names nothing known": (
+        "[[forbid]]\nactivaton = 'relu'\nactivation = 'relu'",
+        [
+            "[[forbid]] 1: activaton: no section 'activaton'. Did you mean 'activation'? "
+            f"Known: {SECTIONS.removesuffix(', extends, forbid, baseline')}."
+        ],
+    ),
+    "forbid of what is not chosen": (
+        "activation = 'elu'\n[[forbid]]\nactivation = ['relu', 'elu']\ndropout = 'none'",
+        [
+            '[[forbid]] 1: activation: must be among the choices, however: "relu". Choices: elu.',
+            '[[forbid]] 1: dropout: must be among the choices, however: "none". Choices: dropout.',
+        ],
+    ),
+    "forbid of a range of reals": (
+        "[dropout]\nrate = { low = 0.1, high = 0.5 }\n[[forbid]]\n'dropout.rate' = 0.2",
+        [
+            "[[forbid]] 1: dropout.rate: must be a parameter with values to count, "
+            "however: it has a range of reals"
+        ],
+    ),
+    "forbid of a value that is never tried": (
+        "[[forbid]]\nnetwork.hidden_layers = 5",
+        [
+            "[[forbid]] 1: network.hidden_layers: must be a value of the space, "
+            "however: 5 is never tried"
+        ],
+    ),
+    "everything forbidden": (
+        "[activation]\nchoices = ['relu', 'elu']\n"
+        "[[forbid]]\nactivation = 'relu'\n[[forbid]]\nactivation = 'elu'\ndropout = 'dropout'",
+        [
+            "[[forbid]]: must leave at least one combination, however: all are forbidden by "
+            'activation = "relu"; activation = "elu", dropout = "dropout"'
+        ],
+    ),
+    "baseline is no table": (
+        "baseline = [3]",
+        ["[[baseline]] 1: must be a table of names and values, however: 3"],
+    ),
+    "baseline outside the choices": (
+        "[activation]\nchoices = ['relu', 'elu']\n[[baseline]]\nactivation = 'selu'",
+        [
+            "[[baseline]] 1: activation: no choice of activation 'selu'. Did you mean 'elu'? "
+            "Known: relu, elu."
+        ],
+    ),
+    "baseline outside a range": (
+        "[dropout]\nrate = { low = 0.1, high = 0.5 }\n"
+        "[[baseline]]\n[[baseline]]\n'dropout.rate' = 0.6",
+        ["[[baseline]] 2: dropout.rate: must lie in the space, however: 0.6"],
+    ),
+    "baseline outside a list": (
+        "[network]\nhidden_units = { choices = [64, 128] }\n"
+        "[[baseline]]\nnetwork.hidden_units = 100",
+        ["[[baseline]] 1: network.hidden_units: must lie in the space, however: 100"],
+    ),
+    "baseline against a fixed value": (
+        "[[baseline]]\nnetwork.hidden_layers = 3",
+        ["[[baseline]] 1: network.hidden_layers: must be the space's only value 2, however: 3"],
+    ),
+    "baseline with a value that is illegal": (
+        "[[baseline]]\nnetwork.hidden_layers = -3",
+        [
+            "[[baseline]] 1: network.hidden_layers: must be a whole number at least 0 and at most "
+            "64, however: -3"
+        ],
+    ),
+    "baseline with what has no effect": (
+        "[activation]\nchoices = ['relu', 'leaky_relu']\n[batch_norm]\nchoices = ['off', "
+        "'after_activation']\n[[baseline]]\nactivation = { choice = 'relu', "
+        "leaky_relu.negative_slope = 0.01 }\nbatch_norm = { choice = 'off', momentum = 0.9 }",
+        [
+            "[[baseline]] 1: activation.leaky_relu.negative_slope: has no effect unless "
+            'activation = "leaky_relu", however: activation = "relu"',
+            "[[baseline]] 1: batch_norm.momentum: has no effect with the rest of this baseline; "
+            "leave it out",
+        ],
+    ),
+    "baseline that is forbidden": (
+        "[activation]\nchoices = ['relu', 'elu']\n"
+        "[initializer]\nchoices = ['normal', 'he_normal']\n"
+        "[[forbid]]\nactivation = 'elu'\ninitializer = 'normal'\n"
+        "[[baseline]]\nactivation = 'elu'\ninitializer = 'normal'",
+        [
+            "[[baseline]] 1: must not be forbidden, however: "
+            'activation = "elu", initializer = "normal" is'
+        ],
+    ),
+    "extends of another type": (
+        "extends = ['default']",
+        ['extends: must be a name or path, however: ["default"]'],
+    ),
+    "extends something unknown": (
+        "extends = 'quik'",
+        [
+            "extends: no search space 'quik'. Did you mean 'quick'? "
+            "Known: default, deep, notes, quick, regularized. Or give the path of a file."
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "mistakes"), CASES.values(), ids=CASES.keys())
+def test_mistakes(text: str, mistakes: list[str]) -> None:
+    with pytest.raises(SpaceError) as caught:
+        SearchSpace(tomllib.loads(text))
+    assert list(caught.value.mistakes) == mistakes
+
+
+def test_one_report_for_all_mistakes() -> None:
+    texts = [
+        "[activaton]\nx = 1",
+        "[network]\nhidden_layers = { low = 4, high = 1 }\nunits = 3",
+        "[optimizer]\nchoices = ['adan']\nadam.beta_1 = 2\nlearning_rate = 0",
+        "[clipping]\nvalue.threshold = 0",
+        "[[forbid]]\ndropout = 'drop'",
+        "[[baseline]]\nactivation = 'rely'\nloss.label_smoothing = 2",
+        "[[baseline]]\n'network.hidden_layers' = 77",
+    ]
+    with pytest.raises(SpaceError) as caught:
+        SearchSpace(tomllib.loads("\n".join(texts)), source="mine.toml")
+    places = [mistake.split(":")[0] for mistake in caught.value.mistakes]
+    assert places == [
+        "[activaton]",
+        "[network] hidden_layers",
+        "[network] units",
+        "[clipping] value.threshold",
+        "[clipping] value",
+        "[optimizer] choices",
+        "[optimizer] learning_rate",
+        "[optimizer] adam.beta_1",
+        "[[forbid]] 1",
+        "[[baseline]] 1",
+        "[[baseline]] 1",
+        "[[baseline]] 2",
+    ]
+    assert str(caught.value).startswith("mine.toml: 12 mistakes\n  [activaton]: ")
+
+
+def test_a_mistake_is_told_once() -> None:
+    # A wrong domain or name does not make baselines, forbids and parameters wrong as well.
+    text = """
+    [activation]
+    choices = ["rely", "leaky_relu"]
+    elu.alpha = 1.0
+    [network]
+    hidden_layers = { low = 3, high = 1 }
+    [[forbid]]
+    activation = "relu"
+    network.hidden_layers = 2
+    [[baseline]]
+    activation = "relu"
+    network.hidden_layers = 1
+    """
+    with pytest.raises(SpaceError) as caught:
+        SearchSpace(tomllib.loads(text))
+    assert [m.split(":")[0] for m in caught.value.mistakes] == [
+        "[network] hidden_layers",
+        "[activation] choices",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("space", "mistakes"),
+    [
+        ({3: 4}, ["space: keys must be text, however: 3"]),
+        ({"activation": {4: 5}}, ["[activation]: keys must be text, however: 4"]),
+        ({"activation": None}, None),
+        ({"dropout": {"rate": object()}}, None),
+        ({"dropout": {"rate": {1, 2}}}, None),
+        ({"dropout": {"rate": {"choices": [None]}}}, None),
+        ({"forbid": "x", "baseline": "y"}, None),
+        ({"forbid": [{"activation": {"x": {"y": 1}}}]}, None),
+        ({"forbid": [{"activation": []}]}, None),
+        ({"baseline": [{"activation": ["relu"]}]}, None),
+        ({"baseline": [{"activation": {"choice": {"choice": "relu"}}}]}, None),
+        ({"activation": {"choices": [["relu"]]}}, None),
+        ({"activation": {"choices": {"relu": 1}}}, None),
+        ({"activation": {"choice": ["relu"]}}, None),
+        ({"extends": ""}, None),
+        ({"extends": "\0"}, None),
+        ({"extends": "~nobody/x.toml"}, None),
+    ],
+)
+def test_whatever_a_dictionary_holds_is_a_space_error(
+    space: dict[Any, Any], mistakes: list[str] | None
+) -> None:
+    with pytest.raises(SpaceError) as caught:
+        SearchSpace(space)
+    assert mistakes is None or list(caught.value.mistakes) == mistakes
+
+
+def test_numbers_and_lists_of_numpy_are_understood() -> None:
+    space = SearchSpace(
+        {
+            "network": {"hidden_units": {"choices": np.array([64, 128])}},
+            "optimizer": {"learning_rate": {"low": np.float32(0.5), "high": np.float64(1)}},
+            "schedule": {
+                "choices": ("piecewise",),
+                "piecewise": {"boundaries": np.array([1, 2.0])},
+            },
+        }
+    )
+    assert space.to_dict()["network"]["hidden_units"] == {"choices": [64, 128]}
+    assert space.to_dict()["optimizer"]["learning_rate"] == {"low": 0.5, "high": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("content", "mistake"),
+    [
+        (b"[activation\n", "line 1, column 12: is not TOML: Expected ']' at the end of a table"),
+        (b"\n[network]\nx = \n", "line 3, column 5: is not TOML: Invalid value"),
+        (b"x = 1\nx = 2\n", "line 2, column 6: is not TOML: Cannot overwrite a value"),
+        (b"x = [1,", "end of document: is not TOML: Invalid value"),
+        (b"# fine\nx = '\xff'\n", "line 2: must be UTF-8 text"),
+    ],
+)
+def test_files_that_are_not_toml(tmp_path: Path, content: bytes, mistake: str) -> None:
+    path = tmp_path / "wide.toml"
+    path.write_bytes(content)
+    with pytest.raises(SpaceError) as caught:
+        SearchSpace.from_toml(path)
+    assert str(caught.value).startswith(f"{path}: 1 mistake\n  ")
+    (found,) = caught.value.mistakes
+    assert found.startswith(mistake)
+
+
+def test_missing_files_suggest_near_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wide.toml").write_text("activation = 'relu'")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpaceError) as caught:
+        SearchSpace.from_toml("wdie.toml")
+    assert str(caught.value) == (
+        "wdie.toml: 1 mistake\n  no search space 'wdie.toml'. Did you mean 'wide.toml'? "
+        "Known: default, deep, notes, quick, regularized, wide.toml. Or give the path of a file."
+    )
+    with pytest.raises(SpaceError, match="Did you mean 'default'"):
+        SearchSpace.from_toml("defautl")
+    with pytest.raises(SpaceError, match=r"Did you mean '\./wide\.toml'"):
+        SearchSpace.from_toml("./wid.toml")
+    with pytest.raises(SpaceError, match="no search space"):
+        SearchSpace.from_toml("nowhere/wide.toml")
+    with pytest.raises(SpaceError, match="must be a file, however"):
+        SearchSpace.from_toml(tmp_path)

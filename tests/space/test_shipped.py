@@ -1,0 +1,157 @@
+"""The shipped spaces: right, useful, and what their names promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autotrain.domains import Choices, Fixed, Range
+from autotrain.space import shipped
+from autotrain.space.config import TrialConfig
+from autotrain.space.search_space import SearchSpace
+from autotrain.space.sections import SECTIONS
+from autotrain.space.shipped import find_space, shipped_spaces, summary_of
+
+NAMES = ["default", "deep", "notes", "quick", "regularized"]
+
+
+def configs(name: str, task: str = "multiclass") -> list[TrialConfig]:
+    space = SearchSpace.from_toml(name).resolve(5000, 20, task)
+    return [space.config_from(params) for params in space.baselines()]
+
+
+def test_names() -> None:
+    assert list(shipped_spaces()) == NAMES
+    assert all(path.name == f"{name}.toml" for name, path in shipped_spaces().items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_says_for_whom_it_is(name: str) -> None:
+    summary = summary_of(shipped_spaces()[name])
+    assert summary.startswith("For ")
+    assert 20 < len(summary) < 110
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_every_baseline_is_a_configuration(name: str, task: str) -> None:
+    found = configs(name, task)
+    assert len(found) >= 2
+    assert len({config.to_json().__repr__() for config in found}) == len(found)
+    for config in found:
+        assert TrialConfig.from_params(config.to_params()) == config
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dropout_is_always_on(name: str) -> None:
+    # Otherwise the winner could not say how sure it is.
+    space = SearchSpace.from_toml(name)
+    described = space.to_dict()["dropout"]
+    assert "none" not in described["choices"]
+    rate = space.distributions()["dropout.rate"]
+    assert isinstance(rate, Range)
+    assert rate.low > 0
+
+
+def test_found_in_the_package_before_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "autotrain"
+    (package / "search_spaces").mkdir(parents=True)
+    (tmp_path / "search_spaces").mkdir()
+    (tmp_path / "search_spaces" / "outside.toml").touch()
+    monkeypatch.setattr(shipped, "_PACKAGE", package)
+    (package / "search_spaces" / "inside.toml").touch()
+    assert list(shipped_spaces()) == ["inside"]
+    (package / "search_spaces" / "inside.toml").unlink()
+    (package / "search_spaces").rmdir()
+    assert list(shipped_spaces()) == ["outside"]
+
+
+def test_a_shipped_name_means_the_shipped_space(tmp_path: Path) -> None:
+    (tmp_path / "quick").write_text("activation = 'relu'")
+    assert find_space("quick", tmp_path) == shipped_spaces()["quick"]
+    assert find_space("./quick", tmp_path) == tmp_path / "quick"
+
+
+def test_a_file_without_its_ending_is_suggested(tmp_path: Path) -> None:
+    (tmp_path / "wide.toml").touch()
+    with pytest.raises(Exception, match=r"Did you mean 'wide\.toml'"):
+        find_space("wide", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "summary"),
+    [
+        ("# For me.\n# And you.\n", "For me."),
+        ("\n\n#  For me. \n", "For me."),
+        ("x = 1", ""),
+        ("", ""),
+    ],
+)
+def test_summary(tmp_path: Path, text: str, summary: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(text)
+    assert summary_of(path) == summary
+
+
+def test_notes_name_every_technique_but_no_dropout() -> None:
+    described = SearchSpace.from_toml("notes").to_dict()
+    for name, section in SECTIONS.items():
+        if section.rows:
+            left_out = {"none"} if name == "dropout" else set()
+            assert set(described[name]["choices"]) == set(section.rows) - left_out
+    searched = SearchSpace.from_toml("notes").distributions()
+    for name in ("regularizer.l1", "regularizer.l2", "loss.label_smoothing", "dropout.input_rate"):
+        assert name in searched
+    assert "forbid" not in described
+
+
+def test_default_pairs_selu() -> None:
+    space = SearchSpace.from_toml("default")
+    selu = {"activation": "selu", "initializer": "lecun_normal"}
+    assert not space.is_forbidden(selu)
+    assert not space.is_forbidden(selu | {"dropout": "alpha_dropout"})
+    assert space.is_forbidden(selu | {"initializer": "he_normal"})
+    assert space.is_forbidden({"dropout": "alpha_dropout"})
+    # Alpha dropout goes with selu alone, whatever activations are added one day.
+    described = space.to_dict()
+    (rule,) = [rule for rule in described["forbid"] if "dropout" in rule]
+    assert {*rule["activation"], "selu"} == set(described["activation"]["choices"])
+
+
+def test_default_follows_the_data() -> None:
+    space = SearchSpace.from_toml("default")
+    assert space.resolve(500, 5, "binary") != space.resolve(50_000, 5, "binary")
+
+
+def test_quick_is_small() -> None:
+    quick, default = SearchSpace.from_toml("quick"), SearchSpace.from_toml("default")
+    assert len(quick.distributions()) < len(default.distributions()) / 2
+    assert all(config.epochs <= 40 for config in configs("quick"))
+
+
+def test_deep_is_deep_and_starts_naive() -> None:
+    layers = SearchSpace.from_toml("deep").distributions()["network.hidden_layers"]
+    assert layers == Range(5, 20, integer=True)
+    naive = configs("deep")[0]
+    assert (naive.activation.name, naive.initializer.name) == ("sigmoid", "normal")
+    assert naive.batch_norm.name == "off"
+
+
+def test_regularized_searches_every_regularization() -> None:
+    searched = SearchSpace.from_toml("regularized").distributions()
+    names = {
+        "regularizer.l1",
+        "regularizer.l2",
+        "constraint",
+        "constraint.max_norm.max_value",
+        "dropout.rate",
+        "dropout.input_rate",
+        "loss.label_smoothing",
+        "early_stopping.patience",
+    }
+    assert names <= set(searched)
+    assert isinstance(searched["constraint"], Choices)
+    assert Fixed("none") not in searched.values()

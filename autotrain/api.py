@@ -51,6 +51,7 @@ from autotrain.study.workers.protocol import Worker
 from autotrain.tasks import CLASSIFICATION, METRICS, Metric, metric_for
 
 BEST = "best"
+IN_MEMORY = "<table in memory>"
 # The first rung of trials that never plateau: so many epochs' worth of rows.
 RUNG_EPOCHS = 8
 
@@ -108,6 +109,8 @@ class Study:
     ) -> None:
         if name is not None:
             definitions.check_name(name)
+        made_sampler = make_sampler(sampler, seed)
+        make_pruner(pruner)
         self.device = find_device(device)
         searched = as_space(space)
         self.dataset = dataset = load_dataset(
@@ -115,11 +118,10 @@ class Study:
         )
         self.metric = metric_for(dataset.task, metric)
         self.space = searched.resolve(dataset.n_train, dataset.n_inputs, dataset.task)
-        make_pruner(pruner)
-        self.sampler = AllowedSampler(make_sampler(sampler, seed), self.space, seed)
+        self.sampler = AllowedSampler(made_sampler, self.space, seed)
         definition = Definition(
             name=name or "",
-            source=dataset.source,
+            source=str(data) if isinstance(data, str | Path) else IN_MEMORY,
             target=dataset.target,
             task=dataset.task,
             metric=self.metric.name,
@@ -169,7 +171,7 @@ class Study:
             StudyError: when there is no such study or its data has changed.
         """
         old = Definition.read(Path(directory) / name)
-        if data is None and old.source.startswith("<"):
+        if data is None and old.source == IN_MEMORY:
             raise StudyError(
                 f"study {name!r} was started with a table in memory, however: none is given. "
                 "Pass it again: Study.resume(name, data=frame)."

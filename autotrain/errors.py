@@ -41,6 +41,9 @@ class SpaceError(AutotrainError):
         header = f"{source}: {count} mistake{'s' if count != 1 else ''}"
         super().__init__("\n  ".join([header, *self.mistakes]))
 
+    def __reduce__(self) -> tuple[type[SpaceError], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.source, self.mistakes)
+
 
 class StudyError(AutotrainError):
     """The study cannot be opened, resumed or changed in this way."""

@@ -38,8 +38,9 @@ def encode(bundle: Bundle) -> dict[str, bytes]:
     """Return the files of a bundle by name: record, tensors and model card."""
     tensors = save_tensors(bundle.tensors(), {"format": FORMAT})
     content = {"format": FORMAT, "format_version": FORMAT_VERSION, **bundle.to_json()}
-    checksums = {TENSORS: _sha256(tensors), RECORD: checksum_of(content)}
-    text = json.dumps({**content, "checksums": checksums}, indent=1, ensure_ascii=False)
+    content["checksums"] = {TENSORS: _sha256(tensors)}
+    content["checksums"][RECORD] = checksum_of(content)
+    text = json.dumps(content, indent=1, ensure_ascii=False)
     return {
         RECORD: text.encode("utf-8", "surrogatepass"),
         TENSORS: tensors,
@@ -48,12 +49,12 @@ def encode(bundle: Bundle) -> dict[str, bytes]:
 
 
 def checksum_of(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a record's content without its checksums, keys sorted, no spaces.
+    """Return the SHA-256 of a record but for this checksum itself, keys sorted, no spaces.
 
     Raises: ValueError when it holds a number that is not finite.
     """
-    kept = {key: value for key, value in content.items() if key != "checksums"}
-    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    others = {name: value for name, value in content["checksums"].items() if name != RECORD}
+    text = json.dumps({**content, "checksums": others}, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return _sha256(text.encode("ascii"))
 
 

@@ -37,11 +37,14 @@ class Schedule(Technique):
         momentum_drop: (t, clock, parameters) → `[n]` in [0, 1]: how far momentum is on its way
             from its own value down to `MOMENTUM_DIP` less; None where momentum stays.
         drops_on_plateau: whether each plateau of the validation loss multiplies η by `factor`.
+        anneals: whether η falls by itself later on: a model that has stopped improving may improve
+            again, so plateaus alone do not mean that it has converged.
     """
 
     multiplier: Form
     momentum_drop: Form | None = None
     drops_on_plateau: bool = False
+    anneals: bool = False
 
 
 # One-cycle mirrors momentum from e.g. 0.95 down to 0.85 and back (Smith 2018).
@@ -106,7 +109,7 @@ def piecewise(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
     if len(factors) != len(boundaries) + 1 or np.any(np.diff(boundaries) <= 0):
         raise ValueError(
             "piecewise needs rising boundaries and one factor more than boundaries, however: "
-            f"{p['boundaries']=}, {p['factors']=}"
+            f"boundaries = {list(p['boundaries'])}, factors = {list(p['factors'])}"
         )
     return factors[np.searchsorted(boundaries, t / clock.steps_per_epoch, side="right")]
 
@@ -156,12 +159,14 @@ SCHEDULES = table(
             "c": Parameter(1.0, "exponent", low=0.0),
         },
         multiplier=power,
+        anneals=True,
     ),
     Schedule(
         "exponential",
         "η₀ · 0.1^(epoch/s)",
         {"s": Parameter(20.0, "epochs until η is a tenth", low=0.0, open_low=True)},
         multiplier=exponential,
+        anneals=True,
     ),
     Schedule(
         "piecewise",
@@ -173,6 +178,7 @@ SCHEDULES = table(
             ),
         },
         multiplier=piecewise,
+        anneals=True,
     ),
     Schedule(
         "performance",
@@ -196,6 +202,7 @@ SCHEDULES = table(
         },
         multiplier=one_cycle,
         momentum_drop=one_cycle_momentum,
+        anneals=True,
     ),
     Schedule(
         "cosine",
@@ -206,5 +213,6 @@ SCHEDULES = table(
             )
         },
         multiplier=cosine,
+        anneals=True,
     ),
 )

@@ -75,16 +75,18 @@ def predict(
 
     predictor = load(find_bundle(bundle, Path(directory)))
     table = read_table(data)
+    # The answers may stand beside the questions; nothing to tell of that.
+    rows = table.frame.drop(columns=predictor.target, errors="ignore")
     notices: list[str] = list(table.notes)
     insists = ctx.get_parameter_source("samples") is not ParameterSource.DEFAULT
     if predictor.has_dropout or insists:
         result = predictor.predict_distribution(
-            table.frame, samples, alpha, seed, samples=False, notices=notices
+            rows, samples, alpha, seed, samples=False, notices=notices
         )
         frame = result.to_frame()
         frame = frame.rename(columns={"label": "prediction", "mean": "prediction"})
     else:
-        frame = _point(predictor, table.frame, notices)
+        frame = _point(predictor, rows, notices)
         notices.append("the model has no dropout: there are predictions, but not how sure they are")
     for notice in notices:
         note(f"Note: {notice}", quiet=quiet)
@@ -93,8 +95,8 @@ def predict(
         note(f"{len(frame):,} predictions are in {output}", quiet=quiet or as_json)
     if as_json:
         about = {"bundle": bundle, "task": predictor.task, "target": predictor.target}
-        rows = {"output": output} if output is not None else {"rows": frame.to_dict("records")}
-        print_json({**about, "n_rows": len(frame), "notes": notices, **rows})
+        where = {"output": output} if output is not None else {"rows": frame.to_dict("records")}
+        print_json({**about, "n_rows": len(frame), "notes": notices, **where})
     elif output is None:
         click.echo(frame.to_csv(index=False), nl=False)
 

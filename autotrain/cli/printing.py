@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,13 @@ def print_json(result: Any) -> None:
 
 
 def note(text: str, *, quiet: bool = False) -> None:
-    """Tell the user something that is no result."""
-    if not quiet:
-        click.echo(text, err=True)
+    """Tell the user something that is no result; lines of a terminal break between words."""
+    if quiet:
+        return
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        text = click.wrap_text(text, width, subsequent_indent="  ")
+    click.echo(text, err=True)
 
 
 def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:

@@ -77,13 +77,21 @@ def described(study: Study) -> list[str]:
     data, definition = study.dataset, study.definition
     folds = f" in each of {len(data.folds)} folds" if len(data.folds) > 1 else ""
     lines = [
-        f"Study {definition.name}: {definition.target!r} of {definition.source}, {definition.task}"
-        f" ({data.task_reason.rstrip('.')}), by {definition.metric}.",
+        f"Study {definition.name}: {definition.target!r} of {definition.source}, "
+        f"{task_words(study)}, by {definition.metric}",
         f"{count_text(data.n_train, 'row')} to train, {data.n_valid:,} to validate{folds}, "
-        f"{data.n_test:,} to test; {count_text(data.n_features, 'column')} become "
-        f"{count_text(data.n_inputs, 'input')}.",
+        f"{data.n_test:,} to test; {count_text(data.n_features, 'column')}, "
+        f"{count_text(data.n_inputs, 'input')}",
     ]
     return lines + [f"Note: {text}" for text in data.notes]
+
+
+def task_words(study: Study) -> str:
+    """Return the task and why it is this one."""
+    task, reason = study.definition.task, study.dataset.task_reason.rstrip(".")
+    if reason == f"{task}, as asked":
+        return task
+    return reason if reason.startswith(task) else f"{task}: {reason}"
 
 
 def outcome(study: Study, seconds: float) -> dict[str, Any]:

@@ -195,6 +195,8 @@ def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str
 
 def plan_lines(study: Study, plan: dict[str, Any]) -> list[str]:
     """Return the plan as lines for people."""
+    from autotrain.cli.run_study import task_words
+
     rows, space = plan["rows"], plan["space"]
     folds = f", in each of {plan['folds']} folds" if plan["folds"] > 1 else ""
     classes = ", ".join(map(str, plan["classes"][:10]))
@@ -208,7 +210,7 @@ def plan_lines(study: Study, plan: dict[str, Any]) -> list[str]:
         [
             ("Study", f"{plan['study']} in {plan['folder']}{goes_on}"),
             ("Data", plan["data"]),
-            ("Target", f"{plan['target']}: {plan['task']} ({plan['task_reason'].rstrip('.')})"),
+            ("Target", f"{plan['target']}, {task_words(study)}"),
             ("Classes", classes),
             (
                 "Rows",

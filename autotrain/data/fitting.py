@@ -102,7 +102,7 @@ def _fit_levels(values: np.ndarray, column: Column) -> tuple[ColumnCode, int]:
         column.dtype,
         levels=kept,
         has_infrequent=bool(rare),
-        is_binary=len(kept) == 2 and not rare,
+        is_binary=encoder.drop_idx_ is not None,
     )
     return code, len(categories)
 

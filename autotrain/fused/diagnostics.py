@@ -49,7 +49,8 @@ class GradientRecord:
             norms: the fleet's `[steps, L + 1]` of this trial.
             losses: `[steps]`.
         """
-        own = norms[:, self.layers]
+        # Sums of single-precision numbers near the largest one would overflow.
+        own = norms[:, self.layers].astype(np.float64)
         if not (np.isfinite(own).all() and np.isfinite(losses).all()):
             self.exploding = True
             return

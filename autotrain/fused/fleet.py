@@ -210,7 +210,7 @@ class Fleet:
                     slot=slot.id,
                     epoch=slot.epoch,
                     samples_seen=slot.epoch * self.n_steps * self.batch_size,
-                    train_loss=float(losses[k].mean()),
+                    train_loss=float(losses[k].mean(dtype=np.float64)),
                     valid_loss=float(valid_losses[k]),
                     value=float(values[k]),
                     plateaus=slot.plateau.count,

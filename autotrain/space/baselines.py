@@ -42,9 +42,8 @@ class Filling:
         if place.parameter is None:
             first = place.section.default if place.section.default in choices else choices[0]
         else:
-            values = tuple(
-                parse_value(place.parameter, decode(place.parameter, choice)) for choice in choices
-            )
+            decoded = [decode(place.parameter, choice) for choice in choices]
+            values = tuple(tuple(v) if isinstance(v, list) else v for v in decoded)
             first = encode(middle(place.parameter, Choices(values)))
         for choice in [first, *(c for c in choices if c != first)]:
             if self.forbids.can_complete({**self.baseline, **self.params, name: choice}):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,11 +114,15 @@ class SearchSpace:
             sections[name] = replace(space, parameters=parameters)
         definition = replace(self._definition, sections=sections)
         idle = [name for name, space in sections.items() if task not in space.section.tasks]
-        baselines = tuple(
-            {key: value for key, value in baseline.items() if key.split(".")[0] not in idle}
-            for baseline in definition.baselines
+        definition = replace(
+            definition,
+            forbids=tuple(f for f in definition.forbids if not any(_is_in(n, idle) for n in f)),
+            baselines=tuple(
+                {name: value for name, value in baseline.items() if not _is_in(name, idle)}
+                for baseline in definition.baselines
+            ),
         )
-        return self._made_of(replace(definition, baselines=baselines), self.source)
+        return self._made_of(definition, self.source)
 
     def suggest(self, trial: Trial) -> TrialConfig:
         """Ask a trial for every parameter that has an effect and return the configuration.
@@ -265,6 +269,10 @@ class SearchSpace:
                     for name in self._auto
                 ],
             )
+
+
+def _is_in(name: str, sections: Sequence[str]) -> bool:
+    return name.split(".")[0] in sections
 
 
 def _unpickle(described: Mapping[str, Any], source: str) -> SearchSpace:

@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import Any
 
 from autotrain.domains import Choices, Domain, Fixed, Parameter, Range, Value
 from autotrain.errors import unknown
@@ -291,7 +292,7 @@ def encode(value: Value) -> bool | int | float | str:
     return json.dumps(list(value)) if isinstance(value, tuple) else value
 
 
-def decode(parameter: Parameter, value: object) -> object:
+def decode(parameter: Parameter, value: Any) -> Any:
     """Undo `encode`, and make NumPy's numbers Python's; `parse_value` judges the result."""
     if hasattr(value, "tolist"):
         return value.tolist()

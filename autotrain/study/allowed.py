@@ -35,6 +35,8 @@ class AllowedSampler(BaseSampler):
         self.inner = inner
         self.space = space
         self.seed = seed
+        # What was drawn for a trial before it asks for its first parameter.
+        self._ahead: dict[int, dict[str, Any]] = {}
 
     def reseed_rng(self) -> None:
         """Pass on."""
@@ -55,6 +57,7 @@ class AllowedSampler(BaseSampler):
         for name, value in drawn.items():
             if self.space.can_complete({**kept, name: value}):
                 kept[name] = value
+        self._ahead[trial.number] = kept
         return kept
 
     def sample_independent(
@@ -66,13 +69,14 @@ class AllowedSampler(BaseSampler):
     ) -> Any:
         """Ask the inner sampler; draw at random until allowed where its answer is not."""
         arguments = (study, trial, param_name, param_distribution)
+        known = self._ahead.get(trial.number, {}) | trial.params
         value = self.inner.sample_independent(*arguments)
-        if self.space.can_complete({**trial.params, param_name: value}):
+        if self.space.can_complete({**known, param_name: value}):
             return value
         random = RandomSampler(seed=trial_seed(self.seed, trial.number))
         for _ in range(ATTEMPTS):
             value = random.sample_independent(*arguments)
-            if self.space.can_complete({**trial.params, param_name: value}):
+            if self.space.can_complete({**known, param_name: value}):
                 break
         return value
 
@@ -87,5 +91,6 @@ class AllowedSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Pass on."""
+        """Pass on, and forget the trial."""
+        self._ahead.pop(trial.number, None)
         self.inner.after_trial(study, trial, state, values)

@@ -18,6 +18,7 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
+from autotrain.choices.schedules import SCHEDULES
 from autotrain.fused.slot import Admission, EpochReport, Outcome
 from autotrain.space.config import TrialConfig
 from autotrain.study.ledger import INTERRUPTED, NOT_STARTED, Ledger, seed_number
@@ -176,7 +177,9 @@ class Coordinator:
 
     def _is_over(self) -> bool:
         asked_all = self.n_trials is not None and self.n_started >= self.n_trials
-        return self._is_late() or asked_all
+        # However little time there is, one trial is started: a search ends with a model.
+        has_begun = self.best is not None or bool(self.n_started)
+        return asked_all or (self._is_late() and has_begun)
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.start_s
@@ -267,10 +270,10 @@ class Coordinator:
             )
             running.plateaus = plateaus
             running.dropped = any(report.dropped for report in reports)
-            if decision.kind != "continue":
-                self._stop(running, decision.cause or decision.kind)
-                if decision.kind == "converged":
-                    running.cause = "converged"
+            if decision.kind == "prune":
+                self._stop(running, decision.cause or "plateau")
+            elif decision.kind == "converged" and not _anneals(running.config):
+                self._stop(running, "converged")
         elif self.pruner is not None:
             study = self.ledger.study
             frozen = self.ledger.storage.get_trial(running.trial._trial_id)
@@ -327,7 +330,7 @@ class Coordinator:
         if self.board is not None:
             facts = facts | self._close_history(running, state, facts.get("cause") == "diverged")
         self.ledger.finish(running.trial, state, value, facts, running.epoch)
-        if facts.get("cause") != NOT_STARTED:
+        if facts.get("cause") not in (NOT_STARTED, INTERRUPTED):
             self.counts[state] += 1
             self.n_done += 1
 
@@ -404,6 +407,10 @@ class Coordinator:
             epochs=self.epochs,
             elapsed_s=self._elapsed(),
         )
+
+
+def _anneals(config: TrialConfig) -> bool:
+    return SCHEDULES[config.schedule.name].anneals
 
 
 def trial_seed(study_seed: int, number: int) -> int:

@@ -21,13 +21,22 @@ from tests.fused.problems import (
 )
 
 RTOL, ATOL = 1e-10, 1e-12
+NARROW, WIDE = 4, 6
 
 
-def two_folds(task: str, narrow: int = 4, wide: int = 6) -> list[FoldArrays]:
+def two_folds(task: str) -> list[FoldArrays]:
     """One fold has fewer rows and fewer columns; both allow as many whole batches of 16."""
-    small = make_fold(task, n_train=50, n_valid=30, n_inputs=narrow, seed=1)
-    large = make_fold(task, n_train=61, n_valid=19, n_inputs=wide, seed=2)
+    small = make_fold(task, n_train=50, n_valid=30, n_inputs=NARROW, seed=1)
+    large = make_fold(task, n_train=61, n_valid=19, n_inputs=WIDE, seed=2)
     return [small, replace(large, target_mean=-3.0, target_std=0.5)]
+
+
+def padded(fold: FoldArrays, width: int) -> FoldArrays:
+    """Give a narrower fold the width of the widest: columns of 0, which count as inputs."""
+    columns = ((0, 0), (0, width - fold.x_train.shape[1]))
+    return replace(
+        fold, x_train=np.pad(fold.x_train, columns), x_valid=np.pad(fold.x_valid, columns)
+    )
 
 
 def on_folds(task: str, n_models: int = 6) -> list[Admission]:
@@ -52,10 +61,8 @@ def test_folds_in_one_fleet_end_like_each_fold_in_its_own_trainer(task: str) -> 
     reports, outcomes = split([*first, *together.run()])
     ends = {outcome.slot: outcome for outcome in outcomes}
     for model in models:
-        alone = make_trainer(task, folds=folds[: model.fold] + [folds[model.fold]])
-        # A trainer that knows this fold alone, under its own number.
-        if model.fold == 1:
-            alone = make_trainer(task, folds=[folds[1], folds[1]])
+        # It knows this fold alone, under both numbers: the number is in the random streams.
+        alone = make_trainer(task, folds=[padded(folds[model.fold], WIDE)] * 2)
         own_reports, own = train_alone(alone, model)
         in_fleet = [report for report in reports if report.slot == model.slot]
         for one, other in zip(in_fleet, own_reports, strict=True):
@@ -75,7 +82,7 @@ def assert_same_weights(one: Outcome, other: Outcome) -> None:
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
 def test_each_fold_follows_the_reference(task: str) -> None:
-    """Its own rows in its own order, its own width, its own scale of the target."""
+    """Its own rows in its own order, its own scale of the target."""
     folds, problem = two_folds(task), make_problem(task)
     trainer = make_trainer(task, folds=folds)
     config = make_config({"dropout": "dropout", "dropout.input_rate": 0.2})
@@ -83,7 +90,8 @@ def test_each_fold_follows_the_reference(task: str) -> None:
         trainer.admit(Admission(fold, config, seed=5, fold=fold))
     reports, _ = split(trainer.run())
     for fold in (0, 1):
-        reference = make_reference(config, problem, folds[fold], seed=5, fold_number=fold)
+        own = padded(folds[fold], WIDE)
+        reference = make_reference(config, problem, own, seed=5, fold_number=fold)
         for report in (r for r in reports if r.slot == fold):
             expected = reference.train_epoch()
             assert report.train_loss == pytest.approx(expected.train_loss, rel=1e-9)

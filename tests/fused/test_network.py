@@ -141,10 +141,10 @@ def test_a_pass_without_updating_leaves_the_moving_averages() -> None:
     stepper = fleet.stepper
     x = rows().unsqueeze(0)
     before = fleet.weights.statistics.clone()
-    views = (stepper.parameter_views, x, {}, stepper.statistic_views)
-    still, _ = fleet.network.forward(*views, updating=False)
+    parameters, statistics = stepper.parameter_views, stepper.statistic_views
+    still, _ = fleet.network.forward(parameters, x, {}, statistics, updating=False)
     assert torch.equal(fleet.weights.statistics, before)
-    moved, _ = fleet.network.forward(*views)
+    moved, _ = fleet.network.forward(parameters, x, {}, statistics)
     assert torch.equal(still, moved)
     assert not torch.equal(fleet.weights.statistics, before)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,17 @@ def test_a_model_that_loses_its_numbers_ends_as_diverged(
         assert math.isfinite(ends[0].best_value)
         assert ends[0].parameters is not None
         assert np.isfinite(ends[0].parameters).all()
+
+
+def test_losses_near_the_largest_number_raise_no_warning() -> None:
+    """Each fits into single precision, their sum does not."""
+    fold = make_fold("regression")
+    huge = replace(fold, y_train=np.full_like(fold.y_train, 4e18))
+    params = {"training.batch_size": 1, "optimizer": "sgd", "optimizer.learning_rate": 1e-30}
+    trainer = make_trainer("regression", folds=[huge], dtype=torch.float32)
+    reports, outcome = train_alone(trainer, Admission(0, make_config(params), 1))
+    assert reports[0].train_loss == pytest.approx(1.6e37, rel=1e-3)
+    assert outcome.cause == "epochs"
 
 
 def test_a_model_that_never_had_a_value_has_no_weights() -> None:

@@ -59,6 +59,30 @@ def test_auto_may_be_one_of_several() -> None:
     }
 
 
+def test_baselines_beside_auto() -> None:
+    space = SearchSpace(
+        {
+            "training": {"batch_size": {"choices": ["auto", 64]}, "epochs": 5},
+            "baseline": [{}, {"training.batch_size": 64}],
+        }
+    ).resolve(5_000, 4, "binary")
+    assert space.baselines() == [{"training.batch_size": 128}, {"training.batch_size": 64}]
+
+
+def test_what_a_task_does_not_use_is_forgotten() -> None:
+    space = SearchSpace(
+        {
+            "loss": {"label_smoothing": {"choices": [0.0, 0.1]}},
+            "forbid": [{"loss.label_smoothing": 0.0}],
+            "training": {"batch_size": 8, "epochs": 5},
+        }
+    )
+    assert space.resolve(500, 4, "binary").size().combinations == 1
+    regression = space.resolve(500, 4, "regression")
+    assert regression.config_from({}).loss["label_smoothing"] == 0.0
+    assert SearchSpace(regression.to_dict()) == regression
+
+
 def test_numbers_stay() -> None:
     space = SearchSpace({"training": {"batch_size": 32, "epochs": 7}})
     assert space.resolve(20_000, 4, "binary") == space

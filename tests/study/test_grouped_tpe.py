@@ -62,6 +62,7 @@ def test_points_of_a_space_without_conditions_are_optunas(n_running: int) -> Non
         x = trial.suggest_float("x", -1, 1)
         y = trial.suggest_int("y", 1, 100, log=True)
         kind = trial.suggest_categorical("kind", ["a", "b"])
+        trial.suggest_int("only", 3, 3)  # not sampled: it would move the points of the others
         return x**2 + y / 100 + (kind == "a")
 
     study = optuna.create_study(sampler=RandomSampler(seed=0))
@@ -143,17 +144,6 @@ def test_changed_range_is_respected() -> None:
         assert 2 <= trial.suggest_float("x", 2, 3) <= 3
         assert 0 <= trial.suggest_float("y", 0, 1) <= 1
         study.tell(trial, 1.0)
-
-
-def test_single_values_are_not_sampled() -> None:
-    def objective(trial: optuna.Trial) -> float:
-        return trial.suggest_float("x", 0, 1) + trial.suggest_int("one", 3, 3)
-
-    study = optuna.create_study(sampler=RandomSampler(seed=0))
-    study.optimize(objective, n_trials=12)
-    study.sampler = GroupedTPESampler(0)
-    study.optimize(objective, n_trials=1)
-    assert study.trials[-1].params["one"] == 3
 
 
 def test_finds_the_good_group_and_its_parameters() -> None:

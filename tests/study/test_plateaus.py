@@ -276,6 +276,7 @@ def test_history_goes_on_after_json_as_before(
 
 def test_history_without_a_finite_score_is_json() -> None:
     history = trained(RULE, [math.nan, math.inf, -math.inf])
+    assert history.best == math.inf
     again = History.from_json(RULE, json.loads(json.dumps(history.to_json(), allow_nan=False)))
     assert again.best == math.inf
     assert again.plateaus == history.plateaus

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import random
+from collections import Counter
 from typing import Literal
 
 import optuna
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from autotrain.errors import StudyError
@@ -23,50 +23,46 @@ from autotrain.study.pruning import (
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-# What may happen in a study: an epoch of a trial, or its end in one of four ways.
-steps = st.tuples(
-    st.integers(0, 5),
-    st.one_of(
-        st.integers(0, 8).map(lambda n: n / 8),
-        st.just(math.nan),
-        st.sampled_from(["end", "diverge", "fail", "restart"]),
-    ),
-    st.booleans(),
-)
 
-
-@given(
-    st.lists(steps, max_size=80),
-    st.sampled_from([None, 2]),
-    st.sampled_from([None, 1, 3]),
-)
+@pytest.mark.parametrize("max_plateaus", [None, 3])
+@pytest.mark.parametrize("rung_base", [None, 1, 3])
+@pytest.mark.parametrize("seed", range(5))
 def test_board_decides_as_the_pure_rule(
-    happenings: list, max_plateaus: int | None, rung_base: int | None
+    max_plateaus: int | None, rung_base: int | None, seed: int
 ) -> None:
     rule = PlateauRule(
         patience=2, n_startup=2, grace=1, max_plateaus=max_plateaus, rung_base=rung_base
     )
+    rng = random.Random(seed)
     board = Board(rule)
     histories: dict[int, History] = {}
-    for number, what, lr_dropped in happenings:
+    kinds = Counter[str]()
+    for _ in range(600):
+        number = rng.randrange(len(histories) // 2, len(histories) + 1)
         history = histories.setdefault(number, History(rule))
         if history.ended:
             continue
-        if what == "fail":
-            del histories[number]
-            board.forget(number)
-        elif what == "restart":  # the whole study stops and goes on
-            states = {n: h.to_json() for n, h in histories.items()}
-            board = Board(rule)
-            for n in reversed(states):
-                board.restore(n, History.from_json(rule, states[n]))
-        elif isinstance(what, str):
-            history.end(diverged=what == "diverge")
-            board.end(number, diverged=what == "diverge")
-        else:
-            history.record(what, lr_dropped=lr_dropped)
-            others = [other for n, other in histories.items() if n != number]
-            assert board.record(number, what, lr_dropped=lr_dropped) == decide(history, others)
+        match rng.choices(["epoch", "end", "diverge", "fail", "restart"], [40, 1, 1, 1, 1])[0]:
+            case "epoch":
+                score = rng.choice([rng.random(), 0.25, 0.5, math.nan])
+                dropped = rng.random() < 0.1
+                history.record(score, lr_dropped=dropped)
+                others = [other for n, other in histories.items() if n != number]
+                decision = decide(history, others)
+                assert board.record(number, score, lr_dropped=dropped) == decision
+                kinds[decision.kind] += 1
+            case "fail":
+                histories[number] = History(rule)
+                board.forget(number)
+            case "restart":  # the whole study stops and goes on
+                board = Board(rule)
+                for n in reversed(histories):
+                    board.restore(n, History.from_json(rule, histories[n].to_json()))
+            case end:
+                history.end(diverged=end == "diverge")
+                assert board.end(number, diverged=end == "diverge").to_json() == history.to_json()
+    assert kinds["prune"] > 2
+    assert kinds["continue"] > 100
 
 
 def test_board_keeps_no_history_of_ended_trials() -> None:
@@ -134,6 +130,21 @@ def test_performance_pruner_counts_diverged_trials_as_worst() -> None:
     trial.report(0.9, 0)
     trial.report(0.9, 1)
     assert not trial.should_prune()
+
+
+def test_performance_pruner_has_rungs_at_epochs_for_what_never_plateaus() -> None:
+    study = optuna.create_study(pruner=PerformancePruner())
+    for start in (0.5, 0.5, 0.5, 0.5, 0.5):
+        trial = study.ask()
+        for epoch in range(8):
+            trial.report(start - epoch / 100, epoch)
+        study.tell(trial, start)
+    trial = study.ask()
+    pruned = []
+    for epoch in range(9):
+        trial.report(0.9 - epoch / 100, epoch)
+        pruned.append(trial.should_prune())
+    assert pruned == [False] * 7 + [True, False]
 
 
 def test_performance_pruner_leaves_failed_trials_out() -> None:

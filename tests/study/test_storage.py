@@ -213,7 +213,7 @@ class Journal(optuna.storages.journal.BaseJournalBackend):
 
     def __init__(self, url: str) -> None:
         if "refused" in url:
-            raise ConnectionError(f"cannot reach {url}")
+            raise ConnectionError(f"cannot reach {url}, not with pa%20ss and not with pa ss")
         self.url = url
         self.logs: list[dict] = []
 
@@ -245,6 +245,7 @@ def test_server_that_does_not_answer_and_its_message_with_the_password(tmp_path:
         open_storage(tmp_path, "journal+redis://u:pa%20ss@refused")
     assert "expected a storage that answers, however: ConnectionError" in str(caught.value)
     assert "pa%20ss" not in str(caught.value)
+    assert "pa ss" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 

@@ -14,6 +14,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -76,7 +77,7 @@ class ProcessWorker:
             target=_serve, args=(theirs, rows, device), name=f"autotrain {name}", daemon=True
         )
         # The child inherits the environment as its interpreter starts: thread pools are sized then.
-        with _environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1"):
+        with _environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1"), _without_interrupts():
             self.process.start()
         theirs.close()
         self.has_left = False
@@ -108,6 +109,21 @@ class ProcessWorker:
             self.process.join(LEAVING_S)
         self.pipe.close()
         self.has_left = True
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back, for good in a process that is started meanwhile.
+
+    A worker that heard it before `_serve` says what it means would print a traceback.
+    """
+    # Started by the first process otherwise, and then it lets the signal through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

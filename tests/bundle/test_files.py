@@ -1,0 +1,331 @@
+"""What is written is what is read, and anything else is refused with a clear error."""
+
+from __future__ import annotations
+
+import json
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+from safetensors.numpy import save as save_tensors
+
+from autotrain.bundle import RECORD, TENSORS, Bundle, encode, read_bundle
+from autotrain.bundle.files import checksum_of
+from autotrain.bundle.record import plain
+from autotrain.errors import BundleError
+from tests.winners import random_bundle, save
+
+Record = dict[str, Any]
+
+
+def assert_same(a: Bundle, b: Bundle) -> None:
+    assert a.to_json() == b.to_json()
+    tensors = b.tensors()
+    assert list(a.tensors()) == list(tensors)
+    for name, array in a.tensors().items():
+        np.testing.assert_array_equal(array, tensors[name], strict=True)
+    for one, other in zip(a.members, b.members, strict=True):
+        np.testing.assert_array_equal(one.parameters, other.parameters)
+        np.testing.assert_array_equal(one.statistics, other.statistics)
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        random_bundle(),
+        random_bundle({"batch_norm": "after_activation", "activation": "prelu"}),
+        random_bundle({"network.hidden_layers": 0}, classes=(False, True), label_dtype="bool"),
+        random_bundle(classes=(-1.5, 0.1, 1e300), label_dtype="float64"),
+        random_bundle(classes=tuple(range(7)), label_dtype="int64", n_members=3),
+        random_bundle(task="regression"),
+        random_bundle(classes=("ja, „doch“", "非", "\ud800"), n_features=1),
+    ],
+    ids=["plain", "batch norm", "linear", "real labels", "members", "regression", "characters"],
+)
+def test_a_bundle_comes_back_as_it_was(bundle: Bundle, tmp_path: Path) -> None:
+    assert_same(read_bundle(save(bundle, tmp_path / "best")), bundle)
+
+
+def test_the_same_bundle_gives_the_same_bytes() -> None:
+    assert encode(random_bundle()) == encode(random_bundle())
+
+
+def test_files_are_for_people(tmp_path: Path) -> None:
+    folder = save(random_bundle({"network.hidden_units": "7-4"}), tmp_path / "best")
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    assert record["format_version"] == 1
+    assert record["target"] == {"name": "y", "classes": ["a", "b", "c"], "label_dtype": "str"}
+    assert record["members"][0]["config"]["hidden_units"] == [7, 4]
+    assert record["members"][0]["preprocessing"]["columns"][0]["name"] == "x0"
+    assert record["metric"] == {"name": "log_loss", "direction": "minimize"}
+    tensors = load_file(folder / TENSORS)
+    assert tensors["hidden.1.kernel"].shape == (7, 4)
+    assert tensors["preprocessing.mean"].shape == (5,)
+    card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for word in ("`y`", "log_loss (chose the winner) | 0.5 |", "7-4", "autotrain.load", "`x4`"):
+        assert word in card
+
+
+def test_spaces_and_order_in_the_record_do_not_count(tmp_path: Path) -> None:
+    bundle = random_bundle()
+    folder = save(bundle, tmp_path / "best")
+    record = json.loads((folder / RECORD).read_bytes())
+    reordered = dict(reversed(record.items()))
+    (folder / RECORD).write_text(json.dumps(reordered, indent=7), encoding="utf-8")
+    assert_same(read_bundle(folder), bundle)
+
+
+def test_numbers_that_are_not_finite_become_null() -> None:
+    value = {"a": float("nan"), "b": [np.float32(1.5), np.int64(3)], "c": (float("inf"), "x")}
+    assert plain(value) == {"a": None, "b": [1.5, 3], "c": [None, "x"]}
+
+
+# ---- accidents: the checksum catches them ------------------------------------------------------
+
+BUNDLE = random_bundle(n_features=2)
+FILES_OF_BUNDLE = encode(BUNDLE)
+
+
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+@given(data=st.data())
+def test_a_changed_byte_of_the_record_is_refused_or_changes_nothing(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "changed-record"
+    bundle, files = BUNDLE, dict(FILES_OF_BUNDLE)
+    content = bytearray(files[RECORD])
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] = data.draw(st.integers(0, 255))
+    write(folder, {**files, RECORD: bytes(content)})
+    try:
+        read = read_bundle(folder)
+    except BundleError as error:
+        assert str(folder / RECORD) in str(error)
+    else:
+        assert_same(read, bundle)
+
+
+@given(data=st.data())
+def test_a_changed_byte_of_the_tensors_is_refused(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "changed-tensors"
+    files = dict(FILES_OF_BUNDLE)
+    content = bytearray(files[TENSORS])
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    write(folder, {**files, TENSORS: bytes(content)})
+    with pytest.raises(BundleError, match=r"model\.safetensors: expected SHA-256 .* was changed"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("name", [RECORD, TENSORS])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+def test_a_truncated_file_is_refused(name: str, share: float, tmp_path: Path) -> None:
+    folder = save(random_bundle(), tmp_path / "best")
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: int(share * len(content))])
+    with pytest.raises(BundleError, match=f"{name}: expected .*however.*Copy the bundle again"):
+        read_bundle(folder)
+
+
+def test_files_of_two_bundles_are_refused(tmp_path: Path) -> None:
+    one = save(random_bundle(seed=1), tmp_path / "one")
+    other = save(random_bundle(seed=2), tmp_path / "other")
+    (one / TENSORS).write_bytes((other / TENSORS).read_bytes())
+    with pytest.raises(BundleError, match="expected SHA-256"):
+        read_bundle(one)
+
+
+# ---- records whose checksum fits and whose content cannot be -----------------------------------
+
+
+def rewrite(folder: Path, change: Callable[[Record], object]) -> None:
+    """Change the record and give it a checksum that fits."""
+    record = json.loads((folder / RECORD).read_bytes())
+    change(record)
+    record["checksums"][RECORD] = checksum_of(record)
+    (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
+
+
+def first(record: Record) -> Record:
+    member: Record = record["members"][0]
+    return member
+
+
+WRONG_RECORDS: dict[str, tuple[Callable[[Record], object], str]] = {
+    "another format": (lambda r: r.update(format="onnx"), '"format": "autotrain bundle"'),
+    "newer": (
+        lambda r: r.update(format_version=2),
+        r"version 1 or older, however: 2\. A newer autotrain .* \(autotrain 0\.1\.0\)",
+    ),
+    "no version": (lambda r: r.pop("format_version"), "format version 1, however: None"),
+    "version true": (lambda r: r.update(format_version=True), "however: True"),
+    "no members": (lambda r: r.pop("members"), "KeyError: 'members'"),
+    "empty members": (lambda r: r.update(members=[]), "expected .* to .* bytes, however"),
+    "members a number": (lambda r: r.update(members=3), "however: TypeError"),
+    "no technique": (
+        lambda r: first(r)["config"]["activation"].update(name="rleu"),
+        "no activation 'rleu'. Did you mean 'relu'",
+    ),
+    "absurd width": (
+        lambda r: first(r)["config"].update(hidden_units=[10**9, 10**9]),
+        r"expected \d{19} to \d{19} bytes, however: it has \d+\.",
+    ),
+    "absurd inputs": (lambda r: first(r).update(n_inputs=10**12), r"expected \d{14} to"),
+    "width below 1": (lambda r: first(r).update(n_inputs=0), "at least 1, however: 0"),
+    "width not whole": (lambda r: first(r).update(n_outputs=2.5), "however: 2.5"),
+    "another width": (
+        lambda r: first(r)["config"].update(hidden_units=[12, 13]),
+        "bytes, however|SHA-256|hidden.1",
+    ),
+    "another task": (lambda r: r.update(task="ranking"), "task 'ranking'"),
+    "too few classes": (lambda r: r["target"].update(classes=["a", "b"]), "3 outputs for 2"),
+    "a class twice": (lambda r: r["target"].update(classes=["a", "b", "b"]), "classes"),
+    "classes of another type": (lambda r: r["target"].update(label_dtype="int64"), "classes"),
+    "labels of no type": (lambda r: r["target"].update(label_dtype="object"), "'object'"),
+    "no metric": (lambda r: r["metric"].update(name="auc"), "'auc'"),
+    "a column too many": (
+        lambda r: first(r)["preprocessing"]["columns"].append({"name": "z", "kind": "numeric"}),
+        "however: ",
+    ),
+    "scores a number": (lambda r: r.update(scores=3), "however: TypeError"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_RECORDS)
+def test_a_record_that_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
+    change, message = WRONG_RECORDS[name]
+    folder = save(random_bundle(), tmp_path / "best")
+    rewrite(folder, change)
+    with pytest.raises(BundleError, match=message) as caught:
+        read_bundle(folder)
+    assert str(caught.value).startswith(str(folder))
+    assert "however: " in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, 0, -1.0, "a"])
+def test_a_regression_needs_its_noise(value: object, tmp_path: Path) -> None:
+    folder = save(random_bundle(task="regression"), tmp_path / "best")
+    rewrite(folder, lambda record: record["calibration"].update(tau=value))
+    with pytest.raises(BundleError, match="expected a record of a model"):
+        read_bundle(folder)
+
+
+def test_a_target_without_scale_is_refused(tmp_path: Path) -> None:
+    folder = save(random_bundle(task="regression"), tmp_path / "best")
+    rewrite(folder, lambda record: first(record).update(target_std=0))
+    with pytest.raises(BundleError, match=r"target scale 40\.0, 0\.0"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"null", b"[" * 100_000, b'{"format": "autotrain bundle", "format_version": 1}'],
+    ids=["empty", "list", "null", "deep", "bare"],
+)
+def test_a_record_that_is_no_record_is_refused(content: bytes, tmp_path: Path) -> None:
+    folder = save(random_bundle(), tmp_path / "best")
+    (folder / RECORD).write_bytes(content)
+    with pytest.raises(BundleError, match=r"bundle\.json: expected .*however: "):
+        read_bundle(folder)
+
+
+def test_a_number_out_of_range_is_refused(tmp_path: Path) -> None:
+    folder = save(random_bundle(), tmp_path / "best")
+    text = (folder / RECORD).read_text(encoding="utf-8")
+    assert '"log_loss": 0.5' in text
+    (folder / RECORD).write_text(text.replace('"log_loss": 0.5', '"log_loss": 1e999'), "utf-8")
+    with pytest.raises(BundleError, match="expected its checksum, however: ValueError"):
+        read_bundle(folder)
+
+
+def test_a_record_of_absurd_size_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save(random_bundle(), tmp_path / "best")
+    monkeypatch.setattr("autotrain.bundle.files.MOST_RECORD_BYTES", 100)
+    with pytest.raises(BundleError, match=r"expected at most 100 bytes, however: it has \d+"):
+        read_bundle(folder)
+
+
+def nan_weight(tensors: dict[str, np.ndarray]) -> None:
+    tensors["hidden.0.kernel"][2, 3] = np.nan
+
+
+def infinite_mean(tensors: dict[str, np.ndarray]) -> None:
+    tensors["preprocessing.mean"][0] = np.inf
+
+
+def negative_variance(tensors: dict[str, np.ndarray]) -> None:
+    tensors["batch_norm.0.moving_variance"][0] = -1
+
+
+def transposed(tensors: dict[str, np.ndarray]) -> None:
+    tensors["hidden.0.kernel"] = np.ascontiguousarray(tensors["hidden.0.kernel"].T)
+
+
+def renamed(tensors: dict[str, np.ndarray]) -> None:
+    tensors["hidden.0.weight"] = tensors.pop("hidden.0.kernel")
+
+
+def of_another_type(tensors: dict[str, np.ndarray]) -> None:
+    tensors["hidden.0.kernel"] = tensors["hidden.0.kernel"].view(np.int32)
+
+
+WRONG_TENSORS = {
+    nan_weight: "hidden.0.kernel: finite numbers, however: some are not",
+    infinite_mean: "preprocessing.mean: finite numbers",
+    negative_variance: "batch_norm.0.moving_variance: variances, however: some are negative",
+    transposed: r"hidden.0.kernel: float32 \[5, 12\], however: float32 \[12, 5\]",
+    renamed: r"hidden.0.kernel: float32 \[5, 12\], however: it is missing",
+    of_another_type: r"hidden.0.kernel: float32 \[5, 12\], however: int32 \[5, 12\]",
+}
+
+
+@pytest.mark.parametrize("change", WRONG_TENSORS, ids=lambda change: change.__name__)
+def test_tensors_that_cannot_be_are_refused(
+    change: Callable[[dict[str, np.ndarray]], None], tmp_path: Path
+) -> None:
+    folder = save(random_bundle({"batch_norm": "before_activation"}), tmp_path / "best")
+    tensors = {name: array.copy() for name, array in load_file(folder / TENSORS).items()}
+    change(tensors)
+    write_tensors(folder, save_tensors(tensors))
+    with pytest.raises(BundleError, match=WRONG_TENSORS[change]):
+        read_bundle(folder)
+
+
+def test_tensors_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
+    folder = save(random_bundle(), tmp_path / "best")
+    write_tensors(folder, b"\xff" * (folder / TENSORS).stat().st_size)
+    with pytest.raises(BundleError, match=r"model\.safetensors: expected safetensors"):
+        read_bundle(folder)
+
+
+def write_tensors(folder: Path, content: bytes) -> None:
+    """Write a tensors' file and the checksum that fits it."""
+    (folder / TENSORS).write_bytes(content)
+
+    def sign(record: Record) -> None:
+        record["checksums"][TENSORS] = hashlib.sha256(content).hexdigest()
+
+    rewrite(folder, sign)
+
+
+def test_members_must_have_the_outputs_of_the_classes(tmp_path: Path) -> None:
+    bundle = random_bundle(classes=("a", "b", "c"))
+    folder = save(replace(bundle, classes=("a", "b", "c", "d")), tmp_path / "best")
+    with pytest.raises(BundleError, match="3 outputs for 4"):
+        read_bundle(folder)

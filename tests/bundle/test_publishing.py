@@ -1,0 +1,209 @@
+"""The folder of a bundle is always the old one or the new one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autotrain.bundle import publishing, read_bundle
+from autotrain.bundle.publishing import RECORD, TENSORS, discard, opened, publish, stage
+from autotrain.errors import BundleError, StorageError
+from tests.winners import random_bundle, save
+
+
+@pytest.fixture(params=["exchange", "two renames"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Both ways of swapping folders: what this system can, and what it does without."""
+    if request.param == "two renames":
+        monkeypatch.setattr(publishing, "_exchange", lambda a, b: False)
+    yield request.param
+
+
+def files_of(word: str) -> dict[str, bytes]:
+    return {RECORD: f"record {word}".encode(), TENSORS: f"tensors {word}".encode()}
+
+
+def read(folder: Path) -> list[bytes]:
+    with opened(folder, (RECORD, TENSORS)) as files:
+        return [file.read() for file in files.values()]
+
+
+def put(folder: Path, word: str) -> Path:
+    return publish(stage(folder, files_of(word)), folder)
+
+
+@pytest.mark.usefixtures("way")
+def test_a_bundle_is_written_and_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "studies" / "churn" / "best"
+    assert put(folder, "one") == folder
+    assert read(folder) == [b"record one", b"tensors one"]
+    put(folder, "two")
+    assert read(folder) == [b"record two", b"tensors two"]
+    assert [entry.name for entry in folder.parent.iterdir()] == ["best"]
+
+
+def test_nothing_is_seen_before_it_is_published(tmp_path: Path) -> None:
+    folder = put(tmp_path / "best", "one")
+    staged = stage(folder, files_of("two"))
+    assert read(folder) == [b"record one", b"tensors one"]
+    discard(staged)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
+
+
+@pytest.mark.usefixtures("way")
+def test_a_file_of_the_old_bundle_goes_and_one_of_the_user_stays(tmp_path: Path) -> None:
+    folder = put(tmp_path / "best", "one")
+    (folder / "predictor.onnx").write_bytes(b"of the old one")
+    (folder / "remarks.txt").write_text("mine")
+    put(folder, "two")
+    assert sorted(entry.name for entry in folder.iterdir()) == [RECORD, TENSORS, "remarks.txt"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
+
+
+@pytest.mark.usefixtures("way")
+def test_readers_see_one_whole_bundle_while_it_is_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "best"
+    bundles = [random_bundle(seed=seed) for seed in (1, 2)]
+    expected = {bundle.members[0].parameters.tobytes() for bundle in bundles}
+    save(bundles[0], folder)
+    stop, seen, errors = threading.Event(), set(), []
+
+    def keep_reading() -> None:
+        while not stop.is_set():
+            try:
+                seen.add(read_bundle(folder).members[0].parameters.tobytes())
+            except Exception as error:
+                errors.append(error)
+
+    readers = [threading.Thread(target=keep_reading) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for turn in range(60):
+        save(bundles[turn % 2], folder)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert errors == []
+    assert seen == expected
+
+
+WRITER = """
+import importlib.util
+import sys
+from pathlib import Path
+# The file alone: its package would load torch, which takes seconds.
+spec = importlib.util.spec_from_file_location("publishing", sys.argv[3])
+publishing = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(publishing)
+if sys.argv[2] == "two renames":
+    publishing._exchange = lambda a, b: False
+folder, words = Path(sys.argv[1]), ("one", "two")
+print("ready", flush=True)
+turn = 0
+while True:
+    word, turn = words[turn % 2], turn + 1
+    files = {name: f"{name} {word}".encode() for name in (publishing.RECORD, publishing.TENSORS)}
+    publishing.publish(publishing.stage(folder, files), folder)
+    if turn == 1:
+        print("written", flush=True)
+"""
+
+
+def test_a_kill_at_any_time_leaves_a_whole_bundle(tmp_path: Path, way: str) -> None:
+    folder = tmp_path / "best"
+    for _ in range(4):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(folder), way, str(publishing.__file__)],
+            cwd=Path(__file__).resolve().parents[2],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert writer.stdout is not None
+        with writer, writer.stdout:
+            assert writer.stdout.readline() == "ready\n"
+            assert writer.stdout.readline() == "written\n"
+            for _ in range(20):
+                read(folder)
+            writer.kill()
+        record, tensors = read(folder)
+        assert record.split()[1] == tensors.split()[1]
+    put(folder, "three")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
+
+
+def test_what_a_kill_between_two_renames_leaves_is_read_and_mended(tmp_path: Path) -> None:
+    folder = put(tmp_path / "best", "one")
+    (folder / "remarks.txt").write_text("mine")
+    stage(folder, files_of("two"))
+    folder.rename(tmp_path / ".best.old")
+    assert read(folder) == [b"record one", b"tensors one"]
+    put(folder, "three")
+    assert read(folder) == [b"record three", b"tensors three"]
+    assert (folder / "remarks.txt").read_text() == "mine"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
+
+
+def test_what_a_kill_after_the_exchange_leaves_is_cleared_away(tmp_path: Path) -> None:
+    folder = put(tmp_path / "best", "one")
+    old = tmp_path / ".best.new"
+    shutil.copytree(folder, old)
+    (old / "remarks.txt").write_text("mine")
+    put(folder, "two")
+    assert read(folder) == [b"record two", b"tensors two"]
+    assert (folder / "remarks.txt").read_text() == "mine"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
+
+
+def test_a_link_to_a_bundle_stays_a_link(tmp_path: Path) -> None:
+    folder = put(tmp_path / "real", "one")
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    assert put(link, "two") == folder
+    assert link.is_symlink()
+    assert read(link) == read(folder) == [b"record two", b"tensors two"]
+
+
+def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with pytest.raises(StorageError, match=r"expected a new folder or a bundle.*chapter\.txt"):
+        stage(tmp_path / "thesis", files_of("one"))
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="however: a file stands there"):
+        stage(tmp_path / "file", files_of("one"))
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert read(put(tmp_path / "empty", "one")) == [b"record one", b"tensors one"]
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="expected a place where a bundle can be written"):
+        stage(tmp_path / "file" / "best", files_of("one"))
+
+
+def test_what_is_not_a_bundle_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="however: there is nothing"):
+        read(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BundleError, match="however: it is a file"):
+        read(tmp_path / "file")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BundleError, match=r"however: bundle\.json is missing"):
+        read(tmp_path / "folder")
+    put(tmp_path / "folder" / "best", "one")
+    with pytest.raises(BundleError, match=r"however: this is a study\. Its bundle is .*folder/best"):
+        read(tmp_path / "folder")
+    half = put(tmp_path / "half", "one")
+    (half / TENSORS).unlink()
+    with pytest.raises(BundleError, match=r"however: model\.safetensors is missing"):
+        read(half)

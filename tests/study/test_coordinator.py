@@ -1,0 +1,308 @@
+"""The coordinator's rules, with a worker whose every word is scripted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from autotrain.choices.schedules import Plateau
+from autotrain.fused.slot import Admission, EpochReport, Outcome
+from autotrain.space.config import TrialConfig
+from autotrain.space.search_space import SearchSpace
+from autotrain.study.coordinator import Coordinator, Winner, trial_seed
+from autotrain.study.ledger import Ledger
+from autotrain.study.progress import Progress, Silent
+from autotrain.study.pruning import Board, PlateauRule
+from autotrain.study.storage import OpenStorage, open_storage
+from autotrain.study.workers.protocol import Close, Command, Crashed, Message, Stop
+from autotrain.tasks import METRICS
+
+SPACE = {"optimizer": {"choices": ["adam"], "learning_rate": {"low": 1e-4, "high": 1e-1}}}
+
+
+class Script:
+    """A worker that trains nothing: slot number → values of its epochs.
+
+    Args:
+        curves: for each slot the validation values, epoch by epoch; then it ends by "epochs".
+        crash_at: the slot whose first epoch breaks the worker.
+    """
+
+    name = "script"
+
+    def __init__(
+        self, curves: dict[int, list[float]], crash_at: int | None = None, dies: bool = False
+    ) -> None:
+        self.curves = curves
+        self.crash_at = crash_at
+        self.dies = dies
+        self.admitted: list[Admission] = []
+        self.stopped: list[int] = []
+        self.epoch: dict[int, int] = {}
+        self.plateaus: dict[int, Plateau] = {}
+        self.closed = False
+
+    def send(self, command: Command) -> None:
+        if isinstance(command, Admission):
+            self.admitted.append(command)
+            self.epoch[command.slot] = 0
+        elif isinstance(command, Stop):
+            self.stopped.append(command.slot)
+        else:
+            assert isinstance(command, Close)
+
+    def receive(self) -> list[Message]:
+        messages: list[Message] = []
+        if self.crash_at in self.epoch:
+            lost = tuple(self.epoch)
+            self.epoch.clear()
+            self.crash_at = None
+            return [Crashed(lost, "error", "Traceback: boom", is_alive=not self.dies)]
+        for slot in list(self.epoch):
+            curve = self.curves[slot]
+            done = self.epoch[slot]
+            if slot in self.stopped or done == len(curve):
+                messages.append(self._end(slot, "stopped" if slot in self.stopped else "epochs"))
+                continue
+            value = curve[done]
+            self.epoch[slot] = done + 1
+            plateau = self.plateaus.setdefault(slot, Plateau(patience=2))
+            plateau.update(value)
+            messages.append(
+                EpochReport(
+                    slot,
+                    epoch=done + 1,
+                    samples_seen=100 * (done + 1),
+                    train_loss=0.5,
+                    valid_loss=value,
+                    value=value,
+                    plateaus=plateau.count,
+                    dropped=False,
+                    learning_rate=1e-3,
+                )
+            )
+            if not math.isfinite(value):
+                messages.append(self._end(slot, "diverged"))
+        return messages
+
+    def _end(self, slot: int, cause: str) -> Outcome:
+        done = self.epoch.pop(slot)
+        seen = [v for v in self.curves[slot][:done] if math.isfinite(v)]
+        if not seen:
+            return Outcome(slot, cause, done, 0, math.nan, None, None)
+        best = int(np.argmin(seen))
+        weights = np.full(3, slot, dtype=np.float32)
+        return Outcome(slot, cause, done, best + 1, seen[best], weights, weights)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[OpenStorage]:
+    with open_storage(tmp_path / "study") as opened:
+        yield opened
+
+
+def make_ledger(storage: OpenStorage, *, load: bool = False) -> Ledger:
+    space = SearchSpace(SPACE).resolve(100, 3, "binary")
+    study = optuna.create_study(
+        storage=storage,
+        study_name="s",
+        sampler=optuna.samplers.RandomSampler(seed=0),
+        load_if_exists=load,
+    )
+    return Ledger(study, storage, space, METRICS["log_loss"])
+
+
+def make_coordinator(
+    ledger: Ledger,
+    worker: Script,
+    published: list[Winner],
+    *,
+    folds: int = 1,
+    width: int = 1,
+    board: Board | None = None,
+) -> Coordinator:
+    def width_of(_: TrialConfig) -> int:
+        return width
+
+    return Coordinator(
+        ledger,
+        [worker],
+        n_folds=folds,
+        study_seed=7,
+        width_of=width_of,
+        board=board,
+        pruner=None,
+        publish=published.append,
+        observer=Silent(),
+    )
+
+
+def test_best_value_not_last_is_told_and_its_weights_are_published(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    published: list[Winner] = []
+    worker = Script({0: [0.5, 0.3, 0.9], 1: [0.4, 0.2, 0.6], 2: [0.7, 0.8]})
+    coordinator = make_coordinator(ledger, worker, published)
+    coordinator.run(3, None)
+    assert [trial.value for trial in ledger.study.trials] == [0.3, 0.2, 0.7]
+    assert all(trial.state == TrialState.COMPLETE for trial in ledger.study.trials)
+    assert ledger.study.trials[1].intermediate_values == {1: 0.4, 2: 0.2, 3: 0.6}
+    assert ledger.study.trials[1].user_attrs["best_epoch"] == 2
+    last = published[-1]
+    assert (last.number, last.value) == (1, 0.2)
+    assert last.outcomes[0].parameters is not None
+    assert last.outcomes[0].parameters[0] == 1
+    assert worker.closed
+    assert coordinator.progress.best_value == 0.2
+
+
+def test_seed_follows_study_and_trial(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    worker = Script({0: [0.5], 1: [0.4]})
+    make_coordinator(ledger, worker, []).run(2, None)
+    assert [a.seed for a in worker.admitted] == [trial_seed(7, 0), trial_seed(7, 1)]
+    assert trial_seed(7, 0) != trial_seed(8, 0)
+
+
+def test_diverged_trial_is_pruned_with_a_finite_worst_value(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    worker = Script({0: [0.5, 0.9], 1: [0.4, math.nan]})
+    make_coordinator(ledger, worker, []).run(2, None)
+    diverged = ledger.study.trials[1]
+    assert diverged.state == TrialState.PRUNED
+    assert diverged.user_attrs["cause"] == "diverged"
+    assert diverged.value == 0.9  # the worst finite value that the study has seen
+    assert ledger.study.best_trial.number == 0
+
+
+def test_a_trial_of_two_folds_is_their_mean(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    worker = Script({0: [0.4, 0.2], 1: [0.6, 0.5, 0.4]})
+    published: list[Winner] = []
+    make_coordinator(ledger, worker, published, folds=2).run(1, None)
+    trial = ledger.study.trials[0]
+    assert trial.value == pytest.approx((0.2 + 0.4) / 2)
+    assert trial.intermediate_values[1] == pytest.approx(0.5)
+    # The first fold has ended: its last value stands for its third epoch.
+    assert trial.intermediate_values[3] == pytest.approx((0.2 + 0.4) / 2)
+    assert [a.fold for a in worker.admitted] == [0, 1]
+    assert len(published[-1].outcomes) == 2
+
+
+def test_workers_are_never_given_more_than_they_have_room_for(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    worker = Script({slot: [0.5] * 4 for slot in range(20)})
+    most = 0
+    receive = worker.receive
+
+    def counting() -> list[Message]:
+        nonlocal most
+        most = max(most, len(worker.epoch))
+        return receive()
+
+    worker.receive = counting  # type: ignore[method-assign]
+    make_coordinator(ledger, worker, [], width=3).run(20, None)
+    assert most == 3
+
+
+def test_pruner_stops_a_trial_that_is_worse_at_its_plateau(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    rule = PlateauRule(patience=2, n_startup=2, grace=0, max_plateaus=2)
+    good, bad = [0.5, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3], [0.9] * 30
+    worker = Script({0: good, 1: good, 2: bad})
+    make_coordinator(ledger, worker, [], board=Board(rule)).run(3, None)
+    states = [trial.state for trial in ledger.study.trials]
+    assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED]
+    assert ledger.study.trials[0].user_attrs["cause"] == "converged"
+    assert ledger.study.trials[2].user_attrs["cause"] == "plateau"
+    assert len(ledger.study.trials[2].intermediate_values) < 10
+
+
+def test_at_the_deadline_the_best_running_trial_counts(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    worker = Script({0: [0.5, 0.4] * 10_000, 1: [0.3] * 20_000, 2: [0.6] * 20_000})
+    published: list[Winner] = []
+    make_coordinator(ledger, worker, published, width=3).run(None, 0.2)
+    by_number = {trial.number: trial for trial in ledger.study.trials if trial.number < 3}
+    assert by_number[1].state == TrialState.COMPLETE
+    assert by_number[1].user_attrs["cause"] == "time"
+    assert by_number[2].state == TrialState.PRUNED
+    assert published[-1].number == 1
+
+
+def test_time_over_before_the_first_epoch_still_gives_a_model(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    published: list[Winner] = []
+    worker = Script({0: [0.5] * 50_000, 1: [0.4] * 50_000})
+    coordinator = make_coordinator(ledger, worker, published, width=2)
+    slow = worker.receive
+    calls = iter([[], [], []])
+    worker.receive = lambda: next(calls, None) or slow()  # type: ignore[method-assign]
+    coordinator.run(None, 1e-9)
+    assert len(published) == 1
+    assert len(worker.admitted) == 1
+
+
+def test_crash_fails_the_trials_it_took_and_the_study_goes_on(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    worker = Script({0: [0.5], 1: [0.4], 2: [0.3]}, crash_at=1)
+    coordinator = make_coordinator(ledger, worker, [])
+    coordinator.run(3, None)
+    states = [trial.state for trial in ledger.study.trials]
+    assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
+    assert "boom" in ledger.study.trials[1].user_attrs["error"]
+    assert coordinator.progress.n_failed == 1
+
+
+def test_last_worker_gone_is_a_bug_that_says_why(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    worker = Script({0: [0.5]}, crash_at=0, dies=True)
+    with pytest.raises(RuntimeError, match="no worker is left.*boom|boom"):
+        make_coordinator(ledger, worker, []).run(3, None)
+    assert ledger.study.trials[0].state == TrialState.FAIL
+
+
+def test_interrupted_trials_are_tried_again_with_their_seed(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    worker = Script({0: [0.5] * 9, 1: [0.4] * 9})
+    coordinator = make_coordinator(ledger, worker, [], width=2)
+    calls = 0
+    receive = worker.receive
+
+    def interrupted() -> list[Message]:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return receive()
+
+    worker.receive = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        coordinator.run(10, None)
+    assert [t.user_attrs["cause"] for t in ledger.study.trials[:2]] == ["interrupted"] * 2
+
+    again = make_ledger(storage, load=True)
+    assert again.recover() >= 2
+    assert again.recover() == 0  # once each
+    worker = Script({slot: [0.5] for slot in range(4)})
+    make_coordinator(again, worker, [], width=2).run(2, None)
+    before = {t.number: t for t in again.study.trials}
+    repeated = [t for t in again.study.trials if t.state == TrialState.COMPLETE]
+    assert [t.params for t in repeated] == [before[0].params, before[1].params]
+    assert [a.seed for a in worker.admitted] == [trial_seed(7, 0), trial_seed(7, 1)]
+
+
+def test_progress_estimates_the_time_left() -> None:
+    progress = Progress(n_done=10, n_trials=40, elapsed_s=20.0, timeout_s=30.0)
+    assert progress.trials_per_minute == 30
+    assert progress.left_s == 10.0
+    assert Progress(n_done=10, n_trials=40, elapsed_s=20.0).left_s == 60.0
+    assert Progress().left_s is None

@@ -1,0 +1,204 @@
+"""The Python door, on data that scikit-learn ships; one worker, so everything runs in here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+from sklearn.datasets import load_diabetes, load_wine
+from sklearn.metrics import log_loss, root_mean_squared_error
+
+import autotrain
+from autotrain.api import NoTrialSucceeded, Study
+from autotrain.errors import DataError, DeviceError, SpaceError, StudyError
+from autotrain.study.progress import Silent
+
+SPACE = {
+    "extends": "quick",
+    "network": {"hidden_layers": 1, "hidden_units": {"choices": [8, 16]}},
+    "training": {"epochs": 6, "batch_size": 32},
+}
+
+
+def wine() -> pd.DataFrame:
+    frame: pd.DataFrame = load_wine(as_frame=True).frame
+    frame["target"] = frame["target"].map({0: "barolo", 1: "grignolino", 2: "barbera"})
+    return frame
+
+
+def study_of_wine(folder: Path, **changes: object) -> Study:
+    options: dict[str, object] = {
+        "data": wine(),
+        "target": "target",
+        "space": SPACE,
+        "workers": 1,
+        "directory": folder,
+    }
+    return Study("wine", **(options | changes))  # type: ignore[arg-type]
+
+
+def test_from_a_table_to_a_tested_model(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path) as study:
+        assert study.optimize(n_trials=4, observer=Silent()) is study
+        assert len(study.optuna_study.trials) >= 4
+        assert study.best_value == min(
+            t.value for t in study.optuna_study.trials if t.state == TrialState.COMPLETE and t.value
+        )
+        assert study.best_config.hidden_units in ((8,), (16,))
+        assert set(study.best_params) == set(study.best_trial.params)
+        assert len(study.trials_dataframe()) == len(study.optuna_study.trials)
+
+        predictor = study.best_predictor()
+        # An independent hand computes the validation score from the exported model.
+        frame, labels = study.dataset.raw_valid()
+        p = predictor.predict_proba(frame)
+        assert log_loss(labels, p, labels=list(study.dataset.classes)) == pytest.approx(
+            study.best_value, rel=1e-4
+        )
+        assert set(predictor.predict(frame)) <= {"barolo", "grignolino", "barbera"}
+
+        metrics = study.test()
+        frame, labels = study.dataset.raw_test()
+        again = autotrain.load(study.best_path)
+        assert metrics["accuracy"] == pytest.approx(np.mean(again.predict(frame) == labels))
+
+
+def test_regression_is_scored_in_the_targets_units(tmp_path: Path) -> None:
+    frame = load_diabetes(as_frame=True).frame
+    with Study(
+        "d", data=frame, target="target", space=SPACE, workers=1, directory=tmp_path
+    ) as study:
+        study.optimize(n_trials=3, observer=Silent())
+        rows, y = study.dataset.raw_valid()
+        ours = root_mean_squared_error(y, study.best_predictor().predict(rows))
+        assert ours == pytest.approx(study.best_value, rel=1e-4)
+        assert 30 < ours < 200
+
+
+def test_same_seed_same_trials_values_and_winner(tmp_path: Path) -> None:
+    found = []
+    for name in ("a", "b"):
+        with study_of_wine(tmp_path / name, seed=5) as study:
+            study.optimize(n_trials=6, observer=Silent())
+            trials = study.optuna_study.trials
+            found.append([(t.params, t.state, t.value, t.intermediate_values) for t in trials])
+    assert found[0] == found[1]
+
+
+def test_a_study_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path) as study:
+        study.optimize(n_trials=3, observer=Silent())
+        first = [(t.number, t.params, t.value) for t in study.optuna_study.trials[:3]]
+    with study_of_wine(tmp_path) as study:
+        study.optimize(n_trials=3, observer=Silent())
+        trials = study.optuna_study.trials
+        assert [(t.number, t.params, t.value) for t in trials[:3]] == first
+        points = [tuple(sorted(t.params.items())) for t in trials if t.params]
+        assert len(set(points)) == len(points)  # nothing is tried twice
+    # A table in memory must be handed over again.
+    with pytest.raises(StudyError, match="table in memory"):
+        Study.resume("wine", directory=tmp_path)
+    with Study.resume("wine", data=wine(), directory=tmp_path) as study:
+        assert len(study.optuna_study.trials) == len(trials)
+
+
+def test_another_table_or_space_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    study_of_wine(tmp_path).optimize(n_trials=1, observer=Silent()).close()
+    frame = wine()
+    frame.loc[0, "alcohol"] += 1
+    with pytest.raises(StudyError, match="its data differs"):
+        study_of_wine(tmp_path, data=frame)
+    with pytest.raises(StudyError, match="its space differs"):
+        study_of_wine(tmp_path, space="quick")
+    with pytest.raises(StudyError, match="seed"):
+        study_of_wine(tmp_path, seed=1)
+
+
+def test_one_coordinator_per_study(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path) as study:
+        study.optimize(n_trials=1, observer=Silent())
+        with pytest.raises(StudyError, match="no other process"):
+            study_of_wine(tmp_path).optimize(n_trials=1, observer=Silent())
+
+
+def test_k_folds_make_one_trial_of_k_slots(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path, validation="3-fold") as study:
+        study.optimize(n_trials=2, observer=Silent())
+        assert len(study.dataset.folds) == 3
+        assert np.isfinite(study.best_value)
+        assert study.best_predictor().predict(wine().head(3)).shape == (3,)
+
+
+@pytest.mark.parametrize("pruner", ["performance", "asha", "median", "none"])
+def test_every_pruner_runs(tmp_path: Path, pruner: str) -> None:
+    with study_of_wine(tmp_path, pruner=pruner) as study:
+        study.optimize(n_trials=3, observer=Silent())
+        assert study.best_trial.number >= 0
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "random", "qmc"])
+def test_every_sampler_runs(tmp_path: Path, sampler: str) -> None:
+    with study_of_wine(tmp_path, sampler=sampler) as study:
+        study.optimize(n_trials=4, observer=Silent())
+        states = {trial.state for trial in study.optuna_study.trials}
+        assert TrialState.RUNNING not in states
+
+
+def test_processes_find_the_same_trials_as_this_process(tmp_path: Path) -> None:
+    # Random sampling does not look at results, so the order in which they come does not matter.
+    found = []
+    for workers in (1, 2):
+        with study_of_wine(
+            tmp_path / str(workers), workers=workers, sampler="random", pruner="none"
+        ) as study:
+            study.optimize(n_trials=4, observer=Silent())
+            trials = [t for t in study.optuna_study.trials if t.state == TrialState.COMPLETE]
+            found.append({t.number: (t.params, pytest.approx(t.value, rel=1e-3)) for t in trials})
+    shared = found[0].keys() & found[1].keys()
+    assert len(shared) >= 3
+    assert all(found[0][number] == found[1][number] for number in shared)
+
+
+def test_every_trial_diverging_is_said_and_nothing_is_published(tmp_path: Path) -> None:
+    wild = SPACE | {
+        "optimizer": {"choices": ["sgd"], "learning_rate": 1e30},
+        "batch_norm": {"choices": ["off"]},
+    }
+    wild["baseline"] = []
+    with study_of_wine(tmp_path, space=wild) as study:
+        with pytest.raises(NoTrialSucceeded, match="2 were pruned"):
+            study.optimize(n_trials=2, observer=Silent())
+        assert not study.best_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"target": "tarjet"}, DataError, "Did you mean 'target'"),
+        ({"space": "quik"}, SpaceError, "quick"),
+        ({"space": {"optimizer": {"choices": ["adan"]}}}, SpaceError, "Did you mean 'adam'"),
+        ({"metric": "rmse"}, StudyError, "log_loss"),
+        ({"sampler": "tpee"}, StudyError, "Did you mean 'tpe'"),
+        ({"pruner": "medain"}, StudyError, "Did you mean 'median'"),
+        ({"device": "tpu"}, DeviceError, "auto, cpu or cuda"),
+        ({"seed": -1}, StudyError, "at least 0"),
+    ],
+)
+def test_mistakes_are_said_and_nothing_is_written(
+    tmp_path: Path, changes: dict[str, object], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        study_of_wine(tmp_path, **changes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_budget_must_make_sense(tmp_path: Path) -> None:
+    study = study_of_wine(tmp_path)
+    with pytest.raises(StudyError, match="n_trials must be at least 1"):
+        study.optimize(n_trials=0)
+    with pytest.raises(StudyError, match="timeout must be more than 0"):
+        study.optimize(timeout=0)
+    assert list(tmp_path.iterdir()) == []

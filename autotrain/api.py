@@ -56,7 +56,7 @@ IN_MEMORY = "<table in memory>"
 RUNG_EPOCHS = 8
 
 
-class NoTrialSucceeded(AutotrainError):
+class NoTrialSucceededError(AutotrainError):
     """Every trial of the run failed or was pruned; there is no best model."""
 
 
@@ -216,7 +216,7 @@ class Study:
             reserve_s: so much of the timeout is kept for what follows.
         Returns: the study itself.
         Raises:
-            NoTrialSucceeded: when there is no complete trial at the end.
+            NoTrialSucceededError: when there is no complete trial at the end.
             KeyboardInterrupt: passed on after all is saved; `resume` goes on from there.
         """
         if n_trials is None and timeout is None:
@@ -240,7 +240,7 @@ class Study:
                 self.progress = coordinator.progress
                 self._note_spent(time.monotonic() - started)
         if best_trial(self.optuna_study.trials, self.metric) is None:
-            raise NoTrialSucceeded(
+            raise NoTrialSucceededError(
                 f"study {self.definition.name!r} needs at least one complete trial, however: "
                 f"{self.progress.n_pruned} were pruned and {self.progress.n_failed} failed. "
                 f"`autotrain show {self.definition.name}` lists the causes; a smaller "
@@ -275,11 +275,11 @@ class Study:
         """The complete trial with the best validation value.
 
         Raises:
-            NoTrialSucceeded: when there is none.
+            NoTrialSucceededError: when there is none.
         """
         trial = best_trial(self.optuna_study.trials, self.metric)
         if trial is None:
-            raise NoTrialSucceeded(
+            raise NoTrialSucceededError(
                 f"study {self.definition.name!r} has no complete trial yet. Call optimize()."
             )
         return trial
@@ -351,6 +351,7 @@ class Study:
         storage = open_storage(self.folder, self.definition.storage)
         try:
             if not (self.folder / definitions.FILE).is_file():
+                self._refuse_strangers(storage)
                 self.definition.write(self.folder)
             before = optuna.logging.get_verbosity()
             optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -366,10 +367,23 @@ class Study:
             finally:
                 optuna.logging.set_verbosity(before)
         except BaseException:
-            storage.close()
+            if (self.folder / definitions.FILE).is_file():
+                storage.close()
+            else:
+                storage.abandon()
             raise
         self._storage = storage
         return storage
+
+    def _refuse_strangers(self, storage: OpenStorage) -> None:
+        """Refuse to mix a new study's trials with those of another that has its name there."""
+        name = self.definition.name
+        if any(study.study_name == name for study in storage.get_all_studies()):
+            raise StudyError(
+                f"study {name!r} must be new in {storage.shown}, however: there is one of that "
+                f"name, and no {self.folder / definitions.FILE} that says what it is. Choose "
+                "another --study name."
+            )
 
     def _ledger(self, storage: OpenStorage) -> Ledger:
         study = self.optuna_study

@@ -7,6 +7,7 @@ formulas stand in `fused/metrics.py`, one function per row.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from autotrain.errors import StudyError, unknown
 
@@ -29,7 +30,7 @@ class Metric:
     """
 
     name: str
-    direction: str
+    direction: Literal["minimize", "maximize"]
     tasks: tuple[str, ...]
     summary: str
 

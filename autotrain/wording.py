@@ -9,7 +9,10 @@ import math
 import re
 
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|m|s)[a-z]*\s*")
+_PART = re.compile(
+    r"(\d+(?:\.\d+)?)\s*"
+    r"(?:(d)(?:ays?)?|(h)(?:ours?|rs?)?|(m)(?:in(?:utes?|s)?)?|(s)(?:ec(?:onds?|s)?)?)(?![a-z])\s*"
+)
 
 
 def parse_duration(text: str) -> float | None:
@@ -23,9 +26,12 @@ def parse_duration(text: str) -> float | None:
     seconds, position, smallest = 0.0, 0, math.inf
     while position < len(text):
         part = _PART.match(text, position)
-        if part is None or _UNITS[part[2]] >= smallest:
+        if part is None:
             return None
-        smallest = _UNITS[part[2]]
+        unit = _UNITS[next(letter for letter in part.groups()[1:] if letter)]
+        if unit >= smallest:
+            return None
+        smallest = unit
         seconds += float(part[1]) * smallest
         position = part.end()
     return seconds if text else None

@@ -3,8 +3,8 @@
     python benchmarks/against_sklearn.py --timeout 120 FILE:TARGET [FILE:TARGET ...]
 
 Each search is a whole `autotrain search` in its own process, its budget counted from the command's
-start. scikit-learn's MLP (early stopping on) gets the search's training and validation rows, encoded
-by the winner's own preprocessing; both are judged on the same test rows.
+start. scikit-learn's MLP (early stopping on) gets the search's training and validation rows,
+encoded by the winner's own preprocessing; both are judged on the same test rows.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import argparse
 import os
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,8 +33,7 @@ class Memory:
 
     def update(self, progress: Progress) -> None:
         """Look at this process's memory."""
-        with open("/proc/self/statm", encoding="ascii") as file:
-            pages = int(file.read().split()[1])
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         self.at[progress.n_done] = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 

@@ -32,6 +32,7 @@ from autotrain.fused.slot import Admission
 from autotrain.fused.trainer import Trainer
 from autotrain.fused.width import fleet_width
 from autotrain.space.config import TrialConfig
+from autotrain.study.workers.processes import WORKER_ENVIRONMENT
 from autotrain.tasks import METRICS
 
 
@@ -169,8 +170,14 @@ def turn(side: str, job: Job, n_processes: int) -> float:
         context.Process(target=_measure, args=(side, job, barrier, results))
         for _ in range(n_processes)
     ]
+    # Ours run in the environment of a study's workers.
+    before = dict(os.environ)
+    if side != "usual":
+        os.environ.update(WORKER_ENVIRONMENT)
     for process in processes:
         process.start()
+    os.environ.clear()
+    os.environ.update(before)
     rates = [results.get() for _ in processes]
     for process in processes:
         process.join()

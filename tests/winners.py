@@ -52,7 +52,7 @@ class Winner:
     metric: str
 
     def export(self, folder: Path, **changes: Any) -> Exported:
-        arguments = {
+        arguments: dict[str, Any] = {
             "config": self.config,
             "outcomes": self.outcomes,
             "dataset": self.dataset,
@@ -110,7 +110,9 @@ def random_bundle(
             if kind == "variance":
                 statistics[start : start + rows * width] = generator.uniform(0.5, 2, rows * width)
         # Through the names, so that what the configuration does not use is at its default.
-        named = to_tensors(config, layout, generator.normal(size=layout.n_parameters), statistics)
+        named = to_tensors(
+            config, layout, 0.5 * generator.normal(size=layout.n_parameters), statistics
+        )
         parameters, statistics = from_tensors(config, layout, named)
         arrays = {
             "fill": generator.normal(size=n_features),
@@ -224,6 +226,8 @@ def plain_network(folder: Path) -> tuple[nn.Sequential, dict[int, Dropped]]:
     }
     for layer in range(len(config["hidden_units"])):
         layers.append(linear(f"hidden.{layer}"))
-        layers += [make[part](layer) for part in reference.BATCH_NORMS[config["batch_norm"]["name"]]]
+        layers += [
+            make[part](layer) for part in reference.BATCH_NORMS[config["batch_norm"]["name"]]
+        ]
     layers.append(linear("output"))
     return nn.Sequential(*layers).double().eval(), places

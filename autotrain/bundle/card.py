@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from autotrain.bundle.record import Bundle
+from autotrain.fused.plan import dropout_of, input_dropout_of
+from autotrain.space.config import TrialConfig
 from autotrain.tasks import METRICS
 
 MOST_LISTED = 30
@@ -93,7 +95,15 @@ def _model(bundle: Bundle) -> str:
     return "\n".join(lines)
 
 
+def _drops_units(config: TrialConfig) -> bool:
+    on_hidden = dropout_of(config).name != "none" and bool(config.hidden_units)
+    return on_hidden or input_dropout_of(config).name != "none"
+
+
 def _how_to_load(bundle: Bundle) -> str:
+    has_dropout = all(_drops_units(member.config) for member in bundle.members)
+    sure = "predictor.predict_distribution(table)  # how sure it is, by Monte-Carlo dropout"
+    unsure = "# predict_distribution is not available: the model was trained without dropout"
     call = "predict_proba(table)" if bundle.is_classification else "predict(table)"
     return "\n".join(
         [
@@ -104,7 +114,7 @@ def _how_to_load(bundle: Bundle) -> str:
             "",
             'predictor = autotrain.load("this folder")',
             f"predictor.{call}",
-            "predictor.predict_distribution(table)  # how sure it is, by Monte-Carlo dropout",
+            sure if has_dropout else unsure,
             "```",
             "",
             "Needs autotrain, torch, numpy and safetensors. Loading runs no code of the folder.",

@@ -54,7 +54,9 @@ def checksum_of(content: Mapping[str, Any]) -> str:
     Raises: ValueError when it holds a number that is not finite.
     """
     others = {name: value for name, value in content["checksums"].items() if name != RECORD}
-    text = json.dumps({**content, "checksums": others}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(
+        {**content, "checksums": others}, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
     return _sha256(text.encode("ascii"))
 
 

@@ -31,7 +31,7 @@ class Activation(Technique):
         df: (z, a, parameters) → f′(z); a = f(z) is given because many derivatives are cheap in a.
         learned: the parameter that is trained, one number per layer, or None.
         d_learned: (z, parameters) → ∂f/∂learned, `[K, B, H]`; required when `learned`.
-        rectifies: whether a unit can be dead, that is 0 for every row (ReLU and its like).
+        rectifies: whether it is of the ReLU family, whose units are looked at for being dead.
         saturates: whether f flattens on both sides (sigmoid, tanh).
     """
 
@@ -54,27 +54,28 @@ def positive(z: Tensor) -> Tensor:
 
 def _leaky_relu(z: Tensor, slope: Tensor) -> Tensor:
     # Not max(αz, z): a learned slope may leave [0, 1].
-    return torch.addcmul(z.clamp(min=0), z.clamp(max=0), slope)
+    return z.clamp(max=0).mul_(slope).add_(z.clamp(min=0))
 
 
 def _leaky_relu_derivative(z: Tensor, slope: Tensor) -> Tensor:
-    return torch.addcmul(slope, positive(z), 1 - slope)
+    return positive(z).mul_(1 - slope).add_(slope)
 
 
 def _elu(z: Tensor, alpha: Tensor | float) -> Tensor:
     # expm1 keeps the digits near 0; the clamp keeps it from overflowing where z is large.
-    return z.clamp(min=0) + alpha * torch.expm1(z.clamp(max=0))
+    return (torch.expm1(z.clamp(max=0)) * alpha).add_(z.clamp(min=0))
 
 
-def _elu_derivative(z: Tensor, a: Tensor, alpha: Tensor) -> Tensor:
+def _elu_derivative(a: Tensor, alpha: Tensor) -> Tensor:
     """Return 1 where z > 0, a + α elsewhere; a is the value of elu."""
-    return torch.addcmul(a.clamp(max=0).add_(alpha), positive(z), 1 - alpha)
+    # With the sign of a, which is z's: one tensor less to fetch.
+    return a.clamp(max=0).add_(alpha).add_(positive(a).mul_(1 - alpha))
 
 
-def _selu_derivative(z: Tensor, a: Tensor) -> Tensor:
+def _selu_derivative(a: Tensor) -> Tensor:
     """Return λ where z > 0, a + λα elsewhere; a is the value of selu."""
     below = SELU_SCALE * SELU_ALPHA
-    return a.clamp(max=0).add_(below).add_(positive(z), alpha=SELU_SCALE - below)
+    return a.clamp(max=0).add_(below).add_(positive(a).mul_(SELU_SCALE - below))
 
 
 def _gelu_derivative(z: Tensor) -> Tensor:
@@ -146,14 +147,14 @@ ACTIVATIONS = table(
         "z if z ≥ 0 else α(eᶻ − 1)",
         {"alpha": Parameter(1.0, "α, minus the value far below 0", low=0.0, open_low=True)},
         f=lambda z, p: _elu(z, p["alpha"]),
-        df=lambda z, a, p: _elu_derivative(z, a, p["alpha"]),
+        df=lambda z, a, p: _elu_derivative(a, p["alpha"]),
         rectifies=True,
     ),
     Activation(
         "selu",
         "λ·elu(z; 1.67326…), λ = 1.05070…; pairs with lecun_normal and alpha_dropout",
         f=lambda z, p: SELU_SCALE * _elu(z, SELU_ALPHA),
-        df=lambda z, a, p: _selu_derivative(z, a),
+        df=lambda z, a, p: _selu_derivative(a),
         rectifies=True,
     ),
     Activation(

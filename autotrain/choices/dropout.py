@@ -37,7 +37,7 @@ def inverted_dropout(keep: Tensor, rate: Tensor) -> tuple[Tensor, None]:
 
     Source: Srivastava et al. 2014. Equals: `torch.nn.Dropout`, in law.
     """
-    return keep * (1 / (1 - rate)), None
+    return keep / (1 - rate), None
 
 
 def alpha_dropout(keep: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:

@@ -96,8 +96,9 @@ def update_moving(
         momentum: `[K, 1, 1]`, Keras's convention.
     """
     unbiased = variance * (batch_size / max(batch_size - 1, 1))
-    moving_mean.lerp_(mean, 1 - momentum)
-    moving_variance.lerp_(unbiased, 1 - momentum)
+    weight = 1 - momentum
+    moving_mean.lerp_(mean, weight)
+    moving_variance.lerp_(unbiased, weight)
 
 
 BATCH_NORM_PARAMETERS = {

@@ -105,7 +105,8 @@ def piecewise(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
     Raises:
         ValueError: when there is not one factor more than boundaries, or they do not rise.
     """
-    boundaries, factors = np.asarray(p["boundaries"]), np.asarray(p["factors"])
+    boundaries = np.asarray(p["boundaries"], dtype=np.float64)
+    factors = np.asarray(p["factors"], dtype=np.float64)
     if len(factors) != len(boundaries) + 1 or np.any(np.diff(boundaries) <= 0):
         raise ValueError(
             "piecewise needs rising boundaries and one factor more than boundaries, however: "

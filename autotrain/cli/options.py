@@ -6,7 +6,7 @@ heavy is imported here: `--help` reads this file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,15 +27,25 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Word(click.ParamType):
-    """One of a few words; a near one is suggested for any other."""
+    """One of a few words; a near one is suggested for any other.
 
-    def __init__(self, name: str, words: Sequence[str]) -> None:
+    Args:
+        meant: other words that people use for them.
+    """
+
+    def __init__(
+        self, name: str, words: Sequence[str], meant: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.words = tuple(words)
+        self.meant = meant or {}
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the word."""
         if value not in self.words:
+            if value in self.meant:
+                near, listed = self.meant[value], f"Known: {', '.join(self.words)}."
+                self.fail(f"no {self.name} {value!r}. Did you mean {near!r}? {listed}", param, ctx)
             self.fail(unknown(self.name, value, self.words), param, ctx)
         return str(value)
 
@@ -222,7 +232,8 @@ def workers_option(command: Command) -> Command:
 
 def device_option(command: Command) -> Command:
     """Add --device."""
-    return click.option("--device", type=Word("device", DEVICES), help="Where to train.")(command)
+    device = Word("device", DEVICES, meant={"gpu": "cuda"})
+    return click.option("--device", type=device, help="Where to train.")(command)
 
 
 def trials_option(command: Command) -> Command:

@@ -37,7 +37,7 @@ def run(
         timeout: seconds from `started_s`; None for no limit.
         started_s: `time.monotonic()` when the command began.
     """
-    from autotrain.api import NoTrialSucceeded
+    from autotrain.api import NoTrialSucceededError
     from autotrain.study.progress import Silent
 
     about(study, quiet=quiet)
@@ -51,7 +51,7 @@ def run(
                     started_s=started_s,
                     reserve_s=RESERVED_SHARE * (timeout or 0.0),
                 )
-            except NoTrialSucceeded as error:
+            except NoTrialSucceededError as error:
                 click.echo(f"Error: {error}", err=True)
                 raise click.exceptions.Exit(EXIT_NO_TRIAL) from error
             result = outcome(study, time.monotonic() - started_s)

@@ -55,7 +55,7 @@ def merge(path: Path, ctx: click.Context, options: dict[str, Any]) -> tuple[str,
             values[param.name] = _convert(key, value, param, ctx, path.parent)
         except click.BadParameter as error:
             mistakes.append(f"{key}: {error.message}")
-    if "data" not in content:
+    if "data" not in content and "data" not in {nearest(key, known) for key in content}:
         mistakes.append('data: must be given, such as data = "table.csv", however: it is not.')
     if mistakes:
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"

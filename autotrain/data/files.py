@@ -163,7 +163,7 @@ def _named(table: RawTable) -> RawTable:
 def _as_pandas(frame: Any) -> pd.DataFrame:
     """Return a frame that may be renamed without touching the user's."""
     if isinstance(frame, pd.DataFrame):
-        return frame.copy(deep=False).reset_index(drop=True)
+        return frame.reset_index(drop=True)
     if hasattr(frame, "to_pandas"):
         return pd.DataFrame(frame.to_pandas())
     raise DataError(f"expected a pandas data frame, however: {type(frame).__name__}.")

@@ -102,7 +102,7 @@ def _fit_levels(values: np.ndarray, column: Column) -> tuple[ColumnCode, int]:
         column.dtype,
         levels=kept,
         has_infrequent=bool(rare),
-        is_binary=encoder.drop_idx_ is not None,
+        is_binary=encoder.drop_idx_ is not None and encoder.drop_idx_[0] is not None,
     )
     return code, len(categories)
 

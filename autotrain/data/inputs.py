@@ -132,10 +132,8 @@ def _rows(data: Any) -> np.ndarray:
 
 
 def plain(column: Any) -> np.ndarray:
-    """Return a column of any library as a NumPy array; time zones give their wall clock."""
+    """Return a column of any library as a NumPy array."""
     dtype = getattr(column, "dtype", None)
-    if getattr(dtype, "tz", None) is not None and hasattr(column, "dt"):
-        column = column.dt.tz_localize(None)
     is_nullable = dtype is not None and not isinstance(dtype, np.dtype)
     if is_nullable and getattr(dtype, "kind", "") in ("i", "u", "f"):
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))

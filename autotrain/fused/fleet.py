@@ -168,14 +168,12 @@ class Fleet:
     def _predict(self, fold: int) -> Tensor:
         """Return all slots' outputs `[K, N, C]` on a fold's validation rows."""
         x = self.rows.valid[fold][0]
-        stepper, k = self.stepper, len(self.slots)
+        k = len(self.slots)
         widest = max(self.network.layout.shape.hidden, default=1)
         chunk = max(EVALUATION_NUMBERS // (k * widest), 64)
         return torch.cat(
             [
-                self.network.predict(
-                    stepper.parameter_views, part.expand(k, -1, -1), stepper.statistic_views
-                )
+                self.network.predict(self.stepper.bound, part.expand(k, -1, -1))
                 for part in x.split(chunk)
             ],
             dim=1,
@@ -248,10 +246,9 @@ def outcome(slot: Slot, cause: str, rows: Rows, numbers: Numbers) -> Outcome:
     found = slot.best_epoch > 0
     if found:
         network = Network([slot.config], rows.n_inputs, rows.problem.n_outputs, numbers)
-        parameters = network.layout.views(slot.best_parameters.unsqueeze(0))
-        statistics = network.layout.views(slot.best_statistics.unsqueeze(0), statistics=True)
+        bound = network.bind(slot.best_parameters.unsqueeze(0), slot.best_statistics.unsqueeze(0))
         x = rows.valid[slot.fold][0].unsqueeze(0)
-        summary.update(unit_shares(slot.config, network.hidden_outputs(parameters, x, statistics)))
+        summary.update(unit_shares(slot.config, network.hidden_outputs(bound, x)))
     summary["flags"] = flags(summary)
     return Outcome(
         slot=slot.id,

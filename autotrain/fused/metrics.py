@@ -56,8 +56,8 @@ def roc_auc(logits: Tensor, labels: Tensor) -> Tensor:
 def f1(logits: Tensor, labels: Tensor) -> Tensor:
     """Return 2·TP / (2·TP + FP + FN): of the second class when binary, else the classes' mean.
 
-    A class that is neither predicted nor present counts 0. Equals:
-    `sklearn.metrics.f1_score(average="binary" | "macro", zero_division=0)`.
+    A class that is neither predicted nor present is left out of the mean; the second class of two
+    then counts 0. Equals: `sklearn.metrics.f1_score(average="binary" | "macro", zero_division=0)`.
     """
     c = logits.shape[-1]
     predicted = functional.one_hot(logits.argmax(-1), c).to(logits.dtype)

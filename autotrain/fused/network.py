@@ -14,12 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from autotrain.choices.activations import Activation
 from autotrain.choices.dropout import Dropout
 from autotrain.choices.normalization import (
     BATCH_NORMS,
@@ -30,11 +29,18 @@ from autotrain.choices.normalization import (
     normalize_moving,
     update_moving,
 )
-from autotrain.fused.layout import INPUT, Key, Layout, Shape, fleet_layout
+from autotrain.fused.binding import (
+    Bound,
+    BoundActivation,
+    BoundLayer,
+    BoundNorm,
+    bind_activations,
+    bind_norms,
+)
+from autotrain.fused.layout import INPUT, Layout, Shape, fleet_layout
 from autotrain.fused.plan import Numbers, Run, input_dropout_of, network_runs
 from autotrain.space.config import TrialConfig
 
-Views = Mapping[Key, Tensor]
 Keep = Mapping[int, Tensor]
 """Keep-masks by layer (`INPUT` or a hidden layer): 1 where a unit stays, 0 where it is dropped,
 `[K, B, H]` in training, `[K, 1, H]` when one mask serves all rows."""
@@ -42,7 +48,7 @@ Keep = Mapping[int, Tensor]
 
 @dataclass
 class LayerTape:
-    """What one layer's backward pass needs."""
+    """What one layer's backward pass needs: its input, z, a = f(z), and how it was changed."""
 
     x: Tensor
     z: Tensor = field(init=False)
@@ -91,7 +97,7 @@ class Network:
         self.batch_norm = [self._reaching(runs.batch_norm, layer) for layer in range(self.depth)]
         self.dropout = [self._reaching(runs.dropout, layer) for layer in range(self.depth)]
         self.real = [self._real_units(layer) for layer in range(self.depth)]
-        self.normalizes_inputs = any(_norm(run).before for run in self.input_norm)
+        self.normalizes_inputs = any(cast(BatchNorm, run.row).before for run in self.input_norm)
         self.input_shift = self._input_shift(configs)
 
     def _reaching(self, runs: list[Run], layer: int) -> list[Run]:
@@ -123,140 +129,95 @@ class Network:
         ]
         return None if all(matters) else self.numbers.column(matters, 3)
 
+    def bind(self, parameters: Tensor, statistics: Tensor | None = None) -> Bound:
+        """Cut flat rows `[K, P]` (and `[K, S]`) into what the passes need; see binding.py.
+
+        The rows of gradients are bound in the same way, without statistics.
+        """
+        views = self.layout.views(parameters)
+        moving = None if statistics is None else self.layout.views(statistics, statistics=True)
+        layers = [
+            BoundLayer(
+                views["kernel", layer][: self.reach[layer]],
+                views["bias", layer][: self.reach[layer]],
+                bind_norms(self.batch_norm[layer], "before", layer, views, moving),
+                bind_activations(self.activation[layer], layer, views),
+                bind_norms(self.batch_norm[layer], "after", layer, views, moving),
+            )
+            for layer in range(self.depth)
+        ]
+        return Bound(
+            bind_norms(self.input_norm, "before", INPUT, views, moving),
+            layers,
+            views["output_kernel", 0],
+            views["output_bias", 0],
+        )
+
     # ---- forward ---------------------------------------------------------------------------
 
     def forward(
-        self,
-        parameters: Views,
-        x: Tensor,
-        keep: Keep,
-        statistics: Views,
-        *,
-        updating: bool = True,
+        self, bound: Bound, x: Tensor, keep: Keep, *, updating: bool = True
     ) -> tuple[Tensor, Tape]:
         """Run the training pass: batch statistics, dropout on, moving averages updated.
 
         Args:
-            parameters, statistics: views of the fleet's layout.
+            bound: parameters and statistics.
             x: inputs `[K, B, I]`.
             keep: keep-masks of the layers that have a slot with dropout, `[K, B, H]` float.
             updating: whether moving statistics move; False leaves them untouched.
         Returns: outputs `[K, B, C]` and the tape for `backward`.
         """
         tape = Tape()
-
-        def norm(layer: int, run: Run, h: Tensor, caches: list[BatchNormCache | None]) -> Tensor:
-            gamma = parameters["gamma", layer][run.slots]
-            beta = parameters["beta", layer][run.slots]
-            y, cache, mean, variance = normalize_batch(h, gamma, beta, run.parameters["epsilon"])
-            caches.append(cache)
-            if updating:
-                update_moving(
-                    statistics["mean", layer][run.slots],
-                    statistics["variance", layer][run.slots],
-                    mean,
-                    variance,
-                    run.parameters["momentum"],
-                    h.shape[1],
-                )
-            return y
-
-        def norm_runs(
-            layer: int, runs: list[Run], side: str, h: Tensor, caches: list[BatchNormCache | None]
-        ) -> Tensor:
-            def one(run: Run, part: Tensor) -> Tensor:
-                if getattr(run.row, side):
-                    return norm(layer, run, part, caches)
-                caches.append(None)
-                return part
-
-            return by_run(runs, h, one)
-
-        h = norm_runs(INPUT, self.input_norm, "before", x, tape.input_norm)
+        h, tape.input_norm = _normalize(bound.input_norm, x, updating)
         h, tape.input_scale = self._drop(self.input_dropout, h, keep.get(INPUT), None)
         inputs = h
         endings = []
-        for layer in range(self.depth):
-            h = h[: self.reach[layer]]
+        for layer, at in enumerate(bound.layers):
+            if h.shape[0] != self.reach[layer]:
+                h = h[: self.reach[layer]]
             tape.layers.append(record := LayerTape(h))
-            bias = parameters["bias", layer][: self.reach[layer]]
-            z = torch.baddbmm(bias, h, parameters["kernel", layer][: self.reach[layer]])
-            record.z = norm_runs(layer, self.batch_norm[layer], "before", z, record.before)
-            record.a = self._activate(layer, parameters, record.z)
-            h = norm_runs(layer, self.batch_norm[layer], "after", record.a, record.after)
+            z = torch.baddbmm(at.bias, h, at.kernel)
+            z, record.before = _normalize(at.before, z, updating)
+            record.z, record.a = z, _activate(at, z)
+            h, record.after = _normalize(at.after, record.a, updating)
             h, record.scale = self._drop(self.dropout[layer], h, keep.get(layer), self.real[layer])
             endings.append(h)
         tape.last = self._last(endings, inputs)
-        outputs = torch.baddbmm(
-            parameters["output_bias", 0], tape.last, parameters["output_kernel", 0]
-        )
-        return outputs, tape
+        return _outputs(bound, tape.last), tape
 
-    def predict(
-        self, parameters: Views, x: Tensor, statistics: Views, keep: Keep | None = None
-    ) -> Tensor:
+    def predict(self, bound: Bound, x: Tensor, keep: Keep | None = None) -> Tensor:
         """Run the predicting pass: moving statistics, dropout off unless masks are given.
 
         Args:
+            bound: parameters and statistics.
             x: `[K, B, I]`; may be one set of rows expanded over K.
             keep: keep-masks for Monte-Carlo dropout, `[K, B, H]` or `[K, 1, H]`.
         Returns: outputs `[K, B, C]`.
         """
-        return self._predict(parameters, x, statistics, keep or {})[0]
+        return self._predict(bound, x, keep or {})[0]
 
-    def hidden_outputs(self, parameters: Views, x: Tensor, statistics: Views) -> list[Tensor]:
+    def hidden_outputs(self, bound: Bound, x: Tensor) -> list[Tensor]:
         """Return every hidden layer's activations f(z) `[K_l, B, H]`, dropout off."""
-        return self._predict(parameters, x, statistics, {})[1]
+        return self._predict(bound, x, {})[1]
 
-    def _predict(
-        self, parameters: Views, x: Tensor, statistics: Views, keep: Keep
-    ) -> tuple[Tensor, list[Tensor]]:
-        def norm_runs(layer: int, runs: list[Run], side: str, h: Tensor) -> Tensor:
-            def one(run: Run, part: Tensor) -> Tensor:
-                if not getattr(run.row, side):
-                    return part
-                return normalize_moving(
-                    part,
-                    parameters["gamma", layer][run.slots],
-                    parameters["beta", layer][run.slots],
-                    statistics["mean", layer][run.slots],
-                    statistics["variance", layer][run.slots],
-                    run.parameters["epsilon"],
-                )
-
-            return by_run(runs, h, one)
-
-        h = norm_runs(INPUT, self.input_norm, "before", x)
+    def _predict(self, bound: Bound, x: Tensor, keep: Keep) -> tuple[Tensor, list[Tensor]]:
+        h = by_run(bound.input_norm, x, _normalize_moving)
         if INPUT in keep:
             h, _ = self._drop(self.input_dropout, h, keep[INPUT], None)
         inputs = h
         endings, activations = [], []
-        for layer in range(self.depth):
-            reach = self.reach[layer]
-            z = torch.baddbmm(
-                parameters["bias", layer][:reach], h[:reach], parameters["kernel", layer][:reach]
-            )
-            z = norm_runs(layer, self.batch_norm[layer], "before", z)
-            a = self._activate(layer, parameters, z)
-            h = norm_runs(layer, self.batch_norm[layer], "after", a)
+        for layer, at in enumerate(bound.layers):
+            z = torch.baddbmm(at.bias, h[: self.reach[layer]], at.kernel)
+            z = by_run(at.before, z, _normalize_moving)
+            a = _activate(at, z)
+            h = by_run(at.after, a, _normalize_moving)
             if layer in keep:
                 h, _ = self._drop(self.dropout[layer], h, keep[layer], self.real[layer])
             elif (real := self.real[layer]) is not None:
                 h = h * real
             endings.append(h)
             activations.append(a)
-        outputs = torch.baddbmm(
-            parameters["output_bias", 0],
-            self._last(endings, inputs),
-            parameters["output_kernel", 0],
-        )
-        return outputs, activations
-
-    def _activate(self, layer: int, parameters: Views, z: Tensor) -> Tensor:
-        def one(run: Run, part: Tensor) -> Tensor:
-            return _activation(run).f(part, _with_learned(run, layer, parameters))
-
-        return by_run(self.activation[layer], z, one)
+        return _outputs(bound, self._last(endings, inputs)), activations
 
     def _drop(
         self, runs: list[Run], h: Tensor, keep: Tensor | None, real: Tensor | None
@@ -299,44 +260,42 @@ class Network:
 
     # ---- backward --------------------------------------------------------------------------
 
-    def backward(self, parameters: Views, gradients: Views, tape: Tape, d_outputs: Tensor) -> None:
+    def backward(self, bound: Bound, gradients: Bound, tape: Tape, d_outputs: Tensor) -> None:
         """Write ∂loss/∂parameters into `gradients`, by the chain rule.
 
         Entries that a slot does not use are left as they are: they must be 0 and stay 0.
 
         Args:
-            gradients: views of a flat row like `parameters`.
+            bound: the parameters.
+            gradients: a flat row like theirs, bound.
             d_outputs: ∂loss/∂outputs `[K, B, C]`.
         """
-        torch.bmm(tape.last.transpose(1, 2), d_outputs, out=gradients["output_kernel", 0])
-        torch.sum(d_outputs, 1, keepdim=True, out=gradients["output_bias", 0])
-        d_last = torch.bmm(d_outputs, parameters["output_kernel", 0].transpose(1, 2))
+        # As in `_outputs`: the few outputs first.
+        kernel_gradient = torch.bmm(d_outputs.transpose(1, 2), tape.last)
+        gradients.output_kernel.copy_(kernel_gradient.transpose(1, 2))
+        torch.sum(d_outputs, 1, keepdim=True, out=gradients.output_bias)
+        d_last = torch.bmm(d_outputs, bound.output_kernel.transpose(1, 2))
         dh: Tensor | None = None
         for layer in reversed(range(self.depth)):
-            reach, record = self.reach[layer], tape.layers[layer]
+            at, to, record = bound.layers[layer], gradients.layers[layer], tape.layers[layer]
             dh = self._join(layer, dh, d_last)
             if record.scale is not None:
                 dh = dh * record.scale
-            dh = self._norm_backward(
-                layer, self.batch_norm[layer], "after", dh, record.after, parameters, gradients
-            )
-            dz = self._activation_backward(layer, dh, record, parameters, gradients)
-            dz = self._norm_backward(
-                layer, self.batch_norm[layer], "before", dz, record.before, parameters, gradients
-            )
-            torch.bmm(record.x.transpose(1, 2), dz, out=gradients["kernel", layer][:reach])
-            self._bias_gradient(layer, dz, gradients)
+            dh = _normalize_backward(at.after, to.after, record.after, dh)
+            dz = _activate_backward(at, to, record, dh)
+            dz = _normalize_backward(at.before, to.before, record.before, dz)
+            torch.bmm(record.x.transpose(1, 2), dz, out=to.kernel)
+            _bias_gradient(to, dz)
             if layer or self.normalizes_inputs:
-                dh = torch.bmm(dz, parameters["kernel", layer][:reach].transpose(1, 2))
+                dh = torch.bmm(dz, at.kernel.transpose(1, 2))
         if self.normalizes_inputs:
             dh = d_last if dh is None else dh
             if tape.input_scale is not None:
                 dh = dh * tape.input_scale
-            self._norm_backward(
-                INPUT, self.input_norm, "before", dh, tape.input_norm, parameters, gradients
-            )
+            _normalize_backward(bound.input_norm, gradients.input_norm, tape.input_norm, dh)
             if self.input_shift is not None:
-                gradients["beta", INPUT] *= self.input_shift
+                for norm in gradients.input_norm:
+                    norm.beta.mul_(self.input_shift[norm.slots])
 
     def _join(self, layer: int, from_above: Tensor | None, d_last: Tensor) -> Tensor:
         """Return ∂loss/∂h of a layer: from the layer above, or from the output layer."""
@@ -349,74 +308,107 @@ class Network:
             from_output = torch.nn.functional.pad(from_output, (0, width - from_output.shape[2]))
         return from_output if from_above is None else torch.cat([from_above, from_output])
 
-    def _norm_backward(
-        self,
-        layer: int,
-        runs: list[Run],
-        side: str,
-        dy: Tensor,
-        caches: Sequence[BatchNormCache | None],
-        parameters: Views,
-        gradients: Views,
-    ) -> Tensor:
-        cache_of = {run.slots.start: cache for run, cache in zip(runs, caches, strict=True)}
 
-        def one(run: Run, part: Tensor) -> Tensor:
-            cache = cache_of[run.slots.start]
-            if cache is None:
-                return part
-            gamma = parameters["gamma", layer][run.slots]
-            dx, d_gamma, d_beta = batch_norm_gradient(part, gamma, cache)
-            gradients["gamma", layer][run.slots] = d_gamma
-            gradients["beta", layer][run.slots] = d_beta
-            return dx
-
-        return by_run(runs, dy, one)
-
-    def _activation_backward(
-        self, layer: int, da: Tensor, record: LayerTape, parameters: Views, gradients: Views
-    ) -> Tensor:
-        def one(run: Run, part: Tensor) -> Tensor:
-            activation = _activation(run)
-            hyper = _with_learned(run, layer, parameters)
-            z, a = record.z[run.slots], record.a[run.slots]
-            if activation.d_learned is not None:
-                slope = (part * activation.d_learned(z, hyper)).sum(dim=(1, 2), keepdim=True)
-                gradients["slope", layer][run.slots] = slope
-            return activation.df(z, a, hyper).mul_(part)
-
-        return by_run(self.activation[layer], da, one)
-
-    def _bias_gradient(self, layer: int, dz: Tensor, gradients: Views) -> None:
-        # Batch norm subtracts a bias that stands right before it: such a bias stays 0, or
-        # rounding noise would move it (an adaptive optimizer magnifies noise to full steps).
-        for run in self.batch_norm[layer]:
-            if not _norm(run).before:
-                gradients["bias", layer][run.slots] = dz[run.slots].sum(1, keepdim=True)
+class _OnSlots(Protocol):
+    @property
+    def slots(self) -> slice: ...
 
 
-def by_run(runs: Sequence[Run], x: Tensor, function: Callable[[Run, Tensor], Tensor]) -> Tensor:
+Part = TypeVar("Part", bound=_OnSlots)
+
+
+def by_run(runs: Sequence[Part], x: Tensor, function: Callable[[Part, Tensor], Tensor]) -> Tensor:
     """Apply a function to each run's slice of `x` `[K, …]` and return the whole."""
     if len(runs) == 1:
         return function(runs[0], x)
     return torch.cat([function(run, x[run.slots]) for run in runs])
 
 
-def _activation(run: Run) -> Activation:
-    return cast(Activation, run.row)
+def _outputs(bound: Bound, last: Tensor) -> Tensor:
+    """Return what the output layers say, `[K, B, C]`.
+
+    Computed as (Wᵀhᵀ)ᵀ: a product with a few columns measured three times slower than one with
+    a few rows.
+    """
+    kernel = bound.output_kernel.transpose(1, 2).contiguous()
+    return torch.bmm(kernel, last.transpose(1, 2)).transpose(1, 2) + bound.output_bias
 
 
-def _norm(run: Run) -> BatchNorm:
-    return cast(BatchNorm, run.row)
+def _normalize(
+    norms: Sequence[BoundNorm], x: Tensor, updating: bool
+) -> tuple[Tensor, list[BatchNormCache | None]]:
+    caches: list[BatchNormCache | None] = []
+
+    def one(norm: BoundNorm, part: Tensor) -> Tensor:
+        if not norm.is_on:
+            caches.append(None)
+            return part
+        y, cache, mean, variance = normalize_batch(
+            part, norm.gamma, norm.beta, norm.hyper["epsilon"]
+        )
+        caches.append(cache)
+        if updating and norm.mean is not None and norm.variance is not None:
+            momentum = norm.hyper["momentum"]
+            update_moving(norm.mean, norm.variance, mean, variance, momentum, part.shape[1])
+        return y
+
+    return by_run(norms, x, one), caches
+
+
+def _normalize_moving(norm: BoundNorm, part: Tensor) -> Tensor:
+    if not norm.is_on or norm.mean is None or norm.variance is None:
+        return part
+    epsilon = norm.hyper["epsilon"]
+    return normalize_moving(part, norm.gamma, norm.beta, norm.mean, norm.variance, epsilon)
+
+
+def _normalize_backward(
+    norms: Sequence[BoundNorm],
+    gradients: Sequence[BoundNorm],
+    caches: Sequence[BatchNormCache | None],
+    dy: Tensor,
+) -> Tensor:
+    rest = iter(zip(gradients, caches, strict=True))
+
+    def one(norm: BoundNorm, part: Tensor) -> Tensor:
+        to, cache = next(rest)
+        if cache is None:
+            return part
+        dx, d_gamma, d_beta = batch_norm_gradient(part, norm.gamma, cache)
+        to.gamma.copy_(d_gamma)
+        to.beta.copy_(d_beta)
+        return dx
+
+    return by_run(norms, dy, one)
+
+
+def _activate(at: BoundLayer, z: Tensor) -> Tensor:
+    return by_run(at.activation, z, lambda run, part: run.f(part))
+
+
+def _activate_backward(at: BoundLayer, to: BoundLayer, record: LayerTape, da: Tensor) -> Tensor:
+    rest = iter(to.activation)
+    whole = len(at.activation) == 1
+
+    def one(run: BoundActivation, part: Tensor) -> Tensor:
+        gradient = next(rest)
+        z = record.z if whole else record.z[run.slots]
+        a = record.a if whole else record.a[run.slots]
+        if run.row.d_learned is not None:
+            slope = part * run.row.d_learned(z, run.hyper)
+            torch.sum(slope, dim=(1, 2), keepdim=True, out=gradient.slope)
+        return run.backward(part, z, a)
+
+    return by_run(at.activation, da, one)
+
+
+def _bias_gradient(to: BoundLayer, dz: Tensor) -> None:
+    # Batch norm subtracts a bias that stands right before it: such a bias stays 0, or rounding
+    # noise would move it (an adaptive optimizer magnifies noise to full steps).
+    for norm in to.before:
+        if not norm.is_on:
+            torch.sum(dz[norm.slots], 1, keepdim=True, out=to.bias[norm.slots])
 
 
 def _dropout(run: Run) -> Dropout:
     return cast(Dropout, run.row)
-
-
-def _with_learned(run: Run, layer: int, parameters: Views) -> Mapping[str, Tensor]:
-    """Return the run's hyperparameters with the learned one at its present value."""
-    learned = _activation(run).learned
-    if learned is None:
-        return run.parameters
-    return {**run.parameters, learned: parameters["slope", layer][run.slots]}

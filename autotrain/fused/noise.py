@@ -99,6 +99,12 @@ class DropoutBits:
             ]
             for k, shape in enumerate(shapes)
         ]
+        # Where not every place is drawn: what is left must be below no threshold.
+        self.padded = [
+            layer
+            for layer, (n_slots, width) in self.layers.items()
+            if sum(dict(sites).get(layer, 0) for sites in self.sites) < n_slots * width
+        ]
         thresholds = {INPUT: input_rates} | {layer: rates for layer in self.layers if layer >= 0}
         self.thresholds = {
             layer: torch.tensor(
@@ -117,9 +123,11 @@ class DropoutBits:
     def draw(self, n_steps: int) -> dict[int, Tensor]:
         """Return the next bits by layer, `[n_steps, K_l, B, H_l]`, int16."""
         drawn = {
-            layer: np.full((n_steps, n_slots, self.batch_size, width), _NEVER, dtype=np.int16)
+            layer: np.empty((n_steps, n_slots, self.batch_size, width), dtype=np.int16)
             for layer, (n_slots, width) in self.layers.items()
         }
+        for layer in self.padded:
+            drawn[layer].fill(_NEVER)
         for k, (bits, sites) in enumerate(zip(self.streams, self.sites, strict=True)):
             if not sites:
                 continue

@@ -76,16 +76,19 @@ class Stepper:
         layout = network.layout
         self.n_kernel = layout.n_kernel
         self.gradient = torch.zeros_like(weights.parameters)
-        self.parameter_views = layout.views(weights.parameters)
-        self.gradient_views = layout.views(self.gradient)
-        self.statistic_views = layout.views(weights.statistics, statistics=True)
+        self.bound = network.bind(weights.parameters, weights.statistics)
+        self.bound_gradient = network.bind(self.gradient)
         # Flat views are contiguous along a row: norms over them cost a third of [I, O] ones.
         self.gradient_tensors = [
             self.gradient[:, start : start + rows * columns]
             for start, rows, columns in layout.parameters.values()
         ]
-        self.kernels = [self.parameter_views["kernel", layer] for layer in range(network.depth)] + [
-            self.parameter_views["output_kernel", 0]
+        kernels = [*(layer.kernel for layer in self.bound.layers), self.bound.output_kernel]
+        self.constrained = [
+            (cast(Constraint, run.row), kernel[part.slots], part.parameters)
+            for run in self.runs.constraint
+            for kernel in kernels
+            if (part := run.within(len(kernel))) is not None
         ]
 
     def step(
@@ -113,12 +116,12 @@ class Stepper:
 
     def _compute(self, x: Tensor, y: Tensor, keep: Keep) -> tuple[Tensor, Tensor]:
         network = self.network
-        outputs, tape = network.forward(self.parameter_views, x, keep, self.statistic_views)
+        outputs, tape = network.forward(self.bound, x, keep)
         if self.classification:
             loss, d_outputs = softmax_cross_entropy(outputs, y, self.runs.label_smoothing)
         else:
             loss, d_outputs = mean_squared_error(outputs, y)
-        network.backward(self.parameter_views, self.gradient_views, tape, d_outputs)
+        network.backward(self.bound, self.bound_gradient, tape, d_outputs)
         self._regularize()
         norms = [
             torch.linalg.vector_norm(tensor, dim=1)
@@ -158,8 +161,6 @@ class Stepper:
                 rates.learning_rate[run.slots],
                 hyper,
             )
-        for run in self.runs.constraint:
-            apply = cast(Constraint, run.row).apply
-            if apply is not None:
-                for kernel in self.kernels:
-                    apply(kernel[run.slots], run.parameters)
+        for constraint, kernel, parameters in self.constrained:
+            if constraint.apply is not None:
+                constraint.apply(kernel, parameters)

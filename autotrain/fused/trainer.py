@@ -59,6 +59,7 @@ class Trainer:
         training = sum(len(fleet.slots) for fleet in self.fleets.values())
         return training + sum(len(slots) for slots in self.waiting.values())
 
+    @torch.inference_mode()
     def admit(self, admission: Admission) -> None:
         """Take a model in; it trains from the next epoch of its fleet on."""
         config = admission.config
@@ -72,8 +73,10 @@ class Trainer:
         """End a model at its next epoch boundary, with cause "stopped"."""
         self.stopping.add(slot)
 
+    @torch.inference_mode()
     def step(self) -> list[Message]:
         """Advance the next fleet by one epoch; return reports, and outcomes of ended slots."""
+        # Inference mode: operations keep no books for autograd, a quarter of a small step.
         messages: list[Message] = list(self._regroup())
         key = self._next()
         if key is None:

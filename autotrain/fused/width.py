@@ -36,7 +36,7 @@ class Costs:
     widest: int
 
 
-CPU = Costs(call_s=4e-6, flop_s=1.2e-11, unit_s=8e-9, parameter_s=4e-9, enough=0.25, widest=32)
+CPU = Costs(call_s=4e-6, flop_s=1.2e-11, unit_s=8e-9, parameter_s=4e-9, enough=0.2, widest=32)
 GPU = Costs(call_s=8e-6, flop_s=5e-14, unit_s=5e-11, parameter_s=4e-11, enough=0.25, widest=256)
 # Operations of a step: those outside the layers, and those of each hidden layer.
 CALLS, CALLS_PER_LAYER = 40, 32

@@ -187,7 +187,7 @@ def class_summary(samples: Tensor) -> dict[str, Tensor]:
     )
     return {
         "mean": mean,
-        "std": p.std(0, correction=0),
+        "std": mixture.deviation(p),
         "entropy": entropy,
         "expected_entropy": expected,
         # By Jensen's inequality never below 0; rounding may say otherwise.
@@ -201,7 +201,7 @@ def value_summary(samples: Tensor, tau: float, alpha: float) -> dict[str, Tensor
     levels = torch.tensor([alpha / 2, 1 - alpha / 2], dtype=torch.float64)
     return {
         "mean": samples.mean(0),
-        "std": samples.std(0, correction=0),
+        "std": mixture.deviation(samples),
         "interval": mixture.quantiles(samples, tau, levels),
     }
 

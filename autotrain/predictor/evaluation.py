@@ -42,7 +42,10 @@ class Truth:
 
         Raises: DataError when there is no target at all, or a label that the model does not know.
         """
-        values = plain(y)
+        try:
+            values = plain(y)
+        except ValueError:
+            raise _not_cells() from None
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
         if values.ndim != 1:
@@ -124,11 +127,15 @@ def _is_known(values: np.ndarray) -> np.ndarray:
     try:
         found, inverse = texts(values)
     except TypeError:
-        raise DataError(
-            "y: expected one label or number in every cell, however: some hold lists or other "
-            "objects. Give the target's column."
-        ) from None
+        raise _not_cells() from None
     return np.array([text is not None for text in found], dtype=bool)[inverse]
+
+
+def _not_cells() -> DataError:
+    return DataError(
+        "y: expected one label or number in every cell, however: some hold lists or other objects. "
+        "Give the target's column."
+    )
 
 
 def log_mean_exp(log_p: Tensor) -> Tensor:

@@ -38,6 +38,14 @@ def log_likelihood(samples: Tensor, y: Tensor, tau: float | Tensor) -> Tensor:
     return torch.logsumexp(exponent, dim=0) + constant
 
 
+def deviation(samples: Tensor) -> Tensor:
+    """Return the standard deviation of the samples, over the first axis; 0 for one sample.
+
+    torch's `std` gives the same and warns when there are no rows.
+    """
+    return (samples - samples.mean(0)).square_().mean(0).sqrt_()
+
+
 def quantiles(samples: Tensor, tau: float, levels: Tensor) -> Tensor:
     """Return the mixture's quantiles `[N, Q]`: the y with p(Y ≤ y | x) = level.
 
@@ -60,7 +68,7 @@ def quantiles(samples: Tensor, tau: float, levels: Tensor) -> Tensor:
 def _quantile(samples: Tensor, sigma: float, level: float) -> Tensor:
     z = float(torch.special.ndtri(torch.tensor(level, dtype=torch.float64)))
     low, high = samples.amin(0) + z * sigma, samples.amax(0) + z * sigma
-    spread = samples.std(0, correction=0)
+    spread = deviation(samples)
     total = (spread**2 + sigma**2).sqrt()
     # Nearly normal when the noise rules; otherwise nearly a staircase with a step at each sample.
     start, steep = samples.mean(0) + z * total, spread > 2 * sigma

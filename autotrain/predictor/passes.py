@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autotrain.bundle import Member
+from autotrain.fused.binding import Bound
 from autotrain.fused.network import Network
 from autotrain.fused.plan import Numbers
 from autotrain.predictor.masks import MaskBank
@@ -28,7 +29,7 @@ class Passes:
         self._parameters = torch.tensor(member.parameters, dtype=torch.float32).unsqueeze(0)
         self._statistics = torch.tensor(member.statistics, dtype=torch.float32).unsqueeze(0)
         self._widest = max(member.n_inputs, member.n_outputs, *member.config.hidden_units)
-        self._networks: dict[int, Network] = {}
+        self._networks: dict[int, tuple[Network, Bound]] = {}
 
     def outputs(self, x: Tensor) -> Tensor:
         """Return outputs `[N, C]` of rows `[N, D]`, dropout off."""
@@ -49,21 +50,18 @@ class Passes:
         return torch.cat(blocks, dim=1)
 
     def _run(self, x: Tensor, keep: dict[int, Tensor], n_slots: int) -> Tensor:
-        network = self._network(n_slots)
-        layout = network.layout
-        return network.predict(
-            layout.views(self._parameters.expand(n_slots, -1)),
-            x.expand(n_slots, -1, -1),
-            layout.views(self._statistics.expand(n_slots, -1), statistics=True),
-            keep,
-        )
+        network, bound = self._network(n_slots)
+        return network.predict(bound, x.expand(n_slots, -1, -1), keep)
 
-    def _network(self, n_slots: int) -> Network:
+    def _network(self, n_slots: int) -> tuple[Network, Bound]:
         if n_slots not in self._networks:
             member = self.member
             numbers = Numbers(torch.device("cpu"), torch.float32)
             configs = [member.config] * n_slots
-            self._networks[n_slots] = Network(configs, member.n_inputs, member.n_outputs, numbers)
+            network = Network(configs, member.n_inputs, member.n_outputs, numbers)
+            weights = (self._parameters, self._statistics)
+            bound = network.bind(*(rows.expand(n_slots, -1) for rows in weights))
+            self._networks[n_slots] = network, bound
         return self._networks[n_slots]
 
     def _padded(self, x: Tensor) -> Tensor:

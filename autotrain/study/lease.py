@@ -17,6 +17,8 @@ from pathlib import Path
 
 from autotrain.errors import StorageError, StudyError
 
+LOCK = "lock"
+
 
 class Lease:
     """Hold the study in `folder`, which exists, until `release` or the end of this process.
@@ -27,7 +29,7 @@ class Lease:
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / "lock"
+        path = folder / LOCK
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
@@ -63,7 +65,7 @@ class Lease:
 def is_held(folder: Path) -> bool:
     """Tell whether a process works on the study in `folder`, without getting in its way."""
     try:
-        fd = os.open(folder / "lock", os.O_RDONLY)
+        fd = os.open(folder / LOCK, os.O_RDONLY)
     except OSError:
         return False
     try:

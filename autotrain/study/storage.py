@@ -7,6 +7,7 @@ The lease on the folder (lease.py) is held whatever the storage.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import sqlite3
@@ -25,7 +26,7 @@ from optuna.storages.journal import BaseJournalBackend, JournalRedisBackend
 from autotrain import errors
 from autotrain.errors import StorageError
 from autotrain.study.journal import GroupCommitBackend, JournalReader
-from autotrain.study.lease import Lease
+from autotrain.study.lease import LOCK, Lease
 
 JOURNAL = "journal.log"
 CONNECT_TIMEOUT_S = 10
@@ -41,6 +42,8 @@ class OpenStorage(BaseStorage):
 
     shown: str
     _lease: Lease | None = None
+    _folder: Path | None = None
+    _made: tuple[Path, ...] = ()
 
     def commit(self, *, durable: bool = True) -> None:
         """Let others see all that was said so far; `durable`: make it survive a power cut, too.
@@ -52,6 +55,12 @@ class OpenStorage(BaseStorage):
         """Commit, close and let others have the study; a second call does nothing."""
         if self._lease is not None:
             self._lease.release()
+
+    def abandon(self) -> None:
+        """Close, and leave nothing where opening made the study's folder."""
+        self.close()
+        if self._folder is not None:
+            _remove(self._folder, self._made)
 
     def __enter__(self) -> Self:
         return self
@@ -178,6 +187,7 @@ def open_storage(folder: Path, url: str | None = None) -> OpenStorage:
         StudyError: when another process works on this study.
         StorageError: when the storage cannot be opened.
     """
+    made = tuple(path for path in (folder, *folder.parents) if not path.exists())
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -189,10 +199,22 @@ def open_storage(folder: Path, url: str | None = None) -> OpenStorage:
     try:
         storage = FileStorage(folder / JOURNAL) if url is None else _open_url(url)
     except BaseException:
+        _remove(folder, made)
         lease.release()
         raise
     storage._lease = lease
+    storage._folder, storage._made = folder, made
     return storage
+
+
+def _remove(folder: Path, made: tuple[Path, ...]) -> None:
+    """Remove what opening has made, if it made the folder."""
+    if made:
+        for name in (LOCK, JOURNAL):
+            (folder / name).unlink(missing_ok=True)
+    for path in made:
+        with contextlib.suppress(OSError):
+            path.rmdir()
 
 
 def read_storage(folder: Path, url: str | None = None) -> OpenStorage:

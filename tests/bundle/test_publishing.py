@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,11 @@ from tests.winners import random_bundle, save
 
 
 @pytest.fixture(params=["exchange", "two renames"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of swapping folders: what this system can, and what it does without."""
     if request.param == "two renames":
         monkeypatch.setattr(publishing, "_exchange", lambda a, b: False)
-    yield request.param
+    return str(request.param)
 
 
 def files_of(word: str) -> dict[str, bytes]:
@@ -84,7 +83,7 @@ def test_readers_see_one_whole_bundle_while_it_is_replaced(tmp_path: Path) -> No
     readers = [threading.Thread(target=keep_reading) for _ in range(2)]
     for reader in readers:
         reader.start()
-    for turn in range(60):
+    for turn in range(30):
         save(bundles[turn % 2], folder)
     stop.set()
     for reader in readers:
@@ -201,7 +200,9 @@ def test_what_is_not_a_bundle_is_said(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"however: bundle\.json is missing"):
         read(tmp_path / "folder")
     put(tmp_path / "folder" / "best", "one")
-    with pytest.raises(BundleError, match=r"however: this is a study\. Its bundle is .*folder/best"):
+    with pytest.raises(
+        BundleError, match=r"however: this is a study\. Its bundle is .*folder/best"
+    ):
         read(tmp_path / "folder")
     half = put(tmp_path / "half", "one")
     (half / TENSORS).unlink()

@@ -87,7 +87,9 @@ def test_every_used_number_comes_back_in_its_place(
     np.testing.assert_array_equal(tensors["hidden.1.kernel"], kernel)
 
     written = np.concatenate([tensor.ravel() for tensor in tensors.values()])
-    for row, back in zip((parameters, statistics), from_tensors(config, layout, tensors), strict=True):
+    for row, back in zip(
+        (parameters, statistics), from_tensors(config, layout, tensors), strict=True
+    ):
         is_used = np.isin(row, written)
         np.testing.assert_array_equal(back[is_used], row[is_used])
         assert set(back[~is_used].tolist()) <= {0.0, 1.0}

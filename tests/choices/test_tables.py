@@ -199,7 +199,7 @@ def test_every_row_has_its_reference(kind: str, name: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_reference_is_left_of_a_row_that_is_gone(kind: str) -> None:
     rows, file = KINDS[kind]
-    assert set(importlib.import_module(f"tests.choices.{file}").REFERENCES) == set(rows)
+    assert set(importlib.import_module(f"tests.choices.{file}").REFERENCES) <= set(rows)
 
 
 @pytest.mark.parametrize("name", EVERY_PARAMETER)

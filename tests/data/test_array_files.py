@@ -58,6 +58,7 @@ def test_numbers_of_other_types_are_read(tmp_path: Path) -> None:
     (tmp_path / "x-labels.idx2").write_bytes(idx(LABELS[:4]))
     frame = read_table(tmp_path / "x-images.idx2").frame
     np.testing.assert_array_equal(frame.iloc[:, :-1], values)
+    assert frame["pixel_0"].dtype == np.float32  # in the machine's byte order
 
 
 def test_wrong_idx_files_are_refused(tmp_path: Path) -> None:

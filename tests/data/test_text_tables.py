@@ -115,6 +115,19 @@ def test_a_long_file_is_read_whole(tmp_path: Path) -> None:
     assert notes == []
 
 
+def test_a_wide_file_is_sampled_by_whole_lines(tmp_path: Path) -> None:
+    header = ",".join(f"column{number}" for number in range(3000))
+    line = ",".join(["12345.5"] * 3000)
+    frame, notes = read_text(write(tmp_path, header + "\n" + (line + "\n") * 20))
+    assert frame.shape == (20, 3000)
+    assert notes == []
+
+
+def test_a_delimiter_at_the_end_of_lines_is_no_cell(tmp_path: Path) -> None:
+    frame, _ = read_text(write(tmp_path, "a,b\n1,2,\n3,4,\n"))
+    assert frame.to_dict("list") == {"a": [1, 3], "b": [2, 4]}
+
+
 def test_an_index_column_without_a_name_gets_one(tmp_path: Path) -> None:
     frame, _ = read_text(write(tmp_path, ",a\n0,5\n1,6\n"))
     assert list(frame.columns) == ["Unnamed: 0", "a"]
@@ -136,6 +149,11 @@ WRONG: dict[str, tuple[str, bytes, list[str]]] = {
         "a.csv",
         b"a,b\n" + b"\xc3\xa9,1\n" * 70_000 + b"\xe9,1\n",
         ["byte 350004 (line 70002) is 0xe9"],
+    ),
+    "not UTF-8, over two pieces": (
+        "a.csv",
+        b"a,b\n" + b"x" * (2**18 - 5) + b"\xc3x,1\n",
+        ["byte 262143 (line 2) is 0xc3"],
     ),
     "cut inside a letter": ("a.csv", b"a,b\n1,\xc3", ["byte 6 (line 2) is 0xc3"]),
     "UTF-16": ("a.csv", TABLE.encode("utf-16"), ["it is UTF-16", "iconv -f UTF-16"]),

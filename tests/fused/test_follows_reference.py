@@ -140,6 +140,7 @@ SURROUNDINGS: dict[str, dict[str, Any]] = {
         "dropout.rate": 0.2,
         "dropout.input_rate": 0.1,
         "optimizer": "adam",
+        "optimizer.adam.epsilon": 1e-6,  # see `_jitter` in problems.py
         "clipping": "global_norm",
         "constraint": "max_norm",
         "constraint.max_norm.max_value": 2.0,

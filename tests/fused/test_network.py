@@ -60,7 +60,7 @@ def twin_of(slot: Slot) -> Reference:
 def predict(fleet: Fleet, x: Tensor, keep: Mapping[int, Tensor] | None = None) -> Tensor:
     stepper = fleet.stepper
     rows = x.expand(len(fleet.slots), -1, -1)
-    return fleet.network.predict(stepper.parameter_views, rows, stepper.statistic_views, keep)
+    return fleet.network.predict(stepper.bound, rows, keep)
 
 
 def rows() -> Tensor:
@@ -114,9 +114,7 @@ def test_predicting_with_masks_is_dropout_in_train_mode_and_batch_norm_in_eval_m
 def test_hidden_outputs_are_the_activations(fleet: Fleet) -> None:
     x = rows()
     stepper = fleet.stepper
-    found = fleet.network.hidden_outputs(
-        stepper.parameter_views, x.expand(len(fleet.slots), -1, -1), stepper.statistic_views
-    )
+    found = fleet.network.hidden_outputs(stepper.bound, x.expand(len(fleet.slots), -1, -1))
     for k, slot in enumerate(fleet.slots):
         twin = twin_of(slot)
         h = x
@@ -141,10 +139,9 @@ def test_a_pass_without_updating_leaves_the_moving_averages() -> None:
     stepper = fleet.stepper
     x = rows().unsqueeze(0)
     before = fleet.weights.statistics.clone()
-    parameters, statistics = stepper.parameter_views, stepper.statistic_views
-    still, _ = fleet.network.forward(parameters, x, {}, statistics, updating=False)
+    still, _ = fleet.network.forward(stepper.bound, x, {}, updating=False)
     assert torch.equal(fleet.weights.statistics, before)
-    moved, _ = fleet.network.forward(parameters, x, {}, statistics)
+    moved, _ = fleet.network.forward(stepper.bound, x, {})
     assert torch.equal(still, moved)
     assert not torch.equal(fleet.weights.statistics, before)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from autotrain.fused import fleet as fleet_module
 from autotrain.fused.layout import Layout, Shape
 from autotrain.fused.slot import Admission, EpochReport, Outcome
 from autotrain.fused.trainer import Message, Trainer
@@ -304,6 +305,24 @@ def test_single_precision_trains_like_double() -> None:
     double, single = ends
     for key in double:
         assert single[key] == pytest.approx(double[key], rel=1e-3), key
+
+
+@pytest.mark.parametrize("name", ["AHEAD_BYTES", "EVALUATION_NUMBERS"])
+def test_how_much_is_held_at_a_time_changes_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches gathered one by one or all at once; validation rows in pieces or whole."""
+    models = draw_models("multiclass", 41, 4)
+    found = []
+    for size in (1, 1 << 40):
+        monkeypatch.setattr(fleet_module, name, size)
+        trainer = make_trainer(folds=[make_fold(n_train=200, n_valid=150)])
+        for model in models:
+            trainer.admit(model)
+        reports, _ = split(trainer.run())
+        found.append([(report.slot, report.epoch, report.valid_loss) for report in reports])
+    little, much = found
+    np.testing.assert_allclose(little, much, rtol=1e-10)
 
 
 def test_rows_that_may_not_be_written_are_read() -> None:

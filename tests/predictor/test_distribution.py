@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy import optimize, special, stats
+from scipy import special, stats
 
 from autotrain.errors import AutotrainError, BundleError
 from autotrain.predictor import (
@@ -27,7 +28,6 @@ from autotrain.predictor.masks import MaskBank
 from tests.winners import plain_network, random_bundle, save, train
 
 ROOT = Path(__file__).resolve().parents[2]
-# Weights of random bundles are large, so a class would always be certain without smaller ones.
 KINDS: dict[str, Mapping[str, Any]] = {
     "dropout": {},
     "on the inputs too": {"dropout.input_rate": 0.3},
@@ -78,17 +78,15 @@ def test_classification_equals_a_loop_over_masks(kind: str, tmp_path: Path) -> N
     folder = save(random_bundle(KINDS[kind]), tmp_path / "best")
     p = special.softmax(samples_by_hand(folder, 17, seed=3), axis=2)
     result = classify(load(folder), table(), 17, seed=3, samples=True)
-    close: dict[str, float] = {"rtol": 1e-3, "atol": 2e-5}
-    np.testing.assert_allclose(result.samples, p, **close)
-    np.testing.assert_allclose(result.mean, p.mean(0), **close)
-    np.testing.assert_allclose(result.std, p.std(0), **close)
-    np.testing.assert_allclose(result.mc_error, p.std(0) / np.sqrt(17), **close)
-    np.testing.assert_allclose(result.entropy, stats.entropy(p.mean(0), axis=1), **close)
+    close = partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-5)
+    close(result.samples, p)
+    close(result.mean, p.mean(0))
+    close(result.std, p.std(0))
+    close(result.mc_error, p.std(0) / np.sqrt(17))
+    close(result.entropy, stats.entropy(p.mean(0), axis=1))
     expected = stats.entropy(p, axis=2).mean(0)
-    np.testing.assert_allclose(result.expected_entropy, expected, **close)
-    np.testing.assert_allclose(
-        result.mutual_information, stats.entropy(p.mean(0), axis=1) - expected, **close
-    )
+    close(result.expected_entropy, expected)
+    close(result.mutual_information, stats.entropy(p.mean(0), axis=1) - expected)
     votes = np.apply_along_axis(np.bincount, 0, p.argmax(2), minlength=3)
     np.testing.assert_allclose(result.variation_ratio, 1 - votes.max(0) / 17)
     np.testing.assert_array_equal(result.label, np.array(["a", "b", "c"])[p.mean(0).argmax(1)])
@@ -101,8 +99,9 @@ def test_regression_equals_a_loop_over_masks(kind: str, tmp_path: Path) -> None:
     folder = save(random_bundle(KINDS[kind], task="regression"), tmp_path / "best")
     y = samples_by_hand(folder, 17, seed=3)[:, :, 0] * 3 + 40
     result = regress(load(folder), table(), 17, seed=3)
-    np.testing.assert_allclose(result.samples, y, rtol=1e-4)
-    np.testing.assert_allclose(result.mean, y.mean(0), rtol=1e-4)
+    assert result.samples is not None
+    np.testing.assert_allclose(result.samples, y, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(result.mean, y.mean(0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(result.std, y.std(0), rtol=1e-3)
     np.testing.assert_allclose(result.mc_error, y.std(0) / np.sqrt(17), rtol=1e-3)
     assert result.tau == 0.7
@@ -113,15 +112,9 @@ def test_regression_equals_a_loop_over_masks(kind: str, tmp_path: Path) -> None:
 def test_intervals_are_quantiles_of_the_mixture() -> None:
     result = regress(Predictor(random_bundle(task="regression")), table(), 30, alpha=0.2)
     assert result.samples is not None
-    for row, levels in enumerate(result.interval):
-        for quantile, level in zip(levels, (0.1, 0.9), strict=True):
-            ys = result.samples[:, row]
-
-            def excess(y: float, ys: np.ndarray = ys, level: float = level) -> float:
-                return float(stats.norm.cdf(y, ys, 0.7**-0.5).mean() - level)
-
-            expected = optimize.brentq(excess, -1000, 1000, xtol=1e-12)
-            assert quantile == pytest.approx(expected, rel=1e-8)
+    for side, level in enumerate((0.1, 0.9)):
+        below = stats.norm.cdf(result.interval[:, side], result.samples, 0.7**-0.5).mean(0)
+        np.testing.assert_allclose(below, level, rtol=1e-9)
     np.testing.assert_allclose(result.quantiles([0.1, 0.9]), result.interval, rtol=1e-9)
     np.testing.assert_allclose(result.quantiles(0.1), result.interval[:, 0], rtol=1e-9)
 
@@ -183,25 +176,23 @@ def test_the_same_seed_gives_the_same_and_another_another() -> None:
 def test_blocks_of_rows_and_samples_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for bundle in (random_bundle(n_members=2), random_bundle(task="regression")):
         predictor = Predictor(bundle)
-        whole = predictor.predict_distribution(table(500), 40)
+        whole = predictor.predict_distribution(table(300), 40)
         with monkeypatch.context() as patch:
             patch.setattr("autotrain.predictor.passes.BLOCK_NUMBERS", 3000)
             patch.setattr("autotrain.predictor.passes.MOST_ROWS", 70)
             patch.setattr("autotrain.predictor.predictor.SAMPLE_NUMBERS", 9000)
             patch.setattr("autotrain.predictor.tables.ENCODED_NUMBERS", 1100)
             patch.setattr("autotrain.predictor.mixture.BLOCK_NUMBERS", 700)
-            cut = predictor.predict_distribution(table(500), 40)
+            cut = predictor.predict_distribution(table(300), 40)
         for name, column in whole.to_dict().items():
             if column.dtype.kind == "f":
                 np.testing.assert_allclose(
-                    cut.to_dict()[name], column, rtol=1e-3, atol=1e-5, err_msg=name
+                    cut.to_dict()[name], column, rtol=1e-3, atol=1e-4, err_msg=name
                 )
 
 
 def test_members_take_samples_in_turn() -> None:
     bundle = random_bundle(n_members=3)
-    from dataclasses import replace
-
     together = classify(Predictor(bundle), table(), 10).samples
     assert together is not None
     alone = classify(Predictor(replace(bundle, members=bundle.members[1:2])), table(), 10).samples
@@ -331,18 +322,19 @@ import torch
 torch.set_num_threads(1)
 from autotrain.predictor import load
 predictor = load(sys.argv[1])
-rows = np.random.default_rng(0).normal(size=(200_000, 5))
+rows = np.random.default_rng(0).normal(size=(100_000, 5))
 predictor.predict_distribution(rows[:100], 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-result = predictor.predict_distribution(rows, 20)
-assert result.mean.shape == (200_000, 3)
+result = predictor.predict_distribution(rows, 60)
+assert result.mean.shape == (100_000, 3)
 assert result.samples is None
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
 
 def test_memory_is_bounded_whatever_the_number_of_rows(tmp_path: Path) -> None:
-    folder = save(random_bundle(), tmp_path / "best")
+    # All samples at once would take 144 MB, and every step of the computation as much again.
+    folder = save(random_bundle({"network.hidden_units": "4"}), tmp_path / "best")
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, str(folder)],
         cwd=ROOT,
@@ -351,4 +343,4 @@ def test_memory_is_bounded_whatever_the_number_of_rows(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 250
+    assert float(done.stdout) < 350

@@ -145,9 +145,11 @@ def test_what_is_wrong_with_the_table_is_said() -> None:
     with pytest.raises(DataError, match="expected 5 columns"):
         predictor.predict(table(n_features=4))
     with pytest.raises(DataError, match="column 'x2': expected numbers, however: row 7"):
-        predictor.predict(frame.rename(columns={"X4": "x4"}).astype(object).replace(
-            {"x2": {frame["x2"][6]: "?!"}}
-        ))
+        predictor.predict(
+            frame.rename(columns={"X4": "x4"})
+            .astype(object)
+            .replace({"x2": {frame["x2"][6]: "?!"}})
+        )
 
 
 def test_ignored_columns_and_unseen_categories_are_noticed(tmp_path: Path) -> None:

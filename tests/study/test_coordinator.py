@@ -244,7 +244,7 @@ def test_time_over_before_the_first_epoch_still_gives_a_model(storage: OpenStora
     worker = Script({0: [0.5] * 50_000, 1: [0.4] * 50_000})
     coordinator = make_coordinator(ledger, worker, published, width=2)
     slow = worker.receive
-    calls = iter([[], [], []])
+    calls: Iterator[list[Message]] = iter([[], [], []])
     worker.receive = lambda: next(calls, None) or slow()  # type: ignore[method-assign]
     coordinator.run(None, 1e-9)
     assert len(published) == 1
@@ -265,7 +265,7 @@ def test_crash_fails_the_trials_it_took_and_the_study_goes_on(storage: OpenStora
 def test_last_worker_gone_is_a_bug_that_says_why(storage: OpenStorage) -> None:
     ledger = make_ledger(storage)
     worker = Script({0: [0.5]}, crash_at=0, dies=True)
-    with pytest.raises(RuntimeError, match="no worker is left.*boom|boom"):
+    with pytest.raises(RuntimeError, match="boom"):
         make_coordinator(ledger, worker, []).run(3, None)
     assert ledger.study.trials[0].state == TrialState.FAIL
 

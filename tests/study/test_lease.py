@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from autotrain.errors import StorageError, StudyError
-from autotrain.study.lease import Lease
+from autotrain.study.lease import Lease, is_held
 
 HOLD = """
 import os, pathlib, sys, time
@@ -48,6 +48,26 @@ def test_second_lease_is_refused_until_the_first_is_released(tmp_path: Path) -> 
     first.release()
     first.release()
     Lease(tmp_path).release()
+
+
+def test_whether_it_is_held_can_be_asked(tmp_path: Path) -> None:
+    assert not is_held(tmp_path)
+    assert not is_held(tmp_path / "absent")
+    lease = Lease(tmp_path)
+    assert is_held(tmp_path)
+    lease.release()
+    assert not is_held(tmp_path)
+    Lease(tmp_path).release()
+
+
+def test_what_a_killed_process_held_is_not_held(tmp_path: Path) -> None:
+    process = hold_elsewhere(tmp_path)
+    assert is_held(tmp_path)
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    assert not is_held(tmp_path)
 
 
 @pytest.mark.parametrize("how", ["alone", "with a child"])

@@ -94,6 +94,22 @@ def test_second_coordinator_is_refused_whatever_the_storage(tmp_path: Path) -> N
     open_storage(tmp_path, url).close()
 
 
+def test_abandoned_study_leaves_nothing_where_nothing_was(tmp_path: Path) -> None:
+    open_storage(tmp_path / "studies" / "mine").abandon()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(StorageError):
+        open_storage(tmp_path / "studies" / "mine", "nonsense://")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_abandoned_study_keeps_what_was_there(tmp_path: Path) -> None:
+    with open_storage(tmp_path) as storage:
+        run_trials(storage, 2)
+    open_storage(tmp_path).abandon()
+    with open_storage(tmp_path) as storage:
+        assert len(run_trials(storage, 0).trials) == 2
+
+
 def test_lease_is_given_back_when_opening_fails(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         open_storage(tmp_path, "nonsense://")

@@ -1,0 +1,104 @@
+"""Help, completion, version; the page docs/cli.md names every command and option."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.shell_completion import ShellComplete
+
+from autotrain.cli import options
+from autotrain.cli.main import autotrain as root
+from autotrain.study.pruning import PRUNERS
+from autotrain.study.sampling import SAMPLERS
+from tests.cli.conftest import Run
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
+
+
+def commands(
+    group: click.Group = root, path: str = "autotrain"
+) -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+COMMANDS = dict(commands())
+
+
+def sections() -> dict[str, str]:
+    text = PAGE.read_text(encoding="utf-8")
+    parts = re.split(r"^## (.*)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_the_page_names_every_option_and_no_other(path: str) -> None:
+    found = [text for title, text in sections().items() if f"{title} ".startswith(f"{path} ")]
+    assert len(found) == 1, f"docs/cli.md has no section {path!r}"
+    code = " ".join(re.findall(r"`([^`]+)`", found[0]))
+    told = set(re.findall(r"--[a-z][a-z-]+", code))
+    known = {
+        name
+        for param in COMMANDS[path].params
+        for name in (*param.opts, *param.secondary_opts)
+        if name.startswith("--")
+    }
+    assert told == known
+
+
+def test_the_page_has_no_section_of_a_command_that_is_not_there() -> None:
+    titles = [title for title in sections() if title.startswith("autotrain ")]
+    assert len(titles) == len(COMMANDS)
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_help_says_what_each_option_is_for(path: str, autotrain: Run) -> None:
+    done = autotrain(*path.split()[1:], "--help")
+    assert done.code == 0
+    assert done.out.startswith(f"Usage: {path} ")
+    for param in COMMANDS[path].params:
+        if isinstance(param, click.Option):
+            assert param.help, f"{path} {param.name}"
+            assert param.help[:15] in " ".join(done.out.split())
+        else:
+            assert param.make_metavar(click.Context(COMMANDS[path])) in done.out
+
+
+def test_words_of_options_are_those_of_the_tables() -> None:
+    assert set(options.SAMPLERS) == set(SAMPLERS)
+    assert set(options.PRUNERS) == set(PRUNERS)
+
+
+def test_version_and_no_command(autotrain: Run) -> None:
+    assert re.fullmatch(r"autotrain \d+\.\d+\.\d+\n", autotrain("--version").out)
+    nothing = autotrain()
+    assert nothing.code == 2
+    assert "search" in nothing.err
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "expected"),
+    [
+        ([], "sea", {"search"}),
+        (["show"], "pl", {"plain"}),
+        (["resume", "--directory", "studies"], "", {"shop", "paid", "plain"}),
+        (["predict"], "pa", {"paid"}),
+        (["search", "x.csv", "--space"], "qu", {"quick"}),
+        (["search", "x.csv", "--sampler"], "", set(SAMPLERS)),
+        (["spaces"], "", {"list", "show", "check"}),
+    ],
+)
+def test_the_shell_completes(
+    there: Path, words: list[str], incomplete: str, expected: set[str]
+) -> None:
+    found = ShellComplete(root, {}, "autotrain", "_AUTOTRAIN_COMPLETE").get_completions(
+        words, incomplete
+    )
+    assert {item.value for item in found} == expected

@@ -1,0 +1,240 @@
+"""`autotrain predict` and `evaluate`: files, columns, notes, and what cannot be predicted."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import autotrain as package
+from autotrain.predictor import ClassificationDistribution
+from tests.cli.conftest import Run
+
+ROWS = "city,age,income\nUlm,30,2500\nJena,61,\nBonn,44,3100\n"
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    """Give new rows: other order of columns, a missing cell, no target."""
+    path = tmp_path / "new.csv"
+    path.write_text(ROWS)
+    return path
+
+
+def test_classes_come_with_probabilities_and_doubt(there: Path, new: Path, autotrain: Run) -> None:
+    done = autotrain("predict", "shop", new)
+    assert done.code == 0, done.err
+    found = rows_of(done.out)
+    assert list(found[0]) == [
+        "prediction",
+        "proba_no",
+        "proba_yes",
+        "std_no",
+        "std_yes",
+        "entropy",
+        "expected_entropy",
+        "mutual_information",
+        "variation_ratio",
+    ]
+    assert {row["prediction"] for row in found} <= {"yes", "no"}
+
+
+def test_numbers_come_with_intervals(there: Path, new: Path, autotrain: Run) -> None:
+    done = autotrain("predict", "paid", new, "--alpha", 0.5)
+    assert done.code == 0, done.err
+    found = rows_of(done.out)
+    wide = rows_of(autotrain("predict", "paid", new).out)
+    assert list(found[0]) == [
+        "prediction",
+        "point",
+        "std",
+        "mc_error",
+        "aleatoric_std",
+        "total_std",
+        "lower",
+        "upper",
+    ]
+    for narrow_row, row in zip(found, wide, strict=True):
+        assert float(row["lower"]) < float(narrow_row["lower"]) < float(row["prediction"])
+        assert float(row["prediction"]) < float(narrow_row["upper"]) < float(row["upper"])
+
+
+def test_predictions_are_those_of_the_predictor(
+    there: Path, tmp_path: Path, autotrain: Run
+) -> None:
+    path = tmp_path / "rows.csv"
+    table = pd.read_csv("shop.csv").drop(columns="bought").iloc[:5]
+    table.to_csv(path, index=False)
+    done = autotrain("predict", "studies/shop/best", path, "--samples", 20, "--seed", 4)
+
+    expected = package.load("studies/shop/best").predict_distribution(table, 20, seed=4)
+    assert isinstance(expected, ClassificationDistribution)
+    found = pd.read_csv(io.StringIO(done.out))
+    assert list(found["prediction"]) == list(expected.label)
+    np.testing.assert_allclose(found["proba_yes"], expected.mean[:, 1], rtol=1e-12)
+    np.testing.assert_allclose(found["mutual_information"], expected.mutual_information, atol=1e-12)
+    assert autotrain("predict", "shop", path, "--samples", 20, "--seed", 5).out != done.out
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
+def test_output_files_hold_what_stdout_would(
+    there: Path, new: Path, tmp_path: Path, autotrain: Run, ending: str
+) -> None:
+    path = tmp_path / f"out.{ending}"
+    done = autotrain("predict", "paid", new, "--output", path, "--samples", 10)
+    assert done.code == 0
+    assert done.out == ""
+    assert f"3 predictions are in {path}" in done.err
+    readers: dict[str, Callable[[Path], pd.DataFrame]]
+    readers = {"csv": pd.read_csv, "parquet": pd.read_parquet, "json": pd.read_json}
+    printed = pd.read_csv(io.StringIO(autotrain("predict", "paid", new, "--samples", 10).out))
+    pd.testing.assert_frame_equal(readers[ending](path), printed, rtol=1e-12)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["new.csv", f"out.{ending}"]
+
+
+def test_json_is_one_object(there: Path, new: Path, autotrain: Run) -> None:
+    facts = autotrain("predict", "paid", new, "--json").json()
+    assert facts["n_rows"] == 3
+    assert facts["target"] == "amount"
+    assert len(facts["rows"]) == 3
+    assert isinstance(facts["rows"][0]["prediction"], float)
+
+
+def test_a_model_without_dropout_predicts_and_says_so(
+    there: Path, tmp_path: Path, autotrain: Run
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(ROWS)
+    done = autotrain("predict", "plain", path)
+    assert done.code == 0
+    assert list(rows_of(done.out)[0]) == ["prediction", "proba_no", "proba_yes"]
+    assert "the model has no dropout" in done.err
+
+    insisting = autotrain("predict", "plain", path, "--samples", 100)
+    assert insisting.code == 2
+    assert insisting.out == ""
+    assert "expected a model trained with dropout, however: this one has none" in insisting.err
+
+
+def test_columns_are_found_by_name_and_surprises_are_told(
+    there: Path, tmp_path: Path, autotrain: Run
+) -> None:
+    straight, odd = tmp_path / "straight.csv", tmp_path / "odd.csv"
+    straight.write_text("age,city,income\n30,Ulm,2500\n61,Jena,3000\n")
+    odd.write_text("shoe,income,city,age\n44,2500,Ulm,30\n43,3000,Jena,61\n")
+    done = autotrain("predict", "paid", odd)
+    assert done.out == autotrain("predict", "paid", straight).out
+    assert "shoe" in done.err
+
+    odd.write_text("age,city,income\n30,Paris,2500\n")
+    unseen = autotrain("predict", "paid", odd)
+    assert unseen.code == 0
+    assert "city" in unseen.err
+    assert "Paris" in unseen.err
+
+    quiet = autotrain("predict", "paid", odd, "--quiet")
+    assert quiet.err == ""
+    assert quiet.out == unseen.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("paid", "lacking.csv"), "1 is missing: 'city'"),
+        (("paid", "none.csv"), "none.csv: expected a file, however: there is none"),
+        (("piad", "rows.csv"), "Did you mean 'paid'? Studies with a model: paid, plain, shop"),
+        (("rows.csv", "rows.csv"), "expected the folder of a bundle, however: it is a file"),
+        (("paid", "rows.csv", "--output", "x.xlsx"), "must end in .csv, .parquet, .json"),
+        (("paid", "rows.csv", "--output", "no/x.csv"), "must be in a folder that is there"),
+        (("paid", "rows.csv", "--samples", "0"), "must be a whole number, at least 1"),
+        (("paid", "rows.csv", "--alpha", "1"), "must be greater than 0 and less than 1"),
+        (("paid", "rows.csv", "--alpha", "x"), "'x' is not a valid float"),
+    ],
+)
+def test_what_cannot_be_predicted(
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    autotrain: Run,
+    words: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.csv").write_text("age,city,income\n30,Ulm,2500\n")
+    (tmp_path / "lacking.csv").write_text("age,income\n30,2500\n")
+    done = autotrain("predict", *words, "--directory", finished / "studies")
+    assert done.code == 2
+    assert done.out == ""
+    assert message in " ".join(done.err.split())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["lacking.csv", "rows.csv"]
+
+
+def test_a_changed_bundle_is_refused(
+    finished: Path, tmp_path: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished)
+    bundle = tmp_path / "bundle"
+    assert autotrain("export", "paid", "--output", bundle).code == 0
+    tensors = bundle / "model.safetensors"
+    content = bytearray(tensors.read_bytes())
+    content[-1] ^= 1
+    tensors.write_bytes(content)
+    done = autotrain("predict", bundle, "paid.csv")
+    assert done.code == 2
+    assert "model.safetensors" in done.err
+    assert "however: " in done.err
+
+    tensors.unlink()
+    assert autotrain("evaluate", bundle, "paid.csv").code == 2
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert autotrain("predict", empty, "paid.csv").code == 2
+
+
+def test_evaluate_shows_both_sides(there: Path, autotrain: Run) -> None:
+    done = autotrain("evaluate", "paid", "paid.csv")
+    assert done.code == 0, done.err
+    header, *lines = done.out.splitlines()
+    assert header.split() == ["90", "rows", "dropout", "off", "Monte-Carlo,", "100", "samples"]
+    assert {line.split()[0] for line in lines} >= {"rmse", "mae", "r2", "nll"}
+
+    facts = autotrain("evaluate", "studies/paid", "paid.csv", "--json").json()
+    assert facts["deterministic"].keys() == facts["monte_carlo"].keys()
+    expected = package.load("studies/paid/best").evaluate(
+        pd.read_csv("paid.csv").drop(columns="amount"), pd.read_csv("paid.csv")["amount"]
+    )
+    assert facts["deterministic"]["rmse"] == pytest.approx(expected["deterministic"]["rmse"])
+
+
+def test_evaluate_leaves_out_rows_without_a_target(
+    there: Path, tmp_path: Path, autotrain: Run
+) -> None:
+    path = tmp_path / "rows.csv"
+    lines = Path("paid.csv").read_text().splitlines()[:6]
+    lines[2] = lines[2].rpartition(",")[0] + ","
+    path.write_text("\n".join(lines) + "\n")
+    done = autotrain("evaluate", "paid", path, "--json")
+    assert json.loads(done.out)["n_rows"] == 4
+    assert "1 row without a value of 'amount' left out" in done.err
+
+
+def test_evaluate_without_dropout_and_without_target(
+    there: Path, tmp_path: Path, autotrain: Run
+) -> None:
+    done = autotrain("evaluate", "plain", "shop.csv")
+    assert "so there is no Monte-Carlo side" in done.out
+    path = tmp_path / "rows.csv"
+    path.write_text(ROWS)
+    lacking = autotrain("evaluate", "paid", path)
+    assert lacking.code == 2
+    assert "no target column 'amount'" in lacking.err

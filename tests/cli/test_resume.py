@@ -1,0 +1,111 @@
+"""`autotrain resume`: what is left of the budget, more of it, moved data, changed data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from autotrain.leaderboard import read_standing
+from autotrain.study.definition import FILE, Definition
+from tests.cli.conftest import HERE, Run, listing
+
+SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HERE)
+RESUME = ("resume", "shop", "--json", "--quiet")
+
+
+@pytest.fixture
+def study(here: Path, autotrain: Run) -> Path:
+    assert autotrain(*SEARCH, "--trials", 2, "--quiet").code == 0
+    return here / "studies" / "shop"
+
+
+def give(study: Path, n_trials: int) -> None:
+    """Write another budget into the definition, as if the search had been cut short."""
+    Definition.read(study).with_budget(n_trials, None).write(study)
+
+
+def test_it_uses_what_is_left_of_the_budget(study: Path, autotrain: Run) -> None:
+    give(study, 5)
+    assert read_standing(study).left.n_trials == 3
+
+    done = autotrain(*RESUME)
+
+    assert done.code == 0, done.err
+    assert sum(done.json()["trials"].values()) == 5
+    assert read_standing(study).left.n_trials == 0
+
+
+def test_nothing_left_is_said_with_the_way_to_give_more(study: Path, autotrain: Run) -> None:
+    before = listing(study)
+    done = autotrain("resume", "shop")
+    assert done.code == 2
+    assert "nothing is left of it (2 trials in " in done.err
+    assert "autotrain resume shop --timeout 10m" in done.err
+    assert listing(study) == before
+
+
+def test_more_trials_are_added_to_the_budget(study: Path, autotrain: Run) -> None:
+    assert sum(autotrain(*RESUME, "--trials", 2).json()["trials"].values()) == 4
+    assert Definition.read(study).n_trials == 4
+
+
+def test_options_of_one_run_do_not_change_the_definition(study: Path, autotrain: Run) -> None:
+    before = Definition.read(study)
+    assert autotrain(*RESUME, "--trials", 1, "--device", "auto").code == 0
+    after = Definition.read(study)
+    assert after == before.with_budget(3, None)
+
+
+def test_data_that_moved_are_named_and_remembered(study: Path, here: Path, autotrain: Run) -> None:
+    (here / "shop.csv").rename(here / "moved.csv")
+    lost = autotrain(*RESUME, "--trials", 1)
+    assert lost.code == 2
+    assert "shop.csv: expected a file, however: there is none" in lost.err
+
+    assert autotrain(*RESUME, "--trials", 1, "--data", "moved.csv").code == 0
+    assert Definition.read(study).source == "moved.csv"
+    assert autotrain(*RESUME, "--trials", 1).code == 0
+
+
+def test_other_data_are_refused(study: Path, here: Path, autotrain: Run) -> None:
+    table = (here / "shop.csv").read_text().splitlines()
+    (here / "shop.csv").write_text("\n".join(table[:-1]) + "\n")
+    before = listing(study)
+    done = autotrain(*RESUME, "--trials", 1)
+    assert done.code == 2
+    assert "can only go on with what it was started with, however: its data differ" in done.err
+    assert listing(study) == before
+
+
+def test_trials_left_open_by_a_kill_are_tried_again(study: Path, autotrain: Run) -> None:
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(study / "journal.log"))
+    )
+    killed = optuna.load_study(study_name="shop", storage=storage).ask()
+    params = {"network.hidden_units": 8, "activation": "elu"}
+    killed.suggest_categorical("network.hidden_units", [4, 8])
+    give(study, 4)
+    shown = read_standing(study)
+    assert (shown.state, shown.n_running, shown.n_waiting) == ("stopped", 0, 1)
+
+    assert autotrain(*RESUME).code == 0
+
+    trials = optuna.load_study(study_name="shop", storage=storage).trials
+    retries = [t for t in trials if t.user_attrs.get("retry_of") == killed.number]
+    assert len(retries) == 1
+    assert retries[0].state.is_finished()
+    assert retries[0].params["network.hidden_units"] == killed.params["network.hidden_units"]
+    assert params.keys() <= retries[0].params.keys()
+    assert trials[killed.number].user_attrs["cause"] == "interrupted"
+    assert read_standing(study).n_trials == 4
+
+
+def test_an_unknown_study_is_named(study: Path, autotrain: Run) -> None:
+    done = autotrain("resume", "shpo")
+    assert done.code == 2
+    assert "there must be a study 'shpo'" in done.err
+    assert "Did you mean 'shop'?" in done.err
+    assert not (study.parent / "shpo").exists()
+    assert (study / FILE).is_file()

@@ -1,0 +1,150 @@
+"""`autotrain search`: a model comes out, the result is told, the exit code says how it went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import autotrain as package
+from autotrain import api
+from autotrain.study.definition import Definition
+from tests.cli.conftest import HERE, NO_DROPOUT, Run, listing
+
+SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HERE)
+
+
+def test_a_search_tells_scores_winner_model_and_what_to_do_next(here: Path, autotrain: Run) -> None:
+    done = autotrain(*SEARCH, "--trials", 3)
+
+    assert done.code == 0, done.err
+    lines = {line[:12].strip(): line[12:].strip() for line in done.out.splitlines()}
+    assert lines["Test"].startswith("log_loss ")
+    assert lines["Test"].endswith("on 18 rows that the search never saw")
+    assert lines["Validation"].startswith("log_loss ")
+    assert lines["Winner"].startswith("trial ")
+    assert "dropout 0.2" in lines["Winner"]
+    assert lines["Trials"].startswith("3: ")
+    assert lines["Model"] == "studies/shop/best"
+    for command in ("predict studies/shop/best", "show shop", "dashboard shop", "resume shop"):
+        assert f"autotrain {command}" in done.out
+    predictor = package.load(here / "studies/shop/best")
+    scores = predictor.bundle.scores["test"]
+    assert f"{scores['log_loss']:.4f}" in lines["Test"]
+    # Progress and notes are not results.
+    assert "trials: 3 of 3 done" in done.err
+    assert "54 rows to train, 18 to validate, 18 to test" not in done.out
+    assert "18 to test" in done.err
+
+
+def test_json_is_one_object_and_quiet_is_quiet(here: Path, autotrain: Run) -> None:
+    done = autotrain(*SEARCH, "--trials", 2, "--json", "--quiet", "--test", "0")
+
+    assert done.code == 0
+    assert done.err == ""
+    result = done.json()
+    assert result["study"] == "shop"
+    assert result["bundle"] == "studies/shop/best"
+    assert sum(result["trials"].values()) == 2
+    assert result["test"] is None  # no rows were kept for it
+    assert result["has_dropout"] is True
+    assert result["params"].keys() >= {"activation", "optimizer.learning_rate"}
+    assert 0 < result["validation_value"] < 5
+
+
+def test_the_winner_without_dropout_is_said_to_be_so(here: Path, autotrain: Run) -> None:
+    (here / "space.toml").write_text(NO_DROPOUT)
+    done = autotrain(*SEARCH, "--trials", 1)
+    assert done.code == 0
+    assert "Dropout     none in the winner" in done.out
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(here: Path, autotrain: Run) -> None:
+    before = listing(here)
+    plan = autotrain(*SEARCH, "--dry-run", "--trials", 7, "--timeout", "90s", "--json").json()
+    text = autotrain(*SEARCH, "--dry-run", "--trials", 7, "--validation", "3-fold").out
+
+    assert listing(here) == before
+    assert plan["rows"] == {"train": 58, "validation": 14, "test": 18}
+    assert plan["task"] == "binary"
+    assert (plan["trials"], plan["timeout_s"], plan["workers"]) == (7, 90, 1)
+    # relu with 4 units is forbidden.
+    assert (plan["space"]["combinations"], plan["space"]["continuous"]) == (3, 1)
+    assert "48 to train, 24 to validate, in each of 3 folds, 18 to test" in text
+    assert "binary: two labels" in text
+    assert "3 combinations × 1 continuous parameter," in text
+
+
+def test_names_come_from_the_data_and_the_same_search_goes_on(here: Path, autotrain: Run) -> None:
+    options = ("--trials", 1, "--json", "--quiet")
+    first = autotrain(*SEARCH, *options).json()
+    again = autotrain(*SEARCH, *options).json()
+    other = autotrain(*SEARCH, *options, "--seed", 5).json()
+
+    assert (first["study"], sum(first["trials"].values())) == ("shop", 1)
+    assert (again["study"], sum(again["trials"].values())) == ("shop", 2)
+    assert (other["study"], sum(other["trials"].values())) == ("shop-2", 1)
+    assert Definition.read(here / "studies/shop").n_trials == 2
+
+
+def test_no_limit_means_ten_minutes(here: Path, autotrain: Run) -> None:
+    assert autotrain(*SEARCH, "--dry-run", "--json").json()["timeout_s"] == 600
+
+
+def test_a_time_limit_counts_from_the_start_of_the_command(
+    here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, object] = {}
+
+    def optimize(study: api.Study, trials: object, timeout: object, **options: object) -> None:
+        asked.update(options, timeout=timeout)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api.Study, "optimize", optimize)
+    autotrain(*SEARCH, "--timeout", "50")
+    assert asked["timeout"] == 50
+    from autotrain.cli import main
+
+    # In a process of its own STARTED_S is when Python began.
+    assert isinstance(main.STARTED_S, float)
+    assert isinstance(asked["started_s"], float)
+    assert asked["started_s"] != main.STARTED_S
+    assert isinstance(asked["reserve_s"], float)
+    assert 0 < asked["reserve_s"] < 0.05 * 50
+
+
+def test_no_successful_trial_is_exit_code_3(here: Path, autotrain: Run) -> None:
+    done = autotrain(*SEARCH[:4], "--space", "diverging.toml", *HERE, "--trials", 2, "--json")
+    assert done.code == 3
+    assert done.out == ""
+    assert "at least one complete trial, however: 2 were pruned" in done.err
+    shown = autotrain("show", "shop")
+    assert shown.code == 0
+    assert "the loss went to infinity or NaN" in shown.out
+
+
+def test_a_bug_is_exit_code_1_with_a_traceback(
+    here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(api, "load_dataset", broken)
+    done = autotrain(*SEARCH)
+    assert done.code == 1
+    assert "Traceback" in done.err
+    assert "ZeroDivisionError: oh" in done.err
+    assert "please report it" in done.err
+
+
+def test_an_interrupt_before_the_first_trial_leaves_nothing(
+    here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "load_dataset", interrupt)
+    done = autotrain(*SEARCH)
+    assert done.code == 130
+    assert "Interrupted" in done.err
+    assert not (here / "studies").exists()

@@ -1,0 +1,242 @@
+"""What users get wrong with `autotrain search`: one clear message, exit code 2, nothing written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import HERE, Run, listing
+
+ROWS = "\n".join(f"{i},{'ab'[i % 2]},{i * 7 % 11}" for i in range(30))
+GOOD = f"age,kind,size\n{ROWS}\n"
+
+
+def _write(name: str, content: str | bytes) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+    return write
+
+
+def _column(cell: Callable[[int], object]) -> str:
+    lines = [f"{i},{'ab'[i % 2]},{cell(i)}" for i in range(30)]
+    return "\n".join(["age,kind,size", *lines]) + "\n"
+
+
+SIZE = ("--target", "size")
+
+# (name, what is written as t.csv, further words, what the message must say)
+DATA = [
+    ("missing file", None, (), "t.csv: expected a file, however: there is none"),
+    ("empty file", "", (), "t.csv: expected a table, however: the file is empty (0 bytes)"),
+    ("only a header", "age,kind,size\n", (), "expected rows, however: only a header of 3 columns"),
+    ("no target named", GOOD, None, "expected the name of the target column, however: none"),
+    ("target absent", GOOD, ("--target", "knid"), "no target column 'knid'. Did you mean 'kind'?"),
+    (
+        "target constant",
+        GOOD.replace(",b,", ",a,"),
+        (),
+        "at least two different values, however: all 30",
+    ),
+    ("target empty", re.sub(",[ab],", ",,", GOOD), (), "'kind', however: it is empty in all 30"),
+    ("too few rows", "\n".join(GOOD.splitlines()[:6]), (), "at least 10 rows with a target"),
+    ("wrong delimiter", GOOD.replace(",", "~"), (), "expected columns parted by a comma"),
+    (
+        "not UTF-8",
+        GOOD.replace("a,", "\xe4,").encode("latin-1"),
+        (),
+        "expected UTF-8 text, however",
+    ),
+    ("duplicate columns", GOOD.replace("size", "age"), (), "'age' (2 times)"),
+    ("ragged rows", GOOD + "1,2,3,4,5\n", (), "same number of cells in every line"),
+    ("infinite cell", _column(lambda i: "inf" if i == 3 else i), (), "expected finite numbers"),
+    ("infinite target", _column(lambda i: "inf" if i == 3 else i), SIZE, "expected finite numbers"),
+    ("class of one row", GOOD.replace("3,b", "3,c", 1), (), "at least 2 rows of every class"),
+    ("no column left", "a,kind\n" + ",x\n,y\n" * 15, (), "at least one column to learn from"),
+    ("fewer rows than folds", GOOD, ("--validation", "40-fold"), "as many rows as folds (40)"),
+    ("no such validation", GOOD, ("--validation", "5fold"), "K-fold with K at least 2"),
+    ("one fold", GOOD, ("--validation", "1-fold"), "K-fold with K at least 2"),
+    ("test fraction", GOOD, ("--test", "1.5"), "a fraction of the rows"),
+    ("test file missing", GOOD, ("--test", "u.csv"), "u.csv: expected a file, however: there is"),
+    ("task that cannot be", GOOD, ("--task", "regression"), "expected numbers for regression"),
+    ("metric of another task", GOOD, ("--metric", "rmse"), "--metric must be one of log_loss,"),
+    ("unknown metric", GOOD, ("--metric", "acuracy"), "Did you mean 'accuracy'?"),
+    ("unknown sampler", GOOD, ("--sampler", "tpee"), "no sampler 'tpee'. Did you mean 'tpe'?"),
+    ("unknown pruner", GOOD, ("--pruner", "ash"), "no pruner 'ash'. Did you mean 'asha'?"),
+    ("unknown task", GOOD, ("--task", "binry"), "no task 'binry'. Did you mean 'binary'?"),
+    ("unknown device", GOOD, ("--device", "gpu"), "no device 'gpu'. Did you mean 'cuda'?"),
+    ("no GPU", GOOD, ("--device", "cuda"), "--device cuda needs a GPU that torch can use, however"),
+    ("timeout 0", GOOD, ("--timeout", "0"), "must be more than 0 seconds, however: 0"),
+    ("timeout no time", GOOD, ("--timeout", "soon"), "must be a time such as 10m, 90s, 1h30m"),
+    ("trials 0", GOOD, ("--trials", "0"), "must be a whole number, at least 1, however: 0"),
+    ("trials half", GOOD, ("--trials", "2.5"), "must be a whole number, at least 1, however: 2.5"),
+    ("workers 0", GOOD, ("--workers", "0"), "must be auto or a number of processes, at least 1"),
+    ("workers on Ray", GOOD, ("--workers", "ray://x"), "Ray clusters are not available in this"),
+    ("seed negative", GOOD, ("--seed", "-1"), "must be a whole number, at least 0, however: -1"),
+    ("study name", GOOD, ("--study", "a b"), "--study must be letters, digits"),
+    ("study file as name", GOOD, ("--study", "a.toml"), "a study file is given in the place of"),
+    ("storage no URL", GOOD, ("--storage", "here"), "however: there is no '://' in it"),
+    ("unknown storage", GOOD, ("--storage", "sqlit:///a.db"), "Did you mean 'sqlite'?"),
+    ("unwritable folder", GOOD, ("--directory", "shop.csv/x"), "expected a folder for the study"),
+    ("unknown space", GOOD, ("--space", "defalt"), "Did you mean 'default'?"),
+    ("space file missing", GOOD, ("--space", "no/such.toml"), "no search space 'no/such.toml'"),
+    ("unknown option", GOOD, ("--trails", "5"), "No such option"),
+]
+
+# (name, the space file, what the message must say)
+SPACES = [
+    ("unknown technique", '[optimizer]\nchoices = ["adan"]', "no optimizer 'adan'. Did you mean"),
+    ("unknown key", "[network]\nhiden_layers = 2", "Did you mean 'hidden_layers'?"),
+    ("unknown section", "[netwrk]\nhidden_layers = 2", "Did you mean 'network'?"),
+    ("low above high", "[dropout]\nrate = { low = 0.5, high = 0.1 }", "however: "),
+    ("log with 0", "[regularizer]\nl2 = { low = 0.0, high = 0.1, log = true }", "log = true"),
+    ("out of range", "[dropout]\nrate = 1.5", "[dropout] rate: "),
+    (
+        "unsatisfiable forbid",
+        '[activation]\nchoice = "relu"\n[[forbid]]\nactivation = "relu"',
+        "forbid",
+    ),
+    ("no TOML", "[network", "TOML"),
+]
+
+
+@pytest.fixture
+def nothing_written(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a folder, and a machine without a GPU."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    return here
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "message"), [case[1:] for case in DATA], ids=[case[0] for case in DATA]
+)
+def test_the_table_and_the_options(
+    nothing_written: Path,
+    autotrain: Run,
+    content: str | bytes | None,
+    words: tuple[str, ...] | None,
+    message: str,
+) -> None:
+    folder = nothing_written
+    if content is not None:
+        _write("t.csv", content)(folder)
+    before = listing(folder)
+
+    target = () if words is None else ("--target", "kind")
+    done = autotrain("search", "t.csv", *target, "--trials", "1", *HERE, *(words or ()))
+
+    _is_refused(done.code, done.out, done.err, message)
+    assert listing(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (_column(lambda i: "").replace("\n1,", "\n9,"), "column 'size' is dropped: no row has"),
+        (_column(lambda i: 5).replace("\n1,", "\n9,"), "column 'size' is dropped: every training"),
+        (GOOD.replace("3,b", "3,", 1), "1 of 30 rows of t.csv are dropped: their target"),
+        (GOOD.replace(",", "|"), "read with bar as the delimiter"),
+    ],
+)
+def test_what_can_be_worked_with_is_told(
+    here: Path, autotrain: Run, content: str, told: str
+) -> None:
+    _write("t.csv", content)(here)
+    words = ("search", "t.csv", "--target", "kind", "--space", "space.toml", *HERE)
+    done = autotrain(*words, "--trials", "1")
+    assert done.code == 0, done.err
+    assert f"Note: {told}" in " ".join(done.err.split())
+    assert told in autotrain(*words, "--dry-run", "--json").json()["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("space", "message"), [case[1:] for case in SPACES], ids=[case[0] for case in SPACES]
+)
+def test_the_space(nothing_written: Path, autotrain: Run, space: str, message: str) -> None:
+    folder = nothing_written
+    (folder / "bad.toml").write_text(space + "\n")
+    before = listing(folder)
+    words = ("search", "shop.csv", "--target", "bought", "--trials", "1", *HERE)
+
+    done = autotrain(*words, "--space", "bad.toml")
+    _is_refused(done.code, done.out, done.err, message)
+    assert "bad.toml" in done.err
+    assert listing(folder) == before
+
+    checked = autotrain("spaces", "check", "bad.toml")
+    assert checked.err == done.err
+    assert checked.code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("paid.csv", "--target", "amount"), "data"),
+        (("shop.csv", "--target", "bought", "--space", "quick"), "space"),
+        (("shop.csv", "--target", "bought", "--metric", "f1"), "metric ('log_loss', now 'f1')"),
+        (("shop.csv", "--target", "bought", "--seed", "1"), "seed (0, now 1)"),
+        (("shop.csv", "--target", "bought", "--sampler", "random"), "sampler"),
+        (("shop.csv", "--target", "bought", "--test", "0.3"), "split"),
+    ],
+)
+def test_the_name_of_another_study(
+    there: Path, autotrain: Run, words: tuple[str, ...], named: str
+) -> None:
+    space = () if "--space" in words else ("--space", "space.toml")
+    done = autotrain("search", *words, *space, "--study", "shop", "--trials", "1", *HERE)
+    _is_refused(done.code, done.out, done.err, "study 'shop' exists and can only go on with what")
+    assert named in done.err
+
+
+def test_a_study_that_another_process_works_on(
+    here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autotrain.study.lease import Lease
+
+    words = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HERE)
+    assert autotrain(*words, "--trials", 1).code == 0
+    lease = Lease(here / "studies" / "shop")
+    before = listing(here)
+    done = autotrain(*words, "--trials", 1)
+    lease.release()
+    _is_refused(done.code, done.out, done.err, "expected a study that no other process works on")
+    assert listing(here) == before
+
+
+def test_a_name_that_is_taken_in_a_shared_storage(here: Path, autotrain: Run) -> None:
+    words = ["search", "shop.csv", "--target", "bought", "--space", "space.toml", *HERE]
+    words += ["--trials", "1", "--storage", "sqlite:///trials.db"]
+    assert autotrain(*words, "--study", "one").code == 0
+    done = autotrain(*words, "--study", "one", "--directory", "elsewhere")
+    _is_refused(done.code, done.out, done.err, "study 'one' must be new in sqlite:///trials.db")
+    assert not (here / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("serch",), "no command 'serch'. Did you mean 'search'?"),
+        (("search",), "Missing argument 'DATA'"),
+        (("spaces", "list", "more"), "unexpected extra argument"),
+        (("dashboard", "nothing"), "there must be a study 'nothing'"),
+        (("dashboard",), "expected a study in studies/, however: there is none"),
+        (("dashboard", "--port", "70000"), "must be at most 65535, however: 70000"),
+        (("show", "nothing"), "there must be a study 'nothing'"),
+        (("show", "../.."), "there must be a study"),
+    ],
+)
+def test_commands(here: Path, autotrain: Run, words: tuple[str, ...], message: str) -> None:
+    done = autotrain(*words)
+    _is_refused(done.code, done.out, done.err, message)
+
+
+def _is_refused(code: int, out: str, err: str, message: str) -> None:
+    assert code == 2, err
+    assert out == ""
+    assert "Traceback" not in err
+    assert err.count("Error: ") == 1
+    words = " ".join(err.split())
+    assert message in words

@@ -1,0 +1,187 @@
+"""Scores equal scikit-learn's, deterministic and Monte-Carlo, whatever the labels look like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from autotrain.errors import DataError
+from autotrain.predictor import Predictor
+from autotrain.tasks import METRICS
+from tests.winners import random_bundle
+
+
+def table(n: int = 60) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(n, 5))
+
+
+def labels(classes: tuple[Any, ...], n: int = 60) -> np.ndarray:
+    return np.random.default_rng(1).choice(np.array(classes), n)
+
+
+def expected_scores(y: np.ndarray, p: np.ndarray, classes: np.ndarray) -> dict[str, float]:
+    is_binary = len(classes) == 2
+    predicted = classes[p.argmax(1)]
+    return {
+        "log_loss": metrics.log_loss(y, p, labels=classes),
+        "accuracy": metrics.accuracy_score(y, predicted),
+        "roc_auc": metrics.roc_auc_score(y, p[:, 1] if is_binary else p, multi_class="ovr"),
+        "f1": metrics.f1_score(
+            y,
+            predicted,
+            average="binary" if is_binary else "macro",
+            pos_label=classes[1] if is_binary else 1,
+        ),
+        "nll": metrics.log_loss(y, p, labels=classes),
+    }
+
+
+@pytest.mark.parametrize("classes", [("no", "yes"), ("a", "b", "c")])
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_classification_scores_equal_scikit_learns(
+    classes: tuple[str, ...], n_members: int
+) -> None:
+    task = "binary" if len(classes) == 2 else "multiclass"
+    predictor = Predictor(random_bundle(task=task, classes=classes, n_members=n_members))
+    y = labels(classes)
+    found = predictor.evaluate(table(), y, n_samples=30, seed=2)
+    distribution = predictor.predict_distribution(table(), 30, seed=2)
+    names = np.array(classes)
+    point = expected_scores(y, predictor.predict_proba(table()), names)
+    assert found["deterministic"] == pytest.approx(point, rel=1e-6)
+    sampled = expected_scores(y, distribution.mean, names)
+    assert found["monte_carlo"] == pytest.approx(sampled, rel=1e-6)
+    assert found["n_rows"] == 60
+    assert found["n_dropped"] == 0
+    assert found["n_samples"] == 30
+    assert found["metric"] == "log_loss"
+
+
+def test_regression_scores_equal_scikit_learns() -> None:
+    predictor = Predictor(random_bundle(task="regression"))
+    y = predictor.predict(table()) + np.random.default_rng(2).normal(size=60)
+    found = predictor.evaluate(table(), y, n_samples=30, seed=2)
+    distribution = predictor.predict_distribution(table(), 30, seed=2)
+    assert distribution.samples is not None
+    point = predictor.predict(table())
+    log_density = {
+        "deterministic": stats.norm.logpdf(y, point, 0.4**-0.5).mean(),
+        "monte_carlo": np.log(stats.norm.pdf(y, distribution.samples, 0.7**-0.5).mean(0)).mean(),
+    }
+    for side, prediction in (("deterministic", point), ("monte_carlo", distribution.mean)):
+        assert found[side] == pytest.approx(
+            {
+                "rmse": metrics.root_mean_squared_error(y, prediction),
+                "mae": metrics.mean_absolute_error(y, prediction),
+                "r2": metrics.r2_score(y, prediction),
+                "log_likelihood": log_density[side],
+                "nll": -log_density[side],
+            },
+            rel=1e-6,
+        ), side
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_every_metric_of_the_task_is_there(task: str) -> None:
+    classes = ("a", "b") if task == "binary" else ("a", "b", "c")
+    predictor = Predictor(random_bundle(task=task, classes=classes))
+    y = np.linspace(0, 1, 60) if task == "regression" else labels(classes)
+    expected = {name for name, metric in METRICS.items() if task in metric.tasks}
+    assert expected < set(predictor.evaluate(table(), y, n_samples=0)["deterministic"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "label_dtype", "written"),
+    [
+        ((1, 2), "int64", ["1", "2"]),
+        ((1, 2), "int64", [1.0, 2.0]),
+        ((False, True), "bool", ["False", "True"]),
+        (("no", "yes"), "str", [" no", "yes "]),
+        ((0.5, 1.5), "float64", ["0.5", "1.5"]),
+    ],
+)
+def test_labels_may_be_written_in_another_way(
+    classes: tuple[Any, ...], label_dtype: str, written: list[Any]
+) -> None:
+    predictor = Predictor(random_bundle(task="binary", classes=classes, label_dtype=label_dtype))
+    places = np.random.default_rng(1).integers(2, size=60)
+    plain = predictor.evaluate(table(), np.array(classes)[places], n_samples=0)
+    other = predictor.evaluate(table(), pd.Series([written[p] for p in places]), n_samples=0)
+    assert other == plain
+
+
+def test_rows_without_a_target_are_left_out_and_counted() -> None:
+    predictor = Predictor(random_bundle())
+    y = labels(("a", "b", "c")).astype(object)
+    holes = y.copy()
+    holes[[3, 4, 50]] = [None, np.nan, " "]
+    keep = np.delete(np.arange(60), [3, 4, 50])
+    found = predictor.evaluate(table(), holes, n_samples=10)
+    assert (found["n_rows"], found["n_dropped"]) == (57, 3)
+    rest = predictor.evaluate(table()[keep], y[keep], n_samples=10)
+    assert found["deterministic"] == pytest.approx(rest["deterministic"], rel=1e-5)
+    assert found["monte_carlo"] == pytest.approx(rest["monte_carlo"], rel=1e-4)
+
+    regression = Predictor(random_bundle(task="regression"))
+    numbers = np.linspace(30, 50, 60)
+    with_hole = numbers.copy()
+    with_hole[7] = np.nan
+    found = regression.evaluate(table(), with_hole, n_samples=10)
+    rest = regression.evaluate(np.delete(table(), 7, 0), np.delete(numbers, 7), n_samples=10)
+    assert (found["n_rows"], found["n_dropped"]) == (59, 1)
+    assert found["monte_carlo"] == pytest.approx(rest["monte_carlo"], rel=1e-4)
+
+
+def test_a_score_that_is_not_defined_is_none() -> None:
+    predictor = Predictor(random_bundle(task="binary", classes=("a", "b")))
+    found = predictor.evaluate(table(), ["a"] * 60, n_samples=0)
+    assert found["deterministic"]["roc_auc"] is None
+    assert found["deterministic"]["accuracy"] is not None
+
+
+def test_the_monte_carlo_side_may_be_left_out_or_be_missing() -> None:
+    y = labels(("a", "b", "c"))
+    found = Predictor(random_bundle()).evaluate(table(), y, n_samples=0)
+    assert found["monte_carlo"] is None
+    assert found["n_samples"] is None
+    without = Predictor(random_bundle({"dropout.rate": 0.0}))
+    assert without.evaluate(table(), y)["monte_carlo"] is None
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (["a"] * 59 + ["z"], r"y: expected the classes of the training table in 'y'.*however: 'z'"),
+        (["a"] * 59, "expected as many targets as rows, however: 59 targets for 60 rows"),
+        (["a"] * 61, "however: 61 targets for 60 rows"),
+        ([None] * 60, "expected at least one row with a value of 'y', however: 60 rows have none"),
+        ([], "expected at least one row"),
+        (
+            np.zeros((60, 2)),
+            r"expected one label or number per row, however: its shape is \(60, 2\)",
+        ),
+        ([["a"]] * 59 + [["b", "c"]], "expected one label or number in every cell"),
+    ],
+)
+def test_what_is_wrong_with_the_targets_is_said(y: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Predictor(random_bundle()).evaluate(table(), y, n_samples=0)
+
+
+@pytest.mark.parametrize("n", [59, 61])
+def test_regression_targets_must_be_as_many_as_rows(n: int) -> None:
+    with pytest.raises(DataError, match=f"however: {n} targets for 60 rows"):
+        Predictor(random_bundle(task="regression")).evaluate(table(), np.zeros(n) + 3.0)
+
+
+def test_a_column_of_a_frame_is_taken_as_it_is() -> None:
+    predictor, y = Predictor(random_bundle()), labels(("a", "b", "c"))
+    frame = pd.DataFrame({"y": y}, index=np.arange(60)[::-1])
+    found = predictor.evaluate(table(), frame, n_samples=0)
+    assert found == predictor.evaluate(table(), frame["y"], n_samples=0)
+    assert found == predictor.evaluate(table(), y, n_samples=0)

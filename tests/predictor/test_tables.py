@@ -1,0 +1,121 @@
+"""Tables in parts: the same rows, their own row numbers, notices once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from autotrain.data.codes import ColumnCode
+from autotrain.data.preprocessing import Preprocessor
+from autotrain.errors import DataError
+from autotrain.predictor.tables import encoded_parts
+
+N_ROWS = 47
+CODES = (
+    ColumnCode("age", "numeric", "float64"),
+    ColumnCode("city", "categorical", "str", levels=("Bern", "Oslo", "Rom")),
+)
+PREPROCESSOR = Preprocessor(
+    CODES, ("age", "city"), {name: np.ones(1) for name in ("fill", "mean", "scale")}
+)
+
+
+class Polars:
+    """A frame that knows what polars' frames know: columns, slices, no `iloc`."""
+
+    def __init__(self, columns: dict[Any, list[Any]]) -> None:
+        self._columns = columns
+        self.columns = list(columns)
+
+    def __len__(self) -> int:
+        return len(self._columns["age"])
+
+    def __getitem__(self, name: str) -> list[Any]:
+        return self._columns[name]
+
+    def slice(self, start: int, length: int) -> Polars:
+        return Polars({name: c[start : start + length] for name, c in self._columns.items()})
+
+
+def frame() -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    return pd.DataFrame(
+        {"age": generator.normal(size=N_ROWS), "city": generator.choice(["Rom", "Bern"], N_ROWS)}
+    )
+
+
+FORMS: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "frame": lambda table: table,
+    "frame with an index": lambda table: table.set_index(np.arange(N_ROWS)[::-1]),
+    "array": lambda table: table.to_numpy(),
+    "structured array": lambda table: table.astype({"city": object}).to_records(index=False),
+    "columns": lambda table: table.to_dict("list"),
+    "columns of arrays": lambda table: {name: table[name].to_numpy() for name in table},
+    "series by name": lambda table: {name: table[name] for name in table},
+    "records": lambda table: table.to_dict("records"),
+    "rows": lambda table: table.to_numpy().tolist(),
+    "polars": lambda table: Polars(table.to_dict("list")),
+}
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten rows a part."""
+    monkeypatch.setattr("autotrain.predictor.tables.ENCODED_NUMBERS", 10 * PREPROCESSOR.n_inputs)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_parts_together_are_the_whole(form: str) -> None:
+    table = FORMS[form](frame())
+    parts = [part for (part,) in encoded_parts(table, [PREPROCESSOR], None)]
+    assert [len(part) for part in parts] == [10, 10, 10, 10, 7]
+    whole = PREPROCESSOR.encode(frame())
+    np.testing.assert_array_equal(torch.cat(parts).numpy(), whole)
+
+
+def test_a_table_that_cannot_be_cut_goes_in_one_part() -> None:
+    class Frame(Polars):
+        slice = property()
+
+    table = Frame(frame().to_dict("list"))
+    assert len(list(encoded_parts(table, [PREPROCESSOR], None))) == 1
+
+
+def test_every_preprocessor_encodes_every_part() -> None:
+    other = Preprocessor(
+        CODES, ("age", "city"), {n: np.full(1, 2.0) for n in ("fill", "mean", "scale")}
+    )
+    parts = list(encoded_parts(frame(), [PREPROCESSOR, other], None))
+    second = torch.cat([part[1] for part in parts]).numpy()
+    np.testing.assert_array_equal(second, other.encode(frame()))
+
+
+def test_an_error_names_the_row_of_the_whole_table() -> None:
+    table = frame().astype(object)
+    table.loc[36, "age"] = "old"
+    with pytest.raises(DataError, match="row 37 holds 'old'"):
+        list(encoded_parts(table, [PREPROCESSOR], None))
+
+
+def test_columns_of_different_length_are_refused_before_they_are_cut() -> None:
+    table = {"age": [1.0] * 47, "city": ["Rom"] * 40}
+    with pytest.raises(DataError, match="expected columns of one length"):
+        list(encoded_parts(table, [PREPROCESSOR], None))
+
+
+def test_notices_are_not_repeated() -> None:
+    table, notices = frame().assign(note="x"), list[str]()
+    table.loc[[12, 13, 38], "city"] = ["Paris", "Paris", "Nice"]
+    list(encoded_parts(table, [PREPROCESSOR], notices))
+    assert [notice for notice in notices if "note" in notice] == notices[:1]
+    assert [notice.partition(":")[0] for notice in notices[1:]] == [
+        "from row 11 on",
+        "from row 31 on",
+    ]
+    assert "Paris" in notices[1]
+    assert "Nice" in notices[2]

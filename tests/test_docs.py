@@ -1,0 +1,58 @@
+"""Documentation that is checked: what it shows runs, what it lists is all there is."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from autotrain.space.search_space import SearchSpace
+from autotrain.space.sections import SECTIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_techniques_page_is_what_the_tables_say() -> None:
+    spec = importlib.util.spec_from_file_location("write", ROOT / "docs" / "write_techniques.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    written = (ROOT / "docs" / "techniques.md").read_text(encoding="utf-8")
+    assert written == module.page(), "run: python docs/write_techniques.py"
+    for section in SECTIONS.values():
+        for row in section.rows:
+            assert f"| `{row}` |" in written
+
+
+def test_the_space_in_the_docs_is_right() -> None:
+    text = (ROOT / "docs" / "spaces.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        space = SearchSpace(tomllib.loads(block)).resolve(1000, 5, "binary")
+        assert "optimizer.nesterov.learning_rate" in space.distributions()
+        assert space.baselines()
+
+
+def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    # The same calls, a smaller budget.
+    assert "timeout=30" in block
+    block = block.replace("timeout=30", "n_trials=2").replace(
+        'data="sklearn:breast_cancer"', 'data="sklearn:breast_cancer", space="quick", workers=1'
+    )
+    names: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert "entropy" in names["result"].to_frame().columns  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"])
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / link).exists(), f"{page.name} links to {link}"

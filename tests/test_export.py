@@ -1,0 +1,261 @@
+"""The winner's way out: its own weights, checked on raw rows, or nothing at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autotrain.bundle import RECORD, TENSORS, read_bundle
+from autotrain.errors import BundleError, StorageError
+from autotrain.export import library_versions, record_test_score
+from autotrain.predictor import load
+from autotrain.tasks import METRICS
+from tests.winners import Winner, train
+
+
+@pytest.fixture(scope="module")
+def wine() -> Winner:
+    return train("sklearn:wine")
+
+
+@pytest.fixture(scope="module")
+def diabetes() -> Winner:
+    return train("sklearn:diabetes")
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Winner:
+    """Every kind of column, missing cells, folds whose one-hot columns differ."""
+    generator = np.random.default_rng(0)
+    n = 150
+    frame = pd.DataFrame(
+        {
+            "age": generator.normal(40, 9, n),
+            "city": generator.choice(["Rom", "Bern", "Oslo", "Paris"], n),
+            "member": generator.choice([True, False], n),
+            "since": pd.Timestamp("2020-01-01")
+            + pd.to_timedelta(generator.integers(0, 900, n), "D"),
+            "id": [f"row {place}" for place in range(n)],
+        }
+    )
+    frame.loc[[3, 77], "city"] = ["Lima", "Kyoto"]
+    frame.loc[generator.choice(n, 20, replace=False), "age"] = np.nan
+    frame.loc[generator.choice(n, 20, replace=False), "city"] = None
+    frame["left"] = np.where(frame["member"] | (frame["age"] > 45), "yes", "no")
+    frame.loc[[5, 9], "left"] = None
+    return train(frame, {"batch_norm": "before_activation"}, target="left", validation="3-fold")
+
+
+@pytest.mark.parametrize("metric", [name for name, m in METRICS.items() if "binary" in m.tasks])
+def test_every_metric_scores_what_training_recorded(metric: str, tmp_path: Path) -> None:
+    winner = train("sklearn:breast_cancer", {"training.epochs": 3}, metric=metric)
+    exported = winner.export(tmp_path / "best")
+    assert exported.value == pytest.approx(winner.outcomes[0].best_value, abs=1e-5)
+    assert exported.scores[metric] == exported.value
+    assert exported.notes == ()
+    features, labels = winner.dataset.raw_valid()
+    found = load(exported.path).evaluate(features, labels, n_samples=0)["deterministic"]
+    assert found == pytest.approx(dict(exported.scores), rel=1e-6)
+
+
+@pytest.mark.parametrize("metric", [name for name, m in METRICS.items() if "regression" in m.tasks])
+def test_every_metric_of_a_regression_too(metric: str, tmp_path: Path) -> None:
+    winner = train("sklearn:diabetes", {"training.epochs": 3}, metric=metric)
+    exported = winner.export(tmp_path / "best")
+    assert exported.value == pytest.approx(winner.outcomes[0].best_value, rel=1e-5)
+
+
+def test_the_bundle_has_the_best_epochs_weights(wine: Winner, tmp_path: Path) -> None:
+    wine.export(tmp_path / "best")
+    member = read_bundle(tmp_path / "best").members[0]
+    (outcome,) = wine.outcomes
+    assert outcome.parameters is not None
+    np.testing.assert_array_equal(member.parameters, outcome.parameters.astype(np.float32))
+    assert member.best_epoch == outcome.best_epoch
+    assert member.config == wine.config
+
+
+def test_the_record_says_where_it_comes_from(wine: Winner, tmp_path: Path) -> None:
+    exported = wine.export(tmp_path / "best")
+    record = json.loads((exported.path / RECORD).read_text(encoding="utf-8"))
+    assert record["training"] == {"folds": 1, "study": "test", "trial": 3}
+    assert record["data"]["fingerprint"] == wine.dataset.fingerprint
+    assert record["data"]["split"] == wine.dataset.split
+    assert record["data"]["n_train"] == wine.dataset.n_train
+    assert record["scores"] == {"validation": dict(exported.scores), "test": None}
+    assert record["versions"] == library_versions()
+    assert {"python", "torch", "numpy"} <= set(record["versions"])
+    assert record["target"]["classes"] == list(wine.dataset.classes)
+
+
+def test_raw_rows_of_every_kind_go_through(mixed: Winner, tmp_path: Path) -> None:
+    exported = mixed.export(tmp_path / "best")
+    values = [outcome.best_value for outcome in mixed.outcomes]
+    assert exported.value == pytest.approx(np.mean(values), abs=1e-5)
+    predictor = load(exported.path)
+    assert len(predictor.bundle.members) == 3
+    assert len({member.preprocessor.n_inputs for member in predictor.bundle.members}) > 1
+    features, labels = mixed.dataset.raw_test()
+    assert set(predictor.predict(features)) <= {"yes", "no"}
+    assert predictor.evaluate(features, labels)["monte_carlo"]["accuracy"] > 0.5
+    assert predictor.predict_proba(features).shape == (len(features), 2)
+
+
+def test_the_noise_of_a_regression_is_fitted_and_told(diabetes: Winner, tmp_path: Path) -> None:
+    exported = diabetes.export(tmp_path / "best")
+    predictor = load(exported.path)
+    calibration = predictor.bundle.calibration
+    assert "which also chose the winner" in calibration["note"]
+    assert calibration["rows"] == "validation"
+    assert calibration["n_rows"] == diabetes.dataset.n_valid
+    # With dropout off τ has a closed form; with masks no τ of a grid is better.
+    rmse = exported.scores["rmse"]
+    assert rmse is not None
+    assert calibration["tau_point"] == pytest.approx(rmse**-2, rel=1e-4)
+    features, y = diabetes.dataset.raw_valid()
+    chosen = predictor.evaluate(features, y)["monte_carlo"]["log_likelihood"]
+    for factor in (0.5, 0.9, 1.1, 2.0):
+        predictor.bundle.calibration["tau"] = calibration["tau"] * factor  # type: ignore[index]
+        assert predictor.evaluate(features, y)["monte_carlo"]["log_likelihood"] < chosen + 1e-9
+        predictor.bundle.calibration["tau"] = calibration["tau"] / factor  # type: ignore[index]
+
+
+def test_the_noise_is_fitted_on_rows_of_all_folds(tmp_path: Path) -> None:
+    winner = train("sklearn:diabetes", {"training.epochs": 3}, validation="3-fold")
+    winner.export(tmp_path / "best")
+    calibration = read_bundle(tmp_path / "best").calibration
+    assert calibration["n_rows"] == sum(len(fold.y_valid) for fold in winner.dataset.folds)
+
+
+def test_many_validation_rows_are_thinned_out(
+    diabetes: Winner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotrain.export.CALIBRATION_ROWS", 30)
+    diabetes.export(tmp_path / "best")
+    assert 15 <= read_bundle(tmp_path / "best").calibration["n_rows"] <= 30
+
+
+def test_a_winner_without_dropout_is_said_so(tmp_path: Path) -> None:
+    for source in ("sklearn:wine", "sklearn:diabetes"):
+        winner = train(source, {"dropout.rate": 0.0, "training.epochs": 2})
+        exported = winner.export(tmp_path / "best")
+        (note,) = exported.notes
+        assert "has no dropout" in note
+        assert "[dropout] rate above 0" in note
+        assert not load(exported.path).has_dropout
+        card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
+        assert "predict_distribution is not available" in card
+
+
+# ---- what must not be published ----------------------------------------------------------------
+
+
+def changed(winner: Winner, **changes: Any) -> Winner:
+    (outcome,) = winner.outcomes
+    return replace(winner, outcomes=(replace(outcome, **changes),))
+
+
+def nothing_but(folder: Path, *names: str) -> bool:
+    return sorted(entry.name for entry in folder.iterdir()) == sorted(names)
+
+
+def test_other_weights_than_the_recorded_ones_are_not_published(
+    wine: Winner, tmp_path: Path
+) -> None:
+    (outcome,) = wine.outcomes
+    assert outcome.parameters is not None
+    stranger = changed(wine, parameters=outcome.parameters + np.float32(0.01))
+    with pytest.raises(RuntimeError, match=r"scores log_loss .* however: training recorded"):
+        stranger.export(tmp_path / "best")
+    assert nothing_but(tmp_path)
+
+
+def test_a_failed_export_leaves_the_bundle_before_it(
+    wine: Winner, diabetes: Winner, tmp_path: Path
+) -> None:
+    wine.export(tmp_path / "best")
+    before = (tmp_path / "best" / TENSORS).read_bytes()
+    for winner in (wine, diabetes):
+        (outcome,) = winner.outcomes
+        with pytest.raises(RuntimeError, match="training recorded"):
+            changed(winner, best_value=outcome.best_value * 1.01).export(tmp_path / "best")
+    assert (tmp_path / "best" / TENSORS).read_bytes() == before
+    assert nothing_but(tmp_path, "best")
+
+
+def test_rows_encoded_otherwise_are_noticed(wine: Winner, diabetes: Winner, tmp_path: Path) -> None:
+    for winner in (wine, diabetes):
+        (fold,) = winner.dataset.folds
+        shifted = replace(fold, x_valid=fold.x_valid + np.float32(0.001))
+        dataset = replace(winner.dataset, folds=(shifted,))
+        with pytest.raises(RuntimeError, match="predicts otherwise than the trained model"):
+            winner.export(tmp_path / "best", dataset=dataset)
+    assert nothing_but(tmp_path)
+
+
+def test_a_metric_that_counts_may_differ_by_two_tied_rows(tmp_path: Path) -> None:
+    winner = train("sklearn:breast_cancer", {"training.epochs": 2}, metric="accuracy")
+    (outcome,) = winner.outcomes
+    n = winner.dataset.n_valid
+    changed(winner, best_value=outcome.best_value - 1 / n).export(tmp_path / "best")
+    with pytest.raises(RuntimeError, match="training recorded"):
+        changed(winner, best_value=outcome.best_value - 3 / n).export(tmp_path / "best")
+
+
+def test_what_does_not_fit_together_is_refused(wine: Winner, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="1 folds need as many outcomes"):
+        wine.export(tmp_path / "best", outcomes=())
+    with pytest.raises(ValueError, match=r"ended without weights \(diverged\)"):
+        changed(wine, parameters=None, cause="diverged").export(tmp_path / "best")
+    (outcome,) = wine.outcomes
+    assert outcome.parameters is not None
+    with pytest.raises(ValueError, match="do not fit the configuration"):
+        changed(wine, parameters=outcome.parameters[:-1]).export(tmp_path / "best")
+    assert nothing_but(tmp_path)
+
+
+def test_a_place_that_is_taken_is_said_and_kept(wine: Winner, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(StorageError, match=r"thesis\.txt"):
+        wine.export(tmp_path / "mine")
+    assert nothing_but(tmp_path / "mine", "thesis.txt")
+
+
+# ---- the test score ----------------------------------------------------------------------------
+
+
+def test_the_test_score_is_added_and_the_rest_stays(wine: Winner, tmp_path: Path) -> None:
+    exported = wine.export(tmp_path / "best")
+    (exported.path / "predictor.onnx").write_bytes(b"a graph")
+    before = read_bundle(exported.path)
+    tensors = (exported.path / TENSORS).read_bytes()
+    evaluation = load(exported.path).evaluate(*wine.dataset.raw_test())
+    assert record_test_score(exported.path, evaluation) == exported.path
+    after = read_bundle(exported.path)
+    assert after.scores == {
+        "validation": dict(exported.scores),
+        "test": evaluation["deterministic"],
+        "test_monte_carlo": evaluation["monte_carlo"],
+    }
+    assert replace(after, scores=before.scores).to_json() == before.to_json()
+    assert (exported.path / TENSORS).read_bytes() == tensors
+    assert (exported.path / "predictor.onnx").read_bytes() == b"a graph"
+    card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert f"{evaluation['deterministic']['accuracy']:.4g}" in card
+    assert "| metric | validation | test | test_monte_carlo |" in card
+
+
+def test_a_test_score_needs_an_intact_bundle(wine: Winner, tmp_path: Path) -> None:
+    exported = wine.export(tmp_path / "best")
+    content = bytearray((exported.path / TENSORS).read_bytes())
+    content[-1] ^= 1
+    (exported.path / TENSORS).write_bytes(content)
+    with pytest.raises(BundleError, match="the file was changed"):
+        record_test_score(exported.path, {"deterministic": {}})

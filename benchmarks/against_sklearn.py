@@ -91,8 +91,8 @@ def main() -> None:
             ours = found["test"][name]
             better = ours > theirs if name == "accuracy" else ours < theirs
             print(
-                f"{dataset.name[:24]:24} {found['n_trials']:7d} {found['wall_s']:7.1f} "
-                f"{found['best_value']:9.4f} {name:>9} {ours:9.4f} {theirs:9.4f}  "
+                f"{dataset.name[:24]:24} {sum(found['trials'].values()):7d} {found['wall_s']:7.1f} "
+                f"{found['validation_value']:9.4f} {name:>9} {ours:9.4f} {theirs:9.4f}  "
                 f"{'yes' if better else 'no'}",
                 flush=True,
             )

@@ -35,6 +35,7 @@ def study_of_wine(folder: Path, **changes: object) -> Study:
         "target": "target",
         "space": SPACE,
         "workers": 1,
+        "validation": "holdout",
         "directory": folder,
     }
     return Study("wine", **(options | changes))  # type: ignore[arg-type]
@@ -69,7 +70,13 @@ def test_from_a_table_to_a_tested_model(tmp_path: Path) -> None:
 def test_regression_is_scored_in_the_targets_units(tmp_path: Path) -> None:
     frame = load_diabetes(as_frame=True).frame
     with Study(
-        "d", data=frame, target="target", space=SPACE, workers=1, directory=tmp_path
+        "d",
+        data=frame,
+        target="target",
+        space=SPACE,
+        workers=1,
+        validation="holdout",
+        directory=tmp_path,
     ) as study:
         study.optimize(n_trials=3, observer=Silent())
         rows, y = study.dataset.raw_valid()
@@ -124,10 +131,13 @@ def test_one_coordinator_per_study(tmp_path: Path) -> None:
             study_of_wine(tmp_path).optimize(n_trials=1, observer=Silent())
 
 
-def test_k_folds_make_one_trial_of_k_slots(tmp_path: Path) -> None:
-    with study_of_wine(tmp_path, validation="3-fold") as study:
+@pytest.mark.parametrize(("validation", "n_folds"), [("3-fold", 3), ("auto", 5)])
+def test_k_folds_make_one_trial_of_k_slots(
+    tmp_path: Path, validation: str, n_folds: int
+) -> None:
+    with study_of_wine(tmp_path, validation=validation) as study:
         study.optimize(n_trials=2, observer=Silent())
-        assert len(study.dataset.folds) == 3
+        assert len(study.dataset.folds) == n_folds
         assert np.isfinite(study.best_value)
         assert study.best_predictor().predict(wine().head(3)).shape == (3,)
 

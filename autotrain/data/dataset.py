@@ -174,7 +174,7 @@ def load_dataset(
     *,
     task: str = "auto",
     test: Any = None,
-    validation: str = "auto",
+    validation: str = "holdout",
     seed: int = 0,
 ) -> Dataset:
     """Read a table and make it ready for training.
@@ -185,7 +185,8 @@ def load_dataset(
         task: "auto", "binary", "multiclass" or "regression".
         test: fraction of the rows in [0, 1), 0 for none; or a file or frame of test rows. None or
             "auto" is the format's own test rows when it has some, otherwise 0.2.
-        validation: "auto" and "holdout": 20 % of the other rows, at most 10,000; or "K-fold".
+        validation: "holdout": 20 % of the other rows, at most 10,000; "K-fold"; or "auto": 5-fold
+            below 3,000 rows, else the holdout.
         seed: of the split; the same seed and rows give the same split.
     Raises: DataError when the table cannot be used as it is.
     """

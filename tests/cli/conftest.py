@@ -40,7 +40,9 @@ NO_DROPOUT = SPACE.replace('choice = "dropout"\nrate = 0.2', 'choice = "none"')
 DIVERGING = SPACE.replace("low = 0.003, high = 0.03", "low = 1e30, high = 1e31").replace(
     "adam", "sgd"
 )
+# One process, and one way to split: quick.
 HERE = ("--workers", "1", "--device", "cpu")
+HOLDOUT = ("--validation", "holdout", *HERE)
 N_TRIALS = 4
 
 
@@ -121,7 +123,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ):
             with pytest.MonkeyPatch.context() as patch:
                 words = ["search", data, "--target", target, "--space", space]
-                words += ["--study", study, "--trials", str(N_TRIALS), "--quiet", "--json", *HERE]
+                words += [
+                    "--study",
+                    study,
+                    "--trials",
+                    str(N_TRIALS),
+                    "--quiet",
+                    "--json",
+                    *HOLDOUT,
+                ]
                 patch.setattr(sys, "argv", ["autotrain", *words])
                 patch.setattr(command_line, "STARTED_S", time.monotonic())
                 assert command_line.main() == 0

@@ -13,9 +13,11 @@ from pathlib import Path
 import optuna
 import pytest
 
+from autotrain.display import PlainLines
 from autotrain.leaderboard import read_standing
 from autotrain.study.ledger import INTERRUPTED, NOT_STARTED, RETRY_OF
-from tests.cli.conftest import Run
+from autotrain.study.progress import Progress
+from tests.cli.conftest import Done, Run
 
 PATIENCE_S = 120
 
@@ -49,17 +51,22 @@ def trials_of(study: Path) -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(study_name=study.name, storage=storage).trials
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_an_interrupted_search_goes_on(here: Path, autotrain: Run, signum: int) -> None:
-    study = here / "studies" / "shop"
+@pytest.fixture
+def study(here: Path) -> Path:
+    """Give the folder of a study to come, whose trials take long."""
     (here / "space.toml").write_text(
         (here / "space.toml").read_text().replace("epochs = 4", "epochs = 400")
         + "[early_stopping]\npatience = 1000\n"
     )
-    n_workers = "2" if signum == signal.SIGINT else "1"
-    words = ["search", "shop.csv", "--target", "bought", "--space", "space.toml"]
-    words += ["--pruner", "none", "--workers", n_workers, "--device", "cpu", "--trials", "40"]
-    process = start(*words)
+    return here / "studies" / "shop"
+
+
+SEARCH = ["search", "shop.csv", "--target", "bought", "--space", "space.toml", "--pruner", "none"]
+SEARCH += ["--device", "cpu", "--trials", "40", "--validation", "holdout"]
+
+
+def test_ctrl_c_in_a_terminal(study: Path, autotrain: Run) -> None:
+    process = start(*SEARCH, "--workers", "2")
 
     def is_training() -> bool:
         journal = study / "journal.log"
@@ -67,17 +74,34 @@ def test_an_interrupted_search_goes_on(here: Path, autotrain: Run, signum: int) 
 
     wait_for(is_training, process)
     assert read_standing(study).state == "running"
-    if signum == signal.SIGINT:
-        os.killpg(process.pid, signum)
-    else:
-        process.send_signal(signum)
+    os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE_S)
 
-    assert process.returncode == 130, err
-    assert out == ""
-    assert "Traceback" not in err
-    assert "Interrupted; everything is saved." in err
-    assert "\n  autotrain resume shop\n" in err
+    was_interrupted(study, autotrain, Done(process.returncode, out, err))
+
+
+def test_sigterm_means_the_same(
+    study: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(lines: PlainLines, progress: Progress) -> None:
+        if progress.epochs > 10:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(PlainLines, "update", end)
+    done = autotrain(*SEARCH, "--workers", "1")
+    monkeypatch.undo()
+    monkeypatch.chdir(study.parents[1])
+
+    was_interrupted(study, autotrain, done)
+
+
+def was_interrupted(study: Path, autotrain: Run, done: Done) -> None:
+    """Check what the search left and said, go on with it, check that no trial is lost."""
+    assert done.code == 130, done.err
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    assert "Interrupted; everything is saved." in done.err
+    assert "\n  autotrain resume shop\n" in done.err
     before = trials_of(study)
     # Besides those in training, one may have been asked for and not begun.
     cut = [t for t in before if t.user_attrs.get("cause") in (INTERRUPTED, NOT_STARTED)]
@@ -87,14 +111,13 @@ def test_an_interrupted_search_goes_on(here: Path, autotrain: Run, signum: int) 
     assert standing.state == "stopped"
     assert standing.left.n_trials == 40 - standing.n_trials
 
-    done = autotrain("resume", "shop", "--trials", 1, "--workers", 1, "--quiet", "--json")
+    resumed = autotrain("resume", "shop", "--trials", 1, "--workers", 1, "--quiet", "--json")
 
-    assert done.code == 0, done.err
+    assert resumed.code == 0, resumed.err
     after = trials_of(study)
     retried = {t.user_attrs[RETRY_OF]: t for t in after if RETRY_OF in t.user_attrs}
     assert {t.number for t in cut} == retried.keys()
     for trial in cut:
         again = retried[trial.number]
-        params = again.params or again.system_attrs["fixed_params"]
-        assert params == trial.params
-    assert sum(done.json()["trials"].values()) == standing.n_trials + 1
+        assert (again.params or again.system_attrs["fixed_params"]) == trial.params
+    assert sum(resumed.json()["trials"].values()) == standing.n_trials + 1

@@ -9,9 +9,9 @@ import pytest
 
 from autotrain.leaderboard import read_standing
 from autotrain.study.definition import FILE, Definition
-from tests.cli.conftest import HERE, Run, listing
+from tests.cli.conftest import HOLDOUT, Run, listing
 
-SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HERE)
+SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
 RESUME = ("resume", "shop", "--json", "--quiet")
 
 

@@ -9,9 +9,9 @@ import pytest
 import autotrain as package
 from autotrain import api
 from autotrain.study.definition import Definition
-from tests.cli.conftest import HERE, NO_DROPOUT, Run, listing
+from tests.cli.conftest import HOLDOUT, NO_DROPOUT, Run, listing
 
-SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HERE)
+SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
 
 
 def test_a_search_tells_scores_winner_model_and_what_to_do_next(here: Path, autotrain: Run) -> None:
@@ -114,7 +114,7 @@ def test_a_time_limit_counts_from_the_start_of_the_command(
 
 
 def test_no_successful_trial_is_exit_code_3(here: Path, autotrain: Run) -> None:
-    done = autotrain(*SEARCH[:4], "--space", "diverging.toml", *HERE, "--trials", 2, "--json")
+    done = autotrain(*SEARCH[:4], "--space", "diverging.toml", *HOLDOUT, "--trials", 2, "--json")
     assert done.code == 3
     assert done.out == ""
     assert "at least one complete trial, however: 2 were pruned" in done.err

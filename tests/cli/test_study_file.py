@@ -24,6 +24,7 @@ def test_a_study_file_says_what_options_would(here: Path, autotrain: Run) -> Non
     (here / "plans" / "mine.toml").write_text(
         'data = "../shop.csv"\ntarget = "bought"\nspace = "../space.toml"\n'
         'trials = 5\ntimeout = 90\ntest = 0.1\nworkers = 1\nmetric = "f1"\nseed = 7\n'
+        'validation = "holdout"\n'
     )
     found = plan(autotrain, "plans/mine.toml")
     assert found["study"] == "mine"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import HERE, Run, listing
+from tests.cli.conftest import HOLDOUT, Run, listing
 
 ROWS = "\n".join(f"{i},{'ab'[i % 2]},{i * 7 % 11}" for i in range(30))
 GOOD = f"age,kind,size\n{ROWS}\n"
@@ -22,7 +22,7 @@ def _write(name: str, content: str | bytes) -> Callable[[Path], None]:
 
 
 def _column(cell: Callable[[int], object]) -> str:
-    lines = [f"{i},{'ab'[i % 2]},{cell(i)}" for i in range(30)]
+    lines = [f"{i * 7 % 11},{'ab'[i % 2]},{cell(i)}" for i in range(30)]
     return "\n".join(["age,kind,size", *lines]) + "\n"
 
 
@@ -126,7 +126,7 @@ def test_the_table_and_the_options(
     before = listing(folder)
 
     target = () if words is None else ("--target", "kind")
-    done = autotrain("search", "t.csv", *target, "--trials", "1", *HERE, *(words or ()))
+    done = autotrain("search", "t.csv", *target, "--trials", "1", *HOLDOUT, *(words or ()))
 
     _is_refused(done.code, done.out, done.err, message)
     assert listing(folder) == before
@@ -135,8 +135,8 @@ def test_the_table_and_the_options(
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (_column(lambda i: "").replace("\n1,", "\n9,"), "column 'size' is dropped: no row has"),
-        (_column(lambda i: 5).replace("\n1,", "\n9,"), "column 'size' is dropped: every training"),
+        (_column(lambda i: ""), "column 'size' is dropped: no row has"),
+        (_column(lambda i: 5), "column 'size' is dropped: every training"),
         (GOOD.replace("3,b", "3,", 1), "1 of 30 rows of t.csv are dropped: their target"),
         (GOOD.replace(",", "|"), "read with bar as the delimiter"),
     ],
@@ -145,7 +145,7 @@ def test_what_can_be_worked_with_is_told(
     here: Path, autotrain: Run, content: str, told: str
 ) -> None:
     _write("t.csv", content)(here)
-    words = ("search", "t.csv", "--target", "kind", "--space", "space.toml", *HERE)
+    words = ("search", "t.csv", "--target", "kind", "--space", "space.toml", *HOLDOUT)
     done = autotrain(*words, "--trials", "1")
     assert done.code == 0, done.err
     assert f"Note: {told}" in " ".join(done.err.split())
@@ -159,7 +159,7 @@ def test_the_space(nothing_written: Path, autotrain: Run, space: str, message: s
     folder = nothing_written
     (folder / "bad.toml").write_text(space + "\n")
     before = listing(folder)
-    words = ("search", "shop.csv", "--target", "bought", "--trials", "1", *HERE)
+    words = ("search", "shop.csv", "--target", "bought", "--trials", "1", *HOLDOUT)
 
     done = autotrain(*words, "--space", "bad.toml")
     _is_refused(done.code, done.out, done.err, message)
@@ -186,7 +186,7 @@ def test_the_name_of_another_study(
     there: Path, autotrain: Run, words: tuple[str, ...], named: str
 ) -> None:
     space = () if "--space" in words else ("--space", "space.toml")
-    done = autotrain("search", *words, *space, "--study", "shop", "--trials", "1", *HERE)
+    done = autotrain("search", *words, *space, "--study", "shop", "--trials", "1", *HOLDOUT)
     _is_refused(done.code, done.out, done.err, "study 'shop' exists and can only go on with what")
     assert named in done.err
 
@@ -196,7 +196,7 @@ def test_a_study_that_another_process_works_on(
 ) -> None:
     from autotrain.study.lease import Lease
 
-    words = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HERE)
+    words = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
     assert autotrain(*words, "--trials", 1).code == 0
     lease = Lease(here / "studies" / "shop")
     before = listing(here)
@@ -207,7 +207,7 @@ def test_a_study_that_another_process_works_on(
 
 
 def test_a_name_that_is_taken_in_a_shared_storage(here: Path, autotrain: Run) -> None:
-    words = ["search", "shop.csv", "--target", "bought", "--space", "space.toml", *HERE]
+    words = ["search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT]
     words += ["--trials", "1", "--storage", "sqlite:///trials.db"]
     assert autotrain(*words, "--study", "one").code == 0
     done = autotrain(*words, "--study", "one", "--directory", "elsewhere")

@@ -50,7 +50,7 @@ def test_iris_is_ready_for_training() -> None:
     assert data.classes == ("setosa", "versicolor", "virginica")
     assert (data.n_train, data.n_valid, data.n_test) == (96, 24, 30)
     assert (data.n_features, data.n_inputs, data.notes) == (4, 4, ())
-    assert json.loads(json.dumps(data.split)) == {"test": 0.2, "validation": "auto", "seed": 0}
+    assert json.loads(json.dumps(data.split)) == {"test": 0.2, "validation": "holdout", "seed": 0}
     for x, y in (
         (data.x_train, data.y_train),
         (data.x_valid, data.y_valid),

@@ -154,3 +154,12 @@ def test_fewer_rows_than_folds() -> None:
         split_validation(np.zeros(8), "9-fold", 0, stratify=False)
     with pytest.raises(DataError, match=r"as many rows as folds \(5\), however: 4 rows"):
         split_validation(np.array([0, 0, 0, 0, 1]), "5-fold", 0, stratify=True)
+
+
+@pytest.mark.parametrize(("n_rows", "n_folds"), [(20, 5), (2_999, 5), (3_000, 1), (60_000, 1)])
+def test_auto_takes_folds_where_rows_are_few(n_rows: int, n_folds: int) -> None:
+    folds = split_validation(np.zeros(n_rows), "auto", 0, stratify=False)
+    assert len(folds) == n_folds
+    if n_folds > 1:
+        validated = np.concatenate([valid for _, valid in folds])
+        assert sorted(validated) == list(range(n_rows))

@@ -132,9 +132,7 @@ def test_one_coordinator_per_study(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("validation", "n_folds"), [("3-fold", 3), ("auto", 5)])
-def test_k_folds_make_one_trial_of_k_slots(
-    tmp_path: Path, validation: str, n_folds: int
-) -> None:
+def test_k_folds_make_one_trial_of_k_slots(tmp_path: Path, validation: str, n_folds: int) -> None:
     with study_of_wine(tmp_path, validation=validation) as study:
         study.optimize(n_trials=2, observer=Silent())
         assert len(study.dataset.folds) == n_folds

@@ -200,7 +200,7 @@ class Fleet:
             if score < slot.best_score:
                 slot.best_score, slot.best_epoch = score, slot.epoch
                 improved.append(k)
-            plateau = slot.plateau.update(float(valid_losses[k]))
+            is_plateau = slot.plateau.update(float(valid_losses[k]))
             slot.stops_early = slot.patience.update(score)
             slot.diverged = not (healthy and np.isfinite(losses[k]).all())
             reports.append(
@@ -212,7 +212,10 @@ class Fleet:
                     valid_loss=float(valid_losses[k]),
                     value=float(values[k]),
                     plateaus=slot.plateau.count,
-                    dropped=plateau and slot.drops_on_plateau,
+                    # Not at `min_lr`, where a plateau changes nothing any more.
+                    dropped=is_plateau
+                    and slot.drops_on_plateau
+                    and bool(slot.rates()[0][0] < rates[k, -1]),
                     learning_rate=float(rates[k, -1]),
                 )
             )

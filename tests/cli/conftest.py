@@ -123,15 +123,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ):
             with pytest.MonkeyPatch.context() as patch:
                 words = ["search", data, "--target", target, "--space", space]
-                words += [
-                    "--study",
-                    study,
-                    "--trials",
-                    str(N_TRIALS),
-                    "--quiet",
-                    "--json",
-                    *HOLDOUT,
-                ]
+                words += ["--study", study, "--trials", str(N_TRIALS), "--quiet", *HOLDOUT]
                 patch.setattr(sys, "argv", ["autotrain", *words])
                 patch.setattr(command_line, "STARTED_S", time.monotonic())
                 assert command_line.main() == 0

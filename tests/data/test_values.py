@@ -28,7 +28,8 @@ from autotrain.data.values import (
 
 
 @pytest.mark.parametrize(
-    "cell", [None, math.nan, np.nan, pd.NA, pd.NaT, np.datetime64("NaT"), *sorted(MISSING), " ? ", "  "]
+    "cell",
+    [None, math.nan, np.nan, pd.NA, pd.NaT, np.datetime64("NaT"), *sorted(MISSING), " ? ", "  "],
 )
 def test_missing_cells(cell: object) -> None:
     assert is_missing(cell)

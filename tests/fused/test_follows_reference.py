@@ -290,13 +290,20 @@ def test_performance_schedule_really_drops() -> None:
     config = place(
         "schedule",
         "performance",
-        {"factor": 0.1, "patience": 1, "min_delta": 5.0, "min_lr": 1e-4},
+        {"factor": 0.1, "patience": 1, "min_delta": 5.0, "min_lr": 5e-4},
         SURROUNDINGS["alone"] | {"training.epochs": 6},
     )
     reports, _ = train_alone(make_trainer(), Admission(0, config, SEED))
     rates = [report.learning_rate for report in reports]
-    assert rates == pytest.approx([0.1, 0.1, 0.01, 1e-3, 1e-4, 1e-4])
-    assert [report.dropped for report in reports] == [False, *[True] * 5]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 1e-3, 5e-4, 5e-4])
+    assert [report.dropped for report in reports] == [
+        False,
+        True,
+        True,
+        True,
+        False,  # at `min_lr` already
+        False,
+    ]
 
 
 @pytest.mark.parametrize(

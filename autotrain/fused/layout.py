@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 INPUT = -1
@@ -160,8 +159,3 @@ def bucket(hidden: Sequence[int]) -> int:
     if not hidden:
         return 0
     return max(32, 1 << (max(hidden) - 1).bit_length())
-
-
-def is_finite(rows: Tensor) -> Tensor:
-    """Tell for each row of `[K, P]` whether every number is finite."""
-    return torch.isfinite(rows).all(dim=1)

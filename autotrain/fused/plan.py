@@ -31,13 +31,11 @@ class Run:
         slots: which slots, as a slice of the slot axis.
         row: the technique's row.
         parameters: hyperparameters, `[k, 1, 1]` or `[k, 1]`, the run's own slots only.
-        whole: whether the run holds every slot it could.
     """
 
     slots: slice
     row: Technique
     parameters: Mapping[str, Tensor]
-    whole: bool
 
     def within(self, n_slots: int) -> Run | None:
         """Return the part of the run that lies among the first `n_slots` slots."""
@@ -45,7 +43,7 @@ class Run:
         if stop <= start:
             return None
         parameters = {name: value[: stop - start] for name, value in self.parameters.items()}
-        return Run(slice(start, stop), self.row, parameters, stop - start == n_slots)
+        return Run(slice(start, stop), self.row, parameters)
 
 
 class Numbers:
@@ -116,8 +114,7 @@ def runs_of(
             for name, value in members[0].parameters.items()
             if isinstance(value, bool | int | float)
         }
-        whole = stop - start == len(choices)
-        runs.append(Run(slice(start, stop), table[members[0].name], parameters, whole))
+        runs.append(Run(slice(start, stop), table[members[0].name], parameters))
         start = stop
     return runs
 

@@ -1,7 +1,8 @@
 """Dropout: what happens to the units that are dropped and to those that stay.
 
-A row turns keep-masks into an affine map h ← h · scale + shift, so plain and alpha dropout run
-through the same code. The masks come from each trial's own random bits (`fused/noise.py`).
+A row turns a rate into an affine map of each unit, one for units that stay and one for those that
+are dropped, so plain and alpha dropout run through the same code. Which units stay comes from
+each trial's own random bits (`fused/noise.py`).
 To add a kind: write its `affine` and add a row to `DROPOUTS`.
 """
 
@@ -9,15 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from autotrain.domains import Parameter, Technique, table
 
 # −λα of SELU, the value it takes far below 0; a test holds it against `choices/activations.py`.
 ALPHA_PRIME = -1.7580993408473766
-Affine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
+
+
+class Affine(NamedTuple):
+    """h ← h · scale + kept where a unit stays, h ← dropped elsewhere; `[K, 1, 1]` each.
+
+    `kept` and `dropped` are None where both are 0.
+    """
+
+    scale: Tensor
+    kept: Tensor | None
+    dropped: Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,23 +36,22 @@ class Dropout(Technique):
     """A row of `DROPOUTS`.
 
     Args:
-        affine: (keep `[K, B, H]` of 0 and 1, rate `[K, 1, 1]`) → scale and shift `[K, B, H]`;
-            shift None stands for 0. None where nothing is ever dropped.
+        affine: rate `[K, 1, 1]` → what happens to units. None where nothing is ever dropped.
     """
 
-    affine: Affine | None
+    affine: Callable[[Tensor], Affine] | None
 
 
-def inverted_dropout(keep: Tensor, rate: Tensor) -> tuple[Tensor, None]:
-    """Return scale = keep / (1 − p): the mean of every unit is kept.
+def inverted_dropout(rate: Tensor) -> Affine:
+    """Return scale = 1 / (1 − p), dropped = 0: the mean of every unit is kept.
 
     Source: Srivastava et al. 2014. Equals: `torch.nn.Dropout`, in law.
     """
-    return keep / (1 - rate), None
+    return Affine(1 / (1 - rate), None, None)
 
 
-def alpha_dropout(keep: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the affine map that sets units to α′ = −λα and restores mean 0 and variance 1.
+def alpha_dropout(rate: Tensor) -> Affine:
+    """Return the map that sets units to α′ = −λα and restores mean 0 and variance 1.
 
         a = (q + α′² q p)^−½,  b = −a p α′,  h ← a (h·keep + α′ (1 − keep)) + b,  q = 1 − p
 
@@ -50,8 +60,7 @@ def alpha_dropout(keep: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
     keep_rate = 1 - rate
     a = (keep_rate * (1 + rate * ALPHA_PRIME**2)) ** -0.5
     b = -a * rate * ALPHA_PRIME
-    scale = keep * a
-    return scale, torch.addcmul(a * ALPHA_PRIME + b, scale, keep.new_tensor(-ALPHA_PRIME))
+    return Affine(a, b, a * ALPHA_PRIME + b)
 
 
 DROPOUT_PARAMETERS = {

@@ -27,56 +27,77 @@ class BatchNorm(Technique):
 
 
 class BatchNormCache(NamedTuple):
-    """What the backward pass needs: x̂ `[K, B, H]` and 1/√(σ² + ε) `[K, 1, H]`."""
+    """What the backward pass needs: x − μ `[K, B, H]` and 1/√(σ² + ε) `[K, 1, H]`."""
 
-    x_hat: Tensor
+    centered: Tensor
     inverse_std: Tensor
 
 
 def normalize_batch(
-    x: Tensor, gamma: Tensor, beta: Tensor, epsilon: Tensor
+    x: Tensor, gamma: Tensor, beta: Tensor, epsilon: Tensor, centered: Tensor | None = None
 ) -> tuple[Tensor, BatchNormCache, Tensor, Tensor]:
     """Normalize by the statistics of the batch.
 
-    Sums over the batch axis and plain products: `var_mean` measured a hundred times slower.
+    Means over the batch axis and plain products: `var_mean` measured a hundred times slower.
 
     Args:
         x: `[K, B, H]`.
         gamma, beta: `[K, 1, H]`.
         epsilon: `[K, 1, 1]`.
+        centered: where to write x − μ, for the cache; may be `x` itself. None: a new tensor.
     Returns: y `[K, B, H]`, the cache, and the batch's mean and *biased* variance `[K, 1, H]`.
     Equals: `torch.nn.BatchNorm1d` in training mode, slot by slot.
     """
-    b = x.shape[1]
-    mean = x.sum(1, keepdim=True).mul_(1 / b)
-    x_hat = x - mean
-    variance = (x_hat * x_hat).sum(1, keepdim=True).mul_(1 / b)
+    mean = x.mean(1, keepdim=True)
+    centered = torch.sub(x, mean, out=centered)
+    variance = (centered * centered).mean(1, keepdim=True)
     inverse_std = torch.rsqrt(variance + epsilon)
-    x_hat *= inverse_std
-    return torch.addcmul(beta, x_hat, gamma), BatchNormCache(x_hat, inverse_std), mean, variance
+    y = torch.addcmul(beta, centered, gamma * inverse_std)
+    return y, BatchNormCache(centered, inverse_std), mean, variance
 
 
 def batch_norm_gradient(
-    dy: Tensor, gamma: Tensor, cache: BatchNormCache
+    dy: Tensor,
+    gamma: Tensor,
+    cache: BatchNormCache,
+    dx: Tensor | None = None,
+    d_gamma: Tensor | None = None,
+    d_beta: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return (dx `[K, B, H]`, dγ `[K, 1, H]`, dβ `[K, 1, H]`) of `normalize_batch`.
 
-    dx = γ/√(σ²+ε) · (dy − mean(dy) − x̂ · mean(dy · x̂))
+        x̂ = (x − μ)/√(σ²+ε),   dβ = Σ dy,   dγ = Σ dy · x̂
+        dx = γ/√(σ²+ε) · (dy − dβ/B − x̂ · dγ/B)
+
+    Args:
+        dx, d_gamma, d_beta: where to write the results; `dx` may be `dy` itself. None: new tensors.
     """
     b = dy.shape[1]
-    d_beta = dy.sum(1, keepdim=True)
-    d_gamma = (dy * cache.x_hat).sum(1, keepdim=True)
-    dx = torch.addcmul(dy - d_beta / b, cache.x_hat, d_gamma, value=-1 / b)
-    dx *= gamma * cache.inverse_std
+    centered, inverse_std = cache
+    d_beta = torch.sum(dy, 1, keepdim=True, out=d_beta)
+    d_gamma = torch.mul((dy * centered).sum(1, keepdim=True), inverse_std, out=d_gamma)
+    scale = gamma * inverse_std
+    share = scale * (-1 / b)
+    dx = torch.addcmul(share * d_beta, dy, scale, out=dx)
+    dx.addcmul_(centered, share.mul_(inverse_std).mul_(d_gamma))
     return dx, d_gamma, d_beta
 
 
 def normalize_moving(
-    x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor, epsilon: Tensor
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    epsilon: Tensor,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """Normalize `[K, B, H]` by moving statistics `[K, 1, H]`: the predicting side."""
+    """Normalize `[K, B, H]` by moving statistics `[K, 1, H]`: the predicting side.
+
+    `out` is where to write the result; it may be `x` itself.
+    """
     scale = gamma * torch.rsqrt(variance + epsilon)
-    return torch.addcmul(beta - mean * scale, x, scale)
+    return torch.addcmul(beta - mean * scale, x, scale, out=out)
 
 
 def update_moving(
@@ -96,9 +117,8 @@ def update_moving(
         momentum: `[K, 1, 1]`, Keras's convention.
     """
     unbiased = variance * (batch_size / max(batch_size - 1, 1))
-    weight = 1 - momentum
-    moving_mean.lerp_(mean, weight)
-    moving_variance.lerp_(unbiased, weight)
+    torch.lerp(mean, moving_mean, momentum, out=moving_mean)
+    torch.lerp(unbiased, moving_variance, momentum, out=moving_variance)
 
 
 BATCH_NORM_PARAMETERS = {

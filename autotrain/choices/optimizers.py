@@ -97,17 +97,19 @@ def rmsprop(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> No
     Source: Tieleman & Hinton 2012, lecture 6.5. Equals: `torch.optim.RMSprop(alpha=ρ)`.
     """
     v = state.v
-    v.lerp_(g * g, 1 - hyper["rho"])
+    torch.lerp(g * g, v, hyper["rho"], out=v)
     p.addcmul_(g / v.sqrt().add_(hyper["epsilon"]), eta, value=-1)
 
 
 def _moments(g: Tensor, state: State, hyper: Hyper) -> Tensor:
     """Update m and v and return Adam's denominator √v̂ + ε."""
     m, v, t, _ = state
-    m.lerp_(g, 1 - hyper["beta_1"])
-    v.lerp_(g * g, 1 - hyper["beta_2"])
-    v_correction = (1 - hyper["beta_2"] ** t).sqrt()
-    return v.sqrt().div_(v_correction).add_(hyper["epsilon"])
+    # lerp(g, m, β) = βm + (1−β)g, without a product for 1 − β.
+    torch.lerp(g, m, hyper["beta_1"], out=m)
+    denominator = g * g
+    torch.lerp(denominator, v, hyper["beta_2"], out=v)
+    v_correction = (1 - hyper["beta_2"] ** t).rsqrt()
+    return torch.sqrt(v, out=denominator).mul_(v_correction).add_(hyper["epsilon"])
 
 
 def adam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
@@ -137,7 +139,7 @@ def adamax(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> Non
     Source: Kingma & Ba 2015, algorithm 2. Equals: `torch.optim.Adamax`.
     """
     m, v, t, _ = state
-    m.lerp_(g, 1 - hyper["beta_1"])
+    torch.lerp(g, m, hyper["beta_1"], out=m)
     torch.maximum(v.mul_(hyper["beta_2"]), g.abs().add_(hyper["epsilon"]), out=v)
     p.addcmul_(m / v, eta / (1 - hyper["beta_1"] ** t), value=-1)
 

@@ -7,7 +7,9 @@ Commands load what is heavy when they run, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import atexit
 import difflib
+import gc
 import importlib.metadata
 import platform
 import signal
@@ -80,6 +82,8 @@ def main() -> int:
         if hasattr(stream, "reconfigure"):
             # A terminal that lacks a sign must not end a search.
             stream.reconfigure(errors="replace")
+    # Python looks at every object once more when it ends: a second with torch loaded.
+    atexit.register(gc.freeze)
     # Who ends a process politely means what Ctrl-C means.
     signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from autotrain.choices.activations import Activation
@@ -55,15 +56,23 @@ class BoundActivation:
     slope: Tensor
     twin: Twin | None
 
-    def f(self, z: Tensor) -> Tensor:
-        """Return a = f(z)."""
-        return self.row.f(z, self.hyper) if self.twin is None else self.twin.f(z)
+    @property
+    def needs_z(self) -> bool:
+        """Whether `backward` looks at z; where it does not, a may be written over z."""
+        return self.twin is None or self.twin.needs_z
+
+    def f(self, z: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return a = f(z), written to `out`; None for new memory."""
+        if self.twin is not None:
+            return self.twin.f(z, torch.empty_like(z) if out is None else out)
+        a = self.row.f(z, self.hyper)
+        return a if out is None else out.copy_(a)
 
     def backward(self, da: Tensor, z: Tensor, a: Tensor) -> Tensor:
-        """Return ∂loss/∂z = ∂loss/∂a · f′(z)."""
+        """Return ∂loss/∂z = ∂loss/∂a · f′(z), written over ∂loss/∂a."""
         if self.twin is not None:
             return self.twin.backward(da, z, a)
-        return self.row.df(z, a, self.hyper).mul_(da)
+        return da.mul_(self.row.df(z, a, self.hyper))
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,8 @@ class BoundLayer:
     before: Sequence[BoundNorm]
     activation: Sequence[BoundActivation]
     after: Sequence[BoundNorm]
+    needs_z: bool
+    """Whether any of the activations does."""
 
 
 @dataclass(frozen=True)

@@ -24,39 +24,74 @@ class Twin:
     """An activation with its hyperparameters built in.
 
     Args:
-        f: z → a.
-        backward: (∂loss/∂a, z, a) → ∂loss/∂z.
+        f: (z, out) → a, written to `out`, which may be `z` itself.
+        backward: (∂loss/∂a, z, a) → ∂loss/∂z, written over ∂loss/∂a.
+        needs_z: whether `backward` looks at z; where it does not, a may be written over z.
     """
 
-    f: Callable[[Tensor], Tensor]
+    f: Callable[[Tensor, Tensor], Tensor]
     backward: Callable[[Tensor, Tensor, Tensor], Tensor]
+    needs_z: bool = False
 
 
 def _elu(alpha: float, scale: float) -> Twin:
+    def f(z: Tensor, out: Tensor) -> Tensor:
+        # exp − 1, not expm1: torch's exp is six times as fast, and what is lost below 1e-7 is lost
+        # in the next layer's sum anyhow.
+        below = z.clamp(max=0).exp_().sub_(1)
+        torch.clamp(z, min=0, out=out)
+        return (out if scale == 1 else out.mul_(scale)).add_(below, alpha=alpha * scale)
+
     return Twin(
-        lambda z: _aten.elu(z, alpha, scale, 1.0),
+        f,
         # True: the derivative is taken from a, not from z.
-        lambda da, z, a: _aten.elu_backward(da, alpha, scale, 1.0, True, a),
+        lambda da, z, a: _aten.elu_backward.grad_input(
+            da, alpha, scale, 1.0, True, a, grad_input=da
+        ),
     )
 
 
 def _leaky_relu(slope: float) -> Twin:
     return Twin(
-        lambda z: _aten.leaky_relu(z, slope),
-        lambda da, z, a: _aten.leaky_relu_backward(da, z, slope, False),
+        lambda z, out: _aten.leaky_relu.out(z, slope, out=out),
+        lambda da, z, a: _aten.leaky_relu_backward.grad_input(da, z, slope, False, grad_input=da),
+        needs_z=True,
+    )
+
+
+def _of_z(f: Callable[..., Tensor], backward: Callable[..., Tensor]) -> Twin:
+    return Twin(
+        lambda z, out: f(z, out=out),
+        lambda da, z, a: backward(da, z, grad_input=da),
+        needs_z=True,
+    )
+
+
+def _of_a(f: Callable[..., Tensor], backward: Callable[..., Tensor]) -> Twin:
+    return Twin(
+        lambda z, out: f(z, out=out),
+        lambda da, z, a: backward(da, a, grad_input=da),
     )
 
 
 TWINS: dict[str, Callable[[Mapping[str, float]], Twin]] = {
-    "sigmoid": lambda p: Twin(torch.sigmoid, lambda da, z, a: _aten.sigmoid_backward(da, a)),
-    "tanh": lambda p: Twin(torch.tanh, lambda da, z, a: _aten.tanh_backward(da, a)),
-    "relu": lambda p: Twin(torch.relu, lambda da, z, a: _aten.threshold_backward(da, a, 0.0)),
+    "sigmoid": lambda p: _of_a(_aten.sigmoid.out, _aten.sigmoid_backward.grad_input),
+    "tanh": lambda p: _of_a(_aten.tanh.out, _aten.tanh_backward.grad_input),
+    "relu": lambda p: Twin(
+        lambda z, out: torch.clamp(z, min=0, out=out),
+        lambda da, z, a: _aten.threshold_backward.grad_input(da, a, 0.0, grad_input=da),
+    ),
     "leaky_relu": lambda p: _leaky_relu(p["negative_slope"]),
     "elu": lambda p: _elu(p["alpha"], 1.0),
     "selu": lambda p: _elu(SELU_ALPHA, SELU_SCALE),
-    "gelu": lambda p: Twin(_aten.gelu, lambda da, z, a: _aten.gelu_backward(da, z)),
-    "silu": lambda p: Twin(_aten.silu, lambda da, z, a: _aten.silu_backward(da, z)),
-    "mish": lambda p: Twin(_aten.mish, lambda da, z, a: _aten.mish_backward(da, z)),
+    "gelu": lambda p: _of_z(_aten.gelu.out, _aten.gelu_backward.grad_input),
+    "silu": lambda p: _of_z(_aten.silu.out, _aten.silu_backward.grad_input),
+    # mish_backward writes to new memory only.
+    "mish": lambda p: Twin(
+        lambda z, out: _aten.mish.out(z, out=out),
+        lambda da, z, a: da.copy_(_aten.mish_backward(da, z)),
+        needs_z=True,
+    ),
 }
 
 

@@ -12,14 +12,13 @@ layer for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from autotrain.choices.dropout import Dropout
 from autotrain.choices.normalization import (
     BATCH_NORMS,
     BatchNorm,
@@ -37,18 +36,18 @@ from autotrain.fused.binding import (
     bind_activations,
     bind_norms,
 )
+from autotrain.fused.dropping import Dropping, Keep, drop
 from autotrain.fused.layout import INPUT, Layout, Shape, fleet_layout
 from autotrain.fused.plan import Numbers, Run, input_dropout_of, network_runs
 from autotrain.space.config import TrialConfig
 
-Keep = Mapping[int, Tensor]
-"""Keep-masks by layer (`INPUT` or a hidden layer): 1 where a unit stays, 0 where it is dropped,
-`[K, B, H]` in training, `[K, 1, H]` when one mask serves all rows."""
-
 
 @dataclass
 class LayerTape:
-    """What one layer's backward pass needs: its input, z, a = f(z), and how it was changed."""
+    """What one layer's backward pass needs: its input, z, a = f(z), and how it was changed.
+
+    Where no activation needs z, it is a itself.
+    """
 
     x: Tensor
     z: Tensor = field(init=False)
@@ -92,10 +91,12 @@ class Network:
         self.numbers = numbers
         runs = network_runs(configs, numbers)
         self.input_norm = runs.input_norm
-        self.input_dropout = runs.input_dropout
+        self.input_dropout = Dropping.of(runs.input_dropout, numbers)
         self.activation = [self._reaching(runs.activation, layer) for layer in range(self.depth)]
         self.batch_norm = [self._reaching(runs.batch_norm, layer) for layer in range(self.depth)]
-        self.dropout = [self._reaching(runs.dropout, layer) for layer in range(self.depth)]
+        self.dropout = [
+            Dropping.of(self._reaching(runs.dropout, layer), numbers) for layer in range(self.depth)
+        ]
         self.real = [self._real_units(layer) for layer in range(self.depth)]
         self.normalizes_inputs = any(cast(BatchNorm, run.row).before for run in self.input_norm)
         self.input_shift = self._input_shift(configs)
@@ -136,16 +137,19 @@ class Network:
         """
         views = self.layout.views(parameters)
         moving = None if statistics is None else self.layout.views(statistics, statistics=True)
-        layers = [
-            BoundLayer(
-                views["kernel", layer][: self.reach[layer]],
-                views["bias", layer][: self.reach[layer]],
-                bind_norms(self.batch_norm[layer], "before", layer, views, moving),
-                bind_activations(self.activation[layer], layer, views),
-                bind_norms(self.batch_norm[layer], "after", layer, views, moving),
+        layers = []
+        for layer in range(self.depth):
+            activations = bind_activations(self.activation[layer], layer, views)
+            layers.append(
+                BoundLayer(
+                    views["kernel", layer][: self.reach[layer]],
+                    views["bias", layer][: self.reach[layer]],
+                    bind_norms(self.batch_norm[layer], "before", layer, views, moving),
+                    activations,
+                    bind_norms(self.batch_norm[layer], "after", layer, views, moving),
+                    any(activation.needs_z for activation in activations),
+                )
             )
-            for layer in range(self.depth)
-        ]
         return Bound(
             bind_norms(self.input_norm, "before", INPUT, views, moving),
             layers,
@@ -162,14 +166,16 @@ class Network:
 
         Args:
             bound: parameters and statistics.
-            x: inputs `[K, B, I]`.
-            keep: keep-masks of the layers that have a slot with dropout, `[K, B, H]` float.
+            x: inputs `[K, B, I]`; left as they are.
+            keep: keep-masks of the layers that have a slot with dropout, `[K, B, H]` float;
+                overwritten.
             updating: whether moving statistics move; False leaves them untouched.
         Returns: outputs `[K, B, C]` and the tape for `backward`.
         """
+        # What is not needed again is overwritten: a step is as fast as its tensors fit the cache.
         tape = Tape()
         h, tape.input_norm = _normalize(bound.input_norm, x, updating)
-        h, tape.input_scale = self._drop(self.input_dropout, h, keep.get(INPUT), None)
+        h, tape.input_scale = drop(self.input_dropout, h, keep.get(INPUT), None)
         inputs = h
         endings = []
         for layer, at in enumerate(bound.layers):
@@ -177,10 +183,10 @@ class Network:
                 h = h[: self.reach[layer]]
             tape.layers.append(record := LayerTape(h))
             z = torch.baddbmm(at.bias, h, at.kernel)
-            z, record.before = _normalize(at.before, z, updating)
+            z, record.before = _normalize(at.before, z, updating, in_place=True)
             record.z, record.a = z, _activate(at, z)
             h, record.after = _normalize(at.after, record.a, updating)
-            h, record.scale = self._drop(self.dropout[layer], h, keep.get(layer), self.real[layer])
+            h, record.scale = drop(self.dropout[layer], h, keep.get(layer), self.real[layer])
             endings.append(h)
         tape.last = self._last(endings, inputs)
         return _outputs(bound, tape.last), tape
@@ -201,50 +207,24 @@ class Network:
         return self._predict(bound, x, {})[1]
 
     def _predict(self, bound: Bound, x: Tensor, keep: Keep) -> tuple[Tensor, list[Tensor]]:
-        h = by_run(bound.input_norm, x, _normalize_moving)
-        if INPUT in keep:
-            h, _ = self._drop(self.input_dropout, h, keep[INPUT], None)
+        h = x
+        if any(norm.is_on for norm in bound.input_norm):
+            h = _normalize_moving(bound.input_norm, h.clone())
+        if self.input_dropout is not None and INPUT in keep:
+            h, _ = self.input_dropout.apply(h, keep[INPUT], None)
         inputs = h
         endings, activations = [], []
         for layer, at in enumerate(bound.layers):
             z = torch.baddbmm(at.bias, h[: self.reach[layer]], at.kernel)
-            z = by_run(at.before, z, _normalize_moving)
-            a = _activate(at, z)
-            h = by_run(at.after, a, _normalize_moving)
-            if layer in keep:
-                h, _ = self._drop(self.dropout[layer], h, keep[layer], self.real[layer])
-            elif (real := self.real[layer]) is not None:
-                h = h * real
+            h = a = _activate(at, _normalize_moving(at.before, z))
+            if any(norm.is_on for norm in at.after):
+                h = _normalize_moving(at.after, a.clone())
+            # Units that only pad need no mask here: the kernels that read them are 0.
+            if (dropping := self.dropout[layer]) is not None and layer in keep:
+                h, _ = dropping.apply(h, keep[layer], self.real[layer])
             endings.append(h)
             activations.append(a)
         return _outputs(bound, self._last(endings, inputs)), activations
-
-    def _drop(
-        self, runs: list[Run], h: Tensor, keep: Tensor | None, real: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return h ← h·scale + shift with padded units at 0, and the scale (None for 1)."""
-        if all(_dropout(run).affine is None for run in runs):
-            return (h, None) if real is None else (h * real, real)
-        if keep is None:
-            raise ValueError("a layer with dropout needs its keep-masks, however: none came")
-        maps = [self._affine(run, keep[run.slots]) for run in runs]
-        if len(maps) == 1:
-            scale, shift = maps[0]
-        else:
-            scale = torch.cat([run_scale for run_scale, _ in maps])
-            shifts = [torch.zeros_like(s) if t is None else t for s, t in maps]
-            shift = torch.cat(shifts) if any(t is not None for _, t in maps) else None
-        if real is not None:
-            scale = scale * real
-            shift = shift * real if shift is not None else None
-        return (h * scale if shift is None else torch.addcmul(shift, h, scale)), scale
-
-    @staticmethod
-    def _affine(run: Run, keep: Tensor) -> tuple[Tensor, Tensor | None]:
-        affine = _dropout(run).affine
-        if affine is None:
-            return torch.ones_like(keep), None
-        return affine(keep, run.parameters["rate"])
 
     def _last(self, endings: list[Tensor], inputs: Tensor) -> Tensor:
         """Return what each slot's output layer reads, `[K, B, last]`."""
@@ -279,11 +259,13 @@ class Network:
         for layer in reversed(range(self.depth)):
             at, to, record = bound.layers[layer], gradients.layers[layer], tape.layers[layer]
             dh = self._join(layer, dh, d_last)
+            # From here to dz each function writes over what it is given.
             if record.scale is not None:
-                dh = dh * record.scale
-            dh = _normalize_backward(at.after, to.after, record.after, dh)
-            dz = _activate_backward(at, to, record, dh)
-            dz = _normalize_backward(at.before, to.before, record.before, dz)
+                dh *= record.scale
+            _normalize_backward(at.after, to.after, record.after, dh)
+            _activate_backward(at, to, record, dh)
+            _normalize_backward(at.before, to.before, record.before, dh)
+            dz = dh
             torch.bmm(record.x.transpose(1, 2), dz, out=to.kernel)
             _bias_gradient(to, dz)
             if layer or self.normalizes_inputs:
@@ -291,7 +273,7 @@ class Network:
         if self.normalizes_inputs:
             dh = d_last if dh is None else dh
             if tape.input_scale is not None:
-                dh = dh * tape.input_scale
+                dh *= tape.input_scale
             _normalize_backward(bound.input_norm, gradients.input_norm, tape.input_norm, dh)
             if self.input_shift is not None:
                 for norm in gradients.input_norm:
@@ -309,21 +291,6 @@ class Network:
         return from_output if from_above is None else torch.cat([from_above, from_output])
 
 
-class _OnSlots(Protocol):
-    @property
-    def slots(self) -> slice: ...
-
-
-Part = TypeVar("Part", bound=_OnSlots)
-
-
-def by_run(runs: Sequence[Part], x: Tensor, function: Callable[[Part, Tensor], Tensor]) -> Tensor:
-    """Apply a function to each run's slice of `x` `[K, …]` and return the whole."""
-    if len(runs) == 1:
-        return function(runs[0], x)
-    return torch.cat([function(run, x[run.slots]) for run in runs])
-
-
 def _outputs(bound: Bound, last: Tensor) -> Tensor:
     """Return what the output layers say, `[K, B, C]`.
 
@@ -331,35 +298,40 @@ def _outputs(bound: Bound, last: Tensor) -> Tensor:
     a few rows.
     """
     kernel = bound.output_kernel.transpose(1, 2).contiguous()
-    return torch.bmm(kernel, last.transpose(1, 2)).transpose(1, 2) + bound.output_bias
+    bias = bound.output_bias.transpose(1, 2)
+    return torch.baddbmm(bias, kernel, last.transpose(1, 2)).transpose(1, 2)
 
 
 def _normalize(
-    norms: Sequence[BoundNorm], x: Tensor, updating: bool
+    norms: Sequence[BoundNorm], x: Tensor, updating: bool, *, in_place: bool = False
 ) -> tuple[Tensor, list[BatchNormCache | None]]:
+    """Normalize each run that has batch norm; with `in_place`, x is overwritten by x − μ."""
+    if not any(norm.is_on for norm in norms):
+        return x, [None] * len(norms)
     caches: list[BatchNormCache | None] = []
-
-    def one(norm: BoundNorm, part: Tensor) -> Tensor:
-        if not norm.is_on:
-            caches.append(None)
-            return part
-        y, cache, mean, variance = normalize_batch(
-            part, norm.gamma, norm.beta, norm.hyper["epsilon"]
-        )
+    parts = []
+    for norm in norms:
+        part = _of(x, norm, norms)
+        cache = None
+        if norm.is_on:
+            part, cache, mean, variance = normalize_batch(
+                part, norm.gamma, norm.beta, norm.hyper["epsilon"], part if in_place else None
+            )
+            if updating and norm.mean is not None and norm.variance is not None:
+                momentum = norm.hyper["momentum"]
+                update_moving(norm.mean, norm.variance, mean, variance, momentum, x.shape[1])
         caches.append(cache)
-        if updating and norm.mean is not None and norm.variance is not None:
-            momentum = norm.hyper["momentum"]
-            update_moving(norm.mean, norm.variance, mean, variance, momentum, part.shape[1])
-        return y
-
-    return by_run(norms, x, one), caches
+        parts.append(part)
+    return _whole(parts), caches
 
 
-def _normalize_moving(norm: BoundNorm, part: Tensor) -> Tensor:
-    if not norm.is_on or norm.mean is None or norm.variance is None:
-        return part
-    epsilon = norm.hyper["epsilon"]
-    return normalize_moving(part, norm.gamma, norm.beta, norm.mean, norm.variance, epsilon)
+def _normalize_moving(norms: Sequence[BoundNorm], x: Tensor) -> Tensor:
+    """Normalize, in place, each run that has batch norm; return x."""
+    for norm in norms:
+        if norm.is_on and norm.mean is not None and norm.variance is not None:
+            part, epsilon = _of(x, norm, norms), norm.hyper["epsilon"]
+            normalize_moving(part, norm.gamma, norm.beta, norm.mean, norm.variance, epsilon, part)
+    return x
 
 
 def _normalize_backward(
@@ -367,39 +339,41 @@ def _normalize_backward(
     gradients: Sequence[BoundNorm],
     caches: Sequence[BatchNormCache | None],
     dy: Tensor,
-) -> Tensor:
-    rest = iter(zip(gradients, caches, strict=True))
-
-    def one(norm: BoundNorm, part: Tensor) -> Tensor:
-        to, cache = next(rest)
-        if cache is None:
-            return part
-        dx, d_gamma, d_beta = batch_norm_gradient(part, norm.gamma, cache)
-        to.gamma.copy_(d_gamma)
-        to.beta.copy_(d_beta)
-        return dx
-
-    return by_run(norms, dy, one)
+) -> None:
+    """Turn ∂loss/∂y into ∂loss/∂x, in place, and write the parameters' gradients."""
+    for norm, to, cache in zip(norms, gradients, caches, strict=True):
+        if cache is not None:
+            part = _of(dy, norm, norms)
+            batch_norm_gradient(part, norm.gamma, cache, part, to.gamma, to.beta)
 
 
 def _activate(at: BoundLayer, z: Tensor) -> Tensor:
-    return by_run(at.activation, z, lambda run, part: run.f(part))
+    """Return f(z), written over z where no run needs it again."""
+    if len(at.activation) == 1:
+        return at.activation[0].f(z, None if at.needs_z else z)
+    a = torch.empty_like(z) if at.needs_z else z
+    for run in at.activation:
+        run.f(z[run.slots], a[run.slots])
+    return a
 
 
-def _activate_backward(at: BoundLayer, to: BoundLayer, record: LayerTape, da: Tensor) -> Tensor:
-    rest = iter(to.activation)
-    whole = len(at.activation) == 1
-
-    def one(run: BoundActivation, part: Tensor) -> Tensor:
-        gradient = next(rest)
-        z = record.z if whole else record.z[run.slots]
-        a = record.a if whole else record.a[run.slots]
+def _activate_backward(at: BoundLayer, to: BoundLayer, record: LayerTape, da: Tensor) -> None:
+    """Turn ∂loss/∂a into ∂loss/∂z, in place, and write learned parameters' gradients."""
+    for run, gradient in zip(at.activation, to.activation, strict=True):
+        part, z, a = (_of(x, run, at.activation) for x in (da, record.z, record.a))
         if run.row.d_learned is not None:
             slope = part * run.row.d_learned(z, run.hyper)
             torch.sum(slope, dim=(1, 2), keepdim=True, out=gradient.slope)
-        return run.backward(part, z, a)
+        run.backward(part, z, a)
 
-    return by_run(at.activation, da, one)
+
+def _of(x: Tensor, run: BoundNorm | BoundActivation, runs: Sequence[object]) -> Tensor:
+    """Return a run's part of `[K, …]`; a slice costs a microsecond: the whole needs none."""
+    return x if len(runs) == 1 else x[run.slots]
+
+
+def _whole(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _bias_gradient(to: BoundLayer, dz: Tensor) -> None:
@@ -408,7 +382,3 @@ def _bias_gradient(to: BoundLayer, dz: Tensor) -> None:
     for norm in to.before:
         if not norm.is_on:
             torch.sum(dz[norm.slots], 1, keepdim=True, out=to.bias[norm.slots])
-
-
-def _dropout(run: Run) -> Dropout:
-    return cast(Dropout, run.row)

@@ -19,8 +19,9 @@ from autotrain.fused.plan import Numbers
 from autotrain.space.config import TrialConfig
 
 INITIAL_WEIGHTS, ROW_ORDER, DROPOUT = range(3)
-_NEVER = np.iinfo(np.int16).max
-"""A "random" number that is below no threshold: what stands where a unit only pads."""
+_NEVER, _ALWAYS = np.iinfo(np.int16).max, np.iinfo(np.int16).min
+"""Numbers that are below no threshold, and below every one: what stands where a unit only pads, and
+in slots without dropout."""
 
 
 def stream(seed: int, fold: int, repeat: int, purpose: int) -> np.random.SFC64:
@@ -99,12 +100,14 @@ class DropoutBits:
             ]
             for k, shape in enumerate(shapes)
         ]
-        # Where not every place is drawn: what is left must be below no threshold.
-        self.padded = [
-            layer
-            for layer, (n_slots, width) in self.layers.items()
-            if sum(dict(sites).get(layer, 0) for sites in self.sites) < n_slots * width
-        ]
+        self.widths = {
+            layer: [
+                shape.n_inputs if layer == INPUT else shape.hidden[layer]
+                for shape in shapes[:n_slots]
+            ]
+            for layer, (n_slots, _) in self.layers.items()
+        }
+        self.buffers: dict[int, np.ndarray] = {}
         thresholds = {INPUT: input_rates} | {layer: rates for layer in self.layers if layer >= 0}
         self.thresholds = {
             layer: torch.tensor(
@@ -121,13 +124,11 @@ class DropoutBits:
         return sum(2 * n * width * self.batch_size for n, width in self.layers.values())
 
     def draw(self, n_steps: int) -> dict[int, Tensor]:
-        """Return the next bits by layer, `[n_steps, K_l, B, H_l]`, int16."""
-        drawn = {
-            layer: np.empty((n_steps, n_slots, self.batch_size, width), dtype=np.int16)
-            for layer, (n_slots, width) in self.layers.items()
-        }
-        for layer in self.padded:
-            drawn[layer].fill(_NEVER)
+        """Return the next bits by layer, `[n_steps, K_l, B, H_l]`, int16.
+
+        They stand in memory that the next call overwrites.
+        """
+        drawn = {layer: self._buffer(layer, n_steps) for layer in self.layers}
         for k, (bits, sites) in enumerate(zip(self.streams, self.sites, strict=True)):
             if not sites:
                 continue
@@ -144,6 +145,17 @@ class DropoutBits:
         return {
             layer: torch.from_numpy(array).to(self.numbers.device) for layer, array in drawn.items()
         }
+
+    def _buffer(self, layer: int, n_steps: int) -> np.ndarray:
+        """Return memory for some steps' bits, filled where nothing is ever drawn."""
+        buffer = self.buffers.get(layer)
+        if buffer is None or len(buffer) < n_steps:
+            n_slots, full = self.layers[layer]
+            buffer = np.full((n_steps, n_slots, self.batch_size, full), _NEVER, dtype=np.int16)
+            for k, width in enumerate(self.widths[layer]):
+                buffer[:, k, :, :width] = _ALWAYS
+            self.buffers[layer] = buffer
+        return buffer[:n_steps]
 
     def masks(self, drawn: Mapping[int, Tensor], step: int) -> dict[int, Tensor]:
         """Return keep-masks of one drawn step by layer, `[K_l, B, H_l]` of 0.0 and 1.0.

@@ -14,7 +14,8 @@ from autotrain.choices.constraints import Constraint
 from autotrain.choices.losses import mean_squared_error, softmax_cross_entropy
 from autotrain.choices.optimizers import Optimizer, State
 from autotrain.choices.regularizers import REGULARIZERS
-from autotrain.fused.network import Keep, Network
+from autotrain.fused.dropping import Keep
+from autotrain.fused.network import Network
 from autotrain.fused.plan import step_runs
 from autotrain.space.config import TrialConfig
 
@@ -74,14 +75,35 @@ class Stepper:
         self.classification = classification
         self.runs = step_runs(configs, network.numbers)
         layout = network.layout
-        self.n_kernel = layout.n_kernel
         self.gradient = torch.zeros_like(weights.parameters)
         self.bound = network.bind(weights.parameters, weights.statistics)
         self.bound_gradient = network.bind(self.gradient)
+        self.kernels = weights.parameters[:, : layout.n_kernel]
+        self.kernel_gradients = self.gradient[:, : layout.n_kernel]
         # Flat views are contiguous along a row: norms over them cost a third of [I, O] ones.
-        self.gradient_tensors = [
+        gradients = [
             self.gradient[:, start : start + rows * columns]
             for start, rows, columns in layout.parameters.values()
+        ]
+        self.layer_gradients = gradients[: network.depth + 1]
+        self.clipped = [
+            (
+                clip,
+                self.gradient[run.slots],
+                [tensor[run.slots] for tensor in gradients],
+                run.parameters["threshold"],
+            )
+            for run in self.runs.clipping
+            if (clip := cast(Clipping, run.row).clip) is not None
+        ]
+        self.updated = [
+            (
+                run,
+                weights.parameters[run.slots],
+                self.gradient[run.slots],
+                State(*(x[run.slots] for x in (weights.m, weights.v, weights.t, weights.product))),
+            )
+            for run in self.runs.optimizer
         ]
         kernels = [*(layer.kernel for layer in self.bound.layers), self.bound.output_kernel]
         self.constrained = [
@@ -123,44 +145,25 @@ class Stepper:
             loss, d_outputs = mean_squared_error(outputs, y)
         network.backward(self.bound, self.bound_gradient, tape, d_outputs)
         self._regularize()
-        norms = [
-            torch.linalg.vector_norm(tensor, dim=1)
-            for tensor in self.gradient_tensors[: network.depth + 1]
-        ]
+        norms = [torch.linalg.vector_norm(tensor, dim=1) for tensor in self.layer_gradients]
         return loss, torch.stack(norms, dim=1)
 
     def _regularize(self) -> None:
-        kernels = self.weights.parameters[:, : self.n_kernel]
-        gradient = self.gradient[:, : self.n_kernel]
         for name, strength in (("l1", self.runs.l1), ("l2", self.runs.l2)):
             if strength is not None:
-                gradient += REGULARIZERS[name].gradient(kernels, strength)
+                self.kernel_gradients += REGULARIZERS[name].gradient(self.kernels, strength)
 
     def _update(self, rates: Rates) -> None:
-        weights = self.weights
-        for run in self.runs.clipping:
-            clip = cast(Clipping, run.row).clip
-            if clip is not None:
-                tensors = [tensor[run.slots] for tensor in self.gradient_tensors]
-                clip(self.gradient[run.slots], tensors, run.parameters["threshold"])
-        weights.t += 1
-        for run in self.runs.optimizer:
+        for clip, flat, tensors, threshold in self.clipped:
+            clip(flat, tensors, threshold)
+        self.weights.t += 1
+        whole = len(self.updated) == 1
+        for run, rows, gradient, state in self.updated:
             optimizer, hyper = cast(Optimizer, run.row), run.parameters
             if rates.momentum is not None and optimizer.momentum is not None:
                 hyper = {**hyper, optimizer.momentum: rates.momentum[run.slots]}
-            state = State(
-                weights.m[run.slots],
-                weights.v[run.slots],
-                weights.t[run.slots],
-                weights.product[run.slots],
-            )
-            optimizer.update(
-                weights.parameters[run.slots],
-                self.gradient[run.slots],
-                state,
-                rates.learning_rate[run.slots],
-                hyper,
-            )
+            eta = rates.learning_rate if whole else rates.learning_rate[run.slots]
+            optimizer.update(rows, gradient, state, eta, hyper)
         for constraint, kernel, parameters in self.constrained:
             if constraint.apply is not None:
                 constraint.apply(kernel, parameters)

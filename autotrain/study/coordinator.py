@@ -24,7 +24,7 @@ from autotrain.space.config import TrialConfig
 from autotrain.study.ledger import INTERRUPTED, NOT_STARTED, Ledger, seed_number
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import Board
-from autotrain.study.workers.protocol import Crashed, Message, Stop, Worker
+from autotrain.study.workers.protocol import Close, Crashed, Message, Stop, Worker
 
 SHOW_EVERY_S = 0.25
 WAIT_S = 0.2
@@ -150,9 +150,12 @@ class Coordinator:
             raise
         finally:
             self._give_back_ready()
+            # They leave all at once, and while the winner is published.
+            for worker in self.workers:
+                worker.send(Close())
+            self._publish_now()
             for worker in self.workers:
                 worker.close()
-            self._publish_now()
             self.ledger.commit()
             self._show(now=True)
 

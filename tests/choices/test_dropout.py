@@ -31,8 +31,9 @@ KINDS = [name for name, row in DROPOUTS.items() if row.affine is not None]
 def drop(name: str, h: Tensor, keep: Tensor, rates: tuple[float, ...] = RATES) -> Tensor:
     affine = DROPOUTS[name].affine
     assert affine is not None
-    scale, shift = affine(keep, torch.tensor(rates, dtype=h.dtype).reshape(-1, 1, 1))
-    return h * scale if shift is None else h * scale + shift
+    scale, kept, dropped = affine(torch.tensor(rates, dtype=h.dtype).reshape(-1, 1, 1))
+    stays = h * scale if kept is None else h * scale + kept
+    return keep * stays if dropped is None else keep * stays + (1 - keep) * dropped
 
 
 def masks(shape: tuple[int, ...], seed: int = 0) -> Tensor:
@@ -87,10 +88,12 @@ def test_alpha_dropout_keeps_the_moments_exactly_in_expectation() -> None:
     # E over the mask of a unit with E h = 0 and E h² = 1, from the map at keep = 0 and keep = 1.
     affine = DROPOUTS["alpha_dropout"].affine
     assert affine is not None
-    keep = torch.tensor([1.0, 0.0], dtype=torch.float64).expand(len(RATES), 1, 2)
     rate = torch.tensor(RATES, dtype=torch.float64).reshape(-1, 1, 1)
-    scale, shift = affine(keep, rate)
-    assert shift is not None
+    stays, kept, dropped = affine(rate)
+    assert kept is not None
+    assert dropped is not None
+    scale = torch.cat([stays, torch.zeros_like(stays)], dim=2)
+    shift = torch.cat([kept, dropped], dim=2)
     weight = torch.cat([1 - rate, rate], dim=2)
     mean = (weight * shift).sum(dim=2)
     second = (weight * (scale**2 + shift**2)).sum(dim=2)

@@ -151,9 +151,7 @@ def test_extreme_dropout_is_finite(name: str) -> None:
     affine = DROPOUTS[name].affine
     assert affine is not None
     rate = torch.tensor(extremes(DROPOUT_PARAMETERS["rate"])).reshape(-1, 1, 1)
-    keep = torch.tensor([1.0, 0.0]).expand(len(rate), 3, 2)
-    scale, shift = affine(keep, rate)
-    assert all_finite([scale] if shift is None else [scale, shift])
+    assert all_finite([part for part in affine(rate) if part is not None])
 
 
 def test_extreme_batch_norm_is_finite() -> None:

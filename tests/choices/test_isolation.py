@@ -69,7 +69,7 @@ def _dropout(name: str) -> Case:
     def run(x: Tensor) -> list[Tensor]:
         affine = DROPOUTS[name].affine
         assert affine is not None
-        return [part for part in affine(x, torch.full((K, 1, 1), 0.2)) if part is not None]
+        return [part for part in affine(x.sigmoid()) if part is not None]
 
     return run
 

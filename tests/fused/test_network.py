@@ -94,6 +94,11 @@ def test_predicting_with_masks_is_dropout_in_train_mode_and_batch_norm_in_eval_m
         ).to(DOUBLE)
         for layer in fleet.bits.layers
     }
+    for layer, masks in keep.items():
+        for mask, slot in zip(masks, fleet.slots, strict=False):
+            dropout = slot.config.dropout
+            if dropout.name == "none" or not dropout["input_rate" if layer == INPUT else "rate"]:
+                mask.fill_(1.0)
     x = rows()
     outputs, off = predict(fleet, x, keep), predict(fleet, x)
     n_dropping = 0

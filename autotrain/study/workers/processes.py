@@ -8,6 +8,7 @@ process with threads may hang.
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -153,6 +154,8 @@ def _serve(pipe: Connection, rows: StoredRows, device: str) -> None:
     # Ctrl-C goes to the whole terminal group; the coordinator decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    # The garbage collector need not look at the libraries again, above all not when leaving.
+    gc.freeze()
     training = Training(partial(_make_trainer, rows, device))
     with contextlib.suppress(EOFError, OSError):
         while True:

@@ -10,10 +10,9 @@ The command line goes through the same class.
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -25,11 +24,20 @@ import pandas as pd
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from autotrain.data.dataset import Dataset, load_dataset
+from autotrain.arguments import (
+    as_space,
+    check_budget,
+    check_metric,
+    find_device,
+    fold_arrays,
+    n_cores,
+    number_or_text,
+    problem_of,
+)
+from autotrain.data.dataset import load_dataset
 from autotrain.display import make_observer
-from autotrain.errors import AutotrainError, DeviceError, StudyError
+from autotrain.errors import AutotrainError, StudyError
 from autotrain.export import export_winner, record_test_score
-from autotrain.fused.rows import FoldArrays, Problem
 from autotrain.fused.trainer import Trainer
 from autotrain.fused.width import CPU, GPU, fleet_width
 from autotrain.predictor import Predictor, load
@@ -48,7 +56,7 @@ from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.study.workers.inline import InlineWorker
 from autotrain.study.workers.processes import ProcessWorker, StoredRows
 from autotrain.study.workers.protocol import Worker
-from autotrain.tasks import CLASSIFICATION, METRICS, Metric, metric_for
+from autotrain.tasks import METRICS, metric_for
 
 BEST = "best"
 IN_MEMORY = "<table in memory>"
@@ -117,6 +125,7 @@ class Study:
             data, target, task=task, test=test, validation=validation, seed=seed
         )
         self.metric = metric_for(dataset.task, metric)
+        check_metric(self.metric, dataset)
         self.space = searched.resolve(dataset.n_train, dataset.n_inputs, dataset.task)
         self.sampler = AllowedSampler(made_sampler, self.space, seed)
         definition = Definition(
@@ -187,7 +196,7 @@ class Study:
             sampler=old.sampler,
             pruner=old.pruner,
             validation=old.validation,
-            test=_number_or_text(test),
+            test=number_or_text(test),
             storage=storage or old.storage,
             workers=old.workers if workers is None else workers,
             device=device or old.device,
@@ -221,7 +230,7 @@ class Study:
         """
         if n_trials is None and timeout is None:
             timeout = 600.0
-        _check_budget(n_trials, timeout)
+        check_budget(n_trials, timeout)
         started = time.monotonic() if started_s is None else started_s
         storage = self._open()
         ledger = self._ledger(storage)
@@ -490,74 +499,3 @@ class Study:
         study.set_user_attr(SPENT_S, round(study.user_attrs.get(SPENT_S, 0.0) + seconds, 1))
         if self._storage is not None:
             self._storage.commit()
-
-
-def problem_of(dataset: Dataset, metric: Metric) -> Problem:
-    """Return what is to be learned from a data set."""
-    n_outputs = len(dataset.classes) if dataset.task in CLASSIFICATION else 1
-    return Problem(dataset.task, n_outputs, metric)
-
-
-def fold_arrays(dataset: Dataset) -> list[FoldArrays]:
-    """Return a data set's folds as the trainer takes them."""
-    return [
-        FoldArrays(f.x_train, f.y_train, f.x_valid, f.y_valid, f.target_mean, f.target_std)
-        for f in dataset.folds
-    ]
-
-
-def as_space(space: str | Path | Mapping[str, Any] | SearchSpace) -> SearchSpace:
-    """Return a search space from whatever names or describes one."""
-    if isinstance(space, SearchSpace):
-        return space
-    if isinstance(space, Mapping):
-        return SearchSpace(space)
-    return SearchSpace.from_toml(space)
-
-
-def find_device(device: str) -> str:
-    """Return "cpu" or "cuda".
-
-    Raises:
-        DeviceError: when there is no such device here.
-    """
-    known: dict[str, Callable[[], bool]] = {
-        "auto": lambda: True,
-        "cpu": lambda: True,
-        "cuda": torch.cuda.is_available,
-    }
-    if device not in known:
-        raise DeviceError(f"--device must be auto, cpu or cuda, however: {device!r}.")
-    if not known[device]():
-        raise DeviceError(
-            "--device cuda needs a GPU that torch can use, however: torch sees none "
-            f"(torch {torch.__version__}). Use --device cpu, or install a CUDA build of torch."
-        )
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _check_budget(n_trials: int | None, timeout: float | None) -> None:
-    if n_trials is not None and n_trials < 1:
-        raise StudyError(f"n_trials must be at least 1, however: {n_trials}. Give more, or none.")
-    if timeout is not None and not timeout > 0:
-        raise StudyError(
-            f"timeout must be more than 0 seconds, however: {timeout:g}. Give more, or none."
-        )
-
-
-def _number_or_text(text: str | None) -> float | str | None:
-    if text is None:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return text

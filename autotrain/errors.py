@@ -72,9 +72,9 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def unknown(kind: str, word: object, known: Iterable[str], *, most: int = 30) -> str:
-    """Return "no KIND 'word'. Did you mean 'x'? Known: a, b, c."."""
+    """Return "no KIND 'word'. Did you mean 'x'? Known: a, b, c."; "There is none." of none."""
     known = list(known)
     near = nearest(str(word), known)
     hint = f" Did you mean {near!r}?" if near is not None else ""
     listed = ", ".join(known[:most]) + (", …" if len(known) > most else "")
-    return f"no {kind} {str(word)!r}.{hint} Known: {listed}."
+    return f"no {kind} {str(word)!r}.{hint} " + (f"Known: {listed}." if known else "There is none.")

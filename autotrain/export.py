@@ -154,15 +154,13 @@ def _members(
 ) -> tuple[Member, ...]:
     if len(outcomes) != len(dataset.folds):
         raise ValueError(f"{len(dataset.folds)} folds need as many outcomes: {len(outcomes)}")
-    # Folds may differ in one-hot columns; training pads all to the widest.
-    n_inputs = max(fold.x_train.shape[1] for fold in dataset.folds)
     members = []
     for place, (outcome, fold) in enumerate(zip(outcomes, dataset.folds, strict=True)):
         if outcome.parameters is None or outcome.statistics is None:
             raise ValueError(f"fold {place} ended without weights ({outcome.cause})")
         member = Member(
             config=config,
-            n_inputs=n_inputs,
+            n_inputs=fold.x_train.shape[1],
             n_outputs=len(dataset.classes) or 1,
             preprocessor=fold.preprocessor,
             parameters=np.asarray(outcome.parameters, dtype=np.float32),

@@ -27,12 +27,16 @@ class Metric:
         direction: "minimize" or "maximize", Optuna's words.
         tasks: the tasks it is defined for.
         summary: one line for help and documentation.
+        in_target_units: whether it grows with the target's unit of measure.
+        needs_variety: whether it is undefined on rows whose target is the same everywhere.
     """
 
     name: str
     direction: Literal["minimize", "maximize"]
     tasks: tuple[str, ...]
     summary: str
+    in_target_units: bool = False
+    needs_variety: bool = False
 
     @property
     def sign(self) -> float:
@@ -48,16 +52,32 @@ METRICS = {
             "accuracy", "maximize", CLASSIFICATION, "share of rows whose likeliest class is right"
         ),
         Metric(
-            "roc_auc", "maximize", CLASSIFICATION, "area under the ROC curve; macro, one-vs-rest"
+            "roc_auc",
+            "maximize",
+            CLASSIFICATION,
+            "area under the ROC curve; macro, one-vs-rest",
+            needs_variety=True,
         ),
         Metric(
             "f1", "maximize", CLASSIFICATION, "F₁ of the second class; macro for several classes"
         ),
         Metric(
-            "rmse", "minimize", (REGRESSION,), "root mean squared error, in units of the target"
+            "rmse",
+            "minimize",
+            (REGRESSION,),
+            "root mean squared error, in units of the target",
+            in_target_units=True,
         ),
-        Metric("mae", "minimize", (REGRESSION,), "mean absolute error, in units of the target"),
-        Metric("r2", "maximize", (REGRESSION,), "share of the variance explained"),
+        Metric(
+            "mae",
+            "minimize",
+            (REGRESSION,),
+            "mean absolute error, in units of the target",
+            in_target_units=True,
+        ),
+        Metric(
+            "r2", "maximize", (REGRESSION,), "share of the variance explained", needs_variety=True
+        ),
     )
 }
 

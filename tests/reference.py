@@ -350,8 +350,10 @@ class Reference:
             self._draw_masks()
             self.optimizer.zero_grad()
             loss = self.loss(self.model(x[rows]), y[rows])
+            kernels = [linear.weight for linear in self.linears]
+            of_loss = torch.autograd.grad(loss, kernels, retain_graph=True)
+            norms.append([float(gradient.norm()) for gradient in of_loss])
             (loss + self._penalty()).backward()
-            norms.append([float(_gradient(linear.weight).norm()) for linear in self.linears])
             self._clip()
             with double_precision():
                 self.optimizer.step()

@@ -210,3 +210,18 @@ def test_budget_must_make_sense(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="timeout must be more than 0"):
         study.optimize(timeout=0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_metric_without_meaning_on_the_validation_rows_is_refused(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=80)
+    frame = pd.DataFrame({"x": x, "y": ["yes"] * 8 + ["no"] * 72})
+    with study_of_wine(tmp_path, data=frame, target="y", metric="roc_auc") as study:
+        assert study.metric.name == "roc_auc"
+    constant = pd.DataFrame({"x": x[:60], "y": [1.5] * 57 + [2.5, 3.5, 4.5]})
+    with pytest.raises(StudyError) as told:
+        study_of_wine(tmp_path, data=constant, target="y", metric="r2", task="regression")
+    assert str(told.value) == (
+        "--metric r2 needs targets that differ, however: the validation rows (10) hold one value "
+        "only. Give more rows for validation, or choose --metric rmse."
+    )
+    assert not any(tmp_path.iterdir()), "nothing is written"

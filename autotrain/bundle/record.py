@@ -30,7 +30,7 @@ class Member:
 
     Args:
         config: how it was built and trained.
-        n_inputs: D the network reads; where folds differ in width, encoded rows are padded with 0.
+        n_inputs: D the network reads, what `preprocessor` gives; folds may differ.
         n_outputs: classes, or 1.
         preprocessor: fitted on this member's training rows.
         parameters: flat row `[P]` float32 of `layout_of(config, …)`.
@@ -251,7 +251,7 @@ def _check_record(
     for member in members:
         if member.n_outputs != n_outputs:
             raise ValueError(f"{member.n_outputs} outputs for {n_outputs}")
-        if member.n_inputs < member.preprocessor.n_inputs:
+        if member.n_inputs != member.preprocessor.n_inputs:
             raise ValueError(f"{member.preprocessor.n_inputs} inputs for {member.n_inputs}")
         if not (math.isfinite(member.target_mean) and 0 < member.target_std < math.inf):
             raise ValueError(f"target scale {member.target_mean}, {member.target_std}")

@@ -128,7 +128,7 @@ BATCH_NORM_PARAMETERS = {
     "momentum": Parameter(
         0.9, "weight of the past in the moving averages", low=0.0, high=1.0, open_high=True
     ),
-    "epsilon": Parameter(1e-5, "added to the variance", low=0.0, open_low=True),
+    "epsilon": Parameter(1e-5, "added to the variance", low=1e-12),
 }
 
 BATCH_NORMS = table(

@@ -163,11 +163,13 @@ def nadam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None
 
 
 def _share(default: float, doc: str) -> Parameter:
-    return Parameter(default, doc, low=0.0, high=1.0, open_high=True)
+    # Nearer to 1, single precision makes it 1, and 1 − βᵗ a division by 0.
+    return Parameter(default, doc, low=0.0, high=1 - 1e-6)
 
 
 def _epsilon(default: float) -> Parameter:
-    return Parameter(default, "ε, added to the denominator", low=0.0, open_low=True)
+    # Far smaller ones are 0 in single precision: 0/0 where a gradient is 0.
+    return Parameter(default, "ε, added to the denominator", low=1e-15)
 
 
 _MOMENTUM = {"momentum": _share(0.9, "β, weight of the past velocity")}

@@ -156,7 +156,7 @@ SCHEDULES = table(
         "power",
         "η₀ / (1 + t/k)ᶜ",
         {
-            "k": Parameter(1000.0, "steps until η is half", low=0.0, open_low=True),
+            "k": Parameter(1000.0, "steps until η is half", low=1e-6),
             "c": Parameter(1.0, "exponent", low=0.0),
         },
         multiplier=power,
@@ -165,7 +165,7 @@ SCHEDULES = table(
     Schedule(
         "exponential",
         "η₀ · 0.1^(epoch/s)",
-        {"s": Parameter(20.0, "epochs until η is a tenth", low=0.0, open_low=True)},
+        {"s": Parameter(20.0, "epochs until η is a tenth", low=1e-6)},
         multiplier=exponential,
         anneals=True,
     ),

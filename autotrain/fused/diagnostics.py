@@ -1,9 +1,11 @@
 """What a trial's gradients and units say about its health.
 
-gradient norms: L2 norm of ∂loss/∂W by layer before clipping, averaged over an epoch.
+gradient norms: L2 norm of ∂loss/∂W by layer, without penalties, before clipping, averaged over an
+epoch.
 
     vanishing    first / last layer's norm below 1e-3 (median over the epochs)
-    exploding    a loss or norm that is not finite, or above 1e3 × its first-epoch median
+    exploding    a loss or norm that is not finite, or above 1e3 × its first-epoch median (at least
+                 above 1: leaving a start where gradients vanish is no explosion)
     dead_units   more than half of the ReLU-family units give 0 for every validation row
     saturated    more than half of the sigmoid/tanh outputs have |f′(z)| < 0.01 on those rows
 """
@@ -23,6 +25,7 @@ from autotrain.space.config import TrialConfig
 
 VANISHING_RATIO = 1e-3
 EXPLODING_FACTOR = 1e3
+SMALLEST_EXPLOSION = 1.0
 SHARE = 0.5
 FLAT_SLOPE = 0.01
 
@@ -56,8 +59,9 @@ class GradientRecord:
             return
         if self.first_median is None:
             self.first_median = np.median(own, axis=0)
-        elif np.any(own.max(axis=0) > EXPLODING_FACTOR * self.first_median):
-            self.exploding = True
+        else:
+            most = np.maximum(EXPLODING_FACTOR * self.first_median, SMALLEST_EXPLOSION)
+            self.exploding |= bool(np.any(own.max(axis=0) > most))
         self.last_mean = own.mean(axis=0)
         if len(self.layers) > 1 and self.last_mean[-1] > 0:
             self.ratios.append(float(self.last_mean[0] / self.last_mean[-1]))

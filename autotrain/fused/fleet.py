@@ -48,7 +48,13 @@ class Fleet:
         self.batch_size = effective_batch_size(rows.n_train, configs[0].batch_size)
         self.n_steps = steps_per_epoch(rows.n_train, self.batch_size)
         problem = rows.problem
-        self.network = Network(configs, rows.n_inputs, problem.n_outputs, numbers)
+        n_inputs = [slot.shape.n_inputs for slot in self.slots]
+        self.network = Network(configs, n_inputs, problem.n_outputs, numbers)
+        folds = {slot.fold for slot in self.slots}
+        # None: all slots read the same validation rows.
+        self.places = None
+        if len(folds) > 1:
+            self.places = torch.tensor([slot.fold for slot in self.slots], device=numbers.device)
         layouts = [slot.layout for slot in self.slots]
 
         def stack(name: str) -> Tensor:
@@ -128,13 +134,15 @@ class Fleet:
         item = torch.empty((), dtype=self.numbers.dtype).element_size()
         per_step = k * b * self.rows.n_inputs * item + self.bits.bytes_per_step
         ahead = int(np.clip(AHEAD_BYTES // per_step, 1, n))
+        # Inputs that no slot of this fleet has are no part of its network.
+        x_train = self.rows.x_train[:, : self.network.layout.shape.n_inputs]
         losses, norms = [], []
         for start in range(0, n, ahead):
             stop = min(start + ahead, n)
             # Step first: each step's rows are then one contiguous block.
             rows = indices[:, start * b : stop * b].reshape(k, stop - start, b).transpose(0, 1)
             flat = rows.reshape(-1)
-            x = self.rows.x_train.index_select(0, flat).view(stop - start, k, b, -1)
+            x = x_train.index_select(0, flat).view(stop - start, k, b, -1)
             y = self.rows.y_train.index_select(0, flat).view(stop - start, k, b)
             drawn = self.bits.draw(stop - start)
             for offset, step in enumerate(range(start, stop)):
@@ -159,25 +167,28 @@ class Fleet:
         """Return every slot's validation loss and metric `[K]`, dropout off."""
         valid_losses = np.empty(len(self.slots))
         values = np.empty(len(self.slots))
+        outputs = self._predict()
         for fold in sorted({slot.fold for slot in self.slots}):
             members = [k for k, slot in enumerate(self.slots) if slot.fold == fold]
-            outputs = self._predict(fold)[members]
-            valid_losses[members], values[members] = judge(self.rows, fold, outputs)
+            own = outputs[members, : self.rows.folds[fold].n_valid]
+            valid_losses[members], values[members] = judge(self.rows, fold, own)
         return valid_losses, values
 
-    def _predict(self, fold: int) -> Tensor:
-        """Return all slots' outputs `[K, N, C]` on a fold's validation rows."""
-        x = self.rows.valid[fold][0]
-        k = len(self.slots)
+    def _predict(self) -> Tensor:
+        """Return all slots' outputs `[K, N, C]`, each on its own fold's validation rows."""
+        k, x = len(self.slots), self.rows.x_valid
+        # Inputs that no slot of this fleet has are no part of its network.
+        x = x[..., : self.network.layout.shape.n_inputs]
         widest = max(self.network.layout.shape.hidden, default=1)
         chunk = max(EVALUATION_NUMBERS // (k * widest), 64)
-        return torch.cat(
-            [
-                self.network.predict(self.stepper.bound, part.expand(k, -1, -1))
-                for part in x.split(chunk)
-            ],
-            dim=1,
-        )
+        outputs = []
+        for part in x.split(chunk, dim=1):
+            if self.places is None:
+                own = part[self.slots[0].fold].expand(k, -1, -1)
+            else:
+                own = part.index_select(0, self.places)
+            outputs.append(self.network.predict(self.stepper.bound, own))
+        return torch.cat(outputs, dim=1)
 
     # ---- accounting ------------------------------------------------------------------------
 
@@ -228,7 +239,7 @@ class Fleet:
 def judge(rows: Rows, fold: int, outputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return the validation loss and the metric `[K]` of outputs `[K, N, C]` on a fold."""
     problem, place = rows.problem, rows.folds[fold]
-    targets = rows.valid[fold][1].expand(outputs.shape[0], -1)
+    targets = rows.y_valid[fold].expand(outputs.shape[0], -1)
     function = metrics.FUNCTIONS[problem.metric.name]
     if problem.is_classification:
         loss = metrics.log_loss(outputs, targets)
@@ -236,10 +247,10 @@ def judge(rows: Rows, fold: int, outputs: Tensor) -> tuple[np.ndarray, np.ndarra
     else:
         predictions = outputs[..., 0]
         loss = ((predictions - targets) ** 2).mean(-1)
-        value = function(
-            predictions * place.target_std + place.target_mean,
-            targets * place.target_std + place.target_mean,
-        )
+        # In the target's own units single precision would lose the digits of a large mean.
+        value = function(predictions, targets)
+        if problem.metric.in_target_units:
+            value = value.double() * place.target_std
     return loss.double().cpu().numpy(), value.double().cpu().numpy()
 
 
@@ -248,9 +259,10 @@ def outcome(slot: Slot, cause: str, rows: Rows, numbers: Numbers) -> Outcome:
     summary = slot.gradients.summary()
     found = slot.best_epoch > 0
     if found:
-        network = Network([slot.config], rows.n_inputs, rows.problem.n_outputs, numbers)
+        n_inputs, place = slot.shape.n_inputs, rows.folds[slot.fold]
+        network = Network([slot.config], n_inputs, rows.problem.n_outputs, numbers)
         bound = network.bind(slot.best_parameters.unsqueeze(0), slot.best_statistics.unsqueeze(0))
-        x = rows.valid[slot.fold][0].unsqueeze(0)
+        x = rows.x_valid[slot.fold, : place.n_valid, :n_inputs].unsqueeze(0)
         summary.update(unit_shares(slot.config, network.hidden_outputs(bound, x)))
     summary["flags"] = flags(summary)
     return Outcome(

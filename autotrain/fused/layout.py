@@ -101,12 +101,12 @@ def fleet_layout(shapes: Sequence[Shape]) -> Layout:
     """Return the smallest layout into which every one of `shapes` fits.
 
     Raises:
-        ValueError: when the networks differ in inputs or outputs, or linear ones are mixed with
-            deep ones (their output layers would read different things).
+        ValueError: when the networks differ in outputs, or linear ones are mixed with deep ones
+            (their output layers would read different things).
     """
     first = shapes[0]
-    if any((s.n_inputs, s.n_outputs) != (first.n_inputs, first.n_outputs) for s in shapes):
-        raise ValueError(f"a fleet needs equal inputs and outputs, however: {shapes}")
+    if any(shape.n_outputs != first.n_outputs for shape in shapes):
+        raise ValueError(f"a fleet needs equal outputs, however: {shapes}")
     depth = max(shape.depth for shape in shapes)
     if depth and not all(shape.depth for shape in shapes):
         raise ValueError(f"a fleet needs hidden layers in all networks or in none: {shapes}")
@@ -114,8 +114,9 @@ def fleet_layout(shapes: Sequence[Shape]) -> Layout:
         max(shape.hidden[layer] for shape in shapes if shape.depth > layer)
         for layer in range(depth)
     )
-    last = max(shape.hidden[-1] for shape in shapes) if depth else first.n_inputs
-    return Layout(Shape(first.n_inputs, hidden, first.n_outputs), last)
+    n_inputs = max(shape.n_inputs for shape in shapes)
+    last = max(shape.hidden[-1] for shape in shapes) if depth else n_inputs
+    return Layout(Shape(n_inputs, hidden, first.n_outputs), last)
 
 
 def pack(

@@ -72,15 +72,23 @@ class Network:
 
     Args:
         configs: the slots' configurations, already in fleet order (`plan.order_key`).
-        n_inputs, n_outputs: sizes shared by all slots.
+        n_inputs: of each slot, or of all.
+        n_outputs: of all.
         numbers: dtype and device.
     """
 
     def __init__(
-        self, configs: Sequence[TrialConfig], n_inputs: int, n_outputs: int, numbers: Numbers
+        self,
+        configs: Sequence[TrialConfig],
+        n_inputs: int | Sequence[int],
+        n_outputs: int,
+        numbers: Numbers,
     ) -> None:
         self.n_slots = len(configs)
-        self.shapes = [Shape(n_inputs, tuple(c.hidden_units), n_outputs) for c in configs]
+        each = [n_inputs] * self.n_slots if isinstance(n_inputs, int) else n_inputs
+        self.shapes = [
+            Shape(n, tuple(c.hidden_units), n_outputs) for n, c in zip(each, configs, strict=True)
+        ]
         self.layouts = [Layout(shape) for shape in self.shapes]
         self.layout = fleet_layout(self.shapes)
         self.depth = self.layout.shape.depth
@@ -97,7 +105,11 @@ class Network:
         self.dropout = [
             Dropping.of(self._reaching(runs.dropout, layer), numbers) for layer in range(self.depth)
         ]
-        self.real = [self._real_units(layer) for layer in range(self.depth)]
+        self.real = [
+            self._real_units([shape.hidden[layer] for shape in self.shapes[: self.reach[layer]]])
+            for layer in range(self.depth)
+        ]
+        self.real_inputs = self._real_units([shape.n_inputs for shape in self.shapes])
         self.normalizes_inputs = any(cast(BatchNorm, run.row).before for run in self.input_norm)
         self.input_shift = self._input_shift(configs)
 
@@ -105,10 +117,9 @@ class Network:
         parts = (run.within(self.reach[layer]) for run in runs)
         return [part for part in parts if part is not None]
 
-    def _real_units(self, layer: int) -> Tensor | None:
+    def _real_units(self, widths: list[int]) -> Tensor | None:
         """Return 1 for real and 0 for padded units `[K_l, 1, H_l]`; None when none is padded."""
-        widths = [shape.hidden[layer] for shape in self.shapes[: self.reach[layer]]]
-        full = self.layout.shape.hidden[layer]
+        full = max(widths)
         if min(widths) == full:
             return None
         column = torch.arange(full, device=self.numbers.device)
@@ -175,7 +186,7 @@ class Network:
         # What is not needed again is overwritten: a step is as fast as its tensors fit the cache.
         tape = Tape()
         h, tape.input_norm = _normalize(bound.input_norm, x, updating)
-        h, tape.input_scale = drop(self.input_dropout, h, keep.get(INPUT), None)
+        h, tape.input_scale = drop(self.input_dropout, h, keep.get(INPUT), self.real_inputs)
         inputs = h
         endings = []
         for layer, at in enumerate(bound.layers):
@@ -211,7 +222,7 @@ class Network:
         if any(norm.is_on for norm in bound.input_norm):
             h = _normalize_moving(bound.input_norm, h.clone())
         if self.input_dropout is not None and INPUT in keep:
-            h, _ = self.input_dropout.apply(h, keep[INPUT], None)
+            h, _ = self.input_dropout.apply(h, keep[INPUT], self.real_inputs)
         inputs = h
         endings, activations = [], []
         for layer, at in enumerate(bound.layers):

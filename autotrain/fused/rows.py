@@ -51,11 +51,12 @@ class Problem:
 
 @dataclass(frozen=True)
 class Fold:
-    """Where one fold's rows lie."""
+    """Where one fold's rows lie, and how many inputs they really have."""
 
     train_start: int
     n_train: int
     n_valid: int
+    n_inputs: int
     target_mean: float
     target_std: float
 
@@ -66,7 +67,8 @@ class Rows:
     Args:
         problem: the task and its metric.
         folds: one entry a fold; inputs may differ in width (one-hot columns differ from fold to
-            fold), the narrower ones are padded with 0.
+            fold), the narrower ones are padded with 0 here, and their networks like their hidden
+            layers: padding counts as no input.
     """
 
     def __init__(
@@ -82,26 +84,30 @@ class Rows:
         start = 0
         for fold in folds:
             n_train, n_valid = len(fold.y_train), len(fold.y_valid)
-            self.folds.append(Fold(start, n_train, n_valid, fold.target_mean, fold.target_std))
+            n_inputs = fold.x_train.shape[1]
+            self.folds.append(
+                Fold(start, n_train, n_valid, n_inputs, fold.target_mean, fold.target_std)
+            )
             start += n_train
         self.n_train = min(fold.n_train for fold in self.folds)
         target_dtype = torch.int64 if problem.is_classification else dtype
 
-        def stack(x: list[np.ndarray], y: list[np.ndarray]) -> tuple[Tensor, Tensor]:
-            inputs = [self._padded(array) for array in x]
-            both = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
-            targets = y[0] if len(y) == 1 else np.concatenate(y)
-            return (
-                _tensor(both).to(device, dtype),
-                _tensor(targets).to(device, target_dtype),
-            )
+        def join(arrays: list[np.ndarray], to: torch.dtype) -> Tensor:
+            return _tensor(arrays[0] if len(arrays) == 1 else np.concatenate(arrays)).to(device, to)
 
-        self.x_train, self.y_train = stack([f.x_train for f in folds], [f.y_train for f in folds])
-        self.valid = [stack([fold.x_valid], [fold.y_valid]) for fold in folds]
+        n_valid = max(fold.n_valid for fold in self.folds)
+        self.x_train = join([_padded(fold.x_train, self.n_inputs) for fold in folds], dtype)
+        self.y_train = join([fold.y_train for fold in folds], target_dtype)
+        # [F, N, D] and [F, N]: slots of several folds are evaluated in one pass.
+        self.x_valid = join([_padded(f.x_valid, self.n_inputs, n_valid) for f in folds], dtype)
+        self.x_valid = self.x_valid.view(len(folds), n_valid, self.n_inputs)
+        self.y_valid = [join([fold.y_valid], target_dtype) for fold in folds]
 
-    def _padded(self, x: np.ndarray) -> np.ndarray:
-        missing = self.n_inputs - x.shape[1]
-        return x if missing == 0 else np.pad(x, ((0, 0), (0, missing)))
+
+def _padded(x: np.ndarray, n_columns: int, n_rows: int | None = None) -> np.ndarray:
+    """Return `x` `[N, D]` with zeros added to reach so many columns and rows."""
+    missing = (0 if n_rows is None else n_rows - len(x), n_columns - x.shape[1])
+    return np.pad(x, [(0, more) for more in missing]) if any(missing) else x
 
 
 def _tensor(array: np.ndarray) -> Tensor:

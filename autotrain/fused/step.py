@@ -144,8 +144,9 @@ class Stepper:
         else:
             loss, d_outputs = mean_squared_error(outputs, y)
         network.backward(self.bound, self.bound_gradient, tape, d_outputs)
-        self._regularize()
+        # Of the loss alone: what a penalty adds says nothing about signals through the layers.
         norms = [torch.linalg.vector_norm(tensor, dim=1) for tensor in self.layer_gradients]
+        self._regularize()
         return loss, torch.stack(norms, dim=1)
 
     def _regularize(self) -> None:

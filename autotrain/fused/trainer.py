@@ -66,7 +66,8 @@ class Trainer:
         batch_size = effective_batch_size(self.rows.n_train, config.batch_size)
         steps = steps_per_epoch(self.rows.n_train, batch_size)
         clock = Clock(steps, steps * config.epochs)
-        slot = Slot(admission, self.rows.n_inputs, self.rows.problem.n_outputs, clock, self.numbers)
+        n_inputs = self.rows.folds[admission.fold].n_inputs
+        slot = Slot(admission, n_inputs, self.rows.problem.n_outputs, clock, self.numbers)
         self.waiting.setdefault(fleet_key(config), []).append(slot)
 
     def stop(self, slot: int) -> None:

@@ -34,11 +34,11 @@ class Passes:
     def outputs(self, x: Tensor) -> Tensor:
         """Return outputs `[N, C]` of rows `[N, D]`, dropout off."""
         rows = max(BLOCK_NUMBERS // self._widest, 64)
-        return torch.cat([self._run(part, {}, 1)[0] for part in self._padded(x).split(rows)])
+        return torch.cat([self._run(part, {}, 1)[0] for part in x.split(rows)])
 
     def samples(self, x: Tensor, bank: MaskBank) -> Tensor:
         """Return outputs `[S, N, C]` of rows `[N, D]`, one sample per mask of the bank."""
-        x, blocks = self._padded(x), []
+        blocks = []
         for part in x.split(min(MOST_ROWS, max(BLOCK_NUMBERS // self._widest, 64))):
             n_slots = min(max(BLOCK_NUMBERS // (self._widest * max(len(part), 1)), 1), len(bank))
             outputs = [
@@ -63,7 +63,3 @@ class Passes:
             bound = network.bind(*(rows.expand(n_slots, -1) for rows in weights))
             self._networks[n_slots] = network, bound
         return self._networks[n_slots]
-
-    def _padded(self, x: Tensor) -> Tensor:
-        """Add the inputs that other folds had and this one lacks, as training did."""
-        return torch.nn.functional.pad(x, (0, self.member.n_inputs - x.shape[1]))

@@ -120,7 +120,7 @@ def test_a_linear_model_has_norms_and_no_units() -> None:
 
 
 def test_gradient_norms_are_those_of_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By layer and step, in a fleet of other depths, before clipping, with the penalties."""
+    """By layer and step, in a fleet of other depths, before clipping, without penalties."""
     seen: list[tuple[GradientRecord, np.ndarray]] = []
     update = GradientRecord.update
 
@@ -189,6 +189,12 @@ def test_exploding_is_whatever_is_not_finite(value: float) -> None:
     losses[1] = value
     record.update(calm, losses)
     assert record.exploding
+
+
+def test_leaving_a_vanishing_start_is_no_explosion() -> None:
+    faint = np.full((4, 3), 1e-7)
+    assert not record_of(faint, np.full((4, 3), 0.9))["exploding"]
+    assert record_of(faint, np.full((4, 3), 1.1))["exploding"]
 
 
 def test_norms_near_the_largest_number_raise_no_warning() -> None:

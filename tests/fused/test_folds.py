@@ -31,16 +31,10 @@ def two_folds(task: str) -> list[FoldArrays]:
     return [small, replace(large, target_mean=-3.0, target_std=0.5)]
 
 
-def padded(fold: FoldArrays, width: int) -> FoldArrays:
-    """Give a narrower fold the width of the widest: columns of 0, which count as inputs."""
-    columns = ((0, 0), (0, width - fold.x_train.shape[1]))
-    return replace(
-        fold, x_train=np.pad(fold.x_train, columns), x_valid=np.pad(fold.x_valid, columns)
-    )
-
-
-def on_folds(task: str, n_models: int = 6) -> list[Admission]:
+def on_folds(task: str, n_models: int = 7) -> list[Admission]:
     models = draw_models(task, 61, n_models)
+    assert any(model.config.dropout["input_rate"] for model in models)
+    assert any(model.config.batch_norm["input"] for model in models)
     return [
         replace(model, slot=model.slot * 10 + fold, fold=fold)
         for model in models
@@ -62,7 +56,7 @@ def test_folds_in_one_fleet_end_like_each_fold_in_its_own_trainer(task: str) -> 
     ends = {outcome.slot: outcome for outcome in outcomes}
     for model in models:
         # It knows this fold alone, under both numbers: the number is in the random streams.
-        alone = make_trainer(task, folds=[padded(folds[model.fold], WIDE)] * 2)
+        alone = make_trainer(task, folds=[folds[model.fold]] * 2)
         own_reports, own = train_alone(alone, model)
         in_fleet = [report for report in reports if report.slot == model.slot]
         for one, other in zip(in_fleet, own_reports, strict=True):
@@ -90,8 +84,7 @@ def test_each_fold_follows_the_reference(task: str) -> None:
         trainer.admit(Admission(fold, config, seed=5, fold=fold))
     reports, _ = split(trainer.run())
     for fold in (0, 1):
-        own = padded(folds[fold], WIDE)
-        reference = make_reference(config, problem, own, seed=5, fold_number=fold)
+        reference = make_reference(config, problem, folds[fold], seed=5, fold_number=fold)
         for report in (r for r in reports if r.slot == fold):
             expected = reference.train_epoch()
             assert report.train_loss == pytest.approx(expected.train_loss, rel=1e-9)

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from autotrain.fused.fleet import judge
 from autotrain.fused.metrics import FUNCTIONS
+from autotrain.fused.rows import FoldArrays, Problem, Rows
 from autotrain.tasks import METRICS
 
 Arrays = Callable[[np.ndarray, np.ndarray], float]
@@ -173,3 +175,19 @@ def test_one_set_of_labels_expanded_over_the_models(name: str) -> None:
     outputs, targets = logits_and_labels(3, 50, 3, seed=9)
     expanded = FUNCTIONS[name](outputs, targets[0].expand(3, -1))
     assert torch.equal(expanded, FUNCTIONS[name](outputs, targets[:1].repeat(3, 1)))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, row in METRICS.items() if "regression" in row.tasks]
+)
+def test_a_target_far_from_zero_loses_no_digits(name: str) -> None:
+    """In single precision 1e9 + 1 is 1e9; the metric is taken before the mean is added."""
+    generator = np.random.default_rng(0)
+    y = generator.normal(size=200).astype(np.float32)
+    outputs = (y + 0.1 * generator.normal(size=200)).astype(np.float32)
+    x = np.zeros((200, 1), dtype=np.float32)
+    fold = FoldArrays(x, y, x, y, target_mean=1e9, target_std=3.0)
+    rows = Rows(Problem("regression", 1, METRICS[name]), [fold], torch.device("cpu"), torch.float32)
+    _, value = judge(rows, 0, torch.from_numpy(outputs).view(1, 200, 1))
+    expected = REFERENCES[name](y.astype(float) * 3 + 1e9, outputs.astype(float) * 3 + 1e9)
+    assert value[0] == pytest.approx(expected, rel=1e-5)

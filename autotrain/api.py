@@ -38,6 +38,8 @@ from autotrain.data.dataset import load_dataset
 from autotrain.display import make_observer
 from autotrain.errors import AutotrainError, StudyError
 from autotrain.export import export_winner, record_test_score
+from autotrain.fused.layout import Columns
+from autotrain.fused.plan import view_of
 from autotrain.fused.trainer import Trainer
 from autotrain.fused.width import CPU, GPU, fleet_width
 from autotrain.predictor import Predictor, load
@@ -428,7 +430,7 @@ class Study:
             workers,
             n_folds=len(dataset.folds),
             study_seed=definition.seed,
-            width_of=lambda c: fleet_width(c, dataset.n_inputs, n_outputs, costs),
+            width_of=lambda c: fleet_width(c, self._columns(c), n_outputs, costs),
             board=board,
             pruner=None if board is not None else make_pruner(definition.pruner),
             publish=self._publish,
@@ -449,9 +451,14 @@ class Study:
             coordinator.restore((best.value, best.number, words), counts)
         return coordinator
 
+    def _columns(self, config: TrialConfig) -> Columns:
+        """Return what a configuration's network reads."""
+        return Columns(*self.dataset.encoded(0, view_of(config)).preprocessor.kinds)
+
     def _workers(self, folder: Path) -> list[Worker]:
         """Start the workers; with one on the CPU, train in this process."""
-        problem, folds = problem_of(self.dataset, self.metric), fold_arrays(self.dataset)
+        problem = problem_of(self.dataset, self.metric)
+        folds = fold_arrays(self.dataset, self.space.views())
         devices = ["cpu"] * self.n_workers
         if self.device != "cpu":
             devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(self.n_workers)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from autotrain.data.dataset import Dataset
+from autotrain.data.view import View
 from autotrain.errors import DeviceError, StudyError
-from autotrain.fused.rows import FoldArrays, Problem
+from autotrain.fused.layout import Columns
+from autotrain.fused.rows import FoldArrays, Inputs, Problem
 from autotrain.space.search_space import SearchSpace
 from autotrain.tasks import CLASSIFICATION, Metric, metric_for
 
@@ -23,12 +25,28 @@ def problem_of(dataset: Dataset, metric: Metric) -> Problem:
     return Problem(dataset.task, n_outputs, metric)
 
 
-def fold_arrays(dataset: Dataset) -> list[FoldArrays]:
-    """Return a data set's folds as the trainer takes them."""
-    return [
-        FoldArrays(f.x_train, f.y_train, f.x_valid, f.y_valid, f.target_mean, f.target_std)
-        for f in dataset.folds
-    ]
+def fold_arrays(dataset: Dataset, views: Iterable[View]) -> list[FoldArrays]:
+    """Return a data set's folds as the trainer takes them, in every view that may be asked for."""
+    views = list(views)
+    arrays = []
+    for place, fold in enumerate(dataset.folds):
+        inputs = {}
+        for view in views:
+            encoded = dataset.encoded(place, view)
+            columns = Columns(*encoded.preprocessor.kinds)
+            inputs[view] = Inputs(encoded.x_train, encoded.x_valid, columns)
+        arrays.append(
+            FoldArrays(
+                fold.x_train,
+                fold.y_train,
+                fold.x_valid,
+                fold.y_valid,
+                fold.target_mean,
+                fold.target_std,
+                views=inputs,
+            )
+        )
+    return arrays
 
 
 def check_metric(metric: Metric, dataset: Dataset) -> None:

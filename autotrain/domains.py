@@ -71,6 +71,22 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Words(Parameter):
+    """A hyperparameter that is one of some words."""
+
+    kind: str = "text"
+    words: tuple[str, ...] = ()
+
+    def explain(self) -> str:
+        """Name the words."""
+        return "one of " + ", ".join(f'"{word}"' for word in self.words)
+
+    def is_legal(self, value: object) -> bool:
+        """Tell whether `value` is one of the words."""
+        return isinstance(value, str) and value in self.words
+
+
+@dataclass(frozen=True)
 class Fixed:
     """Always this value; not a parameter of the study."""
 

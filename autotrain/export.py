@@ -21,6 +21,7 @@ import numpy as np
 from autotrain.bundle import ONNX, Bundle, Member, discard, encode, publish, read_bundle, stage
 from autotrain.calibration import fit_tau
 from autotrain.data.dataset import Dataset, Fold
+from autotrain.fused.plan import view_of
 from autotrain.fused.slot import Outcome
 from autotrain.predictor import Predictor
 from autotrain.space.config import TrialConfig
@@ -160,13 +161,14 @@ def _members(
             raise ValueError(f"fold {place} ended without weights ({outcome.cause})")
         member = Member(
             config=config,
-            n_inputs=fold.x_train.shape[1],
             n_outputs=len(dataset.classes) or 1,
-            preprocessor=fold.preprocessor,
+            preprocessor=dataset.encoded(place, view_of(config)).preprocessor,
             parameters=np.asarray(outcome.parameters, dtype=np.float32),
             statistics=np.asarray(outcome.statistics, dtype=np.float32),
             target_mean=fold.target_mean,
             target_std=fold.target_std,
+            target_low=float(fold.y_train.min()),
+            target_high=float(fold.y_train.max()),
             fold=place,
             best_epoch=outcome.best_epoch,
             value=outcome.best_value,
@@ -185,7 +187,8 @@ def _calibration(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     sampled, points, targets = [], [], []
     for member, fold in zip(bundle.members, dataset.folds, strict=True):
         step = -(-len(fold.y_valid) // CALIBRATION_ROWS)
-        x, y = np.ascontiguousarray(fold.x_valid[::step]), fold.y_valid[::step]
+        x_valid = dataset.encoded(member.fold, view_of(member.config)).x_valid
+        x, y = np.ascontiguousarray(x_valid[::step]), fold.y_valid[::step]
         predictor = Predictor(replace(bundle, members=(member,)))
         points.append(predictor.draw([x], 0, CALIBRATION_SEED))
         n_samples = CALIBRATION_SAMPLES if predictor.has_dropout else 0
@@ -218,16 +221,20 @@ def _scores(
         predictor = Predictor(replace(written, members=(read_back,)))
         rows = dataset.raw.iloc[fold.valid_rows]
         features, labels = rows.drop(columns=dataset.target), rows[dataset.target]
-        _check_outputs(predictor, Predictor(replace(written, members=(member,))), features, fold)
+        x_valid = dataset.encoded(member.fold, view_of(member.config)).x_valid
+        trained = Predictor(replace(written, members=(member,)))
+        _check_outputs(predictor, trained, features, fold, x_valid)
         scores = predictor.evaluate(features, labels, n_samples=0)["deterministic"]
         _check_score(written.metric, scores, member, fold)
         of_folds.append(scores)
     return {name: _mean([scores[name] for scores in of_folds]) for name in of_folds[0]}
 
 
-def _check_outputs(read_back: Predictor, trained: Predictor, features: Any, fold: Fold) -> None:
+def _check_outputs(
+    read_back: Predictor, trained: Predictor, features: Any, fold: Fold, x_valid: np.ndarray
+) -> None:
     """Compare predictions from raw rows through the bundle with those of the trained weights."""
-    expected = trained.draw([fold.x_valid], 0, 0)[0]
+    expected = trained.draw([x_valid], 0, 0)[0]
     if read_back.bundle.is_classification:
         difference = np.abs(read_back.predict_proba(features) - np.exp(expected))
     else:

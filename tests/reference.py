@@ -22,8 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
+import autotrain.choices.embeddings as choices
 from autotrain.choices.initializers import INITIALIZERS
 from autotrain.fused import noise
+from autotrain.fused.layout import Columns
 from autotrain.space.config import TrialConfig
 
 Parameters = Mapping[str, Any]
@@ -92,7 +94,7 @@ def _adam(p: Parameters) -> dict[str, Any]:
     return {"betas": (p["beta_1"], p["beta_2"]), "eps": p["epsilon"]}
 
 
-OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], Parameters], torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[[Any, Parameters], torch.optim.Optimizer]] = {
     "sgd": lambda w, p: torch.optim.SGD(w),
     "momentum": lambda w, p: torch.optim.SGD(w, momentum=p["momentum"]),
     "nesterov": lambda w, p: torch.optim.SGD(w, momentum=p["momentum"], nesterov=True),
@@ -134,6 +136,14 @@ def piecewise(t: int, steps_per_epoch: int, total: int, p: Parameters) -> float:
     return p["factors"][sum(t / steps_per_epoch >= end for end in p["boundaries"])]
 
 
+def restarts(t: int, steps_per_epoch: int, total: int, p: Parameters) -> float:
+    """Half a cosine down, anew after each run; every run is `growth` times as long as the last."""
+    length, epoch = p["first"], t / steps_per_epoch
+    while epoch >= length:
+        epoch, length = epoch - length, length * p["growth"]
+    return 0.5 * (1 + math.cos(math.pi * epoch / length))
+
+
 # Factor of η₀ at step t (from 0), given the steps of an epoch and of the whole training.
 SCHEDULES: dict[str, Callable[[int, int, int, Parameters], float]] = {
     "constant": lambda t, n, total, p: 1.0,
@@ -143,6 +153,21 @@ SCHEDULES: dict[str, Callable[[int, int, int, Parameters], float]] = {
     "performance": lambda t, n, total, p: 1.0,  # and ReduceLROnPlateau, see `Reference`
     "one_cycle": one_cycle,
     "cosine": cosine,
+    "coslog4": lambda t, n, total, p: (
+        0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * t / total)))
+    ),
+    "cosine_restarts": restarts,
+}
+
+# Factor of a strength, given the share of training that is done.
+COURSES: dict[str, Callable[[float], float]] = {
+    "constant": lambda x: 1.0,
+    "flat_cos": lambda x: 1.0 if x < 0.5 else 0.5 * (1 + math.cos(math.pi * (2 * x - 1))),
+}
+
+PARAMETRIZATIONS: dict[str, Callable[[int], float]] = {
+    "standard": lambda fan_in: 1.0,
+    "ntk": lambda fan_in: fan_in**-0.5,
 }
 
 
@@ -174,12 +199,147 @@ def double_precision() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
+class ScaledLinear(nn.Linear):
+    """h (s V)ᵀ + b; `nn.Linear` where s is 1."""
+
+    def __init__(self, n_in: int, n_out: int, scale: float, *, bias: bool = True) -> None:
+        super().__init__(n_in, n_out, bias=bias, dtype=DOUBLE)
+        self.scale = scale
+
+    def forward(self, h: Tensor) -> Tensor:
+        return nn.functional.linear(h, self.scale * self.weight, self.bias)
+
+
+class Mixed(nn.Module):
+    """z + a (f(z) − z), a learned for each unit."""
+
+    def __init__(self, f: nn.Module, width: int) -> None:
+        super().__init__()
+        self.f, self.mix = f, nn.Parameter(torch.ones(width, dtype=DOUBLE))
+
+    def forward(self, z: Tensor) -> Tensor:
+        mixed: Tensor = z + self.mix * (self.f(z) - z)
+        return mixed
+
+
+class Piecewise(nn.Module):
+    """Σ_t V_t φ_t(x) + x v + b, column by column, by the textbook's cases."""
+
+    def __init__(self, x: Tensor, n_bins: int, width: int) -> None:
+        super().__init__()
+        n_columns = x.shape[1]
+        ranks = torch.linspace(0, 1, n_bins + 1, dtype=DOUBLE)
+        self.edges = [torch.quantile(x[:, d], ranks).unique() for d in range(n_columns)]
+        self.weight = nn.Parameter(torch.zeros(n_columns, n_bins, width, dtype=DOUBLE))
+        self.bias = nn.Parameter(torch.zeros(n_columns, width, dtype=DOUBLE))
+        self.slope = nn.Parameter(torch.zeros(n_columns, width, dtype=DOUBLE))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = []
+        for d, edges in enumerate(self.edges):
+            total = self.bias[d] + x[:, d : d + 1] * self.slope[d]
+            n = len(edges) - 1
+            for t in range(n):
+                share = (x[:, d : d + 1] - edges[t]) / (edges[t + 1] - edges[t])
+                share = share if t == 0 else share.clamp(min=0)
+                share = share if t == n - 1 else share.clamp(max=1)
+                total = total + share * self.weight[d, t]
+            out.append(total)
+        return torch.cat(out, 1)
+
+
+class Periodic(nn.Module):
+    """PLR: relu(V [cos 2πwx, sin 2πwx] + b); PBLD: [x, V cos(2πwx + c) + b]; column by column."""
+
+    def __init__(self, n_columns: int, n_frequencies: int, width: int, *, is_plr: bool) -> None:
+        super().__init__()
+        self.is_plr = is_plr
+        n_features, n_linear = (2 * n_frequencies, width) if is_plr else (n_frequencies, width - 1)
+
+        def zeros(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.zeros(*shape, dtype=DOUBLE))
+
+        self.frequency = zeros(n_columns, n_frequencies)
+        self.phase = None if is_plr else zeros(n_columns, n_frequencies)
+        self.weight = zeros(n_columns, n_features, n_linear)
+        self.bias = zeros(n_columns, n_linear)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = []
+        for d in range(x.shape[1]):
+            angle = 2 * math.pi * x[:, d : d + 1] * self.frequency[d]
+            if self.phase is None:
+                features = torch.cat([angle.cos(), angle.sin()], 1)
+                out.append(nn.functional.relu(features @ self.weight[d] + self.bias[d]))
+            else:
+                own = (angle + self.phase[d]).cos() @ self.weight[d] + self.bias[d]
+                out += [x[:, d : d + 1], own]
+        return torch.cat(out, 1)
+
+
+EMBEDDINGS: dict[str, Callable[[Tensor, Parameters], nn.Module] | None] = {
+    "none": None,
+    "piecewise_linear": lambda x, p: Piecewise(x, p["n_bins"], p["width"]),
+    "plr": lambda x, p: Periodic(x.shape[1], p["n_frequencies"], p["width"], is_plr=True),
+    "pbld": lambda x, p: Periodic(x.shape[1], p["n_frequencies"], p["width"], is_plr=False),
+}
+
+
+class Front(nn.Module):
+    """From encoded rows to the first layer's inputs: numbers embedded, codes looked up, scaled."""
+
+    def __init__(self, config: TrialConfig, columns: Columns, x: Tensor) -> None:
+        super().__init__()
+        self.columns = columns
+        make = EMBEDDINGS[config.embedding.name] if columns.n_numeric else None
+        self.embed = (
+            None if make is None else make(x[:, : columns.n_numeric], config.embedding.parameters)
+        )
+        self.levels = nn.ModuleList(
+            nn.Embedding(n, config.encoder["width"], dtype=DOUBLE) for n in columns.levels
+        )
+        self.scale: nn.Parameter | None = None
+        if config.front_scale.name == "diagonal":
+            width = self.forward(x[:1]).shape[1]
+            self.scale = nn.Parameter(torch.ones(width, dtype=DOUBLE))
+
+    def forward(self, x: Tensor) -> Tensor:
+        d, n_codes = self.columns.n_numeric, self.columns.n_codes
+        numbers = x[:, :d] if self.embed is None else self.embed(x[:, :d])
+        vectors = [look(x[:, d + place].long()) for place, look in enumerate(self.levels)]
+        h = torch.cat([numbers, *vectors, x[:, d + n_codes :]], 1)
+        return h if self.scale is None else h * self.scale
+
+    @torch.no_grad()
+    def initialize(self, generator: np.random.Generator, config: TrialConfig) -> None:
+        """Take the slot's draws: levels first, the last of each at 0, then the embedding."""
+        for look in self.levels:
+            look.weight.copy_(torch.from_numpy(generator.normal(size=tuple(look.weight.shape))))
+            look.weight[-1] = 0.0
+        draw = choices.EMBEDDINGS[config.embedding.name].draw
+        if self.embed is not None and draw is not None:
+            given = draw(generator, self.columns.n_numeric, config.embedding.parameters)
+            for name, values in given.items():
+                own = self.embed.get_parameter("weight" if name == "kernel" else name)
+                own.copy_(torch.from_numpy(values))
+
+    def tensors(self) -> Iterator[tuple[Key, Tensor]]:
+        """Yield the weights under the names of `Layout.parameters`."""
+        for place, look in enumerate(self.levels):
+            yield ("level_vectors", place), look.weight.detach()
+        if self.embed is not None:
+            for name, weight in self.embed.named_parameters():
+                yield (f"embedding_{name}", INPUT), weight.detach().flatten(1)
+        if self.scale is not None:
+            yield ("scale", INPUT), self.scale.detach()
+
+
 class GivenDropout(nn.Module):
     """Dropout whose mask is given, not drawn; nothing happens when predicting."""
 
     def __init__(self, kind: str, rate: float, width: int) -> None:
         super().__init__()
-        self.kind, self.rate, self.width = kind, rate, width
+        self.kind, self.rate, self.nominal_rate, self.width = kind, rate, rate, width
         self.keep = torch.empty(0)
 
     def forward(self, h: Tensor) -> Tensor:
@@ -209,6 +369,7 @@ class Reference:
         maximize: whether more is better.
         seed, fold, repeat: where the slot's random streams start.
         n_steps: steps of an epoch; as many whole batches as there are if None.
+        columns: what the rows hold; None for plain inputs.
     """
 
     def __init__(
@@ -224,7 +385,9 @@ class Reference:
         fold: int = 0,
         repeat: int = 0,
         n_steps: int | None = None,
+        columns: Columns | None = None,
     ) -> None:
+        self.columns = columns or Columns.plain(train[0].shape[1])
         self.config, self.train_rows, self.valid_rows = config, train, valid
         self.metric, self.sign = metric, -1.0 if maximize else 1.0
         self.batch_size = min(config.batch_size, len(train[0]))
@@ -234,12 +397,11 @@ class Reference:
 
         self.named: dict[Key, nn.Module] = {}
         self.model = self._build(train[0].shape[1], n_outputs)
-        self.linears = [m for m in self.model if isinstance(m, nn.Linear)]
+        self.linears = [m for m in self.model if isinstance(m, ScaledLinear)]
         self._initialize(noise.stream(seed, fold, repeat, noise.INITIAL_WEIGHTS))
         self.weights = list(self.model.parameters())
-        self.optimizer = OPTIMIZERS[config.optimizer.name](
-            self.weights, config.optimizer.parameters
-        )
+        groups = [{"params": [w], "factor": factor} for w, factor in self._factors()]
+        self.optimizer = OPTIMIZERS[config.optimizer.name](groups, config.optimizer.parameters)
         self.eta = config.optimizer["learning_rate"]
         self._set("lr", self.eta)
         self.plateau_schedule = self._plateau_schedule()
@@ -253,6 +415,10 @@ class Reference:
 
     def _build(self, n_inputs: int, n_outputs: int) -> nn.Sequential:
         config, layers = self.config, nn.Sequential()
+        scale = PARAMETRIZATIONS[config.parametrization.name]
+        self.front = Front(config, self.columns, self.train_rows[0])
+        layers.append(self.front)
+        n_inputs = self.front(self.train_rows[0][:1]).shape[1]
         norm, dropout = config.batch_norm, config.dropout
 
         def add(kind: str, layer: int, module: nn.Module) -> None:
@@ -276,17 +442,18 @@ class Reference:
             # A bias right before batch norm is subtracted again: it has no effect, its gradient is
             # rounding noise, and optimizers that divide by √v would turn noise into full steps.
             bias = norm.name != "before_activation"
-            add("linear", layer, nn.Linear(width, units, bias=bias, dtype=DOUBLE))
+            add("linear", layer, ScaledLinear(width, units, scale(width), bias=bias))
             width = units
             for step in BATCH_NORMS[norm.name]:
                 if step == "batch_norm":
                     add(step, layer, batch_norm(units))
                 elif step == "activation":
-                    make = ACTIVATIONS[config.activation.name]
-                    add(step, layer, make(config.activation.parameters))
+                    f = ACTIVATIONS[config.activation.name](config.activation.parameters)
+                    is_mixed = config.activation["parametric"]
+                    add(step, layer, Mixed(f, units) if is_mixed else f)
                 elif dropout.name != "none" and dropout["rate"]:
                     add(step, layer, GivenDropout(dropout.name, dropout["rate"], units))
-        add("output", 0, nn.Linear(width, n_outputs, dtype=DOUBLE))
+        add("output", 0, ScaledLinear(width, n_outputs, scale(width)))
         return layers
 
     @torch.no_grad()
@@ -298,16 +465,52 @@ class Reference:
         )
         for linear in self.linears:
             kernel = draw(generator, linear.in_features, linear.out_features, parameters)
-            linear.weight.copy_(torch.from_numpy(kernel).T)
+            linear.weight.copy_(torch.from_numpy(kernel).T / linear.scale)
             if linear.bias is not None:
                 linear.bias.zero_()
+        self.front.initialize(generator, self.config)
+        if initializer.name == "data_std":
+            self._scale_units()
+
+    def _scale_units(self) -> None:
+        """Give every unit's z the standard deviation 1 on training rows, layer after layer."""
+        self.model.eval()
+        for linear in self.linears:
+            seen: list[Tensor] = []
+            hook = linear.register_forward_hook(lambda m, x, z, to=seen: to.append(z))
+            self.model(self.train_rows[0][:1024])
+            hook.remove()
+            linear.weight /= seen[0].std(0, unbiased=False).unsqueeze(1)
+
+    def _factors(self) -> Iterator[tuple[nn.Parameter, float]]:
+        """Yield every weight with its factor on the learning rate."""
+        config, done = self.config, set()
+        for module in self.model.modules():
+            for name, weight in module.named_parameters(recurse=False):
+                if id(weight) in done:
+                    continue
+                done.add(id(weight))
+                factor = 1.0
+                if isinstance(module, ScaledLinear) and name == "bias":
+                    factor = config.parametrization["bias_learning_rate"]
+                elif isinstance(module, Mixed):
+                    factor = config.activation["mix_learning_rate"]
+                elif isinstance(module, Piecewise | Periodic):
+                    factor = config.embedding["learning_rate"]
+                elif isinstance(module, Front):
+                    factor = config.front_scale["learning_rate"]
+                yield weight, factor
 
     def parameters(self) -> dict[Key, Tensor]:
         """Return the weights under the names of `Layout.parameters`, kernels as `[I, O]`."""
         return dict(self._parameters())
 
     def _parameters(self) -> Iterator[tuple[Key, Tensor]]:
+        yield from self.front.tensors()
         for (kind, layer), module in self.named.items():
+            if isinstance(module, Mixed):
+                yield ("mix", layer), module.mix.detach()
+            prelu = module.f if isinstance(module, Mixed) else module
             if isinstance(module, nn.Linear):
                 prefix = "output_" if kind == "output" else ""
                 yield (f"{prefix}kernel", layer), module.weight.detach().T
@@ -316,8 +519,8 @@ class Reference:
             elif isinstance(module, nn.BatchNorm1d):
                 yield ("gamma", layer), module.weight.detach()
                 yield ("beta", layer), module.bias.detach()
-            elif isinstance(module, nn.PReLU):
-                yield ("slope", layer), module.weight.detach()
+            elif isinstance(prelu, nn.PReLU):
+                yield ("slope", layer), prelu.weight.detach()
 
     @torch.no_grad()
     def load(self, parameters: Mapping[Key, Tensor], statistics: Mapping[Key, Tensor]) -> None:
@@ -345,6 +548,7 @@ class Reference:
         order = self.row_order.permutation(len(x))[: self.n_steps * self.batch_size]
         losses, norms = [], []
         self.model.train()
+        self._set_dropout()
         for rows in torch.from_numpy(order).view(self.n_steps, self.batch_size):
             self._set_rates()
             self._draw_masks()
@@ -355,12 +559,13 @@ class Reference:
             norms.append([float(gradient.norm()) for gradient in of_loss])
             (loss + self._penalty()).backward()
             self._clip()
+            self._decay()
             with double_precision():
                 self.optimizer.step()
             self._constrain()
             losses.append(loss.item())
             self.t += 1
-        rate = float(self.optimizer.param_groups[0]["lr"])
+        rate = self.eta_now
         valid_loss, value = self.evaluate()
         if self.plateau_schedule is not None:
             self.plateau_schedule.step(valid_loss)
@@ -372,9 +577,31 @@ class Reference:
         self.model.eval()
         x, y = self.valid_rows
         outputs = self.model(x)
+        if self.config.target.name == "clamped":
+            known = self.train_rows[1]
+            outputs = outputs.clamp(known.min(), known.max())
         if outputs.shape[1] == 1:
             return nn.MSELoss()(outputs[:, 0], y).item(), self.metric(outputs, y)
         return nn.CrossEntropyLoss()(outputs, y).item(), self.metric(outputs, y)
+
+    def _set_dropout(self) -> None:
+        dropout = self.config.dropout
+        share = self.t / (self.n_steps * self.config.epochs)
+        factor = COURSES[dropout["course"]](share)
+        floor = dropout["floor"]
+        for module in self.model:
+            if isinstance(module, GivenDropout):
+                module.rate = module.nominal_rate * (floor + (1 - floor) * factor)
+
+    @torch.no_grad()
+    def _decay(self) -> None:
+        decay = self.config.weight_decay
+        if decay.name == "none":
+            return
+        share = self.t / (self.n_steps * self.config.epochs)
+        rate = decay["rate"] * COURSES[decay["course"]](share)
+        for linear in self.linears:
+            linear.weight *= 1 - self.eta_now * rate
 
     def _draw_masks(self) -> None:
         """Take 16 bits a unit, inputs first, then layer by layer; rest a step's last word."""
@@ -432,9 +659,15 @@ class Reference:
                 now = one_cycle_momentum(self.t, total, optimizer["beta_1"], p)
                 self._set("betas", (now, optimizer["beta_2"]))
 
-    def _set(self, key: str, value: object) -> None:
+    def _set(self, key: str, value: Any) -> None:
         for group in self.optimizer.param_groups:
-            group[key] = value
+            group[key] = value * group["factor"] if key == "lr" else value
+
+    @property
+    def eta_now(self) -> float:
+        """The learning rate of this step, before any factor."""
+        group = self.optimizer.param_groups[0]
+        return float(group["lr"]) / float(group["factor"])
 
     def _plateau_schedule(self) -> torch.optim.lr_scheduler.ReduceLROnPlateau | None:
         if self.config.schedule.name != "performance":
@@ -447,7 +680,7 @@ class Reference:
             patience=p["patience"] - 1,
             threshold=p["min_delta"],
             threshold_mode="abs",
-            min_lr=p["min_lr"],
+            min_lr=[p["min_lr"] * group["factor"] for group in self.optimizer.param_groups],
             eps=0.0,
         )
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from autotrain.bundle.tensors import from_tensors, layout_of, tensor_shapes, to_tensors
-from autotrain.data.preprocessing import ARRAYS, Preprocessor
-from autotrain.fused.layout import Layout
+from autotrain.choices.targets import TARGETS
+from autotrain.data.preprocessing import Preprocessor, array_shapes
+from autotrain.fused.layout import Columns, Layout
 from autotrain.space.config import TrialConfig
 from autotrain.tasks import METRICS, REGRESSION, TASKS
 
@@ -30,26 +31,28 @@ class Member:
 
     Args:
         config: how it was built and trained.
-        n_inputs: D the network reads, what `preprocessor` gives; folds may differ.
         n_outputs: classes, or 1.
         preprocessor: fitted on this member's training rows.
         parameters: flat row `[P]` float32 of `layout_of(config, …)`.
         statistics: flat row of batch norm's moving mean and variance.
         target_mean: regression: output · `target_std` + `target_mean` is in the target's units.
         target_std: see `target_mean`.
+        target_low, target_high: range of its training target, in output's scale; predictions stay
+            within it where the configuration says so.
         fold: the fold whose training rows it saw.
         best_epoch: the epoch, from 1, whose weights these are.
         value: the metric on its own validation rows at that epoch, as training recorded it.
     """
 
     config: TrialConfig
-    n_inputs: int
     n_outputs: int
     preprocessor: Preprocessor
     parameters: np.ndarray
     statistics: np.ndarray
     target_mean: float = 0.0
     target_std: float = 1.0
+    target_low: float = -math.inf
+    target_high: float = math.inf
     fold: int = 0
     best_epoch: int = 0
     value: float | None = None
@@ -57,7 +60,23 @@ class Member:
     @property
     def layout(self) -> Layout:
         """The places of its numbers in the flat rows."""
-        return layout_of(self.config, self.n_inputs, self.n_outputs)
+        return layout_of(self.config, self.columns, self.n_outputs)
+
+    @property
+    def columns(self) -> Columns:
+        """What the network reads: the columns that `preprocessor` gives; folds may differ."""
+        return Columns(*self.preprocessor.kinds)
+
+    @property
+    def n_inputs(self) -> int:
+        """What its first layer reads."""
+        return self.layout.shape.n_inputs
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Range within which outputs stay, or None."""
+        clamps = TARGETS[self.config.target.name].clamps
+        return (self.target_low, self.target_high) if clamps else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,11 +162,12 @@ def expected_tensors(record: Mapping[str, Any]) -> Shapes:
     for place, member in enumerate(members):
         prefix = prefix_of(place, len(members))
         config = TrialConfig.from_json(member["config"])
-        layout = layout_of(config, _count(member["n_inputs"]), _count(member["n_outputs"]))
+        columns = _columns_from_json(member["columns"])
+        layout = layout_of(config, columns, _count(member["n_outputs"]))
         shapes = tensor_shapes(config, layout)
         expected |= {prefix + name: (shape, "float32") for name, shape in shapes.items()}
-        n_scaled = _count(member["n_scaled"], least=0)
-        expected |= {f"{prefix}preprocessing.{name}": ((n_scaled,), "float64") for name in ARRAYS}
+        fitted = array_shapes(member["preprocessing"])
+        expected |= {f"{prefix}preprocessing.{n}": (own, "float64") for n, own in fitted.items()}
     return expected
 
 
@@ -197,11 +217,16 @@ def plain(value: Any) -> Any:
 def _member_to_json(member: Member) -> dict[str, Any]:
     return {
         "config": member.config.to_json(),
-        "n_inputs": member.n_inputs,
+        "columns": {
+            "n_numeric": member.columns.n_numeric,
+            "levels": list(member.columns.levels),
+            "n_plain": member.columns.n_plain,
+        },
         "n_outputs": member.n_outputs,
-        "n_scaled": len(member.preprocessor.to_arrays()["fill"]),
         "target_mean": member.target_mean,
         "target_std": member.target_std,
+        "target_low": plain(member.target_low),
+        "target_high": plain(member.target_high),
         "fold": member.fold,
         "best_epoch": member.best_epoch,
         "value": plain(member.value),
@@ -213,25 +238,42 @@ def _member_from_json(
     record: Mapping[str, Any], tensors: Mapping[str, np.ndarray], prefix: str
 ) -> Member:
     config = TrialConfig.from_json(record["config"])
-    layout = layout_of(config, record["n_inputs"], record["n_outputs"])
+    columns = _columns_from_json(record["columns"])
+    layout = layout_of(config, columns, record["n_outputs"])
     own = {name.removeprefix(prefix): array for name, array in tensors.items()}
     if prefix:
         own = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
     parameters, statistics = from_tensors(config, layout, own)
-    arrays = {name: own[f"preprocessing.{name}"] for name in ARRAYS}
+    parts = record["preprocessing"]
+    arrays = {name: own[f"preprocessing.{name}"] for name in array_shapes(parts)}
+    preprocessor = Preprocessor.from_parts(parts, arrays)
+    if Columns(*preprocessor.kinds) != columns:
+        raise ValueError(f"the preprocessing gives {preprocessor.kinds} for {columns}")
     return Member(
         config=config,
-        n_inputs=record["n_inputs"],
         n_outputs=record["n_outputs"],
-        preprocessor=Preprocessor.from_parts(record["preprocessing"], arrays),
+        preprocessor=preprocessor,
         parameters=parameters,
         statistics=statistics,
         target_mean=float(record["target_mean"]),
         target_std=float(record["target_std"]),
+        target_low=_limit(record["target_low"], -math.inf),
+        target_high=_limit(record["target_high"], math.inf),
         fold=int(record["fold"]),
         best_epoch=int(record["best_epoch"]),
         value=None if record["value"] is None else float(record["value"]),
     )
+
+
+def _columns_from_json(record: Mapping[str, Any]) -> Columns:
+    levels = tuple(_count(n) for n in record["levels"])
+    n_numeric, n_plain = (_count(record[name], least=0) for name in ("n_numeric", "n_plain"))
+    return Columns(n_numeric, levels, n_plain)
+
+
+def _limit(value: object, default: float) -> float:
+    """Read a limit of the target; none is written as null."""
+    return default if value is None else float(value)  # type: ignore[arg-type]
 
 
 def _check_record(
@@ -251,8 +293,8 @@ def _check_record(
     for member in members:
         if member.n_outputs != n_outputs:
             raise ValueError(f"{member.n_outputs} outputs for {n_outputs}")
-        if member.n_inputs != member.preprocessor.n_inputs:
-            raise ValueError(f"{member.preprocessor.n_inputs} inputs for {member.n_inputs}")
+        if not member.target_low <= member.target_high:
+            raise ValueError(f"target range {member.target_low}, {member.target_high}")
         if not (math.isfinite(member.target_mean) and 0 < member.target_std < math.inf):
             raise ValueError(f"target scale {member.target_mean}, {member.target_std}")
 

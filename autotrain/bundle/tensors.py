@@ -2,7 +2,10 @@
 
     hidden.0.kernel [I, O]   hidden.0.bias [O]   batch_norm.0.gamma [O]   batch_norm.0.beta [O]
     batch_norm.0.moving_mean [O]   batch_norm.0.moving_variance [O]   activation.0.slope [1]
-    batch_norm.input.…   output.kernel [I, C]   output.bias [C]
+    batch_norm.input.…   output.kernel [I, C]   output.bias [C]   activation.0.mix [O]
+    front.scale [I]   front.level_vectors.0 [L, E]
+    front.embedding_frequency, _phase [D, N]   front.embedding_kernel [D, F · H]
+    front.embedding_bias, _slope [D, H]   front.bin_edge, bin_width [D, F]
 
 Only what the configuration uses is written. A new kind of tensor in `fused.layout` gets its name
 in `_NAMES`.
@@ -15,8 +18,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from autotrain.choices.activations import ACTIVATIONS
+from autotrain.choices.embeddings import EMBEDDINGS
 from autotrain.choices.normalization import BATCH_NORMS
-from autotrain.fused.layout import INPUT, Entry, Key, Layout, Shape
+from autotrain.choices.scales import FRONT_SCALES
+from autotrain.fused.layout import INPUT, Columns, Entry, Key, Layout
+from autotrain.fused.plan import shape_of
 from autotrain.space.config import TrialConfig
 
 _NAMES = {
@@ -27,17 +33,29 @@ _NAMES = {
     "mean": "batch_norm.{}.moving_mean",
     "variance": "batch_norm.{}.moving_variance",
     "slope": "activation.{}.slope",
+    "mix": "activation.{}.mix",
+    "scale": "front.scale",
+    "level_vectors": "front.level_vectors.{}",
+    "embedding_frequency": "front.embedding_frequency",
+    "embedding_phase": "front.embedding_phase",
+    "embedding_weight": "front.embedding_kernel",
+    "embedding_bias": "front.embedding_bias",
+    "embedding_slope": "front.embedding_slope",
+    "bin_edge": "front.bin_edge",
+    "bin_width": "front.bin_width",
     "output_kernel": "output.kernel",
     "output_bias": "output.bias",
 }
 _NORMALIZATION = ("gamma", "beta", "mean", "variance")
 # What a tensor that is not written holds: batch norm that changes nothing.
-_UNUSED = {"gamma": 1.0, "variance": 1.0}
+_UNUSED = {"gamma": 1.0, "variance": 1.0, "mix": 1.0, "scale": 1.0, "bin_width": 1.0}
+# Tensors of one row.
+_VECTORS = ("bias", "gamma", "beta", "mean", "variance", "slope", "mix", "scale", "output_bias")
 
 
-def layout_of(config: TrialConfig, n_inputs: int, n_outputs: int) -> Layout:
+def layout_of(config: TrialConfig, columns: Columns, n_outputs: int) -> Layout:
     """Return the places of a single network's numbers in its flat rows."""
-    return Layout(Shape(n_inputs, tuple(config.hidden_units), n_outputs))
+    return Layout(shape_of(config, columns, n_outputs))
 
 
 def tensor_shapes(config: TrialConfig, layout: Layout) -> dict[str, tuple[int, ...]]:
@@ -94,16 +112,31 @@ def _entries(
 
 
 def _shape_of(key: Key, entry: Entry) -> tuple[int, ...]:
-    return (entry.rows, entry.columns) if key[0].endswith("kernel") else (entry.columns,)
+    return (entry.columns,) if key[0] in _VECTORS else (entry.rows, entry.columns)
 
 
 def _is_used(config: TrialConfig, key: Key) -> bool:
     kind, layer = key
     if kind == "slope":
         return ACTIVATIONS[config.activation.name].learned is not None
+    if kind == "mix":
+        return bool(config.activation["parametric"])
+    if kind == "scale":
+        return FRONT_SCALES[config.front_scale.name].scales
+    if kind.startswith(("embedding_", "bin_")):
+        return _embedding_uses(config, kind)
     if kind not in _NORMALIZATION:
         return True
     if layer == INPUT:
         return bool(config.batch_norm["input"])
     placement = BATCH_NORMS[config.batch_norm.name]
     return placement.before or placement.after
+
+
+def _embedding_uses(config: TrialConfig, kind: str) -> bool:
+    row = EMBEDDINGS[config.embedding.name]
+    if kind == "embedding_slope":
+        return row.adds_x
+    if kind == "embedding_phase":
+        return row.has_phase
+    return True

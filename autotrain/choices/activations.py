@@ -96,6 +96,14 @@ def _mish_derivative(z: Tensor) -> Tensor:
     return t + z * torch.sigmoid(z) * (1 - t * t)
 
 
+ACTIVATION_PARAMETERS = {
+    # x + a (f(x) − x): Holzmüller et al. 2024, arXiv:2407.04491, section 3.2.
+    "parametric": Parameter(
+        False, "learn z + a(f(z) − z), a = 1 at first, one a unit", kind="boolean"
+    ),
+    "mix_learning_rate": Parameter(1.0, "factor on the learning rate of a", low=0.0, open_low=True),
+}
+
 ACTIVATIONS = table(
     Activation(
         "sigmoid",

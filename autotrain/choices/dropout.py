@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from autotrain.domains import Parameter, Technique, table
+from autotrain.domains import Parameter, Technique, Words, table
 
 # −λα of SELU, the value it takes far below 0; a test holds it against `choices/activations.py`.
 ALPHA_PRIME = -1.7580993408473766
@@ -64,8 +64,12 @@ def alpha_dropout(rate: Tensor) -> Affine:
 
 
 DROPOUT_PARAMETERS = {
+    "course": Words("constant", "how the rates move over training", words=("constant", "flat_cos")),
     "rate": Parameter(0.1, "share of hidden units dropped", low=0.0, high=1.0, open_high=True),
     "input_rate": Parameter(0.0, "share of inputs dropped", low=0.0, high=1.0, open_high=True),
+    "floor": Parameter(
+        0.0, "share of the rates that is left where the course is 0", low=0.0, high=1.0
+    ),
 }
 
 DROPOUTS = table(

@@ -25,9 +25,12 @@ class Initializer(Technique):
 
     Args:
         draw: (generator, fan_in, fan_out, parameters) → weights `[fan_in, fan_out]`, float64.
+        by_data: whether each unit is then divided by the standard deviation of what it reads off
+            training rows, layer after layer (`fused/initializing.py`).
     """
 
     draw: Draw
+    by_data: bool = False
 
 
 def _fan_avg(fan_in: int, fan_out: int) -> float:
@@ -123,5 +126,12 @@ INITIALIZERS = table(
         "N(0, std²) whatever the layer's size: the naive one, to see it fail",
         {"std": Parameter(1.0, "standard deviation", low=0.0, open_low=True)},
         draw=draw_normal,
+    ),
+    # Holzmüller et al. 2024, arXiv:2407.04491, section 3.2; cf. Mishkin & Matas 2016.
+    Initializer(
+        "data_std",
+        "normal, then each unit divided by the standard deviation of its z on training rows",
+        draw=_normal(lecun),
+        by_data=True,
     ),
 )

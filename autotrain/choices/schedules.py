@@ -150,6 +150,32 @@ def cosine(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
     return np.where(share < warmup, np.minimum(up, 1), down)
 
 
+def coslog4(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
+    """½ (1 − cos(2π log₂(1 + 15 x))), x = t/total: four waves, each twice as long as the last.
+
+    It is 0 at x = 0, 1/15, 3/15, 7/15 and 1: there scores of equal length compare.
+
+    Source: Holzmüller et al. 2024, arXiv:2407.04491, section 3.3.
+    """
+    share = t / max(clock.total_steps, 1)
+    return 0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * share)))
+
+
+def cosine_restarts(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
+    """½ (1 + cos(π x)), x the share of the present run; runs of `first` epochs, then longer ones.
+
+    Source: Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5. Equals:
+    `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`, stepped within epochs.
+    """
+    epoch, first, growth = t / clock.steps_per_epoch, p["first"], p["growth"]
+    if growth == 1:
+        return 0.5 * (1 + np.cos(np.pi * (epoch % first) / first))
+    run = np.floor(np.log1p(epoch / first * (growth - 1)) / np.log(growth) + 1e-9)
+    start = first * (growth**run - 1) / (growth - 1)
+    share = np.clip((epoch - start) / (first * growth**run), 0, 1)
+    return 0.5 * (1 + np.cos(np.pi * share))
+
+
 SCHEDULES = table(
     Schedule("constant", "η₀", multiplier=constant),
     Schedule(
@@ -214,6 +240,22 @@ SCHEDULES = table(
             )
         },
         multiplier=cosine,
+        anneals=True,
+    ),
+    Schedule(
+        "coslog4",
+        "four waves from 0 to η₀ and back, each twice as long as the last",
+        multiplier=coslog4,
+        anneals=True,
+    ),
+    Schedule(
+        "cosine_restarts",
+        "half a cosine to 0, again and again",
+        {
+            "first": Parameter(10.0, "epochs of the first run", low=1e-6),
+            "growth": Parameter(2.0, "how many times longer each run is", low=1.0, high=10.0),
+        },
+        multiplier=cosine_restarts,
         anneals=True,
     ),
 )

@@ -21,6 +21,9 @@ class ColumnCode:
         is_binary: two levels need one input, which is 1 for the second level.
         parts: date: what it is expanded to, names of `values.DATE_PARTS`.
         origin: date: the earliest training date, days since 1970-01-01.
+        is_code: the column is one number, the place of its level among `levels`; any other text is
+            one more code.
+        has_missing: numeric: one more input is 1 where the number is missing.
     """
 
     name: str
@@ -31,6 +34,8 @@ class ColumnCode:
     is_binary: bool = False
     parts: tuple[str, ...] = ()
     origin: float = 0.0
+    is_code: bool = False
+    has_missing: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -45,7 +50,7 @@ class ColumnCode:
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the inputs: the column, "column=level" or "column.part"."""
-        if self.is_number:
+        if self.is_number or self.is_code:
             return (self.name,)
         if self.kind == "date":
             return tuple(f"{self.name}.{part}" for part in self.parts)
@@ -55,13 +60,18 @@ class ColumnCode:
 
     @property
     def n_inputs(self) -> int:
-        """Number of inputs of the network that this column gives."""
+        """Number of inputs that this column gives, the one for missing numbers apart."""
         return len(self.input_names)
+
+    @property
+    def n_codes(self) -> int:
+        """Codes of a column that is one: its levels, and one for any other text."""
+        return len(self.levels) + 1
 
     def places(self) -> tuple[dict[str | None, int], int]:
         """Return the input that each level sets (-1: none), and the one of any other text."""
         places = {level: place - self.is_binary for place, level in enumerate(self.levels)}
-        return places, len(self.levels) if self.has_infrequent else -1
+        return places, len(self.levels) if self.has_infrequent or self.is_code else -1
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are not at their default, so that 784 pixels stay readable."""

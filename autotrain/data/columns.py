@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,11 +46,16 @@ class Column:
 
     Args:
         kind: "numeric", "categorical", "boolean", "date", "pixel" or "missing" (no cell filled).
+        n_levels: categorical: different cells, the missing one included, among the rows that train
+            or validate; so that all folds treat the column alike.
+        has_missing: numeric: whether any of these rows lacks the number.
     """
 
     name: str
     kind: str
     dtype: str
+    n_levels: int = 0
+    has_missing: bool = False
 
 
 def read_columns(
@@ -176,6 +181,21 @@ def keep_useful(
             + ". Give a table with columns that vary."
         )
     return kept, notes
+
+
+def measure(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
+    """Return the columns with `n_levels` and `has_missing` counted on these rows."""
+    measured = []
+    for column in columns:
+        if column.kind == "categorical":
+            n_levels = len(texts(plain(frame[column.name]), boolean=False)[0])
+            measured.append(replace(column, n_levels=n_levels))
+        elif column.kind == "numeric":
+            has_missing = bool(np.isnan(numbers(plain(frame[column.name]))[0]).any())
+            measured.append(replace(column, has_missing=has_missing))
+        else:
+            measured.append(column)
+    return measured
 
 
 def _useless(values: np.ndarray, column: Column, rows: np.ndarray) -> str:

@@ -7,26 +7,36 @@ split, then per fold fit the preprocessing on the training rows and encode. A `D
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from autotrain.data.columns import Column, keep_useful, read_columns
+from autotrain.data.columns import Column, keep_useful, measure, read_columns
 from autotrain.data.files import RawTable, read_table
 from autotrain.data.fingerprint import fingerprint
-from autotrain.data.fitting import fit_preprocessor
+from autotrain.data.fitting import VIEW, fit_preprocessor
 from autotrain.data.labelled import read_test_table, rows_with_target, target_of
 from autotrain.data.leaks import find_leaks
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.splitting import read_fraction, split_test, split_validation
 from autotrain.data.targets import Label, Target, read_target
+from autotrain.data.view import View
 from autotrain.errors import DataError
 
 MIN_ROWS = 10
 """Fewer rows with a target cannot be split into three parts worth the name."""
 TEST_FRACTION = 0.2
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One fold's inputs in one view, float32 `[N, D]`, and what was fitted for it."""
+
+    x_train: np.ndarray
+    x_valid: np.ndarray
+    preprocessor: Preprocessor
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,7 @@ class Dataset:
         raw: all rows as read, features and target (for evaluation end to end).
         raw_test_rows: the test rows as read, features and target.
         test_rows: `[N]` places of the test rows in the table; empty when they come from elsewhere.
+        columns: the kept columns.
     """
 
     name: str
@@ -95,6 +106,24 @@ class Dataset:
     raw: pd.DataFrame
     raw_test_rows: pd.DataFrame
     test_rows: np.ndarray
+    columns: tuple[Column, ...]
+    _encoded: dict[tuple[int, View], Encoded] = field(default_factory=dict, repr=False)
+
+    def encoded(self, place: int, view: View) -> Encoded:
+        """Return a fold's inputs as a configuration wants them; fitted on its training rows."""
+        fold = self.folds[place]
+        if view == VIEW:
+            return Encoded(fold.x_train, fold.x_valid, fold.preprocessor)
+        if (place, view) not in self._encoded:
+            features = self.raw.drop(columns=self.target)
+            train = features.iloc[fold.train_rows]
+            names = [str(name) for name in features]
+            preprocessor, _ = fit_preprocessor(train, self.columns, names, view)
+            valid = features.iloc[fold.valid_rows]
+            self._encoded[place, view] = Encoded(
+                preprocessor.encode(train), preprocessor.encode(valid), preprocessor
+            )
+        return self._encoded[place, view]
 
     @property
     def x_train(self) -> np.ndarray:
@@ -206,9 +235,12 @@ def load_dataset(
     stratify = coded.task != "regression"
     rest, test_places = split_test(coded.y, fraction or 0.0, seed, stratify=stratify)
     folds: list[Fold] = []
-    notes = [*table.notes, *dropped, *looks]
+    # The same columns in all folds, so that their networks are alike.
+    kept, useless = keep_useful(features.iloc[rest], columns, rows[rest])
+    kept = measure(features.iloc[rest], kept)
+    notes = [*table.notes, *dropped, *looks, *useless]
     for train, valid in split_validation(coded.y[rest], validation, seed, stratify=stratify):
-        fold, about = _fit_fold(features, columns, rows, coded, rest[train], rest[valid])
+        fold, about = _fit_fold(features, kept, rows, coded, rest[train], rest[valid])
         notes += [] if folds else about
         folds.append(fold)
 
@@ -244,6 +276,7 @@ def load_dataset(
         raw=table.frame,
         raw_test_rows=raw_test,
         test_rows=test_rows,
+        columns=tuple(kept),
     )
 
 
@@ -275,9 +308,8 @@ def _fit_fold(
 ) -> tuple[Fold, list[str]]:
     """Fit on the training rows, encode both parts; return the fold and what to tell about it."""
     train_frame = features.iloc[train]
-    kept, notes = keep_useful(train_frame, columns, rows[train])
-    preprocessor, capped = fit_preprocessor(train_frame, kept, [str(name) for name in features])
-    leaks = find_leaks(train_frame, kept, coded.y[train], coded.task)
+    preprocessor, capped = fit_preprocessor(train_frame, columns, [str(name) for name in features])
+    leaks = find_leaks(train_frame, columns, coded.y[train], coded.task)
     mean, std = 0.0, 1.0
     if coded.task == "regression":
         mean, std = float(coded.y[train].mean()), float(coded.y[train].std()) or 1.0
@@ -292,7 +324,7 @@ def _fit_fold(
         target_mean=mean,
         target_std=std,
     )
-    return fold, notes + capped + leaks
+    return fold, capped + leaks
 
 
 def _encode(preprocessor: Preprocessor, frame: pd.DataFrame, where: str) -> np.ndarray:

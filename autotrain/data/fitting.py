@@ -1,7 +1,8 @@
-"""Fit the preprocessing on training rows with scikit-learn and write it down as a `Preprocessor`.
+"""Fit the preprocessing on training rows and write it down as a `Preprocessor`.
 
-Numbers: `SimpleImputer(strategy="median")`, then `StandardScaler`. Categories: `OneHotEncoder` with
-at most 64 inputs, the rarer levels sharing the last one. Pixels: one mean and one scale for all.
+Numbers: the median for missing ones, then a scaler. Categories: scikit-learn's `OneHotEncoder` with
+at most 64 inputs, the rarer levels sharing the last one; or codes, for columns that are embedded.
+Pixels: one mean and one scale for all, whatever the scaler.
 A new kind of column is a branch in `fit_preprocessor` and one in `Preprocessor.encode`.
 """
 
@@ -12,23 +13,28 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder
 
+from autotrain.choices.missing import MISSING
+from autotrain.choices.scalers import SCALERS, Scaler
 from autotrain.data.codes import ColumnCode
 from autotrain.data.columns import Column
 from autotrain.data.inputs import plain
-from autotrain.data.preprocessing import Preprocessor
+from autotrain.data.preprocessing import FILL, Preprocessor
 from autotrain.data.values import DATE_PARTS, date_parts, days, numbers, texts
+from autotrain.data.view import View
 
 MAX_INPUTS = 64
 """Most inputs one column of categories may take, the one for infrequent levels included."""
+MAX_CODES = 1024
+"""Most levels of a column that is embedded; the rarer ones share a code."""
 PIXEL_ROWS = 4096
 """Rows of pixels added up at a time, so that memory stays bounded."""
+VIEW = View()
 
 
 def fit_preprocessor(
-    frame: pd.DataFrame, columns: Sequence[Column], features: Sequence[str]
+    frame: pd.DataFrame, columns: Sequence[Column], features: Sequence[str], view: View = VIEW
 ) -> tuple[Preprocessor, list[str]]:
     """Fit on training rows.
 
@@ -36,61 +42,81 @@ def fit_preprocessor(
         frame: the training rows; its column labels are `columns`' names.
         columns: the kept columns.
         features: all columns of the table without the target, kept or dropped.
+        view: which way to encode.
     Returns: the preprocessor, and a note for each column whose rarer levels share an input.
     """
+    # Pixels mean the same whatever the scaler: they keep their one mean and scale.
+    pixels = [column.name for column in columns if column.kind == "pixel"]
+    scaler = SCALERS["standard" if pixels else view.scaler]
+    indicates = MISSING[view.missing].indicates
     codes: list[ColumnCode] = []
     notes: list[str] = []
-    fits: list[np.ndarray] = []
-    pixels = [column.name for column in columns if column.kind == "pixel"]
-    pixel_fit = _fit_pixels(frame[pixels].to_numpy()) if pixels else np.empty(3)
+    fits: list[dict[str, np.ndarray]] = []
+    pixel_fit = _fit_pixels(frame[pixels].to_numpy()) if pixels else {}
     for column in columns:
         values = plain(frame[column.name]) if column.kind != "pixel" else np.empty(0)
         if column.kind == "pixel":
             codes.append(ColumnCode(column.name, "pixel", column.dtype))
-            fits.append(pixel_fit[:, None])
+            fits.append(pixel_fit)
         elif column.kind == "numeric":
-            codes.append(ColumnCode(column.name, "numeric", column.dtype))
-            fits.append(_fit_numbers(numbers(values)[0][:, None]))
+            has_missing = indicates and column.has_missing
+            codes.append(ColumnCode(column.name, "numeric", column.dtype, has_missing=has_missing))
+            fits.append(_fit_numbers(numbers(values)[0][:, None], scaler))
         elif column.kind == "date":
-            code, fit = _fit_dates(values, column)
+            code, fit = _fit_dates(values, column, scaler)
             codes.append(code)
             fits.append(fit)
         else:
-            code, n_levels = _fit_levels(values, column)
+            is_code = 0 < view.one_hot_limit < column.n_levels
+            code, n_levels = _fit_levels(values, column, is_code=is_code)
             codes.append(code)
             if code.has_infrequent:
                 notes.append(
                     f"column {column.name!r} has {n_levels} levels in the training rows: the "
                     f"{len(code.levels)} most frequent have an input each, the others share one"
                 )
-    stacked = np.concatenate(fits, axis=1) if fits else np.empty((3, 0))
-    arrays = dict(zip(("fill", "mean", "scale"), stacked, strict=True))
-    return Preprocessor(tuple(codes), tuple(features), arrays), notes
+    arrays = {
+        name: np.concatenate([fit[name] for fit in fits], axis=-1) if fits else np.empty((0,))
+        for name in (FILL, *scaler.arrays)
+    }
+    return Preprocessor(tuple(codes), tuple(features), arrays, scaler.name), notes
 
 
-def _fit_numbers(values: np.ndarray) -> np.ndarray:
-    """Return medians, means and scales `[3, P]` of float64 `[N, P]`."""
-    imputer = SimpleImputer(strategy="median").fit(values)
-    scaler = StandardScaler().fit(imputer.transform(values))
-    return np.stack([imputer.statistics_, scaler.mean_, scaler.scale_])
+def _fit_numbers(values: np.ndarray, scaler: Scaler) -> dict[str, np.ndarray]:
+    """Return medians `[P]`, and what the scaler finds, of float64 `[N, P]`.
+
+    A column without any number in these rows is all zeros.
+    """
+    known = ~np.isnan(values)
+    fill = np.array(
+        [
+            np.median(values[known[:, place], place]) if known[:, place].any() else 0.0
+            for place in range(values.shape[1])
+        ]
+    )
+    return {FILL: fill, **scaler.fit(np.where(known, values, fill))}
 
 
-def _fit_dates(values: np.ndarray, column: Column) -> tuple[ColumnCode, np.ndarray]:
+def _fit_dates(
+    values: np.ndarray, column: Column, scaler: Scaler
+) -> tuple[ColumnCode, dict[str, np.ndarray]]:
     since_1970, _ = days(values)
-    origin = math.floor(np.nanmin(since_1970))
     known = since_1970[~np.isnan(since_1970)]
+    origin = math.floor(known.min()) if len(known) else 0
     has_clock = bool((known != np.floor(known)).any())
     parts = DATE_PARTS if has_clock else DATE_PARTS[:-1]
-    fit = _fit_numbers(date_parts(since_1970, origin, parts))
+    fit = _fit_numbers(date_parts(since_1970, origin, parts), scaler)
     code = ColumnCode(column.name, "date", column.dtype, parts=parts, origin=float(origin))
     return code, fit
 
 
-def _fit_levels(values: np.ndarray, column: Column) -> tuple[ColumnCode, int]:
+def _fit_levels(values: np.ndarray, column: Column, *, is_code: bool) -> tuple[ColumnCode, int]:
     found, inverse = texts(values, boolean=column.kind == "boolean")
     levels = np.array([np.nan if text is None else text for text in found], dtype=object)
     encoder = OneHotEncoder(
-        handle_unknown="infrequent_if_exist", max_categories=MAX_INPUTS, drop="if_binary"
+        handle_unknown="infrequent_if_exist",
+        max_categories=MAX_CODES if is_code else MAX_INPUTS,
+        drop=None if is_code else "if_binary",
     ).fit(levels[inverse][:, None])
     (categories,) = encoder.categories_
     (infrequent,) = encoder.infrequent_categories_
@@ -102,7 +128,10 @@ def _fit_levels(values: np.ndarray, column: Column) -> tuple[ColumnCode, int]:
         column.dtype,
         levels=kept,
         has_infrequent=bool(rare),
-        is_binary=encoder.drop_idx_ is not None and encoder.drop_idx_[0] is not None,
+        is_binary=(
+            not is_code and encoder.drop_idx_ is not None and encoder.drop_idx_[0] is not None
+        ),
+        is_code=is_code,
     )
     return code, len(categories)
 
@@ -111,8 +140,8 @@ def _level(level: object) -> str | None:
     return level if isinstance(level, str) else None
 
 
-def _fit_pixels(pixels: np.ndarray) -> np.ndarray:
-    """Return median, mean and scale `[3]` of all pixels together, exact for uint8."""
+def _fit_pixels(pixels: np.ndarray) -> dict[str, np.ndarray]:
+    """Return fill, mean and scale `[1]` of all pixels together, exact for uint8."""
     total = squares = 0.0
     for start in range(0, len(pixels), PIXEL_ROWS):
         chunk = pixels[start : start + PIXEL_ROWS].astype(np.float64)
@@ -120,4 +149,4 @@ def _fit_pixels(pixels: np.ndarray) -> np.ndarray:
         squares += float(np.square(chunk).sum())
     mean = total / pixels.size
     scale = math.sqrt(max(squares / pixels.size - mean * mean, 0.0))
-    return np.array([mean, mean, scale or 1.0])
+    return {FILL: np.array([mean]), "mean": np.array([mean]), "scale": np.array([scale or 1.0])}

@@ -1,43 +1,57 @@
 """The fitted preprocessing as plain numbers and texts; NumPy only, so that a bundle needs no more.
 
-`Preprocessor` is what `fitting.py` writes down from scikit-learn's fitted objects: per column a
-median, mean and scale, or levels. It encodes any table to the float32 matrix the networks take, and
-goes to disk as JSON (names, levels) and arrays (numbers). A new kind of column is a `ColumnCode`
-kind with its branch in `Preprocessor.encode` and its fit in `fitting.py`.
+`Preprocessor` is what `fitting.py` writes down: per number a median and what its scaler found, per
+category its levels. It encodes any table to the float32 matrix the networks take, and goes to disk
+as JSON (names, levels) and arrays (numbers). A new kind of column is a `ColumnCode` kind with its
+branch in `Preprocessor.encode` and its fit in `fitting.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from autotrain.choices.scalers import SCALERS
 from autotrain.data.codes import ColumnCode
 from autotrain.data.inputs import TableView, open_table, require
 from autotrain.data.values import date_parts, days, numbers, texts
 from autotrain.errors import BundleError, DataError
 
-FORMAT = 1
-ARRAYS = ("fill", "mean", "scale")
+FORMAT = 2
+FILL = "fill"
 CHUNK_CELLS = 1 << 20
 """Numbers are scaled in float64 this many cells at a time, so that memory stays bounded."""
+
+
+class Kinds(NamedTuple):
+    """How many of the encoded columns are numbers, codes and plain, in this order.
+
+    `levels` are the codes that each column of codes may hold.
+    """
+
+    n_numeric: int
+    levels: tuple[int, ...]
+    n_plain: int
 
 
 class Preprocessor:
     """Encode tables as the training table was encoded.
 
-        z = (x - mean) / scale,  a missing x first becomes the training median
-
-    A category gives one 1 among zeros; two levels share one input. A level that training never saw
-    (and a missing cell, when training saw none) goes to the input of infrequent levels when there
-    is one, otherwise to zeros; for two levels that is the first level's code.
+    Numbers come first, scaled; a missing one first becomes the training median. Then the codes of
+    columns that are to be embedded. Then what a network reads as it is: pixels, a 1 among zeros for
+    each category, a 1 where a number was missing. Two levels share one input. A level that training
+    never saw (and a missing cell, when training saw none) goes to the input of infrequent levels
+    when there is one, otherwise to zeros; for two levels that is the first level's code.
 
     Args:
         columns: the kept columns in the order of the training table.
         features: all columns of the training table without the target, kept or dropped.
-        arrays: "fill", "mean", "scale": float64 `[S]`, one entry per scaled input, in input order.
+        arrays: "fill", medians float64 `[S]`, one entry per scaled input, in input order; and what
+            the scaler found, `[…, S]`.
+        scaler: a row of `SCALERS`.
     """
 
     def __init__(
@@ -45,17 +59,46 @@ class Preprocessor:
         columns: tuple[ColumnCode, ...],
         features: tuple[str, ...],
         arrays: Mapping[str, np.ndarray],
+        scaler: str = "standard",
     ) -> None:
         self.columns = columns
         self.features = features
-        self._arrays = {name: np.asarray(arrays[name], dtype=np.float64) for name in ARRAYS}
+        self.scaler = SCALERS[scaler]
+        names = (FILL, *self.scaler.arrays)
+        self._arrays = {name: np.asarray(arrays[name], dtype=np.float64) for name in names}
         n_scaled = sum(column.n_inputs for column in columns if column.is_scaled)
         for name, array in self._arrays.items():
-            if array.shape != (n_scaled,):
+            if not array.ndim or array.shape[-1] != n_scaled:
                 raise BundleError(
                     f"preprocessing: {name} must have one entry per scaled input ({n_scaled}), "
                     f"however: its shape is {array.shape}. Export the bundle again."
                 )
+        self._starts = self._places()
+
+    def _places(self) -> dict[str, int]:
+        """Return where each column's inputs start."""
+        numbers = [c for c in self.columns if c.is_scaled and c.kind != "pixel"]
+        codes = [c for c in self.columns if c.is_code]
+        others = [
+            c for c in self.columns if not c.is_code and (not c.is_scaled or c.kind == "pixel")
+        ]
+        starts, start = {}, 0
+        for column in (*numbers, *codes, *others):
+            starts[column.name] = start
+            start += column.n_inputs
+        for column in self.columns:
+            if column.has_missing:
+                starts[_indicator(column)] = start
+                start += 1
+        self._n_inputs = start
+        return starts
+
+    @property
+    def kinds(self) -> Kinds:
+        """What the encoded columns are."""
+        n_numeric = sum(c.n_inputs for c in self.columns if c.is_scaled and c.kind != "pixel")
+        levels = tuple(c.n_codes for c in self.columns if c.is_code)
+        return Kinds(n_numeric, levels, self._n_inputs - n_numeric - len(levels))
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -65,12 +108,18 @@ class Preprocessor:
     @property
     def input_names(self) -> tuple[str, ...]:
         """A name for each of the D inputs."""
-        return tuple(name for column in self.columns for name in column.input_names)
+        names = [""] * self._n_inputs
+        for column in self.columns:
+            start = self._starts[column.name]
+            names[start : start + column.n_inputs] = column.input_names
+            if column.has_missing:
+                names[self._starts[_indicator(column)]] = _indicator(column)
+        return tuple(names)
 
     @property
     def n_inputs(self) -> int:
         """D, the width of the encoded matrix."""
-        return sum(column.n_inputs for column in self.columns)
+        return self._n_inputs
 
     def encode(self, data: Any, *, notices: list[str] | None = None) -> np.ndarray:
         """Turn a table into the network's inputs.
@@ -90,23 +139,22 @@ class Preprocessor:
             shown = ", ".join(unknown[:10]) + (", …" if len(unknown) > 10 else "")
             notices.append(f"ignored {len(unknown)} columns that training did not have: {shown}")
         encoded = np.zeros((view.n_rows, self.n_inputs), dtype=np.float32)
-        first = first_scaled = 0
+        first_scaled = 0
+        # Neighbouring columns of plain numbers are read together.
         for is_number, run in groupby(self.columns, lambda column: column.is_number):
             columns = list(run)
             block = view.block([column.name for column in columns]) if is_number else None
             if block is not None:
-                self._scale(block, encoded, first, first_scaled, columns)
-                first += len(columns)
+                self._scale(block, encoded, first_scaled, columns)
                 first_scaled += len(columns)
                 continue
             for column in columns:
                 if column.is_scaled:
                     read = self._numbers(view, column)
-                    self._scale(read, encoded, first, first_scaled, [column])
+                    self._scale(read, encoded, first_scaled, [column])
                     first_scaled += column.n_inputs
                 else:
-                    self._one_hot(view, column, encoded, first, notices)
-                first += column.n_inputs
+                    self._categories(view, column, encoded, notices)
         return encoded
 
     def _numbers(self, view: TableView, column: ColumnCode) -> np.ndarray:
@@ -127,28 +175,42 @@ class Preprocessor:
         self,
         block: np.ndarray,
         encoded: np.ndarray,
-        first: int,
         first_scaled: int,
         columns: list[ColumnCode],
     ) -> None:
         width = block.shape[1]
-        fill, mean, scale = (
-            self._arrays[name][first_scaled : first_scaled + width] for name in ARRAYS
-        )
+        scaled = slice(first_scaled, first_scaled + width)
+        arrays = {name: array[..., scaled] for name, array in self._arrays.items()}
+        # Columns of a run stand side by side, but pixels stand behind.
+        first = self._starts[columns[0].name]
+        indicated = [
+            (place, self._starts[_indicator(column)])
+            for place, column in enumerate(columns)
+            if column.has_missing
+        ]
         step = max(1, CHUNK_CELLS // max(1, width))
         for start in range(0, len(block), step):
             chunk = block[start : start + step].astype(np.float64)
             missing = np.isnan(chunk)
+            for place, indicator in indicated:
+                encoded[start : start + step, indicator] = missing[:, place]
             if missing.any():
-                chunk = np.where(missing, fill, chunk)
-            chunk -= mean
+                chunk = np.where(missing, arrays[FILL], chunk)
+            self._refuse_infinite(chunk, block, start, columns)
             with np.errstate(over="ignore"):
-                chunk /= scale
                 target = encoded[start : start + step, first : first + width]
-                target[:] = chunk
+                target[:] = self.scaler.apply(chunk, arrays)
             if not np.isfinite(target).all():
                 row, place = np.argwhere(~np.isfinite(target))[0]
                 self._refuse(block, start + int(row), int(place), columns)
+
+    def _refuse_infinite(
+        self, chunk: np.ndarray, block: np.ndarray, start: int, columns: list[ColumnCode]
+    ) -> None:
+        # A scaler that levels off would hide it.
+        if not np.isfinite(chunk).all():
+            row, place = np.argwhere(~np.isfinite(chunk))[0]
+            self._refuse(block, start + int(row), int(place), columns)
 
     def _refuse(self, block: np.ndarray, row: int, place: int, columns: list[ColumnCode]) -> None:
         value = block[row, place]
@@ -159,12 +221,11 @@ class Preprocessor:
             f"which {what}. Mend the cell, or leave it empty when it is missing."
         )
 
-    def _one_hot(
+    def _categories(
         self,
         view: TableView,
         column: ColumnCode,
         encoded: np.ndarray,
-        first: int,
         notices: list[str] | None,
     ) -> None:
         found, inverse = _checked(
@@ -174,9 +235,12 @@ class Preprocessor:
         )
         places, other = column.places()
         place_of = np.array([places.get(text, other) for text in found], dtype=np.intp)
-        place = place_of[inverse]
-        rows = np.flatnonzero(place >= 0)
-        encoded[rows, first + place[rows]] = 1.0
+        place, first = place_of[inverse], self._starts[column.name]
+        if column.is_code:
+            encoded[:, first] = place
+        else:
+            rows = np.flatnonzero(place >= 0)
+            encoded[rows, first + place[rows]] = 1.0
         if notices is not None and not column.has_infrequent:
             unseen = [index for index, text in enumerate(found) if text not in places]
             count = int(np.isin(inverse, unseen).sum()) if unseen else 0
@@ -188,13 +252,15 @@ class Preprocessor:
                 )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the fitted numbers: "fill" (medians), "mean", "scale", float64 `[S]` each."""
+        """Return the fitted numbers: "fill" (medians) and what the scaler found, float64."""
         return {name: array.copy() for name, array in self._arrays.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return everything else as JSON: columns, kinds, dtypes, levels."""
         return {
             "format": FORMAT,
+            "scaler": self.scaler.name,
+            "shapes": {name: list(array.shape) for name, array in self._arrays.items()},
             "features": list(self.features),
             "columns": [column.to_json() for column in self.columns],
         }
@@ -212,12 +278,30 @@ class Preprocessor:
             )
         try:
             columns = tuple(ColumnCode.from_json(column) for column in parts["columns"])
-            return cls(columns, tuple(parts["features"]), {name: arrays[name] for name in ARRAYS})
+            return cls(columns, tuple(parts["features"]), arrays, parts["scaler"])
         except (KeyError, TypeError) as error:
             raise BundleError(
-                f"preprocessing: expected columns, features and the arrays {', '.join(ARRAYS)}, "
+                "preprocessing: expected columns, features, a scaler and its arrays, "
                 f"however: {error}. Export the bundle again."
             ) from None
+
+
+def array_shapes(parts: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of every array that `to_json` speaks of.
+
+    Raises: KeyError, TypeError or ValueError when it does not say so properly.
+    """
+    shapes = {}
+    for name in (FILL, *SCALERS[parts["scaler"]].arrays):
+        shape = parts["shapes"][name]
+        if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in shape):
+            raise ValueError(f"preprocessing: shape {shape!r} of {name}")
+        shapes[name] = tuple(shape)
+    return shapes
+
+
+def _indicator(column: ColumnCode) -> str:
+    return f"{column.name}=(missing)"
 
 
 def _checked(reader: Any, values: np.ndarray, name: str) -> Any:

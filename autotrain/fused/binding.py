@@ -15,6 +15,7 @@ from torch import Tensor
 
 from autotrain.choices.activations import Activation
 from autotrain.choices.normalization import BatchNorm
+from autotrain.fused.front import BoundFront
 from autotrain.fused.kernels import Twin, twin_of
 from autotrain.fused.layout import Key
 from autotrain.fused.plan import Run
@@ -48,6 +49,7 @@ class BoundActivation:
         hyper: its hyperparameters, the learned one at its present value.
         slope: where the learned one lies, `[k, 1, 1]`.
         twin: a faster way to the same numbers, where there is one.
+        mix: how much of f each unit uses, learned, `[k, 1, H]`: z + mix (f(z) − z); None for f.
     """
 
     slots: slice
@@ -55,31 +57,53 @@ class BoundActivation:
     hyper: Mapping[str, Tensor]
     slope: Tensor
     twin: Twin | None
+    mix: Tensor | None
 
     @property
     def needs_z(self) -> bool:
         """Whether `backward` looks at z; where it does not, a may be written over z."""
-        return self.twin is None or self.twin.needs_z
+        return self.twin is None or self.twin.needs_z or self.mix is not None
 
     def f(self, z: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return a = f(z), written to `out`; None for new memory."""
+        """Return a = f(z), or z + mix (f(z) − z), written to `out`; None for new memory."""
+        if self.mix is not None:
+            return torch.lerp(z, self._f(z, None), self.mix, out=out)
+        return self._f(z, out)
+
+    def _f(self, z: Tensor, out: Tensor | None) -> Tensor:
         if self.twin is not None:
             return self.twin.f(z, torch.empty_like(z) if out is None else out)
         a = self.row.f(z, self.hyper)
         return a if out is None else out.copy_(a)
 
     def backward(self, da: Tensor, z: Tensor, a: Tensor) -> Tensor:
-        """Return ∂loss/∂z = ∂loss/∂a · f′(z), written over ∂loss/∂a."""
+        """Return ∂loss/∂z = ∂loss/∂a · f′(z), written over ∂loss/∂a; for `mix` see `unmix`."""
         if self.twin is not None:
             return self.twin.backward(da, z, a)
         return da.mul_(self.row.df(z, a, self.hyper))
 
+    def unmix(self, da: Tensor, z: Tensor, d_mix: Tensor) -> Tensor:
+        """Return ∂loss/∂z of z + mix (f(z) − z), written over ∂loss/∂a, and write ∂loss/∂mix.
+
+        ∂z = ∂a (1 − mix) + ∂a mix f′(z);   ∂mix = Σ_B ∂a (f(z) − z)
+        """
+        assert self.mix is not None
+        base = self._f(z, None)
+        torch.sum(da * (base - z), 1, keepdim=True, out=d_mix)
+        straight = da * (1 - self.mix)
+        return self.backward(da.mul_(self.mix), z, base).add_(straight)
+
 
 @dataclass(frozen=True)
 class BoundLayer:
-    """One hidden layer: kernel `[K_l, I, O]`, bias `[K_l, 1, O]` and the runs on it."""
+    """One hidden layer: kernel `[K_l, I, O]`, bias `[K_l, 1, O]` and the runs on it.
+
+    Args:
+        scale: s of z = h (s V) + b, `[K_l, 1, 1]`; None where it is 1 in all slots.
+    """
 
     kernel: Tensor
+    scale: Tensor | None
     bias: Tensor
     before: Sequence[BoundNorm]
     activation: Sequence[BoundActivation]
@@ -92,9 +116,11 @@ class BoundLayer:
 class Bound:
     """A whole network: of parameters and statistics, or of gradients."""
 
+    front: BoundFront
     input_norm: Sequence[BoundNorm]
     layers: Sequence[BoundLayer]
     output_kernel: Tensor
+    output_scale: Tensor | None
     output_bias: Tensor
 
 
@@ -126,6 +152,7 @@ def bind_activations(runs: Sequence[Run], layer: int, parameters: Views) -> list
         row = cast(Activation, run.row)
         slope = parameters["slope", layer][run.slots]
         hyper = run.parameters if row.learned is None else {**run.parameters, row.learned: slope}
-        twin = twin_of(row.name, run.parameters)
-        bound.append(BoundActivation(run.slots, row, hyper, slope, twin))
+        twin = twin_of(row.name, {key: run.parameters[key] for key in row.parameters})
+        mix = parameters["mix", layer][run.slots] if run.parameters["parametric"].any() else None
+        bound.append(BoundActivation(run.slots, row, hyper, slope, twin, mix))
     return bound

@@ -32,8 +32,14 @@ class Dropping:
     shifts: Sequence[tuple[slice, Tensor, Tensor]]
 
     @classmethod
-    def of(cls, runs: Sequence[Run], numbers: Numbers) -> Dropping | None:
-        """Prepare a place's runs; None when none of them ever drops."""
+    def of(
+        cls, runs: Sequence[Run], numbers: Numbers, factors: Tensor | None = None
+    ) -> Dropping | None:
+        """Prepare a place's runs; None when none of them ever drops.
+
+        Args:
+            factors: on the rates `[K, 1, 1]`; None for 1.
+        """
         if all(cast(Dropout, run.row).affine is None for run in runs):
             return None
         n_slots = runs[-1].slots.stop
@@ -43,7 +49,8 @@ class Dropping:
             affine = cast(Dropout, run.row).affine
             if affine is None:
                 continue
-            at = affine(run.parameters["rate"])
+            rate = run.parameters["rate"]
+            at = affine(rate if factors is None else rate * factors[run.slots])
             scale[run.slots] = at.scale
             if at.kept is not None and at.dropped is not None:
                 shifts.append((run.slots, at.kept, at.dropped - at.kept))

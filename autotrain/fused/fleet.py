@@ -48,8 +48,14 @@ class Fleet:
         self.batch_size = effective_batch_size(rows.n_train, configs[0].batch_size)
         self.n_steps = steps_per_epoch(rows.n_train, self.batch_size)
         problem = rows.problem
-        n_inputs = [slot.shape.n_inputs for slot in self.slots]
-        self.network = Network(configs, n_inputs, problem.n_outputs, numbers)
+        columns = [slot.columns for slot in self.slots]
+        self.network = Network(configs, columns, problem.n_outputs, numbers)
+        # Slots by the view of the rows that they read.
+        self.views = {
+            view: [k for k, slot in enumerate(self.slots) if slot.view == view]
+            for view in dict.fromkeys(slot.view for slot in self.slots)
+        }
+        self.clamped = [k for k, slot in enumerate(self.slots) if slot.clamps]
         folds = {slot.fold for slot in self.slots}
         # None: all slots read the same validation rows.
         self.places = None
@@ -74,6 +80,7 @@ class Fleet:
         self.stepper = Stepper(
             self.network, configs, self.weights, classification=problem.is_classification
         )
+        self.drop_factors: list[float] | None = None
         self.bits = DropoutBits(
             configs,
             self.network.shapes,
@@ -105,6 +112,7 @@ class Fleet:
 
     def run_epoch(self) -> list[EpochReport]:
         """Train every slot for one epoch, evaluate it, and return a report each."""
+        self._set_dropout()
         rates, momentum = self._rates()
         losses, norms = self._train(rates, momentum)
         valid_losses, values = self.evaluate()
@@ -122,6 +130,37 @@ class Fleet:
         ]
         return rates, self._tensor(np.stack(momenta))
 
+    def _set_dropout(self) -> None:
+        """Bring the dropout rates to where their courses are."""
+        factors = [slot.drop_factor() for slot in self.slots]
+        if factors == self.drop_factors or (self.drop_factors is None and set(factors) == {1.0}):
+            return
+        self.drop_factors = factors
+        self.network.drop_by(self.numbers.column(factors, 3))
+        self.bits.drop_by(factors)
+
+    def _decay(self) -> Tensor | None:
+        """Return the epoch's factors on weight decay `[K, steps]`, where any decays."""
+        if self.stepper.runs.weight_decay is None:
+            return None
+        return self._tensor(np.stack([slot.decay() for slot in self.slots]))
+
+    def _gather(self, indices: Tensor) -> Tensor:
+        """Return the inputs `[S, K, B, W]` of training rows `[S, K, B]`."""
+        s, k, b = indices.shape
+        width = self.network.width
+        if len(self.views) == 1:
+            (view,) = self.views
+            # Inputs that no slot of this fleet has are no part of its network.
+            x = self.rows.view(view).x_train[:, :width]
+            return x.index_select(0, indices.reshape(-1)).view(s, k, b, -1)
+        gathered = torch.zeros(s, k, b, width, dtype=self.numbers.dtype, device=self.numbers.device)
+        for view, members in self.views.items():
+            x = self.rows.view(view).x_train[:, :width]
+            part = x.index_select(0, indices[:, members].reshape(-1))
+            gathered[:, members, :, : x.shape[1]] = part.view(s, len(members), b, -1)
+        return gathered
+
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.numbers.device, self.numbers.dtype)
 
@@ -132,23 +171,22 @@ class Fleet:
         indices = torch.from_numpy(order).to(self.numbers.device)
         learning_rates = self._tensor(rates)
         item = torch.empty((), dtype=self.numbers.dtype).element_size()
-        per_step = k * b * self.rows.n_inputs * item + self.bits.bytes_per_step
+        per_step = k * b * self.network.width * item + self.bits.bytes_per_step
         ahead = int(np.clip(AHEAD_BYTES // per_step, 1, n))
-        # Inputs that no slot of this fleet has are no part of its network.
-        x_train = self.rows.x_train[:, : self.network.layout.shape.n_inputs]
+        decay = self._decay()
         losses, norms = [], []
         for start in range(0, n, ahead):
             stop = min(start + ahead, n)
             # Step first: each step's rows are then one contiguous block.
             rows = indices[:, start * b : stop * b].reshape(k, stop - start, b).transpose(0, 1)
-            flat = rows.reshape(-1)
-            x = x_train.index_select(0, flat).view(stop - start, k, b, -1)
-            y = self.rows.y_train.index_select(0, flat).view(stop - start, k, b)
+            x = self._gather(rows)
+            y = self.rows.y_train.index_select(0, rows.reshape(-1)).view(stop - start, k, b)
             drawn = self.bits.draw(stop - start)
             for offset, step in enumerate(range(start, stop)):
                 now = Rates(
                     learning_rates[:, step : step + 1],
                     None if momentum is None else momentum[:, step : step + 1],
+                    None if decay is None else decay[:, step : step + 1],
                 )
                 keep = self.bits.masks(drawn, offset)
                 loss, norm = self.stepper.step(x[offset], y[offset], keep, now)
@@ -168,6 +206,9 @@ class Fleet:
         valid_losses = np.empty(len(self.slots))
         values = np.empty(len(self.slots))
         outputs = self._predict()
+        for k in self.clamped:
+            place = self.rows.folds[self.slots[k].fold]
+            outputs[k].clamp_(place.target_low, place.target_high)
         for fold in sorted({slot.fold for slot in self.slots}):
             members = [k for k, slot in enumerate(self.slots) if slot.fold == fold]
             own = outputs[members, : self.rows.folds[fold].n_valid]
@@ -176,19 +217,33 @@ class Fleet:
 
     def _predict(self) -> Tensor:
         """Return all slots' outputs `[K, N, C]`, each on its own fold's validation rows."""
-        k, x = len(self.slots), self.rows.x_valid
-        # Inputs that no slot of this fleet has are no part of its network.
-        x = x[..., : self.network.layout.shape.n_inputs]
-        widest = max(self.network.layout.shape.hidden, default=1)
-        chunk = max(EVALUATION_NUMBERS // (k * widest), 64)
-        outputs = []
-        for part in x.split(chunk, dim=1):
-            if self.places is None:
-                own = part[self.slots[0].fold].expand(k, -1, -1)
-            else:
-                own = part.index_select(0, self.places)
-            outputs.append(self.network.predict(self.stepper.bound, own))
+        k, n_rows = len(self.slots), max(fold.n_valid for fold in self.rows.folds)
+        chunk = max(EVALUATION_NUMBERS // (k * self.network.widest), 64)
+        outputs = [
+            self.network.predict(self.stepper.bound, self._validation(start, start + chunk))
+            for start in range(0, n_rows, chunk)
+        ]
         return torch.cat(outputs, dim=1)
+
+    def _validation(self, start: int, stop: int) -> Tensor:
+        """Return the inputs `[K, n, W]` of each slot's own validation rows."""
+        width, k = self.network.width, len(self.slots)
+        if len(self.views) == 1:
+            (view,) = self.views
+            # Inputs that no slot of this fleet has are no part of its network.
+            part = self.rows.view(view).x_valid[:, start:stop, :width]
+            if self.places is None:
+                return part[self.slots[0].fold].expand(k, -1, -1)
+            return part.index_select(0, self.places)
+        joined: Tensor | None = None
+        for view, members in self.views.items():
+            part = self.rows.view(view).x_valid[:, start:stop, :width]
+            if joined is None:
+                joined = part.new_zeros(k, part.shape[1], width)
+            folds = [self.slots[k].fold for k in members]
+            joined[members, :, : part.shape[2]] = part[folds]
+        assert joined is not None
+        return joined
 
     # ---- accounting ------------------------------------------------------------------------
 
@@ -259,10 +314,10 @@ def outcome(slot: Slot, cause: str, rows: Rows, numbers: Numbers) -> Outcome:
     summary = slot.gradients.summary()
     found = slot.best_epoch > 0
     if found:
-        n_inputs, place = slot.shape.n_inputs, rows.folds[slot.fold]
-        network = Network([slot.config], n_inputs, rows.problem.n_outputs, numbers)
+        columns, place = slot.columns, rows.folds[slot.fold]
+        network = Network([slot.config], columns, rows.problem.n_outputs, numbers)
         bound = network.bind(slot.best_parameters.unsqueeze(0), slot.best_statistics.unsqueeze(0))
-        x = rows.x_valid[slot.fold, : place.n_valid, :n_inputs].unsqueeze(0)
+        x = rows.view(slot.view).x_valid[slot.fold, : place.n_valid, : columns.width].unsqueeze(0)
         summary.update(unit_shares(slot.config, network.hidden_outputs(bound, x)))
     summary["flags"] = flags(summary)
     return Outcome(

@@ -1,7 +1,7 @@
 """The forward and backward pass of K multi-layer perceptrons at once, written out.
 
-    input → [batch norm] → [dropout] → { product → [batch norm] → f → [batch norm] → [dropout] } × L
-          → product → outputs
+    rows → [front] → [batch norm] → [dropout]
+         → { product → [batch norm] → f → [batch norm] → [dropout] } × L → product → outputs
 
 Every bracket is a run over the slots that use it (see plan.py). Slots are sorted by depth, so layer
 l computes on a prefix of the slot axis and a shallow slot's output layer reads its own last
@@ -37,19 +37,28 @@ from autotrain.fused.binding import (
     bind_norms,
 )
 from autotrain.fused.dropping import Dropping, Keep, drop
-from autotrain.fused.layout import INPUT, Layout, Shape, fleet_layout
-from autotrain.fused.plan import Numbers, Run, input_dropout_of, network_runs
+from autotrain.fused.front import FrontEnd, FrontTape
+from autotrain.fused.layout import INPUT, Columns, Layout, fleet_layout
+from autotrain.fused.plan import (
+    Numbers,
+    Run,
+    input_dropout_of,
+    kernel_scales,
+    network_runs,
+    shape_of,
+)
 from autotrain.space.config import TrialConfig
 
 
 @dataclass
 class LayerTape:
-    """What one layer's backward pass needs: its input, z, a = f(z), and how it was changed.
+    """What one layer's backward pass needs: its input, weights, z, a = f(z), and what changed it.
 
     Where no activation needs z, it is a itself.
     """
 
     x: Tensor
+    kernel: Tensor
     z: Tensor = field(init=False)
     a: Tensor = field(init=False)
     before: list[BatchNormCache | None] = field(default_factory=list)
@@ -61,10 +70,12 @@ class LayerTape:
 class Tape:
     """What a backward pass needs of its forward pass."""
 
+    front: FrontTape | None = None
     input_norm: list[BatchNormCache | None] = field(default_factory=list)
     input_scale: Tensor | None = None
     layers: list[LayerTape] = field(default_factory=list)
     last: Tensor = field(init=False)
+    output_kernel: Tensor = field(init=False)
 
 
 class Network:
@@ -72,7 +83,7 @@ class Network:
 
     Args:
         configs: the slots' configurations, already in fleet order (`plan.order_key`).
-        n_inputs: of each slot, or of all.
+        columns: of the rows that each slot reads, or all; a number for so many plain ones.
         n_outputs: of all.
         numbers: dtype and device.
     """
@@ -80,15 +91,21 @@ class Network:
     def __init__(
         self,
         configs: Sequence[TrialConfig],
-        n_inputs: int | Sequence[int],
+        columns: int | Columns | Sequence[Columns],
         n_outputs: int,
         numbers: Numbers,
     ) -> None:
         self.n_slots = len(configs)
-        each = [n_inputs] * self.n_slots if isinstance(n_inputs, int) else n_inputs
-        self.shapes = [
-            Shape(n, tuple(c.hidden_units), n_outputs) for n, c in zip(each, configs, strict=True)
-        ]
+        if isinstance(columns, int):
+            columns = Columns.plain(columns)
+        each = [columns] * self.n_slots if isinstance(columns, Columns) else columns
+        self.shapes = [shape_of(c, own, n_outputs) for own, c in zip(each, configs, strict=True)]
+        self.width = max(own.width for own in each)
+        """Columns of the rows that the fleet reads."""
+        sizes = None if self.shapes[0].front is None else self.shapes[0].front.sizes
+        features = 0 if sizes is None else each[0].n_numeric * max(sizes.n_features, sizes.n_out)
+        self.widest = max(features, *(max(shape.hidden, default=1) for shape in self.shapes), 1)
+        """Numbers that the widest of its tensors has a row."""
         self.layouts = [Layout(shape) for shape in self.shapes]
         self.layout = fleet_layout(self.shapes)
         self.depth = self.layout.shape.depth
@@ -98,20 +115,40 @@ class Network:
         ]
         self.numbers = numbers
         runs = network_runs(configs, numbers)
+        self.front = FrontEnd(configs, self.layout, runs.front_scale)
         self.input_norm = runs.input_norm
-        self.input_dropout = Dropping.of(runs.input_dropout, numbers)
+        self.runs = runs
         self.activation = [self._reaching(runs.activation, layer) for layer in range(self.depth)]
         self.batch_norm = [self._reaching(runs.batch_norm, layer) for layer in range(self.depth)]
-        self.dropout = [
-            Dropping.of(self._reaching(runs.dropout, layer), numbers) for layer in range(self.depth)
-        ]
+        self.drop_by(None)
+        self.scales = self._kernel_scales(configs)
         self.real = [
             self._real_units([shape.hidden[layer] for shape in self.shapes[: self.reach[layer]]])
             for layer in range(self.depth)
         ]
         self.real_inputs = self._real_units([shape.n_inputs for shape in self.shapes])
-        self.normalizes_inputs = any(cast(BatchNorm, run.row).before for run in self.input_norm)
+        normalizes_inputs = any(cast(BatchNorm, run.row).before for run in self.input_norm)
+        self.learns_inputs = normalizes_inputs or self.front.is_on
         self.input_shift = self._input_shift(configs)
+
+    def drop_by(self, factors: Tensor | None) -> None:
+        """Set the dropout rates: the configurations' times `factors` `[K, 1, 1]`; None for 1."""
+        numbers, runs = self.numbers, self.runs
+        self.input_dropout = Dropping.of(runs.input_dropout, numbers, factors)
+        self.dropout = [
+            Dropping.of(self._reaching(runs.dropout, layer), numbers, factors)
+            for layer in range(self.depth)
+        ]
+
+    def _kernel_scales(self, configs: Sequence[TrialConfig]) -> list[Tensor | None]:
+        """Return s of z = h (s V) + b by layer, `[K_l, 1, 1]`; None where it is 1 for all."""
+        each = [kernel_scales(c, shape) for c, shape in zip(configs, self.shapes, strict=True)]
+        # The output layer's is each slot's own last; those of layer l belong to a prefix.
+        columns = [[own[layer] for own in each[: self.reach[layer]]] for layer in range(self.depth)]
+        columns.append([own[-1] for own in each])
+        return [
+            None if set(column) == {1.0} else self.numbers.column(column, 3) for column in columns
+        ]
 
     def _reaching(self, runs: list[Run], layer: int) -> list[Run]:
         parts = (run.within(self.reach[layer]) for run in runs)
@@ -154,6 +191,7 @@ class Network:
             layers.append(
                 BoundLayer(
                     views["kernel", layer][: self.reach[layer]],
+                    self.scales[layer],
                     views["bias", layer][: self.reach[layer]],
                     bind_norms(self.batch_norm[layer], "before", layer, views, moving),
                     activations,
@@ -162,9 +200,11 @@ class Network:
                 )
             )
         return Bound(
+            self.front.bind(views, moving),
             bind_norms(self.input_norm, "before", INPUT, views, moving),
             layers,
             views["output_kernel", 0],
+            self.scales[-1],
             views["output_bias", 0],
         )
 
@@ -177,7 +217,7 @@ class Network:
 
         Args:
             bound: parameters and statistics.
-            x: inputs `[K, B, I]`; left as they are.
+            x: rows `[K, B, W]`; left as they are.
             keep: keep-masks of the layers that have a slot with dropout, `[K, B, H]` float;
                 overwritten.
             updating: whether moving statistics move; False leaves them untouched.
@@ -185,29 +225,33 @@ class Network:
         """
         # What is not needed again is overwritten: a step is as fast as its tensors fit the cache.
         tape = Tape()
-        h, tape.input_norm = _normalize(bound.input_norm, x, updating)
+        h = x
+        if self.front.is_on:
+            h, tape.front = self.front.forward(bound.front, x)
+        h, tape.input_norm = _normalize(bound.input_norm, h, updating)
         h, tape.input_scale = drop(self.input_dropout, h, keep.get(INPUT), self.real_inputs)
         inputs = h
         endings = []
         for layer, at in enumerate(bound.layers):
             if h.shape[0] != self.reach[layer]:
                 h = h[: self.reach[layer]]
-            tape.layers.append(record := LayerTape(h))
-            z = torch.baddbmm(at.bias, h, at.kernel)
+            tape.layers.append(record := LayerTape(h, _scaled(at.kernel, at.scale)))
+            z = torch.baddbmm(at.bias, h, record.kernel)
             z, record.before = _normalize(at.before, z, updating, in_place=True)
             record.z, record.a = z, _activate(at, z)
             h, record.after = _normalize(at.after, record.a, updating)
             h, record.scale = drop(self.dropout[layer], h, keep.get(layer), self.real[layer])
             endings.append(h)
         tape.last = self._last(endings, inputs)
-        return _outputs(bound, tape.last), tape
+        tape.output_kernel = _scaled(bound.output_kernel, bound.output_scale)
+        return _outputs(tape.output_kernel, bound.output_bias, tape.last), tape
 
     def predict(self, bound: Bound, x: Tensor, keep: Keep | None = None) -> Tensor:
         """Run the predicting pass: moving statistics, dropout off unless masks are given.
 
         Args:
             bound: parameters and statistics.
-            x: `[K, B, I]`; may be one set of rows expanded over K.
+            x: `[K, B, W]`; may be one set of rows expanded over K.
             keep: keep-masks for Monte-Carlo dropout, `[K, B, H]` or `[K, 1, H]`.
         Returns: outputs `[K, B, C]`.
         """
@@ -217,25 +261,52 @@ class Network:
         """Return every hidden layer's activations f(z) `[K_l, B, H]`, dropout off."""
         return self._predict(bound, x, {})[1]
 
-    def _predict(self, bound: Bound, x: Tensor, keep: Keep) -> tuple[Tensor, list[Tensor]]:
-        h = x
+    def pre_activations(self, bound: Bound, x: Tensor, layer: int) -> Tensor:
+        """Return h (s V) of one layer `[K, B, H]`, or of the output layer when `layer` is L.
+
+        As in `predict`, dropout off, without this layer's own bias; all slots must reach it.
+        """
+        outputs, activations = self._predict(bound, x, {})
+        if layer == self.depth:
+            return outputs - bound.output_bias
+        at = bound.layers[layer]
+        if layer:
+            h = self._through(bound, layer - 1, activations[layer - 1])
+        else:
+            h = self._inputs(bound, x)
+        return torch.bmm(h[: self.reach[layer]], _scaled(at.kernel, at.scale))
+
+    def _inputs(self, bound: Bound, x: Tensor) -> Tensor:
+        """Return what the first layers read of rows, dropout off."""
+        h = self.front.forward(bound.front, x)[0] if self.front.is_on else x
         if any(norm.is_on for norm in bound.input_norm):
             h = _normalize_moving(bound.input_norm, h.clone())
+        return h
+
+    @staticmethod
+    def _through(bound: Bound, layer: int, a: Tensor) -> Tensor:
+        """Return what the layer above reads of activations, dropout off."""
+        after = bound.layers[layer].after
+        return _normalize_moving(after, a.clone()) if any(norm.is_on for norm in after) else a
+
+    def _predict(self, bound: Bound, x: Tensor, keep: Keep) -> tuple[Tensor, list[Tensor]]:
+        h = self._inputs(bound, x)
         if self.input_dropout is not None and INPUT in keep:
             h, _ = self.input_dropout.apply(h, keep[INPUT], self.real_inputs)
         inputs = h
         endings, activations = [], []
         for layer, at in enumerate(bound.layers):
-            z = torch.baddbmm(at.bias, h[: self.reach[layer]], at.kernel)
-            h = a = _activate(at, _normalize_moving(at.before, z))
-            if any(norm.is_on for norm in at.after):
-                h = _normalize_moving(at.after, a.clone())
+            kernel = _scaled(at.kernel, at.scale)
+            z = torch.baddbmm(at.bias, h[: self.reach[layer]], kernel)
+            a = _activate(at, _normalize_moving(at.before, z))
+            h = self._through(bound, layer, a)
             # Units that only pad need no mask here: the kernels that read them are 0.
             if (dropping := self.dropout[layer]) is not None and layer in keep:
                 h, _ = dropping.apply(h, keep[layer], self.real[layer])
             endings.append(h)
             activations.append(a)
-        return _outputs(bound, self._last(endings, inputs)), activations
+        kernel = _scaled(bound.output_kernel, bound.output_scale)
+        return _outputs(kernel, bound.output_bias, self._last(endings, inputs)), activations
 
     def _last(self, endings: list[Tensor], inputs: Tensor) -> Tensor:
         """Return what each slot's output layer reads, `[K, B, last]`."""
@@ -264,8 +335,10 @@ class Network:
         # As in `_outputs`: the few outputs first.
         kernel_gradient = torch.bmm(d_outputs.transpose(1, 2), tape.last)
         gradients.output_kernel.copy_(kernel_gradient.transpose(1, 2))
+        if bound.output_scale is not None:
+            gradients.output_kernel.mul_(bound.output_scale)
         torch.sum(d_outputs, 1, keepdim=True, out=gradients.output_bias)
-        d_last = torch.bmm(d_outputs, bound.output_kernel.transpose(1, 2))
+        d_last = torch.bmm(d_outputs, tape.output_kernel.transpose(1, 2))
         dh: Tensor | None = None
         for layer in reversed(range(self.depth)):
             at, to, record = bound.layers[layer], gradients.layers[layer], tape.layers[layer]
@@ -278,10 +351,12 @@ class Network:
             _normalize_backward(at.before, to.before, record.before, dh)
             dz = dh
             torch.bmm(record.x.transpose(1, 2), dz, out=to.kernel)
+            if at.scale is not None:
+                to.kernel.mul_(at.scale)
             _bias_gradient(to, dz)
-            if layer or self.normalizes_inputs:
-                dh = torch.bmm(dz, at.kernel.transpose(1, 2))
-        if self.normalizes_inputs:
+            if layer or self.learns_inputs:
+                dh = torch.bmm(dz, record.kernel.transpose(1, 2))
+        if self.learns_inputs:
             dh = d_last if dh is None else dh
             if tape.input_scale is not None:
                 dh *= tape.input_scale
@@ -289,6 +364,8 @@ class Network:
             if self.input_shift is not None:
                 for norm in gradients.input_norm:
                     norm.beta.mul_(self.input_shift[norm.slots])
+            if tape.front is not None:
+                self.front.backward(bound.front, gradients.front, tape.front, dh)
 
     def _join(self, layer: int, from_above: Tensor | None, d_last: Tensor) -> Tensor:
         """Return ∂loss/∂h of a layer: from the layer above, or from the output layer."""
@@ -302,15 +379,18 @@ class Network:
         return from_output if from_above is None else torch.cat([from_above, from_output])
 
 
-def _outputs(bound: Bound, last: Tensor) -> Tensor:
+def _scaled(kernel: Tensor, scale: Tensor | None) -> Tensor:
+    return kernel if scale is None else kernel * scale
+
+
+def _outputs(kernel: Tensor, bias: Tensor, last: Tensor) -> Tensor:
     """Return what the output layers say, `[K, B, C]`.
 
     Computed as (Wᵀhᵀ)ᵀ: a product with a few columns measured three times slower than one with
     a few rows.
     """
-    kernel = bound.output_kernel.transpose(1, 2).contiguous()
-    bias = bound.output_bias.transpose(1, 2)
-    return torch.baddbmm(bias, kernel, last.transpose(1, 2)).transpose(1, 2)
+    rows = kernel.transpose(1, 2).contiguous()
+    return torch.baddbmm(bias.transpose(1, 2), rows, last.transpose(1, 2)).transpose(1, 2)
 
 
 def _normalize(
@@ -374,8 +454,14 @@ def _activate_backward(at: BoundLayer, to: BoundLayer, record: LayerTape, da: Te
         part, z, a = (_of(x, run, at.activation) for x in (da, record.z, record.a))
         if run.row.d_learned is not None:
             slope = part * run.row.d_learned(z, run.hyper)
+            if run.mix is not None:
+                slope *= run.mix
             torch.sum(slope, dim=(1, 2), keepdim=True, out=gradient.slope)
-        run.backward(part, z, a)
+        if run.mix is not None:
+            assert gradient.mix is not None
+            run.unmix(part, z, gradient.mix)
+        else:
+            run.backward(part, z, a)
 
 
 def _of(x: Tensor, run: BoundNorm | BoundActivation, runs: Sequence[object]) -> Tensor:

@@ -7,15 +7,16 @@ threshold: SFC64 gives them at half a nanosecond each, `bernoulli_` takes ten.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from autotrain.choices.embeddings import EMBEDDINGS
 from autotrain.choices.initializers import INITIALIZERS
 from autotrain.fused.layout import INPUT, Layout, Shape
-from autotrain.fused.plan import Numbers
+from autotrain.fused.plan import Numbers, kernel_scales
 from autotrain.space.config import TrialConfig
 
 INITIAL_WEIGHTS, ROW_ORDER, DROPOUT = range(3)
@@ -34,21 +35,48 @@ def initial_parameters(
 ) -> np.ndarray:
     """Draw a network's first parameters, a flat row `[P]`, float64.
 
-    Kernels by the config's initializer, layer by layer; biases and β 0, γ 1, PReLU's slope at its
-    `init`.
+    Kernels by the config's initializer, layer by layer; biases and β 0, γ, scale and mix 1,
+    PReLU's slope at its `init`; then the embeddings. The vector of a level that training never saw
+    (the last one) is 0 when it stands for no other.
     """
     generator = np.random.Generator(bits)
     draw = INITIALIZERS[config.initializer.name].draw
+    scales = iter(kernel_scales(config, shape))
     row = np.zeros(layout.n_parameters)
+    embedded = _embedding_draws(config, shape, generator)
     for (kind, _), (start, rows, columns) in layout.parameters.items():
         place = slice(start, start + rows * columns)
         if kind.endswith("kernel"):
-            row[place] = draw(generator, rows, columns, config.initializer.parameters).ravel()
-        elif kind == "gamma":
+            drawn = draw(generator, rows, columns, config.initializer.parameters)
+            row[place] = drawn.ravel() / next(scales)
+        elif kind == "level_vectors":
+            row[place] = generator.normal(size=(rows, columns)).ravel()
+            row[start + (rows - 1) * columns : start + rows * columns] = 0.0
+        elif kind.startswith("embedding_"):
+            row[place] = embedded(kind.removeprefix("embedding_"), rows * columns)
+        elif kind in ("gamma", "scale", "mix"):
             row[place] = 1.0
         elif kind == "slope":
             row[place] = config.activation.parameters.get("init", 0.0)
     return row
+
+
+def _embedding_draws(
+    config: TrialConfig, shape: Shape, generator: np.random.Generator
+) -> Callable[[str, int], np.ndarray]:
+    """Return what gives the first values of an embedding's tensors, drawn all at the first call."""
+    draw = EMBEDDINGS[config.embedding.name].draw
+    drawn: dict[str, np.ndarray] = {}
+
+    def values(name: str, size: int) -> np.ndarray:
+        assert draw is not None
+        assert shape.front is not None
+        if not drawn:
+            found = draw(generator, shape.front.columns.n_numeric, config.embedding.parameters)
+            drawn.update({"weight" if key == "kernel" else key: v for key, v in found.items()})
+        return drawn[name].ravel() if name in drawn else np.zeros(size)
+
+    return values
 
 
 def keep_threshold(rate: float) -> int:
@@ -108,12 +136,19 @@ class DropoutBits:
             for layer, (n_slots, _) in self.layers.items()
         }
         self.buffers: dict[int, np.ndarray] = {}
-        thresholds = {INPUT: input_rates} | {layer: rates for layer in self.layers if layer >= 0}
+        self.rates = {INPUT: input_rates} | {layer: rates for layer in self.layers if layer >= 0}
+        self.drop_by(None)
+
+    def drop_by(self, factors: Sequence[float] | None) -> None:
+        """Set the rates: the configurations' times a factor a slot; None for 1."""
         self.thresholds = {
             layer: torch.tensor(
-                [keep_threshold(rate) for rate in thresholds[layer][:n_slots]],
+                [
+                    keep_threshold(rate * (1.0 if factors is None else factors[k]))
+                    for k, rate in enumerate(self.rates[layer][:n_slots])
+                ],
                 dtype=torch.int16,
-                device=numbers.device,
+                device=self.numbers.device,
             ).view(-1, 1, 1)
             for layer, (n_slots, _) in self.layers.items()
         }

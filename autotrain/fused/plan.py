@@ -10,16 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from autotrain.choices.activations import ACTIVATIONS
 from autotrain.choices.clipping import CLIPPINGS
 from autotrain.choices.constraints import CONSTRAINTS
+from autotrain.choices.decay import WEIGHT_DECAYS
 from autotrain.choices.dropout import DROPOUTS
+from autotrain.choices.embeddings import EMBEDDINGS
+from autotrain.choices.encoders import ENCODERS
 from autotrain.choices.normalization import BATCH_NORMS
 from autotrain.choices.optimizers import OPTIMIZERS
+from autotrain.choices.parametrizations import PARAMETRIZATIONS
+from autotrain.choices.scales import FRONT_SCALES
+from autotrain.data.view import View
 from autotrain.domains import Technique
+from autotrain.fused.layout import Columns, Front, Layout, Shape
 from autotrain.space.config import Choice, TrialConfig
 
 
@@ -77,11 +85,63 @@ def input_norm_of(config: TrialConfig) -> Choice:
     return Choice(name, config.batch_norm.parameters)
 
 
+def view_of(config: TrialConfig) -> View:
+    """Return how a configuration wants its rows."""
+    embeds = ENCODERS[config.encoder.name].embeds
+    limit = int(config.encoder["one_hot_limit"]) if embeds else 0
+    return View(config.scaler.name, config.missing.name, limit)
+
+
+def shape_of(config: TrialConfig, columns: Columns, n_outputs: int) -> Shape:
+    """Return the sizes of a configuration's network on rows of these columns."""
+    sizes_of = EMBEDDINGS[config.embedding.name].sizes
+    front = Front(
+        columns,
+        None
+        if sizes_of is None or not columns.n_numeric
+        else sizes_of(config.embedding.parameters),
+        int(config.encoder["width"]) if columns.levels else 0,
+    )
+    return Shape.of(front, tuple(config.hidden_units), n_outputs)
+
+
+def kernel_scales(config: TrialConfig, shape: Shape) -> list[float]:
+    """Return s of z = h (s V) + b, for each hidden layer and the output layer."""
+    scale = PARAMETRIZATIONS[config.parametrization.name].scale
+    return [scale(fan_in) for fan_in in (shape.n_inputs, *shape.hidden)]
+
+
+def learning_rate_factors(config: TrialConfig) -> dict[str, float]:
+    """Return by how much tensors learn faster or slower, by the start of their kind's name."""
+    factors = {
+        "bias": float(config.parametrization["bias_learning_rate"]),
+        "output_bias": float(config.parametrization["bias_learning_rate"]),
+        "mix": float(config.activation["mix_learning_rate"]),
+        "embedding": float(config.embedding["learning_rate"]),
+        "scale": float(config.front_scale.parameters.get("learning_rate", 1.0)),  # type: ignore[arg-type]
+    }
+    return {kind: factor for kind, factor in factors.items() if factor != 1}
+
+
+def factor_row(config: TrialConfig, layout: Layout) -> np.ndarray | None:
+    """Return each parameter's factor on the learning rate `[P]`, or None when all are 1."""
+    factors = learning_rate_factors(config)
+    if not factors:
+        return None
+    row = np.ones(layout.n_parameters)
+    for (kind, _), (start, rows, columns) in layout.parameters.items():
+        factor = factors.get(kind.partition("_")[0] if kind.startswith("emb") else kind)
+        if factor is not None:
+            row[start : start + rows * columns] = factor
+    return row
+
+
 def order_key(config: TrialConfig) -> tuple[object, ...]:
     """Sort key of a slot in its fleet: deeper first, then techniques that cost most to split."""
     return (
         -len(config.hidden_units),
         config.activation.name,
+        bool(config.activation["parametric"]),
         config.batch_norm.name,
         dropout_of(config).name,
         config.optimizer.name,
@@ -89,6 +149,8 @@ def order_key(config: TrialConfig) -> tuple[object, ...]:
         config.constraint.name,
         bool(config.batch_norm["input"]),
         input_dropout_of(config).name,
+        config.front_scale.name,
+        config.weight_decay.name,
     )
 
 
@@ -104,9 +166,11 @@ def runs_of(
     Only the numeric hyperparameters of a choice become tensors.
     """
     choices = [choose(config) for config in configs]
+    # Slots that also learn how much of an activation they use do more than their neighbours.
+    kinds = [(choice.name, bool(choice.parameters.get("parametric"))) for choice in choices]
     runs, start = [], 0
     for stop in range(1, len(choices) + 1):
-        if stop < len(choices) and choices[stop].name == choices[start].name:
+        if stop < len(choices) and kinds[stop] == kinds[start]:
             continue
         members = choices[start:stop]
         parameters = {
@@ -128,6 +192,7 @@ class NetworkRuns:
     dropout: list[Run]
     input_norm: list[Run]
     input_dropout: list[Run]
+    front_scale: list[Run]
 
 
 def network_runs(configs: Sequence[TrialConfig], numbers: Numbers) -> NetworkRuns:
@@ -138,6 +203,7 @@ def network_runs(configs: Sequence[TrialConfig], numbers: Numbers) -> NetworkRun
         dropout=runs_of(configs, DROPOUTS, dropout_of, numbers, 3),
         input_norm=runs_of(configs, BATCH_NORMS, input_norm_of, numbers, 3),
         input_dropout=runs_of(configs, DROPOUTS, input_dropout_of, numbers, 3),
+        front_scale=runs_of(configs, FRONT_SCALES, lambda c: c.front_scale, numbers, 3),
     )
 
 
@@ -148,6 +214,8 @@ class StepRuns:
     clipping: list[Run]
     optimizer: list[Run]
     constraint: list[Run]
+    weight_decay: Tensor | None
+    """λ of decoupled weight decay `[K, 1]`; None when 0 everywhere."""
     l1: Tensor | None
     l2: Tensor | None
     """Strengths `[K, 1]`; None when 0 everywhere."""
@@ -165,7 +233,13 @@ def step_runs(configs: Sequence[TrialConfig], numbers: Numbers) -> StepRuns:
         clipping=runs_of(configs, CLIPPINGS, lambda c: c.clipping, numbers, 2),
         optimizer=runs_of(configs, OPTIMIZERS, lambda c: c.optimizer, numbers, 2),
         constraint=runs_of(configs, CONSTRAINTS, lambda c: c.constraint, numbers, 3),
+        weight_decay=if_any([_decay_rate(c) for c in configs], 2),
         l1=if_any([float(c.regularizer["l1"]) for c in configs], 2),
         l2=if_any([float(c.regularizer["l2"]) for c in configs], 2),
         label_smoothing=if_any([float(c.loss["label_smoothing"]) for c in configs], 3),
     )
+
+
+def _decay_rate(config: TrialConfig) -> float:
+    decays = WEIGHT_DECAYS[config.weight_decay.name].decays
+    return float(config.weight_decay["rate"]) if decays else 0.0

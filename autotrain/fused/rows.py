@@ -7,19 +7,37 @@ train in one fleet: a fold is an offset.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from autotrain.choices.embeddings import bin_edges
+from autotrain.data.view import View
+from autotrain.fused.layout import Columns
 from autotrain.tasks import CLASSIFICATION, Metric
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """One fold's inputs in one view: float32 `[N, W]` each, and what their columns are."""
+
+    x_train: np.ndarray
+    x_valid: np.ndarray
+    columns: Columns
+
+
+@dataclass(frozen=True)
 class FoldArrays:
-    """One fold as arrays: inputs `[N, D]` float32, labels int64 or standardized targets `[N]`."""
+    """One fold as arrays: inputs `[N, W]` float32, labels int64 or standardized targets `[N]`.
+
+    Args:
+        columns: what the columns of the inputs are; None for plain ones.
+        views: the same rows as configurations may ask for them (`view_of`); empty when all read
+            `x_train` and `x_valid`.
+    """
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -27,6 +45,15 @@ class FoldArrays:
     y_valid: np.ndarray
     target_mean: float = 0.0
     target_std: float = 1.0
+    columns: Columns | None = None
+    views: Mapping[View, Inputs] = field(default_factory=dict)
+
+    def inputs(self, view: View) -> Inputs:
+        """Return the inputs of a view."""
+        if self.views:
+            return self.views[view]
+        columns = self.columns or Columns.plain(self.x_train.shape[1])
+        return Inputs(self.x_train, self.x_valid, columns)
 
 
 @dataclass(frozen=True)
@@ -51,14 +78,33 @@ class Problem:
 
 @dataclass(frozen=True)
 class Fold:
-    """Where one fold's rows lie, and how many inputs they really have."""
+    """Where one fold's rows lie, and what its target was.
+
+    `target_low` and `target_high` are the range of its training target, standardized.
+    """
 
     train_start: int
     n_train: int
     n_valid: int
-    n_inputs: int
     target_mean: float
     target_std: float
+    target_low: float
+    target_high: float
+
+
+@dataclass(frozen=True)
+class ViewRows:
+    """All folds' inputs in one view, on the device.
+
+    Args:
+        x_train: `[ΣN, W]`, fold after fold.
+        x_valid: `[F, N, W]`: slots of several folds are evaluated in one pass.
+        columns: of each fold; the narrower ones are padded with 0 on the right.
+    """
+
+    x_train: Tensor
+    x_valid: Tensor
+    columns: tuple[Columns, ...]
 
 
 class Rows:
@@ -79,29 +125,57 @@ class Rows:
         dtype: torch.dtype,
     ) -> None:
         self.problem = problem
-        self.n_inputs = max(fold.x_train.shape[1] for fold in folds)
         self.folds: list[Fold] = []
+        self._arrays = folds
+        self._device, self._dtype = device, dtype
+        self._views: dict[View, ViewRows] = {}
+        self._bins: dict[tuple[int, View, int], tuple[np.ndarray, np.ndarray]] = {}
         start = 0
         for fold in folds:
             n_train, n_valid = len(fold.y_train), len(fold.y_valid)
-            n_inputs = fold.x_train.shape[1]
+            low, high = float(fold.y_train.min()), float(fold.y_train.max())
             self.folds.append(
-                Fold(start, n_train, n_valid, n_inputs, fold.target_mean, fold.target_std)
+                Fold(start, n_train, n_valid, fold.target_mean, fold.target_std, low, high)
             )
             start += n_train
         self.n_train = min(fold.n_train for fold in self.folds)
         target_dtype = torch.int64 if problem.is_classification else dtype
+        self.y_train = self._join([fold.y_train for fold in folds], target_dtype)
+        self.y_valid = [self._join([fold.y_valid], target_dtype) for fold in folds]
 
-        def join(arrays: list[np.ndarray], to: torch.dtype) -> Tensor:
-            return _tensor(arrays[0] if len(arrays) == 1 else np.concatenate(arrays)).to(device, to)
+    def _join(self, arrays: list[np.ndarray], to: torch.dtype) -> Tensor:
+        joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        return _tensor(joined).to(self._device, to)
 
-        n_valid = max(fold.n_valid for fold in self.folds)
-        self.x_train = join([_padded(fold.x_train, self.n_inputs) for fold in folds], dtype)
-        self.y_train = join([fold.y_train for fold in folds], target_dtype)
-        # [F, N, D] and [F, N]: slots of several folds are evaluated in one pass.
-        self.x_valid = join([_padded(f.x_valid, self.n_inputs, n_valid) for f in folds], dtype)
-        self.x_valid = self.x_valid.view(len(folds), n_valid, self.n_inputs)
-        self.y_valid = [join([fold.y_valid], target_dtype) for fold in folds]
+    def view(self, view: View) -> ViewRows:
+        """Return a view's inputs; they are brought to the device when first asked for."""
+        if view not in self._views:
+            each = [fold.inputs(view) for fold in self._arrays]
+            width = max(inputs.columns.width for inputs in each)
+            n_valid = max(fold.n_valid for fold in self.folds)
+            x_train = self._join([_padded(i.x_train, width) for i in each], self._dtype)
+            x_valid = self._join([_padded(i.x_valid, width, n_valid) for i in each], self._dtype)
+            self._views[view] = ViewRows(
+                x_train,
+                x_valid.view(len(each), n_valid, width),
+                tuple(inputs.columns for inputs in each),
+            )
+        return self._views[view]
+
+    def training_inputs(self, fold: int, view: View) -> Tensor:
+        """Return a fold's training inputs `[N, W]`, without padding."""
+        rows, place = self.view(view), self.folds[fold]
+        x = rows.x_train[place.train_start : place.train_start + place.n_train]
+        return x[:, : rows.columns[fold].width]
+
+    def bins(self, fold: int, view: View, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return edges and widths `[D, n_bins]` of the numbers' bins on a fold's training rows."""
+        key = fold, view, n_bins
+        if key not in self._bins:
+            n_numeric = self.view(view).columns[fold].n_numeric
+            x = self.training_inputs(fold, view)[:, :n_numeric]
+            self._bins[key] = bin_edges(x.cpu().numpy(), n_bins)
+        return self._bins[key]
 
 
 def _padded(x: np.ndarray, n_columns: int, n_rows: int | None = None) -> np.ndarray:

@@ -15,12 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autotrain.choices.decay import COURSES
 from autotrain.choices.optimizers import OPTIMIZERS
 from autotrain.choices.schedules import MOMENTUM_DIP, SCHEDULES, Clock, Plateau
+from autotrain.choices.targets import TARGETS
 from autotrain.fused import noise
 from autotrain.fused.diagnostics import GradientRecord
-from autotrain.fused.layout import Layout, Shape
-from autotrain.fused.plan import Numbers
+from autotrain.fused.layout import Columns, Layout
+from autotrain.fused.plan import Numbers, shape_of, view_of
 from autotrain.space.config import TrialConfig
 
 # Schedules other than `performance` only count plateaus, with this patience.
@@ -95,13 +97,15 @@ class Slot:
     """State of one model; see the module's first paragraph."""
 
     def __init__(
-        self, admission: Admission, n_inputs: int, n_outputs: int, clock: Clock, numbers: Numbers
+        self, admission: Admission, columns: Columns, n_outputs: int, clock: Clock, numbers: Numbers
     ) -> None:
         self.id = admission.slot
         self.fold = admission.fold
         self.config = config = admission.config
         self.clock = clock
-        self.shape = Shape(n_inputs, tuple(config.hidden_units), n_outputs)
+        self.view = view_of(config)
+        self.columns = columns
+        self.shape = shape_of(config, columns, n_outputs)
         self.layout = Layout(self.shape)
         self.row_order = np.random.Generator(self._stream(admission, noise.ROW_ORDER))
         self.dropout_bits = self._stream(admission, noise.DROPOUT)
@@ -139,6 +143,11 @@ class Slot:
         return noise.stream(admission.seed, admission.fold, admission.repeat, purpose)
 
     @property
+    def clamps(self) -> bool:
+        """Whether its predictions stay within the training target's range."""
+        return TARGETS[self.config.target.name].clamps
+
+    @property
     def drops_on_plateau(self) -> bool:
         """Whether plateaus lower the learning rate."""
         return SCHEDULES[self.config.schedule.name].drops_on_plateau
@@ -164,6 +173,21 @@ class Slot:
         dip = np.minimum(MOMENTUM_DIP, highest) * schedule.momentum_drop(t, self.clock, parameters)
         return rates, highest - dip
 
+    def decay(self) -> np.ndarray:
+        """Return the coming epoch's factors on decoupled weight decay, `[steps]`."""
+        course = self.config.weight_decay.parameters.get("course", "constant")
+        n = self.clock.steps_per_epoch
+        t = np.arange(self.epoch * n, (self.epoch + 1) * n, dtype=np.float64)
+        return COURSES[str(course)].factor(t / max(self.clock.total_steps, 1))
+
+    def drop_factor(self) -> float:
+        """Return the coming epoch's factor on the dropout rates."""
+        dropout = self.config.dropout
+        share = np.array([self.epoch / self.config.epochs])
+        factor = float(COURSES[dropout["course"]].factor(share)[0])
+        floor = _number(dropout["floor"])
+        return floor + (1 - floor) * factor
+
     def momentum(self) -> float:
         """Return the optimizer's momentum where no schedule moves it; 0 when it has none."""
         name = OPTIMIZERS[self.config.optimizer.name].momentum
@@ -179,6 +203,6 @@ def _number(value: object) -> float:
 def _fresh_statistics(layout: Layout, like: Tensor) -> Tensor:
     row = like.new_zeros(layout.n_statistics)
     for (kind, _), (start, rows, columns) in layout.statistics.items():
-        if kind == "variance":
+        if kind in ("variance", "bin_width"):
             row[start : start + rows * columns] = 1.0
     return row

@@ -15,8 +15,9 @@ from autotrain.choices.losses import mean_squared_error, softmax_cross_entropy
 from autotrain.choices.optimizers import Optimizer, State
 from autotrain.choices.regularizers import REGULARIZERS
 from autotrain.fused.dropping import Keep
+from autotrain.fused.layout import pack
 from autotrain.fused.network import Network
-from autotrain.fused.plan import step_runs
+from autotrain.fused.plan import factor_row, step_runs
 from autotrain.space.config import TrialConfig
 
 
@@ -46,10 +47,17 @@ class Weights:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a schedule says for one step: η `[K, 1]`, and momentum `[K, 1]` where it moves."""
+    """What schedules say for one step, `[K, 1]` each.
+
+    Args:
+        learning_rate: η.
+        momentum: where it moves.
+        decay: factor on decoupled weight decay, where there is any.
+    """
 
     learning_rate: Tensor
     momentum: Tensor | None
+    decay: Tensor | None = None
 
 
 class Stepper:
@@ -78,6 +86,7 @@ class Stepper:
         self.gradient = torch.zeros_like(weights.parameters)
         self.bound = network.bind(weights.parameters, weights.statistics)
         self.bound_gradient = network.bind(self.gradient)
+        self.factors = _factors(configs, network)
         self.kernels = weights.parameters[:, : layout.n_kernel]
         self.kernel_gradients = self.gradient[:, : layout.n_kernel]
         # Flat views are contiguous along a row: norms over them cost a third of [I, O] ones.
@@ -159,12 +168,31 @@ class Stepper:
             clip(flat, tensors, threshold)
         self.weights.t += 1
         whole = len(self.updated) == 1
+        learning_rate = rates.learning_rate
+        if self.runs.weight_decay is not None and rates.decay is not None:
+            self.kernels *= 1 - learning_rate * self.runs.weight_decay * rates.decay
+        if self.factors is not None:
+            learning_rate = learning_rate * self.factors
         for run, rows, gradient, state in self.updated:
             optimizer, hyper = cast(Optimizer, run.row), run.parameters
             if rates.momentum is not None and optimizer.momentum is not None:
                 hyper = {**hyper, optimizer.momentum: rates.momentum[run.slots]}
-            eta = rates.learning_rate if whole else rates.learning_rate[run.slots]
+            eta = learning_rate if whole else learning_rate[run.slots]
             optimizer.update(rows, gradient, state, eta, hyper)
         for constraint, kernel, parameters in self.constrained:
             if constraint.apply is not None:
                 constraint.apply(kernel, parameters)
+
+
+def _factors(configs: Sequence[TrialConfig], network: Network) -> Tensor | None:
+    """Return each parameter's factor on the learning rate `[K, P]`; None when all are 1."""
+    each = [factor_row(c, layout) for c, layout in zip(configs, network.layouts, strict=True)]
+    if all(row is None for row in each):
+        return None
+    numbers = network.numbers
+    rows = [
+        torch.ones(layout.n_parameters) if row is None else torch.from_numpy(row)
+        for row, layout in zip(each, network.layouts, strict=True)
+    ]
+    rows = [row.to(numbers.device, numbers.dtype) for row in rows]
+    return pack(rows, network.layouts, network.layout)

@@ -14,19 +14,27 @@ import torch
 from autotrain.choices.schedules import Clock
 from autotrain.data.batches import effective_batch_size, steps_per_epoch
 from autotrain.fused.fleet import Fleet, outcome
+from autotrain.fused.initializing import fit_to_rows
 from autotrain.fused.layout import bucket
-from autotrain.fused.plan import Numbers
+from autotrain.fused.plan import Numbers, view_of
 from autotrain.fused.rows import FoldArrays, Problem, Rows
 from autotrain.fused.slot import Admission, EpochReport, Outcome, Slot
-from autotrain.space.config import TrialConfig
 
-FleetKey = tuple[int, int]
+FleetKey = tuple[object, ...]
 Message = EpochReport | Outcome
 
 
-def fleet_key(config: TrialConfig) -> FleetKey:
-    """Return what the slots of a fleet have in common: batch size and padded width class."""
-    return config.batch_size, bucket(config.hidden_units)
+def fleet_key(slot: Slot) -> FleetKey:
+    """Return what the slots of a fleet have in common.
+
+    Batch size, padded width class, and kind and sizes of what embeds their columns.
+    """
+    config, front = slot.config, slot.shape.front
+    key = (config.batch_size, bucket(config.hidden_units))
+    if front is None:
+        return (*key, "none", (0, 0, 0, 0), 0)
+    name = "none" if front.sizes is None else config.embedding.name
+    return (*key, name, front.sizes or (0, 0, 0, 0), front.level_width, front.columns.n_codes)
 
 
 class Trainer:
@@ -66,9 +74,10 @@ class Trainer:
         batch_size = effective_batch_size(self.rows.n_train, config.batch_size)
         steps = steps_per_epoch(self.rows.n_train, batch_size)
         clock = Clock(steps, steps * config.epochs)
-        n_inputs = self.rows.folds[admission.fold].n_inputs
-        slot = Slot(admission, n_inputs, self.rows.problem.n_outputs, clock, self.numbers)
-        self.waiting.setdefault(fleet_key(config), []).append(slot)
+        columns = self.rows.view(view_of(config)).columns[admission.fold]
+        slot = Slot(admission, columns, self.rows.problem.n_outputs, clock, self.numbers)
+        fit_to_rows(slot, self.rows, self.numbers)
+        self.waiting.setdefault(fleet_key(slot), []).append(slot)
 
     def stop(self, slot: int) -> None:
         """End a model at its next epoch boundary, with cause "stopped"."""
@@ -109,7 +118,7 @@ class Trainer:
         for key, fleet in self.fleets.items():
             if any(slot.id in self.stopping for slot in fleet.slots):
                 changed.add(key)
-        ended = [outcome for key in sorted(changed) for outcome in self._rebuild(key)]
+        ended = [outcome for key in sorted(changed, key=repr) for outcome in self._rebuild(key)]
         self.stopping.clear()
         return ended
 

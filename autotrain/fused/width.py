@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from autotrain.fused.layout import Layout, Shape
+from autotrain.fused.layout import Columns, Layout
+from autotrain.fused.plan import shape_of
 from autotrain.space.config import TrialConfig
 
 
@@ -42,20 +43,28 @@ GPU = Costs(call_s=8e-6, flop_s=5e-14, unit_s=5e-11, parameter_s=4e-11, enough=0
 CALLS, CALLS_PER_LAYER = 40, 32
 
 
-def fleet_width(config: TrialConfig, n_inputs: int, n_outputs: int, costs: Costs = CPU) -> int:
+def fleet_width(
+    config: TrialConfig, columns: int | Columns, n_outputs: int, costs: Costs = CPU
+) -> int:
     """Return how many models like this one should train together, at least 1.
 
     Args:
         config: one of them.
-        n_inputs, n_outputs: sizes of the data.
+        columns: of the rows it reads; a number for so many plain ones.
+        n_outputs: classes, or 1.
         costs: of the device.
     """
-    shape = Shape(n_inputs, config.hidden_units, n_outputs)
+    columns = Columns.plain(columns) if isinstance(columns, int) else columns
+    shape = shape_of(config, columns, n_outputs)
     layout, batch = Layout(shape), config.batch_size
     fixed = costs.call_s * (CALLS + CALLS_PER_LAYER * shape.depth)
+    embedded = 0
+    if shape.front is not None and shape.front.sizes is not None:
+        sizes = shape.front.sizes
+        embedded = columns.n_numeric * (sizes.n_features + sizes.n_out)
     own = (
         costs.flop_s * 6 * batch * layout.n_kernel
-        + costs.unit_s * batch * (sum(shape.hidden) + n_outputs)
+        + costs.unit_s * batch * (sum(shape.hidden) + n_outputs + embedded)
         + costs.parameter_s * layout.n_parameters
     )
     return min(max(math.ceil(fixed / (costs.enough * own)), 1), costs.widest)

@@ -28,8 +28,9 @@ class Passes:
         self.member = member
         self._parameters = torch.tensor(member.parameters, dtype=torch.float32).unsqueeze(0)
         self._statistics = torch.tensor(member.statistics, dtype=torch.float32).unsqueeze(0)
-        self._widest = max(member.n_inputs, member.n_outputs, *member.config.hidden_units)
         self._networks: dict[int, tuple[Network, Bound]] = {}
+        network, _ = self._network(1)
+        self._widest = max(network.widest, network.width, member.n_outputs)
 
     def outputs(self, x: Tensor) -> Tensor:
         """Return outputs `[N, C]` of rows `[N, D]`, dropout off."""
@@ -51,14 +52,16 @@ class Passes:
 
     def _run(self, x: Tensor, keep: dict[int, Tensor], n_slots: int) -> Tensor:
         network, bound = self._network(n_slots)
-        return network.predict(bound, x.expand(n_slots, -1, -1), keep)
+        outputs = network.predict(bound, x.expand(n_slots, -1, -1), keep)
+        limits = self.member.limits
+        return outputs if limits is None else outputs.clamp(*limits)
 
     def _network(self, n_slots: int) -> tuple[Network, Bound]:
         if n_slots not in self._networks:
             member = self.member
             numbers = Numbers(torch.device("cpu"), torch.float32)
             configs = [member.config] * n_slots
-            network = Network(configs, member.n_inputs, member.n_outputs, numbers)
+            network = Network(configs, member.columns, member.n_outputs, numbers)
             weights = (self._parameters, self._statistics)
             bound = network.bind(*(rows.expand(n_slots, -1) for rows in weights))
             self._networks[n_slots] = network, bound

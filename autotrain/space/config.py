@@ -50,6 +50,12 @@ class TrialConfig:
     hidden_units: tuple[int, ...]
     batch_size: int
     epochs: int
+    scaler: Choice
+    missing: Choice
+    encoder: Choice
+    embedding: Choice
+    front_scale: Choice
+    parametrization: Choice
     initializer: Choice
     activation: Choice
     batch_norm: Choice
@@ -58,9 +64,11 @@ class TrialConfig:
     optimizer: Choice
     schedule: Choice
     regularizer: Choice
+    weight_decay: Choice
     constraint: Choice
     early_stopping: Choice
     loss: Choice
+    target: Choice
 
     @classmethod
     def assemble(cls, choices: Mapping[str, Choice]) -> TrialConfig:

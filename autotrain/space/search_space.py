@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from autotrain.choices.encoders import ENCODERS
+from autotrain.data.view import View
 from autotrain.domains import Choices, Domain, Fixed, Range, Value
 from autotrain.errors import SpaceError
 from autotrain.space.auto import AUTO_VALUES, DataShape
@@ -177,6 +179,21 @@ class SearchSpace:
                 filled.append(params)
         return filled
 
+    def views(self) -> list[View]:
+        """Return every way to encode rows that a configuration of this space may ask for."""
+        sections = self._definition.sections
+        limits = {
+            limit if ENCODERS[name].embeds else 0
+            for name in sections["encoder"].row_names
+            for limit in _whole_numbers(sections["encoder"].rows[name].get("one_hot_limit"))
+        }
+        return [
+            View(scaler, missing, limit)
+            for scaler in sections["scaler"].row_names
+            for missing in sections["missing"].row_names
+            for limit in sorted(limits)
+        ]
+
     def is_forbidden(self, config: TrialConfig | Mapping[str, Any]) -> bool:
         """Tell whether a configuration, or one of flat parameters, is forbidden."""
         if not isinstance(config, TrialConfig):
@@ -289,3 +306,15 @@ def _resolve(domain: Domain, name: str, shape: DataShape) -> Domain:
         values = dict.fromkeys(value if item == AUTO else item for item in domain.values)
         return Choices(tuple(values)) if len(values) > 1 else Fixed(next(iter(values)))
     return domain
+
+
+def _whole_numbers(domain: Domain | None) -> Iterator[int]:
+    """Yield the values of a whole-numbered domain; 0 for none."""
+    if domain is None:
+        yield 0
+    elif isinstance(domain, Fixed):
+        yield int(domain.value)  # type: ignore[arg-type]
+    elif isinstance(domain, Choices):
+        yield from (int(value) for value in domain.values)  # type: ignore[arg-type]
+    else:
+        yield from range(int(domain.low), int(domain.high) + 1, int(domain.step or 1))

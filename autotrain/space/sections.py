@@ -18,19 +18,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autotrain.choices.activations import ACTIVATIONS
+from autotrain.choices.activations import ACTIVATION_PARAMETERS, ACTIVATIONS
 from autotrain.choices.clipping import CLIPPINGS
 from autotrain.choices.constraints import CONSTRAINTS
+from autotrain.choices.decay import WEIGHT_DECAYS
 from autotrain.choices.dropout import DROPOUT_PARAMETERS, DROPOUTS
+from autotrain.choices.embeddings import EMBEDDING_PARAMETERS, EMBEDDINGS
+from autotrain.choices.encoders import ENCODERS
 from autotrain.choices.initializers import INITIALIZERS
 from autotrain.choices.losses import LOSS_PARAMETERS
+from autotrain.choices.missing import MISSING
 from autotrain.choices.normalization import BATCH_NORM_PARAMETERS, BATCH_NORMS
 from autotrain.choices.optimizers import OPTIMIZER_PARAMETERS, OPTIMIZERS
+from autotrain.choices.parametrizations import PARAMETRIZATION_PARAMETERS, PARAMETRIZATIONS
 from autotrain.choices.regularizers import REGULARIZERS
+from autotrain.choices.scalers import SCALERS
+from autotrain.choices.scales import FRONT_SCALES
 from autotrain.choices.schedules import SCHEDULES, Clock
+from autotrain.choices.targets import TARGETS
 from autotrain.domains import Parameter, Technique, Value, table
 from autotrain.errors import unknown
-from autotrain.tasks import CLASSIFICATION, TASKS
+from autotrain.tasks import CLASSIFICATION, REGRESSION, TASKS
 
 MAX_LAYERS = 64
 Applies = Callable[[str, str, Mapping[str, Value]], bool]
@@ -117,6 +125,45 @@ SECTIONS = table(
         },
     ),
     Section(
+        name="scaler",
+        summary="what numbers become before a network reads them",
+        default="standard",
+        rows=SCALERS,
+    ),
+    Section(
+        name="missing",
+        summary="what stands for a missing number",
+        default="median",
+        rows=MISSING,
+    ),
+    Section(
+        name="encoder",
+        summary="how categories reach the network",
+        default="one_hot",
+        rows=ENCODERS,
+    ),
+    Section(
+        name="embedding",
+        summary="several learned functions of each number, in its place",
+        default="none",
+        rows=EMBEDDINGS,
+        parameters=EMBEDDING_PARAMETERS,
+        applies=lambda key, row, values: row != "none",
+    ),
+    Section(
+        name="front_scale",
+        summary="a learned scale of each of the network's inputs",
+        default="off",
+        rows=FRONT_SCALES,
+    ),
+    Section(
+        name="parametrization",
+        summary="in which numbers the layers' weights are learned",
+        default="standard",
+        rows=PARAMETRIZATIONS,
+        parameters=PARAMETRIZATION_PARAMETERS,
+    ),
+    Section(
         name="initializer",
         summary="how weights are drawn before training",
         default="he_normal",
@@ -127,6 +174,9 @@ SECTIONS = table(
         summary="the nonlinearity after every hidden layer",
         default="relu",
         rows=ACTIVATIONS,
+        parameters=ACTIVATION_PARAMETERS,
+        applies=lambda key, row, values: key == "parametric" or values["parametric"] is True,
+        deciding=("parametric",),
     ),
     Section(
         name="batch_norm",
@@ -143,7 +193,10 @@ SECTIONS = table(
         default="dropout",
         rows=DROPOUTS,
         parameters=DROPOUT_PARAMETERS,
-        applies=lambda key, row, values: row != "none",
+        applies=lambda key, row, values: (
+            row != "none" and (key != "floor" or values["course"] != "constant")
+        ),
+        deciding=("course",),
         idle={"rate": 0.0, "input_rate": 0.0},
     ),
     Section(name="clipping", summary="a limit for gradients", default="none", rows=CLIPPINGS),
@@ -172,6 +225,12 @@ SECTIONS = table(
         },
     ),
     Section(
+        name="weight_decay",
+        summary="weight matrices shrink a little at every step",
+        default="none",
+        rows=WEIGHT_DECAYS,
+    ),
+    Section(
         name="constraint",
         summary="what weights must satisfy after every step",
         default="none",
@@ -192,6 +251,13 @@ SECTIONS = table(
         default="loss",
         parameters=LOSS_PARAMETERS,
         tasks=CLASSIFICATION,
+    ),
+    Section(
+        name="target",
+        summary="which predictions a regression may make",
+        default="free",
+        rows=TARGETS,
+        tasks=(REGRESSION,),
     ),
 )
 

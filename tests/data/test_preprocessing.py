@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from autotrain.data.columns import read_columns
 from autotrain.data.fitting import fit_preprocessor
-from autotrain.data.preprocessing import ARRAYS, Preprocessor
+from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.values import number_of
 from autotrain.errors import BundleError, DataError
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from autotrain.domains import Parameter
 from autotrain.fused.fleet import Fleet
+from autotrain.fused.layout import Columns
 from autotrain.fused.rows import FoldArrays, Problem
 from autotrain.fused.slot import Admission, EpochReport, Outcome
 from autotrain.fused.step import Rates
@@ -37,10 +38,14 @@ def make_fold(
     n_valid: int = 30,
     n_inputs: int = N_INPUTS,
     seed: int = 0,
+    columns: Columns | None = None,
 ) -> FoldArrays:
     """Draw rows whose target follows a noisy nonlinear rule: there is something to learn."""
     generator = np.random.default_rng([seed, n_inputs])
     x = generator.normal(size=(n_train + n_valid, n_inputs)).astype(np.float32)
+    if columns is not None:
+        for place, n_levels in enumerate(columns.levels):
+            x[:, columns.n_numeric + place] = generator.integers(n_levels, size=len(x))
     signal = np.sin(x[:, 0]) + x[:, 1] * x[:, 2] + 0.3 * generator.normal(size=len(x))
     mean, std = 0.0, 1.0
     if task == "regression":
@@ -49,7 +54,7 @@ def make_fold(
     else:
         n_classes = 2 if task == "binary" else N_CLASSES
         y = np.searchsorted(np.quantile(signal, np.arange(1, n_classes) / n_classes), signal)
-    return FoldArrays(x[:n_train], y[:n_train], x[n_train:], y[n_train:], mean, std)
+    return FoldArrays(x[:n_train], y[:n_train], x[n_train:], y[n_train:], mean, std, columns)
 
 
 def make_problem(task: str = "multiclass", metric: str | None = None) -> Problem:
@@ -125,6 +130,11 @@ def random_params(
     if params["dropout"] != "none":
         params["dropout.rate"] = pick([0.0, 0.1, 0.4])
         params["dropout.input_rate"] = pick([0.0, 0.2])
+    if params["activation"] != "prelu" and generator.random() < 0.3:
+        params["activation.parametric"] = True
+        params["activation.mix_learning_rate"] = 0.5
+    if params["embedding"] != "none":
+        params["embedding.learning_rate"] = 0.3
     params["optimizer.learning_rate"] = 10 ** generator.uniform(-3, -1.5)
     params["regularizer.l1"] = pick([0.0, 1e-3])
     params["regularizer.l2"] = pick([0.0, 1e-2])
@@ -151,7 +161,7 @@ def step_once(
     """Take one training step on the same rows for all slots; return losses and gradient norms."""
     rows = slice(first_row, first_row + fleet.batch_size)
     k = len(fleet.slots)
-    x = fleet.rows.x_train[rows].expand(k, -1, -1)
+    x = fleet.rows.view(fleet.slots[0].view).x_train[rows].expand(k, -1, -1)
     y = fleet.rows.y_train[rows].expand(k, -1)
     keep = fleet.bits.masks(fleet.bits.draw(1), 0)
     rates = torch.from_numpy(np.stack([slot.rates()[0][:1] for slot in fleet.slots]))
@@ -256,4 +266,5 @@ def make_reference(
         fold=fold_number,
         repeat=repeat,
         n_steps=n_steps,
+        columns=fold.columns,
     )

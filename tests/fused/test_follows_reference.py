@@ -17,17 +17,23 @@ import tests.reference as reference_tables
 from autotrain.choices.activations import ACTIVATIONS
 from autotrain.choices.clipping import CLIPPINGS
 from autotrain.choices.constraints import CONSTRAINTS
+from autotrain.choices.decay import WEIGHT_DECAYS
 from autotrain.choices.dropout import DROPOUTS
+from autotrain.choices.embeddings import EMBEDDINGS
+from autotrain.choices.encoders import ENCODERS
 from autotrain.choices.initializers import INITIALIZERS
 from autotrain.choices.normalization import BATCH_NORMS
 from autotrain.choices.optimizers import OPTIMIZERS
+from autotrain.choices.parametrizations import PARAMETRIZATIONS
 from autotrain.choices.regularizers import REGULARIZERS
+from autotrain.choices.scales import FRONT_SCALES
 from autotrain.choices.schedules import SCHEDULES
 from autotrain.domains import Technique
-from autotrain.fused.layout import INPUT
+from autotrain.fused.layout import INPUT, Columns
 from autotrain.fused.slot import Admission, Slot
 from autotrain.space.config import TrialConfig
 from tests.fused.problems import (
+    N_INPUTS,
     make_config,
     make_fleet,
     make_fold,
@@ -49,21 +55,31 @@ TABLES: dict[str, Mapping[str, Technique]] = {
     "optimizer": OPTIMIZERS,
     "regularizer": REGULARIZERS,
     "schedule": SCHEDULES,
+    "weight_decay": WEIGHT_DECAYS,
+    "embedding": EMBEDDINGS,
+    "encoder": ENCODERS,
+    "front_scale": FRONT_SCALES,
+    "parametrization": PARAMETRIZATIONS,
 }
+# Three numbers, two columns of codes, two plain columns; and the same without codes.
+COLUMNS, NO_CODES = Columns(3, (5, 3), 2), Columns(3, (), 4)
+FRONT = ("embedding", "encoder", "front_scale", "parametrization", "weight_decay")
+
+PARAMETRIC = {"*parametric": True, "*mix_learning_rate": 0.5}
 
 CASES: dict[str, dict[str, list[dict[str, Any]]]] = {
     "activation": {
-        "sigmoid": [{}],
-        "tanh": [{}],
-        "relu": [{}],
-        "softplus": [{}],
-        "leaky_relu": [{"negative_slope": 0.2}],
-        "prelu": [{"init": 0.3}],
-        "elu": [{"alpha": 0.7}],
-        "selu": [{}],
-        "gelu": [{}],
-        "silu": [{}],
-        "mish": [{}],
+        "sigmoid": [{}, PARAMETRIC],
+        "tanh": [{}, PARAMETRIC],
+        "relu": [{}, PARAMETRIC],
+        "softplus": [{}, PARAMETRIC],
+        "leaky_relu": [{"negative_slope": 0.2}, PARAMETRIC | {"negative_slope": 0.2}],
+        "prelu": [{"init": 0.3}, PARAMETRIC | {"init": 0.3}],
+        "elu": [{"alpha": 0.7}, PARAMETRIC | {"alpha": 0.7}],
+        "selu": [{}, PARAMETRIC],
+        "gelu": [{}, PARAMETRIC],
+        "silu": [{}, PARAMETRIC],
+        "mish": [{}, PARAMETRIC],
     },
     "initializer": {
         "glorot_normal": [{}],
@@ -76,6 +92,7 @@ CASES: dict[str, dict[str, list[dict[str, Any]]]] = {
         "he_avg_uniform": [{}],
         "orthogonal": [{}],
         "normal": [{"std": 0.4}],
+        "data_std": [{}],
     },
     "batch_norm": {
         "off": [{}, {"*input": True, "*momentum": 0.7, "*epsilon": 1e-3}],
@@ -88,8 +105,12 @@ CASES: dict[str, dict[str, list[dict[str, Any]]]] = {
             {"*rate": 0.3},
             {"*rate": 0.0, "*input_rate": 0.2},
             {"*rate": 0.5, "*input_rate": 0.1},
+            {"*rate": 0.5, "*course": "flat_cos"},
         ],
-        "alpha_dropout": [{"*rate": 0.2}, {"*rate": 0.1, "*input_rate": 0.3}],
+        "alpha_dropout": [
+            {"*rate": 0.2},
+            {"*rate": 0.1, "*input_rate": 0.3, "*course": "flat_cos", "*floor": 0.4},
+        ],
     },
     "clipping": {
         "none": [{}],
@@ -119,10 +140,31 @@ CASES: dict[str, dict[str, list[dict[str, Any]]]] = {
         ],
         "one_cycle": [{"warmup": 0.3}, {"warmup": 0.5}],
         "cosine": [{"warmup": 0.0}, {"warmup": 0.4}],
+        "coslog4": [{}],
+        "cosine_restarts": [{"first": 0.5, "growth": 1.0}, {"first": 0.35, "growth": 1.5}],
     },
     "constraint": {
         "none": [{}],
         "max_norm": [{"max_value": 0.8}],
+    },
+    "weight_decay": {
+        "none": [{}],
+        "decoupled": [{"rate": 0.3}, {"rate": 0.5, "course": "flat_cos"}],
+    },
+    "embedding": {
+        "none": [{}],
+        "piecewise_linear": [
+            {"n_bins": 4, "width": 3},
+            {"n_bins": 30, "width": 2, "*learning_rate": 0.2},
+        ],
+        "plr": [{"n_frequencies": 3, "sigma": 0.4, "width": 2, "*learning_rate": 0.5}],
+        "pbld": [{"n_frequencies": 4, "sigma": 0.3, "width": 3}],
+    },
+    "encoder": {"one_hot": [{}], "embedding": [{"width": 3}]},
+    "front_scale": {"off": [{}], "diagonal": [{"learning_rate": 6.0}]},
+    "parametrization": {
+        "standard": [{"*bias_learning_rate": 0.1}],
+        "ntk": [{}, {"*bias_learning_rate": 0.1}],
     },
     "regularizer": {
         "l1": [{"*l1": 0.01}, {"*l1": 0.005, "*l2": 0.02}],
@@ -149,6 +191,30 @@ SURROUNDINGS: dict[str, dict[str, Any]] = {
         "regularizer.l2": 0.001,
         "loss.label_smoothing": 0.05,
     },
+    "behind_a_front": {
+        "embedding": "pbld",
+        "embedding.pbld.n_frequencies": 3,
+        "embedding.pbld.sigma": 0.3,
+        "embedding.learning_rate": 0.3,
+        "encoder": "embedding",
+        "encoder.embedding.width": 2,
+        "front_scale": "diagonal",
+        "parametrization": "ntk",
+        "parametrization.bias_learning_rate": 0.1,
+        "activation": "selu",
+        "activation.parametric": True,
+        "dropout": "dropout",
+        "dropout.rate": 0.2,
+        "dropout.input_rate": 0.1,
+        "dropout.course": "flat_cos",
+        "dropout.floor": 0.1,
+        "batch_norm": "before_activation",
+        "optimizer": "adam",
+        "optimizer.adam.epsilon": 1e-6,
+        "schedule": "coslog4",
+        "weight_decay": "decoupled",
+        "weight_decay.decoupled.course": "flat_cos",
+    },
 }
 
 
@@ -174,6 +240,7 @@ def all_cases() -> list[Any]:
     return [
         pytest.param(
             place(section, row, values, around | {"optimizer.learning_rate": 0.02}),
+            section in FRONT or name == "behind_a_front",
             id=f"{section}-{row}-{number}-{name}",
         )
         for section, rows in CASES.items()
@@ -195,11 +262,17 @@ def test_every_row_has_a_case_and_a_reference(section: str) -> None:
         )
 
 
-def follow(config: TrialConfig, task: str = "multiclass", metric: str | None = None) -> None:
+def follow(
+    config: TrialConfig,
+    task: str = "multiclass",
+    metric: str | None = None,
+    columns: Columns | None = None,
+) -> None:
     """Train the same model both ways and compare everything after every epoch."""
-    fold, problem = make_fold(task), make_problem(task, metric)
+    n_inputs = N_INPUTS if columns is None else columns.width
+    fold, problem = make_fold(task, n_inputs=n_inputs, columns=columns), make_problem(task, metric)
     reference = make_reference(config, problem, fold, seed=SEED)
-    fleet = make_fleet([Admission(0, config, SEED)], task, metric=metric)
+    fleet = make_fleet([Admission(0, config, SEED)], task, metric=metric, folds=[fold])
     [slot] = fleet.slots
     compare_weights(slot, reference, "before training")
     for epoch in range(1, config.epochs + 1):
@@ -231,16 +304,27 @@ def close(actual: Any, expected: Any, what: str) -> None:
     )
 
 
-@pytest.mark.parametrize("config", all_cases())
-def test_a_slot_follows_torch(config: TrialConfig) -> None:
-    follow(config)
+@pytest.mark.parametrize(("config", "has_front"), all_cases())
+def test_a_slot_follows_torch(config: TrialConfig, has_front: bool) -> None:
+    follow(config, columns=columns_for(config) if has_front else None)
+
+
+def columns_for(config: TrialConfig) -> Columns:
+    return COLUMNS if config.encoder.name == "embedding" else NO_CODES
+
+
+@pytest.mark.parametrize("row", ["free", "clamped"])
+def test_predictions_stay_within_the_target_where_asked_for(row: str) -> None:
+    # So fast that predictions leave the range.
+    follow(make_config({"target": row, "optimizer.learning_rate": 0.2}), "regression")
 
 
 @pytest.mark.parametrize("seed", range(25))
 def test_any_mixture_of_techniques_follows_torch(seed: int) -> None:
     task = ("multiclass", "binary", "regression")[seed % 3]
     params = random_params(np.random.default_rng(seed), depth=seed % 5, task=task)
-    follow(make_config(params), task)
+    config = make_config(params)
+    follow(config, task, columns=columns_for(config) if seed % 2 else None)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autotrain.fused.rows import FoldArrays, Problem
+from autotrain.data.view import View
+from autotrain.fused.layout import Columns
+from autotrain.fused.rows import FoldArrays, Inputs, Problem
 from autotrain.fused.trainer import Trainer
 from autotrain.study.workers.protocol import Close, Command, Crashed, Message
 from autotrain.study.workers.training import Training
@@ -37,7 +39,8 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_TOP_PAD_": str(1 << 26),
 }
-_ARRAYS = ("x_train", "y_train", "x_valid", "y_valid")
+_TARGETS = ("y_train", "y_valid")
+_INPUTS = ("x_train", "x_valid")
 # How long a process may take to leave by itself before it is ended.
 LEAVING_S = 2.0
 
@@ -49,25 +52,43 @@ class StoredRows:
     problem: Problem
     folder: str
     scales: tuple[tuple[float, float], ...]
+    views: tuple[tuple[View, tuple[Columns, ...]], ...]
 
     @classmethod
     def write(cls, problem: Problem, folds: Sequence[FoldArrays], folder: Path) -> StoredRows:
         """Write the arrays as .npy files into `folder`, which must exist."""
         for number, fold in enumerate(folds):
-            for name in _ARRAYS:
+            for name in _TARGETS:
                 np.save(folder / f"{number}.{name}.npy", getattr(fold, name))
+        views = []
+        for place, view in enumerate(folds[0].views):
+            for number, fold in enumerate(folds):
+                for name in _INPUTS:
+                    np.save(
+                        folder / f"{number}.{place}.{name}.npy", getattr(fold.views[view], name)
+                    )
+            views.append((view, tuple(fold.views[view].columns for fold in folds)))
         scales = tuple((fold.target_mean, fold.target_std) for fold in folds)
-        return cls(problem, str(folder), scales)
+        return cls(problem, str(folder), scales, tuple(views))
 
     def read(self) -> list[FoldArrays]:
         """Map the arrays into memory, read-only."""
-        folder = Path(self.folder)
         folds = []
         for number, (mean, std) in enumerate(self.scales):
-            arrays = [np.load(folder / f"{number}.{name}.npy", mmap_mode="r") for name in _ARRAYS]
-            x_train, y_train, x_valid, y_valid = arrays
-            folds.append(FoldArrays(x_train, y_train, x_valid, y_valid, mean, std))
+            y_train, y_valid = (self._array(f"{number}.{name}") for name in _TARGETS)
+            views = {}
+            for place, (view, columns) in enumerate(self.views):
+                x_train, x_valid = (self._array(f"{number}.{place}.{name}") for name in _INPUTS)
+                views[view] = Inputs(x_train, x_valid, columns[number])
+            first = next(iter(views.values()))
+            folds.append(
+                FoldArrays(first.x_train, y_train, first.x_valid, y_valid, mean, std, views=views)
+            )
         return folds
+
+    def _array(self, name: str) -> np.ndarray:
+        array: np.ndarray = np.load(Path(self.folder) / f"{name}.npy", mmap_mode="r")
+        return array
 
 
 class ProcessWorker:

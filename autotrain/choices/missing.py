@@ -1,0 +1,24 @@
+"""Missing numbers: what stands in their place. To add a way, add a row to `MISSING`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotrain.domains import Technique, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing(Technique):
+    """A row of `MISSING`: whether a missing number is also told by an input of its own."""
+
+    indicates: bool
+
+
+MISSING = table(
+    Missing("median", "the median of the training rows", indicates=False),
+    Missing(
+        "indicator",
+        "the median, and an input that is 1 where the number was missing",
+        indicates=True,
+    ),
+)

@@ -1,0 +1,30 @@
+"""A learnable scale of the network's inputs: which of them count, learned fast.
+
+    x ← s ⊙ x, s = 1 at the start
+
+To add a row, extend `FRONT_SCALES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotrain.domains import Parameter, Technique, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontScale(Technique):
+    """A row of `FRONT_SCALES`: whether inputs are scaled."""
+
+    scales: bool
+
+
+FRONT_SCALES = table(
+    FrontScale("off", "inputs as they are", scales=False),
+    FrontScale(
+        "diagonal",
+        "each input times a learned number, 1 at the start",
+        {"learning_rate": Parameter(6.0, "factor on the learning rate", low=0.0, open_low=True)},
+        scales=True,
+    ),
+)

@@ -1,0 +1,20 @@
+"""What a regression may predict. To add a row, extend `TARGETS`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotrain.domains import Technique, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetRange(Technique):
+    """A row of `TARGETS`: whether predictions stay within the training target's range."""
+
+    clamps: bool
+
+
+TARGETS = table(
+    TargetRange("free", "predictions as they are", clamps=False),
+    TargetRange("clamped", "predictions stay within the training target's range", clamps=True),
+)

@@ -16,13 +16,16 @@ import numpy as np
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from autotrain.arguments import fold_arrays
 from autotrain.bundle import Bundle, Member, encode, publish, stage
 from autotrain.bundle.tensors import from_tensors, layout_of, to_tensors
 from autotrain.data.codes import ColumnCode
 from autotrain.data.dataset import Dataset, load_dataset
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.export import Exported, export_winner
-from autotrain.fused.rows import FoldArrays, Problem
+from autotrain.fused.layout import Columns
+from autotrain.fused.plan import view_of
+from autotrain.fused.rows import Problem
 from autotrain.fused.slot import Admission, Outcome
 from autotrain.fused.trainer import Trainer
 from autotrain.space.config import TrialConfig
@@ -74,10 +77,7 @@ def train(
     dataset = load_dataset(source, target, **options)
     config = TrialConfig.from_params({**SMALL, **(params or {})})
     chosen = metric_for(dataset.task, metric)
-    folds = [
-        FoldArrays(f.x_train, f.y_train, f.x_valid, f.y_valid, f.target_mean, f.target_std)
-        for f in dataset.folds
-    ]
+    folds = fold_arrays(dataset, [view_of(config)])
     trainer = Trainer(Problem(dataset.task, len(dataset.classes) or 1, chosen), folds)
     for fold in range(len(folds)):
         trainer.admit(Admission(fold, config, seed=5, fold=fold))
@@ -104,7 +104,7 @@ def random_bundle(
     codes = tuple(ColumnCode(name, "numeric", "float64") for name in columns)
     members = []
     for fold in range(n_members):
-        layout = layout_of(config, n_features, len(classes) or 1)
+        layout = layout_of(config, Columns(n_features, (), 0), len(classes) or 1)
         statistics = generator.normal(size=layout.n_statistics)
         for (kind, _), (start, rows, width) in layout.statistics.items():
             if kind == "variance":

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from autotrain.data.columns import read_columns
 from autotrain.data.fitting import fit_preprocessor
 from autotrain.data.preprocessing import Preprocessor
+
+ARRAYS = ("fill", "mean", "scale")
 from autotrain.data.values import number_of
 from autotrain.errors import BundleError, DataError
 
@@ -290,7 +292,7 @@ def test_encoding_loads_neither_pandas_nor_scikit_learn() -> None:
     code = (
         "import sys, autotrain.data.preprocessing as p; import numpy as np\n"
         "c = p.ColumnCode('a', 'categorical', 'str', levels=('x', 'y', None))\n"
-        "q = p.Preprocessor((c,), ('a',), {n: np.empty(0) for n in p.ARRAYS})\n"
+        "q = p.Preprocessor((c,), ('a',), {n: np.empty(0) for n in ('fill', 'mean', 'scale')})\n"
         "assert q.encode({'a': ['x', None]}).tolist() == [[1, 0, 0], [0, 0, 1]]\n"
         "print([m for m in ('pandas', 'sklearn', 'scipy', 'pyarrow', 'torch') if m in sys.modules])"
     )

@@ -155,8 +155,9 @@ class Study:
         self.folder = Path(directory) / definition.name
         if (self.folder / definitions.FILE).is_file():
             begun = Definition.read(self.folder)
-            begun.check_same(definition)
-            self.definition = replace(definition, storage=storage or begun.storage)
+            begun.check_same(definition, self.folder)
+            url = begun.storage_url(storage, self.folder)
+            self.definition = replace(definition, storage=url)
         self._storage: OpenStorage | None = None
         self._study: optuna.Study | None = None
         self.progress = Progress()

@@ -37,7 +37,7 @@ from autotrain.arguments import (
 from autotrain.bundle import read_bundle
 from autotrain.data.dataset import load_dataset
 from autotrain.display import make_observer
-from autotrain.errors import AutotrainError, BundleError, StudyError
+from autotrain.errors import AutotrainError, BundleError, DataError, StudyError
 from autotrain.export import export_winner, record_test_score
 from autotrain.fused.trainer import Trainer
 from autotrain.fused.width import CPU, GPU, fleet_width
@@ -187,6 +187,12 @@ class Study:
             raise StudyError(
                 f"study {name!r} was started with a table in memory, however: none is given. "
                 "Pass it again: Study.resume(name, data=frame)."
+            )
+        if data is None and ":" not in old.source and not Path(old.source).expanduser().exists():
+            raise DataError(
+                f"{old.source}: expected a file, however: there is none in {Path.cwd()}. Study "
+                f"{name!r} was started with it; when it has moved, or you work in another folder, "
+                "say where it is: --data FILE (in Python data=...)."
             )
         test: Any = old.test or None
         return cls(

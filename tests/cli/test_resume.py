@@ -68,6 +68,7 @@ def test_data_that_moved_are_named_and_remembered(study: Path, here: Path, autot
     lost = autotrain(*RESUME, "--trials", 1)
     assert lost.code == 2
     assert "shop.csv: expected a file, however: there is none" in lost.err
+    assert "say where it is: --data FILE" in lost.err
 
     assert autotrain(*RESUME, "--trials", 1, "--data", "moved.csv").code == 0
     assert Definition.read(study).source == "moved.csv"

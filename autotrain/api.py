@@ -34,9 +34,10 @@ from autotrain.arguments import (
     number_or_text,
     problem_of,
 )
+from autotrain.bundle import read_bundle
 from autotrain.data.dataset import load_dataset
 from autotrain.display import make_observer
-from autotrain.errors import AutotrainError, StudyError
+from autotrain.errors import AutotrainError, BundleError, DataError, StudyError
 from autotrain.export import export_winner, record_test_score
 from autotrain.fused.layout import Columns
 from autotrain.fused.plan import view_of
@@ -48,11 +49,12 @@ from autotrain.space.search_space import SearchSpace
 from autotrain.study import definition as definitions
 from autotrain.study.allowed import AllowedSampler
 from autotrain.study.budget import SPENT_S, UNCOUNTED, seconds_spent, trials_tried
-from autotrain.study.coordinator import HISTORY, Coordinator, Winner, summary
+from autotrain.study.coordinator import HISTORY, Coordinator, Winner, summary, trial_seed
 from autotrain.study.definition import STUDIES, Definition
-from autotrain.study.ledger import Ledger, best_trial
+from autotrain.study.ledger import Ledger, best_trial, seed_number
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import Board, History, PlateauRule, make_pruner
+from autotrain.study.retraining import train_again
 from autotrain.study.sampling import make_sampler
 from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.study.workers.inline import InlineWorker
@@ -155,8 +157,9 @@ class Study:
         self.folder = Path(directory) / definition.name
         if (self.folder / definitions.FILE).is_file():
             begun = Definition.read(self.folder)
-            begun.check_same(definition)
-            self.definition = replace(definition, storage=storage or begun.storage)
+            begun.check_same(definition, self.folder)
+            url = begun.storage_url(storage, self.folder)
+            self.definition = replace(definition, storage=url)
         self._storage: OpenStorage | None = None
         self._study: optuna.Study | None = None
         self.progress = Progress()
@@ -186,6 +189,12 @@ class Study:
             raise StudyError(
                 f"study {name!r} was started with a table in memory, however: none is given. "
                 "Pass it again: Study.resume(name, data=frame)."
+            )
+        if data is None and ":" not in old.source and not Path(old.source).expanduser().exists():
+            raise DataError(
+                f"{old.source}: expected a file, however: there is none in {Path.cwd()}. Study "
+                f"{name!r} was started with it; when it has moved, or you work in another folder, "
+                "say where it is: --data FILE (in Python data=...)."
             )
         test: Any = old.test or None
         return cls(
@@ -241,6 +250,7 @@ class Study:
         display: contextlib.AbstractContextManager[Observer]
         display = make_observer(self.metric) if observer is None else nullcontext(observer)
         with tempfile.TemporaryDirectory(prefix="autotrain-") as folder, display as shown:
+            self._restore_best()
             coordinator = self._coordinator(ledger, self._workers(Path(folder)), shown)
             left = None
             if timeout is not None:
@@ -486,6 +496,39 @@ class Study:
             },
         )
         self.export_notes = exported.notes
+
+    def _restore_best(self) -> None:
+        """Train the best trial again when `best/` does not hold it.
+
+        A trial's end is on disk before its model is; a kill in between leaves an older model or
+        none, and no later trial would mend that unless it were better.
+        """
+        trials = self.optuna_study.get_trials(deepcopy=False)
+        best = best_trial(trials, self.metric)
+        if best is None or best.value is None or self._is_published(best.value, trials):
+            return
+        config = self.space.config_from(best.params)
+        seed = trial_seed(self.definition.seed, seed_number(best))
+        trainer = Trainer(
+            problem_of(self.dataset, self.metric), fold_arrays(self.dataset), self.device
+        )
+        outcomes = train_again(
+            trainer,
+            config,
+            seed,
+            n_folds=len(self.dataset.folds),
+            epochs=best.user_attrs.get("epochs", config.epochs),
+        )
+        if all(outcome.parameters is not None for outcome in outcomes):
+            self._publish(Winner(best.number, best.value, config, seed, outcomes))
+
+    def _is_published(self, value: float, trials: list[FrozenTrial]) -> bool:
+        """Whether the model in `best/` is of a trial with this value."""
+        try:
+            number = read_bundle(self.best_path).training.get("trial")
+        except BundleError:
+            return False
+        return any(trial.number == number and trial.value == value for trial in trials)
 
     def _set_budget(self, n_trials: int | None, timeout: float | None) -> None:
         """Write down what the study may use in all: what is used and what this run is given."""

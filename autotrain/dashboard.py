@@ -44,7 +44,7 @@ class Dashboard:
         self, folder: Path, *, port: int | None = None, storage: str | None = None
     ) -> None:
         definition = Definition.read(folder)
-        self.storage: OpenStorage = read_storage(folder, storage or definition.storage)
+        self.storage: OpenStorage = read_storage(folder, definition.storage_url(storage, folder))
         try:
             names = {s.study_name: s._study_id for s in self.storage.get_all_studies()}
             artifacts = folder / "artifacts"

@@ -140,11 +140,11 @@ def read_standing(folder: Path, storage: str | None = None) -> Standing:
         folder: of the study.
         storage: its URL with the password, when the study is not kept in its folder.
     Raises:
-        StudyError: when there is no such study.
+        StudyError: when there is no such study, or its trials are in another storage.
         StorageError: when its trials cannot be read.
     """
     definition = Definition.read(folder)
-    url = storage or definition.storage
+    url = definition.storage_url(storage, folder)
     trials: list[FrozenTrial] = []
     user_attrs: dict[str, Any] = {}
     is_running = is_held(folder)

@@ -63,7 +63,8 @@ def find_bundle(word: str, studies: Path) -> Path:
     if (studies / word).is_dir() or path.is_dir():
         raise BundleError(
             f"{word}: expected a study with a model, however: none is exported yet. "
-            "Wait for its first complete trial, or see `autotrain show`."
+            "Wait for its first complete trial; a model that a kill or a hand has removed is made "
+            "again by `autotrain resume`."
         )
     names = sorted(file.parent.parent.name for file in studies.glob(f"*/{BEST}/{RECORD}"))
     near = nearest(word, names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 import webbrowser
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def dashboard(
         click.echo("Ctrl-C ends it.", err=True)
         if browser:
             webbrowser.open(page.address)
+        # Of a young study Optuna's plots warn with every look; whoever looks sees it.
+        warnings.filterwarnings("ignore", module="optuna")
         with contextlib.suppress(KeyboardInterrupt):
             page.serve()
     finally:

@@ -65,7 +65,7 @@ def predict(
     by Monte-Carlo dropout. A model without dropout gives predictions alone.
     """
     if output is not None:
-        _check_output(Path(output))
+        _check_output(Path(output), data)
     if not 0 < alpha < 1:
         raise click.BadParameter(
             f"must be greater than 0 and less than 1, however: {alpha:g}.", param_hint="--alpha"
@@ -114,8 +114,8 @@ def _point(predictor: Predictor, table: pd.DataFrame, notices: list[str]) -> pd.
     return pd.DataFrame(columns)
 
 
-def _check_output(path: Path) -> None:
-    """Refuse before the work what could not be written after it."""
+def _check_output(path: Path, data: str) -> None:
+    """Refuse before the work what could not be written after it, and to lose the rows asked of."""
     if path.suffix.lower() not in ENDINGS:
         raise click.BadParameter(
             f"must end in {', '.join(ENDINGS)}, however: {path}.", param_hint="--output"
@@ -123,6 +123,11 @@ def _check_output(path: Path) -> None:
     if not path.parent.is_dir():
         raise click.BadParameter(
             f"must be in a folder that is there, however: {path.parent} is none.",
+            param_hint="--output",
+        )
+    if path.exists() and Path(data).exists() and path.samefile(data):
+        raise click.BadParameter(
+            f"must be another file than DATA, which would be lost, however: {path}.",
             param_hint="--output",
         )
 

@@ -121,13 +121,14 @@ def read_npz(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, bool]:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
-            f"{path}: expected an NPZ file of plain arrays, however: {str(error).splitlines()[0]} "
-            "Write it with numpy.savez(path, X=…, y=…); object arrays are not read."
+            f"{path}: expected an NPZ file of plain arrays, however: "
+            f"{str(error).splitlines()[0].rstrip('.')}. Write it with "
+            "numpy.savez(path, X=…, y=…); object arrays are not read."
         ) from None
     pair = next((pair for pair in _NPZ_PAIRS if set(pair) <= set(arrays)), None)
     if pair is None:
         raise DataError(
-            f"{path}: expected arrays X and y, however: {', '.join(arrays) or 'none'}. "
+            f"{path}: expected arrays X and y, however: it holds {', '.join(arrays) or 'none'}. "
             "Write it with numpy.savez(path, X=…, y=…)."
         )
     tests = next((pair for pair in _NPZ_TESTS if set(pair) <= set(arrays)), None)

@@ -77,6 +77,11 @@ def read_table(source: Any) -> RawTable:
 
 
 def _read_path(path: Path, text: str) -> RawTable:
+    if "://" in text:
+        raise DataError(
+            f"{text}: expected a file, however: it is an address. Download it first: "
+            f"curl -LO {text}"
+        )
     if not path.exists():
         raise DataError(f"{text}: expected a file, however: there is none.{_near_files(path)}")
     name = _short_name(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from autotrain.data.inputs import plain
 from autotrain.data.values import numbers, texts
 
 MIN_ROWS = 30
+MIN_ROWS_A_CLASS = 10
 CORRELATION = 0.9999
 
 
@@ -20,7 +22,9 @@ def find_leaks(
 ) -> list[str]:
     """Return a warning for each column that alone tells the target of the training rows.
 
-    Classification: its values and the classes are one to one on more than 30 filled rows.
+    Classification: its values and the classes are one to one on more than 30 filled rows; or the
+    classes have numbers of their own, apart from each other's; or no class has both filled and
+    empty cells, more than 30 of each (the reason why a customer left).
     Regression: its correlation with the target is above 0.9999 in size.
     """
     warnings = []
@@ -31,9 +35,13 @@ def find_leaks(
         if task == "regression":
             found = column.kind == "numeric" and _follows(values, y)
             how = "follows the target in a straight line"
+        elif _is_one_to_one(values, y, boolean=column.kind == "boolean"):
+            found, how = True, "has one value for each class"
+        elif _tells_by_gaps(pd.isna(values), y):
+            found, how = True, "is empty for some classes and filled for the others"
         else:
-            found = _is_one_to_one(values, y, boolean=column.kind == "boolean")
-            how = "has one value for each class"
+            found = column.kind == "numeric" and _parts(values, y)
+            how = "has a range of numbers of its own for each class"
         if found:
             warnings.append(
                 f"column {column.name!r} {how}: a leak of the target? It is kept; drop it from the "
@@ -54,6 +62,30 @@ def _is_one_to_one(values: np.ndarray, y: np.ndarray, *, boolean: bool) -> bool:
     pairs = np.unique(np.stack([codes[known], y[known]]), axis=1)
     n_levels, n_classes = len(np.unique(pairs[0])), len(np.unique(pairs[1]))
     return pairs.shape[1] == n_levels == n_classes > 1
+
+
+def _tells_by_gaps(missing: np.ndarray, y: np.ndarray) -> bool:
+    if min(missing.sum(), (~missing).sum()) <= MIN_ROWS:
+        return False
+    return not np.intersect1d(y[missing], y[~missing]).size
+
+
+def _parts(values: np.ndarray, y: np.ndarray) -> bool:
+    """Tell whether the classes' ranges of a number lie apart; a class of few rows may by chance."""
+    read, _ = numbers(values)
+    known = ~np.isnan(read)
+    x, classes = read[known], y[known]
+    n_classes = len(np.unique(y))
+    ranges = sorted(
+        (float(of.min()), float(of.max()))
+        for of in (x[classes == label] for label in np.unique(classes))
+        if len(of) >= MIN_ROWS_A_CLASS
+    )
+    return (
+        known.sum() > MIN_ROWS
+        and len(ranges) == n_classes
+        and all(low[1] < high[0] for low, high in pairwise(ranges))
+    )
 
 
 def _follows(values: np.ndarray, y: np.ndarray) -> bool:

@@ -19,6 +19,7 @@ from autotrain.data.codes import ColumnCode
 from autotrain.data.inputs import TableView, open_table, require
 from autotrain.data.values import date_parts, days, numbers, texts
 from autotrain.errors import BundleError, DataError
+from autotrain.wording import count_text
 
 FORMAT = 2
 FILL = "fill"
@@ -137,7 +138,8 @@ class Preprocessor:
         unknown = [name for name in extra if name not in set(self.features)]
         if unknown and notices is not None:
             shown = ", ".join(unknown[:10]) + (", …" if len(unknown) > 10 else "")
-            notices.append(f"ignored {len(unknown)} columns that training did not have: {shown}")
+            count = count_text(len(unknown), "column")
+            notices.append(f"ignored {count} that training did not have: {shown}")
         encoded = np.zeros((view.n_rows, self.n_inputs), dtype=np.float32)
         first_scaled = 0
         # Neighbouring columns of plain numbers are read together.
@@ -243,12 +245,20 @@ class Preprocessor:
             encoded[rows, first + place[rows]] = 1.0
         if notices is not None and not column.has_infrequent:
             unseen = [index for index, text in enumerate(found) if text not in places]
-            count = int(np.isin(inverse, unseen).sum()) if unseen else 0
+            empty = [index for index in unseen if found[index] is None]
+            unseen = [index for index in unseen if found[index] is not None]
+            count = int(np.isin(inverse, unseen).sum())
             if count:
                 shown = ", ".join(_shown(found[index]) for index in unseen[:3])
                 notices.append(
-                    f"column {column.name!r}: {count} cells hold categories that training never "
-                    f"saw ({shown}{', …' if len(unseen) > 3 else ''})"
+                    f"column {column.name!r}: training never saw the categories of "
+                    f"{count_text(count, 'cell')} ({shown}{', …' if len(unseen) > 3 else ''})"
+                )
+            count = int(np.isin(inverse, empty).sum())
+            if count:
+                notices.append(
+                    f"column {column.name!r}: {count_text(count, 'cell')} missing, where training "
+                    "had none missing"
                 )
 
     def to_arrays(self) -> dict[str, np.ndarray]:

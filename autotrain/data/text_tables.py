@@ -64,6 +64,11 @@ def read_text(path: Path) -> tuple[pd.DataFrame, list[str]]:
     if delimiter != usual:
         notes.append(f"read with {DELIMITERS[delimiter]} as the delimiter")
     header = _check_header(path, sample.rows)
+    if looks_like_data(header) and not _are_places(header):
+        notes.append(
+            f"the first line ({', '.join(header[:5])}{', …' if len(header) > 5 else ''}) is taken "
+            "as column names and looks like data: when it is a row, add a line of names on top"
+        )
     notes += _check_widths(path, sample)
     decimal = "."
     if delimiter != "," and _has_decimal_comma(sample.rows[1:]):
@@ -143,6 +148,11 @@ def _check_utf8(path: Path, content: bytes) -> None:
             f"{path}: expected UTF-8 text, however: it is UTF-16. "
             f"Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > utf8.csv"
         )
+    if b"\0" in content[:SAMPLE_BYTES]:
+        raise DataError(
+            f"{path}: expected text, however: byte {content.index(0)} is zero. "
+            "This is no CSV file; save the table as CSV."
+        )
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(content), SAMPLE_BYTES):
         piece = content[start : start + SAMPLE_BYTES]
@@ -157,11 +167,6 @@ def _check_utf8(path: Path, content: bytes) -> None:
                 f"0x{content[place]:02x}. Convert it: iconv -f LATIN1 -t UTF-8 {path.name} > "
                 "utf8.csv"
             ) from None
-    if b"\0" in content[:SAMPLE_BYTES]:
-        raise DataError(
-            f"{path}: expected text, however: byte {content.index(0)} is zero. "
-            "This is no CSV file; save the table as CSV."
-        )
 
 
 def _sniff(path: Path, content: bytes, usual: str) -> tuple[str, _Sample]:
@@ -246,6 +251,12 @@ def looks_like_data(header: list[str]) -> bool:
     """Tell whether a header is more likely the first row of a table without one."""
     cells = sum(1 for cell in header if _is_number(cell) or cell in MISSING)
     return 4 * cells >= len(header) or any(_DECIMAL_POINT.fullmatch(cell) for cell in header)
+
+
+def _are_places(header: list[str]) -> bool:
+    """Tell whether the numbers among the names only count the columns: 0, 1, 2, … or 1, 2, …"""
+    found = [cell for cell in header if _is_number(cell)]
+    return any(found == [str(first + place) for place in range(len(found))] for first in (0, 1))
 
 
 def _is_number(cell: str) -> bool:

@@ -121,11 +121,37 @@ class Definition:
             name = (stem or "study") + (f"-{number}" if number > 1 else "")
             named = replace(self, name=name)
             folder = studies / name
-            if not (folder / FILE).is_file() or not Definition.read(folder).differing(named):
+            if not (folder / FILE).is_file():
+                return named
+            begun = Definition.read(folder)
+            if not begun.differing(named) and begun.is_kept_in(named.storage):
                 return named
             number += 1
 
-    def check_same(self, other: Definition) -> None:
+    def is_kept_in(self, storage: str | None) -> bool:
+        """Whether a URL, with or without its password, is that of this study; None always is."""
+        if storage is None:
+            return True
+        own = self.storage or ""
+        return _without_password(storage) == _without_password(own)
+
+    def storage_url(self, given: str | None, folder: Path) -> str | None:
+        """Return where the trials are: the URL given, which may hold the password, or its own.
+
+        Raises:
+            StudyError: when another storage is given; it would begin the study anew, and put its
+                best model over the one that is there.
+        """
+        if self.is_kept_in(given):
+            return given or self.storage
+        own = f"in {self.storage}" if self.storage is not None else f"in its folder, {folder}"
+        raise StudyError(
+            f"study {self.name!r} keeps its trials {own}, however: --storage is "
+            f"{hide_password(given or '')}. Leave --storage out to go on with it, or choose "
+            f"another --study name. When the trials have moved, change storage in {folder / FILE}."
+        )
+
+    def check_same(self, other: Definition, folder: Path) -> None:
         """Refuse to go on under this name with anything that makes trials incomparable.
 
         Raises:
@@ -144,13 +170,16 @@ class Definition:
         raise StudyError(
             f"study {self.name!r} exists and can only go on with what it was started with, "
             f"however: its {shown} differ{'s' if len(differing) == 1 else ''}. "
-            "Choose another --study name, or remove the folder studies/"
-            f"{self.name} to start anew."
+            f"Choose another --study name, or remove the folder {folder} to start anew."
         )
 
     def with_budget(self, n_trials: int | None, timeout_s: float | None) -> Definition:
         """Return the definition with another budget."""
         return replace(self, n_trials=n_trials, timeout_s=timeout_s)
+
+
+def _without_password(url: str) -> str:
+    return hide_password(url).replace(":***@", "@")
 
 
 def check_name(name: str) -> str:

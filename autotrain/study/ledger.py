@@ -172,7 +172,7 @@ class Ledger:
         return self.metric.sign * UNSEEN_WORST
 
 
-def seed_number(trial: optuna.Trial) -> int:
+def seed_number(trial: optuna.Trial | FrozenTrial) -> int:
     """Return the number that a trial's seed follows from: its own, or that of what it repeats."""
     return int(trial.user_attrs.get(SEED_OF, trial.number))
 

@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,3 +109,15 @@ def test_an_unknown_study_and_the_latest_one(there: Path, tmp_path: Path) -> Non
     assert latest_study(tmp_path) == "two"
     (tmp_path / "one" / "journal.log").write_text("")
     assert latest_study(tmp_path) == "one"
+
+
+def test_warnings_of_the_plots_stay_out_of_the_terminal(
+    there: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(page: Dashboard) -> None:
+        warnings.warn_explicit("few trials", UserWarning, "x.py", 1, "optuna.importance.x")
+
+    monkeypatch.setattr(Dashboard, "serve", look)
+    done = autotrain("dashboard", "shop", "--port", "0", "--no-browser")
+    assert done.code == 0, done.err
+    assert done.err == "Ctrl-C ends it.\n"

@@ -156,6 +156,7 @@ def test_columns_are_found_by_name_and_surprises_are_told(
         (("rows.csv", "rows.csv"), "expected the folder of a bundle, however: it is a file"),
         (("paid", "rows.csv", "--output", "x.xlsx"), "must end in .csv, .parquet, .json"),
         (("paid", "rows.csv", "--output", "no/x.csv"), "must be in a folder that is there"),
+        (("paid", "rows.csv", "--output", "./rows.csv"), "another file than DATA, which would be"),
         (("paid", "rows.csv", "--samples", "0"), "must be a whole number, at least 1"),
         (("paid", "rows.csv", "--alpha", "1"), "must be greater than 0 and less than 1"),
         (("paid", "rows.csv", "--alpha", "x"), "'x' is not a valid float"),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 
+from autotrain.bundle import encode, publish, read_bundle, stage
+from autotrain.bundle.publishing import TENSORS
 from autotrain.leaderboard import read_standing
 from autotrain.study.definition import FILE, Definition
 from tests.cli.conftest import HOLDOUT, Run, listing
@@ -63,6 +68,7 @@ def test_data_that_moved_are_named_and_remembered(study: Path, here: Path, autot
     lost = autotrain(*RESUME, "--trials", 1)
     assert lost.code == 2
     assert "shop.csv: expected a file, however: there is none" in lost.err
+    assert "say where it is: --data FILE" in lost.err
 
     assert autotrain(*RESUME, "--trials", 1, "--data", "moved.csv").code == 0
     assert Definition.read(study).source == "moved.csv"
@@ -100,6 +106,31 @@ def test_trials_left_open_by_a_kill_are_tried_again(study: Path, autotrain: Run)
     assert params.keys() <= retries[0].params.keys()
     assert trials[killed.number].user_attrs["cause"] == "interrupted"
     assert read_standing(study).n_trials == 4
+
+
+@pytest.mark.parametrize("left", ["nothing", "the model of another trial", "half of it"])
+def test_the_best_model_is_made_again_when_a_kill_kept_it_from_being_written(
+    study: Path, autotrain: Run, left: str
+) -> None:
+    best = study / "best"
+    before = read_bundle(best)
+    if left == "the model of another trial":
+        other = replace(before, training={**before.training, "trial": 99})
+        publish(stage(best, encode(other)), best)
+    elif left == "half of it":
+        (best / TENSORS).write_bytes((best / TENSORS).read_bytes()[:100])
+    else:
+        shutil.rmtree(best)
+
+    done = autotrain(*RESUME, "--trials", 1)
+
+    assert done.code == 0, done.err
+    after = read_bundle(best)
+    # The new trial is not better, so it has written nothing.
+    assert after.training["trial"] == before.training["trial"] == done.json()["best_trial"]
+    was, now = before.tensors(), after.tensors()
+    assert was.keys() == now.keys()
+    assert all(np.array_equal(was[name], now[name]) for name in was)
 
 
 def test_an_unknown_study_is_named(study: Path, autotrain: Run) -> None:

@@ -216,10 +216,52 @@ def test_a_name_that_is_taken_in_a_shared_storage(here: Path, autotrain: Run) ->
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        (
+            "search",
+            "shop.csv",
+            "--target",
+            "bought",
+            "--space",
+            "space.toml",
+            *HOLDOUT,
+            "--study",
+            "shop",
+            "--trials",
+            "1",
+        ),
+        ("resume", "shop", "--trials", "1"),
+        ("show", "shop"),
+        ("dashboard", "shop", "--no-browser"),
+    ],
+)
+def test_another_storage_than_the_study_s(
+    there: Path, autotrain: Run, words: tuple[str, ...]
+) -> None:
+    done = autotrain(*words, "--storage", "sqlite:///other.db")
+    _is_refused(done.code, done.out, done.err, "study 'shop' keeps its trials in its folder")
+    assert "--storage is sqlite:///other.db" in done.err
+
+
+def test_a_study_without_a_name_leaves_one_in_another_storage_alone(
+    here: Path, autotrain: Run
+) -> None:
+    words = ["search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT]
+    words += ["--trials", "1", "--quiet", "--json"]
+    assert autotrain(*words).json()["study"] == "shop"
+    database = ("--storage", "sqlite:///trials.db")
+    assert autotrain(*words, *database).json()["study"] == "shop-2"
+    assert autotrain(*words, *database).json()["study"] == "shop-2"
+    assert autotrain("show", "shop-2", *database, "--json").json()["trials"]["complete"] == 2
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (("serch",), "no command 'serch'. Did you mean 'search'?"),
         (("search",), "Missing argument 'DATA'"),
+        (("search", "https://example.org/t.csv"), "it is an address. Download it first: curl -LO"),
         (("spaces", "list", "more"), "unexpected extra argument"),
         (("dashboard", "nothing"), "there must be a study 'nothing'"),
         (("dashboard",), "expected a study in studies/, however: there is none"),

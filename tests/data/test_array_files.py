@@ -115,7 +115,7 @@ def test_npz_of_pictures_with_test_rows(tmp_path: Path) -> None:
 def test_wrong_npz_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, data=PICTURES)
-    with pytest.raises(DataError, match="arrays X and y, however: data"):
+    with pytest.raises(DataError, match="arrays X and y, however: it holds data"):
         read_table(path)
     np.savez(path, X=np.zeros((3, 2)), y=np.zeros(4))
     with pytest.raises(DataError, match=r"X has shape \(3, 2\) and y \(4,\)"):

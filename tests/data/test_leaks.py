@@ -30,7 +30,9 @@ GIVEN_AWAY: dict[str, Any] = {
 }
 KEPT_APART: dict[str, Any] = {
     "one cell differs": np.where(np.arange(N) == 5, (CLASSES + 1) % 3, CLASSES),
-    "finer": CLASSES * 10 + np.arange(N) % 2,
+    "finer words": [f"level {label}-{n % 2}" for n, label in enumerate(CLASSES)],
+    "ranges that meet": CLASSES * 10 + np.arange(N) % 11,
+    "missing by chance": pd.Series(RNG.normal(size=N)).where(np.arange(N) % 2 > 0),
     "coarser": CLASSES // 2,
     "few filled rows": pd.Series(CLASSES, dtype="Int64").where(np.arange(N) < 30),
     "noise": RNG.integers(0, 3, N),
@@ -46,6 +48,25 @@ def test_one_value_for_each_class_is_warned_of(what: str) -> None:
 @pytest.mark.parametrize("what", KEPT_APART)
 def test_other_columns_are_not(what: str) -> None:
     assert leaks(KEPT_APART[what], CLASSES, "multiclass") == []
+
+
+def test_numbers_of_each_class_apart_from_the_others_are_warned_of() -> None:
+    (warning,) = leaks(CLASSES * 10 + np.arange(N) % 9, CLASSES, "multiclass")
+    assert "column 'x' has a range of numbers of its own for each class: a leak" in warning
+
+
+def test_few_rows_of_a_class_may_lie_apart_by_chance() -> None:
+    rare = (np.arange(N) >= N - 9).astype(int)
+    assert leaks(np.arange(N) * 1.5 + 0.25, rare, "binary") == []
+
+
+def test_cells_that_only_one_class_has_are_warned_of() -> None:
+    left = np.repeat([0, 1], N // 2 + 5)
+    reasons = [f"reason {n % 7}" if gone else None for n, gone in enumerate(left)]
+    (warning,) = leaks(reasons, left, "binary")
+    assert "column 'x' is empty for some classes and filled for the others: a leak" in warning
+    reasons[0] = "reason 0"
+    assert leaks(reasons, left, "binary") == []
 
 
 def test_a_boolean_copy_is_warned_of() -> None:

@@ -158,6 +158,7 @@ WRONG: dict[str, tuple[str, bytes, list[str]]] = {
     "cut inside a letter": ("a.csv", b"a,b\n1,\xc3", ["byte 6 (line 2) is 0xc3"]),
     "UTF-16": ("a.csv", TABLE.encode("utf-16"), ["it is UTF-16", "iconv -f UTF-16"]),
     "zero bytes": ("a.csv", b"a,b\n1,\0\n", ["byte 6 is zero"]),
+    "no text at all": ("a.csv", bytes(range(1, 256)) + b"\0", ["byte 255 is zero", "no CSV file"]),
     "broken gzip": ("a.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99)[:-9], ["a whole .gz file"]),
     "broken zstd": ("a.csv.zst", zstd(b"a,b\n1,2\n" * 99)[:-3], ["a whole .zst file"]),
     "no gzip": ("a.csv.gz", TABLE.encode(), ["expected a .gz file", "starts with 73 69 7a 65"]),
@@ -185,6 +186,22 @@ def test_wrong_files_get_one_clear_error(what: str, tmp_path: Path) -> None:
         read_text(path)
     for part in (str(path), "expected", "however: ", *parts):
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "is_told"),
+    [
+        ("3,?,audi,gas,88.60", True),
+        ("-2.3,0.568,4.78,3.99,0.11", True),
+        ("age,city,income,grade,paid", False),
+        ("0,1,2,3,price", False),
+        ("1,2,3,4,price", False),
+    ],
+)
+def test_a_table_without_names_is_told_of(header: str, is_told: bool, tmp_path: Path) -> None:
+    path = write(tmp_path, f"{header}\n" + "3,1,audi,gas,88.60\n" * 12)
+    notes = read_text(path)[1]
+    assert any("is taken as column names and looks like data" in note for note in notes) == is_told
 
 
 def test_short_lines_are_said(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_ignored_columns_and_unseen_categories_are_noticed(tmp_path: Path) -> No
     predictor, notices = load(tmp_path / "best"), list[str]()
     rows = pd.DataFrame({"age": [1.0, np.nan], "city": ["Paris", None], "note": ["a", "b"]})
     assert len(predictor.predict(rows, notices=notices)) == 2
-    assert any("ignored 1 columns" in notice and "note" in notice for notice in notices)
+    assert any("ignored 1 column that" in notice and "note" in notice for notice in notices)
     assert any("'city'" in notice and "Paris" in notice for notice in notices)
     assert predictor.target == "left"
     assert predictor.column_names == ("age", "city")

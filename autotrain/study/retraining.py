@@ -1,0 +1,34 @@
+"""Train a finished trial once more, from its record: the same epochs, the same weights.
+
+A trial's result follows from its configuration and seed alone, so what was lost can be had again.
+"""
+
+from __future__ import annotations
+
+from autotrain.fused.slot import Admission, Outcome
+from autotrain.fused.trainer import Trainer
+from autotrain.space.config import TrialConfig
+
+
+def train_again(
+    trainer: Trainer, config: TrialConfig, seed: int, *, n_folds: int, epochs: int
+) -> tuple[Outcome, ...]:
+    """Train one trial, nothing beside it, and end it where it once ended.
+
+    Args:
+        trainer: without models.
+        config, seed: the trial's own.
+        n_folds: models it has, one per fold.
+        epochs: it was trained for, whatever had stopped it then.
+    Returns: one outcome per fold.
+    """
+    for fold in range(n_folds):
+        trainer.admit(Admission(fold, config, seed, fold))
+    outcomes: dict[int, Outcome] = {}
+    while trainer.n_slots:
+        for message in trainer.step():
+            if isinstance(message, Outcome):
+                outcomes[message.slot] = message
+            elif message.epoch >= epochs:
+                trainer.stop(message.slot)
+    return tuple(outcomes[fold] for fold in range(n_folds))

@@ -122,7 +122,6 @@ def random_bundle(
         members.append(
             Member(
                 config=config,
-                n_inputs=n_features,
                 n_outputs=len(classes) or 1,
                 preprocessor=Preprocessor(codes, columns, arrays),
                 parameters=parameters,

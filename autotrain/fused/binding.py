@@ -6,7 +6,7 @@ thousands of steps on the same rows, so they are cut when it is built.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,9 +14,14 @@ import torch
 from torch import Tensor
 
 from autotrain.choices.activations import Activation
-from autotrain.choices.normalization import BatchNorm
+from autotrain.choices.normalization import (
+    BatchNorm,
+    BatchNormCache,
+    batch_norm_gradient,
+    normalize_batch,
+)
 from autotrain.fused.front import BoundFront
-from autotrain.fused.kernels import Twin, twin_of
+from autotrain.fused.kernels import Loops, Twin, twin_of
 from autotrain.fused.layout import Key
 from autotrain.fused.plan import Run
 
@@ -30,6 +35,7 @@ class BoundNorm:
     Args:
         gamma, beta: `[k, 1, H]`, parameters or their gradients.
         mean, variance: moving statistics `[k, 1, H]`; None when bound without them.
+        normalize, gradient: `normalize_batch` and `batch_norm_gradient`, or compiled twins.
     """
 
     slots: slice
@@ -39,6 +45,8 @@ class BoundNorm:
     mean: Tensor | None
     variance: Tensor | None
     hyper: Mapping[str, Tensor]
+    normalize: Callable[..., tuple[Tensor, BatchNormCache, Tensor, Tensor]]
+    gradient: Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,12 @@ class Bound:
 
 
 def bind_norms(
-    runs: Sequence[Run], side: str, layer: int, parameters: Views, statistics: Views | None
+    runs: Sequence[Run],
+    side: str,
+    layer: int,
+    parameters: Views,
+    statistics: Views | None,
+    loops: Loops | None,
 ) -> list[BoundNorm]:
     """Cut one place's normalization; `side` is "before" or "after"."""
     bound = []
@@ -140,19 +153,23 @@ def bind_norms(
                 None if statistics is None else statistics["mean", layer][slots],
                 None if statistics is None else statistics["variance", layer][slots],
                 run.parameters,
+                normalize_batch if loops is None else loops.normalize_batch,
+                batch_norm_gradient if loops is None else loops.batch_norm_gradient,
             )
         )
     return bound
 
 
-def bind_activations(runs: Sequence[Run], layer: int, parameters: Views) -> list[BoundActivation]:
+def bind_activations(
+    runs: Sequence[Run], layer: int, parameters: Views, loops: Loops | None
+) -> list[BoundActivation]:
     """Cut one layer's activations."""
     bound = []
     for run in runs:
         row = cast(Activation, run.row)
         slope = parameters["slope", layer][run.slots]
         hyper = run.parameters if row.learned is None else {**run.parameters, row.learned: slope}
-        twin = twin_of(row.name, {key: run.parameters[key] for key in row.parameters})
+        twin = twin_of(row.name, {key: run.parameters[key] for key in row.parameters}, loops)
         mix = parameters["mix", layer][run.slots] if run.parameters["parametric"].any() else None
         bound.append(BoundActivation(run.slots, row, hyper, slope, twin, mix))
     return bound

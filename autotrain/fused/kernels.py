@@ -9,12 +9,15 @@ add a row to `TWINS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from autotrain.choices.activations import SELU_ALPHA, SELU_SCALE
+from autotrain.choices.normalization import BatchNormCache
+from autotrain.choices.optimizers import Update
 
 _aten = torch.ops.aten
 
@@ -95,16 +98,44 @@ TWINS: dict[str, Callable[[Mapping[str, float]], Twin]] = {
 }
 
 
-def twin_of(name: str, hyper: Mapping[str, Tensor]) -> Twin | None:
+@dataclass(frozen=True)
+class Loops:
+    """Compiled twins (`compiled.py`): each equals the formula of its name in `choices/`.
+
+    Args:
+        normalize_batch, batch_norm_gradient: see `choices/normalization.py`.
+        elu: (z, out, α, scale) → scale · elu(z; α), written to `out`, which may be `z`.
+        updates: by the `update` of a row of `OPTIMIZERS`; they take one learning rate a slot.
+        state_of: a generator's own state `[4]`.
+        draw_words: (state, words): fill words with the generator's next ones.
+        keep_below: (16-bit units `[B · H]`, threshold, keep `[B, H]`): 1 where below, else 0.
+    """
+
+    normalize_batch: Callable[..., tuple[Tensor, BatchNormCache, Tensor, Tensor]]
+    batch_norm_gradient: Callable[..., tuple[Tensor, Tensor, Tensor]]
+    elu: Callable[[Tensor, Tensor, float, float], Tensor]
+    updates: Mapping[Update, Update]
+    state_of: Callable[[np.random.SFC64], np.ndarray]
+    draw_words: Callable[[np.ndarray, np.ndarray], None]
+    keep_below: Callable[[np.ndarray, np.int16, np.ndarray], None]
+
+
+def twin_of(name: str, hyper: Mapping[str, Tensor], loops: Loops | None = None) -> Twin | None:
     """Return the twin of an activation whose slots agree on its hyperparameters, or None.
 
     Args:
         name: a row of `ACTIVATIONS`.
         hyper: its hyperparameters, `[k, 1, 1]` each.
+        loops: compiled loops, where there are any.
     """
     if name not in TWINS:
         return None
     values = {key: value.flatten().tolist() for key, value in hyper.items()}
     if any(len(set(column)) > 1 for column in values.values()):
         return None
-    return TWINS[name]({key: column[0] for key, column in values.items()})
+    twin = TWINS[name]({key: column[0] for key, column in values.items()})
+    if loops is None or name not in ("elu", "selu"):
+        return twin
+    alpha, scale = (values["alpha"][0], 1.0) if name == "elu" else (SELU_ALPHA, SELU_SCALE)
+    elu = loops.elu
+    return replace(twin, f=lambda z, out: elu(z, out, alpha, scale))

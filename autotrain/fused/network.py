@@ -23,8 +23,6 @@ from autotrain.choices.normalization import (
     BATCH_NORMS,
     BatchNorm,
     BatchNormCache,
-    batch_norm_gradient,
-    normalize_batch,
     normalize_moving,
     update_moving,
 )
@@ -183,25 +181,26 @@ class Network:
 
         The rows of gradients are bound in the same way, without statistics.
         """
+        loops = self.numbers.loops
         views = self.layout.views(parameters)
         moving = None if statistics is None else self.layout.views(statistics, statistics=True)
         layers = []
         for layer in range(self.depth):
-            activations = bind_activations(self.activation[layer], layer, views)
+            activations = bind_activations(self.activation[layer], layer, views, loops)
             layers.append(
                 BoundLayer(
                     views["kernel", layer][: self.reach[layer]],
                     self.scales[layer],
                     views["bias", layer][: self.reach[layer]],
-                    bind_norms(self.batch_norm[layer], "before", layer, views, moving),
+                    bind_norms(self.batch_norm[layer], "before", layer, views, moving, loops),
                     activations,
-                    bind_norms(self.batch_norm[layer], "after", layer, views, moving),
+                    bind_norms(self.batch_norm[layer], "after", layer, views, moving, loops),
                     any(activation.needs_z for activation in activations),
                 )
             )
         return Bound(
             self.front.bind(views, moving),
-            bind_norms(self.input_norm, "before", INPUT, views, moving),
+            bind_norms(self.input_norm, "before", INPUT, views, moving, loops),
             layers,
             views["output_kernel", 0],
             self.scales[-1],
@@ -405,7 +404,7 @@ def _normalize(
         part = _of(x, norm, norms)
         cache = None
         if norm.is_on:
-            part, cache, mean, variance = normalize_batch(
+            part, cache, mean, variance = norm.normalize(
                 part, norm.gamma, norm.beta, norm.hyper["epsilon"], part if in_place else None
             )
             if updating and norm.mean is not None and norm.variance is not None:
@@ -435,7 +434,7 @@ def _normalize_backward(
     for norm, to, cache in zip(norms, gradients, caches, strict=True):
         if cache is not None:
             part = _of(dy, norm, norms)
-            batch_norm_gradient(part, norm.gamma, cache, part, to.gamma, to.beta)
+            norm.gradient(part, norm.gamma, cache, part, to.gamma, to.beta)
 
 
 def _activate(at: BoundLayer, z: Tensor) -> Tensor:

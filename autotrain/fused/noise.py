@@ -15,6 +15,7 @@ from torch import Tensor
 
 from autotrain.choices.embeddings import EMBEDDINGS
 from autotrain.choices.initializers import INITIALIZERS
+from autotrain.fused.kernels import Loops
 from autotrain.fused.layout import INPUT, Layout, Shape
 from autotrain.fused.plan import Numbers, kernel_scales
 from autotrain.space.config import TrialConfig
@@ -105,7 +106,7 @@ class DropoutBits:
         shapes: Sequence[Shape],
         layout: Layout,
         reach: Sequence[int],
-        streams: Sequence[np.random.BitGenerator],
+        streams: Sequence[np.random.SFC64],
         batch_size: int,
         numbers: Numbers,
     ) -> None:
@@ -136,6 +137,15 @@ class DropoutBits:
             for layer, (n_slots, _) in self.layers.items()
         }
         self.buffers: dict[int, np.ndarray] = {}
+        self.is_padded = {
+            layer: min(widths) < self.layers[layer][1] for layer, widths in self.widths.items()
+        }
+        loops = numbers.loops
+        self.states = [] if loops is None else [loops.state_of(bits) for bits in streams]
+        self.words = [
+            np.empty(-(-sum(width for _, width in sites) * batch_size // 4), dtype=np.uint64)
+            for sites in self.sites
+        ]
         self.rates = {INPUT: input_rates} | {layer: rates for layer in self.layers if layer >= 0}
         self.drop_by(None)
 
@@ -152,6 +162,10 @@ class DropoutBits:
             ).view(-1, 1, 1)
             for layer, (n_slots, _) in self.layers.items()
         }
+        self.numpy_thresholds = {
+            layer: thresholds.flatten().cpu().numpy()
+            for layer, thresholds in self.thresholds.items()
+        }
 
     @property
     def bytes_per_step(self) -> int:
@@ -161,8 +175,11 @@ class DropoutBits:
     def draw(self, n_steps: int) -> dict[int, Tensor]:
         """Return the next bits by layer, `[n_steps, K_l, B, H_l]`, int16.
 
-        They stand in memory that the next call overwrites.
+        They stand in memory that the next call overwrites. Where masks are drawn by compiled loops
+        there is nothing to draw ahead: `masks` then takes the next step's.
         """
+        if self.numbers.loops is not None:
+            return {}
         drawn = {layer: self._buffer(layer, n_steps) for layer in self.layers}
         for k, (bits, sites) in enumerate(zip(self.streams, self.sites, strict=True)):
             if not sites:
@@ -197,10 +214,37 @@ class DropoutBits:
 
         Comparing straight into floats measured seven times faster than comparing and converting.
         """
+        if self.numbers.loops is not None:
+            return self._next_masks(self.numbers.loops)
         keep = {}
         for layer, bits in drawn.items():
             out = torch.empty(bits.shape[1:], dtype=self.numbers.dtype, device=self.numbers.device)
             keep[layer] = torch.lt(bits[step], self.thresholds[layer], out=out)
+        return keep
+
+    def _next_masks(self, loops: Loops) -> dict[int, Tensor]:
+        """Draw the next step's keep-masks; the same numbers as by `draw`."""
+        keep = {}
+        for layer, (n_slots, width) in self.layers.items():
+            make = torch.zeros if self.is_padded[layer] else torch.empty
+            keep[layer] = make(n_slots, self.batch_size, width)
+        arrays = {layer: mask.numpy() for layer, mask in keep.items()}
+        for k, (state, sites) in enumerate(zip(self.states, self.sites, strict=True)):
+            words = self.words[k]
+            if sites:
+                loops.draw_words(state, words)
+            units, start = words.view(np.int16), 0
+            drops = dict(sites)
+            for layer, array in arrays.items():
+                if k >= len(array):
+                    continue
+                if layer not in drops:
+                    array[k, :, : self.widths[layer][k]] = 1.0
+                    continue
+                stop = start + self.batch_size * drops[layer]
+                threshold = self.numpy_thresholds[layer][k]
+                loops.keep_below(units[start:stop], threshold, array[k, :, : drops[layer]])
+                start = stop
         return keep
 
 

@@ -27,6 +27,7 @@ from autotrain.choices.parametrizations import PARAMETRIZATIONS
 from autotrain.choices.scales import FRONT_SCALES
 from autotrain.data.view import View
 from autotrain.domains import Technique
+from autotrain.fused.kernels import Loops
 from autotrain.fused.layout import Columns, Front, Layout, Shape
 from autotrain.space.config import Choice, TrialConfig
 
@@ -55,11 +56,18 @@ class Run:
 
 
 class Numbers:
-    """Makes tensors of one dtype on one device."""
+    """Makes tensors of one dtype on one device, and knows the compiled loops for them.
 
-    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+    Args:
+        loops: None where there are none; then everything is torch's.
+    """
+
+    def __init__(
+        self, device: torch.device, dtype: torch.dtype, loops: Loops | None = None
+    ) -> None:
         self.device = device
         self.dtype = dtype
+        self.loops = loops
 
     def column(self, values: Sequence[float], n_axes: int = 2) -> Tensor:
         """Return `[K, 1]` or `[K, 1, 1]` from one number a slot."""

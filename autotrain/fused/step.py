@@ -87,6 +87,9 @@ class Stepper:
         self.bound = network.bind(weights.parameters, weights.statistics)
         self.bound_gradient = network.bind(self.gradient)
         self.factors = _factors(configs, network)
+        loops = network.numbers.loops
+        # They take one learning rate a slot.
+        self.updates = {} if loops is None or self.factors is not None else loops.updates
         self.kernels = weights.parameters[:, : layout.n_kernel]
         self.kernel_gradients = self.gradient[:, : layout.n_kernel]
         # Flat views are contiguous along a row: norms over them cost a third of [I, O] ones.
@@ -178,7 +181,7 @@ class Stepper:
             if rates.momentum is not None and optimizer.momentum is not None:
                 hyper = {**hyper, optimizer.momentum: rates.momentum[run.slots]}
             eta = learning_rate if whole else learning_rate[run.slots]
-            optimizer.update(rows, gradient, state, eta, hyper)
+            self.updates.get(optimizer.update, optimizer.update)(rows, gradient, state, eta, hyper)
         for constraint, kernel, parameters in self.constrained:
             if constraint.apply is not None:
                 constraint.apply(kernel, parameters)

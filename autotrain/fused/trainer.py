@@ -13,6 +13,7 @@ import torch
 
 from autotrain.choices.schedules import Clock
 from autotrain.data.batches import effective_batch_size, steps_per_epoch
+from autotrain.fused.compiled import loops_for
 from autotrain.fused.fleet import Fleet, outcome
 from autotrain.fused.initializing import fit_to_rows
 from autotrain.fused.layout import bucket
@@ -54,7 +55,8 @@ class Trainer:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.numbers = Numbers(torch.device(device), dtype)
+        place = torch.device(device)
+        self.numbers = Numbers(place, dtype, loops_for(place, dtype))
         self.rows = Rows(problem, folds, self.numbers.device, dtype)
         self.fleets: dict[FleetKey, Fleet] = {}
         self.waiting: dict[FleetKey, list[Slot]] = {}

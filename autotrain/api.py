@@ -509,9 +509,8 @@ class Study:
             return
         config = self.space.config_from(best.params)
         seed = trial_seed(self.definition.seed, seed_number(best))
-        trainer = Trainer(
-            problem_of(self.dataset, self.metric), fold_arrays(self.dataset), self.device
-        )
+        folds = fold_arrays(self.dataset, [view_of(config)])
+        trainer = Trainer(problem_of(self.dataset, self.metric), folds, self.device)
         outcomes = train_again(
             trainer,
             config,

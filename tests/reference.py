@@ -306,14 +306,18 @@ class Front(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         d, n_codes = self.columns.n_numeric, self.columns.n_codes
         numbers = x[:, :d] if self.embed is None else self.embed(x[:, :d])
-        vectors = [look(x[:, d + place].long()) for place, look in enumerate(self.levels)]
+        vectors = [look(x[:, d + place].long()) for place, look in enumerate(self.looks())]
         h = torch.cat([numbers, *vectors, x[:, d + n_codes :]], 1)
         return h if self.scale is None else h * self.scale
+
+    def looks(self) -> list[nn.Embedding]:
+        """Return one table of vectors a column of codes."""
+        return [look for look in self.levels if isinstance(look, nn.Embedding)]
 
     @torch.no_grad()
     def initialize(self, generator: np.random.Generator, config: TrialConfig) -> None:
         """Take the slot's draws: levels first, the last of each at 0, then the embedding."""
-        for look in self.levels:
+        for look in self.looks():
             look.weight.copy_(torch.from_numpy(generator.normal(size=tuple(look.weight.shape))))
             look.weight[-1] = 0.0
         draw = choices.EMBEDDINGS[config.embedding.name].draw
@@ -325,7 +329,7 @@ class Front(nn.Module):
 
     def tensors(self) -> Iterator[tuple[Key, Tensor]]:
         """Yield the weights under the names of `Layout.parameters`."""
-        for place, look in enumerate(self.levels):
+        for place, look in enumerate(self.looks()):
             yield ("level_vectors", place), look.weight.detach()
         if self.embed is not None:
             for name, weight in self.embed.named_parameters():

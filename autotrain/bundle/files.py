@@ -25,7 +25,7 @@ from autotrain.bundle.record import Bundle, Shapes, expected_tensors, from_json
 from autotrain.errors import AutotrainError, BundleError
 
 FORMAT = "autotrain bundle"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when an older autotrain could misread the bundle; it then refuses, and this one reads
 what older ones wrote."""
 MOST_RECORD_BYTES = 64 << 20
@@ -90,9 +90,15 @@ def _read_record(file: BinaryIO, path: Path) -> dict[str, Any]:
     version = record.get("format_version")
     if type(version) is int and version > FORMAT_VERSION:
         raise BundleError(
-            f"{path}: expected format version {FORMAT_VERSION} or older, however: {version}. "
+            f"{path}: expected format version {FORMAT_VERSION}, however: {version}. "
             "A newer autotrain wrote this bundle: install that version "
-            f"({_writer(record)}) to read it."
+            f"({_writer(record, 'the latest')}) to read it."
+        )
+    if type(version) is int and 1 <= version < FORMAT_VERSION:
+        raise BundleError(
+            f"{path}: expected format version {FORMAT_VERSION}, however: {version}. "
+            "An older autotrain wrote this bundle: install that version "
+            f"({_writer(record, 'an older one')}) to read it, or export the model again with this."
         )
     if type(version) is not int or version < 1:
         raise _refused(path, f"format version {FORMAT_VERSION}", f"{version!r}")
@@ -158,10 +164,10 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _writer(record: Mapping[str, Any]) -> str:
+def _writer(record: Mapping[str, Any], otherwise: str) -> str:
     versions = record.get("versions")
     version = versions.get("autotrain") if isinstance(versions, dict) else None
-    return f"autotrain {version}" if isinstance(version, str) else "the latest"
+    return f"autotrain {version}" if isinstance(version, str) else otherwise
 
 
 def _refused(path: Path, expected: str, however: str) -> BundleError:

@@ -1,9 +1,9 @@
 """What each column of a table is, and which columns are of no use.
 
 `read_columns` types every feature from the whole table, as a reader would by looking at it: that is
-the table's format, not a fitted number. `keep_useful` then decides from the training rows alone
-which columns are dropped, and says why. A new kind of column is a branch in `_kind_of`; a new
-reason to drop is a branch in `_useless`.
+the table's format, not a fitted number. `keep_useful` then decides from the rows that train
+or validate, never from test rows, which columns are dropped, and says why. A new kind of column is
+a branch in `_kind_of`; a new reason to drop is a branch in `_useless`.
 """
 
 from __future__ import annotations
@@ -160,10 +160,10 @@ def keep_useful(
     """Choose the columns worth learning from.
 
     Args:
-        frame: the training rows, features only.
+        frame: the rows that train or validate (one choice for all folds), features only.
         columns: their types, from `read_columns`.
-        rows: `[N]` each training row's place in the table as it was read: a column that counts the
-            rows is recognised also when only some of them train.
+        rows: `[N]` each row's place in the table as it was read: a column that counts the rows is
+            recognised also when some of them only test.
     Returns: the kept columns, and for each dropped one a note that names it and says why.
     Raises: DataError when none is left.
     """

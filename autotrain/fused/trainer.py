@@ -28,14 +28,16 @@ Message = EpochReport | Outcome
 def fleet_key(slot: Slot) -> FleetKey:
     """Return what the slots of a fleet have in common.
 
-    Batch size, padded width class, and kind and sizes of what embeds their columns.
+    Batch size, padded width class, and kind and sizes of what embeds their columns. Folds may
+    differ in these too: dates have a clock in the training rows of some only.
     """
     config, front = slot.config, slot.shape.front
     key = (config.batch_size, bucket(config.hidden_units))
     if front is None:
-        return (*key, "none", (0, 0, 0, 0), 0)
+        return key
     name = "none" if front.sizes is None else config.embedding.name
-    return (*key, name, front.sizes or (0, 0, 0, 0), front.level_width, front.columns.n_codes)
+    columns = front.columns
+    return (*key, name, front.sizes, front.level_width, columns.n_numeric, columns.n_codes)
 
 
 class Trainer:

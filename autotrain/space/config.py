@@ -241,7 +241,7 @@ def _complete(section: Section, given: _Given, mistakes: list[str]) -> Choice:
             continue
         parameters[key] = section.idle_value(key)
         if said and said[0] != parameters[key]:
-            reason = _reason(section, row, parameters)
+            reason = _reason(section, key, row, parameters)
             mistakes.append(f"[{name}] {key}: has no effect when {reason}; leave it out")
     for key, parameter in section.own_parameters(row).items():
         parameters[key] = values.get((row, key), parameter.default)
@@ -252,10 +252,15 @@ def _complete(section: Section, given: _Given, mistakes: list[str]) -> Choice:
     return Choice(row, parameters)
 
 
-def _reason(section: Section, row: str, parameters: Mapping[str, Value]) -> str:
+def _reason(section: Section, idle: str, row: str, parameters: Mapping[str, Value]) -> str:
     """Say which choices make a shared parameter idle."""
     said = [f"{section.name} = {show(row)}"] if section.rows else []
-    said += [f"{key} = {show(parameters[key])}" for key in section.deciding if key in parameters]
+    said += [
+        f"{key} = {show(parameters[key])}"
+        for key in section.deciding
+        # One that has no effect itself is no reason.
+        if key in parameters and key != idle and section.applies(key, row, parameters)
+    ]
     return " and ".join(said)
 
 

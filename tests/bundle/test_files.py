@@ -60,7 +60,7 @@ def test_the_same_bundle_gives_the_same_bytes() -> None:
 def test_files_are_for_people(tmp_path: Path) -> None:
     folder = save(random_bundle({"network.hidden_units": "7-4"}), tmp_path / "best")
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    assert record["format_version"] == 1
+    assert record["format_version"] == 2
     assert record["target"] == {"name": "y", "classes": ["a", "b", "c"], "label_dtype": "str"}
     assert record["members"][0]["config"]["hidden_units"] == [7, 4]
     assert record["members"][0]["preprocessing"]["columns"][0]["name"] == "x0"
@@ -169,10 +169,20 @@ def first(record: Record) -> Record:
 WRONG_RECORDS: dict[str, tuple[Callable[[Record], object], str]] = {
     "another format": (lambda r: r.update(format="onnx"), '"format": "autotrain bundle"'),
     "newer": (
-        lambda r: r.update(format_version=2),
-        r"version 1 or older, however: 2\. A newer autotrain .* \(autotrain 0\.1\.0\)",
+        lambda r: r.update(format_version=3),
+        r"version 2, however: 3\. A newer autotrain .* \(autotrain 0\.1\.0\)",
     ),
-    "no version": (lambda r: r.pop("format_version"), "format version 1, however: None"),
+    "older": (
+        lambda r: r.update(format_version=1),
+        r"version 2, however: 1\. An older autotrain wrote this bundle: install that version "
+        r"\(autotrain 0\.1\.0\) to read it, or export the model again",
+    ),
+    "version 0": (lambda r: r.update(format_version=0), "format version 2, however: 0"),
+    "older and nameless": (
+        lambda r: (r.update(format_version=1), r.pop("versions")),
+        r"install that version \(an older one\)",
+    ),
+    "no version": (lambda r: r.pop("format_version"), "format version 2, however: None"),
     "version true": (lambda r: r.update(format_version=True), "however: True"),
     "no members": (lambda r: r.pop("members"), "KeyError: 'members'"),
     "empty members": (lambda r: r.update(members=[]), "expected .* to .* bytes, however"),
@@ -185,8 +195,27 @@ WRONG_RECORDS: dict[str, tuple[Callable[[Record], object], str]] = {
         lambda r: first(r)["config"].update(hidden_units=[10**9, 10**9]),
         r"expected \d{19} to \d{19} bytes, however: it has \d+\.",
     ),
-    "absurd inputs": (lambda r: first(r).update(n_inputs=10**12), r"expected \d{14} to"),
-    "width below 1": (lambda r: first(r).update(n_inputs=0), "at least 1, however: 0"),
+    "absurd inputs": (lambda r: first(r)["columns"].update(n_plain=10**12), r"expected \d{14} to"),
+    "fewer columns than none": (
+        lambda r: first(r)["columns"].update(n_plain=-1),
+        "at least 0, however: -1",
+    ),
+    "no levels": (lambda r: first(r)["columns"].update(levels=[0]), "at least 1, however: 0"),
+    "width below 1": (lambda r: first(r).update(n_outputs=0), "at least 1, however: 0"),
+    "columns of other kinds": (
+        # As many inputs, so that the tensors fit.
+        lambda r: first(r)["columns"].update(n_numeric=3, n_plain=2),
+        "the preprocessing gives",
+    ),
+    "an absurd scaler": (
+        lambda r: first(r)["preprocessing"]["shapes"].update(mean=[10**12, 5]),
+        r"expected \d{14} to",
+    ),
+    "no scaler": (lambda r: first(r)["preprocessing"].update(scaler="rank"), "KeyError: 'rank'"),
+    "a target's range upside down": (
+        lambda r: first(r).update(target_low=1.0, target_high=0.0),
+        "target range 1.0, 0.0",
+    ),
     "width not whole": (lambda r: first(r).update(n_outputs=2.5), "however: 2.5"),
     "another width": (
         lambda r: first(r)["config"].update(hidden_units=[12, 13]),
@@ -234,7 +263,7 @@ def test_a_target_without_scale_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[]", b"null", b"[" * 100_000, b'{"format": "autotrain bundle", "format_version": 1}'],
+    [b"", b"[]", b"null", b"[" * 100_000, b'{"format": "autotrain bundle", "format_version": 2}'],
     ids=["empty", "list", "null", "deep", "bare"],
 )
 def test_a_record_that_is_no_record_is_refused(content: bytes, tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ import pytest
 from autotrain.bundle.tensors import from_tensors, layout_of, tensor_shapes, to_tensors
 from autotrain.choices.activations import ACTIVATIONS
 from autotrain.choices.normalization import BATCH_NORMS
+from autotrain.fused.layout import Columns
 from autotrain.space.config import TrialConfig
+
+COLUMNS = Columns(3, (), 1)
 
 
 def config_of(**params: object) -> TrialConfig:
@@ -22,7 +25,7 @@ def test_names_and_shapes_are_for_people() -> None:
         batch_norm="before_activation",
         batch_norm__input=True,
     )
-    layout = layout_of(config, 3, 2)
+    layout = layout_of(config, Columns(3, (), 0), 2)
     assert tensor_shapes(config, layout) == {
         "hidden.0.kernel": (3, 7),
         "hidden.1.kernel": (7, 4),
@@ -47,9 +50,58 @@ def test_names_and_shapes_are_for_people() -> None:
     }
 
 
+def test_names_and_shapes_of_a_front() -> None:
+    columns = Columns(3, (5, 2), 4)
+    around = {
+        "network__hidden_units": "7",
+        "activation__parametric": True,
+        "encoder": "embedding",
+        "encoder__embedding__width": 6,
+        "front_scale": "diagonal",
+    }
+
+    def new_in(**params: object) -> dict[str, tuple[int, ...]]:
+        config = config_of(**around, **params)
+        shapes = tensor_shapes(config, layout_of(config, columns, 2))
+        kinds = ("hidden.", "output.")
+        return {name: shape for name, shape in shapes.items() if not name.startswith(kinds)}
+
+    levels = {"front.level_vectors.0": (5, 6), "front.level_vectors.1": (2, 6)}
+    # Three numbers, two vectors, four columns as they are.
+    mix, scale = {"activation.0.mix": (7,)}, {"front.scale": (3 + 2 * 6 + 4,)}
+    assert new_in() == mix | levels | scale
+    assert new_in(embedding="pbld", embedding__pbld__width=5) == {
+        **mix,
+        **levels,
+        "front.scale": (3 * 5 + 2 * 6 + 4,),
+        "front.embedding_frequency": (3, 16),
+        "front.embedding_phase": (3, 16),
+        "front.embedding_kernel": (3, 16 * 4),
+        "front.embedding_bias": (3, 4),
+    }
+    assert new_in(embedding="plr", embedding__plr__width=5) == {
+        **mix,
+        **levels,
+        "front.scale": (3 * 5 + 2 * 6 + 4,),
+        "front.embedding_frequency": (3, 16),
+        "front.embedding_kernel": (3, 32 * 5),
+        "front.embedding_bias": (3, 5),
+    }
+    assert new_in(embedding="piecewise_linear", embedding__piecewise_linear__n_bins=8) == {
+        **mix,
+        **levels,
+        "front.scale": (3 * 16 + 2 * 6 + 4,),
+        "front.embedding_kernel": (3, 8 * 16),
+        "front.embedding_bias": (3, 16),
+        "front.embedding_slope": (3, 16),
+        "front.bin_edge": (3, 8),
+        "front.bin_width": (3, 8),
+    }
+
+
 def test_what_a_configuration_does_not_use_is_not_written() -> None:
     config = config_of(network__hidden_units="7-4", activation="relu", batch_norm="off")
-    assert set(tensor_shapes(config, layout_of(config, 3, 2))) == {
+    assert set(tensor_shapes(config, layout_of(config, Columns(3, (), 0), 2))) == {
         "hidden.0.kernel",
         "hidden.0.bias",
         "hidden.1.kernel",
@@ -61,7 +113,7 @@ def test_what_a_configuration_does_not_use_is_not_written() -> None:
 
 def test_a_linear_model_has_an_output_layer_alone() -> None:
     config = config_of(network__hidden_layers=0)
-    shapes = tensor_shapes(config, layout_of(config, 3, 2))
+    shapes = tensor_shapes(config, layout_of(config, Columns(3, (), 0), 2))
     assert shapes == {"output.kernel": (3, 2), "output.bias": (2,)}
 
 
@@ -77,7 +129,7 @@ def test_every_used_number_comes_back_in_its_place(
         batch_norm=batch_norm,
         batch_norm__input=has_input_norm,
     )
-    layout = layout_of(config, 4, 2)
+    layout = layout_of(config, COLUMNS, 2)
     parameters = np.arange(1, layout.n_parameters + 1, dtype=np.float32)
     statistics = -np.arange(1, layout.n_statistics + 1, dtype=np.float32)
     tensors = to_tensors(config, layout, parameters, statistics)
@@ -97,7 +149,7 @@ def test_every_used_number_comes_back_in_its_place(
 
 def test_batch_norm_that_is_not_written_changes_nothing() -> None:
     config = config_of(network__hidden_units="5", batch_norm="off")
-    layout = layout_of(config, 4, 2)
+    layout = layout_of(config, COLUMNS, 2)
     tensors = to_tensors(
         config, layout, np.full(layout.n_parameters, 9.0), np.full(layout.n_statistics, 9.0)
     )

@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from autotrain.choices.activations import SELU_ALPHA, SELU_SCALE
+from autotrain.choices.decay import COURSES, WEIGHT_DECAYS
 from autotrain.choices.dropout import ALPHA_PRIME, DROPOUT_PARAMETERS, DROPOUTS
+from autotrain.domains import Words
 
 Reference = Callable[[Tensor, float], Tensor]
 
@@ -109,7 +111,18 @@ def test_alpha_dropout_drops_to_what_selu_is_far_below_zero() -> None:
 
 def test_only_none_drops_nothing_and_rates_are_below_one() -> None:
     assert [name for name in DROPOUTS if name not in KINDS] == ["none"]
-    assert list(DROPOUT_PARAMETERS) == ["rate", "input_rate"]
-    for parameter in DROPOUT_PARAMETERS.values():
-        assert parameter.is_legal(0.0)
-        assert not parameter.is_legal(1.0)
+    assert list(DROPOUT_PARAMETERS) == ["course", "rate", "input_rate", "floor"]
+    for name in ("rate", "input_rate"):
+        assert DROPOUT_PARAMETERS[name].is_legal(0.0)
+        assert not DROPOUT_PARAMETERS[name].is_legal(1.0)
+    # All of the rates may be left.
+    assert DROPOUT_PARAMETERS["floor"].is_legal(0.0)
+    assert DROPOUT_PARAMETERS["floor"].is_legal(1.0)
+
+
+def test_the_courses_of_dropout_are_those_of_weight_decay() -> None:
+    course, other = DROPOUT_PARAMETERS["course"], WEIGHT_DECAYS["decoupled"].parameters["course"]
+    assert isinstance(course, Words)
+    assert isinstance(other, Words)
+    assert course.words == other.words == tuple(COURSES)
+    assert course.default == other.default == "constant"

@@ -39,6 +39,8 @@ REFERENCES: dict[str, Reference] = {
     "he_avg_uniform": lambda w, p, g: init.xavier_uniform_(w, gain=math.sqrt(2), generator=g),
     "orthogonal": lambda w, p, g: init.orthogonal_(w, generator=g),
     "normal": lambda w, p, g: init.normal_(w, std=p["std"], generator=g),
+    # As drawn; what the rows make of it is in tests/fused/test_initializing.py.
+    "data_std": _kaiming(init.kaiming_normal_, "linear"),
 }
 
 Variance = Callable[[int, int, float], float]
@@ -52,6 +54,7 @@ VARIANCES: dict[str, tuple[Variance, bool]] = {
     "he_avg_normal": (lambda fan_in, fan_out, std: 4 / (fan_in + fan_out), False),
     "he_avg_uniform": (lambda fan_in, fan_out, std: 4 / (fan_in + fan_out), True),
     "normal": (lambda fan_in, fan_out, std: std**2, False),
+    "data_std": (lambda fan_in, fan_out, std: 1 / fan_in, False),
 }
 INDEPENDENT = [name for name in INITIALIZERS if name != "orthogonal"]
 

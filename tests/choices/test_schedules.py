@@ -41,6 +41,34 @@ def _cosine(optimizer: torch.optim.Optimizer, clock: Clock, p: Settings) -> Any:
     return lr_scheduler.SequentialLR(optimizer, [up, down], [n])
 
 
+def _coslog4(optimizer: torch.optim.Optimizer, clock: Clock, p: Settings) -> Any:
+    def wave(step: int) -> float:
+        # The four waves one by one: from 2^w − 1 to 2^(w + 1) − 1 fifteenths of the training.
+        share = 15 * step / clock.total_steps
+        w = max(w for w in range(5) if 2**w - 1 <= share)
+        return math.sin(math.pi * math.log2((1 + share) / 2**w)) ** 2
+
+    return lr_scheduler.LambdaLR(optimizer, wave)
+
+
+class _Restarts(lr_scheduler.CosineAnnealingWarmRestarts):
+    """Torch's takes fractions of an epoch only as an argument of `step`."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, clock: Clock, p: Settings) -> None:
+        super().__init__(optimizer, T_0=p["first"], T_mult=p["growth"])
+        self.clock, self.n_steps = clock, 0
+
+    def step(self, epoch: Any = None) -> None:
+        if hasattr(self, "n_steps"):
+            self.n_steps += 1
+            epoch = self.n_steps / self.clock.steps_per_epoch
+        super().step(epoch)
+
+
+def _cosine_restarts(optimizer: torch.optim.Optimizer, clock: Clock, p: Settings) -> Any:
+    return _Restarts(optimizer, clock, p)
+
+
 REFERENCES: dict[str, Reference] = {
     "constant": lambda o, c, p: lr_scheduler.ConstantLR(o, factor=1.0),
     "power": lambda o, c, p: lr_scheduler.LambdaLR(o, lambda t: 1 / (1 + t / p["k"]) ** p["c"]),
@@ -63,6 +91,8 @@ REFERENCES: dict[str, Reference] = {
         max_momentum=0.95,
     ),
     "cosine": _cosine,
+    "coslog4": _coslog4,
+    "cosine_restarts": _cosine_restarts,
 }
 
 # One set of settings per clock above.
@@ -78,6 +108,13 @@ SETTINGS: dict[str, tuple[Settings, ...]] = {
     "performance": ({}, {}, {}),
     "one_cycle": ({"warmup": 0.45}, {"warmup": 0.1}, {"warmup": 0.3}),
     "cosine": ({"warmup": 0.0}, {"warmup": 0.1}, {"warmup": 0.5}),
+    "coslog4": ({}, {}, {}),
+    # Torch takes whole numbers alone.
+    "cosine_restarts": (
+        {"first": 10, "growth": 1},
+        {"first": 3, "growth": 2},
+        {"first": 1, "growth": 3},
+    ),
 }
 
 
@@ -159,6 +196,15 @@ def test_one_cycle_equals_torch_on_a_continuous_time_axis(slot: int) -> None:
             [0, 100, 200, 400],
             [1, 0.5 + math.sqrt(0.125), 0.5, 0],
         ),
+        # 15 · 16 steps would be needed for whole ones; see the test below.
+        ("coslog4", {}, [0, 400], [0, 0]),
+        (
+            "cosine_restarts",
+            {"first": 2.5, "growth": 1.5},
+            [0, 24, 25, 62, 63],
+            [1, 0.5 * (1 + math.cos(math.pi * 24 / 25)), 1]
+            + [0.5 * (1 + math.cos(math.pi * share)) for share in (37 / 37.5, 0.5 / 56.25)],
+        ),
         ("cosine", {"warmup": 0.2}, [0, 39, 79, 80, 240, 400], [1 / 80, 0.5, 1, 1, 0.5, 0]),
     ],
 )
@@ -167,6 +213,30 @@ def test_closed_forms_at_chosen_steps(
 ) -> None:
     # 40 epochs of 10 steps.
     np.testing.assert_allclose(ours(name, t, Clock(10, 400), p), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_coslog4_is_zero_where_scores_compare_and_one_in_the_middle_of_each_wave() -> None:
+    fifteenths = np.array([0, 1, 3, 7, 15])
+    clock = Clock(10, 1500)
+    np.testing.assert_allclose(ours("coslog4", 100 * fifteenths, clock, {}), 0, atol=1e-12)
+    tops = 1500 * (np.sqrt(2) * 2.0 ** np.arange(4) - 1) / 15
+    np.testing.assert_allclose(ours("coslog4", tops, clock, {}), 1, rtol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.5, 50), st.one_of(st.just(1.0), st.floats(1.001, 10)), st.integers(2, 30))
+def test_restarts_follow_the_sum_of_their_runs(first: float, growth: float, n_steps: int) -> None:
+    t = np.arange(200)
+    found = ours("cosine_restarts", t, Clock(n_steps, 200), {"first": first, "growth": growth})
+    for step, value in zip(t, found, strict=True):
+        length, rest = first, step / n_steps
+        while rest >= length:
+            rest, length = rest - length, length * growth
+        wanted = 0.5 * (1 + math.cos(math.pi * rest / length))
+        # At a restart rounding may take either side.
+        is_restart = min(rest, length - rest) < 1e-6 * (1 + step)
+        assert math.isclose(value, wanted, abs_tol=1e-6) or is_restart
+        assert 0 <= value <= 1
 
 
 def test_one_cycle_mirrors_momentum_and_no_other_does() -> None:

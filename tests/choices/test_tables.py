@@ -15,23 +15,37 @@ from typing import Any
 import pytest
 
 import autotrain.choices
-from autotrain.choices.activations import ACTIVATIONS
+from autotrain.choices.activations import ACTIVATION_PARAMETERS, ACTIVATIONS
 from autotrain.choices.clipping import CLIPPINGS
 from autotrain.choices.constraints import CONSTRAINTS
+from autotrain.choices.decay import COURSES, WEIGHT_DECAYS
 from autotrain.choices.dropout import DROPOUT_PARAMETERS, DROPOUTS
+from autotrain.choices.embeddings import EMBEDDING_PARAMETERS, EMBEDDINGS
+from autotrain.choices.encoders import ENCODERS
 from autotrain.choices.initializers import INITIALIZERS
 from autotrain.choices.losses import LOSS_PARAMETERS
+from autotrain.choices.missing import MISSING
 from autotrain.choices.normalization import (
     BATCH_NORM_PARAMETERS,
     BATCH_NORMS,
 )
 from autotrain.choices.optimizers import OPTIMIZER_PARAMETERS, OPTIMIZERS
+from autotrain.choices.parametrizations import PARAMETRIZATION_PARAMETERS, PARAMETRIZATIONS
 from autotrain.choices.regularizers import REGULARIZERS
+from autotrain.choices.scalers import SCALERS
+from autotrain.choices.scales import FRONT_SCALES
 from autotrain.choices.schedules import SCHEDULES
+from autotrain.choices.targets import TARGETS
 from autotrain.domains import Parameter, Technique
 
 # Each table and the file, beside this one, that verifies it.
 KINDS: dict[str, tuple[Mapping[str, Technique], str]] = {
+    "scaler": (SCALERS, "test_scalers"),
+    "missing": (MISSING, "test_missing"),
+    "encoder": (ENCODERS, "test_encoders"),
+    "embedding": (EMBEDDINGS, "test_embeddings"),
+    "front_scale": (FRONT_SCALES, "test_scales"),
+    "parametrization": (PARAMETRIZATIONS, "test_parametrizations"),
     "initializer": (INITIALIZERS, "test_initializers"),
     "activation": (ACTIVATIONS, "test_activations"),
     "batch_norm": (BATCH_NORMS, "test_normalization"),
@@ -40,11 +54,25 @@ KINDS: dict[str, tuple[Mapping[str, Technique], str]] = {
     "optimizer": (OPTIMIZERS, "test_optimizers"),
     "schedule": (SCHEDULES, "test_schedules"),
     "regularizer": (REGULARIZERS, "test_regularizers"),
+    "weight_decay": (WEIGHT_DECAYS, "test_decay"),
+    "course": (COURSES, "test_courses"),
     "constraint": (CONSTRAINTS, "test_constraints"),
+    "target": (TARGETS, "test_targets"),
 }
 
 # What every search space can name: the rows and what each may be given.
 ROWS: dict[str, dict[str, list[str]]] = {
+    "scaler": {"standard": [], "robust_smooth_clip": [], "quantile_normal": []},
+    "missing": {"median": [], "indicator": []},
+    "encoder": {"one_hot": [], "embedding": ["one_hot_limit", "width"]},
+    "embedding": {
+        "none": [],
+        "piecewise_linear": ["n_bins", "width"],
+        "plr": ["n_frequencies", "sigma", "width"],
+        "pbld": ["n_frequencies", "sigma", "width"],
+    },
+    "front_scale": {"off": [], "diagonal": ["learning_rate"]},
+    "parametrization": {"standard": [], "ntk": []},
     "initializer": {
         "glorot_normal": [],
         "glorot_uniform": [],
@@ -56,6 +84,7 @@ ROWS: dict[str, dict[str, list[str]]] = {
         "he_avg_uniform": [],
         "orthogonal": [],
         "normal": ["std"],
+        "data_std": [],
     },
     "activation": {
         "sigmoid": [],
@@ -97,9 +126,14 @@ ROWS: dict[str, dict[str, list[str]]] = {
         "performance": ["factor", "patience", "min_delta", "min_lr"],
         "one_cycle": ["warmup"],
         "cosine": ["warmup"],
+        "coslog4": [],
+        "cosine_restarts": ["first", "growth"],
     },
     "regularizer": {"l1": ["l1"], "l2": ["l2"]},
+    "weight_decay": {"none": [], "decoupled": ["rate", "course"]},
+    "course": {"constant": [], "flat_cos": []},
     "constraint": {"none": [], "max_norm": ["max_value"]},
+    "target": {"free": [], "clamped": []},
 }
 
 # The numbers that the notes (or torch) give.
@@ -118,6 +152,13 @@ DEFAULTS: dict[str, Any] = {
         for key, value in {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}.items()
     },
     "optimizer.adamw.weight_decay": 0.01,
+    # Holzmüller et al. 2024: RealMLP-TD.
+    "encoder.embedding.one_hot_limit": 9,
+    "encoder.embedding.width": 8,
+    "embedding.pbld.n_frequencies": 16,
+    "embedding.pbld.sigma": 0.1,
+    "embedding.pbld.width": 4,
+    "front_scale.diagonal.learning_rate": 6.0,
     "schedule.power.c": 1.0,
     "schedule.performance.factor": 0.5,
     "schedule.performance.patience": 5,
@@ -134,6 +175,9 @@ EVERY_PARAMETER = {
 } | {
     f"{kind}.{key}": parameter
     for kind, parameters in {
+        "embedding": EMBEDDING_PARAMETERS,
+        "parametrization": PARAMETRIZATION_PARAMETERS,
+        "activation": ACTIVATION_PARAMETERS,
         "batch_norm": BATCH_NORM_PARAMETERS,
         "dropout": DROPOUT_PARAMETERS,
         "optimizer": OPTIMIZER_PARAMETERS,

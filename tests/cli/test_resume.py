@@ -22,7 +22,7 @@ RESUME = ("resume", "shop", "--json", "--quiet")
 
 @pytest.fixture
 def study(here: Path, autotrain: Run) -> Path:
-    assert autotrain(*SEARCH, "--trials", 2, "--quiet").code == 0
+    assert autotrain(*SEARCH, "--trials", 2, "--seed", 3, "--quiet").code == 0
     return here / "studies" / "shop"
 
 

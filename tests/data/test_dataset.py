@@ -13,6 +13,7 @@ import pytest
 from sklearn.datasets import load_diabetes, load_iris
 
 from autotrain.data.dataset import Dataset, load_dataset
+from autotrain.data.view import View
 from autotrain.errors import DataError
 
 N = 120
@@ -130,6 +131,9 @@ def test_rows_that_do_not_train_influence_nothing_fitted(validation: str) -> Non
     for place, fold in enumerate(clean.folds):
         outside = np.concatenate([fold.valid_rows, clean.test_rows])
         changed = spoil(frame, outside)
+        # But for which columns are of use: rows that validate say that too, once for all folds.
+        changed["same"] = frame["same"]
+        changed.loc[clean.test_rows, "same"] = 2
         changed.loc[outside, "amount"] = 1e9
         spoiled = load_dataset(changed, "amount", validation=validation)
         same = spoiled.folds[place]
@@ -141,6 +145,38 @@ def test_rows_that_do_not_train_influence_nothing_fitted(validation: str) -> Non
             np.testing.assert_array_equal(same.preprocessor.to_arrays()[name], array)
         assert (same.target_mean, same.target_std) == (fold.target_mean, fold.target_std)
         assert not np.array_equal(same.x_valid, fold.x_valid)
+
+
+def test_folds_have_the_same_columns() -> None:
+    """A number that is missing, and a level that is rare, in the rows of one fold alone."""
+    frame = table()
+    frame["number"] = frame["number"].astype("float64")
+    frame["hardly"] = 0
+    frame.loc[3, ["number", "hardly"]] = [np.nan, 1]
+    frame.loc[4, "letter"] = "rare"
+    data = load_dataset(frame, "amount", validation="5-fold", test=0)
+    assert "hardly" in data.preprocessor.column_names
+    view = View("quantile_normal", "indicator", 2)
+    kinds = [data.encoded(place, view).preprocessor.kinds for place in range(5)]
+    assert {(own.n_numeric, len(own.levels), own.n_plain) for own in kinds} == {
+        (kinds[0].n_numeric, len(kinds[0].levels), kinds[0].n_plain)
+    }
+
+
+@pytest.mark.parametrize("validation", ["holdout", "3-fold"])
+def test_rows_that_do_not_train_influence_no_view(validation: str) -> None:
+    frame = table()
+    view = View("robust_smooth_clip", "median", 2)
+    clean = load_dataset(frame, "amount", validation=validation)
+    for place, fold in enumerate(clean.folds):
+        outside = np.concatenate([fold.valid_rows, clean.test_rows])
+        changed = spoil(frame, outside)
+        changed["same"] = frame["same"]
+        spoiled = load_dataset(changed, "amount", validation=validation)
+        one, other = clean.encoded(place, view), spoiled.encoded(place, view)
+        np.testing.assert_array_equal(one.x_train, other.x_train)
+        assert one.preprocessor.to_json() == other.preprocessor.to_json()
+        assert not np.array_equal(one.x_valid, other.x_valid)
 
 
 def test_training_rows_do_influence_what_is_fitted() -> None:

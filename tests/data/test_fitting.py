@@ -39,7 +39,7 @@ def table(seed: int, n_rows: int, *, n_levels: int = 5) -> pd.DataFrame:
 
 
 def reference(frame: pd.DataFrame) -> ColumnTransformer:
-    """Build what a user of scikit-learn would write, one entry a column to keep their order."""
+    """Build what a user of scikit-learn would write: numbers first, each kind in its order."""
     number = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     category = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
@@ -47,8 +47,13 @@ def reference(frame: pd.DataFrame) -> ColumnTransformer:
         drop="if_binary",
         sparse_output=False,
     )
+    names = [str(name) for name in frame.columns]
+    numeric = [name for name in names if name in "abd"]
     return ColumnTransformer(
-        [(name, number if name in "abd" else category, [name]) for name in map(str, frame.columns)]
+        [
+            ("numbers", number, numeric),
+            ("categories", category, [name for name in names if name not in numeric]),
+        ]
     )
 
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from autotrain.data.columns import read_columns
 from autotrain.data.fitting import fit_preprocessor
 from autotrain.data.preprocessing import Preprocessor
-
-ARRAYS = ("fill", "mean", "scale")
 from autotrain.data.values import number_of
 from autotrain.errors import BundleError, DataError
+
+ARRAYS = ("fill", "mean", "scale")
 
 
 def fitted(frame: pd.DataFrame) -> Preprocessor:
@@ -46,9 +46,9 @@ ENCODED = PREPROCESSOR.encode(FRAME)
 
 def test_the_inputs_have_names() -> None:
     assert PREPROCESSOR.input_names == (
-        *("age", "size", "colour=blue", "colour=green", "colour=red"),
+        *("age", "size", "day.year", "day.month", "day.day", "day.weekday", "day.days"),
+        *("colour=blue", "colour=green", "colour=red"),
         *("code=1", "code=2", "code=3", "is_new=True"),
-        *("day.year", "day.month", "day.day", "day.weekday", "day.days"),
     )
     assert PREPROCESSOR.n_inputs == ENCODED.shape[1] == 14
     assert PREPROCESSOR.column_names == PREPROCESSOR.features == tuple(FRAME.columns)
@@ -57,7 +57,7 @@ def test_the_inputs_have_names() -> None:
 def test_the_matrix_is_float32_in_c_order() -> None:
     assert ENCODED.dtype == np.float32
     assert ENCODED.flags.c_contiguous
-    np.testing.assert_array_equal(ENCODED[:, 2:9].sum(axis=1), [3, 2, 2, 3])
+    np.testing.assert_array_equal(ENCODED[:, 7:].sum(axis=1), [3, 2, 2, 3])
 
 
 def changed(**columns: Any) -> pd.DataFrame:
@@ -154,7 +154,7 @@ def test_unseen_and_missing_categories_are_zeros_and_said() -> None:
     frame = changed(colour=["violet", None, "red", "violet"])
     notices: list[str] = []
     encoded = PREPROCESSOR.encode(frame, notices=notices)
-    np.testing.assert_array_equal(encoded[:, 2:5], [[0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]])
+    np.testing.assert_array_equal(encoded[:, 7:10], [[0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]])
     assert notices == [
         "column 'colour': training never saw the categories of 2 cells ('violet')",
         "column 'colour': 1 cell missing, where training had none missing",
@@ -174,7 +174,7 @@ def test_missing_numbers_and_dates_take_the_median() -> None:
     fill, mean, scale = (PREPROCESSOR.to_arrays()[name] for name in ARRAYS)
     z = ((fill - mean) / scale).astype(np.float32)
     np.testing.assert_array_equal(encoded[:, 0], np.full(4, z[0]))
-    np.testing.assert_array_equal(encoded[:, 9:], np.tile(z[2:], (4, 1)))
+    np.testing.assert_array_equal(encoded[:, 2:7], np.tile(z[2:], (4, 1)))
 
 
 def test_the_infrequent_input_takes_unseen_and_missing() -> None:
@@ -271,7 +271,7 @@ def test_disk_and_back_with_every_kind() -> None:
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"format": 99}, "expected format 1, however: 99"),
+        ({"format": 99}, "expected format 2, however: 99"),
         ({"columns": [{"kind": "numeric"}]}, "expected columns"),
         ({"columns": []}, "one entry per scaled input (0)"),
     ],

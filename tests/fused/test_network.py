@@ -122,8 +122,8 @@ def test_hidden_outputs_are_the_activations(fleet: Fleet) -> None:
     found = fleet.network.hidden_outputs(stepper.bound, x.expand(len(fleet.slots), -1, -1))
     for k, slot in enumerate(fleet.slots):
         twin = twin_of(slot)
-        h = x
         twin.model.eval()
+        h = twin.front(x)
         for (kind, layer), module in twin.named.items():
             h = module(h)
             if kind == "activation":

@@ -199,7 +199,8 @@ def test_variance_follows_the_real_layers_fans() -> None:
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_everything_but_kernels_starts_at_its_constant(activation: str) -> None:
     views = initial(make_config({"activation": activation}))
-    start = {"bias": 0.0, "output_bias": 0.0, "beta": 0.0, "gamma": 1.0}
+    start = {"bias": 0.0, "output_bias": 0.0, "beta": 0.0}
+    start |= {"gamma": 1.0, "scale": 1.0, "mix": 1.0}
     start["slope"] = 0.25 if activation == "prelu" else 0.0
     for (kind, _), view in views.items():
         if not kind.endswith("kernel"):

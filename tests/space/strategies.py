@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from autotrain.domains import Parameter, Value
+from autotrain.domains import Parameter, Value, Words
 from autotrain.space.sections import MAX_LAYERS, SECTIONS, Widths
 
 widths = st.lists(st.integers(1, 9), min_size=1, max_size=5).map(
@@ -35,6 +35,8 @@ def numbers(draw: st.DrawFn, parameter: Parameter) -> int | float:
 def values(draw: st.DrawFn, parameter: Parameter) -> Value:
     if isinstance(parameter, Widths) and draw(st.booleans()):
         return draw(widths)
+    if isinstance(parameter, Words):
+        return draw(st.sampled_from(parameter.words))
     if parameter.kind == "boolean":
         return draw(st.booleans())
     if parameter.kind == "reals":
@@ -84,7 +86,7 @@ def domains(draw: st.DrawFn, parameter: Parameter) -> Any:
         domain["log"] = True
     elif extra == "step" and parameter.kind == "integer":
         domain["step"] = draw(st.integers(1, 7))
-    elif extra == "step":
+    elif extra == "step" and parameter.is_legal(0.05):
         high = draw(st.sampled_from([0.1, 0.2, 0.45, 0.5]))
         domain = {"low": 0.05, "high": high, "step": draw(st.sampled_from([0.05, 0.1, 0.2]))}
     return domain

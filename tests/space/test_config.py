@@ -113,7 +113,12 @@ def test_lists_may_come_as_optuna_keeps_them() -> None:
 def test_idle_parameters_have_their_idle_value() -> None:
     # A trainer that looks at the rate alone must not drop anything.
     config = TrialConfig.from_params({"dropout": "none"})
-    assert config.dropout.parameters == {"rate": 0.0, "input_rate": 0.0}
+    assert config.dropout.parameters == {
+        "course": "constant",
+        "rate": 0.0,
+        "input_rate": 0.0,
+        "floor": 0.0,
+    }
 
 
 def test_input_batch_norm_without_any_other() -> None:
@@ -169,6 +174,28 @@ def test_frozen() -> None:
             '[dropout] rate: has no effect when dropout = "none"; leave it out',
         ),
         (
+            {"dropout.rate": 0.5, "dropout.floor": 0.5},
+            '[dropout] floor: has no effect when dropout = "dropout" and course = "constant"; '
+            "leave it out",
+        ),
+        (
+            {"dropout": "none", "dropout.course": "flat_cos"},
+            '[dropout] course: has no effect when dropout = "none"; leave it out',
+        ),
+        (
+            {"activation.mix_learning_rate": 2.0},
+            '[activation] mix_learning_rate: has no effect when activation = "relu" and '
+            "parametric = false; leave it out",
+        ),
+        (
+            {"dropout.course": "down"},
+            '[dropout] course: must be one of "constant", "flat_cos", however: "down"',
+        ),
+        (
+            {"embedding.learning_rate": 2.0},
+            '[embedding] learning_rate: has no effect when embedding = "none"; leave it out',
+        ),
+        (
             {"network.hidden_units": "300-100", "network.hidden_layers": 5},
             '[network] hidden_layers: has no effect when hidden_units = "300-100"; leave it out',
         ),
@@ -192,9 +219,10 @@ def test_frozen() -> None:
         ),
         (
             {"learning_rate": 3},
-            "[learning_rate]: no section 'learning_rate'. Known: network, training, initializer, "
-            "activation, batch_norm, dropout, clipping, optimizer, schedule, regularizer, "
-            "constraint, early_stopping, loss. 'learning_rate' stands in [optimizer] "
+            "[learning_rate]: no section 'learning_rate'. Known: network, training, scaler, "
+            "missing, encoder, embedding, front_scale, parametrization, initializer, activation, "
+            "batch_norm, dropout, clipping, optimizer, schedule, regularizer, weight_decay, "
+            "constraint, early_stopping, loss, target. 'learning_rate' stands in [optimizer] "
             "learning_rate.",
         ),
         (

@@ -14,6 +14,12 @@ mine: 72 combinations × 2 continuous parameters
 ├── training
 │   ├── batch_size = auto
 │   └── epochs = 50
+├── scaler = standard
+├── missing = median
+├── encoder = one_hot
+├── embedding = none
+├── front_scale = off
+├── parametrization = standard
 ├── initializer = he_normal
 ├── activation relu | leaky_relu
 │   └── leaky_relu
@@ -31,12 +37,14 @@ mine: 72 combinations × 2 continuous parameters
 ├── regularizer
 │   ├── l1 = 0.0
 │   └── l2 = 0.0
+├── weight_decay = none
 ├── constraint = none
 ├── early_stopping
 │   ├── patience = 10
 │   └── min_delta = 0.0
 ├── loss
 │   └── label_smoothing = 0.0
+├── target = free
 ├── forbidden
 │   └── activation = "relu", batch_norm = "off"
 └── tried first

@@ -15,8 +15,9 @@ from autotrain.space.search_space import SearchSpace
 
 ACTIVATIONS = "sigmoid, tanh, relu, softplus, leaky_relu, prelu, elu, selu, gelu, silu, mish"
 SECTIONS = (
-    "network, training, initializer, activation, batch_norm, dropout, clipping, optimizer, "
-    "schedule, regularizer, constraint, early_stopping, loss, extends, forbid, baseline"
+    "network, training, scaler, missing, encoder, embedding, front_scale, parametrization, "
+    "initializer, activation, batch_norm, dropout, clipping, optimizer, schedule, regularizer, "
+    "weight_decay, constraint, early_stopping, loss, target, extends, forbid, baseline"
 )
 
 # (the file, its mistakes)
@@ -98,11 +99,14 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown parameter of a technique": (
         "[activation]\nchoices = ['leaky_relu']\nleaky_relu.slope = 0.1",
-        ["[activation] leaky_relu.slope: no parameter 'slope'. Known: negative_slope."],
+        [
+            "[activation] leaky_relu.slope: no parameter 'slope'. Known: negative_slope, "
+            "parametric, mix_learning_rate."
+        ],
     ),
     "a technique without parameters": (
-        "[activation]\nrelu.slope = 0.1",
-        ["[activation] relu.slope: relu has no parameters."],
+        "[initializer]\nhe_normal.slope = 0.1",
+        ["[initializer] he_normal.slope: he_normal has no parameters."],
     ),
     "a value for a technique": (
         "[activation]\nchoices = ['leaky_relu']\nleaky_relu = 0.1",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from autotrain.domains import Choices, Domain, Parameter, Range
+from autotrain.domains import Choices, Domain, Parameter, Range, Words
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS, Section
 from tests.space import strategies
@@ -79,6 +79,8 @@ def test_the_written_form_is_as_a_person_would_write_it() -> None:
     assert (
         "[activation]\n"
         'choices = ["relu", "leaky_relu"]\n'
+        "parametric = false\n"
+        "mix_learning_rate = 1.0\n"
         "leaky_relu.negative_slope = { low = 0.01, high = 0.3, log = true }\n"
     ) in text
     assert (
@@ -98,6 +100,13 @@ def test_the_fingerprint_is_of_the_meaning() -> None:
     assert len(space.fingerprint()) == 64
 
 
+# What else must be said for a shared parameter to have an effect.
+NEEDS: dict[str, dict[str, Any]] = {
+    "activation.mix_learning_rate": {"parametric": True},
+    "dropout.floor": {"course": "flat_cos"},
+}
+
+
 @pytest.mark.parametrize(
     ("name", "section", "row", "key", "parameter"),
     all_parameters(),
@@ -110,6 +119,8 @@ def test_every_parameter_of_every_technique_can_be_searched(
     expected: Domain
     if parameter.kind == "boolean":
         domain, expected = {"choices": [False, True]}, Choices((False, True))
+    elif isinstance(parameter, Words):
+        domain, expected = {"choices": list(parameter.words)}, Choices(parameter.words)
     elif parameter.kind == "reals":
         assert isinstance(parameter.default, tuple)
         other = tuple(value * 2 for value in parameter.default)
@@ -117,9 +128,11 @@ def test_every_parameter_of_every_technique_can_be_searched(
         domain, expected = {"choices": [list(value) for value in values]}, Choices(values)
     else:
         integer = parameter.kind == "integer"
-        low, high = (3, 8) if integer else (0.125, 0.25)
+        small = (0.125, 0.25) if parameter.is_legal(0.125) else (1.5, 2.5)
+        low, high = (3, 8) if integer else small
         domain, expected = {"low": low, "high": high}, Range(low, high, integer=integer)
     written: dict[str, Any] = {key: domain} if row is None else {"choice": row, row: {key: domain}}
+    written |= NEEDS.get(name, {})
     if section.rows and row is None:
         written["choices"] = list(section.rows)
     space = SearchSpace(

@@ -46,10 +46,11 @@ def test_only_the_chosen_technique_is_asked_for_its_parameters() -> None:
     }
     names, config = asked(space, answers | {"activation": "relu"})
     assert names == {"activation"}
-    assert config.activation.parameters == {}
+    shared = {"parametric": False, "mix_learning_rate": 1.0}
+    assert config.activation.parameters == shared
     names, config = asked(space, answers | {"activation": "elu"})
     assert names == {"activation", "activation.elu.alpha"}
-    assert config.activation.parameters == {"alpha": 0.7}
+    assert config.activation.parameters == shared | {"alpha": 0.7}
 
 
 def test_shared_parameters_are_asked_for_where_they_have_an_effect() -> None:

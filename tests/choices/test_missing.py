@@ -1,0 +1,72 @@
+"""Ways to fill missing numbers against scikit-learn's `SimpleImputer`.
+
+To add a way: give in `REFERENCES` a function (training values, values) → inputs, unscaled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.impute import SimpleImputer
+
+from autotrain.choices.missing import MISSING
+from autotrain.data.columns import measure, read_columns
+from autotrain.data.fitting import fit_preprocessor
+from autotrain.data.preprocessing import Kinds, Preprocessor
+from autotrain.data.view import View
+
+
+def _filled(train: np.ndarray, x: np.ndarray, *, indicates: bool) -> np.ndarray:
+    imputer = SimpleImputer(
+        strategy="median", add_indicator=indicates, keep_empty_features=True
+    ).fit(train)
+    filled: np.ndarray = imputer.transform(x)
+    return filled
+
+
+REFERENCES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "median": lambda train, x: _filled(train, x, indicates=False),
+    "indicator": lambda train, x: _filled(train, x, indicates=True),
+}
+
+
+def rows(n_rows: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n_rows, 4)) * [1, 10, 100, 1000]
+    x[rng.random(x.shape) < 0.2] = np.nan
+    x[:, 1] = rng.normal(size=n_rows)  # never missing
+    return x
+
+
+def fitted(train: np.ndarray, missing: str) -> Preprocessor:
+    frame = pd.DataFrame(train, columns=list("abcd"))
+    columns = measure(frame, read_columns(frame)[0])
+    return fit_preprocessor(frame, columns, list("abcd"), View(missing=missing))[0]
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_inputs_are_those_of_simple_imputer(name: str) -> None:
+    train, x = rows(200, 0), rows(50, 1)
+    preprocessor = fitted(train, name)
+    arrays = preprocessor.to_arrays()
+    for values in (train, x):
+        wanted = REFERENCES[name](train, values)
+        wanted[:, :4] = (wanted[:, :4] - arrays["mean"]) / arrays["scale"]
+        np.testing.assert_allclose(preprocessor.encode(values), wanted, rtol=1e-5, atol=1e-6)
+    n_indicators = 3 if MISSING[name].indicates else 0
+    assert preprocessor.kinds == Kinds(4, (), n_indicators)
+    names = ("a=(missing)", "c=(missing)", "d=(missing)")[:n_indicators]
+    assert preprocessor.input_names == (*"abcd", *names)
+
+
+def test_a_number_that_training_never_missed_is_filled_and_not_told() -> None:
+    train = rows(200, 0)
+    x = train[:3].copy()
+    x[:, 1] = np.nan
+    found = fitted(train, "indicator").encode(x)
+    wanted = (np.median(train[:, 1]) - train[:, 1].mean()) / train[:, 1].std()
+    np.testing.assert_allclose(found[:, 1], wanted, rtol=1e-5)
+    assert found.shape == (3, 7)

@@ -1,0 +1,179 @@
+"""Scalers against scikit-learn and a formula in plain Python, column by column.
+
+To add a scaler: give in `REFERENCES` a function (training values, values) → scaled values.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.preprocessing import QuantileTransformer, StandardScaler
+
+from autotrain.choices.scalers import QUANTILE_EDGE, SCALERS, normal_quantile
+
+Reference = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def _standard(train: np.ndarray, x: np.ndarray) -> np.ndarray:
+    scaled: np.ndarray = StandardScaler().fit(train).transform(x)
+    return scaled
+
+
+def _robust(train: np.ndarray, x: np.ndarray) -> np.ndarray:
+    scaled = np.empty_like(x)
+    for d in range(x.shape[1]):
+        column = sorted(train[:, d].tolist())
+        low, median, high = (float(np.percentile(column, at)) for at in (25, 50, 75))
+        if high > low:
+            factor = 1 / (high - low)
+        elif column[-1] > column[0]:
+            factor = 2 / (column[-1] - column[0])
+        else:
+            factor = 0.0
+        for row, value in enumerate(x[:, d].tolist()):
+            u = factor * (value - median)
+            scaled[row, d] = u / math.sqrt(1 + (u / 3) ** 2)
+    return scaled
+
+
+def _quantile(train: np.ndarray, x: np.ndarray) -> np.ndarray:
+    transformer = QuantileTransformer(
+        n_quantiles=min(1000, len(train)), output_distribution="normal", subsample=None
+    )
+    scaled: np.ndarray = transformer.fit(train).transform(x)
+    return scaled
+
+
+REFERENCES: dict[str, Reference] = {
+    "standard": _standard,
+    "robust_smooth_clip": _robust,
+    "quantile_normal": _quantile,
+}
+
+
+def table(n_rows: int, seed: int = 0) -> np.ndarray:
+    """Columns that go wrong where something is careless."""
+    rng = np.random.default_rng(seed)
+    normal = rng.normal(size=n_rows)
+    columns = [
+        normal,
+        1e9 + normal,  # a huge offset
+        1e9 + 1e-3 * normal,
+        np.full(n_rows, 0.1),  # constant, not a sum of powers of two
+        np.full(n_rows, -1e9),
+        np.zeros(n_rows),
+        rng.integers(0, 3, n_rows).astype(np.float64),  # ties
+        np.where(rng.random(n_rows) < 0.02, 5.0, 0.0),  # one value for nearly all rows
+        rng.standard_cauchy(n_rows) * 1e6,  # outliers
+        1e-12 * normal,
+        np.exp(10 * normal),
+    ]
+    return np.stack(columns, axis=1)
+
+
+def scaled(name: str, train: np.ndarray, x: np.ndarray) -> np.ndarray:
+    row = SCALERS[name]
+    arrays = row.fit(train)
+    assert tuple(arrays) == row.arrays
+    for array in arrays.values():
+        assert array.dtype == np.float64
+        assert array.shape[-1] == train.shape[1]
+        assert np.isfinite(array).all()
+    before = x.copy()
+    found = row.apply(x, arrays)
+    np.testing.assert_array_equal(x, before)
+    assert found.shape == x.shape
+    assert found.dtype == np.float64
+    return found
+
+
+def tolerance(train: np.ndarray) -> np.ndarray:
+    """Return what the rounding of the mean may do to a scaled value, by column."""
+    std = train.std(0)
+    error = 8 * np.finfo(np.float64).eps * np.abs(train.mean(0)) / np.where(std > 0, std, np.inf)
+    return 1e-9 + error
+
+
+def compare(found: np.ndarray, wanted: np.ndarray, train: np.ndarray) -> None:
+    # Quantiles of columns far from 0 are interpolated between values of few digits.
+    excess = np.abs(found - wanted) - (tolerance(train) + 1e-6 * np.abs(wanted))
+    assert (excess <= 0).all(), np.argwhere(excess > 0)[:5]
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 5, 999, 1000, 1001, 4000])
+@pytest.mark.parametrize("name", SCALERS)
+def test_scaled_rows_are_those_of_the_reference(name: str, n_rows: int) -> None:
+    train, other = table(n_rows), table(500, seed=1)
+    for x in (train, other):
+        compare(scaled(name, train, x), REFERENCES[name](train, x), train)
+
+
+@pytest.mark.parametrize("name", SCALERS)
+def test_values_far_outside_keep_their_side_and_are_numbers(name: str) -> None:
+    train = table(300)
+    spread = np.ptp(train, axis=0) + 1
+    far = np.concatenate([train.mean(0) + factor * spread for factor in (-1e6, -30, 30, 1e6)])
+    far = far.reshape(4, -1)
+    found = scaled(name, train, far)
+    assert np.isfinite(found).all()
+    varies = np.ptp(train, axis=0) > 0
+    assert (found[:2, varies] < 0).all()
+    assert (found[2:, varies] > 0).all()
+    np.testing.assert_allclose(found, REFERENCES[name](train, far), rtol=1e-6, atol=1e-6)
+    limit = {"standard": math.inf, "robust_smooth_clip": 3.0, "quantile_normal": 5.2}[name]
+    assert np.abs(found).max() <= limit
+
+
+@pytest.mark.parametrize("name", SCALERS)
+@given(
+    st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=30),
+    st.lists(st.floats(-1e15, 1e15), min_size=1, max_size=10),
+)
+def test_order_is_kept_and_nothing_is_lost(
+    name: str, train: list[float], values: list[float]
+) -> None:
+    x = np.sort(np.array(values))[:, None]
+    found = scaled(name, np.array(train)[:, None], x)[:, 0]
+    assert np.isfinite(found).all()
+    # Scaled to within a rounding error, or within what a rank is allowed to be off.
+    steps = np.diff(found)
+    assert (steps >= -1e-9 * np.maximum(np.abs(found[1:]), 1)).all()
+
+
+@pytest.mark.parametrize("name", SCALERS)
+def test_a_constant_column_is_the_same_for_all_rows_near_it(name: str) -> None:
+    train = np.full((50, 1), 0.1)
+    found = scaled(name, train, train)
+    assert np.ptp(found) == 0
+    assert name == "quantile_normal" or np.abs(found).max() < 1e-12
+
+
+@pytest.mark.parametrize("name", SCALERS)
+def test_columns_do_not_see_one_another(name: str) -> None:
+    train, x = table(200), table(50, seed=2)
+    together = scaled(name, train, x)
+    for d in range(train.shape[1]):
+        alone = scaled(name, train[:, d : d + 1], x[:, d : d + 1])
+        # A mean over one column is summed in another order than one over many.
+        compare(alone[:, 0:1], together[:, d : d + 1], train[:, d : d + 1])
+
+
+def test_the_smooth_clip_is_linear_in_the_middle_and_ends_at_three() -> None:
+    train = np.linspace(-1, 1, 101)[:, None]  # median 0, quartiles ±½
+    x = np.array([0.0, 1e-4, 4.0, 1e9, -1e300])[:, None]
+    found = scaled("robust_smooth_clip", train, x)[:, 0]
+    np.testing.assert_allclose(found[:3], [0.0, 1e-4, 4 / math.sqrt(1 + 16 / 9)], rtol=1e-8)
+    np.testing.assert_allclose(found[3:], [3.0, -3.0], rtol=1e-12)
+
+
+def test_the_normal_quantile_is_that_of_the_standard_library() -> None:
+    tails = np.geomspace(QUANTILE_EDGE, 0.08, 500)
+    p = np.concatenate([tails, np.linspace(0.07, 0.93, 501), 1 - tails])
+    wanted = [statistics.NormalDist().inv_cdf(value) for value in p.tolist()]
+    np.testing.assert_allclose(normal_quantile(p), wanted, rtol=1e-14, atol=1e-16)

@@ -1,0 +1,93 @@
+"""Weights that the training rows scale: every unit's z has standard deviation 1 on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autotrain.fused.layout import INPUT, Columns
+from autotrain.fused.slot import Admission, Slot
+from tests.fused.problems import make_config, make_fleet, make_fold
+
+N_ROWS = 200
+
+
+def slot_of(params: dict[str, Any], x: np.ndarray | None = None) -> tuple[Slot, np.ndarray]:
+    fold = make_fold(n_train=N_ROWS)
+    if x is not None:
+        fold.x_train[:] = x
+    config = make_config({"initializer": "data_std"} | params)
+    return make_fleet([Admission(0, config, 3)], folds=[fold]).slots[0], fold.x_train
+
+
+def pre_activations(slot: Slot, x: np.ndarray, s: bool = False) -> list[np.ndarray]:
+    """Return z of every layer of a tanh network, in NumPy."""
+    views = slot.layout.views(slot.parameters.unsqueeze(0))
+    h, z = x.astype(np.float64), []
+    keys = [("kernel", layer) for layer in range(slot.shape.depth)] + [("output_kernel", 0)]
+    for key in keys:
+        kernel = views[key][0].numpy() * (len(views[key][0]) ** -0.5 if s else 1.0)
+        z.append(h @ kernel)
+        h = np.tanh(z[-1])
+    return z
+
+
+@pytest.mark.parametrize("parametrization", ["standard", "ntk"])
+def test_every_units_z_varies_by_one_on_training_rows(parametrization: str) -> None:
+    params = {"activation": "tanh", "parametrization": parametrization}
+    slot, x = slot_of(params | {"network.hidden_units": "9-4-6"})
+    for z in pre_activations(slot, x, s=parametrization == "ntk"):
+        np.testing.assert_allclose(z.std(0), 1, rtol=1e-9)
+
+
+def test_dropout_plays_no_part() -> None:
+    slot, x = slot_of({"activation": "tanh", "dropout": "dropout", "dropout.rate": 0.5})
+    for z in pre_activations(slot, x):
+        np.testing.assert_allclose(z.std(0), 1, rtol=1e-9)
+
+
+def test_units_of_rows_that_do_not_vary_stay_as_drawn() -> None:
+    slot, _ = slot_of({"activation": "tanh"}, x=np.ones((N_ROWS, 5), np.float32))
+    assert slot.parameters.isfinite().all()
+    plain = make_fleet([Admission(0, make_config({"initializer": "lecun_normal"}), 3)]).slots[0]
+    assert torch.equal(slot.parameters, plain.parameters)
+
+
+def test_behind_a_front_the_rows_are_those_that_the_first_layer_reads() -> None:
+    columns = Columns(3, (4,), 1)
+    fold = make_fold(n_train=N_ROWS, n_inputs=5, columns=columns)
+    config = make_config(
+        {
+            "initializer": "data_std",
+            "activation": "tanh",
+            "encoder": "embedding",
+            "encoder.embedding.width": 3,
+            "network.hidden_units": "9",
+        }
+    )
+    [slot] = make_fleet([Admission(0, config, 3)], folds=[fold]).slots
+    x = fold.x_train
+    vectors = slot.layout.views(slot.parameters.unsqueeze(0))["level_vectors", 0][0].numpy()
+    read = np.concatenate([x[:, :3], vectors[x[:, 3].astype(int)], x[:, 4:]], axis=1)
+    for z in pre_activations(slot, read):
+        np.testing.assert_allclose(z.std(0), 1, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_bins", [3, 40])
+def test_the_bins_of_a_slot_are_those_of_its_own_training_rows(n_bins: int) -> None:
+    columns = Columns(2, (), 3)
+    folds = [make_fold(n_train=N_ROWS, columns=columns, seed=seed) for seed in (0, 1)]
+    config = make_config(
+        {"embedding": "piecewise_linear", "embedding.piecewise_linear.n_bins": n_bins}
+    )
+    slots = make_fleet([Admission(f, config, 3, fold=f) for f in (0, 1)], folds=folds).slots
+    for slot, fold in zip(sorted(slots, key=lambda own: own.fold), folds, strict=True):
+        statistics = slot.layout.views(slot.statistics.unsqueeze(0), statistics=True)
+        for d in range(2):
+            wanted = np.quantile(fold.x_train[:, d].astype(float), np.linspace(0, 1, n_bins + 1))
+            edges, widths = statistics["bin_edge", INPUT][0], statistics["bin_width", INPUT][0]
+            np.testing.assert_allclose(edges[d].numpy(), wanted[:-1], rtol=1e-6)
+            np.testing.assert_allclose(widths[d].numpy(), np.diff(wanted), rtol=1e-6)

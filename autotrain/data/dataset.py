@@ -7,7 +7,7 @@ split, then per fold fit the preprocessing on the training rows and encode. A `D
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -110,8 +110,12 @@ class Dataset:
     _encoded: dict[tuple[int, View], Encoded] = field(default_factory=dict, repr=False)
 
     def encoded(self, place: int, view: View) -> Encoded:
-        """Return a fold's inputs as a configuration wants them; fitted on its training rows."""
+        """Return a fold's inputs as a configuration wants them; fitted on its training rows.
+
+        Limits between which no column lies have the same arrays.
+        """
         fold = self.folds[place]
+        view = replace(view, one_hot_limit=self._limit_of(view))
         if view == VIEW:
             return Encoded(fold.x_train, fold.x_valid, fold.preprocessor)
         if (place, view) not in self._encoded:
@@ -124,6 +128,14 @@ class Dataset:
                 preprocessor.encode(train), preprocessor.encode(valid), preprocessor
             )
         return self._encoded[place, view]
+
+    def _limit_of(self, view: View) -> int:
+        """Return the lowest limit that makes codes of the same columns; 0 when of none."""
+        counts = [column.n_levels for column in self.columns if column.kind == "categorical"]
+        if view.one_hot_limit >= max(counts, default=0):
+            return 0
+        below = [count for count in counts if count <= view.one_hot_limit]
+        return max(below, default=min(view.one_hot_limit, 1))
 
     @property
     def x_train(self) -> np.ndarray:

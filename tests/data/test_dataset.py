@@ -147,6 +147,23 @@ def test_rows_that_do_not_train_influence_nothing_fitted(validation: str) -> Non
         assert not np.array_equal(same.x_valid, fold.x_valid)
 
 
+def test_limits_that_make_the_same_codes_share_their_arrays() -> None:
+    frame = table().assign(
+        few=[f"few {n % 3}" for n in range(N)], many=[f"{n % 11}x" for n in range(N)]
+    )
+    data = load_dataset(frame, "amount")
+    counts = {column.name: column.n_levels for column in data.columns if column.n_levels}
+    assert counts == {"letter": 5, "label": 3, "few": 3, "many": 11}
+    found = {limit: data.encoded(0, View(one_hot_limit=limit)) for limit in range(13)}
+    for limit, encoded in found.items():
+        codes = {column.name for column in encoded.preprocessor.columns if column.is_code}
+        assert codes == {name for name, count in counts.items() if 0 < limit < count}
+    arrays = {limit: id(encoded.x_train) for limit, encoded in found.items()}
+    for alike in ((0, 11, 12), (1, 2), (3, 4), (5, 6, 7, 8, 9, 10)):
+        assert len({arrays[limit] for limit in alike}) == 1
+    assert len(set(arrays.values())) == 4
+
+
 def test_folds_have_the_same_columns() -> None:
     """A number that is missing, and a level that is rare, in the rows of one fold alone."""
     frame = table()

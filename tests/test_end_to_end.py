@@ -1,0 +1,163 @@
+"""Every way to read a table, from raw rows through training and the bundle to predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from autotrain.choices.embeddings import EMBEDDINGS
+from autotrain.choices.encoders import ENCODERS
+from autotrain.choices.missing import MISSING
+from autotrain.choices.parametrizations import PARAMETRIZATIONS
+from autotrain.choices.scalers import SCALERS
+from autotrain.choices.scales import FRONT_SCALES
+from autotrain.choices.targets import TARGETS
+from autotrain.data.dataset import load_dataset
+from autotrain.fused.layout import Columns
+from autotrain.fused.network import Network
+from autotrain.fused.plan import Numbers, view_of
+from autotrain.predictor import load
+from tests.winners import Winner, train
+
+N = 160
+
+
+def table() -> pd.DataFrame:
+    """Every kind of column; missing cells; a level that only a row for validation has."""
+    rng = np.random.default_rng(0)
+    cities = [f"city {number}" for number in range(14)]
+    frame = pd.DataFrame(
+        {
+            "city": rng.choice(cities, N),
+            "age": rng.normal(40, 9, N),
+            "income": np.exp(rng.normal(10, 2, N)),
+            "rooms": rng.integers(1, 4, N),
+            "colour": rng.choice(["red", "green", "blue"], N),
+            "is_new": rng.random(N) < 0.5,
+            "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, N), "D"),
+        }
+    )
+    amount = frame["age"] + 5 * frame["is_new"] + np.log(frame["income"])
+    for name in ("city", "age", "income", "since"):
+        frame[name] = frame[name].mask(pd.Series(rng.random(N) < 0.1))
+    frame["amount"] = amount + rng.normal(size=N)
+    frame["dear"] = np.where(amount > amount.median(), "yes", "no")
+    return frame
+
+
+def frame_of(target: str) -> pd.DataFrame:
+    frame = table().drop(columns={"dear": "amount", "amount": "dear"}[target])
+    valid = load_dataset(frame, target).folds[0].valid_rows
+    frame.loc[valid[0], "city"] = "Atlantis"
+    frame.loc[valid[1], ["city", "age", "income", "since"]] = None
+    return frame
+
+
+CASES: dict[str, dict[str, Any]] = {
+    **{f"scaler-{row}": {"scaler": row} for row in SCALERS},
+    **{f"missing-{row}": {"missing": row} for row in MISSING},
+    **{f"encoder-{row}": {"encoder": row} for row in ENCODERS},
+    **{f"embedding-{row}": {"embedding": row} for row in EMBEDDINGS},
+    **{f"front_scale-{row}": {"front_scale": row} for row in FRONT_SCALES},
+    **{f"parametrization-{row}": {"parametrization": row} for row in PARAMETRIZATIONS},
+    **{f"target-{row}": {"target": row} for row in TARGETS},
+    "parametric": {"activation.parametric": True},
+    "data_std": {"initializer": "data_std"},
+    "all": {
+        "scaler": "robust_smooth_clip",
+        "missing": "indicator",
+        "encoder": "embedding",
+        "embedding": "pbld",
+        "front_scale": "diagonal",
+        "parametrization": "ntk",
+        "activation.parametric": True,
+        "initializer": "data_std",
+        "dropout.course": "flat_cos",
+        "schedule": "coslog4",
+        "weight_decay": "decoupled",
+        "batch_norm": "before_activation",
+        "batch_norm.input": True,
+    },
+}
+
+
+def trained_outputs(winner: Winner) -> np.ndarray:
+    """Return the trainer's outputs `[N, C]` on the first fold's encoded validation rows."""
+    dataset, config, outcome = winner.dataset, winner.config, winner.outcomes[0]
+    encoded = dataset.encoded(0, view_of(config))
+    columns = Columns(*encoded.preprocessor.kinds)
+    numbers = Numbers(torch.device("cpu"), torch.float32)
+    network = Network([config], columns, len(dataset.classes) or 1, numbers)
+    rows = (outcome.parameters, outcome.statistics)
+    bound = network.bind(*(torch.tensor(row).float().unsqueeze(0) for row in rows))
+    x = torch.from_numpy(encoded.x_valid).unsqueeze(0)
+    return network.predict(bound, x)[0].numpy()
+
+
+# A class has no range.
+RUNS = [
+    (n, t)
+    for n, p in CASES.items()
+    for t in ("dear", "amount")
+    if t == "amount" or "target" not in p
+]
+
+
+@pytest.mark.parametrize(("name", "target"), RUNS)
+def test_the_bundle_predicts_from_raw_rows_what_training_saw(
+    name: str, target: str, tmp_path: Path
+) -> None:
+    params = dict(CASES[name])
+    frame = frame_of(target)
+    winner = train(frame, params | {"training.epochs": 4}, target=target)
+    exported = winner.export(tmp_path / "best")
+    assert exported.value == pytest.approx(winner.outcomes[0].best_value, rel=1e-4)
+
+    predictor = load(exported.path)
+    features, _ = winner.dataset.raw_valid()
+    outputs = trained_outputs(winner).astype(np.float64)
+    if target == "dear":
+        wanted = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
+        found = predictor.predict_proba(features)
+    else:
+        fold = winner.dataset.folds[0]
+        if params.get("target") == "clamped":
+            outputs = outputs.clip(fold.y_train.min(), fold.y_train.max())
+        wanted = outputs[:, 0] * fold.target_std + fold.target_mean
+        found = predictor.predict(features)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    assert np.ptp(found) > 0
+
+    # A stranger: a city never seen, and no number at all.
+    row = features.iloc[:1].assign(city="El Dorado", age=np.nan, income=None, since=None)
+    notices: list[str] = []
+    assert np.isfinite(predictor.predict_distribution(row, n_samples=5).std).all()
+    point = predictor.predict(row, notices=notices)
+    assert point.shape == (1,)
+    assert any("'El Dorado'" in notice for notice in notices)
+
+
+def test_levels_never_seen_are_alike_and_unlike_those_seen(tmp_path: Path) -> None:
+    winner = train(frame_of("amount"), {"encoder": "embedding"}, target="amount")
+    predictor = load(winner.export(tmp_path / "best").path)
+    features, _ = winner.dataset.raw_valid()
+    row = features.iloc[5:6]
+    cities = ["city 1", "city 2", "El Dorado", "Atlantis"]
+    one, two, *unseen = (predictor.predict(row.assign(city=city))[0] for city in cities)
+    assert unseen[0] == unseen[1]
+    assert len({one, two, unseen[0]}) == 3
+
+
+def test_folds_of_every_view_export_as_one_bundle(tmp_path: Path) -> None:
+    winner = train(frame_of("dear"), CASES["all"], target="dear", validation="3-fold")
+    exported = winner.export(tmp_path / "best")
+    values = [outcome.best_value for outcome in winner.outcomes]
+    assert exported.value == pytest.approx(np.mean(values), abs=1e-4)
+    predictor = load(exported.path)
+    assert len(predictor.bundle.members) == 3
+    assert predictor.predict_proba(winner.dataset.raw_test()[0]).shape[1] == 2

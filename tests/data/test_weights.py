@@ -105,7 +105,7 @@ def test_a_row_that_is_dropped_needs_no_weight() -> None:
 def test_test_rows_of_their_own() -> None:
     frame, other = table(), table(20)
     data = load_dataset(frame, "y", weights="count", test=other)
-    np.testing.assert_array_equal(data.test_weights, other["count"])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(data.test_weights, other["count"])
     without = load_dataset(frame, "y", weights="count", test=other.drop(columns="count"))
     assert without.test_weights is None
     assert without.n_test == 20

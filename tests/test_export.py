@@ -241,6 +241,18 @@ def test_a_metric_that_counts_may_differ_by_two_tied_rows(tmp_path: Path) -> Non
         changed(winner, best_value=outcome.best_value - 3 / n).export(tmp_path / "best")
 
 
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "roc_auc", "average_precision", "f1"])
+def test_a_metric_of_classes_may_differ_by_two_rows_of_the_rarest(
+    metric: str, tmp_path: Path
+) -> None:
+    winner = train("sklearn:breast_cancer", {"training.epochs": 2}, metric=metric)
+    (outcome,) = winner.outcomes
+    n_rarest = int(np.bincount(winner.dataset.y_valid).min())
+    changed(winner, best_value=outcome.best_value - 1 / n_rarest).export(tmp_path / "best")
+    with pytest.raises(RuntimeError, match="training recorded"):
+        changed(winner, best_value=outcome.best_value - 3 / n_rarest).export(tmp_path / "best")
+
+
 def test_what_does_not_fit_together_is_refused(wine: Winner, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="1 folds need as many outcomes"):
         wine.export(tmp_path / "best", outcomes=())

@@ -36,6 +36,7 @@ from autotrain.arguments import (
 )
 from autotrain.bundle import read_bundle
 from autotrain.data.dataset import load_dataset
+from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
 from autotrain.errors import AutotrainError, BundleError, DataError, StudyError
 from autotrain.export import export_winner, record_test_score
@@ -85,7 +86,10 @@ class Study:
         target: the column to predict; may be left out when the data's format names it.
         task: "auto", "binary", "multiclass" or "regression".
         space: a shipped space's name, a TOML file, a dictionary or a `SearchSpace`.
-        metric: a name of `tasks.METRICS`; None for log_loss, or rmse for regression.
+        metric: a name of `tasks.METRICS`; None for log_loss, or rmse for regression. A quantile's
+            is "pinball:0.9"; it is then also what is trained.
+        weights: a column that says what each row counts, in training and in all scores; no feature.
+        class_weights: "balanced" or {label: weight}: what each class counts in training.
         sampler: "tpe", "gp", "cmaes", "random" or "qmc".
         pruner: "performance", "asha", "median" or "none".
         validation: "auto" (5-fold below 3,000 rows, else holdout), "holdout" or e.g. "3-fold".
@@ -109,6 +113,8 @@ class Study:
         task: str = "auto",
         space: str | Path | Mapping[str, Any] | SearchSpace = "default",
         metric: str | None = None,
+        weights: str | None = None,
+        class_weights: ClassWeights | None = None,
         sampler: str = "tpe",
         pruner: str = "performance",
         validation: str = "auto",
@@ -126,7 +132,14 @@ class Study:
         self.device = find_device(device)
         searched = as_space(space)
         self.dataset = dataset = load_dataset(
-            data, target, task=task, test=test, validation=validation, seed=seed
+            data,
+            target,
+            task=task,
+            test=test,
+            validation=validation,
+            seed=seed,
+            weights=weights,
+            class_weights=class_weights,
         )
         self.metric = metric_for(dataset.task, metric)
         check_metric(self.metric, dataset)
@@ -148,6 +161,8 @@ class Study:
             seed=seed,
             sampler=sampler,
             pruner=pruner,
+            weights=weights,
+            class_weights=class_weights_as_json(class_weights),
             storage=storage,
             workers=workers,
             device=device,
@@ -206,6 +221,8 @@ class Study:
             task=old.task,
             space=SearchSpace.from_dict(old.space),
             metric=old.metric,
+            weights=old.weights,
+            class_weights=old.class_weights,
             sampler=old.sampler,
             pruner=old.pruner,
             validation=old.validation,
@@ -354,10 +371,12 @@ class Study:
             return {}
         frame, labels = self.dataset.raw_test()
         # Dropout off: a hundred passes over many rows would outlast a short budget.
-        evaluation = self.best_predictor().evaluate(frame, labels, n_samples=0)
+        evaluation = self.best_predictor().evaluate(
+            frame, labels, n_samples=0, weights=self.dataset.test_weights
+        )
         record_test_score(self.best_path, evaluation)
         scores: dict[str, float | None] = evaluation["deterministic"]
-        return {name: value for name, value in scores.items() if name in METRICS}
+        return {name: value for name, value in scores.items() if name.partition(":")[0] in METRICS}
 
     @property
     def n_workers(self) -> int:
@@ -490,6 +509,7 @@ class Study:
             outcomes=winner.outcomes,
             dataset=self.dataset,
             metric=self.metric.name,
+            class_weights=self.definition.class_weights,
             training={
                 "study": self.definition.name,
                 "trial": winner.number,

@@ -44,6 +44,7 @@ def fold_arrays(dataset: Dataset, views: Iterable[View]) -> list[FoldArrays]:
                 fold.target_mean,
                 fold.target_std,
                 views=inputs,
+                weights=fold.weights,
             )
         )
     return arrays
@@ -58,12 +59,15 @@ def check_metric(metric: Metric, dataset: Dataset) -> None:
     if not metric.needs_variety:
         return
     for place, fold in enumerate(dataset.folds):
-        if len(np.unique(fold.y_valid)) < 2:
+        counting = fold.y_valid
+        if fold.weights is not None and fold.weights.metric is not None:
+            counting = counting[fold.weights.metric > 0]
+        if len(np.unique(counting)) < 2:
             where = "the validation rows" + (f" of fold {place}" if len(dataset.folds) > 1 else "")
             kind = "class" if dataset.task in CLASSIFICATION else "value"
             raise StudyError(
                 f"--metric {metric.name} needs targets that differ, however: {where} "
-                f"({len(fold.y_valid)}) hold one {kind} only. Give more rows for validation, or "
+                f"({len(counting)}) hold one {kind} only. Give more rows for validation, or "
                 f"choose --metric {metric_for(dataset.task).name}."
             )
 

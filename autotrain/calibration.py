@@ -22,7 +22,7 @@ LEAST_VARIANCE = 1e-12
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-def fit_tau(samples: np.ndarray, y: np.ndarray) -> float:
+def fit_tau(samples: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the precision τ that maximizes the mean log likelihood of validation rows.
 
     At the top 1/τ is a weighted mean of the squared errors, so it lies between the mean over rows
@@ -32,6 +32,7 @@ def fit_tau(samples: np.ndarray, y: np.ndarray) -> float:
     Args:
         samples: Monte-Carlo predictions `[S, N]` in the target's units, or `[N]` without dropout.
         y: `[N]`, true values.
+        weights: `[N]`, what each row counts; None when all count alike.
     Returns: τ in 1 / units². For S = 1 it is 1 / mean squared error.
     Raises:
         ValueError: when there are no rows, or shapes do not fit.
@@ -42,12 +43,12 @@ def fit_tau(samples: np.ndarray, y: np.ndarray) -> float:
         raise ValueError(f"samples [S, N] must fit y [N], however: {y_hat.shape}, {target.shape}")
     squared = (target - y_hat) ** 2
     scale = float(target.var()) or 1.0
-    largest = max(float(squared.mean()), LEAST_VARIANCE * scale)
-    smallest = max(float(squared.min(axis=0).mean()), LEAST_VARIANCE * largest)
+    largest = max(_mean(squared.mean(axis=0), weights), LEAST_VARIANCE * scale)
+    smallest = max(_mean(squared.min(axis=0), weights), LEAST_VARIANCE * largest)
     drawn, truth = torch.from_numpy(y_hat), torch.from_numpy(target)
 
     def score(log_tau: float) -> float:
-        return float(log_likelihood(drawn, truth, math.exp(log_tau)).mean())
+        return _mean(log_likelihood(drawn, truth, math.exp(log_tau)).numpy(), weights)
 
     low, high = -math.log(largest), -math.log(smallest)
     step = (high - low) / (GRID_POINTS - 1)
@@ -67,3 +68,7 @@ def fit_tau(samples: np.ndarray, y: np.ndarray) -> float:
             right = a + _GOLDEN * (b - a)
             at_right = score(right)
     return math.exp((a + b) / 2)
+
+
+def _mean(values: np.ndarray, weights: np.ndarray | None) -> float:
+    return float(np.average(values, weights=weights))

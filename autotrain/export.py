@@ -25,7 +25,7 @@ from autotrain.fused.plan import view_of
 from autotrain.fused.slot import Outcome
 from autotrain.predictor import Predictor
 from autotrain.space.config import TrialConfig
-from autotrain.tasks import REGRESSION
+from autotrain.tasks import REGRESSION, metric_named
 
 CALIBRATION_ROWS = 2_000
 """τ is fitted on at most so many validation rows of a fold, evenly spaced: to 3 %, in no time."""
@@ -62,6 +62,7 @@ def export_winner(
     dataset: Dataset,
     metric: str,
     training: Mapping[str, Any] | None = None,
+    class_weights: str | Mapping[str, float] | None = None,
 ) -> Exported:
     """Write, check and publish the bundle of a trial.
 
@@ -71,6 +72,7 @@ def export_winner(
         outcomes: one per fold of the dataset, in the folds' order, each with weights.
         metric: the name by which the study chooses.
         training: what else to record: study, trial, seed, …
+        class_weights: to record, as the study keeps them.
     Raises:
         StorageError: when the folder cannot be written.
         RuntimeError: when the bundle does not score what training recorded; a bug, and nothing is
@@ -94,6 +96,8 @@ def export_winner(
             "n_train": dataset.n_train,
             "n_valid": dataset.n_valid,
             "n_test": dataset.n_test,
+            **({} if dataset.weights is None else {"weights": dataset.weights}),
+            **({} if class_weights is None else {"class_weights": class_weights}),
         },
         versions=library_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -111,8 +115,11 @@ def export_winner(
         raise
     value = scores[metric]
     assert value is not None
-    notes = () if Predictor(bundle).has_dropout else (_NO_DROPOUT,)
-    return Exported(publish(staged, folder), value, scores, notes)
+    notes = [] if Predictor(bundle).has_dropout else [_NO_DROPOUT]
+    quantile = metric_named(metric).quantile
+    if quantile is not None:
+        notes.append(_QUANTILE.format(quantile=quantile))
+    return Exported(publish(staged, folder), value, scores, tuple(notes))
 
 
 def record_test_score(folder: str | Path, evaluation: Mapping[str, Any]) -> Path:
@@ -147,6 +154,11 @@ def library_versions() -> dict[str, str]:
 _NO_DROPOUT = (
     "the best model has no dropout, so it cannot say how sure it is (predict_distribution). "
     "Keep [dropout] rate above 0 in the space, or leave `none` out of its choices."
+)
+
+_QUANTILE = (
+    "the model predicts the {quantile} quantile of the target, not its mean: what "
+    "predict_distribution says of the noise lies around that quantile"
 )
 
 
@@ -184,7 +196,7 @@ def _members(
 
 def _calibration(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     """Fit the noise τ, with masks and without, each member on its own fold's validation rows."""
-    sampled, points, targets = [], [], []
+    sampled, points, targets, weights = [], [], [], []
     for member, fold in zip(bundle.members, dataset.folds, strict=True):
         step = -(-len(fold.y_valid) // CALIBRATION_ROWS)
         x_valid = dataset.encoded(member.fold, view_of(member.config)).x_valid
@@ -194,10 +206,13 @@ def _calibration(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
         n_samples = CALIBRATION_SAMPLES if predictor.has_dropout else 0
         sampled.append(predictor.draw([x], n_samples, CALIBRATION_SEED))
         targets.append(y.astype(np.float64) * fold.target_std + fold.target_mean)
-    y = np.concatenate(targets)
+        own = _metric_weights(fold)[::step]
+        # Of rows that all count nothing, none is better than another.
+        weights.append(own if own.any() else np.ones_like(own))
+    y, w = np.concatenate(targets), np.concatenate(weights)
     return {
-        "tau": fit_tau(np.concatenate(sampled, axis=1), y),
-        "tau_point": fit_tau(np.concatenate(points, axis=1), y),
+        "tau": fit_tau(np.concatenate(sampled, axis=1), y, w),
+        "tau_point": fit_tau(np.concatenate(points, axis=1), y, w),
         "n_rows": len(y),
         "n_samples": n_samples,
         "seed": CALIBRATION_SEED,
@@ -220,11 +235,13 @@ def _scores(
     for read_back, member, fold in zip(written.members, members, dataset.folds, strict=True):
         predictor = Predictor(replace(written, members=(read_back,)))
         rows = dataset.raw.iloc[fold.valid_rows]
-        features, labels = rows.drop(columns=dataset.target), rows[dataset.target]
+        features, labels = dataset.apart(rows)
         x_valid = dataset.encoded(member.fold, view_of(member.config)).x_valid
         trained = Predictor(replace(written, members=(member,)))
         _check_outputs(predictor, trained, features, fold, x_valid)
-        scores = predictor.evaluate(features, labels, n_samples=0)["deterministic"]
+        weights = None if dataset.weights is None else rows[dataset.weights]
+        evaluation = predictor.evaluate(features, labels, n_samples=0, weights=weights)
+        scores = evaluation["deterministic"]
         _check_score(written.metric, scores, member, fold)
         of_folds.append(scores)
     return {name: _mean([scores[name] for scores in of_folds]) for name in of_folds[0]}
@@ -265,13 +282,26 @@ def _tolerance(metric: str, recorded: float, fold: Fold) -> float:
     Training computes in float32. Smooth metrics: 1e-4 of the value, and the digits that a large
     target mean costs. Metrics that count: two rows whose classes are tied up to rounding.
     """
-    if metric == "accuracy":
-        return 2 / len(fold.y_valid)
-    if metric in ("f1", "roc_auc"):
-        return 1e-3 + 2 / int(np.unique(fold.y_valid, return_counts=True)[1].min())
-    if metric in ("rmse", "mae"):
+    row, weights = metric.partition(":")[0], _metric_weights(fold)
+    if row == "accuracy":
+        return 2 * _largest_share(weights)
+    if row in ("balanced_accuracy", "f1", "roc_auc", "average_precision"):
+        classes = [weights[fold.y_valid == label] for label in np.unique(fold.y_valid)]
+        return 1e-3 + 2 * max(_largest_share(own) for own in classes if own.any())
+    if row in ("rmse", "mae", "pinball"):
         return 1e-4 * abs(recorded) + 1e-6 * (abs(fold.target_mean) + fold.target_std)
     return 1e-4 * max(1.0, abs(recorded))
+
+
+def _metric_weights(fold: Fold) -> np.ndarray:
+    """Return what the validation rows count in the metric."""
+    weights = None if fold.weights is None else fold.weights.metric
+    return np.ones(len(fold.y_valid)) if weights is None else weights
+
+
+def _largest_share(weights: np.ndarray) -> float:
+    """Return what the heaviest row changes when it counts the other way."""
+    return float(weights.max() / weights.sum())
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -23,7 +23,7 @@ from autotrain.study.definition import FILE, Definition, study_names
 from autotrain.study.lease import is_held
 from autotrain.study.ledger import FORBIDDEN, INTERRUPTED, NOT_STARTED, best_trial
 from autotrain.study.storage import read_storage
-from autotrain.tasks import METRICS, Metric
+from autotrain.tasks import Metric, metric_named
 
 TOP = 10
 BUNDLE = "best"
@@ -91,7 +91,7 @@ class Standing:
     @property
     def metric(self) -> Metric:
         """The metric by which trials are judged."""
-        return METRICS[self.definition.metric]
+        return metric_named(self.definition.metric)
 
     @property
     def n_trials(self) -> int:
@@ -233,7 +233,7 @@ def _state(trials: Sequence[FrozenTrial], left: Left, *, is_running: bool) -> st
 
 def _top(definition: Definition, trials: Sequence[FrozenTrial]) -> tuple[Entry, ...]:
     space = SearchSpace.from_dict(definition.space)
-    metric = METRICS[definition.metric]
+    metric = metric_named(definition.metric)
     rest = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     entries: list[Entry] = []
     while len(entries) < TOP and (trial := best_trial(rest, metric)) is not None:

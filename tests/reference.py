@@ -374,6 +374,9 @@ class Reference:
         seed, fold, repeat: where the slot's random streams start.
         n_steps: steps of an epoch; as many whole batches as there are if None.
         columns: what the rows hold; None for plain inputs.
+        weights: what the training and the validation rows count in the loss, `[N]` each; None when
+            all count alike.
+        quantile: that a regression learns instead of the mean.
     """
 
     def __init__(
@@ -390,7 +393,10 @@ class Reference:
         repeat: int = 0,
         n_steps: int | None = None,
         columns: Columns | None = None,
+        weights: tuple[Tensor, Tensor] | None = None,
+        quantile: float | None = None,
     ) -> None:
+        self.weights_of_rows, self.quantile = weights, quantile
         self.columns = columns or Columns.plain(train[0].shape[1])
         self.config, self.train_rows, self.valid_rows = config, train, valid
         self.metric, self.sign = metric, -1.0 if maximize else 1.0
@@ -409,10 +415,6 @@ class Reference:
         self.eta = config.optimizer["learning_rate"]
         self._set("lr", self.eta)
         self.plateau_schedule = self._plateau_schedule()
-        if n_outputs == 1:
-            self.loss: Callable[[Tensor, Tensor], Tensor] = lambda o, y: nn.MSELoss()(o[:, 0], y)
-        else:
-            self.loss = nn.CrossEntropyLoss(label_smoothing=config.loss["label_smoothing"])
         self.t = 0
 
     # ---- the network -----------------------------------------------------------------------
@@ -557,7 +559,12 @@ class Reference:
             self._set_rates()
             self._draw_masks()
             self.optimizer.zero_grad()
-            loss = self.loss(self.model(x[rows]), y[rows])
+            losses_of_rows = self._losses(
+                self.model(x[rows]), y[rows], self.config.loss["label_smoothing"]
+            )
+            if self.weights_of_rows is not None:
+                losses_of_rows = losses_of_rows * self.weights_of_rows[0][rows]
+            loss = losses_of_rows.mean()
             kernels = [linear.weight for linear in self.linears]
             of_loss = torch.autograd.grad(loss, kernels, retain_graph=True)
             norms.append([float(gradient.norm()) for gradient in of_loss])
@@ -584,9 +591,23 @@ class Reference:
         if self.config.target.name == "clamped":
             known = self.train_rows[1]
             outputs = outputs.clamp(known.min(), known.max())
-        if outputs.shape[1] == 1:
-            return nn.MSELoss()(outputs[:, 0], y).item(), self.metric(outputs, y)
-        return nn.CrossEntropyLoss()(outputs, y).item(), self.metric(outputs, y)
+        losses = self._losses(outputs, y)
+        if self.weights_of_rows is None:
+            return losses.mean().item(), self.metric(outputs, y)
+        loss = (losses * self.weights_of_rows[1]).sum() / self.weights_of_rows[1].sum()
+        return loss.item(), self.metric(outputs, y)
+
+    def _losses(self, outputs: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Return the loss of each row `[N]`."""
+        if outputs.shape[1] > 1:
+            loss = nn.CrossEntropyLoss(label_smoothing=smoothing, reduction="none")
+            each: Tensor = loss(outputs, y)
+        elif self.quantile is None:
+            each = (outputs[:, 0] - y) ** 2
+        else:
+            error = y - outputs[:, 0]
+            each = torch.where(error > 0, self.quantile * error, (self.quantile - 1) * error)
+        return each
 
     def _set_dropout(self) -> None:
         dropout = self.config.dropout

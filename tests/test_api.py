@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 from sklearn.datasets import load_diabetes, load_wine
-from sklearn.metrics import log_loss, root_mean_squared_error
+from sklearn.metrics import log_loss, mean_pinball_loss, root_mean_squared_error
 
 import autotrain
 from autotrain.api import NoTrialSucceededError, Study
@@ -225,3 +225,88 @@ def test_a_metric_without_meaning_on_the_validation_rows_is_refused(tmp_path: Pa
         "only. Give more rows for validation, or choose --metric rmse."
     )
     assert not any(tmp_path.iterdir()), "nothing is written"
+
+
+# ---- weights and quantiles ---------------------------------------------------------------------
+
+
+def weighted_wine() -> pd.DataFrame:
+    frame = wine()
+    return frame.assign(bottles=np.random.default_rng(0).integers(0, 5, len(frame)))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_weights_count_in_validation_and_test(tmp_path: Path, workers: int) -> None:
+    """Also where other processes train, which read the weights from files."""
+    options = {"weights": "bottles", "class_weights": "balanced", "workers": workers}
+    with study_of_wine(tmp_path, data=weighted_wine(), device="cpu", **options) as study:
+        study.optimize(n_trials=2, observer=Silent())
+        scores = study.test()
+        predictor, best_value = study.best_predictor(), study.best_value
+    frame, dataset = weighted_wine(), study.dataset
+    for rows, value in (
+        (dataset.folds[0].valid_rows, best_value),
+        (dataset.test_rows, scores["log_loss"]),
+    ):
+        own = frame.iloc[rows]
+        p = predictor.predict_proba(own.drop(columns=["target", "bottles"]))
+        expected = log_loss(
+            own["target"], p, labels=list(dataset.classes), sample_weight=own["bottles"]
+        )
+        assert value == pytest.approx(expected, rel=1e-4)
+    assert predictor.weights_name == "bottles"
+    assert "bottles" not in predictor.column_names
+
+
+def test_a_study_with_other_weights_is_another_study(tmp_path: Path) -> None:
+    own: dict[str, object] = {"data": weighted_wine(), "weights": "bottles"}
+    own["class_weights"] = {"barolo": 2, "barbera": 0.5}
+    with study_of_wine(tmp_path, **own) as study:
+        study.optimize(n_trials=1, observer=Silent())
+    for change, message in (
+        ({"weights": None}, "its weights"),
+        ({"class_weights": "balanced"}, "its class_weights"),
+        ({"class_weights": {"barolo": 2}}, "its class_weights"),
+    ):
+        with pytest.raises(StudyError, match=message):
+            study_of_wine(tmp_path, **(own | change))
+    with Study.resume("wine", data=weighted_wine(), directory=tmp_path) as again:
+        assert again.definition.class_weights == {"barolo": 2.0, "barbera": 0.5}
+        assert again.dataset.folds[0].weights is not None
+        again.optimize(n_trials=1, observer=Silent())
+        assert len(again.optuna_study.trials) >= 2
+
+
+def test_a_metric_that_weights_leave_undefined_is_refused_at_the_start(tmp_path: Path) -> None:
+    frame = wine().assign(w=1.0)
+    frame.loc[frame["target"] != "barolo", "w"] = 0
+    for metric in ("roc_auc", "average_precision"):
+        with pytest.raises(StudyError, match=rf"--metric {metric} needs targets that differ"):
+            study_of_wine(tmp_path, data=frame, weights="w", metric=metric)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_quantile_is_what_is_learned(tmp_path: Path) -> None:
+    """About a tenth of the targets lie above what is predicted, not half of them."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=2000)
+    frame = pd.DataFrame({"x": x, "y": 3 * x + generator.exponential(size=2000)})
+    space = {**SPACE, "training": {"epochs": 20, "batch_size": 32}}
+    with Study(
+        "q",
+        data=frame,
+        target="y",
+        space=space,
+        metric="pinball:0.90",
+        workers=1,
+        validation="holdout",
+        directory=tmp_path,
+    ) as study:
+        study.optimize(n_trials=2, observer=Silent())
+        scores = study.test()
+        rows, y = study.dataset.raw_test()
+        predicted = study.best_predictor().predict(rows)
+    assert study.definition.metric == "pinball:0.9"
+    assert np.mean(y <= predicted) == pytest.approx(0.9, abs=0.05)
+    expected = mean_pinball_loss(y, predicted, alpha=0.9)
+    assert scores["pinball:0.9"] == pytest.approx(expected, rel=1e-4)

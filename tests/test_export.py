@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.datasets
 
 from autotrain.bundle import RECORD, TENSORS, read_bundle
 from autotrain.errors import BundleError, StorageError
@@ -69,6 +70,38 @@ def test_every_metric_of_a_regression_too(metric: str, tmp_path: Path) -> None:
     winner = train("sklearn:diabetes", {"training.epochs": 3}, metric=metric)
     exported = winner.export(tmp_path / "best")
     assert exported.value == pytest.approx(winner.outcomes[0].best_value, rel=1e-5)
+
+
+@pytest.mark.parametrize("metric", list(METRICS))
+def test_every_metric_of_weighted_rows_too(metric: str, tmp_path: Path) -> None:
+    """Weights of several orders of size, some 0; classes weighed in the loss, not in the score."""
+    generator = np.random.default_rng(0)
+    source = "diabetes" if "regression" in METRICS[metric].tasks else "breast_cancer"
+    bunch = getattr(sklearn.datasets, f"load_{source}")(as_frame=True)
+    frame = bunch.frame.assign(w=10 ** generator.uniform(-2, 2, len(bunch.frame)))
+    frame.loc[::9, "w"] = 0
+    options: dict[str, Any] = {"weights": "w"}
+    if source == "breast_cancer":
+        options["class_weights"] = "balanced"
+    winner = train(frame, {"training.epochs": 3}, target="target", metric=metric, **options)
+    exported = winner.export(tmp_path / "best")
+    assert exported.value == pytest.approx(winner.outcomes[0].best_value, rel=1e-5)
+    predictor = load(exported.path)
+    assert predictor.weights_name == "w"
+    assert "w" not in predictor.column_names
+    valid = frame.iloc[winner.dataset.folds[0].valid_rows]
+    found = predictor.evaluate(valid, valid["target"], n_samples=0, weights=valid["w"])
+    assert found["deterministic"] == pytest.approx(dict(exported.scores), rel=1e-6)
+
+
+def test_a_quantiles_winner_says_what_it_predicts(tmp_path: Path) -> None:
+    winner = train("sklearn:diabetes", {"training.epochs": 3}, metric="pinball:0.9")
+    exported = winner.export(tmp_path / "best")
+    assert "predicts the 0.9 quantile of the target, not its mean" in exported.notes[0]
+    assert read_bundle(exported.path).metric == "pinball:0.9"
+    assert exported.value == exported.scores["pinball:0.9"]
+    card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "pinball:0.9 (chose the winner)" in card
 
 
 def test_the_bundle_has_the_best_epochs_weights(wine: Winner, tmp_path: Path) -> None:
@@ -206,6 +239,18 @@ def test_a_metric_that_counts_may_differ_by_two_tied_rows(tmp_path: Path) -> Non
     changed(winner, best_value=outcome.best_value - 1 / n).export(tmp_path / "best")
     with pytest.raises(RuntimeError, match="training recorded"):
         changed(winner, best_value=outcome.best_value - 3 / n).export(tmp_path / "best")
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "roc_auc", "average_precision", "f1"])
+def test_a_metric_of_classes_may_differ_by_two_rows_of_the_rarest(
+    metric: str, tmp_path: Path
+) -> None:
+    winner = train("sklearn:breast_cancer", {"training.epochs": 2}, metric=metric)
+    (outcome,) = winner.outcomes
+    n_rarest = int(np.bincount(winner.dataset.y_valid).min())
+    changed(winner, best_value=outcome.best_value - 1 / n_rarest).export(tmp_path / "best")
+    with pytest.raises(RuntimeError, match="training recorded"):
+        changed(winner, best_value=outcome.best_value - 3 / n_rarest).export(tmp_path / "best")
 
 
 def test_what_does_not_fit_together_is_refused(wine: Winner, tmp_path: Path) -> None:

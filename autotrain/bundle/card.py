@@ -48,6 +48,10 @@ def _data(bundle: Bundle) -> str:
     ]
     if rows:
         lines.append(f"- rows: {', '.join(rows)}")
+    if data.get("weights"):
+        lines.append(f"- each row counts as much as `{data['weights']}` says, also in the scores")
+    if data.get("class_weights"):
+        lines.append(f"- classes weigh in training: {_class_weights(data['class_weights'])}")
     columns = bundle.members[0].preprocessor.column_names
     lines.append(f"- columns ({len(columns)}): {_listed(columns)}")
     lines.append("- missing cells and categories that training never saw are accepted")
@@ -73,7 +77,11 @@ def _scores(bundle: Bundle) -> str:
         "",
         "The validation rows chose the winner: its scores there are a little too good.",
     ]
-    explained = [f"`{name}`: {METRICS[name].summary}." for name in names if name in METRICS]
+    explained = [
+        f"`{name}`: {METRICS[name.partition(':')[0]].summary}."
+        for name in names
+        if name.partition(":")[0] in METRICS
+    ]
     return "\n".join([*lines, "", " ".join(explained)]) if explained else "\n".join(lines)
 
 
@@ -129,6 +137,12 @@ _SECTIONS: tuple[Callable[[Bundle], str], ...] = (
     _model,
     _how_to_load,
 )
+
+
+def _class_weights(given: Any) -> str:
+    if isinstance(given, str):
+        return given
+    return ", ".join(f"`{label}` {weight:g}" for label, weight in given.items())
 
 
 def _listed(items: Any) -> str:

@@ -19,7 +19,7 @@ from autotrain.choices.targets import TARGETS
 from autotrain.data.preprocessing import Preprocessor, array_shapes
 from autotrain.fused.layout import Columns, Layout
 from autotrain.space.config import TrialConfig
-from autotrain.tasks import METRICS, REGRESSION, TASKS
+from autotrain.tasks import REGRESSION, TASKS, metric_named
 
 LABEL_TYPES: Mapping[str, type] = {"str": str, "int64": int, "float64": float, "bool": bool}
 Shapes = dict[str, tuple[tuple[int, ...], str]]
@@ -89,7 +89,7 @@ class Bundle:
         classes: the user's own labels, sorted; empty for regression.
         label_dtype: "str", "int64", "float64" or "bool".
         members: at least one; they predict together, with equal weight.
-        metric: what chose the winner, a name of `tasks.METRICS`.
+        metric: what chose the winner, a name for `tasks.metric_named`.
         scores: {"validation": {metric: value}, "test": {…} or None}.
         calibration: numbers fitted on validation rows; see calibration.py.
         training: study, trial, seed and the like.
@@ -136,7 +136,7 @@ class Bundle:
                 "classes": list(self.classes),
                 "label_dtype": self.label_dtype,
             },
-            "metric": {"name": self.metric, "direction": METRICS[self.metric].direction},
+            "metric": {"name": self.metric, "direction": metric_named(self.metric).direction},
             "scores": plain(self.scores),
             "calibration": plain(self.calibration),
             "members": [_member_to_json(member) for member in self.members],
@@ -191,7 +191,7 @@ def from_json(record: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> B
         classes=classes,
         label_dtype=target["label_dtype"],
         members=members,
-        metric=METRICS[record["metric"]["name"]].name,
+        metric=metric_named(record["metric"]["name"]).name,
         scores=dict(record["scores"]),
         calibration=_checked_calibration(record["calibration"], task),
         training=dict(record["training"]),

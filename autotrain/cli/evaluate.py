@@ -38,7 +38,8 @@ def evaluate(
 ) -> None:
     """Score BUNDLE, a bundle's folder or the name of a study, on the rows of DATA.
 
-    Every metric of the task, with dropout off and with Monte-Carlo dropout, side by side.
+    Every metric of the task, with dropout off and with Monte-Carlo dropout, side by side; weighted
+    when the model was trained with a column of weights and DATA has it.
     """
     from autotrain.data.files import read_table
     from autotrain.data.labelled import target_of
@@ -48,11 +49,18 @@ def evaluate(
     table = read_table(data)
     target = target_of(table, predictor.target)
     notices: list[str] = list(table.notes)
+    features, name, weights = table.frame.drop(columns=target), predictor.weights_name, None
+    if name is not None and name in features:
+        weights = features.pop(name)
+        notices.append(f"each row counts as much as {name!r} says")
+    elif name is not None:
+        notices.append(f"all rows count alike: there is no column {name!r}, as training had")
     result = predictor.evaluate(
-        table.frame.drop(columns=target),
+        features,
         table.frame[target],
         n_samples=samples,
         seed=seed,
+        weights=weights,
         notices=notices,
     )
     if result["n_dropped"]:

@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 from autotrain.errors import unknown
 from autotrain.space.shipped import shipped_spaces
+from autotrain.tasks import METRICS
 from autotrain.wording import parse_duration
 
 STUDIES = Path("studies")
@@ -58,6 +59,19 @@ class Word(click.ParamType):
     ) -> list[CompletionItem]:
         """Offer the words."""
         return _completions(self.words, incomplete)
+
+
+class MetricName(Word):
+    """A metric; a quantile may follow a colon, and is checked once the task is known."""
+
+    def __init__(self) -> None:
+        super().__init__("metric", tuple(METRICS))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name as it was given."""
+        row, _, _ = str(value).partition(":")
+        super().convert(row, param, ctx)
+        return str(value)
 
 
 class Count(click.ParamType):

@@ -83,6 +83,8 @@ def described(study: Study) -> list[str]:
         f"{data.n_test:,} to test; {count_text(data.n_features, 'column')}, "
         f"{count_text(data.n_inputs, 'input')}",
     ]
+    weights = weights_words(definition.weights, definition.class_weights)
+    lines += [f"Weights {weights}"] if weights else []
     return lines + [f"Note: {text}" for text in data.notes]
 
 
@@ -92,6 +94,17 @@ def task_words(study: Study) -> str:
     if reason == f"{task}, as asked":
         return task
     return reason if reason.startswith(task) else f"{task}: {reason}"
+
+
+def weights_words(weights: str | None, class_weights: str | dict[str, float] | None) -> str:
+    """Return what rows and classes count; nothing when all count alike."""
+    parts = [] if weights is None else [f"of the rows: {weights}"]
+    if isinstance(class_weights, dict):
+        shown = ", ".join(f"{label} {weight:g}" for label, weight in class_weights.items())
+        parts.append(f"of the classes: {shown}")
+    elif class_weights is not None:
+        parts.append(f"of the classes: {class_weights}")
+    return "; ".join(parts)
 
 
 def outcome(study: Study, seconds: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from autotrain.cli.options import (
     SAMPLERS,
     Count,
     FileName,
+    MetricName,
     SpaceName,
     Word,
     device_option,
@@ -25,7 +26,7 @@ from autotrain.cli.options import (
     workers_option,
 )
 from autotrain.cli.printing import fields, print_json
-from autotrain.tasks import METRICS, TASKS
+from autotrain.tasks import TASKS
 from autotrain.wording import count_text, duration_text
 
 if TYPE_CHECKING:
@@ -49,8 +50,18 @@ DEFAULT_TIMEOUT_S = 600.0
 @click.option("--study", metavar="NAME", help="Name of the study; else made from the data's name.")
 @click.option(
     "--metric",
-    type=Word("metric", tuple(METRICS)),
-    help="What is made best; else log_loss, or rmse for numbers.",
+    type=MetricName(),
+    help="What is made best; else log_loss, or rmse for numbers. pinball:0.9 is of a quantile.",
+)
+@click.option(
+    "--weights",
+    metavar="COLUMN",
+    help="What each row counts, in training and in all scores; no feature.",
+)
+@click.option(
+    "--class-weights",
+    type=Word("class weights", ("balanced",)),
+    help="What each class counts in training; balanced: all classes the same.",
 )
 @click.option(
     "--task",
@@ -124,6 +135,8 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         task=options["task"],
         space=options["space"],
         metric=options["metric"],
+        weights=options["weights"],
+        class_weights=options["class_weights"],
         sampler=options["sampler"],
         pruner=options["pruner"],
         validation=options["validation"],
@@ -183,6 +196,8 @@ def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str
         },
         "metric": definition.metric,
         "direction": study.metric.direction,
+        "weights": definition.weights,
+        "class_weights": definition.class_weights,
         "sampler": definition.sampler,
         "pruner": definition.pruner,
         "trials": trials,
@@ -195,7 +210,7 @@ def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str
 
 def plan_lines(study: Study, plan: dict[str, Any]) -> list[str]:
     """Return the plan as lines for people."""
-    from autotrain.cli.run_study import task_words
+    from autotrain.cli.run_study import task_words, weights_words
 
     rows, space = plan["rows"], plan["space"]
     folds = f", in each of {plan['folds']} folds" if plan["folds"] > 1 else ""
@@ -225,6 +240,7 @@ def plan_lines(study: Study, plan: dict[str, Any]) -> list[str]:
                 f"{space['baselines']} tried first",
             ),
             ("Metric", f"{plan['metric']}, to {plan['direction']}"),
+            ("Weights", weights_words(plan["weights"], plan["class_weights"])),
             ("Search", f"sampler {plan['sampler']}, pruner {plan['pruner']}, seed {plan['seed']}"),
             ("Budget", " or ".join(limits)),
             ("Training", f"on {plan['device']}, in {processes}"),

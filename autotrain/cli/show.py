@@ -9,7 +9,7 @@ import click
 
 from autotrain.cli.options import StudyName, directory_option, json_option, storage_option
 from autotrain.cli.printing import columns, fields, print_json
-from autotrain.cli.run_study import directory_words
+from autotrain.cli.run_study import directory_words, weights_words
 from autotrain.wording import count_text, duration_text, value_text
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def leaderboard(standing: Standing) -> list[str]:
             ("State", STATES[standing.state].format(name=name, where=where)),
             ("Data", f"{definition.source}, target {definition.target!r} ({definition.task})"),
             ("Metric", f"{definition.metric}, to {standing.metric.direction}, on validation rows"),
+            ("Weights", weights_words(definition.weights, definition.class_weights)),
             ("Trials", f"{standing.n_trials:,}: {', '.join(counts)}"),
             ("Time", duration_text(standing.seconds)),
             ("Left", _left_words(standing)),

@@ -23,6 +23,15 @@ from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.splitting import read_fraction, split_test, split_validation
 from autotrain.data.targets import Label, Target, read_target
 from autotrain.data.view import View
+from autotrain.data.weights import (
+    ClassWeights,
+    RowWeights,
+    check_class_weights,
+    fold_weights,
+    read_weights,
+    weights_column,
+    weights_of_classes,
+)
 from autotrain.errors import DataError
 
 MIN_ROWS = 10
@@ -53,6 +62,7 @@ class Fold:
         preprocessor: fitted on the training rows.
         target_mean: regression: mean of the training target; otherwise 0.
         target_std: regression: standard deviation of the training target; otherwise 1.
+        weights: what each row counts; None when all count alike.
     """
 
     train_rows: np.ndarray
@@ -64,6 +74,7 @@ class Fold:
     preprocessor: Preprocessor
     target_mean: float
     target_std: float
+    weights: RowWeights | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,9 @@ class Dataset:
         raw_test_rows: the test rows as read, features and target.
         test_rows: `[N]` places of the test rows in the table; empty when they come from elsewhere.
         columns: the kept columns.
+        weights: the column of the rows' weights; None when all count alike.
+        test_weights: `[N]` of the test rows; None when all count alike, or when a test table of its
+            own lacks the column.
     """
 
     name: str
@@ -107,6 +121,8 @@ class Dataset:
     raw_test_rows: pd.DataFrame
     test_rows: np.ndarray
     columns: tuple[Column, ...]
+    weights: str | None = None
+    test_weights: np.ndarray | None = None
     _encoded: dict[tuple[int, View], Encoded] = field(default_factory=dict, repr=False)
 
     def encoded(self, place: int, view: View) -> Encoded:
@@ -119,7 +135,7 @@ class Dataset:
         if view == VIEW:
             return Encoded(fold.x_train, fold.x_valid, fold.preprocessor)
         if (place, view) not in self._encoded:
-            features = self.raw.drop(columns=self.target)
+            features = _features(self.raw, self.target, self.weights)
             train = features.iloc[fold.train_rows]
             names = [str(name) for name in features]
             preprocessor, _ = fit_preprocessor(train, self.columns, names, view)
@@ -204,14 +220,15 @@ class Dataset:
 
     def raw_test(self) -> tuple[pd.DataFrame, pd.Series[Any]]:
         """Return the test rows as they were read: all features, and the labels."""
-        return self._apart(self.raw_test_rows)
+        return self.apart(self.raw_test_rows)
 
     def raw_valid(self) -> tuple[pd.DataFrame, pd.Series[Any]]:
         """Return the first fold's validation rows as they were read: all features, and labels."""
-        return self._apart(self.raw.iloc[self.folds[0].valid_rows])
+        return self.apart(self.raw.iloc[self.folds[0].valid_rows])
 
-    def _apart(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[Any]]:
-        return frame.drop(columns=self.target), frame[self.target]
+    def apart(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[Any]]:
+        """Return the features of rows as they were read, and their labels."""
+        return _features(frame, self.target, self.weights), frame[self.target]
 
 
 def load_dataset(
@@ -222,6 +239,8 @@ def load_dataset(
     test: Any = None,
     validation: str = "holdout",
     seed: int = 0,
+    weights: str | None = None,
+    class_weights: ClassWeights | None = None,
 ) -> Dataset:
     """Read a table and make it ready for training.
 
@@ -234,7 +253,10 @@ def load_dataset(
         validation: "holdout": 20 % of the other rows, at most 10,000; "K-fold"; or "auto": 5-fold
             below 3,000 rows, else the holdout.
         seed: of the split; the same seed and rows give the same split.
-    Raises: DataError when the table cannot be used as it is.
+        weights: the column that says what each row counts; it is no feature.
+        class_weights: "balanced", or a weight for each label (1 for those not named).
+    Raises: DataError when the table cannot be used as it is, StudyError when class weights do not
+        fit the classes.
     """
     table = read_table(source)
     target = target_of(table, target)
@@ -245,7 +267,13 @@ def load_dataset(
             f"{len(frame)}. Give more rows."
         )
     coded = read_target(frame[target], target, task, had_missing=bool(dropped))
-    features = frame.drop(columns=target)
+    check_class_weights(class_weights, coded.classes, target)
+    names = [str(name) for name in table.frame.columns]
+    weights = weights_column(weights, names, target, table.source)
+    of_rows = None
+    if weights is not None:
+        of_rows = read_weights(frame[weights], weights, table.source, rows)
+    features = _features(frame, target, weights)
     columns, looks = read_columns(features, are_pixels=table.kind == "pixels")
 
     fraction = _test_fraction(table, test)
@@ -256,18 +284,31 @@ def load_dataset(
     kept, useless = keep_useful(features.iloc[rest], columns, rows[rest])
     kept = measure(features.iloc[rest], kept)
     notes = [*table.notes, *dropped, *looks, *useless]
-    for train, valid in split_validation(coded.y[rest], validation, seed, stratify=stratify):
+    splits = split_validation(coded.y[rest], validation, seed, stratify=stratify)
+    for place, (train, valid) in enumerate(splits):
         fold, about = _fit_fold(features, kept, rows, coded, rest[train], rest[valid])
         notes += [] if folds else about
-        folds.append(fold)
+        by_class = None
+        if class_weights is not None:
+            by_class = weights_of_classes(class_weights, coded.classes, coded.y[rest[train]])
+        where = f" of fold {place}" if len(splits) > 1 else ""
+        own = fold_weights(of_rows, by_class, coded.y, rest[train], rest[valid], where)
+        folds.append(replace(fold, weights=own))
 
     frames = [table.frame]
     record: float | str
+    test_weights: np.ndarray | None = None
     if fraction is None:
-        other = _test_table(table, test)
-        raw_test, _, dropped = rows_with_target(other, target)
+        other = _test_table(table, test, [name for name in names if name != weights])
+        raw_test, test_rows_read, dropped = rows_with_target(other, target)
         y_test, test_rows = coded.encode(raw_test[target], other.source), rows[:0]
         notes += dropped
+        if weights is not None and weights in raw_test:
+            test_weights = read_weights(raw_test[weights], weights, other.source, test_rows_read)
+        elif weights is not None:
+            notes.append(
+                f"the test rows ({other.source}) have no column {weights!r}: all weigh the same"
+            )
         if fingerprint([other.frame], target) == fingerprint([table.frame], target):
             notes.append(f"the test rows ({other.source}) are the training rows")
         frames.append(other.frame)
@@ -275,6 +316,13 @@ def load_dataset(
     else:
         raw_test, y_test = frame.iloc[test_places], coded.y[test_places]
         test_rows = rows[test_places]
+        if of_rows is not None:
+            test_weights = of_rows[test_places]
+            if len(test_weights) and not test_weights.any():
+                raise DataError(
+                    f"{table.source}: expected some weight above 0 among the {len(test_weights)} "
+                    f"test rows, however: all are 0. Use more --test rows, or another --seed."
+                )
         where, record = table.source, fraction
     return Dataset(
         name=table.name,
@@ -285,7 +333,7 @@ def load_dataset(
         classes=coded.classes,
         label_dtype=coded.label_dtype,
         folds=tuple(folds),
-        x_test=_encode(folds[0].preprocessor, raw_test.drop(columns=target), where),
+        x_test=_encode(folds[0].preprocessor, _features(raw_test, target, weights), where),
         y_test=_scale(y_test, coded.task, folds[0].target_mean, folds[0].target_std),
         notes=tuple(notes),
         fingerprint=fingerprint(frames, target),
@@ -294,7 +342,14 @@ def load_dataset(
         raw_test_rows=raw_test,
         test_rows=test_rows,
         columns=tuple(kept),
+        weights=weights,
+        test_weights=test_weights,
     )
+
+
+def _features(frame: pd.DataFrame, target: str, weights: str | None) -> pd.DataFrame:
+    """Return what a network may read: neither the target nor the weights."""
+    return frame.drop(columns=[name for name in (target, weights) if name in frame])
 
 
 def _is_auto(test: Any) -> bool:
@@ -308,11 +363,11 @@ def _test_fraction(table: RawTable, test: Any) -> float | None:
     return read_fraction(test)
 
 
-def _test_table(table: RawTable, test: Any) -> RawTable:
-    """Return the format's own test rows, or the table that the user names."""
+def _test_table(table: RawTable, test: Any, names: Sequence[str]) -> RawTable:
+    """Return the format's own test rows, or the table that the user names, with these columns."""
     if _is_auto(test) and table.test_frame is not None:
         return RawTable(table.name, f"{table.source} (test)", table.test_frame, table.kind)
-    return read_test_table(test, [str(name) for name in table.frame.columns])
+    return read_test_table(test, names)
 
 
 def _fit_fold(

@@ -78,7 +78,11 @@ class Fleet:
         self.best_parameters = stack("best_parameters")
         self.best_statistics = stack("best_statistics")
         self.stepper = Stepper(
-            self.network, configs, self.weights, classification=problem.is_classification
+            self.network,
+            configs,
+            self.weights,
+            classification=problem.is_classification,
+            quantile=problem.metric.quantile,
         )
         self.drop_factors: list[float] | None = None
         self.bits = DropoutBits(
@@ -181,6 +185,9 @@ class Fleet:
             rows = indices[:, start * b : stop * b].reshape(k, stop - start, b).transpose(0, 1)
             x = self._gather(rows)
             y = self.rows.y_train.index_select(0, rows.reshape(-1)).view(stop - start, k, b)
+            w = None
+            if self.rows.w_train is not None:
+                w = self.rows.w_train.index_select(0, rows.reshape(-1)).view(stop - start, k, b)
             drawn = self.bits.draw(stop - start)
             for offset, step in enumerate(range(start, stop)):
                 now = Rates(
@@ -189,7 +196,8 @@ class Fleet:
                     None if decay is None else decay[:, step : step + 1],
                 )
                 keep = self.bits.masks(drawn, offset)
-                loss, norm = self.stepper.step(x[offset], y[offset], keep, now)
+                weights = None if w is None else w[offset]
+                loss, norm = self.stepper.step(x[offset], y[offset], keep, now, weights=weights)
                 losses.append(loss)
                 norms.append(norm)
         return torch.stack(losses, 1).cpu().numpy(), torch.stack(norms, 1).cpu().numpy()
@@ -293,17 +301,22 @@ class Fleet:
 
 def judge(rows: Rows, fold: int, outputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return the validation loss and the metric `[K]` of outputs `[K, N, C]` on a fold."""
-    problem, place = rows.problem, rows.folds[fold]
-    targets = rows.y_valid[fold].expand(outputs.shape[0], -1)
-    function = metrics.FUNCTIONS[problem.metric.name]
+    problem, place, k = rows.problem, rows.folds[fold], outputs.shape[0]
+    targets = rows.y_valid[fold].expand(k, -1)
+    of_loss, of_metric = rows.valid_weights(fold, k)
+    function = metrics.function_of(problem.metric)
     if problem.is_classification:
-        loss = metrics.log_loss(outputs, targets)
-        value = loss if function is metrics.log_loss else function(outputs, targets)
+        loss = metrics.log_loss(outputs, targets, of_loss)
+        is_known = problem.metric.row == "log_loss" and of_loss is None
+        value = loss if is_known else function(outputs, targets, of_metric)
     else:
         predictions = outputs[..., 0]
-        loss = ((predictions - targets) ** 2).mean(-1)
+        if problem.metric.quantile is None:
+            loss = metrics.mean_squared(predictions, targets, of_loss)
+        else:
+            loss = function(predictions, targets, of_loss)
         # In the target's own units single precision would lose the digits of a large mean.
-        value = function(predictions, targets)
+        value = function(predictions, targets, of_metric)
         if problem.metric.in_target_units:
             value = value.double() * place.target_std
     return loss.double().cpu().numpy(), value.double().cpu().numpy()

@@ -1,93 +1,225 @@
 """Metrics of K models on the same kind of rows, one function per row of `tasks.METRICS`.
 
 Classification functions take logits `[K, N, C]` and labels `[K, N]`; regression functions take
-predictions and targets `[K, N]`, both in the target's own units. All return `[K]`.
+predictions and targets `[K, N]`, both in the target's own units. Weights `[K, N]`, at least 0, are
+scikit-learn's `sample_weight`: a row of weight 2 counts as two rows, one of weight 0 is not there;
+None weighs all alike. All return `[K]`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from autotrain.tasks import Metric
 
-def log_loss(logits: Tensor, labels: Tensor) -> Tensor:
+
+def log_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the mean of −log p(true class). Equals: `sklearn.metrics.log_loss`."""
     log_p = torch.log_softmax(logits, dim=-1)
-    return -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1).mean(-1)
+    return _mean(-log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1), weights)
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+def accuracy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the share of rows whose likeliest class is right."""
-    return (logits.argmax(-1) == labels).to(logits.dtype).mean(-1)
+    return _mean((logits.argmax(-1) == labels).to(logits.dtype), weights)
 
 
-def _rank_auc(scores: Tensor, is_positive: Tensor) -> Tensor:
-    """Return the area under the ROC curve `[K]` by ranks (Mann–Whitney), ties at half.
+def balanced_accuracy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the mean over the classes of the share of their rows that is found.
 
-    Not a number where a class is absent.
+    Classes without a row among `labels` are left out of the mean. Equals:
+    `sklearn.metrics.balanced_accuracy_score`.
     """
-    ordered = scores.sort(-1).values.contiguous()
-    low = torch.searchsorted(ordered, scores.contiguous(), right=False)
-    high = torch.searchsorted(ordered, scores.contiguous(), right=True)
-    ranks = (low + high + 1).to(torch.float64) / 2
-    positive = is_positive.to(torch.float64)
-    n_positive = positive.sum(-1)
-    n_negative = positive.shape[-1] - n_positive
-    above = (ranks * positive).sum(-1) - n_positive * (n_positive + 1) / 2
-    return (above / (n_positive * n_negative)).to(scores.dtype)
+    actual = _one_hot(labels, logits, weights)
+    right = (logits.argmax(-1) == labels).to(logits.dtype).unsqueeze(-1)
+    return ((actual * right).sum(1) / actual.sum(1)).nanmean(-1)
 
 
-def roc_auc(logits: Tensor, labels: Tensor) -> Tensor:
+def roc_auc(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the area under the ROC curve; for several classes the mean of one-vs-rest.
 
     Classes without a row among `labels` are left out of the mean. Equals:
     `sklearn.metrics.roc_auc_score(multi_class="ovr")`.
     """
-    if logits.shape[-1] == 2:
-        return _rank_auc(logits[..., 1] - logits[..., 0], labels == 1)
-    p = torch.softmax(logits, dim=-1)
-    areas = torch.stack([_rank_auc(p[..., c], labels == c) for c in range(p.shape[-1])])
-    return areas.nanmean(0)
+    return _one_vs_rest(_area, logits, labels, weights)
 
 
-def f1(logits: Tensor, labels: Tensor) -> Tensor:
+def average_precision(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return Σ (R_n − R_{n−1}) P_n over the thresholds; for several classes the mean of them.
+
+    Classes without a row among `labels` are left out of the mean. Equals:
+    `sklearn.metrics.average_precision_score`.
+    """
+    return _one_vs_rest(_precision, logits, labels, weights)
+
+
+def f1(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return 2·TP / (2·TP + FP + FN): of the second class when binary, else the classes' mean.
 
     A class that is neither predicted nor present is left out of the mean; the second class of two
     then counts 0. Equals: `sklearn.metrics.f1_score(average="binary" | "macro", zero_division=0)`.
+    Differs from it: a class that only rows of weight 0 have is left out, as if they were not there.
     """
-    c = logits.shape[-1]
-    predicted = functional.one_hot(logits.argmax(-1), c).to(logits.dtype)
-    actual = functional.one_hot(labels, c).to(logits.dtype)
-    true_positive = (predicted * actual).sum(1)
-    denominator = predicted.sum(1) + actual.sum(1)
-    scores = 2 * true_positive / denominator.clamp(min=1)
-    if c == 2:
+    predicted = _one_hot(logits.argmax(-1), logits, weights)
+    right = functional.one_hot(labels, logits.shape[-1]).to(logits.dtype)
+    true_positive = (predicted * right).sum(1)
+    denominator = predicted.sum(1) + _one_hot(labels, logits, weights).sum(1)
+    occurring = (denominator > 0).to(logits.dtype)
+    scores = 2 * true_positive / torch.where(denominator > 0, denominator, 1.0)
+    if logits.shape[-1] == 2:
         return scores[:, 1]
-    occurring = (denominator > 0).to(scores.dtype)
     return (scores * occurring).sum(-1) / occurring.sum(-1)
 
 
-def rmse(predictions: Tensor, targets: Tensor) -> Tensor:
+def brier(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the mean of Σ_c (p_c − y_c)², halved for two classes: then (p − y)² of the second.
+
+    Equals: `sklearn.metrics.brier_score_loss`.
+    """
+    p = torch.softmax(logits, dim=-1)
+    error = p - functional.one_hot(labels, logits.shape[-1])
+    squared = (error * error).sum(-1)
+    return _mean(squared / 2 if logits.shape[-1] == 2 else squared, weights)
+
+
+def rmse(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return √mean((ŷ − y)²)."""
-    return ((predictions - targets) ** 2).mean(-1).sqrt()
+    return mean_squared(predictions, targets, weights).sqrt()
 
 
-def mae(predictions: Tensor, targets: Tensor) -> Tensor:
+def mae(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return mean|ŷ − y|."""
-    return (predictions - targets).abs().mean(-1)
+    return _mean((predictions - targets).abs(), weights)
 
 
-def r2(predictions: Tensor, targets: Tensor) -> Tensor:
+def r2(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return 1 − Σ(ŷ − y)² / Σ(y − ȳ)²."""
-    residual = ((predictions - targets) ** 2).sum(-1)
-    total = ((targets - targets.mean(-1, keepdim=True)) ** 2).sum(-1)
-    return 1 - residual / total
+    center = _mean(targets, weights).unsqueeze(-1)
+    total = mean_squared(center, targets, weights)
+    return 1 - mean_squared(predictions, targets, weights) / total
 
 
-FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    function.__name__: function for function in (log_loss, accuracy, roc_auc, f1, rmse, mae, r2)
+def pinball(
+    predictions: Tensor, targets: Tensor, weights: Tensor | None = None, quantile: float = 0.5
+) -> Tensor:
+    """Return the mean of q·(y − ŷ) where y is above, (1 − q)·(ŷ − y) where it is below.
+
+    Least where a share q of the targets lies below ŷ. Equals:
+    `sklearn.metrics.mean_pinball_loss(alpha=q)`.
+    """
+    error = targets - predictions
+    return _mean(torch.maximum(quantile * error, (quantile - 1) * error), weights)
+
+
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    function.__name__: function
+    for function in (
+        log_loss,
+        accuracy,
+        balanced_accuracy,
+        roc_auc,
+        average_precision,
+        f1,
+        brier,
+        rmse,
+        mae,
+        r2,
+        pinball,
+    )
 }
+
+
+def function_of(metric: Metric) -> Callable[..., Tensor]:
+    """Return a metric's function of outputs, targets and weights."""
+    function = FUNCTIONS[metric.row]
+    return function if metric.quantile is None else partial(function, quantile=metric.quantile)
+
+
+def mean_squared(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return mean((ŷ − y)²), the validation loss of a regression."""
+    return _mean((predictions - targets) ** 2, weights)
+
+
+def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the mean over the rows of values `[K, N]`."""
+    if weights is None:
+        return values.mean(-1)
+    return (values * weights).sum(-1) / weights.sum(-1)
+
+
+def _one_hot(labels: Tensor, logits: Tensor, weights: Tensor | None) -> Tensor:
+    """Return a row's weight at its class, `[K, N, C]`."""
+    hot = functional.one_hot(labels, logits.shape[-1]).to(logits.dtype)
+    return hot if weights is None else hot * weights.unsqueeze(-1)
+
+
+def _one_vs_rest(
+    score: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    logits: Tensor,
+    labels: Tensor,
+    weights: Tensor | None,
+) -> Tensor:
+    """Return the score `[K]` of the second class, or the mean of the classes that have one."""
+    if logits.shape[-1] == 2:
+        return score(logits[..., 1] - logits[..., 0], labels == 1, weights)
+    # In double precision, for in single a p near 1 is 1, and rows are tied that are not.
+    p = torch.softmax(logits.double(), dim=-1)
+    each = [score(p[..., c].contiguous(), labels == c, weights) for c in range(p.shape[-1])]
+    return torch.stack(each).nanmean(0).to(logits.dtype)
+
+
+def _area(scores: Tensor, is_positive: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the area under the ROC curve `[K]`, ties at half (Mann–Whitney).
+
+    The share of pairs of a positive and a negative row, by weight, that stand in the right order.
+    Not a number where a class is absent.
+    """
+    scores = scores.contiguous()
+    ordered, places = scores.sort(-1)
+    low = torch.searchsorted(ordered, scores, right=False)
+    high = torch.searchsorted(ordered, scores, right=True)
+    positive = is_positive.to(torch.float64)
+    if weights is None:
+        n_positive = positive.sum(-1)
+        n_negative = positive.shape[-1] - n_positive
+        ranks = (low + high + 1).to(torch.float64) / 2
+        above = (ranks * positive).sum(-1) - n_positive * (n_positive + 1) / 2
+        return (above / (n_positive * n_negative)).to(scores.dtype)
+    positive = positive * weights
+    negative = weights.double() * ~is_positive
+    below = _running_sum(negative.gather(-1, places))
+    above = (positive * (below.gather(-1, low) + below.gather(-1, high)) / 2).sum(-1)
+    return (above / (positive.sum(-1) * negative.sum(-1))).to(scores.dtype)
+
+
+def _precision(scores: Tensor, is_positive: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the average precision `[K]`.
+
+    The mean over the positive rows, by weight, of the precision among all rows whose score is no
+    lower. Not a number where no row is positive.
+    """
+    # From the highest score on: tied rows are counted together.
+    falling = scores.neg().contiguous()
+    ordered, places = falling.sort(-1)
+    through = torch.searchsorted(ordered, falling, right=True)
+    positive = is_positive.to(torch.float64)
+    if weights is None:
+        taken = through.to(torch.float64)
+    else:
+        positive = positive * weights
+        total = _running_sum(weights.double().expand_as(scores).gather(-1, places))
+        taken = total.gather(-1, through)
+    right = _running_sum(positive.gather(-1, places)).gather(-1, through)
+    # Rows of weight 0 at the top have no precision, and count nothing.
+    precision = right / torch.where(taken > 0, taken, 1.0)
+    return ((positive * precision).sum(-1) / positive.sum(-1)).to(scores.dtype)
+
+
+def _running_sum(values: Tensor) -> Tensor:
+    """Return the sums of the first 0, 1, … N values, `[K, N + 1]`."""
+    return functional.pad(values.cumsum(-1), (1, 0))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from autotrain.choices.embeddings import bin_edges
 from autotrain.data.view import View
+from autotrain.data.weights import RowWeights
 from autotrain.fused.layout import Columns
 from autotrain.tasks import CLASSIFICATION, Metric
 
@@ -37,6 +38,7 @@ class FoldArrays:
         columns: what the columns of the inputs are; None for plain ones.
         views: the same rows as configurations may ask for them (`view_of`); empty when all read
             `x_train` and `x_valid`.
+        weights: what each row counts; None when all count alike. All folds have them, or none.
     """
 
     x_train: np.ndarray
@@ -47,6 +49,7 @@ class FoldArrays:
     target_std: float = 1.0
     columns: Columns | None = None
     views: Mapping[View, Inputs] = field(default_factory=dict)
+    weights: RowWeights | None = None
 
     def inputs(self, view: View) -> Inputs:
         """Return the inputs of a view."""
@@ -63,7 +66,7 @@ class Problem:
     Args:
         task: a word of `tasks.TASKS`.
         n_outputs: classes, or 1 for regression.
-        metric: what early stopping, pruning and selection follow.
+        metric: what early stopping, pruning and selection follow; a quantile's is also trained.
     """
 
     task: str
@@ -142,6 +145,20 @@ class Rows:
         target_dtype = torch.int64 if problem.is_classification else dtype
         self.y_train = self._join([fold.y_train for fold in folds], target_dtype)
         self.y_valid = [self._join([fold.y_valid], target_dtype) for fold in folds]
+        weights = [fold.weights for fold in folds if fold.weights is not None]
+        # None: all rows count alike.
+        self.w_train = self._join([own.train for own in weights], dtype) if weights else None
+        self.w_valid = [self._join([own.valid], dtype) for own in weights]
+        self.w_metric = [
+            self._join([own.metric], dtype) for own in weights if own.metric is not None
+        ]
+
+    def valid_weights(self, fold: int, k: int) -> tuple[Tensor | None, Tensor | None]:
+        """Return what a fold's validation rows count in the loss and in the metric, `[k, N]`."""
+        both = [
+            each[fold].expand(k, -1) if each else None for each in (self.w_valid, self.w_metric)
+        ]
+        return both[0], both[1]
 
     def _join(self, arrays: list[np.ndarray], to: torch.dtype) -> Tensor:
         joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autotrain.choices.clipping import Clipping
 from autotrain.choices.constraints import Constraint
-from autotrain.choices.losses import mean_squared_error, softmax_cross_entropy
+from autotrain.choices.losses import mean_squared_error, pinball, softmax_cross_entropy
 from autotrain.choices.optimizers import Optimizer, State
 from autotrain.choices.regularizers import REGULARIZERS
 from autotrain.fused.dropping import Keep
@@ -67,7 +67,8 @@ class Stepper:
         network: the fleet's network.
         configs: the slots' configurations, in fleet order.
         weights: changed in place by every step.
-        classification: softmax cross-entropy if true, mean squared error otherwise.
+        classification: softmax cross-entropy if true, else a regression's loss.
+        quantile: that a regression learns by the pinball loss; None for the mean squared error.
     """
 
     def __init__(
@@ -77,10 +78,12 @@ class Stepper:
         weights: Weights,
         *,
         classification: bool,
+        quantile: float | None = None,
     ) -> None:
         self.network = network
         self.weights = weights
         self.classification = classification
+        self.quantile = quantile
         self.runs = step_runs(configs, network.numbers)
         layout = network.layout
         self.gradient = torch.zeros_like(weights.parameters)
@@ -126,7 +129,13 @@ class Stepper:
         ]
 
     def step(
-        self, x: Tensor, y: Tensor, keep: Keep, rates: Rates, frozen: Tensor | None = None
+        self,
+        x: Tensor,
+        y: Tensor,
+        keep: Keep,
+        rates: Rates,
+        frozen: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Train every slot on its own batch.
 
@@ -136,25 +145,31 @@ class Stepper:
             keep: dropout masks, see `Network.forward`.
             rates: this step's learning rates.
             frozen: slots `[K]` (bool) that stay bit for bit as they are; None for none.
+            weights: what the rows count `[K, B]`; None when all count alike.
         Returns: each slot's loss `[K]` and its gradient norm by layer before clipping, `[K, L+1]`
             (hidden layers, then the output layer; 0 beyond a slot's depth).
         """
         if frozen is not None:
             kept = [tensor[frozen] for tensor in self.weights.tensors()]
-        loss, norms = self._compute(x, y, keep)
+        loss, norms = self._compute(x, y, keep, weights)
         self._update(rates)
         if frozen is not None:
             for tensor, rows in zip(self.weights.tensors(), kept, strict=True):
                 tensor[frozen] = rows
         return loss, norms
 
-    def _compute(self, x: Tensor, y: Tensor, keep: Keep) -> tuple[Tensor, Tensor]:
+    def _compute(
+        self, x: Tensor, y: Tensor, keep: Keep, weights: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         network = self.network
         outputs, tape = network.forward(self.bound, x, keep)
         if self.classification:
-            loss, d_outputs = softmax_cross_entropy(outputs, y, self.runs.label_smoothing)
+            smoothing = self.runs.label_smoothing
+            loss, d_outputs = softmax_cross_entropy(outputs, y, smoothing, weights)
+        elif self.quantile is None:
+            loss, d_outputs = mean_squared_error(outputs, y, weights)
         else:
-            loss, d_outputs = mean_squared_error(outputs, y)
+            loss, d_outputs = pinball(outputs, y, self.quantile, weights)
         network.backward(self.bound, self.bound_gradient, tape, d_outputs)
         # Of the loss alone: what a penalty adds says nothing about signals through the layers.
         norms = [torch.linalg.vector_norm(tensor, dim=1) for tensor in self.layer_gradients]

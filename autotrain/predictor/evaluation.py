@@ -18,10 +18,11 @@ from autotrain.bundle import Bundle
 from autotrain.data.inputs import plain
 from autotrain.data.targets import Target
 from autotrain.data.values import texts
+from autotrain.data.weights import read_weights
 from autotrain.errors import DataError
-from autotrain.fused.metrics import FUNCTIONS
+from autotrain.fused.metrics import function_of
 from autotrain.predictor import mixture
-from autotrain.tasks import METRICS
+from autotrain.tasks import METRICS, metric_named
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,20 @@ class Truth:
     Args:
         y: `[N]` class numbers or float64; anything where not known.
         is_known: `[N]` whether the row has a target.
+        weights: `[N]` what each row counts, anything where the target is not known; None when all
+            count alike.
     """
 
     y: np.ndarray
     is_known: np.ndarray
+    weights: np.ndarray | None = None
 
     @classmethod
-    def read(cls, bundle: Bundle, y: Any) -> Truth:
+    def read(cls, bundle: Bundle, y: Any, weights: Any = None) -> Truth:
         """Code the user's labels or numbers as the model's.
 
-        Raises: DataError when there is no target at all, or a label that the model does not know.
+        Raises: DataError when there is no target at all, a label that the model does not know, or a
+            weight that is none.
         """
         try:
             values = plain(y)
@@ -65,7 +70,7 @@ class Truth:
         known = target.encode(values[is_known], "y")
         coded = np.zeros(len(values), dtype=known.dtype)
         coded[is_known] = known
-        return cls(coded, is_known)
+        return cls(coded, is_known, None if weights is None else _weights(weights, is_known))
 
 
 class Scores:
@@ -108,17 +113,40 @@ class Scores:
         known = torch.from_numpy(self.truth.is_known)
         predictions = torch.cat(self._predictions)[known].unsqueeze(0)
         y = torch.from_numpy(self.truth.y)[known].unsqueeze(0)
+        weights = None
+        if self.truth.weights is not None:
+            weights = torch.from_numpy(self.truth.weights)[known].unsqueeze(0)
+        judged = {name: m for name, m in METRICS.items() if self.bundle.task in m.tasks}
+        # Of a quantile that has no row of its own.
+        judged[self.bundle.metric] = metric_named(self.bundle.metric)
         scores = {
-            name: float(FUNCTIONS[name](predictions, y))
-            for name, metric in METRICS.items()
-            if self.bundle.task in metric.tasks
+            name: float(function_of(metric)(predictions, y, weights))
+            for name, metric in judged.items()
         }
         if self.bundle.is_classification:
             scores["nll"] = scores["log_loss"]
         elif self._log_likelihoods:
-            scores["log_likelihood"] = float(torch.cat(self._log_likelihoods)[known].mean())
+            each = torch.cat(self._log_likelihoods)[known]
+            of_all = each.mean() if weights is None else (each * weights[0]).sum() / weights.sum()
+            scores["log_likelihood"] = float(of_all)
             scores["nll"] = -scores["log_likelihood"]
         return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+
+
+def _weights(weights: Any, is_known: np.ndarray) -> np.ndarray:
+    """Return the weights of the rows, by their mean; those without a target may have none."""
+    values = plain(weights)
+    if values.shape != is_known.shape:
+        raise DataError(
+            f"weights: expected one for each of the {len(is_known)} rows, however: their shape is "
+            f"{values.shape}. Give the weights of the same rows."
+        )
+    read = np.zeros(len(values))
+    of_known = read_weights(values[is_known], "weights", "the rows", np.flatnonzero(is_known))
+    # By the largest first: the sum of huge weights may be infinite.
+    scaled = of_known / of_known.max()
+    read[is_known] = scaled / scaled.mean()
+    return read
 
 
 def _is_known(values: np.ndarray) -> np.ndarray:

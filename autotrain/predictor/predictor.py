@@ -77,6 +77,12 @@ class Predictor:
         return self.bundle.target
 
     @property
+    def weights_name(self) -> str | None:
+        """Name of the column that weighed the rows in training; None when all counted alike."""
+        name = self.bundle.data.get("weights")
+        return None if name is None else str(name)
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         """The columns that are needed."""
         names = (name for p in self._preprocessors for name in p.column_names)
@@ -195,6 +201,7 @@ class Predictor:
         *,
         n_samples: int = 100,
         seed: int = 0,
+        weights: Any = None,
         notices: list[str] | None = None,
     ) -> dict[str, Any]:
         """Score the model on rows whose target is known, dropout off and Monte-Carlo.
@@ -203,18 +210,21 @@ class Predictor:
 
         Args:
             y: `[N]` labels or numbers.
+            weights: `[N]` what each row counts, at least 0, as scikit-learn's `sample_weight`; None
+                weighs all alike. `weights_name` is the column that training used.
             n_samples: S of the Monte-Carlo side; 0 leaves it out.
             seed: of its masks.
-        Returns: {"task", "metric", "n_rows", "n_dropped", "n_samples", "deterministic": {metric:
-            value}, "monte_carlo": {metric: value} or None when it was left out or the model has no
-            dropout}. Metrics:
+        Returns: {"task", "metric", "n_rows", "n_dropped", "n_samples", "weighted",
+            "deterministic": {metric: value}, "monte_carlo": {metric: value} or None when it was
+            left out or the model has no dropout}. Metrics:
             all of `tasks.METRICS` for the task, "nll" (mean of −log p(y), for regression in nats
             per unit of the target), and for regression "log_likelihood". A value that is not
             defined on these rows is None.
-        Raises: DataError when `y` has another length, or a label that the model does not know.
+        Raises: DataError when `y` has another length, or a label that the model does not know, or
+            weights are missing or negative.
         """
         check_sampling(n_samples, 0.5, seed, least=0)
-        truth = Truth.read(self.bundle, y)
+        truth = Truth.read(self.bundle, y, weights)
         banks = self._banks(n_samples, seed) if n_samples and self.has_dropout else None
         point = Scores(self.bundle, truth, self.bundle.calibration.get("tau_point"))
         sampled = Scores(self.bundle, truth, self.tau)
@@ -230,6 +240,7 @@ class Predictor:
             "n_rows": int(truth.is_known.sum()),
             "n_dropped": int((~truth.is_known).sum()),
             "n_samples": None if banks is None else n_samples,
+            "weighted": weights is not None,
             "deterministic": point.values(),
             "monte_carlo": None if banks is None else sampled.values(),
         }

@@ -34,6 +34,8 @@ class Definition:
         name: also the folder's name.
         source: where the data came from, as the user named it.
         target, task, metric: what is learned and how it is judged.
+        weights: the column of the rows' weights; None when all count alike.
+        class_weights: "balanced", or the classes' weights by label; None when all count alike.
         fingerprint: of the data, see `data/fingerprint.py`.
         split: how rows were split, with the seed.
         test, validation: as the user asked.
@@ -60,6 +62,8 @@ class Definition:
     seed: int
     sampler: str
     pruner: str
+    weights: str | None = None
+    class_weights: str | dict[str, float] | None = None
     n_trials: int | None = None
     timeout_s: float | None = None
     storage: str | None = None

@@ -16,7 +16,7 @@ from autotrain.choices.activations import ACTIVATIONS
 from autotrain.choices.clipping import CLIPPINGS
 from autotrain.choices.constraints import CONSTRAINTS
 from autotrain.choices.dropout import DROPOUTS
-from autotrain.choices.losses import mean_squared_error, softmax_cross_entropy
+from autotrain.choices.losses import mean_squared_error, pinball, softmax_cross_entropy
 from autotrain.choices.normalization import (
     batch_norm_gradient,
     normalize_batch,
@@ -122,11 +122,18 @@ def _cross_entropy(x: Tensor) -> list[Tensor]:
     return [
         *softmax_cross_entropy(x, labels, smoothing),
         *softmax_cross_entropy(x, labels, None),
+        *softmax_cross_entropy(x, labels, smoothing, torch.full((K, B), 0.5)),
     ]
 
 
 def _squared_error(x: Tensor) -> list[Tensor]:
-    return list(mean_squared_error(x[:, :, :1], torch.zeros(K, B)))
+    outputs, targets = x[:, :, :1], torch.zeros(K, B)
+    weighted = mean_squared_error(outputs, targets, torch.full((K, B), 0.5))
+    return [*mean_squared_error(outputs, targets), *weighted]
+
+
+def _pinball(x: Tensor) -> list[Tensor]:
+    return list(pinball(x[:, :, :1], torch.zeros(K, B), 0.9))
 
 
 CASES: dict[str, Case] = {
@@ -139,6 +146,7 @@ CASES: dict[str, Case] = {
     "batch_norm": _batch_norm,
     "loss.cross_entropy": _cross_entropy,
     "loss.mean_squared_error": _squared_error,
+    "loss.pinball": _pinball,
 }
 
 

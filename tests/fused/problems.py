@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import sklearn.metrics
 import torch
 from torch import Tensor
 
+from autotrain.data.weights import RowWeights
 from autotrain.domains import Parameter
 from autotrain.fused.fleet import Fleet
 from autotrain.fused.layout import Columns
@@ -19,7 +22,7 @@ from autotrain.fused.step import Rates
 from autotrain.fused.trainer import Message, Trainer
 from autotrain.space.config import TrialConfig
 from autotrain.space.sections import SECTIONS
-from autotrain.tasks import METRICS
+from autotrain.tasks import METRICS, metric_named
 from tests.reference import Reference
 
 DOUBLE = torch.float64
@@ -39,8 +42,14 @@ def make_fold(
     n_inputs: int = N_INPUTS,
     seed: int = 0,
     columns: Columns | None = None,
+    weighted: bool = False,
 ) -> FoldArrays:
-    """Draw rows whose target follows a noisy nonlinear rule: there is something to learn."""
+    """Draw rows whose target follows a noisy nonlinear rule: there is something to learn.
+
+    Args:
+        weighted: whether rows count more or less, some nothing, and in the loss otherwise than in
+            the metric.
+    """
     generator = np.random.default_rng([seed, n_inputs])
     x = generator.normal(size=(n_train + n_valid, n_inputs)).astype(np.float32)
     if columns is not None:
@@ -54,13 +63,23 @@ def make_fold(
     else:
         n_classes = 2 if task == "binary" else N_CLASSES
         y = np.searchsorted(np.quantile(signal, np.arange(1, n_classes) / n_classes), signal)
-    return FoldArrays(x[:n_train], y[:n_train], x[n_train:], y[n_train:], mean, std, columns)
+    fold = FoldArrays(x[:n_train], y[:n_train], x[n_train:], y[n_train:], mean, std, columns)
+    return replace(fold, weights=_draw_weights(generator, fold)) if weighted else fold
+
+
+def _draw_weights(generator: np.random.Generator, fold: FoldArrays) -> RowWeights:
+    def draw(like: np.ndarray) -> np.ndarray:
+        drawn = generator.exponential(size=len(like))
+        drawn[::7] = 0
+        return drawn / drawn.mean()
+
+    return RowWeights(draw(fold.y_train), draw(fold.y_valid), draw(fold.y_valid))
 
 
 def make_problem(task: str = "multiclass", metric: str | None = None) -> Problem:
     default = "rmse" if task == "regression" else "log_loss"
     n_outputs = {"regression": 1, "binary": 2, "multiclass": N_CLASSES}[task]
-    return Problem(task, n_outputs, METRICS[metric or default])
+    return Problem(task, n_outputs, metric_named(metric or default))
 
 
 # ---- configurations ------------------------------------------------------------------------
@@ -212,29 +231,39 @@ def train_alone(trainer: Trainer, admission: Admission) -> tuple[list[EpochRepor
 
 def value_of(metric: str, fold: FoldArrays) -> Callable[[Tensor, Tensor], float]:
     """Return a metric by scikit-learn on outputs and coded targets."""
+    w = None if fold.weights is None else fold.weights.metric
 
     def value(outputs: Tensor, targets: Tensor) -> float:
-        if METRICS[metric].tasks == ("regression",):
+        row, quantile = metric_named(metric).row, metric_named(metric).quantile
+        if METRICS[row].tasks == ("regression",):
             y = targets.numpy() * fold.target_std + fold.target_mean
             predicted = outputs[:, 0].numpy() * fold.target_std + fold.target_mean
             functions = {
                 "rmse": sklearn.metrics.root_mean_squared_error,
                 "mae": sklearn.metrics.mean_absolute_error,
                 "r2": sklearn.metrics.r2_score,
+                "pinball": partial(sklearn.metrics.mean_pinball_loss, alpha=quantile),
             }
-            return float(functions[metric](y, predicted))
-        if metric == "log_loss":  # scikit-learn's takes longer than a small epoch
+            return float(functions[row](y, predicted, sample_weight=w))
+        if metric == "log_loss" and w is None:  # scikit-learn's takes longer than a small epoch
             return float(torch.nn.functional.cross_entropy(outputs, targets))
         y, p = targets.numpy(), torch.softmax(outputs, 1).numpy()
         is_binary = p.shape[1] == 2
-        if metric == "accuracy":
-            return float(sklearn.metrics.accuracy_score(y, p.argmax(1)))
-        if metric == "roc_auc":
-            return float(
-                sklearn.metrics.roc_auc_score(y, p[:, 1] if is_binary else p, multi_class="ovr")
-            )
         average = "binary" if is_binary else "macro"
-        return float(sklearn.metrics.f1_score(y, p.argmax(1), average=average, zero_division=0))
+        of_labels = {
+            "accuracy": sklearn.metrics.accuracy_score,
+            "balanced_accuracy": sklearn.metrics.balanced_accuracy_score,
+            "f1": partial(sklearn.metrics.f1_score, average=average, zero_division=0),
+        }
+        if metric in of_labels:
+            return float(of_labels[metric](y, p.argmax(1), sample_weight=w))
+        of_p = {
+            "log_loss": sklearn.metrics.log_loss,
+            "roc_auc": partial(sklearn.metrics.roc_auc_score, multi_class="ovr"),
+            "average_precision": sklearn.metrics.average_precision_score,
+            "brier": sklearn.metrics.brier_score_loss,
+        }
+        return float(of_p[metric](y, p[:, 1] if is_binary else p, sample_weight=w))
 
     return value
 
@@ -252,8 +281,13 @@ def make_reference(
     """Make the plain PyTorch twin of a slot."""
     target = torch.int64 if problem.is_classification else DOUBLE
 
+    weights = fold.weights
+
+    def tensor(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(DOUBLE)
+
     def rows(x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(x).to(DOUBLE), torch.from_numpy(y).to(target)
+        return tensor(x), torch.from_numpy(y).to(target)
 
     return Reference(
         config,
@@ -267,4 +301,6 @@ def make_reference(
         repeat=repeat,
         n_steps=n_steps,
         columns=fold.columns,
+        weights=None if weights is None else (tensor(weights.train), tensor(weights.valid)),
+        quantile=problem.metric.quantile,
     )

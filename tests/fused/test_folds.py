@@ -24,10 +24,10 @@ RTOL, ATOL = 1e-10, 1e-12
 NARROW, WIDE = 4, 6
 
 
-def two_folds(task: str) -> list[FoldArrays]:
+def two_folds(task: str, *, weighted: bool = False) -> list[FoldArrays]:
     """One fold has fewer rows and fewer columns; both allow as many whole batches of 16."""
-    small = make_fold(task, n_train=50, n_valid=30, n_inputs=NARROW, seed=1)
-    large = make_fold(task, n_train=61, n_valid=19, n_inputs=WIDE, seed=2)
+    small = make_fold(task, n_train=50, n_valid=30, n_inputs=NARROW, seed=1, weighted=weighted)
+    large = make_fold(task, n_train=61, n_valid=19, n_inputs=WIDE, seed=2, weighted=weighted)
     return [small, replace(large, target_mean=-3.0, target_std=0.5)]
 
 
@@ -42,10 +42,13 @@ def on_folds(task: str, n_models: int = 7) -> list[Admission]:
     ]
 
 
+@pytest.mark.parametrize("weighted", [False, True], ids=["alike", "weighted"])
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
-def test_folds_in_one_fleet_end_like_each_fold_in_its_own_trainer(task: str) -> None:
+def test_folds_in_one_fleet_end_like_each_fold_in_its_own_trainer(
+    task: str, weighted: bool
+) -> None:
     """Where only that fold's rows are known."""
-    folds = two_folds(task)
+    folds = two_folds(task, weighted=weighted)
     together = make_trainer(task, folds=folds)
     models = on_folds(task)
     for model in models:

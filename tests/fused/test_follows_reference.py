@@ -32,6 +32,7 @@ from autotrain.domains import Technique
 from autotrain.fused.layout import INPUT, Columns
 from autotrain.fused.slot import Admission, Slot
 from autotrain.space.config import TrialConfig
+from autotrain.tasks import METRICS
 from tests.fused.problems import (
     N_INPUTS,
     make_config,
@@ -267,10 +268,13 @@ def follow(
     task: str = "multiclass",
     metric: str | None = None,
     columns: Columns | None = None,
+    *,
+    weighted: bool = False,
 ) -> None:
     """Train the same model both ways and compare everything after every epoch."""
     n_inputs = N_INPUTS if columns is None else columns.width
-    fold, problem = make_fold(task, n_inputs=n_inputs, columns=columns), make_problem(task, metric)
+    fold = make_fold(task, n_inputs=n_inputs, columns=columns, weighted=weighted)
+    problem = make_problem(task, metric)
     reference = make_reference(config, problem, fold, seed=SEED)
     fleet = make_fleet([Admission(0, config, SEED)], task, metric=metric, folds=[fold])
     [slot] = fleet.slots
@@ -324,7 +328,8 @@ def test_any_mixture_of_techniques_follows_torch(seed: int) -> None:
     task = ("multiclass", "binary", "regression")[seed % 3]
     params = random_params(np.random.default_rng(seed), depth=seed % 5, task=task)
     config = make_config(params)
-    follow(config, task, columns=columns_for(config) if seed % 2 else None)
+    columns = columns_for(config) if seed % 2 else None
+    follow(config, task, columns=columns, weighted=seed % 4 > 1)
 
 
 @pytest.mark.parametrize(
@@ -333,18 +338,18 @@ def test_any_mixture_of_techniques_follows_torch(seed: int) -> None:
         ("regression", "rmse"),
         ("regression", "mae"),
         ("regression", "r2"),
-        ("binary", "log_loss"),
-        ("binary", "roc_auc"),
-        ("binary", "f1"),
-        ("multiclass", "accuracy"),
-        ("multiclass", "roc_auc"),
-        ("multiclass", "f1"),
+        ("regression", "pinball"),
+        ("regression", "pinball:0.9"),
+        *((task, m.name) for m in METRICS.values() for task in m.tasks if task != "regression"),
     ],
 )
+@pytest.mark.parametrize("weighted", [False, True], ids=["alike", "weighted"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_tasks_and_metrics_follow_torch(task: str, metric: str, smoothing: float) -> None:
+def test_tasks_and_metrics_follow_torch(
+    task: str, metric: str, smoothing: float, weighted: bool
+) -> None:
     params = {} if task == "regression" else {"loss.label_smoothing": smoothing}
-    follow(make_config(params), task, metric)
+    follow(make_config(params), task, metric, weighted=weighted)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import astuple
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,25 @@ import pytest
 from autotrain.fused.slot import Admission, EpochReport, Outcome
 from autotrain.fused.trainer import Message, Trainer
 from autotrain.space.config import TrialConfig
-from tests.fused.problems import draw_models, make_config, make_trainer, split, train_alone
+from tests.fused.problems import (
+    draw_models,
+    make_config,
+    make_fold,
+    make_trainer,
+    split,
+    train_alone,
+)
 
 N_MODELS = 10
 DEPTHS = (0, 1, 2, 3, 4)
-DRAWS = [("multiclass", 1), ("regression", 2), ("binary", 3)]
+# Task, metric, whether rows are weighed, seed.
+DRAWS = [
+    ("multiclass", "log_loss", False, 1),
+    ("regression", "rmse", False, 2),
+    ("binary", "log_loss", False, 3),
+    ("multiclass", "average_precision", True, 4),
+    ("regression", "pinball:0.9", True, 5),
+]
 # Products of other padded sizes add in another order; training magnifies that last digit a little.
 RTOL, ATOL = 1e-10, 1e-12
 
@@ -90,18 +105,20 @@ def beside_models_that_blow_up(trainer: Trainer, models: list[Admission]) -> lis
     return [message for message in messages if message.slot < 1000]
 
 
-@pytest.fixture(scope="module", params=DRAWS, ids=lambda draw: f"{draw[0]}-{draw[1]}")
-def trained_alone(
-    request: pytest.FixtureRequest,
-) -> tuple[str, list[Admission], dict[int, list[Message]]]:
-    task, seed = request.param
+Trained = tuple[Callable[[], Trainer], list[Admission], dict[int, list[Message]]]
+
+
+@pytest.fixture(scope="module", params=DRAWS, ids=lambda draw: "-".join(map(str, draw)))
+def trained_alone(request: pytest.FixtureRequest) -> Trained:
+    task, metric, weighted, seed = request.param
     models = draw_models(task, seed, N_MODELS, DEPTHS)
-    trainer = make_trainer(task)
+    make = partial(make_trainer, task, metric, [make_fold(task, weighted=weighted)])
+    trainer = make()
     alone: dict[int, list[Message]] = {}
     for model in models:
         reports, outcome = train_alone(trainer, model)
         alone[model.slot] = [*reports, outcome]
-    return task, models, alone
+    return make, models, alone
 
 
 @pytest.mark.parametrize(
@@ -110,11 +127,11 @@ def trained_alone(
     ids=lambda function: function.__name__,
 )
 def test_models_end_together_where_each_ends_alone(
-    trained_alone: tuple[str, list[Admission], dict[int, list[Message]]],
+    trained_alone: Trained,
     admit: Callable[[Trainer, list[Admission]], list[Message]],
 ) -> None:
-    task, models, alone = trained_alone
-    together = by_slot(admit(make_trainer(task), models))
+    make, models, alone = trained_alone
+    together = by_slot(admit(make(), models))
     assert set(together) == set(alone)
     for model in models:
         assert_same(together[model.slot], alone[model.slot], model.config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,63 +25,77 @@ def labels(classes: tuple[Any, ...], n: int = 60) -> np.ndarray:
     return np.random.default_rng(1).choice(np.array(classes), n)
 
 
-def expected_scores(y: np.ndarray, p: np.ndarray, classes: np.ndarray) -> dict[str, float]:
+def draw_weights(kind: str, n: int = 60) -> np.ndarray | None:
+    return None if kind == "alike" else np.random.default_rng(3).exponential(size=n)
+
+
+def expected_scores(
+    y: np.ndarray, p: np.ndarray, classes: np.ndarray, w: np.ndarray | None
+) -> dict[str, float]:
     is_binary = len(classes) == 2
-    predicted = classes[p.argmax(1)]
+    predicted, own = classes[p.argmax(1)], p[:, 1] if is_binary else p
+    label = {"pos_label": classes[1]} if is_binary else {}
+    log_loss = metrics.log_loss(y, p, labels=classes, sample_weight=w)
     return {
-        "log_loss": metrics.log_loss(y, p, labels=classes),
-        "accuracy": metrics.accuracy_score(y, predicted),
-        "roc_auc": metrics.roc_auc_score(y, p[:, 1] if is_binary else p, multi_class="ovr"),
+        "log_loss": log_loss,
+        "accuracy": metrics.accuracy_score(y, predicted, sample_weight=w),
+        "balanced_accuracy": metrics.balanced_accuracy_score(y, predicted, sample_weight=w),
+        "roc_auc": metrics.roc_auc_score(y, own, multi_class="ovr", sample_weight=w),
+        "average_precision": metrics.average_precision_score(y, own, sample_weight=w, **label),
         "f1": metrics.f1_score(
-            y,
-            predicted,
-            average="binary" if is_binary else "macro",
-            pos_label=classes[1] if is_binary else 1,
+            y, predicted, average="binary" if is_binary else "macro", sample_weight=w, **label
         ),
-        "nll": metrics.log_loss(y, p, labels=classes),
+        "brier": metrics.brier_score_loss(y, own, sample_weight=w, **label),
+        "nll": log_loss,
     }
 
 
+@pytest.mark.parametrize("weights", ["alike", "weighted"])
 @pytest.mark.parametrize("classes", [("no", "yes"), ("a", "b", "c")])
 @pytest.mark.parametrize("n_members", [1, 2])
 def test_classification_scores_equal_scikit_learns(
-    classes: tuple[str, ...], n_members: int
+    classes: tuple[str, ...], n_members: int, weights: str
 ) -> None:
     task = "binary" if len(classes) == 2 else "multiclass"
     predictor = Predictor(random_bundle(task=task, classes=classes, n_members=n_members))
-    y = labels(classes)
-    found = predictor.evaluate(table(), y, n_samples=30, seed=2)
+    y, w = labels(classes), draw_weights(weights)
+    found = predictor.evaluate(table(), y, n_samples=30, seed=2, weights=w)
     distribution = predictor.predict_distribution(table(), 30, seed=2)
     names = np.array(classes)
-    point = expected_scores(y, predictor.predict_proba(table()), names)
+    point = expected_scores(y, predictor.predict_proba(table()), names, w)
     assert found["deterministic"] == pytest.approx(point, rel=1e-6)
-    sampled = expected_scores(y, distribution.mean, names)
+    sampled = expected_scores(y, distribution.mean, names, w)
     assert found["monte_carlo"] == pytest.approx(sampled, rel=1e-6)
     assert found["n_rows"] == 60
     assert found["n_dropped"] == 0
     assert found["n_samples"] == 30
     assert found["metric"] == "log_loss"
+    assert found["weighted"] == (w is not None)
 
 
-def test_regression_scores_equal_scikit_learns() -> None:
-    predictor = Predictor(random_bundle(task="regression"))
+@pytest.mark.parametrize("weights", ["alike", "weighted"])
+def test_regression_scores_equal_scikit_learns(weights: str) -> None:
+    bundle = replace(random_bundle(task="regression"), metric="pinball:0.9")
+    predictor, w = Predictor(bundle), draw_weights(weights)
     y = predictor.predict(table()) + np.random.default_rng(2).normal(size=60)
-    found = predictor.evaluate(table(), y, n_samples=30, seed=2)
+    found = predictor.evaluate(table(), y, n_samples=30, seed=2, weights=w)
     distribution = predictor.predict_distribution(table(), 30, seed=2)
     assert distribution.samples is not None
     point = predictor.predict(table())
     log_density = {
-        "deterministic": stats.norm.logpdf(y, point, 0.4**-0.5).mean(),
-        "monte_carlo": np.log(stats.norm.pdf(y, distribution.samples, 0.7**-0.5).mean(0)).mean(),
+        "deterministic": stats.norm.logpdf(y, point, 0.4**-0.5),
+        "monte_carlo": np.log(stats.norm.pdf(y, distribution.samples, 0.7**-0.5).mean(0)),
     }
     for side, prediction in (("deterministic", point), ("monte_carlo", distribution.mean)):
         assert found[side] == pytest.approx(
             {
-                "rmse": metrics.root_mean_squared_error(y, prediction),
-                "mae": metrics.mean_absolute_error(y, prediction),
-                "r2": metrics.r2_score(y, prediction),
-                "log_likelihood": log_density[side],
-                "nll": -log_density[side],
+                "rmse": metrics.root_mean_squared_error(y, prediction, sample_weight=w),
+                "mae": metrics.mean_absolute_error(y, prediction, sample_weight=w),
+                "r2": metrics.r2_score(y, prediction, sample_weight=w),
+                "pinball": metrics.mean_pinball_loss(y, prediction, sample_weight=w),
+                "pinball:0.9": metrics.mean_pinball_loss(y, prediction, sample_weight=w, alpha=0.9),
+                "log_likelihood": np.average(log_density[side], weights=w),
+                "nll": -np.average(log_density[side], weights=w),
             },
             rel=1e-6,
         ), side
@@ -135,6 +150,41 @@ def test_rows_without_a_target_are_left_out_and_counted() -> None:
     rest = regression.evaluate(np.delete(table(), 7, 0), np.delete(numbers, 7), n_samples=10)
     assert (found["n_rows"], found["n_dropped"]) == (59, 1)
     assert found["monte_carlo"] == pytest.approx(rest["monte_carlo"], rel=1e-4)
+
+
+def test_rows_without_a_target_need_no_weight() -> None:
+    predictor, y = Predictor(random_bundle()), labels(("a", "b", "c")).astype(object)
+    w = np.linspace(0, 1, 60)
+    y[7], w[7] = None, np.nan
+    found = predictor.evaluate(table(), y, n_samples=0, weights=w)
+    rest = predictor.evaluate(
+        np.delete(table(), 7, 0), np.delete(y, 7), n_samples=0, weights=np.delete(w, 7)
+    )
+    assert found["deterministic"] == pytest.approx(rest["deterministic"], rel=1e-5)
+
+
+def test_weights_count_relative_to_each_other() -> None:
+    """Also where their sum is no number."""
+    predictor, y, w = Predictor(random_bundle()), labels(("a", "b", "c")), np.arange(60.0)
+    found = predictor.evaluate(table(), y, n_samples=0, weights=w)["deterministic"]
+    for unit in (1e-98, 7.0, 1e98):
+        other = predictor.evaluate(table(), y, n_samples=0, weights=w * unit)["deterministic"]
+        assert other == pytest.approx(found, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0] * 59, r"weights: expected one for each of the 60 rows, however: .*\(59,\)"),
+        ([1.0] * 59 + [-1.0], "at least 0 for every row, however: row 60 holds -1.0"),
+        ([1.0] * 59 + [np.nan], "row 60 holds nothing"),
+        ([0.0] * 60, "some weight above 0, however: all 60 are 0"),
+    ],
+)
+def test_what_is_wrong_with_the_weights_is_said(weights: list[float], message: str) -> None:
+    y = labels(("a", "b", "c"))
+    with pytest.raises(DataError, match=message):
+        Predictor(random_bundle()).evaluate(table(), y, n_samples=0, weights=weights)
 
 
 def test_a_score_that_is_not_defined_is_none() -> None:

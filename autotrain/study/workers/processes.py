@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from autotrain.data.view import View
+from autotrain.data.weights import RowWeights
 from autotrain.fused.layout import Columns
 from autotrain.fused.rows import FoldArrays, Inputs, Problem
 from autotrain.fused.trainer import Trainer
@@ -41,6 +42,7 @@ WORKER_ENVIRONMENT = {
 }
 _TARGETS = ("y_train", "y_valid")
 _INPUTS = ("x_train", "x_valid")
+_WEIGHTS = tuple(field.name for field in fields(RowWeights))
 # How long a process may take to leave by itself before it is ended.
 LEAVING_S = 2.0
 
@@ -60,6 +62,10 @@ class StoredRows:
         for number, fold in enumerate(folds):
             for name in _TARGETS:
                 np.save(folder / f"{number}.{name}.npy", getattr(fold, name))
+            for name in _WEIGHTS:
+                weights = getattr(fold.weights, name, None)
+                if weights is not None:
+                    np.save(folder / f"{number}.weights.{name}.npy", weights)
         views = []
         for place, view in enumerate(folds[0].views):
             for number, fold in enumerate(folds):
@@ -82,9 +88,28 @@ class StoredRows:
                 views[view] = Inputs(x_train, x_valid, columns[number])
             first = next(iter(views.values()))
             folds.append(
-                FoldArrays(first.x_train, y_train, first.x_valid, y_valid, mean, std, views=views)
+                FoldArrays(
+                    first.x_train,
+                    y_train,
+                    first.x_valid,
+                    y_valid,
+                    mean,
+                    std,
+                    views=views,
+                    weights=self._weights(number),
+                )
             )
         return folds
+
+    def _weights(self, number: int) -> RowWeights | None:
+        found = {
+            name: self._array(f"{number}.weights.{name}")
+            for name in _WEIGHTS
+            if (Path(self.folder) / f"{number}.weights.{name}.npy").exists()
+        }
+        if not found:
+            return None
+        return RowWeights(found["train"], found["valid"], found.get("metric"))
 
     def _array(self, name: str) -> np.ndarray:
         array: np.ndarray = np.load(Path(self.folder) / f"{name}.npy", mmap_mode="r")

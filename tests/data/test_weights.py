@@ -1,0 +1,155 @@
+"""Weights of rows and classes: read, checked, kept from the features, of mean 1 in every fold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.utils.class_weight import compute_class_weight
+
+from autotrain.data.dataset import load_dataset
+from autotrain.data.view import View
+from autotrain.errors import DataError, StudyError
+
+
+def table(n: int = 60) -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "x": generator.normal(size=n),
+            "count": generator.integers(0, 5, n),
+            "y": generator.choice(["a", "b", "c"], n, p=[0.6, 0.3, 0.1]),
+        }
+    )
+
+
+@pytest.mark.parametrize("validation", ["holdout", "3-fold"])
+def test_every_fold_has_the_weights_of_its_rows(validation: str) -> None:
+    frame = table()
+    data = load_dataset(frame, "y", weights="count", validation=validation)
+    counts = frame["count"].to_numpy(float)
+    for fold in data.folds:
+        weights = fold.weights
+        assert weights is not None
+        assert weights.metric is not None
+        for own, rows in ((weights.train, fold.train_rows), (weights.valid, fold.valid_rows)):
+            np.testing.assert_allclose(own, counts[rows] / counts[rows].mean(), rtol=1e-14)
+        np.testing.assert_array_equal(weights.metric, weights.valid)
+    assert data.test_weights is not None
+    np.testing.assert_array_equal(data.test_weights, counts[data.test_rows])
+
+
+def test_the_column_is_no_feature_anywhere() -> None:
+    data = load_dataset(table(), "y", weights="count")
+    assert [column.name for column in data.columns] == ["x"]
+    assert data.preprocessor.features == ("x",)
+    other = data.encoded(0, View(scaler="quantile_normal"))
+    assert other.preprocessor.features == ("x",)
+    for frame, labels in (data.raw_test(), data.raw_valid()):
+        assert list(frame) == ["x"]
+        assert labels.name == "y"
+
+
+def test_without_weights_there_are_none() -> None:
+    data = load_dataset(table(), "y")
+    assert data.folds[0].weights is None
+    assert data.test_weights is None
+    assert [column.name for column in data.columns] == ["x", "count"]
+
+
+def test_balanced_classes_are_scikit_learns() -> None:
+    data = load_dataset(table(), "y", class_weights="balanced", validation="3-fold")
+    for fold in data.folds:
+        y = fold.y_train
+        by_class = compute_class_weight("balanced", classes=np.arange(3), y=y)
+        assert fold.weights is not None
+        np.testing.assert_allclose(fold.weights.train, by_class[y], rtol=1e-14)
+        valid = by_class[fold.y_valid]
+        np.testing.assert_allclose(fold.weights.valid, valid / valid.mean(), rtol=1e-14)
+        assert fold.weights.metric is None, "the metric stays what it is"
+
+
+def test_named_classes_and_rows_multiply() -> None:
+    frame = table()
+    data = load_dataset(frame, "y", weights="count", class_weights={"c": 4, "b": 0.5})
+    [fold] = data.folds
+    of_labels = frame["y"].map({"a": 1.0, "b": 0.5, "c": 4.0}) * frame["count"]
+    expected = of_labels.to_numpy()[fold.train_rows]
+    assert fold.weights is not None
+    assert fold.weights.metric is not None
+    np.testing.assert_allclose(fold.weights.train, expected / expected.mean(), rtol=1e-14)
+    counts = frame["count"].to_numpy(float)[fold.valid_rows]
+    np.testing.assert_allclose(fold.weights.metric, counts / counts.mean(), rtol=1e-14)
+
+
+def test_labels_may_be_written_in_another_way() -> None:
+    frame = table().assign(y=np.tile([0, 1], 30))
+    one = load_dataset(frame, "y", class_weights={1: 3.0}).folds[0].weights
+    other = load_dataset(frame, "y", class_weights={"1": 3.0}).folds[0].weights
+    assert one is not None
+    assert other is not None
+    np.testing.assert_array_equal(one.train, other.train)
+
+
+def test_a_row_that_is_dropped_needs_no_weight() -> None:
+    frame = table().astype({"count": float})
+    frame.loc[5, ["y", "count"]] = [None, np.nan]
+    assert load_dataset(frame, "y", weights="count").folds[0].weights is not None
+    frame.loc[8, "count"] = np.nan
+    with pytest.raises(DataError, match="row 9 holds nothing"):
+        load_dataset(frame, "y", weights="count")
+
+
+def test_test_rows_of_their_own() -> None:
+    frame, other = table(), table(20)
+    data = load_dataset(frame, "y", weights="count", test=other)
+    np.testing.assert_array_equal(data.test_weights, other["count"])
+    without = load_dataset(frame, "y", weights="count", test=other.drop(columns="count"))
+    assert without.test_weights is None
+    assert without.n_test == 20
+    assert any("have no column 'count': all weigh the same" in note for note in without.notes)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ([1.0] * 59 + [-1.0], r"expected in 'w' a weight of at least 0 .*row 60 holds -1\.0"),
+        ([1.0] * 59 + [np.inf], "row 60 holds inf"),
+        ([1.0] * 58 + [np.nan, 1.0], r"row 59 holds nothing\. Mend the cell"),
+        (["1"] * 59 + ["much"], "row 60 holds 'much'"),
+        ([0.0] * 60, "some weight above 0, however: all 60 are 0"),
+        ([1.0] + [0.0] * 59, r"(rows.*all have weight 0|test rows, however: all are 0)"),
+    ],
+)
+def test_weights_that_cannot_be_used(cells: list[Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_dataset(table().assign(w=cells), "y", weights="w")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cuont", r"no weights column 'cuont'\. Did you mean 'count'\? Known: x, count\."),
+        ("y", "beside the target, however: 'y' is the target"),
+    ],
+)
+def test_a_column_that_cannot_weigh(name: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_dataset(table(), "y", weights=name)
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "message"),
+    [
+        ("y", "balance", "must be balanced, or a weight for each class, however: 'balance'"),
+        ("y", {"d": 1.0}, r"--class-weights: no class 'd'\..* Known: a, b, c\."),
+        ("y", {"a": -1.0}, "must be numbers of at least 0, however: -1.0 for class 'a'"),
+        ("y", {"a": "much"}, "however: 'much' for class 'a'"),
+        ("x", "balanced", "--class-weights need classes, however: 'x' is a number"),
+    ],
+)
+def test_class_weights_that_cannot_be_used(target: str, given: Any, message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        load_dataset(table(), target, class_weights=given)

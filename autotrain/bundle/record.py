@@ -75,7 +75,8 @@ class Member:
     @property
     def limits(self) -> tuple[float, float] | None:
         """Range within which outputs stay, or None."""
-        clamps = TARGETS[self.config.target.name].clamps
+        # Of a classification there are no limits, whatever the configuration says.
+        clamps = self.n_outputs == 1 and TARGETS[self.config.target.name].clamps
         return (self.target_low, self.target_high) if clamps else None
 
 

@@ -55,7 +55,9 @@ class Fleet:
             view: [k for k, slot in enumerate(self.slots) if slot.view == view]
             for view in dict.fromkeys(slot.view for slot in self.slots)
         }
-        self.clamped = [k for k, slot in enumerate(self.slots) if slot.clamps]
+        # Outputs of a classification are no values of the target.
+        may_clamp = not problem.is_classification
+        self.clamped = [k for k, slot in enumerate(self.slots) if may_clamp and slot.clamps]
         folds = {slot.fold for slot in self.slots}
         # None: all slots read the same validation rows.
         self.places = None

@@ -27,7 +27,7 @@ from autotrain.space.cases import for_data
 from autotrain.space.checking import check
 from autotrain.space.conditions import conditions_text, hold
 from autotrain.space.config import Choice, TrialConfig
-from autotrain.space.definition import Baseline, Definition
+from autotrain.space.definition import Baseline, Definition, default_row
 from autotrain.space.describing import describe
 from autotrain.space.forbidding import ForbiddenCombination, Forbids
 from autotrain.space.reading import read_dict, read_file
@@ -123,9 +123,11 @@ class SearchSpace:
                 key: _resolve(domain, f"{name}.{key}", shape)
                 for key, domain in space.parameters.items()
             }
+            choices = space.choices
             if task not in space.section.tasks:
                 parameters = {key: Fixed(p.default) for key, p in space.section.parameters.items()}
-            sections[name] = replace(space, parameters=parameters)
+                choices = default_row(space.section)
+            sections[name] = replace(space, choices=choices, parameters=parameters)
         definition = replace(definition, sections=sections)
         idle = [name for name, space in sections.items() if task not in space.section.tasks]
         definition = replace(

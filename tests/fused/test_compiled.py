@@ -125,7 +125,7 @@ def test_words_are_those_of_the_generator(n: int) -> None:
 
 def test_masks_do_not_depend_on_who_draws_them() -> None:
     """Slots of different widths and rates, with and without dropout, on inputs and layers."""
-    configs = [
+    configs: list[dict[str, Any]] = [
         {"dropout": "dropout", "dropout.rate": 0.3, "dropout.input_rate": 0.2},
         {"dropout": "alpha_dropout", "dropout.rate": 0.5, "network.hidden_units": "3-9-2"},
         {"dropout": "none", "network.hidden_units": "11"},

@@ -323,6 +323,14 @@ def test_predictions_stay_within_the_target_where_asked_for(row: str) -> None:
     follow(make_config({"target": row, "optimizer.learning_rate": 0.2}), "regression")
 
 
+def test_outputs_of_a_classification_are_never_clamped() -> None:
+    free, clamped = (
+        train_alone(make_trainer(), Admission(0, make_config({"target": row}), SEED))[1]
+        for row in ("free", "clamped")
+    )
+    assert clamped.best_value == free.best_value
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_any_mixture_of_techniques_follows_torch(seed: int) -> None:
     task = ("multiclass", "binary", "regression")[seed % 3]

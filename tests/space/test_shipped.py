@@ -171,3 +171,10 @@ def test_regularized_searches_every_regularization() -> None:
     assert names <= set(searched)
     assert isinstance(searched["constraint"], Choices)
     assert Fixed("none") not in searched.values()
+
+
+def test_a_section_that_the_task_does_not_use_is_left_at_its_default() -> None:
+    space = SearchSpace({"target": {"choices": ["clamped"]}})
+    regression, binary = (space.resolve(500, 5, task) for task in ("regression", "binary"))
+    assert regression.config_from({}).target.name == "clamped"
+    assert binary.config_from({}).target.name == "free"

@@ -130,7 +130,9 @@ class Study:
         )
         self.metric = metric_for(dataset.task, metric)
         check_metric(self.metric, dataset)
-        self.space = searched.resolve(dataset.n_train, dataset.n_inputs, dataset.task)
+        self.space = searched.resolve(
+            dataset.n_train, dataset.n_inputs, dataset.task, pictures=dataset.is_pictures
+        )
         self.sampler = AllowedSampler(made_sampler, self.space, seed)
         definition = Definition(
             name=name or "",

@@ -193,6 +193,11 @@ class Dataset:
         return len(self.preprocessor.columns)
 
     @property
+    def is_pictures(self) -> bool:
+        """Whether all columns that are kept are pixels."""
+        return all(column.kind == "pixel" for column in self.columns)
+
+    @property
     def n_inputs(self) -> int:
         """D, inputs of the network."""
         return self.preprocessor.n_inputs

@@ -20,17 +20,19 @@ MIN_EPOCHS, MAX_EPOCHS = 30, 200
 
 @dataclass(frozen=True)
 class DataShape:
-    """What a rule may look at.
+    """What a rule or a condition may look at.
 
     Args:
         n_train: training rows.
         n_inputs: columns after encoding.
         task: "binary", "multiclass" or "regression".
+        pictures: whether all columns are pixels.
     """
 
     n_train: int
     n_inputs: int
     task: str
+    pictures: bool = False
 
 
 def batch_size(shape: DataShape) -> int:

@@ -7,15 +7,15 @@ with the middle of the range where not, so that a baseline is one definite confi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 from autotrain.domains import Choices, Fixed, Range, Value
 from autotrain.errors import unknown
+from autotrain.space.conditions import CONDITIONS, Conditions, parse_conditions
 from autotrain.space.config import Choice
-from autotrain.space.definition import Forbid
 from autotrain.space.forbidding import Forbids, Sections, explain
-from autotrain.space.reading import Reading
-from autotrain.space.rules import flatten, own_rules
+from autotrain.space.rules import flatten
 from autotrain.space.sections import locate
 from autotrain.space.suggesting import suggest_section
 from autotrain.space.values import contains, decode, encode, middle, parse_value, show
@@ -88,27 +88,61 @@ def fill_in(
     return filling.params, choices
 
 
-def check_baselines(
-    reading: Reading,
+@dataclass(frozen=True)
+class Candidate:
+    """A baseline as it was written, but for its `when`, which is read.
+
+    Args:
+        written: its names and values.
+        when: the data for which it is tried.
+        label: what to call it in messages.
+        is_own: whether it must be right; others are dropped when they do not fit.
+        mistakes: what is wrong with its `when`.
+    """
+
+    written: Any
+    when: Conditions
+    label: str
+    is_own: bool
+    mistakes: tuple[str, ...]
+
+
+def read_baselines(written: Sequence[Any], n_own: int) -> list[Candidate]:
+    """Return what stands in `[[baseline]]`, the own ones first."""
+    candidates = []
+    for number, baseline in enumerate(written, start=1):
+        rest: Any = baseline
+        when: Conditions = {}
+        found: list[str] = []
+        if isinstance(baseline, Mapping) and "when" in baseline:
+            rest = {name: value for name, value in baseline.items() if name != "when"}
+            when, found = _read_when(baseline["when"])
+        label = f"[[baseline]] {number}"
+        candidates.append(Candidate(rest, when, label, number <= n_own, tuple(found)))
+    return candidates
+
+
+def _read_when(written: Any) -> tuple[Conditions, list[str]]:
+    if not isinstance(written, Mapping):
+        return {}, [f"when: must be a table of conditions, however: {show(written)}"]
+    found: list[str] = []
+    strange = [str(key) for key in written if key not in CONDITIONS]
+    when = parse_conditions(written, strange, found)
+    return when, [f"when: {mistake}" for mistake in found]
+
+
+def fit_baseline(
+    written: Any,
     sections: Sections,
-    forbids: Sequence[Forbid],
+    rules: Forbids,
     broken: Set[str],
     mistakes: list[str],
-) -> tuple[Mapping[str, Value], ...]:
-    """Return the baselines; own ones must be right, inherited ones that do not fit are dropped."""
-    rules = Forbids(sections, forbids)
-    own = own_rules(reading.baseline, "baseline", mistakes)
-    baselines: list[Mapping[str, Value]] = []
-    for number, written in enumerate(reading.all_baseline(), start=1):
-        found: list[str] = []
-        baseline = _parse_baseline(written, sections, found)
-        if not found:
-            _check_effect(baseline, sections, rules, broken, found)
-        if number <= len(own):
-            mistakes += [f"[[baseline]] {number}: {mistake}" for mistake in found]
-        if not found and baseline not in baselines:
-            baselines.append(baseline)
-    return tuple(baselines)
+) -> Mapping[str, Value]:
+    """Return a baseline's values, complaining about all that keeps it out of a space."""
+    baseline = _parse_baseline(written, sections, mistakes)
+    if not mistakes:
+        _check_effect(baseline, sections, rules, broken, mistakes)
+    return baseline
 
 
 def _parse_baseline(written: Any, sections: Sections, mistakes: list[str]) -> dict[str, Value]:

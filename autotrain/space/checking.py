@@ -12,7 +12,7 @@ from typing import Any
 from autotrain.domains import Domain, Fixed, Parameter, Range
 from autotrain.errors import SpaceError, unknown
 from autotrain.space.auto import AUTO_VALUES
-from autotrain.space.baselines import check_baselines
+from autotrain.space.cases import Cases, Judged
 from autotrain.space.definition import Definition, SectionSpace, default_row
 from autotrain.space.reading import Reading
 from autotrain.space.rules import check_forbids
@@ -25,7 +25,7 @@ from autotrain.space.sections import (
 )
 from autotrain.space.values import AUTO, listed, middle, parse_domain, show
 
-OTHER_WORDS = ("extends", "forbid", "baseline")
+OTHER_WORDS = ("extends", "forbid", "baseline", "when")
 
 
 def check(reading: Reading) -> Definition:
@@ -35,6 +35,19 @@ def check(reading: Reading) -> Definition:
         SpaceError: with all mistakes of the space at once.
     """
     mistakes = list(reading.mistakes)
+    general = _judge(reading)
+    mistakes += general.mistakes
+    cases = Cases(reading, general, _judge, mistakes)
+    baselines = cases.baselines(mistakes) if reading.is_whole else ()
+    blocks = cases.checked_blocks(mistakes)
+    if mistakes:
+        raise SpaceError(reading.source, mistakes)
+    return Definition(general.sections, general.forbids, baselines, blocks)
+
+
+def _judge(reading: Reading) -> Judged:
+    """Judge a space without its baselines and blocks."""
+    mistakes: list[str] = []
     broken: set[str] = set()
     for name in reading.sections:
         if name not in SECTIONS:
@@ -46,13 +59,8 @@ def check(reading: Reading) -> Definition:
         )
         for name, section in SECTIONS.items()
     }
-    if not reading.is_whole:
-        raise SpaceError(reading.source, mistakes)
-    forbids = check_forbids(reading, sections, broken, mistakes)
-    baselines = check_baselines(reading, sections, forbids, broken, mistakes)
-    if mistakes:
-        raise SpaceError(reading.source, mistakes)
-    return Definition(sections, forbids, baselines)
+    forbids = check_forbids(reading, sections, broken, mistakes) if reading.is_whole else ()
+    return Judged(sections, forbids, broken, tuple(mistakes))
 
 
 class _SectionCheck:

@@ -1,4 +1,4 @@
-"""What a checked search space consists of: domains by section, forbids, baselines.
+"""What a checked search space consists of: domains by section, forbids, baselines, blocks.
 
 Nothing here can be wrong any more: `checking.py` makes a `Definition` out of what was read.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from autotrain.domains import Choices, Domain, Fixed, Parameter, Value
+from autotrain.space.conditions import Conditions
 from autotrain.space.sections import Section
 
 
@@ -82,6 +83,36 @@ class SectionSpace:
 Forbid = Mapping[str, tuple[Value, ...]]
 
 
+class Baseline(NamedTuple):
+    """What a configuration tried first must have; the rest is filled in.
+
+    Args:
+        values: by name, in their parameters' own types.
+        when: it is tried only with data for which these hold.
+    """
+
+    values: Mapping[str, Value]
+    when: Conditions
+
+
+@dataclass(frozen=True)
+class Block:
+    """A `[[when]]` block: what holds only for some data.
+
+    Args:
+        when: the data for which it holds.
+        sections: what is laid over the space, in the grammar of space files (partial ranges mean
+            nothing by themselves).
+        baselines: tried before those of the rest.
+        is_only: whether the baselines of the rest, and of blocks before it, are dropped.
+    """
+
+    when: Conditions
+    sections: Mapping[str, Any]
+    baselines: tuple[Baseline, ...] = ()
+    is_only: bool = False
+
+
 @dataclass(frozen=True)
 class Definition:
     """A whole space.
@@ -89,12 +120,19 @@ class Definition:
     Args:
         sections: one per row of `SECTIONS`, in that order.
         forbids: combinations never tried.
-        baselines: what some configurations tried first must have; the rest is filled in.
+        baselines: the configurations tried first.
+        blocks: what is laid over the rest when the data are known, in that order.
     """
 
     sections: Mapping[str, SectionSpace]
     forbids: tuple[Forbid, ...] = ()
-    baselines: tuple[Mapping[str, Value], ...] = field(default=())
+    baselines: tuple[Baseline, ...] = ()
+    blocks: tuple[Block, ...] = ()
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether anything depends on data that are not known yet, "auto" aside."""
+        return bool(self.blocks) or any(baseline.when for baseline in self.baselines)
 
 
 def default_row(section: Section) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from autotrain.domains import Choices, Domain, Fixed, Value
-from autotrain.space.definition import Definition, SectionSpace
+from autotrain.space.conditions import conditions_text
+from autotrain.space.definition import Baseline, Block, Definition, SectionSpace
 from autotrain.space.forbidding import explain
-from autotrain.space.values import show
+from autotrain.space.values import DOMAIN_KEYS, show
 
 
 class Node(NamedTuple):
@@ -19,7 +20,7 @@ class Node(NamedTuple):
 
 
 def describe(definition: Definition, title: str) -> str:
-    """Return the tree of sections, forbids and baselines below a title.
+    """Return the tree of sections, forbids, baselines and blocks below a title.
 
     What is fixed at its default and belongs to one technique only is left out.
     """
@@ -29,7 +30,8 @@ def describe(definition: Definition, title: str) -> str:
             Node("forbidden", [Node(explain(forbid), []) for forbid in definition.forbids])
         )
     if definition.baselines:
-        nodes.append(Node("tried first", [Node(_line(b), []) for b in definition.baselines]))
+        nodes.append(_baselines_node(definition.baselines))
+    nodes += [_block_node(block) for block in definition.blocks]
     return "\n".join([title, *_draw(nodes, "")])
 
 
@@ -47,8 +49,47 @@ def _value_text(value: Value) -> str:
     return value if isinstance(value, str) else show(value)
 
 
-def _line(baseline: Mapping[str, Value]) -> str:
-    return ", ".join(f"{name} = {_value_text(value)}" for name, value in baseline.items())
+def _baselines_node(baselines: Sequence[Baseline]) -> Node:
+    return Node("tried first", [Node(_line(baseline), []) for baseline in baselines])
+
+
+def _line(baseline: Baseline) -> str:
+    values = ", ".join(f"{name} = {_value_text(value)}" for name, value in baseline.values.items())
+    return values + (f" (when {conditions_text(baseline.when)})" if baseline.when else "")
+
+
+def _block_node(block: Block) -> Node:
+    below = [_written_node(name, section) for name, section in block.sections.items()]
+    if block.is_only:
+        below.append(Node("nothing else tried first", []))
+    if block.baselines:
+        below.append(_baselines_node(block.baselines))
+    return Node(f"when {conditions_text(block.when)}", below)
+
+
+def _written_node(name: str, written: Mapping[str, Any]) -> Node:
+    """Draw a section of a block, which says only what differs, or one technique of it."""
+    line, below = name, []
+    for key, value in written.items():
+        if key == "choices":
+            line += f" {_written_text(value[0] if len(value) == 1 else written)}"
+        elif isinstance(value, Mapping) and not set(value) & set(DOMAIN_KEYS):
+            below.append(_written_node(key, value))
+        else:
+            below.append(Node(f"{key} {_written_text(value)}", []))
+    return Node(line, below)
+
+
+def _written_text(written: Any) -> str:
+    """Write a domain as `domain_text` does, from the words of a space file: `… 0.6`."""
+    if not isinstance(written, Mapping):
+        return f"= {_value_text(written)}"
+    if "choices" in written:
+        return " | ".join(_value_text(value) for value in written["choices"])
+    low, high = (f"{written[key]:g}" if key in written else "" for key in ("low", "high"))
+    step = f"step {written['step']:g}" if "step" in written else ""
+    kind = "log" if written.get("log") else step
+    return f"{low} … {high}".strip() + (f" ({kind})" if kind else "")
 
 
 def _section_node(space: SectionSpace) -> Node:

@@ -4,6 +4,9 @@ Sections and rows are merged, domains and choices replaced. Three rules keep a s
 a range that names only one bound takes the rest from the range it extends; what belongs to a
 technique that is no longer among the choices is dropped; a technique named as the section's value
 (`optimizer = "adam"`) leaves the other inherited parameters of its section standing.
+
+`[[when]]` blocks are laid over the rest in the same way. An inherited block gives way to what the
+space says itself: it is laid over the space it comes from, and the space that extends over both.
 """
 
 from __future__ import annotations
@@ -72,7 +75,64 @@ def _merge_section(
 
 
 def _merge_domain(inherited: Any, own: Any) -> Any:
-    if not isinstance(inherited, Mapping) or not isinstance(own, Mapping):
+    if not isinstance(inherited, Mapping) or "choices" in inherited or not _is_partial(own):
         return own
-    is_partial = "choices" not in own and not {"low", "high"} <= set(own)
-    return {**inherited, **own} if is_partial and "choices" not in inherited else own
+    return {**inherited, **own}
+
+
+def _is_partial(domain: Any) -> bool:
+    """Tell whether a domain is a range that leaves something to the one it is laid over."""
+    is_range = isinstance(domain, Mapping) and "choices" not in domain
+    return is_range and not {"low", "high"} <= set(domain)
+
+
+def give_way(block: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an inherited block still says beside the sections of a space that extends it.
+
+    Laying the result over both is laying the block first, then the space's own sections; but what
+    the rest said of a technique stands when only the block had left it out.
+    """
+    left = {}
+    for name, value in block.items():
+        said = own.get(name)
+        if name not in own:
+            left[name] = value
+        elif name in SECTIONS and isinstance(value, Mapping) and isinstance(said, Mapping):
+            rest = _give_way_section(SECTIONS[name], value, said)
+            if rest:
+                left[name] = rest
+    return left
+
+
+def _give_way_section(
+    section: Section, block: Mapping[str, Any], own: Mapping[str, Any]
+) -> dict[str, Any]:
+    left = dict(block)
+    if "choices" in own or "choice" in own:
+        chosen = own.get("choices", own.get("choice"))
+        kept = chosen if isinstance(chosen, list) else [chosen]
+        gone = {"choices", "choice", *(row for row in section.rows if row not in kept)}
+        left = {key: value for key, value in left.items() if key not in gone}
+    for key in set(left) & set(own):
+        value, said = left[key], own[key]
+        rest: dict[str, Any] | None
+        is_row = key in section.rows and key not in section.parameters
+        if is_row and isinstance(value, Mapping) and isinstance(said, Mapping):
+            inside = {k: _give_way_domain(v, said[k]) if k in said else v for k, v in value.items()}
+            rest = {k: v for k, v in inside.items() if v is not None}
+        else:
+            rest = _give_way_domain(value, said)
+        if rest:
+            left[key] = rest
+        else:
+            del left[key]
+    return left
+
+
+def _give_way_domain(block: Any, own: Any) -> dict[str, Any] | None:
+    """Return what is left of a block's domain, None for nothing."""
+    if not _is_partial(own) or not isinstance(block, Mapping) or "choices" in block:
+        return None
+    if _is_partial(block):
+        return {key: value for key, value in block.items() if key not in own} or None
+    return {**block, **own}

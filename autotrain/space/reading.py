@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from autotrain.errors import SpaceError
-from autotrain.space.merging import merge, plain, spell_out
+from autotrain.space.merging import give_way, merge, plain, spell_out
 from autotrain.space.shipped import find_space
 from autotrain.space.values import show
 
@@ -26,21 +26,25 @@ class Reading:
 
     Args:
         source: the file or name, for messages.
-        sections: everything but the three words below, merged.
-        forbid, baseline: the space's own, as they were written.
-        inherited_forbid, inherited_baseline: those of the spaces it extends.
+        sections: everything but `extends` and the three words below, merged.
+        forbid, baseline, when: the space's own, as they were written.
+        inherited_forbid, inherited_baseline, inherited_when: those of the spaces it extends.
         mistakes: what was already found wrong.
         is_whole: False when the space to extend could not be read, so that much may be missing.
+        above: what to call where inherited rules come from.
     """
 
     source: str
     sections: dict[str, Any]
     forbid: Any = None
     baseline: Any = None
+    when: Any = None
     inherited_forbid: Rules = field(default_factory=list)
     inherited_baseline: Rules = field(default_factory=list)
+    inherited_when: Rules = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
     is_whole: bool = True
+    above: str = "the space it extends"
 
     def all_forbid(self) -> Rules:
         """Return the forbids in force: inherited ones first, none of them after `forbid = []`."""
@@ -51,6 +55,11 @@ class Reading:
         """Return the baselines: own ones first, only these after `baseline = []`."""
         own = _rules(self.baseline)
         return own if self.baseline == [] else [*own, *self.inherited_baseline]
+
+    def all_when(self) -> Rules:
+        """Return the blocks: inherited ones first, none of them after `when = []`."""
+        own = _rules(self.when)
+        return own if self.when == [] else [*self.inherited_when, *own]
 
 
 def _rules(written: Any) -> Rules:
@@ -87,8 +96,9 @@ def read_dict(
     mistakes = _drop_keys_that_are_not_text(described)
     extends = described.pop("extends", None)
     forbid, baseline = described.pop("forbid", None), described.pop("baseline", None)
+    when = _spell_out_blocks(described.pop("when", None), mistakes)
     own = spell_out(described)
-    reading = Reading(source, own, forbid, baseline, mistakes=mistakes)
+    reading = Reading(source, own, forbid, baseline, when, mistakes=mistakes)
     if extends is None:
         return reading
     try:
@@ -100,7 +110,26 @@ def read_dict(
     reading.sections = merge(parent.sections, own)
     reading.inherited_forbid = parent.all_forbid()
     reading.inherited_baseline = parent.all_baseline()
+    reading.inherited_when = [_beside(block, own, baseline) for block in parent.all_when()]
     return reading
+
+
+def _spell_out_blocks(when: Any, mistakes: list[str]) -> Any:
+    if not isinstance(when, list):
+        return when
+    for number, block in enumerate(when, start=1):
+        if isinstance(block, dict):
+            wrong = _drop_keys_that_are_not_text(block)
+            mistakes += [f"[[when]] {number}: {mistake}" for mistake in wrong]
+    return [spell_out(block) if isinstance(block, dict) else block for block in when]
+
+
+def _beside(block: dict[str, Any], own: Mapping[str, Any], baseline: Any) -> dict[str, Any]:
+    """Return an inherited block beside what a space says itself, which counts for more."""
+    left = give_way(block, own)
+    if baseline == []:
+        left.pop("baseline", None)
+    return left
 
 
 def _read_parent(extends: Any, folder: Path, check: Check, above: tuple[Path, ...]) -> Reading:

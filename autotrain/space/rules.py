@@ -50,7 +50,7 @@ def check_forbids(
         mistakes.append(
             "[[forbid]]: must leave at least one combination, "
             f"however: all are forbidden by {rules}"
-            + ("" if reading.forbid else ", of the space it extends")
+            + ("" if reading.forbid else f", of {reading.above}")
         )
     return tuple(forbids)
 

@@ -4,7 +4,8 @@
     config = space.suggest(trial)
 
 The parts stand in files of their own: `reading` and `merging` (files, `extends`), `checking`
-(mistakes), `suggesting` (conditional parameters), `forbidding`, `baselines`, `describing`.
+(mistakes), `cases` (what holds for some data only), `suggesting` (conditional parameters),
+`forbidding`, `baselines`, `describing`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from autotrain.domains import Choices, Domain, Fixed, Range, Value
 from autotrain.errors import SpaceError
 from autotrain.space.auto import AUTO_VALUES, DataShape
 from autotrain.space.baselines import fill_in
+from autotrain.space.cases import for_data
 from autotrain.space.checking import check
+from autotrain.space.conditions import conditions_text, hold
 from autotrain.space.config import Choice, TrialConfig
-from autotrain.space.definition import Definition
+from autotrain.space.definition import Baseline, Definition
 from autotrain.space.describing import describe
 from autotrain.space.forbidding import ForbiddenCombination, Forbids
 from autotrain.space.reading import read_dict, read_file
@@ -96,17 +99,26 @@ class SearchSpace:
         """Make a space from what `to_dict` returned."""
         return cls(described)
 
-    def resolve(self, n_train: int, n_inputs: int, task: str) -> SearchSpace:
-        """Return the space for this data: "auto" replaced, what the task does not use fixed.
+    def resolve(
+        self, n_train: int, n_inputs: int, task: str, pictures: bool = False
+    ) -> SearchSpace:
+        """Return the space for this data.
+
+        Blocks whose conditions hold are laid over the rest, "auto" is replaced, what the task does
+        not use is fixed.
 
         Args:
             n_train: training rows.
             n_inputs: columns after encoding.
             task: "binary", "multiclass" or "regression".
+            pictures: whether all columns are pixels.
         """
-        shape = DataShape(n_train, n_inputs, task)
+        shape = DataShape(n_train, n_inputs, task, pictures)
+        definition = self._definition
+        if definition.has_conditions:
+            definition = check(for_data(definition, shape, self.source))
         sections = {}
-        for name, space in self._definition.sections.items():
+        for name, space in definition.sections.items():
             parameters = {
                 key: _resolve(domain, f"{name}.{key}", shape)
                 for key, domain in space.parameters.items()
@@ -114,17 +126,25 @@ class SearchSpace:
             if task not in space.section.tasks:
                 parameters = {key: Fixed(p.default) for key, p in space.section.parameters.items()}
             sections[name] = replace(space, parameters=parameters)
-        definition = replace(self._definition, sections=sections)
+        definition = replace(definition, sections=sections)
         idle = [name for name, space in sections.items() if task not in space.section.tasks]
         definition = replace(
             definition,
             forbids=tuple(f for f in definition.forbids if not any(_is_in(n, idle) for n in f)),
             baselines=tuple(
-                {name: value for name, value in baseline.items() if not _is_in(name, idle)}
-                for baseline in definition.baselines
+                Baseline({name: v for name, v in values.items() if not _is_in(name, idle)}, {})
+                for values, _ in definition.baselines
             ),
         )
         return self._made_of(definition, self.source)
+
+    def conditions(
+        self, n_train: int, n_inputs: int, task: str, pictures: bool = False
+    ) -> list[str]:
+        """Return the conditions of the blocks that hold for this data, in words; for people."""
+        shape = DataShape(n_train, n_inputs, task, pictures)
+        blocks = self._definition.blocks
+        return [conditions_text(block.when) for block in blocks if hold(block.when, shape)]
 
     def suggest(self, trial: Trial) -> TrialConfig:
         """Ask a trial for every parameter that has an effect and return the configuration.
@@ -133,12 +153,12 @@ class SearchSpace:
             trial: an Optuna trial, or anything with its three `suggest_*` methods.
         Raises:
             ForbiddenCombination: when the trial's answers are forbidden together.
-            SpaceError: when "auto" was not resolved.
+            SpaceError: when the space follows the data and was not resolved.
         """
         return self._assemble(self._ask(trial))
 
     def _ask(self, trial: Trial) -> dict[str, Choice]:
-        self._refuse_auto()
+        self._refuse_unresolved()
         sections = self._definition.sections
         return {name: suggest_section(trial, space) for name, space in sections.items()}
 
@@ -171,10 +191,10 @@ class SearchSpace:
 
         Each names all parameters that the space will ask for, so it is one configuration.
         """
-        self._refuse_auto()
+        self._refuse_unresolved()
         filled: list[dict[str, Any]] = []
         for baseline in self._definition.baselines:
-            params, _ = fill_in(baseline, self._definition.sections, self._forbids)
+            params, _ = fill_in(baseline.values, self._definition.sections, self._forbids)
             if params not in filled:
                 filled.append(params)
         return filled
@@ -277,13 +297,18 @@ class SearchSpace:
         values = domain.values if isinstance(domain, Choices) else ()
         return domain == Fixed(AUTO) or AUTO in values
 
-    def _refuse_auto(self) -> None:
-        if self._auto:
+    def _refuse_unresolved(self) -> None:
+        following = [f'{name}: "auto"' for name in self._auto]
+        if self._definition.blocks:
+            following.append("[[when]]")
+        elif self._definition.has_conditions:
+            following.append("[[baseline]]: when")
+        if following:
             raise SpaceError(
                 self.source,
                 [
-                    f'{name}: "auto" follows the data. Call resolve(n_train, n_inputs, task) first.'
-                    for name in self._auto
+                    f"{what} follows the data. Call resolve(n_train, n_inputs, task) first."
+                    for what in following
                 ],
             )
 

@@ -6,12 +6,14 @@ also when defaults change one day.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from autotrain.domains import Choices, Domain, Fixed, Value
-from autotrain.space.definition import Definition
-from autotrain.space.values import show
+from autotrain.space.conditions import conditions_to_plain
+from autotrain.space.definition import Baseline, Block, Definition
+from autotrain.space.sections import SECTIONS
+from autotrain.space.values import DOMAIN_KEYS, show
 
 
 def to_dict(definition: Definition) -> dict[str, Any]:
@@ -30,10 +32,27 @@ def to_dict(definition: Definition) -> dict[str, Any]:
             for f in definition.forbids
         ]
     if definition.baselines:
-        written["baseline"] = [
-            {name: _plain(value) for name, value in baseline.items()}
-            for baseline in definition.baselines
-        ]
+        written["baseline"] = _baselines(definition.baselines)
+    if definition.blocks:
+        written["when"] = [_block(block) for block in definition.blocks]
+    return written
+
+
+def _baselines(baselines: Sequence[Baseline]) -> list[dict[str, Any]]:
+    written = []
+    for values, when in baselines:
+        conditions = {"when": conditions_to_plain(when)} if when else {}
+        written.append(conditions | {name: _plain(value) for name, value in values.items()})
+    return written
+
+
+def _block(block: Block) -> dict[str, Any]:
+    written = conditions_to_plain(block.when)
+    if block.is_only and not block.baselines:
+        written["baseline"] = []
+    written |= block.sections
+    if block.baselines:
+        written["baseline"] = _baselines(block.baselines)
     return written
 
 
@@ -57,18 +76,31 @@ def _plain(value: Value) -> Any:
 
 def to_toml(definition: Definition) -> str:
     """Return a space as the text of a space file."""
-    blocks = []
-    for name, value in to_dict(definition).items():
-        tables = value if isinstance(value, list) else [value]
-        header = f"[[{name}]]" if isinstance(value, list) else f"[{name}]"
-        blocks += ["\n".join([header, *_lines(table)]) for table in tables]
-    return "\n\n".join(blocks) + "\n"
+    return "\n\n".join(_tables(to_dict(definition))) + "\n"
+
+
+def _tables(written: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the text of every table; a block's own tables follow it."""
+    for name, value in written.items():
+        header = f"[[{prefix}{name}]]" if isinstance(value, list) else f"[{prefix}{name}]"
+        for table in value if isinstance(value, list) else [value]:
+            is_block = name == "when"
+            inside = {k: v for k, v in table.items() if is_block and _is_table(k, v)}
+            own = {key: item for key, item in table.items() if key not in inside}
+            yield "\n".join([header, *_lines(own)])
+            yield from _tables(inside, f"{name}.")
+
+
+def _is_table(name: str, value: Any) -> bool:
+    """Tell whether a key of a block is a table of its own, not a condition."""
+    return name in SECTIONS or (name == "baseline" and value != [])
 
 
 def _lines(table: Mapping[str, Any]) -> list[str]:
     lines = []
     for key, value in table.items():
-        is_row = isinstance(value, Mapping) and not {"low", "choices"} & set(value)
+        is_domain = isinstance(value, Mapping) and set(value) & set(DOMAIN_KEYS)
+        is_row = isinstance(value, Mapping) and not is_domain and key != "when"
         if is_row:
             lines += [f"{key}.{inner} = {show(item)}" for inner, item in value.items()]
         else:

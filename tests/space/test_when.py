@@ -1,0 +1,426 @@
+"""`[[when]]`: what a space becomes for some data, and how it is kept until they are known."""
+
+from __future__ import annotations
+
+import pickle
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from autotrain.domains import Choices, Domain, Range
+from autotrain.errors import SpaceError
+from autotrain.space.search_space import SearchSpace
+from autotrain.space.sections import SECTIONS
+from tests.space import strategies
+
+GENERAL = """
+[training]
+batch_size = 16
+epochs = 5
+[activation]
+choices = ["relu", "elu", "selu"]
+[initializer]
+choices = ["he_normal", "lecun_normal"]
+[dropout]
+rate = { low = 0.1, high = 0.5, log = true }
+[optimizer]
+choices = ["adam", "sgd"]
+learning_rate = { low = 1e-4, high = 1e-1, log = true }
+[[forbid]]
+activation = "selu"
+initializer = "he_normal"
+[[baseline]]
+activation = "relu"
+[[baseline]]
+activation = "elu"
+"dropout.rate" = 0.2
+"""
+BLOCKS = """
+[[when]]
+rows_above = 1000
+[when.dropout]
+rate.low = 0.05
+[when.optimizer]
+choices = ["adam", "nesterov"]
+nesterov.momentum = { low = 0.8, high = 0.99 }
+[[when.baseline]]
+optimizer = "nesterov"
+
+[[when]]
+rows_above = 5000
+task = ["binary", "multiclass"]
+[when.activation]
+choices = ["elu", "gelu"]
+[when.dropout]
+rate = { low = 0.1, high = 0.15 }
+[[when.baseline]]
+activation = "gelu"
+"""
+
+
+def space_of(text: str) -> SearchSpace:
+    return SearchSpace(tomllib.loads(text))
+
+
+def resolved(text: str, n_train: int = 500, task: str = "binary", **more: Any) -> SearchSpace:
+    return space_of(text).resolve(n_train, more.pop("n_inputs", 10), task, **more)
+
+
+def domains(space: SearchSpace, *names: str) -> list[Domain | None]:
+    found = space.distributions()
+    return [found.get(name) for name in names]
+
+
+def first_trials(space: SearchSpace) -> list[dict[str, Any]]:
+    return list(space.to_dict().get("baseline", []))
+
+
+def test_without_matching_blocks_it_is_the_rest_of_the_space() -> None:
+    assert resolved(GENERAL + BLOCKS, 1000) == resolved(GENERAL, 1000)
+
+
+def test_a_block_is_laid_over_the_rest_as_over_a_parent() -> None:
+    space = resolved(GENERAL + BLOCKS, 1001)
+    names = ("optimizer", "optimizer.nesterov.momentum", "optimizer.learning_rate", "dropout.rate")
+    assert domains(space, *names) == [
+        Choices(("adam", "nesterov")),
+        Range(0.8, 0.99),
+        Range(1e-4, 1e-1, log=True),
+        # Half a range takes the rest from what it is laid over.
+        Range(0.05, 0.5, log=True),
+    ]
+    assert "when" not in space.to_dict()
+
+
+def test_later_blocks_win() -> None:
+    space = resolved(GENERAL + BLOCKS, 5001)
+    assert domains(space, "activation", "dropout.rate", "optimizer") == [
+        Choices(("elu", "gelu")),
+        Range(0.1, 0.15),
+        Choices(("adam", "nesterov")),
+    ]
+    # All conditions of a block must hold.
+    regression = resolved(GENERAL + BLOCKS, 5001, "regression")
+    assert domains(regression, "activation") == [Choices(("relu", "elu", "selu"))]
+
+
+def test_forbids_are_cut_to_what_is_left() -> None:
+    assert resolved(GENERAL + BLOCKS, 1001).has_forbids
+    assert not resolved(GENERAL + BLOCKS, 5001).has_forbids
+
+
+def test_baselines_of_blocks_come_first_and_what_does_not_fit_is_dropped() -> None:
+    assert first_trials(resolved(GENERAL + BLOCKS, 1001)) == [
+        {"optimizer": "nesterov"},
+        {"activation": "relu"},
+        {"activation": "elu", "dropout.rate": 0.2},
+    ]
+    # relu is no choice there, and 0.2 lies outside.
+    space = resolved(GENERAL + BLOCKS, 5001)
+    assert first_trials(space) == [{"optimizer": "nesterov"}, {"activation": "gelu"}]
+    assert len(space.baselines()) == 2
+
+
+def test_a_block_may_drop_the_baselines_before_it() -> None:
+    text = GENERAL + BLOCKS + "[[when]]\nrows_above = 4000\nbaseline = []"
+    assert len(first_trials(resolved(text, 4000))) == 3
+    assert first_trials(resolved(text, 4001)) == []
+
+
+def test_a_baseline_of_a_block_that_a_later_block_pushes_out() -> None:
+    text = GENERAL + BLOCKS + "[[when]]\ntask = 'binary'\noptimizer = 'adam'"
+    assert {"optimizer": "nesterov"} not in first_trials(resolved(text, 2000))
+    assert {"optimizer": "nesterov"} in first_trials(resolved(text, 2000, "multiclass"))
+
+
+def test_baselines_with_conditions() -> None:
+    text = (
+        GENERAL
+        + "[[baseline]]\noptimizer = 'sgd'\nwhen = { rows_above = 100, task = 'regression' }\n"
+        + BLOCKS
+        + "[[when.baseline]]\nactivation = 'elu'\nwhen = { columns_below = 3 }"
+    )
+    sgd, elu = {"optimizer": "sgd"}, {"activation": "elu"}
+    assert sgd in first_trials(resolved(text, 500, "regression"))
+    assert sgd not in first_trials(resolved(text, 500, "binary"))
+    assert sgd not in first_trials(resolved(text, 100, "regression"))
+    # No choice there any more.
+    assert sgd not in first_trials(resolved(text, 1001, "regression"))
+    assert elu in first_trials(resolved(text, 6000, n_inputs=3))
+    assert elu not in first_trials(resolved(text, 6000, n_inputs=4))
+
+
+def test_a_baseline_with_conditions_may_fit_only_where_they_hold() -> None:
+    text = (
+        "[[baseline]]\nactivation = 'elu'\nwhen = { rows_above = 2000 }\n"
+        "[[when]]\nrows_above = 1000\n[when.activation]\nchoices = ['relu', 'elu']"
+    )
+    assert first_trials(resolved(text, 2000)) == []
+    assert first_trials(resolved(text, 2001)) == [{"activation": "elu"}]
+
+
+def test_pictures() -> None:
+    text = GENERAL + "[[when]]\npictures = true\nactivation = 'relu'"
+    assert domains(resolved(text), "activation") == [Choices(("relu", "elu", "selu"))]
+    assert domains(resolved(text, pictures=True), "activation") == [None]
+
+
+def test_auto_in_a_block_follows_the_data_too() -> None:
+    text = (
+        "[training]\nbatch_size = 8\n[[when]]\nrows_above = 1\n[when.training]\nbatch_size = 'auto'"
+    )
+    assert resolved(text, 20_000).to_dict()["training"]["batch_size"] == 256
+
+
+@pytest.mark.parametrize("name", ["quick", "notes", "deep", "regularized"])
+def test_laying_is_extending(name: str, tmp_path: Path) -> None:
+    over = SearchSpace.from_toml(name).to_dict()
+    over.pop("forbid", None)
+    (tmp_path / "base.toml").write_text(SearchSpace.from_toml("default").to_toml())
+    over_the_file = SearchSpace.from_dict({**over, "extends": str(tmp_path / "base.toml")})
+    with_a_block = {"extends": "default", "when": [{"rows_above": 100, **over}]}
+    space = SearchSpace(with_a_block).resolve(101, 5, "multiclass")
+    assert space == over_the_file.resolve(101, 5, "multiclass")
+    assert space != SearchSpace.from_toml("default").resolve(101, 5, "multiclass")
+
+
+@given(strategies.spaces(), strategies.spaces(), strategies.spaces())
+@settings(max_examples=15, deadline=None)
+def test_any_space_over_any_other(
+    described: dict[str, Any], first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    blocks = [{"rows_above": 9, **first}, {"task": ["binary"], **second}]
+    space = SearchSpace({**described, "when": blocks})
+    written = space.to_dict()
+    assert SearchSpace(written).to_dict() == written == tomllib.loads(space.to_toml())
+    # What a block says is so when it is the last that holds, whatever stood there before.
+    for n_train, task, said in (
+        (9, "binary", second),
+        (10, "binary", second),
+        (10, "multiclass", first),
+    ):
+        found = space.resolve(n_train, 5, task).to_dict()
+        for name, section in said.items():
+            if "choices" in section and task in SECTIONS[name].tasks:
+                assert found[name]["choices"] == section["choices"]
+    assert space.resolve(9, 5, "regression") == SearchSpace(described).resolve(9, 5, "regression")
+
+
+@pytest.mark.parametrize("more", ["", "[[when]]\npictures = true\nbaseline = []\n"])
+def test_written_and_read_again_it_is_the_same(more: str) -> None:
+    baseline = "[[baseline]]\nactivation = 'elu'\nwhen = { rows_above = 9, task = ['binary'] }\n"
+    space = space_of(GENERAL + baseline + BLOCKS + more)
+    written = space.to_dict()
+    assert len(written["when"]) == 2 + bool(more)
+    assert SearchSpace.from_dict(written).to_dict() == written
+    assert tomllib.loads(space.to_toml()) == written
+    assert space_of(space.to_toml()) == space
+    assert pickle.loads(pickle.dumps(space)) == space
+    assert space_of(GENERAL + BLOCKS.replace("1000", "1001")) != space_of(GENERAL + BLOCKS)
+    again = SearchSpace.from_dict(written)
+    for n_train in (500, 1001, 5001):
+        one, other = (each.resolve(n_train, 5, "binary") for each in (space, again))
+        assert one.fingerprint() == other.fingerprint()
+        assert one.resolve(7, 5, "binary") == one
+
+
+def test_it_is_written_as_a_person_would_write_it() -> None:
+    baseline = "[[baseline]]\nactivation = 'elu'\nwhen = { rows_above = 9, task = ['binary'] }\n"
+    text = space_of(GENERAL + baseline + BLOCKS).to_toml()
+    assert '[[baseline]]\nwhen = { rows_above = 9, task = "binary" }\nactivation = "elu"' in text
+    assert (
+        "[[when]]\nrows_above = 1000\n\n"
+        "[when.dropout]\nrate = { low = 0.05 }\n\n"
+        '[when.optimizer]\nchoices = ["adam", "nesterov"]\n'
+        "nesterov.momentum = { low = 0.8, high = 0.99 }\n\n"
+        '[[when.baseline]]\noptimizer = "nesterov"\n'
+    ) in text
+
+
+def test_the_short_form_means_the_same() -> None:
+    short = space_of("[[when]]\nrows_above = 1\nactivation = 'elu'\ntask = ['regression']")
+    long = space_of("[[when]]\nrows_above = 1\ntask = 'regression'\nactivation.choices = ['elu']")
+    assert short.fingerprint() == long.fingerprint()
+
+
+def test_size_and_distributions_are_of_the_rest() -> None:
+    space, general = space_of(GENERAL + BLOCKS), space_of(GENERAL)
+    assert space.size() == general.size()
+    assert space.distributions() == general.distributions()
+    assert repr(space) == repr(general)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[[when]]\nrows_above = 1\nactivation = 'elu'", "[[when]]"),
+        ("[[baseline]]\nwhen.rows_above = 1", "[[baseline]]: when"),
+    ],
+)
+def test_it_must_be_resolved_before_it_is_asked(text: str, what: str) -> None:
+    space = space_of("training = { batch_size = 8, epochs = 5 }\n" + text)
+    with pytest.raises(SpaceError) as caught:
+        space.baselines()
+    mistake = f"{what} follows the data. Call resolve(n_train, n_inputs, task) first."
+    assert caught.value.mistakes == (mistake,)
+    with pytest.raises(SpaceError):
+        space.config_from({})
+    assert space.resolve(5, 5, "binary").config_from({})
+
+
+def test_the_tree_shows_the_blocks() -> None:
+    space = space_of(
+        GENERAL
+        + "[[baseline]]\nwhen.task = 'binary'\nactivation = 'elu'\n"
+        + BLOCKS
+        + "[[when]]\npictures = true\nbaseline = []\nconstraint = 'none'\n"
+        "[when.regularizer]\nl1 = { choices = [0.0, 0.1] }\nl2 = 0.1\n"
+        "[when.network]\nhidden_layers = { low = 1, high = 5, step = 2 }\n"
+        "[when.optimizer]\nlearning_rate = { low = 0.001, high = 0.1, log = true }"
+    )
+    _, _, below = space.describe().partition("├── tried first\n")
+    assert (
+        below
+        == """\
+│   ├── activation = relu
+│   ├── activation = elu, dropout.rate = 0.2
+│   └── activation = elu (when binary)
+├── when rows > 1,000
+│   ├── dropout
+│   │   └── rate 0.05 …
+│   ├── optimizer adam | nesterov
+│   │   └── nesterov
+│   │       └── momentum 0.8 … 0.99
+│   └── tried first
+│       └── optimizer = nesterov
+├── when rows > 5,000, binary or multiclass
+│   ├── activation elu | gelu
+│   ├── dropout
+│   │   └── rate 0.1 … 0.15
+│   └── tried first
+│       └── activation = gelu
+└── when pictures
+    ├── constraint = none
+    ├── regularizer
+    │   ├── l1 0.0 | 0.1
+    │   └── l2 = 0.1
+    ├── network
+    │   └── hidden_layers 1 … 5 (step 2)
+    ├── optimizer
+    │   └── learning_rate 0.001 … 0.1 (log)
+    └── nothing else tried first"""
+    )
+    assert space.conditions(5001, 10, "binary") == [
+        "rows > 1,000",
+        "rows > 5,000, binary or multiclass",
+    ]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    path = tmp_path / "base.toml"
+    path.write_text(GENERAL + BLOCKS)
+    return path
+
+
+def extend(base: Path, text: str) -> SearchSpace:
+    path = base.with_name("mine.toml")
+    path.write_text(f'extends = "{base.name}"\n{text}')
+    return SearchSpace.from_toml(path)
+
+
+def test_blocks_are_inherited_and_own_ones_come_after(base: Path) -> None:
+    assert extend(base, "") == SearchSpace.from_toml(base)
+    space = extend(base, "[[when]]\nrows_above = 5000\n[when.dropout]\nrate = 0.3")
+    assert len(space.to_dict()["when"]) == 3
+    assert domains(space.resolve(1001, 5, "binary"), "dropout.rate") == [Range(0.05, 0.5, log=True)]
+    assert space.resolve(5001, 5, "binary").to_dict()["dropout"]["rate"] == 0.3
+
+
+def test_an_empty_list_drops_inherited_blocks(base: Path) -> None:
+    space = extend(base, "when = []")
+    assert space.resolve(9000, 5, "binary") == resolved(GENERAL, 9000)
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "domain"),
+    [
+        # What a space says itself counts for more than an inherited block ...
+        ("[activation]\nchoices = ['relu', 'mish']", "activation", Choices(("relu", "mish"))),
+        ("[dropout]\nrate = { low = 0.2, high = 0.3 }", "dropout.rate", Range(0.2, 0.3)),
+        ("[dropout]\nrate = { choices = [0.2, 0.3] }", "dropout.rate", Choices((0.2, 0.3))),
+        ("[dropout]\nrate = 0.3", "dropout.rate", None),
+        # ... bound by bound: the last block has a whole range, so log is gone.
+        ("[dropout]\nrate.high = 0.6", "dropout.rate", Range(0.1, 0.6)),
+        ("[optimizer]\nchoices = ['adam', 'sgd']", "optimizer.nesterov.momentum", None),
+        # What it does not say stays with the block.
+        ("[optimizer]\nlearning_rate = 0.1", "optimizer", Choices(("adam", "nesterov"))),
+        ("[optimizer]\nlearning_rate = 0.1", "activation", Choices(("elu", "gelu"))),
+    ],
+)
+def test_inherited_blocks_give_way_to_what_a_space_says_itself(
+    base: Path, said: str, name: str, domain: Domain | None
+) -> None:
+    assert extend(base, said).resolve(6000, 5, "binary").distributions().get(name) == domain
+
+
+def test_half_a_range_beside_half_a_range_of_an_inherited_block(base: Path) -> None:
+    space = extend(base, "[dropout]\nrate.high = 0.6").resolve(1001, 5, "binary")
+    assert domains(space, "dropout.rate") == [Range(0.05, 0.6, log=True)]
+    with pytest.raises(SpaceError) as caught:
+        extend(base, "[dropout]\nrate.low = 0.3")
+    assert caught.value.mistakes == (
+        "[[when]] 2 of the space it extends: [dropout] rate: low must not be greater than high, "
+        "however: low = 0.3, high = 0.15. Swap them.",
+    )
+
+
+def test_half_a_range_of_a_technique_of_an_inherited_block(tmp_path: Path) -> None:
+    path = tmp_path / "base.toml"
+    path.write_text(
+        "[optimizer]\nchoices = ['nesterov', 'adam']\n"
+        "nesterov.momentum = { low = 0.5, high = 0.9 }\n"
+        "[[when]]\nrows_above = 9\n[when.optimizer]\n"
+        "nesterov.momentum = { low = 0.8, high = 0.99 }"
+    )
+    space = extend(path, "[optimizer]\nnesterov.momentum.low = 0.85")
+    name = "optimizer.nesterov.momentum"
+    assert domains(space.resolve(9, 5, "binary"), name) == [Range(0.85, 0.9)]
+    assert domains(space.resolve(10, 5, "binary"), name) == [Range(0.85, 0.99)]
+
+
+def test_what_does_not_fit_of_inherited_blocks_is_dropped(base: Path) -> None:
+    space = extend(
+        base, "activation = 'elu'\ndropout.rate = 0.1\n[optimizer]\nchoices = ['adam', 'sgd']"
+    )
+    assert "when" not in space.to_dict()
+    space = extend(base, "activation = 'elu'")
+    first, second = space.to_dict()["when"]
+    assert "baseline" in first
+    assert second.keys() == {"rows_above", "task", "dropout"}
+
+
+def test_no_baselines_are_none_of_inherited_blocks(base: Path) -> None:
+    space = extend(base, "baseline = []").resolve(6000, 5, "binary")
+    assert first_trials(space) == []
+    assert domains(space, "activation") == [Choices(("elu", "gelu"))]
+
+
+def test_three_levels(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "middle.toml").write_text(
+        "extends = 'base.toml'\n[[when]]\nrows_below = 9000\n[when.dropout]\nrate = 0.4"
+    )
+    (tmp_path / "top.toml").write_text(
+        "extends = 'middle.toml'\nactivation = 'relu'\n"
+        "[[when]]\ncolumns_above = 9\n[when.dropout]\nrate = 0.5"
+    )
+    space = SearchSpace.from_toml(tmp_path / "top.toml")
+    rates = [
+        space.resolve(n_train, n_inputs, "binary").to_dict()["dropout"]["rate"]
+        for n_train, n_inputs in ((6000, 5), (6000, 10), (9001, 5))
+    ]
+    assert rates == [0.4, 0.5, {"low": 0.1, "high": 0.15}]
+    assert "activation" not in space.resolve(6000, 5, "binary").distributions()

@@ -1,0 +1,292 @@
+"""Everything that can be wrong in a `[[when]]` block, and what the user is told."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autotrain.errors import SpaceError
+from autotrain.space.search_space import SearchSpace
+
+CONDITIONS = "rows_above, rows_below, columns_above, columns_below, task, pictures"
+
+# (the file, its mistakes)
+CASES: dict[str, tuple[str, list[str]]] = {
+    "no tables": (
+        "[when]\nrows_above = 3",
+        ["[[when]]: must be tables, however: { rows_above = 3 }. Write [[when]]."],
+    ),
+    "no table": (
+        "when = [3]",
+        ["[[when]] 1: must be a table of conditions and what holds then, however: 3"],
+    ),
+    "unknown condition": (
+        "[[when]]\nrow_above = 3\nactivation = 'elu'",
+        [
+            "[[when]] 1: row_above: no condition 'row_above'. Did you mean 'rows_above'? "
+            f"Known: {CONDITIONS}."
+        ],
+    ),
+    "no condition": (
+        "[[when]]\nactivation = 'elu'",
+        [f"[[when]] 1: must have a condition, however: none. Known: {CONDITIONS}."],
+    ),
+    "nothing but conditions": (
+        "[[when]]\nrows_above = 3\n[dropout]\nrate = 0.1",
+        [
+            "[[when]] 1: must say what holds then, however: only conditions. "
+            "Write [when.dropout] for a section of the block, not [dropout]."
+        ],
+    ),
+    "limits that are none": (
+        "[[when]]\nrows_above = 2e4\nrows_below = 0\ncolumns_above = -1\ncolumns_below = '9'\n"
+        "pictures = 1\nactivation = 'elu'",
+        [
+            "[[when]] 1: rows_above: must be a whole number at least 0, however: 20000.0",
+            "[[when]] 1: rows_below: must be a whole number at least 1, however: 0",
+            "[[when]] 1: columns_above: must be a whole number at least 0, however: -1",
+            '[[when]] 1: columns_below: must be a whole number at least 1, however: "9"',
+            "[[when]] 1: pictures: must be true or false, however: 1",
+        ],
+    ),
+    "limits that exclude each other": (
+        "[[when]]\nrows_above = 5\nrows_below = 5\ncolumns_above = 9\ncolumns_below = 4\n"
+        "activation = 'elu'",
+        [
+            "[[when]] 1: rows_above: must be less than rows_below, however: rows_above = 5, "
+            "rows_below = 5. No table is both.",
+            "[[when]] 1: columns_above: must be less than columns_below, however: "
+            "columns_above = 9, columns_below = 4. No table is both.",
+        ],
+    ),
+    "tasks that are none": (
+        "[[when]]\ntask = 'binry'\nactivation = 'elu'\n"
+        "[[when]]\ntask = ['regression', 'regression']\nactivation = 'elu'\n"
+        "[[when]]\ntask = []\nactivation = 'elu'\n[[when]]\ntask = 3\nactivation = 'elu'",
+        [
+            "[[when]] 1: task: no task 'binry'. Did you mean 'binary'? "
+            "Known: binary, multiclass, regression.",
+            "[[when]] 2: task: every task must stand once, however: 'regression' stands twice",
+            "[[when]] 3: task: must name at least one, however: []. "
+            "Known: binary, multiclass, regression.",
+            "[[when]] 4: task: no task '3'. Known: binary, multiclass, regression.",
+        ],
+    ),
+    "what stands outside only": (
+        "[[when]]\nrows_above = 3\nextends = 'quick'\nactivation = 'elu'\n"
+        "[[when.forbid]]\nactivation = 'elu'\n[[when.when]]\nrows_above = 4",
+        [
+            "[[when]] 1: extends: must stand outside of [[when]], however: it stands inside. "
+            "The whole space extends another, for all data.",
+            "[[when]] 1: forbid: must stand outside of [[when]], however: it stands inside. "
+            "What is forbidden is so for all data.",
+            "[[when]] 1: when: must stand outside of [[when]], however: it stands inside. "
+            "Write one block with the conditions of both.",
+        ],
+    ),
+    "a mistake in a section": (
+        "[[when]]\nrows_above = 3\nactivation = 'elu'\n"
+        "[[when]]\nrows_above = 4\n[when.dropout]\nrate = { low = 0.6, high = 0.1 }\nrat = 3",
+        [
+            "[[when]] 2: [dropout] rate: low must not be greater than high, however: low = 0.6, "
+            "high = 0.1. Swap them.",
+            "[[when]] 2: [dropout] rat: no key of [dropout] 'rat'. Did you mean 'rate'? "
+            "Known: choices, course, rate, input_rate, floor, none, dropout, alpha_dropout.",
+        ],
+    ),
+    "the same mistake in and outside of a block": (
+        "[dropout]\nrate = 2.0\n[[when]]\nrows_above = 3\n[when.dropout]\nrate = 2.0\n"
+        "[[when]]\nrows_above = 4\n[when.dropout]\nrate = 2.0",
+        [
+            f"{place}[dropout] rate: must be a number at least 0 and less than 1, however: 2.0"
+            for place in ("", "[[when]] 1: ", "[[when]] 2: ")
+        ],
+    ),
+    "a mistake outside is not the block's": (
+        "[dropout]\nrate = { lo = 0.1, high = 0.5 }\n[[when]]\nrows_above = 3\n"
+        "[when.dropout]\nrate.high = 0.6\n[when.network]\nhidden_layers = -1",
+        [
+            "[dropout] rate.lo: no key of a range or list 'lo'. Did you mean 'low'? "
+            "Known: choices, low, high, log, step.",
+            "[[when]] 1: [network] hidden_layers: must be a whole number at least 0 and at most "
+            "64, however: -1",
+        ],
+    ),
+    "a mistake in a section of a block with wrong conditions": (
+        "[activation]\nchoices = ['relu']\n[[when]]\nrows_abov = 3\n"
+        "[when.dropout]\nrate = 2.0\n[when.activation]\nelu.alpha = 2.0",
+        [
+            "[[when]] 1: rows_abov: no condition 'rows_abov'. Did you mean 'rows_above'? "
+            f"Known: {CONDITIONS}.",
+            "[[when]] 1: [dropout] rate: must be a number at least 0 and less than 1, however: 2.0",
+        ],
+    ),
+    "half a range over none": (
+        "[[when]]\nrows_above = 3\n[when.dropout]\nrate.high = 0.6",
+        ["[[when]] 1: [dropout] rate.low: is missing; a range is { low = ..., high = ... }"],
+    ),
+    "half a range over one number, which is no range": (
+        "[dropout]\nrate = { low = 0.1, high = 0.1 }\n"
+        "[[when]]\nrows_above = 3\n[when.dropout]\nrate.high = 0.6",
+        ["[[when]] 1: [dropout] rate.low: is missing; a range is { low = ..., high = ... }"],
+    ),
+    "half a range that turns another round": (
+        "[dropout]\nrate = { low = 0.3, high = 0.5 }\n"
+        "[[when]]\nrows_above = 3\n[when.dropout]\nrate.high = 0.2",
+        [
+            "[[when]] 1: [dropout] rate: low must not be greater than high, "
+            "however: low = 0.3, high = 0.2. Swap them."
+        ],
+    ),
+    "a technique that is not chosen there": (
+        "[activation]\nchoices = ['relu', 'elu']\n"
+        "[[when]]\nrows_above = 3\n[when.activation]\nselu = {}",
+        [
+            "[[when]] 1: [activation] selu: must be among the choices to have an effect, "
+            "however: choices are relu, elu. Add 'selu' to choices or leave it out."
+        ],
+    ),
+    "two blocks that hold together contradict each other": (
+        "[activation]\nchoices = ['relu', 'elu']\n"
+        "[[when]]\nrows_above = 3\nactivation = 'relu'\n"
+        "[[when]]\nrows_below = 4\n[when.activation]\nelu.alpha = 2.0",
+        [
+            "[[when]] 2: [activation] elu: must be among the choices to have an effect, "
+            "however: choices are relu. Add 'elu' to choices or leave it out."
+        ],
+    ),
+    "everything is forbidden there": (
+        "[activation]\nchoices = ['relu', 'elu']\n[[forbid]]\nactivation = 'elu'\n"
+        "[[when]]\nrows_above = 3\nactivation = 'elu'",
+        [
+            "[[when]] 1: [[forbid]]: must leave at least one combination, however: all are "
+            'forbidden by activation = "elu", of the rest of the space'
+        ],
+    ),
+    "baselines": (
+        "[activation]\nchoices = ['relu', 'elu']\n[[forbid]]\nactivation = 'elu'\n"
+        "network.hidden_layers = 2\n"
+        "[[when]]\nrows_above = 3\n[when.network]\nhidden_layers = { low = 1, high = 3 }\n"
+        "[[when.baseline]]\nactivation = 'selu'\n"
+        "[[when.baseline]]\nnetwork.hidden_layers = 3\n"
+        "[[when.baseline]]\nactivation = 'elu'\nnetwork.hidden_layers = 2",
+        [
+            "[[when]] 1: [[baseline]] 1: activation: no choice of activation 'selu'. "
+            "Did you mean 'elu'? Known: relu, elu.",
+            "[[when]] 1: [[baseline]] 3: must not be forbidden, however: "
+            'activation = "elu", network.hidden_layers = 2 is',
+        ],
+    ),
+    "baselines that are no tables": (
+        "[[when]]\nrows_above = 3\n[when.baseline]\nactivation = 'relu'",
+        [
+            "[[when]] 1: [[baseline]]: must be tables, "
+            'however: { activation = "relu" }. Write [[baseline]].'
+        ],
+    ),
+    "conditions of baselines": (
+        "[[baseline]]\nwhen = {}\n[[baseline]]\nwhen = 3\n[[baseline]]\nwhen.tusk = 'binary'\n"
+        "[[baseline]]\nwhen = { rows_above = 3, rows_below = 2 }",
+        [
+            f"[[baseline]] 1: when: must have a condition, however: none. Known: {CONDITIONS}.",
+            "[[baseline]] 2: when: must be a table of conditions, however: 3",
+            "[[baseline]] 3: when: tusk: no condition 'tusk'. Did you mean 'task'? "
+            f"Known: {CONDITIONS}.",
+            "[[baseline]] 4: when: rows_above: must be less than rows_below, however: "
+            "rows_above = 3, rows_below = 2. No table is both.",
+        ],
+    ),
+    "a baseline that fits nowhere": (
+        "[[baseline]]\nactivation = 'elu'\nwhen.rows_below = 2\n"
+        "[[when]]\nrows_above = 2\nactivation = 'elu'",
+        [
+            "[[baseline]] 1: activation: no choice of activation 'elu'. Did you mean 'relu'? "
+            "Known: relu."
+        ],
+    ),
+    "a baseline that is never tried": (
+        "[[when]]\nrows_above = 2\n[[when.baseline]]\nwhen.rows_below = 2",
+        [
+            "[[when]] 1: [[baseline]] 1: when: must hold for some data of the block, "
+            "however: rows ≤ 2 never does with rows > 2"
+        ],
+    ),
+}
+
+
+def mistakes_of(described: dict[Any, Any]) -> tuple[str, ...]:
+    with pytest.raises(SpaceError) as caught:
+        SearchSpace(described)
+    return caught.value.mistakes
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_mistakes(case: str) -> None:
+    text, expected = CASES[case]
+    assert list(mistakes_of(tomllib.loads(text))) == expected
+
+
+def test_sections_that_are_none() -> None:
+    text = "[[when]]\nrows_above = 3\nactivaton = 'elu'\n[when.droput]\nrate = 0.5"
+    first, second = mistakes_of(tomllib.loads(text))
+    assert first.startswith("[[when]] 1: [activaton]: no section 'activaton'. Did you mean 'acti")
+    assert second.startswith("[[when]] 1: [droput]: no section 'droput'. Did you mean 'dropout'?")
+    assert second.endswith("loss, target, baseline.")
+
+
+def test_keys_must_be_text() -> None:
+    assert mistakes_of({"when": [{"rows_above": 3, "dropout": {"rate": 0.5, 3: 4}}]}) == (
+        "[[when]] 1: [dropout]: keys must be text, however: 3",
+    )
+
+
+def test_blocks_that_never_hold_together_may_contradict_each_other() -> None:
+    text = CASES["two blocks that hold together contradict each other"][0]
+    space = SearchSpace(tomllib.loads(text.replace("rows_below = 4", "rows_below = 3")))
+    assert len(space.to_dict()["when"]) == 2
+
+
+def test_a_block_may_need_one_that_holds_whenever_it_does() -> None:
+    text = (
+        "[[when]]\nrows_above = {}\nactivation = 'elu'\n"
+        "[[when]]\nrows_above = 5\n[when.activation]\nelu.alpha = 2.0"
+    )
+    space = SearchSpace(tomllib.loads(text.format(5)))
+    assert space.resolve(6, 1, "binary").to_dict()["activation"]["elu"] == {"alpha": 2.0}
+    (mistake,) = mistakes_of(tomllib.loads(text.format(6)))
+    assert mistake.startswith("[[when]] 2: [activation] elu: must be among the choices")
+
+
+def test_mistakes_of_blocks_are_told_although_the_base_is_missing(tmp_path: Path) -> None:
+    # What depends on the base is not judged: elu may be among its choices.
+    path = tmp_path / "a.toml"
+    path.write_text(
+        'extends = "gone.toml"\n[[when]]\nrows_above = 3\n[when.activation]\nelu.alpha = 2.0\n'
+        "[[when]]\nrows_abov = 3\n[when.dropout]\nrate = 2.0"
+    )
+    with pytest.raises(SpaceError) as caught:
+        SearchSpace.from_toml(path)
+    first, second, third = caught.value.mistakes
+    assert first.startswith("extends: no search space 'gone.toml'")
+    assert second.startswith("[[when]] 2: rows_abov: no condition")
+    assert third.startswith("[[when]] 2: [dropout] rate: must be")
+
+
+def test_an_inherited_block_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(
+        "[activation]\nchoices = ['relu', 'elu']\n"
+        "[initializer]\nchoices = ['normal', 'he_normal']\n"
+        "[[forbid]]\nactivation = 'elu'\ninitializer = 'he_normal'\n"
+        "[[when]]\npictures = true\nactivation = 'elu'"
+    )
+    described = {"extends": str(tmp_path / "base.toml"), "initializer": "he_normal"}
+    (mistake,) = mistakes_of({**described, "when": [{"rows_above": 1, "dropout": "dropout"}]})
+    assert mistake == (
+        "[[when]] 1 of the space it extends: [[forbid]]: must leave at least one combination, "
+        'however: all are forbidden by activation = "elu", initializer = "he_normal", of the rest '
+        "of the space"
+    )
+    assert SearchSpace({**described, "when": []})

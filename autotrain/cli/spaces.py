@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autotrain.cli.options import SpaceName, json_option
+from autotrain.cli.options import FileName, SpaceName, json_option
 from autotrain.cli.printing import columns, print_json
 from autotrain.wording import count_text
 
@@ -50,16 +50,30 @@ def list_(as_json: bool) -> None:
 
 @spaces.command("show")
 @click.argument("space", type=SpaceName())
+@click.option(
+    "--data", type=FileName("DATA"), help="Show what the space becomes for this table; see search."
+)
+@click.option("--target", metavar="COLUMN", help="The column of --data to predict.")
 @json_option
-def show(space: str, as_json: bool) -> None:
-    """Show a space as a tree, with its size."""
+def show(space: str, data: str | None, target: str | None, as_json: bool) -> None:
+    """Show a space as a tree, with its size.
+
+    With --data as a search of that table would have it: [[when]] and "auto" follow the data.
+    """
     from autotrain.space.search_space import SearchSpace
 
+    if target is not None and data is None:
+        raise click.UsageError("--target names a column of --data, however: no --data is given.")
     searched = SearchSpace.from_toml(space)
+    facts: dict[str, Any] = {}
+    lines = []
+    if data is not None:
+        searched, facts = _for_table(searched, data, target)
+        lines.append(_why(facts))
     if as_json:
-        print_json(_facts(searched) | {"space": searched.to_dict()})
+        print_json(_facts(searched) | facts | {"space": searched.to_dict()})
     else:
-        click.echo(searched.describe())
+        click.echo("\n".join([*lines, searched.describe()]))
 
 
 @spaces.command("check")
@@ -78,6 +92,36 @@ def check(space: str, as_json: bool) -> None:
             f"{space}: ok, {facts['combinations']:,} combinations × "
             f"{count_text(facts['continuous'], 'continuous parameter')}"
         )
+
+
+def _for_table(
+    searched: SearchSpace, data: str, target: str | None
+) -> tuple[SearchSpace, dict[str, Any]]:
+    """Return the space that a search of a table would have, and what it follows from."""
+    from autotrain.data.dataset import load_dataset
+
+    # As `search` splits when nothing is said.
+    table = load_dataset(data, target, validation="auto")
+    shape = (table.n_train, table.n_inputs, table.task, table.is_pictures)
+    facts = {
+        "data": data,
+        "target": table.target,
+        "train_rows": table.n_train,
+        "inputs": table.n_inputs,
+        "task": table.task,
+        "pictures": table.is_pictures,
+        "when": searched.conditions(*shape),
+    }
+    return searched.resolve(*shape), facts
+
+
+def _why(facts: dict[str, Any]) -> str:
+    """Say what the space follows from, in one line."""
+    rows = count_text(facts["train_rows"], "training row")
+    inputs = count_text(facts["inputs"], "input")
+    words = [rows, inputs, facts["task"], *(["pictures"] if facts["pictures"] else [])]
+    holding = "".join(f"; when {conditions}" for conditions in facts["when"])
+    return f"For {facts['data']}: {', '.join(words)}{holding}"
 
 
 def _facts(searched: SearchSpace) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.shipped import shipped_spaces
 from tests.cli.conftest import Run
@@ -48,3 +50,92 @@ def test_check_says_ok_or_every_mistake(here: Path, autotrain: Run) -> None:
 
     assert autotrain("spaces", "check", "quikc").code == 2
     assert autotrain("spaces", "show", "nothing.toml").code == 2
+
+
+FOLLOWING = """
+[activation]
+choices = ["relu", "elu"]
+[[when]]
+rows_below = 100
+task = "binary"
+activation = "elu"
+[[when]]
+rows_above = 100
+activation = "relu"
+"""
+
+
+def test_show_says_what_a_space_becomes_for_a_table(here: Path, autotrain: Run) -> None:
+    (here / "following.toml").write_text(FOLLOWING)
+    words = ("spaces", "show", "following.toml", "--data", "shop.csv")
+    done = autotrain(*words, "--target", "bought")
+    assert done.code == 0
+    why, title, *tree = done.out.splitlines()
+    assert why == ("For shop.csv: 57 training rows, 5 inputs, binary; when rows ≤ 100, binary")
+    assert title.startswith("following.toml: 1 combinations")
+    assert "├── activation = elu" in tree
+    assert "│   └── epochs = 200" in tree
+    assert not any("when" in line for line in tree)
+
+    found = autotrain(*words, "--target", "bought", "--json").json()
+    space = SearchSpace.from_toml("following.toml").resolve(57, 5, "binary")
+    assert SearchSpace(found["space"]) == space
+    facts = {name: found[name] for name in ("train_rows", "inputs", "task", "pictures", "when")}
+    assert facts == {
+        "train_rows": 57,
+        "inputs": 5,
+        "task": "binary",
+        "pictures": False,
+        "when": ["rows ≤ 100, binary"],
+    }
+    # With numbers to predict no block holds.
+    plain = autotrain(
+        "spaces", "show", "following.toml", "--data", "paid.csv", "--target", "amount"
+    )
+    assert plain.out.splitlines()[0] == "For paid.csv: 57 training rows, 5 inputs, regression"
+    assert "├── activation relu | elu" in plain.out
+
+
+def test_show_is_what_a_search_would_have(here: Path, autotrain: Run) -> None:
+    (here / "following.toml").write_text(FOLLOWING)
+    table = ("shop.csv", "--target", "bought")
+    shown = autotrain("spaces", "show", "following.toml", "--data", *table, "--json").json()
+    words = ("--space", "following.toml", "--dry-run", "--json")
+    planned = autotrain("search", *table, *words).json()
+    assert shown["train_rows"] == planned["rows"]["train"]
+    assert shown["combinations"] == planned["space"]["combinations"] == 1
+
+
+def test_show_knows_pictures(here: Path, autotrain: Run) -> None:
+    (here / "following.toml").write_text(
+        "[[when]]\npictures = true\n[when.activation]\nchoices = ['elu', 'selu', 'relu']"
+    )
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (40, 3, 3), dtype=np.uint8)
+    np.savez(here / "pictures.npz", X=pictures, y=np.arange(40) % 2)
+    done = autotrain("spaces", "show", "following.toml", "--data", "pictures.npz")
+    assert done.out.startswith("For pictures.npz: ")
+    assert done.out.splitlines()[0].endswith("9 inputs, binary, pictures; when pictures")
+    assert "├── activation elu | selu | relu" in done.out
+    words = ("--space", "following.toml", "--dry-run", "--json")
+    assert autotrain("search", "pictures.npz", *words).json()["space"]["combinations"] == 3
+
+
+def test_without_data_the_blocks_are_shown(here: Path, autotrain: Run) -> None:
+    (here / "following.toml").write_text(FOLLOWING)
+    done = autotrain("spaces", "show", "following.toml")
+    assert "├── activation relu | elu\n" in done.out
+    assert "├── when rows ≤ 100, binary\n│   └── activation = elu\n" in done.out
+    described = autotrain("spaces", "show", "following.toml", "--json").json()["space"]
+    assert len(described["when"]) == 2
+    assert autotrain("spaces", "check", "following.toml", "--json").json()["combinations"] == 2
+
+
+def test_show_tells_what_is_wrong_with_the_table(here: Path, autotrain: Run) -> None:
+    missing = autotrain("spaces", "show", "space.toml", "--data", "shop.csv", "--target", "bougt")
+    assert missing.code == 2
+    assert "'bought'" in missing.err
+    assert autotrain("spaces", "show", "space.toml", "--data", "gone.csv").code == 2
+    alone = autotrain("spaces", "show", "space.toml", "--target", "bought")
+    assert (alone.code, alone.out) == (2, "")
+    assert "no --data is given" in alone.err

@@ -89,7 +89,8 @@ def _is_partial(domain: Any) -> bool:
 def give_way(block: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an inherited block still says beside the sections of a space that extends it.
 
-    Laying the result over both is laying the block first, then the space's own sections.
+    Laying the result over both is laying the block first, then the space's own sections; but what
+    the rest said of a technique stands when only the block had left it out.
     """
     left = {}
     for name, value in block.items():

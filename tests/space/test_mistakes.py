@@ -17,7 +17,7 @@ ACTIVATIONS = "sigmoid, tanh, relu, softplus, leaky_relu, prelu, elu, selu, gelu
 SECTIONS = (
     "network, training, scaler, missing, encoder, embedding, front_scale, parametrization, "
     "initializer, activation, batch_norm, dropout, clipping, optimizer, schedule, regularizer, "
-    "weight_decay, constraint, early_stopping, loss, target, extends, forbid, baseline"
+    "weight_decay, constraint, early_stopping, loss, target, extends, forbid, baseline, when"
 )
 
 # (the file, its mistakes)
@@ -306,7 +306,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[[forbid]]\nactivaton = 'relu'\nactivation = 'relu'",
         [
             "[[forbid]] 1: activaton: no section 'activaton'. Did you mean 'activation'? "
-            f"Known: {SECTIONS.removesuffix(', extends, forbid, baseline')}."
+            f"Known: {SECTIONS.removesuffix(', extends, forbid, baseline, when')}."
         ],
     ),
     "forbid of what is not chosen": (

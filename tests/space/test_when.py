@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 
 from autotrain.domains import Choices, Domain, Range
 from autotrain.errors import SpaceError
 from autotrain.space.search_space import SearchSpace
+from autotrain.space.sections import SECTIONS
+from tests.space import strategies
 
 GENERAL = """
 [training]
@@ -182,6 +185,28 @@ def test_laying_is_extending(name: str, tmp_path: Path) -> None:
     space = SearchSpace(with_a_block).resolve(101, 5, "multiclass")
     assert space == over_the_file.resolve(101, 5, "multiclass")
     assert space != SearchSpace.from_toml("default").resolve(101, 5, "multiclass")
+
+
+@given(strategies.spaces(), strategies.spaces(), strategies.spaces())
+@settings(max_examples=15, deadline=None)
+def test_any_space_over_any_other(
+    described: dict[str, Any], first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    blocks = [{"rows_above": 9, **first}, {"task": ["binary"], **second}]
+    space = SearchSpace({**described, "when": blocks})
+    written = space.to_dict()
+    assert SearchSpace(written).to_dict() == written == tomllib.loads(space.to_toml())
+    # What a block says is so when it is the last that holds, whatever stood there before.
+    for n_train, task, said in (
+        (9, "binary", second),
+        (10, "binary", second),
+        (10, "multiclass", first),
+    ):
+        found = space.resolve(n_train, 5, task).to_dict()
+        for name, section in said.items():
+            if "choices" in section and task in SECTIONS[name].tasks:
+                assert found[name]["choices"] == section["choices"]
+    assert space.resolve(9, 5, "regression") == SearchSpace(described).resolve(9, 5, "regression")
 
 
 @pytest.mark.parametrize("more", ["", "[[when]]\npictures = true\nbaseline = []\n"])

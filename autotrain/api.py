@@ -403,11 +403,17 @@ class Study:
             self.space,
             self.metric,
             whole_curves=self.definition.pruner in ("asha", "median"),
+            scale=self._scale(),
         )
         if not study.get_trials(deepcopy=False):
             for params in self.space.baselines():
                 ledger.enqueue(params)
         return ledger
+
+    def _scale(self) -> float:
+        if not self.metric.in_target_units:
+            return 1.0
+        return max(fold.target_std for fold in self.dataset.folds)
 
     def _coordinator(
         self, ledger: Ledger, workers: list[Worker], observer: Observer

@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss, root_mean_squared_error
 import autotrain
 from autotrain.api import NoTrialSucceededError, Study
 from autotrain.errors import DataError, DeviceError, SpaceError, StudyError
-from autotrain.study.progress import Silent
+from autotrain.study.progress import Progress, Silent
 
 SPACE = {
     "extends": "quick",
@@ -225,3 +225,40 @@ def test_a_metric_without_meaning_on_the_validation_rows_is_refused(tmp_path: Pa
         "only. Give more rows for validation, or choose --metric rmse."
     )
     assert not any(tmp_path.iterdir()), "nothing is written"
+
+
+class CtrlC(Silent):
+    """Interrupts once after so many epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def update(self, progress: Progress) -> None:
+        if progress.epochs >= self.epochs:
+            self.epochs = 1 << 30
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("validation", ["holdout", "3-fold"])
+def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, validation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same trials, values and winner; what was cut off is trained again under a new number."""
+    monkeypatch.setattr("autotrain.study.coordinator.SHOW_EVERY_S", 0.0)
+    found = []
+    for name in ("whole", "interrupted"):
+        with study_of_wine(tmp_path / name, validation=validation) as study:
+            if name == "interrupted":
+                with pytest.raises(KeyboardInterrupt):
+                    study.optimize(n_trials=5, observer=CtrlC(19))
+                cut = [t for t in study.optuna_study.trials if t.user_attrs.get("cause")]
+                assert cut[-1].user_attrs["cause"] in ("interrupted", "not_started")
+                assert study.definition.n_trials == 5
+            study.optimize(n_trials=5 - study.progress.n_done, observer=Silent())
+            trials = [
+                (t.params, t.value, t.state, t.user_attrs["gradient_norms"])
+                for t in study.optuna_study.trials
+                if t.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            ]
+            found.append((trials, study.best_params, study.test()))
+    assert found[0] == found[1]

@@ -1,4 +1,4 @@
-"""Samplers: where the next trial is tried. Optuna's, each seeded from (study seed, trial number).
+"""Samplers: where the next trial is tried. Optuna's, each seeded from (study seed, trial's place).
 
 Optuna keeps no sampler in the storage: a resumed study with the same seed would propose the same
 points again. Here every trial gets a fresh sampler with a seed of its own, which sees nothing but
@@ -24,6 +24,22 @@ from optuna.trial import FrozenTrial, TrialState
 from autotrain import errors
 from autotrain.errors import StudyError
 from autotrain.study.grouped_tpe import GroupedTPESampler
+
+# User attributes of a trial that repeats one that was cut off: that one's number, and its place.
+RETRY_OF = "retry_of"
+SEED_OF = "seed_of"
+
+
+def seed_number(study: optuna.Study, trial: FrozenTrial) -> int:
+    """Return a trial's place in the study, from which its seeds follow.
+
+    Its number, repeated trials not counted, so that an interruption does not move all that come
+    after it; of a repeated trial the place of what it repeats.
+    """
+    if SEED_OF in trial.user_attrs:
+        return int(trial.user_attrs[SEED_OF])
+    before = (t for t in study.get_trials(deepcopy=False) if t.number < trial.number)
+    return trial.number - sum(RETRY_OF in t.user_attrs for t in before)
 
 
 def trial_seed(study_seed: int, number: int) -> int:
@@ -138,7 +154,7 @@ class SeededSampler(BaseSampler):
         self._running: dict[int, BaseSampler] = {}
 
     def for_trial(self, number: int) -> BaseSampler:
-        """Return a fresh sampler for that trial."""
+        """Return a fresh sampler for the trial at that place, see `seed_number`."""
         return SAMPLERS[self.name].build(self.seed, trial_seed(self.seed, number))
 
     def reseed_rng(self) -> None:
@@ -146,7 +162,7 @@ class SeededSampler(BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Begin anew, also when a trial that was cut off is asked for again."""
-        self._running[trial.number] = self.for_trial(trial.number)
+        self._running[trial.number] = self.for_trial(seed_number(study, trial))
         self._running[trial.number].before_trial(study, trial)
 
     def infer_relative_search_space(

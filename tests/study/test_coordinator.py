@@ -301,7 +301,7 @@ def test_an_error_takes_no_other_trial_with_it(storage: OpenStorage) -> None:
     """Both are tried again, each alone: the innocent one ends, the guilty one fails."""
     ledger = make_ledger(storage)
     # Slots 0 and 1 begin together; 2 and 3 are their second tries.
-    curves = {0: [0.6, 0.5], 1: [0.4] * 3, 2: [0.6, 0.5], 3: [0.4] * 3}
+    curves = {0: [0.6, 0.5], 1: [0.4] * 3, 2: [0.6, 0.5], 3: [0.4] * 3, 4: [0.7]}
     worker = Script(curves, crash_at=1)
     receive = worker.receive
 
@@ -312,12 +312,13 @@ def test_an_error_takes_no_other_trial_with_it(storage: OpenStorage) -> None:
 
     worker.receive = breaking  # type: ignore[method-assign]
     coordinator = make_coordinator(ledger, worker, [], width=2, board=Board(PlateauRule()))
-    coordinator.n_before = 8  # of ten trials two may run at once
-    coordinator.run(2, None)
-    assert [a.seed for a in worker.admitted] == [trial_seed(7, n) for n in (0, 1, 0, 1)]
+    coordinator.n_before = 12  # of fifteen trials three may run at once
+    coordinator.run(3, None)
+    assert [a.seed for a in worker.admitted] == [trial_seed(7, n) for n in (0, 1, 0, 1, 2)]
     assert worker.at_once[0] == (0, 1)
     assert all(len(slots) <= 1 for slots in worker.at_once[1:])
-    innocent, guilty = ledger.study.trials
+    innocent, guilty, third = ledger.study.trials
+    assert third.value == 0.7
     assert (innocent.state, innocent.value) == (TrialState.COMPLETE, 0.5)
     assert guilty.state == TrialState.FAIL
     assert guilty.user_attrs["cause"] == "error"

@@ -2,8 +2,8 @@
 
 Optuna keeps no sampler in the storage: a resumed study with the same seed would propose the same
 points again. Here every trial gets a fresh sampler with a seed of its own, which sees nothing but
-the storage, so an interrupted study goes on exactly as if it had not been. To add a sampler: add a
-row to `SAMPLERS`.
+the storage, and a trial that repeats one that was cut off moves no later seed. To add a sampler:
+add a row to `SAMPLERS`.
 """
 
 from __future__ import annotations

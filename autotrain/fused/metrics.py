@@ -48,9 +48,22 @@ def roc_auc(logits: Tensor, labels: Tensor) -> Tensor:
     """
     if logits.shape[-1] == 2:
         return _rank_auc(logits[..., 1] - logits[..., 0], labels == 1)
-    p = torch.softmax(logits, dim=-1)
-    areas = torch.stack([_rank_auc(p[..., c], labels == c) for c in range(p.shape[-1])])
-    return areas.nanmean(0)
+    scores = _log_odds(logits)
+    areas = torch.stack([_rank_auc(scores[..., c], labels == c) for c in range(logits.shape[-1])])
+    return areas.nanmean(0).to(logits.dtype)
+
+
+def _log_odds(logits: Tensor) -> Tensor:
+    """Return log p − log(1 − p): in the order of p, but sure classes are not all tied at p = 1.
+
+    1 − p of the likeliest class is the sum of the others: it may be smaller than p's last digit.
+    Rounded to nine decimals, so that equal p stay equal whichever way they were computed.
+    """
+    log_p = torch.log_softmax(logits.double(), dim=-1)
+    p, top = log_p.exp(), log_p.argmax(-1, keepdim=True)
+    rest = 1 - p
+    rest.scatter_(-1, top, p.scatter(-1, top, 0.0).sum(-1, keepdim=True))
+    return (log_p - rest.log()).round(decimals=9)
 
 
 def f1(logits: Tensor, labels: Tensor) -> Tensor:

@@ -52,11 +52,11 @@ from autotrain.study.allowed import AllowedSampler
 from autotrain.study.budget import SPENT_S, UNCOUNTED, seconds_spent, trials_tried
 from autotrain.study.coordinator import HISTORY, Coordinator, Winner, summary, trial_seed
 from autotrain.study.definition import STUDIES, Definition
-from autotrain.study.ledger import Ledger, best_trial, seed_number
+from autotrain.study.ledger import Ledger, best_trial
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import Board, History, PlateauRule, make_pruner
 from autotrain.study.retraining import train_again
-from autotrain.study.sampling import make_sampler
+from autotrain.study.sampling import make_sampler, seed_number
 from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.study.workers.inline import InlineWorker
 from autotrain.study.workers.processes import ProcessWorker, StoredRows
@@ -436,11 +436,17 @@ class Study:
             self.space,
             self.metric,
             whole_curves=self.definition.pruner in ("asha", "median"),
+            scale=self._scale(),
         )
         if not study.get_trials(deepcopy=False):
             for params in self.space.baselines():
                 ledger.enqueue(params)
         return ledger
+
+    def _scale(self) -> float:
+        if not self.metric.in_target_units:
+            return 1.0
+        return max(fold.target_std for fold in self.dataset.folds)
 
     def _coordinator(
         self, ledger: Ledger, workers: list[Worker], observer: Observer
@@ -530,7 +536,7 @@ class Study:
         if best is None or best.value is None or self._is_published(best.value, trials):
             return
         config = self.space.config_from(best.params)
-        seed = trial_seed(self.definition.seed, seed_number(best))
+        seed = trial_seed(self.definition.seed, seed_number(self.optuna_study, best))
         folds = fold_arrays(self.dataset, [view_of(config)])
         trainer = Trainer(problem_of(self.dataset, self.metric), folds, self.device)
         outcomes = train_again(

@@ -588,7 +588,7 @@ class Reference:
         self.model.eval()
         x, y = self.valid_rows
         outputs = self.model(x)
-        if self.config.target.name == "clamped":
+        if self.config.target.name == "clamped" and outputs.shape[1] == 1:
             known = self.train_rows[1]
             outputs = outputs.clamp(known.min(), known.max())
         losses = self._losses(outputs, y)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from sklearn.metrics import log_loss, mean_pinball_loss, root_mean_squared_error
 import autotrain
 from autotrain.api import NoTrialSucceededError, Study
 from autotrain.errors import DataError, DeviceError, SpaceError, StudyError
-from autotrain.study.progress import Silent
+from autotrain.study.progress import Progress, Silent
 
 SPACE = {
     "extends": "quick",
@@ -148,11 +150,22 @@ def test_every_pruner_runs(tmp_path: Path, pruner: str) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "random", "qmc"])
-def test_every_sampler_runs(tmp_path: Path, sampler: str) -> None:
-    with study_of_wine(tmp_path, sampler=sampler) as study:
-        study.optimize(n_trials=4, observer=Silent())
-        states = {trial.state for trial in study.optuna_study.trials}
-        assert TrialState.RUNNING not in states
+def test_every_sampler_runs_and_says_nothing(
+    tmp_path: Path, sampler: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past the trials that all of them draw at random, in a space with conditions."""
+    monkeypatch.setattr(logging.getLogger("optuna"), "propagate", True)
+    small = {"network": SPACE["network"], "training": {"epochs": 2, "batch_size": 32}}
+    with study_of_wine(tmp_path, sampler=sampler, space={"extends": "default"} | small) as study:
+        study.optimize(n_trials=14, observer=Silent())
+        states = [trial.state for trial in study.optuna_study.trials]
+        assert len(states) >= 14
+        assert {TrialState.COMPLETE, TrialState.PRUNED} >= set(states)
+    assert [record.message for record in caplog.records] == []
+    if sampler == "gp":
+        # A hint at another package comes once a process only, when this is loaded.
+        hint = logging.getLogger("optuna._gp.batched_lbfgsb")
+        assert not hint.isEnabledFor(logging.WARNING)
 
 
 def test_processes_find_the_same_trials_as_this_process(tmp_path: Path) -> None:
@@ -168,6 +181,27 @@ def test_processes_find_the_same_trials_as_this_process(tmp_path: Path) -> None:
     shared = found[0].keys() & found[1].keys()
     assert len(shared) >= 3
     assert all(found[0][number] == found[1][number] for number in shared)
+
+
+class Killer(Silent):
+    """Kills all worker processes, as a system out of memory does, once they have trained."""
+
+    n_killed = 0
+
+    def update(self, progress: Progress) -> None:
+        if not self.n_killed and progress.epochs > 5:
+            for process in multiprocessing.active_children():
+                process.kill()
+                self.n_killed += 1
+
+
+def test_killed_workers_take_no_trial_with_them(tmp_path: Path) -> None:
+    long = SPACE | {"training": {"epochs": 60, "batch_size": 32}}
+    with study_of_wine(tmp_path, workers=2, pruner="none", space=long) as study:
+        killer = Killer()
+        study.optimize(n_trials=6, observer=killer)
+        assert killer.n_killed == 2
+        assert [t.state for t in study.optuna_study.trials] == [TrialState.COMPLETE] * 6
 
 
 def test_every_trial_diverging_is_said_and_nothing_is_published(tmp_path: Path) -> None:
@@ -310,3 +344,40 @@ def test_a_quantile_is_what_is_learned(tmp_path: Path) -> None:
     assert np.mean(y <= predicted) == pytest.approx(0.9, abs=0.05)
     expected = mean_pinball_loss(y, predicted, alpha=0.9)
     assert scores["pinball:0.9"] == pytest.approx(expected, rel=1e-4)
+
+
+class CtrlC(Silent):
+    """Interrupts once after so many epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def update(self, progress: Progress) -> None:
+        if progress.epochs >= self.epochs:
+            self.epochs = 1 << 30
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("validation", ["holdout", "3-fold"])
+def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, validation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same trials, values and winner; what was cut off is trained again under a new number."""
+    monkeypatch.setattr("autotrain.study.coordinator.SHOW_EVERY_S", 0.0)
+    found = []
+    for name in ("whole", "interrupted"):
+        with study_of_wine(tmp_path / name, validation=validation) as study:
+            if name == "interrupted":
+                with pytest.raises(KeyboardInterrupt):
+                    study.optimize(n_trials=5, observer=CtrlC(19))
+                cut = [t for t in study.optuna_study.trials if t.user_attrs.get("cause")]
+                assert cut[-1].user_attrs["cause"] in ("interrupted", "not_started")
+                assert study.definition.n_trials == 5
+            study.optimize(n_trials=5 - study.progress.n_done, observer=Silent())
+            trials = [
+                (t.params, t.value, t.state, t.user_attrs["gradient_norms"])
+                for t in study.optuna_study.trials
+                if t.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            ]
+            found.append((trials, study.best_params, study.test()))
+    assert found[0] == found[1]

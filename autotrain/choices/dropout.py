@@ -63,10 +63,14 @@ def alpha_dropout(rate: Tensor) -> Affine:
     return Affine(a, b, a * ALPHA_PRIME + b)
 
 
+# Nearer to 1, 16-bit masks keep another share than asked for, and single precision makes it 1:
+# then 1/(1 − p) is infinite.
+HIGHEST_RATE = 0.99
+
 DROPOUT_PARAMETERS = {
     "course": Words("constant", "how the rates move over training", words=("constant", "flat_cos")),
-    "rate": Parameter(0.1, "share of hidden units dropped", low=0.0, high=1.0, open_high=True),
-    "input_rate": Parameter(0.0, "share of inputs dropped", low=0.0, high=1.0, open_high=True),
+    "rate": Parameter(0.1, "share of hidden units dropped", low=0.0, high=HIGHEST_RATE),
+    "input_rate": Parameter(0.0, "share of inputs dropped", low=0.0, high=HIGHEST_RATE),
     "floor": Parameter(
         0.0, "share of the rates that is left where the course is 0", low=0.0, high=1.0
     ),

@@ -23,7 +23,8 @@ CAUSES = {
     "diverged": "the loss went to infinity or NaN",
     "out_of_memory": "out of memory",
     "interrupted": "interrupted, tried again by resume",
-    "worker_died": "the worker process died",
+    "worker_died": "the worker process died, twice",
+    "export": "the model could not be exported: please report it",
     "error": "an error in autotrain: please report it",
 }
 FLAGS = {

@@ -54,14 +54,14 @@ class GradientRecord:
         """
         # Sums of single-precision numbers near the largest one would overflow.
         own = norms[:, self.layers].astype(np.float64)
-        if not (np.isfinite(own).all() and np.isfinite(losses).all()):
+        watched = np.column_stack([own, losses.astype(np.float64)])
+        if not np.isfinite(watched).all():
             self.exploding = True
             return
         if self.first_median is None:
-            self.first_median = np.median(own, axis=0)
-        else:
-            most = np.maximum(EXPLODING_FACTOR * self.first_median, SMALLEST_EXPLOSION)
-            self.exploding |= bool(np.any(own.max(axis=0) > most))
+            self.first_median = np.median(watched, axis=0)
+        most = np.maximum(EXPLODING_FACTOR * self.first_median, SMALLEST_EXPLOSION)
+        self.exploding |= bool(np.any(watched.max(axis=0) > most))
         self.last_mean = own.mean(axis=0)
         if len(self.layers) > 1 and self.last_mean[-1] > 0:
             self.ratios.append(float(self.last_mean[0] / self.last_mean[-1]))

@@ -167,10 +167,22 @@ def _one_vs_rest(
     """Return the score `[K]` of the second class, or the mean of the classes that have one."""
     if logits.shape[-1] == 2:
         return score(logits[..., 1] - logits[..., 0], labels == 1, weights)
-    # In double precision, for in single a p near 1 is 1, and rows are tied that are not.
-    p = torch.softmax(logits.double(), dim=-1)
-    each = [score(p[..., c].contiguous(), labels == c, weights) for c in range(p.shape[-1])]
+    odds = _log_odds(logits)
+    each = [score(odds[..., c].contiguous(), labels == c, weights) for c in range(odds.shape[-1])]
     return torch.stack(each).nanmean(0).to(logits.dtype)
+
+
+def _log_odds(logits: Tensor) -> Tensor:
+    """Return log p − log(1 − p): in the order of p, but sure classes are not all tied at p = 1.
+
+    1 − p of the likeliest class is the sum of the others: it may be smaller than p's last digit.
+    Rounded to nine decimals, so that equal p stay equal whichever way they were computed.
+    """
+    log_p = torch.log_softmax(logits.double(), dim=-1)
+    p, top = log_p.exp(), log_p.argmax(-1, keepdim=True)
+    rest = 1 - p
+    rest.scatter_(-1, top, p.scatter(-1, top, 0.0).sum(-1, keepdim=True))
+    return (log_p - rest.log()).round(decimals=9)
 
 
 def _area(scores: Tensor, is_positive: Tensor, weights: Tensor | None) -> Tensor:

@@ -16,7 +16,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.space.search_space import SearchSpace
-from autotrain.study.sampling import trial_seed
+from autotrain.study.sampling import sampler_seed, seed_number
 
 # Draws of one answer; with a share of 1 % allowed, one in 20,000 trials is still not.
 ATTEMPTS = 1000
@@ -73,7 +73,7 @@ class AllowedSampler(BaseSampler):
         value = self.inner.sample_independent(*arguments)
         if self.space.can_complete({**known, param_name: value}):
             return value
-        random = RandomSampler(seed=trial_seed(self.seed, trial.number))
+        random = RandomSampler(seed=sampler_seed(self.seed, seed_number(study, trial)))
         for _ in range(ATTEMPTS):
             value = random.sample_independent(*arguments)
             if self.space.can_complete({**known, param_name: value}):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection
@@ -19,18 +20,17 @@ from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
 from autotrain.choices.schedules import SCHEDULES
+from autotrain.errors import StudyError
 from autotrain.fused.slot import Admission, EpochReport, Outcome
 from autotrain.space.config import TrialConfig
-from autotrain.study.ledger import INTERRUPTED, NOT_STARTED, Ledger, seed_number
+from autotrain.study.ledger import INTERRUPTED, NOT_STARTED, Ledger
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import Board
 from autotrain.study.workers.protocol import Close, Crashed, Message, Stop, Worker
 
 SHOW_EVERY_S = 0.25
 WAIT_S = 0.2
-# Publishing costs a bundle's writing and re-scoring; in a burst of ever better trials the last
-# one matters. What is held back is published before the run ends, whatever ends it.
-PUBLISH_EVERY_S = 2.0
+# So many failures without any success are no accident; and so many workers are started anew.
 MOST_LOST = 10
 HISTORY = "history"
 
@@ -43,6 +43,7 @@ class Running:
     config: TrialConfig
     worker: Worker
     cost: float
+    seed: int
     slots: tuple[int, ...]
     started_s: float
     reports: dict[int, EpochReport] = field(default_factory=dict)
@@ -53,6 +54,10 @@ class Running:
     best: float | None = None
     cause: str | None = None
     """Why the coordinator stops it; None while it may go on."""
+    reported: int = 0
+    """Epochs on its curve: more than `epoch` where an earlier try was cut off."""
+    is_again: bool = False
+    """Whether an earlier try was lost with its worker."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,13 @@ class Coordinator:
         ledger: the study's book.
         workers: at least one; closed when `run` returns.
         n_folds: slots a trial has.
-        study_seed: from it and its number a trial's seed follows.
+        study_seed: from it and its place a trial's seed follows.
         width_of: config → how many models like it one worker should train together.
         board: the performance-scheduling pruner; None when `pruner` decides.
         pruner: an Optuna pruner, asked after every epoch; None when `board` decides.
-        publish: called with a new best trial; see `PUBLISH_EVERY_S`.
+        publish: called with a new best trial before it is told complete, so that what the storage
+            calls the best is there to be loaded, whatever ends this process. Raises RuntimeError
+            when the trial cannot be exported: it then failed.
         observer: is shown the progress.
     """
 
@@ -107,12 +114,15 @@ class Coordinator:
         self.running: dict[int, Running] = {}
         self.load = {id(worker): 0.0 for worker in self.workers}
         self.ready: tuple[optuna.Trial, TrialConfig] | None = None
+        self.again: list[Running] = []
+        self.late: list[tuple[Running, list[Outcome]]] = []
         self.slot_count = 0
         self.counts = {TrialState.COMPLETE: 0, TrialState.PRUNED: 0, TrialState.FAIL: 0}
-        self.n_done = self.n_started = self.epochs = self.n_lost = 0
+        self.n_before = self.n_done = self.n_started = self.epochs = self.n_lost = (
+            self.n_renewed
+        ) = 0
         self.best: tuple[float, int, str] | None = None
-        self.unpublished: Winner | None = None
-        self.published_s = self.shown_s = -math.inf
+        self.shown_s = -math.inf
         self.n_trials: int | None = None
         self.timeout_s: float | None = None
         self.start_s = 0.0
@@ -122,6 +132,7 @@ class Coordinator:
         """Go on from earlier runs: their best value (number, summary) and trials by state."""
         self.best = best
         self.counts.update(counts)
+        self.n_before = sum(counts.values())
 
     def run(self, n_trials: int | None, timeout_s: float | None) -> None:
         """Run until so many trials have ended or the time is over; then close the workers.
@@ -131,6 +142,7 @@ class Coordinator:
 
         Raises:
             KeyboardInterrupt: after running trials were written down to be tried again.
+            StudyError: when all workers are gone; what they had is tried again by `resume`.
             RuntimeError: when trials fail for reasons that are bugs.
         """
         self.n_trials, self.timeout_s = n_trials, timeout_s
@@ -142,18 +154,17 @@ class Coordinator:
                     for message in messages:
                         self._handle(worker, message)
                 self.ledger.show_curves()
-                self._publish_soon()
                 self._show()
-        except KeyboardInterrupt:
-            for running in list(self.running.values()):
-                self._finish(running, TrialState.FAIL, None, {"cause": INTERRUPTED})
+            self._end_late()
+            self._put_off()
+        except (KeyboardInterrupt, StudyError):
+            self._put_off()
             raise
         finally:
             self._give_back_ready()
-            # They leave all at once, and while the winner is published.
+            # They leave all at once.
             for worker in self.workers:
                 worker.send(Close())
-            self._publish_now()
             for worker in self.workers:
                 worker.close()
             self.ledger.commit()
@@ -162,18 +173,30 @@ class Coordinator:
     # ---- the loop's parts ------------------------------------------------------------------
 
     def _goes_on(self) -> bool:
-        if self._is_over() and not self.running:
+        if not self.running and self._is_over() and not self._tries_again():
             return False
         if not self.workers:
-            raise RuntimeError(f"no worker is left. The last one said:\n{self.error_text}")
+            raise StudyError(
+                "a search needs at least one worker, however: all have ended "
+                f"(the last: {self.error_text}). Everything is saved: free memory or choose fewer "
+                "--workers, then `autotrain resume` goes on."
+            )
         if self._is_late() and self._has_something():
-            for running in self.running.values():
+            for running in self._trials():
                 self._stop(running, "time")
-        return bool(self.running) or not self._is_over()
+        return True
 
     def _has_something(self) -> bool:
         """Whether a trial has trained for an epoch: a search never ends with empty hands."""
-        return self.best is not None or any(running.epoch for running in self.running.values())
+        trained = any(running.epoch for running in self._trials())
+        return self.best is not None or bool(self.late) or trained
+
+    def _tries_again(self) -> bool:
+        return bool(self.again) and not (self._is_late() and self._has_something())
+
+    def _trials(self) -> list[Running]:
+        """Return the trials in training; one of several folds has several slots."""
+        return list({id(running): running for running in self.running.values()}.values())
 
     def _is_late(self) -> bool:
         return self.timeout_s is not None and self._elapsed() >= self.timeout_s
@@ -189,35 +212,55 @@ class Coordinator:
 
     def _fill(self) -> None:
         """Admit trials while a worker has room and the budget allows."""
-        while not self._is_over() and len(self.running) < self._most_running():
+        while self._tries_again():
+            # Alone on its worker: if it fails once more, it takes no other with it.
+            worker = self._least_loaded()
+            if self.load[id(worker)]:
+                return
+            lost = self.again.pop(0)
+            self._admit(lost.trial, lost.config, worker, 1.0, lost)
+        while not self._is_over() and len(self._trials()) < self._most_running():
             if self.ready is None:
                 self.ready = self.ledger.ask()
             trial, config = self.ready
             cost = self.n_folds / self.width_of(config)
-            worker = min(self.workers, key=lambda w: self.load[id(w)])
+            worker = self._least_loaded()
             load = self.load[id(worker)]
             # An empty worker takes anything; otherwise the load may exceed 1 only by rounding.
             if load and load + cost > 1 + 1e-9:
                 return
             self.ready = None
             self._admit(trial, config, worker, cost)
+            self.n_started += 1
+
+    def _least_loaded(self) -> Worker:
+        return min(self.workers, key=lambda worker: self.load[id(worker)])
 
     def _most_running(self) -> int:
         """Cap trials in flight, so that a small budget is not spent before any result is in."""
         if self.n_trials is None:
             return 1 << 30
-        return max(len(self.workers), math.ceil(self.n_trials / 5))
+        # Of the whole budget, so that a resumed study goes on with as many.
+        return max(len(self.workers), math.ceil((self.n_before + self.n_trials) / 5))
 
-    def _admit(self, trial: optuna.Trial, config: TrialConfig, worker: Worker, cost: float) -> None:
+    def _admit(
+        self,
+        trial: optuna.Trial,
+        config: TrialConfig,
+        worker: Worker,
+        cost: float,
+        lost: Running | None = None,
+    ) -> None:
         slots = tuple(range(self.slot_count, self.slot_count + self.n_folds))
         self.slot_count += self.n_folds
-        running = Running(trial, config, worker, cost, slots, time.monotonic())
+        seed = trial_seed(self.study_seed, self.ledger.seed_number(trial))
+        running = Running(trial, config, worker, cost, seed, slots, time.monotonic())
+        if lost is not None:
+            running.reported, running.is_again = lost.reported, True
         self.load[id(worker)] += cost
-        seed = trial_seed(self.study_seed, seed_number(trial))
         for fold, slot in enumerate(slots):
             self.running[slot] = running
             worker.send(Admission(slot, config, seed, fold))
-        self.n_started += 1
 
     def _receive(self) -> list[tuple[Worker, list[Message]]]:
         pipes = [worker.pipe for worker in self.workers if hasattr(worker, "pipe")]
@@ -257,8 +300,12 @@ class Coordinator:
             return  # The worker ends it as diverged.
         if running.best is None or self.sign * value < self.sign * running.best:
             running.best = value
-        self.ledger.report(running.trial, running.epoch, running.config.epochs, value)
-        self._prune(running, known, value)
+        is_new = running.epoch > running.reported
+        if is_new:
+            running.reported = running.epoch
+            self.ledger.report(running.trial, running.epoch, running.config.epochs, value)
+        if is_new or self.board is not None:
+            self._prune(running, known, value)
 
     def _prune(self, running: Running, reports: list[EpochReport], value: float) -> None:
         if self.board is not None:
@@ -305,37 +352,62 @@ class Coordinator:
             # Stopped before its first epoch ended: nothing is known of it.
             self._finish(running, TrialState.FAIL, None, {"cause": NOT_STARTED})
             return
-        value = float(np.mean([o.best_value for o in outcomes]))
-        cause = running.cause or outcomes[0].cause
-        is_best = self.best is None or self.sign * value < self.sign * self.best[0]
-        ended_itself = running.cause in (None, "converged")
-        complete = ended_itself or (cause == "time" and is_best)
-        state = TrialState.COMPLETE if complete else TrialState.PRUNED
-        facts = _facts(outcomes, cause, running)
-        self._finish(running, state, value, facts)
-        if complete and is_best:
+        if running.cause == "time":
+            # Exporting each that is better than those before would outlast the time limit.
+            self._take_off(running)
+            self.late.append((running, outcomes))
+            return
+        self._end(running, outcomes, ended_itself=running.cause in (None, "converged"))
+
+    def _end_late(self) -> None:
+        """End the trials that the deadline cut off: the best of them may be the study's."""
+
+        def score(late: tuple[Running, list[Outcome]]) -> float:
+            return self.sign * _value(late[1])
+
+        self.late.sort(key=score)
+        while self.late:
+            running, outcomes = self.late.pop(0)
+            self._end(running, outcomes, ended_itself=self._is_best(_value(outcomes)))
+
+    def _is_best(self, value: float) -> bool:
+        return self.best is None or self.sign * value < self.sign * self.best[0]
+
+    def _end(self, running: Running, outcomes: list[Outcome], *, ended_itself: bool) -> None:
+        """Tell a trial complete, exported first when it is the best so far, or else pruned."""
+        value = _value(outcomes)
+        state = TrialState.COMPLETE if ended_itself else TrialState.PRUNED
+        facts = _facts(outcomes, running.cause or outcomes[0].cause, running)
+        if ended_itself and self._is_best(value):
             number = running.trial.number
+            winner = Winner(number, value, running.config, running.seed, tuple(outcomes))
+            try:
+                self.publish(winner)
+            except RuntimeError:
+                # What cannot be handed over is no winner; the search goes on for one that can.
+                self._fail(running, "export", traceback.format_exc())
+                return
             self.best = (value, number, summary(running.config))
-            self.unpublished = Winner(
-                number,
-                value,
-                running.config,
-                trial_seed(self.study_seed, seed_number(running.trial)),
-                tuple(outcomes),
-            )
+        self._finish(running, state, value, facts)
 
     def _finish(
         self, running: Running, state: TrialState, value: float | None, facts: dict[str, Any]
     ) -> None:
-        for slot in running.slots:
-            self.running.pop(slot, None)
-        self.load[id(running.worker)] = max(self.load[id(running.worker)] - running.cost, 0.0)
+        self._take_off(running)
         if self.board is not None:
             facts = facts | self._close_history(running, state, facts.get("cause") == "diverged")
-        self.ledger.finish(running.trial, state, value, facts, running.epoch)
+        self.ledger.finish(running.trial, state, value, facts, max(running.epoch, running.reported))
         if facts.get("cause") not in (NOT_STARTED, INTERRUPTED):
             self.counts[state] += 1
             self.n_done += 1
+
+    def _take_off(self, running: Running) -> None:
+        """Take a trial off its worker."""
+        if running.slots[0] in self.running:
+            load = self.load[id(running.worker)] - running.cost
+            self.load[id(running.worker)] = max(load, 0.0)
+        for slot in running.slots:
+            self.running.pop(slot, None)
 
     def _close_history(self, running: Running, state: TrialState, diverged: bool) -> dict[str, Any]:
         """End a trial for the pruner; return what a resumed study needs to know of it."""
@@ -347,25 +419,51 @@ class Coordinator:
         return {HISTORY: history.to_json()}
 
     def _lose(self, worker: Worker, crash: Crashed) -> None:
-        """Write down the trials that a worker's error took with it."""
-        self.error_text = crash.text
-        lost = {
-            id(running): running
-            for running in self.running.values()
+        """Have the trials that a worker's error took with it tried again, once and alone."""
+        self.error_text = (crash.text.strip().splitlines() or [""])[-1]
+        lost = [
+            running
+            for running in self._trials()
             if running.worker is worker
             and (not crash.is_alive or set(running.slots) & set(crash.slots))
-        }
-        pruned = crash.cause == "out_of_memory"
-        for running in lost.values():
-            facts = {"cause": crash.cause, "error": crash.text[-2000:]}
-            state = TrialState.PRUNED if pruned else TrialState.FAIL
-            self._finish(running, state, None, facts)
-        self.n_lost += 0 if pruned else len(lost)
+        ]
+        for running in lost:
+            # An error that came to a trial on its own comes again; any other may not be its own.
+            if running.is_again or (crash.is_alive and len(lost) == 1):
+                self._fail(running, crash.cause, crash.text)
+                continue
+            self._take_off(running)
+            if self.board is not None:
+                self.board.forget(running.trial.number)
+            self.again.append(running)
+            for slot in running.slots:
+                # Those that came after the error train on, for nobody.
+                worker.send(Stop(slot))
         if not crash.is_alive:
             worker.close()
             self.workers.remove(worker)
+            if self.n_renewed < MOST_LOST and (new := worker.renew()) is not None:
+                self.n_renewed += 1
+                self.workers.append(new)
+                self.load[id(new)] = 0.0
+
+    def _fail(self, running: Running, cause: str, text: str) -> None:
+        """End a trial for a reason that is not its own."""
+        facts = {"cause": cause, "error": text[-2000:]}
+        if cause == "out_of_memory":
+            self._finish(running, TrialState.PRUNED, None, facts)
+            return
+        self._finish(running, TrialState.FAIL, None, facts)
+        self.n_lost += 1
         if self.n_lost >= MOST_LOST and not self.counts[TrialState.COMPLETE]:
-            raise RuntimeError(f"{self.n_lost} trials failed and none succeeded:\n{crash.text}")
+            raise RuntimeError(f"{self.n_lost} trials failed and none succeeded:\n{text}")
+
+    def _put_off(self) -> None:
+        """Write down what is not at its end: `resume` tries it again."""
+        for running in [*self._trials(), *self.again, *(late for late, _ in self.late)]:
+            self._finish(running, TrialState.FAIL, None, {"cause": INTERRUPTED})
+        self.again.clear()
+        self.late.clear()
 
     def _give_back_ready(self) -> None:
         """A trial that was asked for but never admitted is tried by the next run."""
@@ -375,16 +473,6 @@ class Coordinator:
             self.ledger.finish(trial, TrialState.FAIL, None, {"cause": NOT_STARTED})
 
     # ---- what is shown ---------------------------------------------------------------------
-
-    def _publish_soon(self) -> None:
-        if time.monotonic() - self.published_s >= PUBLISH_EVERY_S:
-            self._publish_now()
-
-    def _publish_now(self) -> None:
-        if self.unpublished is not None:
-            winner, self.unpublished = self.unpublished, None
-            self.publish(winner)
-            self.published_s = time.monotonic()
 
     def _show(self, *, now: bool = False) -> None:
         if not now and time.monotonic() - self.shown_s < SHOW_EVERY_S:
@@ -400,7 +488,7 @@ class Coordinator:
             n_complete=self.counts[TrialState.COMPLETE],
             n_pruned=self.counts[TrialState.PRUNED],
             n_failed=self.counts[TrialState.FAIL],
-            n_running=len({id(running) for running in self.running.values()}),
+            n_running=len(self._trials()),
             n_done=self.n_done,
             n_trials=self.n_trials,
             timeout_s=self.timeout_s,
@@ -412,12 +500,17 @@ class Coordinator:
         )
 
 
+def _value(outcomes: Sequence[Outcome]) -> float:
+    """Return a trial's value: the mean of its folds' best ones."""
+    return float(np.mean([outcome.best_value for outcome in outcomes]))
+
+
 def _anneals(config: TrialConfig) -> bool:
     return SCHEDULES[config.schedule.name].anneals
 
 
 def trial_seed(study_seed: int, number: int) -> int:
-    """Return a trial's own seed, from the study's seed and the trial's number."""
+    """Return a trial's own seed, from the study's seed and the trial's place in it."""
     sequence = np.random.SeedSequence([study_seed, number])
     return int(sequence.generate_state(1, np.uint64)[0])
 
@@ -446,6 +539,8 @@ def _facts(outcomes: Sequence[Outcome], cause: str, running: Running) -> dict[st
     }
     if flags:
         facts["flags"] = " ".join(flags)
+    if first.get("gradient_norms"):
+        facts["gradient_norms"] = first["gradient_norms"]
     for name in ("gradient_ratio", "dead_units_share", "saturated_share"):
         value = first.get(name)
         if isinstance(value, float) and math.isfinite(value):

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from autotrain.space.config import TrialConfig
 from autotrain.space.forbidding import ForbiddenCombination
 from autotrain.space.search_space import SearchSpace
+from autotrain.study.sampling import RETRY_OF, SEED_OF, seed_number
 from autotrain.study.storage import OpenStorage
 from autotrain.tasks import Metric
 
@@ -33,8 +34,7 @@ NOT_STARTED = "not_started"
 FORBIDDEN = "forbidden"
 # Ends that say nothing about a trial; `show` does not count them as failures.
 UNTRIED = (NOT_STARTED, FORBIDDEN)
-RETRY_OF = "retry_of"
-SEED_OF = "seed_of"
+# What diverges before anything else was seen is told so many times as bad as it may reasonably be.
 UNSEEN_WORST = 1e3
 
 
@@ -47,6 +47,7 @@ class Ledger:
         space: resolved.
         metric: names the direction.
         whole_curves: report every epoch (Optuna's own pruners need it).
+        scale: of the metric's values: the target's standard deviation where it is in its units.
     """
 
     def __init__(
@@ -57,13 +58,19 @@ class Ledger:
         metric: Metric,
         *,
         whole_curves: bool = False,
+        scale: float = 1.0,
     ) -> None:
         self.study = study
         self.storage = storage
         self.space = space
         self.metric = metric
         self.whole_curves = whole_curves
+        self.scale = scale
         self.worst: float | None = None
+        # What this study saw before; a trial's value is on its curve.
+        for trial in study.get_trials(deepcopy=False):
+            for value in trial.intermediate_values.values():
+                self.saw(value)
         self.committed_s = 0.0
 
     def enqueue(self, params: Mapping[str, Any], **attributes: Any) -> None:
@@ -93,7 +100,8 @@ class Ledger:
         stride = max(of // POINTS, 1)
         if self.whole_curves or epoch <= FIRST_POINTS or epoch % stride == 0:
             trial.report(value, epoch)
-        self.saw(value)
+            # No other ones: a resumed study knows what is on the curves.
+            self.saw(value)
 
     def saw(self, value: float) -> None:
         """Take note of a value, so that what diverges can be told as worse than all of them."""
@@ -156,8 +164,8 @@ class Ledger:
             and trial.number not in retried
         ]
         for trial in again:
-            seed_of = trial.user_attrs.get(SEED_OF, trial.number)
-            self.enqueue(trial.params, **{RETRY_OF: trial.number, SEED_OF: seed_of})
+            place = seed_number(self.study, trial)
+            self.enqueue(trial.params, **{RETRY_OF: trial.number, SEED_OF: place})
         self.commit()
         return len(again)
 
@@ -169,12 +177,11 @@ class Ledger:
     def _worst(self) -> float:
         if self.worst is not None:
             return self.worst
-        return self.metric.sign * UNSEEN_WORST
+        return self.metric.sign * UNSEEN_WORST * self.scale
 
-
-def seed_number(trial: optuna.Trial | FrozenTrial) -> int:
-    """Return the number that a trial's seed follows from: its own, or that of what it repeats."""
-    return int(trial.user_attrs.get(SEED_OF, trial.number))
+    def seed_number(self, trial: optuna.Trial) -> int:
+        """Return the place of a trial that its seeds follow from."""
+        return seed_number(self.study, self.storage.get_trial(trial._trial_id))
 
 
 def best_trial(trials: Sequence[FrozenTrial], metric: Metric) -> FrozenTrial | None:

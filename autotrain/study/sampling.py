@@ -1,14 +1,15 @@
-"""Samplers: where the next trial is tried. Optuna's, each seeded from (study seed, trial number).
+"""Samplers: where the next trial is tried. Optuna's, each seeded from (study seed, trial's place).
 
 Optuna keeps no sampler in the storage: a resumed study with the same seed would propose the same
 points again. Here every trial gets a fresh sampler with a seed of its own, which sees nothing but
-the storage, so an interrupted study goes on exactly as if it had not been. To add a sampler: add a
-row to `SAMPLERS`.
+the storage, and a trial that repeats one that was cut off moves no later seed. To add a sampler:
+add a row to `SAMPLERS`.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,24 @@ from autotrain import errors
 from autotrain.errors import StudyError
 from autotrain.study.grouped_tpe import GroupedTPESampler
 
+# User attributes of a trial that repeats one that was cut off: that one's number, and its place.
+RETRY_OF = "retry_of"
+SEED_OF = "seed_of"
 
-def trial_seed(study_seed: int, number: int) -> int:
+
+def seed_number(study: optuna.Study, trial: FrozenTrial) -> int:
+    """Return a trial's place in the study, from which its seeds follow.
+
+    Its number, repeated trials not counted, so that an interruption does not move all that come
+    after it; of a repeated trial the place of what it repeats.
+    """
+    if SEED_OF in trial.user_attrs:
+        return int(trial.user_attrs[SEED_OF])
+    before = (t for t in study.get_trials(deepcopy=False) if t.number < trial.number)
+    return trial.number - sum(RETRY_OF in t.user_attrs for t in before)
+
+
+def sampler_seed(study_seed: int, number: int) -> int:
     """Derive the seed of one trial's sampler: unrelated between trials and between studies."""
     sequence = np.random.SeedSequence(entropy=study_seed, spawn_key=(number,))
     return int(sequence.generate_state(1)[0])
@@ -69,6 +86,8 @@ def _tpe(study_seed: int, seed: int) -> BaseSampler:
 
 
 def _gp(study_seed: int, seed: int) -> BaseSampler:
+    # It says once a process that one more package would make it a little faster.
+    logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
     independent = RandomSampler(seed=seed)
     return GPSampler(seed=seed, independent_sampler=independent, warn_independent_sampling=False)
 
@@ -95,7 +114,7 @@ def _qmc(study_seed: int, seed: int) -> BaseSampler:
         return SteadyQMCSampler(
             scramble=True,
             # One sequence for the whole study; its position is kept in the storage.
-            seed=trial_seed(study_seed, 0),
+            seed=sampler_seed(study_seed, 0),
             independent_sampler=RandomSampler(seed=seed),
             warn_independent_sampling=False,
         )
@@ -138,15 +157,15 @@ class SeededSampler(BaseSampler):
         self._running: dict[int, BaseSampler] = {}
 
     def for_trial(self, number: int) -> BaseSampler:
-        """Return a fresh sampler for that trial."""
-        return SAMPLERS[self.name].build(self.seed, trial_seed(self.seed, number))
+        """Return a fresh sampler for the trial at that place, see `seed_number`."""
+        return SAMPLERS[self.name].build(self.seed, sampler_seed(self.seed, number))
 
     def reseed_rng(self) -> None:
         """Do nothing: a seed depends on the trial's number, not on the process that asks."""
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Begin anew, also when a trial that was cut off is asked for again."""
-        self._running[trial.number] = self.for_trial(trial.number)
+        self._running[trial.number] = self.for_trial(seed_number(study, trial))
         self._running[trial.number].before_trial(study, trial)
 
     def infer_relative_search_space(

@@ -32,8 +32,9 @@ from autotrain.choices.regularizers import REGULARIZERS
 from autotrain.choices.schedules import SCHEDULES, Clock
 from autotrain.domains import Parameter, Technique
 
-# The smallest and largest numbers taken where a range is open.
-TINY, NEAR_ONE, LARGE = 1e-12, 1e-6, 1e3
+# The smallest and largest numbers taken where a range is open; the one nearest to 1 is 1 in single
+# precision, as legal values may be.
+TINY, NEAR_ONE, LARGE = 1e-12, 1e-12, 1e3
 
 
 def extremes(parameter: Parameter) -> list[float]:

@@ -15,8 +15,9 @@ import pytest
 
 from autotrain.display import PlainLines
 from autotrain.leaderboard import read_standing
-from autotrain.study.ledger import INTERRUPTED, NOT_STARTED, RETRY_OF
+from autotrain.study.ledger import INTERRUPTED, NOT_STARTED
 from autotrain.study.progress import Progress
+from autotrain.study.sampling import RETRY_OF
 from tests.cli.conftest import Done, Run
 
 PATIENCE_S = 120

@@ -197,6 +197,23 @@ def test_leaving_a_vanishing_start_is_no_explosion() -> None:
     assert record_of(faint, np.full((4, 3), 1.1))["exploding"]
 
 
+def test_an_explosion_within_the_first_epoch_is_one() -> None:
+    norms = np.ones((5, 3))
+    norms[4, 1] = 1.1e3
+    assert record_of(norms)["exploding"]
+    norms[4, 1] = 0.9e3
+    assert not record_of(norms)["exploding"]
+
+
+def test_a_loss_explodes_as_a_norm_does() -> None:
+    record = GradientRecord(2)
+    record.update(np.ones((3, 3)), np.full(3, 2.0))
+    record.update(np.ones((3, 3)), np.full(3, 1.9e3))
+    assert not record.exploding
+    record.update(np.ones((3, 3)), np.array([2.0, 2.1e3, 2.0]))
+    assert record.exploding
+
+
 def test_norms_near_the_largest_number_raise_no_warning() -> None:
     huge = np.full((4, 3), 3e38, dtype=np.float32)
     summary = record_of(huge, huge)

@@ -73,6 +73,22 @@ def test_places_are_refilled_until_every_model_has_ended() -> None:
     assert trainer.step() == [], "an empty trainer has nothing to say"
 
 
+def test_a_freed_place_is_filled_while_the_others_train_on() -> None:
+    """At the next epoch boundary: a fleet neither waits for its slowest member nor shrinks."""
+    epochs = {0: 2, 1: 7, 2: 3}
+    models = [Admission(k, make_config({"training.epochs": n}), k) for k, n in epochs.items()]
+    trainer = make_trainer()
+    trained = []
+    for model in models[:2]:
+        trainer.admit(model)
+    while trainer.n_slots:
+        reports, outcomes = split(trainer.step())
+        trained.append({report.slot for report in reports})
+        if any(outcome.slot == 0 for outcome in outcomes):
+            trainer.admit(models[2])
+    assert trained == [{0, 1}] * 2 + [{1, 2}] * 3 + [{1}] * 2
+
+
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_the_best_epochs_weights_give_the_best_value(task: str) -> None:
     """For every metric of the task, evaluated with torch's modules and scikit-learn."""

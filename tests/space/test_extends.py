@@ -174,7 +174,7 @@ def test_the_written_form_extends_nothing(base: Path) -> None:
         ),
         (
             {"a.toml": 'extends = "b.toml"', "b.toml": "[dropout]\nrate = 2.0"},
-            "extends: b.toml: [dropout] rate: must be a number at least 0 and less than 1, "
+            "extends: b.toml: [dropout] rate: must be a number at least 0 and at most 0.99, "
             "however: 2.0",
         ),
         (

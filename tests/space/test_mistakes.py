@@ -189,7 +189,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "bound outside what is legal": (
         "[dropout]\nrate = { low = 0.1, high = 1.0 }",
-        ["[dropout] rate.high: must be a number at least 0 and less than 1, however: 1.0"],
+        ["[dropout] rate.high: must be a number at least 0 and at most 0.99, however: 1.0"],
     ),
     "bound missing": (
         "[dropout]\nrate = { low = 0.1 }",
@@ -229,13 +229,13 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "value outside what is legal": (
         "[dropout]\nrate = 1.5",
-        ["[dropout] rate: must be a number at least 0 and less than 1, however: 1.5"],
+        ["[dropout] rate: must be a number at least 0 and at most 0.99, however: 1.5"],
     ),
     "value of another type": (
         "[dropout]\nrate = '0.5'\n[batch_norm]\ninput = 'true'",
         [
             '[batch_norm] input: must be true or false, however: "true"',
-            '[dropout] rate: must be a number at least 0 and less than 1, however: "0.5"',
+            '[dropout] rate: must be a number at least 0 and at most 0.99, however: "0.5"',
         ],
     ),
     "not a number, infinite": (

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from scipy.stats import qmc
 
 from autotrain.errors import StudyError
-from autotrain.study.sampling import SAMPLERS, SeededSampler, make_sampler, trial_seed
+from autotrain.study.sampling import SAMPLERS, SeededSampler, make_sampler, sampler_seed
 from autotrain.study.storage import open_storage
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -82,9 +82,9 @@ def test_conditional_space_brings_no_warning(name: str, caplog: pytest.LogCaptur
 
 
 def test_seeds_of_trials_and_studies_are_unrelated() -> None:
-    seeds = {trial_seed(study, number) for study in range(50) for number in range(50)}
+    seeds = {sampler_seed(study, number) for study in range(50) for number in range(50)}
     assert len(seeds) == 2500
-    assert trial_seed(1, 2) == trial_seed(1, 2)
+    assert sampler_seed(1, 2) == sampler_seed(1, 2)
     assert all(0 <= seed < 2**32 for seed in seeds)
 
 
@@ -148,7 +148,7 @@ def test_qmc_goes_through_one_sobol_sequence_whatever_finishes_when() -> None:
         if number == 8:
             study.tell(trials.pop(3), 0.0)
     # Optuna scrambles with the seed alone; the first trial shows the space, then it begins.
-    expected = qmc.Sobol(2, scramble=True, seed=trial_seed(5, 0)).random(16)
+    expected = qmc.Sobol(2, scramble=True, seed=sampler_seed(5, 0)).random(16)
     np.testing.assert_allclose(points[1:], expected)
 
 

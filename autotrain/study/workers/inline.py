@@ -26,3 +26,6 @@ class InlineWorker:
 
     def close(self) -> None:
         """Nothing to end."""
+
+    def renew(self) -> None:
+        """Nothing can be started anew: this process would have to have died."""

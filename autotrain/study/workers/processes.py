@@ -126,6 +126,8 @@ class ProcessWorker:
     """
 
     def __init__(self, rows: StoredRows, device: str, name: str) -> None:
+        self.rows = rows
+        self.device = device
         self.name = name
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
@@ -164,6 +166,10 @@ class ProcessWorker:
             self.process.join(LEAVING_S)
         self.pipe.close()
         self.has_left = True
+
+    def renew(self) -> ProcessWorker:
+        """Start another process of that name on the same rows."""
+        return ProcessWorker(self.rows, self.device, self.name)
 
 
 @contextlib.contextmanager

@@ -30,9 +30,11 @@ class Close:
 class Crashed:
     """The worker met an error that is not the user's; the slots it held are lost.
 
+    A worker that is not alive has lost whatever it held.
+
     Args:
         slots: the numbers of these slots.
-        cause: "out_of_memory" or "error".
+        cause: "out_of_memory", "error" or "worker_died".
         text: the traceback, or what is known.
         is_alive: whether the worker goes on with an empty trainer.
     """
@@ -60,3 +62,6 @@ class Worker(Protocol):
 
     def close(self) -> None:
         """End the worker and free what it holds; may be called twice."""
+
+    def renew(self) -> Worker | None:
+        """Start one like this, which has died; None where there is no other."""

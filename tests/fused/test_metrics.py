@@ -30,17 +30,26 @@ def _roc_auc(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
 
 
 def _area(y: np.ndarray, p: np.ndarray, c: int, w: np.ndarray | None = None) -> float:
-    """Score one class against the rest, by p / (1 − p), whose order is that of p.
+    return float(sklearn.metrics.roc_auc_score(y == c, _odds(p, c), sample_weight=w))
+
+
+def _odds(p: np.ndarray, c: int) -> np.ndarray:
+    """Return log p / (1 − p) of one class, whose order is that of p.
 
     Rounded: scikit-learn sees a tie only where two numbers are equal to the last digit.
     """
-    odds = p[:, c] / np.delete(p, c, axis=1).sum(1)
-    return float(sklearn.metrics.roc_auc_score(y == c, np.log(odds).round(10), sample_weight=w))
+    rounded: np.ndarray = np.log(p[:, c] / np.delete(p, c, axis=1).sum(1)).round(10)
+    return rounded
 
 
 def _average_precision(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
-    own = p[:, 1] if p.shape[1] == 2 else p
-    return sklearn.metrics.average_precision_score(y, own, average="macro", sample_weight=w)
+    if p.shape[1] == 2:
+        return sklearn.metrics.average_precision_score(y, p[:, 1], sample_weight=w)
+    each = [
+        sklearn.metrics.average_precision_score(y == c, _odds(p, c), sample_weight=w)
+        for c in range(p.shape[1])
+    ]
+    return float(np.mean(each))
 
 
 def _f1(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:

@@ -179,6 +179,8 @@ def test_whatever_a_space_suggests_lies_in_it(described: dict[str, Any]) -> None
         for name, section in SECTIONS.items():
             if section.rows:
                 written = described.get(name, {}).get("choices", [section.default])
+                if "binary" not in section.tasks:
+                    written = [section.default]
                 assert getattr(config, name).name in written
     # Neither more nor less than this is ever asked for.
     assert reached == set(space.distributions())

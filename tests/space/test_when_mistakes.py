@@ -101,7 +101,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[dropout]\nrate = 2.0\n[[when]]\nrows_above = 3\n[when.dropout]\nrate = 2.0\n"
         "[[when]]\nrows_above = 4\n[when.dropout]\nrate = 2.0",
         [
-            f"{place}[dropout] rate: must be a number at least 0 and less than 1, however: 2.0"
+            f"{place}[dropout] rate: must be a number at least 0 and at most 0.99, however: 2.0"
             for place in ("", "[[when]] 1: ", "[[when]] 2: ")
         ],
     ),
@@ -121,7 +121,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             "[[when]] 1: rows_abov: no condition 'rows_abov'. Did you mean 'rows_above'? "
             f"Known: {CONDITIONS}.",
-            "[[when]] 1: [dropout] rate: must be a number at least 0 and less than 1, however: 2.0",
+            "[[when]] 1: [dropout] rate: must be a number at least 0 and at most 0.99, however: 2.0",
         ],
     ),
     "half a range over none": (

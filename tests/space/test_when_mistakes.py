@@ -121,7 +121,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             "[[when]] 1: rows_abov: no condition 'rows_abov'. Did you mean 'rows_above'? "
             f"Known: {CONDITIONS}.",
-            "[[when]] 1: [dropout] rate: must be a number at least 0 and at most 0.99, however: 2.0",
+            "[[when]] 1: [dropout] rate: must be a number at least 0 and at most 0.99, "
+            "however: 2.0",
         ],
     ),
     "half a range over none": (

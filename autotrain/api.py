@@ -34,12 +34,12 @@ from autotrain.arguments import (
     number_or_text,
     problem_of,
 )
-from autotrain.bundle import read_bundle
+from autotrain.best import Best
 from autotrain.data.dataset import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
-from autotrain.errors import AutotrainError, BundleError, DataError, StudyError
-from autotrain.export import export_winner, record_test_score
+from autotrain.errors import AutotrainError, DataError, StudyError
+from autotrain.export import record_test_score
 from autotrain.fused.layout import Columns
 from autotrain.fused.plan import view_of
 from autotrain.fused.trainer import Trainer
@@ -50,13 +50,12 @@ from autotrain.space.search_space import SearchSpace
 from autotrain.study import definition as definitions
 from autotrain.study.allowed import AllowedSampler
 from autotrain.study.budget import SPENT_S, UNCOUNTED, seconds_spent, trials_tried
-from autotrain.study.coordinator import HISTORY, Coordinator, Winner, summary, trial_seed
+from autotrain.study.coordinator import HISTORY, Coordinator, Winner, summary
 from autotrain.study.definition import STUDIES, Definition
 from autotrain.study.ledger import Ledger, best_trial
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import Board, History, PlateauRule, make_pruner
-from autotrain.study.retraining import train_again
-from autotrain.study.sampling import make_sampler, seed_number
+from autotrain.study.sampling import make_sampler
 from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.study.workers.inline import InlineWorker
 from autotrain.study.workers.processes import ProcessWorker, StoredRows
@@ -269,7 +268,8 @@ class Study:
         display: contextlib.AbstractContextManager[Observer]
         display = make_observer(self.metric) if observer is None else nullcontext(observer)
         with tempfile.TemporaryDirectory(prefix="autotrain-") as folder, display as shown:
-            self._restore_best()
+            notes = self._best().restore(self.optuna_study, self.device)
+            self.export_notes = self.export_notes if notes is None else notes
             coordinator = self._coordinator(ledger, self._workers(Path(folder)), shown)
             left = None
             if timeout is not None:
@@ -509,53 +509,10 @@ class Study:
         ]
 
     def _publish(self, winner: Winner) -> None:
-        exported = export_winner(
-            self.best_path,
-            config=winner.config,
-            outcomes=winner.outcomes,
-            dataset=self.dataset,
-            metric=self.metric.name,
-            class_weights=self.definition.class_weights,
-            training={
-                "study": self.definition.name,
-                "trial": winner.number,
-                "seed": winner.seed,
-                "best_epoch": winner.outcomes[0].best_epoch,
-            },
-        )
-        self.export_notes = exported.notes
+        self.export_notes = self._best().publish(winner)
 
-    def _restore_best(self) -> None:
-        """Train the best trial again when `best/` does not hold it.
-
-        A trial's end is on disk before its model is; a kill in between leaves an older model or
-        none, and no later trial would mend that unless it were better.
-        """
-        trials = self.optuna_study.get_trials(deepcopy=False)
-        best = best_trial(trials, self.metric)
-        if best is None or best.value is None or self._is_published(best.value, trials):
-            return
-        config = self.space.config_from(best.params)
-        seed = trial_seed(self.definition.seed, seed_number(self.optuna_study, best))
-        folds = fold_arrays(self.dataset, [view_of(config)])
-        trainer = Trainer(problem_of(self.dataset, self.metric), folds, self.device)
-        outcomes = train_again(
-            trainer,
-            config,
-            seed,
-            n_folds=len(self.dataset.folds),
-            epochs=best.user_attrs.get("epochs", config.epochs),
-        )
-        if all(outcome.parameters is not None for outcome in outcomes):
-            self._publish(Winner(best.number, best.value, config, seed, outcomes))
-
-    def _is_published(self, value: float, trials: list[FrozenTrial]) -> bool:
-        """Whether the model in `best/` is of a trial with this value."""
-        try:
-            number = read_bundle(self.best_path).training.get("trial")
-        except BundleError:
-            return False
-        return any(trial.number == number and trial.value == value for trial in trials)
+    def _best(self) -> Best:
+        return Best(self.best_path, self.dataset, self.metric, self.definition, self.space)
 
     def _set_budget(self, n_trials: int | None, timeout: float | None) -> None:
         """Write down what the study may use in all: what is used and what this run is given."""

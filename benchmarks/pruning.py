@@ -1,0 +1,259 @@
+"""Pruners replayed on recorded learning curves: regret, and epochs spent.
+
+    python benchmarks/pruning.py record FOLDER FILE:TARGET [FILE:TARGET …] [--trials 40]
+    python benchmarks/pruning.py replay FOLDER [--orders 20] [--at-once 4]
+
+`record` trains random configurations of a space to their last epoch, nothing pruned, nothing
+stopped early, and writes their curves to FOLDER, one file a data set. `replay` feeds the same
+curves to every rule, in many random orders and some trials at once, as a study would. Early
+stopping by the space's own patience belongs to a trial, so it is part of every rule, of `none` too.
+
+- epochs: spent, as a share of what `none` spends;
+- regret: how much worse than with `none` the best value found is, in percent of that;
+- lost best: share of orders in which the trial that is best in the end is pruned before its best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import optuna
+import torch
+
+from autotrain.api import RUNG_EPOCHS
+from autotrain.arguments import fold_arrays, problem_of
+from autotrain.choices.schedules import SCHEDULES, Plateau
+from autotrain.data.dataset import load_dataset
+from autotrain.fused.slot import Admission, EpochReport
+from autotrain.fused.trainer import Trainer
+from autotrain.space.config import Choice, TrialConfig
+from autotrain.space.search_space import SearchSpace
+from autotrain.study.allowed import AllowedSampler
+from autotrain.study.pruning import Board, PlateauRule, make_pruner
+from autotrain.study.sampling import make_sampler
+from autotrain.tasks import metric_for
+
+Curve = dict[str, Any]
+Result = tuple[int, np.ndarray]
+FOREVER = 1_000_000
+# Slots of one fleet while recording; how they are packed changes no curve.
+AT_ONCE = 8
+
+
+def record(source: str, target: str, space: str, n_trials: int, folder: Path) -> None:
+    """Train random configurations to the end and write their curves."""
+    torch.set_num_threads(1)
+    dataset = load_dataset(source, target or None, validation="holdout")
+    metric = metric_for(dataset.task, None)
+    resolved = SearchSpace.from_toml(space).resolve(
+        dataset.n_train, dataset.n_inputs, dataset.task, dataset.is_pictures
+    )
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = AllowedSampler(make_sampler("random", 1), resolved, 1)
+    study = optuna.create_study(sampler=sampler)
+    configs = []
+    for _ in range(n_trials):
+        trial = study.ask()
+        configs.append(resolved.suggest(trial))
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    trainer = Trainer(problem_of(dataset, metric), fold_arrays(dataset, resolved.views()))
+    curves: dict[int, Curve] = {}
+    waiting = list(enumerate(configs))
+    while waiting or trainer.n_slots:
+        while waiting and trainer.n_slots < AT_ONCE:
+            number, config = waiting.pop(0)
+            trainer.admit(Admission(number, without_patience(config), seed=number))
+            curves[number] = {
+                "value": [],
+                "loss": [],
+                "plateaus": [],
+                "dropped": [],
+                "patience": config.early_stopping["patience"],
+                "anneals": SCHEDULES[config.schedule.name].anneals,
+            }
+        for message in trainer.step():
+            if isinstance(message, EpochReport) and np.isfinite(message.value):
+                curve = curves[message.slot]
+                curve["value"].append(metric.sign * message.value)
+                curve["loss"].append(message.valid_loss)
+                curve["plateaus"].append(message.plateaus)
+                curve["dropped"].append(message.dropped)
+    written = {"rows": dataset.n_train, "metric": metric.name, "curves": list(curves.values())}
+    path = folder / f"{dataset.name}.json"
+    path.write_text(json.dumps(written), encoding="utf-8")
+    epochs = sum(len(curve["value"]) for curve in curves.values())
+    print(f"{dataset.name}: {n_trials} trials, {epochs} epochs → {path}", flush=True)
+
+
+def without_patience(config: TrialConfig) -> TrialConfig:
+    """Return the configuration without early stopping."""
+    stopping = config.early_stopping
+    parameters = {**stopping.parameters, "patience": FOREVER}
+    return replace(config, early_stopping=Choice(stopping.name, parameters))
+
+
+def stopped_early(curve: Curve) -> int:
+    """Return how many epochs a trial has with its own patience."""
+    patience = Plateau(curve["patience"])
+    for epoch, value in enumerate(curve["value"], 1):
+        if patience.update(value):
+            return epoch
+    return len(curve["value"])
+
+
+# ---- rules -------------------------------------------------------------------------------------
+
+
+class Rule(Protocol):
+    """What says after each epoch of a trial whether it ends."""
+
+    def epoch(self, number: int, curve: Curve, epoch: int) -> str | None:
+        """Return "prune", "converged" or None."""
+
+    def end(self, number: int, epoch: int, *, pruned: bool) -> None:
+        """Hear that a trial has ended."""
+
+
+class Performance:
+    """The default: performance scheduling, exactly as a study asks it."""
+
+    def __init__(self, rows: int, **changes: Any) -> None:
+        self.board = Board(PlateauRule(**{"rung_base": RUNG_EPOCHS * rows, **changes}))
+        self.rows = rows
+
+    def epoch(self, number: int, curve: Curve, epoch: int) -> str | None:
+        before = curve["plateaus"][epoch - 2] if epoch > 1 else 0
+        decision = self.board.record(
+            number,
+            curve["value"][epoch - 1],
+            loss=curve["loss"][epoch - 1],
+            samples_seen=epoch * self.rows,
+            plateau=curve["plateaus"][epoch - 1] > before,
+            lr_dropped=epoch > 1 and curve["dropped"][epoch - 2],
+        )
+        if decision.kind == "prune":
+            return "prune"
+        return "converged" if decision.kind == "converged" and not curve["anneals"] else None
+
+    def end(self, number: int, epoch: int, *, pruned: bool) -> None:
+        self.board.end(number)
+
+
+class OptunaRule:
+    """A pruner of Optuna, asked after each epoch."""
+
+    def __init__(self, pruner: optuna.pruners.BasePruner) -> None:
+        self.study = optuna.create_study(pruner=pruner)
+        self.trials: dict[int, optuna.Trial] = {}
+
+    def epoch(self, number: int, curve: Curve, epoch: int) -> str | None:
+        if number not in self.trials:
+            self.trials[number] = self.study.ask()
+        trial = self.trials[number]
+        trial.report(curve["value"][epoch - 1], epoch)
+        return "prune" if trial.should_prune() else None
+
+    def end(self, number: int, epoch: int, *, pruned: bool) -> None:
+        states = optuna.trial.TrialState
+        trial = self.trials[number]
+        reported = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        state = states.PRUNED if pruned else states.COMPLETE
+        self.study.tell(trial, min(reported.values()), state=state)
+
+
+def rules(rows: int, longest: int) -> dict[str, Callable[[], Rule]]:
+    """Return the rules by name; each call of one starts anew."""
+    hyperband = optuna.pruners.HyperbandPruner
+    return {
+        "performance": lambda: Performance(rows),
+        "median": lambda: OptunaRule(make_pruner("median")),
+        "asha": lambda: OptunaRule(make_pruner("asha")),
+        "hyperband": lambda: OptunaRule(hyperband(4, max(longest, 5), reduction_factor=3)),
+    }
+
+
+def replay(curves: list[Curve], order: np.ndarray, rule: Rule | None, at_once: int) -> Result:
+    """Run all trials in that order, some at once; return epochs spent and each one's best."""
+    waiting = list(order)
+    active: dict[int, int] = {}
+    best = np.full(len(curves), np.inf)
+    spent = 0
+    while waiting or active:
+        while waiting and len(active) < at_once:
+            number = int(waiting.pop(0))
+            if curves[number]["value"]:
+                active[number] = 0
+        for number in list(active):
+            curve = curves[number]
+            active[number] = epoch = active[number] + 1
+            spent += 1
+            best[number] = min(best[number], curve["value"][epoch - 1])
+            said = None if rule is None else rule.epoch(number, curve, epoch)
+            if said is not None or epoch >= curve["epochs"]:
+                del active[number]
+                if rule is not None:
+                    rule.end(number, epoch, pruned=said == "prune")
+    return spent, best
+
+
+def main() -> None:
+    """Record curves, or replay them and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    recording = commands.add_parser("record")
+    recording.add_argument("folder", type=Path)
+    recording.add_argument("data", nargs="+", help="FILE:TARGET")
+    recording.add_argument("--trials", type=int, default=40)
+    recording.add_argument("--space", default="default")
+    replaying = commands.add_parser("replay")
+    replaying.add_argument("folder", type=Path)
+    replaying.add_argument("--orders", type=int, default=20)
+    replaying.add_argument("--at-once", type=int, default=4)
+    arguments = parser.parse_args()
+    if arguments.command == "record":
+        arguments.folder.mkdir(parents=True, exist_ok=True)
+        for item in arguments.data:
+            source, _, target = item.rpartition(":")
+            record(source, target, arguments.space, arguments.trials, arguments.folder)
+        return
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    print(f"{'data':20} {'rule':12} {'epochs':>7} {'regret':>8} {'worst':>8} {'lost best':>10}")
+    for path in sorted(arguments.folder.glob("*.json")):
+        compare(path, arguments.orders, arguments.at_once)
+
+
+def compare(path: Path, n_orders: int, at_once: int) -> None:
+    """Print one line a rule for one data set."""
+    written = json.loads(path.read_text(encoding="utf-8"))
+    curves: list[Curve] = written["curves"]
+    for curve in curves:
+        curve["epochs"] = stopped_early(curve)
+    longest = max(curve["epochs"] for curve in curves)
+    generator = np.random.default_rng(0)
+    orders = [generator.permutation(len(curves)) for _ in range(n_orders)]
+    whole, full = replay(curves, orders[0], None, at_once)
+    for name, make in rules(written["rows"], longest).items():
+        shares, regrets, lost = [], [], []
+        for order in orders:
+            spent, best = replay(curves, order, make(), at_once)
+            shares.append(spent / whole)
+            regrets.append(100 * (best.min() - full.min()) / abs(full.min()))
+            lost.append(best[full.argmin()] > full.min())
+        print(
+            f"{path.stem[:20]:20} {name:12} {np.mean(shares):7.2f} {np.mean(regrets):7.2f}% "
+            f"{np.max(regrets):7.2f}% {100 * np.mean(lost):9.0f}%",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -165,9 +165,11 @@ class OptunaRule:
     def end(self, number: int, epoch: int, *, pruned: bool) -> None:
         states = optuna.trial.TrialState
         trial = self.trials[number]
+        if pruned:
+            self.study.tell(trial, state=states.PRUNED)
+            return
         reported = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-        state = states.PRUNED if pruned else states.COMPLETE
-        self.study.tell(trial, min(reported.values()), state=state)
+        self.study.tell(trial, min(reported.values()))
 
 
 def rules(rows: int, longest: int) -> dict[str, Callable[[], Rule]]:

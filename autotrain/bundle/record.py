@@ -272,9 +272,9 @@ def _columns_from_json(record: Mapping[str, Any]) -> Columns:
     return Columns(n_numeric, levels, n_plain)
 
 
-def _limit(value: object, default: float) -> float:
+def _limit(value: Any, default: float) -> float:
     """Read a limit of the target; none is written as null."""
-    return default if value is None else float(value)  # type: ignore[arg-type]
+    return default if value is None else float(value)
 
 
 def _check_record(

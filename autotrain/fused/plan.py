@@ -126,8 +126,9 @@ def learning_rate_factors(config: TrialConfig) -> dict[str, float]:
         "output_bias": float(config.parametrization["bias_learning_rate"]),
         "mix": float(config.activation["mix_learning_rate"]),
         "embedding": float(config.embedding["learning_rate"]),
-        "scale": float(config.front_scale.parameters.get("learning_rate", 1.0)),  # type: ignore[arg-type]
     }
+    if FRONT_SCALES[config.front_scale.name].scales:
+        factors["scale"] = float(config.front_scale["learning_rate"])
     return {kind: factor for kind, factor in factors.items() if factor != 1}
 
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from autotrain.choices.embeddings import whole
 from autotrain.choices.encoders import ENCODERS
 from autotrain.data.view import View
 from autotrain.domains import Choices, Domain, Fixed, Range, Value
@@ -340,8 +341,8 @@ def _whole_numbers(domain: Domain | None) -> Iterator[int]:
     if domain is None:
         yield 0
     elif isinstance(domain, Fixed):
-        yield int(domain.value)  # type: ignore[arg-type]
+        yield whole(domain.value)
     elif isinstance(domain, Choices):
-        yield from (int(value) for value in domain.values)  # type: ignore[arg-type]
+        yield from map(whole, domain.values)
     else:
         yield from range(int(domain.low), int(domain.high) + 1, int(domain.step or 1))

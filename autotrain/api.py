@@ -50,12 +50,24 @@ from autotrain.space.search_space import SearchSpace
 from autotrain.study import definition as definitions
 from autotrain.study.allowed import AllowedSampler
 from autotrain.study.budget import SPENT_S, UNCOUNTED, seconds_spent, trials_tried
-from autotrain.study.coordinator import HISTORY, Coordinator, summary
+from autotrain.study.checkpoints import FOLDER as CHECKPOINTS
+from autotrain.study.checkpoints import Checkpoints
+from autotrain.study.coordinator import HISTORY, Coordinator
 from autotrain.study.definition import STUDIES, Definition
+from autotrain.study.finals import (
+    N_FINALISTS,
+    REPEATS,
+    WINNER,
+    Finalist,
+    Finals,
+    Winner,
+    winner_of,
+)
 from autotrain.study.ledger import Ledger, best_trial
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import Board, History, PlateauRule, make_pruner
-from autotrain.study.sampling import make_sampler
+from autotrain.study.running import summary, trial_seed
+from autotrain.study.sampling import make_sampler, seed_number
 from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.study.trained import Trained
 from autotrain.study.workers.inline import InlineWorker
@@ -94,6 +106,8 @@ class Study:
         pruner: "performance", "asha", "median" or "none".
         validation: "auto" (5-fold below 3,000 rows, else holdout), "holdout" or e.g. "3-fold".
         test: fraction of the rows, or a file or frame; those rows are never seen by the search.
+        finalists: so many of the best trials are trained again from other seeds, and the winner
+            is chosen by mean; 0: the trial with the best value wins.
         storage: None for the journal in the study's folder, or a storage URL.
         workers: processes; 0 for one per core (or per GPU); 1 trains in this process.
         device: "auto", "cpu" or "cuda".
@@ -119,6 +133,7 @@ class Study:
         pruner: str = "performance",
         validation: str = "auto",
         test: Any = None,
+        finalists: int = N_FINALISTS,
         storage: str | None = None,
         workers: int = 0,
         device: str = "auto",
@@ -157,6 +172,7 @@ class Study:
             split=dataset.split,
             test="" if test is None else str(test) if isinstance(test, str | float) else "table",
             validation=validation,
+            finalists=definitions.check_count("finalists", finalists),
             space=self.space.to_dict(),
             seed=seed,
             sampler=sampler,
@@ -191,6 +207,7 @@ class Study:
         storage: str | None = None,
         workers: int | None = None,
         device: str | None = None,
+        finalists: int | None = None,
         directory: str | Path = STUDIES,
     ) -> Study:
         """Open a study that was started before, as it was defined then.
@@ -226,6 +243,7 @@ class Study:
             sampler=old.sampler,
             pruner=old.pruner,
             validation=old.validation,
+            finalists=old.finalists if finalists is None else finalists,
             test=number_or_text(test),
             storage=storage or old.storage,
             workers=old.workers if workers is None else workers,
@@ -269,9 +287,9 @@ class Study:
         display: contextlib.AbstractContextManager[Observer]
         display = make_observer(self.metric) if observer is None else nullcontext(observer)
         with tempfile.TemporaryDirectory(prefix="autotrain-") as folder, display as shown:
-            notes = self._best().restore(self.optuna_study, self.device)
-            self.export_notes = self.export_notes if notes is None else notes
-            coordinator = self._coordinator(ledger, self._workers(Path(folder)), shown)
+            self._crown()
+            finals = self._finals()
+            coordinator = self._coordinator(ledger, self._workers(Path(folder)), shown, finals)
             left = None
             if timeout is not None:
                 left = max(timeout - reserve_s - (time.monotonic() - started), 0.0)
@@ -280,6 +298,10 @@ class Study:
             finally:
                 self.progress = coordinator.progress
                 self._note_spent(time.monotonic() - started)
+            winner = None if finals is None else finals.decide()
+            if winner is not None:
+                ledger.note(WINNER, winner.to_json())
+            self._crown()
         if best_trial(self.optuna_study.trials, self.metric) is None:
             raise NoTrialSucceededError(
                 f"study {self.definition.name!r} needs at least one complete trial, however: "
@@ -313,17 +335,26 @@ class Study:
 
     @property
     def best_trial(self) -> FrozenTrial:
-        """The complete trial with the best validation value.
+        """The winner: of the complete trials the best one, as the finals decided.
+
+        Not always the one with the best validation value: see `winner`.
 
         Raises:
             NoTrialSucceededError: when there is none.
         """
-        trial = best_trial(self.optuna_study.trials, self.metric)
+        study = self.optuna_study
+        trial, _ = winner_of(study.trials, study.user_attrs, self.metric)
         if trial is None:
             raise NoTrialSucceededError(
                 f"study {self.definition.name!r} has no complete trial yet. Call optimize()."
             )
         return trial
+
+    @property
+    def winner(self) -> Winner | None:
+        """What the finals say of the winner; None when the best trial won without them."""
+        study = self.optuna_study
+        return winner_of(study.get_trials(deepcopy=False), study.user_attrs, self.metric)[1]
 
     @property
     def best_value(self) -> float:
@@ -365,6 +396,8 @@ class Study:
         Meant to be called once, at the end: a score that guides further choices is no test any
         more.
 
+        The bundle also keeps a 95 % confidence interval of the study's metric.
+
         Returns: every metric of the task, dropout off, None where it is not defined on these rows;
             empty when there are no test rows.
         """
@@ -373,7 +406,7 @@ class Study:
         frame, labels = self.dataset.raw_test()
         # Dropout off: a hundred passes over many rows would outlast a short budget.
         evaluation = self.best_predictor().evaluate(
-            frame, labels, n_samples=0, weights=self.dataset.test_weights
+            frame, labels, n_samples=0, weights=self.dataset.test_weights, interval=True
         )
         record_test_score(self.best_path, evaluation)
         scores: dict[str, float | None] = evaluation["deterministic"]
@@ -450,7 +483,7 @@ class Study:
         return max(fold.target_std for fold in self.dataset.folds)
 
     def _coordinator(
-        self, ledger: Ledger, workers: list[Worker], observer: Observer
+        self, ledger: Ledger, workers: list[Worker], observer: Observer, finals: Finals | None
     ) -> Coordinator:
         dataset, definition = self.dataset, self.definition
         n_outputs = problem_of(dataset, self.metric).n_outputs
@@ -473,6 +506,8 @@ class Study:
             pruner=None if board is not None else make_pruner(definition.pruner),
             publish=self._publish,
             observer=observer,
+            finals=finals,
+            keep=self._checkpoints().keep,
         )
         counts = {
             state: sum(
@@ -488,6 +523,30 @@ class Study:
             words = summary(self.space.config_from(best.params))
             coordinator.restore((best.value, best.number, words), counts)
         return coordinator
+
+    def _finals(self) -> Finals | None:
+        """Return what is known of the complete trials so far."""
+        if not self.definition.finalists:
+            return None
+        study = self.optuna_study
+        finals = Finals(self.definition.finalists, self.metric.sign)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            assert trial.value is not None
+            finalist = Finalist(
+                number=trial.number,
+                score=self.metric.sign * trial.value,
+                n_parameters=trial.user_attrs["n_parameters"],
+                config=self.space.config_from(trial.params),
+                seed=trial_seed(self.definition.seed, seed_number(study, trial)),
+                seconds=trial.user_attrs["seconds"],
+            )
+            finals.enter(finalist)
+        finals.restore(study.user_attrs.get(REPEATS, []))
+        return finals
+
+    def _crown(self) -> None:
+        notes = self._best().crown(self.optuna_study, self.device)
+        self.export_notes = self.export_notes if notes is None else notes
 
     def _columns(self, config: TrialConfig) -> Columns:
         """Return what a configuration's network reads."""
@@ -513,7 +572,17 @@ class Study:
         self.export_notes = self._best().publish(trained)
 
     def _best(self) -> Best:
-        return Best(self.best_path, self.dataset, self.metric, self.definition, self.space)
+        return Best(
+            self.best_path,
+            self.dataset,
+            self.metric,
+            self.definition,
+            self.space,
+            self._checkpoints(),
+        )
+
+    def _checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.folder / CHECKPOINTS, self.metric.sign)
 
     def _set_budget(self, n_trials: int | None, timeout: float | None) -> None:
         """Write down what the study may use in all: what is used and what this run is given."""
@@ -526,7 +595,8 @@ class Study:
         self.definition = self.definition.with_budget(n_trials, timeout)
         # Where and with what it began stays, but for data that have moved.
         begun = Definition.read(self.folder).with_budget(n_trials, timeout)
-        replace(begun, source=self.definition.source).write(self.folder)
+        now = self.definition
+        replace(begun, source=now.source, finalists=now.finalists).write(self.folder)
 
     def _note_spent(self, seconds: float) -> None:
         """Keep on the study how long it has run, for `resume` to know what is left."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +16,11 @@ from autotrain.export import export_winner
 from autotrain.fused.plan import view_of
 from autotrain.fused.trainer import Trainer
 from autotrain.space.search_space import SearchSpace
-from autotrain.study.coordinator import trial_seed
+from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import Definition
-from autotrain.study.ledger import best_trial
+from autotrain.study.finals import winner_of
 from autotrain.study.retraining import train_again
+from autotrain.study.running import trial_seed, value_of
 from autotrain.study.sampling import seed_number
 from autotrain.study.trained import Trained
 from autotrain.tasks import Metric
@@ -32,7 +32,7 @@ class Best:
 
     Args:
         path: the folder; replaced at once, never half written.
-        dataset, metric, definition, space: the study's.
+        dataset, metric, definition, space, checkpoints: the study's.
     """
 
     path: Path
@@ -40,6 +40,7 @@ class Best:
     metric: Metric
     definition: Definition
     space: SearchSpace
+    checkpoints: Checkpoints
 
     def publish(self, trained: Trained) -> tuple[str, ...]:
         """Export a trial's model; return what the user should be told."""
@@ -53,41 +54,60 @@ class Best:
             training={
                 "study": self.definition.name,
                 "trial": trained.number,
+                "repeat": trained.repeat,
                 "seed": trained.seed,
                 "best_epoch": trained.outcomes[0].best_epoch,
             },
         )
         return exported.notes
 
-    def restore(self, study: optuna.Study, device: str) -> tuple[str, ...] | None:
-        """Train the best trial again when the folder does not hold it: to the same weights.
+    def crown(self, study: optuna.Study, device: str) -> tuple[str, ...] | None:
+        """Put the study's winner into the folder, if another model is there.
 
-        A folder that was removed or damaged would otherwise stay so until a better trial came.
+        Its weights come from the checkpoints, or else are trained again; so too when the folder
+        was removed or damaged.
 
         Returns: what the user should be told; None when there was nothing to do.
         """
         trials = study.get_trials(deepcopy=False)
-        best = best_trial(trials, self.metric)
-        if best is None or best.value is None or self._holds(best.value, trials):
+        trial, winner = winner_of(trials, study.user_attrs, self.metric)
+        repeat = 0 if winner is None else winner.repeat
+        if trial is None or self._holds(trial.number, repeat):
             return None
-        config = self.space.config_from(best.params)
-        seed = trial_seed(self.definition.seed, seed_number(study, best))
-        folds = fold_arrays(self.dataset, [view_of(config)])
+        trained = self.checkpoints.find(trial.number, repeat)
+        if trained is None:
+            epochs = trial.user_attrs["epochs"]
+            if winner is not None and winner.epochs is not None:
+                epochs = winner.epochs
+            trained = self._train_again(study, trial, device, epochs=epochs, repeat=repeat)
+        return None if trained is None else self.publish(trained)
+
+    def _train_again(
+        self, study: optuna.Study, trial: FrozenTrial, device: str, *, epochs: int, repeat: int
+    ) -> Trained | None:
+        config = self.space.config_from(trial.params)
+        seed = trial_seed(self.definition.seed, seed_number(study, trial))
         outcomes = train_again(
-            Trainer(problem_of(self.dataset, self.metric), folds, device),
+            Trainer(
+                problem_of(self.dataset, self.metric),
+                fold_arrays(self.dataset, [view_of(config)]),
+                device,
+            ),
             config,
             seed,
             n_folds=len(self.dataset.folds),
-            epochs=best.user_attrs.get("epochs", config.epochs),
+            epochs=epochs,
+            repeat=repeat,
         )
         if any(outcome.parameters is None for outcome in outcomes):
             return None
-        return self.publish(Trained(best.number, best.value, config, seed, outcomes))
+        value = value_of(outcomes)
+        return Trained(trial.number, value, config, seed, outcomes, repeat)
 
-    def _holds(self, value: float, trials: Sequence[FrozenTrial]) -> bool:
-        """Whether the model in the folder is of a trial with this value."""
+    def _holds(self, number: int, repeat: int) -> bool:
+        """Whether the model in the folder is this one."""
         try:
-            number = read_bundle(self.path).training.get("trial")
+            training = read_bundle(self.path).training
         except BundleError:
             return False
-        return any(trial.number == number and trial.value == value for trial in trials)
+        return (training.get("trial"), training.get("repeat", 0)) == (number, repeat)

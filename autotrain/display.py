@@ -21,7 +21,7 @@ from rich.text import Text
 
 from autotrain.study.progress import Progress
 from autotrain.tasks import Metric
-from autotrain.wording import duration_text, value_text
+from autotrain.wording import count_text, duration_text, value_text
 
 REDRAWS_PER_S = 4
 LINE_EVERY_S = 10.0
@@ -166,6 +166,8 @@ def trial_words(progress: Progress) -> list[str]:
         f"{progress.n_pruned:,} pruned",
         f"{progress.n_failed:,} failed",
     ]
+    if progress.n_repeats:
+        words.append(f"{count_text(progress.n_repeats, 'repeat')} of the best")
     if progress.n_done:
         words.append(f"{progress.trials_per_minute:,.0f} per minute")
     return words

@@ -132,6 +132,8 @@ def record_test_score(folder: str | Path, evaluation: Mapping[str, Any]) -> Path
     folder = Path(folder)
     bundle = read_bundle(folder)
     scores = {**bundle.scores, "test": evaluation["deterministic"]}
+    if evaluation.get("interval"):
+        scores["test_interval"] = {bundle.metric: evaluation["interval"]}
     if evaluation.get("monte_carlo"):
         scores["test_monte_carlo"] = evaluation["monte_carlo"]
     files = encode(replace(bundle, scores=scores))

@@ -18,10 +18,11 @@ from optuna.trial import FrozenTrial, TrialState
 from autotrain.errors import AutotrainError
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.budget import Left, budget_left, counts, seconds_spent
-from autotrain.study.coordinator import summary
 from autotrain.study.definition import FILE, Definition, study_names
+from autotrain.study.finals import Winner, winner_of
 from autotrain.study.lease import is_held
 from autotrain.study.ledger import FORBIDDEN, INTERRUPTED, NOT_STARTED, best_trial
+from autotrain.study.running import summary
 from autotrain.study.storage import read_storage
 from autotrain.tasks import Metric, metric_named
 
@@ -66,6 +67,8 @@ class Standing:
             their end are left out.
         flags: trials by what their diagnostics warn of.
         top: the best complete trials, the best first.
+        winner: number of the trial whose model is handed over; None before there is one.
+        finals: what the finals say of it; None when it is the best trial, without them.
         bundle: the folder of the exported winner; None before there is one.
         seconds: the study has run in all.
         left: of its budget.
@@ -83,6 +86,8 @@ class Standing:
     causes: dict[str, int]
     flags: dict[str, int]
     top: tuple[Entry, ...]
+    winner: int | None
+    finals: Winner | None
     bundle: Path | None
     seconds: float
     left: Left
@@ -125,6 +130,8 @@ class Standing:
             "flags": self.flags,
             "best": None if self.best is None else asdict(self.best),
             "top": [asdict(entry) for entry in self.top],
+            "winner": self.winner,
+            "finals": None if self.finals is None else self.finals.to_json(),
             "bundle": None if self.bundle is None else str(self.bundle),
             "seconds": round(self.seconds, 1),
             "budget": {"trials": definition.n_trials, "seconds": definition.timeout_s},
@@ -154,6 +161,7 @@ def read_standing(folder: Path, storage: str | None = None) -> Standing:
             study_id = names[definition.name]
             trials = opened.get_all_trials(study_id, deepcopy=False)
             user_attrs = opened.get_study_user_attrs(study_id)
+    trial, finals = winner_of(trials, user_attrs, metric_named(definition.metric))
     left = budget_left(definition.n_trials, definition.timeout_s, trials, user_attrs)
     return Standing(
         definition=definition,
@@ -167,6 +175,8 @@ def read_standing(folder: Path, storage: str | None = None) -> Standing:
             ).most_common()
         ),
         top=_top(definition, trials),
+        winner=None if trial is None else trial.number,
+        finals=finals,
         bundle=folder / BUNDLE if (folder / BUNDLE).is_dir() else None,
         seconds=seconds_spent(trials, user_attrs),
         left=left,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.metrics import log_loss, mean_pinball_loss, root_mean_squared_error
 
 import autotrain
 from autotrain.api import NoTrialSucceededError, Study
+from autotrain.bundle import read_bundle
 from autotrain.errors import DataError, DeviceError, SpaceError, StudyError
 from autotrain.study.progress import Progress, Silent
 
@@ -381,3 +383,62 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
             ]
             found.append((trials, study.best_params, study.test()))
     assert found[0] == found[1]
+
+
+def test_the_finals_choose_the_winner_and_it_is_handed_over(tmp_path: Path) -> None:
+    """Whatever is lost of the folder, the same winner is there again."""
+    with study_of_wine(tmp_path, validation="3-fold", pruner="none") as study:
+        study.optimize(n_trials=9, observer=Silent())
+        winner = study.winner
+        assert winner is not None
+        assert study.best_trial.number == winner.number
+        repeats = {
+            entry["trial"]: entry["values"] for entry in study.optuna_study.user_attrs["repeats"]
+        }
+        complete = [t for t in study.optuna_study.trials if t.state == TrialState.COMPLETE]
+        ranked = sorted(complete, key=lambda t: t.value or 0.0)
+        assert set(repeats) <= {t.number for t in ranked[:3]}
+        values = [study.best_value, *repeats[winner.number]]
+        assert winner.n_trainings == len(values)
+        training = read_bundle(study.best_path).training
+        assert (training["trial"], training["repeat"]) == (winner.number, winner.repeat)
+        # Its members are the training that scored best: one for each fold.
+        members = read_bundle(study.best_path).members
+        mean = np.mean([member.value for member in members if member.value is not None])
+        assert mean == pytest.approx(min(values), abs=1e-12)
+        weights = [member.parameters for member in members]
+        test = study.test()
+    interval = read_bundle(study.best_path).scores["test_interval"]["log_loss"]
+    assert interval[0] < test["log_loss"] < interval[1]
+
+    shutil.rmtree(study.best_path)
+    with study_of_wine(tmp_path, validation="3-fold", pruner="none") as again:
+        again._crown()
+    found = [member.parameters for member in read_bundle(study.best_path).members]
+    for before, after in zip(weights, found, strict=True):
+        np.testing.assert_array_equal(before, after)
+    shutil.rmtree(study.best_path)
+    shutil.rmtree(study.folder / "checkpoints")
+    with study_of_wine(tmp_path, validation="3-fold", pruner="none") as again:
+        again._crown()
+        assert again.winner == winner
+    found = [member.parameters for member in read_bundle(study.best_path).members]
+    for before, after in zip(weights, found, strict=True):
+        # In float32 it matters how many are trained at once.
+        np.testing.assert_allclose(before, after, rtol=1e-3, atol=1e-5)
+
+
+def test_without_finals_the_best_trial_wins(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path, finalists=0) as study:
+        study.optimize(n_trials=7, observer=Silent())
+        assert study.winner is None
+        assert study.best_trial.number == study.optuna_study.best_trial.number
+    # How the winner is chosen may change when a study goes on.
+    with study_of_wine(tmp_path, finalists=2) as study:
+        study.optimize(n_trials=2, observer=Silent())
+        assert study.winner is not None
+    with Study.resume("wine", data=wine(), directory=tmp_path) as study:
+        assert study.definition.finalists == 2
+        assert study.winner is not None
+    with pytest.raises(StudyError, match="--finalists must be a whole number of at least 0"):
+        study_of_wine(tmp_path, finalists=-1)

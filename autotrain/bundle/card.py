@@ -59,7 +59,7 @@ def _data(bundle: Bundle) -> str:
 
 
 def _scores(bundle: Bundle) -> str:
-    parts = {part: values for part, values in bundle.scores.items() if values}
+    parts = {p: values for p, values in bundle.scores.items() if values and p != "test_interval"}
     if not parts:
         return ""
     names = dict.fromkeys(name for values in parts.values() for name in values if name != "nll")
@@ -73,6 +73,10 @@ def _scores(bundle: Bundle) -> str:
         cells = " | ".join(_number(values.get(name)) for values in parts.values())
         chosen = " (chose the winner)" if name == bundle.metric else ""
         lines.append(f"| {name}{chosen} | {cells} |")
+    interval = bundle.scores.get("test_interval", {}).get(bundle.metric)
+    if interval is not None:
+        low, high = map(_number, interval)
+        lines += ["", f"{bundle.metric} on the test rows: {low} to {high} with 95 % confidence."]
     lines += [
         "",
         "The validation rows chose the winner: its scores there are a little too good.",

@@ -61,6 +61,7 @@ def evaluate(
         n_samples=samples,
         seed=seed,
         weights=weights,
+        interval=True,
         notices=notices,
     )
     if result["n_dropped"]:
@@ -86,6 +87,12 @@ def side_by_side(result: dict[str, Any]) -> list[str]:
             row.append(_score(monte_carlo.get(name)))
         rows.append(row)
     lines = columns(rows, right=(1, 2))
+    if result["interval"] is not None:
+        low, high = map(_score, result["interval"])
+        lines.append(
+            f"{result['metric']} of other rows like these, dropout off: {low} to {high} "
+            "(95 % confidence)"
+        )
     if monte_carlo is None:
         lines.append("The model has no dropout, so there is no Monte-Carlo side.")
     return lines

@@ -244,6 +244,17 @@ def workers_option(command: Command) -> Command:
     )(command)
 
 
+def finalists_option(command: Command) -> Command:
+    """Add --finalists."""
+    return click.option(
+        "--finalists",
+        type=Count(0),
+        metavar="N",
+        help="Of the best trials, how many are trained again to choose the winner by mean; else "
+        "4, 0: the best one wins.",
+    )(command)
+
+
 def device_option(command: Command) -> Command:
     """Add --device."""
     device = Word("device", DEVICES, meant={"gpu": "cuda"})

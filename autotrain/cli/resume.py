@@ -11,6 +11,7 @@ from autotrain.cli.options import (
     StudyName,
     device_option,
     directory_option,
+    finalists_option,
     json_option,
     quiet_option,
     storage_option,
@@ -27,6 +28,7 @@ from autotrain.wording import count_text, duration_text
 @trials_option
 @timeout_option
 @click.option("--data", type=FileName("DATA"), help="The same table, when it has moved.")
+@finalists_option
 @storage_option
 @workers_option
 @device_option
@@ -40,6 +42,7 @@ def resume(
     trials: int | None,
     timeout: float | None,
     data: str | None,
+    finalists: int | None,
     storage: str | None,
     workers: int | None,
     device: str | None,
@@ -67,6 +70,12 @@ def resume(
             )
         trials, timeout = standing.left.n_trials, standing.left.timeout_s
     study = Study.resume(
-        name, data=data, storage=storage, workers=workers, device=device, directory=directory
+        name,
+        data=data,
+        finalists=finalists,
+        storage=storage,
+        workers=workers,
+        device=device,
+        directory=directory,
     )
     run(study, trials, timeout, started_s=ctx.obj, as_json=as_json, quiet=quiet)

@@ -110,11 +110,11 @@ def weights_words(weights: str | None, class_weights: str | dict[str, float] | N
 def outcome(study: Study, seconds: float) -> dict[str, Any]:
     """Score the winner on the test rows and return everything about the end of a search."""
     from autotrain.leaderboard import read_standing
-    from autotrain.study.coordinator import summary
+    from autotrain.study.running import summary
 
     test = study.test()
     predictor = study.best_predictor()
-    best, config = study.best_trial, study.best_config
+    best, config, winner = study.best_trial, study.best_config, study.winner
     standing = read_standing(study.folder, study.definition.storage)
     return {
         "study": study.definition.name,
@@ -124,7 +124,9 @@ def outcome(study: Study, seconds: float) -> dict[str, Any]:
         "direction": study.metric.direction,
         "test": test or None,
         "test_value": test.get(study.metric.name) if test else None,
+        "test_interval": predictor.bundle.scores.get("test_interval", {}).get(study.metric.name),
         "validation_value": study.best_value,
+        "finals": None if winner is None else winner.to_json(),
         "best_trial": best.number,
         "winner": summary(config),
         "params": study.best_params,
@@ -151,7 +153,9 @@ def ending(study: Study, result: dict[str, Any]) -> list[str]:
     counts = ", ".join(f"{trials[state]:,} {state}" for state in ("complete", "pruned", "failed"))
     if result["test"]:
         unseen = f"on {count_text(study.dataset.n_test, 'row')} that the search never saw"
-        test = f"{metric} {_score(result['test_value'])} {unseen}"
+        interval = result["test_interval"]
+        between = "" if interval is None else f" ({' to '.join(map(_score, interval))})"
+        test = f"{metric} {_score(result['test_value'])}{between} {unseen}"
         others = ", ".join(
             f"{name} {_score(value)}" for name, value in result["test"].items() if name != metric
         )
@@ -168,6 +172,7 @@ def ending(study: Study, result: dict[str, Any]) -> list[str]:
             ("Test", test),
             ("", others),
             ("Validation", f"{metric} {_score(result['validation_value'])}"),
+            ("", _finals_words(result["finals"])),
             ("Winner", f"trial {result['best_trial']}: {result['winner']}"),
             ("Dropout", dropout),
             ("Trials", f"{sum(trials.values()):,}: {counts}"),
@@ -207,6 +212,14 @@ def interrupted(study: Study) -> str:
 def directory_words(folder: Path) -> str:
     """Return the --directory option that finds a study again, if it needs one."""
     return "" if folder.parent == STUDIES else f" --directory {folder.parent}"
+
+
+def _finals_words(finals: dict[str, Any] | None) -> str:
+    """Return what training the winner again has shown."""
+    if finals is None:
+        return ""
+    mean = f"{_score(finals['estimate'])} ± {_score(finals['standard_error'])}"
+    return f"{mean} expected of it, from {count_text(finals['n_trainings'], 'training')}"
 
 
 def _score(value: float | None) -> str:

@@ -18,6 +18,7 @@ from autotrain.cli.options import (
     Word,
     device_option,
     directory_option,
+    finalists_option,
     json_option,
     quiet_option,
     storage_option,
@@ -96,6 +97,7 @@ DEFAULT_TIMEOUT_S = 600.0
     type=FileName("FILE|FRACTION"),
     help="Rows that only the winner sees, at the end; else 0.2, or the data's own test rows.",
 )
+@finalists_option
 @storage_option
 @workers_option
 @device_option
@@ -127,7 +129,9 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
 
     from autotrain.api import Study
     from autotrain.cli.run_study import run
+    from autotrain.study.finals import N_FINALISTS
 
+    finalists = options["finalists"]
     study = Study(
         options["study"],
         data=data,
@@ -141,6 +145,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         pruner=options["pruner"],
         validation=options["validation"],
         test=_number_or_name(options["test"]),
+        finalists=N_FINALISTS if finalists is None else finalists,
         storage=options["storage"],
         workers=options["workers"] or 0,
         device=options["device"] or "auto",
@@ -200,6 +205,7 @@ def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str
         "class_weights": definition.class_weights,
         "sampler": definition.sampler,
         "pruner": definition.pruner,
+        "finalists": definition.finalists,
         "trials": trials,
         "timeout_s": timeout,
         "device": study.device,

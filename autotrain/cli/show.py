@@ -129,7 +129,7 @@ def leaderboard(standing: Standing) -> list[str]:
         for place, entry in enumerate(standing.top, 1):
             rows.append(
                 [
-                    str(place),
+                    f"{'*' if entry.number == standing.winner else ''}{place}",
                     str(entry.number),
                     value_text(entry.value),
                     "" if entry.epochs is None else str(entry.epochs),
@@ -138,8 +138,11 @@ def leaderboard(standing: Standing) -> list[str]:
                 ]
             )
         lines += ["", *columns(rows, right=(0, 1, 2, 3, 4))]
-        lines += ["", f"The best, trial {standing.top[0].number}:"]
-        params = standing.top[0].params
+        winner = standing.top[0]
+        for entry in standing.top:
+            winner = entry if entry.number == standing.winner else winner
+        lines += ["", _winner_words(standing, winner.number)]
+        params = winner.params
         lines += fields([(key, _param_text(value)) for key, value in params.items()], indent="  ")
     if standing.causes:
         lines += ["", "Ended early:"]
@@ -152,6 +155,17 @@ def leaderboard(standing: Standing) -> list[str]:
             [(f"{count:>5,}", FLAGS.get(flag, flag)) for flag, count in standing.flags.items()]
         )
     return lines
+
+
+def _winner_words(standing: Standing, number: int) -> str:
+    finals = standing.finals
+    if finals is None or finals.number != number:
+        return f"* The winner, trial {number}:"
+    mean = f"{value_text(finals.estimate)} ± {value_text(finals.standard_error)}"
+    return (
+        f"* The winner, trial {number}, chosen by the mean of {finals.n_trainings} trainings "
+        f"({mean}):"
+    )
 
 
 def _left_words(standing: Standing) -> str:

@@ -202,6 +202,7 @@ class Predictor:
         n_samples: int = 100,
         seed: int = 0,
         weights: Any = None,
+        interval: bool = False,
         notices: list[str] | None = None,
     ) -> dict[str, Any]:
         """Score the model on rows whose target is known, dropout off and Monte-Carlo.
@@ -214,6 +215,8 @@ class Predictor:
                 weighs all alike. `weights_name` is the column that training used.
             n_samples: S of the Monte-Carlo side; 0 leaves it out.
             seed: of its masks.
+            interval: add "interval": a 95 % confidence interval (low, high) of the metric that
+                chose the model, dropout off, by bootstrap over the rows.
         Returns: {"task", "metric", "n_rows", "n_dropped", "n_samples", "weighted",
             "deterministic": {metric: value}, "monte_carlo": {metric: value} or None when it was
             left out or the model has no dropout}. Metrics:
@@ -234,14 +237,16 @@ class Predictor:
                 continue
             for rows in self._sample_blocks(xs, n_samples):
                 sampled.add(self._samples(rows, banks, n_samples))
+        values = point.values()
         return {
+            **({"interval": point.interval()} if interval else {}),
             "task": self.task,
             "metric": self.bundle.metric,
             "n_rows": int(truth.is_known.sum()),
             "n_dropped": int((~truth.is_known).sum()),
             "n_samples": None if banks is None else n_samples,
             "weighted": weights is not None,
-            "deterministic": point.values(),
+            "deterministic": values,
             "monte_carlo": None if banks is None else sampled.values(),
         }
 

@@ -1,7 +1,8 @@
 """Runs a study: asks for trials, hands them to workers, prunes, ends them, names the best.
 
 The coordinator alone owns the Optuna study; workers only train. One loop: fill the workers, take
-what they say, decide. A trial is one slot per fold.
+what they say, decide. A trial is one slot per fold. Towards the end the best trials are trained
+again from other seeds (finals.py), wherever a worker has room.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from multiprocessing import connection
 from typing import Any
 
@@ -19,13 +19,21 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
-from autotrain.choices.schedules import SCHEDULES
 from autotrain.errors import StudyError
 from autotrain.fused.slot import Admission, EpochReport, Outcome
 from autotrain.space.config import TrialConfig
+from autotrain.study.finals import REPEATS, Finalist, Finals
 from autotrain.study.ledger import INTERRUPTED, NOT_STARTED, Ledger
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import Board
+from autotrain.study.running import (
+    Running,
+    anneals,
+    facts_of,
+    summary,
+    trial_seed,
+    value_of,
+)
 from autotrain.study.trained import Trained
 from autotrain.study.workers.protocol import Close, Crashed, Message, Stop, Worker
 
@@ -34,31 +42,8 @@ WAIT_S = 0.2
 # So many failures without any success are no accident; and so many workers are started anew.
 MOST_LOST = 10
 HISTORY = "history"
-
-
-@dataclass
-class Running:
-    """A trial in training."""
-
-    trial: optuna.Trial
-    config: TrialConfig
-    worker: Worker
-    cost: float
-    seed: int
-    slots: tuple[int, ...]
-    started_s: float
-    reports: dict[int, EpochReport] = field(default_factory=dict)
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-    epoch: int = 0
-    plateaus: int = 0
-    dropped: bool = False
-    best: float | None = None
-    cause: str | None = None
-    """Why the coordinator stops it; None while it may go on."""
-    reported: int = 0
-    """Epochs on its curve: more than `epoch` where an earlier try was cut off."""
-    is_again: bool = False
-    """Whether an earlier try was lost with its worker."""
+# The last part of a time limit, in which repeats of the best trials go before new trials.
+FINALS_SHARE = 0.2
 
 
 class Coordinator:
@@ -76,6 +61,8 @@ class Coordinator:
             calls the best is there to be loaded, whatever ends this process. Raises RuntimeError
             when the trial cannot be exported: it then failed.
         observer: is shown the progress.
+        finals: knows the trials of earlier runs; None: the best trial wins.
+        keep: called with each complete trial and each repeat.
     """
 
     def __init__(
@@ -90,6 +77,8 @@ class Coordinator:
         pruner: BasePruner | None,
         publish: Callable[[Trained], None],
         observer: Observer,
+        finals: Finals | None = None,
+        keep: Callable[[Trained], None] = lambda trained: None,
     ) -> None:
         self.ledger = ledger
         self.workers = list(workers)
@@ -100,6 +89,8 @@ class Coordinator:
         self.pruner = pruner
         self.publish = publish
         self.observer = observer
+        self.finals = finals
+        self.keep = keep
         self.sign = ledger.metric.sign
         self.running: dict[int, Running] = {}
         self.load = {id(worker): 0.0 for worker in self.workers}
@@ -108,9 +99,8 @@ class Coordinator:
         self.late: list[tuple[Running, list[Outcome]]] = []
         self.slot_count = 0
         self.counts = {TrialState.COMPLETE: 0, TrialState.PRUNED: 0, TrialState.FAIL: 0}
-        self.n_before = self.n_done = self.n_started = self.epochs = self.n_lost = (
-            self.n_renewed
-        ) = 0
+        self.n_before = self.n_done = self.n_started = self.n_repeats = 0
+        self.epochs = self.n_lost = self.n_renewed = 0
         self.best: tuple[float, int, str] | None = None
         self.shown_s = -math.inf
         self.n_trials: int | None = None
@@ -163,7 +153,8 @@ class Coordinator:
     # ---- the loop's parts ------------------------------------------------------------------
 
     def _goes_on(self) -> bool:
-        if not self.running and self._is_over() and not self._tries_again():
+        is_over = self._is_over() and self._next_repeat() is None
+        if not self.running and is_over and not self._tries_again():
             return False
         if not self.workers:
             raise StudyError(
@@ -208,20 +199,60 @@ class Coordinator:
             if self.load[id(worker)]:
                 return
             lost = self.again.pop(0)
-            self._admit(lost.trial, lost.config, worker, 1.0, lost)
+            again = Running(lost.number, lost.trial, lost.config, worker, 1.0, lost.seed)
+            again.repeat, again.board = lost.repeat, lost.board and Board(lost.board.rule)
+            again.reported, again.is_again = lost.reported, True
+            self._admit(again)
+        while (wanted := self._next_repeat()) is not None:
+            finalist, repeat = wanted
+            if (place := self._place_for(finalist.config)) is None:
+                return
+            running = Running(
+                finalist.number, None, finalist.config, *place, finalist.seed, repeat=repeat
+            )
+            if self.board is not None:
+                running.board = Board(self.board.rule)
+            self._admit(running)
         while not self._is_over() and len(self._trials()) < self._most_running():
             if self.ready is None:
                 self.ready = self.ledger.ask()
             trial, config = self.ready
-            cost = self.n_folds / self.width_of(config)
-            worker = self._least_loaded()
-            load = self.load[id(worker)]
-            # An empty worker takes anything; otherwise the load may exceed 1 only by rounding.
-            if load and load + cost > 1 + 1e-9:
+            if (place := self._place_for(config)) is None:
                 return
             self.ready = None
-            self._admit(trial, config, worker, cost)
+            seed = trial_seed(self.study_seed, self.ledger.seed_number(trial))
+            self._admit(Running(trial.number, trial, config, *place, seed))
             self.n_started += 1
+
+    def _next_repeat(self) -> tuple[Finalist, int] | None:
+        """Return which finalist to train again, when it is time for that."""
+        if self.finals is None or not self._is_time_for_finals():
+            return None
+        repeats = [running.number for running in self._trials() if running.repeat]
+        wanted = self.finals.next(repeats)
+        if wanted is not None and self.timeout_s is not None:
+            # What could not end in time would be for nothing: rather a new trial.
+            ends_s = self._elapsed() + wanted[0].seconds
+            return wanted if ends_s <= self.timeout_s else None
+        return wanted
+
+    def _is_time_for_finals(self) -> bool:
+        if self.timeout_s is not None:
+            begin_s = (1 - FINALS_SHARE) * self.timeout_s
+            if begin_s <= self._elapsed() < self.timeout_s:
+                return True
+        # All trials asked for have ended: who the finalists are depends on nothing else.
+        asked_all = self.n_trials is not None and self.n_started >= self.n_trials
+        searches = any(not running.repeat for running in self._trials())
+        return asked_all and not searches and not self._tries_again()
+
+    def _place_for(self, config: TrialConfig) -> tuple[Worker, float] | None:
+        """Return a worker that has room for one more trial, and what that costs of it."""
+        cost = self.n_folds / self.width_of(config)
+        worker = self._least_loaded()
+        load = self.load[id(worker)]
+        # An empty worker takes anything; otherwise the load may exceed 1 only by rounding.
+        return None if load and load + cost > 1 + 1e-9 else (worker, cost)
 
     def _least_loaded(self) -> Worker:
         return min(self.workers, key=lambda worker: self.load[id(worker)])
@@ -233,24 +264,14 @@ class Coordinator:
         # Of the whole budget, so that a resumed study goes on with as many.
         return max(len(self.workers), math.ceil((self.n_before + self.n_trials) / 5))
 
-    def _admit(
-        self,
-        trial: optuna.Trial,
-        config: TrialConfig,
-        worker: Worker,
-        cost: float,
-        lost: Running | None = None,
-    ) -> None:
-        slots = tuple(range(self.slot_count, self.slot_count + self.n_folds))
+    def _admit(self, running: Running) -> None:
+        running.slots = tuple(range(self.slot_count, self.slot_count + self.n_folds))
+        running.started_s = time.monotonic()
         self.slot_count += self.n_folds
-        seed = trial_seed(self.study_seed, self.ledger.seed_number(trial))
-        running = Running(trial, config, worker, cost, seed, slots, time.monotonic())
-        if lost is not None:
-            running.reported, running.is_again = lost.reported, True
-        self.load[id(worker)] += cost
-        for fold, slot in enumerate(slots):
+        self.load[id(running.worker)] += running.cost
+        for fold, slot in enumerate(running.slots):
             self.running[slot] = running
-            worker.send(Admission(slot, config, seed, fold))
+            running.worker.send(Admission(slot, running.config, running.seed, fold, running.repeat))
 
     def _receive(self) -> list[tuple[Worker, list[Message]]]:
         pipes = [worker.pipe for worker in self.workers if hasattr(worker, "pipe")]
@@ -290,35 +311,37 @@ class Coordinator:
             return  # The worker ends it as diverged.
         if running.best is None or self.sign * value < self.sign * running.best:
             running.best = value
-        is_new = running.epoch > running.reported
-        if is_new:
+        is_new = running.epoch > running.reported and running.trial is not None
+        if is_new and running.trial is not None:
             running.reported = running.epoch
             self.ledger.report(running.trial, running.epoch, running.config.epochs, value)
-        if is_new or self.board is not None:
-            self._prune(running, known, value)
-
-    def _prune(self, running: Running, reports: list[EpochReport], value: float) -> None:
-        if self.board is not None:
-            plateaus = sum(report.plateaus for report in reports)
-            decision = self.board.record(
-                running.trial.number,
-                self.sign * value,
-                loss=float(np.mean([report.valid_loss for report in reports])),
-                samples_seen=reports[0].samples_seen,
-                plateau=plateaus > running.plateaus if len(reports) == 1 else None,
-                lr_dropped=running.dropped,
-            )
-            running.plateaus = plateaus
-            running.dropped = any(report.dropped for report in reports)
-            if decision.kind == "prune":
-                self._stop(running, decision.cause or "plateau")
-            elif decision.kind == "converged" and not _anneals(running.config):
-                self._stop(running, "converged")
-        elif self.pruner is not None:
-            study = self.ledger.study
+        board = running.board if running.repeat else self.board
+        if board is not None:
+            self._schedule(running, board, known, value)
+        elif is_new and running.trial is not None and self.pruner is not None:
             frozen = self.ledger.storage.get_trial(running.trial._trial_id)
-            if self.pruner.prune(study, frozen):
+            if self.pruner.prune(self.ledger.study, frozen):
                 self._stop(running, "rung")
+
+    def _schedule(
+        self, running: Running, board: Board, reports: list[EpochReport], value: float
+    ) -> None:
+        """Have performance scheduling decide about a trial."""
+        plateaus = sum(report.plateaus for report in reports)
+        decision = board.record(
+            running.number,
+            self.sign * value,
+            loss=float(np.mean([report.valid_loss for report in reports])),
+            samples_seen=reports[0].samples_seen,
+            plateau=plateaus > running.plateaus if len(reports) == 1 else None,
+            lr_dropped=running.dropped,
+        )
+        running.plateaus = plateaus
+        running.dropped = any(report.dropped for report in reports)
+        if decision.kind == "prune":
+            self._stop(running, decision.cause or "plateau")
+        elif decision.kind == "converged" and not anneals(running.config):
+            self._stop(running, "converged")
 
     def _stop(self, running: Running, cause: str) -> None:
         if running.cause is None:
@@ -335,8 +358,11 @@ class Coordinator:
                 self._stop(running, "diverged")
             return
         outcomes = [running.outcomes[slot] for slot in running.slots]
+        if running.repeat:
+            self._end_repeat(running, outcomes)
+            return
         if any(o.cause == "diverged" for o in outcomes):
-            self._finish(running, TrialState.PRUNED, None, _facts(outcomes, "diverged", running))
+            self._finish(running, TrialState.PRUNED, None, facts_of(outcomes, "diverged", running))
             return
         if any(o.parameters is None for o in outcomes):
             # Stopped before its first epoch ended: nothing is known of it.
@@ -349,41 +375,76 @@ class Coordinator:
             return
         self._end(running, outcomes, ended_itself=running.cause in (None, "converged"))
 
+    def _end_repeat(self, running: Running, outcomes: list[Outcome]) -> None:
+        """Take a repeat's score, unless it was cut off."""
+        assert self.finals is not None
+        self._take_off(running)
+        if running.cause == "time":
+            return
+        score = math.inf
+        if not any(o.cause == "diverged" or o.parameters is None for o in outcomes):
+            score = self.sign * value_of(outcomes)
+            self.keep(self._trained(running, outcomes))
+        self.finals.record(running.number, score, max(o.epochs for o in outcomes))
+        self.n_repeats += 1
+        self.ledger.note(REPEATS, self.finals.to_json())
+
+    def _trained(self, running: Running, outcomes: Sequence[Outcome]) -> Trained:
+        value = value_of(outcomes)
+        seed, repeat = running.seed, running.repeat
+        return Trained(running.number, value, running.config, seed, tuple(outcomes), repeat)
+
     def _end_late(self) -> None:
         """End the trials that the deadline cut off: the best of them may be the study's."""
 
         def score(late: tuple[Running, list[Outcome]]) -> float:
-            return self.sign * _value(late[1])
+            return self.sign * value_of(late[1])
 
         self.late.sort(key=score)
         while self.late:
             running, outcomes = self.late.pop(0)
-            self._end(running, outcomes, ended_itself=self._is_best(_value(outcomes)))
+            self._end(running, outcomes, ended_itself=self._is_best(value_of(outcomes)))
 
     def _is_best(self, value: float) -> bool:
         return self.best is None or self.sign * value < self.sign * self.best[0]
 
     def _end(self, running: Running, outcomes: list[Outcome], *, ended_itself: bool) -> None:
         """Tell a trial complete, exported first when it is the best so far, or else pruned."""
-        value = _value(outcomes)
+        value = value_of(outcomes)
         state = TrialState.COMPLETE if ended_itself else TrialState.PRUNED
-        facts = _facts(outcomes, running.cause or outcomes[0].cause, running)
+        facts = facts_of(outcomes, running.cause or outcomes[0].cause, running)
         if ended_itself and self._is_best(value):
-            number = running.trial.number
-            trained = Trained(number, value, running.config, running.seed, tuple(outcomes))
             try:
-                self.publish(trained)
+                self.publish(self._trained(running, outcomes))
             except RuntimeError:
                 # What cannot be handed over is no winner; the search goes on for one that can.
                 self._fail(running, "export", traceback.format_exc())
                 return
-            self.best = (value, number, summary(running.config))
+            self.best = (value, running.number, summary(running.config))
+        if ended_itself:
+            self._enter(running, outcomes, facts)
         self._finish(running, state, value, facts)
+
+    def _enter(self, running: Running, outcomes: Sequence[Outcome], facts: dict[str, Any]) -> None:
+        """Keep what a complete trial trained; it may come to the finals."""
+        self.keep(self._trained(running, outcomes))
+        if self.finals is not None:
+            finalist = Finalist(
+                number=running.number,
+                score=self.sign * value_of(outcomes),
+                n_parameters=facts["n_parameters"],
+                config=running.config,
+                seed=running.seed,
+                seconds=facts["seconds"],
+            )
+            self.finals.enter(finalist)
 
     def _finish(
         self, running: Running, state: TrialState, value: float | None, facts: dict[str, Any]
     ) -> None:
         self._take_off(running)
+        if running.trial is None:
+            return
         if self.board is not None:
             facts = facts | self._close_history(running, state, facts.get("cause") == "diverged")
         self.ledger.finish(running.trial, state, value, facts, max(running.epoch, running.reported))
@@ -403,9 +464,9 @@ class Coordinator:
         """End a trial for the pruner; return what a resumed study needs to know of it."""
         if self.board is None or state == TrialState.FAIL or not running.epoch:
             if self.board is not None:
-                self.board.forget(running.trial.number)
+                self.board.forget(running.number)
             return {}
-        history = self.board.end(running.trial.number, diverged=diverged)
+        history = self.board.end(running.number, diverged=diverged)
         return {HISTORY: history.to_json()}
 
     def _lose(self, worker: Worker, crash: Crashed) -> None:
@@ -423,8 +484,8 @@ class Coordinator:
                 self._fail(running, crash.cause, crash.text)
                 continue
             self._take_off(running)
-            if self.board is not None:
-                self.board.forget(running.trial.number)
+            if self.board is not None and not running.repeat:
+                self.board.forget(running.number)
             self.again.append(running)
             for slot in running.slots:
                 # Those that came after the error train on, for nobody.
@@ -439,6 +500,11 @@ class Coordinator:
 
     def _fail(self, running: Running, cause: str, text: str) -> None:
         """End a trial for a reason that is not its own."""
+        if running.repeat:
+            self._take_off(running)
+            if self.finals is not None:
+                self.finals.record(running.number, math.inf, running.epoch)
+            return
         facts = {"cause": cause, "error": text[-2000:]}
         if cause == "out_of_memory":
             self._finish(running, TrialState.PRUNED, None, facts)
@@ -485,54 +551,7 @@ class Coordinator:
             best_value=value,
             best_number=number,
             best_summary=words,
+            n_repeats=self.n_repeats,
             epochs=self.epochs,
             elapsed_s=self._elapsed(),
         )
-
-
-def _value(outcomes: Sequence[Outcome]) -> float:
-    """Return a trial's value: the mean of its folds' best ones."""
-    return float(np.mean([outcome.best_value for outcome in outcomes]))
-
-
-def _anneals(config: TrialConfig) -> bool:
-    return SCHEDULES[config.schedule.name].anneals
-
-
-def trial_seed(study_seed: int, number: int) -> int:
-    """Return a trial's own seed, from the study's seed and the trial's place in it."""
-    sequence = np.random.SeedSequence([study_seed, number])
-    return int(sequence.generate_state(1, np.uint64)[0])
-
-
-def summary(config: TrialConfig) -> str:
-    """Return a configuration in a few words."""
-    widths = "-".join(map(str, config.hidden_units)) or "linear"
-    words = [widths, config.activation.name, config.optimizer.name]
-    words.append(f"{config.optimizer['learning_rate']:.2g}")
-    if config.batch_norm.name != "off":
-        words.append("batch norm")
-    if config.dropout.name != "none" and config.dropout["rate"]:
-        words.append(f"dropout {config.dropout['rate']:.2g}")
-    return " ".join([*words, config.schedule.name])
-
-
-def _facts(outcomes: Sequence[Outcome], cause: str, running: Running) -> dict[str, Any]:
-    """Return what is kept on a trial: few and small, the dashboard slows with more."""
-    first = outcomes[0].diagnostics
-    flags = sorted({flag for o in outcomes for flag in o.diagnostics.get("flags", [])})
-    facts: dict[str, Any] = {
-        "cause": cause,
-        "epochs": max(o.epochs for o in outcomes),
-        "best_epoch": outcomes[0].best_epoch,
-        "seconds": round(time.monotonic() - running.started_s, 3),
-    }
-    if flags:
-        facts["flags"] = " ".join(flags)
-    if first.get("gradient_norms"):
-        facts["gradient_norms"] = first["gradient_norms"]
-    for name in ("gradient_ratio", "dead_units_share", "saturated_share"):
-        value = first.get(name)
-        if isinstance(value, float) and math.isfinite(value):
-            facts[name] = float(f"{value:.4g}")
-    return facts

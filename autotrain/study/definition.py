@@ -22,8 +22,9 @@ FILE = "study.toml"
 STUDIES = Path("studies")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 VERSIONED = ("autotrain", "torch", "optuna", "scikit-learn", "numpy", "pandas")
-# What may be changed when a study goes on: how long and where, never what.
-CHANGEABLE = ("n_trials", "timeout_s", "storage", "workers", "device")
+# What may be changed when a study goes on: how long, where, how the winner is chosen; never what a
+# trial is.
+CHANGEABLE = ("n_trials", "timeout_s", "finalists", "storage", "workers", "device")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Definition:
         space: the search space, resolved, as `SearchSpace.to_dict`.
         seed: everything random follows from it.
         sampler, pruner: names.
+        finalists: trials that are trained again to choose the winner among them.
         n_trials, timeout_s: the budget; None for no limit.
         storage: URL without password, None for the journal in the folder.
         workers: processes; 0 for one per core.
@@ -64,6 +66,7 @@ class Definition:
     pruner: str
     weights: str | None = None
     class_weights: str | dict[str, float] | None = None
+    finalists: int = 0
     n_trials: int | None = None
     timeout_s: float | None = None
     storage: str | None = None
@@ -198,6 +201,17 @@ def check_name(name: str) -> str:
             f"or digit, not ending in .toml), however: {name!r}."
         )
     return name
+
+
+def check_count(name: str, count: int) -> int:
+    """Return a number of things that may be none.
+
+    Raises:
+        StudyError: when it is none.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise StudyError(f"--{name} must be a whole number of at least 0, however: {count!r}.")
+    return count
 
 
 def library_versions() -> dict[str, str]:

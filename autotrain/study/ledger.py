@@ -135,6 +135,11 @@ class Ledger:
         self.study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
         self.commit()
 
+    def note(self, name: str, value: Any) -> None:
+        """Keep a fact about the study; when this returns, it is on disk."""
+        self.study.set_user_attr(name, value)
+        self.commit()
+
     def commit(self) -> None:
         """Write all that waits to disk."""
         self.storage.commit()

@@ -16,6 +16,7 @@ class Progress:
         n_trials, timeout_s: this run's budget; None for no limit.
         best_value, best_number: of the best complete trial, None before there is one.
         best_summary: the best trial's configuration in a few words.
+        n_repeats: trainings of finalists from other seeds since this run began.
         epochs: trial-epochs trained since this run began.
         elapsed_s: since this run began.
     """
@@ -30,6 +31,7 @@ class Progress:
     best_value: float | None = None
     best_number: int | None = None
     best_summary: str = ""
+    n_repeats: int = 0
     epochs: int = 0
     elapsed_s: float = 0.0
 

@@ -1,6 +1,7 @@
 """Train a finished trial once more, from its record: the same epochs, the same weights.
 
-A trial's result follows from its configuration and seed alone, so what was lost can be had again.
+A trial's result follows from its configuration and seed alone, so what was lost can be had again;
+but for rounding, since in float32 a sum depends a little on how many models are added up at once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from autotrain.space.config import TrialConfig
 
 
 def train_again(
-    trainer: Trainer, config: TrialConfig, seed: int, *, n_folds: int, epochs: int
+    trainer: Trainer,
+    config: TrialConfig,
+    seed: int,
+    *,
+    n_folds: int,
+    epochs: int,
+    repeat: int = 0,
 ) -> tuple[Outcome, ...]:
     """Train one trial, nothing beside it, and end it where it once ended.
 
@@ -20,10 +27,11 @@ def train_again(
         config, seed: the trial's own.
         n_folds: models it has, one per fold.
         epochs: it was trained for, whatever had stopped it then.
+        repeat: which of its trainings.
     Returns: one outcome per fold.
     """
     for fold in range(n_folds):
-        trainer.admit(Admission(fold, config, seed, fold))
+        trainer.admit(Admission(fold, config, seed, fold, repeat))
     outcomes: dict[int, Outcome] = {}
     while trainer.n_slots:
         for message in trainer.step():

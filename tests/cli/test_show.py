@@ -38,7 +38,7 @@ def test_one_study_shows_winner_trials_and_causes(there: Path, autotrain: Run) -
     assert sum(facts["trials"].values()) >= N_TRIALS
     assert facts["budget"]["trials"] == N_TRIALS
     assert facts["left"]["n_trials"] == 0
-    assert f"The best, trial {best['number']}:" in text
+    assert f"* The winner, trial {best['number']}:" in text
     assert best["words"] in text
     for name in best["params"]:
         assert f"\n  {name} " in text

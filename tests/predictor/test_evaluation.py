@@ -235,3 +235,33 @@ def test_a_column_of_a_frame_is_taken_as_it_is() -> None:
     found = predictor.evaluate(table(), frame, n_samples=0)
     assert found == predictor.evaluate(table(), frame["y"], n_samples=0)
     assert found == predictor.evaluate(table(), y, n_samples=0)
+
+
+def test_the_interval_is_that_of_the_mean() -> None:
+    """Of a mean of losses the bootstrap's interval is close to mean ± 1.96 standard errors."""
+    predictor = Predictor(random_bundle(task="binary", classes=("no", "yes")))
+    rows = np.random.default_rng(5).normal(size=(500, 5))
+    y = labels(("no", "yes"), 500)
+    p = predictor.predict_proba(rows)
+    losses = -np.log(p[np.arange(500), (y == "yes").astype(int)])
+    found = predictor.evaluate(rows, y, n_samples=0, interval=True)
+    low, high = found["interval"]
+    error = losses.std() / np.sqrt(500)
+    assert (low, high) == pytest.approx(
+        (losses.mean() - 1.96 * error, losses.mean() + 1.96 * error), abs=0.3 * error
+    )
+    assert predictor.evaluate(rows, y, n_samples=0, interval=True) == found
+    assert "interval" not in predictor.evaluate(rows, y, n_samples=0)
+    # Rows of weight 0 are not there.
+    weights = np.repeat([1.0, 0.0], 250)
+    alone = predictor.evaluate(rows, y, n_samples=0, interval=True, weights=weights)
+    of_half = losses[:250]
+    assert alone["interval"][0] < of_half.mean() < alone["interval"][1]
+    assert alone["interval"][1] - alone["interval"][0] > 1.2 * (high - low)
+
+
+def test_an_interval_that_is_not_defined_is_none() -> None:
+    bundle = random_bundle(task="binary", classes=("no", "yes"))
+    predictor = Predictor(replace(bundle, metric="roc_auc"))
+    found = predictor.evaluate(table(), np.repeat("no", 60), n_samples=0, interval=True)
+    assert found["interval"] is None

@@ -16,10 +16,12 @@ from autotrain.errors import StudyError
 from autotrain.fused.slot import Admission, EpochReport, Outcome
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
-from autotrain.study.coordinator import Coordinator, trial_seed
+from autotrain.study.coordinator import Coordinator
+from autotrain.study.finals import REPEATS, Finals
 from autotrain.study.ledger import Ledger
 from autotrain.study.progress import Progress, Silent
 from autotrain.study.pruning import Board, PlateauRule
+from autotrain.study.running import trial_seed
 from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.study.trained import Trained
 from autotrain.study.workers.protocol import Close, Command, Crashed, Message, Stop
@@ -144,6 +146,8 @@ def make_coordinator(
     folds: int = 1,
     width: int = 1,
     board: Board | None = None,
+    finals: Finals | None = None,
+    keep: Callable[[Trained], None] = lambda trained: None,
 ) -> Coordinator:
     def width_of(_: TrialConfig) -> int:
         return width
@@ -158,6 +162,8 @@ def make_coordinator(
         pruner=None,
         publish=published.append if publish is None else publish,
         observer=Silent(),
+        finals=finals,
+        keep=keep,
     )
 
 
@@ -467,3 +473,135 @@ def test_progress_estimates_the_time_left() -> None:
     assert progress.left_s == 10.0
     assert Progress(n_done=10, n_trials=40, elapsed_s=20.0).left_s == 60.0
     assert Progress().left_s is None
+
+
+SIX = {n: [value] for n, value in enumerate([0.5, 0.3, 0.6, 0.31, 0.7, 0.8])}
+
+
+def test_the_best_trials_are_trained_again_after_the_last_one(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    worker = Script({**SIX, 6: [0.9, 0.4], 7: [0.32, 0.5], 8: [0.42], 9: [0.33]})
+    kept: list[Trained] = []
+    finals = Finals(4)
+    published: list[Trained] = []
+    coordinator = make_coordinator(ledger, worker, published, finals=finals, keep=kept.append)
+    coordinator.run(6, None)
+    again = worker.admitted[6:]
+    # Two of six are finalists; trial 1 is clearly behind after a repeat.
+    assert [(a.repeat, a.seed) for a in again] == [
+        (1, trial_seed(7, 1)),
+        (1, trial_seed(7, 3)),
+        (2, trial_seed(7, 1)),
+        (2, trial_seed(7, 3)),
+    ]
+    assert again[0].config == worker.admitted[1].config
+    trials = ledger.study.trials
+    assert len(trials) == 6, "repeats are no trials"
+    assert [t.value for t in trials] == [0.5, 0.3, 0.6, 0.31, 0.7, 0.8]
+    assert trials[1].intermediate_values == {1: 0.3}
+    assert ledger.study.user_attrs[REPEATS] == [
+        {"trial": 1, "values": [0.4, 0.42], "epochs": [2, 1]},
+        {"trial": 3, "values": [0.32, 0.33], "epochs": [2, 1]},
+    ]
+    winner = finals.decide()
+    assert winner is not None
+    assert (winner.number, winner.leader) == (3, 1)
+    assert [(t.number, t.repeat, t.value) for t in kept[6:]] == [
+        (1, 1, 0.4),
+        (3, 1, 0.32),
+        (1, 2, 0.42),
+        (3, 2, 0.33),
+    ]
+    assert [t.number for t in published] == [0, 1], "the finals are not published trial by trial"
+    assert coordinator.progress.n_repeats == 4
+    assert coordinator.progress.n_complete == 6
+
+
+def test_finals_of_folds_are_means(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    curves = {slot: [SIX[slot // 2][0]] for slot in range(12)}
+    worker = Script(
+        {
+            **curves,
+            12: [0.1],
+            13: [0.3],
+            14: [0.3],
+            15: [0.4],
+            **{slot: [0.5] for slot in range(16, 20)},
+        }
+    )
+    finals = Finals(2)
+    make_coordinator(ledger, worker, [], folds=2, finals=finals).run(6, None)
+    assert [(a.fold, a.repeat) for a in worker.admitted[12:16]] == [(0, 1), (1, 1), (0, 1), (1, 1)]
+    assert finals.known[1].repeats == [0.2, 0.5]
+    assert finals.known[3].repeats == [0.35, 0.5]
+
+
+def test_the_last_part_of_the_time_is_for_repeats_that_can_end(
+    storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = make_ledger(storage)
+    curves = {**SIX, **{slot: [0.9, 0.9] for slot in range(6, 40)}}
+    worker = Script(curves)
+    finals = Finals(2)
+    coordinator = make_coordinator(ledger, worker, [], finals=finals)
+    clock = {"s": 0.0}
+
+    def elapsed() -> float:
+        # Six trials in the first 80 s, and then two seconds for each epoch.
+        n = len(worker.at_once)
+        clock["s"] = 6.0 * n if n <= 13 else 78 + 2.0 * (n - 12)
+        return clock["s"]
+
+    monkeypatch.setattr(coordinator, "_elapsed", elapsed)
+    for finalist in finals.known.values():
+        finalist.seconds = 1.0
+    coordinator.run(None, 100.0)
+    kinds = [bool(a.repeat) for a in worker.admitted]
+    assert not any(kinds[:6])
+    assert any(kinds[6:]), "the last fifth belongs to the finals"
+    ended = [f.repeats for f in finals.finalists()]
+    assert all(value == 0.9 for repeats in ended for value in repeats)
+    states = [t.state for t in ledger.study.trials]
+    assert TrialState.RUNNING not in states
+
+
+def test_a_repeat_that_cannot_end_in_time_is_not_begun(
+    storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = make_ledger(storage)
+    finals = Finals(2)
+    curves = {**SIX, **{slot: [0.4] for slot in range(6, 20)}}
+    coordinator = make_coordinator(ledger, Script(curves), [], finals=finals)
+    coordinator.run(6, 1e9)
+    assert finals.next() is None, "all were repeated"
+    for finalist in finals.known.values():
+        finalist.repeats, finalist.seconds = [], 30.0
+    coordinator.timeout_s = 100.0
+    for now, n_trials, begins in ((70.0, None, False), (81.0, None, False), (69.0, 6, True)):
+        monkeypatch.setattr(coordinator, "_elapsed", lambda now=now: now)
+        coordinator.n_trials = n_trials
+        assert (coordinator._next_repeat() is not None) == begins
+    for finalist in finals.known.values():
+        finalist.seconds = 15.0
+    monkeypatch.setattr(coordinator, "_elapsed", lambda: 84.0)
+    assert coordinator._next_repeat() is not None
+
+
+def test_a_repeat_lost_with_its_worker_is_tried_once_more(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 20)}}, crash_at=6)
+    finals = Finals(2)
+    make_coordinator(ledger, worker, [], finals=finals, width=2).run(6, None)
+    assert finals.known[1].repeats == [0.4, 0.4]
+    assert finals.known[3].repeats == [0.4, 0.4]
+    assert all(t.state == TrialState.COMPLETE for t in ledger.study.trials)
+
+
+def test_a_repeat_that_fails_by_itself_is_out(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 20)}}, crash_at=6)
+    finals = Finals(2)
+    make_coordinator(ledger, worker, [], finals=finals).run(6, None)
+    assert finals.known[1].repeats == [math.inf]
+    assert finals.known[3].repeats == [0.4, 0.4]

@@ -1,0 +1,251 @@
+"""The finals: the best trials are trained again from other seeds, and the winner chosen by mean.
+
+The best of many results is partly the luckiest. Seeds alone move a result about as far as good
+trials lie apart, so a search that takes its best value at its word picks noise, the more so the
+longer it runs. The finalists are raced: each is trained again, turn by turn; one that is clearly
+behind drops out. Everything here is numbers; the coordinator trains.
+
+    loss     δ = mean over repeated finalists of (mean of repeats − own score), at least 0
+    estimate of a finalist = mean of (own score + δ, repeats …)
+    winner   = the smallest network whose estimate is within one standard error of the best one
+
+Scores: lower is better.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from autotrain.space.config import TrialConfig
+from autotrain.study.ledger import best_trial
+from autotrain.tasks import Metric
+
+REPEATS = "repeats"
+WINNER = "winner"
+"""User attributes of the study; finished trials take none."""
+N_FINALISTS = 4
+MOST_REPEATS = 2
+BEHIND = 2.0
+"""A finalist that is so many standard errors of the difference behind drops out."""
+
+
+@dataclass
+class Finalist:
+    """A complete trial.
+
+    Args:
+        number: the trial's.
+        score: its own.
+        n_parameters: of its network; what is simpler.
+        config, seed: what to train again.
+        seconds: it took.
+        repeats: scores of the repeats that ended, the first repeat first; infinite where diverged.
+        epochs: that each repeat was trained for.
+    """
+
+    number: int
+    score: float
+    n_parameters: int
+    config: TrialConfig
+    seed: int
+    seconds: float = 0.0
+    repeats: list[float] = field(default_factory=list)
+    epochs: list[int] = field(default_factory=list)
+
+    def scores(self, loss: float = 0.0) -> list[float]:
+        """Return all its scores, its own first, with what the choice of it must have gained."""
+        return [self.score + loss, *self.repeats]
+
+    def estimate(self, loss: float) -> float:
+        """Return the mean of its scores."""
+        scores = self.scores(loss)
+        return sum(scores) / len(scores)
+
+
+@dataclass(frozen=True)
+class Winner:
+    """What the finals decided.
+
+    Args:
+        number: the trial.
+        repeat: which of its trainings scored best, and is exported; 0 for the trial itself.
+        estimate: the mean of its scores, corrected for the choice; the metric's own direction.
+        standard_error: of `estimate`, from seeds.
+        n_trainings: of it that the estimate rests on.
+        epochs: that this training took; None for the trial itself.
+        gap: by how much its own score was better than its repeats' mean; 0 without repeats.
+        leader: the trial that had the best score of all when this was decided; a better one that
+            comes later sets the decision aside.
+    """
+
+    number: int
+    repeat: int
+    estimate: float
+    standard_error: float
+    n_trainings: int
+    epochs: int | None
+    gap: float
+    leader: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a study attribute."""
+        return dict(self.__dict__)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Winner:
+        """Read what `to_json` wrote."""
+        return cls(**record)
+
+
+class Finals:
+    """Knows all complete trials and says which to train again, and who wins.
+
+    Args:
+        n_finalists: so many of the best are raced; fewer than two: the best trial wins.
+        sign: 1 where lower values are better, −1 where higher ones are.
+    """
+
+    def __init__(self, n_finalists: int, sign: float = 1.0) -> None:
+        self.n_finalists = n_finalists
+        self.sign = sign
+        self.known: dict[int, Finalist] = {}
+
+    def enter(self, finalist: Finalist) -> None:
+        """Take in a complete trial."""
+        self.known[finalist.number] = finalist
+
+    def record(self, number: int, score: float, epochs: int) -> None:
+        """Take the score of a finalist's next repeat, infinite when it diverged; and its epochs."""
+        self.known[number].repeats.append(score)
+        self.known[number].epochs.append(epochs)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return the repeats as a study attribute."""
+        return [
+            {
+                "trial": f.number,
+                "values": [self._value(score) for score in f.repeats],
+                "epochs": list(f.epochs),
+            }
+            for f in self.known.values()
+            if f.repeats
+        ]
+
+    def restore(self, record: Sequence[Mapping[str, Any]]) -> None:
+        """Take in the repeats of earlier runs, as written by `to_json`."""
+        for entry in record:
+            if (finalist := self.known.get(entry["trial"])) is not None:
+                finalist.repeats = [
+                    math.inf if value is None else self.sign * value for value in entry["values"]
+                ]
+                finalist.epochs = list(entry["epochs"])
+
+    def finalists(self) -> list[Finalist]:
+        """Return those that are raced, the best first.
+
+        A third of the complete trials at most: the worse ones are none that could win.
+        """
+        n = min(self.n_finalists, len(self.known) // 3)
+        ranked = sorted(self.known.values(), key=lambda f: (f.score, f.number))
+        return ranked[:n] if n > 1 else []
+
+    def next(self, running: Sequence[int] = ()) -> tuple[Finalist, int] | None:
+        """Return whom to train next and the number of that repeat; None when all are done.
+
+        Args:
+            running: the trial of every repeat in training; a trial may be there twice.
+        """
+        finalists = self.finalists()
+        behind = self._behind(finalists)
+        waiting = [
+            (len(f.repeats) + list(running).count(f.number), place, f)
+            for place, f in enumerate(finalists)
+            if f.number not in behind
+        ]
+        if not waiting:
+            return None
+        n_begun, _, finalist = min(waiting, key=lambda entry: entry[:2])
+        return None if n_begun >= MOST_REPEATS else (finalist, n_begun + 1)
+
+    def decide(self) -> Winner | None:
+        """Return the winner; None when nothing was trained again: the best trial it is."""
+        finalists = self.finalists()
+        repeated = [f for f in finalists if f.repeats]
+        if not repeated:
+            return None
+        loss, spread = _loss(repeated), _spread(finalists)
+        first = min(finalists, key=lambda f: f.estimate(loss))
+        margin = first.estimate(loss) + spread / math.sqrt(len(first.scores()))
+        # What was not repeated may win by being far ahead, not by being small.
+        near = [f for f in repeated if f.estimate(loss) <= margin] or [first]
+        winner = min(near, key=lambda f: (f.n_parameters, f.estimate(loss)))
+        scores = winner.scores()
+        finite = [score for score in winner.repeats if math.isfinite(score)]
+        gap = sum(finite) / len(finite) - winner.score if finite else 0.0
+        repeat = min(range(len(scores)), key=lambda repeat: scores[repeat])
+        return Winner(
+            number=winner.number,
+            repeat=repeat,
+            estimate=self.sign * winner.estimate(loss),
+            standard_error=spread / math.sqrt(len(scores)),
+            n_trainings=len(scores),
+            epochs=winner.epochs[repeat - 1] if repeat else None,
+            gap=gap,
+            leader=finalists[0].number,
+        )
+
+    def _behind(self, finalists: Sequence[Finalist]) -> set[int]:
+        """Return the finalists that are out of the race."""
+        repeated = [f for f in finalists if f.repeats]
+        if len(repeated) < 2:
+            return set()
+        loss, spread = _loss(repeated), _spread(finalists)
+        first = min(repeated, key=lambda f: f.estimate(loss))
+        return {
+            f.number
+            for f in repeated
+            if f.estimate(loss) - first.estimate(loss)
+            > BEHIND * spread * math.sqrt(1 / len(f.scores()) + 1 / len(first.scores()))
+        }
+
+    def _value(self, score: float) -> float | None:
+        return self.sign * score if math.isfinite(score) else None
+
+
+def _loss(repeated: Sequence[Finalist]) -> float:
+    """Return what a finalist's own score gained on average by being chosen."""
+    gains = [score - f.score for f in repeated for score in f.repeats if math.isfinite(score)]
+    return max(sum(gains) / len(gains), 0.0) if gains else 0.0
+
+
+def _spread(finalists: Sequence[Finalist]) -> float:
+    """Return the standard deviation between trainings of one trial, pooled over the finalists."""
+    squares, freedom = 0.0, 0
+    for finalist in finalists:
+        scores = [score for score in finalist.scores() if math.isfinite(score)]
+        mean = sum(scores) / len(scores)
+        squares += sum((score - mean) ** 2 for score in scores)
+        freedom += len(scores) - 1
+    return math.sqrt(squares / freedom) if freedom else 0.0
+
+
+def winner_of(
+    trials: Sequence[FrozenTrial], user_attrs: Mapping[str, Any], metric: Metric
+) -> tuple[FrozenTrial | None, Winner | None]:
+    """Return a study's winning trial, and what the finals say of it where they chose it.
+
+    Args:
+        trials, user_attrs: the study's.
+    """
+    best = best_trial(trials, metric)
+    if best is None or WINNER not in user_attrs:
+        return best, None
+    winner = Winner.from_json(user_attrs[WINNER])
+    if winner.leader != best.number:
+        return best, None
+    return next(trial for trial in trials if trial.number == winner.number), winner

@@ -1,0 +1,104 @@
+"""What the coordinator knows of a trial in training, and what is kept of it at its end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import optuna
+
+from autotrain.choices.schedules import SCHEDULES
+from autotrain.fused.slot import EpochReport, Outcome
+from autotrain.space.config import TrialConfig
+from autotrain.study.pruning import Board
+from autotrain.study.workers.protocol import Worker
+
+
+@dataclass
+class Running:
+    """A trial in training, or a repeat of one in the finals."""
+
+    number: int
+    """The trial's."""
+    trial: optuna.Trial | None
+    """None for a repeat: nothing of it goes into the trial, which has ended."""
+    config: TrialConfig
+    worker: Worker
+    cost: float
+    seed: int
+    slots: tuple[int, ...] = ()
+    started_s: float = 0.0
+    reports: dict[int, EpochReport] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    epoch: int = 0
+    plateaus: int = 0
+    dropped: bool = False
+    best: float | None = None
+    cause: str | None = None
+    """Why the coordinator stops it; None while it may go on."""
+    reported: int = 0
+    """Epochs on its curve: more than `epoch` where an earlier try was cut off."""
+    is_again: bool = False
+    """Whether an earlier try was lost with its worker."""
+    repeat: int = 0
+    board: Board | None = None
+    """A repeat's own: it is compared with nobody, but ends where it has converged."""
+
+
+def value_of(outcomes: Sequence[Outcome]) -> float:
+    """Return a trial's value: the mean of its folds' best ones."""
+    return float(np.mean([outcome.best_value for outcome in outcomes]))
+
+
+def n_parameters(outcomes: Sequence[Outcome]) -> int:
+    """Return how many parameters the largest of a trial's networks has."""
+    return max(0 if o.parameters is None else len(o.parameters) for o in outcomes)
+
+
+def anneals(config: TrialConfig) -> bool:
+    """Tell whether a trial's schedule ends low, so that it is worth waiting for its end."""
+    return SCHEDULES[config.schedule.name].anneals
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """Return a trial's own seed, from the study's seed and the trial's place in it."""
+    sequence = np.random.SeedSequence([study_seed, number])
+    return int(sequence.generate_state(1, np.uint64)[0])
+
+
+def summary(config: TrialConfig) -> str:
+    """Return a configuration in a few words."""
+    widths = "-".join(map(str, config.hidden_units)) or "linear"
+    words = [widths, config.activation.name, config.optimizer.name]
+    words.append(f"{config.optimizer['learning_rate']:.2g}")
+    if config.batch_norm.name != "off":
+        words.append("batch norm")
+    if config.dropout.name != "none" and config.dropout["rate"]:
+        words.append(f"dropout {config.dropout['rate']:.2g}")
+    return " ".join([*words, config.schedule.name])
+
+
+def facts_of(outcomes: Sequence[Outcome], cause: str, running: Running) -> dict[str, Any]:
+    """Return what is kept on a trial: few and small, the dashboard slows with more."""
+    first = outcomes[0].diagnostics
+    flags = sorted({flag for o in outcomes for flag in o.diagnostics.get("flags", [])})
+    facts: dict[str, Any] = {
+        "cause": cause,
+        "epochs": max(o.epochs for o in outcomes),
+        "best_epoch": outcomes[0].best_epoch,
+        "seconds": round(time.monotonic() - running.started_s, 3),
+        "n_parameters": n_parameters(outcomes),
+    }
+    if flags:
+        facts["flags"] = " ".join(flags)
+    if first.get("gradient_norms"):
+        facts["gradient_norms"] = first["gradient_norms"]
+    for name in ("gradient_ratio", "dead_units_share", "saturated_share"):
+        value = first.get(name)
+        if isinstance(value, float) and math.isfinite(value):
+            facts[name] = float(f"{value:.4g}")
+    return facts

@@ -3,7 +3,7 @@
 The weights are those of the winner's best epoch, never of a model trained again. The bundle is
 written beside its place, read back, and scored on the raw validation rows; only when the score is
 the one that training recorded is it swapped in. A winner of K folds has K members, each scored on
-its own fold's validation rows.
+its own fold's validation rows; an ensemble has those of several trials.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from autotrain.calibration import fit_tau
 from autotrain.data.dataset import Dataset, Fold
 from autotrain.fused.plan import view_of
 from autotrain.fused.slot import Outcome
+from autotrain.members import members_of, metric_weights
 from autotrain.predictor import Predictor
 from autotrain.space.config import TrialConfig
+from autotrain.study.trained import Trained
 from autotrain.tasks import REGRESSION, metric_named
 
 CALIBRATION_ROWS = 2_000
@@ -78,8 +80,56 @@ def export_winner(
         RuntimeError: when the bundle does not score what training recorded; a bug, and nothing is
             published.
     """
-    folder = Path(folder)
-    members = _members(config, outcomes, dataset)
+    members = members_of(config, outcomes, dataset)
+    return _export(Path(folder), members, dataset, metric, training or {}, class_weights)
+
+
+def export_ensemble(
+    folder: str | Path,
+    trained: Sequence[Trained],
+    *,
+    dataset: Dataset,
+    metric: str,
+    training: Mapping[str, Any] | None = None,
+    class_weights: str | Mapping[str, float] | None = None,
+) -> Exported:
+    """Write, check and publish the bundle of several trials, which predict together.
+
+    Its members are all folds of the first, then all folds of the second, and so on: each is checked
+    against its own training record. Of one trial it writes what `export_winner` does.
+
+    Args:
+        trained: at least one, each with the weights of all folds; see `ensembling.choose`.
+        training: what else to record; of several, "ensemble" then says for each which trial and
+            repeat it is, its seed, value and best epochs.
+    Raises: as `export_winner`. For the other arguments see there.
+    """
+    if not trained:
+        raise ValueError("an ensemble needs at least one trained model")
+    members = tuple(m for each in trained for m in members_of(each.config, each.outcomes, dataset))
+    record = dict(training or {})
+    if len(trained) > 1:
+        record["ensemble"] = [
+            {
+                "trial": each.number,
+                "repeat": each.repeat,
+                "seed": each.seed,
+                "value": each.value,
+                "best_epochs": [outcome.best_epoch for outcome in each.outcomes],
+            }
+            for each in trained
+        ]
+    return _export(Path(folder), members, dataset, metric, record, class_weights)
+
+
+def _export(
+    folder: Path,
+    members: tuple[Member, ...],
+    dataset: Dataset,
+    metric: str,
+    training: Mapping[str, Any],
+    class_weights: str | Mapping[str, float] | None,
+) -> Exported:
     bundle = Bundle(
         task=dataset.task,
         target=dataset.target,
@@ -87,7 +137,7 @@ def export_winner(
         label_dtype=dataset.label_dtype,
         members=members,
         metric=metric,
-        training={"folds": len(members), **(training or {})},
+        training={"folds": len(dataset.folds), **training},
         data={
             "name": dataset.name,
             "source": dataset.source,
@@ -164,51 +214,24 @@ _QUANTILE = (
 )
 
 
-def _members(
-    config: TrialConfig, outcomes: Sequence[Outcome], dataset: Dataset
-) -> tuple[Member, ...]:
-    if len(outcomes) != len(dataset.folds):
-        raise ValueError(f"{len(dataset.folds)} folds need as many outcomes: {len(outcomes)}")
-    members = []
-    for place, (outcome, fold) in enumerate(zip(outcomes, dataset.folds, strict=True)):
-        if outcome.parameters is None or outcome.statistics is None:
-            raise ValueError(f"fold {place} ended without weights ({outcome.cause})")
-        member = Member(
-            config=config,
-            n_outputs=len(dataset.classes) or 1,
-            preprocessor=dataset.encoded(place, view_of(config)).preprocessor,
-            parameters=np.asarray(outcome.parameters, dtype=np.float32),
-            statistics=np.asarray(outcome.statistics, dtype=np.float32),
-            target_mean=fold.target_mean,
-            target_std=fold.target_std,
-            target_low=float(fold.y_train.min()),
-            target_high=float(fold.y_train.max()),
-            fold=place,
-            best_epoch=outcome.best_epoch,
-            value=outcome.best_value,
-        )
-        if len(member.parameters) != member.layout.n_parameters:
-            raise ValueError(
-                f"fold {place}: {len(member.parameters)} parameters do not fit the configuration, "
-                f"which has {member.layout.n_parameters}"
-            )
-        members.append(member)
-    return tuple(members)
-
-
 def _calibration(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
-    """Fit the noise τ, with masks and without, each member on its own fold's validation rows."""
+    """Fit the noise τ, with masks and without, on each fold's validation rows.
+
+    They are predicted by the members that did not train on them, together.
+    """
     sampled, points, targets, weights = [], [], [], []
-    for member, fold in zip(bundle.members, dataset.folds, strict=True):
+    n_samples = CALIBRATION_SAMPLES if Predictor(bundle).has_dropout else 0
+    for place, fold in enumerate(dataset.folds):
         step = -(-len(fold.y_valid) // CALIBRATION_ROWS)
-        x_valid = dataset.encoded(member.fold, view_of(member.config)).x_valid
-        x, y = np.ascontiguousarray(x_valid[::step]), fold.y_valid[::step]
-        predictor = Predictor(replace(bundle, members=(member,)))
-        points.append(predictor.draw([x], 0, CALIBRATION_SEED))
-        n_samples = CALIBRATION_SAMPLES if predictor.has_dropout else 0
-        sampled.append(predictor.draw([x], n_samples, CALIBRATION_SEED))
-        targets.append(y.astype(np.float64) * fold.target_std + fold.target_mean)
-        own = _metric_weights(fold)[::step]
+        members = _of_fold(bundle.members, place)
+        views = [dataset.encoded(place, view_of(member.config)) for member in members]
+        x = [np.ascontiguousarray(encoded.x_valid[::step]) for encoded in views]
+        predictor = Predictor(replace(bundle, members=members))
+        points.append(predictor.draw(x, 0, CALIBRATION_SEED))
+        sampled.append(predictor.draw(x, n_samples, CALIBRATION_SEED))
+        y = fold.y_valid[::step].astype(np.float64)
+        targets.append(y * fold.target_std + fold.target_mean)
+        own = metric_weights(fold)[::step]
         # Of rows that all count nothing, none is better than another.
         weights.append(own if own.any() else np.ones_like(own))
     y, w = np.concatenate(targets), np.concatenate(weights)
@@ -226,27 +249,47 @@ def _calibration(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     }
 
 
+def _of_fold(members: Sequence[Member], fold: int) -> tuple[Member, ...]:
+    return tuple(member for member in members if member.fold == fold)
+
+
 def _scores(
     written: Bundle, members: Sequence[Member], dataset: Dataset
 ) -> dict[str, float | None]:
     """Score the written bundle on the raw validation rows; the mean over folds.
 
-    Raises: RuntimeError when outputs or score are not those of training.
+    A fold's rows are predicted by the members that did not train on them: by each alone, to compare
+    it with its training record, and by all of them together.
+
+    Raises: RuntimeError when a member's outputs or score are not those of training.
     """
     of_folds: list[dict[str, float | None]] = []
-    for read_back, member, fold in zip(written.members, members, dataset.folds, strict=True):
-        predictor = Predictor(replace(written, members=(read_back,)))
+    for place, fold in enumerate(dataset.folds):
         rows = dataset.raw.iloc[fold.valid_rows]
         features, labels = dataset.apart(rows)
-        x_valid = dataset.encoded(member.fold, view_of(member.config)).x_valid
-        trained = Predictor(replace(written, members=(member,)))
-        _check_outputs(predictor, trained, features, fold, x_valid)
         weights = None if dataset.weights is None else rows[dataset.weights]
-        evaluation = predictor.evaluate(features, labels, n_samples=0, weights=weights)
-        scores = evaluation["deterministic"]
-        _check_score(written.metric, scores, member, fold)
+        read_back = _of_fold(written.members, place)
+        scores: dict[str, float | None] = {}
+        for member, own in zip(_of_fold(members, place), read_back, strict=True):
+            predictor = Predictor(replace(written, members=(own,)))
+            trained = Predictor(replace(written, members=(member,)))
+            x_valid = dataset.encoded(place, view_of(member.config)).x_valid
+            _check_outputs(predictor, trained, features, fold, x_valid)
+            scores = _evaluate(predictor, features, labels, weights)
+            _check_score(written.metric, scores, member, fold)
+        if len(read_back) > 1:
+            together = Predictor(replace(written, members=read_back))
+            scores = _evaluate(together, features, labels, weights)
         of_folds.append(scores)
     return {name: _mean([scores[name] for scores in of_folds]) for name in of_folds[0]}
+
+
+def _evaluate(
+    predictor: Predictor, features: Any, labels: Any, weights: Any
+) -> dict[str, float | None]:
+    evaluation = predictor.evaluate(features, labels, n_samples=0, weights=weights)
+    scores: dict[str, float | None] = evaluation["deterministic"]
+    return scores
 
 
 def _check_outputs(
@@ -284,7 +327,7 @@ def _tolerance(metric: str, recorded: float, fold: Fold) -> float:
     Training computes in float32. Smooth metrics: 1e-4 of the value, and the digits that a large
     target mean costs. Metrics that count: two rows whose classes are tied up to rounding.
     """
-    row, weights = metric.partition(":")[0], _metric_weights(fold)
+    row, weights = metric.partition(":")[0], metric_weights(fold)
     if row == "accuracy":
         return 2 * _largest_share(weights)
     if row in ("balanced_accuracy", "f1", "roc_auc", "average_precision"):
@@ -293,12 +336,6 @@ def _tolerance(metric: str, recorded: float, fold: Fold) -> float:
     if row in ("rmse", "mae", "pinball"):
         return 1e-4 * abs(recorded) + 1e-6 * (abs(fold.target_mean) + fold.target_std)
     return 1e-4 * max(1.0, abs(recorded))
-
-
-def _metric_weights(fold: Fold) -> np.ndarray:
-    """Return what the validation rows count in the metric."""
-    weights = None if fold.weights is None else fold.weights.metric
-    return np.ones(len(fold.y_valid)) if weights is None else weights
 
 
 def _largest_share(weights: np.ndarray) -> float:

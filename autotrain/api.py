@@ -108,6 +108,8 @@ class Study:
         test: fraction of the rows, or a file or frame; those rows are never seen by the search.
         finalists: so many of the best trials are trained again from other seeds, and the winner
             is chosen by mean; 0: the trial with the best value wins.
+        ensemble: hand over up to so many trainings that predict best together; below 2 the winner
+            alone.
         storage: None for the journal in the study's folder, or a storage URL.
         workers: processes; 0 for one per core (or per GPU); 1 trains in this process.
         device: "auto", "cpu" or "cuda".
@@ -134,6 +136,7 @@ class Study:
         validation: str = "auto",
         test: Any = None,
         finalists: int = N_FINALISTS,
+        ensemble: int = 0,
         storage: str | None = None,
         workers: int = 0,
         device: str = "auto",
@@ -173,6 +176,7 @@ class Study:
             test="" if test is None else str(test) if isinstance(test, str | float) else "table",
             validation=validation,
             finalists=definitions.check_count("finalists", finalists),
+            ensemble=definitions.check_count("ensemble", ensemble),
             space=self.space.to_dict(),
             seed=seed,
             sampler=sampler,
@@ -208,6 +212,7 @@ class Study:
         workers: int | None = None,
         device: str | None = None,
         finalists: int | None = None,
+        ensemble: int | None = None,
         directory: str | Path = STUDIES,
     ) -> Study:
         """Open a study that was started before, as it was defined then.
@@ -244,6 +249,7 @@ class Study:
             pruner=old.pruner,
             validation=old.validation,
             finalists=old.finalists if finalists is None else finalists,
+            ensemble=old.ensemble if ensemble is None else ensemble,
             test=number_or_text(test),
             storage=storage or old.storage,
             workers=old.workers if workers is None else workers,
@@ -287,7 +293,7 @@ class Study:
         display: contextlib.AbstractContextManager[Observer]
         display = make_observer(self.metric) if observer is None else nullcontext(observer)
         with tempfile.TemporaryDirectory(prefix="autotrain-") as folder, display as shown:
-            self._crown()
+            self._take(self._best().restore(self.optuna_study, self.device))
             finals = self._finals()
             coordinator = self._coordinator(ledger, self._workers(Path(folder)), shown, finals)
             left = None
@@ -301,7 +307,7 @@ class Study:
             winner = None if finals is None else finals.decide()
             if winner is not None:
                 ledger.note(WINNER, winner.to_json())
-            self._crown()
+            self.hand_over()
         if best_trial(self.optuna_study.trials, self.metric) is None:
             raise NoTrialSucceededError(
                 f"study {self.definition.name!r} needs at least one complete trial, however: "
@@ -389,6 +395,17 @@ class Study:
             BundleError: when none was exported yet.
         """
         return load(self.best_path)
+
+    def hand_over(self, ensemble: int | None = None) -> Path:
+        """Export the winner, alone or with others that predict best together; `optimize` does it.
+
+        Args:
+            ensemble: at most so many trainings; below 2 the winner alone; None as the study says.
+        Returns: the bundle's folder.
+        """
+        n_members = self.definition.ensemble if ensemble is None else ensemble
+        self._take(self._best().hand_over(self.optuna_study, self.device, n_members))
+        return self.best_path
 
     def test(self) -> dict[str, float | None]:
         """Score the best model on the test rows, which the search has never seen, and record it.
@@ -544,8 +561,7 @@ class Study:
         finals.restore(study.user_attrs.get(REPEATS, []))
         return finals
 
-    def _crown(self) -> None:
-        notes = self._best().crown(self.optuna_study, self.device)
+    def _take(self, notes: tuple[str, ...] | None) -> None:
         self.export_notes = self.export_notes if notes is None else notes
 
     def _columns(self, config: TrialConfig) -> Columns:
@@ -596,7 +612,8 @@ class Study:
         # Where and with what it began stays, but for data that have moved.
         begun = Definition.read(self.folder).with_budget(n_trials, timeout)
         now = self.definition
-        replace(begun, source=now.source, finalists=now.finalists).write(self.folder)
+        again = replace(begun, source=now.source, finalists=now.finalists, ensemble=now.ensemble)
+        again.write(self.folder)
 
     def _note_spent(self, seconds: float) -> None:
         """Keep on the study how long it has run, for `resume` to know what is left."""

@@ -11,8 +11,9 @@ from optuna.trial import FrozenTrial
 from autotrain.arguments import fold_arrays, problem_of
 from autotrain.bundle import read_bundle
 from autotrain.data.dataset import Dataset
+from autotrain.ensembling import choose
 from autotrain.errors import BundleError
-from autotrain.export import export_winner
+from autotrain.export import ENSEMBLE, export_ensemble
 from autotrain.fused.plan import view_of
 from autotrain.fused.trainer import Trainer
 from autotrain.space.search_space import SearchSpace
@@ -42,12 +43,11 @@ class Best:
     space: SearchSpace
     checkpoints: Checkpoints
 
-    def publish(self, trained: Trained) -> tuple[str, ...]:
-        """Export a trial's model; return what the user should be told."""
-        exported = export_winner(
+    def publish(self, trained: Trained, *others: Trained) -> tuple[str, ...]:
+        """Export a trial's model, alone or with others; return what the user should be told."""
+        exported = export_ensemble(
             self.path,
-            config=trained.config,
-            outcomes=trained.outcomes,
+            (trained, *others),
             dataset=self.dataset,
             metric=self.metric.name,
             class_weights=self.definition.class_weights,
@@ -61,18 +61,37 @@ class Best:
         )
         return exported.notes
 
-    def crown(self, study: optuna.Study, device: str) -> tuple[str, ...] | None:
+    def hand_over(self, study: optuna.Study, device: str, n_members: int) -> tuple[str, ...] | None:
+        """Put the study's winner into the folder, with others that predict best together with it.
+
+        Args:
+            n_members: at most so many trainings; below 2 the winner alone.
+        Returns: what the user should be told; None when there was nothing to do.
+        """
+        if n_members > 1:
+            trials = {trial.number for trial in study.get_trials(deepcopy=False)}
+            kept = [trained for trained in self.checkpoints.all() if trained.number in trials]
+            chosen = choose(kept, self.dataset, self.metric, n_members) if kept else ()
+            if len(chosen) > 1:
+                return self.publish(*chosen)
+        return self.restore(study, device, alone=True)
+
+    def restore(
+        self, study: optuna.Study, device: str, *, alone: bool = False
+    ) -> tuple[str, ...] | None:
         """Put the study's winner into the folder, if another model is there.
 
         Its weights come from the checkpoints, or else are trained again; so too when the folder
         was removed or damaged.
 
+        Args:
+            alone: an ensemble is another model; otherwise one of this study stays.
         Returns: what the user should be told; None when there was nothing to do.
         """
         trials = study.get_trials(deepcopy=False)
         trial, winner = winner_of(trials, study.user_attrs, self.metric)
         repeat = 0 if winner is None else winner.repeat
-        if trial is None or self._holds(trial.number, repeat):
+        if trial is None or self._holds(trial.number, repeat, alone=alone):
             return None
         trained = self.checkpoints.find(trial.number, repeat)
         if trained is None:
@@ -104,10 +123,12 @@ class Best:
         value = value_of(outcomes)
         return Trained(trial.number, value, config, seed, outcomes, repeat)
 
-    def _holds(self, number: int, repeat: int) -> bool:
-        """Whether the model in the folder is this one."""
+    def _holds(self, number: int, repeat: int, *, alone: bool) -> bool:
+        """Whether the model in the folder is this one, or an ensemble of this study."""
         try:
             training = read_bundle(self.path).training
         except BundleError:
             return False
+        if ENSEMBLE in training:
+            return not alone
         return (training.get("trial"), training.get("repeat", 0)) == (number, repeat)

@@ -31,6 +31,8 @@ from autotrain.tasks import REGRESSION, metric_named
 
 CALIBRATION_ROWS = 2_000
 """τ is fitted on at most so many validation rows of a fold, evenly spaced: to 3 %, in no time."""
+ENSEMBLE = "ensemble"
+"""Where a bundle's training record says what its ensemble is made of."""
 CALIBRATION_SAMPLES = 100
 CALIBRATION_SEED = 0
 LIBRARIES = ("autotrain", "numpy", "optuna", "pandas", "safetensors", "scikit-learn", "torch")
@@ -109,7 +111,7 @@ def export_ensemble(
     members = tuple(m for each in trained for m in members_of(each.config, each.outcomes, dataset))
     record = dict(training or {})
     if len(trained) > 1:
-        record["ensemble"] = [
+        record[ENSEMBLE] = [
             {
                 "trial": each.number,
                 "repeat": each.repeat,

@@ -413,14 +413,14 @@ def test_the_finals_choose_the_winner_and_it_is_handed_over(tmp_path: Path) -> N
 
     shutil.rmtree(study.best_path)
     with study_of_wine(tmp_path, validation="3-fold", pruner="none") as again:
-        again._crown()
+        again.hand_over()
     found = [member.parameters for member in read_bundle(study.best_path).members]
     for before, after in zip(weights, found, strict=True):
         np.testing.assert_array_equal(before, after)
     shutil.rmtree(study.best_path)
     shutil.rmtree(study.folder / "checkpoints")
     with study_of_wine(tmp_path, validation="3-fold", pruner="none") as again:
-        again._crown()
+        again.hand_over()
         assert again.winner == winner
     found = [member.parameters for member in read_bundle(study.best_path).members]
     for before, after in zip(weights, found, strict=True):
@@ -442,3 +442,39 @@ def test_without_finals_the_best_trial_wins(tmp_path: Path) -> None:
         assert study.winner is not None
     with pytest.raises(StudyError, match="--finalists must be a whole number of at least 0"):
         study_of_wine(tmp_path, finalists=-1)
+
+
+def test_an_ensemble_of_what_was_trained_is_handed_over(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path, validation="3-fold", ensemble=4) as study:
+        study.optimize(n_trials=9, observer=Silent())
+        bundle = read_bundle(study.best_path)
+        members = bundle.training["ensemble"]
+        assert 2 <= len(members) <= 4
+        assert len(bundle.members) == 3 * len(members)
+        assert bundle.scores["validation"]["log_loss"] <= study.best_value + 1e-6
+        assert set(study.test()) >= {"log_loss", "accuracy"}
+        frame, _ = study.dataset.raw_test()
+        together = study.best_predictor().predict_proba(frame)
+        single = autotrain.load(study.hand_over(ensemble=0))
+        assert "ensemble" not in single.bundle.training
+        assert single.bundle.training["trial"] == study.best_trial.number
+        # Which is what the study would have handed over without.
+        study.hand_over()
+        np.testing.assert_array_equal(study.best_predictor().predict_proba(frame), together)
+    # It stays, when the study goes on, until something better is found.
+    with Study.resume("wine", data=wine(), directory=tmp_path) as study:
+        assert study.definition.ensemble == 4
+        study.optimize(n_trials=1, observer=Silent())
+        assert "ensemble" in read_bundle(study.best_path).training
+
+
+def test_the_winner_alone_is_the_same_with_and_without_an_ensemble(tmp_path: Path) -> None:
+    found = []
+    for ensemble in (0, 3):
+        with study_of_wine(tmp_path / str(ensemble), ensemble=ensemble) as study:
+            study.optimize(n_trials=8, observer=Silent())
+            frame, _ = study.dataset.raw_test()
+            single = autotrain.load(study.hand_over(ensemble=1))
+            found.append((study.winner, single.predict_proba(frame)))
+    assert found[0][0] == found[1][0]
+    np.testing.assert_array_equal(found[0][1], found[1][1])

@@ -255,6 +255,17 @@ def finalists_option(command: Command) -> Command:
     )(command)
 
 
+def ensemble_option(command: Command) -> Command:
+    """Add --ensemble."""
+    return click.option(
+        "--ensemble",
+        type=Count(0),
+        metavar="N",
+        help="Hand over up to N of the trained networks that predict best together; else the "
+        "winner alone.",
+    )(command)
+
+
 def device_option(command: Command) -> Command:
     """Add --device."""
     device = Word("device", DEVICES, meant={"gpu": "cuda"})

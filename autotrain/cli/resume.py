@@ -11,6 +11,7 @@ from autotrain.cli.options import (
     StudyName,
     device_option,
     directory_option,
+    ensemble_option,
     finalists_option,
     json_option,
     quiet_option,
@@ -29,6 +30,7 @@ from autotrain.wording import count_text, duration_text
 @timeout_option
 @click.option("--data", type=FileName("DATA"), help="The same table, when it has moved.")
 @finalists_option
+@ensemble_option
 @storage_option
 @workers_option
 @device_option
@@ -43,6 +45,7 @@ def resume(
     timeout: float | None,
     data: str | None,
     finalists: int | None,
+    ensemble: int | None,
     storage: str | None,
     workers: int | None,
     device: str | None,
@@ -73,6 +76,7 @@ def resume(
         name,
         data=data,
         finalists=finalists,
+        ensemble=ensemble,
         storage=storage,
         workers=workers,
         device=device,

@@ -14,6 +14,7 @@ from autotrain.wording import count_text, duration_text, value_text
 
 if TYPE_CHECKING:
     from autotrain.api import Study
+    from autotrain.predictor import Predictor
 
 EXIT_NO_TRIAL = 3
 EXIT_INTERRUPTED = 130
@@ -126,6 +127,7 @@ def outcome(study: Study, seconds: float) -> dict[str, Any]:
         "test_value": test.get(study.metric.name) if test else None,
         "test_interval": predictor.bundle.scores.get("test_interval", {}).get(study.metric.name),
         "validation_value": study.best_value,
+        "ensemble": _ensemble(predictor),
         "finals": None if winner is None else winner.to_json(),
         "best_trial": best.number,
         "winner": summary(config),
@@ -174,6 +176,7 @@ def ending(study: Study, result: dict[str, Any]) -> list[str]:
             ("Validation", f"{metric} {_score(result['validation_value'])}"),
             ("", _finals_words(result["finals"])),
             ("Winner", f"trial {result['best_trial']}: {result['winner']}"),
+            ("Ensemble", _ensemble_words(result["ensemble"], metric)),
             ("Dropout", dropout),
             ("Trials", f"{sum(trials.values()):,}: {counts}"),
             ("Time", duration_text(result["seconds"])),
@@ -212,6 +215,25 @@ def interrupted(study: Study) -> str:
 def directory_words(folder: Path) -> str:
     """Return the --directory option that finds a study again, if it needs one."""
     return "" if folder.parent == STUDIES else f" --directory {folder.parent}"
+
+
+def _ensemble(predictor: Predictor) -> dict[str, Any] | None:
+    """Return what predicts together; None for a winner alone."""
+    bundle = predictor.bundle
+    if "ensemble" not in bundle.training:
+        return None
+    return {
+        "members": bundle.training["ensemble"],
+        "validation_value": bundle.scores["validation"][bundle.metric],
+    }
+
+
+def _ensemble_words(ensemble: dict[str, Any] | None, metric: str) -> str:
+    if ensemble is None:
+        return ""
+    trials = ", ".join(str(member["trial"]) for member in ensemble["members"])
+    value = _score(ensemble["validation_value"])
+    return f"of {len(ensemble['members'])} trainings (trials {trials}): validation {metric} {value}"
 
 
 def _finals_words(finals: dict[str, Any] | None) -> str:

@@ -18,6 +18,7 @@ from autotrain.cli.options import (
     Word,
     device_option,
     directory_option,
+    ensemble_option,
     finalists_option,
     json_option,
     quiet_option,
@@ -98,6 +99,7 @@ DEFAULT_TIMEOUT_S = 600.0
     help="Rows that only the winner sees, at the end; else 0.2, or the data's own test rows.",
 )
 @finalists_option
+@ensemble_option
 @storage_option
 @workers_option
 @device_option
@@ -146,6 +148,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         validation=options["validation"],
         test=_number_or_name(options["test"]),
         finalists=N_FINALISTS if finalists is None else finalists,
+        ensemble=options["ensemble"] or 0,
         storage=options["storage"],
         workers=options["workers"] or 0,
         device=options["device"] or "auto",
@@ -206,6 +209,7 @@ def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str
         "sampler": definition.sampler,
         "pruner": definition.pruner,
         "finalists": definition.finalists,
+        "ensemble": definition.ensemble,
         "trials": trials,
         "timeout_s": timeout,
         "device": study.device,

@@ -24,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 VERSIONED = ("autotrain", "torch", "optuna", "scikit-learn", "numpy", "pandas")
 # What may be changed when a study goes on: how long, where, how the winner is chosen; never what a
 # trial is.
-CHANGEABLE = ("n_trials", "timeout_s", "finalists", "storage", "workers", "device")
+CHANGEABLE = ("n_trials", "timeout_s", "finalists", "ensemble", "storage", "workers", "device")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Definition:
         seed: everything random follows from it.
         sampler, pruner: names.
         finalists: trials that are trained again to choose the winner among them.
+        ensemble: trainings that are handed over together, at most; below 2 the winner alone.
         n_trials, timeout_s: the budget; None for no limit.
         storage: URL without password, None for the journal in the folder.
         workers: processes; 0 for one per core.
@@ -67,6 +68,7 @@ class Definition:
     weights: str | None = None
     class_weights: str | dict[str, float] | None = None
     finalists: int = 0
+    ensemble: int = 0
     n_trials: int | None = None
     timeout_s: float | None = None
     storage: str | None = None

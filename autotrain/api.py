@@ -50,13 +50,14 @@ from autotrain.space.search_space import SearchSpace
 from autotrain.study import definition as definitions
 from autotrain.study.allowed import AllowedSampler
 from autotrain.study.budget import SPENT_S, UNCOUNTED, seconds_spent, trials_tried
-from autotrain.study.coordinator import HISTORY, Coordinator, Winner, summary
+from autotrain.study.coordinator import HISTORY, Coordinator, summary
 from autotrain.study.definition import STUDIES, Definition
 from autotrain.study.ledger import Ledger, best_trial
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import Board, History, PlateauRule, make_pruner
 from autotrain.study.sampling import make_sampler
 from autotrain.study.storage import OpenStorage, open_storage
+from autotrain.study.trained import Trained
 from autotrain.study.workers.inline import InlineWorker
 from autotrain.study.workers.processes import ProcessWorker, StoredRows
 from autotrain.study.workers.protocol import Worker
@@ -508,8 +509,8 @@ class Study:
             for number, device in enumerate(devices, 1)
         ]
 
-    def _publish(self, winner: Winner) -> None:
-        self.export_notes = self._best().publish(winner)
+    def _publish(self, trained: Trained) -> None:
+        self.export_notes = self._best().publish(trained)
 
     def _best(self) -> Best:
         return Best(self.best_path, self.dataset, self.metric, self.definition, self.space)

@@ -17,11 +17,12 @@ from autotrain.export import export_winner
 from autotrain.fused.plan import view_of
 from autotrain.fused.trainer import Trainer
 from autotrain.space.search_space import SearchSpace
-from autotrain.study.coordinator import Winner, trial_seed
+from autotrain.study.coordinator import trial_seed
 from autotrain.study.definition import Definition
 from autotrain.study.ledger import best_trial
 from autotrain.study.retraining import train_again
 from autotrain.study.sampling import seed_number
+from autotrain.study.trained import Trained
 from autotrain.tasks import Metric
 
 
@@ -40,20 +41,20 @@ class Best:
     definition: Definition
     space: SearchSpace
 
-    def publish(self, winner: Winner) -> tuple[str, ...]:
+    def publish(self, trained: Trained) -> tuple[str, ...]:
         """Export a trial's model; return what the user should be told."""
         exported = export_winner(
             self.path,
-            config=winner.config,
-            outcomes=winner.outcomes,
+            config=trained.config,
+            outcomes=trained.outcomes,
             dataset=self.dataset,
             metric=self.metric.name,
             class_weights=self.definition.class_weights,
             training={
                 "study": self.definition.name,
-                "trial": winner.number,
-                "seed": winner.seed,
-                "best_epoch": winner.outcomes[0].best_epoch,
+                "trial": trained.number,
+                "seed": trained.seed,
+                "best_epoch": trained.outcomes[0].best_epoch,
             },
         )
         return exported.notes
@@ -81,7 +82,7 @@ class Best:
         )
         if any(outcome.parameters is None for outcome in outcomes):
             return None
-        return self.publish(Winner(best.number, best.value, config, seed, outcomes))
+        return self.publish(Trained(best.number, best.value, config, seed, outcomes))
 
     def _holds(self, value: float, trials: Sequence[FrozenTrial]) -> bool:
         """Whether the model in the folder is of a trial with this value."""

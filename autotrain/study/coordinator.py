@@ -26,6 +26,7 @@ from autotrain.space.config import TrialConfig
 from autotrain.study.ledger import INTERRUPTED, NOT_STARTED, Ledger
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import Board
+from autotrain.study.trained import Trained
 from autotrain.study.workers.protocol import Close, Crashed, Message, Stop, Worker
 
 SHOW_EVERY_S = 0.25
@@ -60,17 +61,6 @@ class Running:
     """Whether an earlier try was lost with its worker."""
 
 
-@dataclass(frozen=True)
-class Winner:
-    """The best complete trial of a run, with what was trained: one outcome per fold."""
-
-    number: int
-    value: float
-    config: TrialConfig
-    seed: int
-    outcomes: tuple[Outcome, ...]
-
-
 class Coordinator:
     """Runs one study in this process.
 
@@ -98,7 +88,7 @@ class Coordinator:
         width_of: Callable[[TrialConfig], int],
         board: Board | None,
         pruner: BasePruner | None,
-        publish: Callable[[Winner], None],
+        publish: Callable[[Trained], None],
         observer: Observer,
     ) -> None:
         self.ledger = ledger
@@ -380,9 +370,9 @@ class Coordinator:
         facts = _facts(outcomes, running.cause or outcomes[0].cause, running)
         if ended_itself and self._is_best(value):
             number = running.trial.number
-            winner = Winner(number, value, running.config, running.seed, tuple(outcomes))
+            trained = Trained(number, value, running.config, running.seed, tuple(outcomes))
             try:
-                self.publish(winner)
+                self.publish(trained)
             except RuntimeError:
                 # What cannot be handed over is no winner; the search goes on for one that can.
                 self._fail(running, "export", traceback.format_exc())

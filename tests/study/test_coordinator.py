@@ -16,11 +16,12 @@ from autotrain.errors import StudyError
 from autotrain.fused.slot import Admission, EpochReport, Outcome
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
-from autotrain.study.coordinator import Coordinator, Winner, trial_seed
+from autotrain.study.coordinator import Coordinator, trial_seed
 from autotrain.study.ledger import Ledger
 from autotrain.study.progress import Progress, Silent
 from autotrain.study.pruning import Board, PlateauRule
 from autotrain.study.storage import OpenStorage, open_storage
+from autotrain.study.trained import Trained
 from autotrain.study.workers.protocol import Close, Command, Crashed, Message, Stop
 from autotrain.tasks import METRICS
 
@@ -137,9 +138,9 @@ def make_ledger(storage: OpenStorage, *, load: bool = False) -> Ledger:
 def make_coordinator(
     ledger: Ledger,
     worker: Script,
-    published: list[Winner],
+    published: list[Trained],
     *,
-    publish: Callable[[Winner], None] | None = None,
+    publish: Callable[[Trained], None] | None = None,
     folds: int = 1,
     width: int = 1,
     board: Board | None = None,
@@ -162,7 +163,7 @@ def make_coordinator(
 
 def test_best_value_not_last_is_told_and_its_weights_are_published(storage: OpenStorage) -> None:
     ledger = make_ledger(storage)
-    published: list[Winner] = []
+    published: list[Trained] = []
     worker = Script({0: [0.5, 0.3, 0.9], 1: [0.4, 0.2, 0.6], 2: [0.7, 0.8]})
     coordinator = make_coordinator(ledger, worker, published)
     coordinator.run(3, None)
@@ -220,7 +221,7 @@ def test_what_diverges_first_is_told_worse_than_any_honest_model(
 def test_a_trial_of_two_folds_is_their_mean(storage: OpenStorage) -> None:
     ledger = make_ledger(storage)
     worker = Script({0: [0.4, 0.2], 1: [0.6, 0.5, 0.4]})
-    published: list[Winner] = []
+    published: list[Trained] = []
     make_coordinator(ledger, worker, published, folds=2).run(1, None)
     trial = ledger.study.trials[0]
     assert trial.value == pytest.approx((0.2 + 0.4) / 2)
@@ -263,19 +264,19 @@ def test_pruner_stops_a_trial_that_is_worse_at_its_plateau(storage: OpenStorage)
 def test_at_the_deadline_the_best_running_trial_counts(storage: OpenStorage) -> None:
     ledger = make_ledger(storage)
     worker = Script({0: [0.5, 0.4] * 10_000, 1: [0.3] * 20_000, 2: [0.6] * 20_000})
-    published: list[Winner] = []
+    published: list[Trained] = []
     make_coordinator(ledger, worker, published, width=3).run(None, 0.2)
     by_number = {trial.number: trial for trial in ledger.study.trials if trial.number < 3}
     assert by_number[1].state == TrialState.COMPLETE
     assert by_number[1].user_attrs["cause"] == "time"
     assert [by_number[n].state for n in (0, 2)] == [TrialState.PRUNED] * 2
     assert by_number[0].value == 0.4
-    assert [winner.number for winner in published] == [1], "one export, not one for each better"
+    assert [trained.number for winner in published] == [1], "one export, not one for each better"
 
 
 def test_time_over_before_the_first_epoch_still_gives_a_model(storage: OpenStorage) -> None:
     ledger = make_ledger(storage)
-    published: list[Winner] = []
+    published: list[Trained] = []
     worker = Script({0: [0.5] * 50_000, 1: [0.4] * 50_000})
     coordinator = make_coordinator(ledger, worker, published, width=2)
     slow = worker.receive
@@ -373,8 +374,8 @@ def test_the_best_is_published_before_it_is_told(storage: OpenStorage) -> None:
     ledger = make_ledger(storage)
     seen = []
 
-    def publish(winner: Winner) -> None:
-        seen.append((winner.number, [trial.state for trial in ledger.study.trials]))
+    def publish(trained: Trained) -> None:
+        seen.append((trained.number, [trial.state for trial in ledger.study.trials]))
 
     worker = Script({0: [0.5], 1: [0.6], 2: [0.4]})
     make_coordinator(ledger, worker, [], publish=publish).run(3, None)
@@ -389,10 +390,10 @@ def test_what_cannot_be_exported_is_no_winner(storage: OpenStorage) -> None:
     ledger = make_ledger(storage)
     published = []
 
-    def publish(winner: Winner) -> None:
-        if winner.number == 1:
+    def publish(trained: Trained) -> None:
+        if trained.number == 1:
             raise RuntimeError("the written bundle scores otherwise")
-        published.append(winner.number)
+        published.append(trained.number)
 
     worker = Script({0: [0.5], 1: [0.2], 2: [0.4]})
     coordinator = make_coordinator(ledger, worker, [], publish=publish)

@@ -1,0 +1,759 @@
+"""Which method gives the best score in the same time: searches and rivals on the same splits.
+
+    python benchmarks/quality.py --data FOLDER [--sets iris mpg] [--methods autotrain optuna]
+    python benchmarks/quality.py --report
+
+Every method is a process of its own on the same two cores (the driver binds itself to them) and
+reads the same CSV files: 20 % of the rows, drawn by the seed (by classes for classification), are
+the test rows. A search has `--timeout` seconds, counted from the start of its process:
+
+- autotrain: `autotrain search`, then `autotrain predict` with what it left in `best/`;
+- autotrain-ensemble: the same search with `--ensemble 8`;
+- optuna: Optuna around the usual PyTorch loop, `rivals/optuna_mlp.py`.
+
+The others are one fit and run to their end, which `--report` says when it is after the timeout:
+
+- sklearn-mlp: scikit-learn's MLP with early stopping;
+- hist-gradient-boosting: scikit-learn's, as it comes, with categories known as such;
+- realmlp: pytabkit's RealMLP-TD with what pytabkit recommends for log loss (no label smoothing, the
+  epoch of the best cross-entropy), in a virtual environment that is made at its first use.
+
+All predictions are scored alike from the raw labels: log loss (probabilities clipped at 1e-7 and
+divided by their sum) and accuracy, or nRMSE, the error as a share of the test target's standard
+deviation. Rows with a label that fewer than 10 rows have are left out: a split may lose it.
+
+Each result goes to the results file at once and is not made again while the split is the same, so
+the whole may be done in parts; `--again METHOD` makes a method's anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+import autotrain
+
+ROOT = Path(__file__).resolve().parents[1]
+CORES = 2
+ENSEMBLE = ("--ensemble", "8")
+CLIP = 1e-7
+# A split may lose a label that fewer rows have.
+LEAST_ROWS_OF_A_LABEL = 10
+# How much later than its timeout a search may end.
+TOLERANCE = 1.05
+FIRST_BUNDLE_S = 10.0
+POLL_S = 0.05
+# What others may have of the cores before the report says so.
+QUIET = 0.05
+# A fit that takes longer is ended and counts as failed.
+LONGEST_FIT_S = 3600.0
+REALMLP_REQUIREMENTS = ("torch==2.13.0", "pytabkit==1.7.3")
+
+Row = dict[str, Any]
+Command = list[str]
+
+
+# ---- data --------------------------------------------------------------------------------------
+
+# The target is the last column. labor is for `--sets labor` only: its 12 test rows say little.
+SETS = {
+    "adult": "binary",
+    "bank32nh": "regression",
+    "bodyfat": "regression",
+    "california_housing": "regression",
+    "car": "multiclass",
+    "credit_a": "binary",
+    "ecoli": "multiclass",
+    "insurance": "regression",
+    "ionosphere": "binary",
+    "iris": "multiclass",
+    "labor": "binary",
+    "letter": "multiclass",
+    "mpg": "regression",
+    "optdigits": "multiclass",
+    "penguins": "multiclass",
+    "pima": "binary",
+    "servo": "regression",
+    "telco_churn": "binary",
+    "titanic": "binary",
+    "wine": "multiclass",
+    "winequality_white": "regression",
+}
+LEFT_OUT = ("labor",)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One data set, split by one seed, as files.
+
+    Attributes:
+        test, test_rows: the test rows with and without the target.
+        classes: the sorted labels as text; empty for regression.
+    """
+
+    name: str
+    task: str
+    target: str
+    seed: int
+    train: Path
+    test: Path
+    test_rows: Path
+    classes: tuple[str, ...]
+
+    def digest(self) -> str:
+        """Return a mark of all cells: results of another split are not compared."""
+        written = self.train.read_bytes() + self.test.read_bytes()
+        return hashlib.sha256(written).hexdigest()[:12]
+
+    def truth(self) -> np.ndarray:
+        """Return the test rows' labels as text `[N]`, or their numbers."""
+        values = read_texts(self.test)[self.target]
+        return values.to_numpy(dtype=str) if self.classes else values.to_numpy(dtype=np.float64)
+
+
+def read_texts(path: Path) -> pd.DataFrame:
+    """Read a CSV file; each cell stays the text it is."""
+    return pd.read_csv(path, dtype=str, na_filter=False)
+
+
+def table_of(data: Path, name: str) -> Path:
+    """Return the file of a data set."""
+    for path in (data / f"{name}.csv", data / f"{name}.csv.gz"):
+        if path.is_file():
+            return path
+    sys.exit(f"{data} must hold {name}.csv or {name}.csv.gz, however: neither is there (--data).")
+
+
+def make_split(data: Path, name: str, seed: int, folder: Path) -> Split:
+    """Write training and test rows of a data set."""
+    task = SETS[name]
+    frame = read_texts(table_of(data, name))
+    target = str(frame.columns[-1])
+    frame = frame[frame[target] != ""]
+    if task != "regression":
+        frame = frame[frame[target].map(frame[target].value_counts()) >= LEAST_ROWS_OF_A_LABEL]
+    labels = None if task == "regression" else frame[target]
+    train, test = train_test_split(frame, test_size=0.2, random_state=seed, stratify=labels)
+    folder.mkdir(parents=True, exist_ok=True)
+    split = Split(
+        name=name,
+        task=task,
+        target=target,
+        seed=seed,
+        train=folder / f"{name}-{seed}-train.csv",
+        test=folder / f"{name}-{seed}-test.csv",
+        test_rows=folder / f"{name}-{seed}-rows.csv",
+        classes=() if labels is None else tuple(sorted(labels.unique())),
+    )
+    train.to_csv(split.train, index=False)
+    test.to_csv(split.test, index=False)
+    test.drop(columns=target).to_csv(split.test_rows, index=False)
+    return split
+
+
+# ---- scores ------------------------------------------------------------------------------------
+
+
+def scores(truth: np.ndarray, prediction: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+    """Score predictions; `loss` is what methods are compared by.
+
+    Args:
+        truth: `[N]` labels, or numbers.
+        prediction: `[N, C]` probabilities in the order of `classes`, or `[N]` numbers.
+        classes: the sorted labels; empty for regression.
+    """
+    expected = (len(truth), len(classes)) if classes else (len(truth),)
+    if prediction.shape != expected or not np.isfinite(prediction).all():
+        raise ValueError(
+            f"predictions must be finite and of shape {expected}, "
+            f"however: {prediction.shape}, {np.isfinite(prediction).mean():.0%} finite"
+        )
+    if not classes:
+        return {"loss": float(np.sqrt(np.mean((prediction - truth) ** 2)) / truth.std())}
+    places = np.searchsorted(np.asarray(classes), truth)
+    clipped = np.clip(prediction, CLIP, 1.0)
+    proba = clipped / clipped.sum(1, keepdims=True)
+    return {
+        "loss": float(-np.log(proba[np.arange(len(truth)), places]).mean()),
+        "accuracy": float((prediction.argmax(1) == places).mean()),
+    }
+
+
+# ---- running -----------------------------------------------------------------------------------
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Return a process's variables: so many threads in whatever library it loads."""
+    names = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA", "VECLIB_MAXIMUM")
+    limits = {f"{name}_NUM_THREADS": str(threads) for name in names}
+    return os.environ | limits | {"PYTHONPATH": str(ROOT)}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of a command.
+
+    Attributes:
+        first_s: seconds until a file was there.
+        others: share of the cores' time that went to other processes: the clock of a search runs
+            on meanwhile.
+    """
+
+    wall_s: float
+    first_s: float | None
+    others: float
+    output: str
+
+
+def busy_s() -> float:
+    """Return for how many seconds this process's cores have been busy, whoever was on them."""
+    cores = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    busy = 0
+    for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
+        name, *ticks = line.split()
+        if name in cores:
+            user, nice, system, _idle, _waiting, *interrupts = map(int, ticks[:8])
+            busy += user + nice + system + sum(interrupts)
+    return busy / os.sysconf("SC_CLK_TCK")
+
+
+def children_s() -> float:
+    """Return how many seconds of processor time the processes that this one started have had."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def run(
+    command: Command,
+    folder: Path,
+    variables: dict[str, str],
+    limit_s: float,
+    watched: Path | None = None,
+) -> Run:
+    """Run a command to its end.
+
+    Args:
+        limit_s: after which it is ended, with all that it started.
+        watched: a file; `first_s` says when it was there.
+
+    Raises:
+        RuntimeError: it failed, or was ended.
+    """
+    first = None
+    with (folder / "stdout").open("w+") as output, (folder / "stderr").open("w+") as errors:
+        busy, own = busy_s(), children_s()
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            while process.poll() is None:
+                now = time.perf_counter() - start
+                if first is None and watched is not None and watched.exists():
+                    first = now
+                if now > limit_s:
+                    raise RuntimeError(f"not over after {limit_s:.0f} s")
+                time.sleep(POLL_S)
+            wall = time.perf_counter() - start
+        finally:
+            # Also on Ctrl-C; what is over has left nobody in its group.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        foreign = busy_s() - busy - (children_s() - own)
+        others = max(0.0, foreign / (wall * len(os.sched_getaffinity(0))))
+        output.seek(0)
+        errors.seek(0)
+        if process.returncode != 0:
+            last = errors.read().strip()[-1500:]
+            raise RuntimeError(f"{' '.join(command)}\ngave {process.returncode}: {last}")
+        return Run(wall, first, others, output.read())
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method on one split."""
+
+    split: Split
+    timeout: float
+    folder: Path
+    realmlp_python: Path
+
+
+def autotrain_search(job: Job, *options: str) -> tuple[np.ndarray, Row]:
+    """Search, then predict the test rows with what the search left."""
+    split, cli = job.split, [sys.executable, "-m", "autotrain.cli.main"]
+    best = job.folder / "studies" / "quality" / "best"
+    command = [*cli, "search", str(split.train), "--target", split.target, "--task", split.task]
+    command += ["--test", str(split.test), "--timeout", f"{job.timeout:g}s"]
+    command += ["--workers", str(CORES), "--seed", str(split.seed), "--study", "quality"]
+    command += ["--json", "--quiet", *options]
+    # The search's workers choose one thread each for themselves; its first process has both cores.
+    done = run(command, job.folder, environment(CORES), limit(job), best / "bundle.json")
+    result = json.loads(done.output)
+    predictions = job.folder / "predictions.parquet"
+    command = [*cli, "predict", str(best), str(split.test_rows), "--output", str(predictions)]
+    predicting = run([*command, "--quiet"], job.folder, environment(CORES), LONGEST_FIT_S)
+    frame = pd.read_parquet(predictions)
+    columns = [f"proba_{label}" for label in split.classes] or "prediction"
+    return frame[columns].to_numpy(dtype=np.float64), {
+        "wall_s": done.wall_s,
+        "others": done.others,
+        "predict_s": predicting.wall_s,
+        "wall_share": done.wall_s / job.timeout,
+        "first_bundle_s": done.first_s,
+        "trials": result["trials"],
+        "validation_value": result["validation_value"],
+        "winner": result["winner"],
+        # Its own scores, dropout off; the predictions are means of Monte-Carlo samples.
+        "own_test": result["test"],
+    }
+
+
+def limit(job: Job) -> float:
+    """Return after how many seconds a search is ended by force."""
+    return 2 * job.timeout + 120
+
+
+def rival(job: Job, module: str, python: str, *, threads: int, timed: bool) -> tuple[Any, Row]:
+    """Run a module of `rivals/`."""
+    split, answer = job.split, job.folder / "answer.npz"
+    given = {
+        "train": str(split.train),
+        "test": str(split.test_rows),
+        "target": split.target,
+        "classes": split.classes,
+        "seed": split.seed,
+        "output": str(answer),
+        "deadline": time.time() + job.timeout if timed else None,
+    }
+    described = job.folder / "job.json"
+    described.write_text(json.dumps(given), encoding="utf-8")
+    command = [python, "-m", f"benchmarks.rivals.{module}", str(described)]
+    # Threads that wait for each other sleep: spinning is many times slower once a core is shared.
+    variables = environment(threads) | {"OMP_WAIT_POLICY": "PASSIVE"}
+    done = run(command, job.folder, variables, limit(job) if timed else LONGEST_FIT_S)
+    with np.load(answer) as arrays:
+        extra = {name: arrays[name].item() for name in arrays if name != "prediction"}
+        share = {"wall_share": done.wall_s / job.timeout} if timed else {}
+        return arrays["prediction"], {
+            "wall_s": done.wall_s,
+            "others": done.others,
+            **share,
+            **extra,
+        }
+
+
+@dataclass(frozen=True)
+class Method:
+    """A column of the table; `timed` when its result depends on the timeout."""
+
+    do: Callable[[Job], tuple[np.ndarray, Row]]
+    timed: bool
+    ours: bool = False
+
+
+METHODS = {
+    "autotrain": Method(autotrain_search, timed=True, ours=True),
+    "autotrain-ensemble": Method(
+        lambda job: autotrain_search(job, *ENSEMBLE), timed=True, ours=True
+    ),
+    "optuna": Method(
+        lambda job: rival(job, "optuna_mlp", sys.executable, threads=1, timed=True), timed=True
+    ),
+    "realmlp": Method(
+        lambda job: rival(job, "realmlp", str(job.realmlp_python), threads=CORES, timed=False),
+        timed=False,
+    ),
+    "hist-gradient-boosting": Method(
+        lambda job: rival(
+            job, "hist_gradient_boosting", sys.executable, threads=CORES, timed=False
+        ),
+        timed=False,
+    ),
+    "sklearn-mlp": Method(
+        lambda job: rival(job, "sklearn_mlp", sys.executable, threads=CORES, timed=False),
+        timed=False,
+    ),
+}
+SINGLE, TOGETHER, BOOSTING = "autotrain", "autotrain-ensemble", "hist-gradient-boosting"
+
+
+def realmlp_python(folder: Path) -> Path:
+    """Return the Python of RealMLP's environment, which is made when it is not there."""
+    python, mark = folder / "bin" / "python", folder / ".installed"
+    wanted = "\n".join(REALMLP_REQUIREMENTS)
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != wanted:
+        print(f"making {folder} for RealMLP ({', '.join(REALMLP_REQUIREMENTS)})", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", *REALMLP_REQUIREMENTS]
+        subprocess.run([*install, "--disable-pip-version-check"], check=True)
+        mark.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def version() -> str:
+    """Return autotrain's version and commit; `+` when files have been changed since."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = "+" if git("status", "--porcelain", "--", "autotrain", "search_spaces") else ""
+    return f"{autotrain.__version__} {git('rev-parse', '--short', 'HEAD')}{changed}".strip()
+
+
+def measure(method: str, job: Job) -> Row:
+    """Run a method on a split; return its row, with `error` when it failed."""
+    split, timed = job.split, METHODS[method].timed
+    row: Row = {
+        "set": split.name,
+        "task": split.task,
+        "method": method,
+        "seed": split.seed,
+        "timeout": job.timeout if timed else None,
+        "digest": split.digest(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "version": version(),
+        "cores": len(os.sched_getaffinity(0)),
+    }
+    try:
+        prediction, extra = METHODS[method].do(job)
+        return row | scores(split.truth(), prediction, split.classes) | extra
+    except (RuntimeError, ValueError, KeyError, OSError) as error:
+        return row | {"error": f"{type(error).__name__}: {error}"}
+
+
+# ---- results -----------------------------------------------------------------------------------
+
+
+def read_results(path: Path) -> list[Row]:
+    """Return the rows of the results file."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def key_of(row: Row) -> tuple[Any, ...]:
+    """Return what a row is about; a later row of the same key takes its place."""
+    return row["set"], row["seed"], row["method"], row["timeout"]
+
+
+def latest(rows: Iterable[Row]) -> dict[tuple[Any, ...], Row]:
+    """Return the last row of each key.
+
+    A failed one never takes the place of one that is not. Rows of another split than the last one
+    of that data set and seed are left out.
+    """
+    rows = list(rows)
+    digests = {(row["set"], row["seed"]): row["digest"] for row in rows}
+    found: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        if row["digest"] != digests[row["set"], row["seed"]]:
+            continue
+        if "error" not in row or "error" in found.get(key_of(row), row):
+            found[key_of(row)] = row
+    return found
+
+
+@dataclass(frozen=True)
+class Table:
+    """Losses by set and method, means over the seeds that all its methods have.
+
+    Attributes:
+        losses: `[set][method]`; a method that has none on a set is absent there.
+        rows: what they were made from, by set and method.
+    """
+
+    methods: list[str]
+    losses: dict[str, dict[str, float]]
+    rows: dict[str, dict[str, list[Row]]]
+
+    def shared(self, *methods: str) -> list[str]:
+        """Return the sets on which all these methods have a result."""
+        return [name for name, row in self.losses.items() if all(m in row for m in methods)]
+
+
+def tabulate(rows: Iterable[Row], timeout: float) -> Table:
+    """Arrange the rows of one timeout."""
+    good = [
+        row
+        for row in latest(rows).values()
+        if "error" not in row and row["timeout"] in (None, timeout)
+    ]
+    grouped: dict[str, dict[str, dict[int, Row]]] = {}
+    for row in good:
+        grouped.setdefault(row["set"], {}).setdefault(row["method"], {})[row["seed"]] = row
+    kept: dict[str, dict[str, list[Row]]] = {}
+    for name, methods in sorted(grouped.items()):
+        seeds = set.intersection(*(set(found) for found in methods.values()))
+        if seeds:
+            kept[name] = {
+                method: [found[seed] for seed in sorted(seeds)] for method, found in methods.items()
+            }
+    losses = {
+        name: {
+            method: float(np.mean([row["loss"] for row in found])) for method, found in m.items()
+        }
+        for name, m in kept.items()
+    }
+    present = {method for row in losses.values() for method in row}
+    return Table([method for method in METHODS if method in present], losses, kept)
+
+
+def mean_ranks(table: Table) -> tuple[dict[str, float], int]:
+    """Return each method's mean rank (1 is best, ties share) and the number of sets."""
+    names = table.shared(*table.methods)
+    ranks = pd.DataFrame([table.losses[name] for name in names], columns=table.methods).rank(axis=1)
+    return {str(method): float(rank) for method, rank in ranks.mean().items()}, len(names)
+
+
+def wins(table: Table, method: str, other: str) -> tuple[float, int]:
+    """Return the share of sets on which a method has the lower loss, and how many there are.
+
+    A tie is half a win.
+    """
+    pairs = [(table.losses[n][method], table.losses[n][other]) for n in table.shared(method, other)]
+    won = sum(1.0 if a < b else 0.5 if a == b else 0.0 for a, b in pairs)
+    return (won / len(pairs) if pairs else float("nan")), len(pairs)
+
+
+def gaps(table: Table, method: str) -> dict[str, float]:
+    """Return by set how much a method's loss is above histogram gradient boosting's, as a share."""
+    names = table.shared(method, BOOSTING)
+    return {n: table.losses[n][method] / table.losses[n][BOOSTING] - 1 for n in names}
+
+
+# ---- report ------------------------------------------------------------------------------------
+
+
+def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a table."""
+    rule = ["---"] * len(header)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *lines))
+
+
+def report(rows: Iterable[Row], timeout: float) -> str:
+    """Return all that the results of one timeout say."""
+    rows = list(rows)
+    table = tabulate(rows, timeout)
+    if not table.losses:
+        return f"no results with a timeout of {timeout:g} s"
+    seeds = {row["seed"] for m in table.rows.values() for found in m.values() for row in found}
+    parts = [
+        f"{len(table.losses)} sets, seeds {', '.join(map(str, sorted(seeds)))}, {timeout:g} s a "
+        f"search, {CORES} cores; autotrain {', '.join(versions(table))}",
+        "Log loss, or nRMSE for regression (less is better; the best is bold)\n\n"
+        + markdown(["data", *table.methods], loss_lines(table)),
+        "Accuracy\n\n"
+        + markdown(["data", *table.methods], mean_lines(table, "accuracy", "{:.3f}")),
+        "Seconds\n\n" + markdown(["data", *table.methods], mean_lines(table, "wall_s", "{:.1f}")),
+        "\n".join(f"- {line}" for line in [*comparisons(table), *clock(table, timeout)]),
+    ]
+    failed = [row for row in latest(rows).values() if "error" in row]
+    parts += [
+        f"failed: {row['method']} on {row['set']}, seed {row['seed']}: {row['error'][-300:]}"
+        for row in failed
+        if row["timeout"] in (None, timeout)
+    ]
+    return "\n\n".join(parts)
+
+
+def versions(table: Table) -> list[str]:
+    """Return the versions of autotrain that its results are of."""
+    found = [rows for m in table.rows.values() for name, rows in m.items() if METHODS[name].ours]
+    return sorted({row["version"] for rows in found for row in rows}) or ["not measured"]
+
+
+def loss_lines(table: Table) -> list[list[str]]:
+    """Return the losses by set, the best bold."""
+    lines = []
+    for name, losses in table.losses.items():
+        best = min(losses.values())
+        cells = ["" if m not in losses else f"{losses[m]:.4f}" for m in table.methods]
+        marked = [
+            f"**{cell}**" if losses.get(m) == best else cell
+            for cell, m in zip(cells, table.methods, strict=True)
+        ]
+        lines.append([name, *marked])
+    return lines
+
+
+def mean_lines(table: Table, what: str, form: str) -> list[list[str]]:
+    """Return means of a number by set, where rows have it."""
+    lines = []
+    for name, methods in table.rows.items():
+        cells = []
+        for method in table.methods:
+            found = [row[what] for row in methods.get(method, []) if row.get(what) is not None]
+            cells.append(form.format(np.mean(found)) if found else "")
+        if any(cells):
+            lines.append([name, *cells])
+    return lines
+
+
+def comparisons(table: Table) -> list[str]:
+    """Return ranks, wins and gaps, each beside its bar."""
+    ranks, n = mean_ranks(table)
+    lines = [f"mean rank on {n} sets: " + ", ".join(f"{m} {r:.2f}" for m, r in ranks.items())]
+    for ours in (SINGLE, TOGETHER):
+        for other in table.methods:
+            share, n = wins(table, ours, other)
+            if n and other != ours and not (ours == SINGLE and other == TOGETHER):
+                lines.append(
+                    f"{ours} beats {other} on {share:.0%} of {n} sets{bar(ours, other, share)}"
+                )
+    for ours in (SINGLE, TOGETHER):
+        found = gaps(table, ours)
+        if found:
+            values = list(found.values())
+            mean = float(np.mean(values))
+            holds = f" (bar: mean ≤ 0 %: {held(mean <= 0)})" if ours == SINGLE else ""
+            lines.append(
+                f"{ours} against {BOOSTING}: mean {mean:+.1%}{holds}, median "
+                f"{np.median(values):+.1%}; "
+                + ", ".join(f"{name} {value:+.1%}" for name, value in found.items())
+            )
+    return lines
+
+
+BARS = {(SINGLE, "optuna"): 0.8, (SINGLE, "realmlp"): 0.6, (TOGETHER, SINGLE): 0.7}
+
+
+def bar(ours: str, other: str, share: float) -> str:
+    """Return what a share of wins must be, and whether it is."""
+    wanted = BARS.get((ours, other))
+    return "" if wanted is None else f" (bar: {wanted:.0%}: {held(share >= wanted)})"
+
+
+def held(holds: bool) -> str:
+    """Return whether a bar holds, in a word."""
+    return "holds" if holds else "missed"
+
+
+def clock(table: Table, timeout: float) -> list[str]:
+    """Return how timeouts were kept and when first bundles came."""
+    lines = []
+    for method in table.methods:
+        found = [row for methods in table.rows.values() for row in methods.get(method, [])]
+        if METHODS[method].timed:
+            kept = sum(row["wall_share"] <= TOLERANCE for row in found)
+            longest = max(row["wall_share"] for row in found)
+            line = f"{method}: {kept} of {len(found)} timeouts kept within 5 %"
+            line += f" (longest {longest:.0%} of the timeout)"
+            if METHODS[method].ours:
+                firsts = [
+                    row["first_bundle_s"] for row in found if row["first_bundle_s"] is not None
+                ]
+                early = sum(first <= FIRST_BUNDLE_S for first in firsts)
+                line += f"; first bundle within {FIRST_BUNDLE_S:g} s in {early} of {len(found)}"
+                line += f" (latest {max(firsts):.1f} s)" if firsts else ""
+            lines.append(line)
+        else:
+            late = sorted({row["set"] for row in found if row["wall_s"] > timeout})
+            if late:
+                lines.append(f"{method} took longer than {timeout:g} s on {', '.join(late)}")
+        worst = max(row["others"] for row in found)
+        if worst > QUIET:
+            n = sum(row["others"] > QUIET for row in found)
+            lines.append(
+                f"{method}: other processes had more than {QUIET:.0%} of the cores in {n} of "
+                f"{len(found)} runs (up to {worst:.0%}): measure again on a quiet machine"
+            )
+    return lines
+
+
+# ---- command -----------------------------------------------------------------------------------
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    usual = [name for name in SETS if name not in LEFT_OUT]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "tidy")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=usual, metavar="SET")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
+    parser.add_argument("--again", nargs="+", choices=METHODS, default=[], help="made anew")
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds a search")
+    parser.add_argument("--seed", type=int, nargs="+", default=[0])
+    parser.add_argument("--folder", type=Path, default=cache / "autotrain-quality")
+    parser.add_argument("--results", type=Path, help="else FOLDER/results.jsonl")
+    parser.add_argument("--environment", type=Path, help="RealMLP's; else FOLDER/realmlp")
+    parser.add_argument("--report", action="store_true", help="only print what there is")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure what is not there yet, then print the report."""
+    arguments = parse()
+    folder = arguments.folder.resolve()
+    methods = list(dict.fromkeys([*arguments.methods, *arguments.again]))
+    results = arguments.results or folder / "results.jsonl"
+    if not arguments.report:
+        python = folder / "realmlp" / "bin" / "python"
+        if "realmlp" in methods:
+            python = realmlp_python((arguments.environment or folder / "realmlp").resolve())
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+        results.parent.mkdir(parents=True, exist_ok=True)
+        for seed in arguments.seed:
+            for name in arguments.sets:
+                split = make_split(arguments.data, name, seed, folder / "splits")
+                for method in methods:
+                    complete(method, split, arguments, results, python)
+    chosen = [
+        row
+        for row in read_results(results)
+        if row["set"] in arguments.sets and row["method"] in methods
+    ]
+    print(f"\n{report(chosen, arguments.timeout)}")
+
+
+def complete(
+    method: str, split: Split, arguments: argparse.Namespace, results: Path, python: Path
+) -> None:
+    """Add a method's result on a split to the file, unless it is there."""
+    timeout = arguments.timeout if METHODS[method].timed else None
+    there = latest(read_results(results)).get((split.name, split.seed, method, timeout))
+    usable = there is not None and "error" not in there and there["digest"] == split.digest()
+    if usable and method not in arguments.again:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="quality-"))
+    try:
+        row = measure(method, Job(split, arguments.timeout, folder, python))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    with results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    said = row["error"].splitlines()[-1] if "error" in row else f"{row['loss']:.4f}"
+    seconds = f"{row['wall_s']:7.1f} s" if "wall_s" in row else " " * 9
+    print(f"{split.name:20} seed {split.seed} {method:24} {seconds}  {said}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -148,3 +148,36 @@ def test_an_interrupt_before_the_first_trial_leaves_nothing(
     assert done.code == 130
     assert "Interrupted" in done.err
     assert not (here / "studies").exists()
+
+
+def test_the_finals_and_the_ensemble_are_told(here: Path, autotrain: Run) -> None:
+    done = autotrain(*SEARCH, "--trials", 8, "--ensemble", 3, "--pruner", "none")
+
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    place = next(n for n, line in enumerate(lines) if line.startswith("Validation"))
+    assert " expected of it, from " in lines[place + 1]
+    assert lines[place + 1].endswith(" trainings")
+    words = next(line for line in lines if line.startswith("Ensemble"))
+    members = package.load(here / "studies/shop/best").bundle.training["ensemble"]
+    trials = ", ".join(str(member["trial"]) for member in members)
+    assert f"of {len(members)} trainings (trials {trials}): validation log_loss " in words
+    assert "repeats of the best" in done.err
+    shown = autotrain("show", "shop")
+    assert ", chosen by the mean of " in shown.out
+    assert "(" in lines[0], "the interval of the test score"
+
+    # It goes on as it was begun, or otherwise when told so.
+    again = autotrain(
+        "resume", "shop", "--trials", 1, "--ensemble", 0, "--finalists", 0, "--json", "--quiet"
+    ).json()
+    assert again["ensemble"] is None
+    assert Definition.read(here / "studies/shop").ensemble == 0
+
+
+@pytest.mark.parametrize("option", ["--ensemble", "--finalists"])
+def test_a_number_of_members_must_be_one(here: Path, autotrain: Run, option: str) -> None:
+    done = autotrain(*SEARCH, option, "-2")
+    assert done.code == 2
+    assert "at least 0" in done.err
+    assert not (here / "studies").exists()

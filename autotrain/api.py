@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -292,7 +292,8 @@ class Study:
         ledger.recover()
         display: contextlib.AbstractContextManager[Observer]
         display = make_observer(self.metric) if observer is None else nullcontext(observer)
-        with tempfile.TemporaryDirectory(prefix="autotrain-") as folder, display as shown:
+        rows = tempfile.TemporaryDirectory(prefix="autotrain-")
+        with _one_thread(), rows as folder, display as shown:
             self._take(self._best().restore(self.optuna_study, self.device))
             finals = self._finals()
             coordinator = self._coordinator(ledger, self._workers(Path(folder)), shown, finals)
@@ -576,7 +577,6 @@ class Study:
         if self.device != "cpu":
             devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(self.n_workers)]
         if devices == ["cpu"]:
-            torch.set_num_threads(1)
             return [InlineWorker(partial(Trainer, problem, folds))]
         rows = StoredRows.write(problem, folds, folder)
         return [
@@ -621,3 +621,14 @@ class Study:
         study.set_user_attr(SPENT_S, round(study.user_attrs.get(SPENT_S, 0.0) + seconds, 1))
         if self._storage is not None:
             self._storage.commit()
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Have torch compute with one thread: several wait for each other where cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -44,10 +44,10 @@ def problem(metric: str, seed: int, n_candidates: int = 7) -> list[FoldPredictio
             noise = generator.normal(scale=generator.uniform(0.3, 2), size=(n_candidates, n))
             folds.append(FoldPredictions((y + noise).astype(np.float32), y, weights, 7.0))
             continue
-        y = np.arange(n) % 3
-        logits = 0.7 * np.eye(3)[y] + generator.normal(size=(n_candidates, n, 3))
+        labels = np.arange(n) % 3
+        logits = 0.7 * np.eye(3)[labels] + generator.normal(size=(n_candidates, n, 3))
         p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-        folds.append(FoldPredictions(p.astype(np.float32), y, weights))
+        folds.append(FoldPredictions(p.astype(np.float32), labels, weights))
     return folds
 
 
@@ -133,22 +133,22 @@ def table() -> pd.DataFrame:
     return frame
 
 
-def train_all(target: str, **options: Any) -> list[Winner]:
+def train_all(target: str, *params: dict[str, Any]) -> list[Winner]:
     frame = table()[["age", "city", "size", target]]
     return [
-        train(frame, params | {"training.epochs": 5}, target=target, validation="3-fold", **options)
-        for params in PARAMS
+        train(frame, own | {"training.epochs": 5}, target=target, validation="3-fold")
+        for own in params
     ]
 
 
 @pytest.fixture(scope="module")
 def classifiers() -> list[Winner]:
-    return train_all("dear")
+    return train_all("dear", *PARAMS)
 
 
 @pytest.fixture(scope="module")
 def regressions() -> list[Winner]:
-    return train_all("price")
+    return train_all("price", *PARAMS)
 
 
 def trained(winners: Sequence[Winner]) -> list[Trained]:
@@ -302,6 +302,29 @@ def test_the_record_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path)
             for each in trained(classifiers[:2])
         ],
     }
+
+
+def test_the_card_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path) -> None:
+    repeated = replace(trained(classifiers)[1], repeat=2)
+    silent = train_all("dear", {"dropout.rate": 0.0})[0]
+    together = [trained(classifiers)[0], repeated, replace(trained([silent])[0], number=4)]
+    exported = export_ensemble(
+        tmp_path / "best",
+        together,
+        dataset=classifiers[0].dataset,
+        metric="log_loss",
+        training={"study": "test"},
+    )
+    card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "9 multi-layer perceptrons together, 3 trained models of the study `test`" in card
+    assert "probabilities of these trained models, each of 3 folds, are averaged" in card
+    assert "- trial 0: hidden units: 12-12; activation: elu" in card
+    assert "- trial 1, repeat 2: hidden units: 20; activation: relu" in card
+    assert "- 3 of the 9 have no dropout" in card
+    assert "predictor.predict_distribution(table)" in card
+    assert "log_loss (chose the models)" in card
+    assert exported.notes == ()
+    assert load(exported.path).has_dropout
 
 
 def test_an_ensemble_of_one_is_the_winner(classifiers: list[Winner], tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ SCORES: dict[str, Score] = {
     "log_loss": lambda y, p, w: sk.log_loss(y, p, sample_weight=w),
     "accuracy": lambda y, p, w: -sk.accuracy_score(y, p.argmax(1), sample_weight=w),
     "roc_auc": lambda y, p, w: -sk.roc_auc_score(y, p, multi_class="ovr", sample_weight=w),
-    "rmse": lambda y, p, w: 7 * sk.root_mean_squared_error(y, p, sample_weight=w),
+    "rmse": lambda y, p, w: sk.root_mean_squared_error(y, p, sample_weight=w),
     "r2": lambda y, p, w: -sk.r2_score(y, p, sample_weight=w),
 }
 
@@ -37,17 +37,17 @@ def problem(metric: str, seed: int, n_candidates: int = 7) -> list[FoldPredictio
     """Random predictions of three folds, better than nothing."""
     generator = np.random.default_rng(seed)
     folds = []
-    for n in (30, 41, 35):
+    for unit, n in enumerate((30, 41, 35), start=1):
         weights = generator.uniform(0.1, 2, n) if seed % 2 else None
         if metric in ("rmse", "r2"):
             y = generator.normal(size=n).astype(np.float32)
             noise = generator.normal(scale=generator.uniform(0.3, 2), size=(n_candidates, n))
-            folds.append(FoldPredictions((y + noise).astype(np.float32), y, weights, 7.0))
+            folds.append(FoldPredictions((y + noise).astype(np.float32), y, weights, 7.0**unit))
             continue
-        y = np.arange(n) % 3
-        logits = 0.7 * np.eye(3)[y] + generator.normal(size=(n_candidates, n, 3))
+        labels = np.arange(n) % 3
+        logits = 0.7 * np.eye(3)[labels] + generator.normal(size=(n_candidates, n, 3))
         p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-        folds.append(FoldPredictions(p.astype(np.float32), y, weights))
+        folds.append(FoldPredictions(p.astype(np.float32), labels, weights))
     return folds
 
 
@@ -57,7 +57,8 @@ def score(folds: Sequence[FoldPredictions], members: Sequence[int], metric: str)
         average = fold.predictions[list(members)].astype(np.float64).mean(0)
         if average.ndim == 2:
             average /= average.sum(1, keepdims=True)
-        each.append(SCORES[metric](fold.y, average, fold.weights))
+        unit = fold.target_std if metric == "rmse" else 1.0
+        each.append(unit * SCORES[metric](fold.y, average, fold.weights))
     return float(np.mean(each))
 
 
@@ -71,7 +72,7 @@ def test_every_step_adds_the_best_candidate(metric: str, seed: int) -> None:
     for n in range(1, len(chosen) + 1):
         others = [c for c in range(7) if c not in chosen[: n - 1]]
         steps = [score(folds, [*chosen[: n - 1], other], metric) for other in others]
-        assert score(folds, chosen[:n], metric) == pytest.approx(min(steps), abs=1e-6)
+        assert score(folds, chosen[:n], metric) == pytest.approx(min(steps), rel=1e-6)
         assert min(steps) < best + 1e-6
         best = min(steps)
     rest = [c for c in range(7) if c not in chosen]
@@ -117,13 +118,15 @@ PARAMS: tuple[dict[str, Any], ...] = (
 
 
 def table() -> pd.DataFrame:
-    """Numbers and a category, whose one-hot columns differ between folds."""
+    """Numbers and categories, some of whose one-hot columns differ between folds."""
     generator = np.random.default_rng(0)
     n = 150
     frame = pd.DataFrame(
         {
             "age": generator.normal(40, 9, n),
             "city": generator.choice(["Rom", "Bern", "Oslo"], n),
+            "shop": generator.choice(["a", "b", "c"], n),
+            "member": generator.choice([True, False], n),
             "size": generator.normal(size=n),
         }
     )
@@ -133,22 +136,22 @@ def table() -> pd.DataFrame:
     return frame
 
 
-def train_all(target: str, **options: Any) -> list[Winner]:
-    frame = table()[["age", "city", "size", target]]
+def train_all(target: str, *params: dict[str, Any]) -> list[Winner]:
+    frame = table()[["age", "city", "shop", "member", "size", target]]
     return [
-        train(frame, params | {"training.epochs": 5}, target=target, validation="3-fold", **options)
-        for params in PARAMS
+        train(frame, own | {"training.epochs": 5}, target=target, validation="3-fold")
+        for own in params
     ]
 
 
 @pytest.fixture(scope="module")
 def classifiers() -> list[Winner]:
-    return train_all("dear")
+    return train_all("dear", *PARAMS)
 
 
 @pytest.fixture(scope="module")
 def regressions() -> list[Winner]:
-    return train_all("price")
+    return train_all("price", *PARAMS)
 
 
 def trained(winners: Sequence[Winner]) -> list[Trained]:
@@ -239,7 +242,8 @@ def test_an_ensemble_predicts_as_its_trials_on_average(
         features, y = winners[0].dataset.raw_test()
         together = load(export(winners, tmp_path / "both").path)
         assert len(together.bundle.members) == 6
-        apart = [load(winner.export(tmp_path / "one").path) for winner in winners]
+        bundles = [read_bundle(winner.export(tmp_path / "one").path) for winner in winners]
+        apart = [load_members(bundle, fold) for bundle in bundles for fold in range(3)]
         if winners[0] is classifiers[0]:
             wanted = np.mean([each.predict_proba(features) for each in apart], axis=0)
             np.testing.assert_allclose(together.predict_proba(features), wanted, atol=1e-6)
@@ -302,6 +306,29 @@ def test_the_record_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path)
             for each in trained(classifiers[:2])
         ],
     }
+
+
+def test_the_card_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path) -> None:
+    repeated = replace(trained(classifiers)[1], repeat=2)
+    silent = train_all("dear", {"dropout.rate": 0.0})[0]
+    together = [trained(classifiers)[0], repeated, replace(trained([silent])[0], number=4)]
+    exported = export_ensemble(
+        tmp_path / "best",
+        together,
+        dataset=classifiers[0].dataset,
+        metric="log_loss",
+        training={"study": "test"},
+    )
+    card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "9 multi-layer perceptrons together, 3 trained models of the study `test`" in card
+    assert "probabilities of these trained models, each of 3 folds, are averaged" in card
+    assert "- trial 0: hidden units: 12-12; activation: elu" in card
+    assert "- trial 1, repeat 2: hidden units: 20; activation: relu" in card
+    assert "- 3 of the 9 have no dropout" in card
+    assert "predictor.predict_distribution(table)" in card
+    assert "log_loss (chose the models)" in card
+    assert exported.notes == ()
+    assert load(exported.path).has_dropout
 
 
 def test_an_ensemble_of_one_is_the_winner(classifiers: list[Winner], tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ Written from the bundle alone. A new section is a function in `_SECTIONS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from autotrain.bundle.record import Bundle
@@ -30,8 +30,9 @@ def _what_it_is(bundle: Bundle) -> str:
         what = f"Predicts the number `{bundle.target}`"
     count = len(bundle.members)
     by = "a multi-layer perceptron" if count == 1 else f"{count} multi-layer perceptrons together"
-    study = bundle.training.get("study")
-    winner = f", the winner of the study `{study}`" if study else ""
+    study, n_trained = bundle.training.get("study"), len(_ensemble(bundle))
+    who = "the winner" if n_trained == 1 else f"{n_trained} trained models"
+    winner = f", {who} of the study `{study}`" if study else ""
     return f"{what}, by {by}{winner} ({bundle.task})."
 
 
@@ -63,6 +64,7 @@ def _scores(bundle: Bundle) -> str:
     if not parts:
         return ""
     names = dict.fromkeys(name for values in parts.values() for name in values if name != "nll")
+    chosen_ones = "winner" if len(_ensemble(bundle)) == 1 else "models"
     lines = [
         "## Scores",
         "",
@@ -71,7 +73,7 @@ def _scores(bundle: Bundle) -> str:
     ]
     for name in names:
         cells = " | ".join(_number(values.get(name)) for values in parts.values())
-        chosen = " (chose the winner)" if name == bundle.metric else ""
+        chosen = f" (chose the {chosen_ones})" if name == bundle.metric else ""
         lines.append(f"| {name}{chosen} | {cells} |")
     interval = bundle.scores.get("test_interval", {}).get(bundle.metric)
     if interval is not None:
@@ -79,7 +81,8 @@ def _scores(bundle: Bundle) -> str:
         lines += ["", f"{bundle.metric} on the test rows: {low} to {high} with 95 % confidence."]
     lines += [
         "",
-        "The validation rows chose the winner: its scores there are a little too good.",
+        f"The validation rows chose the {chosen_ones}: "
+        f"{'its' if chosen_ones == 'winner' else 'their'} scores there are a little too good.",
     ]
     explained = [
         f"`{name}`: {METRICS[name.partition(':')[0]].summary}."
@@ -90,21 +93,49 @@ def _scores(bundle: Bundle) -> str:
 
 
 def _model(bundle: Bundle) -> str:
-    config = bundle.members[0].config
-    units = "-".join(str(units) for units in config.hidden_units) or "none (linear)"
-    lines = [
-        "## Model",
-        "",
-        f"- hidden units: {units}; activation: {config.activation.name}; "
-        f"batch norm: {config.batch_norm.name}",
-        f"- dropout: {config.dropout.name}, rate {config.dropout['rate']:g}, "
-        f"on inputs {config.dropout['input_rate']:g}",
-        f"- trained with {config.optimizer.name}, learning rate "
-        f"{config.optimizer['learning_rate']:.3g}, schedule {config.schedule.name}",
-    ]
+    trained = _ensemble(bundle)
+    lines = ["## Model", ""]
+    if len(trained) == 1:
+        lines += [f"- {line}" for line in _described(bundle.members[0].config)]
+    else:
+        n_folds = len(bundle.members) // len(trained)
+        what = "probabilities" if bundle.is_classification else "predictions"
+        folds = f", each of {n_folds} folds," if n_folds > 1 else ""
+        lines += [f"The {what} of these trained models{folds} are averaged with equal weight:", ""]
+        for place, each in enumerate(trained):
+            repeat = f", repeat {each['repeat']}" if each.get("repeat") else ""
+            about = "; ".join(_described(bundle.members[place * n_folds].config))
+            lines.append(f"- trial {each.get('trial')}{repeat}: {about}")
+        silent = sum(not _drops_units(member.config) for member in bundle.members)
+        if 0 < silent < len(bundle.members):
+            lines.append(
+                f"- {silent} of the {len(bundle.members)} have no dropout: among the Monte-Carlo "
+                "samples, each of these always says the same"
+            )
     if bundle.calibration.get("note"):
         lines.append(f"- calibration: {bundle.calibration['note']}")
     return "\n".join(lines)
+
+
+def _described(config: TrialConfig) -> list[str]:
+    """Return what a person wants to know of a configuration, in lines."""
+    units = "-".join(str(units) for units in config.hidden_units) or "none (linear)"
+    return [
+        f"hidden units: {units}; activation: {config.activation.name}; "
+        f"batch norm: {config.batch_norm.name}",
+        f"dropout: {config.dropout.name}, rate {config.dropout['rate']:g}, "
+        f"on inputs {config.dropout['input_rate']:g}",
+        f"trained with {config.optimizer.name}, learning rate "
+        f"{config.optimizer['learning_rate']:.3g}, schedule {config.schedule.name}",
+    ]
+
+
+def _ensemble(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
+    """Return what is recorded of each trained model, whose folds are neighbouring members."""
+    recorded = bundle.training.get("ensemble")
+    if not isinstance(recorded, list) or not all(isinstance(each, Mapping) for each in recorded):
+        return [bundle.training]
+    return recorded if recorded and not len(bundle.members) % len(recorded) else [bundle.training]
 
 
 def _drops_units(config: TrialConfig) -> bool:
@@ -113,7 +144,7 @@ def _drops_units(config: TrialConfig) -> bool:
 
 
 def _how_to_load(bundle: Bundle) -> str:
-    has_dropout = all(_drops_units(member.config) for member in bundle.members)
+    has_dropout = any(_drops_units(member.config) for member in bundle.members)
     sure = "predictor.predict_distribution(table)  # how sure it is, by Monte-Carlo dropout"
     unsure = "# predict_distribution is not available: the model was trained without dropout"
     call = "predict_proba(table)" if bundle.is_classification else "predict(table)"

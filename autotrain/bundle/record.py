@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class Member:
     best_epoch: int = 0
     value: float | None = None
 
-    @property
+    @cached_property
     def layout(self) -> Layout:
         """The places of its numbers in the flat rows."""
         return layout_of(self.config, self.columns, self.n_outputs)
@@ -181,8 +182,9 @@ def from_json(record: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> B
     """
     target, task = record["target"], record["task"]
     classes = tuple(target["classes"])
+    known: list[_Fitted] = []
     members = tuple(
-        _member_from_json(member, tensors, prefix_of(place, len(record["members"])))
+        _member_from_json(member, tensors, prefix_of(place, len(record["members"])), known)
         for place, member in enumerate(record["members"])
     )
     _check_record(task, classes, target["label_dtype"], members)
@@ -235,8 +237,19 @@ def _member_to_json(member: Member) -> dict[str, Any]:
     }
 
 
+class _Fitted(NamedTuple):
+    """A preprocessor, and what it was read from."""
+
+    parts: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+    preprocessor: Preprocessor
+
+
 def _member_from_json(
-    record: Mapping[str, Any], tensors: Mapping[str, np.ndarray], prefix: str
+    record: Mapping[str, Any],
+    tensors: Mapping[str, np.ndarray],
+    prefix: str,
+    known: list[_Fitted],
 ) -> Member:
     config = TrialConfig.from_json(record["config"])
     columns = _columns_from_json(record["columns"])
@@ -247,7 +260,7 @@ def _member_from_json(
     parameters, statistics = from_tensors(config, layout, own)
     parts = record["preprocessing"]
     arrays = {name: own[f"preprocessing.{name}"] for name in array_shapes(parts)}
-    preprocessor = Preprocessor.from_parts(parts, arrays)
+    preprocessor = _preprocessor(parts, arrays, known)
     if Columns(*preprocessor.kinds) != columns:
         raise ValueError(f"the preprocessing gives {preprocessor.kinds} for {columns}")
     return Member(
@@ -264,6 +277,19 @@ def _member_from_json(
         best_epoch=int(record["best_epoch"]),
         value=None if record["value"] is None else float(record["value"]),
     )
+
+
+def _preprocessor(
+    parts: Mapping[str, Any], arrays: Mapping[str, np.ndarray], known: list[_Fitted]
+) -> Preprocessor:
+    """Return the one that was read from the same before, so that rows are encoded once for all."""
+    for fitted in known:
+        if fitted.parts == parts and all(
+            np.array_equal(array, fitted.arrays[name]) for name, array in arrays.items()
+        ):
+            return fitted.preprocessor
+    known.append(_Fitted(parts, arrays, Preprocessor.from_parts(parts, arrays)))
+    return known[-1].preprocessor
 
 
 def _columns_from_json(record: Mapping[str, Any]) -> Columns:

@@ -6,12 +6,14 @@ the predictor needs neither. `open_table` is the way in; `TableView` is what the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from autotrain.errors import DataError, nearest
+
+T = TypeVar("T")
 
 
 class TableView:
@@ -21,20 +23,38 @@ class TableView:
         columns: the column's label by its name; `data[label]` is the column.
         data: a frame or a mapping; or a 2-D array, whose labels are positions.
         n_rows: the number of rows.
+
+    Attributes:
+        keeps: whether what was read once is kept for whoever reads it again; off, because all
+            columns at once may be large.
     """
 
     def __init__(self, data: Any, columns: Mapping[str, Any], n_rows: int) -> None:
         self._data = data
         self._columns = dict(columns)
+        self._read: dict[Hashable, Any] = {}
         self.n_rows = n_rows
+        self.keeps = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """The columns that came, in the order in which they came."""
         return tuple(self._columns)
 
+    def once(self, key: Hashable, read: Callable[[], T]) -> T:
+        """Return what `read` returns, or what it returned before under this key if that is kept."""
+        if not self.keeps:
+            return read()
+        if key not in self._read:
+            self._read[key] = read()
+        found: T = self._read[key]
+        return found
+
     def column(self, name: str) -> np.ndarray:
         """Return one column `[N]`."""
+        return self.once(("column", name), lambda: self._column(name))
+
+    def _column(self, name: str) -> np.ndarray:
         label = self._columns[name]
         if isinstance(self._data, np.ndarray):
             return self._data[:, label]
@@ -42,6 +62,9 @@ class TableView:
 
     def block(self, names: Sequence[str]) -> np.ndarray | None:
         """Return several columns at once `[N, len(names)]` when all are plain numbers."""
+        return self.once(("block", *names), lambda: self._block(names))
+
+    def _block(self, names: Sequence[str]) -> np.ndarray | None:
         labels = [self._columns[name] for name in names]
         if isinstance(self._data, np.ndarray):
             return self._data[:, labels] if self._data.dtype.kind in "iuf" else None

@@ -127,13 +127,14 @@ class Preprocessor:
 
         Args:
             data: a data frame, a mapping of column to values, a list of mappings, or rows `[N, F]`
-                in the order of the training table. Order of named columns is free.
+                in the order of the training table. Order of named columns is free. Or a view of
+                one of these: see `open_for_several`.
             notices: receives a sentence about ignored columns and about unseen categories.
         Returns: float32 `[N, D]`, C-contiguous; N may be 0.
         Raises: DataError when columns are missing, a number or date cannot be read, or a value is
             infinite or too far away for float32.
         """
-        view = open_table(data, (self.features, self.column_names))
+        view = data if isinstance(data, TableView) else self._open(data)
         extra = require(view, self.column_names)
         unknown = [name for name in extra if name not in set(self.features)]
         if unknown and notices is not None:
@@ -159,10 +160,26 @@ class Preprocessor:
                     self._categories(view, column, encoded, notices)
         return encoded
 
+    def open_for_several(self, data: Any) -> TableView:
+        """Return a view of a table from which each cell is read once, whoever encodes it.
+
+        For the preprocessors of one study's folds, which differ in what was fitted and in their
+        encodings. The view keeps what it read.
+
+        Raises: DataError when `data` is no table.
+        """
+        view = self._open(data)
+        view.keeps = True
+        return view
+
+    def _open(self, data: Any) -> TableView:
+        return open_table(data, (self.features, self.column_names))
+
     def _numbers(self, view: TableView, column: ColumnCode) -> np.ndarray:
         """Read a numeric or date column as float64 `[N, n_inputs]`."""
         values = view.column(column.name)
-        read, bad = _checked(days if column.kind == "date" else numbers, values, column.name)
+        reader = days if column.kind == "date" else numbers
+        read, bad = view.once((reader, column.name), lambda: _checked(reader, values, column.name))
         if bad is not None:
             wanted = "ISO dates such as 2024-01-31" if column.kind == "date" else "numbers"
             raise DataError(
@@ -230,10 +247,14 @@ class Preprocessor:
         encoded: np.ndarray,
         notices: list[str] | None,
     ) -> None:
-        found, inverse = _checked(
-            lambda values: texts(values, boolean=column.kind == "boolean"),
-            view.column(column.name),
-            column.name,
+        is_boolean = column.kind == "boolean"
+        found, inverse = view.once(
+            (texts, is_boolean, column.name),
+            lambda: _checked(
+                lambda values: texts(values, boolean=is_boolean),
+                view.column(column.name),
+                column.name,
+            ),
         )
         places, other = column.places()
         place_of = np.array([places.get(text, other) for text in found], dtype=np.intp)

@@ -28,7 +28,7 @@ from autotrain.choices.scales import FRONT_SCALES
 from autotrain.data.view import View
 from autotrain.domains import Technique
 from autotrain.fused.kernels import Loops
-from autotrain.fused.layout import Columns, Front, Layout, Shape
+from autotrain.fused.layout import Columns, Front, Layout, Shape, bucket
 from autotrain.space.config import Choice, TrialConfig
 
 
@@ -111,6 +111,21 @@ def shape_of(config: TrialConfig, columns: Columns, n_outputs: int) -> Shape:
         int(config.encoder["width"]) if columns.levels else 0,
     )
     return Shape.of(front, tuple(config.hidden_units), n_outputs)
+
+
+def network_key(config: TrialConfig, shape: Shape) -> tuple[object, ...]:
+    """Return what networks that are computed together have in common.
+
+    The padded width class, and kind and sizes of what embeds their columns. Folds may differ in
+    these too: dates have a clock in the training rows of some only.
+    """
+    front = shape.front
+    if front is None:
+        return (bucket(config.hidden_units),)
+    name = "none" if front.sizes is None else config.embedding.name
+    columns = front.columns
+    sizes = (front.sizes, front.level_width, columns.n_numeric, columns.n_codes)
+    return (bucket(config.hidden_units), name, *sizes)
 
 
 def kernel_scales(config: TrialConfig, shape: Shape) -> list[float]:

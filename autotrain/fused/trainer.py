@@ -16,8 +16,7 @@ from autotrain.data.batches import effective_batch_size, steps_per_epoch
 from autotrain.fused.compiled import loops_for
 from autotrain.fused.fleet import Fleet, outcome
 from autotrain.fused.initializing import fit_to_rows
-from autotrain.fused.layout import bucket
-from autotrain.fused.plan import Numbers, view_of
+from autotrain.fused.plan import Numbers, network_key, view_of
 from autotrain.fused.rows import FoldArrays, Problem, Rows
 from autotrain.fused.slot import Admission, EpochReport, Outcome, Slot
 
@@ -26,18 +25,8 @@ Message = EpochReport | Outcome
 
 
 def fleet_key(slot: Slot) -> FleetKey:
-    """Return what the slots of a fleet have in common.
-
-    Batch size, padded width class, and kind and sizes of what embeds their columns. Folds may
-    differ in these too: dates have a clock in the training rows of some only.
-    """
-    config, front = slot.config, slot.shape.front
-    key = (config.batch_size, bucket(config.hidden_units))
-    if front is None:
-        return key
-    name = "none" if front.sizes is None else config.embedding.name
-    columns = front.columns
-    return (*key, name, front.sizes, front.level_width, columns.n_numeric, columns.n_codes)
+    """Return what the slots of a fleet have in common."""
+    return (slot.config.batch_size, *network_key(slot.config, slot.shape))
 
 
 class Trainer:

@@ -1,4 +1,8 @@
-"""Passes of one trained network over encoded rows: once without dropout, or once per mask.
+"""Passes of trained networks over encoded rows: once without dropout, or once per mask.
+
+The members of a bundle are slots of one fused network: a few rows cost one pass, not one per
+member. Many rows go through one member after another, whose weights and rows then stay in the
+cache.
 
 The S samples of a Monte-Carlo pass are S slots of the fused network that share one set of weights
 (expanded, not copied) and differ in their masks. Batch norm stays on its moving statistics. Rows
@@ -7,18 +11,98 @@ and samples are taken in blocks, so that memory is bounded whatever their number
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from autotrain.bundle import Member
 from autotrain.fused.binding import Bound
+from autotrain.fused.layout import pack
 from autotrain.fused.network import Network
-from autotrain.fused.plan import Numbers
+from autotrain.fused.plan import Numbers, network_key, order_key
 from autotrain.predictor.masks import MaskBank
 
 BLOCK_NUMBERS = 1 << 19
 """Numbers of one layer held at a time: 2 MB, the size of a second-level cache."""
 MOST_ROWS = 2048
+FUSED_PARAMETERS = 1 << 24
+"""Members of more parameters than this together are not fused: reading them is what takes time."""
+
+
+class Ensemble:
+    """Runs all members of a bundle, dropout off."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.passes = [Passes(member) for member in members]
+        places: dict[object, list[int]] = {}
+        for place, member in enumerate(members):
+            key = network_key(member.config, member.layout.shape)
+            places.setdefault(key, []).append(place)
+        self._groups = [Group([self.passes[k] for k in own], own) for own in places.values()]
+
+    def outputs(self, xs: Sequence[Tensor]) -> Tensor:
+        """Return outputs `[K, N, C]` of rows `[N, D]`, one tensor per member, in their order."""
+        found: dict[int, Tensor] = {}
+        for group in self._groups:
+            if group.fuses(len(xs[0])):
+                found |= group.outputs(xs)
+        return torch.stack(
+            [
+                found[place] if place in found else passes.outputs(x)
+                for place, (passes, x) in enumerate(zip(self.passes, xs, strict=True))
+            ]
+        )
+
+
+class Group:
+    """Members that are computed together: slots of one fused network.
+
+    Args:
+        passes: of the members; all of one `network_key`.
+        places: theirs in the bundle.
+    """
+
+    def __init__(self, passes: Sequence[Passes], places: Sequence[int]) -> None:
+        order = sorted(range(len(passes)), key=lambda k: order_key(passes[k].member.config))
+        self.places = [places[k] for k in order]
+        self._passes = [passes[k] for k in order]
+        self._numbers_a_row = len(passes) * max(own.widest for own in passes)
+        n_parameters = len(passes) * max(len(own.member.parameters) for own in passes)
+        self._pays = len(passes) > 1 and n_parameters <= FUSED_PARAMETERS
+        self._fused: tuple[Network, Bound, Tensor, Tensor] | None = None
+
+    def fuses(self, n_rows: int) -> bool:
+        """Whether one pass for all is faster: while its numbers fit the cache."""
+        return self._pays and n_rows * self._numbers_a_row <= BLOCK_NUMBERS
+
+    def outputs(self, xs: Sequence[Tensor]) -> dict[int, Tensor]:
+        """Return outputs `[N, C]` by place of the bundle's rows `[N, D]`, one tensor a member."""
+        if self._fused is None:
+            self._fused = self._fuse()
+        network, bound, low, high = self._fused
+        own = [xs[place] for place in self.places]
+        # Inputs that only pad are read by kernels of 0.
+        x = torch.stack([functional.pad(x, (0, network.width - x.shape[1])) for x in own])
+        outputs = network.predict(bound, x).clamp(low, high)
+        return dict(zip(self.places, outputs, strict=True))
+
+    def _fuse(self) -> tuple[Network, Bound, Tensor, Tensor]:
+        """Return the network, its weights, and the limits of its outputs, `[K, 1, 1]` each."""
+        members = [passes.member for passes in self._passes]
+        numbers = Numbers(torch.device("cpu"), torch.float32)
+        columns = [member.columns for member in members]
+        configs = [member.config for member in members]
+        network = Network(configs, columns, members[0].n_outputs, numbers)
+        own, joint = [member.layout for member in members], network.layout
+        parameters = pack([passes.parameters for passes in self._passes], own, joint)
+        moving = [passes.statistics for passes in self._passes]
+        bound = network.bind(parameters, pack(moving, own, joint, statistics=True))
+        limits = [member.limits or (-math.inf, math.inf) for member in members]
+        low, high = (numbers.column(side, 3) for side in zip(*limits, strict=True))
+        return network, bound, low, high
 
 
 class Passes:
@@ -26,22 +110,27 @@ class Passes:
 
     def __init__(self, member: Member) -> None:
         self.member = member
-        self._parameters = torch.tensor(member.parameters, dtype=torch.float32).unsqueeze(0)
-        self._statistics = torch.tensor(member.statistics, dtype=torch.float32).unsqueeze(0)
+        self.parameters = torch.tensor(member.parameters, dtype=torch.float32)
+        self.statistics = torch.tensor(member.statistics, dtype=torch.float32)
         self._networks: dict[int, tuple[Network, Bound]] = {}
         network, _ = self._network(1)
-        self._widest = max(network.widest, network.width, member.n_outputs)
+        self.widest = max(network.widest, network.width, member.n_outputs)
 
     def outputs(self, x: Tensor) -> Tensor:
         """Return outputs `[N, C]` of rows `[N, D]`, dropout off."""
-        rows = max(BLOCK_NUMBERS // self._widest, 64)
+        rows = max(BLOCK_NUMBERS // self.widest, 64)
         return torch.cat([self._run(part, {}, 1)[0] for part in x.split(rows)])
 
     def samples(self, x: Tensor, bank: MaskBank) -> Tensor:
-        """Return outputs `[S, N, C]` of rows `[N, D]`, one sample per mask of the bank."""
+        """Return outputs `[S, N, C]` of rows `[N, D]`, one sample per mask of the bank.
+
+        Of a member without dropout all samples are one.
+        """
+        if not bank.sites:
+            return self.outputs(x).expand(len(bank), -1, -1)
         blocks = []
-        for part in x.split(min(MOST_ROWS, max(BLOCK_NUMBERS // self._widest, 64))):
-            n_slots = min(max(BLOCK_NUMBERS // (self._widest * max(len(part), 1)), 1), len(bank))
+        for part in x.split(min(MOST_ROWS, max(BLOCK_NUMBERS // self.widest, 64))):
+            n_slots = min(max(BLOCK_NUMBERS // (self.widest * max(len(part), 1)), 1), len(bank))
             outputs = [
                 self._run(part, bank.masks(start, stop), stop - start)
                 for start in range(0, len(bank), n_slots)
@@ -62,7 +151,7 @@ class Passes:
             numbers = Numbers(torch.device("cpu"), torch.float32)
             configs = [member.config] * n_slots
             network = Network(configs, member.columns, member.n_outputs, numbers)
-            weights = (self._parameters, self._statistics)
-            bound = network.bind(*(rows.expand(n_slots, -1) for rows in weights))
+            weights = (self.parameters, self.statistics)
+            bound = network.bind(*(row.expand(n_slots, -1) for row in weights))
             self._networks[n_slots] = network, bound
         return self._networks[n_slots]

@@ -2,9 +2,9 @@
 
     predictor = autotrain.load("studies/churn/best")
 
-Needs numpy, torch and safetensors only. Several members (a winner of several folds) predict
-together: their probabilities, or their predictions, are averaged; Monte-Carlo samples are dealt to
-them in turn.
+Needs numpy, torch and safetensors only. Several members (a winner of several folds, an ensemble of
+several trials) predict together, with equal weight: their probabilities, or their predictions, are
+averaged; Monte-Carlo samples are dealt to them in turn.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from autotrain.predictor.distribution import (
 )
 from autotrain.predictor.evaluation import Scores, Truth, log_mean_exp
 from autotrain.predictor.masks import MaskBank, dropout_sites
-from autotrain.predictor.passes import Passes
+from autotrain.predictor.passes import Ensemble
 from autotrain.predictor.tables import encoded_parts
 
 SAMPLE_NUMBERS = 1 << 21
-"""Numbers of Monte-Carlo samples worked on at a time: 16 MB in float64."""
+"""Numbers of samples, or of members, worked on at a time: 16 MB in float64."""
 KEPT_NUMBERS = 1 << 23
 """Samples are kept unasked up to this many numbers: 64 MB."""
 
@@ -59,8 +59,13 @@ class Predictor:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self._passes = [Passes(member) for member in bundle.members]
-        self._preprocessors = [member.preprocessor for member in bundle.members]
+        self._ensemble = Ensemble(bundle.members)
+        # Members of one fold may share their preprocessing: rows are encoded once for all of them.
+        shared = {id(member.preprocessor): member.preprocessor for member in bundle.members}
+        self._preprocessors = list(shared.values())
+        scales = [(member.target_mean, member.target_std) for member in bundle.members]
+        self._scale = torch.tensor(scales, dtype=torch.float64).T.unsqueeze(2)
+        self._encoders = [list(shared).index(id(m.preprocessor)) for m in bundle.members]
 
     def __repr__(self) -> str:
         columns = len(self.column_names)
@@ -97,8 +102,12 @@ class Predictor:
 
     @property
     def has_dropout(self) -> bool:
-        """Whether Monte-Carlo dropout has something to drop."""
-        return all(dropout_sites(m.config, m.n_inputs) for m in self.bundle.members)
+        """Whether Monte-Carlo dropout has something to drop, in some member at least.
+
+        A member without dropout is a mixture's part like any other: what it says differs from what
+        the others say, though never from itself. Where no member has any, nothing is random.
+        """
+        return any(dropout_sites(m.config, m.n_inputs) for m in self.bundle.members)
 
     @property
     def tau(self) -> float | None:
@@ -150,6 +159,12 @@ class Predictor:
         Each sample is one mask for all rows; only dropout is random, batch norm is as in `predict`.
         The first samples stay the same when `n_samples` grows; rows do not influence each other.
 
+        Of K members, sample s is drawn from member s mod K, so that the samples are those of their
+        mixture: `std` and `mutual_information` hold what masks change and where members differ. All
+        weigh the same when `n_samples` is a multiple of K, nearly the same when it is much larger;
+        with fewer than K samples, members beyond speak in `point` only. A member without dropout
+        always says the same.
+
         Args:
             n_samples: S, 1 to 100,000.
             alpha: in (0, 1); a regression's `interval` holds 1 − alpha.
@@ -167,7 +182,7 @@ class Predictor:
         parts: list[dict[str, Tensor]] = []
         size = 0
         for xs in self._encoded(X, notices):
-            for rows in self._sample_blocks(xs, n_samples):
+            for rows in self._blocks(xs, n_samples):
                 drawn = self._samples(rows, banks, n_samples)
                 parts.append({"point": self._point(rows), **self._summary(drawn, alpha)})
                 size += drawn.numel()
@@ -235,7 +250,7 @@ class Predictor:
             point.add(self._point(xs).unsqueeze(0))
             if banks is None:
                 continue
-            for rows in self._sample_blocks(xs, n_samples):
+            for rows in self._blocks(xs, n_samples):
                 sampled.add(self._samples(rows, banks, n_samples))
         values = point.values()
         return {
@@ -261,34 +276,34 @@ class Predictor:
         if n_samples == 0:
             return self._point(xs).unsqueeze(0).numpy()
         banks = self._banks(n_samples, seed)
-        blocks = [self._samples(x, banks, n_samples) for x in self._sample_blocks(xs, n_samples)]
+        blocks = [self._samples(x, banks, n_samples) for x in self._blocks(xs, n_samples)]
         return torch.cat(blocks, dim=1).numpy()
 
     # ---- inside ----------------------------------------------------------------------------
 
     def _encoded(self, X: Any, notices: list[str] | None) -> Iterator[list[Tensor]]:
-        return encoded_parts(X, self._preprocessors, notices)
+        """Yield the encoded rows of a part of the table, `[n, D]`, one tensor per member."""
+        for encoded in encoded_parts(X, self._preprocessors, notices):
+            yield [encoded[place] for place in self._encoders]
 
     def _point(self, xs: list[Tensor]) -> Tensor:
         """Return the members' joint prediction, dropout off: `[N]`, or log p `[N, C]`."""
-        outputs = [
-            self._in_units(place, passes.outputs(x))
-            for place, (passes, x) in enumerate(zip(self._passes, xs, strict=True))
-        ]
-        return self._average(torch.stack(outputs))
+        parts = []
+        for rows in self._blocks(xs, len(xs)):
+            values = self._in_units(self._ensemble.outputs(rows), slice(None))
+            parts.append(log_mean_exp(values) if self.bundle.is_classification else values.mean(0))
+        return torch.cat(parts)
 
-    def _average(self, values: Tensor) -> Tensor:
-        """Average over the first axis: numbers as they are, log p as probabilities."""
-        if self.bundle.is_classification:
-            return log_mean_exp(values)
-        return values.mean(0)
+    def _in_units(self, outputs: Tensor, members: slice) -> Tensor:
+        """Turn outputs `[K, N, C]` into log p, or `[K, N]` in the target's units; float64.
 
-    def _in_units(self, place: int, outputs: Tensor) -> Tensor:
-        """Turn outputs `[…, N, C]` into log p, or `[…, N]` in the target's units; float64."""
+        Args:
+            members: whose they are; one, or one per output.
+        """
         if self.bundle.is_classification:
             return torch.log_softmax(outputs.double(), dim=-1)
-        member = self.bundle.members[place]
-        return outputs[..., 0].double() * member.target_std + member.target_mean
+        mean, std = (column[members] for column in self._scale)
+        return outputs[..., 0].double() * std + mean
 
     def _banks(self, n_samples: int, seed: int) -> list[MaskBank]:
         members = self.bundle.members
@@ -297,7 +312,8 @@ class Predictor:
             for place, member in enumerate(members)
         ]
 
-    def _sample_blocks(self, xs: list[Tensor], n_samples: int) -> Iterator[list[Tensor]]:
+    def _blocks(self, xs: list[Tensor], n_samples: int) -> Iterator[list[Tensor]]:
+        """Yield rows so few at a time that so many samples of each stay bounded."""
         n_outputs = max(len(self.bundle.classes), 1)
         rows = max(SAMPLE_NUMBERS // (n_samples * n_outputs), 1)
         for parts in zip(*(x.split(rows) for x in xs), strict=True):
@@ -305,12 +321,14 @@ class Predictor:
 
     def _samples(self, xs: list[Tensor], banks: list[MaskBank], n_samples: int) -> Tensor:
         """Return all samples: predictions `[S, N]`, or log p `[S, N, C]`."""
-        n_members = len(self._passes)
+        n_members = len(xs)
         drawn: Tensor | None = None
-        for place, (passes, x, bank) in enumerate(zip(self._passes, xs, banks, strict=True)):
+        for place, (passes, x, bank) in enumerate(
+            zip(self._ensemble.passes, xs, banks, strict=True)
+        ):
             if not len(bank):
                 continue
-            own = self._in_units(place, passes.samples(x, bank))
+            own = self._in_units(passes.samples(x, bank), slice(place, place + 1))
             if drawn is None:
                 drawn = own.new_empty(n_samples, *own.shape[1:])
             drawn[place::n_members] = own

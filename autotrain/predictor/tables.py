@@ -29,14 +29,21 @@ def encoded_parts(
         notices: receives what `Preprocessor.encode` has to tell, with the rows it is about.
     Raises: DataError as `Preprocessor.encode`.
     """
-    widest = max(max(p.n_inputs, len(p.features)) for p in preprocessors)
-    n_rows = max(ENCODED_NUMBERS // max(widest, 1), 1)
+    width = sum(max(p.n_inputs, len(p.features)) for p in preprocessors)
+    n_rows = max(ENCODED_NUMBERS // max(width, 1), 1)
     heard: set[str] = set()
-    for first, part in _parts(table, n_rows, preprocessors[0]):
+    first_one = preprocessors[0]
+    read_alike = len(preprocessors) > 1 and all(
+        (p.features, p.column_names) == (first_one.features, first_one.column_names)
+        for p in preprocessors
+    )
+    for first, part in _parts(table, n_rows, first_one):
         encoded: list[Tensor] = []
         told: list[str] | None = None if notices is None else []
         for place, preprocessor in enumerate(preprocessors):
             try:
+                if not place and read_alike:
+                    part = preprocessor.open_for_several(part)
                 x = preprocessor.encode(part, notices=None if place else told)
             except DataError:
                 if first:

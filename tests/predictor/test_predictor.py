@@ -214,8 +214,13 @@ except Exception as error:
 """
 
 
-def test_a_fresh_process_needs_torch_numpy_and_safetensors_alone(tmp_path: Path) -> None:
-    folder = save(random_bundle(), tmp_path / "best")
+@pytest.mark.parametrize("widths", [("12-12",), ("12-12", "20-9", "8")], ids=["one", "ensemble"])
+def test_a_fresh_process_needs_torch_numpy_and_safetensors_alone(
+    widths: tuple[str, ...], tmp_path: Path
+) -> None:
+    trials = [random_bundle({"network.hidden_units": own}, n_members=2) for own in widths]
+    members = tuple(member for trial in trials for member in trial.members)
+    folder = save(replace(trials[0], members=members), tmp_path / "best")
     done = subprocess.run(
         [sys.executable, "-c", FRESH, str(folder)],
         cwd=ROOT,

@@ -104,7 +104,8 @@ class Study:
         class_weights: "balanced" or {label: weight}: what each class counts in training.
         sampler: "tpe", "gp", "cmaes", "random" or "qmc".
         pruner: "performance", "asha", "median" or "none".
-        validation: "auto" (5-fold below 3,000 rows, else holdout), "holdout" or e.g. "3-fold".
+        validation: "auto" (5-fold below 10,000 rows, 3-fold below 30,000, else holdout), "holdout"
+            or e.g. "3-fold".
         test: fraction of the rows, or a file or frame; those rows are never seen by the search.
         finalists: so many of the best trials are trained again from other seeds, and the winner
             is chosen by mean; 0: the trial with the best value wins.
@@ -162,7 +163,11 @@ class Study:
         self.metric = metric_for(dataset.task, metric)
         check_metric(self.metric, dataset)
         self.space = searched.resolve(
-            dataset.n_train, dataset.n_inputs, dataset.task, pictures=dataset.is_pictures
+            dataset.n_train,
+            dataset.n_inputs,
+            dataset.task,
+            pictures=dataset.is_pictures,
+            n_numbers=dataset.preprocessor.kinds.n_numeric,
         )
         self.sampler = AllowedSampler(made_sampler, self.space, seed)
         definition = Definition(

@@ -102,12 +102,14 @@ def _for_table(
 
     # As `search` splits when nothing is said.
     table = load_dataset(data, target, validation="auto")
-    shape = (table.n_train, table.n_inputs, table.task, table.is_pictures)
+    n_numbers = table.preprocessor.kinds.n_numeric
+    shape = (table.n_train, table.n_inputs, table.task, table.is_pictures, n_numbers)
     facts = {
         "data": data,
         "target": table.target,
         "train_rows": table.n_train,
         "inputs": table.n_inputs,
+        "numbers": n_numbers,
         "task": table.task,
         "pictures": table.is_pictures,
         "when": searched.conditions(*shape),

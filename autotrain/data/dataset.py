@@ -251,7 +251,7 @@ def load_dataset(
         test: fraction of the rows in [0, 1), 0 for none; or a file or frame of test rows. None or
             "auto" is the format's own test rows when it has some, otherwise 0.2.
         validation: "holdout": 20 % of the other rows, at most 10,000; "K-fold"; or "auto": 5-fold
-            below 3,000 rows, else the holdout.
+            below 10,000 rows, 3-fold below 30,000, else the holdout.
         seed: of the split; the same seed and rows give the same split.
         weights: the column that says what each row counts; it is no feature.
         class_weights: "balanced", or a weight for each label (1 for those not named).

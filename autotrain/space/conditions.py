@@ -80,6 +80,16 @@ CONDITIONS: dict[str, Condition] = {
         holds=lambda limit, shape: shape.n_inputs <= limit,
         text=lambda limit: f"columns ≤ {limit:,}",
     ),
+    "numbers_above": Condition(
+        parse=_number(0),
+        holds=lambda limit, shape: shape.n_numbers > limit,
+        text=lambda limit: f"numeric columns > {limit:,}",
+    ),
+    "numbers_below": Condition(
+        parse=_number(1),
+        holds=lambda limit, shape: shape.n_numbers <= limit,
+        text=lambda limit: f"numeric columns ≤ {limit:,}",
+    ),
     "task": Condition(
         parse=_parse_tasks,
         holds=lambda tasks, shape: shape.task in tasks,
@@ -112,7 +122,7 @@ def parse_conditions(
                 conditions[name] = condition.parse(written[name])
             except ValueError as error:
                 mistakes.append(f"{name}: {error}")
-    for noun in ("rows", "columns"):
+    for noun in ("rows", "columns", "numbers"):
         above, below = conditions.get(f"{noun}_above"), conditions.get(f"{noun}_below")
         if above is not None and below is not None and above >= below:
             mistakes.append(
@@ -153,7 +163,8 @@ def every_shape(conditions: Iterable[Conditions]) -> Iterator[DataShape]:
     columns = _around(named, "columns")
     tasks = TASKS if "task" in named else TASKS[:1]
     pictures = (False, True) if "pictures" in named else (False,)
-    for shape in itertools.product(rows, columns, tasks, pictures):
+    numbers = _around(named, "numbers")
+    for shape in itertools.product(rows, columns, tasks, pictures, numbers):
         yield DataShape(*shape)
 
 

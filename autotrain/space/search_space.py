@@ -101,7 +101,7 @@ class SearchSpace:
         return cls(described)
 
     def resolve(
-        self, n_train: int, n_inputs: int, task: str, pictures: bool = False
+        self, n_train: int, n_inputs: int, task: str, pictures: bool = False, n_numbers: int = 0
     ) -> SearchSpace:
         """Return the space for this data.
 
@@ -113,8 +113,9 @@ class SearchSpace:
             n_inputs: columns after encoding.
             task: "binary", "multiclass" or "regression".
             pictures: whether all columns are pixels.
+            n_numbers: columns that hold numbers, as they are encoded.
         """
-        shape = DataShape(n_train, n_inputs, task, pictures)
+        shape = DataShape(n_train, n_inputs, task, pictures, n_numbers)
         definition = self._definition
         if definition.has_conditions:
             definition = check(for_data(definition, shape, self.source))
@@ -142,10 +143,10 @@ class SearchSpace:
         return self._made_of(definition, self.source)
 
     def conditions(
-        self, n_train: int, n_inputs: int, task: str, pictures: bool = False
+        self, n_train: int, n_inputs: int, task: str, pictures: bool = False, n_numbers: int = 0
     ) -> list[str]:
         """Return the conditions of the blocks that hold for this data, in words; for people."""
-        shape = DataShape(n_train, n_inputs, task, pictures)
+        shape = DataShape(n_train, n_inputs, task, pictures, n_numbers)
         blocks = self._definition.blocks
         return [conditions_text(block.when) for block in blocks if hold(block.when, shape)]
 

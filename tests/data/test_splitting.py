@@ -156,7 +156,9 @@ def test_fewer_rows_than_folds() -> None:
         split_validation(np.array([0, 0, 0, 0, 1]), "5-fold", 0, stratify=True)
 
 
-@pytest.mark.parametrize(("n_rows", "n_folds"), [(20, 5), (2_999, 5), (3_000, 1), (60_000, 1)])
+@pytest.mark.parametrize(
+    ("n_rows", "n_folds"), [(20, 5), (9_999, 5), (10_000, 3), (29_999, 3), (30_000, 1)]
+)
 def test_auto_takes_folds_where_rows_are_few(n_rows: int, n_folds: int) -> None:
     folds = split_validation(np.zeros(n_rows), "auto", 0, stratify=False)
     assert len(folds) == n_folds

@@ -36,7 +36,7 @@ def test_batch_size(n_train: int, size: int) -> None:
 
 @pytest.mark.parametrize(
     ("n_train", "n_epochs"),
-    [(1, 200), (15_000, 200), (20_000, 150), (45_000, 67), (100_000, 30), (1_000_000, 30)],
+    [(1, 200), (1_500, 200), (2_000, 150), (4_500, 67), (10_000, 40), (1_000_000, 40)],
 )
 def test_epochs(n_train: int, n_epochs: int) -> None:
     assert epochs(DataShape(n_train, 10, "binary")) == n_epochs
@@ -44,9 +44,9 @@ def test_epochs(n_train: int, n_epochs: int) -> None:
 
 def test_resolve_replaces_every_auto() -> None:
     space = SearchSpace({}).resolve(n_train=20_000, n_inputs=4, task="multiclass")
-    assert space.to_dict()["training"] == {"batch_size": 256, "epochs": 150}
+    assert space.to_dict()["training"] == {"batch_size": 256, "epochs": 40}
     config = space.config_from({})
-    assert (config.batch_size, config.epochs) == (256, 150)
+    assert (config.batch_size, config.epochs) == (256, 40)
 
 
 def test_auto_may_be_one_of_several() -> None:

@@ -23,6 +23,16 @@ EXAMPLES: list[tuple[dict[str, Any], DataShape, DataShape]] = [
     ({"rows_below": 20}, DataShape(20, 5, "binary"), DataShape(21, 5, "binary")),
     ({"columns_above": 5}, DataShape(20, 6, "binary"), DataShape(20, 5, "binary")),
     ({"columns_below": 5}, DataShape(20, 5, "binary"), DataShape(20, 6, "binary")),
+    (
+        {"numbers_above": 5},
+        DataShape(20, 9, "binary", n_numbers=6),
+        DataShape(20, 9, "binary", n_numbers=5),
+    ),
+    (
+        {"numbers_below": 5},
+        DataShape(20, 9, "binary", n_numbers=5),
+        DataShape(20, 9, "binary", n_numbers=6),
+    ),
     ({"task": "binary"}, DataShape(20, 5, "binary"), DataShape(20, 5, "regression")),
     (
         {"task": ["regression", "multiclass"]},
@@ -67,13 +77,18 @@ def test_every_kind_of_data_is_met() -> None:
         parsed({"columns_above": 2, "pictures": True}),
         parsed({"columns_below": 4}),
         parsed({"rows_above": 0, "columns_below": 1}),
+        parsed({"numbers_above": 2, "numbers_below": 3}),
     ]
 
     def decided(shape: DataShape) -> tuple[bool, ...]:
         return tuple(hold(conditions, shape) for conditions in several)
 
     everything = itertools.product(
-        range(1, 8), range(1, 7), ("binary", "multiclass", "regression"), (False, True)
+        range(1, 8),
+        range(1, 7),
+        ("binary", "multiclass", "regression"),
+        (False, True),
+        range(5),
     )
     met = {decided(shape) for shape in every_shape(several)}
     assert met == {decided(DataShape(*shape)) for shape in everything}

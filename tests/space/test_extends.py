@@ -207,6 +207,7 @@ def test_own_mistakes_are_told_although_the_base_is_missing(tmp_path: Path) -> N
 def test_forbids_of_the_base_that_leave_nothing() -> None:
     space: dict[str, Any] = {
         "extends": "default",
+        "when": [],
         "activation": "selu",
         "initializer": "he_normal",
     }

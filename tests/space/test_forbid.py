@@ -143,8 +143,7 @@ def test_forbidden_combinations_are_never_drawn_by_a_sampler_that_asks() -> None
     for _ in range(500):
         config = space.suggest(study.ask())
         assert not space.is_forbidden(config)
-        assert config.activation.name != "selu" or config.initializer.name == "lecun_normal"
-        assert config.activation.name == "selu" or config.dropout.name == "dropout"
+        assert config.activation.name != "selu" or config.initializer.name != "he_normal"
 
 
 def test_a_sampler_that_does_not_ask_is_refused() -> None:
@@ -158,7 +157,8 @@ def test_a_sampler_that_does_not_ask_is_refused() -> None:
             refused += 1
         else:
             assert not space.is_forbidden(config)
-    assert 100 < refused < 400
+    # 1 of 6 activations with 1 of 3 initializers.
+    assert 10 < refused < 60
 
 
 def test_the_exception_says_which_combination() -> None:

@@ -128,18 +128,31 @@ def test_default_pairs_selu() -> None:
     space = SearchSpace.from_toml("default")
     selu = {"activation": "selu", "initializer": "lecun_normal"}
     assert not space.is_forbidden(selu)
-    assert not space.is_forbidden(selu | {"dropout": "alpha_dropout"})
     assert space.is_forbidden(selu | {"initializer": "he_normal"})
-    assert space.is_forbidden({"dropout": "alpha_dropout"})
-    # Alpha dropout goes with selu alone, whatever activations are added one day.
-    described = space.to_dict()
-    (rule,) = [rule for rule in described["forbid"] if "dropout" in rule]
-    assert {*rule["activation"], "selu"} == set(described["activation"]["choices"])
+    assert not space.is_forbidden({"activation": "relu", "initializer": "he_normal"})
 
 
 def test_default_follows_the_data() -> None:
     space = SearchSpace.from_toml("default")
     assert space.resolve(500, 5, "binary") != space.resolve(50_000, 5, "binary")
+    few, many = (space.resolve(500, 90, "binary", n_numbers=n).distributions() for n in (50, 51))
+    assert isinstance(few["embedding"], Choices)
+    assert "embedding" not in many
+    pictures = space.resolve(60_000, 784, "multiclass", pictures=True)
+    assert {"scaler", "embedding"}.isdisjoint(pictures.distributions())
+    assert pictures.baselines()[0]["schedule"] == "one_cycle"
+    layers = space.resolve(20_001, 5, "binary").distributions()["network.hidden_layers"]
+    assert layers == Range(1, 3, integer=True)
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_default_tries_the_cheapest_first_and_then_embeddings(task: str) -> None:
+    space = SearchSpace.from_toml("default").resolve(5_000, 20, task, n_numbers=20)
+    tried = [space.config_from(params) for params in space.baselines()]
+    assert [config.embedding.name for config in tried[:3]] == ["none", "piecewise_linear", "pbld"]
+    assert tried[-1].activation.name == ("mish" if task == "regression" else "selu")
+    assert len(tried) == 7
+    assert all(config.dropout["rate"] > 0 for config in tried)
 
 
 def test_quick_is_small() -> None:

@@ -178,7 +178,8 @@ def test_auto_in_a_block_follows_the_data_too() -> None:
 @pytest.mark.parametrize("name", ["quick", "notes", "deep", "regularized"])
 def test_laying_is_extending(name: str, tmp_path: Path) -> None:
     over = SearchSpace.from_toml(name).to_dict()
-    over.pop("forbid", None)
+    for name in ("forbid", "when"):
+        over.pop(name, None)
     (tmp_path / "base.toml").write_text(SearchSpace.from_toml("default").to_toml())
     over_the_file = SearchSpace.from_dict({**over, "extends": str(tmp_path / "base.toml")})
     with_a_block = {"extends": "default", "when": [{"rows_above": 100, **over}]}

@@ -11,7 +11,10 @@ import pytest
 from autotrain.errors import SpaceError
 from autotrain.space.search_space import SearchSpace
 
-CONDITIONS = "rows_above, rows_below, columns_above, columns_below, task, pictures"
+CONDITIONS = (
+    "rows_above, rows_below, columns_above, columns_below, numbers_above, numbers_below, task, "
+    "pictures"
+)
 
 # (the file, its mistakes)
 CASES: dict[str, tuple[str, list[str]]] = {

@@ -149,9 +149,11 @@ def test_default_follows_the_data() -> None:
 def test_default_tries_the_cheapest_first_and_then_embeddings(task: str) -> None:
     space = SearchSpace.from_toml("default").resolve(5_000, 20, task, n_numbers=20)
     tried = [space.config_from(params) for params in space.baselines()]
-    assert [config.embedding.name for config in tried[:3]] == ["none", "piecewise_linear", "pbld"]
+    assert [config.epochs for config in tried[:2]] == [12, 60]
+    first = ["none", "none", "piecewise_linear", "pbld"]
+    assert [config.embedding.name for config in tried[:4]] == first
     assert tried[-1].activation.name == ("mish" if task == "regression" else "selu")
-    assert len(tried) == 7
+    assert len(tried) == 8
     assert all(config.dropout["rate"] > 0 for config in tried)
 
 

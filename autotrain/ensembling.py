@@ -10,7 +10,8 @@ chosen each of them before, so the score of an ensemble on them is, like a winne
 good.
 
 Source: Caruana, Niculescu-Mizil, Crew & Ksikes 2004, "Ensemble selection from libraries of models",
-ICML, section 2. Differs from it: each model at most once (see `select`), and no bagging.
+ICML, section 2. Differs from it: each model at most once, so that all weigh the same; and no
+bagging of the candidates.
 """
 
 from __future__ import annotations

@@ -555,6 +555,9 @@ class Study:
         finals = Finals(self.definition.finalists, self.metric.sign)
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
             assert trial.value is not None
+            # Of an older version's trials the size is not known: they are not raced.
+            if "n_parameters" not in trial.user_attrs:
+                continue
             finalist = Finalist(
                 number=trial.number,
                 score=self.metric.sign * trial.value,

@@ -95,7 +95,7 @@ class Best:
             return None
         trained = self.checkpoints.find(trial.number, repeat)
         if trained is None:
-            epochs = trial.user_attrs["epochs"]
+            epochs = trial.user_attrs.get("epochs", self.space.config_from(trial.params).epochs)
             if winner is not None and winner.epochs is not None:
                 epochs = winner.epochs
             trained = self._train_again(study, trial, device, epochs=epochs, repeat=repeat)

@@ -15,24 +15,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pandas as pd
 import torch
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from autotrain.arguments import (
     as_space,
     check_budget,
     check_metric,
     find_device,
-    fold_arrays,
     n_cores,
     number_or_text,
-    problem_of,
 )
 from autotrain.best import Best
 from autotrain.data.dataset import load_dataset
@@ -40,45 +37,32 @@ from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
 from autotrain.errors import AutotrainError, DataError, StudyError
 from autotrain.export import record_test_score
-from autotrain.fused.layout import Columns
-from autotrain.fused.plan import view_of
-from autotrain.fused.trainer import Trainer
-from autotrain.fused.width import CPU, GPU, fleet_width
+from autotrain.launch import Launch
 from autotrain.predictor import Predictor, load
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.study import definition as definitions
 from autotrain.study.allowed import AllowedSampler
-from autotrain.study.budget import SPENT_S, UNCOUNTED, seconds_spent, trials_tried
+from autotrain.study.budget import SPENT_S, seconds_spent, trials_tried
 from autotrain.study.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.study.checkpoints import Checkpoints
-from autotrain.study.coordinator import HISTORY, Coordinator
 from autotrain.study.definition import STUDIES, Definition
 from autotrain.study.finals import (
     N_FINALISTS,
-    REPEATS,
     WINNER,
-    Finalist,
-    Finals,
     Winner,
     winner_of,
 )
-from autotrain.study.ledger import Ledger, best_trial
+from autotrain.study.ledger import best_trial
 from autotrain.study.progress import Observer, Progress
-from autotrain.study.pruning import Board, History, PlateauRule, make_pruner
-from autotrain.study.running import summary, trial_seed
-from autotrain.study.sampling import make_sampler, seed_number
+from autotrain.study.pruning import make_pruner
+from autotrain.study.sampling import make_sampler
 from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.study.trained import Trained
-from autotrain.study.workers.inline import InlineWorker
-from autotrain.study.workers.processes import ProcessWorker, StoredRows
-from autotrain.study.workers.protocol import Worker
 from autotrain.tasks import METRICS, metric_for
 
 BEST = "best"
 IN_MEMORY = "<table in memory>"
-# The first rung of trials that never plateau: so many epochs' worth of rows.
-RUNG_EPOCHS = 8
 
 
 class NoTrialSucceededError(AutotrainError):
@@ -292,7 +276,8 @@ class Study:
         check_budget(n_trials, timeout)
         started = time.monotonic() if started_s is None else started_s
         storage = self._open()
-        ledger = self._ledger(storage)
+        launch = self._launch()
+        ledger = launch.ledger(self.optuna_study, storage)
         self._set_budget(n_trials, timeout)
         ledger.recover()
         display: contextlib.AbstractContextManager[Observer]
@@ -300,8 +285,15 @@ class Study:
         rows = tempfile.TemporaryDirectory(prefix="autotrain-")
         with _one_thread(), rows as folder, display as shown:
             self._take(self._best().restore(self.optuna_study, self.device))
-            finals = self._finals()
-            coordinator = self._coordinator(ledger, self._workers(Path(folder)), shown, finals)
+            finals = launch.finals(self.optuna_study)
+            coordinator = launch.coordinator(
+                ledger,
+                launch.workers(Path(folder)),
+                shown,
+                finals,
+                publish=self._publish,
+                keep=self._checkpoints().keep,
+            )
             left = None
             if timeout is not None:
                 left = max(timeout - reserve_s - (time.monotonic() - started), 0.0)
@@ -485,112 +477,13 @@ class Study:
                 "another --study name."
             )
 
-    def _ledger(self, storage: OpenStorage) -> Ledger:
-        study = self.optuna_study
-        ledger = Ledger(
-            study,
-            storage,
-            self.space,
-            self.metric,
-            whole_curves=self.definition.pruner in ("asha", "median"),
-            scale=self._scale(),
+    def _launch(self) -> Launch:
+        return Launch(
+            self.definition, self.dataset, self.metric, self.space, self.device, self.n_workers
         )
-        if not study.get_trials(deepcopy=False):
-            for params in self.space.baselines():
-                ledger.enqueue(params)
-        return ledger
-
-    def _scale(self) -> float:
-        if not self.metric.in_target_units:
-            return 1.0
-        return max(fold.target_std for fold in self.dataset.folds)
-
-    def _coordinator(
-        self, ledger: Ledger, workers: list[Worker], observer: Observer, finals: Finals | None
-    ) -> Coordinator:
-        dataset, definition = self.dataset, self.definition
-        n_outputs = problem_of(dataset, self.metric).n_outputs
-        costs = GPU if self.device.startswith("cuda") else CPU
-        rule = PlateauRule(rung_base=RUNG_EPOCHS * dataset.n_train)
-        trials = ledger.study.get_trials(deepcopy=False)
-        board = Board(rule) if definition.pruner == "performance" else None
-        if board is not None:
-            for trial in trials:
-                if HISTORY in trial.user_attrs:
-                    history = History.from_json(rule, trial.user_attrs[HISTORY])
-                    board.restore(trial.number, history)
-        coordinator = Coordinator(
-            ledger,
-            workers,
-            n_folds=len(dataset.folds),
-            study_seed=definition.seed,
-            width_of=lambda c: fleet_width(c, self._columns(c), n_outputs, costs),
-            board=board,
-            pruner=None if board is not None else make_pruner(definition.pruner),
-            publish=self._publish,
-            observer=observer,
-            finals=finals,
-            keep=self._checkpoints().keep,
-        )
-        counts = {
-            state: sum(
-                trial.state == state and trial.user_attrs.get("cause") not in UNCOUNTED
-                for trial in trials
-            )
-            for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        }
-        best = best_trial(trials, self.metric)
-        if best is None or best.value is None:
-            coordinator.restore(None, counts)
-        else:
-            words = summary(self.space.config_from(best.params))
-            coordinator.restore((best.value, best.number, words), counts)
-        return coordinator
-
-    def _finals(self) -> Finals | None:
-        """Return what is known of the complete trials so far."""
-        if not self.definition.finalists:
-            return None
-        study = self.optuna_study
-        finals = Finals(self.definition.finalists, self.metric.sign)
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            assert trial.value is not None
-            # Of an older version's trials the size is not known: they are not raced.
-            if "n_parameters" not in trial.user_attrs:
-                continue
-            finalist = Finalist(
-                number=trial.number,
-                score=self.metric.sign * trial.value,
-                n_parameters=trial.user_attrs["n_parameters"],
-                config=self.space.config_from(trial.params),
-                seed=trial_seed(self.definition.seed, seed_number(study, trial)),
-                seconds=trial.user_attrs["seconds"],
-            )
-            finals.enter(finalist)
-        finals.restore(study.user_attrs.get(REPEATS, []))
-        return finals
 
     def _take(self, notes: tuple[str, ...] | None) -> None:
         self.export_notes = self.export_notes if notes is None else notes
-
-    def _columns(self, config: TrialConfig) -> Columns:
-        """Return what a configuration's network reads."""
-        return Columns(*self.dataset.encoded(0, view_of(config)).preprocessor.kinds)
-
-    def _workers(self, folder: Path) -> list[Worker]:
-        """Start the workers; with one on the CPU, train in this process."""
-        problem = problem_of(self.dataset, self.metric)
-        folds = fold_arrays(self.dataset, self.space.views())
-        devices = ["cpu"] * self.n_workers
-        if self.device != "cpu":
-            devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(self.n_workers)]
-        if devices == ["cpu"]:
-            return [InlineWorker(partial(Trainer, problem, folds))]
-        rows = StoredRows.write(problem, folds, folder)
-        return [
-            ProcessWorker(rows, device, f"worker {number}")
-            for number, device in enumerate(devices, 1)
-        ]
 
     def _publish(self, trained: Trained) -> None:
         self.export_notes = self._best().publish(trained)

@@ -18,7 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from autotrain.bundle import ONNX, Bundle, Member, discard, encode, publish, read_bundle, stage
+from autotrain.bundle import (
+    ENSEMBLE,
+    ONNX,
+    Bundle,
+    Member,
+    discard,
+    encode,
+    publish,
+    read_bundle,
+    stage,
+)
 from autotrain.calibration import fit_tau
 from autotrain.data.dataset import Dataset, Fold
 from autotrain.fused.plan import view_of
@@ -31,8 +41,6 @@ from autotrain.tasks import REGRESSION, metric_named
 
 CALIBRATION_ROWS = 2_000
 """τ is fitted on at most so many validation rows of a fold, evenly spaced: to 3 %, in no time."""
-ENSEMBLE = "ensemble"
-"""Where a bundle's training record says what its ensemble is made of."""
 CALIBRATION_SAMPLES = 100
 CALIBRATION_SEED = 0
 LIBRARIES = ("autotrain", "numpy", "optuna", "pandas", "safetensors", "scikit-learn", "torch")

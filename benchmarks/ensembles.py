@@ -12,6 +12,8 @@ import argparse
 import os
 import statistics
 import time
+from collections.abc import Callable
+from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -56,8 +58,11 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=30)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    fuses = Group.fuses
-    sides = {"one by one": lambda *_: False, "fused": lambda group, _: group._pays, "chosen": fuses}
+    sides: dict[str, Callable[[Group, int], bool]] = {
+        "one by one": lambda *_: False,
+        "fused": lambda group, _: group._pays,
+        "chosen": Group.fuses,
+    }
     print("| members | rows |", " | ".join(sides), "|\n| --- | --- |", "--- |" * len(sides))
     for name, (n_trials, units) in KINDS.items():
         members = members_of(n_trials, units, arguments.folds, arguments.inputs)
@@ -68,13 +73,12 @@ def main() -> None:
             seconds: dict[str, list[float]] = {side: [] for side in sides}
             for _ in range(n_repeats):
                 for side, rule in sides.items():
-                    Group.fuses = rule  # type: ignore[method-assign,assignment]
-                    start = time.perf_counter()
-                    ensemble.outputs(own)
-                    seconds[side].append(time.perf_counter() - start)
+                    with mock.patch.object(Group, "fuses", rule):
+                        start = time.perf_counter()
+                        ensemble.outputs(own)
+                        seconds[side].append(time.perf_counter() - start)
             cells = " | ".join(f"{1e3 * statistics.median(each):.2f}" for each in seconds.values())
             print(f"| {name} | {n_rows:,} | {cells} |", flush=True)
-    Group.fuses = fuses  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

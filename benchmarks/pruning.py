@@ -29,12 +29,12 @@ import numpy as np
 import optuna
 import torch
 
-from autotrain.api import RUNG_EPOCHS
 from autotrain.arguments import fold_arrays, problem_of
 from autotrain.choices.schedules import SCHEDULES, Plateau
 from autotrain.data.dataset import load_dataset
 from autotrain.fused.slot import Admission, EpochReport
 from autotrain.fused.trainer import Trainer
+from autotrain.launch import RUNG_EPOCHS
 from autotrain.space.config import Choice, TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.allowed import AllowedSampler

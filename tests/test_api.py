@@ -392,9 +392,9 @@ def test_the_finals_choose_the_winner_and_it_is_handed_over(tmp_path: Path) -> N
         winner = study.winner
         assert winner is not None
         assert study.best_trial.number == winner.number
-        repeats = {
-            entry["trial"]: entry["values"] for entry in study.optuna_study.user_attrs["repeats"]
-        }
+        repeats: dict[int, list[float]] = {}
+        for entry in study.optuna_study.user_attrs["repeats"]:
+            repeats.setdefault(entry["trial"], []).append(entry["value"])
         complete = [t for t in study.optuna_study.trials if t.state == TrialState.COMPLETE]
         ranked = sorted(complete, key=lambda t: t.value or 0.0)
         assert set(repeats) <= {t.number for t in ranked[:3]}
@@ -478,3 +478,22 @@ def test_the_winner_alone_is_the_same_with_and_without_an_ensemble(tmp_path: Pat
             found.append((study.winner, single.predict_proba(frame)))
     assert found[0][0] == found[1][0]
     np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+def test_what_another_study_left_in_the_folder_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    """The trial numbers are the same; seeds and configurations are not."""
+    for name, seed in (("other", 1), ("own", 0)):
+        with study_of_wine(tmp_path / name, seed=seed, finalists=0) as study:
+            study.optimize(n_trials=6, observer=Silent())
+            number = study.best_trial.number
+    own, other = tmp_path / "own" / "wine", tmp_path / "other" / "wine"
+    record = read_bundle(own / "best").training
+    for folder in ("best", "checkpoints"):
+        shutil.rmtree(own / folder)
+        shutil.copytree(other / folder, own / folder)
+    assert read_bundle(own / "best").training["seed"] != record["seed"]
+    with study_of_wine(tmp_path / "own", finalists=0) as study:
+        found = read_bundle(study.hand_over(ensemble=4)).training
+    assert "ensemble" not in found
+    assert found == record
+    assert found["trial"] == number

@@ -6,10 +6,11 @@ publishing.py swaps the folder in at once, card.py writes the page for people.
 
 from autotrain.bundle.files import FORMAT_VERSION, encode, read_bundle
 from autotrain.bundle.publishing import CARD, FILES, ONNX, RECORD, TENSORS, discard, publish, stage
-from autotrain.bundle.record import Bundle, Member
+from autotrain.bundle.record import ENSEMBLE, Bundle, Member
 
 __all__ = [
     "CARD",
+    "ENSEMBLE",
     "FILES",
     "FORMAT_VERSION",
     "ONNX",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from autotrain.bundle.record import Bundle
+from autotrain.bundle.record import ENSEMBLE, Bundle
 from autotrain.fused.plan import dropout_of, input_dropout_of
 from autotrain.space.config import TrialConfig
 from autotrain.tasks import METRICS
@@ -132,7 +132,7 @@ def _described(config: TrialConfig) -> list[str]:
 
 def _ensemble(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
     """Return what is recorded of each trained model, whose folds are neighbouring members."""
-    recorded = bundle.training.get("ensemble")
+    recorded = bundle.training.get(ENSEMBLE)
     if not isinstance(recorded, list) or not all(isinstance(each, Mapping) for each in recorded):
         return [bundle.training]
     return recorded if recorded and not len(bundle.members) % len(recorded) else [bundle.training]

@@ -23,6 +23,8 @@ from autotrain.space.config import TrialConfig
 from autotrain.tasks import REGRESSION, TASKS, metric_named
 
 LABEL_TYPES: Mapping[str, type] = {"str": str, "int64": int, "float64": float, "bool": bool}
+ENSEMBLE = "ensemble"
+"""Where the training record of an ensemble says which trainings it is made of."""
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 

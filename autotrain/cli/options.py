@@ -250,8 +250,8 @@ def finalists_option(command: Command) -> Command:
         "--finalists",
         type=Count(0),
         metavar="N",
-        help="Of the best trials, how many are trained again to choose the winner by mean; else "
-        "4, 0: the best one wins.",
+        help="How many of the best trials are trained again, to choose the winner by mean; else 4. "
+        "0: the trial with the best value wins.",
     )(command)
 
 

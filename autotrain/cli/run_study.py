@@ -219,11 +219,13 @@ def directory_words(folder: Path) -> str:
 
 def _ensemble(predictor: Predictor) -> dict[str, Any] | None:
     """Return what predicts together; None for a winner alone."""
+    from autotrain.bundle import ENSEMBLE
+
     bundle = predictor.bundle
-    if "ensemble" not in bundle.training:
+    if ENSEMBLE not in bundle.training:
         return None
     return {
-        "members": bundle.training["ensemble"],
+        "members": bundle.training[ENSEMBLE],
         "validation_value": bundle.scores["validation"][bundle.metric],
     }
 

@@ -108,17 +108,12 @@ class Scores:
     def interval(self) -> tuple[float, float] | None:
         """Return a 95 % confidence interval of the model's metric, by bootstrap over the rows.
 
-        None where it is not defined on these rows. After `values`.
+        None where it is not defined on these rows.
 
         Source: Efron 1979, doi:10.1214/aos/1176344552 (the percentile interval).
         """
-        known = torch.from_numpy(self.truth.is_known)
-        predictions = torch.cat(self._predictions)[known]
-        y = torch.from_numpy(self.truth.y)[known]
+        predictions, y, weights = self._known()
         n_rows = len(y)
-        weights = np.ones(n_rows)
-        if self.truth.weights is not None:
-            weights = self.truth.weights[self.truth.is_known]
         function = function_of(metric_named(self.bundle.metric))
         generator = np.random.default_rng(RESAMPLING_SEED)
         at_once = max(RESAMPLED_NUMBERS // predictions.numel(), 1)
@@ -126,12 +121,13 @@ class Scores:
         for start in range(0, RESAMPLES, at_once):
             n = min(at_once, RESAMPLES - start)
             # A row that is drawn twice counts twice.
-            times = generator.multinomial(n_rows, np.full(n_rows, 1 / n_rows), size=n)
+            drawn = generator.multinomial(n_rows, np.full(n_rows, 1 / n_rows), size=n)
+            times = torch.from_numpy(drawn).double()
             found.append(
                 function(
                     predictions.expand(n, *predictions.shape),
                     y.expand(n, -1),
-                    torch.from_numpy(times * weights),
+                    times if weights is None else times * weights,
                 )
             )
         scores = torch.cat(found)
@@ -151,27 +147,36 @@ class Scores:
                 f"expected as many targets as rows, however: {len(self.truth.y)} targets for "
                 f"{self._n_rows} rows. Give X and y of the same rows."
             )
-        known = torch.from_numpy(self.truth.is_known)
-        predictions = torch.cat(self._predictions)[known].unsqueeze(0)
-        y = torch.from_numpy(self.truth.y)[known].unsqueeze(0)
-        weights = None
-        if self.truth.weights is not None:
-            weights = torch.from_numpy(self.truth.weights)[known].unsqueeze(0)
+        predictions, y, weights = self._known()
         judged = {name: m for name, m in METRICS.items() if self.bundle.task in m.tasks}
         # Of a quantile that has no row of its own.
         judged[self.bundle.metric] = metric_named(self.bundle.metric)
         scores = {
-            name: float(function_of(metric)(predictions, y, weights))
+            name: float(
+                function_of(metric)(
+                    predictions.unsqueeze(0),
+                    y.unsqueeze(0),
+                    None if weights is None else weights.unsqueeze(0),
+                )
+            )
             for name, metric in judged.items()
         }
         if self.bundle.is_classification:
             scores["nll"] = scores["log_loss"]
         elif self._log_likelihoods:
-            each = torch.cat(self._log_likelihoods)[known]
-            of_all = each.mean() if weights is None else (each * weights[0]).sum() / weights.sum()
+            each = torch.cat(self._log_likelihoods)[torch.from_numpy(self.truth.is_known)]
+            of_all = each.mean() if weights is None else (each * weights).sum() / weights.sum()
             scores["log_likelihood"] = float(of_all)
             scores["nll"] = -scores["log_likelihood"]
         return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+
+    def _known(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return predictions, targets and weights of the rows whose target is known."""
+        known = torch.from_numpy(self.truth.is_known)
+        weights = (
+            None if self.truth.weights is None else torch.from_numpy(self.truth.weights)[known]
+        )
+        return torch.cat(self._predictions)[known], torch.from_numpy(self.truth.y)[known], weights
 
 
 def _weights(weights: Any, is_known: np.ndarray) -> np.ndarray:

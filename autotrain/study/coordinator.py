@@ -207,9 +207,8 @@ class Coordinator:
             finalist, repeat = wanted
             if (place := self._place_for(finalist.config)) is None:
                 return
-            running = Running(
-                finalist.number, None, finalist.config, *place, finalist.seed, repeat=repeat
-            )
+            seed = self._seed(finalist.number)
+            running = Running(finalist.number, None, finalist.config, *place, seed, repeat=repeat)
             if self.board is not None:
                 running.board = Board(self.board.rule)
             self._admit(running)
@@ -220,16 +219,16 @@ class Coordinator:
             if (place := self._place_for(config)) is None:
                 return
             self.ready = None
-            seed = trial_seed(self.study_seed, self.ledger.seed_number(trial))
-            self._admit(Running(trial.number, trial, config, *place, seed))
+            self._admit(Running(trial.number, trial, config, *place, self._seed(trial.number)))
             self.n_started += 1
 
     def _next_repeat(self) -> tuple[Finalist, int] | None:
         """Return which finalist to train again, when it is time for that."""
         if self.finals is None or not self._is_time_for_finals():
             return None
-        repeats = [running.number for running in self._trials() if running.repeat]
-        wanted = self.finals.next(repeats)
+        training = [(running.number, running.repeat) for running in self._trials()]
+        waiting = [(running.number, running.repeat) for running in self.again]
+        wanted = self.finals.next([*training, *waiting])
         if wanted is not None and self.timeout_s is not None:
             # What could not end in time would be for nothing: rather a new trial.
             ends_s = self._elapsed() + wanted[0].seconds
@@ -245,6 +244,9 @@ class Coordinator:
         asked_all = self.n_trials is not None and self.n_started >= self.n_trials
         searches = any(not running.repeat for running in self._trials())
         return asked_all and not searches and not self._tries_again()
+
+    def _seed(self, number: int) -> int:
+        return trial_seed(self.study_seed, self.ledger.seed_number(number))
 
     def _place_for(self, config: TrialConfig) -> tuple[Worker, float] | None:
         """Return a worker that has room for one more trial, and what that costs of it."""
@@ -311,17 +313,16 @@ class Coordinator:
             return  # The worker ends it as diverged.
         if running.best is None or self.sign * value < self.sign * running.best:
             running.best = value
-        is_new = running.epoch > running.reported and running.trial is not None
-        if is_new and running.trial is not None:
+        if running.trial is not None and running.epoch > running.reported:
             running.reported = running.epoch
             self.ledger.report(running.trial, running.epoch, running.config.epochs, value)
+            if self.pruner is not None:
+                frozen = self.ledger.storage.get_trial(running.trial._trial_id)
+                if self.pruner.prune(self.ledger.study, frozen):
+                    self._stop(running, "rung")
         board = running.board if running.repeat else self.board
         if board is not None:
             self._schedule(running, board, known, value)
-        elif is_new and running.trial is not None and self.pruner is not None:
-            frozen = self.ledger.storage.get_trial(running.trial._trial_id)
-            if self.pruner.prune(self.ledger.study, frozen):
-                self._stop(running, "rung")
 
     def _schedule(
         self, running: Running, board: Board, reports: list[EpochReport], value: float
@@ -377,15 +378,21 @@ class Coordinator:
 
     def _end_repeat(self, running: Running, outcomes: list[Outcome]) -> None:
         """Take a repeat's score, unless it was cut off."""
+        if running.cause == "time":
+            self._take_off(running)
+            return
+        epochs = max(outcome.epochs for outcome in outcomes)
+        if any(o.cause == "diverged" or o.parameters is None for o in outcomes):
+            self._record(running, math.inf, epochs)
+            return
+        self.keep(self._trained(running, outcomes))
+        self._record(running, self.sign * value_of(outcomes), epochs)
+
+    def _record(self, running: Running, score: float, epochs: int) -> None:
+        """Write down how a repeat ended."""
         assert self.finals is not None
         self._take_off(running)
-        if running.cause == "time":
-            return
-        score = math.inf
-        if not any(o.cause == "diverged" or o.parameters is None for o in outcomes):
-            score = self.sign * value_of(outcomes)
-            self.keep(self._trained(running, outcomes))
-        self.finals.record(running.number, score, max(o.epochs for o in outcomes))
+        self.finals.record(running.number, running.repeat, score, epochs)
         self.n_repeats += 1
         self.ledger.note(REPEATS, self.finals.to_json())
 
@@ -434,7 +441,6 @@ class Coordinator:
                 score=self.sign * value_of(outcomes),
                 n_parameters=facts["n_parameters"],
                 config=running.config,
-                seed=running.seed,
                 seconds=facts["seconds"],
             )
             self.finals.enter(finalist)
@@ -501,9 +507,7 @@ class Coordinator:
     def _fail(self, running: Running, cause: str, text: str) -> None:
         """End a trial for a reason that is not its own."""
         if running.repeat:
-            self._take_off(running)
-            if self.finals is not None:
-                self.finals.record(running.number, math.inf, running.epoch)
+            self._record(running, math.inf, running.epoch)
             return
         facts = {"cause": cause, "error": text[-2000:]}
         if cause == "out_of_memory":

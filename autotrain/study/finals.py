@@ -15,9 +15,9 @@ Scores: lower is better.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial
 
@@ -34,6 +34,13 @@ BEHIND = 2.0
 """A finalist that is so many standard errors of the difference behind drops out."""
 
 
+class Repeat(NamedTuple):
+    """A finalist's training from another seed: its score, infinite when it diverged; its epochs."""
+
+    score: float
+    epochs: int
+
+
 @dataclass
 class Finalist:
     """A complete trial.
@@ -42,24 +49,21 @@ class Finalist:
         number: the trial's.
         score: its own.
         n_parameters: of its network; what is simpler.
-        config, seed: what to train again.
+        config: what to train again.
         seconds: it took.
-        repeats: scores of the repeats that ended, the first repeat first; infinite where diverged.
-        epochs: that each repeat was trained for.
+        repeats: those that ended, by their number, from 1; one may end before an earlier one.
     """
 
     number: int
     score: float
     n_parameters: int
     config: TrialConfig
-    seed: int
     seconds: float = 0.0
-    repeats: list[float] = field(default_factory=list)
-    epochs: list[int] = field(default_factory=list)
+    repeats: dict[int, Repeat] = field(default_factory=dict)
 
     def scores(self, loss: float = 0.0) -> list[float]:
         """Return all its scores, its own first, with what the choice of it must have gained."""
-        return [self.score + loss, *self.repeats]
+        return [self.score + loss, *(repeat.score for repeat in self.repeats.values())]
 
     def estimate(self, loss: float) -> float:
         """Return the mean of its scores."""
@@ -119,31 +123,30 @@ class Finals:
         """Take in a complete trial."""
         self.known[finalist.number] = finalist
 
-    def record(self, number: int, score: float, epochs: int) -> None:
-        """Take the score of a finalist's next repeat, infinite when it diverged; and its epochs."""
-        self.known[number].repeats.append(score)
-        self.known[number].epochs.append(epochs)
+    def record(self, number: int, repeat: int, score: float, epochs: int) -> None:
+        """Take a finalist's repeat that has ended; an infinite score when it diverged."""
+        self.known[number].repeats[repeat] = Repeat(score, epochs)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the repeats as a study attribute."""
         return [
             {
-                "trial": f.number,
-                "values": [self._value(score) for score in f.repeats],
-                "epochs": list(f.epochs),
+                "trial": finalist.number,
+                "repeat": repeat,
+                "value": self.sign * score if math.isfinite(score) else None,
+                "epochs": epochs,
             }
-            for f in self.known.values()
-            if f.repeats
+            for finalist in self.known.values()
+            for repeat, (score, epochs) in finalist.repeats.items()
         ]
 
     def restore(self, record: Sequence[Mapping[str, Any]]) -> None:
         """Take in the repeats of earlier runs, as written by `to_json`."""
         for entry in record:
-            if (finalist := self.known.get(entry["trial"])) is not None:
-                finalist.repeats = [
-                    math.inf if value is None else self.sign * value for value in entry["values"]
-                ]
-                finalist.epochs = list(entry["epochs"])
+            if entry["trial"] in self.known:
+                value = entry["value"]
+                score = math.inf if value is None else self.sign * value
+                self.record(entry["trial"], entry["repeat"], score, entry["epochs"])
 
     def finalists(self) -> list[Finalist]:
         """Return those that are raced, the best first.
@@ -154,23 +157,21 @@ class Finals:
         ranked = sorted(self.known.values(), key=lambda f: (f.score, f.number))
         return ranked[:n] if n > 1 else []
 
-    def next(self, running: Sequence[int] = ()) -> tuple[Finalist, int] | None:
+    def next(self, running: Collection[tuple[int, int]] = ()) -> tuple[Finalist, int] | None:
         """Return whom to train next and the number of that repeat; None when all are done.
 
         Args:
-            running: the trial of every repeat in training; a trial may be there twice.
+            running: (trial, repeat) of every repeat in training.
         """
         finalists = self.finalists()
         behind = self._behind(finalists)
-        waiting = [
-            (len(f.repeats) + list(running).count(f.number), place, f)
-            for place, f in enumerate(finalists)
-            if f.number not in behind
-        ]
-        if not waiting:
-            return None
-        n_begun, _, finalist = min(waiting, key=lambda entry: entry[:2])
-        return None if n_begun >= MOST_REPEATS else (finalist, n_begun + 1)
+        # All first repeats go before any second one.
+        for repeat in range(1, MOST_REPEATS + 1):
+            for finalist in finalists:
+                is_begun = repeat in finalist.repeats or (finalist.number, repeat) in running
+                if finalist.number not in behind and not is_begun:
+                    return finalist, repeat
+        return None
 
     def decide(self) -> Winner | None:
         """Return the winner; None when nothing was trained again: the best trial it is."""
@@ -178,24 +179,24 @@ class Finals:
         repeated = [f for f in finalists if f.repeats]
         if not repeated:
             return None
-        loss, spread = _loss(repeated), _spread(finalists)
+        loss = _loss(repeated)
+        spread = _spread(finalists, loss)
         first = min(finalists, key=lambda f: f.estimate(loss))
         margin = first.estimate(loss) + spread / math.sqrt(len(first.scores()))
         # What was not repeated may win by being far ahead, not by being small.
         near = [f for f in repeated if f.estimate(loss) <= margin] or [first]
         winner = min(near, key=lambda f: (f.n_parameters, f.estimate(loss)))
-        scores = winner.scores()
-        finite = [score for score in winner.repeats if math.isfinite(score)]
-        gap = sum(finite) / len(finite) - winner.score if finite else 0.0
-        repeat = min(range(len(scores)), key=lambda repeat: scores[repeat])
+        scored = {0: winner.score, **{n: each.score for n, each in winner.repeats.items()}}
+        repeat = min(scored, key=lambda n: (scored[n], n))
+        n_trainings = len(scored)
         return Winner(
             number=winner.number,
             repeat=repeat,
             estimate=self.sign * winner.estimate(loss),
-            standard_error=spread / math.sqrt(len(scores)),
-            n_trainings=len(scores),
-            epochs=winner.epochs[repeat - 1] if repeat else None,
-            gap=gap,
+            standard_error=spread / math.sqrt(n_trainings),
+            n_trainings=n_trainings,
+            epochs=winner.repeats[repeat].epochs if repeat else None,
+            gap=_gain([winner]),
             leader=finalists[0].number,
         )
 
@@ -204,7 +205,8 @@ class Finals:
         repeated = [f for f in finalists if f.repeats]
         if len(repeated) < 2:
             return set()
-        loss, spread = _loss(repeated), _spread(finalists)
+        loss = _loss(repeated)
+        spread = _spread(finalists, loss)
         first = min(repeated, key=lambda f: f.estimate(loss))
         return {
             f.number
@@ -213,21 +215,28 @@ class Finals:
             > BEHIND * spread * math.sqrt(1 / len(f.scores()) + 1 / len(first.scores()))
         }
 
-    def _value(self, score: float) -> float | None:
-        return self.sign * score if math.isfinite(score) else None
+
+def _gain(repeated: Sequence[Finalist]) -> float:
+    """Return by how much own scores were better than those of the repeats, on average."""
+    gains = [
+        repeat.score - finalist.score
+        for finalist in repeated
+        for repeat in finalist.repeats.values()
+        if math.isfinite(repeat.score)
+    ]
+    return sum(gains) / len(gains) if gains else 0.0
 
 
 def _loss(repeated: Sequence[Finalist]) -> float:
-    """Return what a finalist's own score gained on average by being chosen."""
-    gains = [score - f.score for f in repeated for score in f.repeats if math.isfinite(score)]
-    return max(sum(gains) / len(gains), 0.0) if gains else 0.0
+    """Return δ: what a finalist's own score gained on average by being chosen."""
+    return max(_gain(repeated), 0.0)
 
 
-def _spread(finalists: Sequence[Finalist]) -> float:
+def _spread(finalists: Sequence[Finalist], loss: float) -> float:
     """Return the standard deviation between trainings of one trial, pooled over the finalists."""
     squares, freedom = 0.0, 0
     for finalist in finalists:
-        scores = [score for score in finalist.scores() if math.isfinite(score)]
+        scores = [score for score in finalist.scores(loss) if math.isfinite(score)]
         mean = sum(scores) / len(scores)
         squares += sum((score - mean) ** 2 for score in scores)
         freedom += len(scores) - 1

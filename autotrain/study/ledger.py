@@ -184,9 +184,9 @@ class Ledger:
             return self.worst
         return self.metric.sign * UNSEEN_WORST * self.scale
 
-    def seed_number(self, trial: optuna.Trial) -> int:
+    def seed_number(self, number: int) -> int:
         """Return the place of a trial that its seeds follow from."""
-        return seed_number(self.study, self.storage.get_trial(trial._trial_id))
+        return seed_number(self.study, self.study.get_trials(deepcopy=False)[number])
 
 
 def best_trial(trials: Sequence[FrozenTrial], metric: Metric) -> FrozenTrial | None:

@@ -42,10 +42,13 @@ class Progress:
 
     @property
     def left_s(self) -> float | None:
-        """Estimate of the seconds left: the nearer of the two budgets; None when unknown."""
+        """Estimate of the seconds left: the nearer of the two budgets; None when unknown.
+
+        Once all trials have ended, how long the best are trained again is not known.
+        """
         left = [] if self.timeout_s is None else [max(self.timeout_s - self.elapsed_s, 0.0)]
-        if self.n_trials is not None and self.n_done:
-            remaining = max(self.n_trials - self.n_done, 0)
+        if self.n_trials is not None and 0 < self.n_done < self.n_trials:
+            remaining = self.n_trials - self.n_done
             left.append(remaining * self.elapsed_s / self.n_done)
         return min(left, default=None)
 

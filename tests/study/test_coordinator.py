@@ -472,6 +472,7 @@ def test_progress_estimates_the_time_left() -> None:
     assert progress.trials_per_minute == 30
     assert progress.left_s == 10.0
     assert Progress(n_done=10, n_trials=40, elapsed_s=20.0).left_s == 60.0
+    assert Progress(n_done=40, n_trials=40, elapsed_s=20.0).left_s is None, "the finals go on"
     assert Progress().left_s is None
 
 
@@ -500,8 +501,10 @@ def test_the_best_trials_are_trained_again_after_the_last_one(storage: OpenStora
     assert [t.value for t in trials] == [0.5, 0.3, 0.6, 0.31, 0.7, 0.8]
     assert trials[1].intermediate_values == {1: 0.3}
     assert ledger.study.user_attrs[REPEATS] == [
-        {"trial": 1, "values": [0.4, 0.42], "epochs": [2, 1]},
-        {"trial": 3, "values": [0.32, 0.33], "epochs": [2, 1]},
+        {"trial": 1, "repeat": 1, "value": 0.4, "epochs": 2},
+        {"trial": 1, "repeat": 2, "value": 0.42, "epochs": 1},
+        {"trial": 3, "repeat": 1, "value": 0.32, "epochs": 2},
+        {"trial": 3, "repeat": 2, "value": 0.33, "epochs": 1},
     ]
     winner = finals.decide()
     assert winner is not None
@@ -533,8 +536,8 @@ def test_finals_of_folds_are_means(storage: OpenStorage) -> None:
     finals = Finals(2)
     make_coordinator(ledger, worker, [], folds=2, finals=finals).run(6, None)
     assert [(a.fold, a.repeat) for a in worker.admitted[12:16]] == [(0, 1), (1, 1), (0, 1), (1, 1)]
-    assert finals.known[1].repeats == [0.2, 0.5]
-    assert finals.known[3].repeats == [0.35, 0.5]
+    assert finals.known[1].scores() == [0.3, 0.2, 0.5]
+    assert finals.known[3].scores() == [0.31, 0.35, 0.5]
 
 
 def test_the_last_part_of_the_time_is_for_repeats_that_can_end(
@@ -554,14 +557,13 @@ def test_the_last_part_of_the_time_is_for_repeats_that_can_end(
         return clock["s"]
 
     monkeypatch.setattr(coordinator, "_elapsed", elapsed)
-    for finalist in finals.known.values():
-        finalist.seconds = 1.0
     coordinator.run(None, 100.0)
     kinds = [bool(a.repeat) for a in worker.admitted]
     assert not any(kinds[:6])
     assert any(kinds[6:]), "the last fifth belongs to the finals"
-    ended = [f.repeats for f in finals.finalists()]
-    assert all(value == 0.9 for repeats in ended for value in repeats)
+    ended = [r.score for finalist in finals.finalists() for r in finalist.repeats.values()]
+    assert ended
+    assert set(ended) == {0.9}
     states = [t.state for t in ledger.study.trials]
     assert TrialState.RUNNING not in states
 
@@ -576,7 +578,7 @@ def test_a_repeat_that_cannot_end_in_time_is_not_begun(
     coordinator.run(6, 1e9)
     assert finals.next() is None, "all were repeated"
     for finalist in finals.known.values():
-        finalist.repeats, finalist.seconds = [], 30.0
+        finalist.repeats, finalist.seconds = {}, 30.0
     coordinator.timeout_s = 100.0
     for now, n_trials, begins in ((70.0, None, False), (81.0, None, False), (69.0, 6, True)):
         monkeypatch.setattr(coordinator, "_elapsed", lambda now=now: now)
@@ -593,8 +595,8 @@ def test_a_repeat_lost_with_its_worker_is_tried_once_more(storage: OpenStorage) 
     worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 20)}}, crash_at=6)
     finals = Finals(2)
     make_coordinator(ledger, worker, [], finals=finals, width=2).run(6, None)
-    assert finals.known[1].repeats == [0.4, 0.4]
-    assert finals.known[3].repeats == [0.4, 0.4]
+    assert finals.known[1].scores() == [0.3, 0.4, 0.4]
+    assert finals.known[3].scores() == [0.31, 0.4, 0.4]
     assert all(t.state == TrialState.COMPLETE for t in ledger.study.trials)
 
 
@@ -603,5 +605,5 @@ def test_a_repeat_that_fails_by_itself_is_out(storage: OpenStorage) -> None:
     worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 20)}}, crash_at=6)
     finals = Finals(2)
     make_coordinator(ledger, worker, [], finals=finals).run(6, None)
-    assert finals.known[1].repeats == [math.inf]
-    assert finals.known[3].repeats == [0.4, 0.4]
+    assert finals.known[1].scores() == [0.3, math.inf]
+    assert finals.known[3].scores() == [0.31, 0.4, 0.4]

@@ -29,7 +29,7 @@ def make_finals(
     finals = Finals(n_finalists)
     for number, score in enumerate(scores):
         size = 100 if sizes is None else sizes[number]
-        finals.enter(Finalist(number, score, size, CONFIG, seed=number))
+        finals.enter(Finalist(number, score, size, CONFIG))
     return finals
 
 
@@ -39,7 +39,7 @@ def race(finals: Finals, outcome: dict[int, list[float]]) -> list[tuple[int, int
     while (wanted := finals.next()) is not None:
         finalist, repeat = wanted
         trained.append((finalist.number, repeat))
-        finals.record(finalist.number, outcome[finalist.number][repeat - 1], epochs=7)
+        finals.record(finalist.number, repeat, outcome[finalist.number][repeat - 1], epochs=7)
     return trained
 
 
@@ -65,12 +65,23 @@ def test_a_third_of_the_trials_at_most_comes_to_the_finals() -> None:
 
 def test_what_is_in_training_is_not_begun_twice() -> None:
     finals = make_finals([0.1, 0.2, *[0.9] * 4])
-    assert [
-        (wanted[0].number, wanted[1])
-        for running in ([], [0], [0, 1], [0, 1, 0])
-        if (wanted := finals.next(running)) is not None
-    ] == [(0, 1), (1, 1), (0, 2), (1, 2)]
-    assert finals.next([0, 1, 0, 1]) is None
+    running: list[tuple[int, int]] = []
+    while (wanted := finals.next(running)) is not None:
+        running.append((wanted[0].number, wanted[1]))
+    assert running == [(0, 1), (1, 1), (0, 2), (1, 2)]
+    # The second one ends first; the first is cut off, and trained by a later run.
+    finals.record(0, 2, 0.05, epochs=30)
+    wanted = finals.next([(1, 1), (1, 2)])
+    assert wanted is not None
+    assert (wanted[0].number, wanted[1]) == (0, 1)
+    finals.record(0, 1, 0.3, epochs=10)
+    finals.record(1, 1, 0.4, epochs=10)
+    winner = finals.decide()
+    assert winner is not None
+    assert (winner.number, winner.repeat, winner.epochs) == (0, 2, 30)
+    again = make_finals([0.1, 0.2, *[0.9] * 4])
+    again.restore(finals.to_json())
+    assert again.decide() == winner
 
 
 def test_one_that_is_clearly_behind_drops_out() -> None:
@@ -91,6 +102,8 @@ def test_luck_does_not_win() -> None:
     assert winner.estimate == pytest.approx((0.24 + loss + 0.24 + 0.25) / 3)
     assert winner.gap == pytest.approx(0.005)
     groups = [[0.2, 0.3, 0.31], [0.24, 0.24, 0.25], [0.25, 0.27, 0.28], [0.26, 0.28, 0.28]]
+    for group in groups:
+        group[0] += loss
     spread = math.sqrt(sum(np.var(g) * 3 for g in groups) / 8)
     assert winner.standard_error == pytest.approx(spread / math.sqrt(3))
 
@@ -132,7 +145,7 @@ def test_a_repeat_that_diverges_never_wins() -> None:
 def test_higher_is_better_where_the_metric_says_so() -> None:
     finals = Finals(4, sign=-1.0)
     for number, value in enumerate([0.9, 0.89, 0.5, 0.5, 0.5, 0.5]):
-        finals.enter(Finalist(number, -value, 10, CONFIG, number))
+        finals.enter(Finalist(number, -value, 10, CONFIG))
     race(finals, {0: [-0.8, -0.81], 1: [-0.89, -0.88]})
     winner = finals.decide()
     assert winner is not None
@@ -140,7 +153,7 @@ def test_higher_is_better_where_the_metric_says_so() -> None:
     assert 0.8 < winner.estimate < 0.89
     again = Finals(4, sign=-1.0)
     for number, value in enumerate([0.9, 0.89, 0.5, 0.5, 0.5, 0.5]):
-        again.enter(Finalist(number, -value, 10, CONFIG, number))
+        again.enter(Finalist(number, -value, 10, CONFIG))
     again.restore(finals.to_json())
     assert again.decide() == winner
     assert Winner.from_json(winner.to_json()) == winner

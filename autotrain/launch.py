@@ -1,0 +1,174 @@
+"""What runs a study, set up from what it is and what its storage knows of earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import optuna
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from autotrain.arguments import fold_arrays, problem_of
+from autotrain.data.dataset import Dataset
+from autotrain.fused.layout import Columns
+from autotrain.fused.plan import view_of
+from autotrain.fused.trainer import Trainer
+from autotrain.fused.width import CPU, GPU, fleet_width
+from autotrain.space.config import TrialConfig
+from autotrain.space.search_space import SearchSpace
+from autotrain.study.budget import UNCOUNTED
+from autotrain.study.coordinator import HISTORY, Coordinator
+from autotrain.study.definition import Definition
+from autotrain.study.finals import REPEATS, Finalist, Finals
+from autotrain.study.ledger import Ledger, best_trial
+from autotrain.study.progress import Observer
+from autotrain.study.pruning import Board, History, PlateauRule, make_pruner
+from autotrain.study.running import summary
+from autotrain.study.storage import OpenStorage
+from autotrain.study.trained import Trained
+from autotrain.study.workers.inline import InlineWorker
+from autotrain.study.workers.processes import ProcessWorker, StoredRows
+from autotrain.study.workers.protocol import Worker
+from autotrain.tasks import Metric
+
+# The first rung of trials that never plateau: so many epochs' worth of rows.
+RUNG_EPOCHS = 8
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Sets up one run of a study.
+
+    Args:
+        definition, dataset, metric, space: the study's.
+        device: "cpu" or "cuda".
+        n_workers: how many train.
+    """
+
+    definition: Definition
+    dataset: Dataset
+    metric: Metric
+    space: SearchSpace
+    device: str
+    n_workers: int
+
+    def ledger(self, study: optuna.Study, storage: OpenStorage) -> Ledger:
+        """Return the study's book; the baselines of a new study stand in it."""
+        ledger = Ledger(
+            study,
+            storage,
+            self.space,
+            self.metric,
+            whole_curves=self.definition.pruner in ("asha", "median"),
+            scale=self._scale(),
+        )
+        if not study.get_trials(deepcopy=False):
+            for params in self.space.baselines():
+                ledger.enqueue(params)
+        return ledger
+
+    def workers(self, folder: Path) -> list[Worker]:
+        """Start the workers; with one on the CPU, train in this process.
+
+        Args:
+            folder: where processes find the rows.
+        """
+        problem = problem_of(self.dataset, self.metric)
+        folds = fold_arrays(self.dataset, self.space.views())
+        devices = ["cpu"] * self.n_workers
+        if self.device != "cpu":
+            devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(self.n_workers)]
+        if devices == ["cpu"]:
+            return [InlineWorker(partial(Trainer, problem, folds))]
+        rows = StoredRows.write(problem, folds, folder)
+        return [
+            ProcessWorker(rows, device, f"worker {number}")
+            for number, device in enumerate(devices, 1)
+        ]
+
+    def finals(self, study: optuna.Study) -> Finals | None:
+        """Return what is known of the complete trials so far; None when none is to be repeated."""
+        if not self.definition.finalists:
+            return None
+        finals = Finals(self.definition.finalists, self.metric.sign)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            # Of an older version's trials the size is not known: they are not raced.
+            if trial.value is not None and "n_parameters" in trial.user_attrs:
+                finalist = Finalist(
+                    number=trial.number,
+                    score=self.metric.sign * trial.value,
+                    n_parameters=trial.user_attrs["n_parameters"],
+                    config=self.space.config_from(trial.params),
+                    seconds=trial.user_attrs["seconds"],
+                )
+                finals.enter(finalist)
+        finals.restore(study.user_attrs.get(REPEATS, []))
+        return finals
+
+    def coordinator(
+        self,
+        ledger: Ledger,
+        workers: list[Worker],
+        observer: Observer,
+        finals: Finals | None,
+        *,
+        publish: Callable[[Trained], None],
+        keep: Callable[[Trained], None],
+    ) -> Coordinator:
+        """Return the coordinator, which knows what earlier runs found."""
+        dataset, definition = self.dataset, self.definition
+        n_outputs = problem_of(dataset, self.metric).n_outputs
+        costs = GPU if self.device.startswith("cuda") else CPU
+        trials = ledger.study.get_trials(deepcopy=False)
+        board = self._board(trials)
+        coordinator = Coordinator(
+            ledger,
+            workers,
+            n_folds=len(dataset.folds),
+            study_seed=definition.seed,
+            width_of=lambda c: fleet_width(c, self._columns(c), n_outputs, costs),
+            board=board,
+            pruner=None if board is not None else make_pruner(definition.pruner),
+            publish=publish,
+            observer=observer,
+            finals=finals,
+            keep=keep,
+        )
+        counts = {
+            state: sum(
+                trial.state == state and trial.user_attrs.get("cause") not in UNCOUNTED
+                for trial in trials
+            )
+            for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        }
+        best = best_trial(trials, self.metric)
+        if best is None or best.value is None:
+            coordinator.restore(None, counts)
+        else:
+            words = summary(self.space.config_from(best.params))
+            coordinator.restore((best.value, best.number, words), counts)
+        return coordinator
+
+    def _board(self, trials: list[FrozenTrial]) -> Board | None:
+        """Return performance scheduling with the trials of earlier runs; None for other pruners."""
+        if self.definition.pruner != "performance":
+            return None
+        rule = PlateauRule(rung_base=RUNG_EPOCHS * self.dataset.n_train)
+        board = Board(rule)
+        for trial in trials:
+            if HISTORY in trial.user_attrs:
+                history = History.from_json(rule, trial.user_attrs[HISTORY])
+                board.restore(trial.number, history)
+        return board
+
+    def _scale(self) -> float:
+        if not self.metric.in_target_units:
+            return 1.0
+        return max(fold.target_std for fold in self.dataset.folds)
+
+    def _columns(self, config: TrialConfig) -> Columns:
+        """Return what a configuration's network reads."""
+        return Columns(*self.dataset.encoded(0, view_of(config)).preprocessor.kinds)

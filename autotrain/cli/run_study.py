@@ -233,7 +233,9 @@ def _ensemble(predictor: Predictor) -> dict[str, Any] | None:
 def _ensemble_words(ensemble: dict[str, Any] | None, metric: str) -> str:
     if ensemble is None:
         return ""
-    trials = ", ".join(str(member["trial"]) for member in ensemble["members"])
+    trials = ", ".join(
+        f"{member['trial']}{' again' if member['repeat'] else ''}" for member in ensemble["members"]
+    )
     value = _score(ensemble["validation_value"])
     return f"of {len(ensemble['members'])} trainings (trials {trials}): validation {metric} {value}"
 
@@ -243,7 +245,7 @@ def _finals_words(finals: dict[str, Any] | None) -> str:
     if finals is None:
         return ""
     mean = f"{_score(finals['estimate'])} ± {_score(finals['standard_error'])}"
-    return f"{mean} expected of it, from {count_text(finals['n_trainings'], 'training')}"
+    return f"{mean} on average, from {count_text(finals['n_trainings'], 'training')}"
 
 
 def _score(value: float | None) -> str:

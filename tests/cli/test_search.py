@@ -156,11 +156,12 @@ def test_the_finals_and_the_ensemble_are_told(here: Path, autotrain: Run) -> Non
     assert done.code == 0, done.err
     lines = done.out.splitlines()
     place = next(n for n, line in enumerate(lines) if line.startswith("Validation"))
-    assert " expected of it, from " in lines[place + 1]
+    assert " on average, from " in lines[place + 1]
     assert lines[place + 1].endswith(" trainings")
     words = next(line for line in lines if line.startswith("Ensemble"))
     members = package.load(here / "studies/shop/best").bundle.training["ensemble"]
-    trials = ", ".join(str(member["trial"]) for member in members)
+    again = {False: "", True: " again"}
+    trials = ", ".join(f"{each['trial']}{again[each['repeat'] > 0]}" for each in members)
     assert f"of {len(members)} trainings (trials {trials}): validation log_loss " in words
     assert "repeats of the best" in done.err
     shown = autotrain("show", "shop")

@@ -18,6 +18,8 @@ Arrays = Mapping[str, np.ndarray]
 
 MOST_QUANTILES = 1000
 """As scikit-learn's QuantileTransformer."""
+LEAST_NUMBER = 1e-290
+"""A step of rank over the distance of two numbers this small overflows."""
 QUANTILE_EDGE = 1e-7
 """Ranks are kept so far from 0 and 1, where the normal quantile is infinite: |z| ≤ 5.2."""
 SMOOTH_CLIP = 3.0
@@ -142,12 +144,17 @@ def apply_quantiles(values: np.ndarray, arrays: Arrays) -> np.ndarray:
     ranks = np.linspace(0, 1, len(quantiles))
     scaled = np.empty_like(values)
     for column in range(values.shape[1]):
-        x, q = values[:, column], quantiles[:, column]
+        x, q = _flushed(values[:, column]), _flushed(quantiles[:, column])
         up = np.interp(x, q, ranks)
         down = -np.interp(-x, -q[::-1], -ranks[::-1])
         rank = np.where(x >= q[-1] - QUANTILE_EDGE, 1.0, (up + down) / 2)
         scaled[:, column] = np.where(x - QUANTILE_EDGE <= q[0], 0.0, rank)
     return normal_quantile(np.clip(scaled, QUANTILE_EDGE, 1 - QUANTILE_EDGE))
+
+
+def _flushed(values: np.ndarray) -> np.ndarray:
+    """Return values with 0 for those so small that a slope between two of them may overflow."""
+    return np.where(np.abs(values) < LEAST_NUMBER, 0.0, values)
 
 
 SCALERS = table(

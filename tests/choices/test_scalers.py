@@ -146,6 +146,13 @@ def test_order_is_kept_and_nothing_is_lost(
     assert (steps >= -1e-9 * np.maximum(np.abs(found[1:]), 1)).all()
 
 
+def test_quantiles_that_all_but_touch_overflow_nothing() -> None:
+    train = np.array([[-1.0], [0.0], [2e-313], [1.0]])
+    found = scaled("quantile_normal", train, np.array([[-5e-324], [1e-313], [2e-313]]))
+    assert np.isfinite(found).all()
+    assert np.ptp(found) == 0
+
+
 @pytest.mark.parametrize("name", SCALERS)
 def test_a_constant_column_is_the_same_for_all_rows_near_it(name: str) -> None:
     train = np.full((50, 1), 0.1)

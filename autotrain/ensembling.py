@@ -1,23 +1,25 @@
-"""Which of the trained models predict best together: greedy selection on out-of-fold predictions.
+"""Which of the trained models predict best together: bagged greedy selection, out of fold.
 
-    start with the best; add the model whose addition makes the average score best; stop when
-    none does, or when there are enough
+    greedy   start with the best; add the model whose addition makes the average score best; stop
+             when none does, or when there are enough
+    bagged   greedy among a random half of the models, 20 times; the models that were chosen most
+             often are the members, as many as keep three quarters of the greatest gain
 
 Every fold's validation rows are predicted by the models that did not train on them, and their
 average is scored as a trial is: by the study's metric, the mean over folds. What is averaged is
-what the predictor averages: probabilities, or numbers. The rows that choose the members have
-chosen each of them before, so the score of an ensemble on them is, like a winner's, a little too
-good.
+what the predictor averages: probabilities, or numbers. Greedy alone fits a few hundred rows too
+well: it takes what happens to cancel on them. The rows that choose the members have chosen each of
+them before, so the score of an ensemble on them is, like a winner's, a little too good.
 
 Source: Caruana, Niculescu-Mizil, Crew & Ksikes 2004, "Ensemble selection from libraries of models",
-ICML, section 2. Differs from it: each model at most once, so that all weigh the same; and no
-bagging of the candidates.
+ICML, sections 2 and 2.3. Differs from it: each model at most once and votes instead of sums, so
+that all members weigh the same and there are no more than wanted.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +39,13 @@ MOST_NUMBERS = 1 << 26
 """Predictions of all candidates held at a time: 256 MB. Beyond it, rows are thinned out evenly."""
 BLOCK_NUMBERS = 1 << 20
 """Numbers scored at a time: 8 MB in float64."""
+N_BAGS = 20
+BAG_NUMBERS = 1 << 20
+"""Bags look at so many predictions of all candidates; beyond it, rows are thinned out evenly."""
+BAG_SEED = 0
+KEPT_GAIN = 0.75
+"""There are as many members as keep this share of what the best number of them gains over the best
+model alone: which number is best on a few hundred rows is chance, and more are safer than fewer."""
 LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
 
 
@@ -60,7 +69,7 @@ class FoldPredictions:
 def choose(
     candidates: Sequence[Trained], dataset: Dataset, metric: Metric, n_members: int
 ) -> tuple[Trained, ...]:
-    """Return the trained models that predict best together, in the order in which they joined.
+    """Return the trained models that predict best together, in the order of their own values.
 
     Args:
         candidates: at least one, each with the weights of all folds; repeats of a trial count as
@@ -80,34 +89,77 @@ def choose(
 
 
 def select(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> tuple[int, ...]:
-    """Return which of M candidates predict best together with equal weight, first the best one.
+    """Return which of M candidates predict best together with equal weight: bagged selection.
 
     Args:
-        folds: at least one, all of the same candidates.
+        folds: at least one, all of the same candidates, the best candidates first.
         n_members: at most so many.
-    Returns: 1 to `n_members` places of candidates; of equals the first.
+    Returns: 1 to `n_members` places of candidates in their order; the same folds give the same.
+    """
+    n_candidates = len(folds[0].predictions)
+    generator = np.random.default_rng(BAG_SEED)
+    size = sum(fold.predictions.size for fold in folds)
+    thin = [_every(fold, -(-size // BAG_NUMBERS)) for fold in folds]
+    votes = np.zeros(n_candidates, dtype=np.int64)
+    for _ in range(N_BAGS):
+        bag = generator.permutation(n_candidates)[: (n_candidates + 1) // 2]
+        votes[list(greedy(thin, metric, n_members, among=bag))] += 1
+    voted = np.argsort(-votes, kind="stable")[:n_members]
+    ranked = [int(place) for place in voted if votes[place]]
+    scores = _leading(folds, metric, ranked)
+    alone = greedy(folds, metric, 1)
+    best, before = scores.min(), _leading(folds, metric, alone)[0]
+    if not best < before:
+        return alone
+    enough = np.flatnonzero(scores <= best + (1 - KEPT_GAIN) * (before - best))
+    return tuple(sorted(ranked[: int(enough[-1]) + 1]))
+
+
+def greedy(
+    folds: Sequence[FoldPredictions],
+    metric: Metric,
+    n_members: int,
+    among: Collection[int] | None = None,
+) -> tuple[int, ...]:
+    """Return which of M candidates predict best together: each is the best to add to those before.
+
+    Args:
+        folds, n_members: as for `select`.
+        among: places of the candidates that may be chosen, at least one; None for all.
+    Returns: 1 to `n_members` places, first the best one; of equals the first.
     """
     totals = [np.zeros(fold.predictions.shape[1:]) for fold in folds]
+    left = np.arange(len(folds[0].predictions)) if among is None else np.sort([*among])
     chosen: list[int] = []
     best = math.inf
-    while len(chosen) < min(n_members, len(folds[0].predictions)):
-        values = np.mean(
-            [
-                _values(fold, total, len(chosen), metric)
-                for fold, total in zip(folds, totals, strict=True)
-            ],
-            axis=0,
-        )
-        scores = np.where(np.isfinite(values), metric.sign * values, math.inf)
-        scores[chosen] = math.inf
+    while len(left) and len(chosen) < n_members:
+        scores = _scores(folds, totals, left, len(chosen), metric)
         place = int(scores.argmin())
         if chosen and not scores[place] < best:
             break
         best = float(scores[place])
-        chosen.append(place)
+        chosen.append(int(left[place]))
+        for fold, total in zip(folds, totals, strict=True):
+            total += fold.predictions[chosen[-1]]
+        left = np.delete(left, place)
+    return tuple(chosen)
+
+
+def _leading(folds: Sequence[FoldPredictions], metric: Metric, ranked: Sequence[int]) -> np.ndarray:
+    """Return the scores `[R]` of the first one, the first two, … of R ranked candidates."""
+    totals = [np.zeros(fold.predictions.shape[1:]) for fold in folds]
+    scores = []
+    for n, place in enumerate(ranked):
+        scores.append(_scores(folds, totals, np.array([place]), n, metric)[0])
         for fold, total in zip(folds, totals, strict=True):
             total += fold.predictions[place]
-    return tuple(chosen)
+    return np.array(scores)
+
+
+def _every(fold: FoldPredictions, step: int) -> FoldPredictions:
+    """Return one row of `step` of a fold."""
+    weights = None if fold.weights is None else _counting(fold.weights[::step])
+    return FoldPredictions(fold.predictions[:, ::step], fold.y[::step], weights, fold.target_std)
 
 
 def out_of_fold(candidates: Sequence[Trained], dataset: Dataset) -> list[FoldPredictions]:
@@ -128,16 +180,8 @@ def out_of_fold(candidates: Sequence[Trained], dataset: Dataset) -> list[FoldPre
                 predictions = np.empty((len(of_all), *own.shape), dtype=np.float32)
             predictions[number] = own
         assert predictions is not None
-        weights = metric_weights(fold)[::step]
-        folds.append(
-            FoldPredictions(
-                predictions,
-                fold.y_valid[::step],
-                # Of rows that all count nothing, none is better than another.
-                weights if weights.any() else None,
-                fold.target_std,
-            )
-        )
+        y, weights = fold.y_valid[::step], _counting(metric_weights(fold)[::step])
+        folds.append(FoldPredictions(predictions, y, weights, fold.target_std))
     return folds
 
 
@@ -159,14 +203,40 @@ def _predictions(member: Member, fold: Fold, dataset: Dataset, step: int) -> np.
     return (drawn - fold.target_mean) / fold.target_std
 
 
-def _values(fold: FoldPredictions, total: np.ndarray, n: int, metric: Metric) -> np.ndarray:
-    """Return the metric `[M]` when each candidate is added to `n` whose sum is `total`."""
+def _counting(weights: np.ndarray) -> np.ndarray | None:
+    # Of rows that all count nothing, none is better than another.
+    return weights if weights.any() else None
+
+
+def _scores(
+    folds: Sequence[FoldPredictions],
+    totals: Sequence[np.ndarray],
+    places: np.ndarray,
+    n: int,
+    metric: Metric,
+) -> np.ndarray:
+    """Return the scores `[P]` when each candidate of `places` is added to `n` of these sums.
+
+    Lower is better; infinite where the metric is not defined.
+    """
+    of_folds = [
+        _values(fold, total, places, n, metric) for fold, total in zip(folds, totals, strict=True)
+    ]
+    values = np.mean(of_folds, axis=0)
+    scores: np.ndarray = np.where(np.isfinite(values), metric.sign * values, math.inf)
+    return scores
+
+
+def _values(
+    fold: FoldPredictions, total: np.ndarray, places: np.ndarray, n: int, metric: Metric
+) -> np.ndarray:
+    """Return the metric `[P]` of one fold when each candidate of `places` is added to `n`."""
     y = torch.from_numpy(fold.y)
     weights = None if fold.weights is None else torch.from_numpy(fold.weights)
     size = max(BLOCK_NUMBERS // max(total.size, 1), 1)
     parts = []
-    for start in range(0, len(fold.predictions), size):
-        block = fold.predictions[start : start + size]
+    for start in range(0, len(places), size):
+        block = fold.predictions[places[start : start + size]]
         average = torch.from_numpy((total + block) / (n + 1))
         of_rows = (len(block), -1)
         parts.append(

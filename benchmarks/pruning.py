@@ -4,9 +4,11 @@
     python benchmarks/pruning.py replay FOLDER [--orders 20] [--at-once 4]
 
 `record` trains random configurations of a space to their last epoch, nothing pruned, nothing
-stopped early, and writes their curves to FOLDER, one file a data set. `replay` feeds the same
-curves to every rule, in many random orders and some trials at once, as a study would. Early
-stopping by the space's own patience belongs to a trial, so it is part of every rule, of `none` too.
+stopped early, and writes their curves to FOLDER, one file a data set; folds are those that a study
+would have. `replay` feeds the same curves to every rule, in many random orders and some trials at
+once, as a study would: means over the folds. Early stopping of each fold by the space's own
+patience belongs to a trial, so it is part of every rule, of `none` too. A trial's value is the mean
+of its folds' best ones.
 
 - epochs: spent, as a share of what `none` spends;
 - regret: how much worse than with `none` the best value found is, in percent of that;
@@ -32,7 +34,7 @@ import torch
 from autotrain.arguments import fold_arrays, problem_of
 from autotrain.choices.schedules import SCHEDULES, Plateau
 from autotrain.data.dataset import load_dataset
-from autotrain.fused.slot import Admission, EpochReport
+from autotrain.fused.slot import Admission, EpochReport, Outcome
 from autotrain.fused.trainer import Trainer
 from autotrain.launch import RUNG_EPOCHS
 from autotrain.space.config import Choice, TrialConfig
@@ -45,6 +47,7 @@ from autotrain.tasks import metric_for
 Curve = dict[str, Any]
 Result = tuple[int, np.ndarray]
 FOREVER = 1_000_000
+REPORTED = ("value", "loss", "plateaus", "dropped")
 # Slots of one fleet while recording; how they are packed changes no curve.
 AT_ONCE = 8
 
@@ -52,10 +55,14 @@ AT_ONCE = 8
 def record(source: str, target: str, space: str, n_trials: int, folder: Path) -> None:
     """Train random configurations to the end and write their curves."""
     torch.set_num_threads(1)
-    dataset = load_dataset(source, target or None, validation="holdout")
+    dataset = load_dataset(source, target or None)
     metric = metric_for(dataset.task, None)
     resolved = SearchSpace.from_toml(space).resolve(
-        dataset.n_train, dataset.n_inputs, dataset.task, dataset.is_pictures
+        dataset.n_train,
+        dataset.n_inputs,
+        dataset.task,
+        dataset.is_pictures,
+        dataset.preprocessor.kinds.n_numeric,
     )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = AllowedSampler(make_sampler("random", 1), resolved, 1)
@@ -66,32 +73,45 @@ def record(source: str, target: str, space: str, n_trials: int, folder: Path) ->
         configs.append(resolved.suggest(trial))
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
     trainer = Trainer(problem_of(dataset, metric), fold_arrays(dataset, resolved.views()))
-    curves: dict[int, Curve] = {}
+    n_folds = len(dataset.folds)
+    curves: list[Curve] = [
+        {
+            "patience": config.early_stopping["patience"],
+            "anneals": SCHEDULES[config.schedule.name].anneals,
+            "folds": [{name: [] for name in REPORTED} for _ in range(n_folds)],
+        }
+        for config in configs
+    ]
+    diverged = set()
     waiting = list(enumerate(configs))
     while waiting or trainer.n_slots:
         while waiting and trainer.n_slots < AT_ONCE:
             number, config = waiting.pop(0)
-            trainer.admit(Admission(number, without_patience(config), seed=number))
-            curves[number] = {
-                "value": [],
-                "loss": [],
-                "plateaus": [],
-                "dropped": [],
-                "patience": config.early_stopping["patience"],
-                "anneals": SCHEDULES[config.schedule.name].anneals,
-            }
+            for fold in range(n_folds):
+                slot = number * n_folds + fold
+                longer = without_patience(config)
+                trainer.admit(Admission(slot, longer, seed=number, fold=fold))
         for message in trainer.step():
-            if isinstance(message, EpochReport) and np.isfinite(message.value):
-                curve = curves[message.slot]
+            number, fold = divmod(message.slot, n_folds)
+            curve = curves[number]["folds"][fold]
+            if isinstance(message, EpochReport):
                 curve["value"].append(metric.sign * message.value)
                 curve["loss"].append(message.valid_loss)
                 curve["plateaus"].append(message.plateaus)
                 curve["dropped"].append(message.dropped)
-    written = {"rows": dataset.n_train, "metric": metric.name, "curves": list(curves.values())}
+            elif isinstance(message, Outcome) and message.cause == "diverged":
+                diverged.add(number)
+    # Nothing prunes these: they end by themselves.
+    curves = [curve for number, curve in enumerate(curves) if number not in diverged]
+    written = {"rows": dataset.n_train, "metric": metric.name, "curves": curves}
     path = folder / f"{dataset.name}.json"
     path.write_text(json.dumps(written), encoding="utf-8")
-    epochs = sum(len(curve["value"]) for curve in curves.values())
-    print(f"{dataset.name}: {n_trials} trials, {epochs} epochs → {path}", flush=True)
+    epochs = sum(len(fold["value"]) for curve in curves for fold in curve["folds"])
+    print(
+        f"{dataset.name}: {len(curves)} of {n_trials} trials, {n_folds} folds, {epochs} epochs "
+        f"→ {path}",
+        flush=True,
+    )
 
 
 def without_patience(config: TrialConfig) -> TrialConfig:
@@ -101,13 +121,43 @@ def without_patience(config: TrialConfig) -> TrialConfig:
     return replace(config, early_stopping=Choice(stopping.name, parameters))
 
 
-def stopped_early(curve: Curve) -> int:
-    """Return how many epochs a trial has with its own patience."""
-    patience = Plateau(curve["patience"])
-    for epoch, value in enumerate(curve["value"], 1):
-        if patience.update(value):
+def of_folds(recorded: Curve) -> Curve:
+    """Return a trial's curve as a study sees it: means over folds, each stopped early by itself.
+
+    A fold that has ended stays at its last report. `best` is the mean of the folds' best values.
+    """
+    patience = recorded["patience"]
+    folds = [
+        {name: numbers[: stopped_early(fold["value"], patience)] for name, numbers in fold.items()}
+        for fold in recorded["folds"]
+    ]
+    n_epochs = max(len(fold["value"]) for fold in folds)
+
+    def at(name: str, epoch: int) -> list[Any]:
+        return [fold[name][min(epoch, len(fold[name]) - 1)] for fold in folds]
+
+    bests = [np.minimum.accumulate(fold["value"]) for fold in folds]
+    return {
+        "anneals": recorded["anneals"],
+        "n_folds": len(folds),
+        "epochs": n_epochs,
+        "value": [float(np.mean(at("value", e))) for e in range(n_epochs)],
+        "loss": [float(np.mean(at("loss", e))) for e in range(n_epochs)],
+        "plateaus": [sum(at("plateaus", e)) for e in range(n_epochs)],
+        "dropped": [any(at("dropped", e)) for e in range(n_epochs)],
+        "best": [
+            float(np.mean([best[min(e, len(best) - 1)] for best in bests])) for e in range(n_epochs)
+        ],
+    }
+
+
+def stopped_early(values: list[float], patience: int) -> int:
+    """Return how many epochs a fold has with its trial's own patience."""
+    plateau = Plateau(patience)
+    for epoch, value in enumerate(values, 1):
+        if plateau.update(value):
             return epoch
-    return len(curve["value"])
+    return len(values)
 
 
 # ---- rules -------------------------------------------------------------------------------------
@@ -132,12 +182,13 @@ class Performance:
 
     def epoch(self, number: int, curve: Curve, epoch: int) -> str | None:
         before = curve["plateaus"][epoch - 2] if epoch > 1 else 0
+        grown = curve["plateaus"][epoch - 1] > before
         decision = self.board.record(
             number,
             curve["value"][epoch - 1],
             loss=curve["loss"][epoch - 1],
             samples_seen=epoch * self.rows,
-            plateau=curve["plateaus"][epoch - 1] > before,
+            plateau=grown if curve["n_folds"] == 1 else None,
             lr_dropped=epoch > 1 and curve["dropped"][epoch - 2],
         )
         if decision.kind == "prune":
@@ -192,13 +243,12 @@ def replay(curves: list[Curve], order: np.ndarray, rule: Rule | None, at_once: i
     while waiting or active:
         while waiting and len(active) < at_once:
             number = int(waiting.pop(0))
-            if curves[number]["value"]:
-                active[number] = 0
+            active[number] = 0
         for number in list(active):
             curve = curves[number]
             active[number] = epoch = active[number] + 1
             spent += 1
-            best[number] = min(best[number], curve["value"][epoch - 1])
+            best[number] = curve["best"][epoch - 1]
             said = None if rule is None else rule.epoch(number, curve, epoch)
             if said is not None or epoch >= curve["epochs"]:
                 del active[number]
@@ -236,9 +286,7 @@ def main() -> None:
 def compare(path: Path, n_orders: int, at_once: int) -> None:
     """Print one line a rule for one data set."""
     written = json.loads(path.read_text(encoding="utf-8"))
-    curves: list[Curve] = written["curves"]
-    for curve in curves:
-        curve["epochs"] = stopped_early(curve)
+    curves = [of_folds(recorded) for recorded in written["curves"]]
     longest = max(curve["epochs"] for curve in curves)
     generator = np.random.default_rng(0)
     orders = [generator.permutation(len(curves)) for _ in range(n_orders)]

@@ -7,8 +7,10 @@ Every method is a process of its own on the same two cores (the driver binds its
 reads the same CSV files: 20 % of the rows, drawn by the seed (by classes for classification), are
 the test rows. A search has `--timeout` seconds, counted from the start of its process:
 
-- autotrain: `autotrain search`, then `autotrain predict` with what it left in `best/`;
-- autotrain-ensemble: the same search with `--ensemble 8`;
+- autotrain-ensemble: `autotrain search --ensemble 8`, then `autotrain predict` with what it left in
+  `best/`;
+- autotrain: the best single model of the same search (`Study.hand_over(ensemble=0)` after it), so
+  that the two differ by the ensemble and not by the luck of two searches;
 - optuna: Optuna around the usual PyTorch loop, `rivals/optuna_mlp.py`.
 
 The others are one fit and run to their end, which `--report` says when it is after the timeout:
@@ -305,28 +307,52 @@ class Job:
     realmlp_python: Path
 
 
-def autotrain_search(job: Job, *options: str) -> tuple[np.ndarray, Row]:
-    """Search, then predict the test rows with what the search left."""
+HAND_OVER = """
+import json
+from autotrain import Study
+from autotrain.cli.run_study import outcome
+
+with Study.resume("quality") as study:
+    study.hand_over(ensemble=0)
+    print(json.dumps(outcome(study, 0.0)))
+"""
+Answer = tuple[np.ndarray, Row]
+"""Predictions of the test rows, and what else to record."""
+
+
+def autotrain_search(job: Job) -> dict[str, Answer]:
+    """Search; predict the test rows with the ensemble, then with the single model it hands over."""
     split, cli = job.split, [sys.executable, "-m", "autotrain.cli.main"]
     best = job.folder / "studies" / "quality" / "best"
     command = [*cli, "search", str(split.train), "--target", split.target, "--task", split.task]
     command += ["--test", str(split.test), "--timeout", f"{job.timeout:g}s"]
     command += ["--workers", str(CORES), "--seed", str(split.seed), "--study", "quality"]
-    command += ["--json", "--quiet", *options]
+    command += ["--json", "--quiet", *ENSEMBLE]
     # The search's workers choose one thread each for themselves; its first process has both cores.
-    done = run(command, job.folder, environment(CORES), limit(job), best / "bundle.json")
-    result = json.loads(done.output)
+    variables = environment(CORES)
+    searching = run(command, job.folder, variables, limit(job), best / "bundle.json")
+    of_all = {
+        "wall_s": searching.wall_s,
+        "others": searching.others,
+        "wall_share": searching.wall_s / job.timeout,
+        "first_bundle_s": searching.first_s,
+    }
+    answers = {TOGETHER: autotrain_answer(job, cli, best, json.loads(searching.output), of_all)}
+    alone = run([sys.executable, "-c", HAND_OVER], job.folder, variables, limit(job))
+    answers[SINGLE] = autotrain_answer(job, cli, best, json.loads(alone.output), of_all)
+    return answers
+
+
+def autotrain_answer(job: Job, cli: Command, best: Path, result: Row, of_all: Row) -> Answer:
+    """Predict the test rows with the bundle that is there."""
     predictions = job.folder / "predictions.parquet"
-    command = [*cli, "predict", str(best), str(split.test_rows), "--output", str(predictions)]
+    command = [*cli, "predict", str(best), str(job.split.test_rows), "--output", str(predictions)]
     predicting = run([*command, "--quiet"], job.folder, environment(CORES), LONGEST_FIT_S)
     frame = pd.read_parquet(predictions)
-    columns = [f"proba_{label}" for label in split.classes] or "prediction"
+    columns = [f"proba_{label}" for label in job.split.classes] or "prediction"
     return frame[columns].to_numpy(dtype=np.float64), {
-        "wall_s": done.wall_s,
-        "others": done.others,
+        **of_all,
         "predict_s": predicting.wall_s,
-        "wall_share": done.wall_s / job.timeout,
-        "first_bundle_s": done.first_s,
         "trials": result["trials"],
         "validation_value": result["validation_value"],
         "winner": result["winner"],
@@ -340,7 +366,7 @@ def limit(job: Job) -> float:
     return 2 * job.timeout + 120
 
 
-def rival(job: Job, module: str, python: str, *, threads: int, timed: bool) -> tuple[Any, Row]:
+def rival(job: Job, module: str, python: str, *, threads: int, timed: bool) -> Answer:
     """Run a module of `rivals/`."""
     split, answer = job.split, job.folder / "answer.npz"
     given = {
@@ -369,39 +395,40 @@ def rival(job: Job, module: str, python: str, *, threads: int, timed: bool) -> t
         }
 
 
+SINGLE, TOGETHER, BOOSTING = "autotrain", "autotrain-ensemble", "hist-gradient-boosting"
+
+
 @dataclass(frozen=True)
 class Method:
-    """A column of the table; `timed` when its result depends on the timeout."""
+    """A column of the table; `timed` when its result depends on the timeout.
 
-    do: Callable[[Job], tuple[np.ndarray, Row]]
+    Attributes:
+        do: returns its answer, and those of other methods that come with it.
+    """
+
+    do: Callable[[Job], dict[str, Answer]]
     timed: bool
     ours: bool = False
 
 
+def of_rival(name: str, module: str, *, threads: int = CORES, timed: bool = False) -> Method:
+    """Return a method of `rivals/`; RealMLP has a Python of its own."""
+
+    def do(job: Job) -> dict[str, Answer]:
+        python = str(job.realmlp_python) if module == "realmlp" else sys.executable
+        return {name: rival(job, module, python, threads=threads, timed=timed)}
+
+    return Method(do, timed)
+
+
 METHODS = {
-    "autotrain": Method(autotrain_search, timed=True, ours=True),
-    "autotrain-ensemble": Method(
-        lambda job: autotrain_search(job, *ENSEMBLE), timed=True, ours=True
-    ),
-    "optuna": Method(
-        lambda job: rival(job, "optuna_mlp", sys.executable, threads=1, timed=True), timed=True
-    ),
-    "realmlp": Method(
-        lambda job: rival(job, "realmlp", str(job.realmlp_python), threads=CORES, timed=False),
-        timed=False,
-    ),
-    "hist-gradient-boosting": Method(
-        lambda job: rival(
-            job, "hist_gradient_boosting", sys.executable, threads=CORES, timed=False
-        ),
-        timed=False,
-    ),
-    "sklearn-mlp": Method(
-        lambda job: rival(job, "sklearn_mlp", sys.executable, threads=CORES, timed=False),
-        timed=False,
-    ),
+    SINGLE: Method(autotrain_search, timed=True, ours=True),
+    TOGETHER: Method(autotrain_search, timed=True, ours=True),
+    "optuna": of_rival("optuna", "optuna_mlp", threads=1, timed=True),
+    "realmlp": of_rival("realmlp", "realmlp"),
+    BOOSTING: of_rival(BOOSTING, "hist_gradient_boosting"),
+    "sklearn-mlp": of_rival("sklearn-mlp", "sklearn_mlp"),
 }
-SINGLE, TOGETHER, BOOSTING = "autotrain", "autotrain-ensemble", "hist-gradient-boosting"
 
 
 def realmlp_python(folder: Path) -> Path:
@@ -428,25 +455,27 @@ def version() -> str:
     return f"{autotrain.__version__} {git('rev-parse', '--short', 'HEAD')}{changed}".strip()
 
 
-def measure(method: str, job: Job) -> Row:
-    """Run a method on a split; return its row, with `error` when it failed."""
-    split, timed = job.split, METHODS[method].timed
+def measure(method: str, job: Job) -> list[Row]:
+    """Run a method on a split; return its row, with `error` when it failed, and those with it."""
+    split = job.split
     row: Row = {
         "set": split.name,
         "task": split.task,
         "method": method,
         "seed": split.seed,
-        "timeout": job.timeout if timed else None,
+        "timeout": job.timeout if METHODS[method].timed else None,
         "digest": split.digest(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": version(),
         "cores": len(os.sched_getaffinity(0)),
     }
     try:
-        prediction, extra = METHODS[method].do(job)
-        return row | scores(split.truth(), prediction, split.classes) | extra
+        return [
+            row | {"method": name} | scores(split.truth(), prediction, split.classes) | extra
+            for name, (prediction, extra) in METHODS[method].do(job).items()
+        ]
     except (RuntimeError, ValueError, KeyError, OSError) as error:
-        return row | {"error": f"{type(error).__name__}: {error}"}
+        return [row | {"error": f"{type(error).__name__}: {error}"}]
 
 
 # ---- results -----------------------------------------------------------------------------------
@@ -724,8 +753,10 @@ def main() -> None:
         for seed in arguments.seed:
             for name in arguments.sets:
                 split = make_split(arguments.data, name, seed, folder / "splits")
+                made: set[str] = set()
                 for method in methods:
-                    complete(method, split, arguments, results, python)
+                    if method not in made:
+                        made |= complete(method, split, arguments, results, python)
     chosen = [
         row
         for row in read_results(results)
@@ -736,23 +767,26 @@ def main() -> None:
 
 def complete(
     method: str, split: Split, arguments: argparse.Namespace, results: Path, python: Path
-) -> None:
-    """Add a method's result on a split to the file, unless it is there."""
+) -> set[str]:
+    """Add a method's result on a split to the file, unless it is there; return what was added."""
     timeout = arguments.timeout if METHODS[method].timed else None
     there = latest(read_results(results)).get((split.name, split.seed, method, timeout))
     usable = there is not None and "error" not in there and there["digest"] == split.digest()
     if usable and method not in arguments.again:
-        return
+        return set()
     folder = Path(tempfile.mkdtemp(prefix="quality-"))
     try:
-        row = measure(method, Job(split, arguments.timeout, folder, python))
+        rows = measure(method, Job(split, arguments.timeout, folder, python))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     with results.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-    said = row["error"].splitlines()[-1] if "error" in row else f"{row['loss']:.4f}"
-    seconds = f"{row['wall_s']:7.1f} s" if "wall_s" in row else " " * 9
-    print(f"{split.name:20} seed {split.seed} {method:24} {seconds}  {said}", flush=True)
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    for row in rows:
+        said = row["error"].splitlines()[-1] if "error" in row else f"{row['loss']:.4f}"
+        seconds = f"{row['wall_s']:7.1f} s" if "wall_s" in row else " " * 9
+        name = f"{split.name:20} seed {split.seed} {row['method']:24}"
+        print(f"{name} {seconds}  {said}", flush=True)
+    return {row["method"] for row in rows}
 
 
 if __name__ == "__main__":

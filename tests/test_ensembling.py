@@ -1,4 +1,4 @@
-"""Ensembles: chosen greedily, exported as one bundle, predicting as their members on average."""
+"""Ensembles: chosen by bagged selection, one bundle, predicting as their members on average."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from sklearn import metrics as sk
 
 from autotrain.bundle import RECORD, TENSORS, Bundle, read_bundle
-from autotrain.ensembling import FoldPredictions, choose, out_of_fold, select
+from autotrain.ensembling import FoldPredictions, choose, greedy, out_of_fold, select
 from autotrain.export import Exported, export_ensemble
 from autotrain.predictor import Predictor, load
 from autotrain.study.trained import Trained
@@ -64,9 +64,9 @@ def score(folds: Sequence[FoldPredictions], members: Sequence[int], metric: str)
 
 @pytest.mark.parametrize("metric", SCORES)
 @pytest.mark.parametrize("seed", range(4))
-def test_every_step_adds_the_best_candidate(metric: str, seed: int) -> None:
+def test_every_step_of_greedy_adds_the_best_candidate(metric: str, seed: int) -> None:
     folds = problem(metric, seed)
-    chosen = select(folds, metric_named(metric), 7)
+    chosen = greedy(folds, metric_named(metric), 7)
     assert len(set(chosen)) == len(chosen)
     best = np.inf
     for n in range(1, len(chosen) + 1):
@@ -81,24 +81,34 @@ def test_every_step_adds_the_best_candidate(metric: str, seed: int) -> None:
 
 def test_no_more_members_than_wanted_and_the_first_are_the_same() -> None:
     folds = problem("log_loss", 0)
-    everything = select(folds, metric_named("log_loss"), 7)
+    everything = greedy(folds, metric_named("log_loss"), 7)
     assert len(everything) > 3
     for n in (1, 2, 3):
-        assert select(folds, metric_named("log_loss"), n) == everything[:n]
+        assert greedy(folds, metric_named("log_loss"), n) == everything[:n]
 
 
 def test_what_does_not_help_stays_out() -> None:
     y = np.array([0, 1, 0, 1])
     good = np.where(np.eye(2)[y] == 1, 0.9, 0.1)
     folds = [FoldPredictions(np.stack([1 - good, good, good]).astype(np.float32), y)]
-    assert select(folds, metric_named("log_loss"), 3) == (1,)
-    assert select(folds, metric_named("accuracy"), 3) == (1,)
+    for name in ("log_loss", "accuracy"):
+        assert greedy(folds, metric_named(name), 3) == (1,)
 
 
-def test_a_score_that_is_not_defined_is_never_the_best() -> None:
+@pytest.mark.parametrize("rule", [greedy, select])
+def test_a_score_that_is_not_defined_is_never_the_best(rule: Callable[..., Any]) -> None:
     y = np.array([0.0, 1.0], dtype=np.float32)
     folds = [FoldPredictions(np.array([[np.nan, 1], [0.5, 0.5]], dtype=np.float32), y)]
-    assert select(folds, metric_named("rmse"), 2) == (1,)
+    assert rule(folds, metric_named("rmse"), 2) == (1,)
+    unknown = [FoldPredictions(np.full((3, 2), np.nan, dtype=np.float32), y)]
+    assert rule(unknown, metric_named("rmse"), 2) == (0,)
+
+
+def test_only_those_asked_for_are_chosen() -> None:
+    folds = problem("log_loss", 2)
+    few = [FoldPredictions(f.predictions[[1, 4, 5]], f.y, f.weights) for f in folds]
+    wanted = [(1, 4, 5)[place] for place in greedy(few, metric_named("log_loss"), 3)]
+    assert list(greedy(folds, metric_named("log_loss"), 3, among=(5, 1, 4))) == wanted
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +116,57 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = select(folds, metric_named("roc_auc"), 5)
     monkeypatch.setattr("autotrain.ensembling.BLOCK_NUMBERS", 250)
     assert select(folds, metric_named("roc_auc"), 5) == whole
+
+
+def of_fresh_rows(rule: Callable[..., tuple[int, ...]], seed: int) -> tuple[int, float]:
+    """Return how many of 24 models a rule chooses by 40 rows, and their error on fresh rows.
+
+    What nobody can know is as large as what each model adds of its own; all are equally good, so
+    that the more of them are averaged the better.
+    """
+    generator = np.random.default_rng(seed)
+    n = 2_040
+    y = generator.normal(size=n).astype(np.float32)
+    p = y + generator.normal(size=n) + generator.normal(size=(24, n))
+    seen, fresh = slice(40), slice(40, None)
+    p = p[np.argsort(((p - y)[:, seen] ** 2).mean(1))].astype(np.float32)
+    chosen = rule([FoldPredictions(p[:, seen], y[seen])], metric_named("rmse"), 8)
+    return len(chosen), float(np.mean((p[list(chosen), fresh].mean(0) - y[fresh]) ** 2))
+
+
+def test_bags_are_not_taken_in_by_what_cancels_on_a_few_rows() -> None:
+    found = {
+        rule: np.mean([of_fresh_rows(rule, seed) for seed in range(20)], axis=0)
+        for rule in (greedy, select)
+    }
+    assert found[select][0] > found[greedy][0]
+    # Eight together: 1 + 1 / 8.
+    assert found[select][1] == pytest.approx(1.125, rel=0.03)
+    assert found[select][1] < 0.97 * found[greedy][1]
+
+
+def test_bags_leave_out_what_does_not_help() -> None:
+    y = np.array([0, 1, 0, 1])
+    good = np.where(np.eye(2)[y] == 1, 0.9, 0.1)
+    folds = [FoldPredictions(np.stack([good, good, 1 - good]).astype(np.float32), y)]
+    for name in ("log_loss", "accuracy"):
+        assert select(folds, metric_named(name), 3) == (0,)
+
+
+def test_bags_choose_by_fewer_rows_where_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    folds = problem("log_loss", 3, n_candidates=9)
+    thin = [FoldPredictions(f.predictions[:, ::2], f.y[::2], f.weights[::2]) for f in folds]
+    seen: list[int] = []
+
+    def spy(folds: Sequence[FoldPredictions], *args: Any, **kwargs: Any) -> tuple[int, ...]:
+        if "among" in kwargs:
+            seen.append(sum(len(fold.y) for fold in folds))
+        return greedy(folds, *args, **kwargs)
+
+    monkeypatch.setattr("autotrain.ensembling.greedy", spy)
+    monkeypatch.setattr("autotrain.ensembling.BAG_NUMBERS", 9 * 3 * 60)
+    select(folds, metric_named("log_loss"), 5)
+    assert set(seen) == {sum(len(fold.y) for fold in thin)} == {15 + 21 + 18}
 
 
 # ---- of real trials ----------------------------------------------------------------------------

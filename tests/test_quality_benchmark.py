@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,33 @@ def test_the_report_says_which_bars_hold_and_who_was_late() -> None:
     assert "optuna: other processes had more than 5% of the cores in 1 of 1 runs" in text
     assert "failed: optuna on mpg, seed 0: RuntimeError: out of luck" in text
     assert quality.report(rows, 5.0).count("| iris |") == 2
+
+
+def test_what_comes_of_one_search_is_kept_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.DataFrame({"x": range(40), "label": ["a", "b"] * 20})
+    frame.to_csv(tmp_path / "iris.csv", index=False)
+    split = quality.make_split(tmp_path, "iris", 0, tmp_path / "splits")
+    searches: list[str] = []
+
+    def search(job: quality.Job) -> dict[str, quality.Answer]:
+        searches.append(job.split.name)
+        sure, half = np.tile([1.0, 0.0], (8, 1)), np.full((8, 2), 0.5)
+        return {"autotrain-ensemble": (half, {"wall_s": 1.0}), "autotrain": (sure, {"wall_s": 1.0})}
+
+    both = ("autotrain", "autotrain-ensemble")
+    for name in both:
+        monkeypatch.setitem(quality.METHODS, name, quality.Method(search, timed=True))
+    results = tmp_path / "results.jsonl"
+    arguments = argparse.Namespace(timeout=60.0, again=[])
+    made = quality.complete("autotrain", split, arguments, results, tmp_path)
+    assert made == set(both)
+    assert quality.complete("autotrain-ensemble", split, arguments, results, tmp_path) == set()
+    losses = {row["method"]: row["loss"] for row in quality.read_results(results)}
+    assert losses["autotrain-ensemble"] == pytest.approx(np.log(2))
+    assert losses["autotrain"] > 5
+    arguments.again = ["autotrain"]
+    assert quality.complete("autotrain", split, arguments, results, tmp_path) == set(both)
+    assert searches == ["iris", "iris"]
+    assert len(quality.read_results(results)) == 4

@@ -155,7 +155,6 @@ def test_bags_leave_out_what_does_not_help() -> None:
 
 def test_bags_choose_by_fewer_rows_where_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     folds = problem("log_loss", 3, n_candidates=9)
-    thin = [FoldPredictions(f.predictions[:, ::2], f.y[::2], f.weights[::2]) for f in folds]
     seen: list[int] = []
 
     def spy(folds: Sequence[FoldPredictions], *args: Any, **kwargs: Any) -> tuple[int, ...]:
@@ -166,7 +165,8 @@ def test_bags_choose_by_fewer_rows_where_there_are_many(monkeypatch: pytest.Monk
     monkeypatch.setattr("autotrain.ensembling.greedy", spy)
     monkeypatch.setattr("autotrain.ensembling.BAG_NUMBERS", 9 * 3 * 60)
     select(folds, metric_named("log_loss"), 5)
-    assert set(seen) == {sum(len(fold.y) for fold in thin)} == {15 + 21 + 18}
+    # Of 30, 41 and 35 rows one in two.
+    assert set(seen) == {15 + 21 + 18}
 
 
 # ---- of real trials ----------------------------------------------------------------------------

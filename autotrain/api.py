@@ -45,7 +45,7 @@ from autotrain.study import definition as definitions
 from autotrain.study.allowed import AllowedSampler
 from autotrain.study.budget import SPENT_S, seconds_spent, trials_tried
 from autotrain.study.checkpoints import FOLDER as CHECKPOINTS
-from autotrain.study.checkpoints import Checkpoints
+from autotrain.study.checkpoints import MOST, Checkpoints
 from autotrain.study.definition import STUDIES, Definition
 from autotrain.study.finals import (
     N_FINALISTS,
@@ -63,6 +63,8 @@ from autotrain.tasks import METRICS, metric_for
 
 BEST = "best"
 IN_MEMORY = "<table in memory>"
+MOST_RESERVED = 0.25
+"""At most this share of the time is kept for choosing and exporting an ensemble."""
 
 
 class NoTrialSucceededError(AutotrainError):
@@ -285,18 +287,26 @@ class Study:
         rows = tempfile.TemporaryDirectory(prefix="autotrain-")
         with _one_thread(), rows as folder, display as shown:
             self._take(self._best().restore(self.optuna_study, self.device))
+            left = None
+            if timeout is not None:
+                left = max(timeout - reserve_s - (time.monotonic() - started), 0.0)
             finals = launch.finals(self.optuna_study)
+
+            def publish(trained: Trained) -> None:
+                begun = time.monotonic()
+                self._publish(trained)
+                wanted = self._seconds_of_ensemble(time.monotonic() - begun)
+                # In a short search there is less to choose from, and training comes first.
+                coordinator.reserved_s = min(wanted, MOST_RESERVED * (left or 0.0))
+
             coordinator = launch.coordinator(
                 ledger,
                 launch.workers(Path(folder)),
                 shown,
                 finals,
-                publish=self._publish,
+                publish=publish,
                 keep=self._checkpoints().keep,
             )
-            left = None
-            if timeout is not None:
-                left = max(timeout - reserve_s - (time.monotonic() - started), 0.0)
             try:
                 coordinator.run(n_trials, left)
             finally:
@@ -398,11 +408,16 @@ class Study:
         """Export the winner, alone or with others that predict best together; `optimize` does it.
 
         Args:
-            ensemble: at most so many trainings; below 2 the winner alone; None as the study says.
+            ensemble: this once at most so many trainings; below 2 the winner alone. None as the
+                study says, which is written down.
         Returns: the bundle's folder.
         """
-        n_members = self.definition.ensemble if ensemble is None else ensemble
-        self._take(self._best().hand_over(self.optuna_study, self.device, n_members))
+        study = self.optuna_study
+        if ensemble is None:
+            ensemble = self.definition.ensemble
+            self._write_definition()
+        n_members = definitions.check_count("ensemble", ensemble)
+        self._take(self._best().hand_over(study, self.device, n_members))
         return self.best_path
 
     def test(self) -> dict[str, float | None]:
@@ -488,6 +503,14 @@ class Study:
     def _publish(self, trained: Trained) -> None:
         self.export_notes = self._best().publish(trained)
 
+    def _seconds_of_ensemble(self, seconds: float) -> float:
+        """Return how long choosing and exporting an ensemble takes, from one model's export.
+
+        An export predicts the validation rows three times, the choice once for each candidate.
+        """
+        n_members = self.definition.ensemble
+        return (n_members + MOST / 3) * seconds if n_members > 1 else 0.0
+
     def _best(self) -> Best:
         return Best(
             self.best_path,
@@ -510,11 +533,13 @@ class Study:
         if timeout is not None:
             timeout = round(timeout + seconds_spent(trials, study.user_attrs), 1)
         self.definition = self.definition.with_budget(n_trials, timeout)
-        # Where and with what it began stays, but for data that have moved.
-        begun = Definition.read(self.folder).with_budget(n_trials, timeout)
-        now = self.definition
-        again = replace(begun, source=now.source, finalists=now.finalists, ensemble=now.ensemble)
-        again.write(self.folder)
+        self._write_definition(n_trials=n_trials, timeout_s=timeout)
+
+    def _write_definition(self, **budget: Any) -> None:
+        """Keep what may change; where and with what it began stays, unless data have moved."""
+        changing = ("source", "finalists", "ensemble")
+        now = {name: getattr(self.definition, name) for name in changing}
+        replace(Definition.read(self.folder), **(now | budget)).write(self.folder)
 
     def _note_spent(self, seconds: float) -> None:
         """Keep on the study how long it has run, for `resume` to know what is left."""

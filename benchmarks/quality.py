@@ -20,6 +20,9 @@ The others are one fit and run to their end, which `--report` says when it is af
 - realmlp: pytabkit's RealMLP-TD with what pytabkit recommends for log loss (no label smoothing, the
   epoch of the best cross-entropy), in a virtual environment that is made at its first use.
 
+`autotrain predict` writes Monte-Carlo means; `predict_proba` and `predict` in Python, and the score
+that a search reports, are with dropout off. The report has both.
+
 All predictions are scored alike from the raw labels: log loss (probabilities clipped at 1e-7 and
 divided by their sum) and accuracy, or nRMSE, the error as a share of the test target's standard
 deviation. Rows with a label that fewer than 10 rows have are left out: a split may lose it.
@@ -356,7 +359,6 @@ def autotrain_answer(job: Job, cli: Command, best: Path, result: Row, of_all: Ro
         "trials": result["trials"],
         "validation_value": result["validation_value"],
         "winner": result["winner"],
-        # Its own scores, dropout off; the predictions are means of Monte-Carlo samples.
         "own_test": result["test"],
     }
 
@@ -528,6 +530,15 @@ class Table:
         return [name for name, row in self.losses.items() if all(m in row for m in methods)]
 
 
+def dropout_off(row: Row) -> Row:
+    """Return a row with the loss of the point prediction, as the search itself scored it."""
+    own = row.get("own_test")
+    if own is None:
+        return row
+    loss = own["log_loss"] if "log_loss" in own else max(1 - own["r2"], 0.0) ** 0.5
+    return row | {"loss": loss}
+
+
 def tabulate(rows: Iterable[Row], timeout: float) -> Table:
     """Arrange the rows of one timeout."""
     good = [
@@ -593,16 +604,20 @@ def report(rows: Iterable[Row], timeout: float) -> str:
     table = tabulate(rows, timeout)
     if not table.losses:
         return f"no results with a timeout of {timeout:g} s"
+    point = tabulate([dropout_off(row) for row in rows], timeout)
     seeds = {row["seed"] for m in table.rows.values() for found in m.values() for row in found}
     parts = [
         f"{len(table.losses)} sets, seeds {', '.join(map(str, sorted(seeds)))}, {timeout:g} s a "
         f"search, {CORES} cores; autotrain {', '.join(versions(table))}",
-        "Log loss, or nRMSE for regression (less is better; the best is bold)\n\n"
-        + markdown(["data", *table.methods], loss_lines(table)),
+        "Log loss, or nRMSE for regression (less is better; the best is bold); autotrain's are "
+        "Monte-Carlo means\n\n" + markdown(["data", *table.methods], loss_lines(table)),
+        "\n".join(f"- {line}" for line in comparisons(table)),
+        "The same with dropout off\n\n" + markdown(["data", *point.methods], loss_lines(point)),
+        "\n".join(f"- {line}" for line in comparisons(point)),
         "Accuracy\n\n"
         + markdown(["data", *table.methods], mean_lines(table, "accuracy", "{:.3f}")),
         "Seconds\n\n" + markdown(["data", *table.methods], mean_lines(table, "wall_s", "{:.1f}")),
-        "\n".join(f"- {line}" for line in [*comparisons(table), *clock(table, timeout)]),
+        "\n".join(f"- {line}" for line in clock(table, timeout)),
     ]
     failed = [row for row in latest(rows).values() if "error" in row]
     parts += [

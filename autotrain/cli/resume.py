@@ -55,22 +55,25 @@ def resume(
 ) -> None:
     """Go on with the study NAME: after Ctrl-C, a kill, a reboot, or to search longer.
 
-    Without --trials and --timeout it uses what is left of the study's budget.
+    Without --trials and --timeout it uses what is left of the study's budget. When nothing is left,
+    --ensemble N hands over anew, from the trainings that are kept.
     """
     from autotrain.api import Study
     from autotrain.cli.run_study import directory_words, run
     from autotrain.leaderboard import read_standing
 
     folder = Path(directory) / name
+    search = True
     if trials is None and timeout is None:
         standing = read_standing(folder, storage)
-        if standing.left.is_nothing:
+        if standing.left.is_nothing and ensemble is None:
             raise StudyError(
                 f"study {name!r} needs some budget to go on, however: nothing is left of it "
                 f"({count_text(standing.n_trials, 'trial')} in {duration_text(standing.seconds)}). "
                 f"Give it more: autotrain resume {name}{directory_words(folder)} --timeout 10m "
                 "(or --trials 100)."
             )
+        search = not standing.left.is_nothing
         trials, timeout = standing.left.n_trials, standing.left.timeout_s
     study = Study.resume(
         name,
@@ -82,4 +85,5 @@ def resume(
         device=device,
         directory=directory,
     )
-    run(study, trials, timeout, started_s=ctx.obj, as_json=as_json, quiet=quiet)
+    started_s = ctx.obj
+    run(study, trials, timeout, started_s=started_s, search=search, as_json=as_json, quiet=quiet)

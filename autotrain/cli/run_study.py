@@ -30,6 +30,7 @@ def run(
     started_s: float,
     as_json: bool,
     quiet: bool,
+    search: bool = True,
 ) -> None:
     """Search, score the winner on the test rows, print the result.
 
@@ -37,6 +38,7 @@ def run(
         trials: to run; None for no limit.
         timeout: seconds from `started_s`; None for no limit.
         started_s: `time.monotonic()` when the command began.
+        search: or only hand over anew what earlier searches have trained.
     """
     from autotrain.api import NoTrialSucceededError
     from autotrain.study.progress import Silent
@@ -45,13 +47,16 @@ def run(
     try:
         with study:
             try:
-                study.optimize(
-                    trials,
-                    timeout,
-                    observer=Silent() if quiet else None,
-                    started_s=started_s,
-                    reserve_s=RESERVED_SHARE * (timeout or 0.0),
-                )
+                if search:
+                    study.optimize(
+                        trials,
+                        timeout,
+                        observer=Silent() if quiet else None,
+                        started_s=started_s,
+                        reserve_s=RESERVED_SHARE * (timeout or 0.0),
+                    )
+                else:
+                    study.hand_over()
             except NoTrialSucceededError as error:
                 click.echo(f"Error: {error}", err=True)
                 raise click.exceptions.Exit(EXIT_NO_TRIAL) from error

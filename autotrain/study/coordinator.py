@@ -105,6 +105,8 @@ class Coordinator:
         self.shown_s = -math.inf
         self.n_trials: int | None = None
         self.timeout_s: float | None = None
+        self.reserved_s = 0.0
+        """So much of the timeout is kept for what follows; may change on the way."""
         self.start_s = 0.0
         self.error_text = ""
 
@@ -180,7 +182,12 @@ class Coordinator:
         return list({id(running): running for running in self.running.values()}.values())
 
     def _is_late(self) -> bool:
-        return self.timeout_s is not None and self._elapsed() >= self.timeout_s
+        end_s = self._end_s()
+        return end_s is not None and self._elapsed() >= end_s
+
+    def _end_s(self) -> float | None:
+        """Return when training ends, in seconds from the start; None when time is no limit."""
+        return None if self.timeout_s is None else max(self.timeout_s - self.reserved_s, 0.0)
 
     def _is_over(self) -> bool:
         asked_all = self.n_trials is not None and self.n_started >= self.n_trials
@@ -229,17 +236,16 @@ class Coordinator:
         training = [(running.number, running.repeat) for running in self._trials()]
         waiting = [(running.number, running.repeat) for running in self.again]
         wanted = self.finals.next([*training, *waiting])
-        if wanted is not None and self.timeout_s is not None:
+        end_s = self._end_s()
+        if wanted is not None and end_s is not None:
             # What could not end in time would be for nothing: rather a new trial.
-            ends_s = self._elapsed() + wanted[0].seconds
-            return wanted if ends_s <= self.timeout_s else None
+            return wanted if self._elapsed() + wanted[0].seconds <= end_s else None
         return wanted
 
     def _is_time_for_finals(self) -> bool:
-        if self.timeout_s is not None:
-            begin_s = (1 - FINALS_SHARE) * self.timeout_s
-            if begin_s <= self._elapsed() < self.timeout_s:
-                return True
+        end_s = self._end_s()
+        if end_s is not None and (1 - FINALS_SHARE) * end_s <= self._elapsed() < end_s:
+            return True
         # All trials asked for have ended: who the finalists are depends on nothing else.
         asked_all = self.n_trials is not None and self.n_started >= self.n_trials
         searches = any(not running.repeat for running in self._trials())

@@ -51,6 +51,21 @@ def test_nothing_left_is_said_with_the_way_to_give_more(study: Path, autotrain: 
     assert listing(study) == before
 
 
+def test_an_ensemble_may_be_had_when_nothing_is_left(study: Path, autotrain: Run) -> None:
+    done = autotrain(*RESUME, "--ensemble", 3)
+    assert done.code == 0, done.err
+    assert sum(done.json()["trials"].values()) == 2
+    assert Definition.read(study).ensemble == 3
+    assert Definition.read(study).n_trials == 2
+    together = done.json()["ensemble"]
+
+    alone = autotrain(*RESUME, "--ensemble", 0)
+    assert alone.json()["ensemble"] is None
+    assert alone.json()["test_value"] is not None
+    assert autotrain("resume", "shop").code == 2
+    assert autotrain(*RESUME, "--ensemble", 3).json()["ensemble"] == together
+
+
 def test_more_trials_are_added_to_the_budget(study: Path, autotrain: Run) -> None:
     assert sum(autotrain(*RESUME, "--trials", 2).json()["trials"].values()) == 4
     assert Definition.read(study).n_trials == 4

@@ -568,6 +568,18 @@ def test_the_last_part_of_the_time_is_for_repeats_that_can_end(
     assert TrialState.RUNNING not in states
 
 
+@pytest.mark.parametrize(("reserved", "end"), [(0.0, 100.0), (40.0, 60.0)])
+def test_time_that_is_reserved_is_left_over(
+    storage: OpenStorage, monkeypatch: pytest.MonkeyPatch, reserved: float, end: float
+) -> None:
+    worker = Script({**SIX, **{slot: [0.9, 0.9] for slot in range(6, 40)}})
+    coordinator = make_coordinator(make_ledger(storage), worker, [])
+    coordinator.reserved_s = reserved
+    monkeypatch.setattr(coordinator, "_elapsed", lambda: 3.0 * len(worker.at_once))
+    coordinator.run(None, 100.0)
+    assert end <= coordinator._elapsed() <= end + 9
+
+
 def test_a_repeat_that_cannot_end_in_time_is_not_begun(
     storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

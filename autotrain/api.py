@@ -63,6 +63,8 @@ from autotrain.tasks import METRICS, metric_for
 
 BEST = "best"
 IN_MEMORY = "<table in memory>"
+EXPORT_S = "export_s"
+"""A user attribute of the study: how long the last export of one model took."""
 MOST_RESERVED = 0.25
 """At most this share of the time is kept for choosing and exporting an ensemble."""
 
@@ -287,17 +289,14 @@ class Study:
         rows = tempfile.TemporaryDirectory(prefix="autotrain-")
         with _one_thread(), rows as folder, display as shown:
             self._take(self._best().restore(self.optuna_study, self.device))
-            left = None
-            if timeout is not None:
-                left = max(timeout - reserve_s - (time.monotonic() - started), 0.0)
             finals = launch.finals(self.optuna_study)
 
             def publish(trained: Trained) -> None:
                 begun = time.monotonic()
                 self._publish(trained)
-                wanted = self._seconds_of_ensemble(time.monotonic() - begun)
-                # In a short search there is less to choose from, and training comes first.
-                coordinator.reserved_s = min(wanted, MOST_RESERVED * (left or 0.0))
+                seconds = time.monotonic() - begun
+                ledger.note(EXPORT_S, round(seconds, 3))
+                coordinator.reserved_s = self._seconds_of_ensemble(seconds, left)
 
             coordinator = launch.coordinator(
                 ledger,
@@ -307,14 +306,19 @@ class Study:
                 publish=publish,
                 keep=self._checkpoints().keep,
             )
+            left = None
+            if timeout is not None:
+                left = max(timeout - reserve_s - (time.monotonic() - started), 0.0)
+            before = self.optuna_study.user_attrs.get(EXPORT_S, 0.0)
+            coordinator.reserved_s = self._seconds_of_ensemble(before, left)
             try:
                 coordinator.run(n_trials, left)
             finally:
                 self.progress = coordinator.progress
-                self._note_spent(time.monotonic() - started)
+                self._note_spent(time.monotonic() - started + coordinator.reserved_s)
             winner = None if finals is None else finals.decide()
-            if winner is not None:
-                ledger.note(WINNER, winner.to_json())
+            if winner is not None or WINNER in self.optuna_study.user_attrs:
+                ledger.note(WINNER, None if winner is None else winner.to_json())
             self.hand_over()
         if best_trial(self.optuna_study.trials, self.metric) is None:
             raise NoTrialSucceededError(
@@ -503,13 +507,16 @@ class Study:
     def _publish(self, trained: Trained) -> None:
         self.export_notes = self._best().publish(trained)
 
-    def _seconds_of_ensemble(self, seconds: float) -> float:
-        """Return how long choosing and exporting an ensemble takes, from one model's export.
+    def _seconds_of_ensemble(self, export_s: float, left: float | None) -> float:
+        """Return what to keep of the seconds left for choosing and exporting an ensemble.
 
-        An export predicts the validation rows three times, the choice once for each candidate.
+        An export predicts the validation rows three times, the choice once for each candidate. In
+        a short search there is less to choose from, and training comes first.
         """
         n_members = self.definition.ensemble
-        return (n_members + MOST / 3) * seconds if n_members > 1 else 0.0
+        if n_members < 2 or left is None:
+            return 0.0
+        return min((n_members + MOST / 3) * export_s, MOST_RESERVED * left)
 
     def _best(self) -> Best:
         return Best(

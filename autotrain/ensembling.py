@@ -1,15 +1,18 @@
-"""Which of the trained models predict best together: bagged greedy selection, out of fold.
+"""Which of the trained models predict best together: greedy selection on out-of-fold predictions.
 
     greedy   start with the best; add the model whose addition makes the average score best; stop
              when none does, or when there are enough
-    bagged   greedy among a random half of the models, 20 times; the models that were chosen most
-             often are the members, as many as keep three quarters of the greatest gain
+    bagged   where there are few rows: greedy among a random half of the models, 20 times; those
+             that were chosen most often are the members, as many as keep three quarters of the
+             greatest gain
 
 Every fold's validation rows are predicted by the models that did not train on them, and their
 average is scored as a trial is: by the study's metric, the mean over folds. What is averaged is
 what the predictor averages: probabilities, or numbers. Greedy alone fits a few hundred rows too
-well: it takes what happens to cancel on them. The rows that choose the members have chosen each of
-them before, so the score of an ensemble on them is, like a winner's, a little too good.
+well: it takes what happens to cancel on them. Where there are many rows it is bagging that errs:
+of few good models, half of the bags lack the best ones. The rows that choose the members have
+chosen each of them before, so the score of an ensemble on them is, like a winner's, a little too
+good.
 
 Source: Caruana, Niculescu-Mizil, Crew & Ksikes 2004, "Ensemble selection from libraries of models",
 ICML, sections 2 and 2.3. Differs from it: each model at most once and votes instead of sums, so
@@ -39,9 +42,9 @@ MOST_NUMBERS = 1 << 26
 """Predictions of all candidates held at a time: 256 MB. Beyond it, rows are thinned out evenly."""
 BLOCK_NUMBERS = 1 << 20
 """Numbers scored at a time: 8 MB in float64."""
+FEW_ROWS = 2_500
+"""Up to so many validation rows the choice is bagged; on more, greedy alone did better."""
 N_BAGS = 20
-BAG_NUMBERS = 1 << 20
-"""Bags look at so many predictions of all candidates; beyond it, rows are thinned out evenly."""
 BAG_SEED = 0
 KEPT_GAIN = 0.75
 """There are as many members as keep this share of what the best number of them gains over the best
@@ -89,21 +92,22 @@ def choose(
 
 
 def select(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> tuple[int, ...]:
-    """Return which of M candidates predict best together with equal weight: bagged selection.
+    """Return which of M candidates predict best together with equal weight.
 
     Args:
         folds: at least one, all of the same candidates, the best candidates first.
         n_members: at most so many.
     Returns: 1 to `n_members` places of candidates in their order; the same folds give the same.
+        The best candidate alone need not be among several.
     """
+    if sum(len(fold.y) for fold in folds) > FEW_ROWS:
+        return tuple(sorted(greedy(folds, metric, n_members)))
     n_candidates = len(folds[0].predictions)
     generator = np.random.default_rng(BAG_SEED)
-    size = sum(fold.predictions.size for fold in folds)
-    thin = [_every(fold, -(-size // BAG_NUMBERS)) for fold in folds]
     votes = np.zeros(n_candidates, dtype=np.int64)
     for _ in range(N_BAGS):
         bag = generator.permutation(n_candidates)[: (n_candidates + 1) // 2]
-        votes[list(greedy(thin, metric, n_members, among=bag))] += 1
+        votes[list(greedy(folds, metric, n_members, among=bag))] += 1
     voted = np.argsort(-votes, kind="stable")[:n_members]
     ranked = [int(place) for place in voted if votes[place]]
     scores = _leading(folds, metric, ranked)
@@ -156,12 +160,6 @@ def _leading(folds: Sequence[FoldPredictions], metric: Metric, ranked: Sequence[
     return np.array(scores)
 
 
-def _every(fold: FoldPredictions, step: int) -> FoldPredictions:
-    """Return one row of `step` of a fold."""
-    weights = None if fold.weights is None else _counting(fold.weights[::step])
-    return FoldPredictions(fold.predictions[:, ::step], fold.y[::step], weights, fold.target_std)
-
-
 def out_of_fold(candidates: Sequence[Trained], dataset: Dataset) -> list[FoldPredictions]:
     """Return what each candidate says of every fold's validation rows, dropout off.
 
@@ -180,8 +178,10 @@ def out_of_fold(candidates: Sequence[Trained], dataset: Dataset) -> list[FoldPre
                 predictions = np.empty((len(of_all), *own.shape), dtype=np.float32)
             predictions[number] = own
         assert predictions is not None
-        y, weights = fold.y_valid[::step], _counting(metric_weights(fold)[::step])
-        folds.append(FoldPredictions(predictions, y, weights, fold.target_std))
+        weights = metric_weights(fold)[::step]
+        # Of rows that all count nothing, none is better than another.
+        counting = weights if weights.any() else None
+        folds.append(FoldPredictions(predictions, fold.y_valid[::step], counting, fold.target_std))
     return folds
 
 
@@ -201,11 +201,6 @@ def _predictions(member: Member, fold: Fold, dataset: Dataset, step: int) -> np.
         return np.exp(drawn)
     # A large mean would cost float32 its digits; averages are the same in either scale.
     return (drawn - fold.target_mean) / fold.target_std
-
-
-def _counting(weights: np.ndarray) -> np.ndarray | None:
-    # Of rows that all count nothing, none is better than another.
-    return weights if weights.any() else None
 
 
 def _scores(

@@ -55,7 +55,7 @@ AT_ONCE = 8
 def record(source: str, target: str, space: str, n_trials: int, folder: Path) -> None:
     """Train random configurations to the end and write their curves."""
     torch.set_num_threads(1)
-    dataset = load_dataset(source, target or None)
+    dataset = load_dataset(source, target or None, validation="auto")
     metric = metric_for(dataset.task, None)
     resolved = SearchSpace.from_toml(space).resolve(
         dataset.n_train,
@@ -144,7 +144,11 @@ def of_folds(recorded: Curve) -> Curve:
         "value": [float(np.mean(at("value", e))) for e in range(n_epochs)],
         "loss": [float(np.mean(at("loss", e))) for e in range(n_epochs)],
         "plateaus": [sum(at("plateaus", e)) for e in range(n_epochs)],
-        "dropped": [any(at("dropped", e)) for e in range(n_epochs)],
+        # A fold that has ended drops no more.
+        "dropped": [
+            any(fold["dropped"][e] for fold in folds if e < len(fold["dropped"]))
+            for e in range(n_epochs)
+        ],
         "best": [
             float(np.mean([best[min(e, len(best) - 1)] for best in bests])) for e in range(n_epochs)
         ],

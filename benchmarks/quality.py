@@ -776,6 +776,7 @@ def main() -> None:
         row
         for row in read_results(results)
         if row["set"] in arguments.sets and row["method"] in methods
+        if row["seed"] in arguments.seed
     ]
     print(f"\n{report(chosen, arguments.timeout)}")
 

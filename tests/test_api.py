@@ -444,6 +444,30 @@ def test_without_finals_the_best_trial_wins(tmp_path: Path) -> None:
         study_of_wine(tmp_path, finalists=-1)
 
 
+def test_without_finals_an_earlier_decision_counts_no_more(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path, finalists=2) as study:
+        study.optimize(n_trials=8, observer=Silent())
+        assert study.winner is not None
+    with Study.resume("wine", data=wine(), directory=tmp_path, finalists=0) as study:
+        study.optimize(n_trials=1, observer=Silent())
+        assert study.winner is None
+        complete = [t for t in study.optuna_study.trials if t.state == TrialState.COMPLETE]
+        assert study.best_value == min(t.value for t in complete if t.value is not None)
+        found = read_bundle(study.best_path).training
+        assert (found["trial"], found["repeat"]) == (study.best_trial.number, 0)
+
+
+def test_time_for_an_ensemble_is_kept(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path, ensemble=4) as study:
+        assert study._seconds_of_ensemble(0.5, 100.0) == 6.0
+        assert study._seconds_of_ensemble(0.5, 8.0) == 2.0
+        assert study._seconds_of_ensemble(0.5, None) == 0.0
+        study.optimize(n_trials=2, observer=Silent())
+        assert study.optuna_study.user_attrs["export_s"] > 0
+    with study_of_wine(tmp_path / "alone") as study:
+        assert study._seconds_of_ensemble(0.5, 100.0) == 0.0
+
+
 def test_an_ensemble_of_what_was_trained_is_handed_over(tmp_path: Path) -> None:
     with study_of_wine(tmp_path, validation="3-fold", ensemble=4) as study:
         study.optimize(n_trials=9, observer=Silent())

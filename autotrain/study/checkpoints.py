@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from autotrain.errors import AutotrainError
+from autotrain.errors import AutotrainError, StorageError
 from autotrain.fused.slot import Outcome
 from autotrain.space.config import TrialConfig
 from autotrain.study.trained import Trained
@@ -43,17 +43,23 @@ class Checkpoints:
     def keep(self, trained: Trained) -> None:
         """Write a training down, unless as many better ones are there.
 
-        Raises: OSError when the folder cannot be written.
+        Raises: StorageError when the folder cannot be written.
         """
         path = self._path(trained.number, trained.repeat)
         scores = self._known()
         scores[path] = self.sign * trained.value
         kept = sorted(scores, key=lambda path: (scores[path], path.name))[: self.most]
         if path in kept:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".new")
-            temporary.write_bytes(_encode(trained))
-            temporary.replace(path)
+            temporary, encoded = path.with_suffix(".new"), _encode(trained)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                temporary.write_bytes(encoded)
+                temporary.replace(path)
+            except OSError as error:
+                raise StorageError(
+                    f"{self.folder}: expected a folder that can be written, however: "
+                    f"{error.strerror or error}. Make room there, then `autotrain resume`."
+                ) from error
         for worse in scores.keys() - set(kept):
             worse.unlink(missing_ok=True)
             del scores[worse]

@@ -235,12 +235,10 @@ class Coordinator:
             return None
         training = [(running.number, running.repeat) for running in self._trials()]
         waiting = [(running.number, running.repeat) for running in self.again]
-        wanted = self.finals.next([*training, *waiting])
         end_s = self._end_s()
-        if wanted is not None and end_s is not None:
-            # What could not end in time would be for nothing: rather a new trial.
-            return wanted if self._elapsed() + wanted[0].seconds <= end_s else None
-        return wanted
+        left_s = math.inf if end_s is None else end_s - self._elapsed()
+        # What could not end in time would be for nothing: rather another, or a new trial.
+        return self.finals.next([*training, *waiting], left_s)
 
     def _is_time_for_finals(self) -> bool:
         end_s = self._end_s()
@@ -339,12 +337,14 @@ class Coordinator:
             running.number,
             self.sign * value,
             loss=float(np.mean([report.valid_loss for report in reports])),
-            samples_seen=reports[0].samples_seen,
+            # A fold that has ended stands still.
+            samples_seen=max(report.samples_seen for report in reports),
             plateau=plateaus > running.plateaus if len(reports) == 1 else None,
             lr_dropped=running.dropped,
         )
         running.plateaus = plateaus
-        running.dropped = any(report.dropped for report in reports)
+        training = [report for report in reports if report.slot not in running.outcomes]
+        running.dropped = any(report.dropped for report in training)
         if decision.kind == "prune":
             self._stop(running, decision.cause or "plateau")
         elif decision.kind == "converged" and not anneals(running.config):

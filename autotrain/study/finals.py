@@ -5,7 +5,7 @@ trials lie apart, so a search that takes its best value at its word picks noise,
 longer it runs. The finalists are raced: each is trained again, turn by turn; one that is clearly
 behind drops out. Everything here is numbers; the coordinator trains.
 
-    loss     δ = mean over repeated finalists of (mean of repeats − own score), at least 0
+    loss     δ = mean over all repeats of (repeat − own score of its finalist), at least 0
     estimate of a finalist = mean of (own score + δ, repeats …)
     winner   = the smallest network whose estimate is within one standard error of the best one
 
@@ -157,11 +157,14 @@ class Finals:
         ranked = sorted(self.known.values(), key=lambda f: (f.score, f.number))
         return ranked[:n] if n > 1 else []
 
-    def next(self, running: Collection[tuple[int, int]] = ()) -> tuple[Finalist, int] | None:
+    def next(
+        self, running: Collection[tuple[int, int]] = (), left_s: float = math.inf
+    ) -> tuple[Finalist, int] | None:
         """Return whom to train next and the number of that repeat; None when all are done.
 
         Args:
             running: (trial, repeat) of every repeat in training.
+            left_s: what takes longer than so many seconds is passed over: it would be for nothing.
         """
         finalists = self.finalists()
         behind = self._behind(finalists)
@@ -169,7 +172,8 @@ class Finals:
         for repeat in range(1, MOST_REPEATS + 1):
             for finalist in finalists:
                 is_begun = repeat in finalist.repeats or (finalist.number, repeat) in running
-                if finalist.number not in behind and not is_begun:
+                fits = finalist.seconds <= left_s
+                if finalist.number not in behind and fits and not is_begun:
                     return finalist, repeat
         return None
 
@@ -252,7 +256,7 @@ def winner_of(
         trials, user_attrs: the study's.
     """
     best = best_trial(trials, metric)
-    if best is None or WINNER not in user_attrs:
+    if best is None or not user_attrs.get(WINNER):
         return best, None
     winner = Winner.from_json(user_attrs[WINNER])
     if winner.leader != best.number:

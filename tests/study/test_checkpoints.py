@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from autotrain.errors import StorageError
 from autotrain.fused.slot import Outcome
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.trained import Trained
@@ -71,3 +73,9 @@ def test_what_cannot_be_read_is_as_if_it_were_not_there(tmp_path: Path) -> None:
     assert [t.number for t in checkpoints.all()] == [2]
     checkpoints.keep(trained(0, 0.05))
     assert [t.number for t in checkpoints.all()] == [0, 2]
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("a file")
+    with pytest.raises(StorageError, match="checkpoints: expected a folder that can be written"):
+        Checkpoints(tmp_path / "checkpoints").keep(trained(1, 0.5))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -37,6 +38,7 @@ class Script:
         curves: for each slot the validation values, epoch by epoch; then it ends by "epochs".
         crash_at: the slot whose first epoch breaks the worker.
         dies: whether it is gone then; `heir` takes its place.
+        dropped: (slot, epoch) after which the learning rate drops.
     """
 
     name = "script"
@@ -47,8 +49,10 @@ class Script:
         crash_at: int | None = None,
         dies: bool = False,
         heir: Script | None = None,
+        dropped: Collection[tuple[int, int]] = (),
     ) -> None:
         self.curves = curves
+        self.dropped = dropped
         self.crash_at = crash_at
         self.dies = dies
         self.heir = heir
@@ -96,7 +100,7 @@ class Script:
                     valid_loss=value,
                     value=value,
                     plateaus=plateau.count,
-                    dropped=False,
+                    dropped=(slot, done + 1) in self.dropped,
                     learning_rate=1e-3,
                 )
             )
@@ -566,6 +570,25 @@ def test_the_last_part_of_the_time_is_for_repeats_that_can_end(
     assert set(ended) == {0.9}
     states = [t.state for t in ledger.study.trials]
     assert TrialState.RUNNING not in states
+
+
+def test_a_fold_that_has_ended_says_nothing_of_the_others(
+    storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, bool]] = []
+    record = Board.record
+
+    def spy(board: Board, number: int, score: float, **facts: Any) -> Any:
+        seen.append((facts["samples_seen"], facts["lr_dropped"]))
+        return record(board, number, score, **facts)
+
+    monkeypatch.setattr(Board, "record", spy)
+    # The first fold ends after two epochs, its rate dropped at the last.
+    worker = Script({0: [0.9, 0.8], 1: [0.9, 0.8, 0.7, 0.6, 0.5]}, dropped={(0, 2)})
+    board = Board(PlateauRule())
+    make_coordinator(make_ledger(storage), worker, [], folds=2, board=board).run(1, None)
+    assert [samples for samples, _ in seen] == [100, 200, 300, 400, 500]
+    assert not any(dropped for _, dropped in seen[3:])
 
 
 @pytest.mark.parametrize(("reserved", "end"), [(0.0, 100.0), (40.0, 60.0)])

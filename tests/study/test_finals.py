@@ -63,6 +63,19 @@ def test_a_third_of_the_trials_at_most_comes_to_the_finals() -> None:
     assert make_finals([0.1] * 50, n_finalists=1).next() is None
 
 
+def test_what_takes_longer_than_is_left_is_passed_over() -> None:
+    finals = make_finals([0.1, 0.2, *[0.9] * 4])
+    for number, seconds in ((0, 20.0), (1, 3.0)):
+        finals.known[number].seconds = seconds
+    wanted = finals.next(left_s=5.0)
+    assert wanted is not None
+    assert wanted[0].number == 1
+    assert finals.next(left_s=2.0) is None
+    wanted = finals.next(left_s=20.0)
+    assert wanted is not None
+    assert wanted[0].number == 0
+
+
 def test_what_is_in_training_is_not_begun_twice() -> None:
     finals = make_finals([0.1, 0.2, *[0.9] * 4])
     running: list[tuple[int, int]] = []

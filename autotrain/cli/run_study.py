@@ -250,6 +250,8 @@ def _finals_words(finals: dict[str, Any] | None) -> str:
     if finals is None:
         return ""
     mean = f"{_score(finals['estimate'])} ± {_score(finals['standard_error'])}"
+    if finals["n_trainings"] == 1:
+        return f"{mean} to be expected: not trained again itself, by how much others lost"
     return f"{mean} on average, from {count_text(finals['n_trainings'], 'training')}"
 
 

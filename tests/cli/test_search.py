@@ -8,6 +8,7 @@ import pytest
 
 import autotrain as package
 from autotrain import api
+from autotrain.cli.run_study import _finals_words
 from autotrain.study.definition import Definition
 from tests.cli.conftest import HOLDOUT, NO_DROPOUT, Run, listing
 
@@ -148,6 +149,16 @@ def test_an_interrupt_before_the_first_trial_leaves_nothing(
     assert done.code == 130
     assert "Interrupted" in done.err
     assert not (here / "studies").exists()
+
+
+def test_a_winner_that_was_not_trained_again_is_said_to_be() -> None:
+    finals = {"estimate": 0.31, "standard_error": 0.02, "n_trainings": 1}
+    words = "0.3100 ± 0.0200 to be expected: not trained again itself, by how much others lost"
+    assert _finals_words(finals) == words
+    assert (
+        _finals_words(finals | {"n_trainings": 3}) == "0.3100 ± 0.0200 on average, from 3 trainings"
+    )
+    assert not _finals_words(None)
 
 
 def test_the_finals_and_the_ensemble_are_told(here: Path, autotrain: Run) -> None:

@@ -311,11 +311,14 @@ class Study:
                 left = max(timeout - reserve_s - (time.monotonic() - started), 0.0)
             before = self.optuna_study.user_attrs.get(EXPORT_S, 0.0)
             coordinator.reserved_s = self._seconds_of_ensemble(before, left)
+            reserved = 0.0
             try:
                 coordinator.run(n_trials, left)
+                # Not after Ctrl-C: then nothing is made of it.
+                reserved = coordinator.reserved_s
             finally:
                 self.progress = coordinator.progress
-                self._note_spent(time.monotonic() - started + coordinator.reserved_s)
+                self._note_spent(time.monotonic() - started + reserved)
             winner = None if finals is None else finals.decide()
             if winner is not None or WINNER in self.optuna_study.user_attrs:
                 ledger.note(WINNER, None if winner is None else winner.to_json())

@@ -10,6 +10,7 @@ The command line goes through the same class.
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -48,9 +49,12 @@ from autotrain.study.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.study.checkpoints import MOST, Checkpoints
 from autotrain.study.definition import STUDIES, Definition
 from autotrain.study.finals import (
+    HANDED_OVER,
     N_FINALISTS,
     WINNER,
+    Finals,
     Winner,
+    finals_of,
     winner_of,
 )
 from autotrain.study.ledger import best_trial
@@ -279,17 +283,58 @@ class Study:
             timeout = 600.0
         check_budget(n_trials, timeout)
         started = time.monotonic() if started_s is None else started_s
+        self._open()
+        self._set_budget(n_trials, timeout)
+        self._run(n_trials, timeout, observer, started, reserve_s)
+        return self
+
+    def finish(
+        self,
+        timeout: float | None = None,
+        *,
+        observer: Observer | None = None,
+        started_s: float | None = None,
+        reserve_s: float = 0.0,
+    ) -> Study:
+        """End what a run that was cut off had begun: repeats of the best trials, and the winner.
+
+        No new trial is tried; the study's budget stays as it is.
+
+        Args:
+            timeout: seconds for the repeats; None for no limit. Those that take longer are left.
+        Returns: the study itself. For the other arguments and errors see `optimize`.
+        """
+        started = time.monotonic() if started_s is None else started_s
+        self._open()
+        finals = self._finals()
+        left_s = math.inf if timeout is None else timeout - reserve_s
+        if finals is not None and finals.next(left_s=left_s) is not None:
+            self._write_definition()
+            self._run(0, timeout, observer, started, reserve_s)
+        else:
+            self.hand_over()
+            self._check_success()
+        return self
+
+    def _run(
+        self,
+        n_trials: int | None,
+        timeout: float | None,
+        observer: Observer | None,
+        started: float,
+        reserve_s: float,
+    ) -> None:
         storage = self._open()
         launch = self._launch()
         ledger = launch.ledger(self.optuna_study, storage)
-        self._set_budget(n_trials, timeout)
+        ledger.note(HANDED_OVER, False)
         ledger.recover()
         display: contextlib.AbstractContextManager[Observer]
         display = make_observer(self.metric) if observer is None else nullcontext(observer)
         rows = tempfile.TemporaryDirectory(prefix="autotrain-")
         with _one_thread(), rows as folder, display as shown:
             self._take(self._best().restore(self.optuna_study, self.device))
-            finals = launch.finals(self.optuna_study)
+            finals = self._finals()
 
             def publish(trained: Trained) -> None:
                 begun = time.monotonic()
@@ -319,10 +364,10 @@ class Study:
             finally:
                 self.progress = coordinator.progress
                 self._note_spent(time.monotonic() - started + reserved)
-            winner = None if finals is None else finals.decide()
-            if winner is not None or WINNER in self.optuna_study.user_attrs:
-                ledger.note(WINNER, None if winner is None else winner.to_json())
             self.hand_over()
+        self._check_success()
+
+    def _check_success(self) -> None:
         if best_trial(self.optuna_study.trials, self.metric) is None:
             raise NoTrialSucceededError(
                 f"study {self.definition.name!r} needs at least one complete trial, however: "
@@ -330,7 +375,6 @@ class Study:
                 f"`autotrain show {self.definition.name}` lists the causes; a smaller "
                 "learning rate or a longer timeout may help."
             )
-        return self
 
     def close(self) -> None:
         """Let other processes work on the study."""
@@ -414,6 +458,8 @@ class Study:
     def hand_over(self, ensemble: int | None = None) -> Path:
         """Export the winner, alone or with others that predict best together; `optimize` does it.
 
+        The winner is decided by the repeats that have ended, also those of a run that was cut off.
+
         Args:
             ensemble: this once at most so many trainings; below 2 the winner alone. None as the
                 study says, which is written down.
@@ -424,7 +470,9 @@ class Study:
             ensemble = self.definition.ensemble
             self._write_definition()
         n_members = definitions.check_count("ensemble", ensemble)
+        self._decide()
         self._take(self._best().hand_over(study, self.device, n_members))
+        self._note(HANDED_OVER, True)
         return self.best_path
 
     def test(self) -> dict[str, float | None]:
@@ -504,6 +552,24 @@ class Study:
             self.definition, self.dataset, self.metric, self.space, self.device, self.n_workers
         )
 
+    def _finals(self) -> Finals | None:
+        study = self.optuna_study
+        return finals_of(
+            study.get_trials(deepcopy=False),
+            study.user_attrs,
+            n_finalists=self.definition.finalists,
+            metric=self.metric,
+            space=self.space,
+        )
+
+    def _decide(self) -> None:
+        """Write down who wins by the repeats so far; a new best trial sets that aside."""
+        finals = self._finals()
+        winner = None if finals is None else finals.decide()
+        decision = None if winner is None else winner.to_json()
+        if self.optuna_study.user_attrs.get(WINNER) != decision:
+            self._note(WINNER, decision)
+
     def _take(self, notes: tuple[str, ...] | None) -> None:
         self.export_notes = self.export_notes if notes is None else notes
 
@@ -554,7 +620,10 @@ class Study:
     def _note_spent(self, seconds: float) -> None:
         """Keep on the study how long it has run, for `resume` to know what is left."""
         study = self.optuna_study
-        study.set_user_attr(SPENT_S, round(study.user_attrs.get(SPENT_S, 0.0) + seconds, 1))
+        self._note(SPENT_S, round(study.user_attrs.get(SPENT_S, 0.0) + seconds, 1))
+
+    def _note(self, name: str, value: Any) -> None:
+        self.optuna_study.set_user_attr(name, value)
         if self._storage is not None:
             self._storage.commit()
 

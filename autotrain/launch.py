@@ -22,7 +22,7 @@ from autotrain.space.search_space import SearchSpace
 from autotrain.study.budget import UNCOUNTED
 from autotrain.study.coordinator import HISTORY, Coordinator
 from autotrain.study.definition import Definition
-from autotrain.study.finals import REPEATS, Finalist, Finals
+from autotrain.study.finals import Finals
 from autotrain.study.ledger import Ledger, best_trial
 from autotrain.study.progress import Observer
 from autotrain.study.pruning import Board, History, PlateauRule, make_pruner
@@ -88,25 +88,6 @@ class Launch:
             ProcessWorker(rows, device, f"worker {number}")
             for number, device in enumerate(devices, 1)
         ]
-
-    def finals(self, study: optuna.Study) -> Finals | None:
-        """Return what is known of the complete trials so far; None when none is to be repeated."""
-        if not self.definition.finalists:
-            return None
-        finals = Finals(self.definition.finalists, self.metric.sign)
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            # Of an older version's trials the size is not known: they are not raced.
-            if trial.value is not None and "n_parameters" in trial.user_attrs:
-                finalist = Finalist(
-                    number=trial.number,
-                    score=self.metric.sign * trial.value,
-                    n_parameters=trial.user_attrs["n_parameters"],
-                    config=self.space.config_from(trial.params),
-                    seconds=trial.user_attrs["seconds"],
-                )
-                finals.enter(finalist)
-        finals.restore(study.user_attrs.get(REPEATS, []))
-        return finals
 
     def coordinator(
         self,

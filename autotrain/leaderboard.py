@@ -6,6 +6,7 @@ written and no lease is taken. How the facts are worded is the command line's bu
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from autotrain.errors import AutotrainError
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.budget import Left, budget_left, counts, seconds_spent
 from autotrain.study.definition import FILE, Definition, study_names
-from autotrain.study.finals import Winner, winner_of
+from autotrain.study.finals import Winner, finals_of, is_unfinished, winner_of
 from autotrain.study.lease import is_held
 from autotrain.study.ledger import FORBIDDEN, INTERRUPTED, NOT_STARTED, best_trial
 from autotrain.study.running import summary
@@ -29,7 +30,8 @@ from autotrain.tasks import Metric, metric_named
 TOP = 10
 BUNDLE = "best"
 RUNNING, STOPPED, DONE, EMPTY = "running", "stopped", "done", "empty"
-"""States of a study: a search works on it; some of its budget is left; none is; no trial yet."""
+"""States of a study: a search works on it; it was broken off and may go on; it is at its end; no
+trial yet."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Standing:
         bundle: the folder of the exported winner; None before there is one.
         seconds: the study has run in all.
         left: of its budget.
+        is_unfinished: whether a run was cut off on the way from its last trial to its winner.
         updated: when its last trial ended, or it was made.
     """
 
@@ -91,6 +94,7 @@ class Standing:
     bundle: Path | None
     seconds: float
     left: Left
+    is_unfinished: bool
     updated: datetime
 
     @property
@@ -136,6 +140,7 @@ class Standing:
             "seconds": round(self.seconds, 1),
             "budget": {"trials": definition.n_trials, "seconds": definition.timeout_s},
             "left": asdict(self.left),
+            "is_unfinished": self.is_unfinished,
             "updated": self.updated.isoformat(timespec="seconds"),
         }
 
@@ -161,12 +166,13 @@ def read_standing(folder: Path, storage: str | None = None) -> Standing:
             study_id = names[definition.name]
             trials = opened.get_all_trials(study_id, deepcopy=False)
             user_attrs = opened.get_study_user_attrs(study_id)
-    trial, finals = winner_of(trials, user_attrs, metric_named(definition.metric))
+    trial, winner = winner_of(trials, user_attrs, metric_named(definition.metric))
     left = budget_left(definition.n_trials, definition.timeout_s, trials, user_attrs)
+    unfinished = left.is_nothing and _is_unfinished(definition, trials, user_attrs, left)
     return Standing(
         definition=definition,
         folder=folder,
-        state=_state(trials, left, is_running=is_running),
+        state=_state(trials, left, is_running=is_running, is_unfinished=unfinished),
         **_counts(trials, is_running=is_running),
         causes=_causes(trials),
         flags=dict(
@@ -176,10 +182,11 @@ def read_standing(folder: Path, storage: str | None = None) -> Standing:
         ),
         top=_top(definition, trials),
         winner=None if trial is None else trial.number,
-        finals=finals,
+        finals=winner,
         bundle=folder / BUNDLE if (folder / BUNDLE).is_dir() else None,
         seconds=seconds_spent(trials, user_attrs),
         left=left,
+        is_unfinished=unfinished,
         updated=_updated(folder, trials),
     )
 
@@ -229,7 +236,26 @@ def _causes(trials: Sequence[FrozenTrial]) -> dict[str, int]:
     return dict(found.most_common())
 
 
-def _state(trials: Sequence[FrozenTrial], left: Left, *, is_running: bool) -> str:
+def _is_unfinished(
+    definition: Definition,
+    trials: Sequence[FrozenTrial],
+    user_attrs: dict[str, Any],
+    left: Left,
+) -> bool:
+    finals = finals_of(
+        trials,
+        user_attrs,
+        n_finalists=definition.finalists,
+        metric=metric_named(definition.metric),
+        space=SearchSpace.from_dict(definition.space),
+    )
+    left_s = math.inf if left.timeout_s is None else left.timeout_s
+    return is_unfinished(finals, user_attrs, left_s)
+
+
+def _state(
+    trials: Sequence[FrozenTrial], left: Left, *, is_running: bool, is_unfinished: bool
+) -> str:
     if is_running:
         return RUNNING
     if not any(trial.state.is_finished() for trial in trials):
@@ -238,7 +264,8 @@ def _state(trials: Sequence[FrozenTrial], left: Left, *, is_running: bool) -> st
         trial.state == TrialState.RUNNING or trial.user_attrs.get("cause") == INTERRUPTED
         for trial in trials
     )
-    return STOPPED if was_broken_off and not left.is_nothing else DONE
+    goes_on = was_broken_off and not left.is_nothing
+    return STOPPED if goes_on or is_unfinished else DONE
 
 
 def _top(definition: Definition, trials: Sequence[FrozenTrial]) -> tuple[Entry, ...]:

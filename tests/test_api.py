@@ -18,6 +18,7 @@ import autotrain
 from autotrain.api import NoTrialSucceededError, Study
 from autotrain.bundle import read_bundle
 from autotrain.errors import DataError, DeviceError, SpaceError, StudyError
+from autotrain.study.definition import Definition
 from autotrain.study.progress import Progress, Silent
 
 SPACE = {
@@ -426,6 +427,69 @@ def test_the_finals_choose_the_winner_and_it_is_handed_over(tmp_path: Path) -> N
     for before, after in zip(weights, found, strict=True):
         # In float32 it matters how many are trained at once.
         np.testing.assert_allclose(before, after, rtol=1e-3, atol=1e-5)
+
+
+class CtrlCInFinals(Silent):
+    """Interrupts once when so many repeats have ended."""
+
+    def __init__(self, n_repeats: int) -> None:
+        self.n_repeats = n_repeats
+
+    def update(self, progress: Progress) -> None:
+        if progress.n_repeats >= self.n_repeats:
+            self.n_repeats = 1 << 30
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train and show one model at a time."""
+    monkeypatch.setattr("autotrain.study.coordinator.SHOW_EVERY_S", 0.0)
+    monkeypatch.setattr("autotrain.launch.fleet_width", lambda *_: 1)
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_finals_that_were_cut_off_are_ended(tmp_path: Path) -> None:
+    """The same repeats, winner and model as if nothing had happened, and no trial more."""
+    found = []
+    for name in ("whole", "interrupted"):
+        with study_of_wine(tmp_path / name, finalists=2, pruner="none") as study:
+            if name == "interrupted":
+                with pytest.raises(KeyboardInterrupt):
+                    study.optimize(n_trials=8, observer=CtrlCInFinals(1))
+                assert len(study.optuna_study.user_attrs["repeats"]) == 1
+            else:
+                study.optimize(n_trials=8, observer=Silent())
+        with study_of_wine(tmp_path / name, finalists=2, pruner="none") as study:
+            assert study.finish(observer=Silent()) is study
+            assert Definition.read(study.folder).n_trials == 8
+            assert len(study.optuna_study.trials) == 8
+            training = read_bundle(study.best_path).training
+            found.append((study.optuna_study.user_attrs["repeats"], study.winner, training))
+    assert len(found[0][0]) > 1
+    assert found[0] == found[1]
+    winner = found[0][1]
+    assert winner is not None
+    assert (found[0][2]["trial"], found[0][2]["repeat"]) == (winner.number, winner.repeat)
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_the_winner_is_decided_by_the_repeats_there_are(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path, finalists=2, pruner="none") as study:
+        with pytest.raises(KeyboardInterrupt):
+            study.optimize(n_trials=8, observer=CtrlCInFinals(2))
+        assert study.best_value == study.optuna_study.best_value
+        assert "winner" not in study.optuna_study.user_attrs
+        study.hand_over()
+        winner = study.winner
+        assert winner is not None
+        training = read_bundle(study.best_path).training
+        assert (training["trial"], training["repeat"]) == (winner.number, winner.repeat)
+    # There is no time for another repeat.
+    with study_of_wine(tmp_path, finalists=2, pruner="none") as study:
+        study.finish(timeout=0.0, observer=Silent())
+        assert len(study.optuna_study.user_attrs["repeats"]) == 2
+        assert study.winner == winner
 
 
 def test_without_finals_the_best_trial_wins(tmp_path: Path) -> None:

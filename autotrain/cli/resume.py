@@ -55,8 +55,9 @@ def resume(
 ) -> None:
     """Go on with the study NAME: after Ctrl-C, a kill, a reboot, or to search longer.
 
-    Without --trials and --timeout it uses what is left of the study's budget. When nothing is left,
-    --ensemble N hands over anew, from the trainings that are kept.
+    Without --trials and --timeout it uses what is left of the study's budget. When no trial is
+    left, it ends what was cut off: repeats of the best trials, and the choice of the winner; with
+    --finalists N or --ensemble N it chooses anew.
     """
     from autotrain.api import Study
     from autotrain.cli.run_study import directory_words, run
@@ -66,14 +67,15 @@ def resume(
     search = True
     if trials is None and timeout is None:
         standing = read_standing(folder, storage)
-        if standing.left.is_nothing and ensemble is None:
+        search = not standing.left.is_nothing
+        chooses = ensemble is not None or finalists is not None
+        if not (search or chooses or standing.is_unfinished):
             raise StudyError(
                 f"study {name!r} needs some budget to go on, however: nothing is left of it "
                 f"({count_text(standing.n_trials, 'trial')} in {duration_text(standing.seconds)}). "
                 f"Give it more: autotrain resume {name}{directory_words(folder)} --timeout 10m "
                 "(or --trials 100)."
             )
-        search = not standing.left.is_nothing
         trials, timeout = standing.left.n_trials, standing.left.timeout_s
     study = Study.resume(
         name,

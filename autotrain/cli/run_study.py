@@ -38,7 +38,7 @@ def run(
         trials: to run; None for no limit.
         timeout: seconds from `started_s`; None for no limit.
         started_s: `time.monotonic()` when the command began.
-        search: or only hand over anew what earlier searches have trained.
+        search: or only end what earlier searches have begun, and hand over anew.
     """
     from autotrain.api import NoTrialSucceededError
     from autotrain.study.progress import Silent
@@ -47,16 +47,15 @@ def run(
     try:
         with study:
             try:
+                how: dict[str, Any] = {
+                    "observer": Silent() if quiet else None,
+                    "started_s": started_s,
+                    "reserve_s": RESERVED_SHARE * (timeout or 0.0),
+                }
                 if search:
-                    study.optimize(
-                        trials,
-                        timeout,
-                        observer=Silent() if quiet else None,
-                        started_s=started_s,
-                        reserve_s=RESERVED_SHARE * (timeout or 0.0),
-                    )
+                    study.optimize(trials, timeout, **how)
                 else:
-                    study.hand_over()
+                    study.finish(timeout, **how)
             except NoTrialSucceededError as error:
                 click.echo(f"Error: {error}", err=True)
                 raise click.exceptions.Exit(EXIT_NO_TRIAL) from error

@@ -19,15 +19,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.space.config import TrialConfig
+from autotrain.space.search_space import SearchSpace
 from autotrain.study.ledger import best_trial
 from autotrain.tasks import Metric
 
 REPEATS = "repeats"
 WINNER = "winner"
-"""User attributes of the study; finished trials take none."""
+HANDED_OVER = "handed_over"
+"""User attributes of the study; finished trials take none. The last one is false from the start of
+a run until its winner is in `best/`."""
 N_FINALISTS = 4
 MOST_REPEATS = 2
 BEHIND = 2.0
@@ -245,6 +248,53 @@ def _spread(finalists: Sequence[Finalist], loss: float) -> float:
         squares += sum((score - mean) ** 2 for score in scores)
         freedom += len(scores) - 1
     return math.sqrt(squares / freedom) if freedom else 0.0
+
+
+def finals_of(
+    trials: Sequence[FrozenTrial],
+    user_attrs: Mapping[str, Any],
+    *,
+    n_finalists: int,
+    metric: Metric,
+    space: SearchSpace,
+) -> Finals | None:
+    """Return the finals as a study's storage knows them; None when nothing is to be repeated.
+
+    Args:
+        trials, user_attrs, metric, space: the study's.
+        n_finalists: so many of the best are raced.
+    """
+    if not n_finalists:
+        return None
+    finals = Finals(n_finalists, metric.sign)
+    for trial in trials:
+        # Of an older version's trials the size is not known: they are not raced.
+        if trial.state != TrialState.COMPLETE or "n_parameters" not in trial.user_attrs:
+            continue
+        if trial.value is not None:
+            finalist = Finalist(
+                number=trial.number,
+                score=metric.sign * trial.value,
+                n_parameters=trial.user_attrs["n_parameters"],
+                config=space.config_from(trial.params),
+                seconds=trial.user_attrs["seconds"],
+            )
+            finals.enter(finalist)
+    finals.restore(user_attrs.get(REPEATS, []))
+    return finals
+
+
+def is_unfinished(
+    finals: Finals | None, user_attrs: Mapping[str, Any], left_s: float = math.inf
+) -> bool:
+    """Tell whether a study without any trials left still has something to do for its winner.
+
+    Args:
+        finals, user_attrs: the study's.
+        left_s: seconds of its budget; repeats that take longer are none.
+    """
+    repeats = finals is not None and finals.next(left_s=left_s) is not None
+    return repeats or user_attrs.get(HANDED_OVER) is False
 
 
 def winner_of(

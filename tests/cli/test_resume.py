@@ -14,6 +14,9 @@ from autotrain.bundle import encode, publish, read_bundle, stage
 from autotrain.bundle.publishing import TENSORS
 from autotrain.leaderboard import read_standing
 from autotrain.study.definition import FILE, Definition
+from autotrain.study.finals import HANDED_OVER
+from autotrain.study.progress import Progress, Silent
+from autotrain.study.storage import open_storage
 from tests.cli.conftest import HOLDOUT, Run, listing
 
 SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
@@ -64,6 +67,64 @@ def test_an_ensemble_may_be_had_when_nothing_is_left(study: Path, autotrain: Run
     assert alone.json()["test_value"] is not None
     assert autotrain("resume", "shop").code == 2
     assert autotrain(*RESUME, "--ensemble", 3).json()["ensemble"] == together
+
+
+def test_finals_that_ctrl_c_cut_off_are_ended_when_no_trial_is_left(
+    here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Once(Silent):
+        n = 1
+
+        def update(self, progress: Progress) -> None:
+            if progress.n_repeats >= self.n:
+                self.n = 1 << 30
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("autotrain.study.coordinator.SHOW_EVERY_S", 0.0)
+    monkeypatch.setattr("autotrain.launch.fleet_width", lambda *_: 1)
+    monkeypatch.setattr("autotrain.study.progress.Silent", Once)
+    cut = autotrain(*SEARCH, "--trials", 7, "--pruner", "none", "--quiet")
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert cut.code == 130
+    standing = read_standing(here / "studies" / "shop")
+    assert standing.left.is_nothing
+    assert (standing.state, standing.is_unfinished, standing.finals) == ("stopped", True, None)
+
+    done = autotrain(*RESUME)
+
+    assert done.code == 0, done.err
+    assert sum(done.json()["trials"].values()) == 7
+    standing = read_standing(here / "studies" / "shop")
+    assert (standing.state, standing.is_unfinished) == ("done", False)
+    assert standing.finals is not None
+    assert done.json()["finals"]["number"] == standing.finals.number == standing.winner
+    assert done.json()["test_value"] is not None
+    assert autotrain("resume", "shop").code == 2
+
+
+def test_a_winner_that_a_kill_kept_from_being_handed_over_is(study: Path, autotrain: Run) -> None:
+    with open_storage(study) as storage:
+        optuna.load_study(study_name="shop", storage=storage).set_user_attr(HANDED_OVER, False)
+    shutil.rmtree(study / "best")
+    assert read_standing(study).state == "stopped"
+    done = autotrain(*RESUME)
+    assert done.code == 0, done.err
+    assert read_bundle(study / "best").training["trial"] == done.json()["best_trial"]
+    assert autotrain("resume", "shop").code == 2
+
+
+def test_how_many_are_finalists_may_be_said_when_nothing_is_left(
+    here: Path, autotrain: Run
+) -> None:
+    options = ("--trials", 7, "--pruner", "none", "--finalists", 0, "--quiet")
+    assert autotrain(*SEARCH, *options).code == 0
+    assert autotrain("resume", "shop").code == 2
+    done = autotrain(*RESUME, "--finalists", 2)
+    assert done.code == 0, done.err
+    assert done.json()["finals"] is not None
+    assert sum(done.json()["trials"].values()) == 7
+    assert autotrain(*RESUME, "--finalists", 0).json()["finals"] is None
 
 
 def test_more_trials_are_added_to_the_budget(study: Path, autotrain: Run) -> None:

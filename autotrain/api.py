@@ -284,8 +284,8 @@ class Study:
         check_budget(n_trials, timeout)
         started = time.monotonic() if started_s is None else started_s
         self._open()
-        self._set_budget(n_trials, timeout)
-        self._run(n_trials, timeout, observer, started, reserve_s)
+        whole_s = self._set_budget(n_trials, timeout)
+        self._run(n_trials, timeout, observer, started, reserve_s, whole_s)
         return self
 
     def finish(
@@ -323,6 +323,7 @@ class Study:
         observer: Observer | None,
         started: float,
         reserve_s: float,
+        whole_s: float = 0.0,
     ) -> None:
         storage = self._open()
         launch = self._launch()
@@ -358,7 +359,7 @@ class Study:
             coordinator.reserved_s = self._seconds_of_ensemble(before, left)
             reserved = 0.0
             try:
-                coordinator.run(n_trials, left)
+                coordinator.run(n_trials, left, whole_s)
                 # Not after Ctrl-C: then nothing is made of it.
                 reserved = coordinator.reserved_s
             finally:
@@ -600,8 +601,11 @@ class Study:
     def _checkpoints(self) -> Checkpoints:
         return Checkpoints(self.folder / CHECKPOINTS, self.metric.sign)
 
-    def _set_budget(self, n_trials: int | None, timeout: float | None) -> None:
-        """Write down what the study may use in all: what is used and what this run is given."""
+    def _set_budget(self, n_trials: int | None, timeout: float | None) -> float:
+        """Write down what the study may use in all: what is used and what this run is given.
+
+        Returns: the seconds of the budget that this run goes on with; 0 when it is given more.
+        """
         study = self.optuna_study
         trials = study.get_trials(deepcopy=False)
         if n_trials is not None:
@@ -609,7 +613,10 @@ class Study:
         if timeout is not None:
             timeout = round(timeout + seconds_spent(trials, study.user_attrs), 1)
         self.definition = self.definition.with_budget(n_trials, timeout)
+        before = Definition.read(self.folder).timeout_s
         self._write_definition(n_trials=n_trials, timeout_s=timeout)
+        is_more = timeout is None or before is None or timeout > before
+        return 0.0 if before is None or is_more else before
 
     def _write_definition(self, **budget: Any) -> None:
         """Keep what may change; where and with what it began stays, unless data have moved."""

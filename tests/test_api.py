@@ -18,6 +18,7 @@ import autotrain
 from autotrain.api import NoTrialSucceededError, Study
 from autotrain.bundle import read_bundle
 from autotrain.errors import DataError, DeviceError, SpaceError, StudyError
+from autotrain.study.budget import SPENT_S
 from autotrain.study.definition import Definition
 from autotrain.study.progress import Progress, Silent
 
@@ -439,6 +440,17 @@ class CtrlCInFinals(Silent):
         if progress.n_repeats >= self.n_repeats:
             self.n_repeats = 1 << 30
             raise KeyboardInterrupt
+
+
+def test_what_is_left_of_a_budget_is_known_from_more_of_it(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path) as study:
+        study.optuna_study.set_user_attr(SPENT_S, 0.0)
+        assert study._set_budget(None, 30.0) == 0.0
+        study.optuna_study.set_user_attr(SPENT_S, 26.0)
+        assert study._set_budget(None, 4.0) == 30.0
+        assert study._set_budget(None, 10.0) == 0.0
+        assert study._set_budget(5, None) == 0.0
+        assert study._set_budget(None, 4.0) == 0.0
 
 
 @pytest.fixture

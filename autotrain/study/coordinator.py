@@ -42,7 +42,7 @@ WAIT_S = 0.2
 # So many failures without any success are no accident; and so many workers are started anew.
 MOST_LOST = 10
 HISTORY = "history"
-# The last part of a time limit, in which repeats of the best trials go before new trials.
+# The last part of a budget of time, in which repeats of the best trials go before new trials.
 FINALS_SHARE = 0.2
 
 
@@ -105,6 +105,7 @@ class Coordinator:
         self.shown_s = -math.inf
         self.n_trials: int | None = None
         self.timeout_s: float | None = None
+        self.whole_s = 0.0
         self.reserved_s = 0.0
         """So much of the timeout is kept for what follows; may change on the way."""
         self.start_s = 0.0
@@ -116,18 +117,20 @@ class Coordinator:
         self.counts.update(counts)
         self.n_before = sum(counts.values())
 
-    def run(self, n_trials: int | None, timeout_s: float | None) -> None:
+    def run(self, n_trials: int | None, timeout_s: float | None, whole_s: float = 0.0) -> None:
         """Run until so many trials have ended or the time is over; then close the workers.
 
         The time over, models in training end at their next epoch boundary; the best of them
         counts as complete when it beats all complete ones.
 
+        Args:
+            whole_s: the budget of which `timeout_s` is what an earlier run left.
         Raises:
             KeyboardInterrupt: after running trials were written down to be tried again.
             StudyError: when all workers are gone; what they had is tried again by `resume`.
             RuntimeError: when trials fail for reasons that are bugs.
         """
-        self.n_trials, self.timeout_s = n_trials, timeout_s
+        self.n_trials, self.timeout_s, self.whole_s = n_trials, timeout_s, whole_s
         self.start_s = time.monotonic()
         try:
             while self._goes_on():
@@ -242,8 +245,10 @@ class Coordinator:
 
     def _is_time_for_finals(self) -> bool:
         end_s = self._end_s()
-        if end_s is not None and (1 - FINALS_SHARE) * end_s <= self._elapsed() < end_s:
-            return True
+        if end_s is not None:
+            whole_s = max(end_s, self.whole_s - self.reserved_s)
+            if end_s - FINALS_SHARE * whole_s <= self._elapsed() < end_s:
+                return True
         # All trials asked for have ended: who the finalists are depends on nothing else.
         asked_all = self.n_trials is not None and self.n_started >= self.n_trials
         searches = any(not running.repeat for running in self._trials())

@@ -572,6 +572,22 @@ def test_the_last_part_of_the_time_is_for_repeats_that_can_end(
     assert TrialState.RUNNING not in states
 
 
+@pytest.mark.parametrize(("whole", "begins"), [(0.0, False), (100.0, True), (30.0, False)])
+def test_what_is_left_of_a_budget_goes_on_with_its_finals(
+    storage: OpenStorage, monkeypatch: pytest.MonkeyPatch, whole: float, begins: bool
+) -> None:
+    finals = Finals(2)
+    worker = Script({**SIX, **{slot: [0.9] for slot in range(6, 40)}})
+    coordinator = make_coordinator(make_ledger(storage), worker, [], finals=finals)
+    coordinator.run(6, 1.0)
+    for finalist in finals.known.values():
+        finalist.repeats = {}
+    # 15 of so many seconds are left, and nothing of them is spent.
+    monkeypatch.setattr(coordinator, "_elapsed", lambda: 0.0)
+    coordinator.n_trials, coordinator.timeout_s, coordinator.whole_s = None, 15.0, whole
+    assert (coordinator._next_repeat() is not None) == begins
+
+
 def test_a_fold_that_has_ended_says_nothing_of_the_others(
     storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,7 +32,7 @@ from autotrain.arguments import (
     n_cores,
     number_or_text,
 )
-from autotrain.best import Best
+from autotrain.best import Best, Handed
 from autotrain.data.dataset import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
@@ -198,6 +198,8 @@ class Study:
         self._study: optuna.Study | None = None
         self.progress = Progress()
         self.export_notes: tuple[str, ...] = ()
+        self.export_failures: tuple[str, ...] = ()
+        """What would have been handed over instead of the model in `best/`, and why it is not."""
 
     @classmethod
     def resume(
@@ -464,7 +466,9 @@ class Study:
         Args:
             ensemble: this once at most so many trainings; below 2 the winner alone. None as the
                 study says, which is written down.
-        Returns: the bundle's folder.
+        Returns: the bundle's folder. What cannot be exported is passed over, and said in
+            `export_failures`.
+        Raises: RuntimeError when nothing can be exported; a bug.
         """
         study = self.optuna_study
         if ensemble is None:
@@ -571,8 +575,9 @@ class Study:
         if self.optuna_study.user_attrs.get(WINNER) != decision:
             self._note(WINNER, decision)
 
-    def _take(self, notes: tuple[str, ...] | None) -> None:
-        self.export_notes = self.export_notes if notes is None else notes
+    def _take(self, handed: Handed) -> None:
+        self.export_notes = self.export_notes if handed.notes is None else handed.notes
+        self.export_failures = handed.failures
 
     def _publish(self, trained: Trained) -> None:
         self.export_notes = self._best().publish(trained)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -21,11 +22,24 @@ from autotrain.space.search_space import SearchSpace
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import Definition
 from autotrain.study.finals import winner_of
+from autotrain.study.ledger import best_trial
 from autotrain.study.retraining import train_again
 from autotrain.study.running import trial_seed, value_of
 from autotrain.study.sampling import seed_number
 from autotrain.study.trained import Trained
 from autotrain.tasks import Metric
+
+
+class Handed(NamedTuple):
+    """What became of handing over a model.
+
+    Args:
+        notes: what the user should be told of it; None when it was there already.
+        failures: what would have been handed over and could not, and why.
+    """
+
+    notes: tuple[str, ...] | None
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,13 +76,14 @@ class Best:
         )
         return exported.notes
 
-    def hand_over(self, study: optuna.Study, device: str, n_members: int) -> tuple[str, ...] | None:
+    def hand_over(self, study: optuna.Study, device: str, n_members: int) -> Handed:
         """Put the study's winner into the folder, or those trainings that predict best together.
 
         Args:
             n_members: at most so many trainings; below 2 the winner alone.
-        Returns: what the user should be told; None when there was nothing to do.
+        Raises: RuntimeError when nothing can be exported, and no model of the study is there.
         """
+        failures: list[str] = []
         if n_members > 1:
             trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
             kept = [
@@ -78,33 +93,69 @@ class Best:
             ]
             chosen = choose(kept, self.dataset, self.metric, n_members) if kept else ()
             if len(chosen) > 1:
-                return self.publish(*chosen)
-        return self.restore(study, device, alone=True)
+                try:
+                    return Handed(self.publish(*chosen))
+                except RuntimeError as error:
+                    failures.append(_failed("The ensemble", error))
+        notes, others = self.restore(study, device, alone=True)
+        failures += others
+        if failures and not self._is_own():
+            raise RuntimeError(" ".join(failures))
+        return Handed(notes, tuple(failures))
 
-    def restore(
-        self, study: optuna.Study, device: str, *, alone: bool = False
-    ) -> tuple[str, ...] | None:
+    def restore(self, study: optuna.Study, device: str, *, alone: bool = False) -> Handed:
         """Put the study's winner into the folder, if another model is there.
 
         Its weights come from the checkpoints, or else are trained again; so too when the folder
-        was removed or damaged.
+        was removed or damaged. What cannot be exported is passed over: for the winner's first
+        training, and then for the trial with the best value.
 
         Args:
             alone: an ensemble is another model; otherwise one of this study stays.
-        Returns: what the user should be told; None when there was nothing to do.
         """
         trials = study.get_trials(deepcopy=False)
         trial, winner = winner_of(trials, study.user_attrs, self.metric)
-        repeat = 0 if winner is None else winner.repeat
-        if trial is None or self._holds(study, trial, repeat, alone=alone):
-            return None
-        trained = self.checkpoints.find(trial.number, repeat)
-        if trained is None or not self._is_of(study, trial, trained):
-            epochs = None if winner is None else winner.epochs
-            if epochs is None:
-                epochs = trial.user_attrs["epochs"]
-            trained = self._train_again(study, trial, device, epochs=epochs, repeat=repeat)
-        return None if trained is None else self.publish(trained)
+        best = best_trial(trials, self.metric)
+        if trial is None or best is None:
+            return Handed(None)
+        first = 0 if winner is None else winner.repeat
+        wanted = {(trial.number, first): trial, (trial.number, 0): trial, (best.number, 0): best}
+        failures: list[str] = []
+        for (number, repeat), trial in wanted.items():
+            instead = (f"The model is that of trial {number}.",) if failures else ()
+            if self._holds(study, trial, repeat, alone=alone):
+                return Handed(None, (*failures, *instead))
+            try:
+                epochs = winner.epochs if winner is not None and repeat else None
+                trained = self._trained(study, trial, device, epochs=epochs, repeat=repeat)
+                return Handed(self.publish(trained), (*failures, *instead))
+            except RuntimeError as error:
+                again = ", trained again," if repeat else ""
+                failures.append(_failed(f"Trial {number}{again}", error))
+        return Handed(None, tuple(failures))
+
+    def _trained(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        device: str,
+        *,
+        epochs: int | None,
+        repeat: int,
+    ) -> Trained:
+        """Return a training from its checkpoint, or else from its record.
+
+        Raises: RuntimeError when it cannot be had again.
+        """
+        kept = self.checkpoints.find(trial.number, repeat)
+        if kept is not None and self._is_of(study, trial, kept):
+            return kept
+        if epochs is None:
+            epochs = trial.user_attrs["epochs"]
+        trained = self._train_again(study, trial, device, epochs=epochs, repeat=repeat)
+        if trained is None:
+            raise RuntimeError("its weights are lost, and training it once more diverged")
+        return trained
 
     def _train_again(
         self, study: optuna.Study, trial: FrozenTrial, device: str, *, epochs: int, repeat: int
@@ -127,6 +178,15 @@ class Best:
         value = value_of(outcomes)
         return Trained(trial.number, value, config, seed, outcomes, repeat)
 
+    def _is_own(self) -> bool:
+        """Whether some model of this study is in the folder."""
+        try:
+            bundle = read_bundle(self.path)
+        except BundleError:
+            return False
+        is_own = bundle.data.get("fingerprint") == self.dataset.fingerprint
+        return is_own and bundle.training.get("study") == self.definition.name
+
     def _holds(self, study: optuna.Study, trial: FrozenTrial, repeat: int, *, alone: bool) -> bool:
         """Whether the model in the folder is this one, or an ensemble of this study."""
         try:
@@ -135,8 +195,7 @@ class Best:
             return False
         training = bundle.training
         if ENSEMBLE in training:
-            is_own = bundle.data.get("fingerprint") == self.dataset.fingerprint
-            return is_own and training.get("study") == self.definition.name and not alone
+            return self._is_own() and not alone
         # A number alone might be that of another study that was in the folder.
         found = (training.get("trial"), training.get("repeat", 0), training.get("seed"))
         is_it = found == (trial.number, repeat, self._seed(study, trial))
@@ -151,3 +210,8 @@ class Best:
 
     def _seed(self, study: optuna.Study, trial: FrozenTrial) -> int:
         return trial_seed(self.definition.seed, seed_number(study, trial))
+
+
+def _failed(what: str, error: RuntimeError) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"{what} could not be exported ({reason})."

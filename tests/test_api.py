@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,11 @@ import autotrain
 from autotrain.api import NoTrialSucceededError, Study
 from autotrain.bundle import read_bundle
 from autotrain.errors import DataError, DeviceError, SpaceError, StudyError
+from autotrain.export import Exported, export_ensemble
 from autotrain.study.budget import SPENT_S
 from autotrain.study.definition import Definition
 from autotrain.study.progress import Progress, Silent
+from autotrain.study.trained import Trained
 
 SPACE = {
     "extends": "quick",
@@ -502,6 +505,61 @@ def test_the_winner_is_decided_by_the_repeats_there_are(tmp_path: Path) -> None:
         study.finish(timeout=0.0, observer=Silent())
         assert len(study.optuna_study.user_attrs["repeats"]) == 2
         assert study.winner == winner
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, *refused: tuple[int, int]) -> None:
+    """Have the export check fail for these trainings, and for all ensembles."""
+
+    def checked(folder: Path, trained: tuple[Trained, ...], **options: Any) -> Exported:
+        if len(trained) > 1 or (trained[0].number, trained[0].repeat) in refused:
+            raise RuntimeError("the written bundle scores otherwise")
+        return export_ensemble(folder, trained, **options)
+
+    monkeypatch.setattr("autotrain.best.export_ensemble", checked)
+    monkeypatch.setattr("autotrain.best.choose", lambda kept, *_: tuple(kept[:2]))
+
+
+def test_what_cannot_be_exported_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ensemble, the winner's best training, its first one, the trial with the best value."""
+    with study_of_wine(tmp_path, pruner="none") as study:
+        study.optimize(n_trials=8, observer=Silent())
+        trials = study.optuna_study.get_trials(states=(TrialState.COMPLETE,))
+        best, other = sorted(trials, key=lambda trial: trial.value or 0.0)[:2]
+        repeats = [
+            {"trial": trial.number, "repeat": repeat, "value": value, "epochs": 6}
+            for trial, value in ((best, 9.0), (other, 0.001))
+            for repeat in (1, 2)
+        ]
+        study.optuna_study.set_user_attr("repeats", repeats)
+        winner = (other.number, 1)
+        for refused, found in (
+            ((), winner),
+            ((winner,), (other.number, 0)),
+            ((winner, (other.number, 0)), (best.number, 0)),
+        ):
+            refuse(monkeypatch, *refused)
+            shutil.rmtree(study.best_path)
+            study.hand_over(ensemble=4)
+            training = read_bundle(study.best_path).training
+            assert (training["trial"], training["repeat"]) == found
+            said = " ".join(study.export_failures)
+            assert "The ensemble could not be exported (the written bundle scores oth" in said
+            assert said.count("could not be exported") == 1 + len(refused)
+            assert (f"The model is that of trial {found[0]}." in said) == bool(refused)
+            assert study.winner is not None
+            assert study.winner.number == other.number
+        everything = [(t.number, repeat) for t in trials for repeat in range(3)]
+        refuse(monkeypatch, *everything)
+        study.hand_over()
+        assert training == read_bundle(study.best_path).training
+        shutil.rmtree(study.best_path)
+        with pytest.raises(RuntimeError, match=rf"Trial {best.number} could not be exported"):
+            study.hand_over()
+        refuse(monkeypatch)
+        study.hand_over()
+        assert study.export_failures == ()
 
 
 def test_without_finals_the_best_trial_wins(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def outcome(study: Study, seconds: float) -> dict[str, Any]:
             "validation": study.dataset.n_valid,
             "test": study.dataset.n_test,
         },
-        "notes": [*study.dataset.notes, *study.export_notes],
+        "notes": [*study.dataset.notes, *study.export_notes, *study.export_failures],
     }
 
 
@@ -181,6 +181,7 @@ def ending(study: Study, result: dict[str, Any]) -> list[str]:
             ("", _finals_words(result["finals"])),
             ("Winner", f"trial {result['best_trial']}: {result['winner']}"),
             ("Ensemble", _ensemble_words(result["ensemble"], metric)),
+            ("Note", " ".join(study.export_failures)),
             ("Dropout", dropout),
             ("Trials", f"{sum(trials.values()):,}: {counts}"),
             ("Time", duration_text(result["seconds"])),

@@ -10,6 +10,7 @@ import numpy as np
 import optuna
 import pytest
 
+from autotrain.best import Best
 from autotrain.bundle import encode, publish, read_bundle, stage
 from autotrain.bundle.publishing import TENSORS
 from autotrain.leaderboard import read_standing
@@ -17,6 +18,7 @@ from autotrain.study.definition import FILE, Definition
 from autotrain.study.finals import HANDED_OVER
 from autotrain.study.progress import Progress, Silent
 from autotrain.study.storage import open_storage
+from autotrain.study.trained import Trained
 from tests.cli.conftest import HOLDOUT, Run, listing
 
 SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
@@ -67,6 +69,21 @@ def test_an_ensemble_may_be_had_when_nothing_is_left(study: Path, autotrain: Run
     assert alone.json()["test_value"] is not None
     assert autotrain("resume", "shop").code == 2
     assert autotrain(*RESUME, "--ensemble", 3).json()["ensemble"] == together
+
+
+def test_an_ensemble_that_cannot_be_exported_is_said(
+    study: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(best: Best, *trained: Trained) -> tuple[str, ...]:
+        raise RuntimeError(f"{len(trained)} score otherwise")
+
+    monkeypatch.setattr("autotrain.best.choose", lambda kept, *_: tuple(kept[:2]))
+    monkeypatch.setattr(Best, "publish", refuse)
+    before = read_bundle(study / "best").training
+    said = "The ensemble could not be exported (2 score otherwise)."
+    assert said in autotrain(*RESUME, "--ensemble", 3).json()["notes"]
+    assert f"Note        {said}" in autotrain("resume", "shop", "--ensemble", 3).out
+    assert read_bundle(study / "best").training == before
 
 
 def test_finals_that_ctrl_c_cut_off_are_ended_when_no_trial_is_left(

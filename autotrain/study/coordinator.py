@@ -518,7 +518,9 @@ class Coordinator:
     def _fail(self, running: Running, cause: str, text: str) -> None:
         """End a trial for a reason that is not its own."""
         if running.repeat:
-            self._record(running, math.inf, running.epoch)
+            assert self.finals is not None
+            self._take_off(running)
+            self.finals.lose(running.number)
             return
         facts = {"cause": cause, "error": text[-2000:]}
         if cause == "out_of_memory":

@@ -121,6 +121,7 @@ class Finals:
         self.n_finalists = n_finalists
         self.sign = sign
         self.known: dict[int, Finalist] = {}
+        self.lost: set[int] = set()
 
     def enter(self, finalist: Finalist) -> None:
         """Take in a complete trial."""
@@ -129,6 +130,13 @@ class Finals:
     def record(self, number: int, repeat: int, score: float, epochs: int) -> None:
         """Take a finalist's repeat that has ended; an infinite score when it diverged."""
         self.known[number].repeats[repeat] = Repeat(score, epochs)
+
+    def lose(self, number: int) -> None:
+        """Take note that a finalist's repeat failed, which says nothing about the finalist.
+
+        It is not trained again now; a later run knows nothing of it and tries once more.
+        """
+        self.lost.add(number)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the repeats as a study attribute."""
@@ -170,18 +178,21 @@ class Finals:
             left_s: what takes longer than so many seconds is passed over: it would be for nothing.
         """
         finalists = self.finalists()
-        behind = self._behind(finalists)
+        out = self._behind(finalists) | self.lost
         # All first repeats go before any second one.
         for repeat in range(1, MOST_REPEATS + 1):
             for finalist in finalists:
                 is_begun = repeat in finalist.repeats or (finalist.number, repeat) in running
                 fits = finalist.seconds <= left_s
-                if finalist.number not in behind and fits and not is_begun:
+                if finalist.number not in out and fits and not is_begun:
                     return finalist, repeat
         return None
 
     def decide(self) -> Winner | None:
-        """Return the winner; None when nothing was trained again: the best trial it is."""
+        """Return the winner; None when repeats say nothing: the best trial it is.
+
+        So when nothing was trained again, or all that was diverged.
+        """
         finalists = self.finalists()
         repeated = [f for f in finalists if f.repeats]
         if not repeated:
@@ -189,6 +200,8 @@ class Finals:
         loss = _loss(repeated)
         spread = _spread(finalists, loss)
         first = min(finalists, key=lambda f: f.estimate(loss))
+        if not math.isfinite(first.estimate(loss)):
+            return None
         margin = first.estimate(loss) + spread / math.sqrt(len(first.scores()))
         # What was not repeated may win by being far ahead, not by being small.
         near = [f for f in repeated if f.estimate(loss) <= margin] or [first]

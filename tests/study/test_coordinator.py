@@ -651,10 +651,27 @@ def test_a_repeat_lost_with_its_worker_is_tried_once_more(storage: OpenStorage) 
     assert all(t.state == TrialState.COMPLETE for t in ledger.study.trials)
 
 
-def test_a_repeat_that_fails_by_itself_is_out(storage: OpenStorage) -> None:
+def test_a_repeat_that_fails_by_itself_is_left_to_another_run(storage: OpenStorage) -> None:
     ledger = make_ledger(storage)
     worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 20)}}, crash_at=6)
     finals = Finals(2)
     make_coordinator(ledger, worker, [], finals=finals).run(6, None)
-    assert finals.known[1].scores() == [0.3, math.inf]
+    assert finals.known[1].scores() == [0.3]
     assert finals.known[3].scores() == [0.31, 0.4, 0.4]
+    assert {entry["trial"] for entry in ledger.study.user_attrs[REPEATS]} == {3}
+
+
+def test_repeats_that_their_workers_take_along_decide_nothing(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    # Each of the two finalists' first repeats, 6 and 8, loses a worker, and its second try another.
+    workers = [Script(SIX, crash_at=slot, dies=True) for slot in (6, 7, 8, 9)]
+    for worker, heir in zip(workers, [*workers[1:], Script({})], strict=True):
+        worker.curves = {**SIX, **{slot: [0.4] for slot in range(6, 20)}}
+        worker.heir = heir
+    finals = Finals(2)
+    make_coordinator(ledger, workers[0], [], finals=finals).run(6, None)
+    assert finals.decide() is None
+    assert ledger.study.user_attrs.get(REPEATS, []) == []
+    later = Finals(2)
+    later.known = finals.known
+    assert later.next() is not None

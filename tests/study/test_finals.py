@@ -155,6 +155,22 @@ def test_a_repeat_that_diverges_never_wins() -> None:
     assert winner.estimate == pytest.approx((0.31 + 0.015 + 0.32 + 0.33) / 3)
 
 
+def test_where_all_diverge_nothing_is_decided() -> None:
+    finals = make_finals([0.3, 0.31, *[0.9] * 4], sizes=[100, 50, 1, 1, 1, 1])
+    race(finals, {0: [math.inf, math.inf], 1: [math.inf, math.inf]})
+    assert finals.decide() is None
+
+
+def test_a_repeat_that_is_lost_says_nothing_and_another_run_tries_it() -> None:
+    finals = make_finals([0.3, 0.31, *[0.9] * 4])
+    finals.lose(0)
+    assert finals.decide() is None
+    assert race(finals, {1: [0.32, 0.33]}) == [(1, 1), (1, 2)]
+    later = make_finals([0.3, 0.31, *[0.9] * 4])
+    later.restore(finals.to_json())
+    assert race(later, {0: [0.31, 0.32]}) == [(0, 1), (0, 2)]
+
+
 def test_higher_is_better_where_the_metric_says_so() -> None:
     finals = Finals(4, sign=-1.0)
     for number, value in enumerate([0.9, 0.89, 0.5, 0.5, 0.5, 0.5]):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.arguments import fold_arrays, problem_of
 from autotrain.bundle import ENSEMBLE, read_bundle
@@ -85,7 +85,9 @@ class Best:
         """
         failures: list[str] = []
         if n_members > 1:
-            trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+            # What was cut off before it was told complete is tried again under another number.
+            complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            trials = {trial.number: trial for trial in complete}
             kept = [
                 trained
                 for trained in self.checkpoints.all()

@@ -21,6 +21,7 @@ from autotrain.bundle import read_bundle
 from autotrain.errors import DataError, DeviceError, SpaceError, StudyError
 from autotrain.export import Exported, export_ensemble
 from autotrain.study.budget import SPENT_S
+from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import Definition
 from autotrain.study.progress import Progress, Silent
 from autotrain.study.trained import Trained
@@ -624,6 +625,38 @@ def test_an_ensemble_of_what_was_trained_is_handed_over(tmp_path: Path) -> None:
         assert study.definition.ensemble == 4
         study.optimize(n_trials=1, observer=Silent())
         assert "ensemble" in read_bundle(study.best_path).training
+
+
+def test_a_trial_that_was_cut_off_is_not_in_an_ensemble_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights had been kept when the stop came, but it was not told complete."""
+    keep = Checkpoints.keep
+
+    def keep_and_stop(checkpoints: Checkpoints, trained: Trained) -> None:
+        keep(checkpoints, trained)
+        if trained.number == 2:
+            raise KeyboardInterrupt
+
+    candidates: list[list[int]] = []
+
+    def choose(kept: list[Trained], *_: object) -> tuple[Trained, ...]:
+        candidates.append([trained.number for trained in kept])
+        return tuple(kept[:1])
+
+    monkeypatch.setattr("autotrain.best.choose", choose)
+    with study_of_wine(tmp_path, ensemble=3, finalists=0, pruner="none") as study:
+        monkeypatch.setattr(Checkpoints, "keep", keep_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            study.optimize(n_trials=4, observer=Silent())
+        monkeypatch.setattr(Checkpoints, "keep", keep)
+        study.optimize(n_trials=4 - study.progress.n_done, observer=Silent())
+        trials = study.optuna_study.trials
+        assert trials[2].user_attrs["cause"] == "interrupted"
+        complete = [t for t in trials if t.state == TrialState.COMPLETE]
+        again = [t.number for t in complete if t.params == trials[2].params]
+        assert len(again) == 1
+        assert sorted(candidates[-1]) == [t.number for t in complete]
 
 
 def test_the_winner_alone_is_the_same_with_and_without_an_ensemble(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from autotrain.study.definition import Definition
 from autotrain.study.finals import winner_of
 from autotrain.study.ledger import best_trial
 from autotrain.study.retraining import train_again
-from autotrain.study.running import trial_seed, value_of
+from autotrain.study.running import FOLD_EPOCHS, trial_seed, value_of
 from autotrain.study.sampling import seed_number
 from autotrain.study.trained import Trained
 from autotrain.tasks import Metric
@@ -142,7 +143,7 @@ class Best:
         trial: FrozenTrial,
         device: str,
         *,
-        epochs: int | None,
+        epochs: Sequence[int] | None,
         repeat: int,
     ) -> Trained:
         """Return a training from its checkpoint, or else from its record.
@@ -153,14 +154,20 @@ class Best:
         if kept is not None and self._is_of(study, trial, kept):
             return kept
         if epochs is None:
-            epochs = trial.user_attrs["epochs"]
+            epochs = trial.user_attrs.get(FOLD_EPOCHS, [trial.user_attrs["epochs"]])
         trained = self._train_again(study, trial, device, epochs=epochs, repeat=repeat)
         if trained is None:
             raise RuntimeError("its weights are lost, and training it once more diverged")
         return trained
 
     def _train_again(
-        self, study: optuna.Study, trial: FrozenTrial, device: str, *, epochs: int, repeat: int
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        device: str,
+        *,
+        epochs: Sequence[int],
+        repeat: int,
     ) -> Trained | None:
         config, seed = self._config(trial), self._seed(study, trial)
         outcomes = train_again(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from sklearn.metrics import log_loss, mean_pinball_loss, root_mean_squared_error
 
 import autotrain
 from autotrain.api import NoTrialSucceededError, Study
-from autotrain.bundle import read_bundle
+from autotrain.bundle import Bundle, read_bundle
 from autotrain.errors import DataError, DeviceError, SpaceError, StudyError
 from autotrain.export import Exported, export_ensemble
+from autotrain.fused.slot import EpochReport
+from autotrain.fused.trainer import Trainer
 from autotrain.study.budget import SPENT_S
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import Definition
@@ -432,6 +435,43 @@ def test_the_finals_choose_the_winner_and_it_is_handed_over(tmp_path: Path) -> N
     for before, after in zip(weights, found, strict=True):
         # In float32 it matters how many are trained at once.
         np.testing.assert_allclose(before, after, rtol=1e-3, atol=1e-5)
+
+
+def test_each_fold_is_trained_again_for_its_own_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is stopped long before the others, while it is still getting better."""
+    step = Trainer.step
+
+    def stopping(trainer: Trainer) -> list[Any]:
+        messages = step(trainer)
+        for message in messages:
+            # A trial's folds have neighbouring slots.
+            if isinstance(message, EpochReport) and (message.slot % 3, message.epoch) == (1, 2):
+                trainer.stop(message.slot)
+        return messages
+
+    with study_of_wine(tmp_path, validation="3-fold", pruner="none") as study:
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "step", stopping)
+            study.optimize(n_trials=7, observer=Silent())
+        assert study.best_trial.user_attrs["fold_epochs"] == [6, 2, 6]
+        assert study.optuna_study.user_attrs["repeats"][0]["epochs"] == [6, 2, 6]
+
+        def handed_over(finalists: int) -> Bundle:
+            shutil.rmtree(study.best_path)
+            study.definition = replace(study.definition, finalists=finalists)
+            return read_bundle(study.hand_over())
+
+        whole = [handed_over(finalists) for finalists in (4, 0)]
+        assert [bool(bundle.training["repeat"]) for bundle in whole] == [True, False]
+        shutil.rmtree(study.folder / "checkpoints")
+        for finalists, before in zip((4, 0), whole, strict=True):
+            after = handed_over(finalists)
+            assert after.training == before.training
+            assert [m.best_epoch for m in after.members] == [m.best_epoch for m in before.members]
+            for one, other in zip(before.members, after.members, strict=True):
+                np.testing.assert_allclose(one.parameters, other.parameters, rtol=1e-3, atol=1e-5)
 
 
 class CtrlCInFinals(Silent):

@@ -392,14 +392,14 @@ class Coordinator:
         if running.cause == "time":
             self._take_off(running)
             return
-        epochs = max(outcome.epochs for outcome in outcomes)
+        epochs = [outcome.epochs for outcome in outcomes]
         if any(o.cause == "diverged" or o.parameters is None for o in outcomes):
             self._record(running, math.inf, epochs)
             return
         self.keep(self._trained(running, outcomes))
         self._record(running, self.sign * value_of(outcomes), epochs)
 
-    def _record(self, running: Running, score: float, epochs: int) -> None:
+    def _record(self, running: Running, score: float, epochs: Sequence[int]) -> None:
         """Write down how a repeat ended."""
         assert self.finals is not None
         self._take_off(running)

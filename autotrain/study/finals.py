@@ -38,10 +38,20 @@ BEHIND = 2.0
 
 
 class Repeat(NamedTuple):
-    """A finalist's training from another seed: its score, infinite when it diverged; its epochs."""
+    """A finalist's training from another seed.
+
+    Args:
+        score: infinite when it diverged.
+        epochs: of each fold; one number where all had as many.
+    """
 
     score: float
-    epochs: int
+    epochs: tuple[int, ...]
+
+    @classmethod
+    def of(cls, score: float, epochs: Sequence[int]) -> Repeat:
+        """Return it with equal epochs said once."""
+        return cls(score, tuple(epochs[:1] if len(set(epochs)) == 1 else epochs))
 
 
 @dataclass
@@ -84,7 +94,7 @@ class Winner:
         estimate: the mean of its scores, corrected for the choice; the metric's own direction.
         standard_error: of `estimate`, from seeds.
         n_trainings: of it that the estimate rests on.
-        epochs: that this training took; None for the trial itself.
+        epochs: that this training took, of each fold where they differ; None for the trial itself.
         gap: by how much its own score was better than its repeats' mean; 0 without repeats.
         leader: the trial that had the best score of all when this was decided; a better one that
             comes later sets the decision aside.
@@ -95,18 +105,18 @@ class Winner:
     estimate: float
     standard_error: float
     n_trainings: int
-    epochs: int | None
+    epochs: tuple[int, ...] | None
     gap: float
     leader: int
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a study attribute."""
-        return dict(self.__dict__)
+        return self.__dict__ | {"epochs": None if self.epochs is None else list(self.epochs)}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Winner:
         """Read what `to_json` wrote."""
-        return cls(**record)
+        return cls(**{**record, "epochs": _epochs(record["epochs"])})
 
 
 class Finals:
@@ -127,9 +137,9 @@ class Finals:
         """Take in a complete trial."""
         self.known[finalist.number] = finalist
 
-    def record(self, number: int, repeat: int, score: float, epochs: int) -> None:
+    def record(self, number: int, repeat: int, score: float, epochs: Sequence[int]) -> None:
         """Take a finalist's repeat that has ended; an infinite score when it diverged."""
-        self.known[number].repeats[repeat] = Repeat(score, epochs)
+        self.known[number].repeats[repeat] = Repeat.of(score, epochs)
 
     def lose(self, number: int) -> None:
         """Take note that a finalist's repeat failed, which says nothing about the finalist.
@@ -145,7 +155,7 @@ class Finals:
                 "trial": finalist.number,
                 "repeat": repeat,
                 "value": self.sign * score if math.isfinite(score) else None,
-                "epochs": epochs,
+                "epochs": list(epochs),
             }
             for finalist in self.known.values()
             for repeat, (score, epochs) in finalist.repeats.items()
@@ -157,7 +167,8 @@ class Finals:
             if entry["trial"] in self.known:
                 value = entry["value"]
                 score = math.inf if value is None else self.sign * value
-                self.record(entry["trial"], entry["repeat"], score, entry["epochs"])
+                epochs = _epochs(entry["epochs"]) or ()
+                self.record(entry["trial"], entry["repeat"], score, epochs)
 
     def finalists(self) -> list[Finalist]:
         """Return those that are raced, the best first.
@@ -234,6 +245,13 @@ class Finals:
             if f.estimate(loss) - first.estimate(loss)
             > BEHIND * spread * math.sqrt(1 / len(f.scores()) + 1 / len(first.scores()))
         }
+
+
+def _epochs(record: int | Sequence[int] | None) -> tuple[int, ...] | None:
+    """Read epochs; earlier versions wrote the greatest number of them."""
+    if record is None:
+        return None
+    return (record,) if isinstance(record, int) else tuple(record)
 
 
 def _gain(repeated: Sequence[Finalist]) -> float:

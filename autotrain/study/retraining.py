@@ -6,6 +6,8 @@ but for rounding, since in float32 a sum depends a little on how many models are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from autotrain.fused.slot import Admission, Outcome
 from autotrain.fused.trainer import Trainer
 from autotrain.space.config import TrialConfig
@@ -17,7 +19,7 @@ def train_again(
     seed: int,
     *,
     n_folds: int,
-    epochs: int,
+    epochs: Sequence[int],
     repeat: int = 0,
 ) -> tuple[Outcome, ...]:
     """Train one trial, nothing beside it, and end it where it once ended.
@@ -26,10 +28,12 @@ def train_again(
         trainer: without models.
         config, seed: the trial's own.
         n_folds: models it has, one per fold.
-        epochs: it was trained for, whatever had stopped it then.
+        epochs: each of them was trained for, whatever had stopped it then; one number holds for
+            all.
         repeat: which of its trainings.
     Returns: one outcome per fold.
     """
+    ends = list(epochs) * (n_folds if len(epochs) == 1 else 1)
     for fold in range(n_folds):
         trainer.admit(Admission(fold, config, seed, fold, repeat))
     outcomes: dict[int, Outcome] = {}
@@ -37,6 +41,6 @@ def train_again(
         for message in trainer.step():
             if isinstance(message, Outcome):
                 outcomes[message.slot] = message
-            elif message.epoch >= epochs:
+            elif message.epoch >= ends[message.slot]:
                 trainer.stop(message.slot)
     return tuple(outcomes[fold] for fold in range(n_folds))

@@ -17,6 +17,9 @@ from autotrain.space.config import TrialConfig
 from autotrain.study.pruning import Board
 from autotrain.study.workers.protocol import Worker
 
+FOLD_EPOCHS = "fold_epochs"
+"""User attribute of a trial: the epochs of each fold, where they differ."""
+
 
 @dataclass
 class Running:
@@ -86,13 +89,16 @@ def facts_of(outcomes: Sequence[Outcome], cause: str, running: Running) -> dict[
     """Return what is kept on a trial: few and small, the dashboard slows with more."""
     first = outcomes[0].diagnostics
     flags = sorted({flag for o in outcomes for flag in o.diagnostics.get("flags", [])})
+    epochs = [o.epochs for o in outcomes]
     facts: dict[str, Any] = {
         "cause": cause,
-        "epochs": max(o.epochs for o in outcomes),
+        "epochs": max(epochs),
         "best_epoch": outcomes[0].best_epoch,
         "seconds": round(time.monotonic() - running.started_s, 3),
         "n_parameters": n_parameters(outcomes),
     }
+    if min(epochs) < max(epochs):
+        facts[FOLD_EPOCHS] = epochs
     if flags:
         facts["flags"] = " ".join(flags)
     if first.get("gradient_norms"):

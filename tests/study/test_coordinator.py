@@ -505,10 +505,10 @@ def test_the_best_trials_are_trained_again_after_the_last_one(storage: OpenStora
     assert [t.value for t in trials] == [0.5, 0.3, 0.6, 0.31, 0.7, 0.8]
     assert trials[1].intermediate_values == {1: 0.3}
     assert ledger.study.user_attrs[REPEATS] == [
-        {"trial": 1, "repeat": 1, "value": 0.4, "epochs": 2},
-        {"trial": 1, "repeat": 2, "value": 0.42, "epochs": 1},
-        {"trial": 3, "repeat": 1, "value": 0.32, "epochs": 2},
-        {"trial": 3, "repeat": 2, "value": 0.33, "epochs": 1},
+        {"trial": 1, "repeat": 1, "value": 0.4, "epochs": [2]},
+        {"trial": 1, "repeat": 2, "value": 0.42, "epochs": [1]},
+        {"trial": 3, "repeat": 1, "value": 0.32, "epochs": [2]},
+        {"trial": 3, "repeat": 2, "value": 0.33, "epochs": [1]},
     ]
     winner = finals.decide()
     assert winner is not None

@@ -39,7 +39,7 @@ def race(finals: Finals, outcome: dict[int, list[float]]) -> list[tuple[int, int
     while (wanted := finals.next()) is not None:
         finalist, repeat = wanted
         trained.append((finalist.number, repeat))
-        finals.record(finalist.number, repeat, outcome[finalist.number][repeat - 1], epochs=7)
+        finals.record(finalist.number, repeat, outcome[finalist.number][repeat - 1], epochs=[7])
     return trained
 
 
@@ -83,15 +83,15 @@ def test_what_is_in_training_is_not_begun_twice() -> None:
         running.append((wanted[0].number, wanted[1]))
     assert running == [(0, 1), (1, 1), (0, 2), (1, 2)]
     # The second one ends first; the first is cut off, and trained by a later run.
-    finals.record(0, 2, 0.05, epochs=30)
+    finals.record(0, 2, 0.05, epochs=[30, 20])
     wanted = finals.next([(1, 1), (1, 2)])
     assert wanted is not None
     assert (wanted[0].number, wanted[1]) == (0, 1)
-    finals.record(0, 1, 0.3, epochs=10)
-    finals.record(1, 1, 0.4, epochs=10)
+    finals.record(0, 1, 0.3, epochs=[10, 10])
+    finals.record(1, 1, 0.4, epochs=[10, 10])
     winner = finals.decide()
     assert winner is not None
-    assert (winner.number, winner.repeat, winner.epochs) == (0, 2, 30)
+    assert (winner.number, winner.repeat, winner.epochs) == (0, 2, (30, 20))
     again = make_finals([0.1, 0.2, *[0.9] * 4])
     again.restore(finals.to_json())
     assert again.decide() == winner
@@ -142,7 +142,7 @@ def test_the_training_that_scored_best_is_handed_over() -> None:
     race(finals, {0: [0.32, 0.29], 1: [0.5, 0.5]})
     winner = finals.decide()
     assert winner is not None
-    assert (winner.number, winner.repeat, winner.epochs) == (0, 2, 7)
+    assert (winner.number, winner.repeat, winner.epochs) == (0, 2, (7,))
 
 
 def test_a_repeat_that_diverges_never_wins() -> None:
@@ -222,7 +222,7 @@ def test_a_better_trial_sets_the_decision_aside() -> None:
         return frozen
 
     trials = [trial(0, 0.3), trial(1, 0.32)]
-    winner = Winner(1, 2, 0.31, 0.01, 3, 12, 0.0, leader=0)
+    winner = Winner(1, 2, 0.31, 0.01, 3, (12,), 0.0, leader=0)
     found, decided = winner_of(trials, {WINNER: winner.to_json()}, METRICS["log_loss"])
     assert found is trials[1]
     assert decided == winner

@@ -309,7 +309,7 @@ class Study:
         started = time.monotonic() if started_s is None else started_s
         self._open()
         finals = self._finals()
-        left_s = math.inf if timeout is None else timeout - reserve_s
+        left_s = math.inf if timeout is None else timeout - reserve_s - time.monotonic() + started
         if finals is not None and finals.next(left_s=left_s) is not None:
             self._write_definition()
             self._run(0, timeout, observer, started, reserve_s)

@@ -56,8 +56,8 @@ def resume(
     """Go on with the study NAME: after Ctrl-C, a kill, a reboot, or to search longer.
 
     Without --trials and --timeout it uses what is left of the study's budget. When no trial is
-    left, it ends what was cut off: repeats of the best trials, and the choice of the winner; with
-    --finalists N or --ensemble N it chooses anew.
+    left, or too little time for one, it ends what was cut off: repeats of the best trials, and the
+    choice of the winner; with --finalists N or --ensemble N it chooses anew.
     """
     from autotrain.api import Study
     from autotrain.cli.run_study import directory_words, run

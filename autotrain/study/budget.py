@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -23,16 +24,22 @@ UNCOUNTED = (*UNTRIED, INTERRUPTED)
 
 @dataclass(frozen=True)
 class Left:
-    """What is left of a budget; None where there is no limit."""
+    """What is left of a budget.
+
+    Args:
+        n_trials, timeout_s: None where there is no limit.
+        least_s: what a trial takes: in less time than this none could end.
+    """
 
     n_trials: int | None
     timeout_s: float | None
+    least_s: float = 0.0
 
     @property
     def is_nothing(self) -> bool:
-        """Whether one of the limits is reached."""
+        """Whether one of the limits is reached, for new trials."""
         no_trials = self.n_trials is not None and self.n_trials < 1
-        return no_trials or (self.timeout_s is not None and self.timeout_s <= 0)
+        return no_trials or (self.timeout_s is not None and self.timeout_s <= self.least_s)
 
 
 def counts(trial: FrozenTrial) -> bool:
@@ -74,4 +81,11 @@ def budget_left(
     if timeout_s is not None:
         left_s = timeout_s - seconds_spent(trials, user_attrs)
         left_s = left_s if left_s > KEPT_SHARE * timeout_s else 0.0
-    return Left(None if n_trials is None else max(n_trials - trials_tried(trials), 0), left_s)
+    left_trials = None if n_trials is None else max(n_trials - trials_tried(trials), 0)
+    return Left(left_trials, left_s, _typical_seconds(trials))
+
+
+def _typical_seconds(trials: Sequence[FrozenTrial]) -> float:
+    """Return what half of the complete trials took at most; 0 when there is none."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return median([trial.user_attrs.get("seconds", 0.0) for trial in complete] or [0.0])

@@ -59,3 +59,15 @@ def test_what_is_left() -> None:
     assert budget_left(None, 26.0, RUN, {}).is_nothing
     assert not budget_left(None, 27.0, RUN, {}).is_nothing
     assert budget_left(None, None, RUN, {}).is_nothing is False
+
+
+def test_time_in_which_no_trial_could_end_is_nothing() -> None:
+    """Half of the trials take longer than five seconds."""
+    trials = [trial(0, 10), trial(2, 6, TrialState.PRUNED), trial(5, 15), trial(9, 24)]
+    for made, seconds in zip(trials, (4.0, 0.1, 5.0, 15.0), strict=True):
+        made.set_user_attr("seconds", seconds)
+    left = budget_left(None, 30.0, trials, {SPENT_S: 25.5})
+    assert (left.timeout_s, left.least_s, left.is_nothing) == (4.5, 5.0, True)
+    assert not budget_left(None, 30.0, trials, {SPENT_S: 24.5}).is_nothing
+    # Before a trial has ended nobody knows: a search never ends with empty hands.
+    assert not budget_left(None, 30.0, trials[1:2], {SPENT_S: 28.0}).is_nothing

@@ -331,6 +331,7 @@ class Study:
         launch = self._launch()
         ledger = launch.ledger(self.optuna_study, storage)
         ledger.note(HANDED_OVER, False)
+        before_s = self._seconds_spent()
         ledger.recover()
         display: contextlib.AbstractContextManager[Observer]
         display = make_observer(self.metric) if observer is None else nullcontext(observer)
@@ -366,7 +367,9 @@ class Study:
                 reserved = coordinator.reserved_s
             finally:
                 self.progress = coordinator.progress
-                self._note_spent(time.monotonic() - started + reserved)
+                # With what an earlier run used that was killed and noted nothing.
+                seconds = before_s + time.monotonic() - started + reserved
+                ledger.note(SPENT_S, round(seconds, 1))
             self.hand_over()
         self._check_success()
 
@@ -611,12 +614,10 @@ class Study:
 
         Returns: the seconds of the budget that this run goes on with; 0 when it is given more.
         """
-        study = self.optuna_study
-        trials = study.get_trials(deepcopy=False)
         if n_trials is not None:
-            n_trials += trials_tried(trials)
+            n_trials += trials_tried(self.optuna_study.get_trials(deepcopy=False))
         if timeout is not None:
-            timeout = round(timeout + seconds_spent(trials, study.user_attrs), 1)
+            timeout = round(timeout + self._seconds_spent(), 1)
         self.definition = self.definition.with_budget(n_trials, timeout)
         before = Definition.read(self.folder).timeout_s
         self._write_definition(n_trials=n_trials, timeout_s=timeout)
@@ -629,10 +630,9 @@ class Study:
         now = {name: getattr(self.definition, name) for name in changing}
         replace(Definition.read(self.folder), **(now | budget)).write(self.folder)
 
-    def _note_spent(self, seconds: float) -> None:
-        """Keep on the study how long it has run, for `resume` to know what is left."""
+    def _seconds_spent(self) -> float:
         study = self.optuna_study
-        self._note(SPENT_S, round(study.user_attrs.get(SPENT_S, 0.0) + seconds, 1))
+        return seconds_spent(study.get_trials(deepcopy=False), study.user_attrs)
 
     def _note(self, name: str, value: Any) -> None:
         self.optuna_study.set_user_attr(name, value)

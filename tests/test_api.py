@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import shutil
+import time
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
@@ -23,6 +26,7 @@ from autotrain.errors import DataError, DeviceError, SpaceError, StudyError
 from autotrain.export import Exported, export_ensemble
 from autotrain.fused.slot import EpochReport
 from autotrain.fused.trainer import Trainer
+from autotrain.leaderboard import read_standing
 from autotrain.study.budget import SPENT_S
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import Definition
@@ -495,6 +499,18 @@ def test_what_is_left_of_a_budget_is_known_from_more_of_it(tmp_path: Path) -> No
         assert study._set_budget(None, 10.0) == 0.0
         assert study._set_budget(5, None) == 0.0
         assert study._set_budget(None, 4.0) == 0.0
+
+
+def test_what_a_killed_run_used_stays_used(tmp_path: Path) -> None:
+    """It noted nothing; its trials ran for an hour."""
+    noon = datetime(2026, 1, 1, 12)
+    trial = optuna.create_trial(state=TrialState.PRUNED)
+    trial.datetime_start, trial.datetime_complete = noon, noon + timedelta(hours=1)
+    with study_of_wine(tmp_path) as study:
+        study.optuna_study.add_trial(trial)
+        study.optimize(n_trials=1, observer=Silent(), started_s=time.monotonic() - 600)
+    spent = read_standing(study.folder).seconds
+    assert 4_200 <= spent < 5_000
 
 
 @pytest.fixture

@@ -74,7 +74,8 @@ class Standing:
         bundle: the folder of the exported winner; None before there is one.
         seconds: the study has run in all.
         left: of its budget.
-        is_unfinished: whether a run was cut off on the way from its last trial to its winner.
+        is_unfinished: whether a run was cut off before its winner was handed over, or no trial is
+            left but repeats of the best are.
         updated: when its last trial ended, or it was made.
     """
 
@@ -168,7 +169,7 @@ def read_standing(folder: Path, storage: str | None = None) -> Standing:
             user_attrs = opened.get_study_user_attrs(study_id)
     trial, winner = winner_of(trials, user_attrs, metric_named(definition.metric))
     left = budget_left(definition.n_trials, definition.timeout_s, trials, user_attrs)
-    unfinished = left.is_nothing and _is_unfinished(definition, trials, user_attrs, left)
+    unfinished = _is_unfinished(definition, trials, user_attrs, left)
     return Standing(
         definition=definition,
         folder=folder,
@@ -245,7 +246,8 @@ def _is_unfinished(
     finals = finals_of(
         trials,
         user_attrs,
-        n_finalists=definition.finalists,
+        # Where trials are left, finals are not due.
+        n_finalists=definition.finalists if left.is_nothing else 0,
         metric=metric_named(definition.metric),
         space=SearchSpace.from_dict(definition.space),
     )

@@ -318,7 +318,7 @@ def finals_of(
 def is_unfinished(
     finals: Finals | None, user_attrs: Mapping[str, Any], left_s: float = math.inf
 ) -> bool:
-    """Tell whether a study without any trials left still has something to do for its winner.
+    """Tell whether a study still has something to do for its winner, new trials aside.
 
     Args:
         finals, user_attrs: the study's.

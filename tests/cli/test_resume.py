@@ -125,6 +125,9 @@ def test_a_winner_that_a_kill_kept_from_being_handed_over_is(study: Path, autotr
         optuna.load_study(study_name="shop", storage=storage).set_user_attr(HANDED_OVER, False)
     shutil.rmtree(study / "best")
     assert read_standing(study).state == "stopped"
+    give(study, 3)
+    assert read_standing(study).state == "stopped"
+    give(study, 2)
     done = autotrain(*RESUME)
     assert done.code == 0, done.err
     assert read_bundle(study / "best").training["trial"] == done.json()["best_trial"]

@@ -36,6 +36,7 @@ from autotrain.best import Best, Handed
 from autotrain.data.dataset import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
+from autotrain.ensembling import ensemble_seconds
 from autotrain.errors import AutotrainError, DataError, StudyError
 from autotrain.export import record_test_score
 from autotrain.launch import Launch
@@ -46,7 +47,7 @@ from autotrain.study import definition as definitions
 from autotrain.study.allowed import AllowedSampler
 from autotrain.study.budget import SPENT_S, seconds_spent, trials_tried
 from autotrain.study.checkpoints import FOLDER as CHECKPOINTS
-from autotrain.study.checkpoints import MOST, Checkpoints
+from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import STUDIES, Definition
 from autotrain.study.finals import (
     HANDED_OVER,
@@ -60,6 +61,7 @@ from autotrain.study.finals import (
 from autotrain.study.ledger import best_trial
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import make_pruner
+from autotrain.study.run_clock import RunClock
 from autotrain.study.sampling import make_sampler
 from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.study.trained import Trained
@@ -69,8 +71,6 @@ BEST = "best"
 IN_MEMORY = "<table in memory>"
 EXPORT_S = "export_s"
 """A user attribute of the study: how long the last export of one model took."""
-MOST_RESERVED = 0.25
-"""At most this share of the time is kept for choosing and exporting an ensemble."""
 
 
 class NoTrialSucceededError(AutotrainError):
@@ -338,14 +338,14 @@ class Study:
         rows = tempfile.TemporaryDirectory(prefix="autotrain-")
         with _one_thread(), rows as folder, display as shown:
             self._take(self._best().restore(self.optuna_study, self.device))
-            finals = self._finals()
+            finals, n_members = self._finals(), self.definition.ensemble
 
             def publish(trained: Trained) -> None:
                 begun = time.monotonic()
                 self._publish(trained)
                 seconds = time.monotonic() - begun
                 ledger.note(EXPORT_S, round(seconds, 3))
-                coordinator.reserved_s = self._seconds_of_ensemble(seconds, left)
+                clock.reserve(ensemble_seconds(n_members, seconds))
 
             coordinator = launch.coordinator(
                 ledger,
@@ -355,16 +355,17 @@ class Study:
                 publish=publish,
                 keep=self._checkpoints().keep,
             )
-            left = None
+            left_s = None
             if timeout is not None:
-                left = max(timeout - reserve_s - (time.monotonic() - started), 0.0)
+                left_s = max(timeout - reserve_s - (time.monotonic() - started), 0.0)
+            clock = RunClock(left_s, whole_s=whole_s)
             before = self.optuna_study.user_attrs.get(EXPORT_S, 0.0)
-            coordinator.reserved_s = self._seconds_of_ensemble(before, left)
+            clock.reserve(ensemble_seconds(n_members, before))
             reserved = 0.0
             try:
-                coordinator.run(n_trials, left, whole_s)
+                coordinator.run(n_trials, clock)
                 # Not after Ctrl-C: then nothing is made of it.
-                reserved = coordinator.reserved_s
+                reserved = clock.reserved_s
             finally:
                 self.progress = coordinator.progress
                 # With what an earlier run used that was killed and noted nothing.
@@ -584,17 +585,6 @@ class Study:
 
     def _publish(self, trained: Trained) -> None:
         self.export_notes = self._best().publish(trained)
-
-    def _seconds_of_ensemble(self, export_s: float, left: float | None) -> float:
-        """Return what to keep of the seconds left for choosing and exporting an ensemble.
-
-        An export predicts the validation rows three times, the choice once for each candidate. In
-        a short search there is less to choose from, and training comes first.
-        """
-        n_members = self.definition.ensemble
-        if n_members < 2 or left is None:
-            return 0.0
-        return min((n_members + MOST / 3) * export_s, MOST_RESERVED * left)
 
     def _best(self) -> Best:
         return Best(

@@ -35,6 +35,7 @@ from autotrain.fused.metrics import function_of
 from autotrain.fused.plan import view_of
 from autotrain.members import members_of, metric_weights
 from autotrain.predictor import Predictor
+from autotrain.study.checkpoints import MOST as MOST_CANDIDATES
 from autotrain.study.trained import Trained
 from autotrain.tasks import Metric, metric_for
 
@@ -89,6 +90,17 @@ def choose(
         return (ordered[0],)
     places = select(out_of_fold(ordered, dataset), metric, n_members)
     return tuple(ordered[place] for place in places)
+
+
+def ensemble_seconds(n_members: int, export_s: float) -> float:
+    """Return how long it takes to choose and export so many members at most; 0 below 2.
+
+    An export predicts the validation rows three times, the choice once for each candidate.
+
+    Args:
+        export_s: how long the export of one model takes.
+    """
+    return 0.0 if n_members < 2 else (n_members + MOST_CANDIDATES / 3) * export_s
 
 
 def select(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> tuple[int, ...]:

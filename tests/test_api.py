@@ -650,13 +650,8 @@ def test_without_finals_an_earlier_decision_counts_no_more(tmp_path: Path) -> No
 
 def test_time_for_an_ensemble_is_kept(tmp_path: Path) -> None:
     with study_of_wine(tmp_path, ensemble=4) as study:
-        assert study._seconds_of_ensemble(0.5, 100.0) == 6.0
-        assert study._seconds_of_ensemble(0.5, 8.0) == 2.0
-        assert study._seconds_of_ensemble(0.5, None) == 0.0
         study.optimize(n_trials=2, observer=Silent())
         assert study.optuna_study.user_attrs["export_s"] > 0
-    with study_of_wine(tmp_path / "alone") as study:
-        assert study._seconds_of_ensemble(0.5, 100.0) == 0.0
 
 
 def test_an_ensemble_of_what_was_trained_is_handed_over(tmp_path: Path) -> None:

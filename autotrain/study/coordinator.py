@@ -26,6 +26,7 @@ from autotrain.study.finals import REPEATS, Finalist, Finals
 from autotrain.study.ledger import INTERRUPTED, NOT_STARTED, Ledger
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import Board
+from autotrain.study.run_clock import RunClock
 from autotrain.study.running import (
     Running,
     anneals,
@@ -42,8 +43,6 @@ WAIT_S = 0.2
 # So many failures without any success are no accident; and so many workers are started anew.
 MOST_LOST = 10
 HISTORY = "history"
-# The last part of a budget of time, in which repeats of the best trials go before new trials.
-FINALS_SHARE = 0.2
 
 
 class Coordinator:
@@ -104,11 +103,7 @@ class Coordinator:
         self.best: tuple[float, int, str] | None = None
         self.shown_s = -math.inf
         self.n_trials: int | None = None
-        self.timeout_s: float | None = None
-        self.whole_s = 0.0
-        self.reserved_s = 0.0
-        """So much of the timeout is kept for what follows; may change on the way."""
-        self.start_s = 0.0
+        self.clock = RunClock()
         self.error_text = ""
 
     def restore(self, best: tuple[float, int, str] | None, counts: dict[TrialState, int]) -> None:
@@ -117,21 +112,21 @@ class Coordinator:
         self.counts.update(counts)
         self.n_before = sum(counts.values())
 
-    def run(self, n_trials: int | None, timeout_s: float | None, whole_s: float = 0.0) -> None:
+    def run(self, n_trials: int | None, clock: RunClock | None = None) -> None:
         """Run until so many trials have ended or the time is over; then close the workers.
 
         The time over, models in training end at their next epoch boundary; the best of them
         counts as complete when it beats all complete ones.
 
         Args:
-            whole_s: the budget of which `timeout_s` is what an earlier run left.
+            n_trials: None for no limit.
+            clock: None for no limit of time.
         Raises:
             KeyboardInterrupt: after running trials were written down to be tried again.
             StudyError: when all workers are gone; what they had is tried again by `resume`.
             RuntimeError: when trials fail for reasons that are bugs.
         """
-        self.n_trials, self.timeout_s, self.whole_s = n_trials, timeout_s, whole_s
-        self.start_s = time.monotonic()
+        self.n_trials, self.clock = n_trials, clock or RunClock()
         try:
             while self._goes_on():
                 self._fill()
@@ -167,7 +162,7 @@ class Coordinator:
                 f"(the last: {self.error_text}). Everything is saved: free memory or choose fewer "
                 "--workers, then `autotrain resume` goes on."
             )
-        if self._is_late() and self._has_something():
+        if self.clock.is_late and self._has_something():
             for running in self._trials():
                 self._stop(running, "time")
         return True
@@ -178,28 +173,17 @@ class Coordinator:
         return self.best is not None or bool(self.late) or trained
 
     def _tries_again(self) -> bool:
-        return bool(self.again) and not (self._is_late() and self._has_something())
+        return bool(self.again) and not (self.clock.is_late and self._has_something())
 
     def _trials(self) -> list[Running]:
         """Return the trials in training; one of several folds has several slots."""
         return list({id(running): running for running in self.running.values()}.values())
 
-    def _is_late(self) -> bool:
-        end_s = self._end_s()
-        return end_s is not None and self._elapsed() >= end_s
-
-    def _end_s(self) -> float | None:
-        """Return when training ends, in seconds from the start; None when time is no limit."""
-        return None if self.timeout_s is None else max(self.timeout_s - self.reserved_s, 0.0)
-
     def _is_over(self) -> bool:
         asked_all = self.n_trials is not None and self.n_started >= self.n_trials
         # However little time there is, one trial is started: a search ends with a model.
         has_begun = self.best is not None or bool(self.n_started)
-        return asked_all or (self._is_late() and has_begun)
-
-    def _elapsed(self) -> float:
-        return time.monotonic() - self.start_s
+        return asked_all or (self.clock.is_late and has_begun)
 
     def _fill(self) -> None:
         """Admit trials while a worker has room and the budget allows."""
@@ -238,17 +222,12 @@ class Coordinator:
             return None
         training = [(running.number, running.repeat) for running in self._trials()]
         waiting = [(running.number, running.repeat) for running in self.again]
-        end_s = self._end_s()
-        left_s = math.inf if end_s is None else end_s - self._elapsed()
         # What could not end in time would be for nothing: rather another, or a new trial.
-        return self.finals.next([*training, *waiting], left_s)
+        return self.finals.next([*training, *waiting], self.clock.left_s)
 
     def _is_time_for_finals(self) -> bool:
-        end_s = self._end_s()
-        if end_s is not None:
-            whole_s = max(end_s, self.whole_s - self.reserved_s)
-            if end_s - FINALS_SHARE * whole_s <= self._elapsed() < end_s:
-                return True
+        if self.clock.is_for_finals:
+            return True
         # All trials asked for have ended: who the finalists are depends on nothing else.
         asked_all = self.n_trials is not None and self.n_started >= self.n_trials
         searches = any(not running.repeat for running in self._trials())
@@ -564,11 +543,11 @@ class Coordinator:
             n_running=len(self._trials()),
             n_done=self.n_done,
             n_trials=self.n_trials,
-            timeout_s=self.timeout_s,
+            timeout_s=self.clock.limit_s,
             best_value=value,
             best_number=number,
             best_summary=words,
             n_repeats=self.n_repeats,
             epochs=self.epochs,
-            elapsed_s=self._elapsed(),
+            elapsed_s=self.clock.elapsed_s,
         )

@@ -22,6 +22,7 @@ from autotrain.study.finals import REPEATS, Finals
 from autotrain.study.ledger import Ledger
 from autotrain.study.progress import Progress, Silent
 from autotrain.study.pruning import Board, PlateauRule
+from autotrain.study.run_clock import RunClock
 from autotrain.study.running import trial_seed
 from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.study.trained import Trained
@@ -275,7 +276,7 @@ def test_at_the_deadline_the_best_running_trial_counts(storage: OpenStorage) -> 
     ledger = make_ledger(storage)
     worker = Script({0: [0.5, 0.4] * 10_000, 1: [0.3] * 20_000, 2: [0.6] * 20_000})
     published: list[Trained] = []
-    make_coordinator(ledger, worker, published, width=3).run(None, 0.2)
+    make_coordinator(ledger, worker, published, width=3).run(None, RunClock(0.2))
     by_number = {trial.number: trial for trial in ledger.study.trials if trial.number < 3}
     assert by_number[1].state == TrialState.COMPLETE
     assert by_number[1].user_attrs["cause"] == "time"
@@ -292,7 +293,7 @@ def test_time_over_before_the_first_epoch_still_gives_a_model(storage: OpenStora
     slow = worker.receive
     calls: Iterator[list[Message]] = iter([[], [], []])
     worker.receive = lambda: next(calls, None) or slow()  # type: ignore[method-assign]
-    coordinator.run(None, 1e-9)
+    coordinator.run(None, RunClock(1e-9))
     assert len(published) == 1
     assert len(worker.admitted) == 1
 
@@ -552,16 +553,13 @@ def test_the_last_part_of_the_time_is_for_repeats_that_can_end(
     worker = Script(curves)
     finals = Finals(2)
     coordinator = make_coordinator(ledger, worker, [], finals=finals)
-    clock = {"s": 0.0}
 
     def elapsed() -> float:
         # Six trials in the first 80 s, and then two seconds for each epoch.
         n = len(worker.at_once)
-        clock["s"] = 6.0 * n if n <= 13 else 78 + 2.0 * (n - 12)
-        return clock["s"]
+        return 6.0 * n if n <= 13 else 78 + 2.0 * (n - 12)
 
-    monkeypatch.setattr(coordinator, "_elapsed", elapsed)
-    coordinator.run(None, 100.0)
+    coordinator.run(None, RunClock(100.0, now=elapsed))
     kinds = [bool(a.repeat) for a in worker.admitted]
     assert not any(kinds[:6])
     assert any(kinds[6:]), "the last fifth belongs to the finals"
@@ -579,12 +577,11 @@ def test_what_is_left_of_a_budget_goes_on_with_its_finals(
     finals = Finals(2)
     worker = Script({**SIX, **{slot: [0.9] for slot in range(6, 40)}})
     coordinator = make_coordinator(make_ledger(storage), worker, [], finals=finals)
-    coordinator.run(6, 1.0)
+    coordinator.run(6)
     for finalist in finals.known.values():
         finalist.repeats = {}
     # 15 of so many seconds are left, and nothing of them is spent.
-    monkeypatch.setattr(coordinator, "_elapsed", lambda: 0.0)
-    coordinator.n_trials, coordinator.timeout_s, coordinator.whole_s = None, 15.0, whole
+    coordinator.n_trials, coordinator.clock = None, RunClock(15.0, whole_s=whole, now=lambda: 0.0)
     assert (coordinator._next_repeat() is not None) == begins
 
 
@@ -607,16 +604,16 @@ def test_a_fold_that_has_ended_says_nothing_of_the_others(
     assert not any(dropped for _, dropped in seen[3:])
 
 
-@pytest.mark.parametrize(("reserved", "end"), [(0.0, 100.0), (40.0, 60.0)])
+@pytest.mark.parametrize(("reserved", "end"), [(0.0, 100.0), (20.0, 80.0), (40.0, 75.0)])
 def test_time_that_is_reserved_is_left_over(
     storage: OpenStorage, monkeypatch: pytest.MonkeyPatch, reserved: float, end: float
 ) -> None:
     worker = Script({**SIX, **{slot: [0.9, 0.9] for slot in range(6, 40)}})
     coordinator = make_coordinator(make_ledger(storage), worker, [])
-    coordinator.reserved_s = reserved
-    monkeypatch.setattr(coordinator, "_elapsed", lambda: 3.0 * len(worker.at_once))
-    coordinator.run(None, 100.0)
-    assert end <= coordinator._elapsed() <= end + 9
+    clock = RunClock(100.0, now=lambda: 3.0 * len(worker.at_once))
+    clock.reserve(reserved)
+    coordinator.run(None, clock)
+    assert end <= clock.elapsed_s <= end + 9
 
 
 def test_a_repeat_that_cannot_end_in_time_is_not_begun(
@@ -626,18 +623,18 @@ def test_a_repeat_that_cannot_end_in_time_is_not_begun(
     finals = Finals(2)
     curves = {**SIX, **{slot: [0.4] for slot in range(6, 20)}}
     coordinator = make_coordinator(ledger, Script(curves), [], finals=finals)
-    coordinator.run(6, 1e9)
+    coordinator.run(6, RunClock(1e9))
     assert finals.next() is None, "all were repeated"
     for finalist in finals.known.values():
         finalist.repeats, finalist.seconds = {}, 30.0
-    coordinator.timeout_s = 100.0
+    time = {"s": 0.0}
+    coordinator.clock = RunClock(100.0, now=lambda: time["s"])
     for now, n_trials, begins in ((70.0, None, False), (81.0, None, False), (69.0, 6, True)):
-        monkeypatch.setattr(coordinator, "_elapsed", lambda now=now: now)
-        coordinator.n_trials = n_trials
+        time["s"], coordinator.n_trials = now, n_trials
         assert (coordinator._next_repeat() is not None) == begins
     for finalist in finals.known.values():
         finalist.seconds = 15.0
-    monkeypatch.setattr(coordinator, "_elapsed", lambda: 84.0)
+    time["s"] = 84.0
     assert coordinator._next_repeat() is not None
 
 

@@ -1,0 +1,65 @@
+"""The clock of a run: when training ends, when finals begin, what is kept for an ensemble."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from autotrain.ensembling import ensemble_seconds
+from autotrain.study.run_clock import RunClock
+
+
+class Hands:
+    """Tells the time that it is set to."""
+
+    s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+def test_training_ends_when_what_is_left_is_reserved() -> None:
+    now = Hands()
+    clock = RunClock(100.0, now=now)
+    clock.reserve(10.0)
+    now.s += 89
+    assert (clock.elapsed_s, clock.end_s, clock.left_s, clock.is_late) == (89, 90, 1, False)
+    clock.reserve(15.0)
+    assert clock.is_late
+
+
+def test_training_comes_first_in_a_short_search() -> None:
+    clock = RunClock(8.0)
+    clock.reserve(ensemble_seconds(4, 0.5))
+    assert clock.reserved_s == 2.0
+    clock = RunClock(100.0)
+    clock.reserve(ensemble_seconds(4, 0.5))
+    assert clock.reserved_s == 6.0
+    clock.reserve(ensemble_seconds(1, 0.5))
+    assert clock.reserved_s == 0.0
+
+
+def test_without_a_limit_it_is_never_late() -> None:
+    clock = RunClock()
+    clock.reserve(1e9)
+    assert (clock.reserved_s, clock.end_s, clock.left_s) == (0.0, math.inf, math.inf)
+    assert not clock.is_late
+    assert not clock.is_for_finals
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "whole_s", "begin", "end"),
+    [(100.0, 0.0, 80, 100), (15.0, 0.0, 12, 15), (50.0, 100.0, 30, 50), (15.0, 100.0, 0, 15)],
+)
+def test_the_last_fifth_of_the_whole_budget_is_for_finals(
+    limit_s: float, whole_s: float, begin: int, end: int
+) -> None:
+    now = Hands()
+    clock = RunClock(limit_s, whole_s=whole_s, now=now)
+    found = []
+    for second in range(110):
+        now.s = clock.begun_s + second
+        if clock.is_for_finals:
+            found.append(second)
+    assert found == list(range(begin, end))

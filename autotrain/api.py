@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -36,16 +35,16 @@ from autotrain.best import Best, Handed
 from autotrain.data.dataset import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
-from autotrain.ensembling import ensemble_seconds
 from autotrain.errors import AutotrainError, DataError, StudyError
 from autotrain.export import record_test_score
 from autotrain.launch import Launch
 from autotrain.predictor import Predictor, load
+from autotrain.run import Budget, Run
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.study import definition as definitions
 from autotrain.study.allowed import AllowedSampler
-from autotrain.study.budget import SPENT_S, seconds_spent, trials_tried
+from autotrain.study.budget import seconds_spent, trials_tried
 from autotrain.study.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import STUDIES, Definition
@@ -61,16 +60,12 @@ from autotrain.study.finals import (
 from autotrain.study.ledger import best_trial
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import make_pruner
-from autotrain.study.run_clock import RunClock
 from autotrain.study.sampling import make_sampler
 from autotrain.study.storage import OpenStorage, open_storage
-from autotrain.study.trained import Trained
 from autotrain.tasks import METRICS, metric_for
 
 BEST = "best"
 IN_MEMORY = "<table in memory>"
-EXPORT_S = "export_s"
-"""A user attribute of the study: how long the last export of one model took."""
 
 
 class NoTrialSucceededError(AutotrainError):
@@ -287,7 +282,7 @@ class Study:
         started = time.monotonic() if started_s is None else started_s
         self._open()
         whole_s = self._set_budget(n_trials, timeout)
-        self._run(n_trials, timeout, observer, started, reserve_s, whole_s)
+        self._run(Budget(n_trials, timeout, started, reserve_s, whole_s), observer)
         return self
 
     def finish(
@@ -307,70 +302,26 @@ class Study:
         Returns: the study itself. For the other arguments and errors see `optimize`.
         """
         started = time.monotonic() if started_s is None else started_s
-        self._open()
-        finals = self._finals()
-        left_s = math.inf if timeout is None else timeout - reserve_s - time.monotonic() + started
-        if finals is not None and finals.next(left_s=left_s) is not None:
+        budget = Budget(0, timeout, started, reserve_s)
+        finals, left_s = self._finals(), budget.left_s()
+        if finals is not None and finals.next(left_s=math.inf if left_s is None else left_s):
             self._write_definition()
-            self._run(0, timeout, observer, started, reserve_s)
+            self._run(budget, observer)
         else:
             self.hand_over()
             self._check_success()
         return self
 
-    def _run(
-        self,
-        n_trials: int | None,
-        timeout: float | None,
-        observer: Observer | None,
-        started: float,
-        reserve_s: float,
-        whole_s: float = 0.0,
-    ) -> None:
-        storage = self._open()
-        launch = self._launch()
-        ledger = launch.ledger(self.optuna_study, storage)
-        ledger.note(HANDED_OVER, False)
-        before_s = self._seconds_spent()
-        ledger.recover()
+    def _run(self, budget: Budget, observer: Observer | None) -> None:
+        run = Run(self._launch(), self._best(), self.optuna_study, self._open())
         display: contextlib.AbstractContextManager[Observer]
         display = make_observer(self.metric) if observer is None else nullcontext(observer)
-        rows = tempfile.TemporaryDirectory(prefix="autotrain-")
-        with _one_thread(), rows as folder, display as shown:
-            self._take(self._best().restore(self.optuna_study, self.device))
-            finals, n_members = self._finals(), self.definition.ensemble
-
-            def publish(trained: Trained) -> None:
-                begun = time.monotonic()
-                self._publish(trained)
-                seconds = time.monotonic() - begun
-                ledger.note(EXPORT_S, round(seconds, 3))
-                clock.reserve(ensemble_seconds(n_members, seconds))
-
-            coordinator = launch.coordinator(
-                ledger,
-                launch.workers(Path(folder)),
-                shown,
-                finals,
-                publish=publish,
-                keep=self._checkpoints().keep,
-            )
-            left_s = None
-            if timeout is not None:
-                left_s = max(timeout - reserve_s - (time.monotonic() - started), 0.0)
-            clock = RunClock(left_s, whole_s=whole_s)
-            before = self.optuna_study.user_attrs.get(EXPORT_S, 0.0)
-            clock.reserve(ensemble_seconds(n_members, before))
-            reserved = 0.0
+        with _one_thread(), display as shown:
             try:
-                coordinator.run(n_trials, clock)
-                # Not after Ctrl-C: then nothing is made of it.
-                reserved = clock.reserved_s
+                run.train(budget, self._finals(), shown)
             finally:
-                self.progress = coordinator.progress
-                # With what an earlier run used that was killed and noted nothing.
-                seconds = before_s + time.monotonic() - started + reserved
-                ledger.note(SPENT_S, round(seconds, 1))
+                self.progress = run.progress
+                self._take(run.handed)
             self.hand_over()
         self._check_success()
 
@@ -583,9 +534,6 @@ class Study:
         self.export_notes = self.export_notes if handed.notes is None else handed.notes
         self.export_failures = handed.failures
 
-    def _publish(self, trained: Trained) -> None:
-        self.export_notes = self._best().publish(trained)
-
     def _best(self) -> Best:
         return Best(
             self.best_path,
@@ -593,21 +541,20 @@ class Study:
             self.metric,
             self.definition,
             self.space,
-            self._checkpoints(),
+            Checkpoints(self.folder / CHECKPOINTS, self.metric.sign),
         )
-
-    def _checkpoints(self) -> Checkpoints:
-        return Checkpoints(self.folder / CHECKPOINTS, self.metric.sign)
 
     def _set_budget(self, n_trials: int | None, timeout: float | None) -> float:
         """Write down what the study may use in all: what is used and what this run is given.
 
         Returns: the seconds of the budget that this run goes on with; 0 when it is given more.
         """
+        study = self.optuna_study
+        trials = study.get_trials(deepcopy=False)
         if n_trials is not None:
-            n_trials += trials_tried(self.optuna_study.get_trials(deepcopy=False))
+            n_trials += trials_tried(trials)
         if timeout is not None:
-            timeout = round(timeout + self._seconds_spent(), 1)
+            timeout = round(timeout + seconds_spent(trials, study.user_attrs), 1)
         self.definition = self.definition.with_budget(n_trials, timeout)
         before = Definition.read(self.folder).timeout_s
         self._write_definition(n_trials=n_trials, timeout_s=timeout)
@@ -619,10 +566,6 @@ class Study:
         changing = ("source", "finalists", "ensemble")
         now = {name: getattr(self.definition, name) for name in changing}
         replace(Definition.read(self.folder), **(now | budget)).write(self.folder)
-
-    def _seconds_spent(self) -> float:
-        study = self.optuna_study
-        return seconds_spent(study.get_trials(deepcopy=False), study.user_attrs)
 
     def _note(self, name: str, value: Any) -> None:
         self.optuna_study.set_user_attr(name, value)

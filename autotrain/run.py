@@ -1,0 +1,117 @@
+"""One run of a study: trials, or repeats of the best ones, until its budget is used."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from autotrain.best import Best, Handed
+from autotrain.ensembling import ensemble_seconds
+from autotrain.launch import Launch
+from autotrain.study.budget import SPENT_S, seconds_spent
+from autotrain.study.finals import HANDED_OVER, Finals
+from autotrain.study.ledger import Ledger
+from autotrain.study.progress import Observer, Progress
+from autotrain.study.run_clock import RunClock
+from autotrain.study.storage import OpenStorage
+from autotrain.study.trained import Trained
+
+EXPORT_S = "export_s"
+"""A user attribute of the study: how long the last export of one model took."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a run may use.
+
+    Args:
+        n_trials: None for no limit; 0 for repeats alone.
+        timeout_s: from `started_s`; None for no limit.
+        started_s: `time.monotonic()` when the run began, or the command that it belongs to.
+        reserve_s: so much of the timeout is kept for what follows the run.
+        whole_s: the budget of which `timeout_s` is what an earlier run left; 0 for one of its own.
+    """
+
+    n_trials: int | None
+    timeout_s: float | None
+    started_s: float
+    reserve_s: float = 0.0
+    whole_s: float = 0.0
+
+    def spent_s(self) -> float:
+        """Return the seconds since the start."""
+        return time.monotonic() - self.started_s
+
+    def left_s(self) -> float | None:
+        """Return what is left by now, at least 0; None when time is no limit."""
+        if self.timeout_s is None:
+            return None
+        return max(self.timeout_s - self.reserve_s - self.spent_s(), 0.0)
+
+
+class Run:
+    """Trains; what to hand over at the end is not its business.
+
+    Args:
+        launch: sets it up.
+        best: the folder of the best model, which it keeps up to date.
+        study, storage: where trials are written.
+    """
+
+    def __init__(
+        self, launch: Launch, best: Best, study: optuna.Study, storage: OpenStorage
+    ) -> None:
+        self.launch = launch
+        self.best = best
+        self.study = study
+        self.storage = storage
+        self.progress = Progress()
+        """How the study stood in the end, whatever ended the run."""
+        self.handed = Handed(None)
+        """What became of the last model that went into the folder."""
+
+    def train(self, budget: Budget, finals: Finals | None, observer: Observer) -> None:
+        """Train until the budget is used, and note how long that took.
+
+        Raises: as `Coordinator.run`, after all is saved.
+        """
+        ledger = self.launch.ledger(self.study, self.storage)
+        ledger.note(HANDED_OVER, False)
+        before_s = seconds_spent(self.study.get_trials(deepcopy=False), self.study.user_attrs)
+        ledger.recover()
+        self.handed = self.best.restore(self.study, self.launch.device)
+        with tempfile.TemporaryDirectory(prefix="autotrain-") as rows:
+            coordinator = self.launch.coordinator(
+                ledger,
+                self.launch.workers(Path(rows)),
+                observer,
+                finals,
+                publish=lambda trained: self._publish(trained, ledger, clock),
+                keep=self.best.checkpoints.keep,
+            )
+            clock = RunClock(budget.left_s(), whole_s=budget.whole_s)
+            self._reserve(clock)
+            kept_s = 0.0
+            try:
+                coordinator.run(budget.n_trials, clock)
+                # Not after Ctrl-C: then nothing is made of it.
+                kept_s = clock.reserved_s
+            finally:
+                self.progress = coordinator.progress
+                # With what an earlier run used that was killed and noted nothing.
+                ledger.note(SPENT_S, round(before_s + budget.spent_s() + kept_s, 1))
+
+    def _publish(self, trained: Trained, ledger: Ledger, clock: RunClock) -> None:
+        begun = time.monotonic()
+        self.handed = Handed(self.best.publish(trained))
+        ledger.note(EXPORT_S, round(time.monotonic() - begun, 3))
+        self._reserve(clock)
+
+    def _reserve(self, clock: RunClock) -> None:
+        """Keep time for an ensemble, as long as the last export makes expect."""
+        export_s = self.study.user_attrs.get(EXPORT_S, 0.0)
+        clock.reserve(ensemble_seconds(self.launch.definition.ensemble, export_s))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -64,19 +65,19 @@ def resume(
     from autotrain.leaderboard import read_standing
 
     folder = Path(directory) / name
-    search = True
+    left = None
     if trials is None and timeout is None:
         standing = read_standing(folder, storage)
-        search = not standing.left.is_nothing
+        left = standing.left
         chooses = ensemble is not None or finalists is not None
-        if not (search or chooses or standing.is_unfinished):
+        if left.is_nothing and not (chooses or standing.is_unfinished):
             raise StudyError(
                 f"study {name!r} needs some budget to go on, however: nothing is left of it "
                 f"({count_text(standing.n_trials, 'trial')} in {duration_text(standing.seconds)}). "
                 f"Give it more: autotrain resume {name}{directory_words(folder)} --timeout 10m "
                 "(or --trials 100)."
             )
-        trials, timeout = standing.left.n_trials, standing.left.timeout_s
+        trials, timeout = left.n_trials, left.timeout_s
     study = Study.resume(
         name,
         data=data,
@@ -88,4 +89,6 @@ def resume(
         directory=directory,
     )
     started_s = ctx.obj
+    # Reading the data has taken some of it.
+    search = left is None or not left.after(time.monotonic() - started_s).is_nothing
     run(study, trials, timeout, started_s=started_s, search=search, as_json=as_json, quiet=quiet)

@@ -6,7 +6,7 @@ A study's budget is the sum of what all its runs were given; `resume` goes on wi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -40,6 +40,12 @@ class Left:
         """Whether one of the limits is reached, for new trials."""
         no_trials = self.n_trials is not None and self.n_trials < 1
         return no_trials or (self.timeout_s is not None and self.timeout_s <= self.least_s)
+
+    def after(self, seconds: float) -> Left:
+        """Return what is left so many seconds later, without a trial."""
+        if self.timeout_s is None:
+            return self
+        return replace(self, timeout_s=max(self.timeout_s - seconds, 0.0))
 
 
 def counts(trial: FrozenTrial) -> bool:

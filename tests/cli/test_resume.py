@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -132,6 +134,21 @@ def test_a_winner_that_a_kill_kept_from_being_handed_over_is(study: Path, autotr
     assert done.code == 0, done.err
     assert read_bundle(study / "best").training["trial"] == done.json()["best_trial"]
     assert autotrain("resume", "shop").code == 2
+
+
+def test_time_that_reading_the_data_takes_is_not_left(
+    study: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial takes fifty seconds, and 55 were left before ten of them went by."""
+    spent = read_standing(study).seconds
+    Definition.read(study).with_budget(3, spent + 55).write(study)
+    monkeypatch.setattr("autotrain.study.budget._typical_seconds", lambda _: 50.0)
+    later = SimpleNamespace(monotonic=lambda: time.monotonic() + 10)
+    monkeypatch.setattr("autotrain.cli.resume.time", later)
+    assert not read_standing(study).left.is_nothing
+    done = autotrain(*RESUME)
+    assert done.code == 0, done.err
+    assert sum(done.json()["trials"].values()) == 2
 
 
 def test_how_many_are_finalists_may_be_said_when_nothing_is_left(

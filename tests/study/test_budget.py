@@ -69,5 +69,7 @@ def test_time_in_which_no_trial_could_end_is_nothing() -> None:
     left = budget_left(None, 30.0, trials, {SPENT_S: 25.5})
     assert (left.timeout_s, left.least_s, left.is_nothing) == (4.5, 5.0, True)
     assert not budget_left(None, 30.0, trials, {SPENT_S: 24.5}).is_nothing
+    assert (left.after(3.0).timeout_s, left.after(9.0).timeout_s) == (1.5, 0.0)
+    assert budget_left(5, None, trials, {}).after(9.0).timeout_s is None
     # Before a trial has ended nobody knows: a search never ends with empty hands.
     assert not budget_left(None, 30.0, trials[1:2], {SPENT_S: 28.0}).is_nothing

@@ -42,9 +42,11 @@ class Scaler(Technique):
 
 
 def fit_standard(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Return mean and standard deviation; 1 for a column that is constant up to rounding.
+    """Return mean and standard deviation; the largest number where a column is constant.
 
-    Equals: `sklearn.preprocessing.StandardScaler`, up to rounding.
+    A column that is constant up to rounding so becomes 0 in every row: other values, which training
+    never saw, would come in the column's own units. Equals:
+    `sklearn.preprocessing.StandardScaler` but for such columns, up to rounding.
     """
     mean = values.mean(0)
     # Shifted by the mean once more: what rounding left of it would count as spread.
@@ -53,7 +55,8 @@ def fit_standard(values: np.ndarray) -> dict[str, np.ndarray]:
     scale = np.sqrt(np.maximum(variance, 0.0))
     error = len(values) * np.finfo(np.float64).eps
     is_constant = variance <= error * variance + (mean * error) ** 2
-    return {"mean": mean, "scale": np.where(is_constant | (scale == 0), 1.0, scale)}
+    largest = np.finfo(np.float64).max
+    return {"mean": mean, "scale": np.where(is_constant | (scale == 0), largest, scale)}
 
 
 def apply_standard(values: np.ndarray, arrays: Arrays) -> np.ndarray:

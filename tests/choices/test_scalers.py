@@ -22,6 +22,7 @@ Reference = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def _standard(train: np.ndarray, x: np.ndarray) -> np.ndarray:
     scaled: np.ndarray = StandardScaler().fit(train).transform(x)
+    scaled[:, np.ptp(train, axis=0) == 0] = 0.0
     return scaled
 
 
@@ -159,6 +160,15 @@ def test_a_constant_column_is_the_same_for_all_rows_near_it(name: str) -> None:
     found = scaled(name, train, train)
     assert np.ptp(found) == 0
     assert name == "quantile_normal" or np.abs(found).max() < 1e-12
+
+
+@pytest.mark.parametrize("name", ["standard", "robust_smooth_clip"])
+@pytest.mark.parametrize("value", [0.0, 0.1, -7e9])
+def test_what_was_constant_in_training_tells_nothing_later(name: str, value: float) -> None:
+    train = np.full((50, 1), value)
+    unseen = np.array([[-1e100], [-1e6], [value], [value + 1], [1e6], [1e100]])
+    found = scaled(name, train, unseen)
+    np.testing.assert_array_equal(found.astype(np.float32), 0)
 
 
 @pytest.mark.parametrize("name", SCALERS)

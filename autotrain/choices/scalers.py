@@ -8,13 +8,15 @@ A row is fitted on training rows, column by column, and writes down what it foun
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from autotrain.domains import Technique, table
 
 Arrays = Mapping[str, np.ndarray]
+# (x, quantiles, their ranks) → ranks of x, all of one column.
+RanksOf = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 MOST_QUANTILES = 1000
 """As scikit-learn's QuantileTransformer."""
@@ -138,21 +140,42 @@ def fit_quantiles(values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def apply_quantiles(values: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """z = Φ⁻¹(rank of x among the training rows), |z| ≤ 5.2.
+    """z = Φ⁻¹(rank of x among the training rows), |z| ≤ 5.2; 0 where these were constant.
 
     Ties have the middle of their ranks. Equals:
-    `sklearn.preprocessing.QuantileTransformer(output_distribution="normal")`.
+    `sklearn.preprocessing.QuantileTransformer(output_distribution="normal")`, but for ties at the
+    least and the largest value, which it moves to ±5.2, as it does all that is within 1e-7 of them.
     """
-    quantiles = arrays["quantiles"]
+    return _normal_ranks(values, arrays["quantiles"], _middle_ranks)
+
+
+def apply_quantiles_to_ends(values: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """As `apply_quantiles`, but all within 1e-7 of the least and the largest value is at ±5.2."""
+
+    def ranks_of(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+        rank = np.where(x >= q[-1] - QUANTILE_EDGE, 1.0, _ranks(x, q, ranks))
+        return np.where(x - QUANTILE_EDGE <= q[0], 0.0, rank)
+
+    return _normal_ranks(values, arrays["quantiles"], ranks_of)
+
+
+def _normal_ranks(values: np.ndarray, quantiles: np.ndarray, ranks_of: RanksOf) -> np.ndarray:
     ranks = np.linspace(0, 1, len(quantiles))
     scaled = np.empty_like(values)
     for column in range(values.shape[1]):
         x, q = _flushed(values[:, column]), _flushed(quantiles[:, column])
-        up = np.interp(x, q, ranks)
-        down = -np.interp(-x, -q[::-1], -ranks[::-1])
-        rank = np.where(x >= q[-1] - QUANTILE_EDGE, 1.0, (up + down) / 2)
-        scaled[:, column] = np.where(x - QUANTILE_EDGE <= q[0], 0.0, rank)
+        scaled[:, column] = ranks_of(x, q, ranks)
     return normal_quantile(np.clip(scaled, QUANTILE_EDGE, 1 - QUANTILE_EDGE))
+
+
+def _middle_ranks(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    return np.full(len(x), 0.5) if q[0] == q[-1] else _ranks(x, q, ranks)
+
+
+def _ranks(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    up = np.interp(x, q, ranks)
+    down = -np.interp(-x, -q[::-1], -ranks[::-1])
+    return (up + down) / 2
 
 
 def _flushed(values: np.ndarray) -> np.ndarray:
@@ -183,3 +206,6 @@ SCALERS = table(
         apply=apply_quantiles,
     ),
 )
+
+# As it was in preprocessors of format 2, for the bundles that were written so.
+QUANTILES_TO_ENDS = replace(SCALERS["quantile_normal"], apply=apply_quantiles_to_ends)

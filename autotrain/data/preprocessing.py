@@ -14,14 +14,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autotrain.choices.scalers import SCALERS
+from autotrain.choices.scalers import QUANTILES_TO_ENDS, SCALERS, Scaler
 from autotrain.data.codes import ColumnCode
 from autotrain.data.inputs import TableView, open_table, require
 from autotrain.data.values import date_parts, days, numbers, texts
 from autotrain.errors import BundleError, DataError
 from autotrain.wording import count_text
 
-FORMAT = 2
+FORMAT = 3
+OLDER_FORMATS = {2: {QUANTILES_TO_ENDS.name: QUANTILES_TO_ENDS}}
+"""What is still read, and the scalers that were others then."""
 FILL = "fill"
 CHUNK_CELLS = 1 << 20
 """Numbers are scaled in float64 this many cells at a time, so that memory stays bounded."""
@@ -53,6 +55,7 @@ class Preprocessor:
         arrays: "fill", medians float64 `[S]`, one entry per scaled input, in input order; and what
             the scaler found, `[…, S]`.
         scaler: a row of `SCALERS`.
+        format: the one it was written in; what it then meant, it goes on to mean.
     """
 
     def __init__(
@@ -61,10 +64,13 @@ class Preprocessor:
         features: tuple[str, ...],
         arrays: Mapping[str, np.ndarray],
         scaler: str = "standard",
+        format: int = FORMAT,
     ) -> None:
         self.columns = columns
         self.features = features
-        self.scaler = SCALERS[scaler]
+        self.format = format
+        older: Mapping[str, Scaler] = OLDER_FORMATS.get(format, {})
+        self.scaler = older[scaler] if scaler in older else SCALERS[scaler]
         names = (FILL, *self.scaler.arrays)
         self._arrays = {name: np.asarray(arrays[name], dtype=np.float64) for name in names}
         n_scaled = sum(column.n_inputs for column in columns if column.is_scaled)
@@ -289,7 +295,7 @@ class Preprocessor:
     def to_json(self) -> dict[str, Any]:
         """Return everything else as JSON: columns, kinds, dtypes, levels."""
         return {
-            "format": FORMAT,
+            "format": self.format,
             "scaler": self.scaler.name,
             "shapes": {name: list(array.shape) for name, array in self._arrays.items()},
             "features": list(self.features),
@@ -302,14 +308,15 @@ class Preprocessor:
 
         Raises: BundleError when the parts are incomplete or of another format.
         """
-        if parts.get("format") != FORMAT:
+        if parts.get("format") not in (FORMAT, *OLDER_FORMATS):
             raise BundleError(
                 f"preprocessing: expected format {FORMAT}, however: {parts.get('format')!r}. "
                 "Use the version of autotrain that wrote the bundle."
             )
         try:
             columns = tuple(ColumnCode.from_json(column) for column in parts["columns"])
-            return cls(columns, tuple(parts["features"]), arrays, parts["scaler"])
+            features = tuple(parts["features"])
+            return cls(columns, features, arrays, parts["scaler"], parts["format"])
         except (KeyError, TypeError) as error:
             raise BundleError(
                 "preprocessing: expected columns, features, a scaler and its arrays, "

@@ -5,6 +5,7 @@ To add a scaler: give in `REFERENCES` a function (training values, values) → s
 
 from __future__ import annotations
 
+import bisect
 import math
 import statistics
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
-from autotrain.choices.scalers import QUANTILE_EDGE, SCALERS, normal_quantile
+from autotrain.choices.scalers import QUANTILE_EDGE, SCALERS, fit_quantiles, normal_quantile
 
 Reference = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -48,7 +49,27 @@ def _quantile(train: np.ndarray, x: np.ndarray) -> np.ndarray:
         n_quantiles=min(1000, len(train)), output_distribution="normal", subsample=None
     )
     scaled: np.ndarray = transformer.fit(train).transform(x)
+    for d, quantiles in enumerate(fit_quantiles(train)["quantiles"].T.tolist()):
+        # There scikit-learn makes ±5.2 of everything.
+        for row in np.flatnonzero(
+            (np.abs(x[:, d] - quantiles[0]) < 2e-7) | (np.abs(x[:, d] - quantiles[-1]) < 2e-7)
+        ):
+            scaled[row, d] = _quantile_of_one(quantiles, float(x[row, d]))
+        if quantiles[0] == quantiles[-1]:
+            scaled[:, d] = 0.0
     return scaled
+
+
+def _quantile_of_one(quantiles: list[float], x: float) -> float:
+    first, last = bisect.bisect_left(quantiles, x), bisect.bisect_right(quantiles, x) - 1
+    if first <= last:
+        place = (first + last) / 2
+    elif 0 < first < len(quantiles):
+        place = last + (x - quantiles[last]) / (quantiles[first] - quantiles[last])
+    else:
+        place = float(last if first else 0)
+    rank = place / max(len(quantiles) - 1, 1)
+    return statistics.NormalDist().inv_cdf(min(max(rank, QUANTILE_EDGE), 1 - QUANTILE_EDGE))
 
 
 REFERENCES: dict[str, Reference] = {
@@ -154,15 +175,31 @@ def test_quantiles_that_all_but_touch_overflow_nothing() -> None:
     assert np.ptp(found) == 0
 
 
+def test_ties_at_an_end_have_the_middle_of_their_ranks() -> None:
+    train = np.r_[np.zeros(60), np.arange(1.0, 31), np.full(11, 31.0)][:, None]
+    x = np.array([-1.0, 0.0, 1e-9, 1.0, 30.0, 31.0, 32.0])[:, None]
+    found = scaled("quantile_normal", train, x)[:, 0]
+    wanted = [statistics.NormalDist().inv_cdf(place / 100) for place in (29.5, 59, 60, 89, 95)]
+    np.testing.assert_allclose(found[[1, 2, 3, 4, 5]], wanted, atol=0.02)
+    np.testing.assert_allclose(found[[0, 6]], [-5.2, 5.2], atol=1e-2)
+
+
+@pytest.mark.parametrize("unit", [1e-280, 1e-12, 1e-8, 1.0, 1e12])
+def test_quantiles_do_not_depend_on_the_unit(unit: float) -> None:
+    train = np.random.default_rng(0).normal(size=(200, 1))
+    found = scaled("quantile_normal", unit * train, unit * train)
+    np.testing.assert_allclose(found, scaled("quantile_normal", train, train), rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", SCALERS)
 def test_a_constant_column_is_the_same_for_all_rows_near_it(name: str) -> None:
     train = np.full((50, 1), 0.1)
     found = scaled(name, train, train)
     assert np.ptp(found) == 0
-    assert name == "quantile_normal" or np.abs(found).max() < 1e-12
+    assert np.abs(found).max() < 1e-12
 
 
-@pytest.mark.parametrize("name", ["standard", "robust_smooth_clip"])
+@pytest.mark.parametrize("name", SCALERS)
 @pytest.mark.parametrize("value", [0.0, 0.1, -7e9])
 def test_what_was_constant_in_training_tells_nothing_later(name: str, value: float) -> None:
     train = np.full((50, 1), value)

@@ -14,11 +14,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.preprocessing import QuantileTransformer
 
 from autotrain.data.columns import read_columns
 from autotrain.data.fitting import fit_preprocessor
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.values import number_of
+from autotrain.data.view import View
 from autotrain.errors import BundleError, DataError
 
 ARRAYS = ("fill", "mean", "scale")
@@ -271,7 +273,7 @@ def test_disk_and_back_with_every_kind() -> None:
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"format": 99}, "expected format 2, however: 99"),
+        ({"format": 99}, "expected format 3, however: 99"),
         ({"columns": [{"kind": "numeric"}]}, "expected columns"),
         ({"columns": []}, "one entry per scaled input (0)"),
     ],
@@ -280,6 +282,19 @@ def test_broken_parts_are_refused(change: dict[str, Any], part: str) -> None:
     with pytest.raises(BundleError) as caught:
         Preprocessor.from_parts({**PREPROCESSOR.to_json(), **change}, PREPROCESSOR.to_arrays())
     assert part in str(caught.value)
+
+
+def test_quantiles_of_format_2_mean_what_they_meant() -> None:
+    frame = pd.DataFrame({"x": [0.0] * 6 + [1.0, 2.0, 3.0, 4.0]})
+    columns, _ = read_columns(frame)
+    now, _ = fit_preprocessor(frame, columns, ["x"], View("quantile_normal"))
+    older = Preprocessor.from_parts({**now.to_json(), "format": 2}, now.to_arrays())
+    again = Preprocessor.from_parts(older.to_json(), older.to_arrays())
+    wanted = QuantileTransformer(n_quantiles=10, output_distribution="normal").fit(frame[["x"]])
+    for one in (older, again):
+        encoded = one.encode(frame)
+        np.testing.assert_allclose(encoded, wanted.transform(frame[["x"]]), rtol=1e-5)
+    assert older.encode(frame)[0, 0] < -5 < now.encode(frame)[0, 0]
 
 
 def test_a_missing_array_is_refused() -> None:

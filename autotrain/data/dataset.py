@@ -1,7 +1,8 @@
 """The data set of a study: split, encoded, coded; everything fitted on training rows only.
 
-`load_dataset` goes one way: read, leave out rows without target, find the task, type the columns,
-split, then per fold fit the preprocessing on the training rows and encode. A `Dataset` comes out.
+`load_dataset` goes one way: read, leave out rows without target or of weight 0, find the task, type
+the columns, split, then per fold fit the preprocessing on the training rows and encode. A `Dataset`
+comes out.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from autotrain.data.weights import (
     weights_of_classes,
 )
 from autotrain.errors import DataError
+from autotrain.wording import count_text
 
 MIN_ROWS = 10
 """Fewer rows with a target cannot be split into three parts worth the name."""
@@ -253,7 +255,8 @@ def load_dataset(
         validation: "holdout": 20 % of the other rows, at most 10,000; "K-fold"; or "auto": 5-fold
             below 10,000 rows, 3-fold below 30,000, else the holdout.
         seed: of the split; the same seed and rows give the same split.
-        weights: the column that says what each row counts; it is no feature.
+        weights: the column that says what each row counts; it is no feature. A row of weight 0 is
+            left out, as one without target is.
         class_weights: "balanced", or a weight for each label (1 for those not named).
     Raises: DataError when the table cannot be used as it is, StudyError when class weights do not
         fit the classes.
@@ -261,18 +264,24 @@ def load_dataset(
     table = read_table(source)
     target = target_of(table, target)
     frame, rows, dropped = rows_with_target(table, target)
+    names = [str(name) for name in table.frame.columns]
+    weights = weights_column(weights, names, target, table.source)
+    of_rows, weightless = None, []
+    if weights is not None:
+        of_rows = read_weights(frame[weights], weights, table.source, rows)
+        counts = of_rows > 0
+        if not counts.all():
+            frame, rows, of_rows = frame[counts], rows[counts], of_rows[counts]
+            left_out = count_text(int((~counts).sum()), "row")
+            weightless = [f"{left_out} of weight 0 in {weights!r}: left out"]
     if len(frame) < MIN_ROWS:
         raise DataError(
-            f"{table.source}: expected at least {MIN_ROWS} rows with a target, however: "
-            f"{len(frame)}. Give more rows."
+            f"{table.source}: expected at least {MIN_ROWS} rows with a target"
+            f"{' and a weight above 0' if weights is not None else ''}, however: {len(frame)}. "
+            "Give more rows."
         )
     coded = read_target(frame[target], target, task, had_missing=bool(dropped))
     check_class_weights(class_weights, coded.classes, target)
-    names = [str(name) for name in table.frame.columns]
-    weights = weights_column(weights, names, target, table.source)
-    of_rows = None
-    if weights is not None:
-        of_rows = read_weights(frame[weights], weights, table.source, rows)
     features = _features(frame, target, weights)
     columns, looks = read_columns(features, are_pixels=table.kind == "pixels")
 
@@ -283,7 +292,7 @@ def load_dataset(
     # The same columns in all folds, so that their networks are alike.
     kept, useless = keep_useful(features.iloc[rest], columns, rows[rest])
     kept = measure(features.iloc[rest], kept)
-    notes = [*table.notes, *dropped, *looks, *useless]
+    notes = [*table.notes, *dropped, *weightless, *looks, *useless]
     splits = split_validation(coded.y[rest], validation, seed, stratify=stratify)
     for place, (train, valid) in enumerate(splits):
         fold, about = _fit_fold(features, kept, rows, coded, rest[train], rest[valid])
@@ -318,11 +327,6 @@ def load_dataset(
         test_rows = rows[test_places]
         if of_rows is not None:
             test_weights = of_rows[test_places]
-            if len(test_weights) and not test_weights.any():
-                raise DataError(
-                    f"{table.source}: expected some weight above 0 among the {len(test_weights)} "
-                    f"test rows, however: all are 0. Use more --test rows, or another --seed."
-                )
         where, record = table.source, fraction
     return Dataset(
         name=table.name,

@@ -715,13 +715,16 @@ class Reference:
         """Train to the end: return all epochs and the best one's number; keep its weights.
 
         Ends after `epochs`, or when the metric has not been better than the best one by
-        `min_delta` for `patience` epochs.
+        `min_delta` for `patience` epochs and the schedule need not be waited for.
         """
         stopping = self.config.early_stopping
+        waits = stopping["wait_for_schedule"]
+        waits &= self.config.schedule.name in ("one_cycle", "cosine", "coslog4")
+        patience = math.inf if waits else stopping["patience"]
         epochs: list[Epoch] = []
         best, best_epoch, best_state = math.inf, 0, copy.deepcopy(self.model.state_dict())
         to_beat, waited = math.inf, 0
-        while len(epochs) < self.config.epochs and waited < stopping["patience"]:
+        while len(epochs) < self.config.epochs and waited < patience:
             epochs.append(self.train_epoch())
             score = self.sign * epochs[-1].value
             if score < best:

@@ -39,12 +39,14 @@ class Schedule(Technique):
         drops_on_plateau: whether each plateau of the validation loss multiplies η by `factor`.
         anneals: whether η falls by itself later on: a model that has stopped improving may improve
             again, so plateaus alone do not mean that it has converged.
+        spans: whether it is spread over the whole training, and η is lowest at its last epoch.
     """
 
     multiplier: Form
     momentum_drop: Form | None = None
     drops_on_plateau: bool = False
     anneals: bool = False
+    spans: bool = False
 
 
 # One-cycle mirrors momentum from e.g. 0.95 down to 0.85 and back (Smith 2018).
@@ -230,6 +232,7 @@ SCHEDULES = table(
         multiplier=one_cycle,
         momentum_drop=one_cycle_momentum,
         anneals=True,
+        spans=True,
     ),
     Schedule(
         "cosine",
@@ -241,12 +244,14 @@ SCHEDULES = table(
         },
         multiplier=cosine,
         anneals=True,
+        spans=True,
     ),
     Schedule(
         "coslog4",
         "four waves from 0 to η₀ and back, each twice as long as the last",
         multiplier=coslog4,
         anneals=True,
+        spans=True,
     ),
     Schedule(
         "cosine_restarts",

@@ -277,7 +277,7 @@ class Fleet:
                 slot.best_score, slot.best_epoch = score, slot.epoch
                 improved.append(k)
             is_plateau = slot.plateau.update(float(valid_losses[k]))
-            slot.stops_early = slot.patience.update(score)
+            slot.stops_early = slot.patience.update(score) and slot.may_stop_early
             slot.diverged = not (healthy and np.isfinite(losses[k]).all())
             reports.append(
                 EpochReport(

@@ -148,6 +148,12 @@ class Slot:
         return TARGETS[self.config.target.name].clamps
 
     @property
+    def may_stop_early(self) -> bool:
+        """Whether its patience ends it: not where its schedule is to run to its end."""
+        waits = bool(self.config.early_stopping["wait_for_schedule"])
+        return not (waits and SCHEDULES[self.config.schedule.name].spans)
+
+    @property
     def drops_on_plateau(self) -> bool:
         """Whether plateaus lower the learning rate."""
         return SCHEDULES[self.config.schedule.name].drops_on_plateau

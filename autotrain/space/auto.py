@@ -47,8 +47,10 @@ def batch_size(shape: DataShape) -> int:
 def epochs(shape: DataShape) -> int:
     """Return as many epochs as see 300,000 rows, but 40 at least and 200 at most.
 
-    Schedules that anneal use them all. Networks with embedded numbers reached with a higher
-    learning rate in 60 epochs what they reached with a lower one in 200 (docs/benchmarks.md).
+    Schedules such as one_cycle and cosine are spread over all of them; `early_stopping.patience`
+    may end a training before, unless `early_stopping.wait_for_schedule`. Networks with embedded
+    numbers reached with a higher learning rate in 60 epochs what they reached with a lower one in
+    200 (docs/benchmarks.md).
     """
     return min(max(round(ROWS_PER_TRAINING / shape.n_train), MIN_EPOCHS), MAX_EPOCHS)
 

@@ -243,6 +243,9 @@ SECTIONS = table(
         parameters={
             "patience": Parameter(10, "epochs without improvement", low=1, kind="integer"),
             "min_delta": Parameter(0.0, "smallest improvement that counts", low=0.0),
+            "wait_for_schedule": Parameter(
+                False, "let one_cycle, cosine and coslog4 run to their end", kind="boolean"
+            ),
         },
     ),
     Section(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from autotrain.choices.schedules import SCHEDULES
 from autotrain.fused import fleet as fleet_module
 from autotrain.fused.layout import Layout, Shape
 from autotrain.fused.slot import Admission, EpochReport, Outcome
@@ -132,6 +133,25 @@ def test_training_stops_after_patience_epochs_without_improvement(patience: int)
     reports, outcome = train_alone(make_trainer(), Admission(0, make_config(params), seed=2))
     assert outcome.cause == "early_stopping"
     assert outcome.epochs == outcome.best_epoch + patience == len(reports) < 50
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_schedule_that_spans_the_training_may_run_to_its_end(schedule: str, waits: bool) -> None:
+    params = {
+        "training.epochs": 8,
+        "schedule": schedule,
+        "early_stopping.patience": 2,
+        "early_stopping.min_delta": 100.0,
+        "early_stopping.wait_for_schedule": waits,
+    }
+    reports, outcome = train_alone(make_trainer(), Admission(0, make_config(params), seed=2))
+    is_low = reports[-1].learning_rate < 0.05 * max(report.learning_rate for report in reports)
+    if waits and schedule in ("one_cycle", "cosine", "coslog4"):
+        assert (outcome.cause, outcome.epochs) == ("epochs", 8)
+        assert is_low
+    else:
+        assert (outcome.cause, outcome.epochs) == ("early_stopping", 3)
 
 
 def test_an_improvement_below_min_delta_does_not_count_but_is_kept() -> None:

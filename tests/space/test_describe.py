@@ -41,7 +41,8 @@ mine: 72 combinations × 2 continuous parameters
 ├── constraint = none
 ├── early_stopping
 │   ├── patience = 10
-│   └── min_delta = 0.0
+│   ├── min_delta = 0.0
+│   └── wait_for_schedule = false
 ├── loss
 │   └── label_smoothing = 0.0
 ├── target = free

@@ -1,4 +1,4 @@
-"""Missing numbers: what stands in their place. To add a way, add a row to `MISSING`."""
+"""Missing numbers and dates: what stands in their place. To add a way, add a row to `MISSING`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from autotrain.domains import Technique, table
 
 @dataclass(frozen=True, kw_only=True)
 class Missing(Technique):
-    """A row of `MISSING`: whether a missing number is also told by an input of its own."""
+    """A row of `MISSING`: whether a missing number or date is also told by an input of its own."""
 
     indicates: bool
 
@@ -18,7 +18,7 @@ MISSING = table(
     Missing("median", "the median of the training rows", indicates=False),
     Missing(
         "indicator",
-        "the median, and an input that is 1 where the number was missing",
+        "the median, and an input that is 1 where the number or date was missing",
         indicates=True,
     ),
 )

@@ -23,7 +23,7 @@ class ColumnCode:
         origin: date: the earliest training date, days since 1970-01-01.
         is_code: the column is one number, the place of its level among `levels`; any other text is
             one more code.
-        has_missing: numeric: one more input is 1 where the number is missing.
+        has_missing: numeric and date: one more input is 1 where the value is missing.
     """
 
     name: str

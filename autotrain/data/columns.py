@@ -21,6 +21,7 @@ from autotrain.data.values import (
     LARGEST,
     boolean_text_of,
     day_of,
+    days,
     distinct,
     number_of,
     numbers,
@@ -48,7 +49,7 @@ class Column:
         kind: "numeric", "categorical", "boolean", "date", "pixel" or "missing" (no cell filled).
         n_levels: categorical: different cells, the missing one included, among the rows that train
             or validate; so that all folds treat the column alike.
-        has_missing: numeric: whether any of these rows lacks the number.
+        has_missing: numeric and date: whether any of these rows lacks the value.
     """
 
     name: str
@@ -190,9 +191,9 @@ def measure(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
         if column.kind == "categorical":
             n_levels = len(texts(plain(frame[column.name]), boolean=False)[0])
             measured.append(replace(column, n_levels=n_levels))
-        elif column.kind == "numeric":
-            has_missing = bool(np.isnan(numbers(plain(frame[column.name]))[0]).any())
-            measured.append(replace(column, has_missing=has_missing))
+        elif column.kind in ("numeric", "date"):
+            read, _ = (days if column.kind == "date" else numbers)(plain(frame[column.name]))
+            measured.append(replace(column, has_missing=bool(np.isnan(read).any())))
         else:
             measured.append(column)
     return measured

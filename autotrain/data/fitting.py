@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -55,16 +56,16 @@ def fit_preprocessor(
     pixel_fit = _fit_pixels(frame[pixels].to_numpy()) if pixels else {}
     for column in columns:
         values = plain(frame[column.name]) if column.kind != "pixel" else np.empty(0)
+        has_missing = indicates and column.has_missing
         if column.kind == "pixel":
             codes.append(ColumnCode(column.name, "pixel", column.dtype))
             fits.append(pixel_fit)
         elif column.kind == "numeric":
-            has_missing = indicates and column.has_missing
             codes.append(ColumnCode(column.name, "numeric", column.dtype, has_missing=has_missing))
             fits.append(_fit_numbers(numbers(values)[0][:, None], scaler))
         elif column.kind == "date":
             code, fit = _fit_dates(values, column, scaler)
-            codes.append(code)
+            codes.append(replace(code, has_missing=has_missing))
             fits.append(fit)
         else:
             is_code = 0 < view.one_hot_limit < column.n_levels

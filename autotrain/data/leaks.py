@@ -29,13 +29,14 @@ def find_leaks(
     """
     warnings = []
     for column in columns:
-        if column.kind in ("pixel", "date"):
+        is_date = column.kind == "date"
+        if column.kind == "pixel" or (is_date and task == "regression"):
             continue
         values = plain(frame[column.name])
         if task == "regression":
             found = column.kind == "numeric" and _follows(values, y)
             how = "follows the target in a straight line"
-        elif _is_one_to_one(values, y, boolean=column.kind == "boolean"):
+        elif not is_date and _is_one_to_one(values, y, boolean=column.kind == "boolean"):
             found, how = True, "has one value for each class"
         elif _tells_by_gaps(pd.isna(values), y):
             found, how = True, "is empty for some classes and filled for the others"

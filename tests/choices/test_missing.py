@@ -62,6 +62,25 @@ def test_inputs_are_those_of_simple_imputer(name: str) -> None:
     assert preprocessor.input_names == (*"abcd", *names)
 
 
+@pytest.mark.parametrize("name", MISSING)
+@pytest.mark.parametrize("has_gaps", [True, False])
+def test_a_missing_date_is_told_as_a_missing_number_is(name: str, has_gaps: bool) -> None:
+    days = pd.Series(pd.date_range("2024-01-31", periods=40, freq="D"))
+    frame = pd.DataFrame({"day": days, "number": np.arange(40.0)})
+    frame.loc[:9, "day"] = pd.NaT if has_gaps else days[0]
+    columns = measure(frame, read_columns(frame)[0])
+    found, _ = fit_preprocessor(frame, columns, ["day", "number"], View(missing=name))
+    encoded, last = found.encode(frame), found.input_names[-1]
+    tells = has_gaps and MISSING[name].indicates
+    assert (last == "day=(missing)") == tells
+    assert found.kinds == Kinds(6, (), int(tells))
+    again = Preprocessor.from_parts(found.to_json(), found.to_arrays())
+    np.testing.assert_array_equal(again.encode(frame), encoded)
+    if tells:
+        np.testing.assert_array_equal(encoded[:, -1], frame["day"].isna())
+    assert not np.isnan(encoded).any()
+
+
 def test_a_number_that_training_never_missed_is_filled_and_not_told() -> None:
     train = rows(200, 0)
     x = train[:3].copy()

@@ -67,6 +67,9 @@ def test_cells_that_only_one_class_has_are_warned_of() -> None:
     assert "column 'x' is empty for some classes and filled for the others: a leak" in warning
     reasons[0] = "reason 0"
     assert leaks(reasons, left, "binary") == []
+    since = [f"2024-01-{1 + n % 28:02}" if gone else None for n, gone in enumerate(left)]
+    (warning,) = leaks(since, left, "binary")
+    assert "column 'x' is empty for some classes" in warning
 
 
 def test_a_boolean_copy_is_warned_of() -> None:

@@ -1,4 +1,7 @@
-"""Missing numbers and dates: what stands in their place. To add a way, add a row to `MISSING`."""
+"""Missing numbers and dates: what stands in their place. To add a way, add a row to `MISSING`.
+
+A column that holds one value or none has an indicator whatever the way: nothing else tells.
+"""
 
 from __future__ import annotations
 

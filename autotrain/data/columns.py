@@ -50,6 +50,7 @@ class Column:
         n_levels: categorical: different cells, the missing one included, among the rows that train
             or validate; so that all folds treat the column alike.
         has_missing: numeric and date: whether any of these rows lacks the value.
+        tells_by_gaps: those that do not lack it all hold the same: only the gaps tell something.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Column:
     dtype: str
     n_levels: int = 0
     has_missing: bool = False
+    tells_by_gaps: bool = False
 
 
 def read_columns(
@@ -185,7 +187,7 @@ def keep_useful(
 
 
 def measure(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
-    """Return the columns with `n_levels` and `has_missing` counted on these rows."""
+    """Return the columns with what is counted on these rows: levels, gaps."""
     measured = []
     for column in columns:
         if column.kind == "categorical":
@@ -193,7 +195,10 @@ def measure(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
             measured.append(replace(column, n_levels=n_levels))
         elif column.kind in ("numeric", "date"):
             read, _ = (days if column.kind == "date" else numbers)(plain(frame[column.name]))
-            measured.append(replace(column, has_missing=bool(np.isnan(read).any())))
+            known = read[~np.isnan(read)]
+            has_missing = len(known) < len(read)
+            tells = has_missing and bool((known == known[:1]).all())
+            measured.append(replace(column, has_missing=has_missing, tells_by_gaps=tells))
         else:
             measured.append(column)
     return measured
@@ -215,11 +220,8 @@ def _useless(values: np.ndarray, column: Column, rows: np.ndarray) -> str:
     n_known = int(counts.sum())
     if not levels:
         return "no training row has a value"
-    if len(levels) == 1:
-        if n_known == len(values):
-            return f"every training row holds {levels[0]!r}"
-        if column.kind in ("numeric", "date"):
-            return f"every training row that has a value holds {levels[0]!r}"
+    if len(levels) == 1 and n_known == len(values):
+        return f"every training row holds {levels[0]!r}"
     if n_known < MIN_ROWS_ID:
         return ""
     if column.kind == "categorical" and len(levels) >= ID_SHARE * n_known:

@@ -56,7 +56,7 @@ def fit_preprocessor(
     pixel_fit = _fit_pixels(frame[pixels].to_numpy()) if pixels else {}
     for column in columns:
         values = plain(frame[column.name]) if column.kind != "pixel" else np.empty(0)
-        has_missing = indicates and column.has_missing
+        has_missing = column.has_missing and (indicates or column.tells_by_gaps)
         if column.kind == "pixel":
             codes.append(ColumnCode(column.name, "pixel", column.dtype))
             fits.append(pixel_fit)

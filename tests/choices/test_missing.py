@@ -13,6 +13,7 @@ import pytest
 from sklearn.impute import SimpleImputer
 
 from autotrain.choices.missing import MISSING
+from autotrain.choices.scalers import SCALERS
 from autotrain.data.columns import measure, read_columns
 from autotrain.data.fitting import fit_preprocessor
 from autotrain.data.preprocessing import Kinds, Preprocessor
@@ -79,6 +80,19 @@ def test_a_missing_date_is_told_as_a_missing_number_is(name: str, has_gaps: bool
     if tells:
         np.testing.assert_array_equal(encoded[:, -1], frame["day"].isna())
     assert not np.isnan(encoded).any()
+
+
+@pytest.mark.parametrize("name", MISSING)
+@pytest.mark.parametrize("scaler", SCALERS)
+@pytest.mark.parametrize("value", [7.0, "2024-01-31"])
+def test_one_value_or_none_is_told_by_its_gaps(name: str, scaler: str, value: object) -> None:
+    frame = pd.DataFrame({"x": pd.Series([value, None, value, value] * 10, dtype="object")})
+    columns = measure(frame, read_columns(frame)[0])
+    found, _ = fit_preprocessor(frame, columns, ["x"], View(scaler, name))
+    encoded = found.encode(frame)
+    assert found.input_names[-1] == "x=(missing)"
+    np.testing.assert_array_equal(encoded[:, -1], frame["x"].isna())
+    np.testing.assert_array_equal(encoded[:, :-1], 0)
 
 
 def test_a_number_that_training_never_missed_is_filled_and_not_told() -> None:

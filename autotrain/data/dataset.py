@@ -299,7 +299,9 @@ def load_dataset(
         notes += [] if folds else about
         by_class = None
         if class_weights is not None:
-            by_class = weights_of_classes(class_weights, coded.classes, coded.y[rest[train]])
+            own_rows = None if of_rows is None else of_rows[rest[train]]
+            y_train = coded.y[rest[train]]
+            by_class = weights_of_classes(class_weights, coded.classes, y_train, own_rows)
         where = f" of fold {place}" if len(splits) > 1 else ""
         own = fold_weights(of_rows, by_class, coded.y, rest[train], rest[valid], where)
         folds.append(replace(fold, weights=own))

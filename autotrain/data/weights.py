@@ -124,17 +124,25 @@ def class_weights_as_json(given: ClassWeights | None) -> str | dict[str, float] 
 
 
 def weights_of_classes(
-    given: ClassWeights, classes: Sequence[Label], y_train: np.ndarray
+    given: ClassWeights,
+    classes: Sequence[Label],
+    y_train: np.ndarray,
+    rows: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return each class's weight `[C]`; 1 where it is not named.
 
-        balanced: w_c = n / (C n_c), so that every class weighs the same on the training rows
+        balanced: w_c = n / (C n_c), n the sum of the training rows' weights, so that every class
+        weighs the same on these rows
 
+    Args:
+        rows: weights of the training rows `[N]`; None when all count alike.
     Equals: `sklearn.utils.class_weight.compute_class_weight`.
     """
     if isinstance(given, str):
-        counts = np.bincount(y_train, minlength=len(classes))
-        return len(y_train) / (len(classes) * np.maximum(counts, 1.0))
+        own = None if rows is None else rows / rows.mean()
+        sums = np.bincount(y_train, weights=own, minlength=len(classes)).astype(np.float64)
+        # A class that does not train weighs as much as one of a single row would.
+        return sums.sum() / (len(classes) * np.where(sums > 0, sums, 1.0))
     named = {text_of(label): float(weight) for label, weight in given.items()}
     return np.array([named.get(text_of(label), 1.0) for label in classes])
 

@@ -71,6 +71,21 @@ def test_balanced_classes_are_scikit_learns() -> None:
         assert fold.weights.metric is None, "the metric stays what it is"
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e99])
+def test_balanced_classes_of_weighted_rows_are_scikit_learns(unit: float) -> None:
+    frame = table().assign(w=unit * np.random.default_rng(1).uniform(0.01, 5, 60))
+    data = load_dataset(
+        frame, "y", weights="w", class_weights="balanced", validation="3-fold", test=0
+    )
+    for fold in data.folds:
+        y, own = fold.y_train, frame["w"].to_numpy()[fold.train_rows] / unit
+        by_class = compute_class_weight("balanced", classes=np.arange(3), y=y, sample_weight=own)
+        assert fold.weights is not None
+        wanted = by_class[y] * own
+        np.testing.assert_allclose(fold.weights.train, wanted / wanted.mean(), rtol=1e-12)
+        np.testing.assert_allclose(np.bincount(y, fold.weights.train), len(y) / 3, rtol=1e-12)
+
+
 def test_named_classes_and_rows_multiply() -> None:
     frame = table()
     data = load_dataset(frame, "y", weights="count", class_weights={"c": 4, "b": 0.5})

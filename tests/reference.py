@@ -481,10 +481,11 @@ class Reference:
     def _scale_units(self) -> None:
         """Give every unit's z the standard deviation 1 on training rows, layer after layer."""
         self.model.eval()
+        assert len(self.train_rows[0]) <= 1024, "of more a sample is taken"
         for linear in self.linears:
             seen: list[Tensor] = []
             hook = linear.register_forward_hook(lambda m, x, z, to=seen: to.append(z))
-            self.model(self.train_rows[0][:1024])
+            self.model(self.train_rows[0])
             hook.remove()
             linear.weight /= seen[0].std(0, unbiased=False).unsqueeze(1)
 

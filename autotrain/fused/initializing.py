@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from autotrain.choices.embeddings import EMBEDDINGS
 from autotrain.choices.initializers import INITIALIZERS
@@ -14,6 +16,7 @@ from autotrain.fused.slot import Slot
 
 SAMPLE_ROWS = 1024
 """So many training rows tell a unit's standard deviation to 2 %."""
+SAMPLE_SEED = 0
 SMALLEST_STD = 1e-6
 """Units that hardly vary are left as they are."""
 
@@ -39,12 +42,20 @@ def _scale_units(slot: Slot, rows: Rows, numbers: Numbers) -> None:
     """Divide each unit's weights by the standard deviation of its z on training rows.
 
     Layer after layer, so that each sees what the ones before have become; dropout and batch norm
-    play no part.
+    play no part. Where there are more than `SAMPLE_ROWS`, so many drawn at random: tables are often
+    sorted. They are the same for all models, whatever their seeds.
     """
-    x = rows.training_inputs(slot.fold, slot.view)[:SAMPLE_ROWS].unsqueeze(0)
+    x = _sample(rows.training_inputs(slot.fold, slot.view)).unsqueeze(0)
     network = Network([slot.config], slot.columns, slot.shape.n_outputs, numbers)
     bound = network.bind(slot.parameters.unsqueeze(0), slot.statistics.unsqueeze(0))
     kernels = [*(layer.kernel for layer in bound.layers), bound.output_kernel]
     for layer, kernel in enumerate(kernels):
         std = network.pre_activations(bound, x, layer).std(1, keepdim=True, unbiased=False)
         kernel /= torch.where(std > SMALLEST_STD, std, torch.ones_like(std))
+
+
+def _sample(x: Tensor) -> Tensor:
+    if len(x) <= SAMPLE_ROWS:
+        return x
+    chosen = np.random.default_rng(SAMPLE_SEED).choice(len(x), SAMPLE_ROWS, replace=False)
+    return x[torch.from_numpy(np.sort(chosen)).to(x.device)]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from autotrain.fused.initializing import SAMPLE_ROWS
 from autotrain.fused.layout import INPUT, Columns
 from autotrain.fused.slot import Admission, Slot
 from tests.fused.problems import make_config, make_fleet, make_fold
@@ -41,6 +42,18 @@ def test_every_units_z_varies_by_one_on_training_rows(parametrization: str) -> N
     slot, x = slot_of(params | {"network.hidden_units": "9-4-6"})
     for z in pre_activations(slot, x, s=parametrization == "ntk"):
         np.testing.assert_allclose(z.std(0), 1, rtol=1e-9)
+
+
+def test_sorted_rows_are_sampled_all_over_the_table() -> None:
+    n_rows = 4 * SAMPLE_ROWS
+    fold = make_fold(n_train=n_rows)
+    fold.x_train[:] = np.sort(fold.x_train * [1, 5, 1, 1, 1], axis=0)
+    config = make_config({"initializer": "data_std", "activation": "tanh"})
+    admissions = [Admission(0, config, 3), Admission(1, config, 3)]
+    slots = make_fleet(admissions, folds=[fold]).slots
+    for z in pre_activations(slots[0], fold.x_train):
+        np.testing.assert_allclose(z.std(0), 1, rtol=0.3)
+    assert torch.equal(slots[0].parameters, slots[1].parameters)
 
 
 def test_dropout_plays_no_part() -> None:

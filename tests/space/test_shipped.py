@@ -54,6 +54,20 @@ def test_dropout_is_always_on(name: str) -> None:
     assert rate.low > 0
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_step_of_weight_decay_forgets_more_than_a_tenth(name: str) -> None:
+    """W ← W(1 − ηλ), λ of the section or of adamw."""
+    space = SearchSpace.from_toml(name).resolve(5000, 20, "binary")
+    ranges = {key: own for key, own in space.distributions().items() if isinstance(own, Range)}
+    decays = [
+        (ranges.get("weight_decay.decoupled.rate"), "learning_rate"),
+        (ranges.get("optimizer.adamw.weight_decay"), "optimizer.learning_rate"),
+    ]
+    for decay, rate in decays:
+        eta = max(own.high for key, own in ranges.items() if key.endswith(rate))
+        assert decay is None or eta * decay.high <= 0.1
+
+
 def test_found_in_the_package_before_the_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

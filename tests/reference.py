@@ -171,13 +171,13 @@ PARAMETRIZATIONS: dict[str, Callable[[int], float]] = {
 }
 
 
-def max_norm(weight: Tensor, p: Parameters) -> None:
-    """Scale each unit's incoming weights, a row of `nn.Linear.weight`, to norm ≤ r."""
-    norms = weight.norm(dim=1, keepdim=True)
+def max_norm(weight: Tensor, p: Parameters, scale: float) -> None:
+    """Scale each unit's incoming weights, scale · a row of `nn.Linear.weight`, to norm ≤ r."""
+    norms = (scale * weight).norm(dim=1, keepdim=True)
     weight.mul_((p["max_value"] / norms).clamp(max=1.0))
 
 
-CONSTRAINTS: dict[str, Callable[[Tensor, Parameters], None] | None] = {
+CONSTRAINTS: dict[str, Callable[[Tensor, Parameters, float], None] | None] = {
     "none": None,
     "max_norm": max_norm,
 }
@@ -665,7 +665,7 @@ class Reference:
         constrain = CONSTRAINTS[self.config.constraint.name]
         if constrain is not None:
             for linear in self.linears:
-                constrain(linear.weight, self.config.constraint.parameters)
+                constrain(linear.weight, self.config.constraint.parameters, linear.scale)
 
     # ---- rates -----------------------------------------------------------------------------
 

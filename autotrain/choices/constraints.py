@@ -19,19 +19,20 @@ class Constraint(Technique):
     """A row of `CONSTRAINTS`.
 
     Args:
-        apply: (W `[K, I, O]`, parameters `[K, 1, 1]`) → None, in place; None when unconstrained.
+        apply: (V `[K, I, O]`, parameters `[K, 1, 1]`, s) → None, in place, so that W = s V holds it
+            (`choices/parametrizations.py`; s `[K, 1, 1]`, or 1); None when unconstrained.
     """
 
-    apply: Callable[[Tensor, Mapping[str, Tensor]], None] | None
+    apply: Callable[[Tensor, Mapping[str, Tensor], Tensor | float], None] | None
 
 
-def max_norm(weights: Tensor, parameters: Mapping[str, Tensor]) -> None:
+def max_norm(weights: Tensor, parameters: Mapping[str, Tensor], scale: Tensor | float) -> None:
     """Scale each unit's incoming weights to ‖w‖₂ ≤ r: w ← w · r/‖w‖₂ where ‖w‖₂ > r.
 
     Source: Srivastava et al. 2014, §5.1. Equals: Keras's `MaxNorm(axis=0)` up to its ε.
     """
     norms = torch.linalg.vector_norm(weights, dim=1, keepdim=True)
-    limit = parameters["max_value"]
+    limit = parameters["max_value"] / scale
     weights *= torch.where(norms > limit, limit / norms, 1.0)
 
 

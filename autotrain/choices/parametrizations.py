@@ -2,7 +2,7 @@
 
     z = h (s V) + b, and V is what is learned; the initializer draws W = s V
 
-Optimizer, clipping, penalties and weight decay act on V. To add one: add a row to
+Optimizer, clipping, penalties and weight decay act on V, constraints on W. To add one: add a row to
 `PARAMETRIZATIONS`.
 """
 

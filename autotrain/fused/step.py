@@ -120,11 +120,19 @@ class Stepper:
             )
             for run in self.runs.optimizer
         ]
-        kernels = [*(layer.kernel for layer in self.bound.layers), self.bound.output_kernel]
+        kernels = [
+            *((layer.kernel, layer.scale) for layer in self.bound.layers),
+            (self.bound.output_kernel, self.bound.output_scale),
+        ]
         self.constrained = [
-            (cast(Constraint, run.row), kernel[part.slots], part.parameters)
+            (
+                cast(Constraint, run.row),
+                kernel[part.slots],
+                part.parameters,
+                1.0 if scale is None else scale[part.slots],
+            )
             for run in self.runs.constraint
-            for kernel in kernels
+            for kernel, scale in kernels
             if (part := run.within(len(kernel))) is not None
         ]
 
@@ -197,9 +205,9 @@ class Stepper:
                 hyper = {**hyper, optimizer.momentum: rates.momentum[run.slots]}
             eta = learning_rate if whole else learning_rate[run.slots]
             self.updates.get(optimizer.update, optimizer.update)(rows, gradient, state, eta, hyper)
-        for constraint, kernel, parameters in self.constrained:
+        for constraint, kernel, parameters, scale in self.constrained:
             if constraint.apply is not None:
-                constraint.apply(kernel, parameters)
+                constraint.apply(kernel, parameters, scale)
 
 
 def _factors(configs: Sequence[TrialConfig], network: Network) -> Tensor | None:

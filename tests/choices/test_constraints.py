@@ -37,7 +37,7 @@ def test_each_slot_equals_its_reference(name: str) -> None:
     constrained = weights()
     rule = CONSTRAINTS[name].apply
     if rule is not None:
-        rule(constrained, limits())
+        rule(constrained, limits(), 1.0)
     for k, limit in enumerate(LIMITS):
         expected = REFERENCES[name](weights()[k], {"max_value": limit})
         # torch divides by ‖w‖ + 1e-7.
@@ -48,7 +48,7 @@ def test_max_norm_scales_only_the_units_above_the_limit() -> None:
     rule = CONSTRAINTS["max_norm"].apply
     assert rule is not None
     before, after = weights(), weights()
-    rule(after, limits())
+    rule(after, limits(), 1.0)
     for k, limit in enumerate(LIMITS):
         for unit in range(before.shape[2]):
             own = before[k, :, unit]
@@ -61,6 +61,16 @@ def test_max_norm_scales_only_the_units_above_the_limit() -> None:
                 )
 
 
+def test_what_is_constrained_is_the_weight_that_the_network_uses() -> None:
+    scale = torch.tensor([0.5, 1.0, 0.1, 4.0], dtype=torch.float64).reshape(-1, 1, 1)
+    for row in CONSTRAINTS.values():
+        if row.apply is not None:
+            learned, used = weights(), scale * weights()
+            row.apply(learned, limits(), scale)
+            row.apply(used, limits(), 1.0)
+            torch.testing.assert_close(scale * learned, used, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_max_norm_holds_after_every_step(dtype: torch.dtype) -> None:
     rule = CONSTRAINTS["max_norm"].apply
@@ -70,7 +80,7 @@ def test_max_norm_holds_after_every_step(dtype: torch.dtype) -> None:
     bound = p["max_value"].squeeze(1) * (1 + 4 * torch.finfo(dtype).eps)
     for _ in range(50):
         w += torch.randn(w.shape, dtype=dtype, generator=generator)
-        rule(w, p)
+        rule(w, p, 1.0)
         norms = w.square().sum(dim=1).sqrt()
         assert (norms <= bound).all()
         # The limits are reached, not undercut.

@@ -107,7 +107,7 @@ def test_extreme_constraints_are_finite(name: str) -> None:
     k, p = extreme_slots(CONSTRAINTS[name], 1, 1)
     for scale in (0.0, 1e-15, 1.0, 1e15):
         weights = scale * torch.randn(k, 5, 4, generator=torch.Generator().manual_seed(0))
-        apply(weights, p)
+        apply(weights, p, 1.0)
         assert all_finite([weights])
 
 

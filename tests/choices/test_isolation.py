@@ -78,7 +78,7 @@ def _constraint(name: str) -> Case:
     def run(x: Tensor) -> list[Tensor]:
         apply = CONSTRAINTS[name].apply
         assert apply is not None
-        apply(x, _per_slot(CONSTRAINTS[name], 1, 1))
+        apply(x, _per_slot(CONSTRAINTS[name], 1, 1), 1.0)
         return [x]
 
     return run

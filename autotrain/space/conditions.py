@@ -163,12 +163,16 @@ def every_shape(conditions: Iterable[Conditions]) -> Iterator[DataShape]:
     columns = _around(named, "columns")
     tasks = TASKS if "task" in named else TASKS[:1]
     pictures = (False, True) if "pictures" in named else (False,)
-    numbers = _around(named, "numbers")
+    numbers = _around(named, "numbers", least=0)
     for shape in itertools.product(rows, columns, tasks, pictures, numbers):
         yield DataShape(*shape)
 
 
-def _around(named: Mapping[str, set[int]], noun: str) -> list[int]:
-    """Return a number between every two limits, below the least and above the largest."""
+def _around(named: Mapping[str, set[int]], noun: str, least: int = 1) -> list[int]:
+    """Return a number between every two limits, below the least and above the largest.
+
+    Args:
+        least: no table has fewer.
+    """
     limits = named.get(f"{noun}_above", set()) | named.get(f"{noun}_below", set())
-    return sorted((limits | {max(limits, default=0) + 1}) - {0})
+    return sorted(n for n in limits | {max(limits, default=0) + 1} if n >= least)

@@ -78,6 +78,7 @@ def test_every_kind_of_data_is_met() -> None:
         parsed({"columns_below": 4}),
         parsed({"rows_above": 0, "columns_below": 1}),
         parsed({"numbers_above": 2, "numbers_below": 3}),
+        parsed({"numbers_above": 0}),
     ]
 
     def decided(shape: DataShape) -> tuple[bool, ...]:

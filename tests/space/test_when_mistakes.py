@@ -264,6 +264,16 @@ def test_a_block_may_need_one_that_holds_whenever_it_does() -> None:
     assert mistake.startswith("[[when]] 2: [activation] elu: must be among the choices")
 
 
+def test_tables_without_numbers_are_checked() -> None:
+    text = (
+        "[[when]]\n{}_above = 0\nactivation = 'elu'\n"
+        "[[when]]\nrows_above = 5\n[when.activation]\nelu.alpha = 2.0"
+    )
+    (mistake,) = mistakes_of(tomllib.loads(text.format("numbers")))
+    assert mistake.startswith("[[when]] 2: [activation] elu: must be among the choices")
+    assert SearchSpace(tomllib.loads(text.format("columns")))
+
+
 def test_mistakes_of_blocks_are_told_although_the_base_is_missing(tmp_path: Path) -> None:
     # What depends on the base is not judged: elu may be among its choices.
     path = tmp_path / "a.toml"

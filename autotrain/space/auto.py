@@ -24,10 +24,12 @@ class DataShape:
 
     Args:
         n_train: training rows.
-        n_inputs: columns after encoding.
+        n_inputs: inputs of a network that chooses nothing about them: one a number, one a category,
+            none that tells of missing numbers but where only gaps tell something.
         task: "binary", "multiclass" or "regression".
         pictures: whether all columns are pixels.
-        n_numbers: columns that hold numbers, encoded as such.
+        n_numbers: those of them that are scaled numbers: one a numeric column, one each part of a
+            date.
     """
 
     n_train: int

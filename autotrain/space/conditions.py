@@ -83,12 +83,12 @@ CONDITIONS: dict[str, Condition] = {
     "numbers_above": Condition(
         parse=_number(0),
         holds=lambda limit, shape: shape.n_numbers > limit,
-        text=lambda limit: f"numeric columns > {limit:,}",
+        text=lambda limit: f"numbers > {limit:,}",
     ),
     "numbers_below": Condition(
         parse=_number(1),
         holds=lambda limit, shape: shape.n_numbers <= limit,
-        text=lambda limit: f"numeric columns ≤ {limit:,}",
+        text=lambda limit: f"numbers ≤ {limit:,}",
     ),
     "task": Condition(
         parse=_parse_tasks,

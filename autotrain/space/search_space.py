@@ -110,10 +110,10 @@ class SearchSpace:
 
         Args:
             n_train: training rows.
-            n_inputs: columns after encoding.
+            n_inputs: inputs where numbers are as they are and each category has one.
             task: "binary", "multiclass" or "regression".
             pictures: whether all columns are pixels.
-            n_numbers: columns that hold numbers, as they are encoded.
+            n_numbers: numeric columns and parts of dates among them.
         """
         shape = DataShape(n_train, n_inputs, task, pictures, n_numbers)
         definition = self._definition

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.shipped import shipped_spaces
@@ -104,6 +105,26 @@ def test_show_is_what_a_search_would_have(here: Path, autotrain: Run) -> None:
     planned = autotrain("search", *table, *words).json()
     assert shown["train_rows"] == planned["rows"]["train"]
     assert shown["combinations"] == planned["space"]["combinations"] == 1
+
+
+def test_what_conditions_count_is_what_the_docs_say(here: Path, autotrain: Run) -> None:
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "number": generator.normal(size=200),
+            "gaps": np.where(generator.random(200) < 0.2, np.nan, generator.normal(size=200)),
+            "date": pd.date_range("2024-01-31", periods=200).strftime("%Y-%m-%d"),
+            "many": generator.permutation(np.arange(200) % 12),
+            "two": generator.permutation(["a", "b"] * 100),
+            "y": generator.permutation(["no", "yes"] * 100),
+        }
+    )
+    frame["many"] = "level " + frame["many"].astype(str)
+    frame.to_csv(here / "counted.csv", index=False)
+    words = ("--data", "counted.csv", "--target", "y", "--json")
+    for space in ("default", "quick"):
+        found = autotrain("spaces", "show", space, *words).json()
+        assert (found["inputs"], found["numbers"]) == (2 + 5 + 12 + 1, 2 + 5)
 
 
 def test_show_knows_pictures(here: Path, autotrain: Run) -> None:

@@ -20,7 +20,11 @@ class Encoder(Technique):
 
 
 ENCODERS = table(
-    Encoder("one_hot", "one input a level, the rarer levels of a column share one", embeds=False),
+    Encoder(
+        "one_hot",
+        "one input a level (two share one, ±1), the rarer levels of a column share one",
+        embeds=False,
+    ),
     Encoder(
         "embedding",
         "one input a level up to a limit, a learned vector a level above",

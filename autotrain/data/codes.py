@@ -18,7 +18,7 @@ class ColumnCode:
         levels: categorical and boolean: the texts that have their own input, in the inputs' order;
             None is the missing cell.
         has_infrequent: one more input takes every other text, seen in training or not.
-        is_binary: two levels need one input, which is 1 for the second level.
+        is_binary: two levels need one input, −1 for the first one and 1 for the second.
         parts: date: what it is expanded to, names of `values.DATE_PARTS`.
         origin: date: the earliest training date, days since 1970-01-01.
         is_code: the column is one number, the place of its level among `levels`; any other text is

@@ -24,6 +24,8 @@ from autotrain.wording import count_text
 FORMAT = 3
 OLDER_FORMATS = {2: {QUANTILES_TO_ENDS.name: QUANTILES_TO_ENDS}}
 """What is still read, and the scalers that were others then."""
+FIRST_SIGNED_FORMAT = 3
+"""Before, the one input of two levels was 0 or 1."""
 FILL = "fill"
 CHUNK_CELLS = 1 << 20
 """Numbers are scaled in float64 this many cells at a time, so that memory stays bounded."""
@@ -45,9 +47,9 @@ class Preprocessor:
 
     Numbers come first, scaled; a missing one first becomes the training median. Then the codes of
     columns that are to be embedded. Then what a network reads as it is: pixels, a 1 among zeros for
-    each category, a 1 where a number was missing. Two levels share one input. A level that training
-    never saw (and a missing cell, when training saw none) goes to the input of infrequent levels
-    when there is one, otherwise to zeros; for two levels that is the first level's code.
+    each category, a 1 where a number was missing. Two levels share one input, which is −1 or 1. A
+    level that training never saw (and a missing cell, when training saw none) goes to the input of
+    infrequent levels when there is one, otherwise to zeros.
 
     Args:
         columns: the kept columns in the order of the training table.
@@ -270,6 +272,9 @@ class Preprocessor:
         else:
             rows = np.flatnonzero(place >= 0)
             encoded[rows, first + place[rows]] = 1.0
+            if column.is_binary and self.format >= FIRST_SIGNED_FORMAT:
+                is_first = np.array([text == column.levels[0] for text in found], dtype=bool)
+                encoded[is_first[inverse], first] = -1.0
         if notices is not None and not column.has_infrequent:
             unseen = [index for index, text in enumerate(found) if text not in places]
             empty = [index for index in unseen if found[index] is None]

@@ -71,10 +71,16 @@ def test_the_matrix_is_that_of_column_transformer(seed: int, n_levels: int) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # "Found unknown categories"
         for frame in (train, other):
-            wanted = witness.transform(frame.astype(as_objects))
-            np.testing.assert_array_equal(
-                preprocessor.encode(frame), np.asarray(wanted).astype(np.float32)
-            )
+            wanted = np.asarray(witness.transform(frame.astype(as_objects))).astype(np.float32)
+            for name, start in (("e", "categories__e_"), ("g", "categories__g_")):
+                (place,) = [
+                    place
+                    for place, own in enumerate(witness.get_feature_names_out())
+                    if own.startswith(start)
+                ]
+                is_known = frame[name].astype("object").isin(train[name].astype("object"))
+                wanted[:, place] = np.where(is_known, 2 * wanted[:, place] - 1, 0)
+            np.testing.assert_array_equal(preprocessor.encode(frame), wanted)
 
 
 def test_rarer_levels_share_one_input_and_that_is_said() -> None:

@@ -59,7 +59,7 @@ def test_the_inputs_have_names() -> None:
 def test_the_matrix_is_float32_in_c_order() -> None:
     assert ENCODED.dtype == np.float32
     assert ENCODED.flags.c_contiguous
-    np.testing.assert_array_equal(ENCODED[:, 7:].sum(axis=1), [3, 2, 2, 3])
+    np.testing.assert_array_equal(ENCODED[:, 7:].sum(axis=1), [3, 1, 1, 3])
 
 
 def changed(**columns: Any) -> pd.DataFrame:
@@ -295,6 +295,24 @@ def test_quantiles_of_format_2_mean_what_they_meant() -> None:
         encoded = one.encode(frame)
         np.testing.assert_allclose(encoded, wanted.transform(frame[["x"]]), rtol=1e-5)
     assert older.encode(frame)[0, 0] < -5 < now.encode(frame)[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "texts", "wanted"),
+    [
+        (["a", "b", "a"], ["a", "b", "never seen", None], [-1, 1, 0, 0]),
+        (["a", None, "a"], ["a", "b", "never seen", None], [-1, 0, 0, 1]),
+        ([True, False, True], [True, False, None, "maybe"], [1, -1, 0, 0]),
+    ],
+)
+def test_two_levels_are_one_input_apart_from_what_was_never_seen(
+    cells: list[Any], texts: list[Any], wanted: list[float]
+) -> None:
+    now = fitted(pd.DataFrame({"x": pd.Series(cells, dtype="object")}))
+    assert now.n_inputs == 1
+    np.testing.assert_array_equal(now.encode({"x": texts})[:, 0], wanted)
+    older = Preprocessor.from_parts({**now.to_json(), "format": 2}, now.to_arrays())
+    np.testing.assert_array_equal(older.encode({"x": texts})[:, 0], np.array(wanted) == 1)
 
 
 def test_a_missing_array_is_refused() -> None:

@@ -84,6 +84,13 @@ class BoundActivation:
         a = self.row.f(z, self.hyper)
         return a if out is None else out.copy_(a)
 
+    def derivative(self, z: Tensor) -> Tensor:
+        """Return f′(z), or 1 − mix + mix f′(z)."""
+        ones = torch.ones_like(z)
+        if self.mix is not None:
+            return self.unmix(ones, z, torch.empty_like(self.mix))
+        return self.backward(ones, z, self._f(z, None))
+
     def backward(self, da: Tensor, z: Tensor, a: Tensor) -> Tensor:
         """Return ∂loss/∂z = ∂loss/∂a · f′(z), written over ∂loss/∂a; for `mix` see `unmix`."""
         if self.twin is not None:

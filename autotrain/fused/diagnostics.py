@@ -7,13 +7,14 @@ epoch.
     exploding    a loss or norm that is not finite, or above 1e3 × its first-epoch median (at least
                  above 1: leaving a start where gradients vanish is no explosion)
     dead_units   more than half of the ReLU-family units give 0 for every validation row
-    saturated    more than half of the sigmoid/tanh outputs have |f′(z)| < 0.01 on those rows
+    saturated    more than half of the sigmoid/tanh outputs have |f′(z)| < 0.01 on those rows; of
+                 parametric ones f is z + a (f(z) − z)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,11 +79,14 @@ class GradientRecord:
         }
 
 
-def unit_shares(config: TrialConfig, activations: Sequence[Tensor]) -> dict[str, float]:
+def unit_shares(
+    config: TrialConfig, activations: Sequence[Tensor], slopes: Callable[[], Sequence[Tensor]]
+) -> dict[str, float]:
     """Return the shares of dead units and of saturated outputs, 0 where they cannot be.
 
     Args:
         activations: f(z) of every hidden layer on the validation rows, `[1, N, H]`.
+        slopes: gives f′(z) of these; called where units can saturate.
     """
     row = ACTIVATIONS[config.activation.name]
     shares = {"dead_units_share": 0.0, "saturated_share": 0.0}
@@ -92,8 +96,7 @@ def unit_shares(config: TrialConfig, activations: Sequence[Tensor]) -> dict[str,
         dead = torch.cat([(a == 0).all(dim=1).flatten() for a in activations])
         shares["dead_units_share"] = float(dead.double().mean())
     if row.saturates:
-        # Both have f′ in terms of f alone: z is not needed.
-        flat = [(row.df(a, a, {}).abs() < FLAT_SLOPE).flatten() for a in activations]
+        flat = [(slope.abs() < FLAT_SLOPE).flatten() for slope in slopes()]
         shares["saturated_share"] = float(torch.cat(flat).double().mean())
     return shares
 

@@ -333,7 +333,8 @@ def outcome(slot: Slot, cause: str, rows: Rows, numbers: Numbers) -> Outcome:
         network = Network([slot.config], columns, rows.problem.n_outputs, numbers)
         bound = network.bind(slot.best_parameters.unsqueeze(0), slot.best_statistics.unsqueeze(0))
         x = rows.view(slot.view).x_valid[slot.fold, : place.n_valid, : columns.width].unsqueeze(0)
-        summary.update(unit_shares(slot.config, network.hidden_outputs(bound, x)))
+        outputs = network.hidden_outputs(bound, x)
+        summary.update(unit_shares(slot.config, outputs, lambda: network.hidden_slopes(bound, x)))
     summary["flags"] = flags(summary)
     return Outcome(
         slot=slot.id,

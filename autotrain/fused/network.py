@@ -260,6 +260,19 @@ class Network:
         """Return every hidden layer's activations f(z) `[K_l, B, H]`, dropout off."""
         return self._predict(bound, x, {})[1]
 
+    def hidden_slopes(self, bound: Bound, x: Tensor) -> list[Tensor]:
+        """Return f′(z) of every hidden layer's units `[K_l, B, H]`, dropout off."""
+        h, slopes = self._inputs(bound, x), []
+        for layer, at in enumerate(bound.layers):
+            kernel = _scaled(at.kernel, at.scale)
+            z = torch.baddbmm(at.bias, h[: self.reach[layer]], kernel)
+            z = _normalize_moving(at.before, z)
+            slopes.append(
+                _whole([run.derivative(_of(z, run, at.activation)) for run in at.activation])
+            )
+            h = self._through(bound, layer, _activate(at, z))
+        return slopes
+
     def pre_activations(self, bound: Bound, x: Tensor, layer: int) -> Tensor:
         """Return h (s V) of one layer `[K, B, H]`, or of the output layer when `layer` is L.
 

@@ -11,6 +11,7 @@ import torch
 from autotrain.choices.activations import ACTIVATIONS
 from autotrain.fused.diagnostics import GradientRecord, flags, unit_shares
 from autotrain.fused.fleet import outcome
+from autotrain.fused.network import Network
 from autotrain.fused.slot import Admission
 from tests.fused.problems import (
     draw_models,
@@ -245,11 +246,71 @@ def test_shares_of_units_by_activation(name: str) -> None:
     z.requires_grad_()
     a = ACTIVATIONS[name].f(z, parameters)
     (slope,) = torch.autograd.grad(a.sum(), z)
-    found = unit_shares(config, [a.detach()])
+    found = unit_shares(config, [a.detach()], lambda: [slope])
     dead = (a == 0).all(1).double().mean() if name not in ("sigmoid", "tanh", "softplus") else 0
     saturated = (slope.abs() < 0.01).double().mean() if name in ("sigmoid", "tanh") else 0
     assert found["dead_units_share"] == pytest.approx(float(dead))
     assert found["saturated_share"] == pytest.approx(float(saturated))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("parametric", [False, True])
+def test_slopes_are_those_of_autograd(name: str, parametric: bool) -> None:
+    params = layers(2) | {
+        "activation": name,
+        "activation.parametric": parametric,
+        "batch_norm": "before_activation",
+    }
+    [slot] = make_fleet([Admission(0, make_config(params), 0)]).slots
+    numbers = make_trainer().numbers
+    network = Network([slot.config], slot.columns, slot.shape.n_outputs, numbers)
+    parameters, statistics = (
+        own.clone().unsqueeze(0) for own in (slot.parameters, slot.statistics)
+    )
+    views = slot.layout.views(parameters)
+    generator = torch.Generator().manual_seed(0)
+    for key, view in views.items():
+        if key[0] == "mix":
+            view.copy_(torch.rand(view.shape, generator=generator))
+        elif key[0] == "kernel":
+            view *= 20
+    bound = network.bind(parameters, statistics)
+    x = torch.from_numpy(make_fold().x_valid).to(slot.parameters).unsqueeze(0)
+    outputs, slopes = network.hidden_outputs(bound, x), network.hidden_slopes(bound, x)
+    assert len(outputs) == len(slopes) == 2
+    kernel, bias = views["kernel", 0], views["bias", 0]
+    z = (torch.bmm(x, kernel) + bias) / (1 + 1e-5) ** 0.5
+    z.requires_grad_()
+    hyper = {
+        key: torch.tensor(float(slot.config.activation[key]), dtype=torch.float64)
+        for key in slot.config.activation.parameters
+        if key in ACTIVATIONS[name].parameters
+    }
+    a = ACTIVATIONS[name].f(z, hyper)
+    if parametric:
+        a = z + views["mix", 0] * (a - z)
+    torch.testing.assert_close(outputs[0], a.detach(), rtol=1e-9, atol=1e-9)
+    (wanted,) = torch.autograd.grad(a.sum(), z)
+    torch.testing.assert_close(slopes[0], wanted, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_units_that_learned_to_let_z_through_are_not_saturated(name: str) -> None:
+    """Far from 0 f is flat, but a share of z passes by it."""
+    params = layers(1) | {
+        "activation": name,
+        "activation.parametric": True,
+        "initializer": "normal",
+        "initializer.normal.std": 1e4,
+    }
+    trainer = make_trainer()
+    [slot] = make_fleet([Admission(0, make_config(params), 0)]).slots
+    slot.best_epoch, slot.best_score = 1, 0.0
+    slot.best_parameters = slot.best_parameters.clone()
+    for share, flags_wanted in ((1.0, ["saturated"]), (0.995, ["saturated"]), (0.5, [])):
+        slot.layout.views(slot.best_parameters.unsqueeze(0))["mix", 0].fill_(share)
+        found = outcome(slot, "epochs", trainer.rows, trainer.numbers).diagnostics
+        assert found["flags"] == flags_wanted
 
 
 def test_flags_need_more_than_half() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-MIN_STEPS_PER_EPOCH = 4
+MIN_STEPS_PER_EPOCH, MIN_BATCH = 4, 2
 # (up to so many training rows, batch size): RealMLP's table, arXiv:2407.04491.
 BATCH_SIZES = ((1_024, 64), (8_000, 128), (30_000, 256), (100_000, 512))
 LARGEST_BATCH = 1_024
@@ -40,9 +40,12 @@ class DataShape:
 
 
 def batch_size(shape: DataShape) -> int:
-    """Return a power of two that grows with the rows and leaves 4 steps an epoch at least."""
+    """Return a power of two that grows with the rows and leaves 4 steps an epoch at least.
+
+    Below 8 rows it is 2, whatever the steps: of one row batch norm makes 0.
+    """
     wanted = next((size for n, size in BATCH_SIZES if shape.n_train <= n), LARGEST_BATCH)
-    most = max(shape.n_train // MIN_STEPS_PER_EPOCH, 1)
+    most = max(shape.n_train // MIN_STEPS_PER_EPOCH, MIN_BATCH)
     return min(wanted, 1 << (most.bit_length() - 1))
 
 

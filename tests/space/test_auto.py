@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from autotrain.data.batches import effective_batch_size
+from autotrain.data.dataset import load_dataset
 from autotrain.domains import Choices
 from autotrain.space.auto import AUTO_VALUES, DataShape, batch_size, epochs
 from autotrain.space.search_space import SearchSpace
@@ -13,9 +17,11 @@ from autotrain.space.sections import locate
 @pytest.mark.parametrize(
     ("n_train", "size"),
     [
-        (1, 1),
-        (7, 1),
+        (1, 2),
+        (7, 2),
         (8, 2),
+        (15, 2),
+        (16, 4),
         (100, 16),
         (255, 32),
         (256, 64),
@@ -32,6 +38,14 @@ from autotrain.space.sections import locate
 )
 def test_batch_size(n_train: int, size: int) -> None:
     assert batch_size(DataShape(n_train, 10, "binary")) == size
+
+
+@pytest.mark.parametrize("validation", ["auto", "holdout", "3-fold"])
+def test_the_smallest_tables_have_batches_that_batch_norm_can_use(validation: str) -> None:
+    frame = pd.DataFrame({"x": np.arange(10) / 7, "y": np.arange(10.0) ** 2})
+    data = load_dataset(frame, "y", validation=validation)
+    chosen = batch_size(DataShape(data.n_train, 1, data.task))
+    assert all(effective_batch_size(len(fold.y_train), chosen) > 1 for fold in data.folds)
 
 
 @pytest.mark.parametrize(

@@ -142,11 +142,12 @@ def fit_quantiles(values: np.ndarray) -> dict[str, np.ndarray]:
 def apply_quantiles(values: np.ndarray, arrays: Arrays) -> np.ndarray:
     """z = Φ⁻¹(rank of x among the training rows), |z| ≤ 5.2; 0 where these were constant.
 
-    Ties have the middle of their ranks. Equals:
+    Ties have the middle of their ranks, and what lies beyond all training rows is where the last of
+    them are: no value is far from all that was seen. Equals:
     `sklearn.preprocessing.QuantileTransformer(output_distribution="normal")`, but for ties at the
     least and the largest value, which it moves to ±5.2, as it does all that is within 1e-7 of them.
     """
-    return _normal_ranks(values, arrays["quantiles"], _middle_ranks)
+    return _normal_ranks(values, arrays["quantiles"], _ranks_within)
 
 
 def apply_quantiles_to_ends(values: np.ndarray, arrays: Arrays) -> np.ndarray:
@@ -160,7 +161,7 @@ def apply_quantiles_to_ends(values: np.ndarray, arrays: Arrays) -> np.ndarray:
 
 
 def _normal_ranks(values: np.ndarray, quantiles: np.ndarray, ranks_of: RanksOf) -> np.ndarray:
-    ranks = np.linspace(0, 1, len(quantiles))
+    ranks = np.linspace(0, 1, len(quantiles)) if len(quantiles) > 1 else np.full(1, 0.5)
     scaled = np.empty_like(values)
     for column in range(values.shape[1]):
         x, q = _flushed(values[:, column]), _flushed(quantiles[:, column])
@@ -168,8 +169,8 @@ def _normal_ranks(values: np.ndarray, quantiles: np.ndarray, ranks_of: RanksOf) 
     return normal_quantile(np.clip(scaled, QUANTILE_EDGE, 1 - QUANTILE_EDGE))
 
 
-def _middle_ranks(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    return np.full(len(x), 0.5) if q[0] == q[-1] else _ranks(x, q, ranks)
+def _ranks_within(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    return _ranks(np.clip(x, q[0], q[-1]), q, ranks)
 
 
 def _ranks(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:

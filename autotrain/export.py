@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from autotrain.bundle import (
     ENSEMBLE,
@@ -29,18 +30,19 @@ from autotrain.bundle import (
     read_bundle,
     stage,
 )
-from autotrain.calibration import fit_tau
+from autotrain.calibration import fit_tau, fit_temperature
 from autotrain.data.dataset import Dataset, Fold
 from autotrain.fused.plan import view_of
 from autotrain.fused.slot import Outcome
 from autotrain.members import members_of, metric_weights
 from autotrain.predictor import Predictor
+from autotrain.predictor.evaluation import log_mean_exp
 from autotrain.space.config import TrialConfig
 from autotrain.study.trained import Trained
-from autotrain.tasks import REGRESSION, metric_named
+from autotrain.tasks import metric_named
 
 CALIBRATION_ROWS = 2_000
-"""τ is fitted on at most so many validation rows of a fold, evenly spaced: to 3 %, in no time."""
+"""Fitted on at most so many validation rows of a fold, evenly spaced: τ is then right to 3 %."""
 CALIBRATION_SAMPLES = 100
 CALIBRATION_SEED = 0
 LIBRARIES = ("autotrain", "numpy", "optuna", "pandas", "safetensors", "scikit-learn", "torch")
@@ -162,8 +164,7 @@ def _export(
         versions=library_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    if dataset.task == REGRESSION:
-        bundle = replace(bundle, calibration=_calibration(bundle, dataset))
+    bundle = replace(bundle, calibration=_calibration(bundle, dataset))
     staged = stage(folder, encode(bundle))
     try:
         written = read_bundle(staged)
@@ -194,8 +195,9 @@ def record_test_score(folder: str | Path, evaluation: Mapping[str, Any]) -> Path
     scores = {**bundle.scores, "test": evaluation["deterministic"]}
     if evaluation.get("interval"):
         scores["test_interval"] = {bundle.metric: evaluation["interval"]}
-    if evaluation.get("monte_carlo"):
-        scores["test_monte_carlo"] = evaluation["monte_carlo"]
+    for side in ("monte_carlo", "calibrated"):
+        if evaluation.get(side):
+            scores[f"test_{side}"] = evaluation[side]
     files = encode(replace(bundle, scores=scores))
     if (folder / ONNX).exists():
         files[ONNX] = (folder / ONNX).read_bytes()
@@ -225,7 +227,7 @@ _QUANTILE = (
 
 
 def _calibration(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
-    """Fit the noise τ, with masks and without, on each fold's validation rows.
+    """Fit noise or temperature, with masks and without, on each fold's validation rows.
 
     They are predicted by the members that did not train on them, together.
     """
@@ -238,23 +240,41 @@ def _calibration(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
         x = [np.ascontiguousarray(encoded.x_valid[::step]) for encoded in views]
         predictor = Predictor(replace(bundle, members=members))
         points.append(predictor.draw(x, 0, CALIBRATION_SEED))
-        sampled.append(predictor.draw(x, n_samples, CALIBRATION_SEED))
-        y = fold.y_valid[::step].astype(np.float64)
-        targets.append(y * fold.target_std + fold.target_mean)
+        drawn = predictor.draw(x, n_samples, CALIBRATION_SEED)
+        y = fold.y_valid[::step]
+        if bundle.is_classification:
+            # Only the mean is calibrated; all samples of many rows and classes would be large.
+            drawn = log_mean_exp(torch.from_numpy(drawn)).numpy()
+        else:
+            y = y.astype(np.float64) * fold.target_std + fold.target_mean
+        sampled.append(drawn)
+        targets.append(y)
         own = metric_weights(fold)[::step]
         # Of rows that all count nothing, none is better than another.
         weights.append(own if own.any() else np.ones_like(own))
     y, w = np.concatenate(targets), np.concatenate(weights)
+    if bundle.is_classification:
+        of_points = np.concatenate([point[0] for point in points])
+        what, harm = "temperature", "probabilities may be a little too sure"
+        fitted = {
+            "temperature": fit_temperature(np.concatenate(sampled), y, w),
+            "temperature_point": fit_temperature(of_points, y, w),
+        }
+    else:
+        what, harm = "noise τ", "intervals may be a little too narrow"
+        fitted = {
+            "tau": fit_tau(np.concatenate(sampled, axis=1), y, w),
+            "tau_point": fit_tau(np.concatenate(points, axis=1), y, w),
+        }
     return {
-        "tau": fit_tau(np.concatenate(sampled, axis=1), y, w),
-        "tau_point": fit_tau(np.concatenate(points, axis=1), y, w),
+        **fitted,
         "n_rows": len(y),
         "n_samples": n_samples,
         "seed": CALIBRATION_SEED,
         "rows": "validation",
         "note": (
-            f"the noise τ was fitted on {len(y)} validation rows, which also chose the winner: "
-            "intervals may be a little too narrow"
+            f"the {what} was fitted on {len(y)} validation rows, which also chose the winner: "
+            f"{harm}"
         ),
     }
 

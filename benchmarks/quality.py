@@ -20,8 +20,10 @@ The others are one fit and run to their end, which `--report` says when it is af
 - realmlp: pytabkit's RealMLP-TD with what pytabkit recommends for log loss (no label smoothing, the
   epoch of the best cross-entropy), in a virtual environment that is made at its first use.
 
-`autotrain predict` writes Monte-Carlo means; `predict_proba` and `predict` in Python, and the score
-that a search reports, are with dropout off. The report has both.
+Ours are scored in three ways: the calibrated Monte-Carlo probabilities, which `autotrain predict`
+tells to decide by (for numbers the Monte-Carlo means); the Monte-Carlo means as they are; and with
+dropout off, as `predict_proba` and `predict` in Python and the score that a search reports. The
+report has all, the calibrated first.
 
 All predictions are scored alike from the raw labels: log loss (probabilities clipped at 1e-7 and
 divided by their sum) and accuracy, or nRMSE, the error as a share of the test target's standard
@@ -351,10 +353,16 @@ def autotrain_answer(job: Job, cli: Command, best: Path, result: Row, of_all: Ro
     predictions = job.folder / "predictions.parquet"
     command = [*cli, "predict", str(best), str(job.split.test_rows), "--output", str(predictions)]
     predicting = run([*command, "--quiet"], job.folder, environment(CORES), LONGEST_FIT_S)
-    frame = pd.read_parquet(predictions)
-    columns = [f"proba_{label}" for label in job.split.classes] or "prediction"
-    return frame[columns].to_numpy(dtype=np.float64), {
+    frame, split = pd.read_parquet(predictions), job.split
+
+    def answer(kind: str) -> np.ndarray:
+        columns = [f"{kind}_{label}" for label in split.classes] or "prediction"
+        return frame[columns].to_numpy(dtype=np.float64)
+
+    as_it_is = scores(split.truth(), answer("proba"), split.classes)
+    return answer("calibrated_proba"), {
         **of_all,
+        "monte_carlo_loss": as_it_is["loss"],
         "predict_s": predicting.wall_s,
         "trials": result["trials"],
         "validation_value": result["validation_value"],
@@ -539,6 +547,11 @@ def dropout_off(row: Row) -> Row:
     return row | {"loss": loss}
 
 
+def monte_carlo(row: Row) -> Row:
+    """Return a row with the loss of the Monte-Carlo means as they are."""
+    return row | {"loss": row.get("monte_carlo_loss", row["loss"])}
+
+
 def tabulate(rows: Iterable[Row], timeout: float) -> Table:
     """Arrange the rows of one timeout."""
     good = [
@@ -604,16 +617,22 @@ def report(rows: Iterable[Row], timeout: float) -> str:
     table = tabulate(rows, timeout)
     if not table.losses:
         return f"no results with a timeout of {timeout:g} s"
-    point = tabulate([dropout_off(row) for row in rows], timeout)
+    sides = {
+        "The same, ours as Monte-Carlo means that are not calibrated": monte_carlo,
+        "The same, ours with dropout off": dropout_off,
+    }
     seeds = {row["seed"] for m in table.rows.values() for found in m.values() for row in found}
     parts = [
         f"{len(table.losses)} sets, seeds {', '.join(map(str, sorted(seeds)))}, {timeout:g} s a "
         f"search, {CORES} cores; autotrain {', '.join(versions(table))}",
         "Log loss, or nRMSE for regression (less is better; the best is bold); autotrain's are "
-        "Monte-Carlo means\n\n" + markdown(["data", *table.methods], loss_lines(table)),
-        "\n".join(f"- {line}" for line in comparisons(table)),
-        "The same with dropout off\n\n" + markdown(["data", *point.methods], loss_lines(point)),
-        "\n".join(f"- {line}" for line in comparisons(point)),
+        "calibrated Monte-Carlo means",
+        *compared(table),
+    ]
+    for name, side in sides.items():
+        good = [row if "error" in row else side(row) for row in rows]
+        parts += [name, *compared(tabulate(good, timeout))]
+    parts += [
         "Accuracy\n\n"
         + markdown(["data", *table.methods], mean_lines(table, "accuracy", "{:.3f}")),
         "Seconds\n\n" + markdown(["data", *table.methods], mean_lines(table, "wall_s", "{:.1f}")),
@@ -626,6 +645,14 @@ def report(rows: Iterable[Row], timeout: float) -> str:
         if row["timeout"] in (None, timeout)
     ]
     return "\n\n".join(parts)
+
+
+def compared(table: Table) -> list[str]:
+    """Return the table of losses, and what it says of the bars."""
+    return [
+        markdown(["data", *table.methods], loss_lines(table)),
+        "\n".join(f"- {line}" for line in comparisons(table)),
+    ]
 
 
 def versions(table: Table) -> list[str]:

@@ -1,4 +1,4 @@
-"""The noise τ against closed forms, a dense grid, and data whose noise is known."""
+"""Noise and temperature against closed forms, other implementations, and data that is known."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
-from autotrain.calibration import fit_tau
+from autotrain.calibration import fit_tau, fit_temperature
+from autotrain.predictor.distribution import tempered
 from autotrain.predictor.mixture import log_likelihood
 
 
@@ -98,3 +100,94 @@ def test_any_numbers_give_a_usable_precision(rows: list[tuple[float, float]], n:
 def test_shapes_are_checked(samples: tuple[int, ...], y: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"samples \[S, N\] must fit y \[N\]"):
         fit_tau(np.zeros(samples), np.zeros(y))
+
+
+# ---- the temperature of a classification -------------------------------------------------------
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    return torch.log_softmax(torch.from_numpy(logits), dim=1).numpy()
+
+
+def judged(temperature: float, n_rows: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return log p `[N, 3]` that are too sure by so much, and labels drawn from what is true."""
+    generator = np.random.default_rng(seed)
+    logits = 2 * generator.normal(size=(n_rows, 3))
+    y = (logits + generator.gumbel(size=logits.shape)).argmax(axis=1)
+    return log_softmax(logits * temperature), y
+
+
+def test_two_classes_have_a_closed_form() -> None:
+    # All rows are sure by the same odds, 44 of 50 rightly: p becomes the share of right ones, when
+    # each true class counts 1 − ε and the other ε.
+    odds, right, n = 3.0, 44, 50
+    log_p, y = log_softmax(np.tile([0.0, odds], (n, 1))), np.repeat([1, 0], [right, n - right])
+    epsilon = 1 / (n + 2)
+    share = (right * (1 - epsilon) + (n - right) * epsilon) / n
+    expected = odds / math.log(share / (1 - share))
+    assert fit_temperature(log_p, y) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_two_classes_are_a_logistic_regression_without_intercept(weighted: bool) -> None:
+    generator = np.random.default_rng(3)
+    odds = generator.normal(size=200)
+    y = (generator.uniform(size=200) < 1 / (1 + np.exp(-0.4 * odds))).astype(int)
+    weights = generator.uniform(0, 3, 200) if weighted else np.ones(200)
+    log_p = log_softmax(np.stack([np.zeros(200), odds], axis=1))
+    epsilon = 1 / 202
+    # Each row stands twice: once with its label, once with the other, by their shares.
+    model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10)
+    model.fit(
+        np.tile(odds, 2)[:, None],
+        np.concatenate([y, 1 - y]),
+        np.concatenate([weights * (1 - epsilon), weights * epsilon]),
+    )
+    found = fit_temperature(log_p, y, weights if weighted else None)
+    assert 1 / found == pytest.approx(float(model.coef_[0, 0]), rel=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 5.0])
+def test_a_known_temperature_is_found(temperature: float) -> None:
+    log_p, y = judged(temperature, n_rows=20_000)
+    assert fit_temperature(log_p, y) == pytest.approx(temperature, rel=0.03)
+
+
+@given(factor=st.floats(0.3, 3))
+def test_odds_of_other_size_have_another_temperature(factor: float) -> None:
+    log_p, y = judged(1.0)
+    same = fit_temperature(log_softmax(log_p * factor), y)
+    assert same == pytest.approx(factor * fit_temperature(log_p, y), rel=1e-4)
+
+
+def test_rows_that_are_all_right_are_not_taken_for_certainty() -> None:
+    log_p = log_softmax(np.tile([0.0, 5.0, 1.0], (30, 1)))
+    y = np.ones(30, dtype=int)
+    found = tempered(torch.from_numpy(log_p), fit_temperature(log_p, y)).exp().numpy()
+    assert 0.9 < found[0, 1] < 1 - 1 / 100
+    # The less so the fewer they are.
+    fewer = tempered(torch.from_numpy(log_p), fit_temperature(log_p[:5], y[:5])).exp().numpy()
+    assert fewer[0, 1] < found[0, 1]
+
+
+def test_probabilities_that_are_all_wrong_become_equal() -> None:
+    log_p, y = log_softmax(np.tile([0.0, 5.0], (30, 1))), np.zeros(30, dtype=int)
+    assert fit_temperature(log_p, y) == pytest.approx(20, rel=1e-3)
+
+
+def test_rows_of_no_weight_are_as_if_not_there() -> None:
+    log_p, y = judged(2.0)
+    weights = np.ones(len(y))
+    weights[100:] = 0
+    alone = fit_temperature(log_p[:100], y[:100])
+    assert fit_temperature(log_p, y, weights) == pytest.approx(alone, rel=1e-5)
+
+
+def test_a_temperature_needs_rows_that_fit() -> None:
+    for log_p, y in (
+        (np.zeros((0, 2)), np.zeros(0, int)),
+        (np.zeros((3, 2)), np.zeros(2, int)),
+        (np.zeros(3), np.zeros(3, int)),
+    ):
+        with pytest.raises(ValueError, match=r"log p \[N, C\] must fit y \[N\]"):
+            fit_temperature(log_p, y)

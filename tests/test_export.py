@@ -159,6 +159,52 @@ def test_the_noise_of_a_regression_is_fitted_and_told(diabetes: Winner, tmp_path
         predictor.bundle.calibration["tau"] = calibration["tau"] / factor  # type: ignore[index]
 
 
+@pytest.mark.parametrize("side", ["temperature", "temperature_point"])
+def test_the_temperature_of_a_classification_is_fitted_and_told(side: str, tmp_path: Path) -> None:
+    winner = train("sklearn:breast_cancer", {"training.epochs": 40})
+    predictor = load(winner.export(tmp_path / "best").path)
+    calibration: dict[str, Any] = predictor.bundle.calibration  # type: ignore[assignment]
+    assert "which also chose the winner" in calibration["note"]
+    assert calibration["n_rows"] == winner.dataset.n_valid
+    card = (tmp_path / "best" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "the temperature was fitted on" in card
+    features, y = winner.dataset.raw_valid()
+    n_samples = calibration["n_samples"] if side == "temperature" else 0
+
+    def loss(temperature: float) -> float:
+        calibration[side] = temperature
+        scores = predictor.evaluate(features, y, n_samples=n_samples)["calibrated"]
+        # Each row's other classes share ε, as in the fit: here of two classes, by their odds.
+        odds = features_odds(predictor, features, n_samples)
+        epsilon = 1 / (len(y) + 2)
+        return float(scores["log_loss"] + epsilon * np.mean(signed(odds, y) / temperature))
+
+    def features_odds(predictor: Any, features: Any, n_samples: int) -> np.ndarray:
+        if not n_samples:
+            p = predictor.predict_proba(features)
+        else:
+            p = predictor.predict_distribution(features, n_samples).mean
+        return np.asarray(np.log(p[:, 1] / p[:, 0]))
+
+    def signed(odds: np.ndarray, y: Any) -> np.ndarray:
+        return np.where(np.asarray(y) == predictor.classes_[1], odds, -odds)
+
+    fitted = calibration[side]
+    assert fitted != 1
+    best = loss(fitted)
+    for factor in (0.5, 0.9, 1.1, 2.0):
+        assert loss(fitted * factor) > best
+        assert loss(fitted / factor) > best
+
+
+def test_the_temperature_is_fitted_on_rows_of_all_folds(tmp_path: Path) -> None:
+    winner = train("sklearn:wine", {"training.epochs": 3}, validation="3-fold")
+    winner.export(tmp_path / "best")
+    calibration = read_bundle(tmp_path / "best").calibration
+    assert calibration["n_rows"] == sum(len(fold.y_valid) for fold in winner.dataset.folds)
+    assert calibration["temperature"] > 0
+
+
 def test_the_noise_is_fitted_on_rows_of_all_folds(tmp_path: Path) -> None:
     winner = train("sklearn:diabetes", {"training.epochs": 3}, validation="3-fold")
     winner.export(tmp_path / "best")
@@ -288,13 +334,14 @@ def test_the_test_score_is_added_and_the_rest_stays(wine: Winner, tmp_path: Path
         "validation": dict(exported.scores),
         "test": evaluation["deterministic"],
         "test_monte_carlo": evaluation["monte_carlo"],
+        "test_calibrated": evaluation["calibrated"],
     }
     assert replace(after, scores=before.scores).to_json() == before.to_json()
     assert (exported.path / TENSORS).read_bytes() == tensors
     assert (exported.path / "predictor.onnx").read_bytes() == b"a graph"
     card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert f"{evaluation['deterministic']['accuracy']:.4g}" in card
-    assert "| metric | validation | test | test_monte_carlo |" in card
+    assert "| metric | validation | test | test_monte_carlo | test_calibrated |" in card
 
 
 def test_a_test_score_needs_an_intact_bundle(wine: Winner, tmp_path: Path) -> None:

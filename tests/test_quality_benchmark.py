@@ -95,6 +95,15 @@ def test_a_later_result_counts_a_failure_does_not_undo_one() -> None:
     assert list(quality.latest([second, other]).values()) == [other]
 
 
+def test_as_it_is_a_search_counts_by_its_monte_carlo_means() -> None:
+    assert quality.monte_carlo(row("iris", "autotrain", 0.3, monte_carlo_loss=0.4))["loss"] == 0.4
+    assert quality.monte_carlo(row("iris", "optuna", 0.3)) == row("iris", "optuna", 0.3)
+    rows = [row("iris", "autotrain", 0.3, monte_carlo_loss=0.1), row("iris", "optuna", 0.2)]
+    before, after = quality.report(rows, 60.0).split("not calibrated")
+    assert "autotrain beats optuna on 0% of 1 sets" in before
+    assert "autotrain beats optuna on 100% of 1 sets" in after.split("with dropout off")[0]
+
+
 def test_with_dropout_off_a_search_counts_by_its_own_score() -> None:
     own = {"log_loss": 0.2}
     assert quality.dropout_off(row("iris", "autotrain", 0.3, own_test=own))["loss"] == 0.2
@@ -103,7 +112,7 @@ def test_with_dropout_off_a_search_counts_by_its_own_score() -> None:
     assert quality.dropout_off(row("iris", "optuna", 0.3)) == row("iris", "optuna", 0.3)
     rows = [row("iris", "autotrain", 0.3, own_test={"log_loss": 0.1}), row("iris", "optuna", 0.2)]
     text = quality.report(rows, 60.0)
-    with_masks, without = text.split("The same with dropout off")
+    with_masks, without = text.split("with dropout off")
     assert "| iris | 0.3000 | **0.2000** |" in with_masks
     assert "| iris | **0.1000** | 0.2000 |" in without
     assert "autotrain beats optuna on 100% of 1 sets" in without
@@ -151,8 +160,8 @@ def test_the_report_says_which_bars_hold_and_who_was_late() -> None:
     assert "hist-gradient-boosting took longer than 60 s on iris" in text
     assert "optuna: other processes had more than 5% of the cores in 1 of 1 runs" in text
     assert "failed: optuna on mpg, seed 0: RuntimeError: out of luck" in text
-    # Losses twice, and seconds.
-    assert quality.report(rows, 5.0).count("| iris |") == 3
+    # Losses in three ways, and seconds.
+    assert quality.report(rows, 5.0).count("| iris |") == 4
 
 
 def test_what_comes_of_one_search_is_kept_together(

@@ -329,7 +329,9 @@ def _check_record(
 
 
 def _checked_calibration(calibration: Mapping[str, Any], task: str) -> dict[str, Any]:
-    for name in ("tau", "tau_point") if task == REGRESSION else ():
+    # A regression must have its noise; a bundle may be older than the temperature.
+    needed = ("tau", "tau_point") if task == REGRESSION else ()
+    for name in (*needed, *({"temperature", "temperature_point"} & calibration.keys())):
         if not 0 < float(calibration[name]) < math.inf:
             raise ValueError(f"{name} {calibration[name]}")
     return dict(calibration)

@@ -38,8 +38,9 @@ def evaluate(
 ) -> None:
     """Score BUNDLE, a bundle's folder or the name of a study, on the rows of DATA.
 
-    Every metric of the task, with dropout off and with Monte-Carlo dropout, side by side; weighted
-    when the model was trained with a column of weights and DATA has it.
+    Every metric of the task, with dropout off, with Monte-Carlo dropout and, for classes, with
+    calibrated probabilities, side by side; weighted when the model was trained with a column of
+    weights and DATA has it.
     """
     from autotrain.data.files import read_table
     from autotrain.data.labelled import target_of
@@ -77,16 +78,18 @@ def evaluate(
 
 def side_by_side(result: dict[str, Any]) -> list[str]:
     """Return the scores as a table: a line per metric."""
-    monte_carlo = result["monte_carlo"]
-    rows = [[count_text(result["n_rows"], "row"), "dropout off"]]
+    monte_carlo, calibrated = result["monte_carlo"], result["calibrated"]
+    sides = {"dropout off": result["deterministic"]}
     if monte_carlo is not None:
-        rows[0].append(f"Monte-Carlo, {count_text(result['n_samples'], 'sample')}")
-    for name, value in result["deterministic"].items():
-        row = [name, _score(value)]
-        if monte_carlo is not None:
-            row.append(_score(monte_carlo.get(name)))
-        rows.append(row)
-    lines = columns(rows, right=(1, 2))
+        sides[f"Monte-Carlo, {count_text(result['n_samples'], 'sample')}"] = monte_carlo
+    if calibrated is not None:
+        sides["calibrated"] = calibrated
+    rows = [[count_text(result["n_rows"], "row"), *sides]]
+    rows += [
+        [name, *(_score(scores.get(name)) for scores in sides.values())]
+        for name in result["deterministic"]
+    ]
+    lines = columns(rows, right=range(1, len(sides) + 1))
     if result["interval"] is not None:
         low, high = map(_score, result["interval"])
         lines.append(

@@ -102,8 +102,10 @@ def predict(
 
 
 def _point(predictor: Predictor, table: pd.DataFrame, notices: list[str]) -> pd.DataFrame:
-    """Return predictions with dropout off: `prediction`, and `proba_CLASS` for classes."""
+    """Return predictions with dropout off: `prediction`, and for classes their probabilities."""
     import pandas as pd
+
+    from autotrain.predictor.distribution import calibrated_columns
 
     if predictor.task == "regression":
         return pd.DataFrame({"prediction": predictor.predict(table, notices=notices)})
@@ -111,6 +113,9 @@ def _point(predictor: Predictor, table: pd.DataFrame, notices: list[str]) -> pd.
     proba = predictor.predict_proba(table, notices=notices)
     columns: dict[str, Any] = {"prediction": classes[proba.argmax(1)]}
     columns |= {f"proba_{name}": proba[:, place] for place, name in enumerate(classes)}
+    if "temperature_point" in predictor.bundle.calibration:
+        calibrated = predictor.predict_proba(table, calibrated=True)
+        columns |= calibrated_columns(classes, calibrated)
     return pd.DataFrame(columns)
 
 

@@ -37,6 +37,9 @@ class ClassificationDistribution:
         mutual_information: `[N]` entropy − expected_entropy ≥ 0: what the model does not know
             (BALD).
         variation_ratio: `[N]` share of the samples that do not vote for the commonest label.
+        calibrated_proba: `[N, C]` the probabilities p^(1/T) / Σ p^(1/T) of `mean`, whose
+            temperature T was fitted on validation rows: the ones to decide by. None when the bundle
+            has no temperature.
         samples: `[S, N, C]`, or None when they were not kept.
     """
 
@@ -50,6 +53,7 @@ class ClassificationDistribution:
     expected_entropy: np.ndarray
     mutual_information: np.ndarray
     variation_ratio: np.ndarray
+    calibrated_proba: np.ndarray | None = None
     samples: np.ndarray | None = None
 
     @property
@@ -63,9 +67,11 @@ class ClassificationDistribution:
         return self.std / math.sqrt(self.n_samples)
 
     def to_dict(self) -> dict[str, np.ndarray]:
-        """Return one array `[N]` per column: label, proba_CLASS, std_CLASS, entropy, …"""
+        """Return one array `[N]` per column: label, proba_CLASS, calibrated_proba_CLASS, …"""
         columns = {"label": self.label}
         columns |= {f"proba_{name}": self.mean[:, c] for c, name in enumerate(self.classes)}
+        if self.calibrated_proba is not None:
+            columns |= calibrated_columns(self.classes, self.calibrated_proba)
         columns |= {f"std_{name}": self.std[:, c] for c, name in enumerate(self.classes)}
         for name in ("entropy", "expected_entropy", "mutual_information", "variation_ratio"):
             columns[name] = getattr(self, name)
@@ -170,6 +176,19 @@ class RegressionDistribution:
 
 
 Distribution = ClassificationDistribution | RegressionDistribution
+
+
+def calibrated_columns(classes: np.ndarray, proba: np.ndarray) -> dict[str, np.ndarray]:
+    """Return calibrated probabilities `[N, C]` as one array `[N]` per column, by name."""
+    return {f"calibrated_proba_{name}": proba[:, c] for c, name in enumerate(classes)}
+
+
+def tempered(log_p: Tensor, temperature: float) -> Tensor:
+    """Return log of p^(1/T) / Σ p^(1/T) over the last axis: the order of the classes stays.
+
+    Source: Guo, Pleiss, Sun & Weinberger 2017, arXiv:1706.04599.
+    """
+    return torch.log_softmax(log_p / temperature, dim=-1)
 
 
 def class_summary(samples: Tensor) -> dict[str, Tensor]:

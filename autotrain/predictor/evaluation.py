@@ -22,6 +22,7 @@ from autotrain.data.weights import read_weights
 from autotrain.errors import DataError
 from autotrain.fused.metrics import function_of
 from autotrain.predictor import mixture
+from autotrain.predictor.distribution import tempered
 from autotrain.tasks import METRICS, metric_named
 
 RESAMPLES = 400
@@ -137,9 +138,11 @@ class Scores:
         low, high = np.quantile(scores.numpy(), [0.025, 0.975])
         return float(low), float(high)
 
-    def values(self) -> dict[str, float | None]:
+    def values(self, temperature: float | None = None) -> dict[str, float | None]:
         """Return each metric of the task, None where it is not defined on these rows.
 
+        Args:
+            temperature: classification: of the mean probabilities; None leaves them as they are.
         Raises: DataError when there were more or fewer rows than targets.
         """
         if self._n_rows != len(self.truth.y):
@@ -148,6 +151,8 @@ class Scores:
                 f"{self._n_rows} rows. Give X and y of the same rows."
             )
         predictions, y, weights = self._known()
+        if temperature is not None:
+            predictions = tempered(predictions, temperature)
         judged = {name: m for name, m in METRICS.items() if self.bundle.task in m.tasks}
         # Of a quantile that has no row of its own.
         judged[self.bundle.metric] = metric_named(self.bundle.metric)

@@ -26,6 +26,7 @@ from autotrain.predictor.distribution import (
     Distribution,
     RegressionDistribution,
     class_summary,
+    tempered,
     value_summary,
 )
 from autotrain.predictor.evaluation import Scores, Truth, log_mean_exp
@@ -112,8 +113,12 @@ class Predictor:
     @property
     def tau(self) -> float | None:
         """Precision of the noise in the target's units; None for classification."""
-        tau = self.bundle.calibration.get("tau")
-        return None if tau is None else float(tau)
+        return self._calibration("tau")
+
+    @property
+    def temperature(self) -> float | None:
+        """Temperature of the Monte-Carlo probabilities; None for regression."""
+        return self._calibration("temperature")
 
     def predict(self, X: Any, *, notices: list[str] | None = None) -> np.ndarray:
         """Predict each row: labels of the user's own type, or numbers in the target's units.
@@ -127,20 +132,34 @@ class Predictor:
         labels: np.ndarray = self.classes_[places]
         return labels
 
-    def predict_proba(self, X: Any, *, notices: list[str] | None = None) -> np.ndarray:
+    def predict_proba(
+        self, X: Any, *, calibrated: bool = False, notices: list[str] | None = None
+    ) -> np.ndarray:
         """Return the probability of each class, dropout off: `[N, C]` float64, rows sum to 1.
 
         Columns are in the order of `classes_`.
 
-        Raises: AutotrainError for a regression.
+        Args:
+            calibrated: with the temperature that was fitted on validation rows.
+        Raises:
+            AutotrainError for a regression.
+            BundleError when a temperature is asked for and the bundle has none.
         """
         if not self.bundle.is_classification:
             raise AutotrainError(
                 f"predict_proba: expected a classification, however: {self.target!r} is a number. "
                 "Use predict, or predict_distribution for its spread."
             )
-        parts = [self._point(xs).exp() for xs in self._encoded(X, notices)]
-        return torch.cat(parts).numpy()
+        log_p = torch.cat([self._point(xs) for xs in self._encoded(X, notices)])
+        if calibrated:
+            temperature = self._calibration("temperature_point")
+            if temperature is None:
+                raise BundleError(
+                    "predict_proba: expected a bundle with a temperature for calibrated=True, "
+                    "however: it has none. Export the bundle again."
+                )
+            log_p = tempered(log_p, temperature)
+        return log_p.exp().numpy()
 
     def predict_distribution(
         self,
@@ -201,9 +220,14 @@ class Predictor:
                 samples=None if values is None else values.numpy(),
                 **joined,
             )
+        calibrated = None
+        if self.temperature is not None:
+            log_mean = torch.from_numpy(joined["mean"]).log()
+            calibrated = tempered(log_mean, self.temperature).exp().numpy()
         return ClassificationDistribution(
             classes=self.classes_,
             n_samples=n_samples,
+            calibrated_proba=calibrated,
             label=self.classes_[joined["mean"].argmax(1)],
             samples=None if values is None else values.exp_().numpy(),
             **{**joined, "point": np.exp(joined["point"])},
@@ -234,17 +258,18 @@ class Predictor:
                 chose the model, dropout off, by bootstrap over the rows.
         Returns: {"task", "metric", "n_rows", "n_dropped", "n_samples", "weighted",
             "deterministic": {metric: value}, "monte_carlo": {metric: value} or None when it was
-            left out or the model has no dropout}. Metrics:
-            all of `tasks.METRICS` for the task, "nll" (mean of −log p(y), for regression in nats
-            per unit of the target), and for regression "log_likelihood". A value that is not
-            defined on these rows is None.
+            left out or the model has no dropout, "calibrated": those of the calibrated
+            probabilities (Monte-Carlo where there is a Monte-Carlo side), None for regression}.
+            Metrics: all of `tasks.METRICS` for the task, "nll" (mean of −log p(y), for regression
+            in nats per unit of the target), and for regression "log_likelihood". A value that is
+            not defined on these rows is None.
         Raises: DataError when `y` has another length, or a label that the model does not know, or
             weights are missing or negative.
         """
         check_sampling(n_samples, 0.5, seed, least=0)
         truth = Truth.read(self.bundle, y, weights)
         banks = self._banks(n_samples, seed) if n_samples and self.has_dropout else None
-        point = Scores(self.bundle, truth, self.bundle.calibration.get("tau_point"))
+        point = Scores(self.bundle, truth, self._calibration("tau_point"))
         sampled = Scores(self.bundle, truth, self.tau)
         for xs in self._encoded(X, notices):
             point.add(self._point(xs).unsqueeze(0))
@@ -253,6 +278,8 @@ class Predictor:
             for rows in self._blocks(xs, n_samples):
                 sampled.add(self._samples(rows, banks, n_samples))
         values = point.values()
+        best, name = (point, "temperature_point") if banks is None else (sampled, "temperature")
+        temperature = self._calibration(name)
         return {
             **({"interval": point.interval()} if interval else {}),
             "task": self.task,
@@ -263,6 +290,7 @@ class Predictor:
             "weighted": weights is not None,
             "deterministic": values,
             "monte_carlo": None if banks is None else sampled.values(),
+            "calibrated": None if temperature is None else best.values(temperature),
         }
 
     def draw(self, encoded: list[np.ndarray], n_samples: int, seed: int) -> np.ndarray:
@@ -280,6 +308,10 @@ class Predictor:
         return torch.cat(blocks, dim=1).numpy()
 
     # ---- inside ----------------------------------------------------------------------------
+
+    def _calibration(self, name: str) -> float | None:
+        value = self.bundle.calibration.get(name)
+        return None if value is None else float(value)
 
     def _encoded(self, X: Any, notices: list[str] | None) -> Iterator[list[Tensor]]:
         """Yield the encoded rows of a part of the table, `[n, D]`, one tensor per member."""

@@ -254,6 +254,15 @@ def test_a_regression_needs_its_noise(value: object, tmp_path: Path) -> None:
         read_bundle(folder)
 
 
+@pytest.mark.parametrize("name", ["temperature", "temperature_point"])
+@pytest.mark.parametrize("value", [None, 0, -1.0, "a", [1]])
+def test_a_temperature_must_be_one(name: str, value: object, tmp_path: Path) -> None:
+    folder = save(random_bundle(), tmp_path / "best")
+    rewrite(folder, lambda record: record["calibration"].update({name: value}))
+    with pytest.raises(BundleError, match="expected a record of a model"):
+        read_bundle(folder)
+
+
 def test_a_target_without_scale_is_refused(tmp_path: Path) -> None:
     folder = save(random_bundle(task="regression"), tmp_path / "best")
     rewrite(folder, lambda record: first(record).update(target_std=0))

@@ -39,6 +39,8 @@ def test_classes_come_with_probabilities_and_doubt(there: Path, new: Path, autot
         "prediction",
         "proba_no",
         "proba_yes",
+        "calibrated_proba_no",
+        "calibrated_proba_yes",
         "std_no",
         "std_yes",
         "entropy",
@@ -117,7 +119,8 @@ def test_a_model_without_dropout_predicts_and_says_so(
     path.write_text(ROWS)
     done = autotrain("predict", "plain", path)
     assert done.code == 0
-    assert list(rows_of(done.out)[0]) == ["prediction", "proba_no", "proba_yes"]
+    names = ["proba_no", "proba_yes", "calibrated_proba_no", "calibrated_proba_yes"]
+    assert list(rows_of(done.out)[0]) == ["prediction", *names]
     assert "the model has no dropout" in done.err
 
     insisting = autotrain("predict", "plain", path, "--samples", 100)
@@ -215,6 +218,15 @@ def test_evaluate_shows_both_sides(there: Path, autotrain: Run) -> None:
         pd.read_csv("paid.csv").drop(columns="amount"), pd.read_csv("paid.csv")["amount"]
     )
     assert facts["deterministic"]["rmse"] == pytest.approx(expected["deterministic"]["rmse"])
+
+
+def test_evaluate_shows_calibrated_probabilities_of_classes(there: Path, autotrain: Run) -> None:
+    done = autotrain("evaluate", "shop", "shop.csv")
+    header, *lines = done.out.splitlines()
+    assert header.split()[-3:] == ["100", "samples", "calibrated"]
+    line = next(line for line in lines if line.split()[0] == "log_loss")
+    facts = autotrain("evaluate", "shop", "shop.csv", "--json").json()
+    assert float(line.split()[-1]) == pytest.approx(facts["calibrated"]["log_loss"], rel=1e-3)
 
 
 def test_evaluate_leaves_out_rows_without_a_target(

@@ -290,6 +290,28 @@ def test_a_frame_has_named_columns() -> None:
     assert ((frame["lower"] < frame["mean"]) & (frame["mean"] < frame["upper"])).all()
 
 
+def test_calibrated_probabilities_are_a_power_of_the_mean() -> None:
+    bundle = replace(random_bundle(), calibration={"temperature": 0.5, "temperature_point": 2.0})
+    predictor = Predictor(bundle)
+    result = classify(predictor, table(), 7)
+    squared = result.mean**2
+    expected = squared / squared.sum(1, keepdims=True)
+    assert result.calibrated_proba is not None
+    np.testing.assert_allclose(result.calibrated_proba, expected, rtol=1e-12)
+    assert list(result.to_frame().columns)[4:7] == [f"calibrated_proba_{c}" for c in "abc"]
+    root = np.sqrt(predictor.predict_proba(table()))
+    found = predictor.predict_proba(table(), calibrated=True)
+    np.testing.assert_allclose(found, root / root.sum(1, keepdims=True), rtol=1e-12)
+
+
+def test_a_bundle_without_temperature_has_no_calibrated_probabilities() -> None:
+    predictor = Predictor(random_bundle())
+    assert classify(predictor, table(), 5).calibrated_proba is None
+    assert predictor.temperature is None
+    with pytest.raises(BundleError, match="expected a bundle with a temperature"):
+        predictor.predict_proba(table(), calibrated=True)
+
+
 def test_results_are_frozen() -> None:
     result = classify(Predictor(random_bundle()), table(), 5)
     with pytest.raises(FrozenInstanceError):

@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn import metrics
 
 from autotrain.errors import DataError
-from autotrain.predictor import Predictor
+from autotrain.predictor import ClassificationDistribution, Predictor
 from autotrain.tasks import METRICS
 from tests.winners import random_bundle
 
@@ -57,7 +57,9 @@ def test_classification_scores_equal_scikit_learns(
     classes: tuple[str, ...], n_members: int, weights: str
 ) -> None:
     task = "binary" if len(classes) == 2 else "multiclass"
-    predictor = Predictor(random_bundle(task=task, classes=classes, n_members=n_members))
+    calibration = {"temperature": 2.0, "temperature_point": 0.5}
+    bundle = random_bundle(task=task, classes=classes, n_members=n_members)
+    predictor = Predictor(replace(bundle, calibration=calibration))
     y, w = labels(classes), draw_weights(weights)
     found = predictor.evaluate(table(), y, n_samples=30, seed=2, weights=w)
     distribution = predictor.predict_distribution(table(), 30, seed=2)
@@ -66,6 +68,14 @@ def test_classification_scores_equal_scikit_learns(
     assert found["deterministic"] == pytest.approx(point, rel=1e-6)
     sampled = expected_scores(y, distribution.mean, names, w)
     assert found["monte_carlo"] == pytest.approx(sampled, rel=1e-6)
+    assert isinstance(distribution, ClassificationDistribution)
+    assert distribution.calibrated_proba is not None
+    calibrated = expected_scores(y, distribution.calibrated_proba, names, w)
+    assert found["calibrated"] == pytest.approx(calibrated, rel=1e-6)
+    without = predictor.evaluate(table(), y, n_samples=0, weights=w)
+    assert without["monte_carlo"] is None
+    calibrated = expected_scores(y, predictor.predict_proba(table(), calibrated=True), names, w)
+    assert without["calibrated"] == pytest.approx(calibrated, rel=1e-6)
     assert found["n_rows"] == 60
     assert found["n_dropped"] == 0
     assert found["n_samples"] == 30
@@ -79,6 +89,7 @@ def test_regression_scores_equal_scikit_learns(weights: str) -> None:
     predictor, w = Predictor(bundle), draw_weights(weights)
     y = predictor.predict(table()) + np.random.default_rng(2).normal(size=60)
     found = predictor.evaluate(table(), y, n_samples=30, seed=2, weights=w)
+    assert found["calibrated"] is None
     distribution = predictor.predict_distribution(table(), 30, seed=2)
     assert distribution.samples is not None
     point = predictor.predict(table())

@@ -26,7 +26,7 @@ from autotrain.fused.plan import Numbers, shape_of, view_of
 from autotrain.space.config import TrialConfig
 
 # Schedules other than `performance` only count plateaus, with this patience.
-COUNTING_PATIENCE = 5
+COUNTING_PATIENCE = 8
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class PlateauRule:
         StudyError: when a value makes no sense.
     """
 
-    patience: int = 5
+    patience: int = 8
     min_delta: float = 0.0
     quantile: float = 0.5
     n_startup: int = 5
@@ -46,7 +46,7 @@ class PlateauRule:
     max_plateaus: int | None = 4
     rung_base: int | None = None
     rung_factor: float = 2.0
-    rung_quantile: float = 0.75
+    rung_quantile: float = 0.65
 
     def __post_init__(self) -> None:
         checks: list[tuple[str, bool, str]] = [

@@ -194,10 +194,11 @@ def test_after_its_first_plateau_a_trial_meets_no_rung() -> None:
 
 def test_rungs_are_laxer_than_plateaus() -> None:
     rule = PlateauRule(n_startup=1, rung_base=1)
-    mine = trained(rule, [0.6])
     others = [trained(rule, [value]) for value in (0.1, 0.2, 0.3, 0.6, 0.9)]
-    assert decide(mine, others).kind == "continue"
-    assert decide(trained(rule, [0.61]), others).kind == "prune"
+    worst_that_stays = quantile([0.1, 0.2, 0.3, 0.6, 0.9], rule.rung_quantile)
+    assert worst_that_stays > 0.3
+    assert decide(trained(rule, [worst_that_stays]), others).kind == "continue"
+    assert decide(trained(rule, [worst_that_stays + 0.01]), others).kind == "prune"
 
 
 @settings(max_examples=60)

@@ -35,7 +35,7 @@ from autotrain.study.workers.protocol import Worker
 from autotrain.tasks import Metric
 
 # The first rung of trials that never plateau: so many epochs' worth of rows.
-RUNG_EPOCHS = 8
+RUNG_EPOCHS = 16
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class PlateauRule:
         grace: epochs at a dropped learning rate during which nothing is pruned: a drop usually
             improves the metric.
         max_plateaus: with so many plateaus a trial has converged; None: never.
-        rung_base: samples seen at the first rung; None: no rungs. Eight epochs' worth is usual.
+        rung_base: samples seen at the first rung; None: no rungs. Sixteen epochs' worth is usual.
         rung_factor: each rung is so many times the one before.
         rung_quantile: as `quantile`, at rungs; laxer, since what meets them is still learning.
 

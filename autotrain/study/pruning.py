@@ -146,7 +146,7 @@ class PerformancePruner(BasePruner):
     """
 
     def __init__(self, rule: PlateauRule | None = None) -> None:
-        self.rule = PlateauRule(rung_base=8) if rule is None else rule
+        self.rule = PlateauRule(rung_base=16) if rule is None else rule
 
     def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
         """Tell whether the trial should stop now, as Optuna asks after each report."""

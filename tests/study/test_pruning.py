@@ -136,15 +136,15 @@ def test_performance_pruner_has_rungs_at_epochs_for_what_never_plateaus() -> Non
     study = optuna.create_study(pruner=PerformancePruner())
     for start in (0.5, 0.5, 0.5, 0.5, 0.5):
         trial = study.ask()
-        for epoch in range(8):
+        for epoch in range(16):
             trial.report(start - epoch / 100, epoch)
         study.tell(trial, start)
     trial = study.ask()
     pruned = []
-    for epoch in range(9):
+    for epoch in range(17):
         trial.report(0.9 - epoch / 100, epoch)
         pruned.append(trial.should_prune())
-    assert pruned == [False] * 7 + [True, False]
+    assert pruned == [False] * 15 + [True, False]
 
 
 def test_performance_pruner_leaves_failed_trials_out() -> None:

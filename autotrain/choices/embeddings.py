@@ -27,6 +27,8 @@ from autotrain.domains import Parameter, Technique, table
 Tensors = Mapping[str, Tensor]
 NO_BIN = 1e30
 """Width of a bin that a column does not have; finite, so that it can be written down."""
+LEAST_BIN = 1e-6
+"""Least width of a bin, as a share of the column's range."""
 
 
 class Sizes(NamedTuple):
@@ -147,8 +149,9 @@ def _draw_plr(
 def bin_edges(values: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
     """Return each column's bins as left edges and widths `[D, F]`: quantiles of training rows.
 
-    Equal quantiles give one edge, so a column may have fewer than F bins: the others have the
-    width `NO_BIN`, and their feature is 0 everywhere.
+    A value that fills a bin by itself (most are 0, say) is an edge of its own, and the quantiles
+    are those of the other rows. A column of few values may have fewer than F bins: the others have
+    the width `NO_BIN`, and their feature is 0 everywhere.
 
     Args:
         values: `[N, D]`.
@@ -156,12 +159,38 @@ def bin_edges(values: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
     n_columns = values.shape[1]
     edge = np.zeros((n_columns, n_bins))
     width = np.full((n_columns, n_bins), NO_BIN)
-    ranks = np.linspace(0, 1, n_bins + 1)
     for column in range(n_columns):
-        edges = np.unique(np.quantile(values[:, column].astype(np.float64), ranks))
+        edges = _column_edges(values[:, column].astype(np.float64), n_bins + 1)
         n = len(edges) - 1
         edge[column, :n], width[column, :n] = edges[:-1], np.diff(edges)
     return edge, width
+
+
+def _column_edges(values: np.ndarray, most: int) -> np.ndarray:
+    """Return the edges of one column, sorted and different; 1 to `most`, which is at least 2.
+
+    Quantiles alone would spend several edges on a value that many rows have and merge them to one.
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) <= most:
+        return _apart(distinct)
+    own = np.zeros(len(distinct), dtype=bool)
+    while True:
+        # Fewer than `left` − 1 values can have so many rows: two edges are left in the end.
+        left = most - int(own.sum())
+        heavy = ~own & (counts * (left - 1) > counts[~own].sum())
+        if not heavy.any():
+            break
+        own |= heavy
+    others = np.repeat(distinct[~own], counts[~own])
+    quantiles = np.quantile(others, np.linspace(0, 1, left))
+    return _apart(np.unique(np.append(distinct[own], quantiles)))
+
+
+def _apart(edges: np.ndarray) -> np.ndarray:
+    """Leave out edges that are next to another: the line beyond a last bin would be too steep."""
+    gaps = np.diff(edges) > LEAST_BIN * (edges[-1] - edges[0])
+    return np.append(edges[:1], edges[1:][gaps])
 
 
 def piecewise_features(x: Tensor, p: Tensors) -> tuple[Tensor, Tensor | None]:
@@ -217,7 +246,7 @@ EMBEDDINGS = table(
     Embedding("none", "numbers as they are"),
     Embedding(
         "piecewise_linear",
-        "a straight line a quantile bin, learned",
+        "a straight line a bin, learned; edges at quantiles and at values that many rows have",
         {
             "n_bins": Parameter(48, "bins a column", low=2, high=512, kind="integer"),
             "width": Parameter(16, "numbers a column becomes", low=1, high=256, kind="integer"),

@@ -163,8 +163,47 @@ def test_bins_join_one_another_and_hold_as_many_rows_each(name: str, n_bins: int
     if name in ("normal", "far away") and n_bins == 7:
         counts = np.histogram(column, ends)[0]
         assert np.abs(counts - 200 / 7).max() <= 1
-    # Never more bins than quantiles differ.
-    assert len(ends) == len(set(np.quantile(column, np.linspace(0, 1, n_bins + 1))))
+    assert len(ends) == min(len(set(column)), n_bins + 1)
+
+
+def ends_of(column: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return the edges of a column's bins, both ends included."""
+    edge, width = bin_edges(column[:, None], n_bins)
+    n = int((width < NO_BIN).sum())
+    return np.append(edge[0, :n], edge[0, n - 1] + width[0, n - 1])
+
+
+def test_a_value_that_most_rows_have_is_one_edge_and_the_others_share_the_rest() -> None:
+    others = np.random.default_rng(5).lognormal(size=500)
+    column = np.concatenate([np.zeros(9_500), others, np.full(400, 50.0)])
+    ends = ends_of(column, 12)
+    # Two of the thirteen edges are the heavy values; quantiles alone would be three edges in all.
+    expected = [0.0, *np.quantile(others, np.linspace(0, 1, 11)), 50.0]
+    np.testing.assert_allclose(ends, expected, rtol=1e-12)
+    assert len(np.unique(np.quantile(column, np.linspace(0, 1, 13)))) == 3
+
+
+def test_each_of_few_values_is_an_edge() -> None:
+    column = np.repeat([0.0, 1.0, 2.0, 7.0], [900, 60, 30, 10])
+    np.testing.assert_array_equal(ends_of(column, 8), [0, 1, 2, 7])
+
+
+@given(st.lists(st.integers(-9, 9), min_size=2, max_size=80), st.integers(2, 12))
+def test_edges_rise_within_the_column_and_are_not_too_many(values: list[int], n_bins: int) -> None:
+    column = np.array(values, float)
+    if (column == column[0]).all():
+        return
+    ends = ends_of(column, n_bins)
+    assert len(ends) <= n_bins + 1
+    assert (np.diff(ends) > 0).all()
+    assert (ends[0], ends[-1]) == (column.min(), column.max())
+    # As many as there can be: of few values all.
+    assert len(ends) == len(set(values)) or len(set(values)) > n_bins + 1
+
+
+def test_values_that_differ_by_rounding_are_one_edge() -> None:
+    column = np.repeat([0.0, 1.0, 1.0 + 1e-7], 10)
+    np.testing.assert_array_equal(ends_of(column, 8), [0, 1])
 
 
 @given(

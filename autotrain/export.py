@@ -35,7 +35,8 @@ from autotrain.data.dataset import Dataset, Fold
 from autotrain.fused.plan import view_of
 from autotrain.fused.slot import Outcome
 from autotrain.members import members_of, metric_weights
-from autotrain.predictor import Predictor
+from autotrain.predictor import Predictor, conformal
+from autotrain.predictor.distribution import tempered
 from autotrain.predictor.evaluation import log_mean_exp
 from autotrain.space.config import TrialConfig
 from autotrain.study.trained import Trained
@@ -244,7 +245,7 @@ def _calibration(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
         y = fold.y_valid[::step]
         if bundle.is_classification:
             # Only the mean is calibrated; all samples of many rows and classes would be large.
-            drawn = log_mean_exp(torch.from_numpy(drawn)).numpy()
+            drawn = log_mean_exp(torch.from_numpy(drawn)).unsqueeze(0).numpy()
         else:
             y = y.astype(np.float64) * fold.target_std + fold.target_mean
         sampled.append(drawn)
@@ -253,21 +254,14 @@ def _calibration(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
         # Of rows that all count nothing, none is better than another.
         weights.append(own if own.any() else np.ones_like(own))
     y, w = np.concatenate(targets), np.concatenate(weights)
-    if bundle.is_classification:
-        of_points = np.concatenate([point[0] for point in points])
-        what, harm = "temperature", "probabilities may be a little too sure"
-        fitted = {
-            "temperature": fit_temperature(np.concatenate(sampled), y, w),
-            "temperature_point": fit_temperature(of_points, y, w),
-        }
-    else:
-        what, harm = "noise τ", "intervals may be a little too narrow"
-        fitted = {
-            "tau": fit_tau(np.concatenate(sampled, axis=1), y, w),
-            "tau_point": fit_tau(np.concatenate(points, axis=1), y, w),
-        }
+    fit = _fit_classes if bundle.is_classification else _fit_values
+    what, harm = (
+        ("temperature", "probabilities may be a little too sure, sets too small")
+        if bundle.is_classification
+        else ("noise τ", "intervals may be a little too narrow")
+    )
     return {
-        **fitted,
+        **fit(np.concatenate(sampled, axis=1), np.concatenate(points, axis=1), y, w),
         "n_rows": len(y),
         "n_samples": n_samples,
         "seed": CALIBRATION_SEED,
@@ -277,6 +271,38 @@ def _calibration(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
             f"{harm}"
         ),
     }
+
+
+def _fit_classes(
+    sampled: np.ndarray, points: np.ndarray, y: np.ndarray, weights: np.ndarray
+) -> dict[str, Any]:
+    """Fit temperatures of log p `[1, N, C]`, averaged over masks and with dropout off."""
+    (log_p,), (of_points,) = sampled, points
+    temperature = fit_temperature(log_p, y, weights)
+    proba = tempered(torch.from_numpy(log_p), temperature).exp().numpy()
+    return {
+        "temperature": temperature,
+        "temperature_point": fit_temperature(of_points, y, weights),
+        "conformal_scores": _stored(conformal.class_scores(proba, y)),
+    }
+
+
+def _fit_values(
+    sampled: np.ndarray, points: np.ndarray, y: np.ndarray, weights: np.ndarray
+) -> dict[str, Any]:
+    """Fit the noise of predictions `[S, N]` in the target's units, and of those without masks."""
+    tau = fit_tau(sampled, y, weights)
+    total_std = np.sqrt(sampled.var(axis=0) + 1 / tau)
+    return {
+        "tau": tau,
+        "tau_point": fit_tau(points, y, weights),
+        "conformal_scores": _stored(conformal.value_scores(sampled.mean(axis=0), total_std, y)),
+    }
+
+
+def _stored(scores: np.ndarray) -> list[float]:
+    """Return conformal scores as a bundle keeps them: sorted, with six digits."""
+    return [float(f"{score:.6g}") for score in np.sort(scores)]
 
 
 def _of_fold(members: Sequence[Member], fold: int) -> tuple[Member, ...]:

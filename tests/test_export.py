@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import sklearn.datasets
 from autotrain.bundle import RECORD, TENSORS, read_bundle
 from autotrain.errors import BundleError, StorageError
 from autotrain.export import library_versions, record_test_score
-from autotrain.predictor import load
+from autotrain.predictor import Predictor, load
 from autotrain.tasks import METRICS
 from tests.winners import Winner, train
 
@@ -203,6 +204,31 @@ def test_the_temperature_is_fitted_on_rows_of_all_folds(tmp_path: Path) -> None:
     calibration = read_bundle(tmp_path / "best").calibration
     assert calibration["n_rows"] == sum(len(fold.y_valid) for fold in winner.dataset.folds)
     assert calibration["temperature"] > 0
+
+
+@pytest.mark.parametrize("source", ["sklearn:diabetes", "sklearn:breast_cancer"])
+def test_conformal_answers_hold_the_promised_share_of_validation_rows(
+    source: str, tmp_path: Path
+) -> None:
+    winner = train(source, {"training.epochs": 10}, validation="3-fold")
+    predictor = load(winner.export(tmp_path / "best").path)
+    scores = predictor.bundle.calibration["conformal_scores"]
+    assert scores == sorted(scores)
+    n = sum(len(fold.y_valid) for fold in winner.dataset.folds)
+    assert len(scores) == n
+    # Each row by the member that did not train on it, as when the scores were made.
+    inside = 0.0
+    for place, fold in enumerate(winner.dataset.folds):
+        (member,) = (m for m in predictor.bundle.members if m.fold == place)
+        alone = Predictor(replace(predictor.bundle, members=(member,)))
+        features, y = winner.dataset.apart(winner.dataset.raw.iloc[fold.valid_rows])
+        (found,) = (
+            value["coverage"]
+            for name, value in alone.evaluate(features, y, alpha=0.2)["coverage"].items()
+            if name != "interval"
+        )
+        inside += found * len(y)
+    assert inside == pytest.approx(math.ceil((n + 1) * 0.8), abs=1.5)
 
 
 def test_the_noise_is_fitted_on_rows_of_all_folds(tmp_path: Path) -> None:

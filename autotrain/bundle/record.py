@@ -334,6 +334,9 @@ def _checked_calibration(calibration: Mapping[str, Any], task: str) -> dict[str,
     for name in (*needed, *({"temperature", "temperature_point"} & calibration.keys())):
         if not 0 < float(calibration[name]) < math.inf:
             raise ValueError(f"{name} {calibration[name]}")
+    strange = calibration.get("conformal_scores", ())
+    if list(strange) != sorted(strange) or not all(0 <= each < math.inf for each in strange):
+        raise ValueError("conformal scores are not sorted numbers of at least 0")
     return dict(calibration)
 
 

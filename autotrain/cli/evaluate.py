@@ -8,22 +8,27 @@ from typing import Any
 import click
 
 from autotrain.cli.bundles import bundle_argument, find_bundle
-from autotrain.cli.options import Count, FileName, directory_option, json_option, quiet_option
+from autotrain.cli.options import (
+    FileName,
+    directory_option,
+    json_option,
+    quiet_option,
+    sampling_options,
+)
 from autotrain.cli.printing import columns, note, print_json
 from autotrain.wording import count_text, value_text
+
+ANSWERS = {
+    "prediction_set": ("prediction sets", "{} classes on average"),
+    "interval": ("intervals of the mixture", "{} wide on average"),
+    "conformal_interval": ("conformal intervals", "{} wide on average"),
+}
 
 
 @click.command(short_help="Score a model on rows whose target is known.")
 @bundle_argument
 @click.argument("data", type=FileName("DATA"))
-@click.option(
-    "--samples",
-    type=Count(1),
-    default=100,
-    show_default=True,
-    help="Monte-Carlo samples: passes with different dropout masks.",
-)
-@click.option("--seed", type=Count(0), default=0, show_default=True, help="Of the dropout masks.")
+@sampling_options
 @directory_option
 @json_option
 @quiet_option
@@ -31,6 +36,7 @@ def evaluate(
     bundle: str,
     data: str,
     samples: int,
+    alpha: float,
     seed: int,
     directory: str,
     as_json: bool,
@@ -60,6 +66,7 @@ def evaluate(
         features,
         table.frame[target],
         n_samples=samples,
+        alpha=alpha,
         seed=seed,
         weights=weights,
         interval=True,
@@ -95,6 +102,12 @@ def side_by_side(result: dict[str, Any]) -> list[str]:
         lines.append(
             f"{result['metric']} of other rows like these, dropout off: {low} to {high} "
             "(95 % confidence)"
+        )
+    for name, found in result["coverage"].items():
+        what, of_size = ANSWERS[name]
+        lines.append(
+            f"{what} of {1 - result['alpha']:.4g}: {found['coverage']:.1%} of the rows are inside; "
+            f"{of_size.format(value_text(found['size']))}"
         )
     if monte_carlo is None:
         lines.append("The model has no dropout, so there is no Monte-Carlo side.")

@@ -6,6 +6,7 @@ heavy is imported here: `--help` reads this file.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,6 +98,30 @@ class Count(click.ParamType):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Show N in the help."""
         return "N"
+
+
+class Share(click.ParamType):
+    """A number greater than 0 and less than 1."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number."""
+        try:
+            share = float(value)
+        except ValueError:
+            share = math.nan
+        if not 0 < share < 1:
+            self.fail(
+                f"must be a number greater than 0 and less than 1, however: {value}.", param, ctx
+            )
+        return share
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show A in the help."""
+        return "A"
 
 
 class Duration(click.ParamType):
@@ -284,6 +309,31 @@ def timeout_option(command: Command) -> Command:
         type=Duration(),
         help="Stop after this time, counted from the start of the command: 10m, 90s, 1h30m, 600.",
     )(command)
+
+
+def sampling_options(command: Command) -> Command:
+    """Add --samples, --alpha and --seed of Monte-Carlo dropout."""
+    for option in (
+        click.option(
+            "--seed", type=Count(0), default=0, show_default=True, help="Of the dropout masks."
+        ),
+        click.option(
+            "--alpha",
+            type=Share(),
+            default=0.1,
+            show_default=True,
+            help="Intervals and sets hold 1 − alpha.",
+        ),
+        click.option(
+            "--samples",
+            type=Count(1),
+            default=100,
+            show_default=True,
+            help="Monte-Carlo samples: passes with different dropout masks.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def json_option(command: Command) -> Command:

@@ -9,7 +9,13 @@ import click
 from click.core import ParameterSource
 
 from autotrain.cli.bundles import bundle_argument, find_bundle
-from autotrain.cli.options import Count, FileName, directory_option, json_option, quiet_option
+from autotrain.cli.options import (
+    FileName,
+    directory_option,
+    json_option,
+    quiet_option,
+    sampling_options,
+)
 from autotrain.cli.printing import note, print_json
 
 if TYPE_CHECKING:
@@ -23,26 +29,12 @@ ENDINGS = (".csv", ".parquet", ".json")
 @click.command(short_help="Predict new rows, with how sure the model is.")
 @bundle_argument
 @click.argument("data", type=FileName("DATA"))
-@click.option(
-    "--samples",
-    type=Count(1),
-    default=100,
-    show_default=True,
-    help="Monte-Carlo samples: passes with different dropout masks.",
-)
-@click.option(
-    "--alpha",
-    type=float,
-    default=0.1,
-    show_default=True,
-    help="A regression's interval holds 1 − alpha of its distribution.",
-)
+@sampling_options
 @click.option(
     "--output",
     type=FileName("FILE"),
     help="Where to write: .csv, .parquet or .json; else CSV on stdout.",
 )
-@click.option("--seed", type=Count(0), default=0, show_default=True, help="Of the dropout masks.")
 @directory_option
 @json_option
 @quiet_option
@@ -66,10 +58,6 @@ def predict(
     """
     if output is not None:
         _check_output(Path(output), data)
-    if not 0 < alpha < 1:
-        raise click.BadParameter(
-            f"must be greater than 0 and less than 1, however: {alpha:g}.", param_hint="--alpha"
-        )
     from autotrain.data.files import read_table
     from autotrain.predictor import load
 

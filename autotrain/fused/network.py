@@ -301,24 +301,57 @@ class Network:
         after = bound.layers[layer].after
         return _normalize_moving(after, a.clone()) if any(norm.is_on for norm in after) else a
 
-    def _predict(self, bound: Bound, x: Tensor, keep: Keep) -> tuple[Tensor, list[Tensor]]:
+    def before_dropout(self, bound: Bound, x: Tensor, layer: int) -> Tensor:
+        """Return what the dropout of a place is applied to, `[K, B, H]`; nothing dropped before.
+
+        Args:
+            x: rows `[K, B, W]`.
+            layer: `INPUT` or a hidden layer that all slots reach.
+        """
         h = self._inputs(bound, x)
-        if self.input_dropout is not None and INPUT in keep:
-            h, _ = self.input_dropout.apply(h, keep[INPUT], self.real_inputs)
-        inputs = h
+        for place in range(layer + 1):
+            h = self._through(bound, place, self._activations(bound, h, place))
+        return h
+
+    def predict_on(self, bound: Bound, h: Tensor, layer: int, keep: Keep) -> Tensor:
+        """Return outputs `[K, B, C]` from what `before_dropout` returned, as `predict` does.
+
+        Args:
+            h: `[K, B, H]`; may be one slot's expanded over K.
+            layer: the place that it stands before; all slots must be of one depth.
+            keep: masks of this place and of those that follow.
+        """
+        h = self._drop(h, layer, keep)
+        for place in range(layer + 1, self.depth):
+            h = self._through(bound, place, self._activations(bound, h, place))
+            h = self._drop(h, place, keep)
+        return _outputs(_scaled(bound.output_kernel, bound.output_scale), bound.output_bias, h)
+
+    def _predict(self, bound: Bound, x: Tensor, keep: Keep) -> tuple[Tensor, list[Tensor]]:
+        inputs = h = self._drop(self._inputs(bound, x), INPUT, keep)
         endings, activations = [], []
-        for layer, at in enumerate(bound.layers):
-            kernel = _scaled(at.kernel, at.scale)
-            z = torch.baddbmm(at.bias, h[: self.reach[layer]], kernel)
-            a = _activate(at, _normalize_moving(at.before, z))
-            h = self._through(bound, layer, a)
-            # Units that only pad need no mask here: the kernels that read them are 0.
-            if (dropping := self.dropout[layer]) is not None and layer in keep:
-                h, _ = dropping.apply(h, keep[layer], self.real[layer])
+        for layer in range(self.depth):
+            activations.append(self._activations(bound, h, layer))
+            h = self._drop(self._through(bound, layer, activations[-1]), layer, keep)
             endings.append(h)
-            activations.append(a)
         kernel = _scaled(bound.output_kernel, bound.output_scale)
         return _outputs(kernel, bound.output_bias, self._last(endings, inputs)), activations
+
+    def _activations(self, bound: Bound, h: Tensor, layer: int) -> Tensor:
+        """Return f(z) of a hidden layer that reads h, `[K_l, B, H]`."""
+        at = bound.layers[layer]
+        kernel = _scaled(at.kernel, at.scale)
+        z = torch.baddbmm(at.bias, h[: self.reach[layer]], kernel)
+        return _activate(at, _normalize_moving(at.before, z))
+
+    def _drop(self, h: Tensor, layer: int, keep: Keep) -> Tensor:
+        """Apply the masks of a place, where there are any."""
+        dropping = self.input_dropout if layer == INPUT else self.dropout[layer]
+        if dropping is None or layer not in keep:
+            # Units that only pad need no mask here: the kernels that read them are 0.
+            return h
+        real = self.real_inputs if layer == INPUT else self.real[layer]
+        return dropping.apply(h, keep[layer], real)[0]
 
     def _last(self, endings: list[Tensor], inputs: Tensor) -> Tensor:
         """Return what each slot's output layer reads, `[K, B, last]`."""

@@ -30,6 +30,25 @@ def check_sampling(n_samples: object, alpha: object, seed: object, *, least: int
         raise AutotrainError(f"seed: expected a whole number of at least 0, however: {seed!r}.")
 
 
+def check_tolerance(tolerance: object, samples: bool | None) -> None:
+    """Refuse a tolerance that is none, or one together with samples that are to be kept.
+
+    Raises: AutotrainError saying what is expected.
+    """
+    if tolerance is None:
+        return
+    if not (isinstance(tolerance, int | float | np.number) and 0 < tolerance < np.inf):
+        raise AutotrainError(
+            f"tolerance: expected a number greater than 0, however: {tolerance!r}. It is compared "
+            "with mc_error, the standard error of the mean."
+        )
+    if samples:
+        raise AutotrainError(
+            "samples: expected not to be kept where there is a tolerance, however: samples=True. "
+            "Rows then have different numbers of samples: leave out one of the two."
+        )
+
+
 def _is_whole(value: object, low: int, high: int) -> bool:
     is_number = isinstance(value, int | np.integer) and not isinstance(value, bool)
     return is_number and low <= int(value) <= high  # type: ignore[call-overload]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from autotrain.data.inputs import plain
 from autotrain.errors import AutotrainError
-from autotrain.predictor import mixture
+from autotrain.predictor import conformal, mixture
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,13 @@ class ClassificationDistribution:
         calibrated_proba: `[N, C]` the probabilities p^(1/T) / Σ p^(1/T) of `mean`, whose
             temperature T was fitted on validation rows: the ones to decide by. None when the bundle
             has no temperature.
+        alpha: `prediction_set` holds the truth of 1 − alpha of the rows.
+        prediction_set: `[N, C]` bool, the classes that are not less likely, calibrated, than the
+            true one was in all but alpha of the validation rows (split conformal). Several where
+            the model is unsure, none where it was surer of nearly all rows. None when the bundle
+            has no conformal scores; all classes when it has too few for alpha.
         samples: `[S, N, C]`, or None when they were not kept.
+        n_drawn: `[N]`, how many samples a row got where there was a tolerance; None: all n_samples.
     """
 
     classes: np.ndarray
@@ -54,7 +60,10 @@ class ClassificationDistribution:
     mutual_information: np.ndarray
     variation_ratio: np.ndarray
     calibrated_proba: np.ndarray | None = None
+    alpha: float = 0.1
+    prediction_set: np.ndarray | None = None
     samples: np.ndarray | None = None
+    n_drawn: np.ndarray | None = None
 
     @property
     def proba(self) -> np.ndarray:
@@ -64,7 +73,9 @@ class ClassificationDistribution:
     @property
     def mc_error(self) -> np.ndarray:
         """`[N, C]` standard error of `mean`: std / √S."""
-        return self.std / math.sqrt(self.n_samples)
+        if self.n_drawn is None:
+            return self.std / math.sqrt(self.n_samples)
+        return self.std / np.sqrt(self.n_drawn)[:, None]
 
     def to_dict(self) -> dict[str, np.ndarray]:
         """Return one array `[N]` per column: label, proba_CLASS, calibrated_proba_CLASS, …"""
@@ -75,6 +86,9 @@ class ClassificationDistribution:
         columns |= {f"std_{name}": self.std[:, c] for c, name in enumerate(self.classes)}
         for name in ("entropy", "expected_entropy", "mutual_information", "variation_ratio"):
             columns[name] = getattr(self, name)
+        if self.prediction_set is not None:
+            in_set = self.prediction_set
+            columns |= {f"in_set_{name}": in_set[:, c] for c, name in enumerate(self.classes)}
         return columns
 
     def to_frame(self) -> Any:
@@ -95,7 +109,11 @@ class RegressionDistribution:
         std: `[N]` standard deviation over the samples (of the S numbers, so 0 when S = 1): what
             the model does not know.
         interval: `[N, 2]` quantiles alpha/2 and 1 − alpha/2 of the mixture.
+        conformal_interval: `[N, 2]` mean ± as many `total_std` as held the truth of 1 − alpha of
+            the validation rows (split conformal): right whatever the noise looks like. None when
+            the bundle has no conformal scores; infinite when it has too few for alpha.
         samples: `[S, N]`, or None when they were not kept.
+        n_drawn: `[N]`, how many samples a row got where there was a tolerance; None: all n_samples.
     """
 
     n_samples: int
@@ -105,12 +123,14 @@ class RegressionDistribution:
     point: np.ndarray
     std: np.ndarray
     interval: np.ndarray
+    conformal_interval: np.ndarray | None = None
     samples: np.ndarray | None = None
+    n_drawn: np.ndarray | None = None
 
     @property
     def mc_error(self) -> np.ndarray:
         """`[N]` standard error of `mean`: std / √S."""
-        return self.std / math.sqrt(self.n_samples)
+        return self.std / np.sqrt(self.n_samples if self.n_drawn is None else self.n_drawn)
 
     @property
     def aleatoric_std(self) -> float:
@@ -150,8 +170,8 @@ class RegressionDistribution:
         return mixture.log_likelihood(self._kept(), torch.tensor(target), self.tau).numpy()
 
     def to_dict(self) -> dict[str, np.ndarray]:
-        """Return one array `[N]` per column: mean, point, std, …, lower, upper."""
-        return {
+        """Return one array `[N]` per column: mean, point, std, …, lower, upper, …"""
+        columns = {
             "mean": self.mean,
             "point": self.point,
             "std": self.std,
@@ -161,6 +181,10 @@ class RegressionDistribution:
             "lower": self.interval[:, 0],
             "upper": self.interval[:, 1],
         }
+        if self.conformal_interval is not None:
+            lower, upper = self.conformal_interval.T
+            columns |= {"conformal_lower": lower, "conformal_upper": upper}
+        return columns
 
     def to_frame(self) -> Any:
         """Return `to_dict` as a pandas data frame, rows in the order of the input."""
@@ -191,9 +215,14 @@ def tempered(log_p: Tensor, temperature: float) -> Tensor:
     return torch.log_softmax(log_p / temperature, dim=-1)
 
 
-def class_summary(samples: Tensor) -> dict[str, Tensor]:
+def class_summary(
+    samples: Tensor, temperature: float | None, limit: float | None
+) -> dict[str, Tensor]:
     """Summarize log-probabilities `[S, N, C]` by the words of `ClassificationDistribution`.
 
+    Args:
+        temperature: what calibrates; None leaves that out.
+        limit: of conformal scores; None leaves the sets out.
     Source: Gal 2016, "Uncertainty in Deep Learning", section 3.3.1; mutual information: Houlsby
     et al. 2011, arXiv:1112.5745.
     """
@@ -204,7 +233,7 @@ def class_summary(samples: Tensor) -> dict[str, Tensor]:
     votes = torch.zeros_like(mean).scatter_add_(
         1, samples.argmax(-1).T, mean.new_ones(1, 1).expand(samples.shape[1], len(samples))
     )
-    return {
+    summary = {
         "mean": mean,
         "std": mixture.deviation(p),
         "entropy": entropy,
@@ -213,16 +242,29 @@ def class_summary(samples: Tensor) -> dict[str, Tensor]:
         "mutual_information": (entropy - expected).clamp(min=0),
         "variation_ratio": 1 - votes.amax(-1) / len(samples),
     }
+    if temperature is not None:
+        calibrated = tempered(mean.log(), temperature).exp()
+        summary["calibrated_proba"] = calibrated
+        if limit is not None:
+            summary["prediction_set"] = conformal.class_sets(calibrated, limit)
+    return summary
 
 
-def value_summary(samples: Tensor, tau: float, alpha: float) -> dict[str, Tensor]:
-    """Summarize predictions `[S, N]` by the words of `RegressionDistribution`."""
+def value_summary(
+    samples: Tensor, tau: float, alpha: float, limit: float | None
+) -> dict[str, Tensor]:
+    """Summarize predictions `[S, N]` by the words of `RegressionDistribution`.
+
+    Args:
+        limit: of conformal scores; None leaves their intervals out.
+    """
     levels = torch.tensor([alpha / 2, 1 - alpha / 2], dtype=torch.float64)
-    return {
-        "mean": samples.mean(0),
-        "std": mixture.deviation(samples),
-        "interval": mixture.quantiles(samples, tau, levels),
-    }
+    mean, std = samples.mean(0), mixture.deviation(samples)
+    summary = {"mean": mean, "std": std, "interval": mixture.quantiles(samples, tau, levels)}
+    if limit is not None:
+        total_std = (std**2 + 1 / tau).sqrt()
+        summary["conformal_interval"] = conformal.intervals(mean, total_std, limit)
+    return summary
 
 
 def _frame(columns: Mapping[str, np.ndarray]) -> Any:

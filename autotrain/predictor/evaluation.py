@@ -7,6 +7,7 @@ prediction over samples (one sample: dropout off) and adds the log likelihood.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ from autotrain.tasks import METRICS, metric_named
 
 RESAMPLES = 400
 RESAMPLING_SEED = 0
+CALIBRATION_BINS = 15
 RESAMPLED_NUMBERS = 1 << 21
 """Predictions of so many numbers are resampled at once."""
 
@@ -168,6 +170,7 @@ class Scores:
         }
         if self.bundle.is_classification:
             scores["nll"] = scores["log_loss"]
+            scores["ece"] = calibration_error(predictions.exp(), y, weights)
         elif self._log_likelihoods:
             each = torch.cat(self._log_likelihoods)[torch.from_numpy(self.truth.is_known)]
             of_all = each.mean() if weights is None else (each * weights).sum() / weights.sum()
@@ -182,6 +185,67 @@ class Scores:
             None if self.truth.weights is None else torch.from_numpy(self.truth.weights)[known]
         )
         return torch.cat(self._predictions)[known], torch.from_numpy(self.truth.y)[known], weights
+
+
+class Coverage:
+    """Gathers, part by part, what sets and intervals hold, and how large they are.
+
+    Args:
+        truth: the targets.
+    """
+
+    def __init__(self, truth: Truth) -> None:
+        self.truth = truth
+        self._parts: dict[str, list[Tensor]] = {}
+
+    def add(self, summary: Mapping[str, Tensor]) -> None:
+        """Take the answers for the next rows, by the words of the distributions."""
+        for name in ("prediction_set", "interval", "conformal_interval"):
+            if name in summary:
+                self._parts.setdefault(name, []).append(summary[name])
+
+    def values(self) -> dict[str, dict[str, float]]:
+        """Return for each answer "coverage", the share of rows whose truth it holds, and "size".
+
+        The size is the mean number of classes of a set, or the mean width of an interval.
+        """
+        known = torch.from_numpy(self.truth.is_known)
+        y = torch.from_numpy(self.truth.y)[known]
+        own = torch.ones(len(y), dtype=torch.float64)
+        if self.truth.weights is not None:
+            own = torch.from_numpy(self.truth.weights)[known]
+        found = {}
+        for name, parts in self._parts.items():
+            answer = torch.cat(parts)[known]
+            if name == "prediction_set":
+                held, sizes = answer[torch.arange(len(y)), y], answer.sum(1)
+            else:
+                low, high = answer.T
+                held, sizes = (low <= y) & (y <= high), high - low
+            found[name] = {
+                "coverage": float((held * own).sum() / own.sum()),
+                "size": float((sizes * own).sum() / own.sum()),
+            }
+        return found
+
+
+def calibration_error(proba: Tensor, y: Tensor, weights: Tensor | None) -> float:
+    """Return the expected calibration error of the likeliest classes, in 15 bins of equal width.
+
+        Σ_bins share of the rows · |share of them that are right − mean probability|
+
+    Args:
+        proba: `[N, C]`.
+        y: `[N]` class numbers.
+        weights: `[N]`, what each row counts; None when all count alike.
+    Source: Guo, Pleiss, Sun & Weinberger 2017, arXiv:1706.04599, eq. 3.
+    """
+    confidence, likeliest = proba.double().max(dim=1)
+    places = (confidence * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
+    own = torch.ones_like(confidence) if weights is None else weights.double()
+    surplus = ((likeliest == y).double() - confidence) * own
+    sums = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add_(0, places, surplus)
+    return float(sums.abs().sum() / own.sum())
 
 
 def _weights(weights: Any, is_known: np.ndarray) -> np.ndarray:

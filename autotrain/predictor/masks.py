@@ -47,6 +47,7 @@ class MaskBank:
     def __init__(
         self, config: TrialConfig, n_inputs: int, numbers: Sequence[int], seed: int
     ) -> None:
+        self.numbers = numbers
         self.sites = dropout_sites(config, n_inputs)
         self.n_units = sum(units for _, units, _ in self.sites)
         thresholds = [

@@ -5,8 +5,9 @@ member. Many rows go through one member after another, whose weights and rows th
 cache.
 
 The S samples of a Monte-Carlo pass are S slots of the fused network that share one set of weights
-(expanded, not copied) and differ in their masks. Batch norm stays on its moving statistics. Rows
-and samples are taken in blocks, so that memory is bounded whatever their number.
+(expanded, not copied) and differ in their masks. What stands before the first dropout is computed
+once for all of them. Batch norm stays on its moving statistics. Rows and samples are taken in
+blocks, so that memory is bounded whatever their number.
 """
 
 from __future__ import annotations
@@ -119,7 +120,9 @@ class Passes:
     def outputs(self, x: Tensor) -> Tensor:
         """Return outputs `[N, C]` of rows `[N, D]`, dropout off."""
         rows = max(BLOCK_NUMBERS // self.widest, 64)
-        return torch.cat([self._run(part, {}, 1)[0] for part in x.split(rows)])
+        network, bound = self._network(1)
+        parts = [network.predict(bound, part.unsqueeze(0))[0] for part in x.split(rows)]
+        return self._limited(torch.cat(parts))
 
     def samples(self, x: Tensor, bank: MaskBank) -> Tensor:
         """Return outputs `[S, N, C]` of rows `[N, D]`, one sample per mask of the bank.
@@ -128,20 +131,28 @@ class Passes:
         """
         if not bank.sites:
             return self.outputs(x).expand(len(bank), -1, -1)
+        # All samples share what stands before the first dropout.
+        first = min(layer for layer, _, _ in bank.sites)
         blocks = []
         for part in x.split(min(MOST_ROWS, max(BLOCK_NUMBERS // self.widest, 64))):
+            network, bound = self._network(1)
+            shared = network.before_dropout(bound, part.unsqueeze(0), first)
             n_slots = min(max(BLOCK_NUMBERS // (self.widest * max(len(part), 1)), 1), len(bank))
             outputs = [
-                self._run(part, bank.masks(start, stop), stop - start)
+                self._sample(shared, first, bank.masks(start, stop))
                 for start in range(0, len(bank), n_slots)
                 for stop in [min(start + n_slots, len(bank))]
             ]
             blocks.append(torch.cat(outputs))
-        return torch.cat(blocks, dim=1)
+        return self._limited(torch.cat(blocks, dim=1))
 
-    def _run(self, x: Tensor, keep: dict[int, Tensor], n_slots: int) -> Tensor:
-        network, bound = self._network(n_slots)
-        outputs = network.predict(bound, x.expand(n_slots, -1, -1), keep)
+    def _sample(self, shared: Tensor, first: int, keep: dict[int, Tensor]) -> Tensor:
+        """Return outputs `[S, N, C]` of S masks from what stands before the first dropout."""
+        n_samples = len(keep[first])
+        network, bound = self._network(n_samples)
+        return network.predict_on(bound, shared.expand(n_samples, -1, -1), first, keep)
+
+    def _limited(self, outputs: Tensor) -> Tensor:
         limits = self.member.limits
         return outputs if limits is None else outputs.clamp(*limits)
 

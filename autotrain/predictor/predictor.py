@@ -9,6 +9,7 @@ averaged; Monte-Carlo samples are dealt to them in turn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from torch import Tensor
 from autotrain.bundle import Bundle, read_bundle
 from autotrain.bundle.record import LABEL_TYPES
 from autotrain.errors import AutotrainError, BundleError
-from autotrain.predictor.arguments import check_sampling
+from autotrain.predictor import conformal, mixture
+from autotrain.predictor.arguments import check_sampling, check_tolerance
 from autotrain.predictor.distribution import (
     ClassificationDistribution,
     Distribution,
@@ -29,13 +31,15 @@ from autotrain.predictor.distribution import (
     tempered,
     value_summary,
 )
-from autotrain.predictor.evaluation import Scores, Truth, log_mean_exp
+from autotrain.predictor.evaluation import Coverage, Scores, Truth, log_mean_exp
 from autotrain.predictor.masks import MaskBank, dropout_sites
 from autotrain.predictor.passes import Ensemble
 from autotrain.predictor.tables import encoded_parts
 
 SAMPLE_NUMBERS = 1 << 21
 """Numbers of samples, or of members, worked on at a time: 16 MB in float64."""
+FIRST_ROUND = 16
+"""Samples that each row gets before it may have enough."""
 KEPT_NUMBERS = 1 << 23
 """Samples are kept unasked up to this many numbers: 64 MB."""
 
@@ -169,6 +173,7 @@ class Predictor:
         seed: int = 0,
         *,
         samples: bool | None = None,
+        tolerance: float | None = None,
         notices: list[str] | None = None,
     ) -> Distribution:
         """Predict how sure the model is of each row, by Monte-Carlo dropout.
@@ -186,24 +191,33 @@ class Predictor:
 
         Args:
             n_samples: S, 1 to 100,000.
-            alpha: in (0, 1); a regression's `interval` holds 1 − alpha.
+            alpha: in (0, 1); a regression's intervals and the sets of classes hold 1 − alpha.
             seed: of the masks, at least 0.
             samples: keep them in the result; None keeps them when they take at most 64 MB.
+            tolerance: a row gets no more samples once its `mc_error` (of a classification the
+                largest of its classes') is at most so much, in probability or the target's units;
+                `n_drawn` says how many it got, at least 16 and one of each member, and no samples are
+                kept. None: all.
         Raises:
             BundleError: when the model was trained without dropout: its spread would be 0.
             AutotrainError: when an argument is out of its range.
         Source: Gal & Ghahramani 2016, arXiv:1506.02142.
         """
         check_sampling(n_samples, alpha, seed)
+        check_tolerance(tolerance, samples)
         self._require_dropout()
+        if tolerance is not None:
+            return self._until_settled(X, n_samples, alpha, seed, tolerance, notices)
         banks = self._banks(n_samples, seed)
+        limit = self._conformal_limit(alpha, notices)
         kept: list[Tensor] = []
         parts: list[dict[str, Tensor]] = []
         size = 0
         for xs in self._encoded(X, notices):
             for rows in self._blocks(xs, n_samples):
-                drawn = self._samples(rows, banks, n_samples)
-                parts.append({"point": self._point(rows), **self._summary(drawn, alpha)})
+                drawn = self._samples(rows, banks)
+                summary = self._summary(drawn, alpha, limit)
+                parts.append({"point": self._point(rows), **summary})
                 size += drawn.numel()
                 if samples or (samples is None and size <= KEPT_NUMBERS):
                     kept.append(drawn)
@@ -212,26 +226,7 @@ class Predictor:
         joined = {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
         keep = bool(samples) or (samples is None and size <= KEPT_NUMBERS)
         values = torch.cat(kept, dim=1) if keep else None
-        if not self.bundle.is_classification:
-            return RegressionDistribution(
-                n_samples=n_samples,
-                alpha=alpha,
-                tau=self._required_tau(),
-                samples=None if values is None else values.numpy(),
-                **joined,
-            )
-        calibrated = None
-        if self.temperature is not None:
-            log_mean = torch.from_numpy(joined["mean"]).log()
-            calibrated = tempered(log_mean, self.temperature).exp().numpy()
-        return ClassificationDistribution(
-            classes=self.classes_,
-            n_samples=n_samples,
-            calibrated_proba=calibrated,
-            label=self.classes_[joined["mean"].argmax(1)],
-            samples=None if values is None else values.exp_().numpy(),
-            **{**joined, "point": np.exp(joined["point"])},
-        )
+        return self._distribution(joined, values, n_samples, alpha)
 
     def evaluate(
         self,
@@ -239,6 +234,7 @@ class Predictor:
         y: Any,
         *,
         n_samples: int = 100,
+        alpha: float = 0.1,
         seed: int = 0,
         weights: Any = None,
         interval: bool = False,
@@ -253,30 +249,38 @@ class Predictor:
             weights: `[N]` what each row counts, at least 0, as scikit-learn's `sample_weight`; None
                 weighs all alike. `weights_name` is the column that training used.
             n_samples: S of the Monte-Carlo side; 0 leaves it out.
+            alpha: intervals and sets hold 1 − alpha.
             seed: of its masks.
             interval: add "interval": a 95 % confidence interval (low, high) of the metric that
                 chose the model, dropout off, by bootstrap over the rows.
         Returns: {"task", "metric", "n_rows", "n_dropped", "n_samples", "weighted",
             "deterministic": {metric: value}, "monte_carlo": {metric: value} or None when it was
             left out or the model has no dropout, "calibrated": those of the calibrated
-            probabilities (Monte-Carlo where there is a Monte-Carlo side), None for regression}.
+            probabilities (Monte-Carlo where there is a Monte-Carlo side), None for regression,
+            "alpha", "coverage": {answer: {"coverage": share of the rows whose truth it holds,
+            "size": mean number of classes or width}} of the Monte-Carlo side's "prediction_set", or
+            "interval" and "conformal_interval"; empty without that side}.
             Metrics: all of `tasks.METRICS` for the task, "nll" (mean of −log p(y), for regression
-            in nats per unit of the target), and for regression "log_likelihood". A value that is
-            not defined on these rows is None.
+            in nats per unit of the target), for classes "ece" (expected calibration error), and for
+            regression "log_likelihood". A value that is not defined on these rows is None.
         Raises: DataError when `y` has another length, or a label that the model does not know, or
             weights are missing or negative.
         """
-        check_sampling(n_samples, 0.5, seed, least=0)
+        check_sampling(n_samples, alpha, seed, least=0)
         truth = Truth.read(self.bundle, y, weights)
         banks = self._banks(n_samples, seed) if n_samples and self.has_dropout else None
         point = Scores(self.bundle, truth, self._calibration("tau_point"))
         sampled = Scores(self.bundle, truth, self.tau)
+        limit = self._conformal_limit(alpha, notices)
+        coverage = Coverage(truth)
         for xs in self._encoded(X, notices):
             point.add(self._point(xs).unsqueeze(0))
             if banks is None:
                 continue
             for rows in self._blocks(xs, n_samples):
-                sampled.add(self._samples(rows, banks, n_samples))
+                drawn = self._samples(rows, banks)
+                sampled.add(drawn)
+                coverage.add(self._summary(drawn, alpha, limit))
         values = point.values()
         best, name = (point, "temperature_point") if banks is None else (sampled, "temperature")
         temperature = self._calibration(name)
@@ -291,6 +295,8 @@ class Predictor:
             "deterministic": values,
             "monte_carlo": None if banks is None else sampled.values(),
             "calibrated": None if temperature is None else best.values(temperature),
+            "alpha": alpha,
+            "coverage": {} if banks is None else coverage.values(),
         }
 
     def draw(self, encoded: list[np.ndarray], n_samples: int, seed: int) -> np.ndarray:
@@ -304,10 +310,74 @@ class Predictor:
         if n_samples == 0:
             return self._point(xs).unsqueeze(0).numpy()
         banks = self._banks(n_samples, seed)
-        blocks = [self._samples(x, banks, n_samples) for x in self._blocks(xs, n_samples)]
+        blocks = [self._samples(x, banks) for x in self._blocks(xs, n_samples)]
         return torch.cat(blocks, dim=1).numpy()
 
     # ---- inside ----------------------------------------------------------------------------
+
+    def _until_settled(
+        self,
+        X: Any,
+        n_samples: int,
+        alpha: float,
+        seed: int,
+        tolerance: float,
+        notices: list[str] | None,
+    ) -> Distribution:
+        """Return `predict_distribution` with a tolerance."""
+        limit = self._conformal_limit(alpha, notices)
+        parts: list[dict[str, Tensor]] = []
+        for xs in self._encoded(X, notices):
+            for rows in self._blocks(xs, n_samples):
+                places, found = [], []
+                for own, drawn in self._settled(rows, n_samples, seed, tolerance):
+                    summary = self._summary(drawn, alpha, limit)
+                    places.append(own)
+                    found.append(summary | {"n_drawn": torch.full((len(own),), len(drawn))})
+                if not found:  # no rows
+                    empty = self._samples(rows, self._banks(1, seed))
+                    summary = self._summary(empty, alpha, limit)
+                    found = [summary | {"n_drawn": torch.zeros(0, dtype=torch.int64)}]
+                    places = [torch.arange(0)]
+                order = torch.cat(places).argsort()
+                joined = {n: torch.cat([each[n] for each in found])[order] for n in found[0]}
+                parts.append({"point": self._point(rows), **joined})
+        whole = {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
+        return self._distribution(whole, None, n_samples, alpha)
+
+    def _distribution(
+        self, arrays: dict[str, np.ndarray], samples: Tensor | None, n_samples: int, alpha: float
+    ) -> Distribution:
+        if not self.bundle.is_classification:
+            return RegressionDistribution(
+                n_samples=n_samples,
+                alpha=alpha,
+                tau=self._required_tau(),
+                samples=None if samples is None else samples.numpy(),
+                **arrays,
+            )
+        return ClassificationDistribution(
+            classes=self.classes_,
+            n_samples=n_samples,
+            alpha=alpha,
+            label=self.classes_[arrays["mean"].argmax(1)],
+            samples=None if samples is None else samples.exp_().numpy(),
+            **{**arrays, "point": np.exp(arrays["point"])},
+        )
+
+    def _conformal_limit(self, alpha: float, notices: list[str] | None) -> float | None:
+        """Return the limit of conformal scores; None when the bundle has none."""
+        scores = self.bundle.calibration.get("conformal_scores")
+        if scores is None:
+            return None
+        limit = conformal.limit_of(np.asarray(scores, dtype=np.float64), alpha)
+        if math.isinf(limit) and notices is not None:
+            what = "prediction sets" if self.bundle.is_classification else "conformal intervals"
+            notices.append(
+                f"{what} of alpha {alpha:g} hold everything: {len(scores)} validation rows are too "
+                f"few for it, {math.ceil(round(1 / alpha, 9)) - 1} are needed"
+            )
+        return limit
 
     def _calibration(self, name: str) -> float | None:
         value = self.bundle.calibration.get(name)
@@ -337,10 +407,16 @@ class Predictor:
         mean, std = (column[members] for column in self._scale)
         return outputs[..., 0].double() * std + mean
 
-    def _banks(self, n_samples: int, seed: int) -> list[MaskBank]:
+    def _banks(self, n_samples: int, seed: int, start: int = 0) -> list[MaskBank]:
+        """Return the masks of samples `start` to `n_samples`, those of each member."""
         members = self.bundle.members
         return [
-            MaskBank(member.config, member.n_inputs, range(place, n_samples, len(members)), seed)
+            MaskBank(
+                member.config,
+                member.n_inputs,
+                range(start + (place - start) % len(members), n_samples, len(members)),
+                seed,
+            )
             for place, member in enumerate(members)
         ]
 
@@ -351,9 +427,10 @@ class Predictor:
         for parts in zip(*(x.split(rows) for x in xs), strict=True):
             yield list(parts)
 
-    def _samples(self, xs: list[Tensor], banks: list[MaskBank], n_samples: int) -> Tensor:
-        """Return all samples: predictions `[S, N]`, or log p `[S, N, C]`."""
-        n_members = len(xs)
+    def _samples(self, xs: list[Tensor], banks: list[MaskBank]) -> Tensor:
+        """Return all samples of the banks: predictions `[S, N]`, or log p `[S, N, C]`."""
+        numbers = [np.asarray(bank.numbers, dtype=np.int64) for bank in banks]
+        n_samples, first = sum(map(len, numbers)), min(own[0] for own in numbers if len(own))
         drawn: Tensor | None = None
         for place, (passes, x, bank) in enumerate(
             zip(self._ensemble.passes, xs, banks, strict=True)
@@ -363,14 +440,35 @@ class Predictor:
             own = self._in_units(passes.samples(x, bank), slice(place, place + 1))
             if drawn is None:
                 drawn = own.new_empty(n_samples, *own.shape[1:])
-            drawn[place::n_members] = own
+            drawn[numbers[place] - first] = own
         assert drawn is not None
         return drawn
 
-    def _summary(self, drawn: Tensor, alpha: float) -> dict[str, Tensor]:
+    def _settled(
+        self, xs: list[Tensor], n_samples: int, seed: int, tolerance: float
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (places of rows, their samples) as `mc_error` of these rows falls to `tolerance`.
+
+        Samples are drawn in rounds that double their number, the last rows get all.
+        """
+        active, start = torch.arange(len(xs[0])), 0
+        before: Tensor | None = None
+        while len(active):
+            stop = min(max(2 * start, FIRST_ROUND, len(xs)), n_samples)
+            new = self._samples([x[active] for x in xs], self._banks(stop, seed, start))
+            drawn = new if before is None else torch.cat([before, new])
+            values = drawn.exp() if self.bundle.is_classification else drawn
+            error = mixture.deviation(values) / math.sqrt(stop)
+            error = error.amax(-1) if self.bundle.is_classification else error
+            ends = (error <= tolerance) | torch.tensor(stop == n_samples)
+            if ends.any():
+                yield active[ends], drawn[:, ends]
+            active, before, start = active[~ends], drawn[:, ~ends], stop
+
+    def _summary(self, drawn: Tensor, alpha: float, limit: float | None) -> dict[str, Tensor]:
         if self.bundle.is_classification:
-            return class_summary(drawn)
-        return value_summary(drawn, self._required_tau(), alpha)
+            return class_summary(drawn, self.temperature, limit)
+        return value_summary(drawn, self._required_tau(), alpha, limit)
 
     def _required_tau(self) -> float:
         if self.tau is None:

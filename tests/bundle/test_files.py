@@ -263,6 +263,14 @@ def test_a_temperature_must_be_one(name: str, value: object, tmp_path: Path) -> 
         read_bundle(folder)
 
 
+@pytest.mark.parametrize("scores", [[0.2, 0.1], [-1.0], [None], ["a"], 3, [[0.1]]])
+def test_conformal_scores_must_be_sorted_numbers(scores: object, tmp_path: Path) -> None:
+    folder = save(random_bundle(), tmp_path / "best")
+    rewrite(folder, lambda record: record["calibration"].update(conformal_scores=scores))
+    with pytest.raises(BundleError):
+        read_bundle(folder)
+
+
 def test_a_target_without_scale_is_refused(tmp_path: Path) -> None:
     folder = save(random_bundle(task="regression"), tmp_path / "best")
     rewrite(folder, lambda record: first(record).update(target_std=0))

@@ -47,6 +47,8 @@ def test_classes_come_with_probabilities_and_doubt(there: Path, new: Path, autot
         "expected_entropy",
         "mutual_information",
         "variation_ratio",
+        "in_set_no",
+        "in_set_yes",
     ]
     assert {row["prediction"] for row in found} <= {"yes", "no"}
 
@@ -65,6 +67,8 @@ def test_numbers_come_with_intervals(there: Path, new: Path, autotrain: Run) -> 
         "total_std",
         "lower",
         "upper",
+        "conformal_lower",
+        "conformal_upper",
     ]
     for narrow_row, row in zip(found, wide, strict=True):
         assert float(row["lower"]) < float(narrow_row["lower"]) < float(row["prediction"])
@@ -161,8 +165,8 @@ def test_columns_are_found_by_name_and_surprises_are_told(
         (("paid", "rows.csv", "--output", "no/x.csv"), "must be in a folder that is there"),
         (("paid", "rows.csv", "--output", "./rows.csv"), "another file than DATA, which would be"),
         (("paid", "rows.csv", "--samples", "0"), "must be a whole number, at least 1"),
-        (("paid", "rows.csv", "--alpha", "1"), "must be greater than 0 and less than 1"),
-        (("paid", "rows.csv", "--alpha", "x"), "'x' is not a valid float"),
+        (("paid", "rows.csv", "--alpha", "1"), "must be a number greater than 0 and less than 1"),
+        (("paid", "rows.csv", "--alpha", "x"), "must be a number greater than 0"),
     ],
 )
 def test_what_cannot_be_predicted(
@@ -211,6 +215,13 @@ def test_evaluate_shows_both_sides(there: Path, autotrain: Run) -> None:
     header, *lines = done.out.splitlines()
     assert header.split() == ["90", "rows", "dropout", "off", "Monte-Carlo,", "100", "samples"]
     assert {line.split()[0] for line in lines} >= {"rmse", "mae", "r2", "nll"}
+    assert "intervals of the mixture of 0.9: " in done.out
+    assert "of the rows are inside; " in done.out
+    assert "conformal intervals of 0.9: " in done.out
+    assert (
+        "conformal intervals of 0.5: "
+        in autotrain("evaluate", "paid", "paid.csv", "--alpha", 0.5).out
+    )
 
     facts = autotrain("evaluate", "studies/paid", "paid.csv", "--json").json()
     assert facts["deterministic"].keys() == facts["monte_carlo"].keys()
@@ -225,6 +236,8 @@ def test_evaluate_shows_calibrated_probabilities_of_classes(there: Path, autotra
     header, *lines = done.out.splitlines()
     assert header.split()[-3:] == ["100", "samples", "calibrated"]
     line = next(line for line in lines if line.split()[0] == "log_loss")
+    assert "ece" in {line.split()[0] for line in lines}
+    assert "classes on average" in lines[-1] or "classes on average" in lines[-2]
     facts = autotrain("evaluate", "shop", "shop.csv", "--json").json()
     assert float(line.split()[-1]) == pytest.approx(facts["calibrated"]["log_loss"], rel=1e-3)
 

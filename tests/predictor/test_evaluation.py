@@ -29,6 +29,20 @@ def draw_weights(kind: str, n: int = 60) -> np.ndarray | None:
     return None if kind == "alike" else np.random.default_rng(3).exponential(size=n)
 
 
+def expected_calibration_error(
+    right: np.ndarray, confidence: np.ndarray, weights: np.ndarray | None
+) -> float:
+    own = np.ones(len(right)) if weights is None else weights
+    error = 0.0
+    for low in np.arange(15) / 15:
+        inside = (low < confidence) & (confidence <= low + 1 / 15)
+        if inside.any():
+            mean = np.average(right[inside], weights=own[inside])
+            sure = np.average(confidence[inside], weights=own[inside])
+            error += own[inside].sum() / own.sum() * abs(mean - sure)
+    return error
+
+
 def expected_scores(
     y: np.ndarray, p: np.ndarray, classes: np.ndarray, w: np.ndarray | None
 ) -> dict[str, float]:
@@ -47,6 +61,7 @@ def expected_scores(
         ),
         "brier": metrics.brier_score_loss(y, own, sample_weight=w, **label),
         "nll": log_loss,
+        "ece": expected_calibration_error(predicted == y, p.max(1), w),
     }
 
 

@@ -1,0 +1,98 @@
+"""What Monte-Carlo samples cost: in passes with dropout off, and against a loop of passes in torch.
+
+    python -m benchmarks.monte_carlo [--units 300-100] [--inputs 784] [--samples 100]
+
+One network, weights without meaning, rows encoded already: what the predictor's `draw` spends. The
+loop is what people write: `model.train()`, S forward passes, no gradients; its layers are torch's.
+Sides take turns; medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from torch import nn
+
+from autotrain.predictor import Predictor
+from tests.winners import random_bundle
+
+ROWS = {1: 50, 200: 15, 20_000: 3}
+CLASSES = tuple("abcdefghij")
+
+
+def plain_network(n_inputs: int, units: list[int], rate: float) -> nn.Sequential:
+    """Return the same architecture in torch's own layers."""
+    layers: list[nn.Module] = []
+    widths = [n_inputs, *units]
+    for before, after in zip(widths, units, strict=False):
+        layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(rate)]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], len(CLASSES)))
+
+
+def medians(sides: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Return each side's median seconds; they take turns."""
+    spent: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeats + 1):
+        for name, do in sides.items():
+            start = time.perf_counter()
+            do()
+            spent[name].append(time.perf_counter() - start)
+    # The first one warms up.
+    return {name: statistics.median(times[1:]) for name, times in spent.items()}
+
+
+def main() -> None:
+    """Print a line per number of rows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--units", default="300-100")
+    parser.add_argument("--inputs", type=int, default=784)
+    parser.add_argument("--samples", type=int, default=100)
+    parser.add_argument("--rate", type=float, default=0.2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    params = {"network.hidden_units": arguments.units, "dropout.rate": arguments.rate}
+    params |= {"activation": "relu"}
+    bundle = random_bundle(params, classes=CLASSES, n_features=arguments.inputs)
+    predictor = Predictor(bundle)
+    units = [int(each) for each in arguments.units.split("-")]
+    network = plain_network(arguments.inputs, units, arguments.rate).train()
+    n_samples, generator = arguments.samples, np.random.default_rng(0)
+    print(
+        f"{'rows':>7} {'one pass':>10} {'samples':>10} {'in passes':>10} {'torch loop':>11} "
+        f"{'times faster':>13}"
+    )
+    for n_rows, repeats in ROWS.items():
+        x = generator.normal(size=(n_rows, arguments.inputs)).astype(np.float32)
+        tensor = torch.from_numpy(x)
+
+        @torch.no_grad()
+        def loop(tensor: torch.Tensor = tensor) -> torch.Tensor:
+            passes = [torch.softmax(network(tensor), 1) for _ in range(n_samples)]
+            return torch.stack(passes).mean(0)
+
+        found = medians(
+            {
+                "pass": lambda x=x: predictor.draw([x], 0, 0),
+                "samples": lambda x=x: predictor.draw([x], n_samples, 0),
+                "loop": loop,
+            },
+            repeats,
+        )
+        one, many, plain = (1000 * found[name] for name in ("pass", "samples", "loop"))
+        print(
+            f"{n_rows:>7} {one:>8.2f}ms {many:>8.1f}ms {many / one:>10.1f} {plain:>9.1f}ms "
+            f"{plain / many:>13.1f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

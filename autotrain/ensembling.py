@@ -95,12 +95,14 @@ def choose(
 def ensemble_seconds(n_members: int, export_s: float) -> float:
     """Return how long it takes to choose and export so many members at most; 0 below 2.
 
-    An export predicts the validation rows three times, the choice once for each candidate.
+    Half of an export is the calibration, whose samples several members share; the rest predicts the
+    validation rows three times for each member, the choice once for each candidate. While models
+    train, all takes longer than at the end (docs/benchmarks.md).
 
     Args:
-        export_s: how long the export of one model takes.
+        export_s: how long the export of one model took while others trained.
     """
-    return 0.0 if n_members < 2 else (n_members + MOST_CANDIDATES / 3) * export_s
+    return 0.0 if n_members < 2 else (1 + n_members / 4 + MOST_CANDIDATES / 8) * export_s
 
 
 def select(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> tuple[int, ...]:

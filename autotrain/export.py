@@ -43,7 +43,7 @@ from autotrain.study.trained import Trained
 from autotrain.tasks import metric_named
 
 CALIBRATION_ROWS = 2_000
-"""Fitted on at most so many validation rows of a fold, evenly spaced: τ is then right to 3 %."""
+"""Fitted on at most so many validation rows, evenly spaced: τ is then right to 3 %."""
 CALIBRATION_SAMPLES = 100
 CALIBRATION_SEED = 0
 LIBRARIES = ("autotrain", "numpy", "optuna", "pandas", "safetensors", "scikit-learn", "torch")
@@ -234,8 +234,8 @@ def _calibration(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     """
     sampled, points, targets, weights = [], [], [], []
     n_samples = CALIBRATION_SAMPLES if Predictor(bundle).has_dropout else 0
+    step = -(-sum(len(fold.y_valid) for fold in dataset.folds) // CALIBRATION_ROWS)
     for place, fold in enumerate(dataset.folds):
-        step = -(-len(fold.y_valid) // CALIBRATION_ROWS)
         members = _of_fold(bundle.members, place)
         views = [dataset.encoded(place, view_of(member.config)) for member in members]
         x = [np.ascontiguousarray(encoded.x_valid[::step]) for encoded in views]

@@ -196,8 +196,8 @@ class Predictor:
             samples: keep them in the result; None keeps them when they take at most 64 MB.
             tolerance: a row gets no more samples once its `mc_error` (of a classification the
                 largest of its classes') is at most so much, in probability or the target's units;
-                `n_drawn` says how many it got, at least 16 and one of each member, and no samples are
-                kept. None: all.
+                `n_drawn` says how many it got, at least 16 and one of each member, and no samples
+                are kept. None: all.
         Raises:
             BundleError: when the model was trained without dropout: its spread would be 0.
             AutotrainError: when an argument is out of its range.

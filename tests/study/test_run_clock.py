@@ -35,7 +35,7 @@ def test_training_comes_first_in_a_short_search() -> None:
     assert clock.reserved_s == 2.0
     clock = RunClock(100.0)
     clock.reserve(ensemble_seconds(4, 0.5))
-    assert clock.reserved_s == 6.0
+    assert clock.reserved_s == 2.5
     clock.reserve(ensemble_seconds(1, 0.5))
     assert clock.reserved_s == 0.0
 

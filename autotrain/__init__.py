@@ -17,11 +17,14 @@ if TYPE_CHECKING:
         StorageError,
         StudyError,
     )
+    from autotrain.estimators import MLPSearchClassifier, MLPSearchRegressor
     from autotrain.predictor import Predictor, load
     from autotrain.space.search_space import SearchSpace
 
 # Loaded when first used: importing torch and Optuna takes seconds that `--help` must not take.
 _PLACES = {
+    "MLPSearchClassifier": "autotrain.estimators",
+    "MLPSearchRegressor": "autotrain.estimators",
     "Study": "autotrain.api",
     "Predictor": "autotrain.predictor",
     "load": "autotrain.predictor",
@@ -40,6 +43,8 @@ __all__ = [
     "BundleError",
     "DataError",
     "DeviceError",
+    "MLPSearchClassifier",
+    "MLPSearchRegressor",
     "Predictor",
     "SearchSpace",
     "SpaceError",

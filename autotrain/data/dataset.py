@@ -22,7 +22,7 @@ from autotrain.data.labelled import read_test_table, rows_with_target, target_of
 from autotrain.data.leaks import find_leaks
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.splitting import read_fraction, split_test, split_validation
-from autotrain.data.targets import Label, Target, read_target
+from autotrain.data.targets import Label, Target, rare_classes, read_target
 from autotrain.data.view import View
 from autotrain.data.weights import (
     ClassWeights,
@@ -292,7 +292,7 @@ def load_dataset(
     # The same columns in all folds, so that their networks are alike.
     kept, useless = keep_useful(features.iloc[rest], columns, rows[rest])
     kept = measure(features.iloc[rest], kept)
-    notes = [*table.notes, *dropped, *weightless, *looks, *useless]
+    notes = [*table.notes, *dropped, *weightless, *rare_classes(coded), *looks, *useless]
     splits = split_validation(coded.y[rest], validation, seed, stratify=stratify)
     for place, (train, valid) in enumerate(splits):
         fold, about = _fit_fold(features, kept, rows, coded, rest[train], rest[valid])

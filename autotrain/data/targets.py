@@ -134,6 +134,22 @@ def _infer(labels: Sequence[Label], n_rows: int) -> tuple[str, str]:
     )
 
 
+def rare_classes(target: Target) -> list[str]:
+    """Return what to tell of classes that have one row, which trains and is never judged."""
+    if target.task == "regression":
+        return []
+    counts = np.bincount(target.y, minlength=len(target.classes))
+    single = [label for label, count in zip(target.classes, counts, strict=True) if count == 1]
+    if not single:
+        return []
+    have = (
+        "has one row, which trains and is"
+        if len(single) == 1
+        else "have one row each: they train and are"
+    )
+    return [f"target {target.name!r}: {_shown(single)} {have} never validated or tested"]
+
+
 def _check_classes(labels: Sequence[Label], inverse: np.ndarray, name: str, task: str) -> None:
     counts = np.bincount(inverse, minlength=len(labels))
     are_numbers = not isinstance(labels[0], str)
@@ -148,14 +164,6 @@ def _check_classes(labels: Sequence[Label], inverse: np.ndarray, name: str, task
             f"target {name!r}: expected classes that repeat, at most {MAX_CLASSES}, however: "
             f"{len(labels)} different labels in {n_rows} rows ({_shown(labels, 3)}); it looks like "
             f"an identifier. {'Use task regression' if are_numbers else 'Choose another target'}."
-        )
-    single = [label for label, count in zip(labels, counts, strict=True) if count == 1]
-    if single:
-        advice = ", or use task regression when they are amounts" if are_numbers else ""
-        raise DataError(
-            f"target {name!r}: expected at least 2 rows of every class, however: {_shown(single)} "
-            f"{'has one row' if len(single) == 1 else 'have one row each'}. Drop the rows of so "
-            f"rare a class, or merge it with another class{advice}."
         )
 
 

@@ -47,6 +47,9 @@ from autotrain.fused.plan import (
 )
 from autotrain.space.config import TrialConfig
 
+FEW_COLUMNS = 16
+"""Products of fewer columns are computed as those of few rows, see `_outputs`."""
+
 
 @dataclass
 class LayerTape:
@@ -339,9 +342,13 @@ class Network:
 
     def _activations(self, bound: Bound, h: Tensor, layer: int) -> Tensor:
         """Return f(z) of a hidden layer that reads h, `[K_l, B, H]`."""
-        at = bound.layers[layer]
+        at, h = bound.layers[layer], h[: self.reach[layer]]
         kernel = _scaled(at.kernel, at.scale)
-        z = torch.baddbmm(at.bias, h[: self.reach[layer]], kernel)
+        if kernel.shape[2] < FEW_COLUMNS:
+            # There a row's rounding depends on where it stands.
+            z = _outputs(kernel, at.bias, h).contiguous()
+        else:
+            z = torch.baddbmm(at.bias, h, kernel)
         return _activate(at, _normalize_moving(at.before, z))
 
     def _drop(self, h: Tensor, layer: int, keep: Keep) -> Tensor:

@@ -29,6 +29,9 @@ from autotrain.predictor.masks import MaskBank
 BLOCK_NUMBERS = 1 << 19
 """Numbers of one layer held at a time: 2 MB, the size of a second-level cache."""
 MOST_ROWS = 2048
+ROW_MULTIPLE = 64
+"""Rows come in multiples of so many: products of one to three rows, and what is left beyond whole
+vectors, round otherwise, so that a row's numbers would depend on the rows that come with it."""
 FUSED_PARAMETERS = 1 << 24
 """Members of more parameters than this together are not fused: reading them is what takes time."""
 
@@ -86,8 +89,8 @@ class Group:
         network, bound, low, high = self._fused
         own = [xs[place] for place in self.places]
         # Inputs that only pad are read by kernels of 0.
-        x = torch.stack([functional.pad(x, (0, network.width - x.shape[1])) for x in own])
-        outputs = network.predict(bound, x).clamp(low, high)
+        x = torch.stack([functional.pad(_padded(x), (0, network.width - x.shape[1])) for x in own])
+        outputs = network.predict(bound, x).clamp(low, high)[:, : len(own[0])]
         return dict(zip(self.places, outputs, strict=True))
 
     def _fuse(self) -> tuple[Network, Bound, Tensor, Tensor]:
@@ -119,9 +122,12 @@ class Passes:
 
     def outputs(self, x: Tensor) -> Tensor:
         """Return outputs `[N, C]` of rows `[N, D]`, dropout off."""
-        rows = max(BLOCK_NUMBERS // self.widest, 64)
+        rows = _whole(max(BLOCK_NUMBERS // self.widest, 64))
         network, bound = self._network(1)
-        parts = [network.predict(bound, part.unsqueeze(0))[0] for part in x.split(rows)]
+        parts = [
+            network.predict(bound, _padded(part).unsqueeze(0))[0, : len(part)]
+            for part in x.split(rows)
+        ]
         return self._limited(torch.cat(parts))
 
     def samples(self, x: Tensor, bank: MaskBank) -> Tensor:
@@ -134,16 +140,16 @@ class Passes:
         # All samples share what stands before the first dropout.
         first = min(layer for layer, _, _ in bank.sites)
         blocks = []
-        for part in x.split(min(MOST_ROWS, max(BLOCK_NUMBERS // self.widest, 64))):
+        for part in x.split(_whole(min(MOST_ROWS, max(BLOCK_NUMBERS // self.widest, 64)))):
             network, bound = self._network(1)
-            shared = network.before_dropout(bound, part.unsqueeze(0), first)
+            shared = network.before_dropout(bound, _padded(part).unsqueeze(0), first)
             n_slots = min(max(BLOCK_NUMBERS // (self.widest * max(len(part), 1)), 1), len(bank))
             outputs = [
                 self._sample(shared, first, bank.masks(start, stop))
                 for start in range(0, len(bank), n_slots)
                 for stop in [min(start + n_slots, len(bank))]
             ]
-            blocks.append(torch.cat(outputs))
+            blocks.append(torch.cat(outputs)[:, : len(part)])
         return self._limited(torch.cat(blocks, dim=1))
 
     def _sample(self, shared: Tensor, first: int, keep: dict[int, Tensor]) -> Tensor:
@@ -166,3 +172,14 @@ class Passes:
             bound = network.bind(*(row.expand(n_slots, -1) for row in weights))
             self._networks[n_slots] = network, bound
         return self._networks[n_slots]
+
+
+def _whole(n_rows: int) -> int:
+    """Return a number of rows that needs no padding."""
+    return n_rows // ROW_MULTIPLE * ROW_MULTIPLE
+
+
+def _padded(x: Tensor) -> Tensor:
+    """Return rows `[N, D]` with as many rows of 0 as make their number a multiple."""
+    missing = -len(x) % ROW_MULTIPLE
+    return functional.pad(x, (0, 0, 0, missing)) if missing else x

@@ -10,6 +10,7 @@ averaged; Monte-Carlo samples are dealt to them in turn.
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autotrain.bundle import Bundle, read_bundle
+from autotrain.bundle import Bundle, encode, read_bundle
 from autotrain.bundle.record import LABEL_TYPES
 from autotrain.errors import AutotrainError, BundleError
 from autotrain.predictor import conformal, mixture
@@ -52,6 +53,13 @@ def load(path: str | Path) -> Predictor:
     return Predictor(read_bundle(path))
 
 
+def _from_files(files: dict[str, bytes]) -> Predictor:
+    with tempfile.TemporaryDirectory(prefix="autotrain-") as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        return load(folder)
+
+
 class Predictor:
     """Predicts with a bundle.
 
@@ -71,6 +79,10 @@ class Predictor:
         scales = [(member.target_mean, member.target_std) for member in bundle.members]
         self._scale = torch.tensor(scales, dtype=torch.float64).T.unsqueeze(2)
         self._encoders = [list(shared).index(id(m.preprocessor)) for m in bundle.members]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle holds the bundle's files, and is checked like them.
+        return _from_files, (encode(self.bundle),)
 
     def __repr__(self) -> str:
         columns = len(self.column_names)

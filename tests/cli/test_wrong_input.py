@@ -54,7 +54,6 @@ DATA = [
     ("ragged rows", GOOD + "1,2,3,4,5\n", (), "same number of cells in every line"),
     ("infinite cell", _column(lambda i: "inf" if i == 3 else i), (), "expected finite numbers"),
     ("infinite target", _column(lambda i: "inf" if i == 3 else i), SIZE, "expected finite numbers"),
-    ("class of one row", GOOD.replace("3,b", "3,c", 1), (), "at least 2 rows of every class"),
     ("no column left", "a,kind\n" + ",x\n,y\n" * 15, (), "at least one column to learn from"),
     ("fewer rows than folds", GOOD, ("--validation", "40-fold"), "as many rows as folds (40)"),
     ("no such validation", GOOD, ("--validation", "5fold"), "K-fold with K at least 2"),

@@ -346,10 +346,6 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"target": "label", "source": table().assign(label=[f"x{n}" for n in range(N)])},
         ["120 different labels in 120 rows", "an identifier"],
     ),
-    "one row of a class": (
-        {"source": table().assign(label=["rare", *["a", "b"] * 59, "a"])},
-        ["at least 2 rows of every class", "'rare' has one row", "merge"],
-    ),
     "empty target": (
         {"source": table().assign(label=None)},
         ["expected values in the target 'label'", "empty in all 120 rows"],
@@ -412,3 +408,27 @@ def test_an_unknown_delimiter_is_recognised(tmp_path: Path) -> None:
     path.write_text("a b y\n1 2 3\n4 5 6\n")
     with pytest.raises(DataError, match="the header is read as one column, 'a b y'"):
         load_dataset(path, "y")
+
+
+@pytest.mark.parametrize("validation", ["holdout", "5-fold"])
+def test_a_class_of_one_row_trains_and_is_never_judged(validation: str) -> None:
+    labels = ["a", "b"] * (N // 2)
+    labels[7] = "rare"
+    dataset = load_dataset(
+        table().assign(label=labels), "label", validation=validation, test=0.2, seed=3
+    )
+    assert "target 'label': 'rare' has one row, which trains and is never validated or tested" in (
+        dataset.notes
+    )
+    rare = dataset.classes.index("rare")
+    for fold in dataset.folds:
+        assert (fold.y_train == rare).sum() == 1
+        assert (fold.y_valid != rare).all()
+    assert (dataset.y_test != rare).all()
+
+
+def test_several_classes_of_one_row_are_told_together() -> None:
+    labels = ["a", "b"] * (N // 2)
+    labels[7:9] = ["rare", "seldom"]
+    dataset = load_dataset(table().assign(label=labels), "label")
+    assert any("'rare', 'seldom' have one row each: they train" in note for note in dataset.notes)

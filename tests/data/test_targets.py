@@ -71,8 +71,6 @@ def test_the_user_may_choose(cells: Any, task: str, classes: tuple[Any, ...]) ->
 
 WRONG: list[tuple[str, Any, str, list[str]]] = [
     ("constant", [1] * 5, "auto", ["'y'", "at least two different values", "all 5 rows hold 1"]),
-    ("single", ["a", "a", "b"], "auto", ["at least 2 rows of every class", "'b' has one row"]),
-    ("singles", [0, 0, 1, 2], "multiclass", ["1, 2 have one row each", "task regression"]),
     ("an id", [f"id{n}" for n in range(50)], "auto", ["50 different labels", "an identifier"]),
     ("numbers", list(range(50)), "multiclass", ["looks like an identifier", "task regression"]),
     ("too many", list(range(1001)) * 3, "multiclass", ["at most 1000"]),

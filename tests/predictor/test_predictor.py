@@ -239,3 +239,24 @@ def test_a_fresh_process_needs_torch_numpy_and_safetensors_alone(
 def test_loading_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"nowhere: expected a bundle.*studies/NAME/best"):
         load(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("params", [{}, {"network.hidden_units": "300-7"}, {"activation": "relu"}])
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_a_rows_numbers_do_not_depend_on_those_that_come_with_it(
+    task: str, n_members: int, params: Mapping[str, Any]
+) -> None:
+    predictor, rows = Predictor(random_bundle(params, task=task, n_members=n_members)), table(75)
+
+    def numbers(X: np.ndarray) -> np.ndarray:
+        result = predictor.predict_distribution(X, 13, seed=4)
+        columns = [result.mean, result.std, result.point]
+        return np.concatenate([each.reshape(len(X), -1) for each in columns], axis=1)
+
+    whole = numbers(rows)
+    for size in (1, 2, 3, 16, 50):
+        parts = [numbers(rows[start : start + size]) for start in range(0, 75, size)]
+        np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-12, atol=1e-14)
+    order = np.random.default_rng(1).permutation(75)
+    np.testing.assert_allclose(numbers(rows[order]), whole[order], rtol=1e-12, atol=1e-14)

@@ -1,0 +1,334 @@
+"""scikit-learn's door: a search as an estimator.
+
+    model = MLPSearchClassifier(timeout=60, random_state=0)
+    model.fit(X, y).predict_proba(X)
+
+`fit` runs a whole study in a temporary folder and keeps the best trained model; the rest is the
+predictor's. A data frame's columns may be of every kind that the command line reads: strings,
+booleans, dates, missing cells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import (
+    Tags,
+    assert_all_finite,
+    check_array,
+    check_random_state,
+    column_or_1d,
+)
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
+
+from autotrain.api import Study
+from autotrain.data.dataset import MIN_ROWS
+from autotrain.errors import AutotrainError
+from autotrain.predictor import Predictor
+from autotrain.predictor.distribution import Distribution
+from autotrain.study.progress import Progress
+
+TARGET, WEIGHTS = "target", "sample_weight"
+SEEDS = 2**31
+
+
+class Silent:
+    """Shows no progress."""
+
+    def update(self, progress: Progress) -> None:
+        """Do nothing."""
+
+
+class _MLPSearch(BaseEstimator):
+    """What both estimators share; the tasks differ in how a target is read and predicted."""
+
+    def __init__(
+        self,
+        *,
+        space: Any = "default",
+        n_trials: int | None = None,
+        timeout: float | None = 60.0,
+        metric: str | None = None,
+        sampler: str = "tpe",
+        pruner: str = "performance",
+        validation: str = "auto",
+        finalists: int = 4,
+        ensemble: int = 0,
+        n_jobs: int | None = None,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.space = space
+        self.n_trials = n_trials
+        self.timeout = timeout
+        self.metric = metric
+        self.sampler = sampler
+        self.pruner = pruner
+        self.validation = validation
+        self.finalists = finalists
+        self.ensemble = ensemble
+        self.n_jobs = n_jobs
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.non_deterministic = self.n_trials is None
+        return tags
+
+    def _search(
+        self, frame: pd.DataFrame, y: np.ndarray, task: str, sample_weight: np.ndarray | None
+    ) -> Predictor:
+        """Run the study; keep what it found."""
+        if len(frame) < MIN_ROWS:
+            raise ValueError(
+                f"expected at least {MIN_ROWS} rows, some to train and some to validate, however: "
+                f"n_samples={len(frame)}."
+            )
+        target, weights = _free(TARGET, frame), _free(WEIGHTS, frame)
+        frame = frame.assign(**{target: y})
+        if sample_weight is not None:
+            frame[weights] = sample_weight
+        seed = int(check_random_state(self.random_state).randint(SEEDS))
+        try:
+            with (
+                tempfile.TemporaryDirectory(prefix="autotrain-") as folder,
+                Study(
+                    "search",
+                    data=frame,
+                    target=target,
+                    task=task,
+                    test=0.0,
+                    space=self.space,
+                    metric=self.metric,
+                    weights=None if sample_weight is None else weights,
+                    sampler=self.sampler,
+                    pruner=self.pruner,
+                    validation=self.validation,
+                    finalists=self.finalists,
+                    ensemble=self.ensemble,
+                    workers=_workers(self.n_jobs),
+                    device=self.device,
+                    seed=seed,
+                    directory=folder,
+                ) as study,
+            ):
+                observer = None if self.verbose else Silent()
+                study.optimize(self.n_trials, self.timeout, observer=observer)
+                self.best_params_ = study.best_params
+                self.best_score_ = study.best_value
+                self.trials_ = study.trials_dataframe()
+                self.n_iter_ = sum(trial.last_step or 0 for trial in study.optuna_study.trials)
+                return study.best_predictor()
+        except AutotrainError as error:
+            raise ValueError(str(error)) from error
+
+    def _frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
+        """Return rows as a data frame with names; numbers of an array are its columns' places."""
+        if isinstance(X, pd.DataFrame):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            if not len(X):
+                raise ValueError(
+                    f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is "
+                    "required."
+                )
+            # Names of columns need not be strings, nor rows be numbered.
+            return X.set_axis([str(name) for name in X.columns], axis=1).reset_index(drop=True)
+        X = validate_data(
+            self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", accept_sparse=False
+        )
+        if X.dtype.kind == "O":
+            # Where there are texts among them, columns are of their own kinds.
+            with contextlib.suppress(ValueError):
+                X = check_array(X, dtype="numeric", ensure_all_finite="allow-nan")
+        return pd.DataFrame(X, columns=[f"x{place}" for place in range(X.shape[1])])
+
+    def predict_distribution(self, X: Any, n_samples: int = 100, **arguments: Any) -> Distribution:
+        """Predict how sure the model is; see `Predictor.predict_distribution`."""
+        check_is_fitted(self)
+        frame = self._frame(X, reset=False)
+        return self.predictor_.predict_distribution(frame, n_samples, **arguments)
+
+
+class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
+    """Search, train and hand over the best network for a classification.
+
+    Args:
+        space: a shipped space's name, a TOML file, a dictionary or a `SearchSpace`.
+        n_trials: trials to run; None for no limit.
+        timeout: seconds; None for no limit. With neither, ten minutes. A search ends by the clock
+            otherwise after every run: give `n_trials` and `timeout=None` to repeat it exactly.
+        metric: a name of `tasks.METRICS`; None for log_loss.
+        class_weight: "balanced", {label: weight} or None: on top of `sample_weight`, in training
+            and in every score.
+        sampler, pruner, validation, finalists, ensemble, device: as of `autotrain.Study`.
+        n_jobs: processes; None for 1, which trains in this one; −1 for one per core.
+        random_state: what everything random follows from.
+        verbose: whether progress is shown.
+
+    Attributes:
+        predictor_: the `Predictor` of the best model.
+        classes_: `[C]`, the labels, sorted.
+        best_params_, best_score_: the winner's parameters by Optuna's names, and its metric on the
+            validation rows.
+        trials_: a data frame, one row per trial.
+        n_iter_: epochs of all trials together.
+        n_features_in_, feature_names_in_: as scikit-learn's.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: Any = "default",
+        n_trials: int | None = None,
+        timeout: float | None = 60.0,
+        metric: str | None = None,
+        class_weight: str | Mapping[Any, float] | None = None,
+        sampler: str = "tpe",
+        pruner: str = "performance",
+        validation: str = "auto",
+        finalists: int = 4,
+        ensemble: int = 0,
+        n_jobs: int | None = None,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            space=space,
+            n_trials=n_trials,
+            timeout=timeout,
+            metric=metric,
+            sampler=sampler,
+            pruner=pruner,
+            validation=validation,
+            finalists=finalists,
+            ensemble=ensemble,
+            n_jobs=n_jobs,
+            device=device,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Search for so many trials or so long, and keep the best trained model.
+
+        Args:
+            X: `[N, D]` array or data frame.
+            y: `[N]` labels.
+            sample_weight: `[N]` what each row counts, in training and in every score.
+        Raises: ValueError when the table cannot be used as it is.
+        """
+        frame = self._frame(X, reset=True)
+        labels = _target(frame, y)
+        _check_known(labels)
+        check_classification_targets(labels)
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, frame, ensure_non_negative=True)
+        if self.class_weight is not None:
+            of_classes = compute_sample_weight(self.class_weight, labels)
+            weights = of_classes if weights is None else weights * of_classes
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        counted = np.unique(labels if weights is None else labels[weights > 0])
+        if len(counted) < 2:
+            raise ValueError(
+                f"y: expected at least two classes, however: there is one class, {counted[0]!r}."
+            )
+        task = "binary" if len(self.classes_) == 2 else "multiclass"
+        # Codes: labels may be of any type, and "1" is no number here.
+        self.predictor_ = self._search(frame, codes, task, weights)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the likeliest label of each row, `[N]`."""
+        proba = self.predict_proba(X)
+        found: np.ndarray = self.classes_[proba.argmax(axis=1)]
+        return found
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return calibrated probabilities `[N, C]`, dropout off; columns as `classes_`."""
+        check_is_fitted(self)
+        predictor, frame = self.predictor_, self._frame(X, reset=False)
+        proba = np.zeros((len(frame), len(self.classes_)))
+        # A class all of whose rows weighed nothing was not learned.
+        proba[:, predictor.classes_] = predictor.predict_proba(frame, calibrated=True)
+        return proba
+
+
+class MLPSearchRegressor(RegressorMixin, _MLPSearch):
+    """Search, train and hand over the best network for a number.
+
+    Args: as for `MLPSearchClassifier`, without class_weight; metric None is rmse.
+    Attributes: as there, without classes_.
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Search for so many trials or so long, and keep the best trained model.
+
+        Args:
+            X: `[N, D]` array or data frame.
+            y: `[N]` numbers.
+            sample_weight: `[N]` what each row counts, in training and in every score.
+        Raises: ValueError when the table cannot be used as it is.
+        """
+        frame = self._frame(X, reset=True)
+        target = check_array(_target(frame, y), ensure_2d=False, dtype=np.float64, input_name="y")
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, frame, ensure_non_negative=True)
+        self.predictor_ = self._search(frame, target, "regression", weights)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the prediction for each row `[N]`, float64."""
+        check_is_fitted(self)
+        return self.predictor_.predict(self._frame(X, reset=False))
+
+
+def _target(X: Any, y: Any) -> np.ndarray:
+    """Return the target as `[N]`, one for each row."""
+    if y is None:
+        raise ValueError("This estimator requires y to be passed, but the target y is None.")
+    target = column_or_1d(y, warn=True)
+    check_consistent_length(X, target)
+    return np.asarray(target)
+
+
+def _check_known(labels: np.ndarray) -> None:
+    """Refuse labels that are missing or infinite."""
+    if labels.dtype.kind == "f":
+        assert_all_finite(labels, input_name="y")
+    elif pd.isna(labels).any():
+        raise ValueError("Input y contains NaN.")
+
+
+def _workers(n_jobs: int | None) -> int:
+    """Return a study's number of processes, 0 for one per core."""
+    return 1 if n_jobs is None else max(n_jobs, 0)
+
+
+def _free(name: str, frame: pd.DataFrame) -> str:
+    """Return a name that no column has."""
+    while name in frame.columns:
+        name += "_"
+    return name

@@ -1,0 +1,192 @@
+"""The scikit-learn estimators: scikit-learn's own checks, whole, and its tools around them."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.datasets import load_diabetes, load_wine, make_classification
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from autotrain import MLPSearchClassifier, MLPSearchRegressor
+from autotrain.predictor import ClassificationDistribution, RegressionDistribution
+
+SPACE: dict[str, Any] = {
+    "network": {"hidden_layers": 1, "hidden_units": 64},
+    "training": {"epochs": 40, "batch_size": 16},
+    "activation": "elu",
+    "initializer": "he_normal",
+    "optimizer": {"choice": "adam", "learning_rate": 0.01},
+    "dropout": {"choice": "dropout", "rate": 0.05},
+}
+FAST: dict[str, Any] = {
+    "space": SPACE,
+    "n_trials": 1,
+    "timeout": None,
+    "finalists": 0,
+    "validation": "holdout",
+    "random_state": 0,
+}
+NOT_EQUIVALENT = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "a row of weight 2 is not two rows: rows are drawn for validation and batches one by one, "
+        "so the same random state trains on other rows"
+    )
+}
+
+
+@parametrize_with_checks(
+    [MLPSearchClassifier(**FAST), MLPSearchRegressor(**FAST)],
+    expected_failed_checks=lambda _: NOT_EQUIVALENT,
+)
+def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
+    if getattr(getattr(check, "func", check), "__name__", "") == "check_array_api_input":
+        return  # NumPy arrays alone: scikit-learn skips it as well where that is not switched on
+    check(estimator)
+
+
+def table(n: int = 120) -> tuple[pd.DataFrame, pd.Series[Any]]:
+    """Return columns of every kind, some cells missing, and labels that follow from them."""
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "age": generator.normal(40, 9, n),
+            "city": generator.choice(["Rom", "Bern", "Oslo"], n),
+            "member": generator.choice([True, False], n),
+            "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(n), "D"),
+        },
+        index=np.arange(n) + 1000,
+    )
+    labels = pd.Series(np.where(frame["member"] | (frame["city"] == "Rom"), "yes", "no"))
+    frame.loc[1003, "age"] = np.nan
+    frame.loc[1005, "city"] = None
+    return frame, labels
+
+
+def test_a_data_frame_of_every_kind_of_column() -> None:
+    frame, labels = table()
+    model = MLPSearchClassifier(**FAST).fit(frame, labels)
+    assert list(model.classes_) == ["no", "yes"]
+    assert list(model.feature_names_in_) == list(frame.columns)
+    assert model.score(frame, labels) > 0.9
+    unseen = frame.head(3).assign(city="Lima")
+    assert set(model.predict(unseen)) <= {"no", "yes"}
+    np.testing.assert_allclose(model.predict_proba(unseen).sum(1), 1)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(frame[frame.columns[::-1]])
+    result = model.predict_distribution(frame, 20, alpha=0.2)
+    assert isinstance(result, ClassificationDistribution)
+    assert result.prediction_set is not None
+
+
+def test_numbers_and_their_doubt() -> None:
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    model = MLPSearchRegressor(**FAST).fit(X, y)
+    assert model.score(X, y) > 0.4
+    result = model.predict_distribution(X.head(), 30)
+    assert isinstance(result, RegressionDistribution)
+    np.testing.assert_allclose(result.point, model.predict(X.head()))
+    assert model.n_features_in_ == 10
+    assert model.best_score_ > 0
+    assert len(model.trials_) == 1
+    assert "dropout.rate" not in model.best_params_  # nothing is searched for
+
+
+def test_labels_stay_as_they_are() -> None:
+    X, y = load_wine(return_X_y=True)
+    for labels in (y + 5, y.astype(str), np.array(["b", "a", "c"], dtype=object)[y], y == 1):
+        model = MLPSearchClassifier(**FAST).fit(X, labels)
+        predicted = model.predict(X)
+        assert predicted.dtype == labels.dtype
+        assert (predicted == labels).mean() > 0.9
+
+
+def test_the_same_random_state_gives_the_same_model() -> None:
+    X, y = load_wine(return_X_y=True)
+    first, second = (MLPSearchClassifier(**FAST).fit(X, y).predict_proba(X) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    other = MLPSearchClassifier(**{**FAST, "random_state": 1}).fit(X, y).predict_proba(X)
+    assert (first != other).any()
+
+
+def test_a_pickle_goes_through_the_bundle_and_is_checked() -> None:
+    X, y = load_wine(return_X_y=True)
+    model = MLPSearchClassifier(**FAST).fit(X, y)
+    pickled = pickle.dumps(model)
+    again = pickle.loads(pickled)
+    np.testing.assert_array_equal(model.predict_proba(X), again.predict_proba(X))
+    assert b"bundle.json" in pickled
+    with pytest.raises(NotFittedError):
+        clone(model).predict(X)
+
+
+def test_weights_count() -> None:
+    X, y = make_classification(200, flip_y=0.3, class_sep=0.5, random_state=0)
+    plain = MLPSearchClassifier(**FAST).fit(X, y)
+    by_rows = MLPSearchClassifier(**FAST).fit(X, y, sample_weight=np.where(y == 1, 20.0, 1.0))
+    by_class = MLPSearchClassifier(**FAST, class_weight={0: 1, 1: 20}).fit(X, y)
+    assert by_rows.predict(X).mean() > plain.predict(X).mean() + 0.1
+    np.testing.assert_array_equal(by_rows.predict_proba(X), by_class.predict_proba(X))
+
+
+def test_a_class_that_weighs_nothing_is_never_predicted() -> None:
+    X, y = load_wine(return_X_y=True)
+    model = MLPSearchClassifier(**FAST).fit(X, y, sample_weight=(y != 1).astype(float))
+    assert list(model.classes_) == [0, 1, 2]
+    assert model.predict_proba(X)[:, 1].max() == 0
+    assert set(model.predict(X)) == {0, 2}
+
+
+def test_scikit_learns_tools_around_it() -> None:
+    frame, labels = table()
+    numbers = make_column_transformer(
+        (StandardScaler(), make_column_selector(dtype_include="number")),
+        remainder="passthrough",
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
+    pipeline = make_pipeline(numbers, MLPSearchClassifier(**FAST))
+    assert cross_val_score(pipeline, frame, labels, cv=2).mean() > 0.7
+    grid = GridSearchCV(MLPSearchClassifier(**FAST), {"ensemble": [0, 2]}, cv=2)
+    grid.fit(frame, labels)
+    assert grid.best_score_ > 0.7
+    calibrated = CalibratedClassifierCV(MLPSearchClassifier(**FAST), cv=2).fit(frame, labels)
+    assert roc_auc_score(labels == "yes", calibrated.predict_proba(frame)[:, 1]) > 0.9
+
+
+def test_processes_and_time() -> None:
+    X, y = load_wine(return_X_y=True)
+    model = MLPSearchClassifier(**{**FAST, "n_trials": 4, "timeout": 60.0, "n_jobs": 2})
+    assert model.fit(X, y).score(X, y) > 0.9
+    assert len(model.trials_) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"space": "defualt"}, "Did you mean 'default'"),
+        ({"metric": "rmse"}, "rmse"),
+        ({"sampler": "magic"}, "magic"),
+        ({"n_trials": 0}, "n_trials"),
+    ],
+)
+def test_what_cannot_be_is_a_value_error(changes: dict[str, Any], message: str) -> None:
+    X, y = load_wine(return_X_y=True)
+    with pytest.raises(ValueError, match=message):
+        MLPSearchClassifier(**{**FAST, **changes}).fit(X, y)
+
+
+def test_too_few_rows_are_said() -> None:
+    X, y = load_wine(return_X_y=True)
+    with pytest.raises(ValueError, match=r"at least 10 rows.* n_samples=9"):
+        MLPSearchClassifier(**FAST).fit(X[56:65], y[56:65])

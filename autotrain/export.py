@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from autotrain.bundle import (
     ENSEMBLE,
@@ -30,22 +29,16 @@ from autotrain.bundle import (
     read_bundle,
     stage,
 )
-from autotrain.calibration import fit_tau, fit_temperature
+from autotrain.calibration import calibrate
 from autotrain.data.dataset import Dataset, Fold
 from autotrain.fused.plan import view_of
 from autotrain.fused.slot import Outcome
 from autotrain.members import members_of, metric_weights
-from autotrain.predictor import Predictor, conformal
-from autotrain.predictor.distribution import tempered
-from autotrain.predictor.evaluation import log_mean_exp
+from autotrain.predictor import Predictor
 from autotrain.space.config import TrialConfig
 from autotrain.study.trained import Trained
 from autotrain.tasks import metric_named
 
-CALIBRATION_ROWS = 2_000
-"""Fitted on at most so many validation rows, evenly spaced: τ is then right to 3 %."""
-CALIBRATION_SAMPLES = 100
-CALIBRATION_SEED = 0
 LIBRARIES = ("autotrain", "numpy", "optuna", "pandas", "safetensors", "scikit-learn", "torch")
 OUTPUT_TOLERANCE = 1e-5
 """Probabilities, and predictions in standard deviations of the target, may differ by this much
@@ -165,7 +158,7 @@ def _export(
         versions=library_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    bundle = replace(bundle, calibration=_calibration(bundle, dataset))
+    bundle = replace(bundle, calibration=calibrate(bundle, dataset))
     staged = stage(folder, encode(bundle))
     try:
         written = read_bundle(staged)
@@ -225,84 +218,6 @@ _QUANTILE = (
     "the model predicts the {quantile} quantile of the target, not its mean: what "
     "predict_distribution says of the noise lies around that quantile"
 )
-
-
-def _calibration(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
-    """Fit noise or temperature, with masks and without, on each fold's validation rows.
-
-    They are predicted by the members that did not train on them, together.
-    """
-    sampled, points, targets, weights = [], [], [], []
-    n_samples = CALIBRATION_SAMPLES if Predictor(bundle).has_dropout else 0
-    step = -(-sum(len(fold.y_valid) for fold in dataset.folds) // CALIBRATION_ROWS)
-    for place, fold in enumerate(dataset.folds):
-        members = _of_fold(bundle.members, place)
-        views = [dataset.encoded(place, view_of(member.config)) for member in members]
-        x = [np.ascontiguousarray(encoded.x_valid[::step]) for encoded in views]
-        predictor = Predictor(replace(bundle, members=members))
-        points.append(predictor.draw(x, 0, CALIBRATION_SEED))
-        drawn = predictor.draw(x, n_samples, CALIBRATION_SEED)
-        y = fold.y_valid[::step]
-        if bundle.is_classification:
-            # Only the mean is calibrated; all samples of many rows and classes would be large.
-            drawn = log_mean_exp(torch.from_numpy(drawn)).unsqueeze(0).numpy()
-        else:
-            y = y.astype(np.float64) * fold.target_std + fold.target_mean
-        sampled.append(drawn)
-        targets.append(y)
-        own = metric_weights(fold)[::step]
-        # Of rows that all count nothing, none is better than another.
-        weights.append(own if own.any() else np.ones_like(own))
-    y, w = np.concatenate(targets), np.concatenate(weights)
-    fit = _fit_classes if bundle.is_classification else _fit_values
-    what, harm = (
-        ("temperature", "probabilities may be a little too sure, sets too small")
-        if bundle.is_classification
-        else ("noise τ", "intervals may be a little too narrow")
-    )
-    return {
-        **fit(np.concatenate(sampled, axis=1), np.concatenate(points, axis=1), y, w),
-        "n_rows": len(y),
-        "n_samples": n_samples,
-        "seed": CALIBRATION_SEED,
-        "rows": "validation",
-        "note": (
-            f"the {what} was fitted on {len(y)} validation rows, which also chose the winner: "
-            f"{harm}"
-        ),
-    }
-
-
-def _fit_classes(
-    sampled: np.ndarray, points: np.ndarray, y: np.ndarray, weights: np.ndarray
-) -> dict[str, Any]:
-    """Fit temperatures of log p `[1, N, C]`, averaged over masks and with dropout off."""
-    (log_p,), (of_points,) = sampled, points
-    temperature = fit_temperature(log_p, y, weights)
-    proba = tempered(torch.from_numpy(log_p), temperature).exp().numpy()
-    return {
-        "temperature": temperature,
-        "temperature_point": fit_temperature(of_points, y, weights),
-        "conformal_scores": _stored(conformal.class_scores(proba, y)),
-    }
-
-
-def _fit_values(
-    sampled: np.ndarray, points: np.ndarray, y: np.ndarray, weights: np.ndarray
-) -> dict[str, Any]:
-    """Fit the noise of predictions `[S, N]` in the target's units, and of those without masks."""
-    tau = fit_tau(sampled, y, weights)
-    total_std = np.sqrt(sampled.var(axis=0) + 1 / tau)
-    return {
-        "tau": tau,
-        "tau_point": fit_tau(points, y, weights),
-        "conformal_scores": _stored(conformal.value_scores(sampled.mean(axis=0), total_std, y)),
-    }
-
-
-def _stored(scores: np.ndarray) -> list[float]:
-    """Return conformal scores as a bundle keeps them: sorted, with six digits."""
-    return [float(f"{score:.6g}") for score in np.sort(scores)]
 
 
 def _of_fold(members: Sequence[Member], fold: int) -> tuple[Member, ...]:

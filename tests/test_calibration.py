@@ -9,9 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from autotrain.calibration import fit_tau, fit_temperature
+from autotrain.calibration import coverage_of_levels, fit_tau, fit_temperature, reliability
 from autotrain.predictor.distribution import tempered
 from autotrain.predictor.mixture import log_likelihood
 
@@ -191,3 +192,36 @@ def test_a_temperature_needs_rows_that_fit() -> None:
     ):
         with pytest.raises(ValueError, match=r"log p \[N, C\] must fit y \[N\]"):
             fit_temperature(log_p, y)
+
+
+# ---- reliability, for the model card -----------------------------------------------------------
+
+
+def test_groups_of_the_likeliest_class_by_hand() -> None:
+    proba = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.45, 0.55]] * 5)
+    y = np.array([0, 1, 1, 1] * 5)
+    groups = reliability(proba, y)
+    assert sum(group["n_rows"] for group in groups) == 20
+    assert [group["expected"] for group in groups] == sorted(g["expected"] for g in groups)
+    # Twenty rows in ten groups: the surest two are rows of 0.9, all right.
+    assert groups[-1] == pytest.approx({"expected": 0.9, "observed": 1.0, "n_rows": 2})
+    assert groups[0] == pytest.approx({"expected": 0.55, "observed": 1.0, "n_rows": 2})
+    # What is weighed by nothing is not drawn.
+    weights = np.where(proba.max(1) == 0.9, 0.0, 1.0)
+    assert max(g["expected"] for g in reliability(proba, y, weights)) == pytest.approx(0.8)
+
+
+def test_drawn_labels_are_as_often_right_as_said() -> None:
+    log_p, y = judged(1.0, n_rows=50_000)
+    for group in reliability(np.exp(log_p), y):
+        assert group["observed"] == pytest.approx(group["expected"], abs=0.025)
+
+
+def test_intervals_hold_as_many_rows_as_they_say() -> None:
+    samples, y = drawn(0.2, 0.0, n_rows=20_000, n_samples=3)
+    for level in coverage_of_levels(samples, y, 0.2**-2):
+        assert level["observed"] == pytest.approx(level["expected"], abs=0.02)
+    # Of twice the noise, by the normal distribution's own function.
+    (half,) = (v for v in coverage_of_levels(samples, y, 0.4**-2) if v["expected"] == 0.5)
+    expected = 2 * stats.norm.cdf(2 * stats.norm.ppf(0.75)) - 1
+    assert half["observed"] == pytest.approx(expected, abs=0.01)

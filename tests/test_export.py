@@ -168,7 +168,13 @@ def test_the_temperature_of_a_classification_is_fitted_and_told(side: str, tmp_p
     assert "which also chose the winner" in calibration["note"]
     assert calibration["n_rows"] == winner.dataset.n_valid
     card = (tmp_path / "best" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "the temperature was fitted on" in card
+    assert "The temperature was fitted on" in card
+    assert "## Limits" in card
+    drawn = [line for line in card.splitlines() if "`" in line and "│" in line]
+    assert len(drawn) == 10
+    shares = [float(line.split("|")[2].strip(" %")) for line in drawn]
+    bars = [line.split("`")[1].count("█") for line in drawn]
+    np.testing.assert_allclose(np.array(bars) / 40, np.array(shares) / 100, atol=0.04)
     features, y = winner.dataset.raw_valid()
     n_samples = calibration["n_samples"] if side == "temperature" else 0
 
@@ -241,7 +247,7 @@ def test_the_noise_is_fitted_on_rows_of_all_folds(tmp_path: Path) -> None:
 def test_many_validation_rows_are_thinned_out(
     diabetes: Winner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autotrain.export.CALIBRATION_ROWS", 30)
+    monkeypatch.setattr("autotrain.calibration.ROWS", 30)
     diabetes.export(tmp_path / "best")
     assert 15 <= read_bundle(tmp_path / "best").calibration["n_rows"] <= 30
 

@@ -14,6 +14,8 @@ from autotrain.space.config import TrialConfig
 from autotrain.tasks import METRICS
 
 MOST_LISTED = 30
+BAR_WIDTH = 40
+FEW_ROWS = 500
 
 
 def model_card(bundle: Bundle) -> str:
@@ -112,9 +114,52 @@ def _model(bundle: Bundle) -> str:
                 f"- {silent} of the {len(bundle.members)} have no dropout: among the Monte-Carlo "
                 "samples, each of these always says the same"
             )
-    if bundle.calibration.get("note"):
-        lines.append(f"- calibration: {bundle.calibration['note']}")
     return "\n".join(lines)
+
+
+def _calibration(bundle: Bundle) -> str:
+    """Say what was fitted, and draw how often the model was right where it was so sure."""
+    fitted = bundle.calibration
+    if not fitted.get("note"):
+        return ""
+    lines = ["## How far to trust it", "", f"{fitted['note'][:1].upper()}{fitted['note'][1:]}.", ""]
+    if "temperature" in fitted:
+        too = "too sure" if fitted["temperature"] > 1 else "too unsure"
+        lines += [
+            f"Temperature {fitted['temperature']:.3g} (the Monte-Carlo probabilities were {too}); "
+            f"{fitted['temperature_point']:.3g} with dropout off.",
+            "",
+        ]
+    if "tau" in fitted:
+        lines += [f"Noise that more data would not take away: ± {fitted['tau'] ** -0.5:.4g}.", ""]
+    groups = fitted.get("reliability")
+    if groups:
+        what = "probability of the likeliest class | how often it was right"
+        if not bundle.is_classification:
+            what = "level of the interval | rows inside"
+        lines += [f"On these rows, {_EXPLAINED[bundle.is_classification]}:", ""]
+        lines += [f"| {what} | | rows |", "| ---: | ---: | --- | ---: |"]
+        lines += [
+            f"| {group['expected']:.1%} | {group['observed']:.1%} | "
+            f"`{_bar(group['observed'], group['expected'])}` | {group['n_rows']:g} |"
+            for group in groups
+        ]
+        lines += ["", "█ is what was observed, │ what was expected."]
+    return "\n".join(lines)
+
+
+_EXPLAINED = {
+    True: "sorted by how sure the calibrated probabilities are",
+    False: "how many lie in the central intervals of the predictive distribution",
+}
+
+
+def _bar(observed: float, expected: float) -> str:
+    """Draw a share as a bar of BAR_WIDTH places with a mark where it should end."""
+    place = min(round(expected * BAR_WIDTH), BAR_WIDTH - 1)
+    cells = ["█" if cell < round(observed * BAR_WIDTH) else " " for cell in range(BAR_WIDTH)]
+    cells[place] = "│"
+    return "".join(cells)
 
 
 def _described(config: TrialConfig) -> list[str]:
@@ -143,6 +188,24 @@ def _drops_units(config: TrialConfig) -> bool:
     return on_hidden or input_dropout_of(config).name != "none"
 
 
+def _limits(bundle: Bundle) -> str:
+    lines = [
+        "## Limits",
+        "",
+        "- It knows rows like those that it was trained on. Where these end it may be sure and "
+        "wrong; `mutual_information` and `std` of `predict_distribution` are larger there, but "
+        "not always.",
+        "- It finds what goes together in the data, not what causes what.",
+        "- Scores are those of one split of one table; other times and places may differ.",
+    ]
+    n_rows = bundle.data.get("n_train")
+    if isinstance(n_rows, int) and n_rows < FEW_ROWS:
+        lines.append(f"- {n_rows} training rows are few: expect the scores to vary.")
+    if not any(_drops_units(member.config) for member in bundle.members):
+        lines.append("- It was trained without dropout and cannot say how sure it is.")
+    return "\n".join(lines)
+
+
 def _how_to_load(bundle: Bundle) -> str:
     has_dropout = any(_drops_units(member.config) for member in bundle.members)
     sure = "predictor.predict_distribution(table)  # how sure it is, by Monte-Carlo dropout"
@@ -169,7 +232,9 @@ _SECTIONS: tuple[Callable[[Bundle], str], ...] = (
     _what_it_is,
     _data,
     _scores,
+    _calibration,
     _model,
+    _limits,
     _how_to_load,
 )
 

@@ -273,7 +273,7 @@ class Fleet:
             # The metric of a model that has lost its numbers can look fine (a constant class).
             healthy = math.isfinite(valid_losses[k]) and math.isfinite(values[k])
             score = sign * float(values[k]) if healthy else math.inf
-            if score < slot.best_score:
+            if score < slot.best_score or (healthy and slot.keeps_last):
                 slot.best_score, slot.best_epoch = score, slot.epoch
                 improved.append(k)
             is_plateau = slot.plateau.update(float(valid_losses[k]))

@@ -154,6 +154,11 @@ class Slot:
         return not (waits and SCHEDULES[self.config.schedule.name].spans)
 
     @property
+    def keeps_last(self) -> bool:
+        """Whether the weights of its last epoch are kept, not those of its best one."""
+        return not self.config.early_stopping["restore_best_weights"]
+
+    @property
     def drops_on_plateau(self) -> bool:
         """Whether plateaus lower the learning rate."""
         return SCHEDULES[self.config.schedule.name].drops_on_plateau

@@ -246,6 +246,9 @@ SECTIONS = table(
             "wait_for_schedule": Parameter(
                 False, "let one_cycle, cosine and coslog4 run to their end", kind="boolean"
             ),
+            "restore_best_weights": Parameter(
+                True, "keep the weights of the best epoch, not of the last one", kind="boolean"
+            ),
         },
     ),
     Section(

@@ -154,6 +154,27 @@ def test_a_schedule_that_spans_the_training_may_run_to_its_end(schedule: str, wa
         assert (outcome.cause, outcome.epochs) == ("early_stopping", 3)
 
 
+@pytest.mark.parametrize("restores", [True, False])
+def test_the_weights_are_those_of_the_best_or_of_the_last_epoch(restores: bool) -> None:
+    # So high a learning rate that the last epoch is not the best one.
+    params = {
+        "training.epochs": 12,
+        "optimizer.learning_rate": 0.3,
+        "early_stopping.patience": 50,
+        "early_stopping.restore_best_weights": restores,
+    }
+    trainer = make_trainer()
+    reports, outcome = train_alone(trainer, Admission(0, make_config(params), seed=2))
+    values = [report.value for report in reports]
+    best = min(range(12), key=lambda epoch: values[epoch])
+    assert best < 11
+    assert outcome.best_epoch == (best + 1 if restores else 12)
+    assert outcome.best_value == pytest.approx(values[best] if restores else values[-1], rel=1e-5)
+    # And the weights are those that gave it.
+    _, in_torch = value_in_torch(outcome, make_config(params), "multiclass", "log_loss")
+    assert outcome.best_value == pytest.approx(in_torch, rel=1e-4)
+
+
 def test_an_improvement_below_min_delta_does_not_count_but_is_kept() -> None:
     params = {
         "training.epochs": 50,

@@ -42,7 +42,8 @@ mine: 72 combinations × 2 continuous parameters
 ├── early_stopping
 │   ├── patience = 10
 │   ├── min_delta = 0.0
-│   └── wait_for_schedule = false
+│   ├── wait_for_schedule = false
+│   └── restore_best_weights = true
 ├── loss
 │   └── label_smoothing = 0.0
 ├── target = free

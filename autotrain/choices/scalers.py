@@ -89,7 +89,7 @@ def apply_robust(values: np.ndarray, arrays: Arrays) -> np.ndarray:
 
 
 # Highest power first: numerator and denominator near the middle, then in the tails.
-_MIDDLE = (
+MIDDLE = (
     (
         *(2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4),
         *(4.5921953931549871457e4, 1.3731693765509461125e4, 1.9715909503065514427e3),
@@ -101,7 +101,7 @@ _MIDDLE = (
         *(4.2313330701600911252e1, 1.0),
     ),
 )
-_TAILS = (
+TAILS = (
     (
         *(7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1),
         *(1.27045825245236838258, 3.64784832476320460504, 5.76949722146069140550),
@@ -122,9 +122,9 @@ def normal_quantile(p: np.ndarray) -> np.ndarray:
     """
     q = p - 0.5
     r = 0.180625 - q * q
-    middle = q * np.polyval(_MIDDLE[0], r) / np.polyval(_MIDDLE[1], r)
+    middle = q * np.polyval(MIDDLE[0], r) / np.polyval(MIDDLE[1], r)
     r = np.sqrt(-np.log(np.minimum(p, 1 - p))) - 1.6
-    tail = np.polyval(_TAILS[0], r) / np.polyval(_TAILS[1], r)
+    tail = np.polyval(TAILS[0], r) / np.polyval(TAILS[1], r)
     return np.where(np.abs(q) <= 0.425, middle, np.copysign(tail, q))
 
 

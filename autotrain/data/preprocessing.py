@@ -8,7 +8,7 @@ branch in `Preprocessor.encode` and its fit in `fitting.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -248,15 +248,11 @@ class Preprocessor:
             f"which {what}. Mend the cell, or leave it empty when it is missing."
         )
 
-    def _categories(
-        self,
-        view: TableView,
-        column: ColumnCode,
-        encoded: np.ndarray,
-        notices: list[str] | None,
-    ) -> None:
+    @staticmethod
+    def _texts(view: TableView, column: ColumnCode) -> tuple[list[str | None], np.ndarray]:
+        """Return the different texts of a column, None for the missing cell, and each row's."""
         is_boolean = column.kind == "boolean"
-        found, inverse = view.once(
+        found: tuple[list[str | None], np.ndarray] = view.once(
             (texts, is_boolean, column.name),
             lambda: _checked(
                 lambda values: texts(values, boolean=is_boolean),
@@ -264,6 +260,16 @@ class Preprocessor:
                 column.name,
             ),
         )
+        return found
+
+    def _categories(
+        self,
+        view: TableView,
+        column: ColumnCode,
+        encoded: np.ndarray,
+        notices: list[str] | None,
+    ) -> None:
+        found, inverse = self._texts(view, column)
         places, other = column.places()
         place_of = np.array([places.get(text, other) for text in found], dtype=np.intp)
         place, first = place_of[inverse], self._starts[column.name]
@@ -292,6 +298,39 @@ class Preprocessor:
                     f"column {column.name!r}: {count_text(count, 'cell')} missing, where training "
                     "had none missing"
                 )
+
+    def start_of(self, column: ColumnCode) -> int:
+        """Return the place of a column's first input."""
+        return self._starts[column.name]
+
+    def indicator_of(self, column: ColumnCode) -> int:
+        """Return the place of the input that is 1 where a column's cell is missing."""
+        return self._starts[_indicator(column)]
+
+    def raw_numbers(self, data: Any) -> np.ndarray:
+        """Return the numbers that are scaled, as they are: float64 `[N, P]`, NaN where missing.
+
+        Dates come as their parts. Raises: DataError as `encode`.
+        """
+        view = self._open(data)
+        require(view, self.column_names)
+        scaled = [column for column in self.columns if column.is_scaled]
+        parts = [self._numbers(view, column) for column in scaled]
+        return np.concatenate([np.empty((view.n_rows, 0)), *parts], axis=1)
+
+    def raw_texts(self, data: Any, names: Sequence[str]) -> dict[str, list[str | None]]:
+        """Return columns of texts as `encode` reads them: one text a row, None where missing.
+
+        Raises: DataError as `encode`.
+        """
+        view = self._open(data)
+        require(view, self.column_names)
+        found: dict[str, list[str | None]] = {}
+        for name in names:
+            (column,) = (each for each in self.columns if each.name == name)
+            levels, inverse = self._texts(view, column)
+            found[name] = [levels[place] for place in inverse]
+        return found
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the fitted numbers: "fill" (medians) and what the scaler found, float64."""

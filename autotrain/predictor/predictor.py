@@ -35,6 +35,7 @@ from autotrain.predictor.distribution import (
 from autotrain.predictor.evaluation import Coverage, Scores, Truth, log_mean_exp
 from autotrain.predictor.masks import MaskBank, dropout_sites
 from autotrain.predictor.passes import Ensemble
+from autotrain.predictor.plain import PlainPredictor, raw_inputs
 from autotrain.predictor.tables import encoded_parts
 
 SAMPLE_NUMBERS = 1 << 21
@@ -310,6 +311,33 @@ class Predictor:
             "alpha": alpha,
             "coverage": {} if banks is None else coverage.values(),
         }
+
+    def to_torch(self, n_samples: int = 0, seed: int = 0) -> PlainPredictor:
+        """Return the model as a plain `torch.nn.Module`, see `PlainPredictor`.
+
+            module(*predictor.raw_inputs(table))
+
+        Args:
+            n_samples: S Monte-Carlo samples, their masks inside; 0: dropout off.
+            seed: of the masks.
+        Raises:
+            BundleError: when samples are asked of a model without dropout.
+            AutotrainError: when an argument is out of its range, or the bundle is of an older
+                version that scaled otherwise.
+        """
+        check_sampling(n_samples, 0.5, seed, least=0)
+        if n_samples:
+            self._require_dropout()
+        return PlainPredictor(self.bundle, n_samples, seed)
+
+    def raw_inputs(self, X: Any) -> tuple[Tensor, Tensor]:
+        """Return what the module of `to_torch` reads of a table.
+
+        Returns: numbers `[N, P]` float64, NaN where missing; codes `[N, Q]` int64, −1 for what
+            training never saw.
+        Raises: DataError when columns are missing or cells cannot be read.
+        """
+        return raw_inputs(X, self._preprocessors)
 
     def draw(self, encoded: list[np.ndarray], n_samples: int, seed: int) -> np.ndarray:
         """Return Monte-Carlo samples of encoded rows: predictions `[S, N]`, or log p `[S, N, C]`.

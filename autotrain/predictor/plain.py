@@ -1,0 +1,354 @@
+"""A bundle as one plain `torch.nn.Module`: torch's own operations, from raw cells to predictions.
+
+    module = predictor.to_torch()                 # dropout off
+    module = predictor.to_torch(n_samples=100)    # Monte-Carlo, the mask bank inside
+    module(*predictor.raw_inputs(table))
+
+    numbers [N, P], codes [N, Q] → encode, each member in its own way → members → their mean
+
+It is written apart from the fused network, is slower, and can be traced by `torch.export`. What it
+reads are tensors: the cells of numeric columns (NaN where missing) and of dates as their parts, and
+for each column of texts the place of its level in `levels`, −1 for a missing cell or a level that
+training never saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from autotrain.bundle import Bundle, Member
+from autotrain.bundle.tensors import to_tensors
+from autotrain.choices.activations import ACTIVATIONS
+from autotrain.choices.dropout import DROPOUTS
+from autotrain.choices.embeddings import EMBEDDINGS, clip_limits
+from autotrain.choices.normalization import BATCH_NORMS
+from autotrain.choices.scalers import SCALERS
+from autotrain.data.codes import ColumnCode
+from autotrain.data.preprocessing import FILL, FIRST_SIGNED_FORMAT, Preprocessor
+from autotrain.errors import AutotrainError
+from autotrain.fused.layout import INPUT
+from autotrain.fused.plan import dropout_of, input_dropout_of, kernel_scales, shape_of
+from autotrain.predictor.masks import MaskBank
+from autotrain.predictor.scaling import SCALINGS
+from autotrain.space.config import Choice
+
+Levels = dict[str, tuple[str | None, ...]]
+
+
+def levels_of(preprocessors: Sequence[Preprocessor]) -> Levels:
+    """Return the levels that any member knows, by column of texts; the missing cell is None."""
+    found: dict[str, dict[str | None, None]] = {}
+    for preprocessor in preprocessors:
+        for column in preprocessor.columns:
+            if not column.is_scaled:
+                found.setdefault(column.name, {}).update(dict.fromkeys(column.levels))
+    return {name: tuple(levels) for name, levels in found.items()}
+
+
+class Encode(nn.Module):
+    """A member's preprocessing: raw numbers and codes to its network's inputs.
+
+    Args:
+        preprocessor: fitted.
+        levels: of each column of texts, in the order of the codes.
+        first: where this preprocessor's numbers start in those that are given.
+    """
+
+    def __init__(self, preprocessor: Preprocessor, levels: Levels, first: int) -> None:
+        super().__init__()
+        scaler = preprocessor.scaler
+        if SCALERS.get(scaler.name) is not scaler:
+            raise AutotrainError(
+                "to_torch: expected a bundle of this version's scalers, however: this one is "
+                "older. Export it again."
+            )
+        self.scaling = SCALINGS[scaler.name]
+        self.names = tuple(scaler.arrays)
+        for name, array in preprocessor.to_arrays().items():
+            self.register_buffer(f"scaler_{name}", torch.from_numpy(array))
+        scaled = [column for column in preprocessor.columns if column.is_scaled]
+        self.numbers = slice(first, first + sum(column.n_inputs for column in scaled))
+        order: list[int] = []
+        indicated: list[tuple[int, int]] = []
+        place = 0
+        for column in scaled:
+            start = preprocessor.start_of(column)
+            order += range(start, start + column.n_inputs)
+            if column.has_missing:
+                indicated.append((place, preprocessor.indicator_of(column)))
+            place += column.n_inputs
+        self.indicated = [place for place, _ in indicated]
+        order += [start for _, start in indicated]
+        self.tables: list[tuple[int, str]] = []
+        for place, (name, known) in enumerate(levels.items()):
+            (column,) = (each for each in preprocessor.columns if each.name == name)
+            table = _codes_to_inputs(column, known, preprocessor.format)
+            self.register_buffer(f"table_{place}", torch.from_numpy(table))
+            self.tables.append((place, f"table_{place}"))
+            start = preprocessor.start_of(column)
+            order += range(start, start + table.shape[1])
+        # From the order of the parts to that of the inputs.
+        self.register_buffer("order", torch.tensor(order).argsort())
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """Return inputs `[N, D]` float32."""
+        own = numbers[:, self.numbers].double()
+        missing = torch.isnan(own)
+        filled = torch.where(missing, self.get_buffer(f"scaler_{FILL}"), own)
+        arrays = {name: self.get_buffer(f"scaler_{name}") for name in self.names}
+        parts = [self.scaling(filled, arrays).float()]
+        if self.indicated:
+            parts.append(missing[:, self.indicated].float())
+        for place, name in self.tables:
+            table = self.get_buffer(name)
+            # The last row is for what is not known: −1.
+            known = torch.where(codes[:, place] < 0, len(table) - 1, codes[:, place])
+            parts.append(table[known])
+        return torch.cat(parts, dim=1)[:, self.get_buffer("order")]
+
+
+def _codes_to_inputs(
+    column: ColumnCode, known: Sequence[str | None], preprocessor_format: int
+) -> np.ndarray:
+    """Return what each level's code becomes `[L + 1, inputs]`; the last row is any other text's."""
+    places, other = column.places()
+    table = np.zeros((len(known) + 1, column.n_inputs), dtype=np.float32)
+    for row, level in enumerate([*known, object()]):
+        place = places.get(level, other)  # type: ignore[call-overload]
+        if column.is_code:
+            table[row, 0] = place
+        elif place >= 0:
+            table[row, place] = 1.0
+        elif (
+            column.is_binary
+            and level == column.levels[0]
+            and (preprocessor_format >= FIRST_SIGNED_FORMAT)
+        ):
+            table[row, 0] = -1.0
+    return table
+
+
+class Network(nn.Module):
+    """A member's network, from encoded rows to outputs in its own scale.
+
+    Parameters have the names of `model.safetensors`, with `_` for the dots.
+
+    Args:
+        member: the trained one.
+        bank: masks of its samples; None: dropout off.
+    """
+
+    def __init__(self, member: Member, bank: MaskBank | None) -> None:
+        super().__init__()
+        self.member_config = config = member.config
+        layout = member.layout
+        for name, array in to_tensors(config, layout, member.parameters, member.statistics).items():
+            tensor = torch.tensor(array)
+            if "moving" in name or ".bin_" in name:
+                self.register_buffer(_plain(name), tensor)
+            else:
+                self.register_parameter(_plain(name), nn.Parameter(tensor))
+        self.columns = member.columns
+        self.depth = len(config.hidden_units)
+        self.scales = kernel_scales(config, shape_of(config, member.columns, member.n_outputs))
+        self.limits = member.limits
+        self.has_masks = bank is not None and bool(bank.sites)
+        if bank is not None and bank.sites:
+            for layer, keep in bank.masks(0, len(bank)).items():
+                choice = input_dropout_of(config) if layer == INPUT else dropout_of(config)
+                multiply, add = _dropped(choice, keep)
+                self.register_buffer(_site("multiply", layer), multiply)
+                self.register_buffer(_site("add", layer), add)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs `[N, C]` of rows `[N, D]`; of S masks `[S, N, C]`."""
+        h = self._front(x)
+        if bool(self.member_config.batch_norm["input"]):
+            h = self._normalized(h, "input")
+        h = self._drop(h, INPUT)
+        placement = BATCH_NORMS[self.member_config.batch_norm.name]
+        for layer in range(self.depth):
+            kernel = self._own(f"hidden.{layer}.kernel") * self.scales[layer]
+            z = h @ kernel + self._own(f"hidden.{layer}.bias")
+            if placement.before:
+                z = self._normalized(z, str(layer))
+            h = self._activated(z, layer)
+            if placement.after:
+                h = self._normalized(h, str(layer))
+            h = self._drop(h, layer)
+        out = h @ (self._own("output.kernel") * self.scales[-1]) + self._own("output.bias")
+        return out if self.limits is None else out.clamp(*self.limits)
+
+    def _own(self, name: str) -> Tensor:
+        found: Tensor = getattr(self, _plain(name))
+        return found
+
+    def _front(self, x: Tensor) -> Tensor:
+        d, levels = self.columns.n_numeric, self.columns.levels
+        embeds = EMBEDDINGS[self.member_config.embedding.name].sizes is not None and d > 0
+        parts = [self._embedded(x[:, :d]) if embeds else x[:, :d]]
+        for place in range(len(levels)):
+            vectors = self._own(f"front.level_vectors.{place}")
+            parts.append(vectors[x[:, d + place].long()])
+        parts.append(x[:, d + len(levels) :])
+        h = torch.cat(parts, dim=1)
+        return h * self._own("front.scale") if hasattr(self, "front_scale") else h
+
+    def _embedded(self, numbers: Tensor) -> Tensor:
+        row = EMBEDDINGS[self.member_config.embedding.name]
+        own: dict[str, Tensor] = {}
+        for name in ("frequency", "phase", "bias", "slope"):
+            if hasattr(self, f"front_embedding_{name}"):
+                own[name] = self._own(f"front.embedding_{name}").unsqueeze(0)
+        if row.bins:
+            for name in ("edge", "width"):
+                own[name] = self._own(f"front.bin_{name}").unsqueeze(0)
+            own["low"], own["high"] = clip_limits(own["width"])
+        assert row.features is not None
+        x = numbers.T.unsqueeze(0)
+        features = row.features(x, own)[0][0]  # [D, N, F]
+        kernel = self._own("front.embedding_kernel").unflatten(1, (features.shape[2], -1))
+        out = features @ kernel + own["bias"][0].unsqueeze(1)
+        if row.adds_x:
+            out = out + x[0].unsqueeze(2) * own["slope"][0].unsqueeze(1)
+        if row.rectifies:
+            out = out.clamp(min=0)
+        if row.keeps_x:
+            out = torch.cat([x[0].unsqueeze(2), out], dim=2)
+        return out.transpose(0, 1).flatten(1)
+
+    def _normalized(self, z: Tensor, where: str) -> Tensor:
+        epsilon = float(self.member_config.batch_norm["epsilon"])
+        mean, variance, gamma, beta = (
+            self._own(f"batch_norm.{where}.{name}")
+            for name in ("moving_mean", "moving_variance", "gamma", "beta")
+        )
+        return (z - mean) / torch.sqrt(variance + epsilon) * gamma + beta
+
+    def _activated(self, z: Tensor, layer: int) -> Tensor:
+        choice = self.member_config.activation
+        row = ACTIVATIONS[choice.name]
+        hyper = {
+            name: torch.tensor(value)
+            for name, value in choice.parameters.items()
+            if isinstance(value, float)
+        }
+        if row.learned is not None:
+            hyper[row.learned] = self._own(f"activation.{layer}.slope")
+        a = row.f(z.clone(), hyper)
+        if hasattr(self, f"activation_{layer}_mix"):
+            a = z + self._own(f"activation.{layer}.mix") * (a - z)
+        return a
+
+    def _drop(self, h: Tensor, layer: int) -> Tensor:
+        if not hasattr(self, _site("multiply", layer)):
+            return h
+        return h * getattr(self, _site("multiply", layer)) + getattr(self, _site("add", layer))
+
+
+class PlainPredictor(nn.Module):
+    """What `Predictor.to_torch` returns.
+
+    Args:
+        bundle: the model.
+        n_samples: S Monte-Carlo samples; 0: dropout off.
+        seed: of their masks.
+    """
+
+    def __init__(self, bundle: Bundle, n_samples: int, seed: int) -> None:
+        super().__init__()
+        shared = {id(member.preprocessor): member.preprocessor for member in bundle.members}
+        preprocessors = list(shared.values())
+        self.levels = levels_of(preprocessors)
+        self.column_names = tuple(self.levels)
+        """The columns of texts, in the order of the codes."""
+        self.is_classification = bundle.is_classification
+        self.n_samples = n_samples
+        starts = np.cumsum([0, *(number_of_scaled(each) for each in preprocessors)])
+        self.encoders = nn.ModuleList(
+            Encode(each, self.levels, int(first))
+            for each, first in zip(preprocessors, starts, strict=False)
+        )
+        self.encoder_of = [list(shared).index(id(m.preprocessor)) for m in bundle.members]
+        n_members = len(bundle.members)
+        banks = [
+            MaskBank(member.config, member.n_inputs, range(place, n_samples, n_members), seed)
+            for place, member in enumerate(bundle.members)
+        ]
+        self.networks = nn.ModuleList(
+            Network(member, bank if n_samples else None)
+            for member, bank in zip(bundle.members, banks, strict=True)
+        )
+        self.n_own = [len(bank) for bank in banks]
+        scales = [(member.target_mean, member.target_std) for member in bundle.members]
+        self.register_buffer("target_scale", torch.tensor(scales, dtype=torch.float64))
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """Predict rows.
+
+        Args:
+            numbers: `[N, P]` as `Predictor.raw_inputs` gives them; float64.
+            codes: `[N, Q]` int64.
+        Returns: probabilities `[N, C]` or numbers `[N]`, float64; with samples `[S, …]`, in the
+            order of `predict_distribution`'s.
+        """
+        encoded = [encode(numbers, codes) for encode in self.encoders]
+        found: list[Tensor] = []
+        for place, network in enumerate(self.networks):
+            if self.n_samples and not self.n_own[place]:
+                continue
+            out = network(encoded[self.encoder_of[place]]).double()
+            if self.is_classification:
+                values = torch.softmax(out, dim=-1)
+            else:
+                mean, std = self.get_buffer("target_scale")[place]
+                values = out[..., 0] * std + mean
+            if self.n_samples and not network.has_masks:
+                values = values.unsqueeze(0).expand(self.n_own[place], *values.shape)
+            found.append(values)
+        if not self.n_samples:
+            return torch.stack(found).mean(0)
+        # Sample s is of member s mod K.
+        n_members = len(self.networks)
+        order = [s for place in range(n_members) for s in range(place, self.n_samples, n_members)]
+        return torch.cat(found)[torch.tensor(order).argsort()]
+
+
+def number_of_scaled(preprocessor: Preprocessor) -> int:
+    """Return how many raw numbers a preprocessor reads of a row."""
+    return sum(column.n_inputs for column in preprocessor.columns if column.is_scaled)
+
+
+def raw_inputs(data: Any, preprocessors: Sequence[Preprocessor]) -> tuple[Tensor, Tensor]:
+    """Return what `PlainPredictor` reads of a table: numbers `[N, P]`, codes `[N, Q]`."""
+    levels = levels_of(preprocessors)
+    numbers = [preprocessor.raw_numbers(data) for preprocessor in preprocessors]
+    texts = preprocessors[0].raw_texts(data, list(levels))
+    codes = np.full((len(numbers[0]), len(levels)), -1, dtype=np.int64)
+    for place, (name, known) in enumerate(levels.items()):
+        place_of = {level: code for code, level in enumerate(known)}
+        codes[:, place] = [place_of.get(text, -1) for text in texts[name]]
+    return torch.from_numpy(np.concatenate(numbers, axis=1)), torch.from_numpy(codes)
+
+
+def _dropped(choice: Choice, keep: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what units are multiplied by and what is added, `[S, 1, H]` each."""
+    affine = DROPOUTS[choice.name].affine
+    assert affine is not None
+    at = affine(torch.tensor(float(choice["rate"])))
+    if at.kept is None or at.dropped is None:
+        return keep * at.scale, torch.zeros_like(keep)
+    return keep * at.scale, at.kept * keep + at.dropped * (1 - keep)
+
+
+def _plain(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def _site(what: str, layer: int) -> str:
+    return f"dropout_{what}_{'input' if layer == INPUT else layer}"

@@ -1,0 +1,78 @@
+"""The scalers of choices/scalers.py in torch, for the module that `to_torch` gives.
+
+A second writing of each formula, because a graph must hold it: a test compares the two for every
+row of `SCALERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from autotrain.choices.scalers import LEAST_NUMBER, MIDDLE, QUANTILE_EDGE, SMOOTH_CLIP, TAILS
+
+Tensors = Mapping[str, Tensor]
+
+
+def standard(x: Tensor, p: Tensors) -> Tensor:
+    """z = (x − mean) / scale."""
+    return (x - p["mean"]) / p["scale"]
+
+
+def robust_smooth_clip(x: Tensor, p: Tensors) -> Tensor:
+    """u = (x − median) · factor;  z = 3 sin(atan(u / 3))."""
+    u = (x - p["median"]) * p["factor"]
+    return SMOOTH_CLIP * torch.sin(torch.atan(u / SMOOTH_CLIP))
+
+
+def quantile_normal(x: Tensor, p: Tensors) -> Tensor:
+    """z = Φ⁻¹(rank); of equal quantiles the middle of their ranks."""
+    q, x = _flushed(p["quantiles"]), _flushed(x)
+    n = len(q)
+    if n == 1:
+        return torch.zeros_like(x)
+    x = torch.minimum(torch.maximum(x, q[0]), q[-1])
+    up = _rank(x, q, (q.unsqueeze(0) <= x.unsqueeze(1)).sum(1) - 1)
+    down = _rank(x, q, (q.unsqueeze(0) < x.unsqueeze(1)).sum(1) - 1)
+    rank = (up + down) / 2
+    return normal_quantile(rank.clamp(QUANTILE_EDGE, 1 - QUANTILE_EDGE))
+
+
+def _flushed(x: Tensor) -> Tensor:
+    return torch.where(x.abs() < LEAST_NUMBER, 0.0, x)
+
+
+def _rank(x: Tensor, q: Tensor, below: Tensor) -> Tensor:
+    """Return the rank on the line from quantile `below` to the next one."""
+    n = len(q)
+    low = below.clamp(0, n - 2)
+    left, right = q.gather(0, low), q.gather(0, low + 1)
+    width = right - left
+    share = torch.where(width > 0, (x - left) / torch.where(width > 0, width, 1.0), 0.0)
+    return torch.where(below >= n - 1, n - 1.0, low + share) / (n - 1)
+
+
+def normal_quantile(p: Tensor) -> Tensor:
+    """Return Φ⁻¹(p). Source: Wichura 1988, algorithm AS 241."""
+    q = p - 0.5
+    r = 0.180625 - q * q
+    middle = q * _polynomial(MIDDLE[0], r) / _polynomial(MIDDLE[1], r)
+    r = torch.sqrt(-torch.log(torch.minimum(p, 1 - p))) - 1.6
+    tail = _polynomial(TAILS[0], r) / _polynomial(TAILS[1], r)
+    return torch.where(q.abs() <= 0.425, middle, torch.where(q < 0, -tail, tail))
+
+
+def _polynomial(coefficients: Sequence[float], x: Tensor) -> Tensor:
+    value = torch.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        value = value * x + coefficient
+    return value
+
+
+SCALINGS: dict[str, Callable[[Tensor, Tensors], Tensor]] = {
+    "standard": standard,
+    "robust_smooth_clip": robust_smooth_clip,
+    "quantile_normal": quantile_normal,
+}

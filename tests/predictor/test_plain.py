@@ -1,0 +1,184 @@
+"""The plain module says what the predictor says, in both modes, for every kind of technique."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autotrain.choices.activations import ACTIVATIONS
+from autotrain.choices.scalers import SCALERS
+from autotrain.errors import BundleError
+from autotrain.predictor import Predictor, load
+from autotrain.predictor.plain import PlainPredictor
+from autotrain.predictor.scaling import SCALINGS
+from tests.winners import random_bundle, train
+
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "linear": {"network.hidden_layers": 0, "dropout.input_rate": 0.3},
+    "inputs too": {"dropout.input_rate": 0.3, "batch_norm.input": True},
+    "alpha dropout": {"dropout": "alpha_dropout", "activation": "selu"},
+    "batch norm before": {"batch_norm": "before_activation"},
+    "batch norm after": {"batch_norm": "after_activation"},
+    "ntk": {"parametrization": "ntk"},
+    "parametric": {"activation": "tanh", "activation.parametric": True},
+    **{f"activation {name}": {"activation": name} for name in ACTIVATIONS},
+}
+
+
+def table(n: int = 40) -> np.ndarray:
+    rows = np.random.default_rng(0).normal(size=(n, 5))
+    rows[3, 2] = np.nan
+    return rows
+
+
+def check(predictor: Predictor, rows: Any, rtol: float = 2e-5) -> None:
+    inputs = predictor.raw_inputs(rows)
+    with torch.no_grad():
+        point = predictor.to_torch()(*inputs).numpy()
+        samples = predictor.to_torch(7, seed=3)(*inputs).numpy()
+    of_classes = predictor.bundle.is_classification
+    expected = predictor.predict_proba(rows) if of_classes else predictor.predict(rows)
+    np.testing.assert_allclose(point, expected, rtol=rtol, atol=1e-6)
+    result = predictor.predict_distribution(rows, 7, seed=3, samples=True)
+    assert result.samples is not None
+    np.testing.assert_allclose(samples, result.samples, rtol=rtol, atol=1e-6)
+    assert result.std.max() > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_every_kind_of_network(kind: str, task: str) -> None:
+    check(Predictor(random_bundle(KINDS[kind], task=task, n_members=1)), table())
+
+
+@pytest.mark.parametrize("n_members", [3, 9])
+def test_members_are_averaged_and_take_turns(n_members: int) -> None:
+    check(Predictor(random_bundle(n_members=n_members)), table())
+
+
+@pytest.fixture(scope="module")
+def mixed() -> pd.DataFrame:
+    """Columns of every kind, missing cells, rare levels, folds that know different ones."""
+    generator = np.random.default_rng(0)
+    n = 150
+    frame = pd.DataFrame(
+        {
+            "age": generator.normal(40, 9, n),
+            "paid": np.where(generator.uniform(size=n) < 0.6, 0.0, generator.lognormal(size=n)),
+            "city": generator.choice(["Rom", "Bern", "Oslo", "Paris"], n),
+            "member": generator.choice([True, False], n),
+            "sex": generator.choice(["m", "f"], n),
+            "since": pd.Timestamp("2020-01-01")
+            + pd.to_timedelta(generator.integers(0, 900, n), "D"),
+        }
+    )
+    frame.loc[[3, 77], "city"] = ["Lima", "Kyoto"]
+    for name in ("age", "city", "sex", "since"):
+        frame.loc[generator.choice(n, 20, replace=False), name] = None
+    frame["left"] = np.where(frame["member"] | (frame["age"] > 45), "yes", "no")
+    return frame
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"scaler": "standard"},
+        {"scaler": "robust_smooth_clip", "embedding": "pbld", "front_scale": "diagonal"},
+        {"scaler": "quantile_normal", "embedding": "piecewise_linear"},
+        {"embedding": "plr", "encoder": "embedding", "encoder.embedding.one_hot_limit": 2},
+    ],
+    ids=lambda params: "-".join(map(str, params.values())),
+)
+@pytest.mark.parametrize("target", ["left", "age"])
+def test_tables_with_every_kind_of_column(
+    mixed: pd.DataFrame, params: dict[str, Any], target: str, tmp_path: Path
+) -> None:
+    params = {"missing": "indicator", "training.epochs": 2, **params}
+    winner = train(mixed, params, target=target, validation="3-fold")
+    predictor = load(winner.export(tmp_path / "best").path)
+    rows = mixed.drop(columns=target).head(40)
+    rows.loc[0, "city"] = "never seen"
+    check(predictor, rows, rtol=1e-4)
+
+
+@given(
+    st.lists(
+        st.one_of(st.integers(-3, 3).map(float), st.floats(-1e3, 1e3)), min_size=2, max_size=30
+    ),
+    st.lists(st.floats(-2e3, 2e3), min_size=1, max_size=10),
+)
+def test_every_scaler_is_the_same_in_torch(training: list[float], asked: list[float]) -> None:
+    assert SCALINGS.keys() == SCALERS.keys()
+    column = np.array(training)[:, None]
+    rows = np.array([*asked, *training])[:, None]
+    for name, scaler in SCALERS.items():
+        arrays = scaler.fit(column)
+        expected = scaler.apply(rows, arrays)
+        tensors = {key: torch.from_numpy(value) for key, value in arrays.items()}
+        found = SCALINGS[name](torch.from_numpy(rows), tensors).numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def test_weights_can_be_saved_and_loaded(tmp_path: Path) -> None:
+    first, second = (Predictor(random_bundle(seed=seed)) for seed in (0, 1))
+    module, other = first.to_torch(), second.to_torch()
+    inputs = first.raw_inputs(table())
+    with torch.no_grad():
+        assert not torch.equal(module(*inputs), other(*inputs))
+        torch.save(module.state_dict(), tmp_path / "weights.pt")
+        other.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+        torch.testing.assert_close(other(*inputs), module(*inputs), rtol=0, atol=0)
+    assert "networks.0.hidden_0_kernel" in dict(module.named_parameters())
+
+
+@pytest.mark.parametrize("n_samples", [0, 5])
+def test_it_can_be_exported(n_samples: int) -> None:
+    predictor = Predictor(random_bundle(n_members=2))
+    module = predictor.to_torch(n_samples)
+    inputs = predictor.raw_inputs(table())
+    rows = torch.export.Dim("rows", min=2, max=100_000)
+    exported = torch.export.export(
+        module.eval(), inputs, dynamic_shapes=({0: rows}, {0: rows})
+    ).module()
+    fewer = predictor.raw_inputs(table(17))
+    with torch.no_grad():
+        torch.testing.assert_close(exported(*fewer), module(*fewer))
+
+
+def test_it_learns_further() -> None:
+    predictor = Predictor(random_bundle(task="binary", classes=("no", "yes")))
+    module = predictor.to_torch()
+    inputs = predictor.raw_inputs(table())
+    y = (torch.from_numpy(table()[:, 0]) > 0).long()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    losses = []
+    for _ in range(20):
+        loss = torch.nn.functional.nll_loss(module(*inputs).log(), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+
+
+def test_samples_need_dropout() -> None:
+    predictor = Predictor(random_bundle({"dropout.rate": 0.0}))
+    assert isinstance(predictor.to_torch(), PlainPredictor)
+    with pytest.raises(BundleError, match="expected a model trained with dropout"):
+        predictor.to_torch(5)
+
+
+def test_a_member_without_dropout_says_the_same() -> None:
+    with_dropout = random_bundle(n_members=2)
+    without = random_bundle({"dropout.rate": 0.0}, n_members=2)
+    members = (with_dropout.members[0], without.members[1])
+    check(Predictor(replace(with_dropout, members=members)), table())

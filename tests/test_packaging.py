@@ -90,7 +90,8 @@ def test_version_is_said_once() -> None:
 
 def test_every_dependency_is_pinned_within_its_range() -> None:
     pins = pinned_versions()
-    declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    extras = PROJECT["optional-dependencies"]
+    declared = [*PROJECT["dependencies"], *extras["dev"], *extras["onnx"]]
     for requirement in map(Requirement, declared):
         assert requirement.specifier.contains(pins[canonical(requirement.name)]), requirement
     assert pins["torch"] == "2.13.0"

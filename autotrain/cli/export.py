@@ -19,23 +19,36 @@ from autotrain.cli.printing import print_json
     type=Word("format", ("bundle", "onnx")),
     default="bundle",
     show_default=True,
-    help="onnx is not available in this version.",
+    help="onnx: graphs for onnxruntime, without autotrain.",
 )
-@click.option("--output", type=FileName("DIR", "dir"), help="A new folder; else NAME-bundle.")
+@click.option(
+    "--samples",
+    type=Count(1),
+    default=100,
+    show_default=True,
+    help="Of onnx: Monte-Carlo samples of the graph.",
+)
+@click.option("--seed", type=Count(0), default=0, show_default=True, help="Of onnx: of the masks.")
+@click.option(
+    "--output", type=FileName("DIR", "dir"), help="A new folder; else NAME-bundle or NAME-onnx."
+)
 @directory_option
 @json_option
 def export(
-    name: str, trial: int | None, kind: str, output: str | None, directory: str, as_json: bool
+    name: str,
+    trial: int | None,
+    kind: str,
+    samples: int,
+    seed: int,
+    output: str | None,
+    directory: str,
+    as_json: bool,
 ) -> None:
     """Copy the best model of the study NAME into a folder of its own, checked.
 
     The folder needs neither the study nor Optuna: `autotrain predict DIR DATA`, or
-    `autotrain.load("DIR")` in Python.
+    `autotrain.load("DIR")` in Python. With --format onnx it holds graphs that onnxruntime runs.
     """
-    if kind == "onnx":
-        raise click.UsageError(
-            "--format onnx is not available in this version. Use --format bundle, the default."
-        )
     from autotrain.bundle import encode, publish, read_bundle, stage
     from autotrain.cli.bundles import find_bundle
     from autotrain.errors import StorageError, StudyError
@@ -50,7 +63,18 @@ def export(
             f"--trial must be {winner}, the best trial, however: {trial}. Of other trials no "
             "weights are kept in this version. Leave --trial out."
         )
-    target = Path(output if output is not None else f"{name}-bundle")
+    target = Path(output if output is not None else f"{name}-{kind}")
+    if kind == "onnx":
+        from autotrain.onnx_graphs import export_onnx
+        from autotrain.predictor import Predictor
+
+        folder = export_onnx(Predictor(bundle), target, n_samples=samples, seed=seed)
+        if as_json:
+            print_json({"study": name, "trial": winner, "onnx": str(target), "path": str(folder)})
+        else:
+            click.echo(f"The graphs of trial {winner} of {name} are in {target}")
+            click.echo("inputs.json says what they read, docs/onnx.md how.", err=True)
+        return
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise StorageError(
             f"{target}: expected a new or an empty folder, however: it is there already. "

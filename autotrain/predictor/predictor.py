@@ -21,6 +21,7 @@ from torch import Tensor
 
 from autotrain.bundle import Bundle, encode, read_bundle
 from autotrain.bundle.record import LABEL_TYPES
+from autotrain.data.preprocessing import Preprocessor
 from autotrain.errors import AutotrainError, BundleError
 from autotrain.predictor import conformal, mixture
 from autotrain.predictor.arguments import check_sampling, check_tolerance
@@ -104,6 +105,11 @@ class Predictor:
         """Name of the column that weighed the rows in training; None when all counted alike."""
         name = self.bundle.data.get("weights")
         return None if name is None else str(name)
+
+    @property
+    def preprocessors(self) -> tuple[Preprocessor, ...]:
+        """The different ones of the members, in the order of `raw_inputs`."""
+        return tuple(self._preprocessors)
 
     @property
     def column_names(self) -> tuple[str, ...]:

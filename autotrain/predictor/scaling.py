@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autotrain.choices.scalers import LEAST_NUMBER, MIDDLE, QUANTILE_EDGE, SMOOTH_CLIP, TAILS
 
+MOST = 1e100
 Tensors = Mapping[str, Tensor]
 
 
@@ -22,9 +23,10 @@ def standard(x: Tensor, p: Tensors) -> Tensor:
 
 
 def robust_smooth_clip(x: Tensor, p: Tensors) -> Tensor:
-    """u = (x − median) · factor;  z = 3 sin(atan(u / 3))."""
-    u = (x - p["median"]) * p["factor"]
-    return SMOOTH_CLIP * torch.sin(torch.atan(u / SMOOTH_CLIP))
+    """u = (x − median) · factor;  z = u / √(1 + (u/3)²)."""
+    # Beyond, z is 3 to the last digit, and the square does not overflow.
+    u = _clip((x - p["median"]) * p["factor"], -MOST, MOST)
+    return u / torch.sqrt(1 + (u / SMOOTH_CLIP) ** 2)
 
 
 def quantile_normal(x: Tensor, p: Tensors) -> Tensor:
@@ -37,7 +39,13 @@ def quantile_normal(x: Tensor, p: Tensors) -> Tensor:
     up = _rank(x, q, (q.unsqueeze(0) <= x.unsqueeze(1)).sum(1) - 1)
     down = _rank(x, q, (q.unsqueeze(0) < x.unsqueeze(1)).sum(1) - 1)
     rank = (up + down) / 2
-    return normal_quantile(rank.clamp(QUANTILE_EDGE, 1 - QUANTILE_EDGE))
+    return normal_quantile(_clip(rank, QUANTILE_EDGE, 1 - QUANTILE_EDGE))
+
+
+def _clip(x: Tensor, low: float, high: float) -> Tensor:
+    # Not `clamp`: in a graph its limits would be of single precision.
+    limits = x.new_tensor([low, high])
+    return torch.minimum(torch.maximum(x, limits[0]), limits[1])
 
 
 def _flushed(x: Tensor) -> Tensor:

@@ -33,7 +33,6 @@ def test_the_copy_is_a_bundle_of_its_own(there: Path, tmp_path: Path, autotrain:
         (("--output", "full"), "full: expected a new or an empty folder, however: it is there"),
         (("--output", "full/file"), "full/file: expected a new or an empty folder"),
         (("--trial", "3000"), "the best trial, however: 3000"),
-        (("--format", "onnx"), "--format onnx is not available in this version"),
         (("--format", "onxn"), "no format 'onxn'. Did you mean 'onnx'?"),
     ],
 )
@@ -59,3 +58,18 @@ def test_an_unknown_study(there: Path, autotrain: Run) -> None:
     done = autotrain("export", "shp")
     assert done.code == 2
     assert "Did you mean 'shop'?" in done.err
+
+
+def test_onnx_graphs(there: Path, tmp_path: Path, autotrain: Run) -> None:
+    target = tmp_path / "graphs"
+    done = autotrain("export", "shop", "--format", "onnx", "--samples", 4, "--output", target)
+    assert done.code == 0, done.err
+    assert "The graphs of trial " in done.out
+    assert sorted(path.name for path in target.iterdir()) == [
+        "inputs.json",
+        "point.onnx",
+        "predictor.onnx",
+    ]
+    again = autotrain("export", "shop", "--format", "onnx", "--output", target)
+    assert again.code == 2
+    assert "expected a new or an empty folder" in again.err

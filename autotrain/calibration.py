@@ -41,6 +41,8 @@ LEAST_VARIANCE = 1e-12
 """Smallest noise variance, as a share of the target's: a perfect fit has no finite τ."""
 RELIABILITY_GROUPS = 10
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+LOG_TEMPERATURE_STD = 0.5
+"""Of the prior: temperatures of 0.37 to 2.7 are no surprise."""
 TEMPERATURES = (0.05, 20.0)
 """Lowest and highest; beyond them nothing changes that four digits show."""
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -177,9 +179,11 @@ def fit_tau(samples: np.ndarray, y: np.ndarray, weights: np.ndarray | None = Non
 def fit_temperature(log_p: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the temperature T of p^(1/T) / Σ p^(1/T) that fits validation rows best.
 
-    It minimizes the mean over rows of Σ_c −t_c log p_T(c), where the true class has t = 1 − ε and
-    the others share ε = 1 / (N + 2): N rows that are all right must not be taken for certainty, and
-    no row's probability goes to 0. In 1/T this is convex.
+        minimize  Σ_rows −log p_T(y)  +  (log T)² / (2 σ²),  σ = ½
+
+    The second term is a prior: rows that are all right must not be taken for certainty, and where
+    there are few rows T stays near 1. Smoothed targets do not serve here: they punish the margin of
+    the surest rows, and a few of those make all others unsure.
 
     Args:
         log_p: `[N, C]` logarithms of probabilities, averaged over samples and members before.
@@ -189,27 +193,27 @@ def fit_temperature(log_p: np.ndarray, y: np.ndarray, weights: np.ndarray | None
     Raises:
         ValueError: when there are no rows, or shapes do not fit.
     Source: Guo, Pleiss, Sun & Weinberger 2017, arXiv:1706.04599, section 4.2; averaged before:
-        Rahaman & Thiery 2021, arXiv:2007.08792; ε: Platt 1999, "Probabilistic outputs for support
-        vector machines", section 2.2, of a class with N rows.
+        Rahaman & Thiery 2021, arXiv:2007.08792. The prior is our own.
     """
     of_classes, truth = np.asarray(log_p, dtype=np.float64), np.asarray(y)
     if of_classes.ndim != 2 or truth.shape != of_classes.shape[:1] or not len(truth):
         shapes = f"{of_classes.shape}, {truth.shape}"
         raise ValueError(f"log p [N, C] must fit y [N], however: {shapes}")
-    n_rows, n_classes = of_classes.shape
-    counted = n_rows if weights is None else int(np.count_nonzero(weights))
-    others = 1 / (counted + 2) / (n_classes - 1)
-    shares = np.full(of_classes.shape, others)
-    shares[np.arange(n_rows), truth] = 1 - others * (n_classes - 1)
-    drawn = torch.from_numpy(of_classes)
+    counted = len(truth) if weights is None else int(np.count_nonzero(weights))
+    drawn, places = torch.from_numpy(of_classes), np.arange(len(truth))
 
     def loss(log_temperature: float) -> float:
         found = tempered(drawn, math.exp(log_temperature)).numpy()
-        return -_mean((shares * found).sum(axis=1), weights)
+        prior = log_temperature**2 / (2 * LOG_TEMPERATURE_STD**2)
+        return -_mean(found[places, truth], weights) + prior / counted
 
+    # The prior may make a second valley; the deepest is found first.
     low, high = map(math.log, TEMPERATURES)
+    grid = np.linspace(low, high, GRID_POINTS)
+    lowest = int(np.argmin([loss(point) for point in grid]))
+    bounds = (grid[max(lowest - 1, 0)], grid[min(lowest + 1, GRID_POINTS - 1)])
     best = scipy.optimize.minimize_scalar(
-        loss, bounds=(low, high), method="bounded", options={"xatol": TOLERANCE}
+        loss, bounds=bounds, method="bounded", options={"xatol": TOLERANCE}
     )
     return float(math.exp(best.x))
 

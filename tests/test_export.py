@@ -181,20 +181,7 @@ def test_the_temperature_of_a_classification_is_fitted_and_told(side: str, tmp_p
     def loss(temperature: float) -> float:
         calibration[side] = temperature
         scores = predictor.evaluate(features, y, n_samples=n_samples)["calibrated"]
-        # Each row's other classes share ε, as in the fit: here of two classes, by their odds.
-        odds = features_odds(predictor, features, n_samples)
-        epsilon = 1 / (len(y) + 2)
-        return float(scores["log_loss"] + epsilon * np.mean(signed(odds, y) / temperature))
-
-    def features_odds(predictor: Any, features: Any, n_samples: int) -> np.ndarray:
-        if not n_samples:
-            p = predictor.predict_proba(features)
-        else:
-            p = predictor.predict_distribution(features, n_samples).mean
-        return np.asarray(np.log(p[:, 1] / p[:, 0]))
-
-    def signed(odds: np.ndarray, y: Any) -> np.ndarray:
-        return np.where(np.asarray(y) == predictor.classes_[1], odds, -odds)
+        return float(scores["log_loss"] + 2 * math.log(temperature) ** 2 / len(y))
 
     fitted = calibration[side]
     assert fitted != 1

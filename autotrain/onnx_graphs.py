@@ -13,6 +13,7 @@ any more.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import json
@@ -20,6 +21,7 @@ import logging
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,25 +151,17 @@ def _write(graph: _Graph, predictor: Predictor, path: Path, about: dict[str, Any
     given = {name: tensor for name, tensor in given.items() if tensor.shape[1]}
     module = graph if len(given) == 2 else _Alone(graph, "numbers" in given)
     rows = torch.export.Dim("rows", min=1, max=1 << 30)
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # Of the exporter's own code.
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                module,
-                tuple(given.values()),
-                dynamo=True,
-                input_names=list(given),
-                output_names=list(graph.outputs),
-                dynamic_shapes=({0: rows},) * len(given) if len(given) == 2 else ({0: rows},),
-                opset_version=OPSET,
-                verbose=False,
-            )
-    finally:
-        logger.setLevel(before)
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            tuple(given.values()),
+            dynamo=True,
+            input_names=list(given),
+            output_names=list(graph.outputs),
+            dynamic_shapes=({0: rows},) * len(given) if len(given) == 2 else ({0: rows},),
+            opset_version=OPSET,
+            verbose=False,
+        )
     assert program is not None
     program.model.metadata_props["autotrain"] = json.dumps(about, ensure_ascii=False)
     program.save(str(path))
@@ -183,6 +177,22 @@ def _write(graph: _Graph, predictor: Predictor, path: Path, about: dict[str, Any
             apart = float(np.abs(mine.numpy() - its).max()) / unit
             if not apart <= TOLERANCE:
                 raise RuntimeError(f"{path.name}: {name} is {apart:.2g} from the model's")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself what the exporter says of its own code."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _rows(predictor: Predictor, about: dict[str, Any]) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -147,6 +148,28 @@ def random_bundle(
         versions={"autotrain": "0.1.0"},
         created="2026-01-02T03:04:05+00:00",
     )
+
+
+def mixed_table() -> pd.DataFrame:
+    """Return columns of every kind, some cells missing, levels rare, and a label: left."""
+    generator = np.random.default_rng(0)
+    n = 150
+    frame = pd.DataFrame(
+        {
+            "age": generator.normal(40, 9, n),
+            "paid": np.where(generator.uniform(size=n) < 0.6, 0.0, generator.lognormal(size=n)),
+            "city": generator.choice(["Rom", "Bern", "Oslo", "Paris"], n),
+            "member": generator.choice([True, False], n),
+            "sex": generator.choice(["m", "f"], n),
+            "since": pd.Timestamp("2020-01-01")
+            + pd.to_timedelta(generator.integers(0, 900, n), "D"),
+        }
+    )
+    frame.loc[[3, 77], "city"] = ["Lima", "Kyoto"]
+    for name in ("age", "city", "sex", "since"):
+        frame.loc[generator.choice(n, 20, replace=False), name] = None
+    frame["left"] = np.where(frame["member"] | (frame["age"] > 45), "yes", "no")
+    return frame
 
 
 def save(bundle: Bundle, folder: Path) -> Path:

@@ -19,7 +19,7 @@ from autotrain.errors import BundleError
 from autotrain.predictor import Predictor, load
 from autotrain.predictor.plain import PlainPredictor
 from autotrain.predictor.scaling import SCALINGS
-from tests.winners import random_bundle, train
+from tests.winners import mixed_table, random_bundle, train
 
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -67,25 +67,7 @@ def test_members_are_averaged_and_take_turns(n_members: int) -> None:
 
 @pytest.fixture(scope="module")
 def mixed() -> pd.DataFrame:
-    """Columns of every kind, missing cells, rare levels, folds that know different ones."""
-    generator = np.random.default_rng(0)
-    n = 150
-    frame = pd.DataFrame(
-        {
-            "age": generator.normal(40, 9, n),
-            "paid": np.where(generator.uniform(size=n) < 0.6, 0.0, generator.lognormal(size=n)),
-            "city": generator.choice(["Rom", "Bern", "Oslo", "Paris"], n),
-            "member": generator.choice([True, False], n),
-            "sex": generator.choice(["m", "f"], n),
-            "since": pd.Timestamp("2020-01-01")
-            + pd.to_timedelta(generator.integers(0, 900, n), "D"),
-        }
-    )
-    frame.loc[[3, 77], "city"] = ["Lima", "Kyoto"]
-    for name in ("age", "city", "sex", "since"):
-        frame.loc[generator.choice(n, 20, replace=False), name] = None
-    frame["left"] = np.where(frame["member"] | (frame["age"] > 45), "yes", "no")
-    return frame
+    return mixed_table()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -78,14 +79,12 @@ def main() -> None:
             passes = [torch.softmax(network(tensor), 1) for _ in range(n_samples)]
             return torch.stack(passes).mean(0)
 
-        found = medians(
-            {
-                "pass": lambda x=x: predictor.draw([x], 0, 0),
-                "samples": lambda x=x: predictor.draw([x], n_samples, 0),
-                "loop": loop,
-            },
-            repeats,
-        )
+        sides: dict[str, Callable[[], object]] = {
+            "pass": partial(predictor.draw, [x], 0, 0),
+            "samples": partial(predictor.draw, [x], n_samples, 0),
+            "loop": loop,
+        }
+        found = medians(sides, repeats)
         one, many, plain = (1000 * found[name] for name in ("pass", "samples", "loop"))
         print(
             f"{n_rows:>7} {one:>8.2f}ms {many:>8.1f}ms {many / one:>10.1f} {plain:>9.1f}ms "

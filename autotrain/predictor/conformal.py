@@ -1,4 +1,4 @@
-"""Split conformal prediction: sets and intervals that hold the truth of at least 1 − α of the rows.
+"""Split conformal prediction: sets and intervals that hold the truth of about 1 − α of the rows.
 
     scores   how strange the truth was on n rows that did not train:
              1 − p(y) for classes, |y − ŷ| / total_std for numbers
@@ -6,7 +6,8 @@
     answer   all classes, all numbers, that would be no stranger than the limit
 
 This holds for rows that are exchangeable with the n, whatever the model; how large the answers are
-is what the model is worth.
+is what the model is worth. Here it holds nearly: the n rows have chosen the winner, and of K folds'
+networks one speaks of each of them, while in use the K are averaged (docs/benchmarks.md).
 
 Source: Vovk, Gammerman & Shafer 2005, "Algorithmic learning in a random world"; sets: Sadinle, Lei
 & Wasserman 2019, arXiv:1609.00451; intervals: Lei, G'Sell, Rinaldo, Tibshirani & Wasserman 2018,

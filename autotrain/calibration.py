@@ -25,9 +25,8 @@ from autotrain.data.dataset import Dataset
 from autotrain.fused.plan import view_of
 from autotrain.members import metric_weights
 from autotrain.predictor import Predictor, conformal
-from autotrain.predictor.distribution import tempered
-from autotrain.predictor.evaluation import log_mean_exp
 from autotrain.predictor.mixture import log_likelihood
+from autotrain.predictor.probabilities import log_mean_exp, tempered
 
 ROWS = 2_000
 """Fitted on at most so many validation rows, evenly spaced: τ is then right to 3 %."""
@@ -75,6 +74,12 @@ def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
         # Of rows that all count nothing, none is better than another.
         weights.append(own if own.any() else np.ones_like(own))
     y, w = np.concatenate(targets), np.concatenate(weights)
+    scores: dict[str, Any] = {}
+    if bundle.is_classification:
+        scores["conformal_fold_scores"] = [
+            _stored(conformal.class_scores(np.exp(log_p[0]), of_fold))
+            for log_p, of_fold in zip(points, targets, strict=True)
+        ]
     fit = _fit_classes if bundle.is_classification else _fit_values
     what, harm = (
         ("temperature", "probabilities may be a little too sure, sets too small")
@@ -83,6 +88,7 @@ def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     )
     return {
         **fit(np.concatenate(sampled, axis=1), np.concatenate(points, axis=1), y, w),
+        **scores,
         "n_rows": len(y),
         "n_samples": n_samples,
         "seed": SEED,
@@ -104,7 +110,6 @@ def _fit_classes(
     return {
         "temperature": temperature,
         "temperature_point": fit_temperature(of_points, y, weights),
-        "conformal_scores": _stored(conformal.class_scores(proba, y)),
         "reliability": reliability(proba, y, weights),
     }
 

@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.errors import AutotrainError, StorageError
 from autotrain.predictor import Predictor
-from autotrain.predictor.distribution import tempered
 from autotrain.predictor.plain import PlainPredictor
+from autotrain.predictor.probabilities import tempered
 
 OPSET = 20
 POINT, SAMPLED, INPUTS = "point.onnx", "predictor.onnx", "inputs.json"

@@ -21,6 +21,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -94,10 +95,17 @@ def splits(n_rows: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def config_of(rate: float, part: Part, epochs: int) -> TrialConfig:
+class Choice(NamedTuple):
+    """What differs between networks: the dropout rate, and a factor of λ."""
+
+    rate: float
+    factor: float
+
+
+def config_of(choice: Choice, part: Part, epochs: int) -> TrialConfig:
     """Return the paper's network with this dropout."""
-    tau = TAU_OF_VARIANCE / part.std**2
-    decay = LENGTH_SCALE**2 * (1 - rate) / (2 * len(part.y) * tau)
+    rate, tau = choice.rate, TAU_OF_VARIANCE / part.std**2
+    decay = choice.factor * LENGTH_SCALE**2 * (1 - rate) / (2 * len(part.y) * tau)
     return TrialConfig.from_params(
         {
             "network.hidden_units": "50",
@@ -118,15 +126,15 @@ def config_of(rate: float, part: Part, epochs: int) -> TrialConfig:
     )
 
 
-def train(parts: list[Part], wanted: list[tuple[int, float]], epochs: int) -> list[Outcome]:
-    """Train a network for each (part, rate), fused; return them in that order."""
+def train(parts: list[Part], wanted: list[tuple[int, Choice]], epochs: int) -> list[Outcome]:
+    """Train a network for each (part, choice), fused; return them in that order."""
     folds = []
     for part in parts:
         y_out = ((part.y_out - part.mean) / part.std).astype(np.float32)
         folds.append(FoldArrays(part.x, part.y, part.x_out, y_out, part.mean, part.std))
     trainer = Trainer(Problem("regression", 1, METRICS["rmse"]), folds)
-    for slot, (fold, rate) in enumerate(wanted):
-        config = config_of(rate, parts[fold], epochs)
+    for slot, (fold, choice) in enumerate(wanted):
+        config = config_of(choice, parts[fold], epochs)
         trainer.admit(Admission(slot, config, seed=SEED + fold, fold=fold))
     found: dict[int, Outcome] = {}
     for message in trainer.run():
@@ -135,7 +143,9 @@ def train(parts: list[Part], wanted: list[tuple[int, float]], epochs: int) -> li
     return [found[slot] for slot in range(len(wanted))]
 
 
-def sample(outcome: Outcome, rate: float, part: Part, epochs: int, n_samples: int) -> torch.Tensor:
+def sample(
+    outcome: Outcome, choice: Choice, part: Part, epochs: int, n_samples: int
+) -> torch.Tensor:
     """Return Monte-Carlo predictions `[S, N]` of the rows to be judged, in the target's units."""
     n_inputs = part.x.shape[1]
     names = tuple(f"x{place}" for place in range(n_inputs))
@@ -144,7 +154,7 @@ def sample(outcome: Outcome, rate: float, part: Part, epochs: int, n_samples: in
     assert outcome.parameters is not None
     assert outcome.statistics is not None
     member = Member(
-        config_of(rate, part, epochs),
+        config_of(choice, part, epochs),
         1,
         Preprocessor(codes, names, arrays),
         outcome.parameters,
@@ -155,32 +165,59 @@ def sample(outcome: Outcome, rate: float, part: Part, epochs: int, n_samples: in
     return outputs * part.std + part.mean
 
 
-def run(
-    table: np.ndarray, epochs: int, n_samples: int
-) -> tuple[np.ndarray, np.ndarray, list[float]]:
-    """Return RMSE and log likelihood of each split's test rows, and the rates that were chosen."""
-    rows = splits(len(table))
-    inner = []
-    for training, _ in rows:
+def inner_parts(table: np.ndarray, training: np.ndarray, n_folds: int) -> list[Part]:
+    """Cut training rows into rows to train on and rows that choose: the last 20 %, or K folds."""
+    if not n_folds:
         n_fit = int(0.8 * len(training))
-        inner.append(Part.of(table, training[:n_fit], training[n_fit:]))
-    wanted = [(split, rate) for split in range(N_SPLITS) for rate in RATES]
-    best: dict[int, tuple[float, float, float]] = {}
-    for (split, rate), outcome in zip(wanted, train(inner, wanted, epochs), strict=True):
-        part = inner[split]
-        drawn, truth = sample(outcome, rate, part, epochs, n_samples), torch.from_numpy(part.y_out)
-        tau = fit_tau(drawn.numpy(), part.y_out)
-        score = float(log_likelihood(drawn, truth, tau).mean())
-        best[split] = max(best.get(split, (-np.inf, 0.0, 0.0)), (score, rate, tau))
+        return [Part.of(table, training[:n_fit], training[n_fit:])]
+    folds = np.array_split(training, n_folds)
+    return [Part.of(table, np.setdiff1d(training, fold), fold) for fold in folds]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Validation log likelihood, test RMSE and test log likelihood `[splits]`, and the choices."""
+
+    validation: np.ndarray
+    rmse: np.ndarray
+    likelihood: np.ndarray
+    chosen: list[Choice]
+
+
+def run(
+    table: np.ndarray, choices: list[Choice], n_folds: int, epochs: int, n_samples: int
+) -> Found:
+    """Choose for each split, train again on all of its training rows, and test."""
+    rows = splits(len(table))
+    inner = [inner_parts(table, training, n_folds) for training, _ in rows]
+    parts = [part for own in inner for part in own]
+    wanted = [(place, choice) for place in range(len(parts)) for choice in choices]
+    outcomes = dict(zip(wanted, train(parts, wanted, epochs), strict=True))
+    best: list[tuple[float, Choice, float]] = []
+    for split, own in enumerate(inner):
+        truth = np.concatenate([part.y_out for part in own])
+        found = []
+        for choice in choices:
+            drawn = [
+                sample(outcomes[split * len(own) + k, choice], choice, part, epochs, n_samples)
+                for k, part in enumerate(own)
+            ]
+            together = torch.cat(drawn, dim=1)
+            tau = fit_tau(together.numpy(), truth)
+            score = float(log_likelihood(together, torch.from_numpy(truth), tau).mean())
+            found.append((score, choice, tau))
+        best.append(max(found))
     outer = [Part.of(table, *both) for both in rows]
-    chosen = [(split, best[split][1]) for split in range(N_SPLITS)]
+    again = [(split, choice) for split, (_, choice, _) in enumerate(best)]
     rmse, likelihood = [], []
-    for (split, rate), outcome in zip(chosen, train(outer, chosen, epochs), strict=True):
+    for (split, choice), outcome in zip(again, train(outer, again, epochs), strict=True):
         part = outer[split]
-        drawn, truth = sample(outcome, rate, part, epochs, n_samples), torch.from_numpy(part.y_out)
-        rmse.append(float(((drawn.mean(0) - truth) ** 2).mean().sqrt()))
-        likelihood.append(float(log_likelihood(drawn, truth, best[split][2]).mean()))
-    return np.array(rmse), np.array(likelihood), [rate for _, rate in chosen]
+        drawn_out = sample(outcome, choice, part, epochs, n_samples)
+        truth_out = torch.from_numpy(part.y_out)
+        rmse.append(float(((drawn_out.mean(0) - truth_out) ** 2).mean().sqrt()))
+        likelihood.append(float(log_likelihood(drawn_out, truth_out, best[split][2]).mean()))
+    validation = np.array([score for score, _, _ in best])
+    return Found(validation, np.array(rmse), np.array(likelihood), [c for _, c, _ in best])
 
 
 def main() -> None:
@@ -188,6 +225,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sets", nargs="+", default=list(PUBLISHED), choices=list(PUBLISHED))
+    parser.add_argument("--folds", type=int, default=0, help="0: the last 20 %% validate")
+    parser.add_argument(
+        "--factors", type=float, nargs="+", default=[1.0], help="of λ, to choose from"
+    )
     parser.add_argument("--epochs", type=int, default=4000)
     parser.add_argument("--samples", type=int, default=10_000)
     arguments = parser.parse_args()
@@ -197,7 +238,8 @@ def main() -> None:
     for name in arguments.sets:
         start = time.perf_counter()
         table = np.loadtxt(arguments.folder / f"{name}.csv", delimiter=",", dtype=np.float64)
-        rmse, likelihood, rates = run(table, arguments.epochs, arguments.samples)
+        choices = [Choice(rate, factor) for rate in RATES for factor in arguments.factors]
+        found = run(table, choices, arguments.folds, arguments.epochs, arguments.samples)
         spent = time.perf_counter() - start
 
         def shown(values: np.ndarray) -> str:
@@ -206,12 +248,12 @@ def main() -> None:
 
         r, r_error, ll, ll_error = PUBLISHED[name]
         print(
-            f"| {name} | {shown(rmse)} | {r:.2f} ± {r_error:.2f} | {shown(likelihood)} | "
-            f"{ll:.2f} ± {ll_error:.2f} | {spent:.0f} |",
+            f"| {name} | {shown(found.rmse)} | {r:.2f} ± {r_error:.2f} | "
+            f"{shown(found.likelihood)} | {ll:.2f} ± {ll_error:.2f} | {spent:.0f} |",
             flush=True,
         )
-        counts = {rate: rates.count(rate) for rate in RATES}
-        print(f"  rates chosen: {counts}", flush=True)
+        counts = {tuple(choice): found.chosen.count(choice) for choice in choices}
+        print(f"  validation: {shown(found.validation)}; chosen: {counts}", flush=True)
 
 
 if __name__ == "__main__":

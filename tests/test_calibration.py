@@ -13,8 +13,8 @@ from scipy import special, stats
 from sklearn.linear_model import LogisticRegression
 
 from autotrain.calibration import coverage_of_levels, fit_tau, fit_temperature, reliability
-from autotrain.predictor.distribution import tempered
 from autotrain.predictor.mixture import log_likelihood
+from autotrain.predictor.probabilities import tempered
 
 
 def mean_log_likelihood(samples: np.ndarray, y: np.ndarray, tau: float) -> float:

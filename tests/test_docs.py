@@ -6,11 +6,17 @@ import importlib.util
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from autotrain.onnx_graphs import export_onnx
+from autotrain.predictor import load
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS
+from tests.winners import mixed_table, train
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,6 +60,22 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         names: dict[str, object] = {}
         exec(compile(smaller, "README.md", "exec"), names)
         assert "entropy" in names["result"].to_frame().columns  # type: ignore[attr-defined]
+
+
+def test_the_onnx_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = mixed_table()[["age", "paid", "city", "left"]]
+    winner = train(frame, {"training.epochs": 2}, target="left")
+    predictor = load(winner.export(tmp_path / "best").path)
+    export_onnx(predictor, Path("churn-onnx"), n_samples=12)
+    text = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "onnx.md", "exec"), names)
+    row = pd.DataFrame({"age": [31.0], "paid": [2.5], "city": ["Rom"]})
+    result = predictor.predict_distribution(row, 12)
+    np.testing.assert_allclose(names["mean"], result.mean, atol=1e-5)
+    np.testing.assert_allclose(names["std"], result.std, atol=1e-5)
 
 
 @pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"])

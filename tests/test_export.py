@@ -205,15 +205,23 @@ def test_conformal_answers_hold_the_promised_share_of_validation_rows(
 ) -> None:
     winner = train(source, {"training.epochs": 10}, validation="3-fold")
     predictor = load(winner.export(tmp_path / "best").path)
-    scores = predictor.bundle.calibration["conformal_scores"]
-    assert scores == sorted(scores)
     n = sum(len(fold.y_valid) for fold in winner.dataset.folds)
-    assert len(scores) == n
+    calibration = predictor.bundle.calibration
+    if predictor.bundle.is_classification:
+        of_folds = calibration["conformal_fold_scores"]
+        sizes = [len(fold.y_valid) for fold in winner.dataset.folds]
+        assert list(map(len, of_folds)) == sizes
+        pooled = sorted(score for scores in of_folds for score in scores)
+        pooled_scores = {"conformal_fold_scores": [pooled]}
+    else:
+        pooled_scores = {}
+        assert len(calibration["conformal_scores"]) == n
     # Each row by the member that did not train on it, as when the scores were made.
     inside = 0.0
     for place, fold in enumerate(winner.dataset.folds):
         (member,) = (m for m in predictor.bundle.members if m.fold == place)
-        alone = Predictor(replace(predictor.bundle, members=(member,)))
+        own = replace(predictor.bundle, members=(member,))
+        alone = Predictor(replace(own, calibration={**calibration, **pooled_scores}))
         features, y = winner.dataset.apart(winner.dataset.raw.iloc[fold.valid_rows])
         (found,) = (
             value["coverage"]

@@ -198,7 +198,7 @@ def from_json(record: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> B
         members=members,
         metric=metric_named(record["metric"]["name"]).name,
         scores=dict(record["scores"]),
-        calibration=_checked_calibration(record["calibration"], task),
+        calibration=_checked_calibration(record["calibration"], task, members),
         training=dict(record["training"]),
         data=dict(record["data"]),
         versions=dict(record["versions"]),
@@ -328,15 +328,20 @@ def _check_record(
             raise ValueError(f"target scale {member.target_mean}, {member.target_std}")
 
 
-def _checked_calibration(calibration: Mapping[str, Any], task: str) -> dict[str, Any]:
+def _checked_calibration(
+    calibration: Mapping[str, Any], task: str, members: tuple[Member, ...]
+) -> dict[str, Any]:
     # A regression must have its noise; a bundle may be older than the temperature.
     needed = ("tau", "tau_point") if task == REGRESSION else ()
     for name in (*needed, *({"temperature", "temperature_point"} & calibration.keys())):
         if not 0 < float(calibration[name]) < math.inf:
             raise ValueError(f"{name} {calibration[name]}")
-    strange = calibration.get("conformal_scores", ())
-    if list(strange) != sorted(strange) or not all(0 <= each < math.inf for each in strange):
-        raise ValueError("conformal scores are not sorted numbers of at least 0")
+    of_folds = calibration.get("conformal_fold_scores", ())
+    if of_folds and len(of_folds) != len({member.fold for member in members}):
+        raise ValueError(f"conformal scores of {len(of_folds)} folds")
+    for strange in (*of_folds, calibration.get("conformal_scores", ())):
+        if list(strange) != sorted(strange) or not all(0 <= each < math.inf for each in strange):
+            raise ValueError("conformal scores are not sorted numbers of at least 0")
     return dict(calibration)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from autotrain.data.inputs import plain
 from autotrain.errors import AutotrainError
 from autotrain.predictor import conformal, mixture
+from autotrain.predictor.probabilities import tempered
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +41,11 @@ class ClassificationDistribution:
         calibrated_proba: `[N, C]` the probabilities p^(1/T) / Σ p^(1/T) of `mean`, whose
             temperature T was fitted on validation rows: the ones to decide by. None when the bundle
             has no temperature.
-        alpha: `prediction_set` holds the truth of 1 − alpha of the rows.
-        prediction_set: `[N, C]` bool, the classes that are not less likely, calibrated, than the
-            true one was in all but alpha of the validation rows (split conformal). Several where
-            the model is unsure, none where it was surer of nearly all rows. None when the bundle
-            has no conformal scores; all classes when it has too few for alpha.
+        alpha: `prediction_set` holds the truth of about 1 − alpha of the rows.
+        prediction_set: `[N, C]` bool, the classes that are not less likely, with dropout off, than
+            the true one was in all but alpha of the validation rows (conformal, see conformal.py).
+            Several where the model is unsure, none where it was surer of nearly all rows. None when
+            the bundle has no conformal scores; all classes when it has too few for alpha.
         samples: `[S, N, C]`, or None when they were not kept.
         n_drawn: `[N]`, how many samples a row got where there was a tolerance; None: all n_samples.
     """
@@ -207,22 +208,11 @@ def calibrated_columns(classes: np.ndarray, proba: np.ndarray) -> dict[str, np.n
     return {f"calibrated_proba_{name}": proba[:, c] for c, name in enumerate(classes)}
 
 
-def tempered(log_p: Tensor, temperature: float) -> Tensor:
-    """Return log of p^(1/T) / Σ p^(1/T) over the last axis: the order of the classes stays.
-
-    Source: Guo, Pleiss, Sun & Weinberger 2017, arXiv:1706.04599.
-    """
-    return torch.log_softmax(log_p / temperature, dim=-1)
-
-
-def class_summary(
-    samples: Tensor, temperature: float | None, limit: float | None
-) -> dict[str, Tensor]:
+def class_summary(samples: Tensor, temperature: float | None) -> dict[str, Tensor]:
     """Summarize log-probabilities `[S, N, C]` by the words of `ClassificationDistribution`.
 
     Args:
         temperature: what calibrates; None leaves that out.
-        limit: of conformal scores; None leaves the sets out.
     Source: Gal 2016, "Uncertainty in Deep Learning", section 3.3.1; mutual information: Houlsby
     et al. 2011, arXiv:1112.5745.
     """
@@ -243,26 +233,24 @@ def class_summary(
         "variation_ratio": 1 - votes.amax(-1) / len(samples),
     }
     if temperature is not None:
-        calibrated = tempered(mean.log(), temperature).exp()
-        summary["calibrated_proba"] = calibrated
-        if limit is not None:
-            summary["prediction_set"] = conformal.class_sets(calibrated, limit)
+        summary["calibrated_proba"] = tempered(mean.log(), temperature).exp()
     return summary
 
 
 def value_summary(
-    samples: Tensor, tau: float, alpha: float, limit: float | None
+    samples: Tensor, tau: float, alpha: float, scores: Sequence[Tensor] | None
 ) -> dict[str, Tensor]:
     """Summarize predictions `[S, N]` by the words of `RegressionDistribution`.
 
     Args:
-        limit: of conformal scores; None leaves their intervals out.
+        scores: conformal ones; None leaves their intervals out.
     """
     levels = torch.tensor([alpha / 2, 1 - alpha / 2], dtype=torch.float64)
     mean, std = samples.mean(0), mixture.deviation(samples)
     summary = {"mean": mean, "std": std, "interval": mixture.quantiles(samples, tau, levels)}
-    if limit is not None:
+    if scores is not None:
         total_std = (std**2 + 1 / tau).sqrt()
+        limit = conformal.limit_of(torch.cat(list(scores)), alpha)
         summary["conformal_interval"] = conformal.intervals(mean, total_std, limit)
     return summary
 

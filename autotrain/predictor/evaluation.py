@@ -23,7 +23,7 @@ from autotrain.data.weights import read_weights
 from autotrain.errors import DataError
 from autotrain.fused.metrics import function_of
 from autotrain.predictor import mixture
-from autotrain.predictor.distribution import tempered
+from autotrain.predictor.probabilities import log_mean_exp, tempered
 from autotrain.tasks import METRICS, metric_named
 
 RESAMPLES = 400
@@ -279,8 +279,3 @@ def _not_cells() -> DataError:
         "y: expected one label or number in every cell, however: some hold lists or other objects. "
         "Give the target's column."
     )
-
-
-def log_mean_exp(log_p: Tensor) -> Tensor:
-    """Return log of the mean of p over the first axis."""
-    return torch.logsumexp(log_p, dim=0) - math.log(len(log_p))

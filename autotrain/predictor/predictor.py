@@ -2,16 +2,14 @@
 
     predictor = autotrain.load("studies/churn/best")
 
-Needs numpy, torch and safetensors only. Several members (a winner of several folds, an ensemble of
-several trials) predict together, with equal weight: their probabilities, or their predictions, are
-averaged; Monte-Carlo samples are dealt to them in turn.
+Needs numpy, torch and safetensors only. How several members speak as one is in joint.py.
 """
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +21,21 @@ from autotrain.bundle import Bundle, encode, read_bundle
 from autotrain.bundle.record import LABEL_TYPES
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.errors import AutotrainError, BundleError
-from autotrain.predictor import conformal, mixture
+from autotrain.predictor import conformal
 from autotrain.predictor.arguments import check_sampling, check_tolerance
 from autotrain.predictor.distribution import (
     ClassificationDistribution,
     Distribution,
     RegressionDistribution,
     class_summary,
-    tempered,
     value_summary,
 )
-from autotrain.predictor.evaluation import Coverage, Scores, Truth, log_mean_exp
-from autotrain.predictor.masks import MaskBank, dropout_sites
-from autotrain.predictor.passes import Ensemble
+from autotrain.predictor.evaluation import Coverage, Scores, Truth
+from autotrain.predictor.joint import Joint, Rows
+from autotrain.predictor.masks import dropout_sites
 from autotrain.predictor.plain import PlainPredictor, raw_inputs
-from autotrain.predictor.tables import encoded_parts
+from autotrain.predictor.probabilities import tempered
 
-SAMPLE_NUMBERS = 1 << 21
-"""Numbers of samples, or of members, worked on at a time: 16 MB in float64."""
-FIRST_ROUND = 16
-"""Samples that each row gets before it may have enough."""
 KEPT_NUMBERS = 1 << 23
 """Samples are kept unasked up to this many numbers: 64 MB."""
 
@@ -74,13 +67,7 @@ class Predictor:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self._ensemble = Ensemble(bundle.members)
-        # Members of one fold may share their preprocessing: rows are encoded once for all of them.
-        shared = {id(member.preprocessor): member.preprocessor for member in bundle.members}
-        self._preprocessors = list(shared.values())
-        scales = [(member.target_mean, member.target_std) for member in bundle.members]
-        self._scale = torch.tensor(scales, dtype=torch.float64).T.unsqueeze(2)
-        self._encoders = [list(shared).index(id(m.preprocessor)) for m in bundle.members]
+        self._joint = Joint(bundle)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle holds the bundle's files, and is checked like them.
@@ -109,12 +96,12 @@ class Predictor:
     @property
     def preprocessors(self) -> tuple[Preprocessor, ...]:
         """The different ones of the members, in the order of `raw_inputs`."""
-        return tuple(self._preprocessors)
+        return self._joint.preprocessors
 
     @property
     def column_names(self) -> tuple[str, ...]:
         """The columns that are needed."""
-        names = (name for p in self._preprocessors for name in p.column_names)
+        names = (name for p in self.preprocessors for name in p.column_names)
         return tuple(dict.fromkeys(names))
 
     @property
@@ -148,7 +135,7 @@ class Predictor:
 
         Returns: `[N]`; numbers are float64.
         """
-        parts = [self._point(xs) for xs in self._encoded(X, notices)]
+        parts = [self._joint.point(xs) for xs in self._joint.encoded(X, notices)]
         if not self.bundle.is_classification:
             return torch.cat(parts).numpy()
         places = torch.cat([part.argmax(1) for part in parts]).numpy()
@@ -173,7 +160,7 @@ class Predictor:
                 f"predict_proba: expected a classification, however: {self.target!r} is a number. "
                 "Use predict, or predict_distribution for its spread."
             )
-        log_p = torch.cat([self._point(xs) for xs in self._encoded(X, notices)])
+        log_p = torch.cat([self._joint.point(xs) for xs in self._joint.encoded(X, notices)])
         if calibrated:
             temperature = self._calibration("temperature_point")
             if temperature is None:
@@ -225,25 +212,22 @@ class Predictor:
         check_sampling(n_samples, alpha, seed)
         check_tolerance(tolerance, samples)
         self._require_dropout()
-        if tolerance is not None:
-            return self._until_settled(X, n_samples, alpha, seed, tolerance, notices)
-        banks = self._banks(n_samples, seed)
-        limit = self._conformal_limit(alpha, notices)
+        # Samples of rows that got different numbers of them are no array.
+        keep = samples is not False and tolerance is None
         kept: list[Tensor] = []
         parts: list[dict[str, Tensor]] = []
         size = 0
-        for xs in self._encoded(X, notices):
-            for rows in self._blocks(xs, n_samples):
-                drawn = self._samples(rows, banks)
-                summary = self._summary(drawn, alpha, limit)
-                parts.append({"point": self._point(rows), **summary})
-                size += drawn.numel()
-                if samples or (samples is None and size <= KEPT_NUMBERS):
-                    kept.append(drawn)
-                elif samples is None:
-                    kept = []
-        joined = {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
-        keep = bool(samples) or (samples is None and size <= KEPT_NUMBERS)
+        for answers, drawn in self._distributed(X, n_samples, alpha, seed, tolerance, notices):
+            parts.append(answers)
+            size += drawn.numel()
+            keep = keep and (samples is True or size <= KEPT_NUMBERS)
+            if keep:
+                kept.append(drawn)
+            else:
+                kept.clear()
+        # Taken out on the way: a million rows must not be there twice.
+        names = list(parts[0])
+        joined = {name: torch.cat([part.pop(name) for part in parts]).numpy() for name in names}
         values = torch.cat(kept, dim=1) if keep else None
         return self._distribution(joined, values, n_samples, alpha)
 
@@ -287,21 +271,20 @@ class Predictor:
         """
         check_sampling(n_samples, alpha, seed, least=0)
         truth = Truth.read(self.bundle, y, weights)
-        banks = self._banks(n_samples, seed) if n_samples and self.has_dropout else None
+        is_sampled = bool(n_samples) and self.has_dropout
         point = Scores(self.bundle, truth, self._calibration("tau_point"))
         sampled = Scores(self.bundle, truth, self.tau)
-        limit = self._conformal_limit(alpha, notices)
         coverage = Coverage(truth)
-        for xs in self._encoded(X, notices):
-            point.add(self._point(xs).unsqueeze(0))
-            if banks is None:
-                continue
-            for rows in self._blocks(xs, n_samples):
-                drawn = self._samples(rows, banks)
+        if is_sampled:
+            for answers, drawn in self._distributed(X, n_samples, alpha, seed, None, notices):
+                point.add(answers["point"].unsqueeze(0))
                 sampled.add(drawn)
-                coverage.add(self._summary(drawn, alpha, limit))
+                coverage.add(answers)
+        else:
+            for xs in self._joint.encoded(X, notices):
+                point.add(self._joint.point(xs).unsqueeze(0))
         values = point.values()
-        best, name = (point, "temperature_point") if banks is None else (sampled, "temperature")
+        best, name = (sampled, "temperature") if is_sampled else (point, "temperature_point")
         temperature = self._calibration(name)
         return {
             **({"interval": point.interval()} if interval else {}),
@@ -309,13 +292,13 @@ class Predictor:
             "metric": self.bundle.metric,
             "n_rows": int(truth.is_known.sum()),
             "n_dropped": int((~truth.is_known).sum()),
-            "n_samples": None if banks is None else n_samples,
+            "n_samples": n_samples if is_sampled else None,
             "weighted": weights is not None,
             "deterministic": values,
-            "monte_carlo": None if banks is None else sampled.values(),
+            "monte_carlo": sampled.values() if is_sampled else None,
             "calibrated": None if temperature is None else best.values(temperature),
             "alpha": alpha,
-            "coverage": {} if banks is None else coverage.values(),
+            "coverage": coverage.values(),
         }
 
     def to_torch(self, n_samples: int = 0, seed: int = 0) -> PlainPredictor:
@@ -343,7 +326,7 @@ class Predictor:
             training never saw.
         Raises: DataError when columns are missing or cells cannot be read.
         """
-        return raw_inputs(X, self._preprocessors)
+        return raw_inputs(X, self.preprocessors)
 
     def draw(self, encoded: list[np.ndarray], n_samples: int, seed: int) -> np.ndarray:
         """Return Monte-Carlo samples of encoded rows: predictions `[S, N]`, or log p `[S, N, C]`.
@@ -354,42 +337,57 @@ class Predictor:
         """
         xs = [torch.from_numpy(x) for x in encoded]
         if n_samples == 0:
-            return self._point(xs).unsqueeze(0).numpy()
-        banks = self._banks(n_samples, seed)
-        blocks = [self._samples(x, banks) for x in self._blocks(xs, n_samples)]
+            return self._joint.point(xs).unsqueeze(0).numpy()
+        banks = self._joint.banks(n_samples, seed)
+        blocks = [self._joint.samples(x, banks) for x in self._joint.blocks(xs, n_samples)]
         return torch.cat(blocks, dim=1).numpy()
 
     # ---- inside ----------------------------------------------------------------------------
 
-    def _until_settled(
+    def _distributed(
         self,
         X: Any,
         n_samples: int,
         alpha: float,
         seed: int,
-        tolerance: float,
+        tolerance: float | None,
         notices: list[str] | None,
-    ) -> Distribution:
-        """Return `predict_distribution` with a tolerance."""
-        limit = self._conformal_limit(alpha, notices)
-        parts: list[dict[str, Tensor]] = []
-        for xs in self._encoded(X, notices):
-            for rows in self._blocks(xs, n_samples):
+    ) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+        """Yield, block of rows by block, what a distribution holds by its words, and the samples.
+
+        With a tolerance these are some rows' only.
+        """
+        banks = self._joint.banks(n_samples, seed)
+        if notices is not None:
+            notices.extend(self._too_few_scores(alpha))
+        for xs in self._joint.encoded(X, notices):
+            for rows in self._joint.blocks(xs, n_samples):
+                answers = self._answers(rows, alpha)
+                if tolerance is None:
+                    drawn = self._joint.samples(rows, banks)
+                    yield answers | self._summary(drawn, alpha), drawn
+                    continue
                 places, found = [], []
-                for own, drawn in self._settled(rows, n_samples, seed, tolerance):
-                    summary = self._summary(drawn, alpha, limit)
+                for own, drawn in self._joint.settled(rows, n_samples, seed, tolerance):
                     places.append(own)
-                    found.append(summary | {"n_drawn": torch.full((len(own),), len(drawn))})
-                if not found:  # no rows
-                    empty = self._samples(rows, self._banks(1, seed))
-                    summary = self._summary(empty, alpha, limit)
-                    found = [summary | {"n_drawn": torch.zeros(0, dtype=torch.int64)}]
-                    places = [torch.arange(0)]
+                    n_drawn = torch.full((len(own),), len(drawn))
+                    found.append(self._summary(drawn, alpha) | {"n_drawn": n_drawn})
                 order = torch.cat(places).argsort()
                 joined = {n: torch.cat([each[n] for each in found])[order] for n in found[0]}
-                parts.append({"point": self._point(rows), **joined})
-        whole = {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
-        return self._distribution(whole, None, n_samples, alpha)
+                yield answers | joined, drawn
+
+    def _answers(self, rows: Rows, alpha: float) -> dict[str, Tensor]:
+        """Return what does not depend on samples: the prediction with dropout off, sets."""
+        if not self.bundle.is_classification or self._conformal_scores is None:
+            return {"point": self._joint.point(rows)}
+        point, of_folds = self._joint.point_and_folds(rows)
+        sets = conformal.class_sets(of_folds.exp(), self._conformal_scores, alpha)
+        return {"point": point, "prediction_set": sets}
+
+    def _summary(self, drawn: Tensor, alpha: float) -> dict[str, Tensor]:
+        if self.bundle.is_classification:
+            return class_summary(drawn, self.temperature)
+        return value_summary(drawn, self._required_tau(), alpha, self._conformal_scores)
 
     def _distribution(
         self, arrays: dict[str, np.ndarray], samples: Tensor | None, n_samples: int, alpha: float
@@ -411,110 +409,32 @@ class Predictor:
             **{**arrays, "point": np.exp(arrays["point"])},
         )
 
-    def _conformal_limit(self, alpha: float, notices: list[str] | None) -> float | None:
-        """Return the limit of conformal scores; None when the bundle has none."""
-        scores = self.bundle.calibration.get("conformal_scores")
-        if scores is None:
+    @cached_property
+    def _conformal_scores(self) -> tuple[Tensor, ...] | None:
+        """Sorted scores, of classes one tensor for each fold; None when the bundle has none."""
+        if self.bundle.is_classification:
+            groups = self.bundle.calibration.get("conformal_fold_scores")
+        else:
+            own = self.bundle.calibration.get("conformal_scores")
+            groups = None if own is None else [own]
+        if groups is None:
             return None
-        limit = conformal.limit_of(np.asarray(scores, dtype=np.float64), alpha)
-        if math.isinf(limit) and notices is not None:
-            what = "prediction sets" if self.bundle.is_classification else "conformal intervals"
-            notices.append(
-                f"{what} of alpha {alpha:g} hold everything: {len(scores)} validation rows are too "
-                f"few for it, {math.ceil(round(1 / alpha, 9)) - 1} are needed"
-            )
-        return limit
+        return tuple(torch.tensor(own, dtype=torch.float64) for own in groups)
+
+    def _too_few_scores(self, alpha: float) -> list[str]:
+        """Return what to say when there are too few conformal scores for this alpha."""
+        n = sum(map(len, self._conformal_scores or ()))
+        if not n or conformal.rank_of(n, alpha) <= n:
+            return []
+        what = "prediction sets" if self.bundle.is_classification else "conformal intervals"
+        return [
+            f"{what} of alpha {alpha:g} hold everything: {n} validation rows are too few for it, "
+            f"{conformal.least_rows(alpha)} are needed"
+        ]
 
     def _calibration(self, name: str) -> float | None:
         value = self.bundle.calibration.get(name)
         return None if value is None else float(value)
-
-    def _encoded(self, X: Any, notices: list[str] | None) -> Iterator[list[Tensor]]:
-        """Yield the encoded rows of a part of the table, `[n, D]`, one tensor per member."""
-        for encoded in encoded_parts(X, self._preprocessors, notices):
-            yield [encoded[place] for place in self._encoders]
-
-    def _point(self, xs: list[Tensor]) -> Tensor:
-        """Return the members' joint prediction, dropout off: `[N]`, or log p `[N, C]`."""
-        parts = []
-        for rows in self._blocks(xs, len(xs)):
-            values = self._in_units(self._ensemble.outputs(rows), slice(None))
-            parts.append(log_mean_exp(values) if self.bundle.is_classification else values.mean(0))
-        return torch.cat(parts)
-
-    def _in_units(self, outputs: Tensor, members: slice) -> Tensor:
-        """Turn outputs `[K, N, C]` into log p, or `[K, N]` in the target's units; float64.
-
-        Args:
-            members: whose they are; one, or one per output.
-        """
-        if self.bundle.is_classification:
-            return torch.log_softmax(outputs.double(), dim=-1)
-        mean, std = (column[members] for column in self._scale)
-        return outputs[..., 0].double() * std + mean
-
-    def _banks(self, n_samples: int, seed: int, start: int = 0) -> list[MaskBank]:
-        """Return the masks of samples `start` to `n_samples`, those of each member."""
-        members = self.bundle.members
-        return [
-            MaskBank(
-                member.config,
-                member.n_inputs,
-                range(start + (place - start) % len(members), n_samples, len(members)),
-                seed,
-            )
-            for place, member in enumerate(members)
-        ]
-
-    def _blocks(self, xs: list[Tensor], n_samples: int) -> Iterator[list[Tensor]]:
-        """Yield rows so few at a time that so many samples of each stay bounded."""
-        n_outputs = max(len(self.bundle.classes), 1)
-        rows = max(SAMPLE_NUMBERS // (n_samples * n_outputs), 1)
-        for parts in zip(*(x.split(rows) for x in xs), strict=True):
-            yield list(parts)
-
-    def _samples(self, xs: list[Tensor], banks: list[MaskBank]) -> Tensor:
-        """Return all samples of the banks: predictions `[S, N]`, or log p `[S, N, C]`."""
-        numbers = [np.asarray(bank.numbers, dtype=np.int64) for bank in banks]
-        n_samples, first = sum(map(len, numbers)), min(own[0] for own in numbers if len(own))
-        drawn: Tensor | None = None
-        for place, (passes, x, bank) in enumerate(
-            zip(self._ensemble.passes, xs, banks, strict=True)
-        ):
-            if not len(bank):
-                continue
-            own = self._in_units(passes.samples(x, bank), slice(place, place + 1))
-            if drawn is None:
-                drawn = own.new_empty(n_samples, *own.shape[1:])
-            drawn[numbers[place] - first] = own
-        assert drawn is not None
-        return drawn
-
-    def _settled(
-        self, xs: list[Tensor], n_samples: int, seed: int, tolerance: float
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (places of rows, their samples) as `mc_error` of these rows falls to `tolerance`.
-
-        Samples are drawn in rounds that double their number, the last rows get all.
-        """
-        active, start = torch.arange(len(xs[0])), 0
-        before: Tensor | None = None
-        while len(active):
-            stop = min(max(2 * start, FIRST_ROUND, len(xs)), n_samples)
-            new = self._samples([x[active] for x in xs], self._banks(stop, seed, start))
-            drawn = new if before is None else torch.cat([before, new])
-            values = drawn.exp() if self.bundle.is_classification else drawn
-            error = mixture.deviation(values) / math.sqrt(stop)
-            error = error.amax(-1) if self.bundle.is_classification else error
-            ends = (error <= tolerance) | torch.tensor(stop == n_samples)
-            if ends.any():
-                yield active[ends], drawn[:, ends]
-            active, before, start = active[~ends], drawn[:, ~ends], stop
-
-    def _summary(self, drawn: Tensor, alpha: float, limit: float | None) -> dict[str, Tensor]:
-        if self.bundle.is_classification:
-            return class_summary(drawn, self.temperature, limit)
-        return value_summary(drawn, self._required_tau(), alpha, limit)
 
     def _required_tau(self) -> float:
         if self.tau is None:

@@ -90,7 +90,15 @@ def test_numbers_that_are_not_finite_become_null() -> None:
 
 # ---- accidents: the checksum catches them ------------------------------------------------------
 
-BUNDLE = random_bundle(n_features=2)
+BUNDLE = replace(
+    random_bundle(n_features=2, n_members=2),
+    calibration={
+        "temperature": 1.25,
+        "temperature_point": 0.875,
+        "conformal_fold_scores": [[0.125, 0.5], [0.25]],
+        "reliability": [{"expected": 0.75, "observed": 0.5, "n_rows": 3}],
+    },
+)
 FILES_OF_BUNDLE = encode(BUNDLE)
 
 
@@ -116,6 +124,23 @@ def test_a_changed_byte_of_the_record_is_refused_or_changes_nothing(
     except BundleError as error:
         refusal = str(error)
     assert refusal is None or refusal.startswith(str(folder / RECORD))
+
+
+def test_no_byte_of_the_record_goes_unnoticed(tmp_path: Path) -> None:
+    # Each is changed once; what is read in spite of it is the same.
+    content, refused = FILES_OF_BUNDLE[RECORD], list[str]()
+    write(tmp_path, FILES_OF_BUNDLE)
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 1 + place * 37 % 255
+        (tmp_path / RECORD).write_bytes(changed)
+        try:
+            assert_same(read_bundle(tmp_path), BUNDLE)
+        except BundleError as error:
+            refused.append(str(error))
+    assert all(refusal.startswith(str(tmp_path / RECORD)) for refusal in refused)
+    # A space may become another one.
+    assert len(refused) > 0.98 * len(content)
 
 
 @given(data=st.data())
@@ -267,6 +292,16 @@ def test_a_temperature_must_be_one(name: str, value: object, tmp_path: Path) -> 
 def test_conformal_scores_must_be_sorted_numbers(scores: object, tmp_path: Path) -> None:
     folder = save(random_bundle(), tmp_path / "best")
     rewrite(folder, lambda record: record["calibration"].update(conformal_scores=scores))
+    with pytest.raises(BundleError):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("scores", [[[0.2, 0.1]], [0.1], 3, "a", [[]] * 2, [["a"]], [[None]]])
+def test_conformal_scores_of_folds_must_be_those_of_its_folds(
+    scores: object, tmp_path: Path
+) -> None:
+    folder = save(random_bundle(), tmp_path / "best")
+    rewrite(folder, lambda record: record["calibration"].update(conformal_fold_scores=scores))
     with pytest.raises(BundleError):
         read_bundle(folder)
 

@@ -1,4 +1,4 @@
-"""Split conformal prediction: the promised share of rows, from the definition and by counting."""
+"""Conformal prediction: the promised share of rows, from the definition and by counting."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from autotrain.predictor.conformal import (
     class_scores,
     class_sets,
     intervals,
+    least_rows,
     limit_of,
     value_scores,
 )
@@ -33,7 +34,7 @@ def table(n: int = 40) -> np.ndarray:
 )
 def test_the_limit_is_an_order_statistic(values: list[float], alpha: float) -> None:
     scores = np.sort(values)
-    limit = limit_of(scores, alpha)
+    limit = limit_of(torch.from_numpy(scores), alpha)
     n = len(scores)
     rank = math.ceil((n + 1) * (1 - alpha) - 1e-9)
     if rank > n:
@@ -44,28 +45,69 @@ def test_the_limit_is_an_order_statistic(values: list[float], alpha: float) -> N
 
 @pytest.mark.parametrize(("n", "alpha"), [(9, 0.1), (19, 0.05), (99, 0.01), (1, 0.5)])
 def test_so_many_rows_are_just_enough(n: int, alpha: float) -> None:
-    assert limit_of(np.arange(n) + 1.0, alpha) == n
-    assert limit_of(np.arange(n - 1) + 1.0, alpha) == math.inf
+    assert least_rows(alpha) == n
+    assert limit_of(torch.arange(n) + 1.0, alpha) == n
+    assert limit_of(torch.arange(n - 1) + 1.0, alpha) == math.inf
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(20, 0.1), (50, 0.2)])
 def test_of_rows_alike_the_promised_share_is_inside(n: int, alpha: float) -> None:
     # Of exchangeable scores exactly ⌈(n + 1)(1 − α)⌉ / (n + 1) are below the limit, on average.
     scores = np.random.default_rng(1).exponential(size=(20_000, n + 1))
-    limits = np.array([limit_of(np.sort(row[:-1]), alpha) for row in scores])
+    limits = np.array([limit_of(torch.tensor(np.sort(row[:-1])), alpha) for row in scores])
     inside = (scores[:, -1] <= limits).mean()
     expected = math.ceil((n + 1) * (1 - alpha)) / (n + 1)
     assert inside == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 20_000))
 
 
-def test_scores_and_answers_agree() -> None:
+@pytest.mark.parametrize("alpha", [0.05, 0.2, 0.5, 0.95])
+@pytest.mark.parametrize("sizes", [(17,), (8, 9), (1, 5, 30)])
+def test_sets_are_those_of_the_definition(sizes: tuple[int, ...], alpha: float) -> None:
+    # Romano, Sesia & Candès 2020, eq. 8, with the scores of Sadinle, Lei & Wasserman.
     generator = np.random.default_rng(2)
-    proba = generator.dirichlet(np.ones(4), size=30)
-    y = generator.integers(0, 4, 30)
-    scores = class_scores(proba, y)
-    for limit in (0.2, 0.5, 0.9):
-        held = class_sets(torch.from_numpy(proba), limit).numpy()[np.arange(30), y]
-        np.testing.assert_array_equal(held, scores <= limit)
+    proba = generator.dirichlet(np.ones(4), size=(len(sizes), 30))
+    scores = [class_scores(generator.dirichlet(np.ones(4), n), np.zeros(n, int)) for n in sizes]
+    scores[0][0] = 1 - proba[0, 3, 2]  # a tie is no stranger
+    found = class_sets(torch.from_numpy(proba), [torch.tensor(np.sort(s)) for s in scores], alpha)
+    for row in range(30):
+        for label in range(4):
+            stranger = sum(
+                score < 1 - proba[fold, row, label]
+                for fold, of_fold in enumerate(scores)
+                for score in of_fold
+            )
+            expected = stranger < (1 - alpha) * (sum(sizes) + 1) - 1e-9
+            assert found[row, label] == expected
+
+
+def test_folds_keep_the_promise_where_their_average_breaks_it() -> None:
+    # Very sure networks, each wrong on a few rows of its own: on many rows one of them is.
+    generator = np.random.default_rng(4)
+    n_folds, n, n_rows, alpha = 5, 400, 4_000, 0.1
+    truth = generator.integers(0, 3, n_rows)
+
+    def says(y: np.ndarray) -> np.ndarray:
+        doubt = generator.uniform(0, 1e-3, len(y))
+        doubt[generator.random(len(y)) < 0.05] = 0.9
+        p = np.full((len(y), 3), 0.0)
+        p[np.arange(len(y)), y], p[np.arange(len(y)), (y + 1) % 3] = 1 - doubt, doubt
+        return p
+
+    scores = []
+    for _ in range(n_folds):
+        y = generator.integers(0, 3, n)
+        scores.append(torch.tensor(np.sort(class_scores(says(y), y))))
+    of_folds = torch.tensor(np.stack([says(truth) for _ in range(n_folds)]))
+    rows = torch.arange(n_rows)
+    held = class_sets(of_folds, scores, alpha)[rows, truth].double().mean()
+    assert held > 1 - alpha - 0.02
+    pooled = [torch.cat(scores).sort().values]
+    of_average = class_sets(of_folds.mean(0, keepdim=True), pooled, alpha)
+    assert of_average[rows, truth].double().mean() < 1 - alpha - 0.02
+
+
+def test_scores_and_intervals_agree() -> None:
+    generator = np.random.default_rng(2)
     mean, std = generator.normal(size=30), generator.uniform(0.5, 2, 30)
     values = generator.normal(size=30)
     strange = value_scores(mean, std, values)
@@ -76,17 +118,18 @@ def test_scores_and_answers_agree() -> None:
 
 def with_scores(scores: list[float], **kinds: Any) -> Predictor:
     bundle = random_bundle(**kinds)
-    calibration = {"temperature": 1.5, "temperature_point": 1.0, **bundle.calibration}
-    return Predictor(replace(bundle, calibration={**calibration, "conformal_scores": scores}))
+    own: dict[str, Any] = {"conformal_scores": scores}
+    if bundle.is_classification:
+        own = {"conformal_fold_scores": [scores]}
+    return Predictor(replace(bundle, calibration={**bundle.calibration, **own}))
 
 
-def test_the_predictor_gives_sets_of_calibrated_probabilities() -> None:
+def test_the_predictor_gives_sets_of_the_folds() -> None:
     predictor = with_scores([0.1, 0.3, 0.55, 0.8])
     result = predictor.predict_distribution(table(), 20, alpha=0.4)
     assert isinstance(result, ClassificationDistribution)
-    assert result.calibrated_proba is not None
     # ⌈5 · 0.6⌉ = 3: the third score.
-    np.testing.assert_array_equal(result.prediction_set, 1 - result.calibrated_proba <= 0.55)
+    np.testing.assert_array_equal(result.prediction_set, 1 - result.point <= 0.55)
     assert result.alpha == 0.4
     assert result.prediction_set is not None
     assert 0 < result.prediction_set.mean() < 1

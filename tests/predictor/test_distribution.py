@@ -180,7 +180,7 @@ def test_blocks_of_rows_and_samples_change_nothing(monkeypatch: pytest.MonkeyPat
         with monkeypatch.context() as patch:
             patch.setattr("autotrain.predictor.passes.BLOCK_NUMBERS", 3000)
             patch.setattr("autotrain.predictor.passes.MOST_ROWS", 70)
-            patch.setattr("autotrain.predictor.predictor.SAMPLE_NUMBERS", 9000)
+            patch.setattr("autotrain.predictor.joint.SAMPLE_NUMBERS", 9000)
             patch.setattr("autotrain.predictor.tables.ENCODED_NUMBERS", 1100)
             patch.setattr("autotrain.predictor.mixture.BLOCK_NUMBERS", 700)
             cut = predictor.predict_distribution(table(300), 40)
@@ -344,18 +344,19 @@ import torch
 torch.set_num_threads(1)
 from autotrain.predictor import load
 predictor = load(sys.argv[1])
-rows = np.random.default_rng(0).normal(size=(100_000, 5))
-predictor.predict_distribution(rows[:100], 20)
+rows = np.random.default_rng(0).normal(size=(1_000_000, 5))
+predictor.predict_distribution(rows[:100], 10)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-result = predictor.predict_distribution(rows, 60)
-assert result.mean.shape == (100_000, 3)
+result = predictor.predict_distribution(rows, 10)
+assert result.mean.shape == (1_000_000, 3)
 assert result.samples is None
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
 
 def test_memory_is_bounded_whatever_the_number_of_rows(tmp_path: Path) -> None:
-    # All samples at once would take 144 MB, and every step of the computation as much again.
+    # What is returned takes 160 MB; all samples at once would take 240 MB, and every step of the
+    # computation as much again.
     folder = save(random_bundle({"network.hidden_units": "4"}), tmp_path / "best")
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, str(folder)],
@@ -365,4 +366,4 @@ def test_memory_is_bounded_whatever_the_number_of_rows(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 350
+    assert float(done.stdout) < 500

@@ -14,6 +14,7 @@ from autotrain.bundle import Bundle
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.errors import DataError
 from autotrain.predictor import ClassificationDistribution, Predictor, RegressionDistribution, load
+from autotrain.predictor.joint import Joint
 from autotrain.predictor.passes import Group, Passes
 from tests.winners import random_bundle, save
 
@@ -94,7 +95,7 @@ def test_many_rows_go_through_one_member_after_another(monkeypatch: pytest.Monke
 def test_bounded_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor(ensemble())
     whole = predictor.predict_proba(table(100))
-    monkeypatch.setattr("autotrain.predictor.predictor.SAMPLE_NUMBERS", 12 * 3 * 7)
+    monkeypatch.setattr("autotrain.predictor.joint.SAMPLE_NUMBERS", 12 * 3 * 7)
     np.testing.assert_allclose(predictor.predict_proba(table(100)), whole, rtol=1e-5, atol=1e-7)
 
 
@@ -149,8 +150,8 @@ def test_a_wrong_cell_is_named_by_its_row(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_parts_hold_the_rows_of_all_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autotrain.predictor.tables.ENCODED_NUMBERS", 3 * 5 * 4)
-    predictor = Predictor(random_bundle(n_members=3))
-    sizes = [len(xs[0]) for xs in predictor._encoded(table(10), None)]
+    joint = Joint(random_bundle(n_members=3))
+    sizes = [len(xs[0]) for xs in joint.encoded(table(10), None)]
     assert sizes == [4, 4, 2]
 
 

@@ -30,7 +30,9 @@ divided by their sum) and accuracy, or nRMSE, the error as a share of the test t
 deviation. Rows with a label that fewer than 10 rows have are left out: a split may lose it.
 
 Each result goes to the results file at once and is not made again while the split is the same, so
-the whole may be done in parts; `--again METHOD` makes a method's anew.
+the whole may be done in parts; `--again METHOD` makes a method's anew. Searches are kept in
+FOLDER/searches; with `--hand-over` ours are handed over from there once more, by the code of today
+(another rule for ensembles, another calibration), without a search.
 """
 
 from __future__ import annotations
@@ -310,6 +312,10 @@ class Job:
     timeout: float
     folder: Path
     realmlp_python: Path
+    kept: Path
+    """Where our search is kept."""
+    hand_over: bool = False
+    """Hand over from the kept search instead of searching."""
 
 
 HAND_OVER = """
@@ -318,17 +324,40 @@ from autotrain import Study
 from autotrain.cli.run_study import outcome
 
 with Study.resume("quality") as study:
-    study.hand_over(ensemble=0)
+    study.hand_over({ensemble})
     print(json.dumps(outcome(study, 0.0)))
 """
+SEARCH = "search.json"
 Answer = tuple[np.ndarray, Row]
 """Predictions of the test rows, and what else to record."""
 
 
 def autotrain_search(job: Job) -> dict[str, Answer]:
     """Search; predict the test rows with the ensemble, then with the single model it hands over."""
-    split, cli = job.split, [sys.executable, "-m", "autotrain.cli.main"]
+    cli = [sys.executable, "-m", "autotrain.cli.main"]
     best = job.folder / "studies" / "quality" / "best"
+    if job.hand_over:
+        shutil.copytree(job.kept / "studies", job.folder / "studies")
+        of_all = json.loads((job.kept / SEARCH).read_text())
+        together = handed_over(job, None)
+    else:
+        together, of_all = searched(job, cli, best)
+    answers = {TOGETHER: autotrain_answer(job, cli, best, together, of_all)}
+    answers[SINGLE] = autotrain_answer(job, cli, best, handed_over(job, 0), of_all)
+    return answers
+
+
+def handed_over(job: Job, ensemble: int | None) -> Row:
+    """Let the study in the job's folder hand over its model; return what it says of it."""
+    script = HAND_OVER.format(ensemble=ensemble)
+    done = run([sys.executable, "-c", script], job.folder, environment(CORES), limit(job))
+    result: Row = json.loads(done.output)
+    return result
+
+
+def searched(job: Job, cli: Command, best: Path) -> tuple[Row, Row]:
+    """Search and keep the study; return what the search says of its model, and of itself."""
+    split = job.split
     command = [*cli, "search", str(split.train), "--target", split.target, "--task", split.task]
     command += ["--test", str(split.test), "--timeout", f"{job.timeout:g}s"]
     command += ["--workers", str(CORES), "--seed", str(split.seed), "--study", "quality"]
@@ -337,15 +366,17 @@ def autotrain_search(job: Job) -> dict[str, Answer]:
     variables = environment(CORES)
     searching = run(command, job.folder, variables, limit(job), best / "bundle.json")
     of_all = {
+        "searched_by": version(),
         "wall_s": searching.wall_s,
         "others": searching.others,
         "wall_share": searching.wall_s / job.timeout,
         "first_bundle_s": searching.first_s,
     }
-    answers = {TOGETHER: autotrain_answer(job, cli, best, json.loads(searching.output), of_all)}
-    alone = run([sys.executable, "-c", HAND_OVER], job.folder, variables, limit(job))
-    answers[SINGLE] = autotrain_answer(job, cli, best, json.loads(alone.output), of_all)
-    return answers
+    shutil.rmtree(job.kept, ignore_errors=True)
+    shutil.copytree(job.folder / "studies", job.kept / "studies")
+    (job.kept / SEARCH).write_text(json.dumps(of_all))
+    result: Row = json.loads(searching.output)
+    return result, of_all
 
 
 def autotrain_answer(job: Job, cli: Command, best: Path, result: Row, of_all: Row) -> Answer:
@@ -776,6 +807,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=cache / "autotrain-quality")
     parser.add_argument("--results", type=Path, help="else FOLDER/results.jsonl")
     parser.add_argument("--environment", type=Path, help="RealMLP's; else FOLDER/realmlp")
+    parser.add_argument("--hand-over", action="store_true", help="ours anew, from kept searches")
     parser.add_argument("--report", action="store_true", help="only print what there is")
     return parser.parse_args()
 
@@ -784,6 +816,8 @@ def main() -> None:
     """Measure what is not there yet, then print the report."""
     arguments = parse()
     folder = arguments.folder.resolve()
+    if arguments.hand_over:
+        arguments.methods = arguments.again = [TOGETHER, SINGLE]
     methods = list(dict.fromkeys([*arguments.methods, *arguments.again]))
     results = arguments.results or folder / "results.jsonl"
     if not arguments.report:
@@ -819,7 +853,9 @@ def complete(
         return set()
     folder = Path(tempfile.mkdtemp(prefix="quality-"))
     try:
-        rows = measure(method, Job(split, arguments.timeout, folder, python))
+        kept = arguments.folder.resolve() / "searches" / f"{split.name}-{split.seed}"
+        job = Job(split, arguments.timeout, folder, python, kept, arguments.hand_over)
+        rows = measure(method, job)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     with results.open("a", encoding="utf-8") as file:

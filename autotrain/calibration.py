@@ -105,11 +105,11 @@ def _fit_classes(
 ) -> dict[str, Any]:
     """Fit temperatures of log p `[1, N, C]`, averaged over masks and with dropout off."""
     (log_p,), (of_points,) = sampled, points
-    temperature = fit_temperature(log_p, y, weights)
+    temperature = temperature_that_tells(log_p, y, weights)
     proba = tempered(torch.from_numpy(log_p), temperature).exp().numpy()
     return {
         "temperature": temperature,
-        "temperature_point": fit_temperature(of_points, y, weights),
+        "temperature_point": temperature_that_tells(of_points, y, weights),
         "reliability": reliability(proba, y, weights),
     }
 
@@ -179,6 +179,23 @@ def fit_tau(samples: np.ndarray, y: np.ndarray, weights: np.ndarray | None = Non
             right = a + _GOLDEN * (b - a)
             at_right = score(right)
     return math.exp((a + b) / 2)
+
+
+def temperature_that_tells(
+    log_p: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
+) -> float:
+    """Return the fitted temperature, or 1 when what it gains is within its standard error.
+
+    The gain is that of the mean log likelihood, over the same rows; see `fit_temperature`.
+    """
+    temperature = fit_temperature(log_p, y, weights)
+    places = np.arange(len(y))
+    after = tempered(torch.from_numpy(np.asarray(log_p, dtype=np.float64)), temperature).numpy()
+    gains = after[places, y] - log_p[places, y]
+    own = np.ones(len(y)) if weights is None else weights
+    gain = float(np.average(gains, weights=own))
+    error = math.sqrt(float(np.sum((own * (gains - gain)) ** 2))) / float(own.sum())
+    return temperature if gain > error else 1.0
 
 
 def fit_temperature(log_p: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from sklearn.linear_model import LogisticRegression
 
-from autotrain.calibration import coverage_of_levels, fit_tau, fit_temperature, reliability
+from autotrain.calibration import (
+    coverage_of_levels,
+    fit_tau,
+    fit_temperature,
+    reliability,
+    temperature_that_tells,
+)
 from autotrain.predictor.mixture import log_likelihood
 from autotrain.predictor.probabilities import tempered
 
@@ -179,6 +185,28 @@ def test_probabilities_that_are_all_wrong_become_nearly_equal() -> None:
     log_p, y = log_softmax(np.tile([0.0, 5.0], (300, 1))), np.zeros(300, dtype=int)
     proba = tempered(torch.from_numpy(log_p), fit_temperature(log_p, y)).exp().numpy()
     assert proba[0, 1] < 0.6
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_temperature_that_gains_less_than_its_standard_error_is_1(weighted: bool) -> None:
+    # Of so many data sets drawn at temperature 1 one in six or so seems to gain: z > 1.
+    taken = []
+    for seed in range(40):
+        log_p, y = judged(1.0, n_rows=400, seed=seed)
+        weights = np.random.default_rng(seed).uniform(0, 3, 400) if weighted else None
+        found = temperature_that_tells(log_p, y, weights)
+        fitted = fit_temperature(log_p, y, weights)
+        assert found in (1.0, fitted)
+        if found != 1:
+            after = tempered(torch.from_numpy(log_p), fitted).numpy()
+            gains = (after - log_p)[np.arange(400), y]
+            own = np.ones(400) if weights is None else weights
+            mean = np.average(gains, weights=own)
+            assert mean**2 > (own**2 * (gains - mean) ** 2).sum() / own.sum() ** 2
+        taken.append(found != 1)
+    assert 0 < sum(taken) < 15
+    log_p, y = judged(2.0, n_rows=400)
+    assert temperature_that_tells(log_p, y) == fit_temperature(log_p, y)
 
 
 def test_rows_of_no_weight_are_as_if_not_there() -> None:

@@ -181,7 +181,7 @@ def test_what_comes_of_one_search_is_kept_together(
     for name in both:
         monkeypatch.setitem(quality.METHODS, name, quality.Method(search, timed=True))
     results = tmp_path / "results.jsonl"
-    arguments = argparse.Namespace(timeout=60.0, again=[])
+    arguments = argparse.Namespace(timeout=60.0, again=[], folder=tmp_path, hand_over=False)
     made = quality.complete("autotrain", split, arguments, results, tmp_path)
     assert made == set(both)
     assert quality.complete("autotrain-ensemble", split, arguments, results, tmp_path) == set()

@@ -162,7 +162,7 @@ def test_the_noise_of_a_regression_is_fitted_and_told(diabetes: Winner, tmp_path
 
 @pytest.mark.parametrize("side", ["temperature", "temperature_point"])
 def test_the_temperature_of_a_classification_is_fitted_and_told(side: str, tmp_path: Path) -> None:
-    winner = train("sklearn:breast_cancer", {"training.epochs": 2})
+    winner = train("sklearn:breast_cancer", {"training.epochs": 1})
     predictor = load(winner.export(tmp_path / "best").path)
     calibration: dict[str, Any] = predictor.bundle.calibration  # type: ignore[assignment]
     assert "which also chose the winner" in calibration["note"]

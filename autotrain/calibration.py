@@ -73,58 +73,63 @@ def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
         own = metric_weights(fold)[::step]
         # Of rows that all count nothing, none is better than another.
         weights.append(own if own.any() else np.ones_like(own))
-    y, w = np.concatenate(targets), np.concatenate(weights)
-    scores: dict[str, Any] = {}
-    if bundle.is_classification:
-        scores["conformal_fold_scores"] = [
-            _stored(conformal.class_scores(np.exp(log_p[0]), of_fold))
-            for log_p, of_fold in zip(points, targets, strict=True)
-        ]
     fit = _fit_classes if bundle.is_classification else _fit_values
+    n_rows = sum(map(len, targets))
     what, harm = (
         ("temperature", "probabilities may be a little too sure, sets too small")
         if bundle.is_classification
         else ("noise τ", "intervals may be a little too narrow")
     )
     return {
-        **fit(np.concatenate(sampled, axis=1), np.concatenate(points, axis=1), y, w),
-        **scores,
-        "n_rows": len(y),
+        **fit(sampled, points, targets, np.concatenate(weights)),
+        "n_rows": n_rows,
         "n_samples": n_samples,
         "seed": SEED,
         "rows": "validation",
         "note": (
-            f"the {what} was fitted on {len(y)} validation rows, which also chose the winner: "
+            f"the {what} was fitted on {n_rows} validation rows, which also chose the winner: "
             f"{harm}"
         ),
     }
 
 
 def _fit_classes(
-    sampled: np.ndarray, points: np.ndarray, y: np.ndarray, weights: np.ndarray
+    sampled: list[np.ndarray],
+    points: list[np.ndarray],
+    targets: list[np.ndarray],
+    weights: np.ndarray,
 ) -> dict[str, Any]:
-    """Fit temperatures of log p `[1, N, C]`, averaged over masks and with dropout off."""
-    (log_p,), (of_points,) = sampled, points
-    temperature = temperature_that_tells(log_p, y, weights)
+    """Fit temperatures of each fold's log p `[1, n, C]`, averaged over masks and dropout off."""
+    y = np.concatenate(targets)
+    (log_p,), (of_points,) = np.concatenate(sampled, axis=1), np.concatenate(points, axis=1)
+    temperature = significant_temperature(log_p, y, weights)
     proba = tempered(torch.from_numpy(log_p), temperature).exp().numpy()
     return {
         "temperature": temperature,
-        "temperature_point": temperature_that_tells(of_points, y, weights),
+        "temperature_point": significant_temperature(of_points, y, weights),
+        "conformal_fold_scores": [
+            _stored(conformal.class_scores(np.exp(of_fold[0]), truth))
+            for of_fold, truth in zip(points, targets, strict=True)
+        ],
         "reliability": reliability(proba, y, weights),
     }
 
 
 def _fit_values(
-    sampled: np.ndarray, points: np.ndarray, y: np.ndarray, weights: np.ndarray
+    sampled: list[np.ndarray],
+    points: list[np.ndarray],
+    targets: list[np.ndarray],
+    weights: np.ndarray,
 ) -> dict[str, Any]:
-    """Fit the noise of predictions `[S, N]` in the target's units, and of those without masks."""
-    tau = fit_tau(sampled, y, weights)
-    total_std = np.sqrt(sampled.var(axis=0) + 1 / tau)
+    """Fit the noise of each fold's predictions `[S, n]`, and of those without masks `[1, n]`."""
+    drawn, y = np.concatenate(sampled, axis=1), np.concatenate(targets)
+    tau = fit_tau(drawn, y, weights)
+    total_std = np.sqrt(drawn.var(axis=0) + 1 / tau)
     return {
         "tau": tau,
-        "tau_point": fit_tau(points, y, weights),
-        "conformal_scores": _stored(conformal.value_scores(sampled.mean(axis=0), total_std, y)),
-        "reliability": coverage_of_levels(sampled, y, tau, weights),
+        "tau_point": fit_tau(np.concatenate(points, axis=1), y, weights),
+        "conformal_scores": _stored(conformal.value_scores(drawn.mean(axis=0), total_std, y)),
+        "reliability": coverage_of_levels(drawn, y, tau, weights),
     }
 
 
@@ -181,7 +186,7 @@ def fit_tau(samples: np.ndarray, y: np.ndarray, weights: np.ndarray | None = Non
     return math.exp((a + b) / 2)
 
 
-def temperature_that_tells(
+def significant_temperature(
     log_p: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
 ) -> float:
     """Return the fitted temperature, or 1 when what it gains is within its standard error.
@@ -190,7 +195,7 @@ def temperature_that_tells(
     """
     temperature = fit_temperature(log_p, y, weights)
     places = np.arange(len(y))
-    after = tempered(torch.from_numpy(np.asarray(log_p, dtype=np.float64)), temperature).numpy()
+    after = tempered(torch.from_numpy(log_p), temperature).numpy()
     gains = after[places, y] - log_p[places, y]
     own = np.ones(len(y)) if weights is None else weights
     gain = float(np.average(gains, weights=own))

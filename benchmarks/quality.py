@@ -689,7 +689,12 @@ def compared(table: Table) -> list[str]:
 def versions(table: Table) -> list[str]:
     """Return the versions of autotrain that its results are of."""
     found = [rows for m in table.rows.values() for name, rows in m.items() if METHODS[name].ours]
-    return sorted({row["version"] for rows in found for row in rows}) or ["not measured"]
+    named = set()
+    for row in (row for rows in found for row in rows):
+        searched_by = row.get("searched_by", row["version"])
+        again = "" if searched_by == row["version"] else f" (searched by {searched_by})"
+        named.add(row["version"] + again)
+    return sorted(named) or ["not measured"]
 
 
 def loss_lines(table: Table) -> list[list[str]]:
@@ -818,6 +823,14 @@ def main() -> None:
     folder = arguments.folder.resolve()
     if arguments.hand_over:
         arguments.methods = arguments.again = [TOGETHER, SINGLE]
+        for seed in arguments.seed:
+            for name in arguments.sets:
+                if not (kept_search(folder, name, seed) / SEARCH).is_file():
+                    sys.exit(
+                        f"--hand-over: expected a search of {name}, seed {seed}, in "
+                        f"{folder / 'searches'}, however: there is none. Search it first, or name "
+                        "others with --sets and --seed."
+                    )
     methods = list(dict.fromkeys([*arguments.methods, *arguments.again]))
     results = arguments.results or folder / "results.jsonl"
     if not arguments.report:
@@ -842,6 +855,11 @@ def main() -> None:
     print(f"\n{report(chosen, arguments.timeout)}")
 
 
+def kept_search(folder: Path, name: str, seed: int) -> Path:
+    """Return where our search of a split is kept."""
+    return folder / "searches" / f"{name}-{seed}"
+
+
 def complete(
     method: str, split: Split, arguments: argparse.Namespace, results: Path, python: Path
 ) -> set[str]:
@@ -853,7 +871,7 @@ def complete(
         return set()
     folder = Path(tempfile.mkdtemp(prefix="quality-"))
     try:
-        kept = arguments.folder.resolve() / "searches" / f"{split.name}-{split.seed}"
+        kept = kept_search(arguments.folder.resolve(), split.name, split.seed)
         job = Job(split, arguments.timeout, folder, python, kept, arguments.hand_over)
         rows = measure(method, job)
     finally:

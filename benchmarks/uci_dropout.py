@@ -1,6 +1,7 @@
 """The table of the Monte-Carlo dropout paper, with the fused trainer.
 
     python -m benchmarks.uci_dropout FOLDER [--sets yacht energy] [--epochs 4000] [--samples 10000]
+                                     [--folds 5] [--factors 1 10 100]
 
 FOLDER holds `bostonHousing.csv` and so on: no header, the target last. Gal and Ghahramani's
 protocol, as their 2018 grid search ran it: 20 splits of 90 % and 10 % from `numpy.random.seed(1)`,
@@ -12,6 +13,9 @@ trained again on all training rows; the weights are those of the last epoch.
 One thing differs: τ is not taken from a grid of a few values but fitted (`fit_tau`), which costs no
 training. λ needs a τ before: ten over the target's variance; at such small λ its size hardly
 matters. The 80 networks of a set that are chosen from train fused, and so do the 20 chosen ones.
+
+Two options go beyond the protocol: `--folds` lets K folds of the training rows choose the rate and
+τ, instead of their last 20 %; `--factors` are factors of λ to choose from.
 """
 
 from __future__ import annotations

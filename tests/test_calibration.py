@@ -17,7 +17,7 @@ from autotrain.calibration import (
     fit_tau,
     fit_temperature,
     reliability,
-    temperature_that_tells,
+    significant_temperature,
 )
 from autotrain.predictor.mixture import log_likelihood
 from autotrain.predictor.probabilities import tempered
@@ -194,7 +194,7 @@ def test_a_temperature_that_gains_less_than_its_standard_error_is_1(weighted: bo
     for seed in range(40):
         log_p, y = judged(1.0, n_rows=400, seed=seed)
         weights = np.random.default_rng(seed).uniform(0, 3, 400) if weighted else None
-        found = temperature_that_tells(log_p, y, weights)
+        found = significant_temperature(log_p, y, weights)
         fitted = fit_temperature(log_p, y, weights)
         assert found in (1.0, fitted)
         if found != 1:
@@ -206,7 +206,7 @@ def test_a_temperature_that_gains_less_than_its_standard_error_is_1(weighted: bo
         taken.append(found != 1)
     assert 0 < sum(taken) < 15
     log_p, y = judged(2.0, n_rows=400)
-    assert temperature_that_tells(log_p, y) == fit_temperature(log_p, y)
+    assert significant_temperature(log_p, y) == fit_temperature(log_p, y)
 
 
 def test_rows_of_no_weight_are_as_if_not_there() -> None:

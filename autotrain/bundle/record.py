@@ -337,8 +337,9 @@ def _checked_calibration(
         if not 0 < float(calibration[name]) < math.inf:
             raise ValueError(f"{name} {calibration[name]}")
     of_folds = calibration.get("conformal_fold_scores", ())
-    if of_folds and len(of_folds) != len({member.fold for member in members}):
-        raise ValueError(f"conformal scores of {len(of_folds)} folds")
+    n_folds = len({member.fold for member in members})
+    if "conformal_fold_scores" in calibration and len(of_folds) != n_folds:
+        raise ValueError(f"conformal scores of {len(of_folds)} folds for {n_folds}")
     for strange in (*of_folds, calibration.get("conformal_scores", ())):
         if list(strange) != sorted(strange) or not all(0 <= each < math.inf for each in strange):
             raise ValueError("conformal scores are not sorted numbers of at least 0")

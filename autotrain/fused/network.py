@@ -19,23 +19,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from autotrain.choices.normalization import (
-    BATCH_NORMS,
-    BatchNorm,
-    BatchNormCache,
-    normalize_moving,
-    update_moving,
-)
-from autotrain.fused.binding import (
-    Bound,
-    BoundActivation,
-    BoundLayer,
-    BoundNorm,
-    bind_activations,
-    bind_norms,
-)
+from autotrain.choices.normalization import BATCH_NORMS, BatchNorm, BatchNormCache
+from autotrain.fused import layerwise
+from autotrain.fused.binding import Bound, BoundLayer, bind_activations, bind_norms
 from autotrain.fused.dropping import Dropping, Keep, drop
 from autotrain.fused.front import FrontEnd, FrontTape
+from autotrain.fused.layerwise import LayerTape
 from autotrain.fused.layout import INPUT, Columns, Layout, fleet_layout
 from autotrain.fused.plan import (
     Numbers,
@@ -48,23 +37,7 @@ from autotrain.fused.plan import (
 from autotrain.space.config import TrialConfig
 
 FEW_COLUMNS = 16
-"""Products of fewer columns are computed as those of few rows, see `_outputs`."""
-
-
-@dataclass
-class LayerTape:
-    """What one layer's backward pass needs: its input, weights, z, a = f(z), and what changed it.
-
-    Where no activation needs z, it is a itself.
-    """
-
-    x: Tensor
-    kernel: Tensor
-    z: Tensor = field(init=False)
-    a: Tensor = field(init=False)
-    before: list[BatchNormCache | None] = field(default_factory=list)
-    after: list[BatchNormCache | None] = field(default_factory=list)
-    scale: Tensor | None = None
+"""Products of fewer columns are computed as those of few rows, see `layerwise.outputs`."""
 
 
 @dataclass
@@ -167,7 +140,8 @@ class Network:
     def _input_shift(self, configs: Sequence[TrialConfig]) -> Tensor | None:
         """Return 1 for slots whose inputs' β has an effect `[K, 1, 1]`; None when all have.
 
-        Straight before a product with batch norm it has none, like a bias: see `_bias_gradient`.
+        Straight before a product with batch norm it has none, like a bias: see
+        `layerwise.bias_gradient`.
         """
         matters = [
             not (
@@ -230,23 +204,23 @@ class Network:
         h = x
         if self.front.is_on:
             h, tape.front = self.front.forward(bound.front, x)
-        h, tape.input_norm = _normalize(bound.input_norm, h, updating)
+        h, tape.input_norm = layerwise.normalize(bound.input_norm, h, updating)
         h, tape.input_scale = drop(self.input_dropout, h, keep.get(INPUT), self.real_inputs)
         inputs = h
         endings = []
         for layer, at in enumerate(bound.layers):
             if h.shape[0] != self.reach[layer]:
                 h = h[: self.reach[layer]]
-            tape.layers.append(record := LayerTape(h, _scaled(at.kernel, at.scale)))
+            tape.layers.append(record := LayerTape(h, layerwise.scaled(at.kernel, at.scale)))
             z = torch.baddbmm(at.bias, h, record.kernel)
-            z, record.before = _normalize(at.before, z, updating, in_place=True)
-            record.z, record.a = z, _activate(at, z)
-            h, record.after = _normalize(at.after, record.a, updating)
+            z, record.before = layerwise.normalize(at.before, z, updating, in_place=True)
+            record.z, record.a = z, layerwise.activate(at, z)
+            h, record.after = layerwise.normalize(at.after, record.a, updating)
             h, record.scale = drop(self.dropout[layer], h, keep.get(layer), self.real[layer])
             endings.append(h)
         tape.last = self._last(endings, inputs)
-        tape.output_kernel = _scaled(bound.output_kernel, bound.output_scale)
-        return _outputs(tape.output_kernel, bound.output_bias, tape.last), tape
+        tape.output_kernel = layerwise.scaled(bound.output_kernel, bound.output_scale)
+        return layerwise.outputs(tape.output_kernel, bound.output_bias, tape.last), tape
 
     def predict(self, bound: Bound, x: Tensor, keep: Keep | None = None) -> Tensor:
         """Run the predicting pass: moving statistics, dropout off unless masks are given.
@@ -267,13 +241,18 @@ class Network:
         """Return f′(z) of every hidden layer's units `[K_l, B, H]`, dropout off."""
         h, slopes = self._inputs(bound, x), []
         for layer, at in enumerate(bound.layers):
-            kernel = _scaled(at.kernel, at.scale)
+            kernel = layerwise.scaled(at.kernel, at.scale)
             z = torch.baddbmm(at.bias, h[: self.reach[layer]], kernel)
-            z = _normalize_moving(at.before, z)
+            z = layerwise.normalize_by_moving(at.before, z)
             slopes.append(
-                _whole([run.derivative(_of(z, run, at.activation)) for run in at.activation])
+                layerwise.whole(
+                    [
+                        run.derivative(layerwise.part_of(z, run, at.activation))
+                        for run in at.activation
+                    ]
+                )
             )
-            h = self._through(bound, layer, _activate(at, z))
+            h = self._through(bound, layer, layerwise.activate(at, z))
         return slopes
 
     def pre_activations(self, bound: Bound, x: Tensor, layer: int) -> Tensor:
@@ -289,20 +268,24 @@ class Network:
             h = self._through(bound, layer - 1, activations[layer - 1])
         else:
             h = self._inputs(bound, x)
-        return torch.bmm(h[: self.reach[layer]], _scaled(at.kernel, at.scale))
+        return torch.bmm(h[: self.reach[layer]], layerwise.scaled(at.kernel, at.scale))
 
     def _inputs(self, bound: Bound, x: Tensor) -> Tensor:
         """Return what the first layers read of rows, dropout off."""
         h = self.front.forward(bound.front, x)[0] if self.front.is_on else x
         if any(norm.is_on for norm in bound.input_norm):
-            h = _normalize_moving(bound.input_norm, h.clone())
+            h = layerwise.normalize_by_moving(bound.input_norm, h.clone())
         return h
 
     @staticmethod
     def _through(bound: Bound, layer: int, a: Tensor) -> Tensor:
         """Return what the layer above reads of activations, dropout off."""
         after = bound.layers[layer].after
-        return _normalize_moving(after, a.clone()) if any(norm.is_on for norm in after) else a
+        return (
+            layerwise.normalize_by_moving(after, a.clone())
+            if any(norm.is_on for norm in after)
+            else a
+        )
 
     def before_dropout(self, bound: Bound, x: Tensor, layer: int) -> Tensor:
         """Return what the dropout of a place is applied to, `[K, B, H]`; nothing dropped before.
@@ -328,7 +311,9 @@ class Network:
         for place in range(layer + 1, self.depth):
             h = self._through(bound, place, self._activations(bound, h, place))
             h = self._drop(h, place, keep)
-        return _outputs(_scaled(bound.output_kernel, bound.output_scale), bound.output_bias, h)
+        return layerwise.outputs(
+            layerwise.scaled(bound.output_kernel, bound.output_scale), bound.output_bias, h
+        )
 
     def _predict(self, bound: Bound, x: Tensor, keep: Keep) -> tuple[Tensor, list[Tensor]]:
         inputs = h = self._drop(self._inputs(bound, x), INPUT, keep)
@@ -337,19 +322,21 @@ class Network:
             activations.append(self._activations(bound, h, layer))
             h = self._drop(self._through(bound, layer, activations[-1]), layer, keep)
             endings.append(h)
-        kernel = _scaled(bound.output_kernel, bound.output_scale)
-        return _outputs(kernel, bound.output_bias, self._last(endings, inputs)), activations
+        kernel = layerwise.scaled(bound.output_kernel, bound.output_scale)
+        return layerwise.outputs(
+            kernel, bound.output_bias, self._last(endings, inputs)
+        ), activations
 
     def _activations(self, bound: Bound, h: Tensor, layer: int) -> Tensor:
         """Return f(z) of a hidden layer that reads h, `[K_l, B, H]`."""
         at, h = bound.layers[layer], h[: self.reach[layer]]
-        kernel = _scaled(at.kernel, at.scale)
+        kernel = layerwise.scaled(at.kernel, at.scale)
         if kernel.shape[2] < FEW_COLUMNS:
             # There a row's rounding depends on where it stands.
-            z = _outputs(kernel, at.bias, h).contiguous()
+            z = layerwise.outputs(kernel, at.bias, h).contiguous()
         else:
             z = torch.baddbmm(at.bias, h, kernel)
-        return _activate(at, _normalize_moving(at.before, z))
+        return layerwise.activate(at, layerwise.normalize_by_moving(at.before, z))
 
     def _drop(self, h: Tensor, layer: int, keep: Keep) -> Tensor:
         """Apply the masks of a place, where there are any."""
@@ -384,7 +371,7 @@ class Network:
             gradients: a flat row like theirs, bound.
             d_outputs: ∂loss/∂outputs `[K, B, C]`.
         """
-        # As in `_outputs`: the few outputs first.
+        # As in `layerwise.outputs`: the few outputs first.
         kernel_gradient = torch.bmm(d_outputs.transpose(1, 2), tape.last)
         gradients.output_kernel.copy_(kernel_gradient.transpose(1, 2))
         if bound.output_scale is not None:
@@ -398,21 +385,23 @@ class Network:
             # From here to dz each function writes over what it is given.
             if record.scale is not None:
                 dh *= record.scale
-            _normalize_backward(at.after, to.after, record.after, dh)
-            _activate_backward(at, to, record, dh)
-            _normalize_backward(at.before, to.before, record.before, dh)
+            layerwise.normalize_backward(at.after, to.after, record.after, dh)
+            layerwise.activate_backward(at, to, record, dh)
+            layerwise.normalize_backward(at.before, to.before, record.before, dh)
             dz = dh
             torch.bmm(record.x.transpose(1, 2), dz, out=to.kernel)
             if at.scale is not None:
                 to.kernel.mul_(at.scale)
-            _bias_gradient(to, dz)
+            layerwise.bias_gradient(to, dz)
             if layer or self.learns_inputs:
                 dh = torch.bmm(dz, record.kernel.transpose(1, 2))
         if self.learns_inputs:
             dh = d_last if dh is None else dh
             if tape.input_scale is not None:
                 dh *= tape.input_scale
-            _normalize_backward(bound.input_norm, gradients.input_norm, tape.input_norm, dh)
+            layerwise.normalize_backward(
+                bound.input_norm, gradients.input_norm, tape.input_norm, dh
+            )
             if self.input_shift is not None:
                 for norm in gradients.input_norm:
                     norm.beta.mul_(self.input_shift[norm.slots])
@@ -429,105 +418,3 @@ class Network:
             # Wider than any last layer: what stands beyond is padding, whose gradient is 0.
             from_output = torch.nn.functional.pad(from_output, (0, width - from_output.shape[2]))
         return from_output if from_above is None else torch.cat([from_above, from_output])
-
-
-def _scaled(kernel: Tensor, scale: Tensor | None) -> Tensor:
-    return kernel if scale is None else kernel * scale
-
-
-def _outputs(kernel: Tensor, bias: Tensor, last: Tensor) -> Tensor:
-    """Return what the output layers say, `[K, B, C]`.
-
-    Computed as (Wᵀhᵀ)ᵀ: a product with a few columns measured three times slower than one with
-    a few rows.
-    """
-    rows = kernel.transpose(1, 2).contiguous()
-    return torch.baddbmm(bias.transpose(1, 2), rows, last.transpose(1, 2)).transpose(1, 2)
-
-
-def _normalize(
-    norms: Sequence[BoundNorm], x: Tensor, updating: bool, *, in_place: bool = False
-) -> tuple[Tensor, list[BatchNormCache | None]]:
-    """Normalize each run that has batch norm; with `in_place`, x is overwritten by x − μ."""
-    if not any(norm.is_on for norm in norms):
-        return x, [None] * len(norms)
-    caches: list[BatchNormCache | None] = []
-    parts = []
-    for norm in norms:
-        part = _of(x, norm, norms)
-        cache = None
-        if norm.is_on:
-            part, cache, mean, variance = norm.normalize(
-                part, norm.gamma, norm.beta, norm.hyper["epsilon"], part if in_place else None
-            )
-            if updating and norm.mean is not None and norm.variance is not None:
-                momentum = norm.hyper["momentum"]
-                update_moving(norm.mean, norm.variance, mean, variance, momentum, x.shape[1])
-        caches.append(cache)
-        parts.append(part)
-    return _whole(parts), caches
-
-
-def _normalize_moving(norms: Sequence[BoundNorm], x: Tensor) -> Tensor:
-    """Normalize, in place, each run that has batch norm; return x."""
-    for norm in norms:
-        if norm.is_on and norm.mean is not None and norm.variance is not None:
-            part, epsilon = _of(x, norm, norms), norm.hyper["epsilon"]
-            normalize_moving(part, norm.gamma, norm.beta, norm.mean, norm.variance, epsilon, part)
-    return x
-
-
-def _normalize_backward(
-    norms: Sequence[BoundNorm],
-    gradients: Sequence[BoundNorm],
-    caches: Sequence[BatchNormCache | None],
-    dy: Tensor,
-) -> None:
-    """Turn ∂loss/∂y into ∂loss/∂x, in place, and write the parameters' gradients."""
-    for norm, to, cache in zip(norms, gradients, caches, strict=True):
-        if cache is not None:
-            part = _of(dy, norm, norms)
-            norm.gradient(part, norm.gamma, cache, part, to.gamma, to.beta)
-
-
-def _activate(at: BoundLayer, z: Tensor) -> Tensor:
-    """Return f(z), written over z where no run needs it again."""
-    if len(at.activation) == 1:
-        return at.activation[0].f(z, None if at.needs_z else z)
-    a = torch.empty_like(z) if at.needs_z else z
-    for run in at.activation:
-        run.f(z[run.slots], a[run.slots])
-    return a
-
-
-def _activate_backward(at: BoundLayer, to: BoundLayer, record: LayerTape, da: Tensor) -> None:
-    """Turn ∂loss/∂a into ∂loss/∂z, in place, and write learned parameters' gradients."""
-    for run, gradient in zip(at.activation, to.activation, strict=True):
-        part, z, a = (_of(x, run, at.activation) for x in (da, record.z, record.a))
-        if run.row.d_learned is not None:
-            slope = part * run.row.d_learned(z, run.hyper)
-            if run.mix is not None:
-                slope *= run.mix
-            torch.sum(slope, dim=(1, 2), keepdim=True, out=gradient.slope)
-        if run.mix is not None:
-            assert gradient.mix is not None
-            run.unmix(part, z, gradient.mix)
-        else:
-            run.backward(part, z, a)
-
-
-def _of(x: Tensor, run: BoundNorm | BoundActivation, runs: Sequence[object]) -> Tensor:
-    """Return a run's part of `[K, …]`; a slice costs a microsecond: the whole needs none."""
-    return x if len(runs) == 1 else x[run.slots]
-
-
-def _whole(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
-
-
-def _bias_gradient(to: BoundLayer, dz: Tensor) -> None:
-    # Batch norm subtracts a bias that stands right before it: such a bias stays 0, or rounding
-    # noise would move it (an adaptive optimizer magnifies noise to full steps).
-    for norm in to.before:
-        if not norm.is_on:
-            torch.sum(dz[norm.slots], 1, keepdim=True, out=to.bias[norm.slots])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,19 +238,19 @@ def class_summary(samples: Tensor, temperature: float | None) -> dict[str, Tenso
 
 
 def value_summary(
-    samples: Tensor, tau: float, alpha: float, scores: Sequence[Tensor] | None
+    samples: Tensor, tau: float, alpha: float, scores: Tensor | None
 ) -> dict[str, Tensor]:
     """Summarize predictions `[S, N]` by the words of `RegressionDistribution`.
 
     Args:
-        scores: conformal ones; None leaves their intervals out.
+        scores: conformal ones `[n]`, sorted; None leaves their intervals out.
     """
     levels = torch.tensor([alpha / 2, 1 - alpha / 2], dtype=torch.float64)
     mean, std = samples.mean(0), mixture.deviation(samples)
     summary = {"mean": mean, "std": std, "interval": mixture.quantiles(samples, tau, levels)}
     if scores is not None:
         total_std = (std**2 + 1 / tau).sqrt()
-        limit = conformal.limit_of(torch.cat(list(scores)), alpha)
+        limit = conformal.limit_of(scores, alpha)
         summary["conformal_interval"] = conformal.intervals(mean, total_std, limit)
     return summary
 

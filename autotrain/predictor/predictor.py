@@ -357,9 +357,10 @@ class Predictor:
 
         With a tolerance these are some rows' only.
         """
-        banks = self._joint.banks(n_samples, seed)
         if notices is not None:
             notices.extend(self._too_few_scores(alpha))
+        # With a tolerance masks are made as they are needed.
+        banks = self._joint.banks(n_samples, seed) if tolerance is None else []
         for xs in self._joint.encoded(X, notices):
             for rows in self._joint.blocks(xs, n_samples):
                 answers = self._answers(rows, alpha)
@@ -387,7 +388,8 @@ class Predictor:
     def _summary(self, drawn: Tensor, alpha: float) -> dict[str, Tensor]:
         if self.bundle.is_classification:
             return class_summary(drawn, self.temperature)
-        return value_summary(drawn, self._required_tau(), alpha, self._conformal_scores)
+        scores = None if self._conformal_scores is None else self._conformal_scores[0]
+        return value_summary(drawn, self._required_tau(), alpha, scores)
 
     def _distribution(
         self, arrays: dict[str, np.ndarray], samples: Tensor | None, n_samples: int, alpha: float
@@ -411,7 +413,7 @@ class Predictor:
 
     @cached_property
     def _conformal_scores(self) -> tuple[Tensor, ...] | None:
-        """Sorted scores, of classes one tensor for each fold; None when the bundle has none."""
+        """Sorted scores: of classes one tensor a fold, of numbers one; None when there are none."""
         if self.bundle.is_classification:
             groups = self.bundle.calibration.get("conformal_fold_scores")
         else:

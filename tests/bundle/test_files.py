@@ -296,7 +296,9 @@ def test_conformal_scores_must_be_sorted_numbers(scores: object, tmp_path: Path)
         read_bundle(folder)
 
 
-@pytest.mark.parametrize("scores", [[[0.2, 0.1]], [0.1], 3, "a", [[]] * 2, [["a"]], [[None]]])
+@pytest.mark.parametrize(
+    "scores", [[], [[0.2, 0.1]], [0.1], 3, "a", [[]] * 2, [["a"]], [[None]], None]
+)
 def test_conformal_scores_of_folds_must_be_those_of_its_folds(
     scores: object, tmp_path: Path
 ) -> None:

@@ -192,3 +192,17 @@ def test_what_comes_of_one_search_is_kept_together(
     assert quality.complete("autotrain", split, arguments, results, tmp_path) == set(both)
     assert searches == ["iris", "iris"]
     assert len(quality.read_results(results)) == 4
+
+
+def test_handing_over_needs_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["quality.py", "--hand-over", "--folder", str(tmp_path), "--sets", "iris"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit, match="expected a search of iris, seed 0, in .*searches, how"):
+        quality.main()
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_the_report_names_who_searched_and_who_handed_over() -> None:
+    rows = [row("iris", "autotrain", 0.1, version="2", searched_by="1")]
+    assert "autotrain 2 (searched by 1)" in quality.report(rows, 60.0)
+    assert "searched by" not in quality.report([row("iris", "autotrain", 0.1)], 60.0)

@@ -124,10 +124,9 @@ def _calibration(bundle: Bundle) -> str:
         return ""
     lines = ["## How far to trust it", "", f"{fitted['note'][:1].upper()}{fitted['note'][1:]}.", ""]
     if "temperature" in fitted:
-        too = "too sure" if fitted["temperature"] > 1 else "too unsure"
         lines += [
-            f"Temperature {fitted['temperature']:.3g} (the Monte-Carlo probabilities were {too}); "
-            f"{fitted['temperature_point']:.3g} with dropout off.",
+            f"Temperature {_temperature(fitted['temperature'])} of the Monte-Carlo probabilities; "
+            f"{_temperature(fitted['temperature_point'])} with dropout off.",
             "",
         ]
     if "tau" in fitted:
@@ -173,6 +172,13 @@ def _described(config: TrialConfig) -> list[str]:
         f"trained with {config.optimizer.name}, learning rate "
         f"{config.optimizer['learning_rate']:.3g}, schedule {config.schedule.name}",
     ]
+
+
+def _temperature(value: float) -> str:
+    """Return it with what it says of the probabilities."""
+    if value == 1:
+        return "1 (no other fits clearly better)"
+    return f"{value:.3g} ({'too sure' if value > 1 else 'too unsure'} without it)"
 
 
 def _ensemble(bundle: Bundle) -> Sequence[Mapping[str, Any]]:

@@ -49,7 +49,7 @@ def export(
     The folder needs neither the study nor Optuna: `autotrain predict DIR DATA`, or
     `autotrain.load("DIR")` in Python. With --format onnx it holds graphs that onnxruntime runs.
     """
-    from autotrain.bundle import encode, publish, read_bundle, stage
+    from autotrain.bundle import ENSEMBLE, encode, publish, read_bundle, stage
     from autotrain.cli.bundles import find_bundle
     from autotrain.errors import StorageError, StudyError
     from autotrain.study.definition import Definition
@@ -63,6 +63,8 @@ def export(
             f"--trial must be {winner}, the best trial, however: {trial}. Of other trials no "
             "weights are kept in this version. Leave --trial out."
         )
+    together = bundle.training.get(ENSEMBLE)
+    model = f"The ensemble of {len(together)} trainings" if together else f"Trial {winner}"
     target = Path(output if output is not None else f"{name}-{kind}")
     if kind == "onnx":
         from autotrain.onnx_graphs import export_onnx
@@ -72,7 +74,7 @@ def export(
         if as_json:
             print_json({"study": name, "trial": winner, "onnx": str(target), "path": str(folder)})
         else:
-            click.echo(f"The graphs of trial {winner} of {name} are in {target}")
+            click.echo(f"{model} of {name}, as graphs, is in {target}")
             click.echo("inputs.json says what they read, docs/onnx.md how.", err=True)
         return
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
@@ -84,5 +86,5 @@ def export(
     if as_json:
         print_json({"study": name, "trial": winner, "bundle": str(target), "path": str(folder)})
     else:
-        click.echo(f"Trial {winner} of {name} is in {target}")
+        click.echo(f"{model} of {name} is in {target}")
         click.echo(f"Predict with it: autotrain predict {target} DATA --output FILE", err=True)

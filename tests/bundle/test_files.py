@@ -74,6 +74,22 @@ def test_files_are_for_people(tmp_path: Path) -> None:
         assert word in card
 
 
+@pytest.mark.parametrize(
+    ("temperature", "said"),
+    [
+        (1.0, "Temperature 1 (no other fits clearly better) of the Monte-Carlo probabilities"),
+        (0.8, "Temperature 0.8 (too unsure without it) of"),
+        (2.0, "Temperature 2 (too sure without it) of"),
+    ],
+)
+def test_the_card_says_what_a_temperature_means(
+    temperature: float, said: str, tmp_path: Path
+) -> None:
+    fitted = {"note": "it was fitted", "temperature": temperature, "temperature_point": 1.0}
+    folder = save(replace(random_bundle(), calibration=fitted), tmp_path / "best")
+    assert said in (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
 def test_spaces_and_order_in_the_record_do_not_count(tmp_path: Path) -> None:
     bundle = random_bundle()
     folder = save(bundle, tmp_path / "best")

@@ -65,7 +65,7 @@ def test_onnx_graphs(there: Path, tmp_path: Path, autotrain: Run) -> None:
     done = autotrain("export", "shop", "--format", "onnx", "--samples", 4, "--output", target)
     assert done.code == 0, done.err
     assert done.err == "inputs.json says what they read, docs/onnx.md how.\n"
-    assert "The graphs of trial " in done.out
+    assert f", as graphs, is in {target}" in done.out
     assert sorted(path.name for path in target.iterdir()) == [
         "inputs.json",
         "point.onnx",

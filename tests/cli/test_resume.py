@@ -65,6 +65,9 @@ def test_an_ensemble_may_be_had_when_nothing_is_left(study: Path, autotrain: Run
     assert Definition.read(study).ensemble == 3
     assert Definition.read(study).n_trials == 2
     together = done.json()["ensemble"]
+    assert len(together) > 1
+    exported = autotrain("export", "shop", "--output", "model")
+    assert exported.out == f"The ensemble of {len(together)} trainings of shop is in model\n"
 
     alone = autotrain(*RESUME, "--ensemble", 0)
     assert alone.json()["ensemble"] is None

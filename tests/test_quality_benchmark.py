@@ -197,7 +197,7 @@ def test_what_comes_of_one_search_is_kept_together(
 def test_handing_over_needs_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["quality.py", "--hand-over", "--folder", str(tmp_path), "--sets", "iris"]
     monkeypatch.setattr("sys.argv", words)
-    with pytest.raises(SystemExit, match="expected a search of iris, seed 0, in .*searches, how"):
+    with pytest.raises(SystemExit, match=r"expected a search of iris, seed 0, in .*searches, how"):
         quality.main()
     assert not (tmp_path / "results.jsonl").exists()
 

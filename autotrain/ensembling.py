@@ -1,28 +1,27 @@
-"""Which of the trained models predict best together: greedy selection on out-of-fold predictions.
+"""Which of the trained models predict best together, by their out-of-fold predictions.
 
-    greedy   start with the best; add the model whose addition makes the average score best; stop
-             when none does, or when there are enough
-    bagged   where there are few rows: greedy among a random half of the models, 20 times; those
-             that were chosen most often are the members, as many as keep three quarters of the
-             greatest gain
+    contenders   where there are few rows: the best models among those that are not clearly worse
+                 than the very best, by at most two standard errors of the difference
+    greedy       where there are many: start with the best; add the model whose addition makes the
+                 average score best; stop when none does, or when there are enough
 
 Every fold's validation rows are predicted by the models that did not train on them, and their
 average is scored as a trial is: by the study's metric, the mean over folds. What is averaged is
-what the predictor averages: probabilities, or numbers. Greedy alone fits a few hundred rows too
-well: it takes what happens to cancel on them. Where there are many rows it is bagging that errs:
-of few good models, half of the bags lack the best ones. The rows that choose the members have
-chosen each of them before, so the score of an ensemble on them is, like a winner's, a little too
-good.
+what the predictor averages: probabilities, or numbers. Greedy fits a few hundred rows too well: it
+takes what happens to cancel on them, and it counts as gain what folds bring anyway, for handed over
+is the average over folds and scored on these rows is one network of each model. The rows that
+choose the members have chosen each of them before, so the score of an ensemble on them is, like a
+winner's, a little too good.
 
 Source: Caruana, Niculescu-Mizil, Crew & Ksikes 2004, "Ensemble selection from libraries of models",
-ICML, sections 2 and 2.3. Differs from it: each model at most once and votes instead of sums, so
-that all members weigh the same and there are no more than wanted.
+ICML, section 2. Differs from it: each model at most once, so that all members weigh the same.
+Contenders: measured, docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,12 +43,9 @@ MOST_NUMBERS = 1 << 26
 BLOCK_NUMBERS = 1 << 20
 """Numbers scored at a time: 8 MB in float64."""
 FEW_ROWS = 2_500
-"""Up to so many validation rows the choice is bagged; on more, greedy alone did better."""
-N_BAGS = 20
-BAG_SEED = 0
-KEPT_GAIN = 0.75
-"""There are as many members as keep this share of what the best number of them gains over the best
-model alone: which number is best on a few hundred rows is chance, and more are safer than fewer."""
+"""Up to so many validation rows contenders are chosen; on more, greedy did as well."""
+CONTENDING = 2.0
+"""A model contends when it is worse than the best by at most so many standard errors."""
 LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
 
 
@@ -114,40 +110,62 @@ def select(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> 
     Returns: 1 to `n_members` places of candidates in their order; the same folds give the same.
         The best candidate alone need not be among several.
     """
-    if sum(len(fold.y) for fold in folds) > FEW_ROWS:
-        return tuple(sorted(greedy(folds, metric, n_members)))
-    n_candidates = len(folds[0].predictions)
-    generator = np.random.default_rng(BAG_SEED)
-    votes = np.zeros(n_candidates, dtype=np.int64)
-    for _ in range(N_BAGS):
-        bag = generator.permutation(n_candidates)[: (n_candidates + 1) // 2]
-        votes[list(greedy(folds, metric, n_members, among=bag))] += 1
-    voted = np.argsort(-votes, kind="stable")[:n_members]
-    ranked = [int(place) for place in voted if votes[place]]
-    scores = _leading(folds, metric, ranked)
-    alone = greedy(folds, metric, 1)
-    best, before = scores.min(), _leading(folds, metric, alone)[0]
-    if not best < before:
-        return alone
-    enough = np.flatnonzero(scores <= best + (1 - KEPT_GAIN) * (before - best))
-    return tuple(sorted(ranked[: int(enough[-1]) + 1]))
+    few = sum(len(fold.y) for fold in folds) <= FEW_ROWS
+    return tuple(sorted((contenders if few else greedy)(folds, metric, n_members)))
 
 
-def greedy(
-    folds: Sequence[FoldPredictions],
-    metric: Metric,
-    n_members: int,
-    among: Collection[int] | None = None,
-) -> tuple[int, ...]:
+def contenders(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> tuple[int, ...]:
+    """Return which of M candidates are not clearly worse than the best of them.
+
+    The standard error is that of the difference to the best on the same rows, so that rows hard for
+    both do not count.
+
+    Args:
+        folds, n_members: as for `select`.
+    Returns: 1 to `n_members` places, from the best on; of equals the first.
+    """
+    alone = [np.zeros(fold.predictions.shape[1:]) for fold in folds]
+    scores = _scores(folds, alone, np.arange(len(folds[0].predictions)), 0, metric)
+    ranked = np.argsort(scores, kind="stable")
+    best, others = ranked[0], ranked[np.isfinite(scores[ranked])]
+    if not len(others):
+        return (int(best),)
+    behind = scores[others] - scores[best]
+    of_rows = np.concatenate([influences(fold, metric) for fold in folds], axis=1) / len(folds)
+    errors = np.linalg.norm(of_rows[others] - of_rows[best], axis=1)
+    return tuple(int(place) for place in others[behind <= CONTENDING * errors][:n_members])
+
+
+def influences(fold: FoldPredictions, metric: Metric) -> np.ndarray:
+    """Return how fast each candidate's metric changes as a row counts more, `[M, N]`.
+
+    The metric of a bootstrap's rows is, to first order, the metric plus the sum over the rows of
+    (times drawn − 1) · influence; so the root of the sum of the squares is its standard error. For
+    a mean over rows that is the familiar one, standard deviation / √N.
+
+    Source: the infinitesimal jackknife: Efron 1982, "The jackknife, the bootstrap and other
+    resampling plans", SIAM, chapter 6.
+    """
+    y = torch.from_numpy(fold.y).unsqueeze(0)
+    weights = torch.ones(y.shape) if fold.weights is None else torch.from_numpy(fold.weights)
+    found = np.empty((len(fold.predictions), len(fold.y)))
+    for place, prediction in enumerate(fold.predictions):
+        times = torch.ones(y.shape, dtype=torch.float64, requires_grad=True)
+        value = function_of(metric)(_outputs(prediction[None]), y, weights * times)
+        # A perfect model's root mean squared error has no slope; none of its rows has an influence.
+        found[place] = torch.autograd.grad(value.sum(), times)[0].nan_to_num(0.0).numpy()
+    return found * fold.target_std if metric.in_target_units else found
+
+
+def greedy(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> tuple[int, ...]:
     """Return which of M candidates predict best together: each is the best to add to those before.
 
     Args:
         folds, n_members: as for `select`.
-        among: places of the candidates that may be chosen, at least one; None for all.
     Returns: 1 to `n_members` places, first the best one; of equals the first.
     """
     totals = [np.zeros(fold.predictions.shape[1:]) for fold in folds]
-    left = np.arange(len(folds[0].predictions)) if among is None else np.sort([*among])
+    left = np.arange(len(folds[0].predictions))
     chosen: list[int] = []
     best = math.inf
     while len(left) and len(chosen) < n_members:
@@ -161,17 +179,6 @@ def greedy(
             total += fold.predictions[chosen[-1]]
         left = np.delete(left, place)
     return tuple(chosen)
-
-
-def _leading(folds: Sequence[FoldPredictions], metric: Metric, ranked: Sequence[int]) -> np.ndarray:
-    """Return the scores `[R]` of the first one, the first two, … of R ranked candidates."""
-    totals = [np.zeros(fold.predictions.shape[1:]) for fold in folds]
-    scores = []
-    for n, place in enumerate(ranked):
-        scores.append(_scores(folds, totals, np.array([place]), n, metric)[0])
-        for fold, total in zip(folds, totals, strict=True):
-            total += fold.predictions[place]
-    return np.array(scores)
 
 
 def out_of_fold(candidates: Sequence[Trained], dataset: Dataset) -> list[FoldPredictions]:
@@ -246,11 +253,10 @@ def _values(
     parts = []
     for start in range(0, len(places), size):
         block = fold.predictions[places[start : start + size]]
-        average = torch.from_numpy((total + block) / (n + 1))
         of_rows = (len(block), -1)
         parts.append(
             function_of(metric)(
-                average if average.ndim == 2 else _log(average),
+                _outputs((total + block) / (n + 1)),
                 y.expand(of_rows),
                 None if weights is None else weights.expand(of_rows),
             )
@@ -260,6 +266,8 @@ def _values(
     return values * fold.target_std if metric.in_target_units else values
 
 
-def _log(p: Tensor) -> Tensor:
+def _outputs(predictions: np.ndarray) -> Tensor:
+    """Return what metrics are computed from: log probabilities `[P, N, C]`, or numbers `[P, N]`."""
+    outputs = torch.from_numpy(predictions).double()
     # A class that float32 rounds to 0 must not make a row infinitely bad.
-    return p.clamp(min=LEAST_PROBABILITY).log()
+    return outputs if outputs.ndim == 2 else outputs.clamp(min=LEAST_PROBABILITY).log()

@@ -1,4 +1,4 @@
-"""Ensembles: chosen by bagged selection, one bundle, predicting as their members on average."""
+"""Ensembles: who is in them, one bundle, predicting as their members on average."""
 
 from __future__ import annotations
 
@@ -14,11 +14,19 @@ import pytest
 from sklearn import metrics as sk
 
 from autotrain.bundle import RECORD, TENSORS, Bundle, read_bundle
-from autotrain.ensembling import FoldPredictions, choose, greedy, out_of_fold, select
+from autotrain.ensembling import (
+    FoldPredictions,
+    choose,
+    contenders,
+    greedy,
+    influences,
+    out_of_fold,
+    select,
+)
 from autotrain.export import Exported, export_ensemble
 from autotrain.predictor import Predictor, load
 from autotrain.study.trained import Trained
-from autotrain.tasks import metric_named
+from autotrain.tasks import METRICS, REGRESSION, metric_named
 from tests.winners import Winner, train
 
 Score = Callable[[np.ndarray, np.ndarray, Any], float]
@@ -27,7 +35,17 @@ Score = Callable[[np.ndarray, np.ndarray, Any], float]
 SCORES: dict[str, Score] = {
     "log_loss": lambda y, p, w: sk.log_loss(y, p, sample_weight=w),
     "accuracy": lambda y, p, w: -sk.accuracy_score(y, p.argmax(1), sample_weight=w),
+    "balanced_accuracy": lambda y, p, w: (
+        -sk.balanced_accuracy_score(y, p.argmax(1), sample_weight=w)
+    ),
     "roc_auc": lambda y, p, w: -sk.roc_auc_score(y, p, multi_class="ovr", sample_weight=w),
+    "average_precision": lambda y, p, w: (
+        -sk.average_precision_score(np.eye(3)[y], p, sample_weight=w)
+    ),
+    "f1": lambda y, p, w: -sk.f1_score(y, p.argmax(1), average="macro", sample_weight=w),
+    "brier": lambda y, p, w: sk.brier_score_loss(y, p, sample_weight=w),
+    "mae": lambda y, p, w: sk.mean_absolute_error(y, p, sample_weight=w),
+    "pinball:0.9": lambda y, p, w: sk.mean_pinball_loss(y, p, alpha=0.9, sample_weight=w),
     "rmse": lambda y, p, w: sk.root_mean_squared_error(y, p, sample_weight=w),
     "r2": lambda y, p, w: -sk.r2_score(y, p, sample_weight=w),
 }
@@ -39,7 +57,7 @@ def problem(metric: str, seed: int, n_candidates: int = 7) -> list[FoldPredictio
     folds = []
     for unit, n in enumerate((30, 41, 35), start=1):
         weights = generator.uniform(0.1, 2, n) if seed % 2 else None
-        if metric in ("rmse", "r2"):
+        if metric_named(metric).tasks == (REGRESSION,):
             y = generator.normal(size=n).astype(np.float32)
             noise = generator.normal(scale=generator.uniform(0.3, 2), size=(n_candidates, n))
             folds.append(FoldPredictions((y + noise).astype(np.float32), y, weights, 7.0**unit))
@@ -57,7 +75,7 @@ def score(folds: Sequence[FoldPredictions], members: Sequence[int], metric: str)
         average = fold.predictions[list(members)].astype(np.float64).mean(0)
         if average.ndim == 2:
             average /= average.sum(1, keepdims=True)
-        unit = fold.target_std if metric == "rmse" else 1.0
+        unit = fold.target_std if metric_named(metric).in_target_units else 1.0
         each.append(unit * SCORES[metric](fold.y, average, fold.weights))
     return float(np.mean(each))
 
@@ -95,7 +113,7 @@ def test_what_does_not_help_stays_out() -> None:
         assert greedy(folds, metric_named(name), 3) == (1,)
 
 
-@pytest.mark.parametrize("rule", [greedy, select])
+@pytest.mark.parametrize("rule", [greedy, contenders])
 def test_a_score_that_is_not_defined_is_never_the_best(rule: Callable[..., Any]) -> None:
     y = np.array([0.0, 1.0], dtype=np.float32)
     folds = [FoldPredictions(np.array([[np.nan, 1], [0.5, 0.5]], dtype=np.float32), y)]
@@ -104,62 +122,146 @@ def test_a_score_that_is_not_defined_is_never_the_best(rule: Callable[..., Any])
     assert rule(unknown, metric_named("rmse"), 2) == (0,)
 
 
-def test_only_those_asked_for_are_chosen() -> None:
-    folds = problem("log_loss", 2)
-    few = [FoldPredictions(f.predictions[[1, 4, 5]], f.y, f.weights) for f in folds]
-    wanted = [(1, 4, 5)[place] for place in greedy(few, metric_named("log_loss"), 3)]
-    assert list(greedy(folds, metric_named("log_loss"), 3, among=(5, 1, 4))) == wanted
-
-
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     folds = problem("roc_auc", 1)
-    whole = select(folds, metric_named("roc_auc"), 5)
+    whole = greedy(folds, metric_named("roc_auc"), 5)
     monkeypatch.setattr("autotrain.ensembling.BLOCK_NUMBERS", 250)
-    assert select(folds, metric_named("roc_auc"), 5) == whole
+    assert greedy(folds, metric_named("roc_auc"), 5) == whole
 
 
-def of_fresh_rows(rule: Callable[..., tuple[int, ...]], seed: int) -> tuple[int, float]:
+# ---- contenders --------------------------------------------------------------------------------
+
+
+def test_every_metric_has_its_witness() -> None:
+    assert {name.partition(":")[0] for name in SCORES} == set(METRICS)
+
+
+@pytest.mark.parametrize("metric", SCORES)
+@pytest.mark.parametrize("seed", range(2))
+def test_an_influence_is_the_slope_by_a_rows_weight(metric: str, seed: int) -> None:
+    fold, step = problem(metric, seed, n_candidates=2)[1], 1e-5
+    sign = metric_named(metric).sign
+    found = influences(fold, metric_named(metric))
+    of_all = np.ones(len(fold.y)) if fold.weights is None else fold.weights
+    for place, prediction in enumerate(fold.predictions):
+        for row in range(0, len(fold.y), 4):
+            sides = []
+            for side in (1 + step, 1 - step):
+                weights = of_all.copy()
+                weights[row] *= side
+                nudged = replace(fold, predictions=prediction[None], weights=weights)
+                sides.append(score([nudged], [0], metric))
+            slope = sign * (sides[0] - sides[1]) / (2 * step)
+            assert found[place, row] == pytest.approx(slope, rel=1e-4, abs=1e-6 * fold.target_std)
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "rmse", "f1"])
+def test_influences_give_the_standard_error_of_a_bootstrap(metric: str) -> None:
+    fold = problem(metric, 0, n_candidates=2)[1]
+    found = influences(fold, metric_named(metric))
+    generator = np.random.default_rng(1)
+    n = len(fold.y)
+    differences = []
+    for _ in range(400):
+        drawn = generator.integers(n, size=n)
+        again = FoldPredictions(fold.predictions[:, drawn], fold.y[drawn], None, fold.target_std)
+        differences.append(score([again], [0], metric) - score([again], [1], metric))
+    expected = np.std(differences)
+    assert np.linalg.norm(found[0] - found[1]) == pytest.approx(expected, rel=0.15)
+
+
+def test_contenders_are_those_within_two_standard_errors_paired_by_rows() -> None:
+    generator = np.random.default_rng(0)
+    n = 400
+    hard = generator.uniform(0.05, 0.9, n)
+    # Rows hard for all make every loss uncertain, but say nothing of the differences.
+    noise = generator.normal(size=(5, n))
+    noise -= noise.mean(1, keepdims=True)
+    # The second and the fourth are behind by 1 and 1.9 standard errors, the others by 2.1 and 6.
+    own = 0.08 * np.sqrt(noise[0].var() + noise[1:].var(1)) / np.sqrt(n)
+    behind = np.concatenate([[0.0], own * [1, 2.1, 1.9, 6]])
+    losses = behind[:, None] - np.log(hard) + 0.08 * noise
+    p = np.exp(-losses)
+    folds = [FoldPredictions(np.stack([1 - p, p], 2).astype(np.float32), np.ones(n, np.int64))]
+    worse = losses[1:] - losses[0]
+    z = worse.mean(1) / worse.std(1) * np.sqrt(n)
+    assert z == pytest.approx([1, 2.1, 1.9, 6], rel=0.08)
+    assert z[1] > 2 > z[2]
+    chosen = contenders(folds, metric_named("log_loss"), 8)
+    assert sorted(chosen) == [0, 1, 3]
+    assert chosen == tuple(place for place in np.argsort(losses.mean(1)) if place in (0, 1, 3))
+    assert contenders(folds, metric_named("log_loss"), 2) == chosen[:2]
+
+
+def of_fresh_rows(
+    rule: Callable[..., tuple[int, ...]], seed: int, n_poor: int
+) -> tuple[int, float]:
     """Return how many of 24 models a rule chooses by 40 rows, and their error on fresh rows.
 
-    What nobody can know is as large as what each model adds of its own; all are equally good, so
-    that the more of them are averaged the better.
+    What nobody can know is as large as what each good model adds of its own; the good ones are all
+    equally good, so that the more of them are averaged the better.
     """
     generator = np.random.default_rng(seed)
     n = 2_040
     y = generator.normal(size=n).astype(np.float32)
-    p = y + generator.normal(size=n) + generator.normal(size=(24, n))
+    own = np.where(np.arange(24) < 24 - n_poor, 1.0, 4.0)
+    p = y + generator.normal(size=n) + own[:, None] * generator.normal(size=(24, n))
     seen, fresh = slice(40), slice(40, None)
     p = p[np.argsort(((p - y)[:, seen] ** 2).mean(1))].astype(np.float32)
     chosen = rule([FoldPredictions(p[:, seen], y[seen])], metric_named("rmse"), 8)
     return len(chosen), float(np.mean((p[list(chosen), fresh].mean(0) - y[fresh]) ** 2))
 
 
-def test_bags_are_not_taken_in_by_what_cancels_on_a_few_rows() -> None:
+@pytest.mark.parametrize(("n_poor", "n_good"), [(0, 8), (20, 4)])
+def test_contenders_are_not_taken_in_by_what_cancels_on_a_few_rows(
+    n_poor: int, n_good: int
+) -> None:
     found = {
-        rule: np.mean([of_fresh_rows(rule, seed) for seed in range(20)], axis=0)
-        for rule in (greedy, select)
+        rule: np.mean([of_fresh_rows(rule, seed, n_poor) for seed in range(20)], axis=0)
+        for rule in (greedy, contenders)
     }
-    assert found[select][0] > found[greedy][0]
-    # Eight together: 1 + 1 / 8.
-    assert found[select][1] == pytest.approx(1.125, rel=0.03)
-    assert found[select][1] < 0.97 * found[greedy][1]
+    # Nearly as many as are good; better than half of them are together, so none is poor.
+    assert 0.75 * n_good < found[contenders][0] <= n_good
+    assert 1 + 1 / n_good <= found[contenders][1] < 1 + 2 / n_good
+    assert found[contenders][1] < found[greedy][1]
 
 
-def test_bags_leave_out_what_does_not_help() -> None:
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "roc_auc", "average_precision", "f1"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_class_no_row_has_says_nothing_of_the_others(metric: str, weighted: bool) -> None:
+    fold = problem(metric, 1)[0]
+    kept = np.flatnonzero(fold.y != 2)
+    weights = fold.weights[kept] if weighted and fold.weights is not None else None
+    absent = FoldPredictions(fold.predictions[:, kept], fold.y[kept], weights)
+    found = influences(absent, metric_named(metric))
+    assert (np.abs(found).max(1) > 0).all()
+    # More of every row changes nothing.
+    np.testing.assert_allclose(found.sum(1), 0, atol=1e-6)
+
+
+def test_a_perfect_model_contends_alone() -> None:
+    y = np.arange(50, dtype=np.float32)
+    p = np.stack([y + 1, y, y - 1])
+    assert contenders([FoldPredictions(p, y)], metric_named("rmse"), 3) == (1,)
+
+
+def test_what_is_the_same_contends_as_well() -> None:
     y = np.array([0, 1, 0, 1])
     good = np.where(np.eye(2)[y] == 1, 0.9, 0.1)
-    folds = [FoldPredictions(np.stack([good, good, 1 - good]).astype(np.float32), y)]
+    folds = [FoldPredictions(np.stack([1 - good, good, good]).astype(np.float32), y)]
     for name in ("log_loss", "accuracy"):
-        assert select(folds, metric_named(name), 3) == (0,)
+        assert contenders(folds, metric_named(name), 3) == (1, 2)
 
 
 def test_where_there_are_many_rows_greedy_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    folds = problem("log_loss", 0)
-    metric, n_rows = metric_named("log_loss"), 30 + 41 + 35
+    folds = problem("rmse", 0)
+    metric, n_rows = metric_named("rmse"), 30 + 41 + 35
+    by_rule = {rule: tuple(sorted(rule(folds, metric, 3))) for rule in (contenders, greedy)}
+    assert by_rule[contenders] != by_rule[greedy]
     monkeypatch.setattr("autotrain.ensembling.FEW_ROWS", n_rows)
-    bagged = select(folds, metric, 3)
+    assert select(folds, metric, 3) == by_rule[contenders]
     monkeypatch.setattr("autotrain.ensembling.FEW_ROWS", n_rows - 1)
-    assert select(folds, metric, 3) == tuple(sorted(greedy(folds, metric, 3))) != bagged
+    assert select(folds, metric, 3) == by_rule[greedy]
 
 
 # ---- of real trials ----------------------------------------------------------------------------

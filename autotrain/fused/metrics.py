@@ -8,6 +8,7 @@ None weighs all alike. All return `[K]`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -37,7 +38,7 @@ def balanced_accuracy(logits: Tensor, labels: Tensor, weights: Tensor | None = N
     """
     actual = _one_hot(labels, logits, weights)
     right = (logits.argmax(-1) == labels).to(logits.dtype).unsqueeze(-1)
-    return ((actual * right).sum(1) / actual.sum(1)).nanmean(-1)
+    return _ratio((actual * right).sum(1), actual.sum(1)).nanmean(-1)
 
 
 def roc_auc(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -152,6 +153,12 @@ def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
     return (values * weights).sum(-1) / weights.sum(-1)
 
 
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Return the quotient, not a number over 0; even there its slope by the rows is 0."""
+    defined = denominator > 0
+    return torch.where(defined, numerator / torch.where(defined, denominator, 1.0), math.nan)
+
+
 def _one_hot(labels: Tensor, logits: Tensor, weights: Tensor | None) -> Tensor:
     """Return a row's weight at its class, `[K, N, C]`."""
     hot = functional.one_hot(labels, logits.shape[-1]).to(logits.dtype)
@@ -201,12 +208,12 @@ def _area(scores: Tensor, is_positive: Tensor, weights: Tensor | None) -> Tensor
         n_negative = positive.shape[-1] - n_positive
         ranks = (low + high + 1).to(torch.float64) / 2
         above = (ranks * positive).sum(-1) - n_positive * (n_positive + 1) / 2
-        return (above / (n_positive * n_negative)).to(scores.dtype)
+        return _ratio(above, n_positive * n_negative).to(scores.dtype)
     positive = positive * weights
     negative = weights.double() * ~is_positive
     below = _running_sum(negative.gather(-1, places))
     above = (positive * (below.gather(-1, low) + below.gather(-1, high)) / 2).sum(-1)
-    return (above / (positive.sum(-1) * negative.sum(-1))).to(scores.dtype)
+    return _ratio(above, positive.sum(-1) * negative.sum(-1)).to(scores.dtype)
 
 
 def _precision(scores: Tensor, is_positive: Tensor, weights: Tensor | None) -> Tensor:
@@ -229,7 +236,7 @@ def _precision(scores: Tensor, is_positive: Tensor, weights: Tensor | None) -> T
     right = _running_sum(positive.gather(-1, places)).gather(-1, through)
     # Rows of weight 0 at the top have no precision, and count nothing.
     precision = right / torch.where(taken > 0, taken, 1.0)
-    return ((positive * precision).sum(-1) / positive.sum(-1)).to(scores.dtype)
+    return _ratio((positive * precision).sum(-1), positive.sum(-1)).to(scores.dtype)
 
 
 def _running_sum(values: Tensor) -> Tensor:

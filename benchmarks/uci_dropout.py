@@ -1,7 +1,7 @@
 """The table of the Monte-Carlo dropout paper, with the fused trainer.
 
     python -m benchmarks.uci_dropout FOLDER [--sets yacht energy] [--epochs 4000] [--samples 10000]
-                                     [--folds 5] [--factors 1 10 100]
+                                     [--folds 5] [--tau-folds 5] [--factors 1 10 100]
 
 FOLDER holds `bostonHousing.csv` and so on: no header, the target last. Gal and Ghahramani's
 protocol, as their 2018 grid search ran it: 20 splits of 90 % and 10 % from `numpy.random.seed(1)`,
@@ -14,8 +14,9 @@ One thing differs: τ is not taken from a grid of a few values but fitted (`fit_
 training. λ needs a τ before: ten over the target's variance; at such small λ its size hardly
 matters. The 80 networks of a set that are chosen from train fused, and so do the 20 chosen ones.
 
-Two options go beyond the protocol: `--folds` lets K folds of the training rows choose the rate and
-τ, instead of their last 20 %; `--factors` are factors of λ to choose from.
+Three options go beyond the protocol: `--folds` lets K folds of the training rows choose the rate
+and τ, instead of their last 20 %; `--tau-folds` lets them fit τ alone, with what was chosen trained
+once more on each; `--factors` are factors of λ to choose from. None looks at a test row.
 """
 
 from __future__ import annotations
@@ -188,40 +189,68 @@ class Found:
     chosen: list[Choice]
 
 
-def run(
-    table: np.ndarray, choices: list[Choice], n_folds: int, epochs: int, n_samples: int
-) -> Found:
-    """Choose for each split, train again on all of its training rows, and test."""
-    rows = splits(len(table))
-    inner = [inner_parts(table, training, n_folds) for training, _ in rows]
+class Judged(NamedTuple):
+    """A choice's validation log likelihood with its τ."""
+
+    score: float
+    choice: Choice
+    tau: float
+
+
+def judge(
+    table: np.ndarray,
+    choices: list[list[Choice]],
+    n_folds: int,
+    epochs: int,
+    n_samples: int,
+) -> list[Judged]:
+    """Return for each split the one of its choices that validates best."""
+    inner = [inner_parts(table, rows, n_folds) for rows, _ in splits(len(table))]
     parts = [part for own in inner for part in own]
-    wanted = [(place, choice) for place in range(len(parts)) for choice in choices]
+    each = len(inner[0])
+    wanted = [(place, choice) for place in range(len(parts)) for choice in choices[place // each]]
     outcomes = dict(zip(wanted, train(parts, wanted, epochs), strict=True))
-    best: list[tuple[float, Choice, float]] = []
+    best = []
     for split, own in enumerate(inner):
         truth = np.concatenate([part.y_out for part in own])
         found = []
-        for choice in choices:
+        for choice in choices[split]:
             drawn = [
-                sample(outcomes[split * len(own) + k, choice], choice, part, epochs, n_samples)
+                sample(outcomes[split * each + k, choice], choice, part, epochs, n_samples)
                 for k, part in enumerate(own)
             ]
             together = torch.cat(drawn, dim=1)
             tau = fit_tau(together.numpy(), truth)
             score = float(log_likelihood(together, torch.from_numpy(truth), tau).mean())
-            found.append((score, choice, tau))
+            found.append(Judged(score, choice, tau))
         best.append(max(found))
-    outer = [Part.of(table, *both) for both in rows]
-    again = [(split, choice) for split, (_, choice, _) in enumerate(best)]
+    return best
+
+
+def run(
+    table: np.ndarray,
+    choices: list[Choice],
+    n_folds: int,
+    tau_folds: int,
+    epochs: int,
+    n_samples: int,
+) -> Found:
+    """Choose for each split, train again on all of its training rows, and test."""
+    best = judge(table, [choices] * N_SPLITS, n_folds, epochs, n_samples)
+    chosen = [judged.choice for judged in best]
+    fitted = best
+    if tau_folds:
+        fitted = judge(table, [[choice] for choice in chosen], tau_folds, epochs, n_samples)
+    outer = [Part.of(table, *both) for both in splits(len(table))]
     rmse, likelihood = [], []
-    for (split, choice), outcome in zip(again, train(outer, again, epochs), strict=True):
+    for split, outcome in enumerate(train(outer, list(enumerate(chosen)), epochs)):
         part = outer[split]
-        drawn_out = sample(outcome, choice, part, epochs, n_samples)
-        truth_out = torch.from_numpy(part.y_out)
-        rmse.append(float(((drawn_out.mean(0) - truth_out) ** 2).mean().sqrt()))
-        likelihood.append(float(log_likelihood(drawn_out, truth_out, best[split][2]).mean()))
-    validation = np.array([score for score, _, _ in best])
-    return Found(validation, np.array(rmse), np.array(likelihood), [c for _, c, _ in best])
+        drawn = sample(outcome, chosen[split], part, epochs, n_samples)
+        truth = torch.from_numpy(part.y_out)
+        rmse.append(float(((drawn.mean(0) - truth) ** 2).mean().sqrt()))
+        likelihood.append(float(log_likelihood(drawn, truth, fitted[split].tau).mean()))
+    validation = np.array([judged.score for judged in best])
+    return Found(validation, np.array(rmse), np.array(likelihood), chosen)
 
 
 def main() -> None:
@@ -230,6 +259,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sets", nargs="+", default=list(PUBLISHED), choices=list(PUBLISHED))
     parser.add_argument("--folds", type=int, default=0, help="0: the last 20 %% validate")
+    parser.add_argument("--tau-folds", type=int, default=0, help="0: what chose fits τ")
     parser.add_argument(
         "--factors", type=float, nargs="+", default=[1.0], help="of λ, to choose from"
     )
@@ -243,7 +273,14 @@ def main() -> None:
         start = time.perf_counter()
         table = np.loadtxt(arguments.folder / f"{name}.csv", delimiter=",", dtype=np.float64)
         choices = [Choice(rate, factor) for rate in RATES for factor in arguments.factors]
-        found = run(table, choices, arguments.folds, arguments.epochs, arguments.samples)
+        found = run(
+            table,
+            choices,
+            arguments.folds,
+            arguments.tau_folds,
+            arguments.epochs,
+            arguments.samples,
+        )
         spent = time.perf_counter() - start
 
         def shown(values: np.ndarray) -> str:

@@ -44,9 +44,9 @@ def evaluate(
 ) -> None:
     """Score BUNDLE, a bundle's folder or the name of a study, on the rows of DATA.
 
-    Every metric of the task, with dropout off, with Monte-Carlo dropout and, for classes, with
-    calibrated probabilities, side by side; weighted when the model was trained with a column of
-    weights and DATA has it.
+    On its test rows, when DATA is a folder of pictures that has some. Every metric of the task,
+    with dropout off, with Monte-Carlo dropout and, for classes, with calibrated probabilities, side
+    by side; weighted when the model was trained with a column of weights and DATA has it.
     """
     from autotrain.data.files import read_table
     from autotrain.data.labelled import target_of
@@ -56,7 +56,12 @@ def evaluate(
     table = read_table(data)
     target = target_of(table, predictor.target)
     notices: list[str] = list(table.notes)
-    features, name, weights = table.frame.drop(columns=target), predictor.weights_name, None
+    frame = table.frame
+    if table.test_frame is not None:
+        frame = table.test_frame
+        rows = count_text(len(frame), "test row")
+        notices.append(f"scored on the {rows} of {data}, not on those it is for training with")
+    features, name, weights = frame.drop(columns=target), predictor.weights_name, None
     if name is not None and name in features:
         weights = features.pop(name)
         notices.append(f"each row counts as much as {name!r} says")
@@ -64,7 +69,7 @@ def evaluate(
         notices.append(f"all rows count alike: there is no column {name!r}, as training had")
     result = predictor.evaluate(
         features,
-        table.frame[target],
+        frame[target],
         n_samples=samples,
         alpha=alpha,
         seed=seed,

@@ -14,7 +14,7 @@ import pytest
 
 import autotrain as package
 from autotrain.predictor import ClassificationDistribution
-from tests.cli.conftest import Run
+from tests.cli.conftest import SPACE, Run
 
 ROWS = "city,age,income\nUlm,30,2500\nJena,61,\nBonn,44,3100\n"
 
@@ -229,6 +229,29 @@ def test_evaluate_shows_both_sides(there: Path, autotrain: Run) -> None:
         pd.read_csv("paid.csv").drop(columns="amount"), pd.read_csv("paid.csv")["amount"]
     )
     assert facts["deterministic"]["rmse"] == pytest.approx(expected["deterministic"]["rmse"])
+
+
+def test_evaluate_scores_the_test_pictures_of_a_folder(tmp_path: Path, autotrain: Run) -> None:
+    generator = np.random.default_rng(0)
+    pictures, space = tmp_path / "pictures", tmp_path / "space.toml"
+    pictures.mkdir()
+    for part, n in (("train", 60), ("t10k", 24)):
+        labels = np.arange(n, dtype=np.uint8) % 2
+        cells = generator.integers(0, 200, (n, 3, 3), dtype=np.uint8) + 55 * labels[:, None, None]
+        for kind, array in (("images-idx3", cells), ("labels-idx1", labels)):
+            sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+            written = bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
+            (pictures / f"{part}-{kind}-ubyte").write_bytes(written)
+    space.write_text(SPACE)
+    searched = autotrain(
+        *("search", pictures, "--space", space, "--trials", 1, "--finalists", 0),
+        *("--study", "pictures", "--seed", 1, "--quiet", "--validation", "holdout"),
+    )
+    assert searched.code == 0, searched.err
+    done = autotrain("evaluate", "pictures", pictures, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["n_rows"] == 24
+    assert f"Note: scored on the 24 test rows of {pictures}, not on those it is for" in done.err
 
 
 def test_evaluate_shows_calibrated_probabilities_of_classes(there: Path, autotrain: Run) -> None:

@@ -266,6 +266,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4000)
     parser.add_argument("--samples", type=int, default=10_000)
     arguments = parser.parse_args()
+    if 1 in (arguments.folds, arguments.tau_folds):
+        parser.error("one fold leaves nothing to train on: 0, or 2 and more")
     torch.set_num_threads(1)
     print("| set | RMSE | published | log likelihood | published | seconds |")
     print("| --- | --- | --- | --- | --- | --- |")

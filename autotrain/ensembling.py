@@ -134,13 +134,14 @@ def contenders(folds: Sequence[FoldPredictions], metric: Metric, n_members: int)
     alone = [np.zeros(fold.predictions.shape[1:]) for fold in folds]
     scores = _scores(folds, alone, np.arange(len(folds[0].predictions)), 0, metric)
     ranked = np.argsort(scores, kind="stable")
-    best, others = ranked[0], ranked[np.isfinite(scores[ranked])]
-    if not len(others):
-        return (int(best),)
-    behind = scores[others] - scores[best]
+    defined = ranked[np.isfinite(scores[ranked])]
+    if not len(defined):
+        return (int(ranked[0]),)
+    best = defined[0]
+    behind = scores[defined] - scores[best]
     of_rows = np.concatenate([influences(fold, metric) for fold in folds], axis=1) / len(folds)
-    errors = np.linalg.norm(of_rows[others] - of_rows[best], axis=1)
-    return tuple(int(place) for place in others[behind <= CONTENDING * errors][:n_members])
+    errors = np.linalg.norm(of_rows[defined] - of_rows[best], axis=1)
+    return tuple(int(place) for place in defined[behind <= CONTENDING * errors][:n_members])
 
 
 def influences(fold: FoldPredictions, metric: Metric) -> np.ndarray:

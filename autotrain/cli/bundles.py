@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from autotrain.cli.options import StudyName
 from autotrain.errors import BundleError, nearest
+from autotrain.wording import count_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from autotrain.data.files import RawTable
 
 RECORD = "bundle.json"
 BEST = "best"
@@ -74,3 +80,18 @@ def find_bundle(word: str, studies: Path) -> Path:
         f"{word}: expected a bundle's folder or the name of a study, however: there is neither."
         f"{hint}{known}"
     )
+
+
+def rows_to_ask(table: RawTable, notices: list[str]) -> pd.DataFrame:
+    """Return the rows of DATA that a trained model is asked of, the target among them.
+
+    Those are the test rows where the format has some: the others are there to train with.
+
+    Args:
+        notices: what to tell the user is added.
+    """
+    if table.test_frame is None:
+        return table.frame
+    rows = count_text(len(table.test_frame), "test row")
+    notices.append(f"these are the {rows} of {table.source}, not those it is for training with")
+    return table.test_frame

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from autotrain.cli.bundles import bundle_argument, find_bundle
+from autotrain.cli.bundles import bundle_argument, find_bundle, rows_to_ask
 from autotrain.cli.options import (
     FileName,
     directory_option,
@@ -44,9 +44,10 @@ def evaluate(
 ) -> None:
     """Score BUNDLE, a bundle's folder or the name of a study, on the rows of DATA.
 
-    On its test rows, when DATA is a folder of pictures that has some. Every metric of the task,
-    with dropout off, with Monte-Carlo dropout and, for classes, with calibrated probabilities, side
-    by side; weighted when the model was trained with a column of weights and DATA has it.
+    On its test rows, when DATA has a part for them, as folders of pictures do. Every metric of the
+    task, with dropout off, with Monte-Carlo dropout and, for classes, with calibrated
+    probabilities, side by side; weighted when the model was trained with a column of weights and
+    DATA has it.
     """
     from autotrain.data.files import read_table
     from autotrain.data.labelled import target_of
@@ -56,11 +57,7 @@ def evaluate(
     table = read_table(data)
     target = target_of(table, predictor.target)
     notices: list[str] = list(table.notes)
-    frame = table.frame
-    if table.test_frame is not None:
-        frame = table.test_frame
-        rows = count_text(len(frame), "test row")
-        notices.append(f"scored on the {rows} of {data}, not on those it is for training with")
+    frame = rows_to_ask(table, notices)
     features, name, weights = frame.drop(columns=target), predictor.weights_name, None
     if name is not None and name in features:
         weights = features.pop(name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from autotrain.cli.bundles import bundle_argument, find_bundle
+from autotrain.cli.bundles import bundle_argument, find_bundle, rows_to_ask
 from autotrain.cli.options import (
     FileName,
     directory_option,
@@ -53,8 +53,9 @@ def predict(
 ) -> None:
     """Predict the rows of DATA with BUNDLE, a bundle's folder or the name of a study.
 
-    Writes a prediction per row with its probabilities or its interval, and how sure the model is
-    by Monte-Carlo dropout. A model without dropout gives predictions alone.
+    Of its test rows, when DATA has a part for them, as folders of pictures do. Writes a prediction
+    per row with its probabilities or its interval, and how sure the model is by Monte-Carlo
+    dropout. A model without dropout gives predictions alone.
     """
     if output is not None:
         _check_output(Path(output), data)
@@ -64,8 +65,8 @@ def predict(
     predictor = load(find_bundle(bundle, Path(directory)))
     table = read_table(data)
     # The answers may stand beside the questions; nothing to tell of that.
-    rows = table.frame.drop(columns=predictor.target, errors="ignore")
     notices: list[str] = list(table.notes)
+    rows = rows_to_ask(table, notices).drop(columns=predictor.target, errors="ignore")
     insists = ctx.get_parameter_source("samples") is not ParameterSource.DEFAULT
     if predictor.has_dropout or insists:
         result = predictor.predict_distribution(

@@ -231,7 +231,7 @@ def test_evaluate_shows_both_sides(there: Path, autotrain: Run) -> None:
     assert facts["deterministic"]["rmse"] == pytest.approx(expected["deterministic"]["rmse"])
 
 
-def test_evaluate_scores_the_test_pictures_of_a_folder(tmp_path: Path, autotrain: Run) -> None:
+def test_a_folders_test_pictures_are_predicted_and_scored(tmp_path: Path, autotrain: Run) -> None:
     generator = np.random.default_rng(0)
     pictures, space = tmp_path / "pictures", tmp_path / "space.toml"
     pictures.mkdir()
@@ -251,7 +251,11 @@ def test_evaluate_scores_the_test_pictures_of_a_folder(tmp_path: Path, autotrain
     done = autotrain("evaluate", "pictures", pictures, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["n_rows"] == 24
-    assert f"Note: scored on the 24 test rows of {pictures}, not on those it is for" in done.err
+    said = f"Note: these are the 24 test rows of {pictures}, not those it is for training with"
+    assert said in done.err
+    asked = autotrain("predict", "pictures", pictures)
+    assert len(asked.out.splitlines()) == 25
+    assert said in asked.err
 
 
 def test_evaluate_shows_calibrated_probabilities_of_classes(there: Path, autotrain: Run) -> None:

@@ -104,13 +104,19 @@ def _fit_classes(
     (log_p,), (of_points,) = np.concatenate(sampled, axis=1), np.concatenate(points, axis=1)
     temperature = significant_temperature(log_p, y, weights)
     proba = tempered(torch.from_numpy(log_p), temperature).exp().numpy()
+    ends = np.cumsum([len(truth) for truth in targets])[:-1]
+    of_folds = [
+        _stored(conformal.class_scores(np.exp(of_fold[0]), truth), own)
+        for of_fold, truth, own in zip(
+            points, targets, np.split(_relative(weights), ends), strict=True
+        )
+    ]
+    weighted = {"conformal_fold_weights": [own for _, own in of_folds]}
     return {
         "temperature": temperature,
         "temperature_point": significant_temperature(of_points, y, weights),
-        "conformal_fold_scores": [
-            _stored(conformal.class_scores(np.exp(of_fold[0]), truth))
-            for of_fold, truth in zip(points, targets, strict=True)
-        ],
+        "conformal_fold_scores": [scores for scores, _ in of_folds],
+        **(weighted if _differ(weights) else {}),
         "reliability": reliability(proba, y, weights),
     }
 
@@ -125,17 +131,36 @@ def _fit_values(
     drawn, y = np.concatenate(sampled, axis=1), np.concatenate(targets)
     tau = fit_tau(drawn, y, weights)
     total_std = np.sqrt(drawn.var(axis=0) + 1 / tau)
+    strange = conformal.value_scores(drawn.mean(axis=0), total_std, y)
+    scores, counts = _stored(strange, _relative(weights))
     return {
         "tau": tau,
         "tau_point": fit_tau(np.concatenate(points, axis=1), y, weights),
-        "conformal_scores": _stored(conformal.value_scores(drawn.mean(axis=0), total_std, y)),
+        "conformal_scores": scores,
+        **({"conformal_weights": counts} if _differ(weights) else {}),
         "reliability": coverage_of_levels(drawn, y, tau, weights),
     }
 
 
-def _stored(scores: np.ndarray) -> list[float]:
-    """Return conformal scores as a bundle keeps them: sorted, with six digits."""
-    return [float(f"{score:.6g}") for score in np.sort(scores)]
+def _stored(scores: np.ndarray, weights: np.ndarray) -> tuple[list[float], list[float]]:
+    """Return conformal scores and their weights as a bundle keeps them: sorted, with six digits.
+
+    Rows that count nothing are left out.
+    """
+    order = np.argsort(scores, kind="stable")
+    order = order[weights[order] > 0]
+    kept = [[float(f"{number:.6g}") for number in each[order]] for each in (scores, weights)]
+    return kept[0], kept[1]
+
+
+def _relative(weights: np.ndarray) -> np.ndarray:
+    """Return weights whose mean is 1, over the rows that count."""
+    return weights / weights[weights > 0].mean()
+
+
+def _differ(weights: np.ndarray) -> bool:
+    """Tell whether the rows that count count differently."""
+    return bool(np.ptp(weights[weights > 0]) > 0)
 
 
 def fit_tau(samples: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
+from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import (
     Tags,
@@ -38,7 +40,7 @@ from autotrain.api import Study
 from autotrain.data.dataset import MIN_ROWS
 from autotrain.errors import AutotrainError
 from autotrain.predictor import Predictor
-from autotrain.predictor.distribution import Distribution
+from autotrain.predictor.distribution import ClassificationDistribution, Distribution
 from autotrain.study.progress import Progress
 
 TARGET, WEIGHTS = "target", "sample_weight"
@@ -54,6 +56,9 @@ class Silent:
 
 class _MLPSearch(BaseEstimator):
     """What both estimators share; the tasks differ in how a target is read and predicted."""
+
+    _names: list[str]
+    _keeps_cells: bool
 
     def __init__(
         self,
@@ -108,41 +113,43 @@ class _MLPSearch(BaseEstimator):
         if sample_weight is not None:
             frame[weights] = sample_weight
         seed = int(check_random_state(self.random_state).randint(SEEDS))
-        try:
-            with (
-                tempfile.TemporaryDirectory(prefix="autotrain-") as folder,
-                Study(
-                    "search",
-                    data=frame,
-                    target=target,
-                    task=task,
-                    test=0.0,
-                    space=self.space,
-                    metric=self.metric,
-                    weights=None if sample_weight is None else weights,
-                    sampler=self.sampler,
-                    pruner=self.pruner,
-                    validation=self.validation,
-                    finalists=self.finalists,
-                    ensemble=self.ensemble,
-                    workers=_workers(self.n_jobs),
-                    device=self.device,
-                    seed=seed,
-                    directory=folder,
-                ) as study,
-            ):
-                observer = None if self.verbose else Silent()
-                study.optimize(self.n_trials, self.timeout, observer=observer)
-                self.best_params_ = study.best_params
-                self.best_score_ = study.best_value
-                self.trials_ = study.trials_dataframe()
-                self.n_iter_ = sum(trial.last_step or 0 for trial in study.optuna_study.trials)
-                return study.best_predictor()
-        except AutotrainError as error:
-            raise ValueError(str(error)) from error
+        with (
+            _value_errors(),
+            tempfile.TemporaryDirectory(prefix="autotrain-") as folder,
+            Study(
+                "search",
+                data=frame,
+                target=target,
+                task=task,
+                test=0.0,
+                space=self.space,
+                metric=self.metric,
+                weights=None if sample_weight is None else weights,
+                sampler=self.sampler,
+                pruner=self.pruner,
+                validation=self.validation,
+                finalists=self.finalists,
+                ensemble=self.ensemble,
+                workers=1 if self.n_jobs is None else effective_n_jobs(self.n_jobs),
+                device=self.device,
+                seed=seed,
+                directory=folder,
+            ) as study,
+        ):
+            observer = None if self.verbose else Silent()
+            study.optimize(self.n_trials, self.timeout, observer=observer)
+            self.best_params_ = study.best_params
+            self.best_score_ = study.best_value
+            self.trials_ = study.trials_dataframe()
+            self.n_iter_ = sum(trial.last_step or 0 for trial in study.optuna_study.trials)
+            return study.best_predictor()
 
     def _frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
-        """Return rows as a data frame with names; numbers of an array are its columns' places."""
+        """Return rows as a data frame with the names of training.
+
+        An array's columns are named by their places, and a table of other names than training's is
+        read by place.
+        """
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, reset=reset, skip_check_array=True)
             if not len(X):
@@ -151,21 +158,33 @@ class _MLPSearch(BaseEstimator):
                     "required."
                 )
             # Names of columns need not be strings, nor rows be numbered.
-            return X.set_axis([str(name) for name in X.columns], axis=1).reset_index(drop=True)
-        X = validate_data(
-            self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", accept_sparse=False
-        )
-        if X.dtype.kind == "O":
-            # Where there are texts among them, columns are of their own kinds.
-            with contextlib.suppress(ValueError):
-                X = check_array(X, dtype="numeric", ensure_all_finite="allow-nan")
-        return pd.DataFrame(X, columns=[f"x{place}" for place in range(X.shape[1])])
+            frame = X.set_axis([str(name) for name in X.columns], axis=1).reset_index(drop=True)
+            keeps_cells = True  # they came with their kinds
+        else:
+            X = validate_data(
+                self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", accept_sparse=False
+            )
+            # Where there are texts among them, columns are of their own kinds: "007" of training is
+            # no number in a table that happens to hold nothing else.
+            keeps_cells = bool(not reset and self._keeps_cells)
+            if X.dtype.kind == "O" and not keeps_cells:
+                try:
+                    X = check_array(X, dtype="numeric", ensure_all_finite="allow-nan")
+                except ValueError:
+                    keeps_cells = True
+            frame = pd.DataFrame(X, columns=[f"x{place}" for place in range(X.shape[1])])
+        if reset:
+            self._names, self._keeps_cells = list(frame.columns), keeps_cells
+        elif not set(self._names) <= set(frame.columns):
+            frame = frame.set_axis(self._names, axis=1)
+        return frame
 
     def predict_distribution(self, X: Any, n_samples: int = 100, **arguments: Any) -> Distribution:
         """Predict how sure the model is; see `Predictor.predict_distribution`."""
         check_is_fitted(self)
         frame = self._frame(X, reset=False)
-        return self.predictor_.predict_distribution(frame, n_samples, **arguments)
+        with _value_errors():
+            return self.predictor_.predict_distribution(frame, n_samples, **arguments)
 
 
 class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
@@ -180,7 +199,8 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         class_weight: "balanced", {label: weight} or None: on top of `sample_weight`, in training
             and in every score.
         sampler, pruner, validation, finalists, ensemble, device: as of `autotrain.Study`.
-        n_jobs: processes; None for 1, which trains in this one; −1 for one per core.
+        n_jobs: processes, as scikit-learn's: None for 1, which trains in this one; −1 for one per
+            core, −2 for all but one.
         random_state: what everything random follows from.
         verbose: whether progress is shown.
 
@@ -268,11 +288,46 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return calibrated probabilities `[N, C]`, dropout off; columns as `classes_`."""
         check_is_fitted(self)
-        predictor, frame = self.predictor_, self._frame(X, reset=False)
-        proba = np.zeros((len(frame), len(self.classes_)))
-        # A class all of whose rows weighed nothing was not learned.
-        proba[:, predictor.classes_] = predictor.predict_proba(frame, calibrated=True)
-        return proba
+        frame = self._frame(X, reset=False)
+        with _value_errors():
+            return self._of_classes(self.predictor_.predict_proba(frame, calibrated=True))
+
+    def predict_distribution(
+        self, X: Any, n_samples: int = 100, **arguments: Any
+    ) -> ClassificationDistribution:
+        """Predict how sure the model is; see `Predictor.predict_distribution`.
+
+        Returns: with the labels and the order of `classes_`.
+        """
+        found = super().predict_distribution(X, n_samples, **arguments)
+        assert isinstance(found, ClassificationDistribution)
+        spread = self._of_classes
+        optional = {
+            name: array if array is None else spread(array)
+            for name, array in (
+                ("calibrated_proba", found.calibrated_proba),
+                ("prediction_set", found.prediction_set),
+                ("samples", found.samples),
+            )
+        }
+        return replace(
+            found,
+            classes=self.classes_,
+            label=self.classes_[found.label],
+            mean=spread(found.mean),
+            point=spread(found.point),
+            std=spread(found.std),
+            **cast(Any, optional),
+        )
+
+    def _of_classes(self, values: np.ndarray) -> np.ndarray:
+        """Return what is known of the learned classes `[…, K]` for all of `classes_`.
+
+        A class all of whose rows weighed nothing was not learned: it has 0, and is in no set.
+        """
+        spread = np.zeros((*values.shape[:-1], len(self.classes_)), dtype=values.dtype)
+        spread[..., self.predictor_.classes_] = values
+        return spread
 
 
 class MLPSearchRegressor(RegressorMixin, _MLPSearch):
@@ -302,7 +357,9 @@ class MLPSearchRegressor(RegressorMixin, _MLPSearch):
     def predict(self, X: Any) -> np.ndarray:
         """Return the prediction for each row `[N]`, float64."""
         check_is_fitted(self)
-        return self.predictor_.predict(self._frame(X, reset=False))
+        frame = self._frame(X, reset=False)
+        with _value_errors():
+            return self.predictor_.predict(frame)
 
 
 def _target(X: Any, y: Any) -> np.ndarray:
@@ -322,9 +379,13 @@ def _check_known(labels: np.ndarray) -> None:
         raise ValueError("Input y contains NaN.")
 
 
-def _workers(n_jobs: int | None) -> int:
-    """Return a study's number of processes, 0 for one per core."""
-    return 1 if n_jobs is None else max(n_jobs, 0)
+@contextlib.contextmanager
+def _value_errors() -> Iterator[None]:
+    """Raise what the user can mend as scikit-learn's callers expect it."""
+    try:
+        yield
+    except AutotrainError as error:
+        raise ValueError(str(error)) from error
 
 
 def _free(name: str, frame: pd.DataFrame) -> str:

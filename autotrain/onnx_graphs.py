@@ -14,6 +14,7 @@ any more.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import importlib
 import importlib.util
 import json
@@ -29,10 +30,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from autotrain.data.codes import ColumnCode
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.errors import AutotrainError, StorageError
 from autotrain.predictor import Predictor
-from autotrain.predictor.plain import PlainPredictor
+from autotrain.predictor.plain import PlainPredictor, number_of_scaled
 from autotrain.predictor.probabilities import tempered
 
 OPSET = 20
@@ -210,36 +212,49 @@ def _rows(predictor: Predictor, about: dict[str, Any]) -> tuple[Tensor, Tensor]:
 
 
 def _numbers_like(preprocessor: Preprocessor, generator: np.random.Generator) -> np.ndarray:
-    fill = preprocessor.to_arrays()["fill"]
-    spread = 1 + np.abs(fill)
-    return np.asarray(fill + spread * generator.normal(size=(CHECKED_ROWS, len(fill))))
+    z = generator.normal(size=(CHECKED_ROWS, number_of_scaled(preprocessor)))
+    return preprocessor.typical_numbers(z.clip(-2.5, 2.5))
 
 
 def _inputs(predictor: Predictor, module: PlainPredictor) -> dict[str, Any]:
     """Return what the columns of the inputs are, as JSON can hold it."""
     bundle = predictor.bundle
-    numbers = [
-        name
+    scaled = [
+        column
         for preprocessor in predictor.preprocessors
         for column in preprocessor.columns
         if column.is_scaled
-        for name in column.input_names
     ]
     return {
         "opset": OPSET,
         "task": bundle.task,
         "target": bundle.target,
         "classes": list(bundle.classes),
-        "numbers": numbers,
+        "numbers": [number for column in scaled for number in _numbers_of(column)],
         "codes": [
             {"column": name, "levels": list(levels)} for name, levels in module.levels.items()
         ],
         "note": (
             "numbers: float64 [N, P], NaN where missing; several members of different "
-            "preprocessing repeat their columns. codes: int64 [N, Q], the place of the cell's text "
-            "among its column's levels (null is the missing cell), -1 for any other"
+            "preprocessing repeat their columns. Parts of a date: year, month and day from 1, "
+            "weekday from 0 on Monday, hour with its fraction, days since the date given. codes: "
+            "int64 [N, Q], the place of the cell's text among its column's levels (null is the "
+            "missing cell), -1 for any other; a text is taken without the spaces around it, a "
+            "whole number without decimals (7, not 7.0), a truth value as True or False"
         ),
     }
+
+
+def _numbers_of(column: ColumnCode) -> list[dict[str, str]]:
+    """Return what a column of numbers or dates gives, one entry for each number."""
+    if column.is_number:
+        return [{"column": column.name}]
+    since = datetime.date(1970, 1, 1) + datetime.timedelta(days=column.origin)
+    return [
+        {"column": column.name, "part": part}
+        | ({"since": since.isoformat()} if part == "days" else {})
+        for part in column.parts
+    ]
 
 
 def _require_libraries() -> None:

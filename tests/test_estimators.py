@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -110,6 +111,80 @@ def test_labels_stay_as_they_are() -> None:
         predicted = model.predict(X)
         assert predicted.dtype == labels.dtype
         assert (predicted == labels).mean() > 0.9
+
+
+def test_a_distribution_has_the_users_labels() -> None:
+    X, codes = load_wine(return_X_y=True)
+    labels = np.array(["c", "a", "b", "x"])[np.concatenate([codes, [3, 3]])]
+    X = np.concatenate([X, X[:2]])
+    # Nothing was learned of "x".
+    model = MLPSearchClassifier(**FAST).fit(X, labels, sample_weight=(labels != "x").astype(float))
+    result = model.predict_distribution(X, 20)
+    assert result.classes.tolist() == model.classes_.tolist() == ["a", "b", "c", "x"]
+    assert (result.label[:178] == labels[:178]).mean() > 0.95
+    for array in (result.mean, result.point, result.calibrated_proba, result.samples):
+        assert array is not None
+        assert array.shape[-1] == 4
+        np.testing.assert_array_equal(array[..., 3], 0)
+        np.testing.assert_allclose(array.sum(-1), 1, atol=1e-12)
+    np.testing.assert_array_equal(result.label, model.classes_[result.mean.argmax(1)])
+    assert result.prediction_set is not None
+    assert not result.prediction_set[:, 3].any()
+    assert {"proba_a", "in_set_x"} <= set(result.to_frame().columns)
+
+
+@pytest.mark.filterwarnings("ignore:X (does not have|has) .*feature names:UserWarning")
+def test_frames_and_arrays_may_take_turns() -> None:
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    for first, others in (
+        (X, [X.to_numpy(), X.rename(columns=dict(zip(X, range(13), strict=True)))]),
+        (X.to_numpy(), [X, X.to_numpy().astype(object)]),
+        (
+            X.set_axis(range(13), axis=1),
+            [X.to_numpy(), X.set_axis(range(13), axis=1).iloc[:, ::-1]],
+        ),
+    ):
+        model = MLPSearchClassifier(**FAST).fit(first, y)
+        expected = model.predict_proba(first)
+        for other in others:
+            np.testing.assert_array_equal(model.predict_proba(other), expected)
+
+
+def test_texts_of_an_array_stay_texts_in_any_company() -> None:
+    generator = np.random.default_rng(0)
+    code = generator.choice(["007", "008", "A1"], 120)
+    X = np.stack([code, generator.normal(size=120).astype(str)], axis=1).astype(object)
+    model = MLPSearchClassifier(**FAST).fit(X, code == "008")
+    proba = model.predict_proba(X)
+    for row in range(5):
+        np.testing.assert_allclose(model.predict_proba(X[row : row + 1])[0], proba[row], atol=1e-6)
+
+
+def test_what_cannot_be_predicted_is_a_value_error() -> None:
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    model = MLPSearchRegressor(**FAST).fit(X, y)
+    strange = X.head(3).astype(object)
+    strange.iloc[1, 2] = "much"
+    for ask in (model.predict, model.predict_distribution):
+        with pytest.raises(ValueError, match="row 2 holds 'much'"):
+            ask(strange)
+    with pytest.raises(ValueError, match="alpha: expected a number"):
+        model.predict_distribution(X, alpha=2)
+
+
+@pytest.mark.parametrize("n_jobs", [-1, -2, 3])
+def test_n_jobs_is_scikit_learns(n_jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class SeenError(Exception):
+        pass
+
+    def study(*_: Any, workers: int, **__: Any) -> None:
+        raise SeenError(workers)
+
+    monkeypatch.setattr("autotrain.estimators.Study", study)
+    X, y = load_wine(return_X_y=True)
+    with pytest.raises(SeenError) as seen:
+        MLPSearchClassifier(**{**FAST, "n_jobs": n_jobs}).fit(X, y)
+    assert seen.value.args == (joblib.effective_n_jobs(n_jobs),)
 
 
 def test_the_same_random_state_gives_the_same_model() -> None:

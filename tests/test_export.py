@@ -232,6 +232,33 @@ def test_conformal_answers_hold_the_promised_share_of_validation_rows(
     assert inside == pytest.approx(math.ceil((n + 1) * 0.8), abs=1.5)
 
 
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_conformal_answers_hold_the_promised_share_of_what_rows_stand_for(
+    task: str, tmp_path: Path
+) -> None:
+    def rows(n: int) -> pd.DataFrame:
+        # Rows that stand for many are noise: counted as one each, they would be the one in seven.
+        x, is_heavy = generator.normal(size=n), generator.uniform(size=n) < 0.15
+        y = x + np.where(is_heavy, 3.0, 0.1) * generator.normal(size=n)
+        return pd.DataFrame(
+            {
+                "x": x,
+                "z": generator.normal(size=n),
+                "times": np.where(is_heavy, 20, 1),
+                "y": np.where(y > 0, "up", "down") if task == "binary" else y,
+            }
+        )
+
+    generator = np.random.default_rng(0)
+    options = {"weights": "times", "validation": "3-fold", "test": 0.0}
+    winner = train(rows(1_500), {"training.epochs": 10}, target="y", **options)
+    predictor = load(winner.export(tmp_path / "best").path)
+    new = rows(3_000)
+    found = predictor.evaluate(new[["x", "z"]], new["y"], weights=new["times"], alpha=0.2)
+    name = "prediction_set" if task == "binary" else "conformal_interval"
+    assert found["coverage"][name]["coverage"] == pytest.approx(0.8, abs=0.06)
+
+
 def test_the_noise_is_fitted_on_rows_of_all_folds(tmp_path: Path) -> None:
     winner = train("sklearn:diabetes", {"training.epochs": 3}, validation="3-fold")
     winner.export(tmp_path / "best")

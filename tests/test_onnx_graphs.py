@@ -108,7 +108,7 @@ def test_what_the_inputs_are_is_written_down(tmp_path: Path) -> None:
     folder = export_onnx(predictor, tmp_path / "graphs", n_samples=3)
     about = json.loads((folder / "inputs.json").read_text(encoding="utf-8"))
     assert about["classes"] == ["no", "yes"]
-    assert about["numbers"][:2] == ["age", "paid"]
+    assert about["numbers"][:2] == [{"column": "age"}, {"column": "paid"}]
     assert {column["column"] for column in about["codes"]} == {"city", "member", "sex"}
     city = next(column for column in about["codes"] if column["column"] == "city")
     assert {None, "Bern", "Oslo", "Paris", "Rom"} <= set(city["levels"])
@@ -125,6 +125,44 @@ def test_what_the_inputs_are_is_written_down(tmp_path: Path) -> None:
     (stored,) = (each.value for each in model.metadata_props if each.key == "autotrain")
     assert json.loads(stored) == about
     assert not any(node.op_type == "Dropout" for node in model.graph.node)
+
+
+@pytest.mark.parametrize("scaler", ["standard", "robust_smooth_clip", "quantile_normal"])
+def test_numbers_far_from_zero_or_near_it(scaler: str, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    n = 90
+    frame = pd.DataFrame(
+        {
+            "year": generator.integers(1950, 2021, n),
+            "kelvin": generator.normal(300, 5, n),
+            "tiny": generator.normal(0, 1e-6, n),
+            "when": pd.date_range("2019-12-31", periods=900)[generator.integers(0, 900, n)],
+        }
+    )
+    frame["y"] = frame["kelvin"] + frame["year"] / 10 + generator.normal(size=n)
+    params = {"scaler": scaler, "training.epochs": 3}
+    winner = train(frame, params, target="y", validation="3-fold")
+    predictor = load(winner.export(tmp_path / "best").path)
+    folder = export_onnx(predictor, tmp_path / "graphs", n_samples=6)
+    rows = frame.drop(columns="y")
+    (point,) = run(folder / "point.onnx", predictor, rows).values()
+    unit = float(frame["y"].std())
+    np.testing.assert_allclose(point / unit, predictor.predict(rows) / unit, atol=1e-5)
+    # The numbers of a row, made by what is written down alone.
+    about = json.loads((folder / "inputs.json").read_text(encoding="utf-8"))
+    numbers, _ = predictor.raw_inputs(rows)
+    made = []
+    for entry in about["numbers"]:
+        column = rows[entry["column"]]
+        if "since" in entry:
+            made.append((column - pd.Timestamp(entry["since"])).dt.days)
+        elif "part" in entry:
+            name = {"weekday": "day_of_week"}.get(entry["part"], entry["part"])
+            made.append(getattr(column.dt, name))
+        else:
+            made.append(column)
+    assert {entry.get("part") for entry in about["numbers"]} >= {None, "year", "weekday", "days"}
+    np.testing.assert_allclose(numbers.numpy(), np.stack(made, axis=1), atol=1e-9)
 
 
 def test_a_table_of_texts_alone(tmp_path: Path) -> None:

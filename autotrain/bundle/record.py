@@ -340,9 +340,19 @@ def _checked_calibration(
     n_folds = len({member.fold for member in members})
     if "conformal_fold_scores" in calibration and len(of_folds) != n_folds:
         raise ValueError(f"conformal scores of {len(of_folds)} folds for {n_folds}")
-    for strange in (*of_folds, calibration.get("conformal_scores", ())):
+    scores = (*of_folds, calibration.get("conformal_scores", ()))
+    for strange in scores:
         if list(strange) != sorted(strange) or not all(0 <= each < math.inf for each in strange):
             raise ValueError("conformal scores are not sorted numbers of at least 0")
+    if {"conformal_fold_weights", "conformal_weights"} & calibration.keys():
+        weights = (
+            *calibration.get("conformal_fold_weights", ()),
+            calibration.get("conformal_weights", ()),
+        )
+        if list(map(len, weights)) != list(map(len, scores)) or not all(
+            0 < weight < math.inf for own in weights for weight in own
+        ):
+            raise ValueError("conformal weights are not one positive number for each score")
     return dict(calibration)
 
 

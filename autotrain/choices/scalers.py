@@ -1,14 +1,15 @@
 """Scalers: what a column of numbers becomes before a network reads it.
 
 A row is fitted on training rows, column by column, and writes down what it found as float64 arrays
-`[…, P]`; `apply` needs nothing else. Missing cells are filled before. To add one: write `fit` and
-`apply` and add a row to `SCALERS`.
+`[…, P]`; `apply` needs nothing else. Missing cells are filled before. To add one: write `fit`,
+`apply` and `undo`, and add a row to `SCALERS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 
@@ -36,11 +37,14 @@ class Scaler(Technique):
         arrays: names of what `fit` writes down.
         fit: values `[N, P]` float64, none missing → arrays by name, P last.
         apply: (values `[N, P]`, arrays) → scaled values `[N, P]` float64.
+        undo: (scaled values `[N, P]` within (−3, 3), arrays) → values `[N, P]` that become these,
+            or for columns that were constant the constant.
     """
 
     arrays: tuple[str, ...]
     fit: Callable[[np.ndarray], dict[str, np.ndarray]]
     apply: Callable[[np.ndarray, Arrays], np.ndarray]
+    undo: Callable[[np.ndarray, Arrays], np.ndarray]
 
 
 def fit_standard(values: np.ndarray) -> dict[str, np.ndarray]:
@@ -66,6 +70,12 @@ def apply_standard(values: np.ndarray, arrays: Arrays) -> np.ndarray:
     return (values - arrays["mean"]) / arrays["scale"]
 
 
+def undo_standard(z: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """x = mean + scale · z."""
+    is_constant = arrays["scale"] == np.finfo(np.float64).max
+    return arrays["mean"] + np.where(is_constant, 0.0, arrays["scale"]) * z
+
+
 def fit_robust(values: np.ndarray) -> dict[str, np.ndarray]:
     """Return median and 1/IQR; where the IQR is 0 half the range; where that is 0 the factor 0.
 
@@ -86,6 +96,13 @@ def apply_robust(values: np.ndarray, arrays: Arrays) -> np.ndarray:
         u = (values - arrays["median"]) * arrays["factor"]
         # u/√(1 + (u/3)²) without overflow: 3 · sin(atan(u/3)).
         return SMOOTH_CLIP * np.sin(np.arctan(u / SMOOTH_CLIP))
+
+
+def undo_robust(z: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """x = median + u / factor,  u = z / √(1 − (z/3)²)."""
+    factor = arrays["factor"]
+    width = np.divide(1.0, factor, out=np.zeros_like(factor), where=factor > 0)
+    return arrays["median"] + width * z / np.sqrt(1 - (z / SMOOTH_CLIP) ** 2)
 
 
 # Highest power first: numerator and denominator near the middle, then in the tails.
@@ -150,6 +167,15 @@ def apply_quantiles(values: np.ndarray, arrays: Arrays) -> np.ndarray:
     return _normal_ranks(values, arrays["quantiles"], _ranks_within)
 
 
+def undo_quantiles(z: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """x = the quantile at the rank Φ(z)."""
+    quantiles = arrays["quantiles"]
+    ranks = np.vectorize(NormalDist().cdf, otypes=[np.float64])(z)
+    steps = np.linspace(0, 1, len(quantiles))
+    columns = [np.interp(own, steps, q) for own, q in zip(ranks.T, quantiles.T, strict=True)]
+    return np.stack(columns, axis=1) if columns else z
+
+
 def apply_quantiles_to_ends(values: np.ndarray, arrays: Arrays) -> np.ndarray:
     """As `apply_quantiles`, but all within 1e-7 of the least and the largest value is at ±5.2."""
 
@@ -191,6 +217,7 @@ SCALERS = table(
         arrays=("mean", "scale"),
         fit=fit_standard,
         apply=apply_standard,
+        undo=undo_standard,
     ),
     Scaler(
         "robust_smooth_clip",
@@ -198,6 +225,7 @@ SCALERS = table(
         arrays=("median", "factor"),
         fit=fit_robust,
         apply=apply_robust,
+        undo=undo_robust,
     ),
     Scaler(
         "quantile_normal",
@@ -205,6 +233,7 @@ SCALERS = table(
         arrays=("quantiles",),
         fit=fit_quantiles,
         apply=apply_quantiles,
+        undo=undo_quantiles,
     ),
 )
 

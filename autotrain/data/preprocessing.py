@@ -332,6 +332,14 @@ class Preprocessor:
             found[name] = [levels[place] for place in inverse]
         return found
 
+    def typical_numbers(self, z: np.ndarray) -> np.ndarray:
+        """Return numbers `[N, P]` as `raw_numbers` gives them, such as training had.
+
+        Args:
+            z: `[N, P]` what they become when they are scaled, within (−3, 3).
+        """
+        return self.scaler.undo(z, self._arrays)
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the fitted numbers: "fill" (medians) and what the scaler found, float64."""
         return {name: array.copy() for name, array in self._arrays.items()}

@@ -238,12 +238,12 @@ def class_summary(samples: Tensor, temperature: float | None) -> dict[str, Tenso
 
 
 def value_summary(
-    samples: Tensor, tau: float, alpha: float, scores: Tensor | None
+    samples: Tensor, tau: float, alpha: float, scores: conformal.Scores | None
 ) -> dict[str, Tensor]:
     """Summarize predictions `[S, N]` by the words of `RegressionDistribution`.
 
     Args:
-        scores: conformal ones `[n]`, sorted; None leaves their intervals out.
+        scores: conformal ones; None leaves their intervals out.
     """
     levels = torch.tensor([alpha / 2, 1 - alpha / 2], dtype=torch.float64)
     mean, std = samples.mean(0), mixture.deviation(samples)

@@ -412,26 +412,33 @@ class Predictor:
         )
 
     @cached_property
-    def _conformal_scores(self) -> tuple[Tensor, ...] | None:
-        """Sorted scores: of classes one tensor a fold, of numbers one; None when there are none."""
+    def _conformal_scores(self) -> tuple[conformal.Scores, ...] | None:
+        """Of classes one for each fold, of numbers one; None when there are none."""
+        found = self.bundle.calibration
         if self.bundle.is_classification:
-            groups = self.bundle.calibration.get("conformal_fold_scores")
+            scores, weights = (
+                found.get("conformal_fold_scores"),
+                found.get("conformal_fold_weights"),
+            )
         else:
-            own = self.bundle.calibration.get("conformal_scores")
-            groups = None if own is None else [own]
-        if groups is None:
+            scores, weights = (
+                [found[name]] if name in found else None
+                for name in ("conformal_scores", "conformal_weights")
+            )
+        if scores is None:
             return None
-        return tuple(torch.tensor(own, dtype=torch.float64) for own in groups)
+        counted = [None] * len(scores) if weights is None else weights
+        return tuple(map(conformal.Scores.of, scores, counted))
 
     def _too_few_scores(self, alpha: float) -> list[str]:
         """Return what to say when there are too few conformal scores for this alpha."""
-        n = sum(map(len, self._conformal_scores or ()))
-        if not n or conformal.rank_of(n, alpha) <= n:
+        n = sum(own.n for own in self._conformal_scores or ())
+        if not n or not conformal.are_too_few(n, alpha):
             return []
         what = "prediction sets" if self.bundle.is_classification else "conformal intervals"
         return [
-            f"{what} of alpha {alpha:g} hold everything: {n} validation rows are too few for it, "
-            f"{conformal.least_rows(alpha)} are needed"
+            f"{what} of alpha {alpha:g} hold everything: {n:.0f} validation rows are too few for "
+            f"it, {conformal.least_rows(alpha)} are needed"
         ]
 
     def _calibration(self, name: str) -> float | None:

@@ -312,6 +312,15 @@ def test_conformal_scores_must_be_sorted_numbers(scores: object, tmp_path: Path)
         read_bundle(folder)
 
 
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, None], 3, "ab", [[1.0]]])
+def test_conformal_weights_must_be_one_for_each_score(weights: object, tmp_path: Path) -> None:
+    folder = save(random_bundle(), tmp_path / "best")
+    fields = {"conformal_scores": [0.1, 0.2], "conformal_weights": weights}
+    rewrite(folder, lambda record: record["calibration"].update(fields))
+    with pytest.raises(BundleError):
+        read_bundle(folder)
+
+
 @pytest.mark.parametrize(
     "scores", [[], [[0.2, 0.1]], [0.1], 3, "a", [[]] * 2, [["a"]], [[None]], None]
 )

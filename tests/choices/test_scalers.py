@@ -206,6 +206,18 @@ def test_what_was_constant_in_training_tells_nothing_later(name: str, value: flo
 
 
 @pytest.mark.parametrize("name", SCALERS)
+def test_what_is_undone_scales_to_the_same(name: str) -> None:
+    generator = np.random.default_rng(3)
+    train = np.stack([generator.normal(1990, 20, 500), 1e-6 * generator.gamma(2, size=500)], 1)
+    z = generator.normal(size=(50, 2)).clip(-2.5, 2.5)
+    arrays = SCALERS[name].fit(train)
+    values = SCALERS[name].undo(z, arrays)
+    np.testing.assert_allclose(SCALERS[name].apply(values, arrays), z, atol=1e-9)
+    constant = SCALERS[name].fit(np.full((20, 2), 7.0))
+    np.testing.assert_array_equal(SCALERS[name].undo(z, constant), 7.0)
+
+
+@pytest.mark.parametrize("name", SCALERS)
 def test_columns_do_not_see_one_another(name: str) -> None:
     train, x = table(200), table(50, seed=2)
     together = scaled(name, train, x)

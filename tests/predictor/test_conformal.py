@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from autotrain.predictor import ClassificationDistribution, Predictor, RegressionDistribution
 from autotrain.predictor.conformal import (
+    Scores,
     class_scores,
     class_sets,
     intervals,
@@ -34,7 +35,7 @@ def table(n: int = 40) -> np.ndarray:
 )
 def test_the_limit_is_an_order_statistic(values: list[float], alpha: float) -> None:
     scores = np.sort(values)
-    limit = limit_of(torch.from_numpy(scores), alpha)
+    limit = limit_of(Scores.of(scores.tolist()), alpha)
     n = len(scores)
     rank = math.ceil((n + 1) * (1 - alpha) - 1e-9)
     if rank > n:
@@ -46,15 +47,15 @@ def test_the_limit_is_an_order_statistic(values: list[float], alpha: float) -> N
 @pytest.mark.parametrize(("n", "alpha"), [(9, 0.1), (19, 0.05), (99, 0.01), (1, 0.5)])
 def test_so_many_rows_are_just_enough(n: int, alpha: float) -> None:
     assert least_rows(alpha) == n
-    assert limit_of(torch.arange(n) + 1.0, alpha) == n
-    assert limit_of(torch.arange(n - 1) + 1.0, alpha) == math.inf
+    assert limit_of(Scores.of(range(1, n + 1)), alpha) == n
+    assert limit_of(Scores.of(range(1, n)), alpha) == math.inf
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(20, 0.1), (50, 0.2)])
 def test_of_rows_alike_the_promised_share_is_inside(n: int, alpha: float) -> None:
     # Of exchangeable scores exactly ⌈(n + 1)(1 − α)⌉ / (n + 1) are below the limit, on average.
     scores = np.random.default_rng(1).exponential(size=(20_000, n + 1))
-    limits = np.array([limit_of(torch.tensor(np.sort(row[:-1])), alpha) for row in scores])
+    limits = np.array([limit_of(Scores.of(np.sort(row[:-1]).tolist()), alpha) for row in scores])
     inside = (scores[:, -1] <= limits).mean()
     expected = math.ceil((n + 1) * (1 - alpha)) / (n + 1)
     assert inside == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 20_000))
@@ -68,7 +69,9 @@ def test_sets_are_those_of_the_definition(sizes: tuple[int, ...], alpha: float) 
     proba = generator.dirichlet(np.ones(4), size=(len(sizes), 30))
     scores = [class_scores(generator.dirichlet(np.ones(4), n), np.zeros(n, int)) for n in sizes]
     scores[0][0] = 1 - proba[0, 3, 2]  # a tie is no stranger
-    found = class_sets(torch.from_numpy(proba), [torch.tensor(np.sort(s)) for s in scores], alpha)
+    found = class_sets(
+        torch.from_numpy(proba), [Scores.of(np.sort(s).tolist()) for s in scores], alpha
+    )
     for row in range(30):
         for label in range(4):
             stranger = sum(
@@ -96,14 +99,49 @@ def test_folds_keep_the_promise_where_their_average_breaks_it() -> None:
     scores = []
     for _ in range(n_folds):
         y = generator.integers(0, 3, n)
-        scores.append(torch.tensor(np.sort(class_scores(says(y), y))))
+        scores.append(np.sort(class_scores(says(y), y)))
     of_folds = torch.tensor(np.stack([says(truth) for _ in range(n_folds)]))
     rows = torch.arange(n_rows)
-    held = class_sets(of_folds, scores, alpha)[rows, truth].double().mean()
+    held = (
+        class_sets(of_folds, [Scores.of(s.tolist()) for s in scores], alpha)[rows, truth]
+        .double()
+        .mean()
+    )
     assert held > 1 - alpha - 0.02
-    pooled = [torch.cat(scores).sort().values]
+    pooled = [Scores.of(np.sort(np.concatenate(scores)).tolist())]
     of_average = class_sets(of_folds.mean(0, keepdim=True), pooled, alpha)
     assert of_average[rows, truth].double().mean() < 1 - alpha - 0.02
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.25, 0.5, 0.9])
+def test_a_row_that_counts_three_times_is_three_rows(alpha: float) -> None:
+    generator = np.random.default_rng(5)
+    values, times = np.sort(generator.uniform(size=25)), generator.integers(1, 6, 25)
+    weighted = Scores.of(values.tolist(), times.tolist())
+    repeated = Scores.of(np.repeat(values, times).tolist())
+    assert limit_of(weighted, alpha) == limit_of(repeated, alpha)
+    proba = torch.from_numpy(generator.dirichlet(np.ones(3), size=(1, 40)))
+    proba[0, 0, 0] = 1 - values[3]
+    assert torch.equal(class_sets(proba, [weighted], alpha), class_sets(proba, [repeated], alpha))
+
+
+def test_the_predictor_weighs_its_scores() -> None:
+    for task, name in (("regression", ""), ("multiclass", "fold_")):
+        weights = [1.0, 1.0, 1.0, 9.0]
+        scores = [0.1, 0.3, 0.55, 0.8]
+        bundle = random_bundle(task=task)
+        own: dict[str, Any] = {"conformal_scores": scores, "conformal_weights": weights}
+        if name:
+            own = {"conformal_fold_scores": [scores], "conformal_fold_weights": [weights]}
+        bundle = replace(bundle, calibration={**bundle.calibration, **own})
+        result = Predictor(bundle).predict_distribution(table(), 20, alpha=0.4)
+        # ⌈13 · 0.6⌉ = 8: three rows count 3, the last one all others.
+        if isinstance(result, ClassificationDistribution):
+            np.testing.assert_array_equal(result.prediction_set, 1 - result.point <= 0.8)
+        else:
+            assert result.conformal_interval is not None
+            upper = result.mean + 0.8 * result.total_std
+            np.testing.assert_allclose(result.conformal_interval[:, 1], upper)
 
 
 def test_scores_and_intervals_agree() -> None:

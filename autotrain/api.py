@@ -25,17 +25,19 @@ from optuna.trial import FrozenTrial
 
 from autotrain.arguments import (
     as_space,
-    check_budget,
     check_metric,
+    check_still_there,
     find_device,
     n_cores,
     number_or_text,
+    read_budget,
+    word_for,
 )
 from autotrain.best import Best, Handed
 from autotrain.data.dataset import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
-from autotrain.errors import AutotrainError, DataError, StudyError
+from autotrain.errors import AutotrainError, StudyError
 from autotrain.export import record_test_score
 from autotrain.launch import Launch
 from autotrain.predictor import Predictor, load
@@ -65,7 +67,6 @@ from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.tasks import METRICS, metric_for
 
 BEST = "best"
-IN_MEMORY = "<table in memory>"
 
 
 class NoTrialSucceededError(AutotrainError):
@@ -133,6 +134,8 @@ class Study:
     ) -> None:
         if name is not None:
             definitions.check_name(name)
+        workers = definitions.check_count("workers", workers)
+        seed = definitions.check_count("seed", seed)
         made_sampler = make_sampler(sampler, seed)
         make_pruner(pruner)
         self.device = find_device(device)
@@ -159,13 +162,13 @@ class Study:
         self.sampler = AllowedSampler(made_sampler, self.space, seed)
         definition = Definition(
             name=name or "",
-            source=str(data) if isinstance(data, str | Path) else IN_MEMORY,
+            source=word_for(data),
             target=dataset.target,
             task=dataset.task,
             metric=self.metric.name,
             fingerprint=dataset.fingerprint,
             split=dataset.split,
-            test="" if test is None else str(test) if isinstance(test, str | float) else "table",
+            test="" if test is None else word_for(test),
             validation=validation,
             finalists=definitions.check_count("finalists", finalists),
             ensemble=definitions.check_count("ensemble", ensemble),
@@ -202,6 +205,7 @@ class Study:
         name: str,
         *,
         data: Any = None,
+        test: Any = None,
         storage: str | None = None,
         workers: int | None = None,
         device: str | None = None,
@@ -213,23 +217,17 @@ class Study:
 
         Args:
             data: the table, when it has moved or was a data frame; it must be the same table.
+            test: the test rows, likewise, when they are a table of their own.
             storage: the URL with its password, when the study is not in its folder's journal.
         Raises:
             StudyError: when there is no such study or its data has changed.
+            DataError: when its data is not where it was.
         """
         old = Definition.read(Path(directory) / name)
-        if data is None and old.source == IN_MEMORY:
-            raise StudyError(
-                f"study {name!r} was started with a table in memory, however: none is given. "
-                "Pass it again: Study.resume(name, data=frame)."
-            )
-        if data is None and ":" not in old.source and not Path(old.source).expanduser().exists():
-            raise DataError(
-                f"{old.source}: expected a file, however: there is none in {Path.cwd()}. Study "
-                f"{name!r} was started with it; when it has moved, or you work in another folder, "
-                "say where it is: --data FILE (in Python data=...)."
-            )
-        test: Any = old.test or None
+        if data is None:
+            check_still_there(name, "data", old.source)
+        if test is None and isinstance(number_or_text(old.test), str):
+            check_still_there(name, "test", old.test)
         return cls(
             name,
             data=old.source if data is None else data,
@@ -244,7 +242,7 @@ class Study:
             validation=old.validation,
             finalists=old.finalists if finalists is None else finalists,
             ensemble=old.ensemble if ensemble is None else ensemble,
-            test=number_or_text(test),
+            test=number_or_text(old.test) if test is None else test,
             storage=storage or old.storage,
             workers=old.workers if workers is None else workers,
             device=device or old.device,
@@ -278,7 +276,7 @@ class Study:
         """
         if n_trials is None and timeout is None:
             timeout = 600.0
-        check_budget(n_trials, timeout)
+        n_trials, timeout = read_budget(n_trials, timeout)
         started = time.monotonic() if started_s is None else started_s
         self._open()
         whole_s = self._set_budget(n_trials, timeout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,11 +13,15 @@ import torch
 
 from autotrain.data.dataset import Dataset
 from autotrain.data.view import View
-from autotrain.errors import DeviceError, StudyError
+from autotrain.errors import DataError, DeviceError, StudyError
 from autotrain.fused.layout import Columns
 from autotrain.fused.rows import FoldArrays, Inputs, Problem
+from autotrain.paths import user_path
 from autotrain.space.search_space import SearchSpace
 from autotrain.tasks import CLASSIFICATION, Metric, metric_for
+
+IN_MEMORY = "<table in memory>"
+_WORDS = {"data": "a table", "test": "a table of test rows"}
 
 
 def problem_of(dataset: Dataset, metric: Metric) -> Problem:
@@ -111,21 +116,68 @@ def n_cores() -> int:
     return os.cpu_count() or 1
 
 
-def check_budget(n_trials: int | None, timeout: float | None) -> None:
-    """Refuse a budget of nothing with a StudyError."""
-    if n_trials is not None and n_trials < 1:
-        raise StudyError(f"n_trials must be at least 1, however: {n_trials}. Give more, or none.")
-    if timeout is not None and not timeout > 0:
+def read_budget(n_trials: Any, timeout: Any) -> tuple[int | None, float | None]:
+    """Return trials and seconds as Python's own numbers; None for no limit.
+
+    Raises:
+        StudyError: when it is a budget of nothing, or no number.
+    """
+    if n_trials is not None and not (_is_number(n_trials, numbers.Integral) and n_trials >= 1):
         raise StudyError(
-            f"timeout must be more than 0 seconds, however: {timeout:g}. Give more, or none."
+            f"n_trials must be a whole number of at least 1, however: {n_trials!r}. "
+            "Give more, or none."
         )
+    if timeout is not None and not (_is_number(timeout, numbers.Real) and timeout > 0):
+        raise StudyError(
+            f"timeout must be a number of seconds above 0, however: {timeout!r}. "
+            "Give more, or none."
+        )
+    return (
+        None if n_trials is None else int(n_trials),
+        None if timeout is None else float(timeout),
+    )
+
+
+def _is_number(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def number_or_text(text: str | None) -> float | str | None:
-    """Return a number where the text is one."""
-    if text is None:
+    """Return a number where the text is one, nothing where there is no text."""
+    if not text:
         return None
     try:
         return float(text)
     except ValueError:
         return text
+
+
+def word_for(table: Any) -> str:
+    """Return by what name a table is found again, or the share of the rows that test."""
+    if isinstance(table, str | os.PathLike) or _is_number(table, numbers.Real):
+        return str(table)
+    return IN_MEMORY
+
+
+def check_still_there(name: str, what: str, source: str) -> None:
+    """Refuse to go on without a table that is not where it was.
+
+    Args:
+        name: the study's.
+        what: "data" or "test".
+        source: what `word_for` said of it.
+    Raises:
+        StudyError: when it was a frame.
+        DataError: when there is no such file.
+    """
+    if source == IN_MEMORY:
+        raise StudyError(
+            f"study {name!r} was started with {_WORDS[what]} in memory, however: none is given. "
+            f"Pass it again: Study.resume(name, {what}=frame)."
+        )
+    if ":" not in source and source != "auto" and not user_path(source).exists():
+        raise DataError(
+            f"{source}: expected a file, however: there is none in {Path.cwd()}. Study "
+            f"{name!r} was started with it; when it has moved, or you work in another folder, "
+            f"say where it is: --{what} FILE (in Python {what}=...)."
+        )

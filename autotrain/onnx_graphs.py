@@ -240,7 +240,7 @@ def _inputs(predictor: Predictor, module: PlainPredictor) -> dict[str, Any]:
             "weekday from 0 on Monday, hour with its fraction, days since the date given. codes: "
             "int64 [N, Q], the place of the cell's text among its column's levels (null is the "
             "missing cell), -1 for any other; a text is taken without the spaces around it, a "
-            "whole number without decimals (7, not 7.0), a truth value as True or False"
+            "whole number without decimals (7, not 7.0), a truth value as the levels spell it"
         ),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -22,9 +23,9 @@ from sklearn.metrics import log_loss, mean_pinball_loss, root_mean_squared_error
 import autotrain
 from autotrain.api import NoTrialSucceededError, Study
 from autotrain.bundle import Bundle, read_bundle
-from autotrain.errors import DataError, DeviceError, SpaceError, StudyError
+from autotrain.errors import AutotrainError, DataError, DeviceError, SpaceError, StudyError
 from autotrain.export import Exported, export_ensemble
-from autotrain.fused.slot import EpochReport
+from autotrain.fused.slot import Admission, EpochReport
 from autotrain.fused.trainer import Trainer
 from autotrain.leaderboard import read_standing
 from autotrain.study.budget import SPENT_S
@@ -127,6 +128,53 @@ def test_a_study_goes_on_where_it_stopped(tmp_path: Path) -> None:
         Study.resume("wine", directory=tmp_path)
     with Study.resume("wine", data=wine(), directory=tmp_path) as study:
         assert len(study.optuna_study.trials) == len(trials)
+
+
+def test_a_study_goes_on_whatever_named_its_test_rows(tmp_path: Path) -> None:
+    frame = wine()
+    frame.iloc[::7].to_csv(tmp_path / "test.csv", index=False)
+    for test in (0, np.float64(0.25), tmp_path / "test.csv", str(tmp_path / "test.csv")):
+        folder = tmp_path / str(type(test).__name__)
+        study_of_wine(folder, test=test).optimize(n_trials=1, observer=Silent()).close()
+        with Study.resume("wine", data=wine(), directory=folder) as study:
+            assert len(study.optuna_study.trials) == 1
+    moved = (tmp_path / "test.csv").rename(tmp_path / "moved.csv")
+    with pytest.raises(DataError, match=r"test\.csv: expected a file.*--test FILE"):
+        Study.resume("wine", data=wine(), directory=folder)
+    with Study.resume("wine", data=wine(), test=moved, directory=folder) as study:
+        study.optimize(n_trials=1, observer=Silent())
+    with pytest.raises(StudyError, match="its data differs"):
+        Study.resume("wine", data=wine(), test=frame.iloc[::9], directory=folder)
+    study_of_wine(tmp_path, test=frame.iloc[::7]).optimize(n_trials=1, observer=Silent()).close()
+    with pytest.raises(StudyError, match=r"a table of test rows in memory.*test=frame"):
+        Study.resume("wine", data=wine(), directory=tmp_path)
+    Study.resume("wine", data=wine(), test=frame.iloc[::7], directory=tmp_path).close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "budget", "message"),
+    [
+        ({"validation": 5}, {}, "validation: expected auto, holdout or K-fold"),
+        ({"workers": "auto"}, {}, "--workers must be a whole number of at least 0"),
+        ({"workers": -1}, {}, "--workers must be a whole number of at least 0"),
+        ({"seed": 1.5}, {}, "--seed must be a whole number of at least 0"),
+        ({}, {"timeout": "10m"}, "timeout must be a number of seconds above 0, however: '10m'"),
+        ({}, {"n_trials": 1.5}, "n_trials must be a whole number of at least 1"),
+        ({}, {"n_trials": True}, "n_trials must be a whole number of at least 1"),
+    ],
+)
+def test_arguments_that_cannot_be_leave_nothing_behind(
+    changes: dict[str, Any], budget: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(AutotrainError, match=re.escape(message)):
+        study_of_wine(tmp_path, **changes).optimize(**budget)
+    assert not any(tmp_path.iterdir())
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path, seed=np.int64(3), workers=np.int32(1)) as study:
+        study.optimize(n_trials=np.int64(1), timeout=np.float32(60), observer=Silent())  # type: ignore[arg-type]
+        assert study.definition.seed == 3
 
 
 def test_another_table_or_space_under_the_same_name_is_refused(tmp_path: Path) -> None:
@@ -254,9 +302,9 @@ def test_mistakes_are_said_and_nothing_is_written(
 
 def test_budget_must_make_sense(tmp_path: Path) -> None:
     study = study_of_wine(tmp_path)
-    with pytest.raises(StudyError, match="n_trials must be at least 1"):
+    with pytest.raises(StudyError, match="n_trials must be a whole number of at least 1"):
         study.optimize(n_trials=0)
-    with pytest.raises(StudyError, match="timeout must be more than 0"):
+    with pytest.raises(StudyError, match="timeout must be a number of seconds above 0"):
         study.optimize(timeout=0)
     assert list(tmp_path.iterdir()) == []
 
@@ -738,3 +786,23 @@ def test_what_another_study_left_in_the_folder_is_not_taken_for_its_own(tmp_path
     assert "ensemble" not in found
     assert found == record
     assert found["trial"] == number
+
+
+def test_what_does_not_fit_into_memory_is_pruned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit = Trainer.admit
+
+    def admitted(self: Trainer, admission: Admission) -> None:
+        if admission.config.hidden_units == (16,):
+            raise MemoryError("Unable to allocate 58.2 TiB")
+        admit(self, admission)
+
+    monkeypatch.setattr(Trainer, "admit", admitted)
+    with study_of_wine(tmp_path, sampler="random", pruner="none", finalists=0) as study:
+        study.optimize(n_trials=5, observer=Silent())
+        found = {t.params["network.hidden_units"]: t for t in study.optuna_study.trials}
+        assert found[16].state == TrialState.PRUNED
+        assert found[16].user_attrs["cause"] == "out_of_memory"
+        assert found[8].state == TrialState.COMPLETE
+        assert study.best_config.hidden_units == (8,)

@@ -250,7 +250,7 @@ def test_conformal_answers_hold_the_promised_share_of_what_rows_stand_for(
         )
 
     generator = np.random.default_rng(0)
-    options = {"weights": "times", "validation": "3-fold", "test": 0.0}
+    options: dict[str, Any] = {"weights": "times", "validation": "3-fold", "test": 0.0}
     winner = train(rows(1_500), {"training.epochs": 10}, target="y", **options)
     predictor = load(winner.export(tmp_path / "best").path)
     new = rows(3_000)

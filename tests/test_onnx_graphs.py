@@ -70,7 +70,7 @@ def test_graphs_of_a_trained_model(target: str, params: dict[str, Any], tmp_path
     ]
     rows = frame.drop(columns=target).head(31)
     rows.loc[0, "city"] = "never seen"
-    result = predictor.predict_distribution(rows, 12, seed=5, samples=True)
+    result = predictor.predict_distribution(rows, 12, seed=5, samples=True, notices=[])
     found = run(folder / "predictor.onnx", predictor, rows)
     unit = 1.0 if target == "left" else float(frame["age"].std())
     for name, values in found.items():

@@ -82,7 +82,7 @@ def _read_record(file: BinaryIO, path: Path) -> dict[str, Any]:
     if size > MOST_RECORD_BYTES:
         raise _refused(path, f"at most {MOST_RECORD_BYTES} bytes", f"it has {size}")
     try:
-        record = json.loads(file.read())
+        record = json.loads(file.read(size))
     except (ValueError, RecursionError) as error:
         raise _refused(path, "JSON", str(error)) from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
@@ -127,7 +127,7 @@ def _read_tensors(
     most = least + HEADER_BYTES_A_TENSOR * (len(expected) + 1)
     if not least <= size <= most:
         raise _refused(path, f"{least} to {most} bytes", f"it has {size}")
-    content = file.read()
+    content = file.read(size)
     said, own = record["checksums"].get(TENSORS), _sha256(content)
     if own != said:
         raise _refused(path, f"SHA-256 {said}", f"{own}; the file was changed")

@@ -17,6 +17,7 @@ import contextlib
 import ctypes
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -114,13 +115,20 @@ def _open_all(
     files: dict[str, BinaryIO] = {}
     for name in names:
         try:
-            file_fd = os.open(name, os.O_RDONLY, dir_fd=fd)
+            # Not to wait for the other end, should it be a pipe.
+            file_fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=fd)
         except FileNotFoundError:
             if not _is_current(folder, fd):
                 return None
             raise _missing(folder, name) from None
         except OSError as error:
             raise _unreadable(folder / name, error) from error
+        if not stat.S_ISREG(os.fstat(file_fd).st_mode):
+            os.close(file_fd)
+            raise BundleError(
+                f"{folder / name}: expected a file, however: it is something else. "
+                "Copy the bundle again, or export it anew with `autotrain export`."
+            )
         files[name] = stack.enter_context(os.fdopen(file_fd, "rb"))
     return files
 

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from autotrain.cli.options import StudyName
 from autotrain.errors import BundleError, nearest
+from autotrain.paths import user_path
 from autotrain.wording import count_text
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def find_bundle(word: str, studies: Path) -> Path:
     Raises:
         BundleError: when there is nothing of that name; near names are suggested.
     """
-    path = Path(word).expanduser()
+    path = user_path(word)
     for folder in (path, path / BEST, studies / word / BEST):
         if (folder / RECORD).is_file():
             return folder

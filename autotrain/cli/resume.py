@@ -30,6 +30,7 @@ from autotrain.wording import count_text, duration_text
 @trials_option
 @timeout_option
 @click.option("--data", type=FileName("DATA"), help="The same table, when it has moved.")
+@click.option("--test", type=FileName("FILE"), help="The same test rows, when they have moved.")
 @finalists_option
 @ensemble_option
 @storage_option
@@ -45,6 +46,7 @@ def resume(
     trials: int | None,
     timeout: float | None,
     data: str | None,
+    test: str | None,
     finalists: int | None,
     ensemble: int | None,
     storage: str | None,
@@ -81,6 +83,7 @@ def resume(
     study = Study.resume(
         name,
         data=data,
+        test=test,
         finalists=finalists,
         ensemble=ensemble,
         storage=storage,

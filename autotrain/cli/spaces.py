@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autotrain.cli.options import FileName, SpaceName, json_option
+from autotrain.cli.options import FileName, SpaceName, Word, json_option
 from autotrain.cli.printing import columns, print_json
+from autotrain.tasks import TASKS
 from autotrain.wording import count_text
 
 if TYPE_CHECKING:
@@ -54,21 +55,28 @@ def list_(as_json: bool) -> None:
     "--data", type=FileName("DATA"), help="Show what the space becomes for this table; see search."
 )
 @click.option("--target", metavar="COLUMN", help="The column of --data to predict.")
+@click.option("--task", type=Word("task", ("auto", *TASKS)), help="As for search.")
+@click.option("--weights", metavar="COLUMN", help="As for search.")
+@click.option("--validation", metavar="auto|holdout|K-fold", help="As for search.")
+@click.option("--test", type=FileName("FILE|FRACTION"), help="As for search.")
 @json_option
-def show(space: str, data: str | None, target: str | None, as_json: bool) -> None:
+def show(space: str, data: str | None, as_json: bool, **options: str | None) -> None:
     """Show a space as a tree, with its size.
 
-    With --data as a search of that table would have it: [[when]] and "auto" follow the data.
+    With --data as a search of that table would have it: [[when]] and "auto" follow the data, and
+    the rows that train follow --validation and --test.
     """
     from autotrain.space.search_space import SearchSpace
 
-    if target is not None and data is None:
-        raise click.UsageError("--target names a column of --data, however: no --data is given.")
+    given = {name: value for name, value in options.items() if value is not None}
+    if given and data is None:
+        name = next(iter(given))
+        raise click.UsageError(f"--{name} is about --data, however: no --data is given.")
     searched = SearchSpace.from_toml(space)
     facts: dict[str, Any] = {}
     lines = []
     if data is not None:
-        searched, facts = _for_table(searched, data, target)
+        searched, facts = _for_table(searched, data, given)
         lines.append(_why(facts))
     if as_json:
         print_json(_facts(searched) | facts | {"space": searched.to_dict()})
@@ -95,13 +103,14 @@ def check(space: str, as_json: bool) -> None:
 
 
 def _for_table(
-    searched: SearchSpace, data: str, target: str | None
+    searched: SearchSpace, data: str, options: dict[str, str]
 ) -> tuple[SearchSpace, dict[str, Any]]:
     """Return the space that a search of a table would have, and what it follows from."""
     from autotrain.data.dataset import load_dataset
 
     # As `search` splits when nothing is said.
-    table = load_dataset(data, target, validation="auto")
+    asked: dict[str, Any] = {"validation": "auto", **options}
+    table = load_dataset(data, **asked)
     n_numbers = table.preprocessor.kinds.n_numeric
     shape = (table.n_train, table.n_inputs, table.task, table.is_pictures, n_numbers)
     facts = {

@@ -19,6 +19,7 @@ import click
 from click.core import ParameterSource
 
 from autotrain.errors import DataError, StudyError, nearest, unknown
+from autotrain.paths import user_path
 from autotrain.space.shipped import shipped_spaces
 
 # How one run is shown is said on the command line.
@@ -88,7 +89,7 @@ def _convert(key: str, value: Any, param: click.Parameter, ctx: click.Context, f
         raise click.BadParameter(f"must be text or a number, however: {value!r}.")
     text = str(value)
     if _is_path(param.name, text):
-        text = str(folder / Path(text).expanduser())
+        text = str(folder / user_path(text))
     return param.type.convert(text, param, ctx)
 
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+TEXT_KINDS = ("categorical", "boolean")
+"""Kinds of columns whose cells are compared as texts."""
+
 
 @dataclass(frozen=True)
 class ColumnCode:
@@ -69,8 +72,13 @@ class ColumnCode:
         return len(self.levels) + 1
 
     def places(self) -> tuple[dict[str | None, int], int]:
-        """Return the input that each level sets (-1: none), and the one of any other text."""
-        places = {level: place - self.is_binary for place, level in enumerate(self.levels)}
+        """Return the input that each level sets (-1: none), and the one of any other text.
+
+        A truth value is found however it is spelt.
+        """
+        places = with_spellings(
+            {level: place - self.is_binary for place, level in enumerate(self.levels)}
+        )
         return places, len(self.levels) if self.has_infrequent or self.is_code else -1
 
     def to_json(self) -> dict[str, Any]:
@@ -86,3 +94,16 @@ class ColumnCode:
             for name, value in fields.items()
         }
         return cls(**read)
+
+
+def with_spellings(places: Mapping[Any, int]) -> dict[Any, int]:
+    """Return places by text, with the other spellings of truth values that are none of these texts.
+
+    What a file calls "true" pandas calls True, and others TRUE.
+    """
+    found = dict(places)
+    for text, place in places.items():
+        if isinstance(text, str) and text.lower() in ("true", "false"):
+            for spelling in (text.lower(), text.capitalize(), text.upper()):
+                found.setdefault(spelling, place)
+    return found

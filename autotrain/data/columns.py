@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autotrain.data.codes import TEXT_KINDS
 from autotrain.data.inputs import plain
 from autotrain.data.values import (
     LARGEST,
+    MOST_SPOILT,
     boolean_text_of,
     day_of,
     days,
@@ -59,6 +61,11 @@ class Column:
     n_levels: int = 0
     has_missing: bool = False
     tells_by_gaps: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        """Tell whether its cells are compared as texts."""
+        return self.kind in TEXT_KINDS
 
 
 def read_columns(
@@ -127,10 +134,17 @@ def _kind_of_cells(cells: list[Any], inverse: np.ndarray) -> tuple[str, str]:
     n_known = sum(by_cell[id(cell)] for cell in known)
     n_texts = sum(by_cell[id(cell)] for cell in not_numbers)
     shown = repr(not_numbers[0])
-    if n_texts <= 0.05 * n_known:
+    if n_texts <= MOST_SPOILT * n_known:
         return "categorical", (
             f"holds numbers but for {n_texts} cells such as {shown}: it is read as text. "
             "Mend or empty these cells to have it read as numbers."
+        )
+    no_dates = [cell for cell in known if day_of(cell) is None]
+    n_others = sum(by_cell[id(cell)] for cell in no_dates)
+    if n_others <= MOST_SPOILT * n_known:
+        return "categorical", (
+            f"holds dates but for {n_others} cells such as {no_dates[0]!r}: it is read as text. "
+            "Mend or empty these cells to have it read as dates."
         )
     if all(isinstance(cell, str) and _OTHER_DATE.fullmatch(cell.strip()) for cell in known):
         return "categorical", (

@@ -7,7 +7,7 @@ comes out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -295,8 +295,10 @@ def load_dataset(
     notes = [*table.notes, *dropped, *weightless, *rare_classes(coded), *looks, *useless]
     splits = split_validation(coded.y[rest], validation, seed, stratify=stratify)
     for place, (train, valid) in enumerate(splits):
-        fold, about = _fit_fold(features, kept, rows, coded, rest[train], rest[valid])
-        notes += [] if folds else about
+        fold, capped = _fit_fold(features, kept, rows, coded, rest[train], rest[valid])
+        if not folds:
+            notes += capped
+            notes += find_leaks(features.iloc[rest[train]], kept, coded.y[rest[train]], coded.task)
         by_class = None
         if class_weights is not None:
             own_rows = None if of_rows is None else of_rows[rest[train]]
@@ -310,7 +312,8 @@ def load_dataset(
     record: float | str
     test_weights: np.ndarray | None = None
     if fraction is None:
-        other = _test_table(table, test, [name for name in names if name != weights])
+        texts = {column.name for column in kept if column.is_text} | coded.texts
+        other = _test_table(table, test, [name for name in names if name != weights], texts)
         raw_test, test_rows_read, dropped = rows_with_target(other, target)
         y_test, test_rows = coded.encode(raw_test[target], other.source), rows[:0]
         notes += dropped
@@ -369,11 +372,13 @@ def _test_fraction(table: RawTable, test: Any) -> float | None:
     return read_fraction(test)
 
 
-def _test_table(table: RawTable, test: Any, names: Sequence[str]) -> RawTable:
+def _test_table(
+    table: RawTable, test: Any, names: Sequence[str], texts: Collection[str]
+) -> RawTable:
     """Return the format's own test rows, or the table that the user names, with these columns."""
     if _is_auto(test) and table.test_frame is not None:
         return RawTable(table.name, f"{table.source} (test)", table.test_frame, table.kind)
-    return read_test_table(test, names)
+    return read_test_table(test, names, texts)
 
 
 def _fit_fold(
@@ -387,7 +392,6 @@ def _fit_fold(
     """Fit on the training rows, encode both parts; return the fold and what to tell about it."""
     train_frame = features.iloc[train]
     preprocessor, capped = fit_preprocessor(train_frame, columns, [str(name) for name in features])
-    leaks = find_leaks(train_frame, columns, coded.y[train], coded.task)
     mean, std = 0.0, 1.0
     if coded.task == "regression":
         mean, std = float(coded.y[train].mean()), float(coded.y[train].std()) or 1.0
@@ -402,7 +406,7 @@ def _fit_fold(
         target_mean=mean,
         target_std=std,
     )
-    return fold, capped + leaks
+    return fold, capped
 
 
 def _encode(preprocessor: Preprocessor, frame: pd.DataFrame, where: str) -> np.ndarray:

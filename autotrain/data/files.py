@@ -8,7 +8,7 @@ A new format is a reader and one line in `_READERS`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from autotrain.data.inputs import duplicates
 from autotrain.data.public_sets import read_openml, read_sklearn
 from autotrain.data.text_tables import read_text
 from autotrain.errors import DataError, nearest
+from autotrain.paths import user_path
 
 TARGET = "target"
 """Name of the target when the format gives it: sklearn:, NPZ, IDX."""
@@ -38,6 +39,7 @@ class RawTable:
         target: the target when the format gives it, otherwise None.
         test_frame: the format's own test rows (a folder with IDX test files), otherwise None.
         notes: what the user should know about the reading.
+        is_from_text: whether it was a text file, in which words such as NA stand for no value.
     """
 
     name: str
@@ -47,14 +49,17 @@ class RawTable:
     target: str | None = None
     test_frame: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
+    is_from_text: bool = False
 
 
-def read_table(source: Any) -> RawTable:
+def read_table(source: Any, texts: Collection[str] = ()) -> RawTable:
     """Read a table.
 
     Args:
         source: a path (.csv .tsv .txt, also .gz and .zst; .parquet .feather .npz, IDX files or
             their folder), "sklearn:NAME", "openml:ID", or a data frame.
+        texts: columns that are texts, such as another table of the kind had them: a text file does
+            not say, and what a few rows hold may look like numbers.
     Raises: DataError when it is not there, not readable, empty or of an unknown type.
     """
     if isinstance(source, RawTable):
@@ -73,10 +78,10 @@ def read_table(source: Any) -> RawTable:
     if colon and scheme == "openml":
         frame, target = read_openml(name)
         return _named(RawTable(f"openml-{name}", text, frame, target=target))
-    return _named(_read_path(Path(text).expanduser(), text))
+    return _named(_read_path(user_path(text), text, texts))
 
 
-def _read_path(path: Path, text: str) -> RawTable:
+def _read_path(path: Path, text: str, texts: Collection[str]) -> RawTable:
     if "://" in text:
         raise DataError(
             f"{text}: expected a file, however: it is an address. Download it first: "
@@ -100,18 +105,18 @@ def _read_path(path: Path, text: str) -> RawTable:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in (".gz", ".zst"):
         suffixes.pop()
-    reader = _READERS.get(suffixes[-1] if suffixes else "")
+    ending = suffixes[-1] if suffixes else ""
+    if ending in _TEXTS:
+        frame, notes = read_text(path, texts)
+        return RawTable(name, text, frame, notes=tuple(notes), is_from_text=True)
+    reader = _READERS.get(ending)
     if reader is None:
         raise DataError(
-            f"{text}: expected one of {', '.join(_READERS)} (text also .gz or .zst) or IDX files, "
-            f"however: {''.join(path.suffixes[-2:]) or 'no ending'}. Save the table as CSV."
+            f"{text}: expected one of {', '.join((*_TEXTS, *_READERS))} (text also .gz or .zst) "
+            f"or IDX files, however: {''.join(path.suffixes[-2:]) or 'no ending'}. "
+            "Save the table as CSV."
         )
     return reader(path, name, text)
-
-
-def _read_text(path: Path, name: str, text: str) -> RawTable:
-    frame, notes = read_text(path)
-    return RawTable(name, text, frame, notes=tuple(notes))
 
 
 def _read_npz(path: Path, name: str, text: str) -> RawTable:
@@ -136,11 +141,8 @@ def _read_arrow(path: Path, read: Callable[[Path], pd.DataFrame], kind: str) -> 
         ) from None
 
 
+_TEXTS = (".csv", ".tsv", ".txt", ".data")
 _READERS: dict[str, Callable[[Path, str, str], RawTable]] = {
-    ".csv": _read_text,
-    ".tsv": _read_text,
-    ".txt": _read_text,
-    ".data": _read_text,
     ".parquet": _read_parquet,
     ".feather": _read_feather,
     ".npz": _read_npz,
@@ -176,7 +178,7 @@ def _as_pandas(frame: Any) -> pd.DataFrame:
 
 def _short_name(path: Path) -> str:
     name = path.resolve().name
-    for ending in (".gz", ".zst", *_READERS):
+    for ending in (".gz", ".zst", *_TEXTS, *_READERS):
         name = name[: -len(ending)] if name.lower().endswith(ending) else name
     return name
 

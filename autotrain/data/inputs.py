@@ -158,7 +158,10 @@ def plain(column: Any) -> np.ndarray:
     """Return a column of any library as a NumPy array."""
     dtype = getattr(column, "dtype", None)
     is_nullable = dtype is not None and not isinstance(dtype, np.dtype)
-    if is_nullable and getattr(dtype, "kind", "") in ("i", "u", "f"):
+    kind = getattr(dtype, "kind", "") if is_nullable else ""
+    if kind in ("i", "u") and not column.isna().any():
+        return np.asarray(column.to_numpy(dtype=np.int64 if kind == "i" else np.uint64))
+    if kind in ("i", "u", "f"):
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     if isinstance(column, list | tuple):
         kinds = set(map(type, column))

@@ -6,7 +6,7 @@ out and counted, and a test file is checked to have the training table's columns
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,8 @@ def target_of(table: RawTable, target: str | None) -> str:
     Raises: DataError when there is no such column, with the nearest name.
     """
     names = [str(name) for name in table.frame.columns]
-    target = table.target if target is None else target
+    # Columns of a frame may be numbers; here all names are texts.
+    target = table.target if target is None else str(target).strip()
     if target is None:
         raise DataError(
             f"{table.source}: expected the name of the target column, however: none is given. "
@@ -49,11 +50,18 @@ def rows_with_target(table: RawTable, target: str) -> tuple[pd.DataFrame, np.nda
     Raises: DataError when none is left.
     """
     values = plain(table.frame[target])
+    words: list[str] = []
     if values.dtype.kind in "biufmM":
         missing = np.asarray(pd.isna(values))
     else:
         cells, inverse = distinct(values)
-        missing = np.array([text_of(cell) is None for cell in cells], dtype=bool)[inverse]
+        is_missing = [text_of(cell) is None for cell in cells]
+        missing = np.array(is_missing, dtype=bool)[inverse]
+        words = [
+            repr(cell.strip())
+            for cell, lacks in zip(cells, is_missing, strict=True)
+            if lacks and isinstance(cell, str) and cell.strip()
+        ]
     if not missing.any():
         return table.frame, np.arange(len(missing)), []
     if missing.all():
@@ -64,17 +72,28 @@ def rows_with_target(table: RawTable, target: str) -> tuple[pd.DataFrame, np.nda
     rows = np.flatnonzero(~missing)
     note = (
         f"{int(missing.sum())} of {len(missing)} rows of {table.source} are dropped: their target "
-        f"{target!r} is missing"
+        f"{target!r} is missing ({_read_as_missing(table, words)})"
     )
     return table.frame.iloc[rows], rows, [note]
 
 
-def read_test_table(test: Any, names: Sequence[str]) -> RawTable:
+def _read_as_missing(table: RawTable, words: Sequence[str]) -> str:
+    """Return what cells hold that are taken for missing ones; a text file no longer tells."""
+    if words:
+        return f"also {', '.join(words)}; where that is a class, give it another name"
+    if table.is_from_text:
+        return "an empty cell, or a word such as NA, None, null or ?"
+    return "an empty cell"
+
+
+def read_test_table(test: Any, names: Sequence[str], texts: Collection[str]) -> RawTable:
     """Read a file (or frame) of test rows and check that it has the training table's columns.
 
+    Args:
+        texts: those that are texts in the training table.
     Raises: DataError naming the file and the columns that it lacks.
     """
-    table = read_table(test)
+    table = read_table(test, texts)
     try:
         require(open_table(table.frame, (names,)), names)
     except DataError as error:

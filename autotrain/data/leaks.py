@@ -52,6 +52,10 @@ def find_leaks(
 
 
 def _is_one_to_one(values: np.ndarray, y: np.ndarray, *, boolean: bool) -> bool:
+    if values.dtype.kind in "iuf" and len(np.unique(values[~np.isnan(values)])) != len(
+        np.unique(y)
+    ):
+        return False  # most columns; texts of all their numbers would take long
     found, inverse = texts(values, boolean=boolean)
     code_of = {text: code for code, text in enumerate(dict.fromkeys(found))}
     if len(code_of) - (None in code_of) != len(np.unique(y)):

@@ -64,7 +64,7 @@ def split_validation(
     Raises: DataError for any other word, and when there are fewer rows than folds.
     """
     rng = np.random.default_rng([seed, 1])
-    match = _FOLDS.fullmatch(validation.strip().lower())
+    match = _FOLDS.fullmatch(str(validation).strip().lower())
     if match is not None and int(match[1]) >= 2:
         return fold_rows(y, int(match[1]), rng, stratify=stratify)
     if validation not in ("auto", "holdout"):

@@ -18,8 +18,17 @@ from typing import Any
 
 import numpy as np
 
+from autotrain.data.codes import with_spellings
 from autotrain.data.inputs import plain
-from autotrain.data.values import LARGEST, boolean_text_of, distinct, number_of, numbers, text_of
+from autotrain.data.values import (
+    LARGEST,
+    MOST_SPOILT,
+    boolean_text_of,
+    distinct,
+    number_of,
+    numbers,
+    text_of,
+)
 from autotrain.errors import DataError, unknown
 
 TASKS = ("binary", "multiclass", "regression")
@@ -51,6 +60,11 @@ class Target:
     label_dtype: str
     y: np.ndarray
 
+    @property
+    def texts(self) -> set[str]:
+        """Its column when its labels are texts, to be read so in another file too."""
+        return {self.name} if self.label_dtype == "str" else set()
+
     def encode(self, values: Any, where: str) -> np.ndarray:
         """Code the target of another table (a test file) in the same way.
 
@@ -60,7 +74,9 @@ class Target:
         if self.task == "regression":
             return _as_numbers(column, self.name, where)
         text = boolean_text_of if self.label_dtype == "bool" else text_of
-        places: dict[Any, int] = {text(label): place for place, label in enumerate(self.classes)}
+        places: dict[Any, int] = with_spellings(
+            {text(label): place for place, label in enumerate(self.classes)}
+        )
         # The label as it is comes first: "1" and "1.0" may be two classes of a text column.
         places.update({label: place for place, label in enumerate(self.classes)})
         labels, inverse = _labels(column, self.name, had_missing=False)
@@ -99,12 +115,28 @@ def read_target(values: Any, name: str, task: str = "auto", *, had_missing: bool
         _refuse_infinities(column, name, "the table")
     reason = f"{task}, as asked"
     if task == "auto":
+        _refuse_spoilt_numbers(labels, inverse, name)
         task, reason = _infer(labels, len(column))
     if task == "regression":
         y = _as_numbers(column, name, "the table")
         return Target(name, task, reason, (), "float64", y)
     _check_classes(labels, inverse, name, task)
     return Target(name, task, reason, tuple(labels), _dtype_of(labels), inverse)
+
+
+def _refuse_spoilt_numbers(labels: Sequence[Label], inverse: np.ndarray, name: str) -> None:
+    """Refuse amounts of which a few are no numbers: each would be a class of its own."""
+    if not isinstance(labels[0], str):
+        return
+    spoilt = [place for place, label in enumerate(labels) if number_of(label) is None]
+    rows = np.flatnonzero(np.isin(inverse, spoilt))
+    if spoilt and len(labels) > MAX_CODES and len(rows) <= MOST_SPOILT * len(inverse):
+        raise DataError(
+            f"target {name!r}: expected numbers or classes, however: all but {len(rows)} of "
+            f"{len(inverse)} cells are numbers, {len(labels) - len(spoilt)} different ones, and "
+            f"row {rows[0] + 1} of those with a target holds {labels[inverse[rows[0]]]!r}. Mend or "
+            "empty these cells for a regression, or use task multiclass."
+        )
 
 
 def _infer(labels: Sequence[Label], n_rows: int) -> tuple[str, str]:
@@ -201,7 +233,8 @@ def _as_numbers(column: np.ndarray, name: str, where: str) -> np.ndarray:
 
 
 def _refuse_infinities(y: np.ndarray, name: str, where: str) -> None:
-    infinite = np.flatnonzero(np.abs(y) > LARGEST)
+    # Single precision has no such number to compare with.
+    infinite = np.flatnonzero(np.abs(y.astype(np.float64)) > LARGEST)
     if len(infinite):
         raise DataError(
             f"target {name!r}: expected finite numbers, however: {len(infinite)} in {where} are "

@@ -12,6 +12,7 @@ import io
 import re
 import warnings
 import zlib
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +30,16 @@ HEADER_ADVICE = (
     " The first line looks like data, not like names: add a line of column names on top."
 )
 _MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
-_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _DECIMAL_POINT = re.compile(r"-?\d+\.\d+")
+
+
+class _Commas(NamedTuple):
+    """What commas in numbers mean."""
+
+    decimal: str = "."
+    thousands: str | None = None
 
 
 class _Sample(NamedTuple):
@@ -50,9 +59,11 @@ class _Sample(NamedTuple):
         return self.width > 1 and len(self.rows) > 1 and {*map(len, self.rows)} == {self.width}
 
 
-def read_text(path: Path) -> tuple[pd.DataFrame, list[str]]:
+def read_text(path: Path, texts: Collection[str] = ()) -> tuple[pd.DataFrame, list[str]]:
     """Read a text table with a header line.
 
+    Args:
+        texts: columns to be read as texts, whatever they hold here: "007" is then no 7.
     Returns: the table, and notes about what was found: another delimiter, short lines.
     Raises: DataError.
     """
@@ -70,16 +81,22 @@ def read_text(path: Path) -> tuple[pd.DataFrame, list[str]]:
             "as column names and looks like data: when it is a row, add a line of names on top"
         )
     notes += _check_widths(path, sample)
-    decimal = "."
-    if delimiter != "," and _has_decimal_comma(sample.rows[1:]):
-        decimal = ","
-        notes.append("numbers are read with a decimal comma")
-    frame = _parse(path, content, delimiter, decimal)
-    texts = [name for name in frame.columns if _holds_booleans(frame[name])]
-    if texts:
-        # pandas makes True of "true"; the file's own words are the user's labels.
-        again = _parse(path, content, delimiter, decimal, texts)
-        frame = frame.assign(**{name: again[name] for name in texts})
+    commas = _Commas()
+    frame = _parse(path, content, delimiter, commas)
+    if delimiter != ",":
+        commas, said = _commas_of(path, frame, header)
+        notes += said
+        if said:
+            frame = _parse(path, content, delimiter, commas)
+    # pandas makes True of "true"; the file's own words are the user's labels.
+    as_written = [
+        own
+        for own, name in zip(frame.columns, header, strict=True)
+        if name in texts or _holds_booleans(frame[own])
+    ]
+    if as_written:
+        again = _parse(path, content, delimiter, commas, as_written)
+        frame = frame.assign(**{own: again[own] for own in as_written})
     frame.columns = pd.Index(header)
     return frame, notes
 
@@ -91,7 +108,7 @@ def _holds_booleans(column: pd.Series) -> bool:
 
 
 def _parse(
-    path: Path, content: bytes, delimiter: str, decimal: str, texts: list[str] | None = None
+    path: Path, content: bytes, delimiter: str, commas: _Commas, texts: list[str] | None = None
 ) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
@@ -99,7 +116,8 @@ def _parse(
             return pd.read_csv(
                 io.BytesIO(content),
                 sep=delimiter,
-                decimal=decimal,
+                decimal=commas.decimal,
+                thousands=commas.thousands,
                 encoding="utf-8-sig",
                 index_col=False,
                 skipinitialspace=True,
@@ -267,8 +285,42 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _has_decimal_comma(rows: list[list[str]]) -> bool:
-    cells = [cell for row in rows for cell in row]
-    return any(map(_DECIMAL_COMMA.fullmatch, cells)) and not any(
-        map(_DECIMAL_POINT.fullmatch, cells)
+def _commas_of(path: Path, frame: pd.DataFrame, header: Sequence[str]) -> tuple[_Commas, list[str]]:
+    """Return what commas in numbers mean, and what to tell of it; nothing where there are none.
+
+    Raises: DataError when they may be either.
+    """
+    first: tuple[str, str] | None = None
+    has_points, may_be_decimal, may_be_thousands = False, True, True
+    for place, name in enumerate(header):
+        column = frame.iloc[:, place].dropna()
+        if column.dtype.kind == "f":
+            has_points = has_points or not (column % 1 == 0).all()
+        if column.dtype.kind != "O" and not isinstance(column.dtype, pd.StringDtype):
+            continue
+        cells = [cell.strip() if isinstance(cell, str) else str(cell) for cell in column.unique()]
+        with_comma = [cell for cell in cells if "," in cell]
+        decimal = all(map(_DECIMAL_COMMA.fullmatch, with_comma))
+        thousands = all(map(_THOUSANDS.fullmatch, with_comma))
+        are_numbers = all("," in cell or _is_number(cell) for cell in cells)
+        if not (with_comma and are_numbers and (decimal or thousands)):
+            continue
+        first = first or (name, with_comma[0])
+        has_points = has_points or any("." in cell for cell in cells)
+        may_be_decimal, may_be_thousands = (
+            may_be_decimal and decimal,
+            may_be_thousands and thousands,
+        )
+    may_be_decimal = may_be_decimal and not has_points
+    if first is None or not (may_be_decimal or may_be_thousands):
+        return _Commas(), []
+    if not may_be_decimal:
+        return _Commas(thousands=","), ["commas in numbers are read as thousands separators"]
+    if not may_be_thousands:
+        return _Commas(decimal=","), ["numbers are read with a decimal comma"]
+    name, cell = first
+    raise DataError(
+        f"{path}: expected numbers whose comma has one meaning, however: {cell!r} in column "
+        f"{name!r} may be {cell.replace(',', '')} or {cell.replace(',', '.', 1)}. Write the "
+        "numbers without thousands separators, with a decimal point."
     )

@@ -23,6 +23,9 @@ MISSING = frozenset(
 LARGEST = 1e100
 """Larger numbers are taken for infinities: their squares overflow."""
 
+MOST_SPOILT = 0.05
+"""So large a share of a column of numbers or dates may be something else by mistake."""
+
 SECONDS_A_DAY = 86_400
 _WHOLE = re.compile(r"-?\d+\.0+")
 _ISO_DATE = re.compile(

@@ -108,8 +108,8 @@ def check_class_weights(given: ClassWeights | None, classes: Sequence[Label], ta
     for label, weight in given.items():
         if text_of(label) not in texts:
             raise StudyError(f"--class-weights: {unknown('class', label, map(str, classes))}")
-        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not is_number or not 0 <= weight <= LARGEST:
+        is_number = isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
+        if not is_number or not 0 <= float(weight) <= LARGEST:
             raise StudyError(
                 f"--class-weights must be numbers of at least 0, however: {weight!r} for class "
                 f"{label!r}."

@@ -111,8 +111,9 @@ class RegressionDistribution:
             the model does not know.
         interval: `[N, 2]` quantiles alpha/2 and 1 − alpha/2 of the mixture.
         conformal_interval: `[N, 2]` mean ± as many `total_std` as held the truth of 1 − alpha of
-            the validation rows (split conformal): right whatever the noise looks like. None when
-            the bundle has no conformal scores; infinite when it has too few for alpha.
+            the validation rows (split conformal): right whatever the noise looks like, with 20
+            samples or more. None when the bundle has no conformal scores; infinite when it has too
+            few for alpha.
         samples: `[S, N]`, or None when they were not kept.
         n_drawn: `[N]`, how many samples a row got where there was a tolerance; None: all n_samples.
     """

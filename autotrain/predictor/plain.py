@@ -28,7 +28,7 @@ from autotrain.choices.dropout import DROPOUTS
 from autotrain.choices.embeddings import EMBEDDINGS, clip_limits
 from autotrain.choices.normalization import BATCH_NORMS
 from autotrain.choices.scalers import SCALERS
-from autotrain.data.codes import ColumnCode
+from autotrain.data.codes import ColumnCode, with_spellings
 from autotrain.data.preprocessing import FILL, FIRST_SIGNED_FORMAT, Preprocessor
 from autotrain.errors import AutotrainError
 from autotrain.fused.layout import INPUT
@@ -326,7 +326,7 @@ def raw_inputs(data: Any, preprocessors: Sequence[Preprocessor]) -> tuple[Tensor
     texts = preprocessors[0].raw_texts(data, list(levels))
     codes = np.full((len(numbers[0]), len(levels)), -1, dtype=np.int64)
     for place, (name, known) in enumerate(levels.items()):
-        place_of = {level: code for code, level in enumerate(known)}
+        place_of = with_spellings({level: code for code, level in enumerate(known)})
         codes[:, place] = [place_of.get(text, -1) for text in texts[name]]
     return torch.from_numpy(np.concatenate(numbers, axis=1)), torch.from_numpy(codes)
 

@@ -101,21 +101,27 @@ class SearchSpace:
         return cls(described)
 
     def resolve(
-        self, n_train: int, n_inputs: int, task: str, pictures: bool = False, n_numbers: int = 0
+        self,
+        n_train: int,
+        n_inputs: int,
+        task: str,
+        pictures: bool = False,
+        n_numbers: int | None = None,
     ) -> SearchSpace:
         """Return the space for this data.
 
-        Blocks whose conditions hold are laid over the rest, "auto" is replaced, what the task does
-        not use is fixed.
+        Blocks whose conditions hold are laid over the rest, "auto" is replaced, and what has no
+        effect on such data is fixed: of another task, or of numbers where there are none.
 
         Args:
             n_train: training rows.
             n_inputs: inputs where numbers are as they are and each category has one.
             task: "binary", "multiclass" or "regression".
             pictures: whether all columns are pixels.
-            n_numbers: numeric columns and parts of dates among them.
+            n_numbers: numeric columns and parts of dates among them; None for all, of pictures
+                none.
         """
-        shape = DataShape(n_train, n_inputs, task, pictures, n_numbers)
+        shape = _shape_of(n_train, n_inputs, task, pictures, n_numbers)
         definition = self._definition
         if definition.has_conditions:
             definition = check(for_data(definition, shape, self.source))
@@ -126,12 +132,12 @@ class SearchSpace:
                 for key, domain in space.parameters.items()
             }
             choices = space.choices
-            if task not in space.section.tasks:
+            if not space.section.has_effect(shape):
                 parameters = {key: Fixed(p.default) for key, p in space.section.parameters.items()}
                 choices = default_row(space.section)
             sections[name] = replace(space, choices=choices, parameters=parameters)
         definition = replace(definition, sections=sections)
-        idle = [name for name, space in sections.items() if task not in space.section.tasks]
+        idle = [name for name, space in sections.items() if not space.section.has_effect(shape)]
         definition = replace(
             definition,
             forbids=tuple(f for f in definition.forbids if not any(_is_in(n, idle) for n in f)),
@@ -143,10 +149,15 @@ class SearchSpace:
         return self._made_of(definition, self.source)
 
     def conditions(
-        self, n_train: int, n_inputs: int, task: str, pictures: bool = False, n_numbers: int = 0
+        self,
+        n_train: int,
+        n_inputs: int,
+        task: str,
+        pictures: bool = False,
+        n_numbers: int | None = None,
     ) -> list[str]:
         """Return the conditions of the blocks that hold for this data, in words; for people."""
-        shape = DataShape(n_train, n_inputs, task, pictures, n_numbers)
+        shape = _shape_of(n_train, n_inputs, task, pictures, n_numbers)
         blocks = self._definition.blocks
         return [conditions_text(block.when) for block in blocks if hold(block.when, shape)]
 
@@ -315,6 +326,14 @@ class SearchSpace:
                     for what in following
                 ],
             )
+
+
+def _shape_of(
+    n_train: int, n_inputs: int, task: str, pictures: bool, n_numbers: int | None
+) -> DataShape:
+    if n_numbers is None:
+        n_numbers = 0 if pictures else n_inputs
+    return DataShape(n_train, n_inputs, task, pictures, n_numbers)
 
 
 def _is_in(name: str, sections: Sequence[str]) -> bool:

@@ -38,7 +38,8 @@ from autotrain.choices.schedules import SCHEDULES, Clock
 from autotrain.choices.targets import TARGETS
 from autotrain.domains import Parameter, Technique, Value, table
 from autotrain.errors import unknown
-from autotrain.tasks import CLASSIFICATION, REGRESSION, TASKS
+from autotrain.space.auto import DataShape
+from autotrain.tasks import CLASSIFICATION, REGRESSION
 
 MAX_LAYERS = 64
 Applies = Callable[[str, str, Mapping[str, Value]], bool]
@@ -55,7 +56,7 @@ class Section(Technique):
         applies: (key, row, values so far) → whether that shared parameter has an effect.
         deciding: the shared parameters that `applies` looks at; they stand first.
         idle: what a shared parameter is where it has no effect; its default where not listed.
-        tasks: the tasks for which the section has an effect.
+        has_effect: whether it has one on data of this shape.
         conflict: (row, its parameters) → what is wrong between the parameters, or None.
     """
 
@@ -64,7 +65,7 @@ class Section(Technique):
     applies: Applies = lambda key, row, values: True
     deciding: tuple[str, ...] = ()
     idle: Mapping[str, Value] = field(default_factory=dict)
-    tasks: tuple[str, ...] = TASKS
+    has_effect: Callable[[DataShape], bool] = lambda shape: True
     conflict: Callable[[Technique, Mapping[str, Value]], str | None] = lambda row, parameters: None
 
     def own_parameters(self, row: str) -> Mapping[str, Parameter]:
@@ -129,12 +130,14 @@ SECTIONS = table(
         summary="what numbers become before a network reads them",
         default="standard",
         rows=SCALERS,
+        has_effect=lambda shape: shape.n_numbers > 0 or shape.pictures,
     ),
     Section(
         name="missing",
         summary="what stands for a missing number",
         default="median",
         rows=MISSING,
+        has_effect=lambda shape: shape.n_numbers > 0 or shape.pictures,
     ),
     Section(
         name="encoder",
@@ -149,6 +152,7 @@ SECTIONS = table(
         rows=EMBEDDINGS,
         parameters=EMBEDDING_PARAMETERS,
         applies=lambda key, row, values: row != "none",
+        has_effect=lambda shape: shape.n_numbers > 0,
     ),
     Section(
         name="front_scale",
@@ -256,14 +260,14 @@ SECTIONS = table(
         summary="cross-entropy, or mean squared error for regression",
         default="loss",
         parameters=LOSS_PARAMETERS,
-        tasks=CLASSIFICATION,
+        has_effect=lambda shape: shape.task in CLASSIFICATION,
     ),
     Section(
         name="target",
         summary="which predictions a regression may make",
         default="free",
         rows=TARGETS,
-        tasks=(REGRESSION,),
+        has_effect=lambda shape: shape.task == REGRESSION,
     ),
 )
 

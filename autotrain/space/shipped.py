@@ -6,10 +6,10 @@ checkout. To ship one more, put its file there; its first comment line describes
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from autotrain.errors import SpaceError, unknown
+from autotrain.paths import user_path
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -49,7 +49,7 @@ def find_space(name: str, folder: Path) -> Path:
     shipped = shipped_spaces()
     if name in shipped:
         return shipped[name]
-    path = folder / os.path.expanduser(name)  # noqa: PTH111 - never raises
+    path = folder / user_path(name)
     if path.is_file():
         return path
     if path.is_dir():

@@ -7,6 +7,7 @@ whose data or space differ from what is asked for is another study, and said to 
 from __future__ import annotations
 
 import importlib.metadata
+import numbers
 import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -110,12 +111,22 @@ class Definition:
 
     def differing(self, other: Definition) -> list[str]:
         """Return the names of what makes two studies' trials incomparable."""
-        skipped = {*CHANGEABLE, "versions", "source"}
-        return [
-            f.name
-            for f in fields(self)
-            if f.name not in skipped and getattr(self, f.name) != getattr(other, f.name)
-        ]
+        # Tables may have moved: whether they are the same their fingerprint says.
+        skipped = {*CHANGEABLE, "versions", "source", "test"}
+        own, others = (
+            {
+                f.name: getattr(study, f.name) if f.name != "split" else study._split()
+                for f in fields(study)
+                if f.name not in skipped
+            }
+            for study in (self, other)
+        )
+        return [name for name, value in own.items() if value != others[name]]
+
+    def _split(self) -> dict[str, Any]:
+        """Return how rows were split; of a table of test rows not where it is."""
+        test = self.split.get("test")
+        return {**self.split, "test": "a table" if isinstance(test, str) else test}
 
     def with_free_name(self, wanted: str, studies: Path) -> Definition:
         """Return the definition under a name that is free, or that of the very same study.
@@ -205,15 +216,15 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_count(name: str, count: int) -> int:
-    """Return a number of things that may be none.
+def check_count(name: str, count: Any) -> int:
+    """Return a whole number of at least 0.
 
     Raises:
-        StudyError: when it is none.
+        StudyError: when it is not.
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+    if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 0:
         raise StudyError(f"--{name} must be a whole number of at least 0, however: {count!r}.")
-    return count
+    return int(count)
 
 
 def library_versions() -> dict[str, str]:

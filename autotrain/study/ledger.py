@@ -34,6 +34,9 @@ NOT_STARTED = "not_started"
 FORBIDDEN = "forbidden"
 # Ends that say nothing about a trial; `show` does not count them as failures.
 UNTRIED = (NOT_STARTED, FORBIDDEN)
+ABANDONED = "abandoned"
+"""How often a trial, or those that it tries again, was left open by a run that died."""
+MOST_ABANDONED = 3
 # What diverges before anything else was seen is told so many times as bad as it may reasonably be.
 UNSEEN_WORST = 1e3
 
@@ -152,7 +155,9 @@ class Ledger:
             self.committed_s = time.monotonic()
 
     def recover(self) -> int:
-        """Close what an earlier run left open and have it tried again, once each.
+        """Close what an earlier run left open and have it tried again.
+
+        What was being trained whenever a run died is not tried for ever: it may be what kills it.
 
         Returns: how many trials are tried again.
         """
@@ -167,15 +172,21 @@ class Ledger:
             if trial.state == TrialState.FAIL
             and trial.user_attrs.get("cause") in (INTERRUPTED, NOT_STARTED)
             and trial.number not in retried
+            and trial.user_attrs.get(ABANDONED, 0) < MOST_ABANDONED
         ]
         for trial in again:
             place = seed_number(self.study, trial)
-            self.enqueue(trial.params, **{RETRY_OF: trial.number, SEED_OF: place})
+            deaths = trial.user_attrs.get(ABANDONED, 0)
+            self.enqueue(
+                trial.params, **{RETRY_OF: trial.number, SEED_OF: place, ABANDONED: deaths}
+            )
         self.commit()
         return len(again)
 
     def _close_abandoned(self, trial: FrozenTrial) -> None:
         storage = self.storage
+        deaths = trial.user_attrs.get(ABANDONED, 0) + 1
+        storage.set_trial_user_attr(trial._trial_id, ABANDONED, deaths)
         storage.set_trial_user_attr(trial._trial_id, "cause", INTERRUPTED)
         storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -358,6 +359,23 @@ def test_a_number_out_of_range_is_refused(tmp_path: Path) -> None:
     assert '"log_loss": 0.5' in text
     (folder / RECORD).write_text(text.replace('"log_loss": 0.5', '"log_loss": 1e999'), "utf-8")
     with pytest.raises(BundleError, match="expected its checksum, however: ValueError"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("name", [RECORD, TENSORS])
+def test_what_is_no_file_is_refused_and_not_waited_for(name: str, tmp_path: Path) -> None:
+    folder = save(random_bundle(), tmp_path / "best")
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(BundleError, match=f"{name}: expected a file"):
+        read_bundle(folder)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(BundleError, match=f"{name}: expected a file"):
+        read_bundle(folder)
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(BundleError, match=f"{name}: expected a file"):
         read_bundle(folder)
 
 

@@ -291,3 +291,28 @@ def test_evaluate_without_dropout_and_without_target(
     lacking = autotrain("evaluate", "paid", path)
     assert lacking.code == 2
     assert "no target column 'amount'" in lacking.err
+
+
+def test_texts_stay_texts_in_a_file_of_other_rows(tmp_path: Path, autotrain: Run) -> None:
+    generator = np.random.default_rng(0)
+    code, size = generator.choice(["007", "008", "A1"], 80), generator.choice(["1.50", "big"], 80)
+    label = np.where(code == "008", "01", "1")
+    frame = pd.DataFrame({"code": code, "size": size, "y": label})
+    frame.loc[79, "y"] = "x"
+    data, few, space = tmp_path / "all.csv", tmp_path / "few.csv", tmp_path / "space.toml"
+    frame.to_csv(data, index=False)
+    # Nothing here says that these are no numbers.
+    frame[(frame["code"] != "A1") & (frame["size"] != "big")].head(9).to_csv(few, index=False)
+    space.write_text(SPACE)
+    searched = autotrain(
+        *("search", data, "--target", "y", "--space", space, "--trials", 1, "--finalists", 0),
+        *("--study", "codes", "--test", few, "--validation", "2-fold", "--json"),
+    )
+    assert searched.code == 0, searched.err
+    whole = autotrain("predict", "codes", data, "--json").json()["rows"]
+    done = autotrain("predict", "codes", few, "--json").json()
+    assert not [note for note in done["notes"] if "never saw" in note]
+    places = np.flatnonzero((frame["code"] != "A1") & (frame["size"] != "big"))[:9]
+    for place, row in zip(places, done["rows"], strict=True):
+        assert row["proba_01"] == pytest.approx(whole[place]["proba_01"], abs=1e-6)
+    assert autotrain("evaluate", "codes", few, "--json").json()["n_rows"] == 9

@@ -152,6 +152,20 @@ def test_without_data_the_blocks_are_shown(here: Path, autotrain: Run) -> None:
     assert autotrain("spaces", "check", "following.toml", "--json").json()["combinations"] == 2
 
 
+def test_show_takes_the_rows_as_a_search_would(here: Path, autotrain: Run) -> None:
+    words = ("spaces", "show", "default", "--data", "paid.csv", "--target", "amount", "--json")
+    usual = autotrain(*words).json()
+    folds = autotrain(*words, "--test", "0", "--validation", "2-fold").json()
+    assert folds["train_rows"] == len((here / "paid.csv").read_text().splitlines()[1:]) // 2
+    assert folds["train_rows"] != usual["train_rows"]
+    column = (here / "paid.csv").read_text().partition(",")[0]
+    weighted = autotrain(*words, "--weights", column).json()
+    assert weighted["inputs"] < usual["inputs"]
+    classes = autotrain(*words[:-1], "--task", "multiclass")
+    assert classes.code == 2
+    assert "looks like an identifier" in classes.err
+
+
 def test_show_tells_what_is_wrong_with_the_table(here: Path, autotrain: Run) -> None:
     missing = autotrain("spaces", "show", "space.toml", "--data", "shop.csv", "--target", "bougt")
     assert missing.code == 2

@@ -57,6 +57,12 @@ def test_a_few_texts_among_numbers_are_said() -> None:
     assert notes[0].startswith("column 'size' holds numbers but for 1 cells such as 'n.a.'")
 
 
+def test_a_few_other_cells_among_dates_are_said() -> None:
+    dates = [f"2024-01-{day:02}" for day in range(1, 31)]
+    _, notes = read_columns(pd.DataFrame({"when": [*dates, "0000-00-00"]}))
+    assert notes[0].startswith("column 'when' holds dates but for 1 cells such as '0000-00-00'")
+
+
 def test_dates_in_another_form_are_said() -> None:
     _, notes = read_columns(pd.DataFrame({"when": ["31.01.2024", "01.02.2024"]}))
     assert "column 'when' looks like dates that are not written as 2024-01-31" in notes[0]

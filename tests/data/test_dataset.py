@@ -226,7 +226,10 @@ def test_rows_without_target_are_dropped_and_counted() -> None:
     frame["label"] = frame["label"].astype("object")
     frame.loc[[3, 50, 77], "label"] = [None, "?", " "]
     data = load_dataset(frame, "label")
-    assert "3 of 120 rows of data frame are dropped: their target 'label' is missing" in data.notes
+    assert (
+        "3 of 120 rows of data frame are dropped: their target 'label' is missing (also '?'; where "
+        "that is a class, give it another name)"
+    ) in data.notes
     rows = np.concatenate(rows_of(data))
     assert sorted(rows) == [row for row in range(N) if row not in (3, 50, 77)]
     np.testing.assert_array_equal(

@@ -45,6 +45,18 @@ def test_tasks(what: str, cells: Any, task: str, classes: tuple[Any, ...], dtype
         assert target.y.dtype == np.int64
 
 
+def test_nullable_whole_numbers_stay_whole() -> None:
+    big = 2**53
+    cells = pd.array([big, big + 1, None, big] * 3, dtype="Int64")
+    labels = read_target(pd.Series(cells).dropna(), "y", "binary")
+    assert (labels.classes, labels.label_dtype) == ((big, big + 1), "int64")
+
+
+def test_a_few_words_among_codes_are_classes() -> None:
+    target = read_target(["1", "2", "3"] * 20 + ["none of these"], "y")
+    assert (target.task, len(target.classes)) == ("multiclass", 4)
+
+
 def test_the_numbers_of_regression_are_untouched() -> None:
     np.testing.assert_array_equal(read_target([1.5, 2.5, 9.0], "y").y, [1.5, 2.5, 9.0])
 
@@ -78,6 +90,13 @@ WRONG: list[tuple[str, Any, str, list[str]]] = [
     ("no numbers", ["1", "2", "x"] * 2, "regression", ["row 3 of the table holds 'x'"]),
     ("infinite", [1.0, np.inf, 2.0, -np.inf], "auto", ["2 in the table are infinite", "row 2"]),
     ("lists", pd.Series([[1], [2], [1]]), "auto", ["lists or other objects"]),
+    (
+        "spoilt",
+        [f"{n / 100}" for n in range(60)] + ["unknown"],
+        "auto",
+        ["all but 1 of 61 cells are numbers, 60 different", "row 61", "'unknown'", "multiclass"],
+    ),
+    ("single", np.array([1, np.inf], np.float32), "auto", ["1 in the table are infinite"]),
     ("task", [0, 1], "classification", ["no task 'classification'", "multiclass"]),
 ]
 
@@ -102,6 +121,9 @@ def test_wrong_targets_get_one_clear_error(
         ([True, False] * 2, ["true", "False"], [1, 0]),
         ([True, False] * 2, [1, 0], [1, 0]),
         (["1", "1.0"] * 2, ["1.0", "1"], [1, 0]),
+        (["true", "false"] * 2, [True, False], [1, 0]),
+        (["TRUE", "FALSE"] * 2, ["false", "True"], [0, 1]),
+        (["true", "True"] * 2, ["True", "true"], [0, 1]),
     ],
 )
 def test_another_table_is_coded_in_the_same_way(cells: Any, other: Any, wanted: list[int]) -> None:

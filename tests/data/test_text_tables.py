@@ -84,6 +84,54 @@ def test_decimal_commas_are_found_and_said(tmp_path: Path) -> None:
     ]
 
 
+THOUSANDS = "commas in numbers are read as thousands separators"
+DECIMALS = "numbers are read with a decimal comma"
+COMMAS: list[tuple[list[str], list[str], list[float], str]] = [
+    # The first comma comes late.
+    (["1"] * 70 + ["3,5"], ["x"] * 71, [1.0] * 70 + [3.5], DECIMALS),
+    (["1,25", "-,5", "2,5e3"], ["x"] * 3, [1.25, -0.5, 2500.0], DECIMALS),
+    # Of three digits, but beside others that say what a comma is.
+    (["1,125", "7"], ["0,5", "2"], [1.125, 7.0], DECIMALS),
+    (["1,000", "500"], ["0.5", "2"], [1000.0, 500.0], THOUSANDS),
+    (["1,000.5", "500"], ["x", "y"], [1000.5, 500.0], THOUSANDS),
+    (["1,000,000", "7"], ["x", "y"], [1e6, 7.0], THOUSANDS),
+]
+
+
+@pytest.mark.parametrize(("cells", "others", "wanted", "note"), COMMAS)
+def test_commas_in_numbers(
+    cells: list[str], others: list[str], wanted: list[float], note: str, tmp_path: Path
+) -> None:
+    lines = ["a;b", *(f"{one};{other}" for one, other in zip(cells, others, strict=True))]
+    frame, notes = read_text(write(tmp_path, "\n".join(lines) + "\n"))
+    assert frame["a"].tolist() == wanted
+    assert notes == ["read with semicolon as the delimiter", note]
+
+
+def test_a_comma_that_may_be_either_is_refused(tmp_path: Path) -> None:
+    content = "a\tb\n980\tx\n1,000\ty\n"
+    with pytest.raises(DataError, match=r"'1,000' in column 'a' may be 1000 or 1\.000"):
+        read_text(write(tmp_path, content, "table.tsv"))
+
+
+@pytest.mark.parametrize(
+    "cells", [["1,2,3", "4,5"], ["1,5", "3.5"], ["1,5", "A"], ["1,5", "1,000,000"]]
+)
+def test_commas_in_other_cells_mean_nothing(cells: list[str], tmp_path: Path) -> None:
+    frame, notes = read_text(write(tmp_path, "a;b\n" + "".join(f"{cell};1\n" for cell in cells)))
+    assert frame["a"].tolist() == cells
+    assert len(notes) == 1
+
+
+def test_columns_of_texts_are_read_so_whatever_they_hold(tmp_path: Path) -> None:
+    path = write(tmp_path, " code ,size,n\n007,1.50,1.50\n,2,2\n")
+    frame, _ = read_text(path, {"code", "size"})
+    assert frame["code"].tolist()[0] == "007"
+    assert frame["code"].isna().tolist() == [False, True]
+    assert frame["size"].tolist() == ["1.50", "2"]
+    assert frame["n"].tolist() == [1.5, 2.0]
+
+
 def test_delimiters_inside_quotes_are_text(tmp_path: Path) -> None:
     frame, notes = read_text(write(tmp_path, 'a,b\n"x;1, y",1\n"z;2\nw",2\n'))
     assert frame["a"].tolist() == ["x;1, y", "z;2\nw"]

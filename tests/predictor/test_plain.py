@@ -48,7 +48,7 @@ def check(predictor: Predictor, rows: Any, rtol: float = 2e-5) -> None:
     of_classes = predictor.bundle.is_classification
     expected = predictor.predict_proba(rows) if of_classes else predictor.predict(rows)
     np.testing.assert_allclose(point, expected, rtol=rtol, atol=1e-6)
-    result = predictor.predict_distribution(rows, 7, seed=3, samples=True)
+    result = predictor.predict_distribution(rows, 7, seed=3, samples=True, notices=[])
     assert result.samples is not None
     np.testing.assert_allclose(samples, result.samples, rtol=rtol, atol=1e-6)
     assert result.std.max() > 0
@@ -164,3 +164,21 @@ def test_a_member_without_dropout_says_the_same() -> None:
     without = random_bundle({"dropout.rate": 0.0}, n_members=2)
     members = (with_dropout.members[0], without.members[1])
     check(Predictor(replace(with_dropout, members=members)), table())
+
+
+def test_truth_values_are_found_however_they_are_spelt(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    told = generator.choice(["true", "false", "unknown"], 90)
+    frame = pd.DataFrame({"told": told, "z": generator.normal(size=90), "y": told == "true"})
+    winner = train(frame, {"training.epochs": 3}, target="y")
+    predictor = load(winner.export(tmp_path / "best").path)
+    rows = frame[told != "unknown"].drop(columns="y").head(20)
+    expected = predictor.predict_proba(rows)
+    assert np.ptp(expected[:, 0]) > 0.01
+    for spelt in (rows["told"] == "true", rows["told"].str.upper(), rows["told"].str.title()):
+        others, notices = rows.assign(told=spelt), list[str]()
+        np.testing.assert_array_equal(predictor.predict_proba(others, notices=notices), expected)
+        assert not notices
+        module = predictor.to_torch()
+        found = module(*predictor.raw_inputs(others)).detach()
+        np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -154,9 +154,27 @@ def test_default_follows_the_data() -> None:
     assert "embedding" not in many
     pictures = space.resolve(60_000, 784, "multiclass", pictures=True)
     assert {"scaler", "embedding"}.isdisjoint(pictures.distributions())
-    assert pictures.baselines()[0]["schedule"] == "one_cycle"
+    tried = [pictures.config_from(params) for params in pictures.baselines()]
+    assert [(config.epochs, config.schedule.name) for config in tried] == [
+        (12, "one_cycle"),
+        (40, "one_cycle"),
+    ]
     layers = space.resolve(20_001, 5, "binary").distributions()["network.hidden_layers"]
     assert layers == Range(1, 3, integer=True)
+
+
+def test_what_numbers_become_is_no_question_where_there_are_none() -> None:
+    space = SearchSpace.from_toml("default")
+    texts = space.resolve(500, 12, "binary", n_numbers=0)
+    found = set(texts.distributions())
+    assert not [name for name in found if name.startswith(("scaler", "embedding", "missing"))]
+    assert {"front_scale", "network.hidden_layers", "dropout.rate"} <= found
+    tried = [texts.config_from(params) for params in texts.baselines()]
+    assert {(config.scaler.name, config.embedding.name) for config in tried} == {
+        ("standard", "none")
+    }
+    assert texts.resolve(500, 12, "binary", n_numbers=0) == texts
+    assert len(texts.views()) < len(space.resolve(500, 12, "binary").views())
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])

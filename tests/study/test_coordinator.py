@@ -370,6 +370,18 @@ def test_last_worker_gone_is_said_and_its_trial_kept_for_resume(storage: OpenSto
     assert make_ledger(storage, load=True).recover() == 1
 
 
+def test_what_is_trained_whenever_a_run_dies_is_not_tried_for_ever(storage: OpenStorage) -> None:
+    make_ledger(storage).ask()
+    for death in range(1, 5):
+        ledger = make_ledger(storage, load=True)
+        # Nothing was closed: the run was killed.
+        assert ledger.recover() == (1 if death < 3 else 0)
+        if death < 3:
+            trial, _ = ledger.ask()
+            assert trial.number == death
+    assert len(ledger.study.trials) == 3
+
+
 def test_a_trial_whose_worker_dies_twice_fails(storage: OpenStorage) -> None:
     ledger = make_ledger(storage)
     last = Script({2: [0.4]})

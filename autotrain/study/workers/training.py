@@ -24,6 +24,7 @@ class Training:
         self.make_trainer = make_trainer
         self.trainer = make_trainer()
         self.slots: set[int] = set()
+        self._waiting: list[Command] = []
 
     @property
     def is_idle(self) -> bool:
@@ -31,16 +32,21 @@ class Training:
         return not self.slots
 
     def obey(self, command: Command) -> None:
-        """Act on an `Admission` or a `Stop`."""
+        """Take an `Admission` or a `Stop`; the next step acts on it."""
         if isinstance(command, Admission):
             self.slots.add(command.slot)
-            self.trainer.admit(command)
-        elif isinstance(command, Stop):
-            self.trainer.stop(command.slot)
+        self._waiting.append(command)
 
     def step(self) -> list[Message]:
         """Train one fleet for one epoch and return what there is to say."""
+        commands, self._waiting = self._waiting, []
         try:
+            # Here, as the memory may be too small for an admission.
+            for command in commands:
+                if isinstance(command, Admission):
+                    self.trainer.admit(command)
+                elif isinstance(command, Stop):
+                    self.trainer.stop(command.slot)
             messages: list[Message] = list(self.trainer.step())
         # Whatever breaks a fleet must reach the coordinator, which decides; nothing is hidden.
         except Exception as error:

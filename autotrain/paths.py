@@ -1,0 +1,11 @@
+"""Paths as users write them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def user_path(text: str) -> Path:
+    """Return a path with the home folder for ~; where there is no such user, it stays as it is."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises

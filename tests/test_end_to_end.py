@@ -136,7 +136,7 @@ def test_the_bundle_predicts_from_raw_rows_what_training_saw(
     # A stranger: a city never seen, and no number at all.
     row = features.iloc[:1].assign(city="El Dorado", age=np.nan, income=None, since=None)
     notices: list[str] = []
-    assert np.isfinite(predictor.predict_distribution(row, n_samples=5).std).all()
+    assert np.isfinite(predictor.predict_distribution(row, n_samples=5, notices=[]).std).all()
     point = predictor.predict(row, notices=notices)
     assert point.shape == (1,)
     assert any("'El Dorado'" in notice for notice in notices)

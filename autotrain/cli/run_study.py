@@ -180,7 +180,7 @@ def ending(study: Study, result: dict[str, Any]) -> list[str]:
             ("Validation", f"{metric} {_score(result['validation_value'])}"),
             ("", _finals_words(result["finals"])),
             ("Winner", f"trial {result['best_trial']}: {result['winner']}"),
-            ("Ensemble", _ensemble_words(result["ensemble"], metric)),
+            ("Ensemble", _ensemble_words(study, result["ensemble"])),
             ("Note", " ".join(study.export_failures)),
             ("Dropout", dropout),
             ("Trials", f"{sum(trials.values()):,}: {counts}"),
@@ -235,14 +235,16 @@ def _ensemble(predictor: Predictor) -> dict[str, Any] | None:
     }
 
 
-def _ensemble_words(ensemble: dict[str, Any] | None, metric: str) -> str:
+def _ensemble_words(study: Study, ensemble: dict[str, Any] | None) -> str:
     if ensemble is None:
-        return ""
+        is_missed = study.definition.ensemble > 1 and not study.export_failures
+        return "none: no others predict the validation rows better together" if is_missed else ""
     trials = ", ".join(
         f"{member['trial']}{' again' if member['repeat'] else ''}" for member in ensemble["members"]
     )
     value = _score(ensemble["validation_value"])
-    return f"of {len(ensemble['members'])} trainings (trials {trials}): validation {metric} {value}"
+    n_members, metric = len(ensemble["members"]), study.metric.name
+    return f"of {n_members} trainings (trials {trials}): validation {metric} {value}"
 
 
 def _finals_words(finals: dict[str, Any] | None) -> str:

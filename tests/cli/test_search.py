@@ -80,7 +80,7 @@ def test_names_come_from_the_data_and_the_same_search_goes_on(here: Path, autotr
     options = ("--trials", 1, "--json", "--quiet")
     first = autotrain(*SEARCH, *options).json()
     again = autotrain(*SEARCH, *options).json()
-    other = autotrain(*SEARCH, *options, "--seed", 5).json()
+    other = autotrain(*SEARCH, *options, "--seed", 7).json()
 
     assert (first["study"], sum(first["trials"].values())) == ("shop", 1)
     assert (again["study"], sum(again["trials"].values())) == ("shop", 2)
@@ -162,7 +162,8 @@ def test_a_winner_that_was_not_trained_again_is_said_to_be() -> None:
 
 
 def test_the_finals_and_the_ensemble_are_told(here: Path, autotrain: Run) -> None:
-    done = autotrain(*SEARCH, "--trials", 8, "--ensemble", 3, "--pruner", "none")
+    asked = ("--trials", 8, "--ensemble", 3, "--pruner", "none", "--workers", 1)
+    done = autotrain(*SEARCH, *asked, "--metric", "accuracy", "--seed", 3)
 
     assert done.code == 0, done.err
     lines = done.out.splitlines()
@@ -173,7 +174,7 @@ def test_the_finals_and_the_ensemble_are_told(here: Path, autotrain: Run) -> Non
     members = package.load(here / "studies/shop/best").bundle.training["ensemble"]
     again = {False: "", True: " again"}
     trials = ", ".join(f"{each['trial']}{again[each['repeat'] > 0]}" for each in members)
-    assert f"of {len(members)} trainings (trials {trials}): validation log_loss " in words
+    assert f"of {len(members)} trainings (trials {trials}): validation accuracy " in words
     assert "repeats of the best" in done.err
     shown = autotrain("show", "shop")
     assert ", chosen by the mean of " in shown.out
@@ -185,6 +186,16 @@ def test_the_finals_and_the_ensemble_are_told(here: Path, autotrain: Run) -> Non
     ).json()
     assert again["ensemble"] is None
     assert Definition.read(here / "studies/shop").ensemble == 0
+
+
+def test_that_there_is_no_ensemble_is_told(
+    here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotrain.best.choose", lambda candidates, *_: candidates[:1])
+    done = autotrain(*SEARCH, "--trials", 2, "--ensemble", 3, "--finalists", 0)
+    assert done.code == 0, done.err
+    assert "Ensemble    none: no others predict the validation rows better together" in done.out
+    assert "Ensemble" not in autotrain(*SEARCH, "--trials", 1, "--finalists", 0).out
 
 
 @pytest.mark.parametrize("option", ["--ensemble", "--finalists"])

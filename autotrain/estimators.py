@@ -37,6 +37,7 @@ from sklearn.utils.validation import (
 )
 
 from autotrain.api import Study
+from autotrain.arguments import find_device
 from autotrain.data.dataset import MIN_ROWS
 from autotrain.errors import AutotrainError
 from autotrain.predictor import Predictor
@@ -130,7 +131,7 @@ class _MLPSearch(BaseEstimator):
                 validation=self.validation,
                 finalists=self.finalists,
                 ensemble=self.ensemble,
-                workers=1 if self.n_jobs is None else effective_n_jobs(self.n_jobs),
+                workers=_workers(self.n_jobs, self.device),
                 device=self.device,
                 seed=seed,
                 directory=folder,
@@ -166,13 +167,14 @@ class _MLPSearch(BaseEstimator):
             )
             # Where there are texts among them, columns are of their own kinds: "007" of training is
             # no number in a table that happens to hold nothing else.
-            keeps_cells = bool(not reset and self._keeps_cells)
+            keeps_cells = X.dtype.kind in "US" if reset else self._keeps_cells
             if X.dtype.kind == "O" and not keeps_cells:
                 try:
                     X = check_array(X, dtype="numeric", ensure_all_finite="allow-nan")
                 except ValueError:
                     keeps_cells = True
-            frame = pd.DataFrame(X, columns=[f"x{place}" for place in range(X.shape[1])])
+            names = [f"x{place}" for place in range(X.shape[1])] if reset else self._names
+            frame = pd.DataFrame(X, columns=names)
         if reset:
             self._names, self._keeps_cells = list(frame.columns), keeps_cells
         elif not set(self._names) <= set(frame.columns):
@@ -200,7 +202,7 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
             and in every score.
         sampler, pruner, validation, finalists, ensemble, device: as of `autotrain.Study`.
         n_jobs: processes, as scikit-learn's: None for 1, which trains in this one; −1 for one per
-            core, −2 for all but one.
+            core, −2 for all but one; on GPUs any negative number for one per GPU.
         random_state: what everything random follows from.
         verbose: whether progress is shown.
 
@@ -377,6 +379,15 @@ def _check_known(labels: np.ndarray) -> None:
         assert_all_finite(labels, input_name="y")
     elif pd.isna(labels).any():
         raise ValueError("Input y contains NaN.")
+
+
+def _workers(n_jobs: int | None, device: str) -> int:
+    """Return a study's number of processes; 0 for one per core, or per GPU."""
+    if n_jobs is None:
+        return 1
+    if n_jobs < 0 and find_device(device) == "cuda":
+        return 0
+    return int(effective_n_jobs(n_jobs))
 
 
 @contextlib.contextmanager

@@ -139,6 +139,7 @@ def test_frames_and_arrays_may_take_turns() -> None:
     for first, others in (
         (X, [X.to_numpy(), X.rename(columns=dict(zip(X, range(13), strict=True)))]),
         (X.to_numpy(), [X, X.to_numpy().astype(object)]),
+        (X.set_axis([f"x{place}" for place in range(12, -1, -1)], axis=1), [X.to_numpy()]),
         (
             X.set_axis(range(13), axis=1),
             [X.to_numpy(), X.set_axis(range(13), axis=1).iloc[:, ::-1]],
@@ -153,11 +154,13 @@ def test_frames_and_arrays_may_take_turns() -> None:
 def test_texts_of_an_array_stay_texts_in_any_company() -> None:
     generator = np.random.default_rng(0)
     code = generator.choice(["007", "008", "A1"], 120)
-    X = np.stack([code, generator.normal(size=120).astype(str)], axis=1).astype(object)
-    model = MLPSearchClassifier(**FAST).fit(X, code == "008")
-    proba = model.predict_proba(X)
-    for row in range(5):
-        np.testing.assert_allclose(model.predict_proba(X[row : row + 1])[0], proba[row], atol=1e-6)
+    texts = np.stack([code, generator.normal(size=120).astype(str)], axis=1)
+    for X in (texts, texts.astype(object)):
+        model = MLPSearchClassifier(**FAST).fit(X, code == "008")
+        proba = model.predict_proba(X)
+        for row in range(5):
+            alone = model.predict_proba(X[row : row + 1].astype(object))
+            np.testing.assert_allclose(alone[0], proba[row], atol=1e-6)
 
 
 def test_what_cannot_be_predicted_is_a_value_error() -> None:
@@ -185,6 +188,11 @@ def test_n_jobs_is_scikit_learns(n_jobs: int, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(SeenError) as seen:
         MLPSearchClassifier(**{**FAST, "n_jobs": n_jobs}).fit(X, y)
     assert seen.value.args == (joblib.effective_n_jobs(n_jobs),)
+    # Processes for a GPU are as many as there are GPUs.
+    monkeypatch.setattr("autotrain.estimators.find_device", lambda device: "cuda")
+    with pytest.raises(SeenError) as seen:
+        MLPSearchClassifier(**{**FAST, "n_jobs": n_jobs}).fit(X, y)
+    assert seen.value.args == (max(n_jobs, 0),)
 
 
 def test_the_same_random_state_gives_the_same_model() -> None:

@@ -54,7 +54,7 @@ def evaluate(
     from autotrain.predictor import load
 
     predictor = load(find_bundle(bundle, Path(directory)))
-    table = read_table(data, predictor.text_columns)
+    table = read_table(data, predictor.reading)
     target = target_of(table, predictor.target)
     notices: list[str] = list(table.notes)
     frame = rows_to_ask(table, notices)

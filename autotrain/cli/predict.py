@@ -63,7 +63,7 @@ def predict(
     from autotrain.predictor import load
 
     predictor = load(find_bundle(bundle, Path(directory)))
-    table = read_table(data, predictor.text_columns)
+    table = read_table(data, predictor.reading)
     # The answers may stand beside the questions; nothing to tell of that.
     notices: list[str] = list(table.notes)
     rows = rows_to_ask(table, notices).drop(columns=predictor.target, errors="ignore")

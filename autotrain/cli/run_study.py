@@ -238,7 +238,7 @@ def _ensemble(predictor: Predictor) -> dict[str, Any] | None:
 def _ensemble_words(study: Study, ensemble: dict[str, Any] | None) -> str:
     if ensemble is None:
         is_missed = study.definition.ensemble > 1 and not study.export_failures
-        return "none: no others predict the validation rows better together" if is_missed else ""
+        return "none: there are no others that predict better together" if is_missed else ""
     trials = ", ".join(
         f"{member['trial']}{' again' if member['repeat'] else ''}" for member in ensemble["members"]
     )

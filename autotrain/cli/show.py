@@ -23,6 +23,7 @@ CAUSES = {
     "diverged": "the loss went to infinity or NaN",
     "out_of_memory": "out of memory",
     "interrupted": "interrupted, tried again by resume",
+    "given_up": "in training whenever the command died, three times",
     "worker_died": "the worker process died, twice",
     "export": "the model could not be exported: please report it",
     "error": "an error in autotrain: please report it",

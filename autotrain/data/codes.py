@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-TEXT_KINDS = ("categorical", "boolean")
-"""Kinds of columns whose cells are compared as texts."""
+from autotrain.data.values import number_of, text_of
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,18 @@ class ColumnCode:
             for name, value in fields.items()
         }
         return cls(**read)
+
+
+def are_texts(levels: Iterable[Any]) -> bool:
+    """Tell whether levels are texts that are not just numbers, such as "007", "1.50" or "A1".
+
+    A file that holds a few of them may look as if it held numbers.
+    """
+    return any(
+        isinstance(level, str) and text_of(number_of(level)) != level
+        for level in levels
+        if level is not None
+    )
 
 
 def with_spellings(places: Mapping[Any, int]) -> dict[Any, int]:

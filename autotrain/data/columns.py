@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autotrain.data.codes import TEXT_KINDS
 from autotrain.data.inputs import plain
 from autotrain.data.values import (
     LARGEST,
@@ -61,11 +60,6 @@ class Column:
     n_levels: int = 0
     has_missing: bool = False
     tells_by_gaps: bool = False
-
-    @property
-    def is_text(self) -> bool:
-        """Tell whether its cells are compared as texts."""
-        return self.kind in TEXT_KINDS
 
 
 def read_columns(

@@ -7,7 +7,7 @@ comes out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from autotrain.data.fitting import VIEW, fit_preprocessor
 from autotrain.data.labelled import read_test_table, rows_with_target, target_of
 from autotrain.data.leaks import find_leaks
 from autotrain.data.preprocessing import Preprocessor
+from autotrain.data.reading import Reading
 from autotrain.data.splitting import read_fraction, split_test, split_validation
 from autotrain.data.targets import Label, Target, rare_classes, read_target
 from autotrain.data.view import View
@@ -102,6 +103,7 @@ class Dataset:
         test_rows: `[N]` places of the test rows in the table; empty when they come from elsewhere.
         columns: the kept columns.
         weights: the column of the rows' weights; None when all count alike.
+        commas: what commas in a text file's numbers were, see `Reading`.
         test_weights: `[N]` of the test rows; None when all count alike, or when a test table of its
             own lacks the column.
     """
@@ -125,6 +127,7 @@ class Dataset:
     columns: tuple[Column, ...]
     weights: str | None = None
     test_weights: np.ndarray | None = None
+    commas: str = ""
     _encoded: dict[tuple[int, View], Encoded] = field(default_factory=dict, repr=False)
 
     def encoded(self, place: int, view: View) -> Encoded:
@@ -312,8 +315,8 @@ def load_dataset(
     record: float | str
     test_weights: np.ndarray | None = None
     if fraction is None:
-        texts = {column.name for column in kept if column.is_text} | coded.texts
-        other = _test_table(table, test, [name for name in names if name != weights], texts)
+        reading = Reading({*folds[0].preprocessor.text_columns, *coded.texts}, table.commas)
+        other = _test_table(table, test, [name for name in names if name != weights], reading)
         raw_test, test_rows_read, dropped = rows_with_target(other, target)
         y_test, test_rows = coded.encode(raw_test[target], other.source), rows[:0]
         notes += dropped
@@ -351,6 +354,7 @@ def load_dataset(
         raw_test_rows=raw_test,
         test_rows=test_rows,
         columns=tuple(kept),
+        commas=table.commas,
         weights=weights,
         test_weights=test_weights,
     )
@@ -372,13 +376,11 @@ def _test_fraction(table: RawTable, test: Any) -> float | None:
     return read_fraction(test)
 
 
-def _test_table(
-    table: RawTable, test: Any, names: Sequence[str], texts: Collection[str]
-) -> RawTable:
+def _test_table(table: RawTable, test: Any, names: Sequence[str], reading: Reading) -> RawTable:
     """Return the format's own test rows, or the table that the user names, with these columns."""
     if _is_auto(test) and table.test_frame is not None:
         return RawTable(table.name, f"{table.source} (test)", table.test_frame, table.kind)
-    return read_test_table(test, names, texts)
+    return read_test_table(test, names, reading)
 
 
 def _fit_fold(

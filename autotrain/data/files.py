@@ -8,7 +8,7 @@ A new format is a reader and one line in `_READERS`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pyarrow as pa
 from autotrain.data.array_files import is_idx, read_idx, read_npz
 from autotrain.data.inputs import duplicates
 from autotrain.data.public_sets import read_openml, read_sklearn
+from autotrain.data.reading import UNKNOWN, Reading
 from autotrain.data.text_tables import read_text
 from autotrain.errors import DataError, nearest
 from autotrain.paths import user_path
@@ -40,6 +41,7 @@ class RawTable:
         test_frame: the format's own test rows (a folder with IDX test files), otherwise None.
         notes: what the user should know about the reading.
         is_from_text: whether it was a text file, in which words such as NA stand for no value.
+        commas: what commas in its numbers were, see `Reading`.
     """
 
     name: str
@@ -50,16 +52,16 @@ class RawTable:
     test_frame: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
     is_from_text: bool = False
+    commas: str = ""
 
 
-def read_table(source: Any, texts: Collection[str] = ()) -> RawTable:
+def read_table(source: Any, reading: Reading = UNKNOWN) -> RawTable:
     """Read a table.
 
     Args:
         source: a path (.csv .tsv .txt, also .gz and .zst; .parquet .feather .npz, IDX files or
             their folder), "sklearn:NAME", "openml:ID", or a data frame.
-        texts: columns that are texts, such as another table of the kind had them: a text file does
-            not say, and what a few rows hold may look like numbers.
+        reading: what another table of the kind has shown, where a text file leaves it open.
     Raises: DataError when it is not there, not readable, empty or of an unknown type.
     """
     if isinstance(source, RawTable):
@@ -78,10 +80,10 @@ def read_table(source: Any, texts: Collection[str] = ()) -> RawTable:
     if colon and scheme == "openml":
         frame, target = read_openml(name)
         return _named(RawTable(f"openml-{name}", text, frame, target=target))
-    return _named(_read_path(user_path(text), text, texts))
+    return _named(_read_path(user_path(text), text, reading))
 
 
-def _read_path(path: Path, text: str, texts: Collection[str]) -> RawTable:
+def _read_path(path: Path, text: str, reading: Reading) -> RawTable:
     if "://" in text:
         raise DataError(
             f"{text}: expected a file, however: it is an address. Download it first: "
@@ -107,8 +109,10 @@ def _read_path(path: Path, text: str, texts: Collection[str]) -> RawTable:
         suffixes.pop()
     ending = suffixes[-1] if suffixes else ""
     if ending in _TEXTS:
-        frame, notes = read_text(path, texts)
-        return RawTable(name, text, frame, notes=tuple(notes), is_from_text=True)
+        read = read_text(path, reading)
+        return RawTable(
+            name, text, read.frame, notes=tuple(read.notes), is_from_text=True, commas=read.commas
+        )
     reader = _READERS.get(ending)
     if reader is None:
         raise DataError(

@@ -6,7 +6,7 @@ out and counted, and a test file is checked to have the training table's columns
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 
 from autotrain.data.files import RawTable, read_table
 from autotrain.data.inputs import open_table, plain, require
+from autotrain.data.reading import Reading
 from autotrain.data.text_tables import HEADER_ADVICE, looks_like_data
 from autotrain.data.values import distinct, text_of
 from autotrain.errors import DataError, unknown
@@ -86,14 +87,14 @@ def _read_as_missing(table: RawTable, words: Sequence[str]) -> str:
     return "an empty cell"
 
 
-def read_test_table(test: Any, names: Sequence[str], texts: Collection[str]) -> RawTable:
+def read_test_table(test: Any, names: Sequence[str], reading: Reading) -> RawTable:
     """Read a file (or frame) of test rows and check that it has the training table's columns.
 
     Args:
-        texts: those that are texts in the training table.
+        reading: what the training table has shown.
     Raises: DataError naming the file and the columns that it lacks.
     """
-    table = read_table(test, texts)
+    table = read_table(test, reading)
     try:
         require(open_table(table.frame, (names,)), names)
     except DataError as error:

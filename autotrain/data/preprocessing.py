@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autotrain.choices.scalers import QUANTILES_TO_ENDS, SCALERS, Scaler
-from autotrain.data.codes import ColumnCode
+from autotrain.data.codes import ColumnCode, are_texts
 from autotrain.data.inputs import TableView, open_table, require
 from autotrain.data.values import date_parts, days, numbers, texts
 from autotrain.errors import BundleError, DataError
@@ -113,6 +113,11 @@ class Preprocessor:
     def column_names(self) -> tuple[str, ...]:
         """The raw columns that `encode` needs."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The raw columns that a reader of a text file must take for texts, whatever they hold."""
+        return tuple(column.name for column in self.columns if are_texts(column.levels))
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -279,7 +284,7 @@ class Preprocessor:
             rows = np.flatnonzero(place >= 0)
             encoded[rows, first + place[rows]] = 1.0
             if column.is_binary and self.format >= FIRST_SIGNED_FORMAT:
-                is_first = np.array([text == column.levels[0] for text in found], dtype=bool)
+                is_first = np.array([places.get(text, 0) < 0 for text in found], dtype=bool)
                 encoded[is_first[inverse], first] = -1.0
         if notices is not None and not column.has_infrequent:
             unseen = [index for index, text in enumerate(found) if text not in places]

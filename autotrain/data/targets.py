@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from autotrain.data.codes import with_spellings
+from autotrain.data.codes import are_texts, with_spellings
 from autotrain.data.inputs import plain
 from autotrain.data.values import (
     LARGEST,
@@ -63,7 +63,7 @@ class Target:
     @property
     def texts(self) -> set[str]:
         """Its column when its labels are texts, to be read so in another file too."""
-        return {self.name} if self.label_dtype == "str" else set()
+        return {self.name} if are_texts(self.classes) else set()
 
     def encode(self, values: Any, where: str) -> np.ndarray:
         """Code the target of another table (a test file) in the same way.

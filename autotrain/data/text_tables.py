@@ -12,7 +12,6 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 from autotrain.data.inputs import duplicates
+from autotrain.data.reading import DECIMAL, THOUSANDS, UNKNOWN, Reading
 from autotrain.data.values import MISSING
 from autotrain.errors import DataError
 
@@ -29,17 +29,27 @@ SAMPLE_BYTES = 1 << 18
 HEADER_ADVICE = (
     " The first line looks like data, not like names: add a line of column names on top."
 )
+COMMAS = {
+    DECIMAL: "numbers are read with a decimal comma",
+    THOUSANDS: "commas in numbers are read as thousands separators",
+}
 _MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _DECIMAL_POINT = re.compile(r"-?\d+\.\d+")
 
 
-class _Commas(NamedTuple):
-    """What commas in numbers mean."""
+class TextTable(NamedTuple):
+    """A table as it stands in a text file.
 
-    decimal: str = "."
-    thousands: str | None = None
+    Attributes:
+        notes: what was found.
+        commas: what commas in its numbers are, see `Reading`; empty when there are none.
+    """
+
+    frame: pd.DataFrame
+    notes: list[str]
+    commas: str
 
 
 class _Sample(NamedTuple):
@@ -59,12 +69,11 @@ class _Sample(NamedTuple):
         return self.width > 1 and len(self.rows) > 1 and {*map(len, self.rows)} == {self.width}
 
 
-def read_text(path: Path, texts: Collection[str] = ()) -> tuple[pd.DataFrame, list[str]]:
+def read_text(path: Path, reading: Reading = UNKNOWN) -> TextTable:
     """Read a text table with a header line.
 
     Args:
-        texts: columns to be read as texts, whatever they hold here: "007" is then no 7.
-    Returns: the table, and notes about what was found: another delimiter, short lines.
+        reading: what is known of it before.
     Raises: DataError.
     """
     content = _decompress(path)
@@ -81,24 +90,21 @@ def read_text(path: Path, texts: Collection[str] = ()) -> tuple[pd.DataFrame, li
             "as column names and looks like data: when it is a row, add a line of names on top"
         )
     notes += _check_widths(path, sample)
-    commas = _Commas()
-    frame = _parse(path, content, delimiter, commas)
-    if delimiter != ",":
-        commas, said = _commas_of(path, frame, header)
-        notes += said
-        if said:
-            frame = _parse(path, content, delimiter, commas)
+    frame = _parse(path, content, delimiter)
     # pandas makes True of "true"; the file's own words are the user's labels.
     as_written = [
         own
         for own, name in zip(frame.columns, header, strict=True)
-        if name in texts or _holds_booleans(frame[own])
+        if name in reading.texts or _holds_booleans(frame[own])
     ]
     if as_written:
-        again = _parse(path, content, delimiter, commas, as_written)
+        again = _parse(path, content, delimiter, as_written)
         frame = frame.assign(**{own: again[own] for own in as_written})
     frame.columns = pd.Index(header)
-    return frame, notes
+    if delimiter == ",":
+        return TextTable(frame, notes, "")
+    frame, commas = _with_commas_read(path, frame, reading)
+    return TextTable(frame, [*notes, *([COMMAS[commas]] if commas else [])], commas)
 
 
 def _holds_booleans(column: pd.Series) -> bool:
@@ -108,7 +114,7 @@ def _holds_booleans(column: pd.Series) -> bool:
 
 
 def _parse(
-    path: Path, content: bytes, delimiter: str, commas: _Commas, texts: list[str] | None = None
+    path: Path, content: bytes, delimiter: str, texts: list[str] | None = None
 ) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
@@ -116,8 +122,6 @@ def _parse(
             return pd.read_csv(
                 io.BytesIO(content),
                 sep=delimiter,
-                decimal=commas.decimal,
-                thousands=commas.thousands,
                 encoding="utf-8-sig",
                 index_col=False,
                 skipinitialspace=True,
@@ -285,42 +289,54 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _commas_of(path: Path, frame: pd.DataFrame, header: Sequence[str]) -> tuple[_Commas, list[str]]:
-    """Return what commas in numbers mean, and what to tell of it; nothing where there are none.
+def _with_commas_read(
+    path: Path, frame: pd.DataFrame, reading: Reading
+) -> tuple[pd.DataFrame, str]:
+    """Read numbers that are written with commas; all of the file say together what these are.
 
+    Returns: the table, and DECIMAL, THOUSANDS, or nothing where it is neither.
     Raises: DataError when they may be either.
     """
-    first: tuple[str, str] | None = None
-    has_points, may_be_decimal, may_be_thousands = False, True, True
-    for place, name in enumerate(header):
-        column = frame.iloc[:, place].dropna()
+    # Of each column that may be such numbers: the first of them, and which of the two it may be.
+    found: dict[str, tuple[str, bool, bool]] = {}
+    has_points = False
+    for name in frame.columns:
+        column = frame[name]
+        if name in reading.texts:
+            continue
         if column.dtype.kind == "f":
-            has_points = has_points or not (column % 1 == 0).all()
+            # Of whole numbers without gaps pandas makes no such column.
+            known = column.dropna()
+            has_points = has_points or len(known) == len(column) or not (known % 1 == 0).all()
         if column.dtype.kind != "O" and not isinstance(column.dtype, pd.StringDtype):
             continue
-        cells = [cell.strip() if isinstance(cell, str) else str(cell) for cell in column.unique()]
+        cells = [str(cell).strip() for cell in column.dropna().unique()]
         with_comma = [cell for cell in cells if "," in cell]
         decimal = all(map(_DECIMAL_COMMA.fullmatch, with_comma))
         thousands = all(map(_THOUSANDS.fullmatch, with_comma))
         are_numbers = all("," in cell or _is_number(cell) for cell in cells)
-        if not (with_comma and are_numbers and (decimal or thousands)):
-            continue
-        first = first or (name, with_comma[0])
-        has_points = has_points or any("." in cell for cell in cells)
-        may_be_decimal, may_be_thousands = (
-            may_be_decimal and decimal,
-            may_be_thousands and thousands,
-        )
-    may_be_decimal = may_be_decimal and not has_points
-    if first is None or not (may_be_decimal or may_be_thousands):
-        return _Commas(), []
-    if not may_be_decimal:
-        return _Commas(thousands=","), ["commas in numbers are read as thousands separators"]
-    if not may_be_thousands:
-        return _Commas(decimal=","), ["numbers are read with a decimal comma"]
-    name, cell = first
-    raise DataError(
-        f"{path}: expected numbers whose comma has one meaning, however: {cell!r} in column "
-        f"{name!r} may be {cell.replace(',', '')} or {cell.replace(',', '.', 1)}. Write the "
-        "numbers without thousands separators, with a decimal point."
-    )
+        if with_comma and are_numbers and (decimal or thousands):
+            found[name] = (with_comma[0], decimal, thousands)
+            has_points = has_points or any("." in cell for cell in cells)
+    may_be = {
+        DECIMAL: not has_points and all(decimal for _, decimal, _ in found.values()),
+        THOUSANDS: all(thousands for _, _, thousands in found.values()),
+    }
+    if not found or not any(may_be.values()):
+        return frame, ""
+    commas = next(what for what, may in may_be.items() if may)
+    if all(may_be.values()):
+        if not reading.commas:
+            name, (cell, _, _) = next(iter(found.items()))
+            raise DataError(
+                f"{path}: expected numbers whose comma has one meaning, however: {cell!r} in "
+                f"column {name!r} may be {cell.replace(',', '')} or {cell.replace(',', '.')}. "
+                "Write the numbers without thousands separators, with a decimal point."
+            )
+        commas = reading.commas
+    instead = "." if commas == DECIMAL else ""
+    numbers = {
+        name: pd.to_numeric(frame[name].astype("str").str.strip().str.replace(",", instead))
+        for name in found
+    }
+    return frame.assign(**numbers), commas

@@ -118,13 +118,18 @@ def _codes_to_inputs(
     """Return what each level's code becomes `[L + 1, inputs]`; the last row is any other text's."""
     places, other = column.places()
     table = np.zeros((len(known) + 1, column.n_inputs), dtype=np.float32)
-    for row, place in enumerate([*(places.get(level, other) for level in known), other]):
+    for row, level in enumerate(known):
+        place = places.get(level, other)
         if column.is_code:
             table[row, 0] = place
         elif place >= 0:
             table[row, place] = 1.0
-    if column.is_binary and preprocessor_format >= FIRST_SIGNED_FORMAT:
-        table[known.index(column.levels[0]), 0] = -1.0
+        elif level in places and preprocessor_format >= FIRST_SIGNED_FORMAT:
+            table[row, 0] = -1.0  # the first of two
+    if column.is_code:
+        table[-1, 0] = other
+    elif other >= 0:
+        table[-1, other] = 1.0
     return table
 
 

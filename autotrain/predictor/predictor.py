@@ -7,6 +7,8 @@ Needs numpy, torch and safetensors only. How several members speak as one is in 
 
 from __future__ import annotations
 
+import itertools
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -20,8 +22,9 @@ from torch import Tensor
 
 from autotrain.bundle import Bundle, encode, read_bundle
 from autotrain.bundle.record import LABEL_TYPES
-from autotrain.data.codes import TEXT_KINDS
+from autotrain.data.codes import are_texts
 from autotrain.data.preprocessing import Preprocessor
+from autotrain.data.reading import DECIMAL, THOUSANDS, Reading
 from autotrain.errors import AutotrainError, BundleError
 from autotrain.predictor import conformal
 from autotrain.predictor.arguments import check_sampling, check_tolerance
@@ -110,15 +113,16 @@ class Predictor:
         return tuple(dict.fromkeys(names))
 
     @property
-    def text_columns(self) -> tuple[str, ...]:
-        """The columns that are texts, the target among them when its labels are.
+    def reading(self) -> Reading:
+        """How a text file of rows is to be read, as the training table was.
 
-        A text file does not say so: without it "007" would be read as 7 where all cells of a
-        column look like numbers. See `read_table`.
+        A file does not say that "007" is no number where all cells of its column look like some.
         """
-        own = {c.name for p in self.preprocessors for c in p.columns if c.kind in TEXT_KINDS}
-        labels = (self.target,) if self.bundle.label_dtype == "str" else ()
-        return (*(name for name in self.column_names if name in own), *labels)
+        own = (name for each in self.preprocessors for name in each.text_columns)
+        labels = (self.target,) if are_texts(self.bundle.classes) else ()
+        commas = self.bundle.data.get("commas")
+        known = commas if commas in (DECIMAL, THOUSANDS) else ""
+        return Reading((*dict.fromkeys(own), *labels), known)
 
     @property
     def classes_(self) -> np.ndarray:
@@ -449,8 +453,14 @@ class Predictor:
             )
         if scores is None:
             return None
-        counted = [None] * len(scores) if weights is None else weights
-        return tuple(map(conformal.Scores.of, scores, counted))
+        if weights is None:
+            return tuple(map(conformal.Scores.of, scores))
+        # So that they are as many rows as they are, to the last digit.
+        unit = sum(map(len, weights)) / math.fsum(itertools.chain(*weights))
+        return tuple(
+            conformal.Scores.of(own, [unit * weight for weight in counts])
+            for own, counts in zip(scores, weights, strict=True)
+        )
 
     def _too_few_scores(self, alpha: float) -> list[str]:
         """Return what to say when there are too few conformal scores for this alpha."""

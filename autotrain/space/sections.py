@@ -130,14 +130,14 @@ SECTIONS = table(
         summary="what numbers become before a network reads them",
         default="standard",
         rows=SCALERS,
-        has_effect=lambda shape: shape.n_numbers > 0 or shape.pictures,
+        has_effect=lambda shape: shape.n_numbers > 0,
     ),
     Section(
         name="missing",
         summary="what stands for a missing number",
         default="median",
         rows=MISSING,
-        has_effect=lambda shape: shape.n_numbers > 0 or shape.pictures,
+        has_effect=lambda shape: shape.n_numbers > 0,
     ),
     Section(
         name="encoder",

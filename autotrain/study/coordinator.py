@@ -475,6 +475,10 @@ class Coordinator:
             and (not crash.is_alive or set(running.slots) & set(crash.slots))
         ]
         for running in lost:
+            if crash.is_alive:
+                # Its other folds, and what came after the error, would train on for nobody.
+                for slot in running.slots:
+                    worker.send(Stop(slot))
             # An error that came to a trial on its own comes again; any other may not be its own.
             if running.is_again or (crash.is_alive and len(lost) == 1):
                 self._fail(running, crash.cause, crash.text)
@@ -483,9 +487,6 @@ class Coordinator:
             if self.board is not None and not running.repeat:
                 self.board.forget(running.number)
             self.again.append(running)
-            for slot in running.slots:
-                # Those that came after the error train on, for nobody.
-                worker.send(Stop(slot))
         if not crash.is_alive:
             worker.close()
             self.workers.remove(worker)

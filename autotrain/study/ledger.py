@@ -30,6 +30,7 @@ CURVES_EVERY_S = 1.0
 # Forbidden combinations, which a sampler that asks the space never draws, are asked again.
 ATTEMPTS = 100
 INTERRUPTED = "interrupted"
+GIVEN_UP = "given_up"
 NOT_STARTED = "not_started"
 FORBIDDEN = "forbidden"
 # Ends that say nothing about a trial; `show` does not count them as failures.
@@ -172,7 +173,6 @@ class Ledger:
             if trial.state == TrialState.FAIL
             and trial.user_attrs.get("cause") in (INTERRUPTED, NOT_STARTED)
             and trial.number not in retried
-            and trial.user_attrs.get(ABANDONED, 0) < MOST_ABANDONED
         ]
         for trial in again:
             place = seed_number(self.study, trial)
@@ -187,7 +187,8 @@ class Ledger:
         storage = self.storage
         deaths = trial.user_attrs.get(ABANDONED, 0) + 1
         storage.set_trial_user_attr(trial._trial_id, ABANDONED, deaths)
-        storage.set_trial_user_attr(trial._trial_id, "cause", INTERRUPTED)
+        cause = INTERRUPTED if deaths < MOST_ABANDONED else GIVEN_UP
+        storage.set_trial_user_attr(trial._trial_id, "cause", cause)
         storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
 
     def _worst(self) -> float:

@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 
 import autotrain as package
+from autotrain.data.files import read_table
 from autotrain.predictor import ClassificationDistribution
 from tests.cli.conftest import SPACE, Run
+from tests.winners import train
 
 ROWS = "city,age,income\nUlm,30,2500\nJena,61,\nBonn,44,3100\n"
 
@@ -316,3 +318,33 @@ def test_texts_stay_texts_in_a_file_of_other_rows(tmp_path: Path, autotrain: Run
     for place, row in zip(places, done["rows"], strict=True):
         assert row["proba_01"] == pytest.approx(whole[place]["proba_01"], abs=1e-6)
     assert autotrain("evaluate", "codes", few, "--json").json()["n_rows"] == 9
+
+
+def test_commas_and_numbers_of_categories_are_read_as_in_training(
+    tmp_path: Path, autotrain: Run
+) -> None:
+    generator = np.random.default_rng(0)
+    x, y = generator.uniform(1, 3, 60), generator.choice(["a", "b"], 60)
+    lines = [f"{cell:.3f};{label}".replace(".", ",") for cell, label in zip(x, y, strict=True)]
+    data, few, space = tmp_path / "all.csv", tmp_path / "few.csv", tmp_path / "space.toml"
+    data.write_text("x;y\n0,5;a\n" + "\n".join(lines) + "\n")
+    few.write_text("x;y\n" + "\n".join(lines[:6]) + "\n")
+    space.write_text(SPACE)
+    words = ("--target", "y", "--space", space, "--trials", 1, "--finalists", 0, "--seed", 1)
+    searched = autotrain("search", data, *words, "--study", "commas", "--test", few)
+    assert searched.code == 0, searched.err
+    whole = autotrain("predict", "commas", data, "--json").json()["rows"]
+    rows = autotrain("predict", "commas", few, "--json").json()["rows"]
+    for place, row in enumerate(rows, start=1):
+        assert row["proba_a"] == pytest.approx(whole[place]["proba_a"], abs=1e-6)
+
+
+def test_categories_that_are_numbers_are_numbers_in_a_file(tmp_path: Path) -> None:
+    size = pd.Categorical(np.tile([0.5, 1.5, 2.25], 30))
+    frame = pd.DataFrame({"size": size, "y": np.tile(["a", "b", "b"], 30)})
+    predictor = package.load(train(frame, target="y").export(tmp_path / "best").path)
+    (tmp_path / "few.csv").write_text("size\n0.50\n1.50\n2.250\n")
+    rows, notices = read_table(str(tmp_path / "few.csv"), predictor.reading).frame, list[str]()
+    found = predictor.predict_proba(rows, notices=notices)
+    assert not notices
+    np.testing.assert_array_equal(found, predictor.predict_proba(frame.head(3)))

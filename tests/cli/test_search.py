@@ -194,7 +194,7 @@ def test_that_there_is_no_ensemble_is_told(
     monkeypatch.setattr("autotrain.best.choose", lambda candidates, *_: candidates[:1])
     done = autotrain(*SEARCH, "--trials", 2, "--ensemble", 3, "--finalists", 0)
     assert done.code == 0, done.err
-    assert "Ensemble    none: no others predict the validation rows better together" in done.out
+    assert "Ensemble    none: there are no others that predict better together" in done.out
     assert "Ensemble" not in autotrain(*SEARCH, "--trials", 1, "--finalists", 0).out
 
 

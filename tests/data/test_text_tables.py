@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from autotrain.data.text_tables import read_text
+from autotrain.data.reading import DECIMAL, THOUSANDS, Reading
+from autotrain.data.text_tables import COMMAS, read_text
 from autotrain.errors import DataError
 
 TABLE = "size,colour,price\n1.5,red,10\n,blue,20\n2.5,red,30\n"
@@ -56,27 +57,27 @@ SAME = {
 @pytest.mark.parametrize("what", SAME)
 def test_one_table_in_many_files(what: str, tmp_path: Path) -> None:
     name, content = SAME[what]
-    frame, notes = read_text(write(tmp_path, content, name))
+    frame, notes, _ = read_text(write(tmp_path, content, name))
     pd.testing.assert_frame_equal(frame, WANTED)
     assert notes == []
 
 
 @pytest.mark.parametrize(("mark", "word"), [(";", "semicolon"), ("\t", "tab"), ("|", "bar")])
 def test_another_delimiter_is_found_and_said(mark: str, word: str, tmp_path: Path) -> None:
-    frame, notes = read_text(write(tmp_path, TABLE.replace(",", mark)))
+    frame, notes, _ = read_text(write(tmp_path, TABLE.replace(",", mark)))
     pd.testing.assert_frame_equal(frame, WANTED)
     assert notes == [f"read with {word} as the delimiter"]
 
 
 def test_commas_in_a_tsv_are_found(tmp_path: Path) -> None:
-    frame, notes = read_text(write(tmp_path, TABLE, "table.tsv"))
+    frame, notes, _ = read_text(write(tmp_path, TABLE, "table.tsv"))
     pd.testing.assert_frame_equal(frame, WANTED)
     assert notes == ["read with comma as the delimiter"]
 
 
 def test_decimal_commas_are_found_and_said(tmp_path: Path) -> None:
     content = TABLE.replace(",", ";").replace("1.5", "1,5").replace("2.5", "2,5")
-    frame, notes = read_text(write(tmp_path, content))
+    frame, notes, _ = read_text(write(tmp_path, content))
     pd.testing.assert_frame_equal(frame, WANTED)
     assert notes == [
         "read with semicolon as the delimiter",
@@ -84,28 +85,32 @@ def test_decimal_commas_are_found_and_said(tmp_path: Path) -> None:
     ]
 
 
-THOUSANDS = "commas in numbers are read as thousands separators"
-DECIMALS = "numbers are read with a decimal comma"
-COMMAS: list[tuple[list[str], list[str], list[float], str]] = [
+MEANINGS: list[tuple[list[str], list[str], list[float], str]] = [
     # The first comma comes late.
-    (["1"] * 70 + ["3,5"], ["x"] * 71, [1.0] * 70 + [3.5], DECIMALS),
-    (["1,25", "-,5", "2,5e3"], ["x"] * 3, [1.25, -0.5, 2500.0], DECIMALS),
+    (["1"] * 70 + ["3,5"], ["x"] * 71, [1.0] * 70 + [3.5], DECIMAL),
+    (["1,25", "-,5", "2,5e3"], ["x"] * 3, [1.25, -0.5, 2500.0], DECIMAL),
     # Of three digits, but beside others that say what a comma is.
-    (["1,125", "7"], ["0,5", "2"], [1.125, 7.0], DECIMALS),
+    (["1,125", "7"], ["0,5", "2"], [1.125, 7.0], DECIMAL),
     (["1,000", "500"], ["0.5", "2"], [1000.0, 500.0], THOUSANDS),
     (["1,000.5", "500"], ["x", "y"], [1000.5, 500.0], THOUSANDS),
     (["1,000,000", "7"], ["x", "y"], [1e6, 7.0], THOUSANDS),
+    (["1,000", "7"], ["2.0", "3.0"], [1000.0, 7.0], THOUSANDS),
+    (["1,000,000", "7"], ["1,2,3", "4,5"], [1e6, 7.0], THOUSANDS),
+    (["1,000,000", "7"], ["2024,01,31", "2024,02,01"], [1e6, 7.0], THOUSANDS),
 ]
 
 
-@pytest.mark.parametrize(("cells", "others", "wanted", "note"), COMMAS)
+@pytest.mark.parametrize(("cells", "others", "wanted", "commas"), MEANINGS)
 def test_commas_in_numbers(
-    cells: list[str], others: list[str], wanted: list[float], note: str, tmp_path: Path
+    cells: list[str], others: list[str], wanted: list[float], commas: str, tmp_path: Path
 ) -> None:
     lines = ["a;b", *(f"{one};{other}" for one, other in zip(cells, others, strict=True))]
-    frame, notes = read_text(write(tmp_path, "\n".join(lines) + "\n"))
+    frame, notes, found = read_text(write(tmp_path, "\n".join(lines) + "\n"))
     assert frame["a"].tolist() == wanted
-    assert notes == ["read with semicolon as the delimiter", note]
+    assert notes == ["read with semicolon as the delimiter", COMMAS[commas]]
+    assert found == commas
+    if "1,2,3" in others or "2024,01,31" in others:
+        assert frame["b"].tolist() == others
 
 
 def test_a_comma_that_may_be_either_is_refused(tmp_path: Path) -> None:
@@ -114,18 +119,35 @@ def test_a_comma_that_may_be_either_is_refused(tmp_path: Path) -> None:
         read_text(write(tmp_path, content, "table.tsv"))
 
 
+def test_a_comma_is_what_it_was_where_that_is_open(tmp_path: Path) -> None:
+    path = write(tmp_path, "a;b\n980;x\n1,000;y\n")
+    for commas, wanted in ((DECIMAL, [980.0, 1.0]), (THOUSANDS, [980.0, 1000.0])):
+        frame, _, found = read_text(path, Reading(commas=commas))
+        assert (frame["a"].tolist(), found) == (wanted, commas)
+    # The file's own word counts more.
+    path = write(tmp_path, "a;b\n980;x\n1,5;y\n")
+    assert read_text(path, Reading(commas=THOUSANDS)).frame["a"].tolist() == [980.0, 1.5]
+    # What is known to be text says nothing of numbers.
+    path = write(tmp_path, "a;b\n980;1,5\n1,000;2,5\n")
+    frame, _, _ = read_text(path, Reading({"b"}, THOUSANDS))
+    assert frame["a"].tolist() == [980, 1000]
+    assert frame["b"].tolist() == ["1,5", "2,5"]
+    path = write(tmp_path, "code;n\n1,000;1\n2,000;2\n")
+    assert read_text(path, Reading({"code"})).frame["code"].tolist() == ["1,000", "2,000"]
+
+
 @pytest.mark.parametrize(
     "cells", [["1,2,3", "4,5"], ["1,5", "3.5"], ["1,5", "A"], ["1,5", "1,000,000"]]
 )
 def test_commas_in_other_cells_mean_nothing(cells: list[str], tmp_path: Path) -> None:
-    frame, notes = read_text(write(tmp_path, "a;b\n" + "".join(f"{cell};1\n" for cell in cells)))
+    frame, notes, _ = read_text(write(tmp_path, "a;b\n" + "".join(f"{cell};1\n" for cell in cells)))
     assert frame["a"].tolist() == cells
     assert len(notes) == 1
 
 
 def test_columns_of_texts_are_read_so_whatever_they_hold(tmp_path: Path) -> None:
     path = write(tmp_path, " code ,size,n\n007,1.50,1.50\n,2,2\n")
-    frame, _ = read_text(path, {"code", "size"})
+    frame, _, _ = read_text(path, Reading(texts={"code", "size"}))
     assert frame["code"].tolist()[0] == "007"
     assert frame["code"].isna().tolist() == [False, True]
     assert frame["size"].tolist() == ["1.50", "2"]
@@ -133,14 +155,14 @@ def test_columns_of_texts_are_read_so_whatever_they_hold(tmp_path: Path) -> None
 
 
 def test_delimiters_inside_quotes_are_text(tmp_path: Path) -> None:
-    frame, notes = read_text(write(tmp_path, 'a,b\n"x;1, y",1\n"z;2\nw",2\n'))
+    frame, notes, _ = read_text(write(tmp_path, 'a,b\n"x;1, y",1\n"z;2\nw",2\n'))
     assert frame["a"].tolist() == ["x;1, y", "z;2\nw"]
     assert notes == []
 
 
 def test_true_and_yes_stay_the_words_of_the_file(tmp_path: Path) -> None:
     content = "a,b,c,d\ntrue,yes,True,1\nfalse,no,,0\n"
-    frame, _ = read_text(write(tmp_path, content))
+    frame, _, _ = read_text(write(tmp_path, content))
     assert frame["a"].tolist() == ["true", "false"]
     assert frame["b"].tolist() == ["yes", "no"]
     assert frame["c"].isna().tolist() == [False, True]
@@ -150,15 +172,15 @@ def test_true_and_yes_stay_the_words_of_the_file(tmp_path: Path) -> None:
 
 def test_missing_cells(tmp_path: Path) -> None:
     cells = ["?", "NA", "", "NaN", "null", "None", "N/A", '" "', "2"]
-    frame, _ = read_text(write(tmp_path, "a,b\n" + "".join(f"{cell},1\n" for cell in cells)))
+    frame, _, _ = read_text(write(tmp_path, "a,b\n" + "".join(f"{cell},1\n" for cell in cells)))
     assert frame["a"].isna().sum() >= 7
-    frame, _ = read_text(write(tmp_path, "a,b\n?,1\n3,1\n"))
+    frame, _, _ = read_text(write(tmp_path, "a,b\n?,1\n3,1\n"))
     assert frame["a"].dtype == np.float64
 
 
 def test_a_long_file_is_read_whole(tmp_path: Path) -> None:
     lines = [f"{number},text number {number}" for number in range(30_000)]
-    frame, notes = read_text(write(tmp_path, "a,b\n" + "\n".join(lines)))
+    frame, notes, _ = read_text(write(tmp_path, "a,b\n" + "\n".join(lines)))
     assert len(frame) == 30_000
     assert notes == []
 
@@ -166,18 +188,18 @@ def test_a_long_file_is_read_whole(tmp_path: Path) -> None:
 def test_a_wide_file_is_sampled_by_whole_lines(tmp_path: Path) -> None:
     header = ",".join(f"column{number}" for number in range(3000))
     line = ",".join(["12345.5"] * 3000)
-    frame, notes = read_text(write(tmp_path, header + "\n" + (line + "\n") * 20))
+    frame, notes, _ = read_text(write(tmp_path, header + "\n" + (line + "\n") * 20))
     assert frame.shape == (20, 3000)
     assert notes == []
 
 
 def test_a_delimiter_at_the_end_of_lines_is_no_cell(tmp_path: Path) -> None:
-    frame, _ = read_text(write(tmp_path, "a,b\n1,2,\n3,4,\n"))
+    frame, _, _ = read_text(write(tmp_path, "a,b\n1,2,\n3,4,\n"))
     assert frame.to_dict("list") == {"a": [1, 3], "b": [2, 4]}
 
 
 def test_an_index_column_without_a_name_gets_one(tmp_path: Path) -> None:
-    frame, _ = read_text(write(tmp_path, ",a\n0,5\n1,6\n"))
+    frame, _, _ = read_text(write(tmp_path, ",a\n0,5\n1,6\n"))
     assert list(frame.columns) == ["Unnamed: 0", "a"]
 
 
@@ -253,6 +275,6 @@ def test_a_table_without_names_is_told_of(header: str, is_told: bool, tmp_path: 
 
 
 def test_short_lines_are_said(tmp_path: Path) -> None:
-    frame, notes = read_text(write(tmp_path, "a,b,c\n1,2,3\n1,2\n4,5,6\n"))
+    frame, notes, _ = read_text(write(tmp_path, "a,b,c\n1,2,3\n1,2\n4,5,6\n"))
     assert frame["c"].isna().tolist() == [False, True, False]
     assert notes == ["line 3 has 2 cells of 3: the others are read as missing"]

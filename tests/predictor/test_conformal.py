@@ -125,6 +125,21 @@ def test_a_row_that_counts_three_times_is_three_rows(alpha: float) -> None:
     assert torch.equal(class_sets(proba, [weighted], alpha), class_sets(proba, [repeated], alpha))
 
 
+@pytest.mark.parametrize(("n", "alpha"), [(9, 0.1), (19, 0.05), (99, 0.01)])
+def test_rounded_weights_are_no_fewer_rows(n: int, alpha: float) -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        weights = generator.integers(1, 30, n)
+        rounded = [float(f"{weight:.6g}") for weight in weights / weights.mean()]
+        bundle = random_bundle(task="regression")
+        own = {"conformal_scores": [1.0] * n, "conformal_weights": rounded}
+        predictor = Predictor(replace(bundle, calibration={**bundle.calibration, **own}))
+        result = predictor.predict_distribution(table(), 20, alpha=alpha)
+        assert isinstance(result, RegressionDistribution)
+        assert result.conformal_interval is not None
+        assert np.isfinite(result.conformal_interval).all()
+
+
 def test_the_predictor_weighs_its_scores() -> None:
     for task, name in (("regression", ""), ("multiclass", "fold_")):
         weights = [1.0, 1.0, 1.0, 9.0]

@@ -379,7 +379,8 @@ def test_what_is_trained_whenever_a_run_dies_is_not_tried_for_ever(storage: Open
         if death < 3:
             trial, _ = ledger.ask()
             assert trial.number == death
-    assert len(ledger.study.trials) == 3
+    causes = [trial.user_attrs["cause"] for trial in ledger.study.trials]
+    assert causes == ["interrupted", "interrupted", "given_up"]
 
 
 def test_a_trial_whose_worker_dies_twice_fails(storage: OpenStorage) -> None:

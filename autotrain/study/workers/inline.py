@@ -17,7 +17,7 @@ class InlineWorker:
         self.training = Training(make_trainer)
 
     def send(self, command: Command) -> None:
-        """Act on a command at once."""
+        """Take a command; the next epoch acts on it."""
         self.training.obey(command)
 
     def receive(self) -> list[Message]:

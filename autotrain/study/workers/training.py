@@ -40,24 +40,33 @@ class Training:
     def step(self) -> list[Message]:
         """Train one fleet for one epoch and return what there is to say."""
         commands, self._waiting = self._waiting, []
-        try:
-            # Here, as the memory may be too small for an admission.
-            for command in commands:
-                if isinstance(command, Admission):
+        crashed: list[Message] = []
+        for command in commands:
+            if isinstance(command, Stop):
+                self.trainer.stop(command.slot)
+            elif isinstance(command, Admission):
+                try:
                     self.trainer.admit(command)
-                elif isinstance(command, Stop):
-                    self.trainer.stop(command.slot)
+                except Exception as error:  # for want of memory, say; the others go on
+                    self.slots.discard(command.slot)
+                    crashed.append(_crash((command.slot,), error))
+        try:
             messages: list[Message] = list(self.trainer.step())
         # Whatever breaks a fleet must reach the coordinator, which decides; nothing is hidden.
         except Exception as error:
             lost = tuple(sorted(self.slots))
             self.slots.clear()
             self.trainer = self.make_trainer()
-            return [Crashed(lost, _cause(error), traceback.format_exc(), is_alive=True)]
+            return [*crashed, _crash(lost, error)]
         for message in messages:
             if isinstance(message, Outcome):
                 self.slots.discard(message.slot)
-        return messages
+        return [*crashed, *messages]
+
+
+def _crash(lost: tuple[int, ...], error: Exception) -> Crashed:
+    text = "".join(traceback.format_exception(error))
+    return Crashed(lost, _cause(error), text, is_alive=True)
 
 
 def _cause(error: Exception) -> str:

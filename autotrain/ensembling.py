@@ -1,8 +1,7 @@
 """Which of the trained models predict best together, by their out-of-fold predictions.
 
     contenders   where there are few rows: the best models among those that are not clearly worse
-                 than the very best, by at most two standard errors of the difference; the best
-                 alone when they score worse together than it does
+                 than the very best, by at most two standard errors of the difference
     greedy       where there are many: start with the best; add the model whose addition makes the
                  average score best; stop when none does, or when there are enough. Of what an
                  average gains on one network of each model only half counts where the models are
@@ -126,8 +125,7 @@ def contenders(folds: Sequence[FoldPredictions], metric: Metric, n_members: int)
     """Return which of M candidates are not clearly worse than the best of them.
 
     The standard error is that of the difference to the best on the same rows, so that rows hard for
-    both do not count. Where the best is sure and right on nearly all rows, an average with others
-    is less sure: then it stays alone.
+    both do not count.
 
     Args:
         folds, n_members: as for `select`.
@@ -143,10 +141,7 @@ def contenders(folds: Sequence[FoldPredictions], metric: Metric, n_members: int)
     behind = scores[defined] - scores[best]
     of_rows = np.concatenate([influences(fold, metric) for fold in folds], axis=1) / len(folds)
     errors = np.linalg.norm(of_rows[defined] - of_rows[best], axis=1)
-    chosen = defined[behind <= CONTENDING * errors][:n_members]
-    if len(chosen) > 1 and not _together(folds, chosen, metric) <= scores[best]:
-        return (int(best),)
-    return tuple(int(place) for place in chosen)
+    return tuple(int(place) for place in defined[behind <= CONTENDING * errors][:n_members])
 
 
 def influences(fold: FoldPredictions, metric: Metric) -> np.ndarray:
@@ -242,12 +237,6 @@ def _predictions(member: Member, fold: Fold, dataset: Dataset, step: int) -> np.
         return np.exp(drawn)
     # A large mean would cost float32 its digits; averages are the same in either scale.
     return (drawn - fold.target_mean) / fold.target_std
-
-
-def _together(folds: Sequence[FoldPredictions], places: np.ndarray, metric: Metric) -> float:
-    """Return the score of the average of several candidates; lower is better."""
-    others = [fold.predictions[places[:-1]].sum(axis=0, dtype=np.float64) for fold in folds]
-    return float(_scores(folds, others, places[-1:], len(places) - 1, metric)[0])
 
 
 def _scores(

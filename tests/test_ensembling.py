@@ -180,40 +180,17 @@ def test_influences_give_the_standard_error_of_a_bootstrap(metric: str) -> None:
     assert np.linalg.norm(found[0] - found[1]) == pytest.approx(expected, rel=0.15)
 
 
-@pytest.mark.parametrize("metric", SCORES)
-@pytest.mark.parametrize("seed", range(4))
-def test_contenders_are_no_worse_together_than_the_best_of_them(metric: str, seed: int) -> None:
-    folds = problem(metric, seed)
-    chosen = contenders(folds, metric_named(metric), 7)
-    alone = [score(folds, [place], metric) for place in range(7)]
-    if len(chosen) > 1:
-        assert score(folds, chosen, metric) < min(alone) + 1e-6
-    else:
-        assert alone[chosen[0]] == pytest.approx(min(alone), rel=1e-6)
-
-
-def test_the_best_stays_alone_where_it_is_surest_and_right() -> None:
-    # Too few rows to tell the second from the first, but an average is less sure.
-    y = np.arange(6) % 2
-    truth = np.array([[0.9999] * 6, [0.98, 0.9999, 0.9, 0.9999, 0.99, 0.9999]])
-    p = np.where(np.eye(2)[y] == 1, truth[..., None], 1 - truth[..., None])
-    folds = [FoldPredictions(p.astype(np.float32), y)]
-    assert contenders(folds, metric_named("log_loss"), 2) == (0,)
-    # By a metric that does not see this they are as good together.
-    assert contenders(folds, metric_named("accuracy"), 2) == (0, 1)
-
-
 def test_contenders_are_those_within_two_standard_errors_paired_by_rows() -> None:
     generator = np.random.default_rng(0)
     n = 400
-    hard = generator.uniform(0.02, 0.1, n)
+    hard = generator.uniform(0.05, 0.9, n)
     # Rows hard for all make every loss uncertain, but say nothing of the differences.
     noise = generator.normal(size=(5, n))
     noise -= noise.mean(1, keepdims=True)
     # The second and the fourth are behind by 1 and 1.9 standard errors, the others by 2.1 and 6.
-    own = 0.5 * np.sqrt(noise[0].var() + noise[1:].var(1)) / np.sqrt(n)
+    own = 0.08 * np.sqrt(noise[0].var() + noise[1:].var(1)) / np.sqrt(n)
     behind = np.concatenate([[0.0], own * [1, 2.1, 1.9, 6]])
-    losses = behind[:, None] - np.log(hard) + 0.5 * noise
+    losses = behind[:, None] - np.log(hard) + 0.08 * noise
     p = np.exp(-losses)
     folds = [FoldPredictions(np.stack([1 - p, p], 2).astype(np.float32), np.ones(n, np.int64))]
     worse = losses[1:] - losses[0]

@@ -642,13 +642,7 @@ def test_a_repeat_that_cannot_end_in_time_is_not_begun(
         finalist.repeats, finalist.seconds = {}, 30.0
     time = {"s": 0.0}
     coordinator.clock = RunClock(100.0, now=lambda: time["s"])
-    # Two fifths of the time are left; and then too little of it.
-    for now, n_trials, begins in (
-        (55.0, None, False),
-        (65.0, None, True),
-        (81.0, None, False),
-        (55.0, 6, True),
-    ):
+    for now, n_trials, begins in ((70.0, None, False), (81.0, None, False), (69.0, 6, True)):
         time["s"], coordinator.n_trials = now, n_trials
         assert (coordinator._next_repeat() is not None) == begins
     for finalist in finals.known.values():

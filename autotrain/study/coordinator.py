@@ -226,9 +226,7 @@ class Coordinator:
         return self.finals.next([*training, *waiting], self.clock.left_s)
 
     def _is_time_for_finals(self) -> bool:
-        assert self.finals is not None
-        repeat_s = max((f.seconds for f in self.finals.finalists()[:1]), default=0.0)
-        if self.clock.is_for_finals(repeat_s):
+        if self.clock.is_for_finals:
             return True
         # All trials asked for have ended: who the finalists are depends on nothing else.
         asked_all = self.n_trials is not None and self.n_started >= self.n_trials

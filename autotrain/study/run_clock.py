@@ -8,10 +8,6 @@ from collections.abc import Callable
 
 FINALS_SHARE = 0.2
 """The last part of a budget of time, in which repeats of the best trials go before new trials."""
-MOST_FINALS = 0.4
-"""It is longer where a training is: finals of large tables would find no time else."""
-ROOM = 2.0
-"""So many times what a repeat takes: a worker must become free for it before."""
 MOST_RESERVED = 0.25
 """At most this share of the time is kept for choosing and exporting an ensemble."""
 
@@ -67,14 +63,10 @@ class RunClock:
         """Whether the time for training is over."""
         return self.left_s <= 0
 
-    def is_for_finals(self, repeat_s: float) -> bool:
-        """Tell whether it is the last part of the budget, in which finals go first.
-
-        Args:
-            repeat_s: what the first repeat will take.
-        """
+    @property
+    def is_for_finals(self) -> bool:
+        """Whether it is the last part of the budget, in which finals go first."""
         if self.limit_s is None:
             return False
         whole_s = max(self.end_s, self.whole_s - self.reserved_s)
-        finals_s = max(FINALS_SHARE * whole_s, min(ROOM * repeat_s, MOST_FINALS * whole_s))
-        return 0 < self.left_s <= finals_s
+        return 0 < self.left_s <= FINALS_SHARE * whole_s

@@ -45,31 +45,21 @@ def test_without_a_limit_it_is_never_late() -> None:
     clock.reserve(1e9)
     assert (clock.reserved_s, clock.end_s, clock.left_s) == (0.0, math.inf, math.inf)
     assert not clock.is_late
-    assert not clock.is_for_finals(10.0)
+    assert not clock.is_for_finals
 
 
 @pytest.mark.parametrize(
-    ("limit_s", "whole_s", "repeat_s", "begin", "end"),
-    [
-        (100.0, 0.0, 0.0, 80, 100),
-        (100.0, 0.0, 10.0, 80, 100),
-        (15.0, 0.0, 1.0, 12, 15),
-        (50.0, 100.0, 1.0, 30, 50),
-        (15.0, 100.0, 1.0, 0, 15),
-        # Twice what a repeat takes, up to two fifths.
-        (100.0, 0.0, 15.0, 70, 100),
-        (100.0, 0.0, 90.0, 60, 100),
-        (50.0, 100.0, 15.0, 20, 50),
-    ],
+    ("limit_s", "whole_s", "begin", "end"),
+    [(100.0, 0.0, 80, 100), (15.0, 0.0, 12, 15), (50.0, 100.0, 30, 50), (15.0, 100.0, 0, 15)],
 )
-def test_the_last_fifth_of_the_whole_budget_or_more_is_for_finals(
-    limit_s: float, whole_s: float, repeat_s: float, begin: int, end: int
+def test_the_last_fifth_of_the_whole_budget_is_for_finals(
+    limit_s: float, whole_s: float, begin: int, end: int
 ) -> None:
     now = Hands()
     clock = RunClock(limit_s, whole_s=whole_s, now=now)
     found = []
     for second in range(110):
         now.s = clock.begun_s + second
-        if clock.is_for_finals(repeat_s):
+        if clock.is_for_finals:
             found.append(second)
     assert found == list(range(begin, end))

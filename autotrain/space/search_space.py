@@ -131,11 +131,18 @@ class SearchSpace:
                 key: _resolve(domain, f"{name}.{key}", shape)
                 for key, domain in space.parameters.items()
             }
-            choices = space.choices
+            choices, rows = space.choices, space.rows
             if not space.section.has_effect(shape):
                 parameters = {key: Fixed(p.default) for key, p in space.section.parameters.items()}
                 choices = default_row(space.section)
-            sections[name] = replace(space, choices=choices, parameters=parameters)
+                rows = {
+                    row: {
+                        key: Fixed(own.default)
+                        for key, own in space.section.own_parameters(row).items()
+                    }
+                    for row in choices
+                }
+            sections[name] = replace(space, choices=choices, parameters=parameters, rows=rows)
         definition = replace(definition, sections=sections)
         idle = [name for name, space in sections.items() if not space.section.has_effect(shape)]
         definition = replace(

@@ -204,3 +204,14 @@ def test_a_number_of_members_must_be_one(here: Path, autotrain: Run, option: str
     assert done.code == 2
     assert "at least 0" in done.err
     assert not (here / "studies").exists()
+
+
+def test_a_table_without_numbers_is_searched_and_gone_on_with(here: Path, autotrain: Run) -> None:
+    lines = [f"{'ab'[n % 2]},{'xyz'[n % 3]},{'no' if n % 2 else 'yes'}" for n in range(60)]
+    (here / "texts.csv").write_text("one,two,y\n" + "\n".join(lines) + "\n")
+    words = ("--finalists", 0, "--validation", "holdout", "--quiet", "--json")
+    done = autotrain("search", "texts.csv", "--target", "y", "--trials", 2, *words)
+    assert done.code == 0, done.err
+    assert "embedding" not in str(done.json()["params"])
+    again = autotrain("resume", "texts", "--trials", 1, "--quiet", "--json")
+    assert again.code == 0, again.err

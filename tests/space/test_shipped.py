@@ -174,6 +174,8 @@ def test_what_numbers_become_is_no_question_where_there_are_none() -> None:
         ("standard", "none")
     }
     assert texts.resolve(500, 12, "binary", n_numbers=0) == texts
+    # As a study writes it down and reads it again.
+    assert SearchSpace.from_dict(texts.to_dict()) == texts
     assert len(texts.views()) < len(space.resolve(500, 12, "binary").views())
 
 

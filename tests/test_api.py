@@ -173,7 +173,9 @@ def test_arguments_that_cannot_be_leave_nothing_behind(
 
 def test_whole_numbers_of_numpy_are_whole_numbers(tmp_path: Path) -> None:
     with study_of_wine(tmp_path, seed=np.int64(3), workers=np.int32(1)) as study:
-        study.optimize(n_trials=np.int64(1), timeout=np.float32(60), observer=Silent())  # type: ignore[arg-type]
+        n_trials: Any = np.int64(1)
+        timeout: Any = np.float32(60)
+        study.optimize(n_trials, timeout, observer=Silent())
         assert study.definition.seed == 3
 
 

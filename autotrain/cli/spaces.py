@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -107,12 +108,13 @@ def _for_table(
 ) -> tuple[SearchSpace, dict[str, Any]]:
     """Return the space that a search of a table would have, and what it follows from."""
     from autotrain.data.dataset import load_dataset
+    from autotrain.space.auto import DataShape
 
     # As `search` splits when nothing is said.
     asked: dict[str, Any] = {"validation": "auto", **options}
     table = load_dataset(data, **asked)
     n_numbers = table.preprocessor.kinds.n_numeric
-    shape = (table.n_train, table.n_inputs, table.task, table.is_pictures, n_numbers)
+    shape = DataShape(table.n_train, table.n_inputs, table.task, table.is_pictures, n_numbers)
     facts = {
         "data": data,
         "target": table.target,
@@ -121,9 +123,9 @@ def _for_table(
         "numbers": n_numbers,
         "task": table.task,
         "pictures": table.is_pictures,
-        "when": searched.conditions(*shape),
+        "when": searched.conditions(shape),
     }
-    return searched.resolve(*shape), facts
+    return searched.resolve(**asdict(shape)), facts
 
 
 def _why(facts: dict[str, Any]) -> str:

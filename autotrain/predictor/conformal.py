@@ -27,9 +27,11 @@ Romano, Sesia & Candès 2020, arXiv:2006.02544, section 2.3.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,6 +70,33 @@ class Scores:
     def less_strange(self, scores: Tensor) -> Tensor:
         """Return how many rows are less strange than each of these."""
         return self.counts[torch.searchsorted(self.values, scores.contiguous())]
+
+
+def scores_in(calibration: Mapping[str, Any], *, of_folds: bool) -> tuple[Scores, ...] | None:
+    """Return the scores that a bundle keeps; None when it has none.
+
+    Args:
+        calibration: the bundle's.
+        of_folds: of classes, one for each fold; else of numbers, one.
+    """
+    if of_folds:
+        scores = calibration.get("conformal_fold_scores")
+        weights = calibration.get("conformal_fold_weights")
+    else:
+        scores, weights = (
+            [calibration[name]] if name in calibration else None
+            for name in ("conformal_scores", "conformal_weights")
+        )
+    if scores is None:
+        return None
+    if weights is None:
+        return tuple(map(Scores.of, scores))
+    # So that they are as many rows as they are, to the last digit.
+    unit = sum(map(len, weights)) / math.fsum(itertools.chain(*weights))
+    return tuple(
+        Scores.of(own, [unit * weight for weight in counts])
+        for own, counts in zip(scores, weights, strict=True)
+    )
 
 
 def needed(n: float, alpha: float) -> float:

@@ -7,8 +7,6 @@ Needs numpy, torch and safetensors only. How several members speak as one is in 
 
 from __future__ import annotations
 
-import itertools
-import math
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -440,27 +438,7 @@ class Predictor:
     @cached_property
     def _conformal_scores(self) -> tuple[conformal.Scores, ...] | None:
         """Of classes one for each fold, of numbers one; None when there are none."""
-        found = self.bundle.calibration
-        if self.bundle.is_classification:
-            scores, weights = (
-                found.get("conformal_fold_scores"),
-                found.get("conformal_fold_weights"),
-            )
-        else:
-            scores, weights = (
-                [found[name]] if name in found else None
-                for name in ("conformal_scores", "conformal_weights")
-            )
-        if scores is None:
-            return None
-        if weights is None:
-            return tuple(map(conformal.Scores.of, scores))
-        # So that they are as many rows as they are, to the last digit.
-        unit = sum(map(len, weights)) / math.fsum(itertools.chain(*weights))
-        return tuple(
-            conformal.Scores.of(own, [unit * weight for weight in counts])
-            for own, counts in zip(scores, weights, strict=True)
-        )
+        return conformal.scores_in(self.bundle.calibration, of_folds=self.bundle.is_classification)
 
     def _too_few_scores(self, alpha: float) -> list[str]:
         """Return what to say when there are too few conformal scores for this alpha."""

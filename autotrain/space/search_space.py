@@ -121,7 +121,9 @@ class SearchSpace:
             n_numbers: numeric columns and parts of dates among them; None for all, of pictures
                 none.
         """
-        shape = _shape_of(n_train, n_inputs, task, pictures, n_numbers)
+        if n_numbers is None:
+            n_numbers = 0 if pictures else n_inputs
+        shape = DataShape(n_train, n_inputs, task, pictures, n_numbers)
         definition = self._definition
         if definition.has_conditions:
             definition = check(for_data(definition, shape, self.source))
@@ -155,16 +157,8 @@ class SearchSpace:
         )
         return self._made_of(definition, self.source)
 
-    def conditions(
-        self,
-        n_train: int,
-        n_inputs: int,
-        task: str,
-        pictures: bool = False,
-        n_numbers: int | None = None,
-    ) -> list[str]:
+    def conditions(self, shape: DataShape) -> list[str]:
         """Return the conditions of the blocks that hold for this data, in words; for people."""
-        shape = _shape_of(n_train, n_inputs, task, pictures, n_numbers)
         blocks = self._definition.blocks
         return [conditions_text(block.when) for block in blocks if hold(block.when, shape)]
 
@@ -333,14 +327,6 @@ class SearchSpace:
                     for what in following
                 ],
             )
-
-
-def _shape_of(
-    n_train: int, n_inputs: int, task: str, pictures: bool, n_numbers: int | None
-) -> DataShape:
-    if n_numbers is None:
-        n_numbers = 0 if pictures else n_inputs
-    return DataShape(n_train, n_inputs, task, pictures, n_numbers)
 
 
 def _is_in(name: str, sections: Sequence[str]) -> bool:

@@ -316,7 +316,7 @@ def test_the_tree_shows_the_blocks() -> None:
     │   └── learning_rate 0.001 … 0.1 (log)
     └── nothing else tried first"""
     )
-    assert space.conditions(5001, 10, "binary") == [
+    assert space.conditions(DataShape(5001, 10, "binary")) == [
         "rows > 1,000",
         "rows > 5,000, binary or multiclass",
     ]

@@ -200,6 +200,7 @@ class Coordinator:
         while (wanted := self._next_repeat()) is not None:
             finalist, repeat = wanted
             if (place := self._place_for(finalist.config)) is None:
+                self._make_room()
                 return
             seed = self._seed(finalist.number)
             running = Running(finalist.number, None, finalist.config, *place, seed, repeat=repeat)
@@ -225,8 +226,17 @@ class Coordinator:
         # What could not end in time would be for nothing: rather another, or a new trial.
         return self.finals.next([*training, *waiting], self.clock.left_s)
 
+    def _make_room(self) -> None:
+        """Stop trials that the deadline would cut off: a repeat that can end is worth more."""
+        for running in self._trials():
+            leads = running.best is not None and self._is_best(running.best)
+            cut_off = not running.repeat and running.left_s() > self.clock.left_s
+            if cut_off and not leads and not self.clock.is_late:
+                self._stop(running, "time")
+
     def _is_time_for_finals(self) -> bool:
-        if self.clock.is_for_finals:
+        assert self.finals is not None
+        if self.clock.is_for_finals(self.finals.best_seconds):
             return True
         # All trials asked for have ended: who the finalists are depends on nothing else.
         asked_all = self.n_trials is not None and self.n_started >= self.n_trials

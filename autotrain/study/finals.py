@@ -179,6 +179,12 @@ class Finals:
         ranked = sorted(self.known.values(), key=lambda f: (f.score, f.number))
         return ranked[:n] if n > 1 else []
 
+    @property
+    def best_seconds(self) -> float:
+        """How long the best trial took; 0 where nothing is raced."""
+        finalists = self.finalists()
+        return finalists[0].seconds if finalists else 0.0
+
     def next(
         self, running: Collection[tuple[int, int]] = (), left_s: float = math.inf
     ) -> tuple[Finalist, int] | None:

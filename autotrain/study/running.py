@@ -51,6 +51,16 @@ class Running:
     board: Board | None = None
     """A repeat's own: it is compared with nobody, but ends where it has converged."""
 
+    def left_s(self) -> float:
+        """Return the seconds that its schedule still takes, at the pace so far.
+
+        Early stopping may end it before. 0 where its schedule has no end to wait for.
+        """
+        if not anneals(self.config):
+            return 0.0
+        pace = (time.monotonic() - self.started_s) / max(self.epoch, 1)
+        return pace * (self.config.epochs - self.epoch)
+
 
 def value_of(outcomes: Sequence[Outcome]) -> float:
     """Return a trial's value: the mean of its folds' best ones."""

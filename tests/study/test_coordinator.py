@@ -131,8 +131,8 @@ def storage(tmp_path: Path) -> Iterator[OpenStorage]:
         yield opened
 
 
-def make_ledger(storage: OpenStorage, *, load: bool = False) -> Ledger:
-    space = SearchSpace(SPACE).resolve(100, 3, "binary")
+def make_ledger(storage: OpenStorage, *, load: bool = False, schedule: str = "constant") -> Ledger:
+    space = SearchSpace(SPACE | {"schedule": {"choices": [schedule]}}).resolve(100, 3, "binary")
     study = optuna.create_study(
         storage=storage,
         study_name="s",
@@ -642,13 +642,51 @@ def test_a_repeat_that_cannot_end_in_time_is_not_begun(
         finalist.repeats, finalist.seconds = {}, 30.0
     time = {"s": 0.0}
     coordinator.clock = RunClock(100.0, now=lambda: time["s"])
-    for now, n_trials, begins in ((70.0, None, False), (81.0, None, False), (69.0, 6, True)):
+    for now, n_trials, begins in ((59.0, None, False), (71.0, None, False), (69.0, 6, True)):
         time["s"], coordinator.n_trials = now, n_trials
         assert (coordinator._next_repeat() is not None) == begins
     for finalist in finals.known.values():
         finalist.seconds = 15.0
     time["s"] = 84.0
     assert coordinator._next_repeat() is not None
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epoch", "values", "stopped"),
+    [
+        ("cosine", 100, [0.9], True),
+        ("cosine", 0, [], True),
+        ("cosine", 190, [0.9], False),  # it ends in time
+        ("cosine", 100, [0.2], False),  # it leads, and counts as it is when time is over
+        ("constant", 100, [0.9], False),  # it may converge at any time
+    ],
+)
+def test_what_cannot_end_in_time_makes_room_for_a_repeat(
+    storage: OpenStorage, schedule: str, epoch: int, values: list[float], stopped: bool
+) -> None:
+    finals = Finals(2)
+    worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 40)}})
+    ledger = make_ledger(storage, schedule=schedule)
+    coordinator = make_coordinator(ledger, worker, [], finals=finals)
+    coordinator.run(6)
+    for finalist in finals.known.values():
+        finalist.repeats, finalist.seconds = {}, 1.0
+    time = {"s": 0.0}
+    coordinator.n_trials, coordinator.clock = None, RunClock(100.0, now=lambda: time["s"])
+    coordinator._fill()
+    (long,) = coordinator._trials()
+    assert long.config.epochs == 200
+    for value in values:
+        long.best = value
+    # A hundred seconds so far, and fifteen are left.
+    long.epoch, long.started_s = epoch, long.started_s - 100
+    time["s"] = 85.0
+    coordinator._fill()
+    assert (long.cause == "time") == stopped
+    for message in worker.receive():
+        coordinator._handle(worker, message)
+    coordinator._fill()
+    assert [bool(running.repeat) for running in coordinator._trials()] == [stopped]
 
 
 def test_a_repeat_lost_with_its_worker_is_tried_once_more(storage: OpenStorage) -> None:

@@ -45,7 +45,7 @@ def test_without_a_limit_it_is_never_late() -> None:
     clock.reserve(1e9)
     assert (clock.reserved_s, clock.end_s, clock.left_s) == (0.0, math.inf, math.inf)
     assert not clock.is_late
-    assert not clock.is_for_finals
+    assert not clock.is_for_finals()
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,18 @@ def test_the_last_fifth_of_the_whole_budget_is_for_finals(
     found = []
     for second in range(110):
         now.s = clock.begun_s + second
-        if clock.is_for_finals:
+        if clock.is_for_finals():
             found.append(second)
     assert found == list(range(begin, end))
+
+
+@pytest.mark.parametrize(
+    ("repeat_s", "begin"), [(0.0, 80), (9.0, 80), (15.0, 70), (20.0, 60), (90.0, 60)]
+)
+def test_finals_are_longer_where_trainings_are_long(repeat_s: float, begin: int) -> None:
+    now = Hands()
+    clock = RunClock(100.0, now=now)
+    now.s += begin
+    assert clock.is_for_finals(repeat_s)
+    now.s -= 1
+    assert not clock.is_for_finals(repeat_s)

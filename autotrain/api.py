@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -92,13 +93,13 @@ class Study:
         class_weights: "balanced" or {label: weight}: what each class counts in training.
         sampler: "tpe", "gp", "cmaes", "random" or "qmc".
         pruner: "performance", "asha", "median" or "none".
-        validation: "auto" (5-fold below 10,000 rows, 3-fold below 30,000, else holdout), "holdout"
-            or e.g. "3-fold".
+        validation: "auto" (5-fold below 10,000 rows beside the test rows, 3-fold below 30,000,
+            else holdout), "holdout" (20 %, at most 10,000 rows) or e.g. "3-fold".
         test: fraction of the rows, or a file or frame; those rows are never seen by the search.
         finalists: so many of the best trials are trained again from other seeds, and the winner
             is chosen by mean; 0: the trial with the best value wins.
-        ensemble: hand over up to so many trainings that predict best together; below 2 the winner
-            alone.
+        ensemble: hand over up to so many trainings, to predict together (see `ensembling`); below 2
+            the winner alone.
         storage: None for the journal in the study's folder, or a storage URL.
         workers: processes; 0 for one per core (or per GPU); 1 trains in this process.
         device: "auto", "cpu" or "cuda".
@@ -325,11 +326,13 @@ class Study:
 
     def _check_success(self) -> None:
         if best_trial(self.optuna_study.trials, self.metric) is None:
+            causes = Counter(t.user_attrs.get("cause") for t in self.optuna_study.trials)
+            listed = ", ".join(f"{cause} {n}" for cause, n in causes.most_common() if cause)
             raise NoTrialSucceededError(
                 f"study {self.definition.name!r} needs at least one complete trial, however: "
-                f"{self.progress.n_pruned} were pruned and {self.progress.n_failed} failed. "
-                f"`autotrain show {self.definition.name}` lists the causes; a smaller "
-                "learning rate or a longer timeout may help."
+                f"{self.progress.n_pruned} were pruned and {self.progress.n_failed} failed"
+                f"{f' ({listed})' if listed else ''}. A smaller learning rate or a longer timeout "
+                "may help."
             )
 
     def close(self) -> None:

@@ -61,6 +61,15 @@ class DeviceError(AutotrainError):
     """The device that was asked for is not available."""
 
 
+ANEW = (
+    "A study's own `best/` is made anew when you remove that folder and run `autotrain resume`; "
+    "where the study is gone, search again."
+)
+"""What to do about a bundle that lacks what this version needs."""
+COPY_AGAIN = f"Copy the bundle again, or export it anew with `autotrain export`. {ANEW}"
+"""What to do about a bundle that is damaged."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that the user most likely meant, or None."""
     known = list(known)

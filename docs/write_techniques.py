@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from autotrain.domains import Parameter
+from autotrain.space.auto import AUTO_VALUES
 from autotrain.space.sections import SECTIONS
 from autotrain.space.values import show
 
@@ -33,7 +34,7 @@ def page() -> str:
             "",
         ]
         if section.parameters:
-            lines += [*_table(section.parameters), ""]
+            lines += [*_table(name, section.parameters), ""]
         if section.rows:
             lines += ["| choice | formula | parameters |", "| --- | --- | --- |"]
             for row in section.rows.values():
@@ -45,9 +46,10 @@ def page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _table(parameters: Mapping[str, Parameter]) -> list[str]:
+def _table(section: str, parameters: Mapping[str, Parameter]) -> list[str]:
+    auto = {key: ', or "auto"' for key in parameters if f"{section}.{key}" in AUTO_VALUES}
     rows = [
-        f"| `{key}` | {show(p.default)} | {p.explain()} | {_cell(p.doc)} |"
+        f"| `{key}` | {show(p.default)} | {p.explain()}{auto.get(key, '')} | {_cell(p.doc)} |"
         for key, p in parameters.items()
     ]
     return ["| parameter | default | legal | meaning |", "| --- | --- | --- | --- |", *rows]

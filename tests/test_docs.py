@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -44,22 +46,30 @@ def test_the_space_in_the_docs_is_right() -> None:
         assert space.baselines()
 
 
-def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_readme_python_runs(tmp_path: Path) -> None:
+    """As a script, with several processes and without a guard for them."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert len(blocks) == 2
+    script = tmp_path / "script.py"
     for block in blocks:
         # The same calls, a smaller budget.
         assert "timeout=30" in block
         smaller = (
-            block.replace("timeout=30, n_jobs=-1", 'timeout=None, n_trials=2, space="quick"')
+            block.replace(
+                "timeout=30, n_jobs=-1", 'timeout=None, n_trials=2, space="quick", n_jobs=2'
+            )
             .replace("timeout=30", "n_trials=2")
-            .replace('"sklearn:breast_cancer"', '"sklearn:breast_cancer", space="quick", workers=1')
+            .replace('"sklearn:breast_cancer"', '"sklearn:breast_cancer", space="quick", workers=2')
         )
-        names: dict[str, object] = {}
-        exec(compile(smaller, "README.md", "exec"), names)
-        assert "entropy" in names["result"].to_frame().columns  # type: ignore[attr-defined]
+        script.write_text(
+            f"{smaller}\nprint('columns:', *result.to_frame().columns)\n", encoding="utf-8"
+        )
+        done = subprocess.run(
+            [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(re.findall(r"^columns: .* entropy ", done.stdout, flags=re.MULTILINE)) == 1
 
 
 def test_the_onnx_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,8 +49,10 @@ def _data(bundle: Bundle) -> str:
         for word, key in (("training", "n_train"), ("validation", "n_valid"), ("test", "n_test"))
         if data.get(key) is not None
     ]
+    folds = bundle.training.get("folds")
+    several = f", in each of {folds} folds" if isinstance(folds, int) and folds > 1 else ""
     if rows:
-        lines.append(f"- rows: {', '.join(rows)}")
+        lines.append(f"- rows{several}: {', '.join(rows)}")
     if data.get("weights"):
         lines.append(f"- each row counts as much as `{data['weights']}` says, also in the scores")
     if data.get("class_weights"):
@@ -83,6 +85,8 @@ def _scores(bundle: Bundle) -> str:
         lines += ["", f"{bundle.metric} on the test rows: {low} to {high} with 95 % confidence."]
     lines += [
         "",
+        "`validation` and `test` are with dropout off, as `predict`; `test_monte_carlo` and "
+        "`test_calibrated` are of `predict_distribution`. "
         f"The validation rows chose the {chosen_ones}: "
         f"{'its' if chosen_ones == 'winner' else 'their'} scores there are a little too good.",
     ]

@@ -22,15 +22,14 @@ from safetensors.numpy import save as save_tensors
 from autotrain.bundle.card import model_card
 from autotrain.bundle.publishing import CARD, RECORD, TENSORS, opened
 from autotrain.bundle.record import Bundle, Shapes, expected_tensors, from_json
-from autotrain.errors import AutotrainError, BundleError
+from autotrain.errors import COPY_AGAIN, AutotrainError, BundleError
 
 FORMAT = "autotrain bundle"
 FORMAT_VERSION = 2
-"""Raised when an older autotrain could misread the bundle; it then refuses, and this one reads
-what older ones wrote."""
+"""Raised when an older autotrain could misread the bundle, which then refuses it. A bundle of a
+lower version is refused, too, with the name of the autotrain that reads it."""
 MOST_RECORD_BYTES = 64 << 20
 HEADER_BYTES_A_TENSOR = 256
-_ADVICE = "Copy the bundle again, or export it anew with `autotrain export`."
 _WRONG = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
@@ -98,7 +97,7 @@ def _read_record(file: BinaryIO, path: Path) -> dict[str, Any]:
         raise BundleError(
             f"{path}: expected format version {FORMAT_VERSION}, however: {version}. "
             "An older autotrain wrote this bundle: install that version "
-            f"({_writer(record, 'an older one')}) to read it, or export the model again with this."
+            f"({_writer(record, 'an older one')}) to read it, or search again with this."
         )
     if type(version) is not int or version < 1:
         raise _refused(path, f"format version {FORMAT_VERSION}", f"{version!r}")
@@ -171,7 +170,7 @@ def _writer(record: Mapping[str, Any], otherwise: str) -> str:
 
 
 def _refused(path: Path, expected: str, however: str) -> BundleError:
-    return BundleError(f"{path}: expected {expected}, however: {however}. {_ADVICE}")
+    return BundleError(f"{path}: expected {expected}, however: {however}. {COPY_AGAIN}")
 
 
 def _impossible(path: Path, error: Exception) -> BundleError:

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from autotrain.errors import BundleError, StorageError
+from autotrain.errors import COPY_AGAIN, BundleError, StorageError
 
 RECORD = "bundle.json"
 TENSORS = "model.safetensors"
@@ -126,8 +126,7 @@ def _open_all(
         if not stat.S_ISREG(os.fstat(file_fd).st_mode):
             os.close(file_fd)
             raise BundleError(
-                f"{folder / name}: expected a file, however: it is something else. "
-                "Copy the bundle again, or export it anew with `autotrain export`."
+                f"{folder / name}: expected a file, however: it is something else. {COPY_AGAIN}"
             )
         files[name] = stack.enter_context(os.fdopen(file_fd, "rb"))
     return files

@@ -257,7 +257,7 @@ def storage_option(command: Command) -> Command:
     return click.option(
         "--storage",
         metavar="URL",
-        help="Keep the trials elsewhere than in the study's folder: sqlite:///study.db, "
+        help="Where the trials are, when not in the study's folder: sqlite:///study.db, "
         "postgresql+psycopg://…, mysql+pymysql://…, journal+redis://…",
     )(command)
 
@@ -275,8 +275,8 @@ def finalists_option(command: Command) -> Command:
         "--finalists",
         type=Count(0),
         metavar="N",
-        help="How many of the best trials are trained again, to choose the winner by mean; else 4. "
-        "0: the trial with the best value wins.",
+        help="How many of the best trials are trained again, to choose the winner by mean; else 4, "
+        "or what the study has. 0: the trial with the best value wins.",
     )(command)
 
 
@@ -286,8 +286,8 @@ def ensemble_option(command: Command) -> Command:
         "--ensemble",
         type=Count(0),
         metavar="N",
-        help="Hand over up to N of the trained networks that predict best together; else the "
-        "winner alone.",
+        help="Hand over up to N of the trained networks, to predict together; else the winner "
+        "alone, or what the study has.",
     )(command)
 
 

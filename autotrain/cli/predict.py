@@ -64,9 +64,10 @@ def predict(
 
     predictor = load(find_bundle(bundle, Path(directory)))
     table = read_table(data, predictor.reading)
-    # The answers may stand beside the questions; nothing to tell of that.
     notices: list[str] = list(table.notes)
-    rows = rows_to_ask(table, notices).drop(columns=predictor.target, errors="ignore")
+    # The answers and the weights may stand beside the questions; nothing to tell of that.
+    beside = [name for name in (predictor.target, predictor.weights_name) if name is not None]
+    rows = rows_to_ask(table, notices).drop(columns=beside, errors="ignore")
     insists = ctx.get_parameter_source("samples") is not ParameterSource.DEFAULT
     if predictor.has_dropout or insists:
         result = predictor.predict_distribution(

@@ -90,7 +90,14 @@ def described(study: Study) -> list[str]:
     ]
     weights = weights_words(definition.weights, definition.class_weights)
     lines += [f"Weights {weights}"] if weights else []
-    return lines + [f"Note: {text}" for text in data.notes]
+    notes = [*data.notes, *([_MAY_LACK_DROPOUT] if study.space.may_lack_dropout else [])]
+    return lines + [f"Note: {text}" for text in notes]
+
+
+_MAY_LACK_DROPOUT = (
+    "some networks of this space have no dropout; should one of them win, it cannot say how sure "
+    "it is. A [dropout] rate above 0 in all of them would keep that."
+)
 
 
 def task_words(study: Study) -> str:
@@ -238,7 +245,7 @@ def _ensemble(predictor: Predictor) -> dict[str, Any] | None:
 def _ensemble_words(study: Study, ensemble: dict[str, Any] | None) -> str:
     if ensemble is None:
         is_missed = study.definition.ensemble > 1 and not study.export_failures
-        return "none: there are no others that predict better together" if is_missed else ""
+        return "none: no other training would help the best one" if is_missed else ""
     trials = ", ".join(
         f"{member['trial']}{' again' if member['repeat'] else ''}" for member in ensemble["members"]
     )

@@ -18,7 +18,7 @@ from autotrain.choices.scalers import QUANTILES_TO_ENDS, SCALERS, Scaler
 from autotrain.data.codes import ColumnCode, are_texts
 from autotrain.data.inputs import TableView, open_table, require
 from autotrain.data.values import date_parts, days, numbers, texts
-from autotrain.errors import BundleError, DataError
+from autotrain.errors import COPY_AGAIN, BundleError, DataError
 from autotrain.wording import count_text
 
 FORMAT = 3
@@ -80,7 +80,7 @@ class Preprocessor:
             if not array.ndim or array.shape[-1] != n_scaled:
                 raise BundleError(
                     f"preprocessing: {name} must have one entry per scaled input ({n_scaled}), "
-                    f"however: its shape is {array.shape}. Export the bundle again."
+                    f"however: its shape is {array.shape}. {COPY_AGAIN}"
                 )
         self._starts = self._places()
 
@@ -377,7 +377,7 @@ class Preprocessor:
         except (KeyError, TypeError) as error:
             raise BundleError(
                 "preprocessing: expected columns, features, a scaler and its arrays, "
-                f"however: {error}. Export the bundle again."
+                f"however: {error}. {COPY_AGAIN}"
             ) from None
 
 

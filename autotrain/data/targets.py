@@ -99,8 +99,8 @@ def read_target(values: Any, name: str, task: str = "auto", *, had_missing: bool
         task: "auto", or the task that the user wants.
         had_missing: rows without a target were dropped; pandas then made whole numbers real, and
             they become whole again.
-    Raises: DataError when it is constant, infinite, has a class with one row, has so many classes
-        that it looks like an identifier, or does not suit the task that was asked for.
+    Raises: DataError when it is constant, infinite, has so many classes that it looks like an
+        identifier, or does not suit the task that was asked for.
     """
     if task not in ("auto", *TASKS):
         raise DataError(unknown("task", task, ("auto", *TASKS)))

@@ -193,10 +193,15 @@ class RegressionDistribution:
         return _frame(self.to_dict())
 
     def _kept(self) -> Tensor:
+        if self.n_drawn is not None:
+            raise AutotrainError(
+                "expected as many samples of each row, however: with a tolerance rows get "
+                "different numbers of them. Call predict_distribution(…, samples=True) without it."
+            )
         if self.samples is None:
             raise AutotrainError(
-                "expected the samples of predict_distribution, however: there are too many to be "
-                "kept unasked. Call predict_distribution(…, samples=True)."
+                "expected the samples of predict_distribution, however: they were not kept, "
+                "being too many or not wanted. Call predict_distribution(…, samples=True)."
             )
         return torch.from_numpy(self.samples)
 

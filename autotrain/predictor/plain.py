@@ -30,7 +30,7 @@ from autotrain.choices.normalization import BATCH_NORMS
 from autotrain.choices.scalers import SCALERS
 from autotrain.data.codes import ColumnCode, with_spellings
 from autotrain.data.preprocessing import FILL, FIRST_SIGNED_FORMAT, Preprocessor
-from autotrain.errors import AutotrainError
+from autotrain.errors import ANEW, AutotrainError
 from autotrain.fused.layout import INPUT
 from autotrain.fused.plan import dropout_of, input_dropout_of, kernel_scales, shape_of
 from autotrain.predictor.masks import MaskBank
@@ -65,7 +65,7 @@ class Encode(nn.Module):
         if SCALERS.get(scaler.name) is not scaler:
             raise AutotrainError(
                 "to_torch: expected a bundle of this version's scalers, however: this one is "
-                "older. Export it again."
+                f"older. {ANEW}"
             )
         self.scaling = SCALINGS[scaler.name]
         self.names = tuple(scaler.arrays)

@@ -23,7 +23,7 @@ from autotrain.bundle.record import LABEL_TYPES
 from autotrain.data.codes import are_texts
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.reading import DECIMAL, THOUSANDS, Reading
-from autotrain.errors import AutotrainError, BundleError
+from autotrain.errors import ANEW, AutotrainError, BundleError
 from autotrain.predictor import conformal
 from autotrain.predictor.arguments import check_sampling, check_tolerance
 from autotrain.predictor.distribution import (
@@ -184,7 +184,7 @@ class Predictor:
             if temperature is None:
                 raise BundleError(
                     "predict_proba: expected a bundle with a temperature for calibrated=True, "
-                    "however: it has none. Export the bundle again."
+                    f"however: it has none. {ANEW}"
                 )
             log_p = tempered(log_p, temperature)
         return log_p.exp().numpy()
@@ -220,8 +220,8 @@ class Predictor:
             samples: keep them in the result; None keeps them when they take at most 64 MB.
             tolerance: a row gets no more samples once its `mc_error` (of a classification the
                 largest of its classes') is at most so much, in probability or the target's units;
-                `n_drawn` says how many it got, at least 16 and one of each member, and no samples
-                are kept. None: all.
+                `n_drawn` says how many it got, at least 16 and one of each member where
+                `n_samples` allows, and no samples are kept. None: all.
         Warns:
             UserWarning: when sets or intervals do not hold what they promise, for want of
                 validation rows or of samples; `notices` receives it instead where it is given.
@@ -471,7 +471,7 @@ class Predictor:
         if self.tau is None:
             raise BundleError(
                 "predict_distribution: expected a bundle with the noise τ of its target, however: "
-                "it has none. Export the bundle again."
+                f"it has none. {ANEW}"
             )
         return self.tau
 
@@ -480,5 +480,5 @@ class Predictor:
             raise BundleError(
                 "predict_distribution: expected a model trained with dropout, however: this one "
                 "has none, so all its samples would be equal. Search a space whose [dropout] rate "
-                "is greater than 0, or use predict."
+                "(input_rate, where there is no hidden layer) is greater than 0, or use predict."
             )

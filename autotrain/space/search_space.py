@@ -34,7 +34,7 @@ from autotrain.space.forbidding import ForbiddenCombination, Forbids
 from autotrain.space.reading import read_dict, read_file
 from autotrain.space.shipped import find_space
 from autotrain.space.suggesting import GivenParams, Trial, suggest_section
-from autotrain.space.values import AUTO
+from autotrain.space.values import AUTO, contains
 from autotrain.space.writing import to_dict, to_toml
 
 
@@ -247,6 +247,24 @@ class SearchSpace:
     def has_forbids(self) -> bool:
         """Whether anything is forbidden at all."""
         return bool(self._definition.forbids)
+
+    @property
+    def may_lack_dropout(self) -> bool:
+        """Whether some of its networks drop nothing, and so could not say how sure they are."""
+        dropout, network = (
+            self._definition.sections["dropout"],
+            self._definition.sections["network"],
+        )
+        _, layers = network.domain(network.section.default, "hidden_layers")
+        is_deep = not contains(layers, 0)
+        return any(
+            row == "none"
+            or (
+                contains(dropout.domain(row, "input_rate")[1], 0.0)
+                and not (is_deep and not contains(dropout.domain(row, "rate")[1], 0.0))
+            )
+            for row in dropout.row_names
+        )
 
     def distributions(self) -> dict[str, Domain]:
         """Return the domain of every parameter of the study, by name; fixed ones are none."""

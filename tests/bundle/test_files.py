@@ -217,7 +217,7 @@ WRONG_RECORDS: dict[str, tuple[Callable[[Record], object], str]] = {
     "older": (
         lambda r: r.update(format_version=1),
         r"version 2, however: 1\. An older autotrain wrote this bundle: install that version "
-        r"\(autotrain 0\.1\.0\) to read it, or export the model again",
+        r"\(autotrain 0\.1\.0\) to read it, or search again",
     ),
     "version 0": (lambda r: r.update(format_version=0), "format version 2, however: 0"),
     "older and nameless": (

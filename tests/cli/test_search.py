@@ -60,6 +60,17 @@ def test_the_winner_without_dropout_is_said_to_be_so(here: Path, autotrain: Run)
     assert "Dropout     none in the winner" in done.out
 
 
+@pytest.mark.parametrize(("space", "is_said"), [("no_dropout.toml", True), ("space.toml", False)])
+def test_networks_without_dropout_are_told_of_before_the_search(
+    here: Path, autotrain: Run, space: str, is_said: bool
+) -> None:
+    words = ("search", "shop.csv", "--target", "bought", "--space", space, *HOLDOUT)
+    done = autotrain(*words, "--trials", 1, "--study", "s")
+    assert done.code == 0, done.err
+    assert ("some networks of this space have no dropout" in done.err) == is_said
+    assert done.err.find("some networks") < done.err.find("best log_loss")
+
+
 def test_a_dry_run_shows_the_plan_and_writes_nothing(here: Path, autotrain: Run) -> None:
     before = listing(here)
     plan = autotrain(*SEARCH, "--dry-run", "--trials", 7, "--timeout", "90s", "--json").json()
@@ -194,7 +205,7 @@ def test_that_there_is_no_ensemble_is_told(
     monkeypatch.setattr("autotrain.best.choose", lambda candidates, *_: candidates[:1])
     done = autotrain(*SEARCH, "--trials", 2, "--ensemble", 3, "--finalists", 0)
     assert done.code == 0, done.err
-    assert "Ensemble    none: there are no others that predict better together" in done.out
+    assert "Ensemble    none: no other training would help the best one" in done.out
     assert "Ensemble" not in autotrain(*SEARCH, "--trials", 1, "--finalists", 0).out
 
 

@@ -47,6 +47,7 @@ def test_a_weighted_search_from_start_to_evaluation(
     assert "all rows count alike: there is no column 'visits'" in done.err
     assert done.json()["weighted"] is False
     assert autotrain("predict", "w", "shop.csv", "--quiet").code == 0
+    assert "ignored" not in autotrain("predict", "w", "weighted.csv").err
     card = (here / "studies/w/best/MODEL_CARD.md").read_text(encoding="utf-8")
     assert "each row counts as much as `visits` says" in card
     assert "classes weigh in training: balanced" in card

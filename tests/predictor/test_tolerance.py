@@ -9,6 +9,7 @@ import pytest
 
 from autotrain.errors import AutotrainError
 from autotrain.predictor import Distribution, Predictor
+from autotrain.predictor.distribution import RegressionDistribution
 from tests.winners import random_bundle
 
 TASKS = ["multiclass", "regression"]
@@ -83,6 +84,14 @@ def test_the_ends_of_tolerance(task: str) -> None:
     assert len(nobody.mean) == 0
     one = predictor.predict_distribution(table()[-1:], 100, tolerance=1e-12)
     np.testing.assert_allclose(one.mean, never.mean[-1:], rtol=1e-4)
+
+
+def test_quantiles_need_as_many_samples_of_each_row() -> None:
+    predictor = Predictor(random_bundle(task="regression"))
+    result = predictor.predict_distribution(table(), 20, tolerance=1e9)
+    assert isinstance(result, RegressionDistribution)
+    with pytest.raises(AutotrainError, match=r"with a tolerance .* samples=True\) without it"):
+        result.quantiles(0.5)
 
 
 @pytest.mark.parametrize("wrong", [0, -1.0, float("nan"), "a", float("inf")])

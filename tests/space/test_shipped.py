@@ -34,6 +34,29 @@ def test_each_says_for_whom_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_all_networks_can_say_how_sure_they_are(name: str) -> None:
+    assert not SearchSpace.from_toml(name).may_lack_dropout
+
+
+@pytest.mark.parametrize(
+    ("described", "may"),
+    [
+        ({"dropout": {"choices": ["dropout", "none"]}}, True),
+        ({"dropout": {"rate": {"low": 0.0, "high": 0.5}}}, True),
+        ({"dropout": {"rate": {"choices": [0.1, 0.0]}}}, True),
+        ({"dropout": {"rate": 0.0, "input_rate": 0.1}}, False),
+        ({"network": {"hidden_layers": {"low": 0, "high": 2}}}, True),
+        ({"network": {"hidden_layers": 0}, "dropout": {"input_rate": 0.2}}, False),
+        ({"network": {"hidden_units": {"choices": ["64-32", "128"]}}}, False),
+    ],
+)
+def test_a_space_knows_whether_networks_may_lack_dropout(
+    described: dict[str, object], may: bool
+) -> None:
+    assert SearchSpace(described).may_lack_dropout == may
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("task", ["binary", "regression"])
 def test_every_baseline_is_a_configuration(name: str, task: str) -> None:
     found = configs(name, task)

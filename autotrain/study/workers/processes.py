@@ -12,6 +12,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -19,6 +20,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -134,7 +136,7 @@ class ProcessWorker:
         self.process: BaseProcess = context.Process(
             target=_serve, args=(theirs, rows, device), name=f"autotrain {name}", daemon=True
         )
-        with _environment(**WORKER_ENVIRONMENT), _without_interrupts():
+        with _environment(**WORKER_ENVIRONMENT), _without_interrupts(), _without_main():
             self.process.start()
         theirs.close()
         self.has_left = False
@@ -185,6 +187,20 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep a process that is started meanwhile from running the caller's script once more.
+
+    A worker needs nothing of it, and not everyone's script has a guard against it.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -267,6 +268,7 @@ class Fleet:
     ) -> list[EpochReport]:
         sign = self.rows.problem.metric.sign
         reports, improved = [], []
+        now_s = time.monotonic()
         for k, slot in enumerate(self.slots):
             slot.epoch += 1
             slot.gradients.update(norms[k], losses[k])
@@ -293,6 +295,7 @@ class Fleet:
                     and slot.drops_on_plateau
                     and bool(slot.rates()[0][0] < rates[k, -1]),
                     learning_rate=float(rates[k, -1]),
+                    at_s=now_s,
                 )
             )
         if improved:

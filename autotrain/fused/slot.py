@@ -59,6 +59,7 @@ class EpochReport:
         plateaus: plateaus of the validation loss so far.
         dropped: whether the learning rate was lowered by a plateau at the end of this epoch.
         learning_rate: η of the epoch's last step.
+        at_s: when it ended, by a clock of the process that trains.
     """
 
     slot: int
@@ -70,6 +71,7 @@ class EpochReport:
     plateaus: int
     dropped: bool
     learning_rate: float
+    at_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from autotrain.fused.slot import Admission, EpochReport, Outcome
 from autotrain.space.config import TrialConfig
 from autotrain.study.finals import REPEATS, Finalist, Finals
 from autotrain.study.ledger import INTERRUPTED, NOT_STARTED, Ledger
+from autotrain.study.placing import Places
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.pruning import Board
 from autotrain.study.run_clock import RunClock
@@ -82,8 +83,8 @@ class Coordinator:
         self.ledger = ledger
         self.workers = list(workers)
         self.n_folds = n_folds
+        self.places = Places(self.workers, n_folds, width_of)
         self.study_seed = study_seed
-        self.width_of = width_of
         self.board = board
         self.pruner = pruner
         self.publish = publish
@@ -92,7 +93,6 @@ class Coordinator:
         self.keep = keep
         self.sign = ledger.metric.sign
         self.running: dict[int, Running] = {}
-        self.load = {id(worker): 0.0 for worker in self.workers}
         self.ready: tuple[optuna.Trial, TrialConfig] | None = None
         self.again: list[Running] = []
         self.late: list[tuple[Running, list[Outcome]]] = []
@@ -189,8 +189,8 @@ class Coordinator:
         """Admit trials while a worker has room and the budget allows."""
         while self._tries_again():
             # Alone on its worker: if it fails once more, it takes no other with it.
-            worker = self._least_loaded()
-            if self.load[id(worker)]:
+            worker = self.places.least_loaded(self._trials())
+            if any(running.worker is worker for running in self._trials()):
                 return
             lost = self.again.pop(0)
             again = Running(lost.number, lost.trial, lost.config, worker, 1.0, lost.seed)
@@ -199,8 +199,9 @@ class Coordinator:
             self._admit(again)
         while (wanted := self._next_repeat()) is not None:
             finalist, repeat = wanted
-            if (place := self._place_for(finalist.config)) is None:
-                self._make_room()
+            place = self.places.place_for(finalist.config, self._trials())
+            if place is None:
+                self._make_room(finalist)
                 return
             seed = self._seed(finalist.number)
             running = Running(finalist.number, None, finalist.config, *place, seed, repeat=repeat)
@@ -211,7 +212,7 @@ class Coordinator:
             if self.ready is None:
                 self.ready = self.ledger.ask()
             trial, config = self.ready
-            if (place := self._place_for(config)) is None:
+            if (place := self.places.place_for(config, self._trials())) is None:
                 return
             self.ready = None
             self._admit(Running(trial.number, trial, config, *place, self._seed(trial.number)))
@@ -226,17 +227,23 @@ class Coordinator:
         # What could not end in time would be for nothing: rather another, or a new trial.
         return self.finals.next([*training, *waiting], self.clock.left_s)
 
-    def _make_room(self) -> None:
-        """Stop trials that the deadline would cut off: a repeat that can end is worth more."""
-        for running in self._trials():
-            leads = running.best is not None and self._is_best(running.best)
-            cut_off = not running.repeat and running.left_s() > self.clock.left_s
-            if cut_off and not leads and not self.clock.is_late:
-                self._stop(running, "time")
+    def _make_room(self, finalist: Finalist) -> None:
+        """Stop trials that the deadline would cut off, where a repeat that can end may follow."""
+
+        def may_stop(running: Running) -> bool:
+            value = running.value_so_far()
+            leads = value is not None and self._is_best(value)
+            cut_off = running.left_s() > self.clock.left_s
+            # A stop takes effect when the epoch ends.
+            in_time = finalist.seconds + running.epoch_s() <= self.clock.left_s
+            return cut_off and in_time and not leads and not running.repeat
+
+        for running in self.places.in_the_way(finalist.config, self._trials(), may_stop):
+            self._stop(running, "time")
 
     def _is_time_for_finals(self) -> bool:
         assert self.finals is not None
-        if self.clock.is_for_finals(self.finals.best_seconds):
+        if self.clock.limit_s is not None and self.clock.is_for_finals(self.finals.best_seconds):
             return True
         # All trials asked for have ended: who the finalists are depends on nothing else.
         asked_all = self.n_trials is not None and self.n_started >= self.n_trials
@@ -245,17 +252,6 @@ class Coordinator:
 
     def _seed(self, number: int) -> int:
         return trial_seed(self.study_seed, self.ledger.seed_number(number))
-
-    def _place_for(self, config: TrialConfig) -> tuple[Worker, float] | None:
-        """Return a worker that has room for one more trial, and what that costs of it."""
-        cost = self.n_folds / self.width_of(config)
-        worker = self._least_loaded()
-        load = self.load[id(worker)]
-        # An empty worker takes anything; otherwise the load may exceed 1 only by rounding.
-        return None if load and load + cost > 1 + 1e-9 else (worker, cost)
-
-    def _least_loaded(self) -> Worker:
-        return min(self.workers, key=lambda worker: self.load[id(worker)])
 
     def _most_running(self) -> int:
         """Cap trials in flight, so that a small budget is not spent before any result is in."""
@@ -268,7 +264,6 @@ class Coordinator:
         running.slots = tuple(range(self.slot_count, self.slot_count + self.n_folds))
         running.started_s = time.monotonic()
         self.slot_count += self.n_folds
-        self.load[id(running.worker)] += running.cost
         for fold, slot in enumerate(running.slots):
             self.running[slot] = running
             running.worker.send(Admission(slot, running.config, running.seed, fold, running.repeat))
@@ -293,7 +288,7 @@ class Coordinator:
 
     def _take_report(self, running: Running, report: EpochReport) -> None:
         self.epochs += 1
-        running.reports[report.slot] = report
+        running.hear(report, self.sign)
         if running.cause is not None:
             return
         latest = [running.reports.get(slot) for slot in running.slots]
@@ -460,9 +455,6 @@ class Coordinator:
 
     def _take_off(self, running: Running) -> None:
         """Take a trial off its worker."""
-        if running.slots[0] in self.running:
-            load = self.load[id(running.worker)] - running.cost
-            self.load[id(running.worker)] = max(load, 0.0)
         for slot in running.slots:
             self.running.pop(slot, None)
 
@@ -503,7 +495,6 @@ class Coordinator:
             if self.n_renewed < MOST_LOST and (new := worker.renew()) is not None:
                 self.n_renewed += 1
                 self.workers.append(new)
-                self.load[id(new)] = 0.0
 
     def _fail(self, running: Running, cause: str, text: str) -> None:
         """End a trial for a reason that is not its own."""

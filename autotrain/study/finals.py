@@ -170,20 +170,22 @@ class Finals:
                 epochs = _epochs(entry["epochs"]) or ()
                 self.record(entry["trial"], entry["repeat"], score, epochs)
 
-    def finalists(self) -> list[Finalist]:
-        """Return those that are raced, the best first.
-
-        A third of the complete trials at most: the worse ones are none that could win.
-        """
+    @property
+    def n_raced(self) -> int:
+        """How many are raced, a third of the complete trials at most: worse ones could not win."""
         n = min(self.n_finalists, len(self.known) // 3)
-        ranked = sorted(self.known.values(), key=lambda f: (f.score, f.number))
-        return ranked[:n] if n > 1 else []
+        return n if n > 1 else 0
+
+    def finalists(self) -> list[Finalist]:
+        """Return those that are raced, the best first."""
+        return sorted(self.known.values(), key=lambda f: (f.score, f.number))[: self.n_raced]
 
     @property
     def best_seconds(self) -> float:
         """How long the best trial took; 0 where nothing is raced."""
-        finalists = self.finalists()
-        return finalists[0].seconds if finalists else 0.0
+        if not self.n_raced:
+            return 0.0
+        return min(self.known.values(), key=lambda f: (f.score, f.number)).seconds
 
     def next(
         self, running: Collection[tuple[int, int]] = (), left_s: float = math.inf

@@ -36,6 +36,13 @@ class Running:
     slots: tuple[int, ...] = ()
     started_s: float = 0.0
     reports: dict[int, EpochReport] = field(default_factory=dict)
+    """The latest of each slot."""
+    first: dict[int, EpochReport] = field(default_factory=dict)
+    """The first of each slot: pace is measured from there."""
+    heard_s: float = 0.0
+    """When the latest report came."""
+    bests: dict[int, float] = field(default_factory=dict)
+    """Each slot's best value so far."""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     epoch: int = 0
     plateaus: int = 0
@@ -51,15 +58,46 @@ class Running:
     board: Board | None = None
     """A repeat's own: it is compared with nobody, but ends where it has converged."""
 
+    def hear(self, report: EpochReport, sign: float) -> None:
+        """Take a slot's report.
+
+        Args:
+            sign: 1 where lower values are better, −1 where higher ones are.
+        """
+        slot = report.slot
+        self.reports[slot] = report
+        self.first.setdefault(slot, report)
+        self.heard_s = time.monotonic()
+        if math.isfinite(report.value):
+            best = self.bests.get(slot, sign * math.inf)
+            self.bests[slot] = sign * min(sign * report.value, sign * best)
+
+    def value_so_far(self) -> float | None:
+        """Return the value it would have if it ended now; None before each slot has one."""
+        if len(self.bests) < len(self.slots):
+            return None
+        return sum(self.bests.values()) / len(self.bests)
+
+    def epoch_s(self) -> float:
+        """Return how long an epoch takes, by the slowest slot; 0 before it is known."""
+        paces = [
+            (latest.at_s - first.at_s) / (latest.epoch - first.epoch)
+            for slot, latest in self.reports.items()
+            if latest.epoch > (first := self.first[slot]).epoch
+        ]
+        return max(paces, default=0.0)
+
     def left_s(self) -> float:
         """Return the seconds that its schedule still takes, at the pace so far.
 
-        Early stopping may end it before. 0 where its schedule has no end to wait for.
+        Early stopping may end it before. 0 where its schedule has no end to wait for, and before
+        its pace is known.
         """
-        if not anneals(self.config):
+        training = [r for slot, r in self.reports.items() if slot not in self.outcomes]
+        if not anneals(self.config) or not training:
             return 0.0
-        pace = (time.monotonic() - self.started_s) / max(self.epoch, 1)
-        return pace * (self.config.epochs - self.epoch)
+        epochs = self.config.epochs - min(report.epoch for report in training)
+        return max(self.epoch_s() * epochs - (time.monotonic() - self.heard_s), 0.0)
 
 
 def value_of(outcomes: Sequence[Outcome]) -> float:

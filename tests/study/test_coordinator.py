@@ -652,17 +652,17 @@ def test_a_repeat_that_cannot_end_in_time_is_not_begun(
 
 
 @pytest.mark.parametrize(
-    ("schedule", "epoch", "values", "stopped"),
+    ("schedule", "epoch", "value", "stopped"),
     [
-        ("cosine", 100, [0.9], True),
-        ("cosine", 0, [], True),
-        ("cosine", 190, [0.9], False),  # it ends in time
-        ("cosine", 100, [0.2], False),  # it leads, and counts as it is when time is over
-        ("constant", 100, [0.9], False),  # it may converge at any time
+        ("cosine", 100, 0.9, True),
+        ("cosine", 0, 0.9, False),  # nothing is known yet
+        ("cosine", 190, 0.9, False),  # it ends in time
+        ("cosine", 100, 0.2, False),  # it leads, and counts as it is when time is over
+        ("constant", 100, 0.9, False),  # it may converge at any time
     ],
 )
 def test_what_cannot_end_in_time_makes_room_for_a_repeat(
-    storage: OpenStorage, schedule: str, epoch: int, values: list[float], stopped: bool
+    storage: OpenStorage, schedule: str, epoch: int, value: float, stopped: bool
 ) -> None:
     finals = Finals(2)
     worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 40)}})
@@ -676,10 +676,10 @@ def test_what_cannot_end_in_time_makes_room_for_a_repeat(
     coordinator._fill()
     (long,) = coordinator._trials()
     assert long.config.epochs == 200
-    for value in values:
-        long.best = value
-    # A hundred seconds so far, and fifteen are left.
-    long.epoch, long.started_s = epoch, long.started_s - 100
+    # A second for each epoch so far, and fifteen seconds are left.
+    (slot,) = long.slots
+    for done in {1, *([epoch] if epoch else [])}:
+        long.hear(EpochReport(slot, done, 100, 0.5, value, value, 0, False, 1e-3, float(done)), 1)
     time["s"] = 85.0
     coordinator._fill()
     assert (long.cause == "time") == stopped
@@ -687,6 +687,32 @@ def test_what_cannot_end_in_time_makes_room_for_a_repeat(
         coordinator._handle(worker, message)
     coordinator._fill()
     assert [bool(running.repeat) for running in coordinator._trials()] == [stopped]
+
+
+@pytest.mark.parametrize(("folds", "widths"), [(5, (10, 11)), (1, (2, 9))])
+def test_what_is_left_of_trials_of_unlike_costs_keeps_nobody_out(
+    storage: OpenStorage, folds: int, widths: tuple[int, int]
+) -> None:
+    """Of 5/10 and 5/11, or 1/2 and 1/9, added and taken off again, 5e-17 is left."""
+    curves = {slot: [0.5] * (3 if slot < folds else 4) for slot in range(20 * folds)}
+    worker = Script(curves, crash_at=1 if folds == 1 else None)
+    coordinator = make_coordinator(make_ledger(storage), worker, [], folds=folds)
+    asked: dict[float, int] = {}
+
+    def width_of(config: TrialConfig) -> int:
+        following = widths[len(asked)] if len(asked) < 2 else 4
+        return asked.setdefault(config.optimizer["learning_rate"], following)
+
+    coordinator.places.width_of = width_of
+    receive = worker.receive
+
+    def bounded() -> list[Message]:
+        assert len(worker.at_once) < 200, "it waits for ever"
+        return receive()
+
+    worker.receive = bounded  # type: ignore[method-assign]
+    coordinator.run(10)
+    assert len(coordinator.ledger.study.trials) == 10
 
 
 def test_a_repeat_lost_with_its_worker_is_tried_once_more(storage: OpenStorage) -> None:

@@ -1,0 +1,72 @@
+"""What is known of a trial in training: its value so far, its pace, what is left of it."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import pytest
+
+from autotrain.fused.slot import EpochReport, Outcome
+from autotrain.space.config import TrialConfig
+from autotrain.study.running import Running
+from autotrain.study.workers.protocol import Worker
+
+
+def trial(schedule: str = "cosine", n_folds: int = 2) -> Running:
+    config = TrialConfig.from_params({"schedule": schedule, "training.epochs": 40})
+    slots = tuple(range(n_folds))
+    return Running(0, None, config, cast(Worker, None), 1.0, seed=0, slots=slots)
+
+
+def report(slot: int, epoch: int, value: float = 0.5, at_s: float = 0.0) -> EpochReport:
+    return EpochReport(slot, epoch, 100 * epoch, 0.5, value, value, 0, False, 1e-3, at_s)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_value_so_far_is_the_mean_of_the_folds_own_best(sign: float) -> None:
+    found = trial()
+    assert found.value_so_far() is None
+    for slot, values in enumerate([(0.4, 0.1, 0.3), (0.2, 0.6, math.nan)]):
+        for epoch, value in enumerate(values, start=1):
+            found.hear(report(slot, epoch, value * sign), sign)
+            if not slot:
+                assert found.value_so_far() is None
+    assert found.value_so_far() == pytest.approx(sign * 0.15)
+
+
+def test_what_is_left_follows_the_slowest_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = {"s": 1000.0}
+    monkeypatch.setattr("autotrain.study.running.time.monotonic", lambda: now["s"])
+    found = trial()
+    found.hear(report(0, 1, at_s=3.0), 1)
+    assert (found.epoch_s(), found.left_s()) == (0.0, 0.0), "not known after one epoch"
+    # The clock of the worker is another one.
+    found.hear(report(1, 1, at_s=3.0), 1)
+    found.hear(report(0, 5, at_s=7.0), 1)
+    found.hear(report(1, 5, at_s=11.0), 1)
+    assert found.epoch_s() == 2.0
+    assert found.left_s() == 70.0
+    # It trains on while nobody listens.
+    now["s"] += 30
+    assert found.left_s() == 40.0
+    now["s"] += 90
+    assert found.left_s() == 0.0
+
+
+def test_a_fold_that_has_ended_is_not_waited_for() -> None:
+    found = trial()
+    for slot in (0, 1):
+        for epoch in (1, 2):
+            found.hear(report(slot, epoch, at_s=float(epoch)), 1)
+    found.hear(report(1, 30, at_s=30.0), 1)
+    assert found.left_s() == pytest.approx(38, abs=0.1)
+    found.outcomes[0] = Outcome(0, "early_stopping", 2, 1, 0.5, None, None)
+    assert found.left_s() == pytest.approx(10, abs=0.1)
+
+
+def test_a_schedule_without_an_end_leaves_nothing_to_wait_for() -> None:
+    found = trial("performance", n_folds=1)
+    found.hear(report(0, 1, at_s=1.0), 1)
+    found.hear(report(0, 2, at_s=2.0), 1)
+    assert found.left_s() == 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -122,6 +123,8 @@ def read_budget(n_trials: Any, timeout: Any) -> tuple[int | None, float | None]:
     Raises:
         StudyError: when it is a budget of nothing, or no number.
     """
+    if isinstance(timeout, float) and timeout == math.inf:
+        timeout = None
     if n_trials is not None and not (_is_number(n_trials, numbers.Integral) and n_trials >= 1):
         raise StudyError(
             f"n_trials must be a whole number of at least 1, however: {n_trials!r}. "

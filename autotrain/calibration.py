@@ -26,7 +26,7 @@ from autotrain.fused.plan import view_of
 from autotrain.members import metric_weights
 from autotrain.predictor import Predictor, conformal
 from autotrain.predictor.mixture import log_likelihood
-from autotrain.predictor.probabilities import log_mean_exp, tempered
+from autotrain.predictor.probabilities import tempered
 
 ROWS = 2_000
 """Fitted on at most so many validation rows, evenly spaced: τ is then right to 3 %."""
@@ -61,12 +61,9 @@ def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
         x = [np.ascontiguousarray(encoded.x_valid[::step]) for encoded in views]
         predictor = Predictor(replace(bundle, members=members))
         points.append(predictor.draw(x, 0, SEED))
-        drawn = predictor.draw(x, n_samples, SEED)
+        drawn = predictor.draw(x, n_samples, SEED, averaged=bundle.is_classification)
         y = fold.y_valid[::step]
-        if bundle.is_classification:
-            # Only the mean is calibrated; all samples of many rows and classes would be large.
-            drawn = log_mean_exp(torch.from_numpy(drawn)).unsqueeze(0).numpy()
-        else:
+        if not bundle.is_classification:
             y = y.astype(np.float64) * fold.target_std + fold.target_mean
         sampled.append(drawn)
         targets.append(y)

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from autotrain.bundle import Bundle, Member
 from autotrain.data.dataset import Dataset, Fold
-from autotrain.fused.metrics import function_of
+from autotrain.fused.metrics import function_of, influence
 from autotrain.fused.plan import view_of
 from autotrain.members import members_of, metric_weights
 from autotrain.predictor import Predictor
@@ -147,21 +147,13 @@ def contenders(folds: Sequence[FoldPredictions], metric: Metric, n_members: int)
 def influences(fold: FoldPredictions, metric: Metric) -> np.ndarray:
     """Return how fast each candidate's metric changes as a row counts more, `[M, N]`.
 
-    The metric of a bootstrap's rows is, to first order, the metric plus the sum over the rows of
-    (times drawn − 1) · influence; so the root of the sum of the squares is its standard error. For
-    a mean over rows that is the familiar one, standard deviation / √N.
-
-    Source: the infinitesimal jackknife: Efron 1982, "The jackknife, the bootstrap and other
-    resampling plans", SIAM, chapter 6.
+    See `metrics.influence`.
     """
-    y = torch.from_numpy(fold.y).unsqueeze(0)
-    weights = torch.ones(y.shape) if fold.weights is None else torch.from_numpy(fold.weights)
-    found = np.empty((len(fold.predictions), len(fold.y)))
-    for place, prediction in enumerate(fold.predictions):
-        times = torch.ones(y.shape, dtype=torch.float64, requires_grad=True)
-        value = function_of(metric)(_outputs(prediction[None]), y, weights * times)
-        # A perfect model's root mean squared error has no slope; none of its rows has an influence.
-        found[place] = torch.autograd.grad(value.sum(), times)[0].nan_to_num(0.0).numpy()
+    y = torch.from_numpy(fold.y)
+    weights = None if fold.weights is None else torch.from_numpy(fold.weights)
+    found = np.stack(
+        [influence(metric, _outputs(own[None])[0], y, weights).numpy() for own in fold.predictions]
+    )
     return found * fold.target_std if metric.in_target_units else found
 
 

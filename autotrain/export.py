@@ -31,6 +31,7 @@ from autotrain.bundle import (
 )
 from autotrain.calibration import calibrate
 from autotrain.data.dataset import Dataset, Fold
+from autotrain.errors import BundleError
 from autotrain.fused.plan import view_of
 from autotrain.fused.slot import Outcome
 from autotrain.members import members_of, metric_weights
@@ -83,8 +84,8 @@ def export_winner(
         class_weights: to record, as the study keeps them.
     Raises:
         StorageError: when the folder cannot be written.
-        RuntimeError: when the bundle does not score what training recorded; a bug, and nothing is
-            published.
+        RuntimeError: when the bundle cannot be read again, or does not score what training
+            recorded, which is a bug; nothing is published.
     """
     members = members_of(config, outcomes, dataset)
     return _export(Path(folder), members, dataset, metric, training or {}, class_weights)
@@ -162,7 +163,7 @@ def _export(
     bundle = replace(bundle, calibration=calibrate(bundle, dataset))
     staged = stage(folder, encode(bundle))
     try:
-        written = read_bundle(staged)
+        written = _read_back(staged)
         scores = _scores(written, members, dataset)
         stage(folder, encode(replace(written, scores={"validation": scores, "test": None})))
         read_bundle(staged)
@@ -176,6 +177,17 @@ def _export(
     if quantile is not None:
         notes.append(_QUANTILE.format(quantile=quantile))
     return Exported(publish(staged, folder), value, scores, tuple(notes))
+
+
+def _read_back(staged: Path) -> Bundle:
+    """Read what was just written.
+
+    Raises: RuntimeError when it is refused, being too large for instance.
+    """
+    try:
+        return read_bundle(staged)
+    except BundleError as error:
+        raise RuntimeError(f"the written bundle cannot be read: {error}") from error
 
 
 def record_test_score(folder: str | Path, evaluation: Mapping[str, Any]) -> Path:

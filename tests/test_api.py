@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
 import re
 import shutil
@@ -813,3 +814,10 @@ def test_what_does_not_fit_into_memory_is_pruned(
         assert found[16].user_attrs["cause"] == "out_of_memory"
         assert found[8].state == TrialState.COMPLETE
         assert study.best_config.hidden_units == (8,)
+
+
+def test_an_endless_timeout_is_none(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path) as study:
+        study.optimize(n_trials=1, timeout=math.inf, observer=Silent())
+        assert study.progress.timeout_s is None
+        assert len(study.optuna_study.trials) == 1

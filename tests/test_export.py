@@ -405,3 +405,16 @@ def test_a_test_score_needs_an_intact_bundle(wine: Winner, tmp_path: Path) -> No
     (exported.path / TENSORS).write_bytes(content)
     with pytest.raises(BundleError, match="the file was changed"):
         record_test_score(exported.path, {"deterministic": {}})
+
+
+def test_a_bundle_that_cannot_be_read_again_is_not_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    winner = train("sklearn:iris", {"training.epochs": 2})
+    exported = winner.export(tmp_path / "best")
+    before = (exported.path / "bundle.json").read_bytes()
+    monkeypatch.setattr("autotrain.bundle.files.MOST_RECORD_BYTES", 100)
+    with pytest.raises(RuntimeError, match=r"the written bundle cannot be read: .*bundle\.json"):
+        winner.export(tmp_path / "best")
+    assert (exported.path / "bundle.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]

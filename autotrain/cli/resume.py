@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,8 +22,11 @@ from autotrain.cli.options import (
     trials_option,
     workers_option,
 )
-from autotrain.errors import StudyError
+from autotrain.errors import BundleError, StudyError
 from autotrain.wording import count_text, duration_text
+
+if TYPE_CHECKING:
+    from autotrain.leaderboard import Standing
 
 
 @click.command(short_help="Go on with a study after any stop, or search longer.")
@@ -71,8 +75,8 @@ def resume(
     if trials is None and timeout is None:
         standing = read_standing(folder, storage)
         left = standing.left
-        chooses = ensemble is not None or finalists is not None
-        if left.is_nothing and not (chooses or standing.is_unfinished):
+        goes_on = ensemble is not None or finalists is not None or standing.is_unfinished
+        if left.is_nothing and not (goes_on or _lacks_test_score(standing)):
             raise StudyError(
                 f"study {name!r} needs some budget to go on, however: nothing is left of it "
                 f"({count_text(standing.n_trials, 'trial')} in {duration_text(standing.seconds)}). "
@@ -95,3 +99,16 @@ def resume(
     # Reading the data has taken some of it.
     search = left is None or not left.after(time.monotonic() - started_s).is_nothing
     run(study, trials, timeout, started_s=started_s, search=search, as_json=as_json, quiet=quiet)
+
+
+def _lacks_test_score(standing: Standing) -> bool:
+    """Tell whether the last run was ended while it scored the test rows."""
+    from autotrain.bundle import read_bundle
+
+    if standing.bundle is None:
+        return False
+    try:
+        bundle = read_bundle(standing.bundle)
+    except BundleError:
+        return False
+    return bool(bundle.data.get("n_test")) and bundle.scores.get("test") is None

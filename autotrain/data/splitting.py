@@ -76,7 +76,17 @@ def split_validation(
     if validation == "auto" and n_folds > 1:
         return fold_rows(y, n_folds, rng, stratify=stratify)
     n_valid = min(MAX_VALIDATION_ROWS, max(1, round(VALIDATION_FRACTION * len(y))))
-    return [holdout(y, n_valid, rng, stratify=stratify)]
+    train, valid = holdout(y, n_valid, rng, stratify=stratify)
+    if not len(valid):
+        raise DataError(
+            f"validation: expected at least one row, however: none of the {len(y)} rows beside the "
+            f"test rows can validate{_WHO_CAN}. Use a smaller --test, or a target whose values "
+            "repeat."
+        )
+    return [(train, valid)]
+
+
+_WHO_CAN = " (the only row of a class always trains)"
 
 
 def holdout(
@@ -127,7 +137,8 @@ def fold_rows(
     if len(order) < n_folds:
         raise DataError(
             f"validation: expected at least as many rows as folds ({n_folds}), however: "
-            f"{len(order)} rows are left beside the test rows. Use fewer folds or holdout."
+            f"{len(order)} rows beside the test rows can validate{_WHO_CAN if stratify else ''}. "
+            "Use fewer folds or holdout, or a smaller --test."
         )
     fold_of = np.full(len(y), -1)
     fold_of[order] = np.arange(len(order)) % n_folds

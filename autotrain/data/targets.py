@@ -119,6 +119,7 @@ def read_target(values: Any, name: str, task: str = "auto", *, had_missing: bool
         task, reason = _infer(labels, len(column))
     if task == "regression":
         y = _as_numbers(column, name, "the table")
+        _refuse_tiny(y, name)
         return Target(name, task, reason, (), "float64", y)
     _check_classes(labels, inverse, name, task)
     return Target(name, task, reason, tuple(labels), _dtype_of(labels), inverse)
@@ -214,6 +215,8 @@ def _labels(column: np.ndarray, name: str, *, had_missing: bool) -> tuple[list[A
         cells = [cell.strip() for cell in cells]
     elif not (kinds == {bool} or kinds <= {int, float}):
         cells = [text_of(cell) for cell in cells]
+    elif kinds == {int, float}:
+        cells = [float(cell) for cell in cells]
     elif kinds == {float} and had_missing and all(cell.is_integer() for cell in cells):
         cells = [int(cell) for cell in cells]
     labels = sorted(dict.fromkeys(cells))
@@ -240,6 +243,17 @@ def _refuse_infinities(y: np.ndarray, name: str, where: str) -> None:
             f"target {name!r}: expected finite numbers, however: {len(infinite)} in {where} are "
             f"infinite or beyond {LARGEST:g}, the first in row {infinite[0] + 1}. Drop these rows, "
             "or put a number in."
+        )
+
+
+def _refuse_tiny(y: np.ndarray, name: str) -> None:
+    """Refuse numbers whose squared differences are 0."""
+    spread = float(np.ptp(y))
+    if 0 < spread < 1 / LARGEST:
+        raise DataError(
+            f"target {name!r}: expected numbers that differ by more than {1 / LARGEST:g}, however: "
+            f"they differ by {spread:.3g}, whose square is 0. Give them in a larger "
+            "unit."
         )
 
 

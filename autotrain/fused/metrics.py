@@ -141,6 +141,27 @@ def function_of(metric: Metric) -> Callable[..., Tensor]:
     return function if metric.quantile is None else partial(function, quantile=metric.quantile)
 
 
+def influence(
+    metric: Metric, outputs: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Return how fast a model's metric changes as a row counts more, `[N]` float64.
+
+    The metric of a bootstrap's rows is, to first order, the metric plus the sum over the rows of
+    (times drawn − 1) · influence; so the root of the sum of the squares is its standard error. For
+    a mean over rows that is the familiar one, standard deviation / √N.
+
+    Args:
+        outputs, targets, weights: of one model, without the axis of models.
+    Source: the infinitesimal jackknife: Efron 1982, "The jackknife, the bootstrap and other
+    resampling plans", SIAM, chapter 6.
+    """
+    times = torch.ones(targets.shape, dtype=torch.float64, requires_grad=True)
+    own = times if weights is None else weights * times
+    value = function_of(metric)(outputs[None], targets[None], own[None])
+    # A perfect model's root mean squared error has no slope; none of its rows has an influence.
+    return torch.autograd.grad(value.sum(), times)[0].nan_to_num(0.0)
+
+
 def mean_squared(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return mean((ŷ − y)²), the validation loss of a regression."""
     return _mean((predictions - targets) ** 2, weights)

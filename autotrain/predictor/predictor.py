@@ -37,7 +37,7 @@ from autotrain.predictor.evaluation import Coverage, Scores, Truth
 from autotrain.predictor.joint import Joint, Rows
 from autotrain.predictor.masks import dropout_sites
 from autotrain.predictor.plain import PlainPredictor, raw_inputs
-from autotrain.predictor.probabilities import tempered
+from autotrain.predictor.probabilities import log_mean_exp, tempered
 
 LEAST_SAMPLES = 20
 """With fewer, means are so inexact that intervals around them hold too little: of 90 % with 5
@@ -349,18 +349,25 @@ class Predictor:
         """
         return raw_inputs(X, self.preprocessors)
 
-    def draw(self, encoded: list[np.ndarray], n_samples: int, seed: int) -> np.ndarray:
+    def draw(
+        self, encoded: list[np.ndarray], n_samples: int, seed: int, *, averaged: bool = False
+    ) -> np.ndarray:
         """Return Monte-Carlo samples of encoded rows: predictions `[S, N]`, or log p `[S, N, C]`.
 
         Args:
             encoded: `[N, D]` float32, one array per member.
             n_samples: S; 0 gives one sample with dropout off.
+            averaged: of classes: log of the mean p alone, `[1, N, C]`. Samples of many rows and
+                classes are large.
         """
         xs = [torch.from_numpy(x) for x in encoded]
         if n_samples == 0:
             return self._joint.point(xs).unsqueeze(0).numpy()
         banks = self._joint.banks(n_samples, seed)
-        blocks = [self._joint.samples(x, banks) for x in self._joint.blocks(xs, n_samples)]
+        blocks = []
+        for x in self._joint.blocks(xs, n_samples):
+            drawn = self._joint.samples(x, banks)
+            blocks.append(log_mean_exp(drawn).unsqueeze(0) if averaged else drawn)
         return torch.cat(blocks, dim=1).numpy()
 
     # ---- inside ----------------------------------------------------------------------------

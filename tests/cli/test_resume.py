@@ -125,6 +125,23 @@ def test_finals_that_ctrl_c_cut_off_are_ended_when_no_trial_is_left(
     assert autotrain("resume", "shop").code == 2
 
 
+def test_a_test_score_that_was_cut_off_is_made_up_for(
+    here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("autotrain.api.Study.test", interrupted)
+        cut = autotrain(*SEARCH, "--trials", 2, "--finalists", 0, "--quiet")
+    assert cut.code == 130
+    done = autotrain(*RESUME)
+    assert done.code == 0, done.err
+    assert sum(done.json()["trials"].values()) == 2
+    assert done.json()["test_value"] is not None
+    assert autotrain("resume", "shop").code == 2
+
+
 def test_a_winner_that_a_kill_kept_from_being_handed_over_is(study: Path, autotrain: Run) -> None:
     with open_storage(study) as storage:
         optuna.load_study(study_name="shop", storage=storage).set_user_attr(HANDED_OVER, False)

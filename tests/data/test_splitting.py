@@ -156,6 +156,13 @@ def test_fewer_rows_than_folds() -> None:
         split_validation(np.array([0, 0, 0, 0, 1]), "5-fold", 0, stratify=True)
 
 
+def test_rows_of_which_none_can_validate() -> None:
+    with pytest.raises(DataError, match="none of the 12 rows beside the test rows can validate"):
+        split_validation(np.arange(12), "holdout", 0, stratify=True)
+    with pytest.raises(DataError, match=r"0 rows beside .* can validate \(the only row of a class"):
+        split_validation(np.arange(12), "5-fold", 0, stratify=True)
+
+
 @pytest.mark.parametrize(
     ("n_rows", "n_folds"), [(20, 5), (9_999, 5), (10_000, 3), (29_999, 3), (30_000, 1)]
 )

@@ -30,6 +30,13 @@ TASKS: list[tuple[str, Any, str, tuple[Any, ...], str]] = [
     ("pixels' labels", np.array([0, 1, 2] * 3, np.uint8), "multiclass", (0, 1, 2), "int64"),
     ("a category", pd.Series(["x", "y"] * 3, dtype="category"), "binary", ("x", "y"), "str"),
     ("mixed", pd.Series(["x", 1, 1.0, "x"], dtype="object"), "binary", ("1", "x"), "str"),
+    (
+        "whole numbers and others",
+        pd.Series([1, 0.5] * 3, dtype="object"),
+        "binary",
+        (0.5, 1.0),
+        "float64",
+    ),
     ("spaces", ["x ", "x", " y", "y"], "binary", ("x", "y"), "str"),
 ]
 
@@ -89,6 +96,7 @@ WRONG: list[tuple[str, Any, str, list[str]]] = [
     ("not binary", ["a", "b", "c"] * 2, "binary", ["expected two labels", "'a', 'b', 'c'"]),
     ("no numbers", ["1", "2", "x"] * 2, "regression", ["row 3 of the table holds 'x'"]),
     ("infinite", [1.0, np.inf, 2.0, -np.inf], "auto", ["2 in the table are infinite", "row 2"]),
+    ("tiny", np.arange(40) * 1e-150, "regression", ["more than 1e-100", "differ by 3.9e-149"]),
     ("lists", pd.Series([[1], [2], [1]]), "auto", ["lists or other objects"]),
     (
         "spoilt",

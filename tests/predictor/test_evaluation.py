@@ -286,7 +286,32 @@ def test_the_interval_is_that_of_the_mean() -> None:
     assert alone["interval"][1] - alone["interval"][0] > 1.2 * (high - low)
 
 
-def test_an_interval_that_is_not_defined_is_none() -> None:
+@pytest.mark.parametrize("metric", ["log_loss", "roc_auc", "f1"])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_the_interval_of_many_rows_is_that_of_the_bootstrap(
+    metric: str, is_weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = random_bundle(task="binary", classes=("no", "yes"))
+    predictor = Predictor(replace(bundle, metric=metric))
+    generator = np.random.default_rng(5)
+    rows, y = generator.normal(size=(900, 5)), labels(("no", "yes"), 900)
+    arguments: dict[str, Any] = {"n_samples": 0, "interval": True}
+    if is_weighted:
+        arguments["weights"] = generator.integers(0, 4, 900)
+    drawn = predictor.evaluate(rows, y, **arguments)
+    monkeypatch.setattr("autotrain.predictor.evaluation.MANY_ROWS", 899)
+    found = predictor.evaluate(rows, y, **arguments)
+    assert found["interval"] != drawn["interval"]
+    width = drawn["interval"][1] - drawn["interval"][0]
+    assert found["interval"] == pytest.approx(drawn["interval"], abs=0.1 * width)
+    assert sum(found["interval"]) / 2 == pytest.approx(found["deterministic"][metric])
+
+
+@pytest.mark.parametrize("many", [10, 1000])
+def test_an_interval_that_is_not_defined_is_none(
+    many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotrain.predictor.evaluation.MANY_ROWS", many)
     bundle = random_bundle(task="binary", classes=("no", "yes"))
     predictor = Predictor(replace(bundle, metric="roc_auc"))
     found = predictor.evaluate(table(), np.repeat("no", 60), n_samples=0, interval=True)

@@ -3,13 +3,18 @@
     module = predictor.to_torch()                 # dropout off
     module = predictor.to_torch(n_samples=100)    # Monte-Carlo, the mask bank inside
     module(*predictor.raw_inputs(table))
+    module.train()                                # dropout of each row by itself
 
     numbers [N, P], codes [N, Q] → encode, each member in its own way → members → their mean
 
-It is written apart from the fused network, is slower, and can be traced by `torch.export`. What it
-reads are tensors: the cells of numeric columns (NaN where missing) and of dates as their parts, and
-for each column of texts the place of its level in `levels`, −1 for a missing cell or a level that
-training never saw.
+It is written apart from the fused network, is slower, and can be traced by `torch.export`. In
+training mode masks are drawn anew for each row and call, from torch's own random numbers: to train
+it further, or for samples whose rows have masks of their own. Batch norm stays on its moving
+statistics, always.
+
+What it reads are tensors: the cells of numeric columns (NaN where missing) and of dates as their
+parts, and for each column of texts the place of its level in `levels`, −1 for a missing cell or a
+level that training never saw.
 """
 
 from __future__ import annotations
@@ -33,7 +38,7 @@ from autotrain.data.preprocessing import FILL, FIRST_SIGNED_FORMAT, Preprocessor
 from autotrain.errors import ANEW, AutotrainError
 from autotrain.fused.layout import INPUT
 from autotrain.fused.plan import dropout_of, input_dropout_of, kernel_scales, shape_of
-from autotrain.predictor.masks import MaskBank
+from autotrain.predictor.masks import MaskBank, dropout_sites
 from autotrain.predictor.scaling import SCALINGS
 from autotrain.space.config import Choice
 
@@ -140,7 +145,7 @@ class Network(nn.Module):
 
     Args:
         member: the trained one.
-        bank: masks of its samples; None: dropout off.
+        bank: masks of its samples; None: dropout off, but in training mode.
     """
 
     def __init__(self, member: Member, bank: MaskBank | None) -> None:
@@ -157,11 +162,12 @@ class Network(nn.Module):
         self.depth = len(config.hidden_units)
         self.scales = kernel_scales(config, shape_of(config, member.columns, member.n_outputs))
         self.limits = member.limits
+        self.dropping = {layer for layer, _, _ in dropout_sites(config, member.n_inputs)}
         self.has_masks = bank is not None and bool(bank.sites)
+        self.n_samples = len(bank) if bank is not None else 0
         if bank is not None and bank.sites:
             for layer, keep in bank.masks(0, len(bank)).items():
-                choice = input_dropout_of(config) if layer == INPUT else dropout_of(config)
-                multiply, add = _dropped(choice, keep)
+                multiply, add = _dropped(self._dropout(layer), keep)
                 self.register_buffer(_site("multiply", layer), multiply)
                 self.register_buffer(_site("add", layer), add)
 
@@ -245,7 +251,17 @@ class Network(nn.Module):
             a = z + self._own(f"activation.{layer}.mix") * (a - z)
         return a
 
+    def _dropout(self, layer: int) -> Choice:
+        config = self.member_config
+        return input_dropout_of(config) if layer == INPUT else dropout_of(config)
+
     def _drop(self, h: Tensor, layer: int) -> Tensor:
+        if self.training and layer in self.dropping:
+            choice = self._dropout(layer)
+            shape = (self.n_samples, *h.shape[-2:]) if self.has_masks else h.shape
+            keep = (torch.rand(shape, device=h.device) >= float(choice["rate"])).to(h.dtype)
+            multiply, add = _dropped(choice, keep)
+            return h * multiply + add
         if not hasattr(self, _site("multiply", layer)):
             return h
         return h * getattr(self, _site("multiply", layer)) + getattr(self, _site("add", layer))
@@ -337,7 +353,7 @@ def raw_inputs(data: Any, preprocessors: Sequence[Preprocessor]) -> tuple[Tensor
 
 
 def _dropped(choice: Choice, keep: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what units are multiplied by and what is added, `[S, 1, H]` each."""
+    """Return what units are multiplied by and what is added, each of the shape of `keep`."""
     affine = DROPOUTS[choice.name].affine
     assert affine is not None
     at = affine(torch.tensor(float(choice["rate"])))

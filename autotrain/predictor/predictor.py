@@ -327,6 +327,9 @@ class Predictor:
 
             module(*predictor.raw_inputs(table))
 
+        It comes in evaluation mode. In training mode (`module.train()`) each row has masks of its
+        own, drawn anew with each call, where those inside are shared by all rows.
+
         Args:
             n_samples: S Monte-Carlo samples, their masks inside; 0: dropout off.
             seed: of the masks.
@@ -338,7 +341,7 @@ class Predictor:
         check_sampling(n_samples, 0.5, seed, least=0)
         if n_samples:
             self._require_dropout()
-        return PlainPredictor(self.bundle, n_samples, seed)
+        return PlainPredictor(self.bundle, n_samples, seed).eval()
 
     def raw_inputs(self, X: Any) -> tuple[Tensor, Tensor]:
         """Return what the module of `to_torch` reads of a table.

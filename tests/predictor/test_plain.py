@@ -152,6 +152,39 @@ def test_it_learns_further() -> None:
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.parametrize("kind", ["inputs too", "alpha dropout", "linear"])
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_in_training_mode_each_row_has_masks_of_its_own(kind: str, task: str) -> None:
+    predictor = Predictor(random_bundle(KINDS[kind], task=task, n_members=2))
+    rows = np.tile(table()[:1], (600, 1))
+    inputs = predictor.raw_inputs(rows)
+    shared = predictor.to_torch(8)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        banked = shared(*inputs)
+        own = shared.train()(*inputs)
+        again = shared(*inputs)
+        point = predictor.to_torch().train()(*inputs)
+    assert own.shape == banked.shape
+    assert (banked == banked[:, :1]).all()
+    for drawn in (own[0], own[7], point):
+        assert len(torch.unique(drawn, dim=0)) > 20
+    assert not torch.equal(own, again)
+    # The same distribution: 600 rows here, 600 shared masks there.
+    result = predictor.predict_distribution(rows[:1], 600, samples=True)
+    assert result.samples is not None
+    for place in range(2):
+        of_member = torch.tensor(result.samples[place::2, 0])
+        expected, spread = of_member.mean(0), of_member.std(0)
+        torch.testing.assert_close(
+            own[place].mean(0), expected, rtol=0, atol=float(5 * spread.max() / 300**0.5)
+        )
+        torch.testing.assert_close(own[place].std(0), spread, rtol=0.2, atol=1e-3)
+    shared.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(shared(*inputs), banked)
+
+
 def test_samples_need_dropout() -> None:
     predictor = Predictor(random_bundle({"dropout.rate": 0.0}))
     assert isinstance(predictor.to_torch(), PlainPredictor)

@@ -1,9 +1,8 @@
 """Workers as local processes: one per core, one thread each, one per GPU.
 
 Rows are written once to files that every process maps into memory. One fold's rows are held once
-however many workers there are; several folds are joined in each process, which holds a copy then. A
-process is started fresh ("spawn"), never forked: a fork of a
-process with threads may hang.
+however many workers there are; several folds are joined in each process, which holds a copy then.
+A process is started fresh ("spawn"), never forked: a fork of a process with threads may hang.
 """
 
 from __future__ import annotations

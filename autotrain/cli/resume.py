@@ -76,7 +76,7 @@ def resume(
         standing = read_standing(folder, storage)
         left = standing.left
         goes_on = ensemble is not None or finalists is not None or standing.is_unfinished
-        if left.is_nothing and not (goes_on or _lacks_test_score(standing)):
+        if left.is_nothing and not (goes_on or _lacks_something(standing)):
             raise StudyError(
                 f"study {name!r} needs some budget to go on, however: nothing is left of it "
                 f"({count_text(standing.n_trials, 'trial')} in {duration_text(standing.seconds)}). "
@@ -101,14 +101,14 @@ def resume(
     run(study, trials, timeout, started_s=started_s, search=search, as_json=as_json, quiet=quiet)
 
 
-def _lacks_test_score(standing: Standing) -> bool:
-    """Tell whether the last run was ended while it scored the test rows."""
+def _lacks_something(standing: Standing) -> bool:
+    """Tell whether the model is gone or damaged, or was never scored on the test rows there are."""
     from autotrain.bundle import read_bundle
 
     if standing.bundle is None:
-        return False
+        return bool(standing.n_complete)
     try:
         bundle = read_bundle(standing.bundle)
     except BundleError:
-        return False
+        return True
     return bool(bundle.data.get("n_test")) and bundle.scores.get("test") is None

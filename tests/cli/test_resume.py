@@ -125,6 +125,21 @@ def test_finals_that_ctrl_c_cut_off_are_ended_when_no_trial_is_left(
     assert autotrain("resume", "shop").code == 2
 
 
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_finished_studys_model_is_made_anew(here: Path, autotrain: Run, is_removed: bool) -> None:
+    first = autotrain(*SEARCH, "--trials", 2, "--finalists", 0, "--json").json()
+    assert autotrain("resume", "shop").code == 2
+    best = here / "studies" / "shop" / "best"
+    if is_removed:
+        shutil.rmtree(best)
+    else:
+        (best / "bundle.json").write_text("{")
+    done = autotrain(*RESUME)
+    assert done.code == 0, done.err
+    assert sum(done.json()["trials"].values()) == 2
+    assert done.json()["test_value"] == pytest.approx(first["test_value"])
+
+
 def test_a_test_score_that_was_cut_off_is_made_up_for(
     here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,7 @@ from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.study import definition as definitions
 from autotrain.study.allowed import AllowedSampler
-from autotrain.study.budget import seconds_spent, trials_tried
+from autotrain.study.budget import counts, seconds_spent, trials_tried
 from autotrain.study.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import STUDIES, Definition
@@ -326,8 +326,8 @@ class Study:
 
     def _check_success(self) -> None:
         if best_trial(self.optuna_study.trials, self.metric) is None:
-            causes = Counter(t.user_attrs.get("cause") for t in self.optuna_study.trials)
-            listed = ", ".join(f"{cause} {n}" for cause, n in causes.most_common() if cause)
+            causes = Counter(t.user_attrs["cause"] for t in self.optuna_study.trials if counts(t))
+            listed = ", ".join(f"{cause} {n}" for cause, n in causes.most_common())
             raise NoTrialSucceededError(
                 f"study {self.definition.name!r} needs at least one complete trial, however: "
                 f"{self.progress.n_pruned} were pruned and {self.progress.n_failed} failed"

@@ -61,12 +61,12 @@ class DeviceError(AutotrainError):
     """The device that was asked for is not available."""
 
 
-ANEW = (
-    "A study's own `best/` is made anew when you remove that folder and run `autotrain resume`; "
-    "where the study is gone, search again."
+ANEW = "Use the autotrain that wrote it, or search again with this one."
+"""What to do about an older bundle that lacks what this version needs."""
+COPY_AGAIN = (
+    "Copy the bundle again, or export it anew with `autotrain export`; a study's own `best/` is "
+    "made anew by `autotrain resume`."
 )
-"""What to do about a bundle that lacks what this version needs."""
-COPY_AGAIN = f"Copy the bundle again, or export it anew with `autotrain export`. {ANEW}"
 """What to do about a bundle that is damaged."""
 
 

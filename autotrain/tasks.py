@@ -6,6 +6,7 @@ formulas stand in `fused/metrics.py`, one function per row.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -30,6 +31,7 @@ class Metric:
         summary: one line for help and documentation.
         in_target_units: whether it grows with the target's unit of measure.
         needs_variety: whether it is undefined on rows whose target is the same everywhere.
+        low: no value is lower.
         quantile: what a quantile's metric, and then the training, aims at; None for all others.
     """
 
@@ -39,12 +41,18 @@ class Metric:
     summary: str
     in_target_units: bool = False
     needs_variety: bool = False
+    low: float = 0.0
     quantile: float | None = None
 
     @property
     def row(self) -> str:
         """Its place in `METRICS`: the name without the quantile."""
         return self.name.partition(":")[0]
+
+    @property
+    def high(self) -> float:
+        """No value is higher: of what is maximized 1."""
+        return math.inf if self.direction == "minimize" else 1.0
 
     @property
     def sign(self) -> float:
@@ -103,7 +111,12 @@ METRICS = {
             in_target_units=True,
         ),
         Metric(
-            "r2", "maximize", (REGRESSION,), "share of the variance explained", needs_variety=True
+            "r2",
+            "maximize",
+            (REGRESSION,),
+            "share of the variance explained",
+            needs_variety=True,
+            low=-math.inf,
         ),
         Metric(
             "pinball",

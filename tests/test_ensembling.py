@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -495,6 +496,7 @@ def test_the_card_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path) -
     assert "- 3 of the 9 have no dropout" in card
     assert "predictor.predict_distribution(table)" in card
     assert "log_loss (chose the models)" in card
+    assert re.search(r"- rows: \d+ training, \d+ validation in each of 3 folds, \d+ test", card)
     assert exported.notes == ()
     assert load(exported.path).has_dropout
 

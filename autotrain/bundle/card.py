@@ -46,13 +46,16 @@ def _data(bundle: Bundle) -> str:
             lines.append(f"- {word}: `{data[key]}`")
     rows = [
         f"{data[key]} {word}"
-        for word, key in (("training", "n_train"), ("validation", "n_valid"), ("test", "n_test"))
+        for word, key in (("training", "n_train"), ("validation", "n_valid"))
         if data.get(key) is not None
     ]
     folds = bundle.training.get("folds")
-    several = f", in each of {folds} folds" if isinstance(folds, int) and folds > 1 else ""
+    if rows and isinstance(folds, int) and folds > 1:
+        rows[-1] += f" in each of {folds} folds"
+    if data.get("n_test") is not None:
+        rows.append(f"{data['n_test']} test")
     if rows:
-        lines.append(f"- rows{several}: {', '.join(rows)}")
+        lines.append(f"- rows: {', '.join(rows)}")
     if data.get("weights"):
         lines.append(f"- each row counts as much as `{data['weights']}` says, also in the scores")
     if data.get("class_weights"):
@@ -85,9 +88,7 @@ def _scores(bundle: Bundle) -> str:
         lines += ["", f"{bundle.metric} on the test rows: {low} to {high} with 95 % confidence."]
     lines += [
         "",
-        "`validation` and `test` are with dropout off, as `predict`; `test_monte_carlo` and "
-        "`test_calibrated` are of `predict_distribution`. "
-        f"The validation rows chose the {chosen_ones}: "
+        f"{_what_is_scored(parts)} The validation rows chose the {chosen_ones}: "
         f"{'its' if chosen_ones == 'winner' else 'their'} scores there are a little too good.",
     ]
     explained = [
@@ -96,6 +97,16 @@ def _scores(bundle: Bundle) -> str:
         if name.partition(":")[0] in METRICS
     ]
     return "\n".join([*lines, "", " ".join(explained)]) if explained else "\n".join(lines)
+
+
+def _what_is_scored(parts: Mapping[str, Any]) -> str:
+    """Say of which predictions the scores are."""
+    said = "All are of predictions with dropout off."
+    if "test_monte_carlo" in parts:
+        said = "`validation` and `test` are with dropout off, the others of Monte-Carlo samples."
+    elif "test_calibrated" in parts:
+        said += " `test_calibrated` is of `predict_proba(calibrated=True)`."
+    return said
 
 
 def _model(bundle: Bundle) -> str:

@@ -90,8 +90,12 @@ def described(study: Study) -> list[str]:
     ]
     weights = weights_words(definition.weights, definition.class_weights)
     lines += [f"Weights {weights}"] if weights else []
-    notes = [*data.notes, *([_MAY_LACK_DROPOUT] if study.space.may_lack_dropout else [])]
-    return lines + [f"Note: {text}" for text in notes]
+    return lines + [f"Note: {text}" for text in notes_of(study)]
+
+
+def notes_of(study: Study) -> list[str]:
+    """Return what was noticed in the data, and in the space for them."""
+    return [*study.dataset.notes, *([_MAY_LACK_DROPOUT] if study.space.may_lack_dropout else [])]
 
 
 _MAY_LACK_DROPOUT = (

@@ -177,6 +177,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
 
 def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str, Any]:
     """Return what a search would do; nothing is written."""
+    from autotrain.cli.run_study import notes_of
     from autotrain.study.storage import hide_password
 
     data, definition, size = study.dataset, study.definition, study.space.size()
@@ -195,7 +196,7 @@ def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str
         "folds": len(data.folds),
         "columns": data.n_features,
         "inputs": data.n_inputs,
-        "notes": list(data.notes),
+        "notes": notes_of(study),
         "space": {
             "name": study.space.source,
             "combinations": size.combinations,

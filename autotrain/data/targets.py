@@ -247,12 +247,12 @@ def _refuse_infinities(y: np.ndarray, name: str, where: str) -> None:
 
 
 def _refuse_tiny(y: np.ndarray, name: str) -> None:
-    """Refuse numbers whose squared differences are 0."""
+    """Refuse numbers whose squares may be 0."""
     spread = float(np.ptp(y))
     if 0 < spread < 1 / LARGEST:
         raise DataError(
             f"target {name!r}: expected numbers that differ by more than {1 / LARGEST:g}, however: "
-            f"they differ by {spread:.3g}, whose square is 0. Give them in a larger "
+            f"they differ by {spread:.3g}, too little to compute with. Give them in a larger "
             "unit."
         )
 

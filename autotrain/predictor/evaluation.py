@@ -156,7 +156,8 @@ class Scores:
         if not math.isfinite(value):
             return None
         error = float(influence(metric, predictions, y, weights).norm())
-        return value - NORMAL_95 * error, value + NORMAL_95 * error
+        low, high = value - NORMAL_95 * error, value + NORMAL_95 * error
+        return max(low, metric.low), min(high, metric.high)
 
     def values(self, temperature: float | None = None) -> dict[str, float | None]:
         """Return each metric of the task, None where it is not defined on these rows.

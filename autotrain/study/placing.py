@@ -57,10 +57,10 @@ class Places:
         trials: Sequence[Running],
         may_stop: Callable[[Running], bool],
     ) -> list[Running]:
-        """Return which trials to stop for one more to have room, as few as it takes, latest first.
+        """Return which trials to stop for one more to have room, as few as it takes.
 
-        None where it has room once those have left that are stopped already, and where it has none
-        even so.
+        Of equals the latest. None where it has room once those have left that are stopped already,
+        and where it has none even so.
 
         Args:
             may_stop: whether a trial may be stopped.
@@ -69,15 +69,27 @@ class Places:
         staying = [running for running in trials if running.cause is None]
         if any(_fits(cost, _on(worker, staying)) for worker in self.workers):
             return []
-        for worker in self.workers:
-            left, stopped = _on(worker, staying), []
-            for running in sorted(left, key=lambda each: -each.started_s):
-                if may_stop(running):
-                    stopped.append(running)
-                    left.remove(running)
-                    if _fits(cost, left):
-                        return stopped
-        return []
+        ways = [
+            way
+            for worker in self.workers
+            if (way := _fewest(cost, _on(worker, staying), may_stop)) is not None
+        ]
+        return min(ways, key=len, default=[])
+
+
+def _fewest(
+    cost: float, trials: Sequence[Running], may_stop: Callable[[Running], bool]
+) -> list[Running] | None:
+    """Return the fewest trials that make room on their worker; None when all do not."""
+    left, stopped = list(trials), []
+    # The largest first: no smaller number of others frees as much.
+    for running in sorted(trials, key=lambda each: (-each.cost, -each.started_s)):
+        if may_stop(running):
+            stopped.append(running)
+            left.remove(running)
+            if _fits(cost, left):
+                return stopped
+    return None
 
 
 def _on(worker: Worker, trials: Sequence[Running]) -> list[Running]:

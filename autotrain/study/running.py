@@ -76,6 +76,8 @@ class Running:
         """Return the value it would have if it ended now; None before each slot has one."""
         if len(self.bests) < len(self.slots):
             return None
+        if not self.config.early_stopping["restore_best_weights"]:
+            return sum(report.value for report in self.reports.values()) / len(self.reports)
         return sum(self.bests.values()) / len(self.bests)
 
     def epoch_s(self) -> float:

@@ -69,6 +69,8 @@ def test_networks_without_dropout_are_told_of_before_the_search(
     assert done.code == 0, done.err
     assert ("some networks of this space have no dropout" in done.err) == is_said
     assert done.err.find("some networks") < done.err.find("best log_loss")
+    plan = autotrain(*words, "--dry-run", "--json").json()
+    assert ("some networks of this space have no dropout" in " ".join(plan["notes"])) == is_said
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(here: Path, autotrain: Run) -> None:

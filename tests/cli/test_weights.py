@@ -47,10 +47,13 @@ def test_a_weighted_search_from_start_to_evaluation(
     assert "all rows count alike: there is no column 'visits'" in done.err
     assert done.json()["weighted"] is False
     assert autotrain("predict", "w", "shop.csv", "--quiet").code == 0
-    assert "ignored" not in autotrain("predict", "w", "weighted.csv").err
+    done = autotrain("predict", "w", "weighted.csv")
+    assert done.code == 0, done.err
+    assert "ignored" not in done.err
     card = (here / "studies/w/best/MODEL_CARD.md").read_text(encoding="utf-8")
     assert "each row counts as much as `visits` says" in card
     assert "classes weigh in training: balanced" in card
+    assert "`test_calibrated` is of `predict_proba(calibrated=True)`" in card
 
 
 def test_a_study_file_says_the_same(here: Path, weighted: pd.DataFrame, autotrain: Run) -> None:

@@ -13,7 +13,7 @@ from sklearn import metrics
 
 from autotrain.errors import DataError
 from autotrain.predictor import ClassificationDistribution, Predictor
-from autotrain.tasks import METRICS
+from autotrain.tasks import METRICS, metric_named
 from tests.winners import random_bundle
 
 
@@ -305,6 +305,36 @@ def test_the_interval_of_many_rows_is_that_of_the_bootstrap(
     width = drawn["interval"][1] - drawn["interval"][0]
     assert found["interval"] == pytest.approx(drawn["interval"], abs=0.1 * width)
     assert sum(found["interval"]) / 2 == pytest.approx(found["deterministic"][metric])
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "roc_auc", "f1", "brier"])
+def test_the_interval_of_many_rows_stays_within_the_metrics_range(
+    metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotrain.predictor.evaluation.MANY_ROWS", 10)
+    bundle = random_bundle(task="binary", classes=("no", "yes"))
+    predictor = Predictor(replace(bundle, metric=metric))
+    rows = np.random.default_rng(0).normal(size=(300, 5))
+    y = predictor.predict(rows).copy()
+    y[0] = "no" if y[0] == "yes" else "yes"
+    low, high = predictor.evaluate(rows, y, n_samples=0, interval=True)["interval"]
+    assert 0 <= low < high <= metric_named(metric).high
+
+
+@pytest.mark.parametrize("metric", ["rmse", "r2", "pinball:0.9"])
+def test_the_interval_of_many_numbers_is_that_of_the_bootstrap(
+    metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = random_bundle(task="regression")
+    predictor = Predictor(replace(bundle, metric=metric))
+    generator = np.random.default_rng(5)
+    rows = generator.normal(size=(900, 5))
+    point = predictor.predict(rows)
+    y = point + point.std() * generator.normal(size=900)
+    drawn = predictor.evaluate(rows, y, n_samples=0, interval=True)["interval"]
+    monkeypatch.setattr("autotrain.predictor.evaluation.MANY_ROWS", 899)
+    found = predictor.evaluate(rows, y, n_samples=0, interval=True)["interval"]
+    assert found == pytest.approx(drawn, abs=0.1 * (drawn[1] - drawn[0]))
 
 
 @pytest.mark.parametrize("many", [10, 1000])

@@ -34,8 +34,15 @@ def test_each_says_for_whom_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_networks_can_say_how_sure_they_are(name: str) -> None:
-    assert not SearchSpace.from_toml(name).may_lack_dropout
+@pytest.mark.parametrize("n_rows", [100, 4_000, 50_000])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("pictures", [False, True])
+def test_all_networks_can_say_how_sure_they_are(
+    name: str, n_rows: int, task: str, pictures: bool
+) -> None:
+    space = SearchSpace.from_toml(name)
+    assert not space.may_lack_dropout
+    assert not space.resolve(n_rows, 60, task, pictures=pictures).may_lack_dropout
 
 
 @pytest.mark.parametrize(

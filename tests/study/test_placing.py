@@ -67,12 +67,21 @@ def test_as_few_trials_as_it_takes_leave_the_latest_first() -> None:
     assert stopped(places(width=2), trials, 0, 2) == [2, 0]
 
 
+def test_as_few_as_it_takes_where_costs_differ() -> None:
+    small = [running(number, A, 0.25) for number in range(3)]
+    assert stopped(places((A, B)), [*small, running(3, B, 0.5)], 0, 1, 2, 3) == [3]
+    trials = [running(0, A, 0.5), *(running(number, A, 0.1) for number in range(1, 5))]
+    assert stopped(places(width=2), trials, 0, 1, 2, 3, 4) == [0]
+    assert stopped(places(width=2), trials, 1, 2, 3, 4) == [4, 3, 2, 1]
+    assert stopped(places(), trials, 1, 2, 3, 4) == []
+
+
 def test_nobody_leaves_where_that_makes_no_room() -> None:
     trials = [running(0, A, 0.6), running(1, A, 0.4)]
     assert stopped(places(n_folds=3, width=5), trials, 1) == []
     assert stopped(places(n_folds=3, width=5), trials, 0) == [0]
     assert stopped(places(), trials, 0) == []
-    assert stopped(places(), trials, 0, 1) == [1, 0]
+    assert stopped(places(), trials, 0, 1) == [0, 1]
 
 
 def test_nobody_leaves_while_others_are_leaving() -> None:

@@ -13,8 +13,14 @@ from autotrain.study.running import Running
 from autotrain.study.workers.protocol import Worker
 
 
-def trial(schedule: str = "cosine", n_folds: int = 2) -> Running:
-    config = TrialConfig.from_params({"schedule": schedule, "training.epochs": 40})
+def trial(schedule: str = "cosine", n_folds: int = 2, *, restores: bool = True) -> Running:
+    config = TrialConfig.from_params(
+        {
+            "schedule": schedule,
+            "training.epochs": 40,
+            "early_stopping.restore_best_weights": restores,
+        }
+    )
     slots = tuple(range(n_folds))
     return Running(0, None, config, cast(Worker, None), 1.0, seed=0, slots=slots)
 
@@ -33,6 +39,14 @@ def test_the_value_so_far_is_the_mean_of_the_folds_own_best(sign: float) -> None
             if not slot:
                 assert found.value_so_far() is None
     assert found.value_so_far() == pytest.approx(sign * 0.15)
+
+
+def test_where_the_last_weights_count_so_does_the_last_value() -> None:
+    found = trial(restores=False)
+    for slot in (0, 1):
+        for epoch, value in enumerate((0.1, 0.3), start=1):
+            found.hear(report(slot, epoch, value), 1)
+    assert found.value_so_far() == pytest.approx(0.3)
 
 
 def test_what_is_left_follows_the_slowest_fold(monkeypatch: pytest.MonkeyPatch) -> None:

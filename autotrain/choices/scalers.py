@@ -150,8 +150,13 @@ def fit_quantiles(values: np.ndarray) -> dict[str, np.ndarray]:
 
     Equals: `sklearn.preprocessing.QuantileTransformer(subsample=None).quantiles_`.
     """
-    ranks = np.linspace(0, 1, min(MOST_QUANTILES, len(values)))
-    quantiles = np.quantile(values, ranks, axis=0)
+    n_rows = len(values)
+    ranks = np.linspace(0, 1, min(MOST_QUANTILES, n_rows)) * (n_rows - 1)
+    # `np.quantile` parts the rows at all ranks at once, which takes a hundred times as long.
+    ordered, places = np.sort(values, axis=0), np.arange(n_rows)
+    quantiles = np.empty((len(ranks), *values.shape[1:]))
+    for column in np.ndindex(values.shape[1:]):
+        quantiles[:, *column] = np.interp(ranks, places, ordered[:, *column])
     # Interpolation may break the order by a rounding error.
     return {"quantiles": np.maximum.accumulate(quantiles, axis=0)}
 

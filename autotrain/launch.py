@@ -77,17 +77,23 @@ class Launch:
             folder: where processes find the rows.
         """
         problem = problem_of(self.dataset, self.metric)
-        folds = fold_arrays(self.dataset, self.space.views())
         devices = ["cpu"] * self.n_workers
         if self.device != "cpu":
             devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(self.n_workers)]
         if devices == ["cpu"]:
+            folds = fold_arrays(self.dataset, self.space.views())
             return [InlineWorker(partial(Trainer, problem, folds))]
-        rows = StoredRows.write(problem, folds, folder)
-        return [
-            ProcessWorker(rows, device, f"worker {number}")
-            for number, device in enumerate(devices, 1)
+        workers = [
+            ProcessWorker(device, f"worker {number}") for number, device in enumerate(devices, 1)
         ]
+        try:
+            folds = fold_arrays(self.dataset, self.space.views())
+            rows = StoredRows.write(problem, folds, folder)
+        except BaseException:
+            for worker in workers:
+                worker.close()
+            raise
+        return [worker.give(rows) for worker in workers]
 
     def coordinator(
         self,

@@ -821,3 +821,15 @@ def test_an_endless_timeout_is_none(tmp_path: Path) -> None:
         study.optimize(n_trials=1, timeout=math.inf, observer=Silent())
         assert study.progress.timeout_s is None
         assert len(study.optuna_study.trials) == 1
+
+
+def test_no_worker_is_left_when_the_rows_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("autotrain.launch.StoredRows.write", full)
+    with study_of_wine(tmp_path, workers=2) as study, pytest.raises(OSError, match="No space"):
+        study.optimize(n_trials=2, observer=Silent())
+    assert not multiprocessing.active_children()

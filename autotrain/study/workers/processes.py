@@ -121,30 +121,40 @@ class StoredRows:
 class ProcessWorker:
     """One worker process and the pipe to it.
 
+    It loads its libraries while the rows are still being written, and trains once it is given them.
+
     Args:
-        rows: the data, written by `StoredRows.write`.
         device: "cpu" or "cuda:0".
         name: shown to people, e.g. "worker 1".
     """
 
-    def __init__(self, rows: StoredRows, device: str, name: str) -> None:
-        self.rows = rows
+    def __init__(self, device: str, name: str) -> None:
+        self.rows: StoredRows | None = None
         self.device = device
         self.name = name
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
-            target=_serve, args=(theirs, rows, device), name=f"autotrain {name}", daemon=True
+            target=_serve, args=(theirs, device), name=f"autotrain {name}", daemon=True
         )
         with _environment(**WORKER_ENVIRONMENT), _without_interrupts(), _without_main():
             self.process.start()
         theirs.close()
         self.has_left = False
 
+    def give(self, rows: StoredRows) -> ProcessWorker:
+        """Tell it where the data are, before any command; return this worker."""
+        self.rows = rows
+        self._send(rows)
+        return self
+
     def send(self, command: Command) -> None:
         """Send a command; a process that is gone is noticed by `receive`."""
+        self._send(command)
+
+    def _send(self, message: Command | StoredRows) -> None:
         with contextlib.suppress(BrokenPipeError, OSError):
-            self.pipe.send(command)
+            self.pipe.send(message)
 
     def receive(self) -> list[Message]:
         """Return all messages that have arrived, without waiting."""
@@ -171,7 +181,8 @@ class ProcessWorker:
 
     def renew(self) -> ProcessWorker:
         """Start another process of that name on the same rows."""
-        return ProcessWorker(self.rows, self.device, self.name)
+        assert self.rows is not None
+        return ProcessWorker(self.device, self.name).give(self.rows)
 
 
 @contextlib.contextmanager
@@ -217,15 +228,18 @@ def _environment(**variables: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(pipe: Connection, rows: StoredRows, device: str) -> None:
+def _serve(pipe: Connection, device: str) -> None:
     """Run in the worker process until told to close, or until the coordinator is gone."""
     # Ctrl-C goes to the whole terminal group; the coordinator decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     # The garbage collector need not look at the libraries again, above all not when leaving.
     gc.freeze()
-    training = Training(partial(_make_trainer, rows, device))
     with contextlib.suppress(EOFError, OSError):
+        rows = pipe.recv()
+        if isinstance(rows, Close):
+            return
+        training = Training(partial(_make_trainer, rows, device))
         while True:
             # An idle worker sleeps in recv; a busy one looks between epochs.
             while training.is_idle or pipe.poll():

@@ -326,7 +326,8 @@ class Study:
 
     def _check_success(self) -> None:
         if best_trial(self.optuna_study.trials, self.metric) is None:
-            causes = Counter(t.user_attrs["cause"] for t in self.optuna_study.trials if counts(t))
+            ended = filter(counts, self.optuna_study.trials)
+            causes = Counter(trial.user_attrs.get("cause", "unknown") for trial in ended)
             listed = ", ".join(f"{cause} {n}" for cause, n in causes.most_common())
             raise NoTrialSucceededError(
                 f"study {self.definition.name!r} needs at least one complete trial, however: "

@@ -251,18 +251,16 @@ class SearchSpace:
     @property
     def may_lack_dropout(self) -> bool:
         """Whether some of its networks drop nothing, and so could not say how sure they are."""
-        dropout, network = (
-            self._definition.sections["dropout"],
-            self._definition.sections["network"],
-        )
-        _, layers = network.domain(network.section.default, "hidden_layers")
-        is_deep = not contains(layers, 0)
+        sections = self._definition.sections
+        dropout, network = sections["dropout"], sections["network"]
+        may_be_linear = contains(network.domain(network.section.default, "hidden_layers")[1], 0)
+
+        def may_be_0(row: str, key: str) -> bool:
+            return contains(dropout.domain(row, key)[1], 0.0)
+
         return any(
             row == "none"
-            or (
-                contains(dropout.domain(row, "input_rate")[1], 0.0)
-                and not (is_deep and not contains(dropout.domain(row, "rate")[1], 0.0))
-            )
+            or (may_be_0(row, "input_rate") and (may_be_linear or may_be_0(row, "rate")))
             for row in dropout.row_names
         )
 

@@ -304,8 +304,6 @@ class Coordinator:
         value = float(np.mean([entry.value for entry in known]))
         if not math.isfinite(value):
             return  # The worker ends it as diverged.
-        if running.best is None or self.sign * value < self.sign * running.best:
-            running.best = value
         if running.trial is not None and running.epoch > running.reported:
             running.reported = running.epoch
             self.ledger.report(running.trial, running.epoch, running.config.epochs, value)

@@ -178,14 +178,14 @@ class Finals:
 
     def finalists(self) -> list[Finalist]:
         """Return those that are raced, the best first."""
-        return sorted(self.known.values(), key=lambda f: (f.score, f.number))[: self.n_raced]
+        return sorted(self.known.values(), key=_rank)[: self.n_raced]
 
     @property
     def best_seconds(self) -> float:
         """How long the best trial took; 0 where nothing is raced."""
         if not self.n_raced:
             return 0.0
-        return min(self.known.values(), key=lambda f: (f.score, f.number)).seconds
+        return min(self.known.values(), key=_rank).seconds
 
     def next(
         self, running: Collection[tuple[int, int]] = (), left_s: float = math.inf
@@ -253,6 +253,11 @@ class Finals:
             if f.estimate(loss) - first.estimate(loss)
             > BEHIND * spread * math.sqrt(1 / len(f.scores()) + 1 / len(first.scores()))
         }
+
+
+def _rank(finalist: Finalist) -> tuple[float, int]:
+    """Return what finalists are sorted by: of equals the earlier trial is first."""
+    return finalist.score, finalist.number
 
 
 def _epochs(record: int | Sequence[int] | None) -> tuple[int, ...] | None:

@@ -59,8 +59,8 @@ class Places:
     ) -> list[Running]:
         """Return which trials to stop for one more to have room, as few as it takes.
 
-        Of equals the latest. None where it has room once those have left that are stopped already,
-        and where it has none even so.
+        Of equals the latest. Nobody, where there is room once those have left that are stopped
+        already, or where there would be none even so.
 
         Args:
             may_stop: whether a trial may be stopped.
@@ -80,7 +80,7 @@ class Places:
 def _fewest(
     cost: float, trials: Sequence[Running], may_stop: Callable[[Running], bool]
 ) -> list[Running] | None:
-    """Return the fewest trials that make room on their worker; None when all do not."""
+    """Return the fewest that make room on their worker; None when all together do not."""
     left, stopped = list(trials), []
     # The largest first: no smaller number of others frees as much.
     for running in sorted(trials, key=lambda each: (-each.cost, -each.started_s)):

@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 FINALS_SHARE = 0.2
 """The last part of a budget of time, in which repeats of the best trials go before new trials."""
+ROUNDS = 2.0
+"""It is as long as so many trainings of the best trial take: a worker must become free before."""
 MOST_FINALS_SHARE = 0.4
-"""It is longer where trainings are long: two of the best one's, but no more than this share."""
+"""But no longer than this share."""
 MOST_RESERVED = 0.25
 """At most this share of the time is kept for choosing and exporting an ensemble."""
 
@@ -65,7 +67,7 @@ class RunClock:
         """Whether the time for training is over."""
         return self.left_s <= 0
 
-    def is_for_finals(self, repeat_s: float = 0.0) -> bool:
+    def is_for_finals(self, repeat_s: float) -> bool:
         """Tell whether it is the last part of the budget, in which finals go first.
 
         Args:
@@ -74,5 +76,5 @@ class RunClock:
         if self.limit_s is None:
             return False
         whole_s = max(self.end_s, self.whole_s - self.reserved_s)
-        finals_s = max(FINALS_SHARE * whole_s, min(2 * repeat_s, MOST_FINALS_SHARE * whole_s))
+        finals_s = max(FINALS_SHARE * whole_s, min(ROUNDS * repeat_s, MOST_FINALS_SHARE * whole_s))
         return 0 < self.left_s <= finals_s

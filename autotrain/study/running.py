@@ -47,7 +47,6 @@ class Running:
     epoch: int = 0
     plateaus: int = 0
     dropped: bool = False
-    best: float | None = None
     cause: str | None = None
     """Why the coordinator stops it; None while it may go on."""
     reported: int = 0

@@ -125,6 +125,14 @@ class Script:
         return self.heir
 
 
+class Impatient(Script):
+    """A script that fails when nothing comes to an end."""
+
+    def receive(self) -> list[Message]:
+        assert len(self.at_once) < 200, "it waits for ever"
+        return super().receive()
+
+
 @pytest.fixture
 def storage(tmp_path: Path) -> Iterator[OpenStorage]:
     with open_storage(tmp_path / "study") as opened:
@@ -652,17 +660,19 @@ def test_a_repeat_that_cannot_end_in_time_is_not_begun(
 
 
 @pytest.mark.parametrize(
-    ("schedule", "epoch", "value", "stopped"),
+    ("schedule", "epoch", "value", "repeat_s", "stopped"),
     [
-        ("cosine", 100, 0.9, True),
-        ("cosine", 0, 0.9, False),  # nothing is known yet
-        ("cosine", 190, 0.9, False),  # it ends in time
-        ("cosine", 100, 0.2, False),  # it leads, and counts as it is when time is over
-        ("constant", 100, 0.9, False),  # it may converge at any time
+        ("cosine", 100, 0.9, 1.0, True),
+        ("cosine", 0, 0.9, 1.0, False),  # nothing is known yet
+        ("cosine", 190, 0.9, 1.0, False),  # it ends in time
+        ("cosine", 100, 0.2, 1.0, False),  # it leads, and counts as it is when time is over
+        ("constant", 100, 0.9, 1.0, False),  # it may converge at any time
+        ("cosine", 100, 0.9, 13.9, True),
+        ("cosine", 100, 0.9, 14.1, False),  # until it has left, a second, the repeat fits no more
     ],
 )
 def test_what_cannot_end_in_time_makes_room_for_a_repeat(
-    storage: OpenStorage, schedule: str, epoch: int, value: float, stopped: bool
+    storage: OpenStorage, schedule: str, epoch: int, value: float, repeat_s: float, stopped: bool
 ) -> None:
     finals = Finals(2)
     worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 40)}})
@@ -670,7 +680,7 @@ def test_what_cannot_end_in_time_makes_room_for_a_repeat(
     coordinator = make_coordinator(ledger, worker, [], finals=finals)
     coordinator.run(6)
     for finalist in finals.known.values():
-        finalist.repeats, finalist.seconds = {}, 1.0
+        finalist.repeats, finalist.seconds = {}, repeat_s
     time = {"s": 0.0}
     coordinator.n_trials, coordinator.clock = None, RunClock(100.0, now=lambda: time["s"])
     coordinator._fill()
@@ -695,7 +705,7 @@ def test_what_is_left_of_trials_of_unlike_costs_keeps_nobody_out(
 ) -> None:
     """Of 5/10 and 5/11, or 1/2 and 1/9, added and taken off again, 5e-17 is left."""
     curves = {slot: [0.5] * (3 if slot < folds else 4) for slot in range(20 * folds)}
-    worker = Script(curves, crash_at=1 if folds == 1 else None)
+    worker = Impatient(curves, crash_at=1 if folds == 1 else None)
     coordinator = make_coordinator(make_ledger(storage), worker, [], folds=folds)
     asked: dict[float, int] = {}
 
@@ -704,13 +714,6 @@ def test_what_is_left_of_trials_of_unlike_costs_keeps_nobody_out(
         return asked.setdefault(config.optimizer["learning_rate"], following)
 
     coordinator.places.width_of = width_of
-    receive = worker.receive
-
-    def bounded() -> list[Message]:
-        assert len(worker.at_once) < 200, "it waits for ever"
-        return receive()
-
-    worker.receive = bounded  # type: ignore[method-assign]
     coordinator.run(10)
     assert len(coordinator.ledger.study.trials) == 10
 

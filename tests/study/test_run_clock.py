@@ -45,7 +45,7 @@ def test_without_a_limit_it_is_never_late() -> None:
     clock.reserve(1e9)
     assert (clock.reserved_s, clock.end_s, clock.left_s) == (0.0, math.inf, math.inf)
     assert not clock.is_late
-    assert not clock.is_for_finals()
+    assert not clock.is_for_finals(0.0)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_the_last_fifth_of_the_whole_budget_is_for_finals(
     found = []
     for second in range(110):
         now.s = clock.begun_s + second
-        if clock.is_for_finals():
+        if clock.is_for_finals(0.0):
             found.append(second)
     assert found == list(range(begin, end))
 

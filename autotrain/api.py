@@ -161,6 +161,8 @@ class Study:
             n_numbers=dataset.preprocessor.kinds.n_numeric,
         )
         self.sampler = AllowedSampler(made_sampler, self.space, seed)
+        # A study begun when no rows were set apart has other validation rows.
+        calibration = {"calibration": dataset.n_calibration} if dataset.n_calibration else {}
         definition = Definition(
             name=name or "",
             source=word_for(data),
@@ -168,7 +170,7 @@ class Study:
             task=dataset.task,
             metric=self.metric.name,
             fingerprint=dataset.fingerprint,
-            split=dataset.split,
+            split=dataset.split | calibration,
             test="" if test is None else word_for(test),
             validation=validation,
             finalists=definitions.check_count("finalists", finalists),

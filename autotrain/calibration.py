@@ -1,4 +1,4 @@
-"""Numbers fitted on validation rows when a model is exported.
+"""Numbers fitted when a model is exported, on rows that its networks did not train on.
 
     τ                  the noise of a regression
     T                  the temperature of a classification: how much too sure it is
@@ -17,14 +17,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.optimize
 import torch
 
 from autotrain.bundle import Bundle
 from autotrain.data.dataset import Dataset
-from autotrain.fused.plan import view_of
-from autotrain.members import metric_weights
 from autotrain.predictor import Predictor, conformal
+from autotrain.predictor.evaluation import Truth
 from autotrain.predictor.mixture import log_likelihood
 from autotrain.predictor.probabilities import tempered
 
@@ -50,44 +50,63 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     """Return all that is fitted for a model, with masks and without, as its bundle keeps it.
 
-    Each fold's validation rows are predicted by the members that did not train on them, together.
+    The rows are those set apart for it, or else each fold's validation rows, predicted by the
+    members that did not train on them, together.
     """
     sampled, points, targets, weights = [], [], [], []
     n_samples = SAMPLES if Predictor(bundle).has_dropout else 0
-    step = -(-sum(len(fold.y_valid) for fold in dataset.folds) // ROWS)
-    for place, fold in enumerate(dataset.folds):
+    rows = [
+        fold.valid_rows if fold.calibration_rows is None else fold.calibration_rows
+        for fold in dataset.folds
+    ]
+    step = -(-sum(map(len, rows)) // ROWS)
+    for place, own in enumerate(rows):
         members = tuple(member for member in bundle.members if member.fold == place)
-        views = [dataset.encoded(place, view_of(member.config)) for member in members]
-        x = [np.ascontiguousarray(encoded.x_valid[::step]) for encoded in views]
+        features, truth = _labelled(bundle, dataset, own[::step])
         predictor = Predictor(replace(bundle, members=members))
+        x = predictor.encoded(features)
         points.append(predictor.draw(x, 0, SEED))
-        drawn = predictor.draw(x, n_samples, SEED, averaged=bundle.is_classification)
-        y = fold.y_valid[::step]
-        if not bundle.is_classification:
-            y = y.astype(np.float64) * fold.target_std + fold.target_mean
-        sampled.append(drawn)
-        targets.append(y)
-        own = metric_weights(fold)[::step]
-        # Of rows that all count nothing, none is better than another.
-        weights.append(own if own.any() else np.ones_like(own))
+        sampled.append(predictor.draw(x, n_samples, SEED, averaged=bundle.is_classification))
+        targets.append(truth.y)
+        weights.append(np.ones(len(truth.y)) if truth.weights is None else truth.weights)
     fit = _fit_classes if bundle.is_classification else _fit_values
     n_rows = sum(map(len, targets))
-    what, harm = (
-        ("temperature", "probabilities may be a little too sure, sets too small")
-        if bundle.is_classification
-        else ("noise τ", "intervals may be a little too narrow")
-    )
     return {
         **fit(sampled, points, targets, np.concatenate(weights)),
         "n_rows": n_rows,
         "n_samples": n_samples,
         "seed": SEED,
-        "rows": "validation",
-        "note": (
+        "rows": "calibration" if dataset.n_calibration else "validation",
+        "note": _note(bundle, dataset, n_rows),
+    }
+
+
+def _labelled(bundle: Bundle, dataset: Dataset, rows: np.ndarray) -> tuple[pd.DataFrame, Truth]:
+    """Return rows as they were read, and their targets as the model counts them."""
+    table = dataset.raw.iloc[rows]
+    features, labels = dataset.apart(table)
+    weights = None if dataset.weights is None else table[dataset.weights]
+    return features, Truth.read(bundle, labels, weights)
+
+
+def _note(bundle: Bundle, dataset: Dataset, n_rows: int) -> str:
+    """Say what was fitted, on which rows, and what these have done before."""
+    what, harm = (
+        ("temperature", "probabilities may be a little too sure, sets too small")
+        if bundle.is_classification
+        else ("noise τ", "intervals may be a little too narrow")
+    )
+    if dataset.n_calibration:
+        return f"the {what} was fitted on {n_rows} rows that neither trained nor chose the winner"
+    if len(dataset.folds) == 1:
+        return (
             f"the {what} was fitted on {n_rows} validation rows, which also chose the winner: "
             f"{harm}"
-        ),
-    }
+        )
+    return (
+        f"the {what} was cross-fitted: on {n_rows} validation rows, each predicted by networks "
+        f"that did not train on it; as these rows also chose the winner, {harm}"
+    )
 
 
 def _fit_classes(

@@ -152,6 +152,7 @@ def _export(
             "split": dataset.split,
             "n_train": dataset.n_train,
             "n_valid": dataset.n_valid,
+            "n_calibration": dataset.n_calibration,
             "n_test": dataset.n_test,
             **({"commas": dataset.commas} if dataset.commas else {}),
             **({} if dataset.weights is None else {"weights": dataset.weights}),

@@ -24,6 +24,7 @@ from sklearn.metrics import log_loss, mean_pinball_loss, root_mean_squared_error
 import autotrain
 from autotrain.api import NoTrialSucceededError, Study
 from autotrain.bundle import Bundle, read_bundle
+from autotrain.data import splitting
 from autotrain.errors import AutotrainError, DataError, DeviceError, SpaceError, StudyError
 from autotrain.export import Exported, export_ensemble
 from autotrain.fused.slot import Admission, EpochReport
@@ -178,6 +179,19 @@ def test_whole_numbers_of_numpy_are_whole_numbers(tmp_path: Path) -> None:
         timeout: Any = np.float32(60)
         study.optimize(n_trials, timeout, observer=Silent())
         assert study.definition.seed == 3
+
+
+def test_a_study_with_other_validation_rows_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of many rows, begun by a version that set none apart to calibrate."""
+    study_of_wine(tmp_path).optimize(n_trials=1, observer=Silent()).close()
+    monkeypatch.setattr(splitting, "MIN_CALIBRATION_ROWS", 5)
+    with pytest.raises(StudyError, match="its split differs"):
+        Study.resume("wine", data=wine(), directory=tmp_path)
+    with study_of_wine(tmp_path / "new") as study:
+        assert study.dataset.n_calibration == 7
+        assert study.definition.split["calibration"] == 7
 
 
 def test_another_table_or_space_under_the_same_name_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,52 @@ def test_the_temperature_is_fitted_on_rows_of_all_folds(tmp_path: Path) -> None:
     calibration = read_bundle(tmp_path / "best").calibration
     assert calibration["n_rows"] == sum(len(fold.y_valid) for fold in winner.dataset.folds)
     assert calibration["temperature"] > 0
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_many_rows_held_out_calibrate_apart(task: str, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(generator.normal(size=(10_000, 2)), columns=["a", "b"])
+    y = frame["a"] - frame["b"] + generator.normal(size=len(frame))
+    frame["y"] = np.where(y > 0, "up", "down") if task == "binary" else y
+    winner = train(frame, {"training.epochs": 2}, target="y", test=0.0)
+    exported = winner.export(tmp_path / "best")
+    predictor, (fold,) = load(exported.path), winner.dataset.folds
+    calibration = predictor.bundle.calibration
+    assert fold.calibration_rows is not None
+    assert (len(fold.valid_rows), len(fold.calibration_rows)) == (1_500, 500)
+    own = frame.iloc[fold.calibration_rows]
+    if task == "regression":
+        errors = predictor.predict(own) - own["y"]
+        assert 1 / calibration["tau_point"] == pytest.approx((errors**2).mean(), rel=1e-5)
+    else:
+        places = predictor.classes_.tolist()
+        right = [places.index(label) for label in own["y"]]
+        scores = 1 - predictor.predict_proba(own)[np.arange(500), right]
+        np.testing.assert_allclose(calibration["conformal_fold_scores"][0], np.sort(scores), 1e-5)
+    assert (calibration["n_rows"], calibration["rows"]) == (500, "calibration")
+    # The score that chose the winner is of the other rows alone.
+    valid = frame.iloc[fold.valid_rows]
+    found = predictor.evaluate(valid, valid["y"], n_samples=0)["deterministic"]
+    assert found[predictor.bundle.metric] == pytest.approx(exported.value, rel=1e-6)
+    card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "8000 training, 1500 validation, 500 calibration, 0 test" in card
+    assert "was fitted on 500 rows that neither trained nor chose the winner." in card
+
+
+@pytest.mark.parametrize(
+    ("validation", "said"),
+    [
+        ("holdout", r"was fitted on 28 validation rows, which also chose the winner: .* too sure"),
+        ("3-fold", r"cross-fitted: on 142 .* did not train on it; .* also chose the winner"),
+    ],
+)
+def test_the_card_says_what_rows_have_done_before(
+    validation: str, said: str, tmp_path: Path
+) -> None:
+    winner = train("sklearn:wine", {"training.epochs": 2}, validation=validation)
+    card = (winner.export(tmp_path / "best").path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert re.search(said, card)
 
 
 @pytest.mark.parametrize("source", ["sklearn:diabetes", "sklearn:breast_cancer"])

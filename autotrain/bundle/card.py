@@ -52,6 +52,8 @@ def _data(bundle: Bundle) -> str:
     folds = bundle.training.get("folds")
     if rows and isinstance(folds, int) and folds > 1:
         rows[-1] += f" in each of {folds} folds"
+    if data.get("n_calibration"):
+        rows.append(f"{data['n_calibration']} calibration")
     if data.get("n_test") is not None:
         rows.append(f"{data['n_test']} test")
     if rows:

@@ -14,6 +14,7 @@ from autotrain.wording import count_text, duration_text, value_text
 
 if TYPE_CHECKING:
     from autotrain.api import Study
+    from autotrain.data.dataset import Dataset
     from autotrain.predictor import Predictor
 
 EXIT_NO_TRIAL = 3
@@ -80,17 +81,35 @@ def about(study: Study, *, quiet: bool) -> None:
 def described(study: Study) -> list[str]:
     """Return what is searched in a few lines: task, data, notes."""
     data, definition = study.dataset, study.definition
-    folds = f" in each of {len(data.folds)} folds" if len(data.folds) > 1 else ""
     lines = [
         f"Study {definition.name}: {definition.target!r} of {definition.source}, "
         f"{task_words(study)}, by {definition.metric}",
-        f"{count_text(data.n_train, 'row')} to train, {data.n_valid:,} to validate{folds}, "
-        f"{data.n_test:,} to test; {count_text(data.n_features, 'column')}, "
-        f"{count_text(data.n_inputs, 'input')}",
+        f"{row_words(row_counts(data), len(data.folds))}; "
+        f"{count_text(data.n_features, 'column')}, {count_text(data.n_inputs, 'input')}",
     ]
     weights = weights_words(definition.weights, definition.class_weights)
     lines += [f"Weights {weights}"] if weights else []
     return lines + [f"Note: {text}" for text in notes_of(study)]
+
+
+def row_counts(data: Dataset) -> dict[str, int]:
+    """Return how many rows do what; 0 calibrate where those that validate do."""
+    return {
+        "train": data.n_train,
+        "validation": data.n_valid,
+        "calibration": data.n_calibration,
+        "test": data.n_test,
+    }
+
+
+def row_words(rows: dict[str, int], n_folds: int) -> str:
+    """Return what `row_counts` returned, for people."""
+    folds = f" in each of {n_folds} folds" if n_folds > 1 else ""
+    calibration = f"{rows['calibration']:,} to calibrate, " if rows["calibration"] else ""
+    return (
+        f"{count_text(rows['train'], 'row')} to train, {rows['validation']:,} to validate{folds}, "
+        f"{calibration}{rows['test']:,} to test"
+    )
 
 
 def notes_of(study: Study) -> list[str]:
@@ -155,11 +174,7 @@ def outcome(study: Study, seconds: float) -> dict[str, Any]:
             "pruned": standing.n_pruned,
             "failed": standing.n_failed,
         },
-        "rows": {
-            "train": study.dataset.n_train,
-            "validation": study.dataset.n_valid,
-            "test": study.dataset.n_test,
-        },
+        "rows": row_counts(study.dataset),
         "notes": [*study.dataset.notes, *study.export_notes, *study.export_failures],
     }
 

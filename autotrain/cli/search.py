@@ -177,7 +177,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
 
 def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str, Any]:
     """Return what a search would do; nothing is written."""
-    from autotrain.cli.run_study import notes_of
+    from autotrain.cli.run_study import notes_of, row_counts
     from autotrain.study.storage import hide_password
 
     data, definition, size = study.dataset, study.definition, study.space.size()
@@ -192,7 +192,7 @@ def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str
         "task": definition.task,
         "task_reason": data.task_reason,
         "classes": list(data.classes),
-        "rows": {"train": data.n_train, "validation": data.n_valid, "test": data.n_test},
+        "rows": row_counts(data),
         "folds": len(data.folds),
         "columns": data.n_features,
         "inputs": data.n_inputs,
@@ -221,10 +221,9 @@ def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str
 
 def plan_lines(study: Study, plan: dict[str, Any]) -> list[str]:
     """Return the plan as lines for people."""
-    from autotrain.cli.run_study import task_words, weights_words
+    from autotrain.cli.run_study import row_words, task_words, weights_words
 
-    rows, space = plan["rows"], plan["space"]
-    folds = f", in each of {plan['folds']} folds" if plan["folds"] > 1 else ""
+    space = plan["space"]
     classes = ", ".join(map(str, plan["classes"][:10]))
     classes += ", …" if len(plan["classes"]) > 10 else ""
     limits = [] if plan["trials"] is None else [count_text(plan["trials"], "trial")]
@@ -238,11 +237,7 @@ def plan_lines(study: Study, plan: dict[str, Any]) -> list[str]:
             ("Data", plan["data"]),
             ("Target", f"{plan['target']}, {task_words(study)}"),
             ("Classes", classes),
-            (
-                "Rows",
-                f"{rows['train']:,} to train, {rows['validation']:,} to validate{folds}, "
-                f"{rows['test']:,} to test",
-            ),
+            ("Rows", row_words(plan["rows"], plan["folds"])),
             ("Columns", f"{plan['columns']:,}, which become {count_text(plan['inputs'], 'input')}"),
             (
                 "Space",

@@ -58,6 +58,7 @@ class Fold:
     Args:
         train_rows: `[N]` places of the training rows in the table as read.
         valid_rows: the same for validation.
+        calibration_rows: the same of those that only calibrate; None: the validation rows do.
         x_train: float32 `[N, D]`, C-contiguous; D may differ between folds.
         y_train: int64 `[N]` class index, or float32 standardized target.
         x_valid: as `x_train`.
@@ -78,6 +79,7 @@ class Fold:
     target_mean: float
     target_std: float
     weights: RowWeights | None = None
+    calibration_rows: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,12 @@ class Dataset:
         return len(self.y_valid)
 
     @property
+    def n_calibration(self) -> int:
+        """Rows that only calibrate; 0 when the validation rows do."""
+        rows = self.folds[0].calibration_rows
+        return 0 if rows is None else len(rows)
+
+    @property
     def n_test(self) -> int:
         """Test rows."""
         return len(self.y_test)
@@ -255,8 +263,9 @@ def load_dataset(
         task: "auto", "binary", "multiclass" or "regression".
         test: fraction of the rows in [0, 1), 0 for none; or a file or frame of test rows. None or
             "auto" is the format's own test rows when it has some, otherwise 0.2.
-        validation: "holdout": 20 % of the other rows, at most 10,000; "K-fold"; or "auto": 5-fold
-            below 10,000 rows, 3-fold below 30,000, else the holdout.
+        validation: "holdout": 20 % of the other rows, at most 10,000 (of 2,000 and more a quarter,
+            at most 2,000, only calibrates); "K-fold"; or "auto": 5-fold below 10,000 rows, 3-fold
+            below 30,000, else the holdout.
         seed: of the split; the same seed and rows give the same split.
         weights: the column that says what each row counts; it is no feature. A row of weight 0 is
             left out, as one without target is.
@@ -297,7 +306,7 @@ def load_dataset(
     kept = measure(features.iloc[rest], kept)
     notes = [*table.notes, *dropped, *weightless, *rare_classes(coded), *looks, *useless]
     splits = split_validation(coded.y[rest], validation, seed, stratify=stratify)
-    for place, (train, valid) in enumerate(splits):
+    for place, (train, valid, calibration) in enumerate(splits):
         fold, capped = _fit_fold(features, kept, rows, coded, rest[train], rest[valid])
         if not folds:
             notes += capped
@@ -309,7 +318,8 @@ def load_dataset(
             by_class = weights_of_classes(class_weights, coded.classes, y_train, own_rows)
         where = f" of fold {place}" if len(splits) > 1 else ""
         own = fold_weights(of_rows, by_class, coded.y, rest[train], rest[valid], where)
-        folds.append(replace(fold, weights=own))
+        apart = None if calibration is None else rows[rest[calibration]]
+        folds.append(replace(fold, weights=own, calibration_rows=apart))
 
     frames = [table.frame]
     record: float | str

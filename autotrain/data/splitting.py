@@ -1,4 +1,4 @@
-"""Which rows train, validate and test: seeded, disjoint, stratified by class.
+"""Which rows train, validate, calibrate and test: seeded, disjoint, stratified by class.
 
 Each class gives every part its share, rounded by largest remainder, and always keeps a row for
 training; so a class of two rows breaks nothing. Folds deal a class's rows around like cards.
@@ -7,7 +7,7 @@ training; so a class of two rows breaks nothing. Folds deal a class's rows aroun
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,28 @@ MAX_VALIDATION_ROWS = 10_000
 # overfit a few hundred held-out rows, and where there are more, the folds' networks predict better
 # together than one that had more trials to be chosen from (docs/benchmarks.md).
 FOLDS = ((10_000, 5), (30_000, 3))
+CALIBRATION_FRACTION = 0.25
+MAX_CALIBRATION_ROWS = 2_000
+"""As many as calibration would take of any (`calibration.ROWS`)."""
+MIN_CALIBRATION_ROWS = 500
+"""Fewer would miss the share that intervals and sets promise by more (1.3 points, one standard
+deviation at 90 %) than it does harm to share the rows that choose (docs/benchmarks.md)."""
 _FOLDS = re.compile(r"(\d+)-fold")
+
+
+class Parts(NamedTuple):
+    """Places of rows, ascending.
+
+    Args:
+        train: what networks learn from.
+        valid: what stops trainings and chooses among trials.
+        calibration: what noise, temperature and conformal scores are fitted on; None: the rows
+            that validate.
+    """
+
+    train: np.ndarray
+    valid: np.ndarray
+    calibration: np.ndarray | None
 
 
 def read_fraction(test: Any) -> float | None:
@@ -52,10 +73,11 @@ def split_test(
     return holdout(y, n_test, np.random.default_rng([seed, 0]), stratify=stratify)
 
 
-def split_validation(
-    y: np.ndarray, validation: str, seed: int, *, stratify: bool
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return, for each fold, the places of the training and of the validation rows.
+def split_validation(y: np.ndarray, validation: str, seed: int, *, stratify: bool) -> list[Parts]:
+    """Return, for each fold, which rows do what.
+
+    Of many rows held out a quarter, at most 2,000, calibrates and does nothing else. Rows of folds
+    do both: each is predicted by networks that did not train on it.
 
     Args:
         y: `[N]` target of the rows that are not for the test.
@@ -66,7 +88,7 @@ def split_validation(
     rng = np.random.default_rng([seed, 1])
     match = _FOLDS.fullmatch(str(validation).strip().lower())
     if match is not None and int(match[1]) >= 2:
-        return fold_rows(y, int(match[1]), rng, stratify=stratify)
+        return _of_folds(y, int(match[1]), rng, stratify=stratify)
     if validation not in ("auto", "holdout"):
         raise DataError(
             "validation: expected auto, holdout or K-fold with K at least 2 (such as 5-fold), "
@@ -74,7 +96,7 @@ def split_validation(
         )
     n_folds = next((folds for below, folds in FOLDS if len(y) < below), 1)
     if validation == "auto" and n_folds > 1:
-        return fold_rows(y, n_folds, rng, stratify=stratify)
+        return _of_folds(y, n_folds, rng, stratify=stratify)
     n_valid = min(MAX_VALIDATION_ROWS, max(1, round(VALIDATION_FRACTION * len(y))))
     train, valid = holdout(y, n_valid, rng, stratify=stratify)
     if not len(valid):
@@ -83,7 +105,18 @@ def split_validation(
             f"test rows can validate{_WHO_CAN}. Use a smaller --test, or a target whose values "
             "repeat."
         )
-    return [(train, valid)]
+    n_apart = min(MAX_CALIBRATION_ROWS, round(CALIBRATION_FRACTION * len(valid)))
+    if n_apart < MIN_CALIBRATION_ROWS:
+        return [Parts(train, valid, None)]
+    choosing, apart = holdout(y[valid], n_apart, rng, stratify=stratify)
+    return [Parts(train, valid[choosing], valid[apart])]
+
+
+def _of_folds(
+    y: np.ndarray, n_folds: int, rng: np.random.Generator, *, stratify: bool
+) -> list[Parts]:
+    pairs = fold_rows(y, n_folds, rng, stratify=stratify)
+    return [Parts(train, valid, None) for train, valid in pairs]
 
 
 _WHO_CAN = " (the only row of a class always trains)"

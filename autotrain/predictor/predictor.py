@@ -353,13 +353,21 @@ class Predictor:
         """
         return raw_inputs(X, self.preprocessors)
 
+    def encoded(self, X: Any) -> list[np.ndarray]:
+        """Return a table's rows as the members read them, `[N, D]` float32, one array per member.
+
+        Raises: DataError when columns are missing or cells cannot be read.
+        """
+        parts = zip(*self._joint.encoded(X, []), strict=True)
+        return [torch.cat(of_member).numpy() for of_member in parts]
+
     def draw(
         self, encoded: list[np.ndarray], n_samples: int, seed: int, *, averaged: bool = False
     ) -> np.ndarray:
         """Return Monte-Carlo samples of encoded rows: predictions `[S, N]`, or log p `[S, N, C]`.
 
         Args:
-            encoded: `[N, D]` float32, one array per member.
+            encoded: what `encoded` returns.
             n_samples: S; 0 gives one sample with dropout off.
             averaged: of classes: log of the mean p alone, `[1, N, C]`. Samples of many rows and
                 classes are large.

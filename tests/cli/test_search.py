@@ -79,12 +79,12 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(here: Path, autotrain: Run)
     text = autotrain(*SEARCH, "--dry-run", "--trials", 7, "--validation", "3-fold").out
 
     assert listing(here) == before
-    assert plan["rows"] == {"train": 58, "validation": 14, "test": 18}
+    assert plan["rows"] == {"train": 58, "validation": 14, "calibration": 0, "test": 18}
     assert plan["task"] == "binary"
     assert (plan["trials"], plan["timeout_s"], plan["workers"]) == (7, 90, 1)
     # relu with 4 units is forbidden.
     assert (plan["space"]["combinations"], plan["space"]["continuous"]) == (3, 1)
-    assert "48 to train, 24 to validate, in each of 3 folds, 18 to test" in text
+    assert "48 rows to train, 24 to validate in each of 3 folds, 18 to test" in text
     assert "binary: two labels" in text
     assert "3 combinations × 1 continuous parameter," in text
 

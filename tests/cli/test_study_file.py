@@ -30,7 +30,7 @@ def test_a_study_file_says_what_options_would(here: Path, autotrain: Run) -> Non
     assert found["study"] == "mine"
     assert (found["trials"], found["timeout_s"], found["metric"]) == (5, 90, "f1")
     assert (found["workers"], found["seed"]) == (1, 7)
-    assert found["rows"] == {"train": 65, "validation": 16, "test": 9}
+    assert found["rows"] == {"train": 65, "validation": 16, "calibration": 0, "test": 9}
 
 
 def test_options_win_over_the_file(here: Path, autotrain: Run) -> None:

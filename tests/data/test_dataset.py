@@ -103,6 +103,20 @@ def test_the_parts_are_disjoint_and_complete(target: str, validation: str) -> No
         assert sorted([*validated, *data.test_rows]) == list(range(N))
 
 
+def test_rows_that_calibrate_are_of_no_other_part() -> None:
+    frame = table(n_rows=15_000)
+    data = load_dataset(frame, "label", weights="count")
+    (fold,) = data.folds
+    assert fold.calibration_rows is not None
+    parts = (fold.train_rows, fold.valid_rows, fold.calibration_rows, data.test_rows)
+    counting = np.flatnonzero(frame["count"] > 0)
+    assert sorted(np.concatenate(parts)) == counting.tolist()
+    assert data.n_calibration == len(fold.calibration_rows) >= 500
+    assert fold.weights is not None
+    assert len(fold.y_valid) == len(fold.weights.valid) == len(fold.valid_rows)
+    assert load_dataset(frame, "label", validation="3-fold").n_calibration == 0
+
+
 def test_the_seed_decides_the_split() -> None:
     first, again, other = (load_dataset(table(), "label", seed=seed) for seed in (1, 1, 2))
     for rows, same, different in zip(rows_of(first), rows_of(again), rows_of(other), strict=True):

@@ -61,9 +61,10 @@ def test_files_without_header(name: str, shared_data: Path) -> None:
 
 def test_fashion_mnist(shared_data: Path) -> None:
     data = load_dataset(shared_data / "fashion-mnist")
-    assert (data.n_train, data.n_valid, data.n_test) == (50_000, 10_000, 10_000)
+    counts = (data.n_train, data.n_valid, data.n_calibration, data.n_test)
+    assert counts == (50_000, 8_000, 2_000, 10_000)
     assert (data.task, data.classes, data.n_inputs) == ("multiclass", tuple(range(10)), 784)
-    assert np.bincount(data.y_valid).tolist() == [1000] * 10
+    assert np.bincount(data.y_valid).tolist() == [800] * 10
     # The mean and standard deviation that everyone uses for this set, from all its pictures.
     fitted = data.preprocessor.to_arrays()
     np.testing.assert_allclose(fitted["mean"] / 255, 0.2860, atol=1e-3)

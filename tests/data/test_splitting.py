@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotrain.data.splitting import (
+    MAX_CALIBRATION_ROWS,
     MAX_VALIDATION_ROWS,
     fold_rows,
     holdout,
@@ -116,13 +117,41 @@ def test_the_seed_decides() -> None:
 def test_test_and_validation_rows_are_drawn_apart() -> None:
     y = np.zeros(100, dtype=np.int64)
     _, test = split_test(y, 0.2, 0, stratify=False)
-    ((_, valid),) = split_validation(y, "holdout", 0, stratify=False)
+    ((_, valid, _),) = split_validation(y, "holdout", 0, stratify=False)
     assert test.tolist() != valid.tolist()
 
 
-def test_validation_has_at_most_ten_thousand_rows() -> None:
-    ((train, valid),) = split_validation(np.zeros(60_000), "auto", 0, stratify=False)
-    assert (len(train), len(valid)) == (50_000, MAX_VALIDATION_ROWS)
+def test_at_most_ten_thousand_rows_are_held_out() -> None:
+    ((train, valid, calibration),) = split_validation(np.zeros(60_000), "auto", 0, stratify=False)
+    assert calibration is not None
+    assert len(valid) + len(calibration) == MAX_VALIDATION_ROWS
+    assert (len(train), len(calibration)) == (50_000, MAX_CALIBRATION_ROWS)
+    assert sorted([*train, *valid, *calibration]) == list(range(60_000))
+
+
+@pytest.mark.parametrize(("n_rows", "n_apart"), [(9_980, None), (9_990, 500), (30_000, 1_500)])
+def test_a_quarter_of_many_rows_held_out_calibrates(n_rows: int, n_apart: int | None) -> None:
+    y = np.arange(n_rows) % 3
+    ((train, valid, calibration),) = split_validation(y, "holdout", 0, stratify=True)
+    if n_apart is None:
+        assert calibration is None
+        assert len(train) + len(valid) == n_rows
+        return
+    assert calibration is not None
+    assert len(calibration) == n_apart
+    assert sorted([*train, *valid, *calibration]) == list(range(n_rows))
+    assert all(np.all(np.diff(rows) > 0) for rows in (train, valid, calibration))
+    # Every class keeps its share.
+    assert np.ptp(np.bincount(y[calibration])) <= 1
+    other = split_validation(y, "holdout", 1, stratify=True)[0].calibration
+    assert other is not None
+    assert other.tolist() != calibration.tolist()
+
+
+def test_rows_that_calibrate_leave_every_class_one_to_validate() -> None:
+    y = np.concatenate([np.zeros(9_990, dtype=np.int64), np.ones(10, dtype=np.int64)])
+    ((train, valid, _),) = split_validation(y, "holdout", 0, stratify=True)
+    assert (1 in y[train], 1 in y[valid]) == (True, True)
 
 
 def test_no_test_rows_when_none_are_wanted() -> None:
@@ -170,5 +199,6 @@ def test_auto_takes_folds_where_rows_are_few(n_rows: int, n_folds: int) -> None:
     folds = split_validation(np.zeros(n_rows), "auto", 0, stratify=False)
     assert len(folds) == n_folds
     if n_folds > 1:
-        validated = np.concatenate([valid for _, valid in folds])
+        assert all(parts.calibration is None for parts in folds)
+        validated = np.concatenate([parts.valid for parts in folds])
         assert sorted(validated) == list(range(n_rows))

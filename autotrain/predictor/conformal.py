@@ -8,15 +8,15 @@
 Rows that stand for several count as many: the share is then that of the rows they stand for.
 
 The n rows are set apart for this, or they are the validation rows of K folds, each predicted by the
-networks of its fold, which did not train on it. Classes are compared fold by fold: the row's 1 − p(class) by the networks of a fold
-with the scores of that fold's rows (cross-validated conformal prediction). The average of all folds
-is less sure than each of them, and scores of single ones would promise too much of it. The average
-of numbers is only nearer to the truth, so an interval lies around it, and its half width is the
-`rank`-th score times total_std.
+networks of its fold, which did not train on it. Classes are compared fold by fold: the row's
+1 − p(class) by the networks of a fold with the scores of that fold's rows (cross-validated
+conformal prediction). The average of all folds is less sure than each of them, and scores of single
+ones would promise too much of it. The average of numbers is only nearer to the truth, so an
+interval lies around it, and its half width is the `rank`-th score times total_std.
 
 This holds for rows that are exchangeable with the n, whatever the model; how large the answers are
-is what the model is worth. Where the n rows also chose the winner it holds nearly: docs/benchmarks.md
-has what was measured.
+is what the model is worth. Where the n rows also chose the winner it holds nearly:
+docs/benchmarks.md has what was measured.
 
 Source: Vovk, Gammerman & Shafer 2005, "Algorithmic learning in a random world"; sets: Sadinle, Lei
 & Wasserman 2019, arXiv:1609.00451; intervals: Lei, G'Sell, Rinaldo, Tibshirani & Wasserman 2018,

@@ -53,26 +53,26 @@ def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     The rows are those set apart for it, or else each fold's validation rows, predicted by the
     members that did not train on them, together.
     """
-    sampled, points, targets, weights = [], [], [], []
     n_samples = SAMPLES if Predictor(bundle).has_dropout else 0
     rows = [
         fold.valid_rows if fold.calibration_rows is None else fold.calibration_rows
         for fold in dataset.folds
     ]
     step = -(-sum(map(len, rows)) // ROWS)
-    for place, own in enumerate(rows):
+    taken = [own[::step] for own in rows]
+    features, truth = _labelled(bundle, dataset, np.concatenate(taken))
+    n_rows, ends = len(truth.y), np.cumsum(list(map(len, taken)))[:-1]
+    sampled, points = [], []
+    for place, own in enumerate(np.split(np.arange(n_rows), ends)):
         members = tuple(member for member in bundle.members if member.fold == place)
-        features, truth = _labelled(bundle, dataset, own[::step])
         predictor = Predictor(replace(bundle, members=members))
-        x = predictor.encoded(features)
+        x = predictor.encoded(features.iloc[own])
         points.append(predictor.draw(x, 0, SEED))
         sampled.append(predictor.draw(x, n_samples, SEED, averaged=bundle.is_classification))
-        targets.append(truth.y)
-        weights.append(np.ones(len(truth.y)) if truth.weights is None else truth.weights)
     fit = _fit_classes if bundle.is_classification else _fit_values
-    n_rows = sum(map(len, targets))
+    weights = np.ones(n_rows) if truth.weights is None else truth.weights
     return {
-        **fit(sampled, points, targets, np.concatenate(weights)),
+        **fit(sampled, points, np.split(truth.y, ends), weights),
         "n_rows": n_rows,
         "n_samples": n_samples,
         "seed": SEED,

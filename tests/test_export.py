@@ -279,6 +279,18 @@ def test_conformal_answers_hold_the_promised_share_of_validation_rows(
     assert inside == pytest.approx(math.ceil((n + 1) * 0.8), abs=1.5)
 
 
+def test_a_row_counts_the_same_in_whichever_fold_it_is(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(generator.normal(size=(90, 2)), columns=["a", "b"])
+    frame["y"] = np.where(frame["a"] > 0, "up", "down")
+    frame["times"] = np.where(np.arange(90) == 4, 50, 1)
+    options: dict[str, Any] = {"weights": "times", "validation": "3-fold", "test": 0.0}
+    winner = train(frame, {"training.epochs": 2}, target="y", **options)
+    calibration = read_bundle(winner.export(tmp_path / "best").path).calibration
+    counts = np.concatenate(calibration["conformal_fold_weights"])
+    np.testing.assert_allclose(sorted(counts / counts.min()), [1] * 89 + [50], rtol=1e-4)
+
+
 @pytest.mark.parametrize("task", ["regression", "binary"])
 def test_conformal_answers_hold_the_promised_share_of_what_rows_stand_for(
     task: str, tmp_path: Path

@@ -86,6 +86,25 @@ def test_graphs_of_a_trained_model(target: str, params: dict[str, Any], tmp_path
         assert set(found) == {"mean", "std", "samples"}
 
 
+@pytest.mark.parametrize("unit", [1e-18, 5e-9, 1e12])
+def test_targets_of_any_size(unit: float, tmp_path: Path) -> None:
+    """An exporter that takes a small constant for 0 drops the mean of a small target."""
+    bundle = random_bundle(task="regression", n_members=2)
+    members = tuple(
+        replace(m, target_mean=unit * m.target_mean, target_std=unit * m.target_std)
+        for m in bundle.members
+    )
+    tau = bundle.calibration["tau"] / unit**2
+    predictor = Predictor(replace(bundle, members=members, calibration={"tau": tau}))
+    folder = export_onnx(predictor, tmp_path / "graphs", n_samples=6)
+    rows = np.random.default_rng(1).normal(size=(9, 5))
+    result = predictor.predict_distribution(rows, 6, samples=True)
+    found = run(folder / "predictor.onnx", predictor, rows)
+    for name in ("mean", "std", "samples"):
+        expected = getattr(result, name) / unit
+        np.testing.assert_allclose(found[name] / unit, expected, atol=1e-5, rtol=1e-6, err_msg=name)
+
+
 def test_it_runs_without_autotrain(tmp_path: Path) -> None:
     predictor = Predictor(random_bundle(n_members=2))
     folder = export_onnx(predictor, tmp_path / "graphs", n_samples=6)

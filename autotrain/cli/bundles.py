@@ -57,9 +57,15 @@ def find_bundle(word: str, studies: Path) -> Path:
         BundleError: when there is nothing of that name; near names are suggested.
     """
     path = user_path(word)
-    for folder in (path, path / BEST, studies / word / BEST):
-        if (folder / RECORD).is_file():
-            return folder
+    try:
+        for folder in (path, path / BEST, studies / word / BEST):
+            if (folder / RECORD).is_file():
+                return folder
+    except OSError as error:  # a name that is too long, for instance
+        raise BundleError(
+            f"{word}: expected the folder of a bundle, however: {error.strerror}. "
+            "Give the folder, such as studies/NAME/best."
+        ) from None
     if path.is_dir() and not (path / "study.toml").is_file():
         return path
     if path.is_file():

@@ -70,12 +70,15 @@ def export(
         from autotrain.onnx_graphs import export_onnx
         from autotrain.predictor import Predictor
 
-        folder = export_onnx(Predictor(bundle), target, n_samples=samples, seed=seed)
+        predictor = Predictor(bundle)
+        folder = export_onnx(predictor, target, n_samples=samples, seed=seed)
         if as_json:
             print_json({"study": name, "trial": winner, "onnx": str(target), "path": str(folder)})
         else:
             click.echo(f"{model} of {name}, as graphs, is in {target}")
             click.echo("inputs.json says what they read, docs/onnx.md how.", err=True)
+            if not predictor.has_dropout:
+                click.echo("The model has no dropout: there is point.onnx alone.", err=True)
         return
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise StorageError(

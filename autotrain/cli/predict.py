@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from autotrain.predictor import Predictor
 
 ENDINGS = (".csv", ".parquet", ".json")
+JSON_ROWS = 10_000
+"""Rows made into records at a time."""
 
 
 @click.command(short_help="Predict new rows, with how sure the model is.")
@@ -120,7 +124,14 @@ def _check_output(path: Path, data: str) -> None:
             f"must be in a folder that is there, however: {path.parent} is none.",
             param_hint="--output",
         )
-    if path.exists() and Path(data).exists() and path.samefile(data):
+    try:
+        is_there = path.exists()
+    except OSError as error:  # a name that is too long
+        raise click.BadParameter(
+            f"must be a file that can be written, however: {path}: {error.strerror}.",
+            param_hint="--output",
+        ) from None
+    if is_there and Path(data).exists() and path.samefile(data):
         raise click.BadParameter(
             f"must be another file than DATA, which would be lost, however: {path}.",
             param_hint="--output",
@@ -131,14 +142,14 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
     """Write beside and rename, so that the file is whole or not there."""
     from autotrain.errors import StorageError
 
-    beside = path.with_name(f".{path.name}")
+    beside = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
         if path.suffix.lower() == ".csv":
             frame.to_csv(beside, index=False)
         elif path.suffix.lower() == ".parquet":
             frame.to_parquet(beside, index=False)
         else:
-            frame.to_json(beside, orient="records", double_precision=15, indent=1)
+            _write_json(frame, beside)
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
@@ -146,3 +157,17 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
             f"{path}: expected a file that can be written, however: {error.strerror}. "
             "Give another --output."
         ) from error
+
+
+def _write_json(frame: pd.DataFrame, path: Path) -> None:
+    """Write a list of records with all digits of the numbers; null where there is no finite one."""
+    import numpy as np
+
+    with path.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for start in range(0, len(frame), JSON_ROWS):
+            rows = frame.iloc[start : start + JSON_ROWS].replace([np.inf, -np.inf], np.nan)
+            records = rows.astype(object).where(rows.notna(), None).to_dict("records")
+            lines = ",\n ".join(json.dumps(record, ensure_ascii=False) for record in records)
+            file.write(f"{',' if start else ''}\n {lines}")
+        file.write("\n]\n")

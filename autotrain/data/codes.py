@@ -26,6 +26,8 @@ class ColumnCode:
         is_code: the column is one number, the place of its level among `levels`; any other text is
             one more code.
         has_missing: numeric and date: one more input is 1 where the value is missing.
+        had_missing: numeric and date: whether values were missing before, so that nobody need be
+            told when they are again.
     """
 
     name: str
@@ -38,6 +40,7 @@ class ColumnCode:
     origin: float = 0.0
     is_code: bool = False
     has_missing: bool = False
+    had_missing: bool = False
 
     @property
     def is_number(self) -> bool:

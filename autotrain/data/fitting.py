@@ -61,11 +61,15 @@ def fit_preprocessor(
             codes.append(ColumnCode(column.name, "pixel", column.dtype))
             fits.append(pixel_fit)
         elif column.kind == "numeric":
-            codes.append(ColumnCode(column.name, "numeric", column.dtype, has_missing=has_missing))
-            fits.append(_fit_numbers(numbers(values)[0][:, None], scaler))
+            read, _ = numbers(values)
+            had_missing = column.has_missing or bool(np.isnan(read).any())
+            code = ColumnCode(column.name, "numeric", column.dtype)
+            codes.append(replace(code, has_missing=has_missing, had_missing=had_missing))
+            fits.append(_fit_numbers(read[:, None], scaler))
         elif column.kind == "date":
             code, fit = _fit_dates(values, column, scaler)
-            codes.append(replace(code, has_missing=has_missing))
+            had_missing = column.has_missing or code.had_missing
+            codes.append(replace(code, has_missing=has_missing, had_missing=had_missing))
             fits.append(fit)
         else:
             is_code = 0 < view.one_hot_limit < column.n_levels
@@ -107,7 +111,14 @@ def _fit_dates(
     has_clock = bool((known != np.floor(known)).any())
     parts = DATE_PARTS if has_clock else DATE_PARTS[:-1]
     fit = _fit_numbers(date_parts(since_1970, origin, parts), scaler)
-    code = ColumnCode(column.name, "date", column.dtype, parts=parts, origin=float(origin))
+    code = ColumnCode(
+        column.name,
+        "date",
+        column.dtype,
+        parts=parts,
+        origin=float(origin),
+        had_missing=len(known) < len(since_1970),
+    )
     return code, fit
 
 

@@ -93,6 +93,8 @@ def open_table(data: Any, orders: Sequence[Sequence[str]]) -> TableView:
         data = {name: [row.get(name) for row in data] for name in names}
     if isinstance(data, Mapping):
         return _open_mapping(data)
+    if hasattr(data, "column_names") and hasattr(data, "column"):  # an Arrow table
+        return _open_mapping({name: data.column(name).to_numpy() for name in data.column_names})
     if hasattr(data, "columns") and hasattr(data, "__getitem__"):
         labels = list(data.columns)
         named = {str(label).strip(): label for label in labels}

@@ -21,11 +21,15 @@ from autotrain.data.values import date_parts, days, numbers, texts
 from autotrain.errors import COPY_AGAIN, BundleError, DataError
 from autotrain.wording import count_text
 
-FORMAT = 3
-OLDER_FORMATS = {2: {QUANTILES_TO_ENDS.name: QUANTILES_TO_ENDS}}
+FORMAT = 4
+OLDER_FORMATS = {2: {QUANTILES_TO_ENDS.name: QUANTILES_TO_ENDS}, 3: {}}
 """What is still read, and the scalers that were others then."""
 FIRST_SIGNED_FORMAT = 3
 """Before, the one input of two levels was 0 or 1."""
+FIRST_EXACT_HOUR_FORMAT = 4
+"""Before, hours were off by the rounding of days, which a scaler of many equal hours made large."""
+FIRST_WITH_GAPS_FORMAT = 4
+"""Before, it was not written down which numbers had been missing."""
 FILL = "fill"
 CHUNK_CELLS = 1 << 20
 """Numbers are scaled in float64 this many cells at a time, so that memory stays bounded."""
@@ -161,13 +165,13 @@ class Preprocessor:
             columns = list(run)
             block = view.block([column.name for column in columns]) if is_number else None
             if block is not None:
-                self._scale(block, encoded, first_scaled, columns)
+                self._scale(block, encoded, first_scaled, columns, notices)
                 first_scaled += len(columns)
                 continue
             for column in columns:
                 if column.is_scaled:
                     read = self._numbers(view, column)
-                    self._scale(read, encoded, first_scaled, [column])
+                    self._scale(read, encoded, first_scaled, [column], notices)
                     first_scaled += column.n_inputs
                 else:
                     self._categories(view, column, encoded, notices)
@@ -200,7 +204,8 @@ class Preprocessor:
                 f"{_shown(values[bad])}. Mend the cell, or leave it empty when it is missing."
             )
         if column.kind == "date":
-            return date_parts(read, column.origin, column.parts)
+            is_exact = self.format >= FIRST_EXACT_HOUR_FORMAT
+            return date_parts(read, column.origin, column.parts, exact_hours=is_exact)
         return read[:, None]
 
     def _scale(
@@ -209,8 +214,10 @@ class Preprocessor:
         encoded: np.ndarray,
         first_scaled: int,
         columns: list[ColumnCode],
+        notices: list[str] | None,
     ) -> None:
         width = block.shape[1]
+        n_missing = np.zeros(width, dtype=np.int64)
         scaled = slice(first_scaled, first_scaled + width)
         arrays = {name: array[..., scaled] for name, array in self._arrays.items()}
         # Columns of a run stand side by side, but pixels stand behind.
@@ -224,6 +231,7 @@ class Preprocessor:
         for start in range(0, len(block), step):
             chunk = block[start : start + step].astype(np.float64)
             missing = np.isnan(chunk)
+            n_missing += missing.sum(axis=0)
             for place, indicator in indicated:
                 encoded[start : start + step, indicator] = missing[:, place]
             if missing.any():
@@ -235,6 +243,12 @@ class Preprocessor:
             if not np.isfinite(target).all():
                 row, place = np.argwhere(~np.isfinite(target))[0]
                 self._refuse(block, start + int(row), int(place), columns)
+        if notices is None or self.format < FIRST_WITH_GAPS_FORMAT:
+            return
+        # Of a date all parts are missing at once.
+        for column, count in zip(columns, n_missing, strict=False):
+            if count and not column.had_missing and column.kind != "pixel":
+                notices.append(_none_missing(column, int(count)))
 
     def _refuse_infinite(
         self, chunk: np.ndarray, block: np.ndarray, start: int, columns: list[ColumnCode]
@@ -299,10 +313,7 @@ class Preprocessor:
                 )
             count = int(np.isin(inverse, empty).sum())
             if count:
-                notices.append(
-                    f"column {column.name!r}: {count_text(count, 'cell')} missing, where training "
-                    "had none missing"
-                )
+                notices.append(_none_missing(column, count))
 
     def start_of(self, column: ColumnCode) -> int:
         """Return the place of a column's first input."""
@@ -379,6 +390,11 @@ class Preprocessor:
                 "preprocessing: expected columns, features, a scaler and its arrays, "
                 f"however: {error}. {COPY_AGAIN}"
             ) from None
+
+
+def _none_missing(column: ColumnCode, count: int) -> str:
+    cells = count_text(count, "cell")
+    return f"column {column.name!r}: {cells} missing, where training had none missing"
 
 
 def array_shapes(parts: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

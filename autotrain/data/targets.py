@@ -122,7 +122,7 @@ def read_target(values: Any, name: str, task: str = "auto", *, had_missing: bool
         _refuse_tiny(y, name)
         return Target(name, task, reason, (), "float64", y)
     _check_classes(labels, inverse, name, task)
-    return Target(name, task, reason, tuple(labels), _dtype_of(labels), inverse)
+    return Target(name, task, reason, tuple(labels), _dtype_of(labels, name), inverse)
 
 
 def _refuse_spoilt_numbers(labels: Sequence[Label], inverse: np.ndarray, name: str) -> None:
@@ -257,8 +257,14 @@ def _refuse_tiny(y: np.ndarray, name: str) -> None:
         )
 
 
-def _dtype_of(labels: Sequence[Label]) -> str:
+def _dtype_of(labels: Sequence[Label], name: str) -> str:
     kinds = {type(label) for label in labels}
+    far = [label for label in labels if type(label) is int and not -(2**63) <= label < 2**63]
+    if kinds == {int} and far:
+        raise DataError(
+            f"target {name!r}: expected whole numbers of at most 64 bits with a sign as labels, "
+            f"however: {_shown(far, 3)}. Give them as texts."
+        )
     if kinds == {bool}:
         return "bool"
     if kinds <= {int, float}:

@@ -175,10 +175,19 @@ DATE_PARTS = ("year", "month", "day", "weekday", "days", "hour")
 """What a date is expanded to; "days" counts from the earliest training date, Monday is 0."""
 
 
-def date_parts(since_1970: np.ndarray, origin: float, parts: tuple[str, ...]) -> np.ndarray:
-    """Expand days since 1970-01-01 `[N]` to the named parts `[N, len(parts)]`; NaN stays NaN."""
+def date_parts(
+    since_1970: np.ndarray, origin: float, parts: tuple[str, ...], *, exact_hours: bool = True
+) -> np.ndarray:
+    """Expand days since 1970-01-01 `[N]` to the named parts `[N, len(parts)]`; NaN stays NaN.
+
+    Args:
+        exact_hours: so that a second of the day is the same number on every day; else as they come
+            out of the days' rounding.
+    """
     known = ~np.isnan(since_1970)
-    whole = np.floor(np.where(known, since_1970, 0.0))
+    since = np.where(known, since_1970, 0.0)
+    whole = np.floor(since)
+    of_day = since - whole
     date = whole.astype(np.int64).astype("datetime64[D]")
     month = date.astype("datetime64[M]")
     year = date.astype("datetime64[Y]")
@@ -188,7 +197,7 @@ def date_parts(since_1970: np.ndarray, origin: float, parts: tuple[str, ...]) ->
         "day": lambda: (date - month.astype("datetime64[D]")).astype(np.int64) + 1.0,
         "weekday": lambda: (whole + 3) % 7,
         "days": lambda: whole - origin,
-        "hour": lambda: (np.where(known, since_1970, 0.0) - whole) * 24,
+        "hour": lambda: np.rint(of_day * SECONDS_A_DAY) / 3600 if exact_hours else of_day * 24,
     }
     expanded = np.stack([read[part]() for part in parts], axis=1)
     return np.where(known[:, None], expanded, np.nan)

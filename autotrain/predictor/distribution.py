@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from autotrain.data.inputs import plain
+from autotrain.data.values import numbers
 from autotrain.errors import AutotrainError
 from autotrain.predictor import conformal, mixture
 from autotrain.predictor.probabilities import tempered
@@ -149,8 +150,9 @@ class RegressionDistribution:
 
         Raises: AutotrainError when a level is not inside (0, 1) or the samples were not kept.
         """
-        levels = np.asarray(q, dtype=np.float64)
-        if levels.ndim > 1 or not ((levels > 0) & (levels < 1)).all():
+        levels = np.asarray(q)
+        levels = levels.astype(np.float64) if levels.dtype.kind in "fiu" else np.array(np.nan)
+        if levels.ndim > 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
             raise AutotrainError(
                 f"q: expected levels greater than 0 and less than 1, however: {q}. "
                 "0.05 is the level below which one value in twenty lies."
@@ -163,7 +165,12 @@ class RegressionDistribution:
 
         Raises: AutotrainError when `y` has another length or the samples were not kept.
         """
-        target = np.asarray(plain(y), dtype=np.float64)
+        target, bad = numbers(plain(y))
+        if bad is not None:
+            raise AutotrainError(
+                f"y: expected numbers, however: row {bad + 1} holds {plain(y)[bad]!r}. Give the "
+                "target of the same rows."
+            )
         if target.shape != self.mean.shape:
             raise AutotrainError(
                 f"y: expected one number for each of the {len(self.mean)} rows, however: its "

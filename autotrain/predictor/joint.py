@@ -18,6 +18,7 @@ from torch import Tensor
 from autotrain.bundle import Bundle
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.predictor import mixture
+from autotrain.predictor.arguments import LEAST_SAMPLES
 from autotrain.predictor.masks import MaskBank
 from autotrain.predictor.passes import Ensemble
 from autotrain.predictor.probabilities import log_mean_exp
@@ -25,7 +26,7 @@ from autotrain.predictor.tables import encoded_parts
 
 SAMPLE_NUMBERS = 1 << 21
 """Numbers of samples, or of members, worked on at a time: 16 MB in float64."""
-FIRST_ROUND = 16
+FIRST_ROUND = LEAST_SAMPLES
 """Samples that each row gets before it may have enough."""
 
 Rows = list[Tensor]

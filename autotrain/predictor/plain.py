@@ -323,7 +323,8 @@ class PlainPredictor(nn.Module):
                 values = torch.softmax(out, dim=-1)
             else:
                 mean, std = self.get_buffer("target_scale")[place]
-                values = out[..., 0] * std + mean
+                # Not scaled and then moved: exporters take a mean below 1e-8 for nothing.
+                values = (out[..., 0] + mean / std) * std
             if self.n_samples and not network.has_masks:
                 values = values.unsqueeze(0).expand(self.n_own[place], *values.shape)
             found.append(values)

@@ -25,7 +25,7 @@ from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.reading import DECIMAL, THOUSANDS, Reading
 from autotrain.errors import ANEW, AutotrainError, BundleError
 from autotrain.predictor import conformal
-from autotrain.predictor.arguments import check_sampling, check_tolerance
+from autotrain.predictor.arguments import LEAST_SAMPLES, check_tolerance, read_sampling
 from autotrain.predictor.distribution import (
     ClassificationDistribution,
     Distribution,
@@ -39,9 +39,6 @@ from autotrain.predictor.masks import dropout_sites
 from autotrain.predictor.plain import PlainPredictor, raw_inputs
 from autotrain.predictor.probabilities import log_mean_exp, tempered
 
-LEAST_SAMPLES = 20
-"""With fewer, means are so inexact that intervals around them hold too little: of 90 % with 5
-samples 67 %, with 20 as much as with 100, on one table with dropout of 0.3."""
 KEPT_NUMBERS = 1 << 23
 """Samples are kept unasked up to this many numbers: 64 MB."""
 
@@ -220,7 +217,7 @@ class Predictor:
             samples: keep them in the result; None keeps them when they take at most 64 MB.
             tolerance: a row gets no more samples once its `mc_error` (of a classification the
                 largest of its classes') is at most so much, in probability or the target's units;
-                `n_drawn` says how many it got, at least 16 and one of each member where
+                `n_drawn` says how many it got, at least 20 and one of each member where
                 `n_samples` allows, and no samples are kept. None: all.
         Warns:
             UserWarning: when sets or intervals do not hold what they promise, for want of
@@ -230,18 +227,18 @@ class Predictor:
             AutotrainError: when an argument is out of its range.
         Source: Gal & Ghahramani 2016, arXiv:1506.02142.
         """
-        check_sampling(n_samples, alpha, seed)
+        n_samples, alpha, seed = read_sampling(n_samples, alpha, seed)
         check_tolerance(tolerance, samples)
         self._require_dropout()
         # Samples of rows that got different numbers of them are no array.
-        keep = samples is not False and tolerance is None
+        keep = (samples is None or bool(samples)) and tolerance is None
         kept: list[Tensor] = []
         parts: list[dict[str, Tensor]] = []
         size = 0
         for answers, drawn in self._distributed(X, n_samples, alpha, seed, tolerance, notices):
             parts.append(answers)
             size += drawn.numel()
-            keep = keep and (samples is True or size <= KEPT_NUMBERS)
+            keep = keep and (bool(samples) or size <= KEPT_NUMBERS)
             if keep:
                 kept.append(drawn)
             else:
@@ -291,7 +288,7 @@ class Predictor:
         Raises: DataError when `y` has another length, or a label that the model does not know, or
             weights are missing or negative.
         """
-        check_sampling(n_samples, alpha, seed, least=0)
+        n_samples, alpha, seed = read_sampling(n_samples, alpha, seed, least=0)
         truth = Truth.read(self.bundle, y, weights)
         is_sampled = bool(n_samples) and self.has_dropout
         point = Scores(self.bundle, truth, self._calibration("tau_point"))
@@ -339,7 +336,7 @@ class Predictor:
             AutotrainError: when an argument is out of its range, or the bundle is of an older
                 version that scaled otherwise.
         """
-        check_sampling(n_samples, 0.5, seed, least=0)
+        n_samples, _, seed = read_sampling(n_samples, 0.5, seed, least=0)
         if n_samples:
             self._require_dropout()
         return PlainPredictor(self.bundle, n_samples, seed).eval()

@@ -71,6 +71,9 @@ def test_onnx_graphs(there: Path, tmp_path: Path, autotrain: Run) -> None:
         "point.onnx",
         "predictor.onnx",
     ]
+    silent = autotrain("export", "plain", "--format", "onnx", "--output", tmp_path / "one")
+    assert silent.err.endswith("The model has no dropout: there is point.onnx alone.\n")
+    assert not (tmp_path / "one" / "predictor.onnx").exists()
     again = autotrain("export", "shop", "--format", "onnx", "--output", target)
     assert again.code == 2
     assert "expected a new or an empty folder" in again.err

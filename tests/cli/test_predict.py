@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import autotrain as package
+from autotrain.cli.predict import _write_json
 from autotrain.data.files import read_table
 from autotrain.predictor import ClassificationDistribution
 from tests.cli.conftest import SPACE, Run
@@ -108,6 +109,44 @@ def test_output_files_hold_what_stdout_would(
     printed = pd.read_csv(io.StringIO(autotrain("predict", "paid", new, "--samples", 10).out))
     pd.testing.assert_frame_equal(readers[ending](path), printed, rtol=1e-12)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new.csv", f"out.{ending}"]
+
+
+def test_no_other_file_is_touched(there: Path, new: Path, tmp_path: Path, autotrain: Run) -> None:
+    hidden = new.rename(tmp_path / ".out.csv")
+    before = hidden.read_bytes()
+    assert autotrain("predict", "paid", hidden, "--output", tmp_path / "out.csv").code == 0
+    assert hidden.read_bytes() == before
+
+
+def test_names_that_are_too_long(there: Path, new: Path, tmp_path: Path, autotrain: Run) -> None:
+    long = "x" * 300
+    done = autotrain("predict", "paid", new, "--output", tmp_path / f"{long}.csv")
+    assert done.code == 2
+    assert "must be a file that can be written" in " ".join(done.err.split())
+    for words in (("predict", long, new), ("evaluate", long, "paid.csv")):
+        done = autotrain(*words)
+        assert done.code == 2
+        assert "expected the folder of a bundle, however: File name too long" in done.err
+    # As long as a name may be.
+    assert autotrain("predict", "paid", new, "--output", tmp_path / f"{'x' * 251}.csv").code == 0
+
+
+def test_json_keeps_all_digits_and_has_null_for_what_is_not_finite(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "tiny": [4.808191064619607e-12, np.nan, -np.inf],
+            "label": ["ä", "b", "c"],
+            "is_in": [True, False, True],
+            "number": [2**60 + 1, 2, 3],
+        }
+    )
+    for n_rows in (3, 0):
+        _write_json(frame.head(n_rows), tmp_path / "out.json")
+        found = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+        wanted = frame.astype(object).head(n_rows).to_dict("records")
+        for row in wanted[1:]:
+            row["tiny"] = None
+        assert found == wanted
 
 
 def test_json_is_one_object(there: Path, new: Path, autotrain: Run) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -163,6 +164,22 @@ def test_unseen_and_missing_categories_are_zeros_and_said() -> None:
     ]
 
 
+def test_missing_numbers_and_dates_are_said_where_training_had_none() -> None:
+    notices: list[str] = []
+    cells = {"age": [20, None, None, 50], "size": [None] * 4, "day": ["2024-01-31", None, "", None]}
+    PREPROCESSOR.encode(changed(**cells), notices=notices)
+    assert notices == [
+        "column 'age': 2 cells missing, where training had none missing",
+        "column 'day': 3 cells missing, where training had none missing",
+    ]
+    # Older bundles do not know what training had.
+    older = Preprocessor.from_parts(
+        {**PREPROCESSOR.to_json(), "format": 3}, PREPROCESSOR.to_arrays()
+    )
+    older.encode(changed(**cells), notices=(heard := list[str]()))
+    assert heard == []
+
+
 def test_extra_columns_are_ignored_and_said() -> None:
     notices: list[str] = []
     encoded = PREPROCESSOR.encode(changed(weight=1, height=2), notices=notices)
@@ -273,7 +290,7 @@ def test_disk_and_back_with_every_kind() -> None:
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"format": 99}, "expected format 3, however: 99"),
+        ({"format": 99}, "expected format 4, however: 99"),
         ({"columns": [{"kind": "numeric"}]}, "expected columns"),
         ({"columns": []}, "one entry per scaled input (0)"),
     ],
@@ -315,6 +332,15 @@ def test_two_levels_are_one_input_apart_from_what_was_never_seen(
     np.testing.assert_array_equal(older.encode({"x": texts})[:, 0], np.array(wanted) == 1)
 
 
+def test_hours_of_format_3_are_what_they_were() -> None:
+    frame = pd.DataFrame({"x": pd.date_range("2024-01-01 10:00", periods=3, freq="D")})
+    now = fitted(frame.assign(x=frame["x"] + pd.to_timedelta([0, 1, 2], "h")))
+    older = Preprocessor.from_parts({**now.to_json(), "format": 3}, now.to_arrays())
+    hours = [each.raw_numbers(frame)[:, -1] for each in (now, older)]
+    assert hours[0].tolist() == [10.0] * 3
+    assert hours[1].tolist() == [10.000000000029104] * 3
+
+
 def test_a_missing_array_is_refused() -> None:
     arrays = PREPROCESSOR.to_arrays()
     del arrays["scale"]
@@ -332,3 +358,8 @@ def test_encoding_loads_neither_pandas_nor_scikit_learn() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_arrow_tables_are_tables() -> None:
+    table = pa.Table.from_pandas(FRAME.astype({"code": "int64"}))
+    np.testing.assert_array_equal(PREPROCESSOR.encode(table), ENCODED)

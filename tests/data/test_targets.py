@@ -148,3 +148,9 @@ def test_other_numbers_in_another_table_are_read() -> None:
     np.testing.assert_array_equal(target.encode(["1.5", "99"], "test.csv"), [1.5, 99])
     with pytest.raises(DataError, match=r"row 2 of test.csv holds 'x'"):
         target.encode(["1.5", "x"], "test.csv")
+
+
+def test_labels_that_no_array_holds_are_refused() -> None:
+    labels = np.array([2**63 + 5, 3] * 20, dtype=np.uint64)
+    with pytest.raises(DataError, match=r"at most 64 bits .*, however: 9223372036854775813\."):
+        read_target(labels, "y", "binary")

@@ -139,6 +139,15 @@ def test_date_parts_are_those_of_the_calendar(moments: list[datetime.datetime]) 
         np.testing.assert_allclose(row, wanted, atol=1e-6)
 
 
+@given(st.datetimes(datetime.datetime(1700, 1, 1), datetime.datetime(2200, 1, 1)))
+def test_a_second_of_the_day_is_the_same_hour_on_every_day(moment: datetime.datetime) -> None:
+    """Equal times of day must be equal numbers: scalers by rank tell them apart otherwise."""
+    moment = moment.replace(microsecond=0)
+    seconds = moment.hour * 3600 + moment.minute * 60 + moment.second
+    found = date_parts(np.array([day_of(moment)]), 0.0, ("hour",))
+    assert found.item() == seconds / 3600
+
+
 def test_a_missing_date_has_missing_parts() -> None:
     assert np.isnan(date_parts(np.array([np.nan]), 0.0, DATE_PARTS)).all()
 

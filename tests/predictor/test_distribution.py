@@ -130,7 +130,7 @@ def test_log_likelihood_is_that_of_the_mixture() -> None:
         result.log_likelihood(y[:5])
 
 
-@pytest.mark.parametrize("q", [0, 1, [0.5, 1.2], [[0.5]], float("nan")])
+@pytest.mark.parametrize("q", [0, 1, [0.5, 1.2], [[0.5]], float("nan"), [], "a", "0.5", True])
 def test_levels_of_quantiles_are_checked(q: Any) -> None:
     result = regress(Predictor(random_bundle(task="regression")), table(), 3)
     with pytest.raises(AutotrainError, match="expected levels greater than 0 and less than 1"):
@@ -251,16 +251,39 @@ def test_a_model_without_dropout_says_so(params: Mapping[str, Any]) -> None:
         ({"n_samples": 2.5}, "n_samples"),
         ({"n_samples": True}, "n_samples"),
         ({"n_samples": 10**9}, "n_samples"),
-        ({"alpha": 0}, "alpha: expected a number greater than 0 and less than 1, however: 0"),
+        ({"alpha": 0}, "alpha: expected a number greater than 0 and less than 1, .* however: 0"),
+        ({"alpha": 1e-300}, "alpha"),
+        ({"alpha": np.complex128(0.1)}, "alpha"),
+        ({"tolerance": True}, "tolerance: expected a number greater than 0, however: True"),
+        ({"samples": "yes"}, "samples: expected True, False or None, however: 'yes'"),
+        ({"seed": 2**64 + 1}, r"seed: .* \(2\*\*64 at most\)"),
         ({"alpha": 90}, "alpha"),
         ({"alpha": "a"}, "alpha"),
-        ({"seed": -1}, "seed: expected a whole number of at least 0, however: -1"),
+        ({"seed": -1}, "seed: expected a whole number of at least 0 .* however: -1"),
         ({"seed": None}, "seed"),
     ],
 )
 def test_arguments_are_checked(arguments: Mapping[str, Any], message: str) -> None:
     with pytest.raises(AutotrainError, match=message):
         Predictor(random_bundle()).predict_distribution(table(), **arguments)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    predictor = Predictor(random_bundle(task="regression"))
+    expected = regress(predictor, table(), 25, alpha=0.25, seed=3)
+    n, alpha, seed = np.int64(25), np.float32(0.25), np.uint8(3)
+    for tolerance in (None, 1e-9):
+        found = regress(predictor, table(), n, alpha=alpha, seed=seed, tolerance=tolerance)
+        np.testing.assert_array_equal(found.mean, expected.mean)
+    count: Any = n
+    evaluation = predictor.evaluate(table(), np.zeros(len(table())), n_samples=count)
+    assert evaluation["n_samples"] == 25
+
+
+def test_a_likelihood_needs_numbers() -> None:
+    result = regress(Predictor(random_bundle(task="regression")), table(2), 5)
+    with pytest.raises(AutotrainError, match="y: expected numbers, however: row 2 holds 'a'"):
+        result.log_likelihood([1.0, "a"])
 
 
 def test_samples_are_kept_when_they_are_small_or_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

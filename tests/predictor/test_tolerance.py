@@ -39,7 +39,7 @@ def test_each_row_has_what_so_many_samples_say(task: str, n_members: int) -> Non
     assert result.n_drawn is not None
     numbers = sorted(set(result.n_drawn.tolist()))
     assert len(numbers) > 1
-    assert numbers[0] >= max(16, n_members)
+    assert numbers[0] >= max(20, n_members)
     assert numbers[-1] <= 100
     for n in numbers:
         # No level at which a staircase of few far-apart samples is flat.
@@ -64,7 +64,7 @@ def test_rows_end_when_they_are_settled_and_not_before(task: str) -> None:
     ended = result.n_drawn < 200
     assert (error[ended] <= tolerance).all()
     # A row that went on had a larger error half as many samples before.
-    for n in set(result.n_drawn.tolist()) - {16, 200}:
+    for n in set(result.n_drawn.tolist()) - {20, 200}:
         before = predictor.predict_distribution(table(), n // 2).mc_error
         before = before.max(1) if task == "multiclass" else before
         assert (before[result.n_drawn == n] > tolerance * (1 - 1e-6)).all()
@@ -74,7 +74,7 @@ def test_rows_end_when_they_are_settled_and_not_before(task: str) -> None:
 def test_the_ends_of_tolerance(task: str) -> None:
     predictor = Predictor(random_bundle(task=task))
     all_at_once = predictor.predict_distribution(table(), 100, tolerance=1e9)
-    assert drawn(all_at_once) == {16}
+    assert drawn(all_at_once) == {20}
     never = predictor.predict_distribution(table(), 100, tolerance=1e-12)
     assert drawn(never) == {100}
     few = predictor.predict_distribution(table(), 5, tolerance=1e-12)

@@ -29,7 +29,7 @@ from autotrain.predictor.mixture import log_likelihood
 from autotrain.predictor.probabilities import tempered
 
 ROWS = 2_000
-"""Fitted on at most so many validation rows, evenly spaced: τ is then right to 3 %."""
+"""Fitted on at most so many rows, evenly spaced: τ is then right to 3 %."""
 SAMPLES = 100
 SEED = 0
 GRID_POINTS = 32
@@ -180,7 +180,7 @@ def _differ(weights: np.ndarray) -> bool:
 
 
 def fit_tau(samples: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return the precision τ that maximizes the mean log likelihood of validation rows.
+    """Return the precision τ that maximizes the mean log likelihood of rows that did not train.
 
     At the top 1/τ is a weighted mean of the squared errors, so it lies between the mean over rows
     of the smallest and of the mean squared error of the samples: a grid over this range in log τ,
@@ -245,7 +245,7 @@ def significant_temperature(
 
 
 def fit_temperature(log_p: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return the temperature T of p^(1/T) / Σ p^(1/T) that fits validation rows best.
+    """Return the temperature T of p^(1/T) / Σ p^(1/T) that fits rows best which did not train.
 
         minimize  Σ_rows −log p_T(y)  +  (log T)² / (2 σ²),  σ = ½
 

@@ -95,7 +95,7 @@ class Bundle:
         members: at least one; they predict together, with equal weight.
         metric: what chose the winner, a name for `tasks.metric_named`.
         scores: {"validation": {metric: value}, "test": {…} or None}.
-        calibration: numbers fitted on validation rows; see calibration.py.
+        calibration: numbers fitted on rows that did not train; see calibration.py.
         training: study, trial, seed and the like.
         data: name, source, fingerprint, split, counts of rows.
         versions: of Python and the libraries at work.

@@ -40,12 +40,12 @@ class ClassificationDistribution:
             (BALD).
         variation_ratio: `[N]` share of the samples that do not vote for the commonest label.
         calibrated_proba: `[N, C]` the probabilities p^(1/T) / Σ p^(1/T) of `mean`, whose
-            temperature T was fitted on validation rows: the ones to decide by. None when the bundle
-            has no temperature.
+            temperature T was fitted on the rows that calibrate: the ones to decide by. None when
+            the bundle has no temperature.
         alpha: `prediction_set` holds the truth of about 1 − alpha of the rows.
         prediction_set: `[N, C]` bool, the classes that are not less likely, with dropout off, than
-            the true one was in all but alpha of the validation rows (conformal, see conformal.py).
-            Several where the model is unsure, none where it was surer of nearly all rows. None when
+            the true one was in all but alpha of the rows that calibrate (see conformal.py). Several
+            where the model is unsure, none where it was surer of nearly all rows. None when
             the bundle has no conformal scores; all classes when it has too few for alpha.
         samples: `[S, N, C]`, or None when they were not kept.
         n_drawn: `[N]`, how many samples a row got where there was a tolerance; None: all n_samples.
@@ -112,7 +112,7 @@ class RegressionDistribution:
             the model does not know.
         interval: `[N, 2]` quantiles alpha/2 and 1 − alpha/2 of the mixture.
         conformal_interval: `[N, 2]` mean ± as many `total_std` as held the truth of 1 − alpha of
-            the validation rows (split conformal): right whatever the noise looks like, with 20
+            the rows that calibrate (split conformal): right whatever the noise looks like, with 20
             samples or more. None when the bundle has no conformal scores; infinite when it has too
             few for alpha.
         samples: `[S, N]`, or None when they were not kept.

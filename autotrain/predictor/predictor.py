@@ -165,7 +165,7 @@ class Predictor:
         Columns are in the order of `classes_`.
 
         Args:
-            calibrated: with the temperature that was fitted on validation rows.
+            calibrated: with the temperature that was fitted on rows that did not train.
         Raises:
             AutotrainError for a regression.
             BundleError when a temperature is asked for and the bundle has none.
@@ -221,7 +221,7 @@ class Predictor:
                 `n_samples` allows, and no samples are kept. None: all.
         Warns:
             UserWarning: when sets or intervals do not hold what they promise, for want of
-                validation rows or of samples; `notices` receives it instead where it is given.
+                rows that calibrate or of samples; `notices` receives it instead where it is given.
         Raises:
             BundleError: when the model was trained without dropout: its spread would be 0.
             AutotrainError: when an argument is out of its range.
@@ -463,8 +463,8 @@ class Predictor:
             return []
         what = "prediction sets" if self.bundle.is_classification else "conformal intervals"
         return [
-            f"{what} of alpha {alpha:g} hold everything: {n:.0f} validation rows are too few for "
-            f"it, {conformal.least_rows(alpha)} are needed"
+            f"{what} of alpha {alpha:g} hold everything: {n:.0f} rows that calibrate are too few "
+            f"for it, {conformal.least_rows(alpha)} are needed"
         ]
 
     def _too_few_samples(self, n_samples: int) -> list[str]:

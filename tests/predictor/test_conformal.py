@@ -210,7 +210,7 @@ def test_too_few_rows_hold_everything_and_say_so(task: str) -> None:
     predictor, notices = with_scores([0.1, 0.2, 0.3], task=task), list[str]()
     result = predictor.predict_distribution(table(), 5, alpha=0.1, notices=notices)
     (notice,) = notices
-    assert "3 validation rows are too few for it, 9 are needed" in notice
+    assert "3 rows that calibrate are too few for it, 9 are needed" in notice
     if isinstance(result, ClassificationDistribution):
         assert result.prediction_set is not None
         assert result.prediction_set.all()

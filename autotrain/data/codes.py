@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from autotrain.data.values import number_of, text_of
+from autotrain.data.values import DATE_PARTS, number_of, text_of
+
+FARTHEST_DAY = 5_000_000
+"""Days from 1970 to the last date that can be written, and more."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,45 @@ class ColumnCode:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> ColumnCode:
-        """Read what `to_json` wrote. Raises: TypeError when a field is missing or unknown."""
+        """Read what `to_json` wrote.
+
+        Raises: TypeError when a field is missing, unknown, or no value of its kind.
+        """
         read: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in fields.items()
         }
-        return cls(**read)
+        code = cls(**read)
+        wrong = [name for name, value in asdict(code).items() if not _IS_VALUE[name](value)]
+        if wrong:
+            raise TypeError(f"{wrong[0]} {fields[wrong[0]]!r}"[:200])
+        return code
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_IS_VALUE: Mapping[str, Callable[[Any], bool]] = {
+    "name": _is_text,
+    "kind": lambda value: value in ("numeric", "pixel", "date", "categorical", "boolean"),
+    "dtype": _is_text,
+    "levels": lambda value: (
+        isinstance(value, tuple) and all(level is None or _is_text(level) for level in value)
+    ),
+    "has_infrequent": _is_bool,
+    "is_binary": _is_bool,
+    "parts": lambda value: isinstance(value, tuple) and all(part in DATE_PARTS for part in value),
+    "origin": lambda value: isinstance(value, int | float) and abs(value) <= FARTHEST_DAY,
+    "is_code": _is_bool,
+    "has_missing": _is_bool,
+    "had_missing": _is_bool,
+}
+"""What each field may be: a bundle is a file, and files can hold anything."""
 
 
 def are_texts(levels: Iterable[Any]) -> bool:

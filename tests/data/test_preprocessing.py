@@ -301,6 +301,41 @@ def test_broken_parts_are_refused(change: dict[str, Any], part: str) -> None:
     assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": None},
+        {"name": 3},
+        {"kind": "numbers"},
+        {"kind": []},
+        {"dtype": 1},
+        {"levels": "ab"},
+        {"levels": [1, 2]},
+        {"levels": [["a"]]},
+        {"has_infrequent": 1},
+        {"is_binary": -1},
+        {"is_binary": 10**30},
+        {"parts": ["century"]},
+        {"parts": [None]},
+        {"parts": [[]]},
+        {"origin": 10**400},
+        {"origin": "1"},
+        {"origin": math.nan},
+        {"is_code": None},
+        {"has_missing": "yes"},
+        {"had_missing": {}},
+    ],
+)
+def test_a_forged_column_is_refused(change: dict[str, Any]) -> None:
+    """Also where the checksums are right: whoever forges a file computes them anew."""
+    parts = PREPROCESSOR.to_json()
+    for place in range(len(parts["columns"])):
+        columns = [dict(column) for column in parts["columns"]]
+        columns[place] |= change
+        with pytest.raises(BundleError):
+            Preprocessor.from_parts({**parts, "columns": columns}, PREPROCESSOR.to_arrays())
+
+
 def test_quantiles_of_format_2_mean_what_they_meant() -> None:
     frame = pd.DataFrame({"x": [0.0] * 6 + [1.0, 2.0, 3.0, 4.0]})
     columns, _ = read_columns(frame)

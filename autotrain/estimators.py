@@ -97,7 +97,9 @@ class _MLPSearch(BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
         tags.input_tags.categorical = True
-        tags.non_deterministic = self.n_trials is None
+        # Time decides how many trials there are, and several processes which comes first.
+        by_time = self.n_trials is None or self.timeout is not None
+        tags.non_deterministic = by_time or self.n_jobs not in (None, 1)
         return tags
 
     def _search(

@@ -41,8 +41,9 @@ FAST: dict[str, Any] = {
 }
 NOT_EQUIVALENT = {
     "check_sample_weight_equivalence_on_dense_data": (
-        "a row of weight 2 is not two rows: rows are drawn for validation and batches one by one, "
-        "so the same random state trains on other rows"
+        "its rows are fewer than the ten that a search needs; of more, a row of weight 2 is not "
+        "two rows: rows are drawn for validation and batches one by one, so the same random state "
+        "trains on other rows"
     )
 }
 

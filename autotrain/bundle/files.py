@@ -30,7 +30,15 @@ FORMAT_VERSION = 2
 lower version is refused, too, with the name of the autotrain that reads it."""
 MOST_RECORD_BYTES = 64 << 20
 HEADER_BYTES_A_TENSOR = 256
-_WRONG = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+_WRONG = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+)
 
 
 def encode(bundle: Bundle) -> dict[str, bytes]:

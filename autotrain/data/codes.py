@@ -88,7 +88,8 @@ class ColumnCode:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are not at their default, so that 784 pixels stay readable."""
-        fields = {name: value for name, value in asdict(self).items() if value or name == "dtype"}
+        always = ("name", "dtype")  # a name may be empty
+        fields = {name: value for name, value in asdict(self).items() if value or name in always}
         return {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items()}
 
     @classmethod

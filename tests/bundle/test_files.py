@@ -274,6 +274,10 @@ WRONG_RECORDS: dict[str, tuple[Callable[[Record], object], str]] = {
         "however: ",
     ),
     "scores a number": (lambda r: r.update(scores=3), "however: TypeError"),
+    "lists in lists": (
+        lambda r: first(r)["config"].update(epochs=json.loads("[" * 800 + "]" * 800)),
+        "however: RecursionError",
+    ),
 }
 
 

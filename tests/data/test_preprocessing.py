@@ -301,6 +301,13 @@ def test_broken_parts_are_refused(change: dict[str, Any], part: str) -> None:
     assert part in str(caught.value)
 
 
+def test_a_name_may_be_empty() -> None:
+    now = fitted(FRAME.rename(columns={"age": ""}))
+    again = Preprocessor.from_parts(now.to_json(), now.to_arrays())
+    assert again.column_names[0] == ""
+    np.testing.assert_array_equal(again.encode(FRAME.rename(columns={"age": ""})), ENCODED)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -23,13 +23,12 @@ import torch
 
 from autotrain.bundle import Bundle
 from autotrain.data.dataset import Dataset
+from autotrain.data.splitting import MAX_CALIBRATION_ROWS
 from autotrain.predictor import Predictor, conformal
 from autotrain.predictor.evaluation import Truth
 from autotrain.predictor.mixture import log_likelihood
 from autotrain.predictor.probabilities import tempered
 
-ROWS = 2_000
-"""Fitted on at most so many rows, evenly spaced: τ is then right to 3 %."""
 SAMPLES = 100
 SEED = 0
 GRID_POINTS = 32
@@ -50,15 +49,15 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     """Return all that is fitted for a model, with masks and without, as its bundle keeps it.
 
-    The rows are those set apart for it, or else each fold's validation rows, predicted by the
-    members that did not train on them, together.
+    The rows are those set apart for it, or else each fold's validation rows (so many evenly spaced
+    ones at most), predicted by the members that did not train on them, together.
     """
     n_samples = SAMPLES if Predictor(bundle).has_dropout else 0
     rows = [
         fold.valid_rows if fold.calibration_rows is None else fold.calibration_rows
         for fold in dataset.folds
     ]
-    step = -(-sum(map(len, rows)) // ROWS)
+    step = -(-sum(map(len, rows)) // MAX_CALIBRATION_ROWS)
     taken = [own[::step] for own in rows]
     features, truth = _labelled(bundle, dataset, np.concatenate(taken))
     n_rows, ends = len(truth.y), np.cumsum(list(map(len, taken)))[:-1]
@@ -97,15 +96,14 @@ def _note(bundle: Bundle, dataset: Dataset, n_rows: int) -> str:
         else ("noise τ", "intervals may be a little too narrow")
     )
     if dataset.n_calibration:
-        return f"the {what} was fitted on {n_rows} rows that neither trained nor chose the winner"
+        return f"the {what} was fitted on {n_rows} rows that neither trained nor chose the model"
     if len(dataset.folds) == 1:
         return (
-            f"the {what} was fitted on {n_rows} validation rows, which also chose the winner: "
-            f"{harm}"
+            f"the {what} was fitted on {n_rows} validation rows, which also chose the model: {harm}"
         )
     return (
         f"the {what} was cross-fitted: on {n_rows} validation rows, each predicted by networks "
-        f"that did not train on it; as these rows also chose the winner, {harm}"
+        f"that did not train on it; as these rows also chose the model, {harm}"
     )
 
 

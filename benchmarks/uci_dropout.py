@@ -60,7 +60,7 @@ LENGTH_SCALE = 0.01
 TAU_OF_VARIANCE = 10.0
 SEED = 1
 AT_ONCE = 160
-"""Networks in a fleet: of more, what one step touches no longer fits the cache."""
+"""Networks in a fleet; 800 in one took nearly twice as long for each (docs/benchmarks.md)."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from autotrain import MLPSearchClassifier, MLPSearchRegressor
@@ -74,6 +75,21 @@ def table(n: int = 120) -> tuple[pd.DataFrame, pd.Series[Any]]:
     frame.loc[1003, "age"] = np.nan
     frame.loc[1005, "city"] = None
     return frame, labels
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_deterministic"),
+    [
+        ({}, True),
+        ({"n_jobs": 1}, True),
+        ({"n_jobs": 2}, False),
+        ({"timeout": 5}, False),
+        ({"n_trials": None}, False),
+    ],
+)
+def test_what_can_be_repeated(changes: dict[str, Any], is_deterministic: bool) -> None:
+    tags = get_tags(MLPSearchClassifier(**(FAST | changes)))
+    assert tags.non_deterministic is not is_deterministic
 
 
 def test_a_data_frame_of_every_kind_of_column() -> None:

@@ -146,7 +146,7 @@ def test_the_noise_of_a_regression_is_fitted_and_told(diabetes: Winner, tmp_path
     exported = diabetes.export(tmp_path / "best")
     predictor = load(exported.path)
     calibration = predictor.bundle.calibration
-    assert "which also chose the winner" in calibration["note"]
+    assert "which also chose the model" in calibration["note"]
     assert calibration["rows"] == "validation"
     assert calibration["n_rows"] == diabetes.dataset.n_valid
     # With dropout off τ has a closed form; with masks no τ of a grid is better.
@@ -166,7 +166,7 @@ def test_the_temperature_of_a_classification_is_fitted_and_told(side: str, tmp_p
     winner = train("sklearn:breast_cancer", {"training.epochs": 1})
     predictor = load(winner.export(tmp_path / "best").path)
     calibration: dict[str, Any] = predictor.bundle.calibration  # type: ignore[assignment]
-    assert "which also chose the winner" in calibration["note"]
+    assert "which also chose the model" in calibration["note"]
     assert calibration["n_rows"] == winner.dataset.n_valid
     card = (tmp_path / "best" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "The temperature was fitted on" in card
@@ -228,14 +228,14 @@ def test_many_rows_held_out_calibrate_apart(task: str, tmp_path: Path) -> None:
     assert found[predictor.bundle.metric] == pytest.approx(exported.value, rel=1e-6)
     card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "8000 training, 1500 validation, 500 calibration, 0 test" in card
-    assert "was fitted on 500 rows that neither trained nor chose the winner." in card
+    assert "was fitted on 500 rows that neither trained nor chose the model." in card
 
 
 @pytest.mark.parametrize(
     ("validation", "said"),
     [
-        ("holdout", r"was fitted on 28 validation rows, which also chose the winner: .* too sure"),
-        ("3-fold", r"cross-fitted: on 142 .* did not train on it; .* also chose the winner"),
+        ("holdout", r"was fitted on 28 validation rows, which also chose the model: .* too sure"),
+        ("3-fold", r"cross-fitted: on 142 .* did not train on it; .* also chose the model"),
     ],
 )
 def test_the_card_says_what_rows_have_done_before(
@@ -328,7 +328,7 @@ def test_the_noise_is_fitted_on_rows_of_all_folds(tmp_path: Path) -> None:
 def test_many_validation_rows_are_thinned_out(
     diabetes: Winner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autotrain.calibration.ROWS", 30)
+    monkeypatch.setattr("autotrain.calibration.MAX_CALIBRATION_ROWS", 30)
     diabetes.export(tmp_path / "best")
     assert 15 <= read_bundle(tmp_path / "best").calibration["n_rows"] <= 30
 

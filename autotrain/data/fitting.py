@@ -60,14 +60,9 @@ def fit_preprocessor(
         if column.kind == "pixel":
             codes.append(ColumnCode(column.name, "pixel", column.dtype))
             fits.append(pixel_fit)
-        elif column.kind == "numeric":
-            read, _ = numbers(values)
-            had_missing = column.has_missing or bool(np.isnan(read).any())
-            code = ColumnCode(column.name, "numeric", column.dtype)
-            codes.append(replace(code, has_missing=has_missing, had_missing=had_missing))
-            fits.append(_fit_numbers(read[:, None], scaler))
-        elif column.kind == "date":
-            code, fit = _fit_dates(values, column, scaler)
+        elif column.kind in ("numeric", "date"):
+            fit_column = _fit_numeric if column.kind == "numeric" else _fit_dates
+            code, fit = fit_column(values, column, scaler)
             had_missing = column.has_missing or code.had_missing
             codes.append(replace(code, has_missing=has_missing, had_missing=had_missing))
             fits.append(fit)
@@ -100,6 +95,15 @@ def _fit_numbers(values: np.ndarray, scaler: Scaler) -> dict[str, np.ndarray]:
         ]
     )
     return {FILL: fill, **scaler.fit(np.where(known, values, fill))}
+
+
+def _fit_numeric(
+    values: np.ndarray, column: Column, scaler: Scaler
+) -> tuple[ColumnCode, dict[str, np.ndarray]]:
+    read, _ = numbers(values)
+    had_missing = bool(np.isnan(read).any())
+    code = ColumnCode(column.name, "numeric", column.dtype, had_missing=had_missing)
+    return code, _fit_numbers(read[:, None], scaler)
 
 
 def _fit_dates(

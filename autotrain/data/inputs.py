@@ -81,8 +81,8 @@ def open_table(data: Any, orders: Sequence[Sequence[str]]) -> TableView:
     """Look at `data` as columns by name.
 
     Args:
-        data: a frame, a mapping of name to column, a list of mappings, or a 2-D array or list of
-            rows whose columns stand in one of `orders`.
+        data: a frame, an Arrow table, a mapping of name to column, a list of mappings, or a 2-D
+            array or list of rows whose columns stand in one of `orders`.
         orders: the column names of an array without names, by its width.
     Raises: DataError when it is none of these, or lengths or widths do not fit.
     """

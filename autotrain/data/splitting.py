@@ -21,7 +21,7 @@ MAX_VALIDATION_ROWS = 10_000
 FOLDS = ((10_000, 5), (30_000, 3))
 CALIBRATION_FRACTION = 0.25
 MAX_CALIBRATION_ROWS = 2_000
-"""As many as calibration would take of any (`calibration.ROWS`)."""
+"""τ is then right to 3 %."""
 MIN_CALIBRATION_ROWS = 500
 """Fewer would miss the share that intervals and sets promise by more (1.3 points, one standard
 deviation at 90 %) than it does harm to share the rows that choose (docs/benchmarks.md)."""
@@ -87,16 +87,17 @@ def split_validation(y: np.ndarray, validation: str, seed: int, *, stratify: boo
     """
     rng = np.random.default_rng([seed, 1])
     match = _FOLDS.fullmatch(str(validation).strip().lower())
-    if match is not None and int(match[1]) >= 2:
-        return _of_folds(y, int(match[1]), rng, stratify=stratify)
-    if validation not in ("auto", "holdout"):
+    n_folds = 1 if match is None else int(match[1])
+    if validation == "auto":
+        n_folds = next((folds for below, folds in FOLDS if len(y) < below), 1)
+    elif n_folds < 2 and validation != "holdout":
         raise DataError(
             "validation: expected auto, holdout or K-fold with K at least 2 (such as 5-fold), "
             f"however: {validation!r}."
         )
-    n_folds = next((folds for below, folds in FOLDS if len(y) < below), 1)
-    if validation == "auto" and n_folds > 1:
-        return _of_folds(y, n_folds, rng, stratify=stratify)
+    if n_folds > 1:
+        pairs = fold_rows(y, n_folds, rng, stratify=stratify)
+        return [Parts(train, valid, None) for train, valid in pairs]
     n_valid = min(MAX_VALIDATION_ROWS, max(1, round(VALIDATION_FRACTION * len(y))))
     train, valid = holdout(y, n_valid, rng, stratify=stratify)
     if not len(valid):
@@ -110,13 +111,6 @@ def split_validation(y: np.ndarray, validation: str, seed: int, *, stratify: boo
         return [Parts(train, valid, None)]
     choosing, apart = holdout(y[valid], n_apart, rng, stratify=stratify)
     return [Parts(train, valid[choosing], valid[apart])]
-
-
-def _of_folds(
-    y: np.ndarray, n_folds: int, rng: np.random.Generator, *, stratify: bool
-) -> list[Parts]:
-    pairs = fold_rows(y, n_folds, rng, stratify=stratify)
-    return [Parts(train, valid, None) for train, valid in pairs]
 
 
 _WHO_CAN = " (the only row of a class always trains)"

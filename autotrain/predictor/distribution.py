@@ -165,10 +165,11 @@ class RegressionDistribution:
 
         Raises: AutotrainError when `y` has another length or the samples were not kept.
         """
-        target, bad = numbers(plain(y))
+        cells = plain(y)
+        target, bad = numbers(cells)
         if bad is not None:
             raise AutotrainError(
-                f"y: expected numbers, however: row {bad + 1} holds {plain(y)[bad]!r}. Give the "
+                f"y: expected numbers, however: row {bad + 1} holds {cells[bad]!r}. Give the "
                 "target of the same rows."
             )
         if target.shape != self.mean.shape:

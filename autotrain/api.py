@@ -32,6 +32,7 @@ from autotrain.arguments import (
     n_cores,
     number_or_text,
     read_budget,
+    read_workers,
     word_for,
 )
 from autotrain.best import Best, Handed
@@ -135,7 +136,7 @@ class Study:
     ) -> None:
         if name is not None:
             definitions.check_name(name)
-        workers = definitions.check_count("workers", workers)
+        workers = read_workers(workers)
         seed = definitions.check_count("seed", seed)
         made_sampler = make_sampler(sampler, seed)
         make_pruner(pruner)

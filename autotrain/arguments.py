@@ -19,9 +19,12 @@ from autotrain.fused.layout import Columns
 from autotrain.fused.rows import FoldArrays, Inputs, Problem
 from autotrain.paths import user_path
 from autotrain.space.search_space import SearchSpace
+from autotrain.study.definition import check_count
 from autotrain.tasks import CLASSIFICATION, Metric, metric_for
 
 IN_MEMORY = "<table in memory>"
+MOST_WORKERS_A_CORE = 16
+"""More would only take the memory of the machine."""
 _WORDS = {"data": "a table", "test": "a table of test rows"}
 
 
@@ -115,6 +118,21 @@ def n_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def read_workers(workers: Any) -> int:
+    """Return how many processes are to train; 0 for one per core, or per GPU.
+
+    Raises:
+        StudyError: when it is no number of processes, or more than this machine bears.
+    """
+    workers, most = check_count("workers", workers), MOST_WORKERS_A_CORE * n_cores()
+    if workers > most:
+        raise StudyError(
+            f"--workers must be at most {most} on this machine, however: {workers}. "
+            "One for each core, `auto`, is the fastest as a rule."
+        )
+    return workers
 
 
 def read_budget(n_trials: Any, timeout: Any) -> tuple[int | None, float | None]:

@@ -11,6 +11,7 @@ booleans, dates, missing cells.
 from __future__ import annotations
 
 import contextlib
+import numbers
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -60,6 +61,7 @@ class _MLPSearch(BaseEstimator):
 
     _names: list[str]
     _keeps_cells: bool
+    _has_names: bool
 
     def __init__(
         self,
@@ -101,6 +103,10 @@ class _MLPSearch(BaseEstimator):
         by_time = self.n_trials is None or self.timeout is not None
         tags.non_deterministic = by_time or self.n_jobs not in (None, 1)
         return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        # The number of columns is known before a fit has failed.
+        return hasattr(self, "predictor_")
 
     def _search(
         self, frame: pd.DataFrame, y: np.ndarray, task: str, sample_weight: np.ndarray | None
@@ -150,9 +156,11 @@ class _MLPSearch(BaseEstimator):
     def _frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """Return rows as a data frame with the names of training.
 
-        An array's columns are named by their places, and a table of other names than training's is
-        read by place.
+        An array's columns are named by their places. After an array, and where names are others
+        than training's, a table is read by place.
         """
+        if reset:
+            self.__dict__.pop("predictor_", None)
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, reset=reset, skip_check_array=True)
             if not len(X):
@@ -179,7 +187,8 @@ class _MLPSearch(BaseEstimator):
             frame = pd.DataFrame(X, columns=names)
         if reset:
             self._names, self._keeps_cells = list(frame.columns), keeps_cells
-        elif not set(self._names) <= set(frame.columns):
+            self._has_names = isinstance(X, pd.DataFrame)
+        elif not (self._has_names and set(self._names) <= set(frame.columns)):
             frame = frame.set_axis(self._names, axis=1)
         return frame
 
@@ -270,13 +279,14 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, frame, ensure_non_negative=True)
         if self.class_weight is not None:
-            of_classes = compute_sample_weight(self.class_weight, labels)
+            of_classes = _of_classes(self.class_weight, labels)
             weights = of_classes if weights is None else weights * of_classes
         self.classes_, codes = np.unique(labels, return_inverse=True)
         counted = np.unique(labels if weights is None else labels[weights > 0])
         if len(counted) < 2:
             raise ValueError(
-                f"y: expected at least two classes, however: there is one class, {counted[0]!r}."
+                "y: expected at least two classes, however: there is "
+                f"{f'one class, {counted[0]!r}' if len(counted) else 'none that counts'}."
             )
         task = "binary" if len(self.classes_) == 2 else "multiclass"
         # Codes: labels may be of any type, and "1" is no number here.
@@ -383,10 +393,23 @@ def _check_known(labels: np.ndarray) -> None:
         raise ValueError("Input y contains NaN.")
 
 
-def _workers(n_jobs: int | None, device: str) -> int:
+def _of_classes(class_weight: str | Mapping[Any, float], labels: np.ndarray) -> np.ndarray:
+    """Return what each row counts, `[N]`, by its class."""
+    weights = np.asarray(compute_sample_weight(class_weight, labels), dtype=np.float64)
+    wrong = weights[~((weights >= 0) & (weights < np.inf))]
+    if len(wrong):
+        raise ValueError(
+            f"class_weight must be finite numbers of at least 0, however: {wrong[0]:g} is one."
+        )
+    return weights
+
+
+def _workers(n_jobs: Any, device: str) -> int:
     """Return a study's number of processes; 0 for one per core, or per GPU."""
     if n_jobs is None:
         return 1
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral):
+        raise ValueError(f"n_jobs must be None or a whole number, however: {n_jobs!r}.")
     if n_jobs < 0 and find_device(device) == "cuda":
         return 0
     return int(effective_n_jobs(n_jobs))

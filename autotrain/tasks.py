@@ -163,7 +163,7 @@ def metric_for(task: str, name: str | None = None) -> Metric:
     if name is None:
         return METRICS["rmse" if task == REGRESSION else "log_loss"]
     usable = [metric.name for metric in METRICS.values() if task in metric.tasks]
-    row, _, text = name.partition(":")
+    row, _, text = str(name).partition(":")
     if row not in METRICS:
         raise StudyError(f"--metric: {unknown('metric', row, usable)}")
     if row not in usable:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import joblib
@@ -55,7 +58,7 @@ NOT_EQUIVALENT = {
 )
 def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
     if getattr(getattr(check, "func", check), "__name__", "") == "check_array_api_input":
-        return  # NumPy arrays alone: scikit-learn skips it as well where that is not switched on
+        return  # in a process of its own, where that is switched on: see below
     check(estimator)
 
 
@@ -157,6 +160,8 @@ def test_frames_and_arrays_may_take_turns() -> None:
         (X, [X.to_numpy(), X.rename(columns=dict(zip(X, range(13), strict=True)))]),
         (X.to_numpy(), [X, X.to_numpy().astype(object)]),
         (X.set_axis([f"x{place}" for place in range(12, -1, -1)], axis=1), [X.to_numpy()]),
+        # scikit-learn reads by place what was fitted without names.
+        (X.to_numpy(), [X.set_axis([f"x{place}" for place in range(12, -1, -1)], axis=1)]),
         (
             X.set_axis(range(13), axis=1),
             [X.to_numpy(), X.set_axis(range(13), axis=1).iloc[:, ::-1]],
@@ -276,14 +281,56 @@ def test_processes_and_time() -> None:
     [
         ({"space": "defualt"}, "Did you mean 'default'"),
         ({"metric": "rmse"}, "rmse"),
+        ({"metric": 3}, "no metric '3'"),
         ({"sampler": "magic"}, "magic"),
         ({"n_trials": 0}, "n_trials"),
+        ({"n_jobs": "all"}, "n_jobs must be None or a whole number, however: 'all'"),
+        ({"n_jobs": 1.5}, "n_jobs must be None or a whole number, however: 1.5"),
+        ({"n_jobs": True}, "n_jobs must be None or a whole number, however: True"),
+        ({"n_jobs": 10**9}, "--workers must be at most .*, however: 1000000000"),
+        ({"class_weight": {0: -1, 1: 1, 2: 1}}, "class_weight must be .* however: -1 is one"),
+        ({"class_weight": {0: np.nan, 1: 1, 2: 1}}, "class_weight must be .* however: nan is one"),
+        ({"class_weight": {0: 0, 1: 0, 2: 0}}, "two classes, however: there is none that counts"),
     ],
 )
 def test_what_cannot_be_is_a_value_error(changes: dict[str, Any], message: str) -> None:
     X, y = load_wine(return_X_y=True)
     with pytest.raises(ValueError, match=message):
         MLPSearchClassifier(**{**FAST, **changes}).fit(X, y)
+
+
+def test_a_fit_that_failed_leaves_nothing_fitted() -> None:
+    X, y = load_wine(return_X_y=True)
+    model = MLPSearchClassifier(**FAST)
+    for features, labels in ((X, y), (X[:, :2], 0 * y)):
+        if labels.any():
+            model.fit(features, labels)
+        with pytest.raises(ValueError, match="at least two classes"):
+            model.fit(features, 0 * y)
+        with pytest.raises(NotFittedError):
+            model.predict(features)
+
+
+def test_numbers_of_any_width_are_numbers() -> None:
+    X, y = load_wine(return_X_y=True)
+    expected = MLPSearchClassifier(**FAST).fit(X, y).predict_proba(X)
+    longer = X.astype(np.longdouble)
+    found = MLPSearchClassifier(**FAST).fit(longer, y).predict_proba(longer)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_array_api_where_it_is_switched_on() -> None:
+    check = (
+        "from sklearn.utils.estimator_checks import check_array_api_input\n"
+        "from autotrain import MLPSearchClassifier, MLPSearchRegressor\n"
+        "from tests.test_estimators import FAST\n"
+        "for kind in (MLPSearchClassifier, MLPSearchRegressor):\n"
+        "    check_array_api_input(\n"
+        "        kind.__name__, kind(**FAST), 'numpy', expect_only_array_outputs=False\n"
+        "    )\n"
+    )
+    environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
+    subprocess.run([sys.executable, "-c", check], check=True, env=environment)
 
 
 def test_too_few_rows_are_said() -> None:

@@ -20,6 +20,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from autotrain.bundle.card import model_card
+from autotrain.bundle.checking import FieldError, check_fields
 from autotrain.bundle.publishing import CARD, RECORD, TENSORS, opened
 from autotrain.bundle.record import Bundle, Shapes, expected_tensors, from_json
 from autotrain.errors import COPY_AGAIN, AutotrainError, BundleError
@@ -29,7 +30,11 @@ FORMAT_VERSION = 2
 """Raised when an older autotrain could misread the bundle, which then refuses it. A bundle of a
 lower version is refused, too, with the name of the autotrain that reads it."""
 MOST_RECORD_BYTES = 64 << 20
+MOST_DIGITS = 20
+"""Of a whole number: no seed and no label has more."""
 HEADER_BYTES_A_TENSOR = 256
+SHOWN = 400
+"""Characters of a message that are what a file holds."""
 _WRONG = (
     KeyError,
     TypeError,
@@ -89,7 +94,7 @@ def _read_record(file: BinaryIO, path: Path) -> dict[str, Any]:
     if size > MOST_RECORD_BYTES:
         raise _refused(path, f"at most {MOST_RECORD_BYTES} bytes", f"it has {size}")
     try:
-        record = json.loads(file.read(size))
+        record = json.loads(file.read(size), parse_int=_whole_number)
     except (ValueError, RecursionError) as error:
         raise _refused(path, "JSON", str(error)) from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
@@ -121,7 +126,10 @@ def _read_record(file: BinaryIO, path: Path) -> dict[str, Any]:
 
 def _expected(record: Mapping[str, Any], path: Path) -> Shapes:
     try:
+        check_fields(record)
         return expected_tensors(record)
+    except FieldError as error:
+        raise _refused(path, error.expected, error.however) from None
     except (*_WRONG, AutotrainError) as error:
         raise _impossible(path, error) from error
 
@@ -163,6 +171,13 @@ def _check_tensor(
         raise _refused(path, f"{name}: variances", "some are negative")
 
 
+def _whole_number(digits: str) -> int:
+    """Read a number whose products are not absurdly long, either."""
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a whole number of {len(digits)} characters")
+    return int(digits)
+
+
 def _size_of(file: BinaryIO) -> int:
     return file.seek(0, 2) - file.seek(0)
 
@@ -178,6 +193,9 @@ def _writer(record: Mapping[str, Any], otherwise: str) -> str:
 
 
 def _refused(path: Path, expected: str, however: str) -> BundleError:
+    expected, however = (
+        text if len(text) <= SHOWN else f"{text[:SHOWN]} …" for text in (expected, however)
+    )
     return BundleError(f"{path}: expected {expected}, however: {however}. {COPY_AGAIN}")
 
 

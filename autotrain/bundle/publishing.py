@@ -111,6 +111,9 @@ def _open_all(
         return None
     except OSError as error:
         raise _unreadable(folder, error) from error
+    except ValueError:
+        # A character that no path may have.
+        raise _nothing_there(folder) from None
     stack.callback(os.close, fd)
     files: dict[str, BinaryIO] = {}
     for name in names:

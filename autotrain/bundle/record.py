@@ -2,16 +2,19 @@
 
 A `Bundle` has one `Member` for a winner trained on one fold, K for one trained on K folds; each
 brings its own preprocessing, because each was fitted on its own training rows. Everything but the
-arrays goes to `bundle.json` (`to_json`) and comes back checked (`from_json`).
+arrays goes to `bundle.json` (`to_json`) and comes back (`from_json`), each field checked before
+(checking.py), and here whether they fit each other.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +26,7 @@ from autotrain.space.config import TrialConfig
 from autotrain.tasks import REGRESSION, TASKS, metric_named
 
 LABEL_TYPES: Mapping[str, type] = {"str": str, "int64": int, "float64": float, "bool": bool}
+INT64 = range(-(2**63), 2**63)
 ENSEMBLE = "ensemble"
 """Where the training record of an ensemble says which trainings it is made of."""
 Shapes = dict[str, tuple[tuple[int, ...], str]]
@@ -159,7 +163,9 @@ def prefix_of(place: int, n_members: int) -> str:
 def expected_tensors(record: Mapping[str, Any]) -> Shapes:
     """Return shape and dtype of every array that a record asks for, by name.
 
-    Raises: what a wrong record raises: KeyError, TypeError, ValueError, SpaceError.
+    Args:
+        record: one that `check_fields` has passed.
+    Raises: what a record of no model raises: KeyError, TypeError, ValueError, SpaceError.
     """
     expected: Shapes = {}
     members = record["members"]
@@ -167,7 +173,7 @@ def expected_tensors(record: Mapping[str, Any]) -> Shapes:
         prefix = prefix_of(place, len(members))
         config = TrialConfig.from_json(member["config"])
         columns = _columns_from_json(member["columns"])
-        layout = layout_of(config, columns, _count(member["n_outputs"]))
+        layout = layout_of(config, columns, member["n_outputs"])
         shapes = tensor_shapes(config, layout)
         expected |= {prefix + name: (shape, "float32") for name, shape in shapes.items()}
         fitted = array_shapes(member["preprocessing"])
@@ -179,31 +185,34 @@ def from_json(record: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> B
     """Build the bundle that `to_json` and `tensors` wrote down.
 
     Args:
+        record: one that `check_fields` has passed.
         tensors: as `expected_tensors` says.
     Raises: KeyError, TypeError, ValueError or AutotrainError when the record says what cannot be.
     """
-    target, task = record["target"], record["task"]
-    classes = tuple(target["classes"])
-    known: list[_Fitted] = []
-    members = tuple(
-        _member_from_json(member, tensors, prefix_of(place, len(record["members"])), known)
-        for place, member in enumerate(record["members"])
-    )
-    _check_record(task, classes, target["label_dtype"], members)
-    return Bundle(
-        task=task,
-        target=str(target["name"]),
-        classes=classes,
+    target = record["target"]
+    known: dict[bytes, Preprocessor] = {}
+    written = record["members"]
+    bundle = Bundle(
+        task=record["task"],
+        target=target["name"],
+        classes=tuple(target["classes"]),
         label_dtype=target["label_dtype"],
-        members=members,
+        members=tuple(
+            _member_from_json(member, own, known)
+            for member, own in zip(written, _of_members(tensors, len(written)), strict=True)
+        ),
         metric=metric_named(record["metric"]["name"]).name,
-        scores=dict(record["scores"]),
-        calibration=_checked_calibration(record["calibration"], task, members),
-        training=dict(record["training"]),
-        data=dict(record["data"]),
-        versions=dict(record["versions"]),
-        created=str(record["created"]),
+        scores=record["scores"],
+        calibration=record["calibration"],
+        training=record["training"],
+        data=record["data"],
+        versions=record["versions"],
+        created=record["created"],
     )
+    _check_target(bundle)
+    _check_members(bundle)
+    _check_calibration(bundle)
+    return bundle
 
 
 def plain(value: Any) -> Any:
@@ -239,30 +248,29 @@ def _member_to_json(member: Member) -> dict[str, Any]:
     }
 
 
-class _Fitted(NamedTuple):
-    """A preprocessor, and what it was read from."""
-
-    parts: Mapping[str, Any]
-    arrays: Mapping[str, np.ndarray]
-    preprocessor: Preprocessor
+def _of_members(
+    tensors: Mapping[str, np.ndarray], n_members: int
+) -> Sequence[Mapping[str, np.ndarray]]:
+    """Return each member's own tensors, by the name they have in a bundle of one."""
+    if n_members == 1:
+        return [tensors]
+    own: list[dict[str, np.ndarray]] = [{} for _ in range(n_members)]
+    for name, array in tensors.items():
+        _, place, rest = name.split(".", 2)
+        own[int(place)][rest] = array
+    return own
 
 
 def _member_from_json(
     record: Mapping[str, Any],
     tensors: Mapping[str, np.ndarray],
-    prefix: str,
-    known: list[_Fitted],
+    known: dict[bytes, Preprocessor],
 ) -> Member:
     config = TrialConfig.from_json(record["config"])
     columns = _columns_from_json(record["columns"])
     layout = layout_of(config, columns, record["n_outputs"])
-    own = {name.removeprefix(prefix): array for name, array in tensors.items()}
-    if prefix:
-        own = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
-    parameters, statistics = from_tensors(config, layout, own)
-    parts = record["preprocessing"]
-    arrays = {name: own[f"preprocessing.{name}"] for name in array_shapes(parts)}
-    preprocessor = _preprocessor(parts, arrays, known)
+    parameters, statistics = from_tensors(config, layout, tensors)
+    preprocessor = _preprocessor(record["preprocessing"], tensors, known)
     if Columns(*preprocessor.kinds) != columns:
         raise ValueError(f"the preprocessing gives {preprocessor.kinds} for {columns}")
     return Member(
@@ -275,88 +283,88 @@ def _member_from_json(
         target_std=float(record["target_std"]),
         target_low=_limit(record["target_low"], -math.inf),
         target_high=_limit(record["target_high"], math.inf),
-        fold=int(record["fold"]),
-        best_epoch=int(record["best_epoch"]),
+        fold=record["fold"],
+        best_epoch=record["best_epoch"],
         value=None if record["value"] is None else float(record["value"]),
     )
 
 
 def _preprocessor(
-    parts: Mapping[str, Any], arrays: Mapping[str, np.ndarray], known: list[_Fitted]
+    parts: Mapping[str, Any], tensors: Mapping[str, np.ndarray], known: dict[bytes, Preprocessor]
 ) -> Preprocessor:
     """Return the one that was read from the same before, so that rows are encoded once for all."""
-    for fitted in known:
-        if fitted.parts == parts and all(
-            np.array_equal(array, fitted.arrays[name]) for name, array in arrays.items()
-        ):
-            return fitted.preprocessor
-    known.append(_Fitted(parts, arrays, Preprocessor.from_parts(parts, arrays)))
-    return known[-1].preprocessor
+    arrays = {name: tensors[f"preprocessing.{name}"] for name in array_shapes(parts)}
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    for array in arrays.values():
+        digest.update(array.tobytes())
+    key = digest.digest()
+    if key not in known:
+        known[key] = Preprocessor.from_parts(parts, arrays)
+    return known[key]
 
 
 def _columns_from_json(record: Mapping[str, Any]) -> Columns:
-    levels = tuple(_count(n) for n in record["levels"])
-    n_numeric, n_plain = (_count(record[name], least=0) for name in ("n_numeric", "n_plain"))
-    return Columns(n_numeric, levels, n_plain)
+    return Columns(record["n_numeric"], tuple(record["levels"]), record["n_plain"])
 
 
-def _limit(value: Any, default: float) -> float:
+def _limit(value: float | None, default: float) -> float:
     """Read a limit of the target; none is written as null."""
     return default if value is None else float(value)
 
 
-def _check_record(
-    task: object, classes: tuple[Any, ...], label_dtype: object, members: tuple[Member, ...]
-) -> None:
+def _check_target(bundle: Bundle) -> None:
+    """Refuse labels and metrics that no model of the task has."""
+    if bundle.task not in TASKS:
+        raise ValueError(f"task {bundle.task!r}")
+    if bundle.task not in metric_named(bundle.metric).tasks:
+        raise ValueError(f"metric {bundle.metric} of a {bundle.task} model")
+    if not bundle.is_classification:
+        return
+    classes, kind = bundle.classes, LABEL_TYPES[bundle.label_dtype]
+    if any(type(label) is not kind for label in classes) or len(set(classes)) != len(classes):
+        raise ValueError(f"classes {classes[:5]} of type {bundle.label_dtype}")
+    if any(isinstance(label, int) and label not in INT64 for label in classes):
+        raise ValueError("classes beyond 64 bits")
+    if len(classes) < 2:
+        raise ValueError(f"{len(classes)} classes")
+
+
+def _check_members(bundle: Bundle) -> None:
     """Refuse what would load but predict nonsense."""
-    if task not in TASKS:
-        raise ValueError(f"task {task!r}")
-    n_outputs = 1
-    if task != REGRESSION:
-        n_outputs = len(classes)
-        kind = LABEL_TYPES[str(label_dtype)]
-        if len(set(classes)) != n_outputs or any(type(label) is not kind for label in classes):
-            raise ValueError(f"classes {classes[:5]} of type {label_dtype}")
-    if not members or (task != REGRESSION and n_outputs < 2):
-        raise ValueError(f"{len(members)} members, {n_outputs} classes")
-    for member in members:
+    if not bundle.members:
+        raise ValueError("no members")
+    n_outputs = len(bundle.classes) if bundle.is_classification else 1
+    for member in bundle.members:
         if member.n_outputs != n_outputs:
             raise ValueError(f"{member.n_outputs} outputs for {n_outputs}")
         if not member.target_low <= member.target_high:
             raise ValueError(f"target range {member.target_low}, {member.target_high}")
-        if not (math.isfinite(member.target_mean) and 0 < member.target_std < math.inf):
-            raise ValueError(f"target scale {member.target_mean}, {member.target_std}")
+        names, features = member.preprocessor.column_names, member.preprocessor.features
+        if len(set(features)) < len(features) or len(set(names)) < len(names):
+            raise ValueError("two columns of one name")
+        if not set(names) <= set(features):
+            raise ValueError("columns that are none of the table's")
 
 
-def _checked_calibration(
-    calibration: Mapping[str, Any], task: str, members: tuple[Member, ...]
-) -> dict[str, Any]:
+def _check_calibration(bundle: Bundle) -> None:
+    calibration = bundle.calibration
     # A regression must have its noise; a bundle may be older than the temperature.
-    needed = ("tau", "tau_point") if task == REGRESSION else ()
-    for name in (*needed, *({"temperature", "temperature_point"} & calibration.keys())):
-        if not 0 < float(calibration[name]) < math.inf:
-            raise ValueError(f"{name} {calibration[name]}")
-    of_folds = calibration.get("conformal_fold_scores", ())
-    n_folds = len({member.fold for member in members})
+    for name in () if bundle.is_classification else ("tau", "tau_point"):
+        if name not in calibration:
+            raise ValueError(f"a regression without {name}")
+    if ("temperature" in calibration) != ("temperature_point" in calibration):
+        raise ValueError("a temperature of predictions with masks or without, not of both")
+    of_folds = calibration.get("conformal_fold_scores", [])
+    n_folds = len({member.fold for member in bundle.members})
     if "conformal_fold_scores" in calibration and len(of_folds) != n_folds:
         raise ValueError(f"conformal scores of {len(of_folds)} folds for {n_folds}")
-    scores = (*of_folds, calibration.get("conformal_scores", ()))
-    for strange in scores:
-        if list(strange) != sorted(strange) or not all(0 <= each < math.inf for each in strange):
-            raise ValueError("conformal scores are not sorted numbers of at least 0")
+    scores = [*of_folds, calibration.get("conformal_scores", [])]
+    if any(own != sorted(own) for own in scores):
+        raise ValueError("conformal scores are not sorted")
     if {"conformal_fold_weights", "conformal_weights"} & calibration.keys():
-        weights = (
-            *calibration.get("conformal_fold_weights", ()),
-            calibration.get("conformal_weights", ()),
-        )
-        if list(map(len, weights)) != list(map(len, scores)) or not all(
-            0 < weight < math.inf for own in weights for weight in own
-        ):
-            raise ValueError("conformal weights are not one positive number for each score")
-    return dict(calibration)
-
-
-def _count(value: object, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"expected a whole number of at least {least}, however: {value!r}")
-    return value
+        weights = [
+            *calibration.get("conformal_fold_weights", []),
+            calibration.get("conformal_weights", []),
+        ]
+        if list(map(len, weights)) != list(map(len, scores)):
+            raise ValueError("conformal weights are not one for each score")

@@ -169,7 +169,9 @@ def plain(column: Any) -> np.ndarray:
         kinds = set(map(type, column))
         # A list such as [1, "a", None] must not become texts "1", "a", "None".
         return np.array(column) if len(kinds) == 1 else np.array(column, dtype=object)
-    return np.asarray(column)
+    values = np.asarray(column)
+    # Longer than doubles, which no file holds and torch does not know.
+    return values.astype(np.float64) if values.dtype == np.longdouble else values
 
 
 def require(view: TableView, wanted: Sequence[str]) -> tuple[str, ...]:

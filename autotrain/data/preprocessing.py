@@ -86,10 +86,10 @@ class Preprocessor:
                     f"preprocessing: {name} must have one entry per scaled input ({n_scaled}), "
                     f"however: its shape is {array.shape}. {COPY_AGAIN}"
                 )
-        self._starts = self._places()
+        self._starts, self._indicators = self._places()
 
-    def _places(self) -> dict[str, int]:
-        """Return where each column's inputs start."""
+    def _places(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return where each column's inputs start, and where what says that it is missing is."""
         numbers = [c for c in self.columns if c.is_scaled and c.kind != "pixel"]
         codes = [c for c in self.columns if c.is_code]
         others = [
@@ -99,12 +99,9 @@ class Preprocessor:
         for column in (*numbers, *codes, *others):
             starts[column.name] = start
             start += column.n_inputs
-        for column in self.columns:
-            if column.has_missing:
-                starts[_indicator(column)] = start
-                start += 1
-        self._n_inputs = start
-        return starts
+        indicated = [column.name for column in self.columns if column.has_missing]
+        self._n_inputs = start + len(indicated)
+        return starts, dict(zip(indicated, range(start, self._n_inputs), strict=True))
 
     @property
     def kinds(self) -> Kinds:
@@ -131,7 +128,7 @@ class Preprocessor:
             start = self._starts[column.name]
             names[start : start + column.n_inputs] = column.input_names
             if column.has_missing:
-                names[self._starts[_indicator(column)]] = _indicator(column)
+                names[self._indicators[column.name]] = f"{column.name}=(missing)"
         return tuple(names)
 
     @property
@@ -223,7 +220,7 @@ class Preprocessor:
         # Columns of a run stand side by side, but pixels stand behind.
         first = self._starts[columns[0].name]
         indicated = [
-            (place, self._starts[_indicator(column)])
+            (place, self._indicators[column.name])
             for place, column in enumerate(columns)
             if column.has_missing
         ]
@@ -321,7 +318,7 @@ class Preprocessor:
 
     def indicator_of(self, column: ColumnCode) -> int:
         """Return the place of the input that is 1 where a column's cell is missing."""
-        return self._starts[_indicator(column)]
+        return self._indicators[column.name]
 
     def raw_numbers(self, data: Any) -> np.ndarray:
         """Return the numbers that are scaled, as they are: float64 `[N, P]`, NaN where missing.
@@ -409,10 +406,6 @@ def array_shapes(parts: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
             raise ValueError(f"preprocessing: shape {shape!r} of {name}")
         shapes[name] = tuple(shape)
     return shapes
-
-
-def _indicator(column: ColumnCode) -> str:
-    return f"{column.name}=(missing)"
 
 
 def _checked(reader: Any, values: np.ndarray, name: str) -> Any:

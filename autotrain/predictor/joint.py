@@ -17,6 +17,7 @@ from torch import Tensor
 
 from autotrain.bundle import Bundle
 from autotrain.data.preprocessing import Preprocessor
+from autotrain.errors import DataError
 from autotrain.predictor import mixture
 from autotrain.predictor.arguments import LEAST_SAMPLES
 from autotrain.predictor.masks import MaskBank
@@ -98,11 +99,19 @@ class Joint:
 
         Args:
             members: whose they are; one, or one per output.
+        Raises: DataError when numbers within the network became too large for float32.
         """
         if self.is_classification:
-            return torch.log_softmax(outputs.double(), dim=-1)
-        mean, std = (column[members] for column in self._scale)
-        return outputs[..., 0].double() * std + mean
+            values = torch.log_softmax(outputs.double(), dim=-1)
+        else:
+            mean, std = (column[members] for column in self._scale)
+            values = outputs[..., 0].double() * std + mean
+        if not values.isfinite().all():
+            raise DataError(
+                "expected rows like those of training, however: the prediction of some is not a "
+                "finite number. Look for values that are far too large."
+            )
+        return values
 
     # ---- Monte-Carlo dropout -------------------------------------------------------------------
 

@@ -191,8 +191,9 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 
 def test_what_is_not_a_bundle_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="however: there is nothing"):
-        read(tmp_path / "nowhere")
+    for name in ("nowhere", "no\0where", "\ud800"):
+        with pytest.raises(BundleError, match="however: there is nothing"):
+            read(tmp_path / name)
     (tmp_path / "file").write_text("")
     with pytest.raises(BundleError, match="however: it is a file"):
         read(tmp_path / "file")

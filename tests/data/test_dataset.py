@@ -194,6 +194,17 @@ def test_folds_have_the_same_columns() -> None:
     }
 
 
+def test_a_column_may_have_the_name_of_an_input_for_gaps() -> None:
+    frame = pd.DataFrame({"a": [1.0, None, 3.0, 4.0] * 10, "a=(missing)": np.sqrt(range(40))})
+    frame["y"] = ["u", "v"] * 20
+    data = load_dataset(frame, "y", validation="holdout")
+    found = data.encoded(0, View("standard", "indicator", 0)).preprocessor
+    assert found.input_names == ("a", "a=(missing)", "a=(missing)")
+    encoded = found.encode(frame.drop(columns="y"))
+    np.testing.assert_array_equal(encoded[:, 2], frame["a"].isna())
+    assert (np.diff(encoded[:, 1]) > 0).all()
+
+
 @pytest.mark.parametrize("validation", ["holdout", "3-fold"])
 def test_rows_that_do_not_train_influence_no_view(validation: str) -> None:
     frame = table()

@@ -236,6 +236,18 @@ def test_a_fresh_process_needs_torch_numpy_and_safetensors_alone(
     assert error.startswith("AutotrainError to_frame: expected pandas to be installed")
 
 
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_what_overflows_is_said(task: str) -> None:
+    bundle = random_bundle({"activation": "relu"}, task=task)
+    (member,) = bundle.members
+    huge = replace(member, parameters=np.full_like(member.parameters, 3e38))
+    predictor = Predictor(replace(bundle, members=(huge,)))
+    rows = np.ones((3, 5))
+    for ask in (predictor.predict, predictor.predict_distribution):
+        with pytest.raises(DataError, match="the prediction of some is not a finite number"):
+            ask(rows)
+
+
 def test_loading_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"nowhere: expected a bundle.*studies/NAME/best"):
         load(str(tmp_path / "nowhere"))

@@ -1,0 +1,218 @@
+"""What each field of a record may be: a bundle is a file, and files can hold anything.
+
+`check_fields` is asked before anything is built. Whether the fields fit each other is known only
+when the bundle is built: see record.py. Our own few lines, because whoever predicts with a bundle
+needs torch, numpy and safetensors and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autotrain.data.values import LARGEST
+
+Check = Callable[[str, Any], None]
+"""Takes a field's place and value; raises FieldError where the value cannot be one of it."""
+
+
+class FieldError(ValueError):
+    """A field that holds what it cannot.
+
+    Args:
+        expected: its place and what may stand there.
+        however: what came.
+    """
+
+    def __init__(self, expected: str, however: str) -> None:
+        self.expected = expected
+        self.however = however
+        super().__init__(f"expected {expected}, however: {however}")
+
+
+def _value(words: str, is_one: Callable[[Any], bool]) -> Check:
+    def check(place: str, value: Any) -> None:
+        if not is_one(value):
+            raise FieldError(f"{place}: {words}", reprlib.repr(value))
+
+    return check
+
+
+def _optional(check: Check) -> Check:
+    def check_some(place: str, value: Any) -> None:
+        if value is not None:
+            check(place, value)
+
+    return check_some
+
+
+def _list_of(check: Check, length: int | None = None) -> Check:
+    def check_all(place: str, value: Any) -> None:
+        if not isinstance(value, list) or len(value) != (length or len(value)):
+            count = "" if length is None else f" of {length}"
+            raise FieldError(f"{place}: a list{count}", reprlib.repr(value))
+        for number, item in enumerate(value):
+            check(f"{place}[{number}]", item)
+
+    return check_all
+
+
+def _table(
+    fields: Mapping[str, Check] | None = None,
+    *,
+    optional: Mapping[str, Check] | None = None,
+    others: Check | None = None,
+) -> Check:
+    """Check a table that has all of `fields` and may have `optional` ones; None: any others."""
+
+    def check_fields_of(place: str, value: Any) -> None:
+        if not isinstance(value, dict):
+            raise FieldError(f"{place}: a table", reprlib.repr(value))
+        start = f"{place}." if place else ""
+        for name in fields or {}:
+            if name not in value:
+                raise FieldError(start + name, "it is missing")
+        known = {**(fields or {}), **(optional or {})}
+        for name, item in value.items():
+            check = known.get(name, others)
+            if check is not None:
+                check(start + reprlib.repr(name)[1:-1], item)
+
+    return check_fields_of
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
+
+
+TEXT = _value("a text", lambda value: isinstance(value, str))
+COUNT = _value("a whole number of at least 0", lambda value: _is_whole(value) and value >= 0)
+POSITIVE_COUNT = _value("a whole number of at least 1", lambda v: _is_whole(v) and v >= 1)
+NUMBER = _value("a finite number", _is_number)
+IN_UNITS = _value(
+    f"a number within ±{LARGEST:g}", lambda value: _is_number(value) and abs(value) <= LARGEST
+)
+SHARE = _value("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
+NOT_NEGATIVE = _value("a number of at least 0", lambda value: _is_number(value) and value >= 0)
+# Of a positive number much nearer to 0 the inverse would be infinite.
+POSITIVE = _value("a positive number", lambda v: _is_number(v) and v > 0 and 1 / v < math.inf)
+SPREAD = _value(
+    f"a positive number up to {LARGEST:g}", lambda v: _is_number(v) and 1 / LARGEST <= v <= LARGEST
+)
+LABEL = _value("a label", lambda value: isinstance(value, str | int | float))
+
+_CALIBRATION = _table(
+    optional={
+        "tau": POSITIVE,
+        "tau_point": POSITIVE,
+        "temperature": POSITIVE,
+        "temperature_point": POSITIVE,
+        "conformal_scores": _list_of(NOT_NEGATIVE),
+        "conformal_weights": _list_of(POSITIVE),
+        "conformal_fold_scores": _list_of(_list_of(NOT_NEGATIVE)),
+        "conformal_fold_weights": _list_of(_list_of(POSITIVE)),
+        "reliability": _list_of(
+            _table({"expected": SHARE, "observed": SHARE, "n_rows": NOT_NEGATIVE})
+        ),
+        "n_rows": COUNT,
+        "n_samples": COUNT,
+        "seed": COUNT,
+        "rows": TEXT,
+        "note": TEXT,
+    }
+)
+_SCORES = _table(
+    optional={"test_interval": _optional(_table(others=_list_of(NUMBER, length=2)))},
+    others=_optional(_table(others=_optional(NUMBER))),
+)
+_TRAINED = {"trial": _optional(COUNT), "repeat": COUNT, "seed": COUNT}
+_TRAINING = _table(
+    optional={
+        **_TRAINED,
+        "study": TEXT,
+        "folds": POSITIVE_COUNT,
+        "best_epoch": COUNT,
+        "ensemble": _list_of(
+            _table(
+                optional={
+                    **_TRAINED,
+                    "value": _optional(NUMBER),
+                    "best_epochs": _list_of(COUNT),
+                }
+            )
+        ),
+    }
+)
+
+
+def _class_weights(place: str, value: Any) -> None:
+    (TEXT if isinstance(value, str) else _table(others=NOT_NEGATIVE))(place, value)
+
+
+_DATA = _table(
+    optional={
+        "name": _optional(TEXT),
+        "source": _optional(TEXT),
+        "fingerprint": _optional(TEXT),
+        "split": _table(),
+        **dict.fromkeys(("n_train", "n_valid", "n_calibration", "n_test"), _optional(COUNT)),
+        "commas": TEXT,
+        "weights": TEXT,
+        "class_weights": _class_weights,
+    }
+)
+_MEMBER = _table(
+    {
+        # What is in it is checked by those who read it.
+        "config": _table(),
+        "columns": _table(
+            {"n_numeric": COUNT, "levels": _list_of(POSITIVE_COUNT), "n_plain": COUNT}
+        ),
+        "n_outputs": POSITIVE_COUNT,
+        "target_mean": IN_UNITS,
+        "target_std": SPREAD,
+        "target_low": _optional(NUMBER),
+        "target_high": _optional(NUMBER),
+        "fold": COUNT,
+        "best_epoch": COUNT,
+        "value": _optional(NUMBER),
+        "preprocessing": _table(
+            {
+                "scaler": TEXT,
+                "shapes": _table(others=_list_of(COUNT)),
+                "features": _list_of(TEXT),
+                "columns": _list_of(_table()),
+            }
+        ),
+    }
+)
+_RECORD = _table(
+    {
+        "task": TEXT,
+        "target": _table({"name": TEXT, "classes": _list_of(LABEL), "label_dtype": TEXT}),
+        "metric": _table({"name": TEXT, "direction": TEXT}),
+        "scores": _SCORES,
+        "calibration": _CALIBRATION,
+        "members": _list_of(_MEMBER),
+        "training": _TRAINING,
+        "data": _DATA,
+        "versions": _table(others=TEXT),
+        "created": TEXT,
+    }
+)
+
+
+def check_fields(record: Any) -> None:
+    """Check that every field of a record is of its kind.
+
+    Fields that are not known may hold anything.
+
+    Raises: FieldError with the place of the first that is not, and what it holds.
+    """
+    _RECORD("", record)

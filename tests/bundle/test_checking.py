@@ -1,0 +1,144 @@
+"""A forged record, its checksum computed anew, is refused or is that of a model that works."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autotrain.bundle import RECORD, encode, read_bundle
+from autotrain.bundle.checking import FieldError, check_fields
+from autotrain.bundle.files import checksum_of
+from autotrain.errors import AutotrainError, BundleError
+from autotrain.predictor import Predictor
+from tests.winners import mixed_table, train
+
+Place = tuple[str | int, ...]
+ABSENT = "left out"
+ODD: tuple[Any, ...] = (
+    ABSENT,
+    None,
+    "",
+    "x",
+    -1,
+    0,
+    1,
+    1.5,
+    1e308,
+    5e-324,
+    2**63,
+    True,
+    [],
+    {},
+    [[]],
+    [None],
+    ["a"],
+    {"a": None},
+)
+"""What may stand where something else should."""
+TARGETS = {"classes": "left", "numbers": "age"}
+
+
+def places(value: Any, at: Place = ()) -> Iterator[Place]:
+    """Yield every place of a record; of long lists the first three."""
+    if at:
+        yield at
+    items: Any = value.items() if isinstance(value, dict) else ()
+    items = list(enumerate(value))[:3] if isinstance(value, list) else items
+    for key, item in items:
+        yield from places(item, (*at, key))
+
+
+def replaced(record: Any, place: Place, odd: Any) -> Any:
+    """Return a record with something else in a place, and a checksum that fits."""
+    changed = json.loads(json.dumps(record))
+    holder = changed
+    for key in place[:-1]:
+        holder = holder[key]
+    if odd is ABSENT:
+        del holder[place[-1]]
+    else:
+        holder[place[-1]] = odd
+    if "checksums" in changed and isinstance(changed["checksums"], dict):
+        changed["checksums"][RECORD] = checksum_of(changed)
+    return changed
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the folder of a bundle with columns of every kind, its record and rows."""
+    table, target = mixed_table(), TARGETS[request.param]
+    winner = train(table, {"missing": "indicator"}, target=target, validation="2-fold")
+    folder = winner.export(tmp_path_factory.mktemp(request.param) / "best").path
+    record = json.loads((folder / RECORD).read_bytes())
+    return folder, record, table.drop(columns=target).head(4)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_forged_record_is_refused_or_works(
+    written: tuple[Path, Any, pd.DataFrame], data: st.DataObject
+) -> None:
+    folder, record, rows = written
+    place = data.draw(st.sampled_from(list(places(record))))
+    odd = data.draw(st.sampled_from(ODD))
+    try:
+        (folder / RECORD).write_text(json.dumps(replaced(record, place, odd)), encoding="utf-8")
+        bundle = read_bundle(folder)
+    except BundleError:
+        return
+    finally:
+        (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
+    predictor = Predictor(bundle)
+    assert encode(bundle)  # with its card
+    assert repr(predictor)
+    assert predictor.reading is not None
+    assert predictor.raw_inputs(rows)
+    try:
+        predicted = predictor.predict(rows)
+        drawn = predictor.predict_distribution(rows, n_samples=4, notices=[])
+    except AutotrainError:
+        return  # without dropout, or numbers too large for its weights
+    assert len(predicted) == len(drawn.mean) == len(rows)
+    assert np.isfinite(drawn.mean).all()
+    assert len(drawn.to_frame()) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("place", "odd", "message"),
+    [
+        (("created",), ABSENT, "expected created, however: it is missing"),
+        (("members", 1, "fold"), -1, r"members\[1\]\.fold: a whole number of at least 0.*: -1"),
+        (("members", 0, "best_epoch"), True, r"best_epoch: a whole .*however: True"),
+        (("members", 0, "target_mean"), "3", r"target_mean: a number within ±1e\+100.*: '3'"),
+        (("members", 0, "preprocessing", "features", 0), None, r"features\[0\]: a text"),
+        (("members", 0, "columns", "levels"), 3, r"columns\.levels: a list, however: 3"),
+        (("calibration", "n_samples"), "x", r"n_samples: a whole number of at least 0.*: 'x'"),
+        (("calibration", "reliability", 0, "observed"), 1.5, "observed: a number from 0 to 1"),
+        (("calibration", "note"), 3, "calibration.note: a text, however: 3"),
+        (("scores", "validation"), [1], r"scores\.validation: a table, however: \[1\]"),
+        (("scores", "test_interval"), {"rmse": [1]}, "rmse: a list of 2"),
+        (("training", "ensemble"), [{"trial": "x"}], r"ensemble\[0\]\.trial"),
+        (("data", "class_weights"), {"a": -1}, r"data\.class_weights\.a: a number of at least 0"),
+        (("versions",), {"torch": 2}, r"versions\.torch: a text"),
+    ],
+)
+def test_a_field_that_cannot_be_is_named(
+    written: tuple[Path, Any, pd.DataFrame], place: Place, odd: Any, message: str
+) -> None:
+    with pytest.raises(FieldError, match=message):
+        check_fields(replaced(written[1], place, odd))
+
+
+def test_fields_of_a_later_version_may_hold_anything(
+    written: tuple[Path, Any, pd.DataFrame],
+) -> None:
+    for table in ((), ("training",), ("calibration",), ("members", 0)):
+        check_fields(replaced(written[1], (*table, "new"), [{"of": None}]))

@@ -39,7 +39,7 @@ from autotrain.best import Best, Handed
 from autotrain.data.dataset import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
-from autotrain.errors import AutotrainError, StudyError
+from autotrain.errors import NoTrialSucceededError, StudyError
 from autotrain.export import record_test_score
 from autotrain.launch import Launch
 from autotrain.predictor import Predictor, load
@@ -69,10 +69,6 @@ from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.tasks import METRICS, metric_for
 
 BEST = "best"
-
-
-class NoTrialSucceededError(AutotrainError):
-    """Every trial of the run failed or was pruned; there is no best model."""
 
 
 class Study:
@@ -223,6 +219,8 @@ class Study:
             data: the table, when it has moved or was a data frame; it must be the same table.
             test: the test rows, likewise, when they are a table of their own.
             storage: the URL with its password, when the study is not in its folder's journal.
+            workers, device, finalists, ensemble: as for a new study; None: as the study has them.
+            directory: where studies are kept.
         Raises:
             StudyError: when there is no such study or its data has changed.
             DataError: when its data is not where it was.

@@ -49,8 +49,9 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     """Return all that is fitted for a model, with masks and without, as its bundle keeps it.
 
-    The rows are those set apart for it, or else each fold's validation rows (so many evenly spaced
-    ones at most), predicted by the members that did not train on them, together.
+    The rows are those set apart for it, or else each fold's validation rows (of more than
+    `MAX_CALIBRATION_ROWS` evenly spaced ones), predicted by the members that did not train on
+    them, together.
     """
     n_samples = SAMPLES if Predictor(bundle).has_dropout else 0
     rows = [

@@ -6,7 +6,8 @@
     ├── StudyError                 the study: its name, its state, its definition
     ├── StorageError               the place where a study is kept
     ├── BundleError                an exported model that cannot be read or trusted
-    └── DeviceError                a device that is not there
+    ├── DeviceError                a device that is not there
+    └── NoTrialSucceededError      a search without a model; exit code 3
 
 One grammar for all messages: what was expected, "however: " what came, what to do. Errors that
 are not of this tree are bugs, and the command line says so (exit code 1).
@@ -59,6 +60,10 @@ class BundleError(AutotrainError):
 
 class DeviceError(AutotrainError):
     """The device that was asked for is not available."""
+
+
+class NoTrialSucceededError(AutotrainError):
+    """Every trial of the search failed or was pruned; there is no best model."""
 
 
 ANEW = "Use the autotrain that wrote it, or search again with this one."

@@ -267,5 +267,5 @@ def _require_libraries() -> None:
         raise AutotrainError(
             f"ONNX: expected onnx, onnxscript and onnxruntime to be installed, however: "
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not. "
-            "Run pip install 'autotrain[onnx]'."
+            "Install them as autotrain was, with its extra `onnx`: pip install '.[onnx]'."
         )

@@ -22,10 +22,17 @@ from sklearn.datasets import load_diabetes, load_wine
 from sklearn.metrics import log_loss, mean_pinball_loss, root_mean_squared_error
 
 import autotrain
-from autotrain.api import NoTrialSucceededError, Study
+from autotrain.api import Study
 from autotrain.bundle import Bundle, read_bundle
 from autotrain.data import splitting
-from autotrain.errors import AutotrainError, DataError, DeviceError, SpaceError, StudyError
+from autotrain.errors import (
+    AutotrainError,
+    DataError,
+    DeviceError,
+    NoTrialSucceededError,
+    SpaceError,
+    StudyError,
+)
 from autotrain.export import Exported, export_ensemble
 from autotrain.fused.slot import Admission, EpochReport
 from autotrain.fused.trainer import Trainer

@@ -98,7 +98,8 @@ class Bundle:
         label_dtype: "str", "int64", "float64" or "bool".
         members: at least one; they predict together, with equal weight.
         metric: what chose the winner, a name for `tasks.metric_named`.
-        scores: {"validation": {metric: value}, "test": {…} or None}.
+        scores: {"validation": {metric: value}, "test": {…} or None}; once there is a test score
+            also "test_interval" {metric: [low, high]}, "test_calibrated" and "test_monte_carlo".
         calibration: numbers fitted on rows that did not train; see calibration.py.
         training: study, trial, seed and the like.
         data: name, source, fingerprint, split, counts of rows.

@@ -41,7 +41,7 @@ def run(
         started_s: `time.monotonic()` when the command began.
         search: or only end what earlier searches have begun, and hand over anew.
     """
-    from autotrain.api import NoTrialSucceededError
+    from autotrain.errors import NoTrialSucceededError
     from autotrain.study.progress import Silent
 
     about(study, quiet=quiet)

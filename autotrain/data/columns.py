@@ -29,6 +29,7 @@ from autotrain.data.values import (
     texts,
 )
 from autotrain.errors import DataError
+from autotrain.wording import count_text
 
 MIN_ROWS_ID = 10
 """With fewer rows a column is never called id-like: too little to tell."""
@@ -130,7 +131,8 @@ def _kind_of_cells(cells: list[Any], inverse: np.ndarray) -> tuple[str, str]:
     shown = repr(not_numbers[0])
     if n_texts <= MOST_SPOILT * n_known:
         return "categorical", (
-            f"holds numbers but for {n_texts} cells such as {shown}: it is read as text. "
+            f"holds numbers but for {count_text(n_texts, 'cell')} such as {shown}: it is read as "
+            "text. "
             "Mend or empty these cells to have it read as numbers."
         )
     no_dates = [cell for cell in known if day_of(cell) is None]

@@ -13,8 +13,8 @@ it further, or for samples whose rows have masks of their own. Batch norm stays 
 statistics, always.
 
 What it reads are tensors: the cells of numeric columns (NaN where missing) and of dates as their
-parts, and for each column of texts the place of its level in `levels`, −1 for a missing cell or a
-level that training never saw.
+parts, and for each column of texts the place of its level in `levels`, −1 for what training never
+saw. Where training had missing cells these are a level.
 """
 
 from __future__ import annotations

@@ -63,7 +63,8 @@ class Predictor:
 
     Every method takes a data frame, columns by name, a list of mappings, or rows in the order of
     the training table. The order of named columns is free, other columns are ignored, missing cells
-    and unseen categories are accepted. `notices`, a list, receives a sentence about each of these.
+    and unseen categories are accepted. `notices`, a list, receives a sentence about columns that
+    are ignored, categories that training never saw, and cells missing where it had none missing.
 
     Raises: DataError when columns are missing or cells cannot be read.
     """

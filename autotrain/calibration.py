@@ -13,6 +13,7 @@ applies it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +28,7 @@ from autotrain.data.splitting import MAX_CALIBRATION_ROWS
 from autotrain.predictor import Predictor, conformal
 from autotrain.predictor.evaluation import Truth
 from autotrain.predictor.mixture import log_likelihood
-from autotrain.predictor.probabilities import tempered
+from autotrain.predictor.probabilities import Recalibration
 
 SAMPLES = 100
 SEED = 0
@@ -69,10 +70,15 @@ def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
         x = predictor.encoded(features.iloc[own])
         points.append(predictor.draw(x, 0, SEED))
         sampled.append(predictor.draw(x, n_samples, SEED, averaged=bundle.is_classification))
-    fit = _fit_classes if bundle.is_classification else _fit_values
     weights = np.ones(n_rows) if truth.weights is None else truth.weights
+    targets = np.split(truth.y, ends)
+    if bundle.is_classification:
+        of_classes = _class_weights(dataset)
+        fitted = _fit_classes(sampled, points, targets, weights, of_classes)
+    else:
+        fitted = _fit_values(sampled, points, targets, weights)
     return {
-        **fit(sampled, points, np.split(truth.y, ends), weights),
+        **fitted,
         "n_rows": n_rows,
         "n_samples": n_samples,
         "seed": SEED,
@@ -108,17 +114,31 @@ def _note(bundle: Bundle, dataset: Dataset, n_rows: int) -> str:
     )
 
 
+def _class_weights(dataset: Dataset) -> list[float] | None:
+    """Return what each class counted in training, the mean over the folds; None: all alike.
+
+    A class that counted nothing was not learned, and nothing is to be divided out.
+    """
+    of_folds = [fold.class_weights for fold in dataset.folds if fold.class_weights is not None]
+    if not of_folds:
+        return None
+    mean = np.mean(of_folds, axis=0)
+    return [float(weight) for weight in np.where(mean > 0, mean, 1.0)]
+
+
 def _fit_classes(
     sampled: list[np.ndarray],
     points: list[np.ndarray],
     targets: list[np.ndarray],
     weights: np.ndarray,
+    class_weights: list[float] | None,
 ) -> dict[str, Any]:
     """Fit temperatures of each fold's log p `[1, n, C]`, averaged over masks and dropout off."""
     y = np.concatenate(targets)
     (log_p,), (of_points,) = np.concatenate(sampled, axis=1), np.concatenate(points, axis=1)
-    temperature = significant_temperature(log_p, y, weights)
-    proba = tempered(torch.from_numpy(log_p), temperature).exp().numpy()
+    temperature = significant_temperature(log_p, y, weights, class_weights)
+    recalibration = Recalibration(temperature, class_weights)
+    proba = recalibration.apply(torch.from_numpy(log_p)).exp().numpy()
     ends = np.cumsum([len(truth) for truth in targets])[:-1]
     of_folds = [
         _stored(conformal.class_scores(np.exp(of_fold[0]), truth), own)
@@ -129,7 +149,8 @@ def _fit_classes(
     weighted = {"conformal_fold_weights": [own for _, own in of_folds]}
     return {
         "temperature": temperature,
-        "temperature_point": significant_temperature(of_points, y, weights),
+        "temperature_point": significant_temperature(of_points, y, weights, class_weights),
+        **({} if class_weights is None else {"class_weights": class_weights}),
         "conformal_fold_scores": [scores for scores, _ in of_folds],
         **(weighted if _differ(weights) else {}),
         "reliability": reliability(proba, y, weights),
@@ -227,24 +248,35 @@ def fit_tau(samples: np.ndarray, y: np.ndarray, weights: np.ndarray | None = Non
 
 
 def significant_temperature(
-    log_p: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
+    log_p: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray | None = None,
+    class_weights: Sequence[float] | None = None,
 ) -> float:
     """Return the fitted temperature, or 1 when what it gains is within its standard error.
 
     The gain is that of the mean log likelihood, over the same rows; see `fit_temperature`.
     """
-    temperature = fit_temperature(log_p, y, weights)
+    temperature = fit_temperature(log_p, y, weights, class_weights)
     places = np.arange(len(y))
-    after = tempered(torch.from_numpy(log_p), temperature).numpy()
-    gains = after[places, y] - log_p[places, y]
+    before, after = (
+        Recalibration(each, class_weights).apply(torch.from_numpy(log_p)).numpy()
+        for each in (1.0, temperature)
+    )
+    gains = after[places, y] - before[places, y]
     own = np.ones(len(y)) if weights is None else weights
     gain = float(np.average(gains, weights=own))
     error = math.sqrt(float(np.sum((own * (gains - gain)) ** 2))) / float(own.sum())
     return temperature if gain > error else 1.0
 
 
-def fit_temperature(log_p: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return the temperature T of p^(1/T) / Σ p^(1/T) that fits rows best which did not train.
+def fit_temperature(
+    log_p: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray | None = None,
+    class_weights: Sequence[float] | None = None,
+) -> float:
+    """Return the temperature T of `Recalibration` that fits rows best which did not train.
 
         minimize  Σ_rows −log p_T(y)  +  (log T)² / (2 σ²),  σ = ½
 
@@ -256,6 +288,7 @@ def fit_temperature(log_p: np.ndarray, y: np.ndarray, weights: np.ndarray | None
         log_p: `[N, C]` logarithms of probabilities, averaged over samples and members before.
         y: `[N]` class numbers.
         weights: `[N]`, what each row counts; None when all count alike.
+        class_weights: `[C]`, what each class counted in training; None when all counted alike.
     Returns: T in 0.05 to 20; above 1 when the probabilities were too sure.
     Raises:
         ValueError: when there are no rows, or shapes do not fit.
@@ -270,7 +303,7 @@ def fit_temperature(log_p: np.ndarray, y: np.ndarray, weights: np.ndarray | None
     drawn, places = torch.from_numpy(of_classes), np.arange(len(truth))
 
     def loss(log_temperature: float) -> float:
-        found = tempered(drawn, math.exp(log_temperature)).numpy()
+        found = Recalibration(math.exp(log_temperature), class_weights).apply(drawn).numpy()
         prior = log_temperature**2 / (2 * LOG_TEMPERATURE_STD**2)
         return -_mean(found[places, truth], weights) + prior / counted
 

@@ -202,7 +202,8 @@ def record_test_score(folder: str | Path, evaluation: Mapping[str, Any]) -> Path
     bundle = read_bundle(folder)
     scores = {**bundle.scores, "test": evaluation["deterministic"]}
     if evaluation.get("interval"):
-        scores["test_interval"] = {bundle.metric: evaluation["interval"]}
+        known = {name: each for name, each in evaluation["intervals"].items() if each is not None}
+        scores["test_interval"] = known
     for side in ("monte_carlo", "calibrated"):
         if evaluation.get(side):
             scores[f"test_{side}"] = evaluation[side]

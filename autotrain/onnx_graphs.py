@@ -35,7 +35,7 @@ from autotrain.data.preprocessing import Preprocessor
 from autotrain.errors import AutotrainError, StorageError
 from autotrain.predictor import Predictor
 from autotrain.predictor.plain import PlainPredictor, number_of_scaled
-from autotrain.predictor.probabilities import tempered
+from autotrain.predictor.probabilities import Recalibration
 
 OPSET = 20
 POINT, SAMPLED, INPUTS = "point.onnx", "predictor.onnx", "inputs.json"
@@ -74,7 +74,7 @@ def export_onnx(
         beside = Path(made)
         _write(_Point(point), predictor, beside / POINT, about)
         if predictor.has_dropout:
-            sampled = _Sampled(predictor.to_torch(n_samples, seed), predictor.temperature)
+            sampled = _Sampled(predictor.to_torch(n_samples, seed), predictor.recalibration)
             about |= {"n_samples": n_samples, "seed": seed}
             _write(sampled, predictor, beside / SAMPLED, about)
         text = json.dumps(about, indent=1, ensure_ascii=False)
@@ -109,13 +109,13 @@ class _Point(_Graph):
 
 
 class _Sampled(_Graph):
-    def __init__(self, module: PlainPredictor, temperature: float | None) -> None:
+    def __init__(self, module: PlainPredictor, recalibration: Recalibration | None) -> None:
         super().__init__(module)
-        self.temperature = temperature
+        self.recalibration = recalibration
         self.outputs = ("mean", "std", "samples")
         if module.is_classification:
             self.outputs += ("entropy",)
-        if temperature is not None:
+        if recalibration is not None:
             self.outputs += ("calibrated_proba",)
 
     def forward(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
@@ -125,8 +125,8 @@ class _Sampled(_Graph):
         if self.module.is_classification:
             positive = mean.clamp(min=LEAST)
             found.append(-(positive * positive.log()).sum(-1))
-            if self.temperature is not None:
-                found.append(tempered(positive.log(), self.temperature).exp())
+            if self.recalibration is not None:
+                found.append(self.recalibration.apply(positive.log()).exp())
         return tuple(found)
 
 

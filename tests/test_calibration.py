@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -19,8 +21,10 @@ from autotrain.calibration import (
     reliability,
     significant_temperature,
 )
+from autotrain.predictor import ClassificationDistribution, load
 from autotrain.predictor.mixture import log_likelihood
-from autotrain.predictor.probabilities import tempered
+from autotrain.predictor.probabilities import Recalibration
+from tests.winners import train
 
 
 def mean_log_likelihood(samples: np.ndarray, y: np.ndarray, tau: float) -> float:
@@ -183,7 +187,7 @@ def test_a_few_very_sure_rows_do_not_make_the_others_unsure() -> None:
 
 def test_probabilities_that_are_all_wrong_become_nearly_equal() -> None:
     log_p, y = log_softmax(np.tile([0.0, 5.0], (300, 1))), np.zeros(300, dtype=int)
-    proba = tempered(torch.from_numpy(log_p), fit_temperature(log_p, y)).exp().numpy()
+    proba = Recalibration(fit_temperature(log_p, y)).apply(torch.from_numpy(log_p)).exp().numpy()
     assert proba[0, 1] < 0.6
 
 
@@ -198,7 +202,7 @@ def test_a_temperature_that_gains_less_than_its_standard_error_is_1(weighted: bo
         fitted = fit_temperature(log_p, y, weights)
         assert found in (1.0, fitted)
         if found != 1:
-            after = tempered(torch.from_numpy(log_p), fitted).numpy()
+            after = Recalibration(fitted).apply(torch.from_numpy(log_p)).numpy()
             gains = (after - log_p)[np.arange(400), y]
             own = np.ones(400) if weights is None else weights
             mean = np.average(gains, weights=own)
@@ -258,3 +262,55 @@ def test_intervals_hold_as_many_rows_as_they_say() -> None:
     (half,) = (v for v in coverage_of_levels(samples, y, 0.4**-2) if v["expected"] == 0.5)
     expected = 2 * stats.norm.cdf(2 * stats.norm.ppf(0.75)) - 1
     assert half["observed"] == pytest.approx(expected, abs=0.01)
+
+
+# ---- classes that had weights in training ----------------------------------------------------
+
+
+def test_class_weights_are_divided_out_exactly() -> None:
+    """What learns w_c p_c, normalized, is turned back into p."""
+    generator = np.random.default_rng(0)
+    p = generator.dirichlet(np.ones(4), 50)
+    weights = [0.2, 1.0, 3.0, 17.0]
+    learned = p * weights / (p * weights).sum(axis=1, keepdims=True)
+    found = Recalibration(1.0, weights).apply(torch.from_numpy(np.log(learned))).exp().numpy()
+    np.testing.assert_allclose(found, p, rtol=1e-12)
+    # Too sure as well: both are undone.
+    sharper = learned**2.5 / (learned**2.5).sum(axis=1, keepdims=True)
+    found = Recalibration(2.5, weights).apply(torch.from_numpy(np.log(sharper))).exp().numpy()
+    np.testing.assert_allclose(found, p, rtol=1e-12)
+
+
+def test_the_temperature_is_fitted_beside_class_weights() -> None:
+    generator = np.random.default_rng(1)
+    p = generator.dirichlet(np.full(3, 0.5), 20_000)
+    y = (p.cumsum(axis=1) < generator.uniform(size=(len(p), 1))).sum(axis=1)
+    weights = [1.0, 4.0, 0.25]
+    learned = p * weights / (p * weights).sum(axis=1, keepdims=True)
+    sure = np.log(learned**1.7 / (learned**1.7).sum(axis=1, keepdims=True))
+    assert fit_temperature(sure, y, class_weights=weights) == pytest.approx(1.7, rel=0.03)
+    assert significant_temperature(np.log(learned), y, None, weights) == 1.0
+
+
+def test_calibrated_probabilities_are_those_of_the_table(tmp_path: Path) -> None:
+    generator = np.random.default_rng(2)
+    x = generator.normal(size=(4_000, 2))
+    positive = generator.uniform(size=4_000) < 1 / (1 + np.exp(2.2 - 1.5 * x[:, 0]))
+    frame = pd.DataFrame(x, columns=["a", "b"]).assign(y=np.where(positive, "yes", "no"))
+    winner = train(frame, {"training.epochs": 4}, target="y", class_weights="balanced", test=0.3)
+    predictor = load(winner.export(tmp_path / "best").path)
+    features, labels = winner.dataset.raw_test()
+    share = float((labels == "yes").mean())
+    result = predictor.predict_distribution(features, 20)
+    assert isinstance(result, ClassificationDistribution)
+    assert result.calibrated_proba is not None
+    calibrated, weighted = result.calibrated_proba[:, 1].mean(), result.mean[:, 1].mean()
+    assert abs(calibrated - share) < 0.03
+    assert weighted > share + 0.1
+    point = predictor.predict_proba(features, calibrated=True)[:, 1].mean()
+    assert abs(point - share) < 0.03
+    # The decision keeps what the weights were for.
+    assert (result.label == "yes").mean() > (result.calibrated_proba[:, 1] > 0.5).mean() + 0.1
+    scores = predictor.evaluate(features, labels, n_samples=20)
+    assert scores["calibrated"]["log_loss"] < scores["monte_carlo"]["log_loss"] - 0.05
+    assert scores["calibrated"]["ece"] < 0.05

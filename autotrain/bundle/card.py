@@ -16,25 +16,31 @@ from autotrain.tasks import METRICS
 MOST_LISTED = 30
 BAR_WIDTH = 40
 FEW_ROWS = 500
+QUANTILE = (
+    "It predicts the {quantile:g} quantile: of every 100 rows about {share:.0f} lie below. Only "
+    "`conformal_interval` holds what it promises. `interval`, `quantiles`, `aleatoric_std` and the "
+    "likelihoods take the noise for normal around this quantile, which it is not."
+)
 
 
 def model_card(bundle: Bundle) -> str:
     """Return the card's text, Markdown."""
-    title = f"# {bundle.data.get('name') or bundle.target}: {bundle.target}"
+    title = f"# {_code(bundle.data.get('name') or bundle.target)}: {_code(bundle.target)}"
     parts = [title, *(section(bundle) for section in _SECTIONS)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _what_it_is(bundle: Bundle) -> str:
     if bundle.is_classification:
-        what = f"Predicts `{bundle.target}` as one of {_listed(bundle.classes)}"
+        what = f"Predicts {_code(bundle.target)} as one of {_listed(bundle.classes)}"
     else:
-        what = f"Predicts the number `{bundle.target}`"
+        of = "" if bundle.quantile is None else f"{bundle.quantile:g} quantile of the "
+        what = f"Predicts the {of}number {_code(bundle.target)}"
     count = len(bundle.members)
     by = "a multi-layer perceptron" if count == 1 else f"{count} multi-layer perceptrons together"
     study, n_trained = bundle.training.get("study"), len(_ensemble(bundle))
     who = "the winner" if n_trained == 1 else f"{n_trained} trained models"
-    winner = f", {who} of the study `{study}`" if study else ""
+    winner = f", {who} of the study {_code(study)}" if study else ""
     return f"{what}, by {by}{winner} ({bundle.task})."
 
 
@@ -43,7 +49,7 @@ def _data(bundle: Bundle) -> str:
     lines = ["## Data", ""]
     for word, key in (("source", "source"), ("fingerprint", "fingerprint")):
         if data.get(key):
-            lines.append(f"- {word}: `{data[key]}`")
+            lines.append(f"- {word}: {_code(data[key])}")
     rows = [
         f"{data[key]} {word}"
         for word, key in (("training", "n_train"), ("validation", "n_valid"))
@@ -59,9 +65,14 @@ def _data(bundle: Bundle) -> str:
     if rows:
         lines.append(f"- rows: {', '.join(rows)}")
     if data.get("weights"):
-        lines.append(f"- each row counts as much as `{data['weights']}` says, also in the scores")
+        lines.append(
+            f"- each row counts as much as {_code(data['weights'])} says, also in the scores"
+        )
     if data.get("class_weights"):
-        lines.append(f"- classes weigh in training: {_class_weights(data['class_weights'])}")
+        lines.append(
+            f"- classes weigh in training: {_class_weights(data['class_weights'])}; the decision "
+            "follows these weights, the calibrated probabilities have them divided out"
+        )
     columns = bundle.members[0].preprocessor.column_names
     lines.append(f"- columns ({len(columns)}): {_listed(columns)}")
     lines.append("- missing cells and categories that training never saw are accepted")
@@ -80,25 +91,35 @@ def _scores(bundle: Bundle) -> str:
         f"| metric | {' | '.join(parts)} |",
         f"| --- |{' --- |' * len(parts)}",
     ]
+    intervals = bundle.scores.get("test_interval") or {}
     for name in names:
-        cells = " | ".join(_number(values.get(name)) for values in parts.values())
+        cells = " | ".join(
+            _number(values.get(name)) + (_between(intervals.get(name)) if part == "test" else "")
+            for part, values in parts.items()
+        )
         chosen = f" (chose the {chosen_ones})" if name == bundle.metric else ""
         lines.append(f"| {name}{chosen} | {cells} |")
-    interval = bundle.scores.get("test_interval", {}).get(bundle.metric)
-    if interval is not None:
-        low, high = map(_number, interval)
-        lines += ["", f"{bundle.metric} on the test rows: {low} to {high} with 95 % confidence."]
+    if intervals:
+        lines += ["", "In brackets: between these with 95 % confidence, for other rows like these."]
     lines += [
         "",
         f"{_what_is_scored(parts)} The validation rows chose the {chosen_ones}: "
         f"{'its' if chosen_ones == 'winner' else 'their'} scores there are a little too good.",
     ]
     explained = [
-        f"`{name}`: {METRICS[name.partition(':')[0]].summary}."
+        f"`{name}`: {_SUMMARIES[name.partition(':')[0]]}."
         for name in names
-        if name.partition(":")[0] in METRICS
+        if name.partition(":")[0] in _SUMMARIES
     ]
     return "\n".join([*lines, "", " ".join(explained)]) if explained else "\n".join(lines)
+
+
+_SUMMARIES = {
+    **{name: metric.summary for name, metric in METRICS.items()},
+    "ece": "expected calibration error: by how much the probability of the likeliest class and the "
+    "share that is right differ, in 15 bins",
+    "log_likelihood": "mean of log p(y), in nats per unit of the target",
+}
 
 
 def _what_is_scored(parts: Mapping[str, Any]) -> str:
@@ -146,6 +167,9 @@ def _calibration(bundle: Bundle) -> str:
             f"{_temperature(fitted['temperature_point'])} with dropout off.",
             "",
         ]
+    if bundle.quantile is not None:
+        share = 100 * bundle.quantile
+        return "\n".join([*lines, QUANTILE.format(quantile=bundle.quantile, share=share)])
     if "tau" in fitted:
         lines += [f"Noise that more data would not take away: ± {fitted['tau'] ** -0.5:.4g}.", ""]
     groups = fitted.get("reliability")
@@ -180,12 +204,16 @@ def _bar(observed: float, expected: float) -> str:
 
 def _described(config: TrialConfig) -> list[str]:
     """Return what a person wants to know of a configuration, in lines."""
-    units = "-".join(str(units) for units in config.hidden_units) or "none (linear)"
-    return [
+    units = "-".join(str(units) for units in config.hidden_units)
+    on_inputs = f"on inputs {config.dropout['input_rate']:g}"
+    # Without hidden layers there is nothing that the rest would be of.
+    built = [
         f"hidden units: {units}; activation: {config.activation.name}; "
         f"batch norm: {config.batch_norm.name}",
-        f"dropout: {config.dropout.name}, rate {config.dropout['rate']:g}, "
-        f"on inputs {config.dropout['input_rate']:g}",
+        f"dropout: {config.dropout.name}, rate {config.dropout['rate']:g}, {on_inputs}",
+    ]
+    return [
+        *(built if units else ["hidden units: none (linear)", f"dropout: {on_inputs}"]),
         f"trained with {config.optimizer.name}, learning rate "
         f"{config.optimizer['learning_rate']:.3g}, schedule {config.schedule.name}",
     ]
@@ -265,13 +293,24 @@ _SECTIONS: tuple[Callable[[Bundle], str], ...] = (
 def _class_weights(given: Any) -> str:
     if isinstance(given, str):
         return given
-    return ", ".join(f"`{label}` {weight:g}" for label, weight in given.items())
+    return ", ".join(f"{_code(label)} {weight:g}" for label, weight in given.items())
 
 
 def _listed(items: Any) -> str:
-    shown = ", ".join(f"`{item}`" for item in list(items)[:MOST_LISTED])
+    shown = ", ".join(_code(item) for item in list(items)[:MOST_LISTED])
     return shown + (", …" if len(items) > MOST_LISTED else "")
 
 
 def _number(value: Any) -> str:
-    return "–" if value is None else f"{value:.4g}"
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def _between(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f" ({' to '.join(map(_number, interval))})"
+
+
+def _code(text: object) -> str:
+    """Return a name or label as code: one line, which it cannot leave."""
+    return f"`{' '.join(str(text).replace('`', '´').split())}`"

@@ -12,8 +12,11 @@ import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from autotrain.data.values import LARGEST
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 Check = Callable[[str, Any], None]
 """Takes a field's place and value; raises FieldError where the value cannot be one of it."""
 
@@ -91,28 +94,30 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _number(words: str, low: float, high: float) -> Check:
+    return _value(words, lambda value: _is_number(value) and low <= value <= high)
+
+
 TEXT = _value("a text", lambda value: isinstance(value, str))
 COUNT = _value("a whole number of at least 0", lambda value: _is_whole(value) and value >= 0)
 POSITIVE_COUNT = _value("a whole number of at least 1", lambda v: _is_whole(v) and v >= 1)
-NUMBER = _value("a finite number", _is_number)
-IN_UNITS = _value(
-    f"a number within ±{LARGEST:g}", lambda value: _is_number(value) and abs(value) <= LARGEST
-)
-SHARE = _value("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
-NOT_NEGATIVE = _value("a number of at least 0", lambda value: _is_number(value) and value >= 0)
-# Of a positive number much nearer to 0 the inverse would be infinite.
-POSITIVE = _value("a positive number", lambda v: _is_number(v) and v > 0 and 1 / v < math.inf)
-SPREAD = _value(
-    f"a positive number up to {LARGEST:g}", lambda v: _is_number(v) and 1 / LARGEST <= v <= LARGEST
-)
 LABEL = _value("a label", lambda value: isinstance(value, str | int | float))
+NUMBER = _value("a finite number", _is_number)
+SHARE = _number("a number from 0 to 1", 0.0, 1.0)
+# Sums of what is farther away, and inverses of what is nearer to 0, may not be finite.
+IN_UNITS = _number(f"a number within ±{LARGEST:g}", -LARGEST, LARGEST)
+NOT_NEGATIVE = _number(f"a number from 0 to {LARGEST:g}", 0.0, LARGEST)
+POSITIVE = _number(f"a positive number up to {LARGEST:g}", 1 / LARGEST, LARGEST)
+PRECISION = _number("a positive number, neither tiny nor huge", LARGEST**-3, LARGEST**3)
+FLOAT32 = _number("a number that float32 holds", -FLOAT32_MAX, FLOAT32_MAX)
 
 _CALIBRATION = _table(
     optional={
-        "tau": POSITIVE,
-        "tau_point": POSITIVE,
+        "tau": PRECISION,
+        "tau_point": PRECISION,
         "temperature": POSITIVE,
         "temperature_point": POSITIVE,
+        "class_weights": _list_of(POSITIVE),
         "conformal_scores": _list_of(NOT_NEGATIVE),
         "conformal_weights": _list_of(POSITIVE),
         "conformal_fold_scores": _list_of(_list_of(NOT_NEGATIVE)),
@@ -176,9 +181,9 @@ _MEMBER = _table(
         ),
         "n_outputs": POSITIVE_COUNT,
         "target_mean": IN_UNITS,
-        "target_std": SPREAD,
-        "target_low": _optional(NUMBER),
-        "target_high": _optional(NUMBER),
+        "target_std": POSITIVE,
+        "target_low": _optional(FLOAT32),
+        "target_high": _optional(FLOAT32),
         "fold": COUNT,
         "best_epoch": COUNT,
         "value": _optional(NUMBER),

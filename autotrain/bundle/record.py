@@ -125,6 +125,12 @@ class Bundle:
         """Whether labels are predicted."""
         return self.task != REGRESSION
 
+    @property
+    def quantile(self) -> float | None:
+        """Which quantile of the target is predicted; None where it is the mean, or the median."""
+        quantile = metric_named(self.metric).quantile
+        return None if quantile == 0.5 else quantile
+
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all arrays by name: weights, and preprocessing under "preprocessing."."""
         named: dict[str, np.ndarray] = {}
@@ -355,6 +361,9 @@ def _check_calibration(bundle: Bundle) -> None:
             raise ValueError(f"a regression without {name}")
     if ("temperature" in calibration) != ("temperature_point" in calibration):
         raise ValueError("a temperature of predictions with masks or without, not of both")
+    of_classes = calibration.get("class_weights")
+    if of_classes is not None and len(of_classes) != len(bundle.classes):
+        raise ValueError(f"{len(of_classes)} class weights for {len(bundle.classes)} classes")
     of_folds = calibration.get("conformal_fold_scores", [])
     n_folds = len({member.fold for member in bundle.members})
     if "conformal_fold_scores" in calibration and len(of_folds) != n_folds:

@@ -23,7 +23,7 @@ from autotrain.data.leaks import find_leaks
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.reading import Reading
 from autotrain.data.splitting import read_fraction, split_test, split_validation
-from autotrain.data.targets import Label, Target, rare_classes, read_target
+from autotrain.data.targets import Label, Target, changed_labels, rare_classes, read_target
 from autotrain.data.view import View
 from autotrain.data.weights import (
     ClassWeights,
@@ -67,6 +67,7 @@ class Fold:
         target_mean: regression: mean of the training target; otherwise 0.
         target_std: regression: standard deviation of the training target; otherwise 1.
         weights: what each row counts; None when all count alike.
+        class_weights: `[C]` what each class counts in training; None when all count alike.
     """
 
     train_rows: np.ndarray
@@ -80,6 +81,7 @@ class Fold:
     target_std: float
     weights: RowWeights | None = None
     calibration_rows: np.ndarray | None = None
+    class_weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -304,7 +306,8 @@ def load_dataset(
     # The same columns in all folds, so that their networks are alike.
     kept, useless = keep_useful(features.iloc[rest], columns, rows[rest])
     kept = measure(features.iloc[rest], kept)
-    notes = [*table.notes, *dropped, *weightless, *rare_classes(coded), *looks, *useless]
+    of_target = [*changed_labels(frame[target], coded), *rare_classes(coded)]
+    notes = [*table.notes, *dropped, *weightless, *of_target, *looks, *useless]
     splits = split_validation(coded.y[rest], validation, seed, stratify=stratify)
     for place, (train, valid, calibration) in enumerate(splits):
         fold, capped = _fit_fold(features, kept, rows, coded, rest[train], rest[valid])
@@ -319,7 +322,7 @@ def load_dataset(
         where = f" of fold {place}" if len(splits) > 1 else ""
         own = fold_weights(of_rows, by_class, coded.y, rest[train], rest[valid], where)
         apart = None if calibration is None else rows[rest[calibration]]
-        folds.append(replace(fold, weights=own, calibration_rows=apart))
+        folds.append(replace(fold, weights=own, calibration_rows=apart, class_weights=by_class))
 
     frames = [table.frame]
     record: float | str

@@ -30,6 +30,7 @@ from autotrain.data.values import (
     text_of,
 )
 from autotrain.errors import DataError, unknown
+from autotrain.wording import count_text
 
 TASKS = ("binary", "multiclass", "regression")
 MAX_CODES = 20
@@ -181,6 +182,26 @@ def rare_classes(target: Target) -> list[str]:
         else "have one row each: they train and are"
     )
     return [f"target {target.name!r}: {_shown(single)} {have} never validated or tested"]
+
+
+def changed_labels(values: Any, target: Target) -> list[str]:
+    """Return what to tell of labels that are not kept as they are: `predict` gives them otherwise.
+
+    Args:
+        values: what `read_target` read.
+    """
+    if target.label_dtype != "str":
+        return []
+    cells, _ = distinct(plain(values))
+    changed = [cell for cell in cells if not isinstance(cell, str) or cell != cell.strip()]
+    if not changed:
+        return []
+    n_merged = len(cells) - len(target.classes)
+    merged = f"; {count_text(n_merged, 'label')} fewer than before" if n_merged else ""
+    return [
+        f"target {target.name!r}: labels are texts without spaces around them: "
+        f"{_shown(changed)} {'is' if len(changed) == 1 else 'are'} read so{merged}"
+    ]
 
 
 def _check_classes(labels: Sequence[Label], inverse: np.ndarray, name: str, task: str) -> None:

@@ -20,7 +20,7 @@ from autotrain.data.inputs import plain
 from autotrain.data.values import numbers
 from autotrain.errors import AutotrainError
 from autotrain.predictor import conformal, mixture
-from autotrain.predictor.probabilities import tempered
+from autotrain.predictor.probabilities import Recalibration
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,9 @@ class ClassificationDistribution:
             (BALD).
         variation_ratio: `[N]` share of the samples that do not vote for the commonest label.
         calibrated_proba: `[N, C]` the probabilities p^(1/T) / Σ p^(1/T) of `mean`, whose
-            temperature T was fitted on the rows that calibrate: the ones to decide by. None when
-            the bundle has no temperature.
+            temperature T was fitted on the rows that calibrate: how likely each class is. Where
+            classes had weights in training these are divided out, so that another class than
+            `label` may be the likeliest. None when the bundle has no temperature.
         alpha: `prediction_set` holds the truth of about 1 − alpha of the rows.
         prediction_set: `[N, C]` bool, the classes that are not less likely, with dropout off, than
             the true one was in all but alpha of the rows that calibrate (see conformal.py). Several
@@ -222,11 +223,11 @@ def calibrated_columns(classes: np.ndarray, proba: np.ndarray) -> dict[str, np.n
     return {f"calibrated_proba_{name}": proba[:, c] for c, name in enumerate(classes)}
 
 
-def class_summary(samples: Tensor, temperature: float | None) -> dict[str, Tensor]:
+def class_summary(samples: Tensor, recalibration: Recalibration | None) -> dict[str, Tensor]:
     """Summarize log-probabilities `[S, N, C]` by the words of `ClassificationDistribution`.
 
     Args:
-        temperature: what calibrates; None leaves that out.
+        recalibration: what calibrates; None leaves that out.
     Source: Gal 2016, "Uncertainty in Deep Learning", section 3.3.1; mutual information: Houlsby
     et al. 2011, arXiv:1112.5745.
     """
@@ -246,8 +247,8 @@ def class_summary(samples: Tensor, temperature: float | None) -> dict[str, Tenso
         "mutual_information": (entropy - expected).clamp(min=0),
         "variation_ratio": 1 - votes.amax(-1) / len(samples),
     }
-    if temperature is not None:
-        summary["calibrated_proba"] = tempered(mean.log(), temperature).exp()
+    if recalibration is not None:
+        summary["calibrated_proba"] = recalibration.apply(mean.log()).exp()
     return summary
 
 

@@ -23,8 +23,8 @@ from autotrain.data.weights import read_weights
 from autotrain.errors import DataError
 from autotrain.fused.metrics import function_of, influence
 from autotrain.predictor import mixture
-from autotrain.predictor.probabilities import log_mean_exp, tempered
-from autotrain.tasks import METRICS, metric_named
+from autotrain.predictor.probabilities import Recalibration, log_mean_exp
+from autotrain.tasks import METRICS, Metric, metric_named
 
 RESAMPLES = 400
 RESAMPLING_SEED = 0
@@ -121,10 +121,10 @@ class Scores:
         Source: Efron 1979, doi:10.1214/aos/1176344552 (the percentile interval).
         """
         predictions, y, weights = self._known()
-        n_rows = len(y)
+        n_rows, metric = len(y), metric_named(self.bundle.metric)
         if n_rows > MANY_ROWS:
-            return self._normal_interval(predictions, y, weights)
-        function = function_of(metric_named(self.bundle.metric))
+            return self._normal_interval(predictions, y, weights, metric)
+        function = function_of(metric)
         generator = np.random.default_rng(RESAMPLING_SEED)
         at_once = max(RESAMPLED_NUMBERS // predictions.numel(), 1)
         found: list[Tensor] = []
@@ -147,10 +147,30 @@ class Scores:
         low, high = np.quantile(scores.numpy(), [0.025, 0.975])
         return float(low), float(high)
 
+    def intervals(self) -> dict[str, tuple[float, float] | None]:
+        """Return 95 % confidence intervals of the task's metrics, by name.
+
+        That of the model's own as `interval`; of at most 20,000 rows also those of the others, by
+        their standard errors to first order.
+        """
+        predictions, y, weights = self._known()
+        others = self._judged() if len(y) <= MANY_ROWS else {}
+        return {
+            **{
+                name: self._normal_interval(predictions, y, weights, metric)
+                for name, metric in others.items()
+            },
+            self.bundle.metric: self.interval(),
+        }
+
+    def _judged(self) -> dict[str, Metric]:
+        judged = {name: m for name, m in METRICS.items() if self.bundle.task in m.tasks}
+        # Of a quantile that has no row of its own.
+        return judged | {self.bundle.metric: metric_named(self.bundle.metric)}
+
     def _normal_interval(
-        self, predictions: Tensor, y: Tensor, weights: Tensor | None
+        self, predictions: Tensor, y: Tensor, weights: Tensor | None, metric: Metric
     ) -> tuple[float, float] | None:
-        metric = metric_named(self.bundle.metric)
         given = None if weights is None else weights[None]
         value = float(function_of(metric)(predictions[None], y[None], given))
         if not math.isfinite(value):
@@ -159,11 +179,11 @@ class Scores:
         low, high = value - NORMAL_95 * error, value + NORMAL_95 * error
         return max(low, metric.low), min(high, metric.high)
 
-    def values(self, temperature: float | None = None) -> dict[str, float | None]:
+    def values(self, recalibration: Recalibration | None = None) -> dict[str, float | None]:
         """Return each metric of the task, None where it is not defined on these rows.
 
         Args:
-            temperature: classification: of the mean probabilities; None leaves them as they are.
+            recalibration: classification: of the mean probabilities; None leaves them as they are.
         Raises: DataError when there were more or fewer rows than targets.
         """
         if self._n_rows != len(self.truth.y):
@@ -172,11 +192,8 @@ class Scores:
                 f"{self._n_rows} rows. Give X and y of the same rows."
             )
         predictions, y, weights = self._known()
-        if temperature is not None:
-            predictions = tempered(predictions, temperature)
-        judged = {name: m for name, m in METRICS.items() if self.bundle.task in m.tasks}
-        # Of a quantile that has no row of its own.
-        judged[self.bundle.metric] = metric_named(self.bundle.metric)
+        if recalibration is not None:
+            predictions = recalibration.apply(predictions)
         scores = {
             name: float(
                 function_of(metric)(
@@ -185,7 +202,7 @@ class Scores:
                     None if weights is None else weights.unsqueeze(0),
                 )
             )
-            for name, metric in judged.items()
+            for name, metric in self._judged().items()
         }
         if self.bundle.is_classification:
             scores["nll"] = scores["log_loss"]

@@ -37,7 +37,7 @@ from autotrain.predictor.evaluation import Coverage, Scores, Truth
 from autotrain.predictor.joint import Joint, Rows
 from autotrain.predictor.masks import dropout_sites
 from autotrain.predictor.plain import PlainPredictor, raw_inputs
-from autotrain.predictor.probabilities import log_mean_exp, tempered
+from autotrain.predictor.probabilities import Recalibration, log_mean_exp
 
 KEPT_NUMBERS = 1 << 23
 """Samples are kept unasked up to this many numbers: 64 MB."""
@@ -146,6 +146,11 @@ class Predictor:
         """Temperature of the Monte-Carlo probabilities; None for regression."""
         return self._calibration("temperature")
 
+    @property
+    def recalibration(self) -> Recalibration | None:
+        """What calibrates the Monte-Carlo probabilities; None when the bundle does not know."""
+        return self._recalibration("temperature")
+
     def predict(self, X: Any, *, notices: list[str] | None = None) -> np.ndarray:
         """Predict each row: labels of the user's own type, or numbers in the target's units.
 
@@ -166,7 +171,8 @@ class Predictor:
         Columns are in the order of `classes_`.
 
         Args:
-            calibrated: with the temperature that was fitted on rows that did not train.
+            calibrated: with the temperature that was fitted on rows that did not train, and
+                without the weights that classes had in training.
         Raises:
             AutotrainError for a regression.
             BundleError when a temperature is asked for and the bundle has none.
@@ -178,13 +184,13 @@ class Predictor:
             )
         log_p = torch.cat([self._joint.point(xs) for xs in self._joint.encoded(X, notices)])
         if calibrated:
-            temperature = self._calibration("temperature_point")
-            if temperature is None:
+            recalibration = self._recalibration("temperature_point")
+            if recalibration is None:
                 raise BundleError(
                     "predict_proba: expected a bundle with a temperature for calibrated=True, "
                     f"however: it has none. {ANEW}"
                 )
-            log_p = tempered(log_p, temperature)
+            log_p = recalibration.apply(log_p)
         return log_p.exp().numpy()
 
     def predict_distribution(
@@ -222,7 +228,8 @@ class Predictor:
                 `n_samples` allows, and no samples are kept. None: all.
         Warns:
             UserWarning: when sets or intervals do not hold what they promise, for want of
-                rows that calibrate or of samples; `notices` receives it instead where it is given.
+                rows that calibrate or of samples, or because the model predicts a quantile;
+                `notices` receives it instead where it is given.
         Raises:
             BundleError: when the model was trained without dropout: its spread would be 0.
             AutotrainError: when an argument is out of its range.
@@ -275,7 +282,8 @@ class Predictor:
             seed: of its masks.
             interval: add "interval": a 95 % confidence interval (low, high) of the metric that
                 chose the model, dropout off: by bootstrap over the rows, of more than 20,000 by
-                its standard error.
+                its standard error; and "intervals": {metric: (low, high)}, of at most 20,000 rows
+                with those of the other metrics, by their standard errors.
         Returns: {"task", "metric", "n_rows", "n_dropped", "n_samples", "weighted",
             "deterministic": {metric: value}, "monte_carlo": {metric: value} or None when it was
             left out or the model has no dropout, "calibrated": those of the calibrated
@@ -305,9 +313,13 @@ class Predictor:
                 point.add(self._joint.point(xs).unsqueeze(0))
         values = point.values()
         best, name = (sampled, "temperature") if is_sampled else (point, "temperature_point")
-        temperature = self._calibration(name)
+        recalibration = self._recalibration(name)
+        intervals = {}
+        if interval:
+            found = point.intervals()
+            intervals = {"interval": found[self.bundle.metric], "intervals": found}
         return {
-            **({"interval": point.interval()} if interval else {}),
+            **intervals,
             "task": self.task,
             "metric": self.bundle.metric,
             "n_rows": int(truth.is_known.sum()),
@@ -316,7 +328,7 @@ class Predictor:
             "weighted": weights is not None,
             "deterministic": values,
             "monte_carlo": sampled.values() if is_sampled else None,
-            "calibrated": None if temperature is None else best.values(temperature),
+            "calibrated": None if recalibration is None else best.values(recalibration),
             "alpha": alpha,
             "coverage": coverage.values(),
         }
@@ -395,7 +407,11 @@ class Predictor:
 
         With a tolerance these are some rows' only.
         """
-        doubts = [*self._too_few_scores(alpha), *self._too_few_samples(n_samples)]
+        doubts = [
+            *self._too_few_scores(alpha),
+            *self._too_few_samples(n_samples),
+            *self._not_of_a_quantile(),
+        ]
         if notices is not None:
             notices.extend(doubts)
         elif doubts:
@@ -428,7 +444,7 @@ class Predictor:
 
     def _summary(self, drawn: Tensor, alpha: float) -> dict[str, Tensor]:
         if self.bundle.is_classification:
-            return class_summary(drawn, self.temperature)
+            return class_summary(drawn, self.recalibration)
         scores = None if self._conformal_scores is None else self._conformal_scores[0]
         return value_summary(drawn, self._required_tau(), alpha, scores)
 
@@ -480,9 +496,23 @@ class Predictor:
             f"promised with {n_samples}: {LEAST_SAMPLES} or more are needed"
         ]
 
+    def _not_of_a_quantile(self) -> list[str]:
+        """Return what to say when the model predicts a quantile, and noise is taken for normal."""
+        if self.bundle.quantile is None:
+            return []
+        return [
+            f"the model predicts the {self.bundle.quantile:g} quantile: conformal intervals hold "
+            "what they promise, the mixture's intervals and likelihoods lie around that quantile"
+        ]
+
     def _calibration(self, name: str) -> float | None:
         value = self.bundle.calibration.get(name)
         return None if value is None else float(value)
+
+    def _recalibration(self, name: str) -> Recalibration | None:
+        temperature = self._calibration(name)
+        weights = self.bundle.calibration.get("class_weights")
+        return None if temperature is None else Recalibration(temperature, weights)
 
     def _required_tau(self) -> float:
         if self.tau is None:

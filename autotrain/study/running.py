@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 
 from autotrain.choices.schedules import SCHEDULES
+from autotrain.fused.plan import dropout_of, input_dropout_of
 from autotrain.fused.slot import EpochReport, Outcome
 from autotrain.space.config import TrialConfig
 from autotrain.study.pruning import Board
@@ -125,12 +126,14 @@ def trial_seed(study_seed: int, number: int) -> int:
 def summary(config: TrialConfig) -> str:
     """Return a configuration in a few words."""
     widths = "-".join(map(str, config.hidden_units)) or "linear"
-    words = [widths, config.activation.name, config.optimizer.name]
-    words.append(f"{config.optimizer['learning_rate']:.2g}")
-    if config.batch_norm.name != "off":
+    words = [widths, *([config.activation.name] if config.hidden_units else [])]
+    words += [config.optimizer.name, f"{config.optimizer['learning_rate']:.2g}"]
+    if config.hidden_units and config.batch_norm.name != "off":
         words.append("batch norm")
-    if config.dropout.name != "none" and config.dropout["rate"]:
+    if config.hidden_units and dropout_of(config).name != "none":
         words.append(f"dropout {config.dropout['rate']:.2g}")
+    if input_dropout_of(config).name != "none":
+        words.append(f"input dropout {config.dropout['input_rate']:.2g}")
     return " ".join([*words, config.schedule.name])
 
 

@@ -91,6 +91,43 @@ def test_the_card_says_what_a_temperature_means(
     assert said in (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
+def test_the_card_says_what_a_quantile_is_worth(tmp_path: Path) -> None:
+    fitted = {"note": "it was fitted", "tau": 1.0, "tau_point": 1.0, "reliability": []}
+    bundle = replace(random_bundle(task="regression"), metric="pinball:0.9", calibration=fitted)
+    card = (save(bundle, tmp_path / "best") / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "Predicts the 0.9 quantile of the number `y`" in card
+    assert "of every 100 rows about 90 lie below. Only `conformal_interval` holds" in card
+    assert "Noise that more data" not in card
+
+
+def test_names_cannot_leave_their_place_in_the_card(tmp_path: Path) -> None:
+    bundle = random_bundle(classes=("a", "b`\n\n## Fake", "c | d"))
+    bundle = replace(bundle, target="`y\n# z", data={"name": "x\n## w", "n_train": 80})
+    card = (save(bundle, tmp_path / "best") / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert card.startswith("# `x ## w`: `´y # z`\n")
+    assert "one of `a`, `b´ ## Fake`, `c | d`" in card
+    assert [line for line in card.splitlines() if line.startswith("#")][1] == "## Data"
+
+
+def test_the_card_of_a_linear_model_speaks_of_what_it_has(tmp_path: Path) -> None:
+    bundle = random_bundle({"network.hidden_layers": 0, "dropout.input_rate": 0.1})
+    card = (save(bundle, tmp_path / "best") / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "- hidden units: none (linear)\n- dropout: on inputs 0.1\n" in card
+    assert "elu" not in card
+
+
+def test_each_metric_of_the_test_rows_has_its_interval(tmp_path: Path) -> None:
+    scores = {
+        "validation": {"rmse": 1.5, "mae": 51_234.56},
+        "test": {"rmse": 1.25, "mae": 50_325.9},
+        "test_interval": {"rmse": [1.0, 1.5], "mae": [48_000.4, 52_000.0]},
+    }
+    bundle = replace(random_bundle(task="regression"), metric="rmse", scores=scores)
+    card = (save(bundle, tmp_path / "best") / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "| rmse (chose the winner) | 1.5 | 1.25 (1 to 1.5) |" in card
+    assert "| mae | 51,235 | 50,326 (48,000 to 52,000) |" in card
+
+
 def test_spaces_and_order_in_the_record_do_not_count(tmp_path: Path) -> None:
     bundle = random_bundle()
     folder = save(bundle, tmp_path / "best")
@@ -298,6 +335,12 @@ WRONG_RECORDS: dict[str, tuple[Callable[[Record], object], str]] = {
         lambda r: r["calibration"].update(temperature=1.0),
         "a temperature of predictions with masks or without, not of both",
     ),
+    "class weights of others": (
+        lambda r: r["calibration"].update(
+            temperature=1.0, temperature_point=1.0, class_weights=[1.0, 2.0]
+        ),
+        "2 class weights for 3 classes",
+    ),
     "a label beyond 64 bits": (
         lambda r: r["target"].update(classes=[1, 2, 2**63], label_dtype="int64"),
         "classes beyond 64 bits",
@@ -337,7 +380,8 @@ def test_a_regression_needs_its_noise(value: object, tmp_path: Path) -> None:
 def test_a_temperature_must_be_one(name: str, value: object, tmp_path: Path) -> None:
     folder = save(random_bundle(), tmp_path / "best")
     rewrite(folder, lambda record: record["calibration"].update({name: value}))
-    with pytest.raises(BundleError, match=rf"calibration\.{name}: a positive number, however: "):
+    message = rf"calibration\.{name}: a positive number up to .*, however: "
+    with pytest.raises(BundleError, match=message):
         read_bundle(folder)
 
 

@@ -54,7 +54,7 @@ def test_pixels_are_taken_as_they_are() -> None:
 
 def test_a_few_texts_among_numbers_are_said() -> None:
     _, notes = read_columns(pd.DataFrame({"size": ["1", "2", "3", "4", "5"] * 5 + ["n.a."]}))
-    assert notes[0].startswith("column 'size' holds numbers but for 1 cells such as 'n.a.'")
+    assert notes[0].startswith("column 'size' holds numbers but for 1 cell such as 'n.a.'")
 
 
 def test_a_few_other_cells_among_dates_are_said() -> None:

@@ -460,3 +460,24 @@ def test_several_classes_of_one_row_are_told_together() -> None:
     labels[7:9] = ["rare", "seldom"]
     dataset = load_dataset(table().assign(label=labels), "label")
     assert any("'rare', 'seldom' have one row each: they train" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "note"),
+    [
+        (
+            [" yes", "no"],
+            "target 'y': labels are texts without spaces around them: ' yes' is read so",
+        ),
+        (["a", "a ", "b"], "'a ' is read so; 1 label fewer than before"),
+        ([1, "a", 2.5], "1, 2.5 are read so"),
+        (["yes", "no"], None),
+        ([1, 2], None),
+        ([True, False], None),
+    ],
+)
+def test_labels_that_are_not_kept_as_they_are_are_told(labels: list[Any], note: str | None) -> None:
+    frame = pd.DataFrame({"a": np.sin(range(60)), "y": pd.Series(labels * 30, dtype=object)[:60]})
+    notes = [each for each in load_dataset(frame, "y").notes if "read so" in each]
+    assert len(notes) == (note is not None)
+    assert note is None or note in notes[0]

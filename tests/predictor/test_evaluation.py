@@ -103,9 +103,13 @@ def test_regression_scores_equal_scikit_learns(weights: str) -> None:
     bundle = replace(random_bundle(task="regression"), metric="pinball:0.9")
     predictor, w = Predictor(bundle), draw_weights(weights)
     y = predictor.predict(table()) + np.random.default_rng(2).normal(size=60)
-    found = predictor.evaluate(table(), y, n_samples=30, seed=2, weights=w)
+    notices: list[str] = []
+    found = predictor.evaluate(table(), y, n_samples=30, seed=2, weights=w, notices=notices)
     assert found["calibrated"] is None
-    distribution = predictor.predict_distribution(table(), 30, seed=2)
+    assert len(notices) == 1
+    assert "predicts the 0.9 quantile: conformal intervals hold" in notices[0]
+    with pytest.warns(UserWarning, match="predicts the 0.9 quantile"):
+        distribution = predictor.predict_distribution(table(), 30, seed=2)
     assert distribution.samples is not None
     point = predictor.predict(table())
     log_density = {
@@ -278,6 +282,12 @@ def test_the_interval_is_that_of_the_mean() -> None:
     )
     assert predictor.evaluate(rows, y, n_samples=0, interval=True) == found
     assert "interval" not in predictor.evaluate(rows, y, n_samples=0)
+    # The mean squared difference of the probability is a mean, too.
+    brier = (p[:, 1] - (y == "yes")) ** 2
+    assert set(found["intervals"]) == {n for n, m in METRICS.items() if "binary" in m.tasks}
+    half = 1.96 * brier.std() / np.sqrt(500)
+    about = (brier.mean() - half, brier.mean() + half)
+    assert found["intervals"]["brier"] == pytest.approx(about, rel=1e-5)
     # Rows of weight 0 are not there.
     weights = np.repeat([1.0, 0.0], 250)
     alone = predictor.evaluate(rows, y, n_samples=0, interval=True, weights=weights)
@@ -333,8 +343,9 @@ def test_the_interval_of_many_numbers_is_that_of_the_bootstrap(
     y = point + point.std() * generator.normal(size=900)
     drawn = predictor.evaluate(rows, y, n_samples=0, interval=True)["interval"]
     monkeypatch.setattr("autotrain.predictor.evaluation.MANY_ROWS", 899)
-    found = predictor.evaluate(rows, y, n_samples=0, interval=True)["interval"]
-    assert found == pytest.approx(drawn, abs=0.1 * (drawn[1] - drawn[0]))
+    many = predictor.evaluate(rows, y, n_samples=0, interval=True)
+    assert many["interval"] == pytest.approx(drawn, abs=0.1 * (drawn[1] - drawn[0]))
+    assert list(many["intervals"]) == [metric]
 
 
 @pytest.mark.parametrize("many", [10, 1000])

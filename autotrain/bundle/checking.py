@@ -108,6 +108,7 @@ SHARE = _number("a number from 0 to 1", 0.0, 1.0)
 IN_UNITS = _number(f"a number within ±{LARGEST:g}", -LARGEST, LARGEST)
 NOT_NEGATIVE = _number(f"a number from 0 to {LARGEST:g}", 0.0, LARGEST)
 POSITIVE = _number(f"a positive number up to {LARGEST:g}", 1 / LARGEST, LARGEST)
+WEIGHT = _number(f"a positive number up to {LARGEST:g}", math.ulp(0.0), LARGEST)
 PRECISION = _number("a positive number, neither tiny nor huge", LARGEST**-3, LARGEST**3)
 FLOAT32 = _number("a number that float32 holds", -FLOAT32_MAX, FLOAT32_MAX)
 
@@ -117,11 +118,11 @@ _CALIBRATION = _table(
         "tau_point": PRECISION,
         "temperature": POSITIVE,
         "temperature_point": POSITIVE,
-        "class_weights": _list_of(POSITIVE),
+        "class_weights": _list_of(WEIGHT),
         "conformal_scores": _list_of(NOT_NEGATIVE),
-        "conformal_weights": _list_of(POSITIVE),
+        "conformal_weights": _list_of(WEIGHT),
         "conformal_fold_scores": _list_of(_list_of(NOT_NEGATIVE)),
-        "conformal_fold_weights": _list_of(_list_of(POSITIVE)),
+        "conformal_fold_weights": _list_of(_list_of(WEIGHT)),
         "reliability": _list_of(
             _table({"expected": SHARE, "observed": SHARE, "n_rows": NOT_NEGATIVE})
         ),

@@ -147,3 +147,7 @@ def test_fields_of_a_later_version_may_hold_anything(
 ) -> None:
     for table in ((), ("training",), ("calibration",), ("members", 0)):
         check_fields(replaced(written[1], (*table, "new"), [{"of": None}]))
+
+
+def test_weights_may_be_tiny(written: tuple[Path, Any, pd.DataFrame]) -> None:
+    check_fields(replaced(written[1], ("calibration", "conformal_weights"), [5e-324, 1.0, 1e100]))

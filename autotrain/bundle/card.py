@@ -69,10 +69,13 @@ def _data(bundle: Bundle) -> str:
             f"- each row counts as much as {_code(data['weights'])} says, also in the scores"
         )
     if data.get("class_weights"):
-        lines.append(
-            f"- classes weigh in training: {_class_weights(data['class_weights'])}; the decision "
-            "follows these weights, the calibrated probabilities have them divided out"
-        )
+        line = f"- classes weigh in training: {_class_weights(data['class_weights'])}"
+        if "class_weights" in bundle.calibration:  # of an older bundle they are not
+            line += (
+                "; the decision follows these weights, the calibrated probabilities have them "
+                "divided out"
+            )
+        lines.append(line)
     columns = bundle.members[0].preprocessor.column_names
     lines.append(f"- columns ({len(columns)}): {_listed(columns)}")
     lines.append("- missing cells and categories that training never saw are accepted")

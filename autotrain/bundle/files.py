@@ -30,8 +30,8 @@ FORMAT_VERSION = 2
 """Raised when an older autotrain could misread the bundle, which then refuses it. A bundle of a
 lower version is refused, too, with the name of the autotrain that reads it."""
 MOST_RECORD_BYTES = 64 << 20
-MOST_DIGITS = 20
-"""Of a whole number: no seed and no label has more."""
+MOST_DIGITS = 100
+"""Of a whole number: more than any seed needs, and few enough to multiply and print."""
 HEADER_BYTES_A_TENSOR = 256
 SHOWN = 400
 """Characters of a message that are what a file holds."""

@@ -116,6 +116,23 @@ def test_the_card_of_a_linear_model_speaks_of_what_it_has(tmp_path: Path) -> Non
     assert "elu" not in card
 
 
+def test_a_seed_may_be_long(tmp_path: Path) -> None:
+    bundle = replace(random_bundle(), data={"n_train": 80, "split": {"seed": 10**40}})
+    assert_same(read_bundle(save(bundle, tmp_path / "best")), bundle)
+
+
+@pytest.mark.parametrize("is_older", [True, False])
+def test_the_card_says_of_class_weights_what_is_done(is_older: bool, tmp_path: Path) -> None:
+    fitted = {"note": "it was fitted", "temperature": 1.0, "temperature_point": 1.0}
+    if not is_older:
+        fitted["class_weights"] = [1.0, 2.0, 3.0]
+    data = {"n_train": 80, "class_weights": "balanced"}
+    bundle = replace(random_bundle(), calibration=fitted, data=data)
+    card = (save(bundle, tmp_path / "best") / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "- classes weigh in training: balanced" in card
+    assert ("divided out" in card) == (not is_older)
+
+
 def test_each_metric_of_the_test_rows_has_its_interval(tmp_path: Path) -> None:
     scores = {
         "validation": {"rmse": 1.5, "mae": 51_234.56},
@@ -312,8 +329,8 @@ WRONG_RECORDS: dict[str, tuple[Callable[[Record], object], str]] = {
     ),
     "another metric": (lambda r: r["metric"].update(name="rmse"), "metric rmse of a multiclass"),
     "a number of digits": (
-        lambda r: first(r).update(best_epoch=10**21),
-        "expected JSON, however: a whole number of 22 characters",
+        lambda r: first(r).update(best_epoch=10**101),
+        "expected JSON, however: a whole number of 102 characters",
     ),
     "products of digits": (
         lambda r: first(r)["config"].update(hidden_units=[10**19, 10**19]),

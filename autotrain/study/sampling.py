@@ -144,7 +144,9 @@ SAMPLERS: dict[str, SamplerRow] = {
 class SeededSampler(BaseSampler):
     """Use a fresh sampler for each trial.
 
-    Trials may be asked for in turns: each keeps its own sampler until it is told.
+    Trials may be asked for in turns: each keeps its own sampler until it ends. A trial gets its
+    sampler when Optuna calls `before_trial`, or with its first parameter when Optuna does not:
+    a sampler may be wrapped by one that calls only the sampling methods.
 
     Attributes:
         name: its row in `SAMPLERS`.
@@ -165,20 +167,20 @@ class SeededSampler(BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Begin anew, also when a trial that was cut off is asked for again."""
-        self._running[trial.number] = self.for_trial(seed_number(study, trial))
-        self._running[trial.number].before_trial(study, trial)
+        self._running.pop(trial.number, None)
+        self._sampler_of(study, trial).before_trial(study, trial)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Ask the trial's sampler."""
-        return self._running[trial.number].infer_relative_search_space(study, trial)
+        return self._sampler_of(study, trial).infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Ask the trial's sampler."""
-        return self._running[trial.number].sample_relative(study, trial, search_space)
+        return self._sampler_of(study, trial).sample_relative(study, trial, search_space)
 
     def sample_independent(
         self,
@@ -188,7 +190,7 @@ class SeededSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Ask the trial's sampler."""
-        sampler = self._running[trial.number]
+        sampler = self._sampler_of(study, trial)
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(
@@ -202,6 +204,11 @@ class SeededSampler(BaseSampler):
         sampler = self._running.pop(trial.number, None)
         if sampler is not None:
             sampler.after_trial(study, trial, state, values)
+
+    def _sampler_of(self, study: optuna.Study, trial: FrozenTrial) -> BaseSampler:
+        if trial.number not in self._running:
+            self._running[trial.number] = self.for_trial(seed_number(study, trial))
+        return self._running[trial.number]
 
 
 def make_sampler(name: str = "tpe", seed: int = 0) -> SeededSampler:

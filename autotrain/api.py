@@ -62,7 +62,7 @@ from autotrain.study.finals import (
     winner_of,
 )
 from autotrain.study.ledger import best_trial
-from autotrain.study.progress import Observer, Progress
+from autotrain.study.progress import Observer, Progress, Silent
 from autotrain.study.pruning import make_pruner
 from autotrain.study.sampling import make_sampler
 from autotrain.study.storage import OpenStorage, open_storage
@@ -260,38 +260,31 @@ class Study:
         timeout: float | None = None,
         *,
         observer: Observer | None = None,
-        started_s: float | None = None,
-        reserve_s: float = 0.0,
+        quiet: bool = False,
     ) -> Study:
-        """Search until so many more trials have ended or so many seconds have passed.
+        """Search until `n_trials` more trials have ended or `timeout` seconds have passed.
 
         Args:
             n_trials: trials to run; None for no limit.
-            timeout: seconds; None for no limit. With neither, ten minutes.
-            observer: is shown the progress; None for a display that fits the terminal.
-            started_s: `time.monotonic()` from which the timeout counts; None for now.
-            reserve_s: so much of the timeout is kept for what follows.
+            timeout: seconds; None for no limit. With neither limit the search takes ten minutes.
+            observer: receives the progress; None for a display that fits the terminal.
+            quiet: show no progress. An `observer` is called in either case.
         Returns: the study itself.
         Raises:
             NoTrialSucceededError: when there is no complete trial at the end.
-            KeyboardInterrupt: passed on after all is saved; `resume` goes on from there.
+            KeyboardInterrupt: passed on after all is saved; `resume` continues from there.
         """
         if n_trials is None and timeout is None:
             timeout = 600.0
         n_trials, timeout = read_budget(n_trials, timeout)
-        started = time.monotonic() if started_s is None else started_s
-        self._open()
-        whole_s = self._set_budget(n_trials, timeout)
-        self._run(Budget(n_trials, timeout, started, reserve_s, whole_s), observer)
-        return self
+        return self._optimize(Budget(n_trials, timeout, time.monotonic()), observer, quiet=quiet)
 
     def finish(
         self,
         timeout: float | None = None,
         *,
         observer: Observer | None = None,
-        started_s: float | None = None,
-        reserve_s: float = 0.0,
+        quiet: bool = False,
     ) -> Study:
         """End what a run that was cut off had begun: repeats of the best trials, and the winner.
 
@@ -301,19 +294,30 @@ class Study:
             timeout: seconds for the repeats; None for no limit. Those that take longer are left.
         Returns: the study itself. For the other arguments and errors see `optimize`.
         """
-        started = time.monotonic() if started_s is None else started_s
-        budget = Budget(0, timeout, started, reserve_s)
+        return self._finish(Budget(0, timeout, time.monotonic()), observer, quiet=quiet)
+
+    def _optimize(self, budget: Budget, observer: Observer | None, *, quiet: bool) -> Study:
+        """Search within a budget whose clock may have started before; see `optimize`."""
+        self._open()
+        whole_s = self._set_budget(budget.n_trials, budget.timeout_s)
+        self._run(replace(budget, whole_s=whole_s), observer, quiet=quiet)
+        return self
+
+    def _finish(self, budget: Budget, observer: Observer | None, *, quiet: bool) -> Study:
+        """End within a budget what was cut off; see `finish`."""
         finals, left_s = self._finals(), budget.left_s()
         if finals is not None and finals.next(left_s=math.inf if left_s is None else left_s):
             self._write_definition()
-            self._run(budget, observer)
+            self._run(budget, observer, quiet=quiet)
         else:
             self.hand_over()
             self._check_success()
         return self
 
-    def _run(self, budget: Budget, observer: Observer | None) -> None:
+    def _run(self, budget: Budget, observer: Observer | None, *, quiet: bool) -> None:
         run = Run(self._launch(), self._best(), self.optuna_study, self._open())
+        if observer is None and quiet:
+            observer = Silent()
         display: contextlib.AbstractContextManager[Observer]
         display = make_observer(self.metric) if observer is None else nullcontext(observer)
         with _one_thread(), display as shown:

@@ -43,17 +43,9 @@ from autotrain.data.dataset import MIN_ROWS
 from autotrain.errors import AutotrainError
 from autotrain.predictor import Predictor
 from autotrain.predictor.distribution import ClassificationDistribution, Distribution
-from autotrain.study.progress import Progress
 
 TARGET, WEIGHTS = "target", "sample_weight"
 SEEDS = 2**31
-
-
-class Silent:
-    """Shows no progress."""
-
-    def update(self, progress: Progress) -> None:
-        """Do nothing."""
 
 
 class _MLPSearch(BaseEstimator):
@@ -145,8 +137,7 @@ class _MLPSearch(BaseEstimator):
                 directory=folder,
             ) as study,
         ):
-            observer = None if self.verbose else Silent()
-            study.optimize(self.n_trials, self.timeout, observer=observer)
+            study.optimize(self.n_trials, self.timeout, quiet=not self.verbose)
             self.best_params_ = study.best_params
             self.best_score_ = study.best_value
             self.trials_ = study.trials_dataframe()

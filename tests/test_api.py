@@ -37,6 +37,7 @@ from autotrain.export import Exported, export_ensemble
 from autotrain.fused.slot import Admission, EpochReport
 from autotrain.fused.trainer import Trainer
 from autotrain.leaderboard import read_standing
+from autotrain.run import Budget
 from autotrain.study.budget import SPENT_S
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import Definition
@@ -579,7 +580,7 @@ def test_what_a_killed_run_used_stays_used(tmp_path: Path) -> None:
     trial.datetime_start, trial.datetime_complete = noon, noon + timedelta(hours=1)
     with study_of_wine(tmp_path) as study:
         study.optuna_study.add_trial(trial)
-        study.optimize(n_trials=1, observer=Silent(), started_s=time.monotonic() - 600)
+        study._optimize(Budget(1, None, time.monotonic() - 600), Silent(), quiet=True)
     spent = read_standing(study.folder).seconds
     assert 4_200 <= spent < 5_000
 

@@ -42,21 +42,19 @@ def run(
         search: or only end what earlier searches have begun, and hand over anew.
     """
     from autotrain.errors import NoTrialSucceededError
-    from autotrain.study.progress import Silent
+    from autotrain.run import Budget
 
     about(study, quiet=quiet)
     try:
         with study:
             try:
-                how: dict[str, Any] = {
-                    "observer": Silent() if quiet else None,
-                    "started_s": started_s,
-                    "reserve_s": RESERVED_SHARE * (timeout or 0.0),
-                }
+                reserve_s = RESERVED_SHARE * (timeout or 0.0)
                 if search:
-                    study.optimize(trials, timeout, **how)
+                    study._optimize(
+                        Budget(trials, timeout, started_s, reserve_s), None, quiet=quiet
+                    )
                 else:
-                    study.finish(timeout, **how)
+                    study._finish(Budget(0, timeout, started_s, reserve_s), None, quiet=quiet)
             except NoTrialSucceededError as error:
                 click.echo(f"Error: {error}", err=True)
                 raise click.exceptions.Exit(EXIT_NO_TRIAL) from error

@@ -9,6 +9,7 @@ import pytest
 import autotrain as package
 from autotrain import api
 from autotrain.cli.run_study import _finals_words
+from autotrain.run import Budget
 from autotrain.study.definition import Definition
 from tests.cli.conftest import HOLDOUT, NO_DROPOUT, Run, listing
 
@@ -108,23 +109,21 @@ def test_no_limit_means_ten_minutes(here: Path, autotrain: Run) -> None:
 def test_a_time_limit_counts_from_the_start_of_the_command(
     here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: dict[str, object] = {}
+    asked: list[Budget] = []
 
-    def optimize(study: api.Study, trials: object, timeout: object, **options: object) -> None:
-        asked.update(options, timeout=timeout)
+    def optimize(study: api.Study, budget: Budget, observer: object, *, quiet: bool) -> None:
+        asked.append(budget)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api.Study, "optimize", optimize)
+    monkeypatch.setattr(api.Study, "_optimize", optimize)
     autotrain(*SEARCH, "--timeout", "50")
-    assert asked["timeout"] == 50
     from autotrain.cli import main
 
+    (budget,) = asked
+    assert budget.timeout_s == 50
     # In a process of its own STARTED_S is when Python began.
-    assert isinstance(main.STARTED_S, float)
-    assert isinstance(asked["started_s"], float)
-    assert asked["started_s"] != main.STARTED_S
-    assert isinstance(asked["reserve_s"], float)
-    assert 0 < asked["reserve_s"] < 0.05 * 50
+    assert budget.started_s != main.STARTED_S
+    assert 0 < budget.reserve_s < 0.05 * 50
 
 
 def test_no_successful_trial_is_exit_code_3(here: Path, autotrain: Run) -> None:

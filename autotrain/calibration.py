@@ -25,6 +25,7 @@ import torch
 from autotrain.bundle import Bundle
 from autotrain.data.dataset import Dataset
 from autotrain.data.splitting import MAX_CALIBRATION_ROWS
+from autotrain.members import class_weights_of
 from autotrain.predictor import Predictor, conformal
 from autotrain.predictor.evaluation import Truth
 from autotrain.predictor.mixture import log_likelihood
@@ -73,7 +74,7 @@ def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     weights = np.ones(n_rows) if truth.weights is None else truth.weights
     targets = np.split(truth.y, ends)
     if bundle.is_classification:
-        of_classes = _class_weights(dataset)
+        of_classes = class_weights_of(dataset)
         fitted = _fit_classes(sampled, points, targets, weights, of_classes)
     else:
         fitted = _fit_values(sampled, points, targets, weights)
@@ -112,18 +113,6 @@ def _note(bundle: Bundle, dataset: Dataset, n_rows: int) -> str:
         f"the {what} was cross-fitted: on {n_rows} validation rows, each predicted by networks "
         f"that did not train on it; as these rows also chose the model, {harm}"
     )
-
-
-def _class_weights(dataset: Dataset) -> list[float] | None:
-    """Return what each class counted in training, the mean over the folds; None: all alike.
-
-    A class that counted nothing was not learned, and nothing is to be divided out.
-    """
-    of_folds = [fold.class_weights for fold in dataset.folds if fold.class_weights is not None]
-    if not of_folds:
-        return None
-    mean = np.mean(of_folds, axis=0)
-    return [float(weight) for weight in np.where(mean > 0, mean, 1.0)]
 
 
 def _fit_classes(

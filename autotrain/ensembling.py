@@ -32,7 +32,7 @@ from autotrain.bundle import Bundle, Member
 from autotrain.data.dataset import Dataset, Fold
 from autotrain.fused.metrics import function_of, influence
 from autotrain.fused.plan import view_of
-from autotrain.members import members_of, metric_weights
+from autotrain.members import class_weights_of, members_of, metric_weights
 from autotrain.predictor import Predictor
 from autotrain.study.checkpoints import MOST as MOST_CANDIDATES
 from autotrain.study.trained import Trained
@@ -65,12 +65,14 @@ class FoldPredictions:
         y: `[N]` class numbers, or the standardized target.
         weights: `[N]`, what each row counts in the metric; None when all count alike.
         target_std: one unit of a standardized target.
+        class_weights: `[C]`, of the classes in the training loss; None when all are the same.
     """
 
     predictions: np.ndarray
     y: np.ndarray
     weights: np.ndarray | None = None
     target_std: float = 1.0
+    class_weights: Sequence[float] | None = None
 
 
 def choose(
@@ -152,7 +154,10 @@ def influences(fold: FoldPredictions, metric: Metric) -> np.ndarray:
     y = torch.from_numpy(fold.y)
     weights = None if fold.weights is None else torch.from_numpy(fold.weights)
     found = np.stack(
-        [influence(metric, _outputs(own[None])[0], y, weights).numpy() for own in fold.predictions]
+        [
+            influence(metric, _outputs(own[None])[0], y, weights, fold.class_weights).numpy()
+            for own in fold.predictions
+        ]
     )
     return found * fold.target_std if metric.in_target_units else found
 
@@ -209,7 +214,15 @@ def out_of_fold(candidates: Sequence[Trained], dataset: Dataset) -> list[FoldPre
         weights = metric_weights(fold)[::step]
         # Of rows that all count nothing, none is better than another.
         counting = weights if weights.any() else None
-        folds.append(FoldPredictions(predictions, fold.y_valid[::step], counting, fold.target_std))
+        folds.append(
+            FoldPredictions(
+                predictions,
+                fold.y_valid[::step],
+                counting,
+                fold.target_std,
+                class_weights_of(dataset),
+            )
+        )
     return folds
 
 
@@ -262,7 +275,7 @@ def _values(
         block = fold.predictions[places[start : start + size]]
         of_rows = (len(block), -1)
         parts.append(
-            function_of(metric)(
+            function_of(metric, fold.class_weights)(
                 _outputs((total + block) / (n + 1)),
                 y.expand(of_rows),
                 None if weights is None else weights.expand(of_rows),

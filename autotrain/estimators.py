@@ -28,7 +28,7 @@ from sklearn.utils import (
     check_random_state,
     column_or_1d,
 )
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -101,7 +101,12 @@ class _MLPSearch(BaseEstimator):
         return hasattr(self, "predictor_")
 
     def _search(
-        self, frame: pd.DataFrame, y: np.ndarray, task: str, sample_weight: np.ndarray | None
+        self,
+        frame: pd.DataFrame,
+        y: np.ndarray,
+        task: str,
+        sample_weight: np.ndarray | None,
+        class_weights: str | dict[int, float] | None = None,
     ) -> Predictor:
         """Run the study; keep what it found."""
         if len(frame) < MIN_ROWS:
@@ -126,6 +131,7 @@ class _MLPSearch(BaseEstimator):
                 space=self.space,
                 metric=self.metric,
                 weights=None if sample_weight is None else weights,
+                class_weights=class_weights,
                 sampler=self.sampler,
                 pruner=self.pruner,
                 validation=self.validation,
@@ -200,8 +206,10 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         timeout: seconds; None for no limit. With neither, ten minutes. A search ends by the clock
             otherwise after every run: give `n_trials` and `timeout=None` to repeat it exactly.
         metric: a name of `tasks.METRICS`; None for log_loss.
-        class_weight: "balanced", {label: weight} or None: on top of `sample_weight`, in training
-            and in every score.
+        class_weight: "balanced", {label: weight} or None: weights of the classes in the training
+            loss, as `class_weights` of `autotrain.Study`. Scores ignore them. `predict` follows
+            them; `predict_proba` has them divided out, so that its probabilities are those of the
+            table.
         sampler, pruner, validation, finalists, ensemble, device: as of `autotrain.Study`.
         n_jobs: processes, as scikit-learn's: None for 1, which trains in this one; −1 for one per
             core, −2 for all but one; on GPUs any negative number for one per GPU.
@@ -269,25 +277,28 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, frame, ensure_non_negative=True)
-        if self.class_weight is not None:
-            of_classes = _of_classes(self.class_weight, labels)
-            weights = of_classes if weights is None else weights * of_classes
         self.classes_, codes = np.unique(labels, return_inverse=True)
-        counted = np.unique(labels if weights is None else labels[weights > 0])
+        counted = np.unique(codes if weights is None else codes[weights > 0])
         if len(counted) < 2:
+            one = f"one class, {self.classes_[counted[0]]!r}" if len(counted) else ""
             raise ValueError(
                 "y: expected at least two classes, however: there is "
-                f"{f'one class, {counted[0]!r}' if len(counted) else 'none that counts'}."
+                f"{one if len(counted) else 'none that counts'}."
             )
+        of_classes = _class_weights(self.class_weight, self.classes_, labels)
         task = "binary" if len(self.classes_) == 2 else "multiclass"
         # Codes: labels may be of any type, and "1" is no number here.
-        self.predictor_ = self._search(frame, codes, task, weights)
+        if isinstance(of_classes, dict):
+            of_classes = {code: of_classes[code] for code in map(int, counted)}
+        self.predictor_ = self._search(frame, codes, task, weights, of_classes)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the likeliest label of each row, `[N]`."""
-        proba = self.predict_proba(X)
-        found: np.ndarray = self.classes_[proba.argmax(axis=1)]
+        """Return the label of each row, `[N]`: the likeliest, after `class_weight` if given."""
+        check_is_fitted(self)
+        frame = self._frame(X, reset=False)
+        with _value_errors():
+            found: np.ndarray = self.classes_[self.predictor_.predict(frame)]
         return found
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -384,15 +395,27 @@ def _check_known(labels: np.ndarray) -> None:
         raise ValueError("Input y contains NaN.")
 
 
-def _of_classes(class_weight: str | Mapping[Any, float], labels: np.ndarray) -> np.ndarray:
-    """Return what each row counts, `[N]`, by its class."""
-    weights = np.asarray(compute_sample_weight(class_weight, labels), dtype=np.float64)
+def _class_weights(
+    class_weight: str | Mapping[Any, float] | None, classes: np.ndarray, labels: np.ndarray
+) -> str | dict[int, float] | None:
+    """Return class weights as `Study` reads them, by the place of the label in `classes`.
+
+    Raises: ValueError when a weight is negative or not finite, a label is unknown, or a text is
+        not "balanced".
+    """
+    if class_weight is None:
+        return None
+    # scikit-learn's own checks of names and labels.
+    weights = compute_class_weight(class_weight, classes=classes, y=labels).astype(np.float64)
     wrong = weights[~((weights >= 0) & (weights < np.inf))]
     if len(wrong):
         raise ValueError(
-            f"class_weight must be finite numbers of at least 0, however: {wrong[0]:g} is one."
+            f"class_weight must be finite numbers of at least 0, got {wrong[0]:g}. "
+            "Correct the weight."
         )
-    return weights
+    if isinstance(class_weight, str):
+        return class_weight
+    return {place: float(weight) for place, weight in enumerate(weights)}
 
 
 def _workers(n_jobs: Any, device: str) -> int:

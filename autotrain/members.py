@@ -51,6 +51,14 @@ def members_of(
     return tuple(members)
 
 
+def class_weights_of(dataset: Dataset) -> list[float] | None:
+    """Return the class weights `[C]` of the training loss; None when all are the same."""
+    weights = dataset.folds[0].weights
+    if weights is None or weights.of_classes is None:
+        return None
+    return [float(weight) for weight in weights.of_classes]
+
+
 def metric_weights(fold: Fold) -> np.ndarray:
     """Return what a fold's validation rows count in the metric, `[N]`."""
     weights = None if fold.weights is None else fold.weights.metric

@@ -31,6 +31,7 @@ class Metric:
         summary: one line for help and documentation.
         in_target_units: whether it grows with the target's unit of measure.
         needs_variety: whether it is undefined on rows whose target is the same everywhere.
+        of_labels: whether it judges the predicted labels alone, not the probabilities.
         low: no value is lower.
         quantile: what a quantile's metric, and then the training, aims at; None for all others.
     """
@@ -41,6 +42,7 @@ class Metric:
     summary: str
     in_target_units: bool = False
     needs_variety: bool = False
+    of_labels: bool = False
     low: float = 0.0
     quantile: float | None = None
 
@@ -65,13 +67,18 @@ METRICS = {
     for metric in (
         Metric("log_loss", "minimize", CLASSIFICATION, "mean of −log p(true class), in nats"),
         Metric(
-            "accuracy", "maximize", CLASSIFICATION, "share of rows whose likeliest class is right"
+            "accuracy",
+            "maximize",
+            CLASSIFICATION,
+            "share of rows whose likeliest class is right",
+            of_labels=True,
         ),
         Metric(
             "balanced_accuracy",
             "maximize",
             CLASSIFICATION,
             "mean over the classes of the share of their rows that is found",
+            of_labels=True,
         ),
         Metric(
             "roc_auc",
@@ -88,7 +95,11 @@ METRICS = {
             needs_variety=True,
         ),
         Metric(
-            "f1", "maximize", CLASSIFICATION, "F₁ of the second class; macro for several classes"
+            "f1",
+            "maximize",
+            CLASSIFICATION,
+            "F₁ of the second class; macro for several classes",
+            of_labels=True,
         ),
         Metric(
             "brier",

@@ -371,7 +371,9 @@ def test_weights_count_in_validation_and_test(tmp_path: Path, workers: int) -> N
         (dataset.test_rows, scores["log_loss"]),
     ):
         own = frame.iloc[rows]
-        p = predictor.predict_proba(own.drop(columns=["target", "bottles"]))
+        learned = predictor.predict_proba(own.drop(columns=["target", "bottles"]))
+        p = learned / predictor.bundle.calibration["class_weights"]
+        p /= p.sum(axis=1, keepdims=True)
         expected = log_loss(
             own["target"], p, labels=list(dataset.classes), sample_weight=own["bottles"]
         )

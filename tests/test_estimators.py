@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 import joblib
@@ -24,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from autotrain import MLPSearchClassifier, MLPSearchRegressor
+from autotrain import MLPSearchClassifier, MLPSearchRegressor, Study
 from autotrain.predictor import ClassificationDistribution, RegressionDistribution
 
 SPACE: dict[str, Any] = {
@@ -240,9 +241,52 @@ def test_weights_count() -> None:
     X, y = make_classification(200, flip_y=0.3, class_sep=0.5, random_state=0)
     plain = MLPSearchClassifier(**FAST).fit(X, y)
     by_rows = MLPSearchClassifier(**FAST).fit(X, y, sample_weight=np.where(y == 1, 20.0, 1.0))
-    by_class = MLPSearchClassifier(**FAST, class_weight={0: 1, 1: 20}).fit(X, y)
     assert by_rows.predict(X).mean() > plain.predict(X).mean() + 0.1
-    np.testing.assert_array_equal(by_rows.predict_proba(X), by_class.predict_proba(X))
+
+
+@pytest.mark.parametrize("class_weight", [{"no": 1, "yes": 20}, "balanced"])
+def test_class_weights_are_those_of_a_study(class_weight: Any) -> None:
+    X, y = make_classification(200, flip_y=0.3, class_sep=0.5, weights=[0.8], random_state=0)
+    labels = np.where(y == 1, "yes", "no")
+    plain = MLPSearchClassifier(**FAST).fit(X, labels)
+    weighted = MLPSearchClassifier(**FAST, class_weight=class_weight).fit(X, labels)
+    # The decision follows the weights, the probabilities do not, scores are unweighted.
+    shares = [(model.predict(X) == "yes").mean() for model in (plain, weighted)]
+    assert shares[1] > shares[0] + 0.1
+    frequency = weighted.predict_proba(X)[:, 1].mean()
+    assert frequency == pytest.approx(plain.predict_proba(X)[:, 1].mean(), abs=0.12)
+    frame = pd.DataFrame(X, columns=[f"x{place}" for place in range(X.shape[1])])
+    own = class_weight if isinstance(class_weight, str) else {0: 1, 1: 20}
+    data = frame.assign(target=y)
+    options: dict[str, Any] = {"test": 0.0, "finalists": 0, "validation": "holdout", "workers": 1}
+    seed = int(np.random.RandomState(0).randint(2**31))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Study(
+            "s",
+            data=data,
+            target="target",
+            task="binary",
+            space=SPACE,
+            class_weights=own,
+            seed=seed,
+            directory=folder,
+            **options,
+        ) as study,
+    ):
+        study.optimize(1, None)
+        predictor = study.best_predictor()
+        assert weighted.best_score_ == study.best_value
+    np.testing.assert_array_equal(predictor.predict(frame), (weighted.predict(X) == "yes"))
+    found = predictor.predict_proba(frame, calibrated=True)
+    np.testing.assert_array_equal(found, weighted.predict_proba(X))
+
+
+def test_class_weights_of_labels_that_rows_do_not_count() -> None:
+    X, y = load_wine(return_X_y=True)
+    model = MLPSearchClassifier(**FAST, class_weight={0: 2, 1: 1, 2: 3})
+    model.fit(X, y, sample_weight=(y != 1).astype(float))
+    assert set(model.predict(X)) == {0, 2}
 
 
 def test_a_class_that_weighs_nothing_is_never_predicted() -> None:
@@ -288,9 +332,11 @@ def test_processes_and_time() -> None:
         ({"n_jobs": 1.5}, "n_jobs must be None or a whole number, however: 1.5"),
         ({"n_jobs": True}, "n_jobs must be None or a whole number, however: True"),
         ({"n_jobs": 10**9}, "--workers must be at most .*, however: 1000000000"),
-        ({"class_weight": {0: -1, 1: 1, 2: 1}}, "class_weight must be .* however: -1 is one"),
-        ({"class_weight": {0: np.nan, 1: 1, 2: 1}}, "class_weight must be .* however: nan is one"),
-        ({"class_weight": {0: 0, 1: 0, 2: 0}}, "two classes, however: there is none that counts"),
+        ({"class_weight": {0: -1, 1: 1, 2: 1}}, "class_weight must be .* got -1"),
+        ({"class_weight": {0: np.nan, 1: 1, 2: 1}}, "class_weight must be .* got nan"),
+        ({"class_weight": {0: 0, 1: 0, 2: 0}}, "some weight above 0"),
+        ({"class_weight": {0: 1, 7: 1}}, "are not in class_weight"),
+        ({"class_weight": "balance"}, "balanced"),
     ],
 )
 def test_what_cannot_be_is_a_value_error(changes: dict[str, Any], message: str) -> None:

@@ -67,7 +67,6 @@ class Fold:
         target_mean: regression: mean of the training target; otherwise 0.
         target_std: regression: standard deviation of the training target; otherwise 1.
         weights: what each row counts; None when all count alike.
-        class_weights: `[C]` what each class counts in training; None when all count alike.
     """
 
     train_rows: np.ndarray
@@ -81,7 +80,6 @@ class Fold:
     target_std: float
     weights: RowWeights | None = None
     calibration_rows: np.ndarray | None = None
-    class_weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -309,20 +307,19 @@ def load_dataset(
     of_target = [*changed_labels(frame[target], coded), *rare_classes(coded)]
     notes = [*table.notes, *dropped, *weightless, *of_target, *looks, *useless]
     splits = split_validation(coded.y[rest], validation, seed, stratify=stratify)
+    by_class = None
+    if class_weights is not None:
+        own_rows = None if of_rows is None else of_rows[rest]
+        by_class = weights_of_classes(class_weights, coded.classes, coded.y[rest], own_rows)
     for place, (train, valid, calibration) in enumerate(splits):
         fold, capped = _fit_fold(features, kept, rows, coded, rest[train], rest[valid])
         if not folds:
             notes += capped
             notes += find_leaks(features.iloc[rest[train]], kept, coded.y[rest[train]], coded.task)
-        by_class = None
-        if class_weights is not None:
-            own_rows = None if of_rows is None else of_rows[rest[train]]
-            y_train = coded.y[rest[train]]
-            by_class = weights_of_classes(class_weights, coded.classes, y_train, own_rows)
         where = f" of fold {place}" if len(splits) > 1 else ""
         own = fold_weights(of_rows, by_class, coded.y, rest[train], rest[valid], where)
         apart = None if calibration is None else rows[rest[calibration]]
-        folds.append(replace(fold, weights=own, calibration_rows=apart, class_weights=by_class))
+        folds.append(replace(fold, weights=own, calibration_rows=apart))
 
     frames = [table.frame]
     record: float | str

@@ -1,8 +1,9 @@
 """What each row counts: the user's weight of the row, and the weight of its class.
 
 A column of weights says how many rows a row stands for: in the loss, in every metric, in the test
-score. Class weights change only what is learned: the loss, in training and on the validation rows;
-metrics stay what the user reads elsewhere.
+score. Class weights change only what is learned: the loss, in training and on the validation rows.
+Metrics do not weigh the classes: metrics of labels judge the decision, which follows the class
+weights; metrics of probabilities judge the probabilities with the class weights divided out.
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ class RowWeights:
         train: of the training rows in the loss; mean 1.
         valid: of the validation rows in the loss; mean 1.
         metric: of the validation rows in the metric, mean 1; None when all count alike.
+        of_classes: `[C]`, of the classes in the loss, positive: 1 for a class of weight 0, which is
+            not learned, so that nothing is divided out; None when all classes have the same weight.
     """
 
     train: np.ndarray
     valid: np.ndarray
     metric: np.ndarray | None
+    of_classes: np.ndarray | None = None
 
 
 def weights_column(name: str | None, names: Sequence[str], target: str, source: str) -> str | None:
@@ -126,22 +130,23 @@ def class_weights_as_json(given: ClassWeights | None) -> str | dict[str, float] 
 def weights_of_classes(
     given: ClassWeights,
     classes: Sequence[Label],
-    y_train: np.ndarray,
+    y: np.ndarray,
     rows: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return each class's weight `[C]`; 1 where it is not named.
 
-        balanced: w_c = n / (C n_c), n the sum of the training rows' weights, so that every class
-        weighs the same on these rows
+        balanced: w_c = n / (C n_c), n the sum of the rows' weights, so that every class weighs the
+        same on these rows
 
     Args:
-        rows: weights of the training rows `[N]`; None when all count alike.
+        y: class numbers `[N]` of all rows but the test rows; the folds share their class weights.
+        rows: weights of these rows `[N]`; None when all count alike.
     Equals: `sklearn.utils.class_weight.compute_class_weight`.
     """
     if isinstance(given, str):
         own = None if rows is None else rows / rows.mean()
-        sums = np.bincount(y_train, weights=own, minlength=len(classes)).astype(np.float64)
-        # A class that does not train weighs as much as one of a single row would.
+        sums = np.bincount(y, weights=own, minlength=len(classes)).astype(np.float64)
+        # A class without a row weighs as much as one of a single row would.
         return sums.sum() / (len(classes) * np.where(sums > 0, sums, 1.0))
     named = {text_of(label): float(weight) for label, weight in given.items()}
     return np.array([named.get(text_of(label), 1.0) for label in classes])
@@ -173,6 +178,7 @@ def fold_weights(
         _to_mean_one(of_loss[train], f"the training rows{where}"),
         _to_mean_one(of_loss[valid], f"the validation rows{where}"),
         None if weights is None else _to_mean_one(rows[valid], f"the validation rows{where}"),
+        None if by_class is None else np.where(by_class > 0, by_class, 1.0),
     )
 
 

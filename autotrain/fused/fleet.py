@@ -309,7 +309,7 @@ def judge(rows: Rows, fold: int, outputs: Tensor) -> tuple[np.ndarray, np.ndarra
     problem, place, k = rows.problem, rows.folds[fold], outputs.shape[0]
     targets = rows.y_valid[fold].expand(k, -1)
     of_loss, of_metric = rows.valid_weights(fold, k)
-    function = metrics.function_of(problem.metric)
+    function = metrics.function_of(problem.metric, rows.class_weights)
     if problem.is_classification:
         loss = metrics.log_loss(outputs, targets, of_loss)
         is_known = problem.metric.row == "log_loss" and of_loss is None

@@ -9,9 +9,10 @@ None weighs all alike. All return `[K]`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -135,14 +136,35 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def function_of(metric: Metric) -> Callable[..., Tensor]:
-    """Return a metric's function of outputs, targets and weights."""
+def function_of(
+    metric: Metric, class_weights: np.ndarray | Sequence[float] | None = None
+) -> Callable[..., Tensor]:
+    """Return a metric's function of outputs, targets and weights.
+
+    Args:
+        class_weights: `[C]`, weights of the classes in the training loss. A metric of probabilities
+            has them divided out of the probabilities (see `predictor.probabilities`), a metric of
+            labels follows them. None: all classes have the same weight.
+    """
     function = FUNCTIONS[metric.row]
-    return function if metric.quantile is None else partial(function, quantile=metric.quantile)
+    if metric.quantile is not None:
+        return partial(function, quantile=metric.quantile)
+    if class_weights is None or metric.of_labels:
+        return function
+    log_weights = torch.as_tensor(class_weights, dtype=torch.float64).log()
+
+    def divided(outputs: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        return function(outputs - log_weights.to(outputs), labels, weights)
+
+    return divided
 
 
 def influence(
-    metric: Metric, outputs: Tensor, targets: Tensor, weights: Tensor | None = None
+    metric: Metric,
+    outputs: Tensor,
+    targets: Tensor,
+    weights: Tensor | None = None,
+    class_weights: np.ndarray | Sequence[float] | None = None,
 ) -> Tensor:
     """Return how fast a model's metric changes as a row counts more, `[N]` float64.
 
@@ -152,12 +174,13 @@ def influence(
 
     Args:
         outputs, targets, weights: of one model, without the axis of models.
+        class_weights: see `function_of`.
     Source: the infinitesimal jackknife: Efron 1982, "The jackknife, the bootstrap and other
     resampling plans", SIAM, chapter 6.
     """
     times = torch.ones(targets.shape, dtype=torch.float64, requires_grad=True)
     own = times if weights is None else weights * times
-    value = function_of(metric)(outputs[None], targets[None], own[None])
+    value = function_of(metric, class_weights)(outputs[None], targets[None], own[None])
     # A perfect model's root mean squared error has no slope; none of its rows has an influence.
     return torch.autograd.grad(value.sum(), times)[0].nan_to_num(0.0)
 

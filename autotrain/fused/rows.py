@@ -152,6 +152,8 @@ class Rows:
         self.w_metric = [
             self._join([own.metric], dtype) for own in weights if own.metric is not None
         ]
+        # Those of the classes in the loss; all folds have the same ones.
+        self.class_weights = weights[0].of_classes if weights else None
 
     def valid_weights(self, fold: int, k: int) -> tuple[Tensor | None, Tensor | None]:
         """Return what a fold's validation rows count in the loss and in the metric, `[k, N]`."""

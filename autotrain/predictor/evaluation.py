@@ -95,6 +95,7 @@ class Scores:
         self.bundle = bundle
         self.truth = truth
         self.tau = tau
+        self._class_weights = bundle.calibration.get("class_weights")
         self._predictions: list[Tensor] = []
         self._log_likelihoods: list[Tensor] = []
         self._n_rows = 0
@@ -124,7 +125,7 @@ class Scores:
         n_rows, metric = len(y), metric_named(self.bundle.metric)
         if n_rows > MANY_ROWS:
             return self._normal_interval(predictions, y, weights, metric)
-        function = function_of(metric)
+        function = function_of(metric, self._class_weights)
         generator = np.random.default_rng(RESAMPLING_SEED)
         at_once = max(RESAMPLED_NUMBERS // predictions.numel(), 1)
         found: list[Tensor] = []
@@ -172,18 +173,22 @@ class Scores:
         self, predictions: Tensor, y: Tensor, weights: Tensor | None, metric: Metric
     ) -> tuple[float, float] | None:
         given = None if weights is None else weights[None]
-        value = float(function_of(metric)(predictions[None], y[None], given))
+        function = function_of(metric, self._class_weights)
+        value = float(function(predictions[None], y[None], given))
         if not math.isfinite(value):
             return None
-        error = float(influence(metric, predictions, y, weights).norm())
+        error = float(influence(metric, predictions, y, weights, self._class_weights).norm())
         low, high = value - NORMAL_95 * error, value + NORMAL_95 * error
         return max(low, metric.low), min(high, metric.high)
 
     def values(self, recalibration: Recalibration | None = None) -> dict[str, float | None]:
         """Return each metric of the task, None where it is not defined on these rows.
 
+        Metrics of labels follow the class weights of training; all others have them divided out.
+
         Args:
-            recalibration: classification: of the mean probabilities; None leaves them as they are.
+            recalibration: classification: of the mean probabilities; None only divides out class
+                weights.
         Raises: DataError when there were more or fewer rows than targets.
         """
         if self._n_rows != len(self.truth.y):
@@ -192,12 +197,14 @@ class Scores:
                 f"{self._n_rows} rows. Give X and y of the same rows."
             )
         predictions, y, weights = self._known()
-        if recalibration is not None:
-            predictions = recalibration.apply(predictions)
+        judged = predictions
+        if self.bundle.is_classification:
+            recalibration = recalibration or Recalibration(1.0, self._class_weights)
+            judged = recalibration.apply(predictions)
         scores = {
             name: float(
                 function_of(metric)(
-                    predictions.unsqueeze(0),
+                    (predictions if metric.of_labels else judged).unsqueeze(0),
                     y.unsqueeze(0),
                     None if weights is None else weights.unsqueeze(0),
                 )
@@ -206,7 +213,7 @@ class Scores:
         }
         if self.bundle.is_classification:
             scores["nll"] = scores["log_loss"]
-            scores["ece"] = calibration_error(predictions.exp(), y, weights)
+            scores["ece"] = calibration_error(judged.exp(), y, weights)
         elif self._log_likelihoods:
             each = torch.cat(self._log_likelihoods)[torch.from_numpy(self.truth.is_known)]
             of_all = each.mean() if weights is None else (each * weights).sum() / weights.sum()

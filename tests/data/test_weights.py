@@ -61,11 +61,17 @@ def test_without_weights_there_are_none() -> None:
 
 def test_balanced_classes_are_scikit_learns() -> None:
     data = load_dataset(table(), "y", class_weights="balanced", validation="3-fold")
+    codes = {"a": 0, "b": 1, "c": 2}
+    rest = np.setdiff1d(np.arange(60), data.test_rows)
+    every = table()["y"].map(codes).to_numpy()[rest]
+    by_class = compute_class_weight("balanced", classes=np.arange(3), y=every)
     for fold in data.folds:
         y = fold.y_train
-        by_class = compute_class_weight("balanced", classes=np.arange(3), y=y)
         assert fold.weights is not None
-        np.testing.assert_allclose(fold.weights.train, by_class[y], rtol=1e-14)
+        assert fold.weights.of_classes is not None
+        np.testing.assert_allclose(fold.weights.of_classes, by_class, rtol=1e-14)
+        train = by_class[y]
+        np.testing.assert_allclose(fold.weights.train, train / train.mean(), rtol=1e-14)
         valid = by_class[fold.y_valid]
         np.testing.assert_allclose(fold.weights.valid, valid / valid.mean(), rtol=1e-14)
         assert fold.weights.metric is None, "the metric stays what it is"
@@ -77,13 +83,14 @@ def test_balanced_classes_of_weighted_rows_are_scikit_learns(unit: float) -> Non
     data = load_dataset(
         frame, "y", weights="w", class_weights="balanced", validation="3-fold", test=0
     )
+    every, own = frame["y"].map({"a": 0, "b": 1, "c": 2}).to_numpy(), frame["w"].to_numpy() / unit
+    by_class = compute_class_weight("balanced", classes=np.arange(3), y=every, sample_weight=own)
+    sums = np.bincount(every, by_class[every] * own)
+    np.testing.assert_allclose(sums, sums.mean(), rtol=1e-12)
     for fold in data.folds:
-        y, own = fold.y_train, frame["w"].to_numpy()[fold.train_rows] / unit
-        by_class = compute_class_weight("balanced", classes=np.arange(3), y=y, sample_weight=own)
         assert fold.weights is not None
-        wanted = by_class[y] * own
+        wanted = by_class[fold.y_train] * own[fold.train_rows]
         np.testing.assert_allclose(fold.weights.train, wanted / wanted.mean(), rtol=1e-12)
-        np.testing.assert_allclose(np.bincount(y, fold.weights.train), len(y) / 3, rtol=1e-12)
 
 
 def test_named_classes_and_rows_multiply() -> None:

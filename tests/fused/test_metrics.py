@@ -328,3 +328,15 @@ def test_a_target_far_from_zero_loses_no_digits(name: str) -> None:
     _, value = judge(rows, 0, torch.from_numpy(outputs).view(1, 200, 1))
     expected = REFERENCES[name](y.astype(float) * 3 + 1e9, outputs.astype(float) * 3 + 1e9, None)
     assert value[0] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n, m in METRICS.items() if "multiclass" in m.tasks])
+def test_class_weights_are_divided_out_of_probabilities_and_kept_in_labels(name: str) -> None:
+    logits, labels = logits_and_labels(1, 40, 3, seed=0)
+    class_weights = [0.5, 1.0, 7.0]
+    found = function_of(METRICS[name], class_weights)(logits, labels)
+    divided = logits - torch.tensor(class_weights, dtype=logits.dtype).log()
+    of_labels = name in ("accuracy", "balanced_accuracy", "f1")
+    expected = function_of(METRICS[name])(logits if of_labels else divided, labels)
+    torch.testing.assert_close(found, expected)
+    assert not torch.equal(function_of(METRICS[name])(divided, labels), score(name, logits, labels))

@@ -111,7 +111,7 @@ class StoredRows:
         }
         if not found:
             return None
-        return RowWeights(found["train"], found["valid"], found.get("metric"))
+        return RowWeights(**found)
 
     def _array(self, name: str) -> np.ndarray:
         array: np.ndarray = np.load(Path(self.folder) / f"{name}.npy", mmap_mode="r")

@@ -63,7 +63,6 @@ class Launch:
             self.space,
             self.metric,
             whole_curves=self.definition.pruner in ("asha", "median"),
-            scale=self._scale(),
         )
         if not study.get_trials(deepcopy=False):
             for params in self.space.baselines():
@@ -150,11 +149,6 @@ class Launch:
                 history = History.from_json(rule, trial.user_attrs[HISTORY])
                 board.restore(trial.number, history)
         return board
-
-    def _scale(self) -> float:
-        if not self.metric.in_target_units:
-            return 1.0
-        return max(fold.target_std for fold in self.dataset.folds)
 
     def _columns(self, config: TrialConfig) -> Columns:
         """Return what a configuration's network reads."""

@@ -47,15 +47,17 @@ from autotrain.tasks import metric_for
 Curve = dict[str, Any]
 Result = tuple[int, np.ndarray]
 FOREVER = 1_000_000
-REPORTED = ("value", "loss", "plateaus", "dropped")
+REPORTED = ("value", "loss", "plateaus", "dropped", "rate")
 # Slots of one fleet while recording; how they are packed changes no curve.
 AT_ONCE = 8
 
 
-def record(source: str, target: str, space: str, n_trials: int, folder: Path) -> None:
+def record(
+    source: str, target: str, space: str, n_trials: int, folder: Path, validation: str
+) -> None:
     """Train random configurations to the end and write their curves."""
     torch.set_num_threads(1)
-    dataset = load_dataset(source, target or None, validation="auto")
+    dataset = load_dataset(source, target or None, validation=validation)
     metric = metric_for(dataset.task, None)
     resolved = SearchSpace.from_toml(space).resolve(
         dataset.n_train,
@@ -78,6 +80,7 @@ def record(source: str, target: str, space: str, n_trials: int, folder: Path) ->
         {
             "patience": config.early_stopping["patience"],
             "anneals": SCHEDULES[config.schedule.name].anneals,
+            "schedule": config.schedule.name,
             "folds": [{name: [] for name in REPORTED} for _ in range(n_folds)],
         }
         for config in configs
@@ -99,6 +102,7 @@ def record(source: str, target: str, space: str, n_trials: int, folder: Path) ->
                 curve["loss"].append(message.valid_loss)
                 curve["plateaus"].append(message.plateaus)
                 curve["dropped"].append(message.dropped)
+                curve["rate"].append(message.learning_rate)
             elif isinstance(message, Outcome) and message.cause == "diverged":
                 diverged.add(number)
     # Nothing prunes these: they end by themselves.
@@ -270,6 +274,7 @@ def main() -> None:
     recording.add_argument("data", nargs="+", help="FILE:TARGET")
     recording.add_argument("--trials", type=int, default=40)
     recording.add_argument("--space", default="default")
+    recording.add_argument("--validation", default="auto")
     replaying = commands.add_parser("replay")
     replaying.add_argument("folder", type=Path)
     replaying.add_argument("--orders", type=int, default=20)
@@ -279,7 +284,14 @@ def main() -> None:
         arguments.folder.mkdir(parents=True, exist_ok=True)
         for item in arguments.data:
             source, _, target = item.rpartition(":")
-            record(source, target, arguments.space, arguments.trials, arguments.folder)
+            record(
+                source,
+                target,
+                arguments.space,
+                arguments.trials,
+                arguments.folder,
+                arguments.validation,
+            )
         return
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     print(f"{'data':20} {'rule':12} {'epochs':>7} {'regret':>8} {'worst':>8} {'lost best':>10}")

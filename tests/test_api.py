@@ -230,6 +230,30 @@ def test_k_folds_make_one_trial_of_k_slots(tmp_path: Path, validation: str, n_fo
         assert study.best_predictor().predict(wine().head(3)).shape == (3,)
 
 
+@pytest.mark.parametrize("restores", [True, False])
+@pytest.mark.parametrize("metric", ["log_loss", "accuracy"])
+@pytest.mark.parametrize("validation", ["holdout", "3-fold", "5-fold"])
+def test_best_point_of_a_complete_trials_curve_is_its_value(
+    tmp_path: Path, validation: str, metric: str, restores: bool
+) -> None:
+    """With `restore_best_weights = false` it is the last point."""
+    space = SPACE | {
+        "training": {"epochs": 15, "batch_size": 32},
+        "early_stopping": {"patience": 4, "restore_best_weights": restores},
+    }
+    options: dict[str, object] = {"validation": validation, "metric": metric, "space": space}
+    with study_of_wine(tmp_path, **options, finalists=0) as study:
+        study.optimize(n_trials=6, observer=Silent())
+        best = min if study.metric.sign > 0 else max
+        for trial in study.optuna_study.trials:
+            curve = trial.intermediate_values
+            assert curve[max(curve)] == trial.value
+            if restores:
+                assert best(curve.values()) == trial.value
+            assert max(curve) == trial.user_attrs["epochs"] == trial.user_attrs["curve"][-1][0]
+        assert study.optuna_study.best_trial.state == TrialState.COMPLETE
+
+
 @pytest.mark.parametrize("pruner", ["performance", "asha", "median", "none"])
 def test_every_pruner_runs(tmp_path: Path, pruner: str) -> None:
     with study_of_wine(tmp_path, pruner=pruner) as study:

@@ -73,6 +73,11 @@ class EpochReport:
     learning_rate: float
     at_s: float = field(default=0.0, compare=False)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether loss and metric are numbers; the metric of lost weights alone can look fine."""
+        return math.isfinite(self.valid_loss) and math.isfinite(self.value)
+
 
 @dataclass(frozen=True)
 class Outcome:

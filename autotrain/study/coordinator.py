@@ -301,8 +301,8 @@ class Coordinator:
             return
         known = [entry for entry in latest if entry is not None]
         running.epoch += 1
-        value = float(np.mean([entry.value for entry in known]))
-        if not math.isfinite(value):
+        value = running.value_at(running.epoch)
+        if value is None or not all(entry.is_finite for entry in known):
             return  # The worker ends it as diverged.
         if running.trial is not None and running.epoch > running.reported:
             running.reported = running.epoch
@@ -446,7 +446,7 @@ class Coordinator:
             return
         if self.board is not None:
             facts = facts | self._close_history(running, state, facts.get("cause") == "diverged")
-        self.ledger.finish(running.trial, state, value, facts, max(running.epoch, running.reported))
+        self.ledger.finish(running.trial, state, value, facts, facts.get("epochs", 0))
         if facts.get("cause") not in (NOT_STARTED, INTERRUPTED):
             self.counts[state] += 1
             self.n_done += 1

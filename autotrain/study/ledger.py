@@ -6,7 +6,6 @@ trials follow within a second.
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -38,8 +37,6 @@ UNTRIED = (NOT_STARTED, FORBIDDEN)
 ABANDONED = "abandoned"
 """How often a trial, or those that it tries again, was left open by a run that died."""
 MOST_ABANDONED = 3
-# What diverges before anything else was seen is told so many times as bad as it may reasonably be.
-UNSEEN_WORST = 1e3
 
 
 class Ledger:
@@ -51,7 +48,6 @@ class Ledger:
         space: resolved.
         metric: names the direction.
         whole_curves: report every epoch (Optuna's own pruners need it).
-        scale: of the metric's values: the target's standard deviation where it is in its units.
     """
 
     def __init__(
@@ -62,19 +58,12 @@ class Ledger:
         metric: Metric,
         *,
         whole_curves: bool = False,
-        scale: float = 1.0,
     ) -> None:
         self.study = study
         self.storage = storage
         self.space = space
         self.metric = metric
         self.whole_curves = whole_curves
-        self.scale = scale
-        self.worst: float | None = None
-        # What this study saw before; a trial's value is on its curve.
-        for trial in study.get_trials(deepcopy=False):
-            for value in trial.intermediate_values.values():
-                self.saw(value)
         self.committed_s = 0.0
 
     def enqueue(self, params: Mapping[str, Any], **attributes: Any) -> None:
@@ -100,19 +89,15 @@ class Ledger:
         raise RuntimeError(f"{ATTEMPTS} forbidden combinations came up in a row")
 
     def report(self, trial: optuna.Trial, epoch: int, of: int, value: float) -> None:
-        """Add a point to a running trial's curve, or leave it out where points stand dense."""
+        """Add a point to a running trial's curve, or leave it out where points are dense.
+
+        Args:
+            of: the trial's epochs at most.
+            value: that the trial would have if it ended with this epoch.
+        """
         stride = max(of // POINTS, 1)
         if self.whole_curves or epoch <= FIRST_POINTS or epoch % stride == 0:
             trial.report(value, epoch)
-            # No other ones: a resumed study knows what is on the curves.
-            self.saw(value)
-
-    def saw(self, value: float) -> None:
-        """Take note of a value, so that what diverges can be told as worse than all of them."""
-        if math.isfinite(value):
-            sign = self.metric.sign
-            worst = value if self.worst is None else self.worst
-            self.worst = sign * max(sign * worst, sign * value)
 
     def finish(
         self,
@@ -126,18 +111,29 @@ class Ledger:
 
         Args:
             state: COMPLETE, PRUNED or FAIL.
-            value: the trial's best value; for PRUNED what the sampler is to learn, None for the
-                worst value of the study (a finite number: samplers cannot use infinity).
-            attributes: small facts to keep on the trial.
+            value: the trial's value, which its curve ends with; None where it has none.
+            attributes: small facts to keep on the trial. Samplers rank a trial with a `cause` of
+                `sampling.WORST` below all others, whatever its curve.
+            last_epoch: its epochs; with a value, at least 1.
         """
         for name, attribute in attributes.items():
             trial.set_user_attr(name, attribute)
-        if state == TrialState.PRUNED:
-            # A pruned trial's value is its last reported one.
-            trial.report(self._worst() if value is None else value, last_epoch + 1)
-            value = None
+        if value is not None:
+            self._end_curve(trial, last_epoch, value)
+        # Optuna takes the last point of a pruned trial's curve as its value.
         self.study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
         self.commit()
+
+    def _end_curve(self, trial: optuna.Trial, epoch: int, value: float) -> None:
+        """Let a curve end with the trial's value.
+
+        The last epoch may have been left out where points are dense. A try that was lost with its
+        worker may have left later points.
+        """
+        curve = self.storage.get_trial(trial._trial_id).intermediate_values
+        for step in (epoch, *(step for step in curve if step > epoch)):
+            if curve.get(step) != value:
+                self.storage.set_trial_intermediate_value(trial._trial_id, step, value)
 
     def note(self, name: str, value: Any) -> None:
         """Keep a fact about the study; when this returns, it is on disk."""
@@ -190,11 +186,6 @@ class Ledger:
         cause = INTERRUPTED if deaths < MOST_ABANDONED else GIVEN_UP
         storage.set_trial_user_attr(trial._trial_id, "cause", cause)
         storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
-
-    def _worst(self) -> float:
-        if self.worst is not None:
-            return self.worst
-        return self.metric.sign * UNSEEN_WORST * self.scale
 
     def seed_number(self, number: int) -> int:
         """Return the place of a trial that its seeds follow from."""

@@ -20,6 +20,9 @@ from autotrain.study.workers.protocol import Worker
 
 FOLD_EPOCHS = "fold_epochs"
 """User attribute of a trial: the epochs of each fold, where they differ."""
+CURVE = "curve"
+"""User attribute of a trial: its learning curve, [epoch, score] pairs, see `Running.curve`."""
+CURVE_POINTS = 50
 
 
 @dataclass
@@ -42,8 +45,10 @@ class Running:
     """The first of each slot: pace is measured from there."""
     heard_s: float = 0.0
     """When the latest report came."""
-    bests: dict[int, float] = field(default_factory=dict)
-    """Each slot's best value so far."""
+    scores: dict[int, list[float]] = field(default_factory=dict)
+    """Each slot's value at each of its epochs."""
+    values: dict[int, list[float]] = field(default_factory=dict)
+    """The value that each slot would have if it ended at that epoch."""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     epoch: int = 0
     plateaus: int = 0
@@ -68,17 +73,45 @@ class Running:
         self.reports[slot] = report
         self.first.setdefault(slot, report)
         self.heard_s = time.monotonic()
-        if math.isfinite(report.value):
-            best = self.bests.get(slot, sign * math.inf)
-            self.bests[slot] = sign * min(sign * report.value, sign * best)
+        score = report.value if report.is_finite else sign * math.inf
+        self.scores.setdefault(slot, []).append(score)
+        values = self.values.setdefault(slot, [])
+        keeps_last = not self.config.early_stopping["restore_best_weights"]
+        is_kept = (
+            not values or (keeps_last and report.is_finite) or sign * score < sign * values[-1]
+        )
+        values.append(score if is_kept else values[-1])
 
     def value_so_far(self) -> float | None:
         """Return the value it would have if it ended now; None before each slot has one."""
-        if len(self.bests) < len(self.slots):
+        return self.value_at(max(map(len, self.values.values()), default=0))
+
+    def value_at(self, epoch: int) -> float | None:
+        """Return the value it would have if it had ended at that epoch.
+
+        The mean over folds of each fold's best score so far, or of its latest one where the last
+        weights are kept. A fold that had ended before counts with what it ended with.
+
+        Returns: None when a fold has no finite score yet.
+        """
+        return self._mean_at(self.values, epoch)
+
+    def curve(self) -> list[list[float]]:
+        """Return the mean over folds of the validation scores, epoch by epoch.
+
+        Returns: at most 50 [epoch, score] pairs, evenly spread, the first and the last epoch among
+            them; scores have 6 significant digits, scores that are not finite are left out.
+        """
+        n_epochs = max(map(len, self.scores.values()), default=0)
+        places = np.linspace(1, n_epochs, min(n_epochs, CURVE_POINTS)).round().astype(int).tolist()
+        means = [(epoch, self._mean_at(self.scores, epoch)) for epoch in places]
+        return [[epoch, float(f"{mean:.6g}")] for epoch, mean in means if mean is not None]
+
+    def _mean_at(self, of_slots: dict[int, list[float]], epoch: int) -> float | None:
+        if not epoch or any(not of_slots.get(slot) for slot in self.slots):
             return None
-        if not self.config.early_stopping["restore_best_weights"]:
-            return sum(report.value for report in self.reports.values()) / len(self.reports)
-        return sum(self.bests.values()) / len(self.bests)
+        numbers = [of_slots[slot][min(epoch, len(of_slots[slot])) - 1] for slot in self.slots]
+        return mean_of_folds(numbers) if all(map(math.isfinite, numbers)) else None
 
     def epoch_s(self) -> float:
         """Return how long an epoch takes, by the slowest slot; 0 before it is known."""
@@ -104,7 +137,12 @@ class Running:
 
 def value_of(outcomes: Sequence[Outcome]) -> float:
     """Return a trial's value: the mean of its folds' best ones."""
-    return float(np.mean([outcome.best_value for outcome in outcomes]))
+    return mean_of_folds([outcome.best_value for outcome in outcomes])
+
+
+def mean_of_folds(numbers: Sequence[float]) -> float:
+    """Return the mean, added up in the order of the folds: the same digits wherever it is made."""
+    return float(np.mean(numbers))
 
 
 def n_parameters(outcomes: Sequence[Outcome]) -> int:
@@ -151,6 +189,8 @@ def facts_of(outcomes: Sequence[Outcome], cause: str, running: Running) -> dict[
     }
     if min(epochs) < max(epochs):
         facts[FOLD_EPOCHS] = epochs
+    if curve := running.curve():
+        facts[CURVE] = curve
     if flags:
         facts["flags"] = " ".join(flags)
     if first.get("gradient_norms"):

@@ -8,10 +8,11 @@ add a row to `SAMPLERS`.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ from autotrain.study.grouped_tpe import GroupedTPESampler
 # User attributes of a trial that repeats one that was cut off: that one's number, and its place.
 RETRY_OF = "retry_of"
 SEED_OF = "seed_of"
+WORST = ("diverged", "out_of_memory")
+"""Causes (a user attribute) of pruned trials that samplers rank below all others."""
 
 
 def seed_number(study: optuna.Study, trial: FrozenTrial) -> int:
@@ -41,6 +44,36 @@ def seed_number(study: optuna.Study, trial: FrozenTrial) -> int:
         return int(trial.user_attrs[SEED_OF])
     before = (t for t in study.get_trials(deepcopy=False) if t.number < trial.number)
     return trial.number - sum(RETRY_OF in t.user_attrs for t in before)
+
+
+class LearnedStudy(optuna.Study):
+    """A study as its samplers see it: the same one, read in another way.
+
+    A pruned trial's curve ends with the value that it would have had if it had ended there, which
+    is what a sampler should learn. The curve of a trial that diverged, or did not fit into memory,
+    says nothing about its configuration: here such a trial has no curve. TPE, the only one of
+    `SAMPLERS` that learns from pruned trials, ranks complete trials first, then pruned ones by
+    epochs and value, then those without a curve. An epoch is one pass over the training rows
+    whatever the batch size, so epochs compare.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        self.__dict__ = study.__dict__
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, states, use_cache)
+        return [_without_curve(t) if t.user_attrs.get("cause") in WORST else t for t in trials]
+
+
+def _without_curve(trial: FrozenTrial) -> FrozenTrial:
+    shown = copy.copy(trial)
+    shown.intermediate_values = {}
+    return shown
 
 
 def sampler_seed(study_seed: int, number: int) -> int:
@@ -174,13 +207,15 @@ class SeededSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Ask the trial's sampler."""
-        return self._sampler_of(study, trial).infer_relative_search_space(study, trial)
+        sampler = self._sampler_of(study, trial)
+        return sampler.infer_relative_search_space(LearnedStudy(study), trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Ask the trial's sampler."""
-        return self._sampler_of(study, trial).sample_relative(study, trial, search_space)
+        sampler = self._sampler_of(study, trial)
+        return sampler.sample_relative(LearnedStudy(study), trial, search_space)
 
     def sample_independent(
         self,
@@ -191,7 +226,9 @@ class SeededSampler(BaseSampler):
     ) -> Any:
         """Ask the trial's sampler."""
         sampler = self._sampler_of(study, trial)
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
+        return sampler.sample_independent(
+            LearnedStudy(study), trial, param_name, param_distribution
+        )
 
     def after_trial(
         self,

@@ -23,7 +23,7 @@ from autotrain.study.ledger import Ledger
 from autotrain.study.progress import Progress, Silent
 from autotrain.study.pruning import Board, PlateauRule
 from autotrain.study.run_clock import RunClock
-from autotrain.study.running import trial_seed
+from autotrain.study.running import CURVE, trial_seed
 from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.study.trained import Trained
 from autotrain.study.workers.protocol import Close, Command, Crashed, Message, Stop
@@ -188,7 +188,8 @@ def test_best_value_not_last_is_told_and_its_weights_are_published(storage: Open
     coordinator.run(3, None)
     assert [trial.value for trial in ledger.study.trials] == [0.3, 0.2, 0.7]
     assert all(trial.state == TrialState.COMPLETE for trial in ledger.study.trials)
-    assert ledger.study.trials[1].intermediate_values == {1: 0.4, 2: 0.2, 3: 0.6}
+    assert ledger.study.trials[1].intermediate_values == {1: 0.4, 2: 0.2, 3: 0.2}
+    assert ledger.study.trials[1].user_attrs[CURVE] == [[1, 0.4], [2, 0.2], [3, 0.6]]
     assert ledger.study.trials[1].user_attrs["best_epoch"] == 2
     last = published[-1]
     assert (last.number, last.value) == (1, 0.2)
@@ -206,35 +207,21 @@ def test_seed_follows_study_and_trial(storage: OpenStorage) -> None:
     assert trial_seed(7, 0) != trial_seed(8, 0)
 
 
-def test_diverged_trial_is_pruned_with_a_finite_worst_value(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({0: [0.5, 0.9], 1: [0.4, math.nan]})
-    make_coordinator(ledger, worker, []).run(2, None)
-    diverged = ledger.study.trials[1]
-    assert diverged.state == TrialState.PRUNED
-    assert diverged.user_attrs["cause"] == "diverged"
-    assert diverged.value == 0.9  # the worst finite value that the study has seen
-    assert ledger.study.best_trial.number == 0
-
-
-def test_a_resumed_study_knows_how_bad_values_were(storage: OpenStorage) -> None:
-    make_coordinator(make_ledger(storage), Script({0: [0.5, 9e5, 0.7]}), []).run(1, None)
-    again = make_ledger(storage, load=True)
-    make_coordinator(again, Script({0: [math.nan]}), []).run(1, None)
-    assert again.study.trials[1].value == 9e5
-
-
-@pytest.mark.parametrize("metric", ["rmse", "r2"])
-def test_what_diverges_first_is_told_worse_than_any_honest_model(
-    storage: OpenStorage, metric: str
+def test_diverged_trial_is_pruned_and_its_curve_holds_its_own_values_only(
+    storage: OpenStorage,
 ) -> None:
-    """Prices in hundreds of thousands: a thousand would be a marvel."""
-    study = optuna.create_study(storage=storage, direction=METRICS[metric].direction)
     ledger = make_ledger(storage)
-    ledger = Ledger(study, storage, ledger.space, METRICS[metric], scale=2e5)
-    ledger.finish(study.ask(), TrialState.PRUNED, None, {"cause": "diverged"})
-    sign = METRICS[metric].sign
-    assert sign * study.trials[0].value > sign * (4e5 if metric == "rmse" else -1.0)  # type: ignore[operator]
+    worker = Script({0: [0.5, 0.9], 1: [0.4, math.nan], 2: [math.nan]})
+    make_coordinator(ledger, worker, []).run(3, None)
+    _, diverged, at_once = ledger.study.trials
+    for trial in (diverged, at_once):
+        assert trial.state == TrialState.PRUNED
+        assert trial.user_attrs["cause"] == "diverged"
+    assert diverged.intermediate_values == {1: 0.4}
+    assert diverged.user_attrs[CURVE] == [[1, 0.4]]
+    assert at_once.intermediate_values == {}
+    assert CURVE not in at_once.user_attrs
+    assert ledger.study.best_trial.number == 0
 
 
 def test_a_trial_of_two_folds_is_their_mean(storage: OpenStorage) -> None:
@@ -245,10 +232,77 @@ def test_a_trial_of_two_folds_is_their_mean(storage: OpenStorage) -> None:
     trial = ledger.study.trials[0]
     assert trial.value == pytest.approx((0.2 + 0.4) / 2)
     assert trial.intermediate_values[1] == pytest.approx(0.5)
-    # The first fold has ended: its last value stands for its third epoch.
+    # The first fold has ended: its best value counts at the third epoch.
     assert trial.intermediate_values[3] == pytest.approx((0.2 + 0.4) / 2)
     assert [a.fold for a in worker.admitted] == [0, 1]
     assert len(published[-1].outcomes) == 2
+
+
+def test_best_point_of_every_curve_is_the_value_though_folds_end_apart(
+    storage: OpenStorage,
+) -> None:
+    """Folds have their best epochs apart, end apart, and more epochs than a curve has points."""
+    generator = np.random.default_rng(3)
+    lengths = [3, 260, 31, 258, 259, 1]
+    curves = {slot: generator.random(n).tolist() for slot, n in enumerate(lengths)}
+    ledger = make_ledger(storage)
+    make_coordinator(ledger, Script(curves), [], folds=3).run(2, None)
+    for number, trial in enumerate(ledger.study.trials):
+        folds = [curves[3 * number + fold] for fold in range(3)]
+        assert trial.value == np.mean([min(fold) for fold in folds])
+        steps = sorted(trial.intermediate_values)
+        assert min(trial.intermediate_values.values()) == trial.value
+        assert trial.intermediate_values[steps[-1]] == trial.value
+        assert steps[-1] == max(map(len, folds))
+        for step in steps:
+            so_far = np.mean([min(fold[:step]) for fold in folds])
+            assert trial.intermediate_values[step] == so_far
+        raw = trial.user_attrs[CURVE]
+        assert [raw[0][0], raw[-1][0], len(raw)] == [1, steps[-1], 50]
+        for epoch, score in raw:
+            mean = np.mean([fold[min(epoch, len(fold)) - 1] for fold in folds])
+            assert score == pytest.approx(mean, rel=1e-5)
+
+
+def test_fold_that_is_ahead_does_not_change_the_curve(storage: OpenStorage) -> None:
+    """Folds of one trial may train in two fleets, one of which is faster."""
+    curves = {0: [0.9, 0.5, 0.1], 1: [0.8, 0.7, 0.6]}
+    script = Script(curves)
+    receive = script.receive
+
+    def one_after_the_other() -> list[Message]:
+        messages = [message for _ in range(4) for message in receive()]
+        return sorted(messages, key=lambda message: message.slot)  # type: ignore[union-attr]
+
+    script.receive = one_after_the_other  # type: ignore[method-assign]
+    ledger = make_ledger(storage)
+    make_coordinator(ledger, script, [], folds=2).run(1, None)
+    trial = ledger.study.trials[0]
+    assert trial.value == np.mean([0.1, 0.6])
+    assert trial.intermediate_values[3] == trial.value
+    assert min(trial.intermediate_values.values()) == trial.value
+    assert trial.intermediate_values[1] == np.mean([0.9, 0.8])
+
+
+def test_pruned_trials_curve_ends_with_its_value(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    good = {slot: [0.5, 0.4, 0.45, 0.45, 0.45] for slot in range(2)}
+    worker = Script(good | {2: [0.9, 0.8, 0.85, 0.85, 0.85, 0.85]})
+    board = Board(PlateauRule(patience=2, n_startup=2))
+    make_coordinator(ledger, worker, [], board=board).run(3, None)
+    pruned = ledger.study.trials[2]
+    assert pruned.state == TrialState.PRUNED
+    assert pruned.value == 0.8
+    assert pruned.intermediate_values == {1: 0.9, 2: 0.8, 3: 0.8, 4: 0.8}
+
+
+def test_points_of_a_lost_try_beyond_the_end_are_the_value(storage: OpenStorage) -> None:
+    ledger = make_ledger(storage)
+    trial, _ = ledger.ask()
+    for epoch, value in enumerate([0.5, 0.4, 0.3, 0.2], 1):
+        ledger.report(trial, epoch, 10, value)
+    ledger.finish(trial, TrialState.COMPLETE, 0.4, {}, last_epoch=2)
+    assert ledger.study.trials[0].intermediate_values == {1: 0.5, 2: 0.4, 3: 0.4, 4: 0.4}
 
 
 def test_workers_are_never_given_more_than_they_have_room_for(storage: OpenStorage) -> None:

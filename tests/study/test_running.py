@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -47,6 +48,41 @@ def test_where_the_last_weights_count_so_does_the_last_value() -> None:
         for epoch, value in enumerate((0.1, 0.3), start=1):
             found.hear(report(slot, epoch, value), 1)
     assert found.value_so_far() == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_value_at_an_epoch_is_what_the_trial_would_have_if_it_had_ended_there(sign: float) -> None:
+    kept_best, kept_last = trial(), trial(restores=False)
+    for found in (kept_best, kept_last):
+        for slot, values in enumerate([(0.4, 0.1, 0.3), (0.2, 0.6)]):
+            for epoch, value in enumerate(values, start=1):
+                found.hear(report(slot, epoch, value * sign), sign)
+    at = [kept_best.value_at(epoch) for epoch in range(5)]
+    assert at == [None, *(pytest.approx(sign * v) for v in (0.3, 0.15, 0.15, 0.15))]
+    at = [kept_last.value_at(epoch) for epoch in range(5)]
+    assert at == [None, *(pytest.approx(sign * v) for v in (0.3, 0.35, 0.45, 0.45))]
+
+
+def test_a_metric_without_a_finite_loss_counts_for_nothing() -> None:
+    found = trial(n_folds=1)
+    lost = EpochReport(0, 1, 100, 0.5, math.nan, 0.01, 0, False, 1e-3)
+    found.hear(lost, 1)
+    assert found.value_at(1) is None
+    assert found.curve() == []
+    found.hear(report(0, 2, 0.4), 1)
+    found.hear(replace(lost, epoch=3), 1)
+    assert found.value_at(3) == 0.4
+    assert found.curve() == [[2, 0.4]]
+
+
+def test_a_long_curve_keeps_its_first_and_last_epoch() -> None:
+    found = trial(n_folds=1)
+    for epoch in range(1, 124):
+        found.hear(report(0, epoch, 1 / 3 + epoch), 1)
+    curve = found.curve()
+    assert len(curve) == 50
+    assert (curve[0], curve[-1]) == ([1, 1.33333], [123, 123.333])
+    assert sorted(curve) == curve
 
 
 def test_what_is_left_follows_the_slowest_fold(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,20 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.samplers._tpe.sampler import _split_trials
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from scipy.stats import qmc
 
 from autotrain.errors import StudyError
-from autotrain.study.sampling import SAMPLERS, SeededSampler, make_sampler, sampler_seed
+from autotrain.study.sampling import (
+    SAMPLERS,
+    LearnedStudy,
+    SamplerRow,
+    SeededSampler,
+    make_sampler,
+    sampler_seed,
+)
 from autotrain.study.storage import open_storage
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -118,6 +127,62 @@ def test_trial_that_was_cut_off_while_it_was_asked_for_can_be_asked_again() -> N
     trial = uninterrupted.ask()
     suggest(trial)
     assert cut_off.params == trial.params
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_pruned_trials_are_learned_by_epochs_then_value_and_diverged_ones_are_the_worst(
+    direction: str,
+) -> None:
+    sign = 1 if direction == "minimize" else -1
+    study = optuna.create_study(direction=StudyDirection[direction.upper()])
+    ends = {
+        "complete": (0.9, 5, "epochs"),
+        "short": (0.1, 3, "rung"),
+        "long and bad": (0.6, 20, "plateau"),
+        "long and good": (0.3, 20, "plateau"),
+        "diverged": (0.01, 30, "diverged"),
+        "too large": (0.01, 40, "out_of_memory"),
+    }
+    for name, (value, epochs, cause) in ends.items():
+        study.add_trial(
+            optuna.create_trial(
+                state=TrialState.COMPLETE if name == "complete" else TrialState.PRUNED,
+                value=sign * value,
+                intermediate_values={epochs - 1: sign * value, epochs: sign * value},
+                user_attrs={"cause": cause},
+            )
+        )
+    learned = LearnedStudy(study)
+    order = []
+    for n_below in range(len(ends)):
+        below, above = _split_trials(learned, learned.get_trials(), n_below)
+        assert len(below) + len(above) == len(ends)
+        order.append({list(ends)[trial.number] for trial in below})
+    assert order[:5] == [
+        set(),
+        {"complete"},
+        {"complete", "long and good"},
+        {"complete", "long and good", "long and bad"},
+        {"complete", "long and good", "long and bad", "short"},
+    ]
+    # Nothing else is another study, and the real curves are where they were.
+    assert learned.direction == study.direction
+    assert study.trials[4].intermediate_values == {29: sign * 0.01, 30: sign * 0.01}
+
+
+def test_samplers_see_what_they_should_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[optuna.Study] = []
+
+    class Spy(optuna.samplers.RandomSampler):
+        def sample_independent(self, study: optuna.Study, *rest: Any) -> Any:
+            seen.append(study)
+            return super().sample_independent(study, *rest)
+
+    monkeypatch.setitem(SAMPLERS, "spy", SamplerRow(lambda _, seed: Spy(seed=seed), "a spy"))
+    study = optuna.create_study(sampler=make_sampler("spy"))
+    study.ask().suggest_float("x", 0, 1)
+    assert all(isinstance(each, LearnedStudy) for each in seen)
+    assert len(seen) == 1
 
 
 def test_samplers_of_told_trials_are_dropped() -> None:

@@ -475,8 +475,19 @@ class Reference:
             if linear.bias is not None:
                 linear.bias.zero_()
         self.front.initialize(generator, self.config)
+        if self.config.scaler.name == "none" and self.config.batch_norm["input"]:
+            self._start_moving_averages()
         if initializer.name == "data_std":
             self._scale_units()
+
+    def _start_moving_averages(self) -> None:
+        """Let the input batch norm start with mean and variance of the training rows."""
+        norm, inputs = self.named["batch_norm", INPUT], self.front(self.train_rows[0])
+        assert isinstance(norm, nn.BatchNorm1d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        norm.running_mean.copy_(inputs.mean(0))
+        norm.running_var.copy_(inputs.var(0))
 
     def _scale_units(self) -> None:
         """Give every unit's z the standard deviation 1 on training rows, layer after layer."""

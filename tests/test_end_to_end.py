@@ -18,6 +18,7 @@ from autotrain.choices.scalers import SCALERS
 from autotrain.choices.scales import FRONT_SCALES
 from autotrain.choices.targets import TARGETS
 from autotrain.data.dataset import load_dataset
+from autotrain.data.view import View
 from autotrain.fused.layout import Columns
 from autotrain.fused.network import Network
 from autotrain.fused.plan import Numbers, view_of
@@ -68,6 +69,8 @@ CASES: dict[str, dict[str, Any]] = {
     **{f"target-{row}": {"target": row} for row in TARGETS},
     "parametric": {"activation.parametric": True},
     "data_std": {"initializer": "data_std"},
+    "raw": {"scaler": "none", "batch_norm.input": True, "missing": "indicator"},
+    "raw embedded": {"scaler": "none", "batch_norm.input": True, "embedding": "piecewise_linear"},
     "all": {
         "scaler": "robust_smooth_clip",
         "missing": "indicator",
@@ -122,7 +125,7 @@ def test_the_bundle_predicts_from_raw_rows_what_training_saw(
     features, _ = winner.dataset.raw_valid()
     outputs = trained_outputs(winner).astype(np.float64)
     if target == "dear":
-        wanted = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
+        wanted = torch.softmax(torch.from_numpy(outputs), dim=1).numpy()
         found = predictor.predict_proba(features)
     else:
         fold = winner.dataset.folds[0]
@@ -161,3 +164,64 @@ def test_folds_of_every_view_export_as_one_bundle(tmp_path: Path) -> None:
     predictor = load(exported.path)
     assert len(predictor.bundle.members) == 3
     assert predictor.predict_proba(winner.dataset.raw_test()[0]).shape[1] == 2
+
+
+def raw_table(n_rows: int = 600) -> pd.DataFrame:
+    """Columns that count alike, from 1e-6 to 1e9 wide and up to 1e9 from 0; dates; gaps."""
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(n_rows, 6))
+    frame = pd.DataFrame(
+        {
+            "tiny": 1e-6 * z[:, 0],
+            "share": 0.4 + 0.004 * z[:, 1],
+            "year": (2000 + 8 * z[:, 2]).round(),
+            "stamp": 1.7e9 + 3600 * z[:, 3],
+            "money": 1e9 * np.abs(z[:, 4]),
+            "day": pd.Timestamp("2021-06-01") + pd.to_timedelta((200 * z[:, 5]).round(), "D"),
+        }
+    )
+    frame["year"] = frame["year"].mask(pd.Series(rng.random(n_rows) < 0.1))
+    frame["y"] = np.tanh(z).sum(1) + 0.1 * rng.normal(size=n_rows)
+    return frame
+
+
+def test_raw_columns_behind_a_batch_norm_train_as_well_as_standardized_ones(
+    tmp_path: Path,
+) -> None:
+    base = {"training.epochs": 40, "early_stopping.patience": 40, "network.hidden_units": 32}
+
+    def best(params: dict[str, Any]) -> tuple[Winner, float]:
+        winner = train(raw_table(), base | params, target="y")
+        return winner, winner.outcomes[0].best_value
+
+    raw_params = {"scaler": "none", "batch_norm.input": True}
+    raw, value = best(raw_params)
+    # A batch norm sees no difference between raw and standardized columns, but for its ε.
+    assert value == pytest.approx(best({"batch_norm.input": True})[1], rel=0.01)
+    assert value < 1.1 * best({"scaler": "standard"})[1]
+    # Without it, the large columns drown the others.
+    assert best({"scaler": "none"})[1] > 2 * value
+
+    exported = raw.export(tmp_path / "best")
+    assert exported.value == pytest.approx(value, rel=1e-4)
+    module, rows = load(exported.path).to_torch(), raw_table().drop(columns="y")
+    predictor = load(exported.path)
+    with torch.no_grad():
+        found = module(*predictor.raw_inputs(rows)).numpy()
+    np.testing.assert_allclose(found, predictor.predict(rows), atol=1e-4)
+
+
+def test_the_raw_numbers_of_a_date_are_its_parts() -> None:
+    dataset = load_dataset(raw_table(), "y")
+    encoded = dataset.encoded(0, View("none"))
+    days = dataset.raw.iloc[dataset.folds[0].train_rows]["day"]
+    wanted = {
+        "year": days.dt.year,
+        "month": days.dt.month,
+        "day": days.dt.day,
+        "weekday": days.dt.day_of_week,
+        "days": (days - days.min()).dt.days,
+    }
+    names = encoded.preprocessor.input_names
+    found = [place for place, name in enumerate(names) if name.startswith("day")]
+    np.testing.assert_array_equal(encoded.x_train[:, found], np.stack([*wanted.values()], 1))

@@ -215,7 +215,9 @@ def _described(config: TrialConfig) -> list[str]:
         f"batch norm: {config.batch_norm.name}",
         f"dropout: {config.dropout.name}, rate {config.dropout['rate']:g}, {on_inputs}",
     ]
+    norm = ", then batch norm on the inputs" if config.batch_norm["input"] else ""
     return [
+        f"numbers: scaler {config.scaler.name}, missing ones by {config.missing.name}{norm}",
         *(built if units else ["hidden units: none (linear)", f"dropout: {on_inputs}"]),
         f"trained with {config.optimizer.name}, learning rate "
         f"{config.optimizer['learning_rate']:.3g}, schedule {config.schedule.name}",

@@ -94,10 +94,14 @@ def normalize_moving(
 ) -> Tensor:
     """Normalize `[K, B, H]` by moving statistics `[K, 1, H]`: the predicting side.
 
+    The mean is subtracted first: of raw inputs, x and μ may be thousands of standard deviations,
+    and the difference of their products with the scale would lose that many digits.
+
     `out` is where to write the result; it may be `x` itself.
     """
+    centered = torch.sub(x, mean, out=out)
     scale = gamma * torch.rsqrt(variance + epsilon)
-    return torch.addcmul(beta - mean * scale, x, scale, out=out)
+    return torch.addcmul(beta, centered, scale, out=out)
 
 
 def update_moving(

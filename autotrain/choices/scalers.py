@@ -2,7 +2,7 @@
 
 A row is fitted on training rows, column by column, and writes down what it found as float64 arrays
 `[…, P]`; `apply` needs nothing else. Missing cells are filled before. To add one: write `fit`,
-`apply` and `undo`, and add a row to `SCALERS`.
+`apply` and `typical`, and add a row to `SCALERS`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,17 @@ QUANTILE_EDGE = 1e-7
 """Ranks are kept so far from 0 and 1, where the normal quantile is infinite: |z| ≤ 5.2."""
 SMOOTH_CLIP = 3.0
 """Where `robust_smooth_clip` levels off: |z| < 3."""
+LEAST_RAW_STD, MOST_RAW_STD = 2.0**-5, 2.0**40
+"""Raw columns with a standard deviation outside of this are multiplied by a power of two.
+
+Below, batch norm's ε (1e-5) is no longer small compared with the variance; above, squares may
+overflow float32.
+"""
+MOST_RAW_STDS = 2.0**13
+"""Raw columns whose mean is more standard deviations from 0 have it subtracted.
+
+A standard deviation is then at least 1,024 steps of float32, which has 24 binary digits.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +48,18 @@ class Scaler(Technique):
         arrays: names of what `fit` writes down.
         fit: values `[N, P]` float64, none missing → arrays by name, P last.
         apply: (values `[N, P]`, arrays) → scaled values `[N, P]` float64.
-        undo: (scaled values `[N, P]` within (−3, 3), arrays) → values `[N, P]` that become these,
-            or for columns that were constant the constant.
+        typical: (z `[N, P]` within (−3, 3), arrays) → values `[N, P]` that lie z standard
+            deviations from the column's center; for constant columns the constant. Where numbers
+            are scaled, these are the values that become z.
+        is_raw: whether columns keep their own units, so that only a batch norm right after the
+            input layer brings them to one scale.
     """
 
     arrays: tuple[str, ...]
     fit: Callable[[np.ndarray], dict[str, np.ndarray]]
     apply: Callable[[np.ndarray, Arrays], np.ndarray]
-    undo: Callable[[np.ndarray, Arrays], np.ndarray]
+    typical: Callable[[np.ndarray, Arrays], np.ndarray]
+    is_raw: bool = False
 
 
 def fit_standard(values: np.ndarray) -> dict[str, np.ndarray]:
@@ -70,10 +85,34 @@ def apply_standard(values: np.ndarray, arrays: Arrays) -> np.ndarray:
     return (values - arrays["mean"]) / arrays["scale"]
 
 
-def undo_standard(z: np.ndarray, arrays: Arrays) -> np.ndarray:
+def typical_standard(z: np.ndarray, arrays: Arrays) -> np.ndarray:
     """x = mean + scale · z."""
     is_constant = arrays["scale"] == np.finfo(np.float64).max
     return arrays["mean"] + np.where(is_constant, 0.0, arrays["scale"]) * z
+
+
+def fit_raw(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what `fit_standard` does, and the shift and factor of `apply_raw`.
+
+    The shift is 0 and the factor 1, except where float32 or batch norm could not see the column's
+    differences: see `LEAST_RAW_STD` and `MOST_RAW_STDS`. Batch norm has the same output for any
+    shift and, up to its ε, any factor. The factor of a constant column is 0, for the reason that
+    `fit_standard` gives.
+    """
+    found = fit_standard(values)
+    mean, std = found["mean"], found["scale"]
+    is_constant = std == np.finfo(np.float64).max
+    shift = np.where(is_constant | (np.abs(mean) / MOST_RAW_STDS > std), mean, 0.0)
+    is_visible = (std >= LEAST_RAW_STD) & (std <= MOST_RAW_STD)
+    exponent = np.where(is_constant | is_visible, 0, np.frexp(std)[1])
+    # A power of two changes no digit of a number; 2^1000 is the largest that cannot overflow here.
+    factor = np.ldexp(1.0, np.clip(-exponent, -1000, 1000))
+    return {**found, "shift": shift, "factor": np.where(is_constant, 0.0, factor)}
+
+
+def apply_raw(values: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """z = (x − shift) · factor, which is x itself for ordinary columns: see `fit_raw`."""
+    return (values - arrays["shift"]) * arrays["factor"]
 
 
 def fit_robust(values: np.ndarray) -> dict[str, np.ndarray]:
@@ -98,7 +137,7 @@ def apply_robust(values: np.ndarray, arrays: Arrays) -> np.ndarray:
         return SMOOTH_CLIP * np.sin(np.arctan(u / SMOOTH_CLIP))
 
 
-def undo_robust(z: np.ndarray, arrays: Arrays) -> np.ndarray:
+def typical_robust(z: np.ndarray, arrays: Arrays) -> np.ndarray:
     """x = median + u / factor,  u = z / √(1 − (z/3)²)."""
     factor = arrays["factor"]
     width = np.divide(1.0, factor, out=np.zeros_like(factor), where=factor > 0)
@@ -172,7 +211,7 @@ def apply_quantiles(values: np.ndarray, arrays: Arrays) -> np.ndarray:
     return _normal_ranks(values, arrays["quantiles"], _ranks_within)
 
 
-def undo_quantiles(z: np.ndarray, arrays: Arrays) -> np.ndarray:
+def typical_quantiles(z: np.ndarray, arrays: Arrays) -> np.ndarray:
     """x = the quantile at the rank Φ(z)."""
     quantiles = arrays["quantiles"]
     ranks = np.vectorize(NormalDist().cdf, otypes=[np.float64])(z)
@@ -222,7 +261,7 @@ SCALERS = table(
         arrays=("mean", "scale"),
         fit=fit_standard,
         apply=apply_standard,
-        undo=undo_standard,
+        typical=typical_standard,
     ),
     Scaler(
         "robust_smooth_clip",
@@ -230,7 +269,7 @@ SCALERS = table(
         arrays=("median", "factor"),
         fit=fit_robust,
         apply=apply_robust,
-        undo=undo_robust,
+        typical=typical_robust,
     ),
     Scaler(
         "quantile_normal",
@@ -238,7 +277,18 @@ SCALERS = table(
         arrays=("quantiles",),
         fit=fit_quantiles,
         apply=apply_quantiles,
-        undo=undo_quantiles,
+        typical=typical_quantiles,
+    ),
+    Scaler(
+        "none",
+        "x; pairs with batch_norm.input = true. Columns whose differences float32 or batch norm's "
+        "ε would hide (mean beyond 8,192 standard deviations; standard deviation below 1/32 or "
+        "above 2⁴⁰) are centered or multiplied by a power of two; constant columns become 0",
+        arrays=("mean", "scale", "shift", "factor"),
+        fit=fit_raw,
+        apply=apply_raw,
+        typical=typical_standard,
+        is_raw=True,
     ),
 )
 

@@ -112,13 +112,7 @@ def row_words(rows: dict[str, int], n_folds: int) -> str:
 
 def notes_of(study: Study) -> list[str]:
     """Return what was noticed in the data, and in the space for them."""
-    return [*study.dataset.notes, *([_MAY_LACK_DROPOUT] if study.space.may_lack_dropout else [])]
-
-
-_MAY_LACK_DROPOUT = (
-    "some networks of this space have no dropout; should one of them win, it cannot say how sure "
-    "it is. A [dropout] rate above 0 in all of them would keep that."
-)
+    return [*study.dataset.notes, *study.space.notices]
 
 
 def task_words(study: Study) -> str:

@@ -82,7 +82,7 @@ def show(space: str, data: str | None, as_json: bool, **options: str | None) -> 
     if as_json:
         print_json(_facts(searched) | facts | {"space": searched.to_dict()})
     else:
-        click.echo("\n".join([*lines, searched.describe()]))
+        click.echo("\n".join([*lines, searched.describe(), *_notes(searched)]))
 
 
 @spaces.command("check")
@@ -101,6 +101,7 @@ def check(space: str, as_json: bool) -> None:
             f"{space}: ok, {facts['combinations']:,} combinations × "
             f"{count_text(facts['continuous'], 'continuous parameter')}"
         )
+        click.echo("".join(f"{note}\n" for note in _notes(searched)), nl=False)
 
 
 def _for_table(
@@ -144,4 +145,9 @@ def _facts(searched: SearchSpace) -> dict[str, Any]:
         "name": searched.source,
         "combinations": size.combinations,
         "continuous": size.continuous,
+        "notes": searched.notices,
     }
+
+
+def _notes(searched: SearchSpace) -> list[str]:
+    return [f"Note: {notice}" for notice in searched.notices]

@@ -349,9 +349,9 @@ class Preprocessor:
         """Return numbers `[N, P]` as `raw_numbers` gives them, such as training had.
 
         Args:
-            z: `[N, P]` what they become when they are scaled, within (−3, 3).
+            z: `[N, P]` how many standard deviations from the column's center, within (−3, 3).
         """
-        return self.scaler.undo(z, self._arrays)
+        return self.scaler.typical(z, self._arrays)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the fitted numbers: "fill" (medians) and what the scaler found, float64."""

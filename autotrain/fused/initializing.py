@@ -1,4 +1,7 @@
-"""What a new slot learns from its training rows: bins of embeddings, weights scaled by data."""
+"""What a new slot learns from its training rows.
+
+Bins of embeddings, the first moving averages of raw inputs, weights scaled by data.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from torch import Tensor
 
 from autotrain.choices.embeddings import EMBEDDINGS
 from autotrain.choices.initializers import INITIALIZERS
+from autotrain.choices.scalers import SCALERS
+from autotrain.fused.binding import Bound
 from autotrain.fused.layout import BINS, INPUT
 from autotrain.fused.network import Network
 from autotrain.fused.plan import Numbers
@@ -34,8 +39,32 @@ def fit_to_rows(slot: Slot, rows: Rows, numbers: Numbers) -> None:
             start, n_rows, n_columns = slot.layout.statistics[f"bin_{name}", INPUT]
             own = torch.from_numpy(values.ravel()).to(slot.statistics)
             slot.statistics[start : start + n_rows * n_columns] = own
+    if SCALERS[slot.config.scaler.name].is_raw and slot.config.batch_norm["input"]:
+        _start_moving_averages(slot, rows, numbers)
     if INITIALIZERS[slot.config.initializer.name].by_data:
         _scale_units(slot, rows, numbers)
+
+
+def _start_moving_averages(slot: Slot, rows: Rows, numbers: Numbers) -> None:
+    """Set the input batch norm's moving averages to mean and variance of the training rows.
+
+    From 0 and 1, which fit scaled inputs, they would need log(μ/σ) / log(1/momentum) steps until
+    they fit raw ones, and no prediction before would be of use.
+    """
+    network, bound, x = _bound_to_sample(slot, rows, numbers)
+    inputs = network.front_inputs(bound, x).double()
+    [norm] = bound.input_norm
+    assert norm.mean is not None
+    assert norm.variance is not None
+    norm.mean.copy_(inputs.mean(1, keepdim=True))
+    norm.variance.copy_(inputs.var(1, keepdim=True, unbiased=inputs.shape[1] > 1))
+
+
+def _bound_to_sample(slot: Slot, rows: Rows, numbers: Numbers) -> tuple[Network, Bound, Tensor]:
+    """Return a network of the slot alone, bound to its own rows, and training rows `[1, B, W]`."""
+    x = _sample(rows.training_inputs(slot.fold, slot.view)).unsqueeze(0)
+    network = Network([slot.config], slot.columns, slot.shape.n_outputs, numbers)
+    return network, network.bind(slot.parameters.unsqueeze(0), slot.statistics.unsqueeze(0)), x
 
 
 def _scale_units(slot: Slot, rows: Rows, numbers: Numbers) -> None:
@@ -45,9 +74,7 @@ def _scale_units(slot: Slot, rows: Rows, numbers: Numbers) -> None:
     play no part. Where there are more than `SAMPLE_ROWS`, so many drawn at random: tables are often
     sorted. They are the same for all models, whatever their seeds.
     """
-    x = _sample(rows.training_inputs(slot.fold, slot.view)).unsqueeze(0)
-    network = Network([slot.config], slot.columns, slot.shape.n_outputs, numbers)
-    bound = network.bind(slot.parameters.unsqueeze(0), slot.statistics.unsqueeze(0))
+    network, bound, x = _bound_to_sample(slot, rows, numbers)
     kernels = [*(layer.kernel for layer in bound.layers), bound.output_kernel]
     for layer, kernel in enumerate(kernels):
         std = network.pre_activations(bound, x, layer).std(1, keepdim=True, unbiased=False)

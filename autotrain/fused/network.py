@@ -270,9 +270,13 @@ class Network:
             h = self._inputs(bound, x)
         return torch.bmm(h[: self.reach[layer]], layerwise.scaled(at.kernel, at.scale))
 
+    def front_inputs(self, bound: Bound, x: Tensor) -> Tensor:
+        """Return what the front makes of rows, `[K, B, I]`: what an input batch norm reads."""
+        return self.front.forward(bound.front, x)[0] if self.front.is_on else x
+
     def _inputs(self, bound: Bound, x: Tensor) -> Tensor:
         """Return what the first layers read of rows, dropout off."""
-        h = self.front.forward(bound.front, x)[0] if self.front.is_on else x
+        h = self.front_inputs(bound, x)
         if any(norm.is_on for norm in bound.input_norm):
             h = layerwise.normalize_by_moving(bound.input_norm, h.clone())
         return h

@@ -22,6 +22,11 @@ def standard(x: Tensor, p: Tensors) -> Tensor:
     return (x - p["mean"]) / p["scale"]
 
 
+def none(x: Tensor, p: Tensors) -> Tensor:
+    """z = (x − shift) · factor: x itself for ordinary columns."""
+    return (x - p["shift"]) * p["factor"]
+
+
 def robust_smooth_clip(x: Tensor, p: Tensors) -> Tensor:
     """u = (x − median) · factor;  z = u / √(1 + (u/3)²)."""
     # Beyond, z is 3 to the last digit, and the square does not overflow.
@@ -83,4 +88,5 @@ SCALINGS: dict[str, Callable[[Tensor, Tensors], Tensor]] = {
     "standard": standard,
     "robust_smooth_clip": robust_smooth_clip,
     "quantile_normal": quantile_normal,
+    "none": none,
 }

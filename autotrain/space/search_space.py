@@ -31,10 +31,11 @@ from autotrain.space.config import Choice, TrialConfig
 from autotrain.space.definition import Baseline, Definition, default_row
 from autotrain.space.describing import describe
 from autotrain.space.forbidding import ForbiddenCombination, Forbids
+from autotrain.space.notices import may_lack_dropout, notices_of
 from autotrain.space.reading import read_dict, read_file
 from autotrain.space.shipped import find_space
 from autotrain.space.suggesting import GivenParams, Trial, suggest_section
-from autotrain.space.values import AUTO, contains
+from autotrain.space.values import AUTO
 from autotrain.space.writing import to_dict, to_toml
 
 
@@ -251,18 +252,20 @@ class SearchSpace:
     @property
     def may_lack_dropout(self) -> bool:
         """Whether some of its networks drop nothing, and so could not say how sure they are."""
-        sections = self._definition.sections
-        dropout, network = sections["dropout"], sections["network"]
-        may_be_linear = contains(network.domain(network.section.default, "hidden_layers")[1], 0)
+        return may_lack_dropout(self._definition)
 
-        def may_be_0(row: str, key: str) -> bool:
-            return contains(dropout.domain(row, key)[1], 0.0)
+    @property
+    def notices(self) -> list[str]:
+        """What is allowed and works, but may not be what the space's author wants; sentences.
 
-        return any(
-            row == "none"
-            or (may_be_0(row, "input_rate") and (may_be_linear or may_be_0(row, "rate")))
-            for row in dropout.row_names
-        )
+        Examples:
+            >>> [notice] = SearchSpace({"scaler": "none"}).notices
+            >>> notice.startswith("some networks of this space read raw numbers")
+            True
+            >>> SearchSpace({"scaler": "none", "batch_norm": {"input": True}}).notices
+            []
+        """
+        return notices_of(self._definition, self._forbids)
 
     def distributions(self) -> dict[str, Domain]:
         """Return the domain of every parameter of the study, by name; fixed ones are none."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
@@ -67,10 +68,28 @@ def _quantile_of_one(quantiles: list[float], x: float) -> float:
     return statistics.NormalDist().inv_cdf(min(max(rank, QUANTILE_EDGE), 1 - QUANTILE_EDGE))
 
 
+def _raw(train: np.ndarray, x: np.ndarray) -> np.ndarray:
+    raw = x.copy()
+    for d in range(x.shape[1]):
+        column = train[:, d].tolist()
+        mean = math.fsum(column) / len(column)
+        std = math.sqrt(math.fsum((value - mean) ** 2 for value in column) / len(column))
+        if np.ptp(train[:, d]) == 0:
+            raw[:, d] = 0.0
+            continue
+        if abs(mean) > 8192 * std:
+            # With the code's own rounding, which is 1e-6 standard deviations of such a column.
+            raw[:, d] -= train.mean(0)[d]
+        if not 1 / 32 <= std <= 2.0**40:
+            raw[:, d] /= 2.0 ** (math.floor(math.log2(std)) + 1)
+    return raw
+
+
 REFERENCES: dict[str, Reference] = {
     "standard": _standard,
     "robust_smooth_clip": _robust,
     "quantile_normal": _quantile,
+    "none": _raw,
 }
 
 
@@ -90,6 +109,7 @@ def table(n_rows: int, seed: int = 0) -> np.ndarray:
         rng.standard_cauchy(n_rows) * 1e6,  # outliers
         1e-12 * normal,
         np.exp(10 * normal),
+        2015 + rng.integers(0, 9, n_rows),  # years
     ]
     return np.stack(columns, axis=1)
 
@@ -140,10 +160,16 @@ def test_values_far_outside_keep_their_side_and_are_numbers(name: str) -> None:
     found = scaled(name, train, far)
     assert np.isfinite(found).all()
     varies = np.ptp(train, axis=0) > 0
-    assert (found[:2, varies] < 0).all()
-    assert (found[2:, varies] > 0).all()
+    center = scaled(name, train, train.mean(0)[None])[0, varies]
+    assert (found[:2, varies] < center).all()
+    assert (found[2:, varies] > center).all()
     np.testing.assert_allclose(found, REFERENCES[name](train, far), rtol=1e-6, atol=1e-6)
-    limit = {"standard": math.inf, "robust_smooth_clip": 3.0, "quantile_normal": 5.2}[name]
+    limit = {
+        "standard": math.inf,
+        "none": math.inf,
+        "robust_smooth_clip": 3.0,
+        "quantile_normal": 5.2,
+    }[name]
     assert np.abs(found).max() <= limit
 
 
@@ -206,15 +232,37 @@ def test_what_was_constant_in_training_tells_nothing_later(name: str, value: flo
 
 
 @pytest.mark.parametrize("name", SCALERS)
-def test_what_is_undone_scales_to_the_same(name: str) -> None:
+def test_typical_values_are_those_of_the_column(name: str) -> None:
     generator = np.random.default_rng(3)
     train = np.stack([generator.normal(1990, 20, 500), 1e-6 * generator.gamma(2, size=500)], 1)
     z = generator.normal(size=(50, 2)).clip(-2.5, 2.5)
-    arrays = SCALERS[name].fit(train)
-    values = SCALERS[name].undo(z, arrays)
-    np.testing.assert_allclose(SCALERS[name].apply(values, arrays), z, atol=1e-9)
-    constant = SCALERS[name].fit(np.full((20, 2), 7.0))
-    np.testing.assert_array_equal(SCALERS[name].undo(z, constant), 7.0)
+    row = SCALERS[name]
+    arrays = row.fit(train)
+    values = row.typical(z, arrays)
+    wanted = (values - train.mean(0)) / train.std(0) if row.is_raw else row.apply(values, arrays)
+    np.testing.assert_allclose(wanted, z, atol=1e-9)
+    constant = row.fit(np.full((20, 2), 7.0))
+    np.testing.assert_array_equal(row.typical(z, constant), 7.0)
+
+
+@pytest.mark.parametrize(("offset", "unit"), [(0, 1), (300, 5), (2020, 3), (-1e9, 4e8), (0, 1e9)])
+def test_ordinary_columns_stay_raw(offset: float, unit: float) -> None:
+    x = offset + unit * np.random.default_rng(0).normal(size=(400, 1))
+    np.testing.assert_array_equal(scaled("none", x, x), x)
+
+
+@pytest.mark.parametrize(
+    ("offset", "unit"), [(0, 1e-9), (1.7e9, 3600), (5, 1e-7), (0, 1e35), (1e150, 1e140)]
+)
+def test_no_raw_column_is_lost_in_float32_or_overflows_its_square(
+    offset: float, unit: float
+) -> None:
+    """A batch norm in float32 finds what standardization finds in float64."""
+    x = offset + unit * np.random.default_rng(0).normal(size=(400, 1))
+    raw = torch.from_numpy(scaled("none", x, x).astype(np.float32))
+    found = torch.nn.BatchNorm1d(1)(raw).detach().numpy()
+    np.testing.assert_allclose(found, (x - x.mean()) / x.std(), atol=2e-3)
+    np.testing.assert_allclose(np.corrcoef(raw[:, 0], x[:, 0])[0, 1], 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SCALERS)

@@ -62,7 +62,7 @@ KINDS: dict[str, tuple[Mapping[str, Technique], str]] = {
 
 # What every search space can name: the rows and what each may be given.
 ROWS: dict[str, dict[str, list[str]]] = {
-    "scaler": {"standard": [], "robust_smooth_clip": [], "quantile_normal": []},
+    "scaler": {"standard": [], "robust_smooth_clip": [], "quantile_normal": [], "none": []},
     "missing": {"median": [], "indicator": []},
     "encoder": {"one_hot": [], "embedding": ["one_hot_limit", "width"]},
     "embedding": {

@@ -317,6 +317,20 @@ def columns_for(config: TrialConfig) -> Columns:
     return COLUMNS if config.encoder.name == "embedding" else NO_CODES
 
 
+@pytest.mark.parametrize("initializer", ["he_normal", "data_std"])
+@pytest.mark.parametrize("embedding", ["none", "pbld"])
+def test_raw_inputs_behind_a_batch_norm_follow_torch(initializer: str, embedding: str) -> None:
+    params = {
+        "scaler": "none",
+        "batch_norm.input": True,
+        "initializer": initializer,
+        "embedding": embedding,
+        # Adam would divide the bias's gradient, which is 0 but for rounding, by its own size.
+        "optimizer": "momentum",
+    }
+    follow(make_config(params), columns=NO_CODES)
+
+
 @pytest.mark.parametrize("row", ["free", "clamped"])
 def test_predictions_stay_within_the_target_where_asked_for(row: str) -> None:
     # So fast that predictions leave the range.

@@ -16,6 +16,9 @@ from tests.fused.problems import make_config, make_fleet, make_fold
 N_ROWS = 200
 
 
+RAW = {"scaler": "none", "batch_norm.input": True}
+
+
 def slot_of(params: dict[str, Any], x: np.ndarray | None = None) -> tuple[Slot, np.ndarray]:
     fold = make_fold(n_train=N_ROWS)
     if x is not None:
@@ -104,3 +107,34 @@ def test_the_bins_of_a_slot_are_those_of_its_own_training_rows(n_bins: int) -> N
             edges, widths = statistics["bin_edge", INPUT][0], statistics["bin_width", INPUT][0]
             np.testing.assert_allclose(edges[d].numpy(), wanted[:-1], rtol=1e-6)
             np.testing.assert_allclose(widths[d].numpy(), np.diff(wanted), rtol=1e-6)
+
+
+@pytest.mark.parametrize("embedding", ["none", "pbld"])
+def test_moving_averages_of_raw_inputs_start_at_those_of_the_training_rows(embedding: str) -> None:
+    columns = Columns(3, (), 2)
+    fold = make_fold(n_train=N_ROWS, columns=columns)
+    fold.x_train[:] = fold.x_train * [1, 1e4, 1e-1, 1, 1] + [0, 2e6, 5, 0, 1]
+    config = make_config(RAW | {"embedding": embedding})
+    [slot] = make_fleet([Admission(0, config, 3)], folds=[fold]).slots
+    found = slot.layout.views(slot.statistics.unsqueeze(0), statistics=True)
+    mean, variance = (found[kind, INPUT].flatten().numpy() for kind in ("mean", "variance"))
+    x = fold.x_train.astype(np.float64)
+    # With pbld, each number stands first in its block.
+    at = [0, 1, 2, 3, 4] if embedding == "none" else [0, len(mean) // 3, 2 * (len(mean) // 3)]
+    np.testing.assert_allclose(mean[at], x.mean(0)[: len(at)], rtol=1e-9)
+    np.testing.assert_allclose(variance[at], x.var(0, ddof=1)[: len(at)], rtol=1e-9)
+
+
+def test_moving_averages_of_scaled_inputs_start_as_in_torch() -> None:
+    slot, _ = slot_of({"batch_norm.input": True})
+    found = slot.layout.views(slot.statistics.unsqueeze(0), statistics=True)
+    assert (found["mean", INPUT] == 0).all()
+    assert (found["variance", INPUT] == 1).all()
+
+
+def test_behind_a_batch_norm_of_raw_inputs_every_units_z_varies_by_one() -> None:
+    x = make_fold(n_train=N_ROWS).x_train * np.float32([1, 1e4, 0.1, 1, 1]) + np.float32(7)
+    slot, x = slot_of(RAW | {"activation": "tanh"}, x)
+    z = (x - x.mean(0)) / np.sqrt(x.astype(np.float64).var(0, ddof=1) + 1e-5)
+    for layer in pre_activations(slot, z):
+        np.testing.assert_allclose(layer.std(0), 1, rtol=1e-4)

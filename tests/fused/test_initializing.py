@@ -133,7 +133,7 @@ def test_moving_averages_of_scaled_inputs_start_as_in_torch() -> None:
 
 
 def test_behind_a_batch_norm_of_raw_inputs_every_units_z_varies_by_one() -> None:
-    x = make_fold(n_train=N_ROWS).x_train * np.float32([1, 1e4, 0.1, 1, 1]) + np.float32(7)
+    x = make_fold(n_train=N_ROWS).x_train * [1, 1e4, 0.1, 1, 1] + 7
     slot, x = slot_of(RAW | {"activation": "tanh"}, x)
     z = (x - x.mean(0)) / np.sqrt(x.astype(np.float64).var(0, ddof=1) + 1e-5)
     for layer in pre_activations(slot, z):

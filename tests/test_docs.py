@@ -39,12 +39,10 @@ def test_techniques_page_is_what_the_tables_say() -> None:
 def test_the_space_in_the_docs_is_right() -> None:
     text = (ROOT / "docs" / "spaces.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
-    assert blocks
-    for block in blocks:
-        space = SearchSpace(tomllib.loads(block)).resolve(1000, 5, "binary")
-        assert space.distributions()
-    assert "optimizer.nesterov.learning_rate" in SearchSpace(tomllib.loads(blocks[0])).distributions()
-        assert space.baselines()
+    spaces = [SearchSpace(tomllib.loads(block)).resolve(1000, 5, "binary") for block in blocks]
+    assert all(space.distributions() for space in spaces)
+    assert "optimizer.nesterov.learning_rate" in spaces[0].distributions()
+    assert spaces[0].baselines()
 
 
 def test_readme_python_runs(tmp_path: Path) -> None:

@@ -488,7 +488,7 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
                 assert study.definition.n_trials == 5
             study.optimize(n_trials=5 - study.progress.n_done, observer=Silent())
             trials = [
-                (t.params, t.value, t.state, t.user_attrs["gradient_norms"])
+                (t.params, t.value, t.state, t.user_attrs["diagnostics"])
                 for t in study.optuna_study.trials
                 if t.state in (TrialState.COMPLETE, TrialState.PRUNED)
             ]

@@ -1,111 +1,133 @@
-"""What a trial's gradients and units say about its health.
+"""Measures the health of a training: gradient norms and losses by epoch, units at its end.
 
-gradient norms: L2 norm of ∂loss/∂W by layer, without penalties, before clipping, averaged over an
-epoch.
-
-    vanishing    first / last layer's norm below 1e-3 (median over the epochs)
-    exploding    a loss or norm that is not finite, or above 1e3 × its first-epoch median (at least
-                 above 1: leaving a start where gradients vanish is no explosion)
-    dead_units   more than half of the ReLU-family units give 0 for every validation row
-    saturated    more than half of the sigmoid/tanh outputs have |f′(z)| < 0.01 on those rows; of
-                 parametric ones f is z + a (f(z) − z)
+`GradientRecord` follows a slot epoch by epoch and `unit_shares` looks at its units; both end in a
+`Diagnosis`, whose meaning is decided in `flags.py`. A gradient norm is the L2 norm of ∂loss/∂W of
+one layer, without penalties and before clipping.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from autotrain.choices.activations import ACTIVATIONS
+from autotrain.fused.flags import (
+    EXPLODING_LOSS,
+    EXPLODING_RATIO,
+    FLAT_SLOPE,
+    LAYERS,
+    LOSS,
+    NOT_FINITE,
+    Diagnosis,
+)
 from autotrain.space.config import TrialConfig
-
-VANISHING_RATIO = 1e-3
-EXPLODING_FACTOR = 1e3
-SMALLEST_EXPLOSION = 1.0
-SHARE = 0.5
-FLAT_SLOPE = 0.01
 
 
 class GradientRecord:
-    """Follows one trial's gradient norms.
+    """Follows one trial's losses and gradient norms.
 
     Args:
         depth: its number of hidden layers.
+        n_outputs: classes, or 1 for regression.
     """
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, n_outputs: int) -> None:
         # A fleet may be deeper than the trial: its own layers, then the output layer.
         self.layers = [*range(depth), -1]
-        self.first_median: np.ndarray | None = None
-        self.ratios: list[float] = []
-        self.last_mean: np.ndarray | None = None
-        self.exploding = False
+        self.constant_loss = math.log(n_outputs) if n_outputs > 1 else 1.0
+        self.epoch = 0
+        self.start: tuple[float, list[float]] | None = None
+        self.last: tuple[float, list[float]] | None = None
+        self.is_finite = True
+        self.explosion: tuple[str, int] | None = None
 
-    def update(self, norms: np.ndarray, losses: np.ndarray) -> None:
+    def update(self, norms: np.ndarray, losses: np.ndarray, valid_loss: float) -> None:
         """Take one epoch.
 
         Args:
             norms: the fleet's `[steps, L + 1]` of this trial.
-            losses: `[steps]`.
+            losses: training losses `[steps]`.
+            valid_loss: validation loss at the epoch's end.
         """
+        self.epoch += 1
         # Sums of single-precision numbers near the largest one would overflow.
-        own = norms[:, self.layers].astype(np.float64)
-        watched = np.column_stack([own, losses.astype(np.float64)])
-        if not np.isfinite(watched).all():
-            self.exploding = True
+        watched = np.column_stack([losses, norms[:, self.layers]]).astype(np.float64)
+        if self.start is None:
+            first, *norms_then = watched[0].tolist()
+            self.start = first, norms_then
+        n_finite = _n_finite(watched)
+        self.is_finite = n_finite == len(watched) and math.isfinite(valid_loss)
+        if not self.is_finite:
+            self._note(NOT_FINITE)
+        if not n_finite:
             return
-        if self.first_median is None:
-            self.first_median = np.median(watched, axis=0)
-        most = np.maximum(EXPLODING_FACTOR * self.first_median, SMALLEST_EXPLOSION)
-        self.exploding |= bool(np.any(watched.max(axis=0) > most))
-        self.last_mean = own.mean(axis=0)
-        if len(self.layers) > 1 and self.last_mean[-1] > 0:
-            self.ratios.append(float(self.last_mean[0] / self.last_mean[-1]))
+        loss, *means = watched[:n_finite].mean(axis=0).tolist()
+        self.last = loss, means
+        if max(means) > EXPLODING_RATIO * means[-1]:
+            self._note(LAYERS)
+        if loss > EXPLODING_LOSS * self._usual_loss():
+            self._note(LOSS)
 
-    def summary(self) -> dict[str, Any]:
-        """Return the numbers to keep on the trial."""
-        ratio = float(np.median(self.ratios)) if self.ratios else math.nan
-        norms = [] if self.last_mean is None else [float(f"{v:.4g}") for v in self.last_mean]
-        return {
-            "gradient_norms": norms,
-            "gradient_ratio": ratio,
-            "vanishing": ratio < VANISHING_RATIO,
-            "exploding": self.exploding,
-        }
+    def _usual_loss(self) -> float:
+        """Return the loss that an epoch's loss is compared with.
+
+        In the first epoch the one at initialization, which may be high where weights are. From the
+        second epoch on only that of a constant answer: what is still far above has exploded at the
+        start. A first batch with a lower loss than that has targets close together.
+        """
+        if self.epoch > 1 or self.start is None:
+            return self.constant_loss
+        return max(self.constant_loss, self.start[0])
+
+    def _note(self, kind: str) -> None:
+        if self.explosion is None:
+            self.explosion = kind, self.epoch
+
+    def diagnosis(
+        self,
+        dead_units: tuple[float, ...] | None = None,
+        saturated: tuple[float, ...] | None = None,
+    ) -> Diagnosis:
+        """Return all numbers that are kept of a training."""
+        start_loss, start_norms = self.start or (math.nan, [])
+        loss, norms = self.last or (math.nan, [])
+        kind, epoch = self.explosion or (None, None)
+        return Diagnosis(
+            start_loss=start_loss if math.isfinite(start_loss) else None,
+            loss=loss if self.is_finite and math.isfinite(loss) else None,
+            start_norms=tuple(start_norms) if np.isfinite(start_norms).all() else (),
+            norms=tuple(norms),
+            dead_units=dead_units,
+            saturated=saturated,
+            explosion=kind,
+            explosion_epoch=epoch,
+        )
+
+
+def _n_finite(steps: np.ndarray) -> int:
+    """Return how many rows come before the first that is not finite."""
+    lost = np.flatnonzero(~np.isfinite(steps).all(axis=1))
+    return int(lost[0]) if lost.size else len(steps)
 
 
 def unit_shares(
     config: TrialConfig, activations: Sequence[Tensor], slopes: Callable[[], Sequence[Tensor]]
-) -> dict[str, float]:
-    """Return the shares of dead units and of saturated outputs, 0 where they cannot be.
+) -> dict[str, tuple[float, ...]]:
+    """Return the shares of dead units and of saturated outputs by layer, where there can be any.
 
     Args:
         activations: f(z) of every hidden layer on the validation rows, `[1, N, H]`.
         slopes: gives f′(z) of these; called where units can saturate.
     """
     row = ACTIVATIONS[config.activation.name]
-    shares = {"dead_units_share": 0.0, "saturated_share": 0.0}
-    if not activations:
-        return shares
-    if row.rectifies:
-        dead = torch.cat([(a == 0).all(dim=1).flatten() for a in activations])
-        shares["dead_units_share"] = float(dead.double().mean())
-    if row.saturates:
-        flat = [(slope.abs() < FLAT_SLOPE).flatten() for slope in slopes()]
-        shares["saturated_share"] = float(torch.cat(flat).double().mean())
+    shares: dict[str, tuple[float, ...]] = {}
+    if activations and row.rectifies:
+        dead = [(a == 0).all(dim=1) for a in activations]
+        shares["dead_units"] = tuple(float(each.double().mean()) for each in dead)
+    if activations and row.saturates:
+        flat = [slope.abs() < FLAT_SLOPE for slope in slopes()]
+        shares["saturated"] = tuple(float(each.double().mean()) for each in flat)
     return shares
-
-
-def flags(summary: Mapping[str, Any]) -> list[str]:
-    """Return the words for a trial's summary: vanishing, exploding, dead_units, saturated."""
-    words = [word for word in ("vanishing", "exploding") if summary.get(word)]
-    for word, share in (("dead_units", "dead_units_share"), ("saturated", "saturated_share")):
-        value = summary.get(share, 0.0)
-        if isinstance(value, float) and value > SHARE:
-            words.append(word)
-    return words

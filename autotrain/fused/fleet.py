@@ -12,7 +12,8 @@ from torch import Tensor
 
 from autotrain.data.batches import effective_batch_size, epoch_order, steps_per_epoch
 from autotrain.fused import metrics
-from autotrain.fused.diagnostics import flags, unit_shares
+from autotrain.fused.diagnostics import unit_shares
+from autotrain.fused.flags import Diagnosis
 from autotrain.fused.layout import pack, unpack
 from autotrain.fused.network import Network
 from autotrain.fused.noise import DropoutBits
@@ -271,7 +272,7 @@ class Fleet:
         now_s = time.monotonic()
         for k, slot in enumerate(self.slots):
             slot.epoch += 1
-            slot.gradients.update(norms[k], losses[k])
+            slot.gradients.update(norms[k], losses[k], float(valid_losses[k]))
             # The metric of a model that has lost its numbers can look fine (a constant class).
             healthy = math.isfinite(valid_losses[k]) and math.isfinite(values[k])
             score = sign * float(values[k]) if healthy else math.inf
@@ -327,18 +328,24 @@ def judge(rows: Rows, fold: int, outputs: Tensor) -> tuple[np.ndarray, np.ndarra
     return loss.double().cpu().numpy(), value.double().cpu().numpy()
 
 
+def diagnose(slot: Slot, rows: Rows, numbers: Numbers) -> Diagnosis:
+    """Return a released slot's diagnosis; its units are those of its last epoch."""
+    columns, place = slot.columns, rows.folds[slot.fold]
+    # What lost its numbers has no units to look at.
+    state = (slot.parameters, slot.statistics)
+    if not (slot.epoch and all(torch.isfinite(each).all() for each in state)):
+        return slot.gradients.diagnosis()
+    network = Network([slot.config], columns, rows.problem.n_outputs, numbers)
+    bound = network.bind(slot.parameters.unsqueeze(0), slot.statistics.unsqueeze(0))
+    x = rows.view(slot.view).x_valid[slot.fold, : place.n_valid, : columns.width].unsqueeze(0)
+    outputs = network.hidden_outputs(bound, x)
+    shares = unit_shares(slot.config, outputs, lambda: network.hidden_slopes(bound, x))
+    return slot.gradients.diagnosis(**shares)
+
+
 def outcome(slot: Slot, cause: str, rows: Rows, numbers: Numbers) -> Outcome:
     """Close a released slot: its best epoch's weights and its diagnostics."""
-    summary = slot.gradients.summary()
     found = slot.best_epoch > 0
-    if found:
-        columns, place = slot.columns, rows.folds[slot.fold]
-        network = Network([slot.config], columns, rows.problem.n_outputs, numbers)
-        bound = network.bind(slot.best_parameters.unsqueeze(0), slot.best_statistics.unsqueeze(0))
-        x = rows.view(slot.view).x_valid[slot.fold, : place.n_valid, : columns.width].unsqueeze(0)
-        outputs = network.hidden_outputs(bound, x)
-        summary.update(unit_shares(slot.config, outputs, lambda: network.hidden_slopes(bound, x)))
-    summary["flags"] = flags(summary)
     return Outcome(
         slot=slot.id,
         cause=cause,
@@ -347,5 +354,5 @@ def outcome(slot: Slot, cause: str, rows: Rows, numbers: Numbers) -> Outcome:
         best_value=rows.problem.metric.sign * slot.best_score if found else math.nan,
         parameters=slot.best_parameters.cpu().numpy() if found else None,
         statistics=slot.best_statistics.cpu().numpy() if found else None,
-        diagnostics=summary,
+        diagnosis=diagnose(slot, rows, numbers),
     )

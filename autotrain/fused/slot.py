@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from autotrain.choices.schedules import MOMENTUM_DIP, SCHEDULES, Clock, Plateau
 from autotrain.choices.targets import TARGETS
 from autotrain.fused import noise
 from autotrain.fused.diagnostics import GradientRecord
+from autotrain.fused.flags import Diagnosis
 from autotrain.fused.layout import Columns, Layout
 from autotrain.fused.plan import Numbers, shape_of, view_of
 from autotrain.space.config import TrialConfig
@@ -87,7 +87,7 @@ class Outcome:
         cause: "epochs" (its limit), "early_stopping", "diverged" or "stopped" (by the coordinator).
         best_epoch: the epoch of the best value, from 1; 0 when no epoch gave one.
         parameters, statistics: flat rows (see `Layout`) of the best epoch; None when there is none.
-        diagnostics: see diagnostics.py.
+        diagnosis: of its gradients and units, see flags.py.
     """
 
     slot: int
@@ -97,7 +97,7 @@ class Outcome:
     best_value: float
     parameters: np.ndarray | None
     statistics: np.ndarray | None
-    diagnostics: dict[str, Any] = field(default_factory=dict)
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
 
 
 class Slot:
@@ -133,7 +133,7 @@ class Slot:
         self.best_score = math.inf
         self.stops_early = False
         self.diverged = False
-        self.gradients = GradientRecord(self.shape.depth)
+        self.gradients = GradientRecord(self.shape.depth, n_outputs)
         schedule = config.schedule
         performance = SCHEDULES[schedule.name].drops_on_plateau
         self.plateau = Plateau(

@@ -12,12 +12,15 @@ import numpy as np
 import optuna
 
 from autotrain.choices.schedules import SCHEDULES
+from autotrain.fused.flags import FLAGS, Diagnosis
 from autotrain.fused.plan import dropout_of, input_dropout_of
 from autotrain.fused.slot import EpochReport, Outcome
 from autotrain.space.config import TrialConfig
 from autotrain.study.pruning import Board
 from autotrain.study.workers.protocol import Worker
 
+DIAGNOSTICS = "diagnostics"
+"""User attribute of a trial: the diagnoses of its folds, see `health_of`."""
 FOLD_EPOCHS = "fold_epochs"
 """User attribute of a trial: the epochs of each fold, where they differ."""
 CURVE = "curve"
@@ -177,8 +180,6 @@ def summary(config: TrialConfig) -> str:
 
 def facts_of(outcomes: Sequence[Outcome], cause: str, running: Running) -> dict[str, Any]:
     """Return what is kept on a trial: few and small, the dashboard slows with more."""
-    first = outcomes[0].diagnostics
-    flags = sorted({flag for o in outcomes for flag in o.diagnostics.get("flags", [])})
     epochs = [o.epochs for o in outcomes]
     facts: dict[str, Any] = {
         "cause": cause,
@@ -191,12 +192,24 @@ def facts_of(outcomes: Sequence[Outcome], cause: str, running: Running) -> dict[
         facts[FOLD_EPOCHS] = epochs
     if curve := running.curve():
         facts[CURVE] = curve
-    if flags:
-        facts["flags"] = " ".join(flags)
-    if first.get("gradient_norms"):
-        facts["gradient_norms"] = first["gradient_norms"]
-    for name in ("gradient_ratio", "dead_units_share", "saturated_share"):
-        value = first.get(name)
-        if isinstance(value, float) and math.isfinite(value):
-            facts[name] = float(f"{value:.4g}")
+    return facts | health_of([outcome.diagnosis for outcome in outcomes])
+
+
+def health_of(folds: Sequence[Diagnosis]) -> dict[str, Any]:
+    """Return a trial's flags and the numbers of the folds that they are about.
+
+    These are the folds with a flag; the first fold where none has one. Flags are decided on the
+    rounded numbers, so that they follow from what is kept.
+    """
+    folds = [Diagnosis.from_json(found.to_json()) for found in folds]
+    flagged = {fold: found for fold, found in enumerate(folds) if found.flags}
+    kept = flagged or {0: folds[0]}
+    facts: dict[str, Any] = {
+        DIAGNOSTICS: [{"fold": fold, **found.to_json()} for fold, found in kept.items()]
+    }
+    if flags := {flag for found in kept.values() for flag in found.flags}:
+        facts["flags"] = " ".join(name for name in FLAGS if name in flags)
+    ratios = [found.ratio for found in kept.values() if found.ratio is not None]
+    if ratios:
+        facts["gradient_ratio"] = float(f"{min(ratios):.4g}")
     return facts

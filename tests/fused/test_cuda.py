@@ -49,7 +49,7 @@ def assert_same(task: str, metric: str, models: list[Admission]) -> None:
     for slot, outcome in cpu.items():
         other = gpu[slot]
         assert (outcome.cause, outcome.best_epoch) == (other.cause, other.best_epoch)
-        assert outcome.diagnostics["flags"] == other.diagnostics["flags"]
+        assert outcome.diagnosis.flags == other.diagnosis.flags
         for name in ("parameters", "statistics"):
             expected, actual = getattr(outcome, name), getattr(other, name)
             np.testing.assert_allclose(actual, expected, RTOL, ATOL, err_msg=f"{name} of {slot}")

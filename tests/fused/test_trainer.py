@@ -210,7 +210,7 @@ def test_a_model_that_loses_its_numbers_ends_as_diverged(
     assert all(math.isfinite(report.value) for report in reports if report.slot == 1)
     if task == "regression":  # squared errors surely overflow
         assert ends[0].cause == "diverged"
-        assert "exploding" in ends[0].diagnostics["flags"]
+        assert "exploding" in ends[0].diagnosis.flags
         last = [report for report in reports if report.slot == 0][-1]
         assert not (math.isfinite(last.valid_loss) and math.isfinite(last.train_loss))
         assert ends[0].epochs < 60
@@ -239,7 +239,7 @@ def test_a_model_that_never_had_a_value_has_no_weights() -> None:
     assert math.isnan(outcome.best_value)
     assert outcome.parameters is None
     assert outcome.statistics is None
-    assert outcome.diagnostics["flags"] == ["exploding"]
+    assert outcome.diagnosis.flags == ("exploding",)
 
 
 # ---- stopping ------------------------------------------------------------------------------

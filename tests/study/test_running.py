@@ -8,9 +8,10 @@ from typing import cast
 
 import pytest
 
+from autotrain.fused.flags import Diagnosis
 from autotrain.fused.slot import EpochReport, Outcome
 from autotrain.space.config import TrialConfig
-from autotrain.study.running import Running
+from autotrain.study.running import Running, health_of
 from autotrain.study.workers.protocol import Worker
 
 
@@ -120,3 +121,30 @@ def test_a_schedule_without_an_end_leaves_nothing_to_wait_for() -> None:
     found.hear(report(0, 1, at_s=1.0), 1)
     found.hear(report(0, 2, at_s=2.0), 1)
     assert found.left_s() == 0.0
+
+
+FINE = Diagnosis(start_loss=1.0, loss=0.5, norms=(0.5, 0.25))
+VANISHING = Diagnosis(start_loss=1.0, loss=1.0, norms=(2e-4, 1.0))
+DEAD = Diagnosis(start_loss=1.0, loss=1.0, norms=(0.1, 1.0), dead_units=(0.75, 0.1))
+
+
+def test_numbers_on_a_trial_are_those_of_the_folds_that_its_flags_come_from() -> None:
+    facts = health_of([FINE, DEAD, FINE, VANISHING])
+    assert facts["flags"] == "vanishing dead_units"
+    assert facts["diagnostics"] == [
+        {"fold": 1, **DEAD.to_json()},
+        {"fold": 3, **VANISHING.to_json()},
+    ]
+    assert facts["gradient_ratio"] == 2e-4
+
+
+def test_healthy_trial_keeps_the_numbers_of_its_first_fold() -> None:
+    other = Diagnosis(start_loss=1.0, loss=0.4, norms=(0.1, 0.4))
+    facts = health_of([FINE, other])
+    assert "flags" not in facts
+    assert facts["diagnostics"] == [{"fold": 0, **FINE.to_json()}]
+    assert facts["gradient_ratio"] == 2.0
+
+
+def test_linear_trial_has_no_ratio() -> None:
+    assert "gradient_ratio" not in health_of([Diagnosis(loss=0.5, norms=(0.5,))])

@@ -1,0 +1,123 @@
+"""Diagnostic flags of random trials, with the numbers behind them, to be read by hand.
+
+    python benchmarks/flags.py DATA [--target NAME] [--space deep] [--trials 60] [--seed 0]
+        [--epochs 8]
+
+Draws configurations of a space at random, trains each on the first fold without pruning, and
+prints for each trial: its configuration, training and validation loss over the epochs, gradient
+norms by layer at the first step and in the last epoch, the largest ratio of a layer's norm to the
+output layer's in any epoch, shares of dead units or saturated outputs, and its flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import optuna
+import torch
+
+from autotrain.api import Study
+from autotrain.arguments import fold_arrays, problem_of
+from autotrain.fused.plan import view_of
+from autotrain.fused.slot import Admission, EpochReport, Outcome
+from autotrain.fused.trainer import Trainer
+from autotrain.space.config import TrialConfig
+from autotrain.space.forbidding import ForbiddenCombination
+from autotrain.space.search_space import SearchSpace
+from autotrain.study.running import summary
+
+
+def main() -> None:
+    """Train the trials and print them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data")
+    parser.add_argument("--target")
+    parser.add_argument("--space", default="deep")
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=8)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder:
+        study = Study(
+            "flags",
+            data=arguments.data,
+            target=arguments.target,
+            space=arguments.space,
+            validation="holdout",
+            workers=1,
+            directory=folder,
+        )
+        configs = draw(study.space, arguments.trials, arguments.seed, arguments.epochs)
+        views = {view_of(config) for config in configs}
+        problem = problem_of(study.dataset, study.metric)
+        trainer = Trainer(problem, fold_arrays(study.dataset, views)[:1])
+    for number, config in enumerate(configs):
+        trainer.admit(Admission(number, config, seed=arguments.seed * 1000 + number))
+    messages = trainer.run()
+    found = []
+    for number, config in enumerate(configs):
+        own = [message for message in messages if message.slot == number]
+        reports = [message for message in own if isinstance(message, EpochReport)]
+        (end,) = [message for message in own if isinstance(message, Outcome)]
+        found.append(end.diagnosis.flags)
+        print("\n".join(lines_of(number, config, reports, end)), flush=True)
+    counted = Counter(flag for flags in found for flag in flags)
+    print(f"\n{len(configs)} trials: {dict(counted)}, {sum(not each for each in found)} without")
+
+
+def draw(space: SearchSpace, n: int, seed: int, epochs: int) -> list[TrialConfig]:
+    """Return configurations of a space, drawn at random."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
+    configs: list[TrialConfig] = []
+    while len(configs) < n:
+        try:
+            configs.append(replace(space.suggest(study.ask()), epochs=epochs))
+        except ForbiddenCombination:
+            continue
+    return configs
+
+
+def lines_of(
+    number: int, config: TrialConfig, reports: Sequence[EpochReport], end: Outcome
+) -> list[str]:
+    """Return one trial in a few lines."""
+    diagnosis = end.diagnosis
+    lines = [
+        f"#{number} {summary(config)}, {config.initializer.name}, clipping {config.clipping.name} "
+        f"-> {end.cause} after {end.epochs}: {' '.join(diagnosis.flags) or '-'}"
+        + (
+            f" ({diagnosis.explosion}, epoch {diagnosis.explosion_epoch})"
+            * bool(diagnosis.explosion)
+        ),
+        f"   loss    start {_text(diagnosis.start_loss)}, train "
+        + " ".join(_text(report.train_loss) for report in reports)
+        + ", valid "
+        + " ".join(_text(report.valid_loss) for report in reports),
+        f"   start   {_row(diagnosis.start_norms)}",
+        f"   last    {_row(diagnosis.norms)}   ratio {_text(diagnosis.ratio)}",
+    ]
+    for word, shares in (("dead", diagnosis.dead_units), ("flat", diagnosis.saturated)):
+        if shares is not None:
+            lines.append(f"   {word}    {' '.join(f'{share:.2f}' for share in shares)}")
+    return lines
+
+
+def _row(values: Sequence[float]) -> str:
+    return " ".join(_text(value) for value in values)
+
+
+def _text(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    main()

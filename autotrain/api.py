@@ -36,10 +36,17 @@ from autotrain.arguments import (
     word_for,
 )
 from autotrain.best import Best, Handed
+from autotrain.bundle import Bundle
+from autotrain.bundle.selection import (
+    Selection,
+    selection_of,
+    validation_error,
+    validation_score,
+)
 from autotrain.data.dataset import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
-from autotrain.errors import NoTrialSucceededError, StudyError
+from autotrain.errors import BundleError, NoTrialSucceededError, StudyError
 from autotrain.export import record_test_score
 from autotrain.launch import Launch
 from autotrain.predictor import Predictor, load
@@ -388,10 +395,45 @@ class Study:
 
     @property
     def best_value(self) -> float:
-        """The best trial's metric on the validation rows."""
-        value = self.best_trial.value
+        """Validation score of the model in `best/`; of an ensemble that of its average.
+
+        Each validation row is predicted by the networks that did not train on it, dropout off; the
+        score is the mean over folds. The value that Optuna knows of the winning trial is
+        `best_trial.value`: that of its first training, from its first seed.
+
+        Raises:
+            NoTrialSucceededError: when no trial is complete.
+            BundleError: when the folder is gone or damaged; `hand_over` writes it again.
+        """
+        value = validation_score(self._best_bundle())
         assert value is not None
         return value
+
+    @property
+    def best_error(self) -> float | None:
+        """Standard error of `best_value` over the validation rows; None where not defined.
+
+        It says how far the score of other rows of the same kind may lie, not how much better the
+        validation rows look because they chose the model: see `selection`.
+
+        Raises: as `best_value`.
+        """
+        return validation_error(self._best_bundle())
+
+    @property
+    def selection(self) -> Selection | None:
+        """Why the model in `best/` was chosen; None until a search has ended.
+
+        Raises: as `best_value`.
+        """
+        return selection_of(self._best_bundle())
+
+    def _best_bundle(self) -> Bundle:
+        try:
+            return self.best_predictor().bundle
+        except BundleError:
+            _ = self.best_trial  # a study without a complete trial has another error
+            raise
 
     @property
     def best_params(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,18 +11,28 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.arguments import fold_arrays, problem_of
-from autotrain.bundle import ENSEMBLE, read_bundle
+from autotrain.bundle import ENSEMBLE, Bundle, read_bundle
+from autotrain.bundle.selection import (
+    CONTENDERS,
+    GREEDY,
+    INSTEAD,
+    MEAN,
+    ONLY,
+    SMALLER,
+    VALUE,
+    Selection,
+)
 from autotrain.data.dataset import Dataset
-from autotrain.ensembling import choose
+from autotrain.ensembling import choose, has_few_rows
 from autotrain.errors import BundleError
-from autotrain.export import export_ensemble
+from autotrain.export import export_ensemble, record_selection
 from autotrain.fused.plan import view_of
 from autotrain.fused.trainer import Trainer
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import Definition
-from autotrain.study.finals import winner_of
+from autotrain.study.finals import Winner, winner_of
 from autotrain.study.ledger import best_trial
 from autotrain.study.retraining import train_again
 from autotrain.study.running import FOLD_EPOCHS, trial_seed, value_of
@@ -80,10 +90,66 @@ class Best:
     def hand_over(self, study: optuna.Study, device: str, n_members: int) -> Handed:
         """Put the study's winner into the folder, or those trainings that predict best together.
 
+        The bundle records why this model was chosen.
+
         Args:
             n_members: at most so many trainings; below 2 the winner alone.
         Raises: RuntimeError when nothing can be exported, and no model of the study is there.
         """
+        handed = self._hand_over(study, device, n_members)
+        if self._is_own():
+            selection = self.selection(study, read_bundle(self.path))
+            if selection is not None:
+                record_selection(self.path, selection)
+        return handed
+
+    def selection(self, study: optuna.Study, bundle: Bundle) -> Selection | None:
+        """Return how a model of the study was chosen; None before a trial is complete.
+
+        Args:
+            bundle: the model.
+        """
+        trials = study.get_trials(deepcopy=False)
+        trial, winner = winner_of(trials, study.user_attrs, self.metric)
+        best = best_trial(trials, self.metric)
+        if trial is None or best is None or best.value is None:
+            return None
+        states = [t.state for t in trials]
+        n_complete = states.count(TrialState.COMPLETE)
+        selection = Selection(
+            trial=bundle.training["trial"],
+            reason=self._reason(bundle, trial.number, winner, n_complete),
+            n_trials=n_complete + states.count(TrialState.PRUNED),
+            n_complete=n_complete,
+            best_trial=best.number,
+            best_value=best.value,
+        )
+        if winner is None or winner.number != selection.trial:
+            return selection
+        return replace(
+            selection,
+            n_trainings=winner.n_trainings,
+            mean=winner.estimate,
+            seed_std=winner.seed_std,
+            best_mean=winner.leader_estimate,
+        )
+
+    def _reason(self, bundle: Bundle, number: int, winner: Winner | None, n_complete: int) -> str:
+        """Return the reason of a `Selection`.
+
+        Args:
+            number: the winning trial.
+        """
+        if ENSEMBLE in bundle.training:
+            n_rows = sum(len(fold.y_valid) for fold in self.dataset.folds)
+            return CONTENDERS if has_few_rows(n_rows) else GREEDY
+        if bundle.training["trial"] != number:
+            return INSTEAD
+        if winner is not None:
+            return SMALLER if winner.is_smaller else MEAN
+        return ONLY if n_complete == 1 else VALUE
+
+    def _hand_over(self, study: optuna.Study, device: str, n_members: int) -> Handed:
         failures: list[str] = []
         if n_members > 1:
             # What was cut off before it was told complete is tried again under another number.

@@ -119,8 +119,17 @@ def select(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> 
     Returns: 1 to `n_members` places of candidates in their order; the same folds give the same.
         The best candidate alone need not be among several.
     """
-    few = sum(len(fold.y) for fold in folds) <= FEW_ROWS
-    return tuple(sorted((contenders if few else greedy)(folds, metric, n_members)))
+    rule = contenders if has_few_rows(sum(len(fold.y) for fold in folds)) else greedy
+    return tuple(sorted(rule(folds, metric, n_members)))
+
+
+def has_few_rows(n_rows: int) -> bool:
+    """Tell whether `contenders` choose the members, and not `greedy`.
+
+    Args:
+        n_rows: validation rows of all folds.
+    """
+    return n_rows <= FEW_ROWS
 
 
 def contenders(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> tuple[int, ...]:
@@ -211,19 +220,43 @@ def out_of_fold(candidates: Sequence[Trained], dataset: Dataset) -> list[FoldPre
                 predictions = np.empty((len(of_all), *own.shape), dtype=np.float32)
             predictions[number] = own
         assert predictions is not None
-        weights = metric_weights(fold)[::step]
-        # Of rows that all count nothing, none is better than another.
-        counting = weights if weights.any() else None
-        folds.append(
-            FoldPredictions(
-                predictions,
-                fold.y_valid[::step],
-                counting,
-                fold.target_std,
-                class_weights_of(dataset),
-            )
-        )
+        folds.append(_of_fold(predictions, fold, dataset, step))
     return folds
+
+
+def _of_fold(
+    predictions: np.ndarray, fold: Fold, dataset: Dataset, step: int = 1
+) -> FoldPredictions:
+    """Return predictions of every `step`-th validation row with what they are scored by."""
+    weights = metric_weights(fold)[::step]
+    return FoldPredictions(
+        predictions,
+        fold.y_valid[::step],
+        # Of rows that all count nothing, none is better than another.
+        weights if weights.any() else None,
+        fold.target_std,
+        class_weights_of(dataset),
+    )
+
+
+def row_error(members: Sequence[Member], dataset: Dataset, metric: Metric) -> float | None:
+    """Return the standard error over rows of the members' validation score.
+
+    A fold's rows are predicted by the average of the members that did not train on them, dropout
+    off. The score is the mean over folds; rows are independent.
+
+    Args:
+        members: of a bundle; each fold of the dataset has at least one.
+    Returns: in the metric's units; None where it is not defined on these rows.
+    """
+    squares = 0.0
+    for place, fold in enumerate(dataset.folds):
+        own = [_predictions(m, fold, dataset, 1) for m in members if m.fold == place]
+        average = np.stack(own).mean(axis=0, keepdims=True)
+        found = influences(_of_fold(average, fold, dataset), metric)
+        squares += float(np.square(found).sum())
+    error = math.sqrt(squares) / len(dataset.folds) if math.isfinite(squares) else math.nan
+    return error if math.isfinite(error) else None
 
 
 def _predictions(member: Member, fold: Fold, dataset: Dataset, step: int) -> np.ndarray:

@@ -219,8 +219,8 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
     Attributes:
         predictor_: the `Predictor` of the best model.
         classes_: `[C]`, the labels, sorted.
-        best_params_, best_score_: the winner's parameters by Optuna's names, and its metric on the
-            validation rows.
+        best_params_: the winning trial's parameters by Optuna's names.
+        best_score_: validation score of the exported model; of an ensemble that of its average.
         trials_: a data frame, one row per trial.
         n_iter_: epochs of all trials together.
         n_features_in_, feature_names_in_: as scikit-learn's.

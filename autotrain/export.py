@@ -21,6 +21,7 @@ import numpy as np
 from autotrain.bundle import (
     ENSEMBLE,
     ONNX,
+    SELECTION,
     Bundle,
     Member,
     discard,
@@ -29,8 +30,10 @@ from autotrain.bundle import (
     read_bundle,
     stage,
 )
+from autotrain.bundle.selection import VALIDATION_ERROR, Selection, selection_of
 from autotrain.calibration import calibrate
 from autotrain.data.dataset import Dataset, Fold
+from autotrain.ensembling import row_error
 from autotrain.errors import BundleError
 from autotrain.fused.plan import view_of
 from autotrain.fused.slot import Outcome
@@ -152,6 +155,7 @@ def _export(
             "split": dataset.split,
             "n_train": dataset.n_train,
             "n_valid": dataset.n_valid,
+            "n_validated": sum(len(fold.y_valid) for fold in dataset.folds),
             "n_calibration": dataset.n_calibration,
             "n_test": dataset.n_test,
             **({"commas": dataset.commas} if dataset.commas else {}),
@@ -166,7 +170,9 @@ def _export(
     try:
         written = _read_back(staged)
         scores = _scores(written, members, dataset)
-        stage(folder, encode(replace(written, scores={"validation": scores, "test": None})))
+        error = row_error(members, dataset, metric_named(metric))
+        recorded = {"validation": scores, VALIDATION_ERROR: {metric: error}, "test": None}
+        stage(folder, encode(replace(written, scores=recorded)))
         read_bundle(staged)
     except BaseException:
         discard(staged)
@@ -207,7 +213,25 @@ def record_test_score(folder: str | Path, evaluation: Mapping[str, Any]) -> Path
     for side in ("monte_carlo", "calibrated"):
         if evaluation.get(side):
             scores[f"test_{side}"] = evaluation[side]
-    files = encode(replace(bundle, scores=scores))
+    return _rewrite(folder, replace(bundle, scores=scores))
+
+
+def record_selection(folder: str | Path, selection: Selection) -> Path:
+    """Write into a bundle how its model was chosen; known only when the search has ended.
+
+    Raises: BundleError when there is no intact bundle, StorageError when it cannot be written.
+    """
+    folder = Path(folder)
+    bundle = read_bundle(folder)
+    if selection_of(bundle) == selection:
+        return folder
+    training = {**bundle.training, SELECTION: selection.to_json()}
+    return _rewrite(folder, replace(bundle, training=training))
+
+
+def _rewrite(folder: Path, bundle: Bundle) -> Path:
+    """Replace a bundle by one with the same members; graphs that were exported from them stay."""
+    files = encode(bundle)
     if (folder / ONNX).exists():
         files[ONNX] = (folder / ONNX).read_bytes()
     return publish(stage(folder, files), folder)

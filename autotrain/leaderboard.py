@@ -16,7 +16,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from autotrain.errors import AutotrainError
+from autotrain.bundle import Bundle, read_bundle
+from autotrain.bundle.selection import selection_of, validation_error, validation_score
+from autotrain.errors import AutotrainError, BundleError
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.budget import Left, budget_left, counts, seconds_spent
 from autotrain.study.definition import FILE, Definition, study_names
@@ -71,7 +73,8 @@ class Standing:
         top: the best complete trials, the best first.
         winner: number of the trial whose model is handed over; None before there is one.
         finals: what the finals say of it; None when it is the best trial, without them.
-        bundle: the folder of the exported winner; None before there is one.
+        bundle: the folder of the exported model; None before there is one.
+        exported: the model in that folder; None where there is none, or it cannot be read.
         seconds: the study has run in all.
         left: of its budget.
         is_unfinished: whether a run was cut off before its winner was handed over, or no trial is
@@ -93,6 +96,7 @@ class Standing:
     winner: int | None
     finals: Winner | None
     bundle: Path | None
+    exported: Bundle | None
     seconds: float
     left: Left
     is_unfinished: bool
@@ -138,11 +142,22 @@ class Standing:
             "winner": self.winner,
             "finals": None if self.finals is None else self.finals.to_json(),
             "bundle": None if self.bundle is None else str(self.bundle),
+            **self._exported(),
             "seconds": round(self.seconds, 1),
             "budget": {"trials": definition.n_trials, "seconds": definition.timeout_s},
             "left": asdict(self.left),
             "is_unfinished": self.is_unfinished,
             "updated": self.updated.isoformat(timespec="seconds"),
+        }
+
+    def _exported(self) -> dict[str, Any]:
+        """Return the score of the exported model and why it was chosen."""
+        model = self.exported
+        selection = None if model is None else selection_of(model)
+        return {
+            "validation_value": None if model is None else validation_score(model),
+            "validation_error": None if model is None else validation_error(model),
+            "selection": None if selection is None else selection.to_json(),
         }
 
 
@@ -185,6 +200,7 @@ def read_standing(folder: Path, storage: str | None = None) -> Standing:
         winner=None if trial is None else trial.number,
         finals=winner,
         bundle=folder / BUNDLE if (folder / BUNDLE).is_dir() else None,
+        exported=_exported(folder / BUNDLE),
         seconds=seconds_spent(trials, user_attrs),
         left=left,
         is_unfinished=unfinished,
@@ -210,6 +226,13 @@ def latest_study(studies: Path) -> str | None:
     files = [file for name in study_names(studies) for file in (studies / name).glob("*.*")]
     newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
     return None if newest is None else newest.parent.name
+
+
+def _exported(path: Path) -> Bundle | None:
+    try:
+        return read_bundle(path)
+    except BundleError:
+        return None
 
 
 def _counts(trials: Sequence[FrozenTrial], *, is_running: bool) -> dict[str, int]:

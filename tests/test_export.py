@@ -15,8 +15,9 @@ import pytest
 import sklearn.datasets
 
 from autotrain.bundle import RECORD, TENSORS, read_bundle
+from autotrain.bundle.selection import Selection, selection_of
 from autotrain.errors import BundleError, StorageError
-from autotrain.export import library_versions, record_test_score
+from autotrain.export import library_versions, record_selection, record_test_score
 from autotrain.predictor import Predictor, load
 from autotrain.tasks import METRICS
 from tests.winners import Winner, train
@@ -123,7 +124,9 @@ def test_the_record_says_where_it_comes_from(wine: Winner, tmp_path: Path) -> No
     assert record["data"]["fingerprint"] == wine.dataset.fingerprint
     assert record["data"]["split"] == wine.dataset.split
     assert record["data"]["n_train"] == wine.dataset.n_train
-    assert record["scores"] == {"validation": dict(exported.scores), "test": None}
+    assert record["scores"]["validation"] == dict(exported.scores)
+    assert record["scores"]["test"] is None
+    assert record["data"]["n_validated"] == wine.dataset.n_valid
     assert record["versions"] == library_versions()
     assert {"python", "torch", "numpy"} <= set(record["versions"])
     assert record["target"]["classes"] == list(wine.dataset.classes)
@@ -140,6 +143,41 @@ def test_raw_rows_of_every_kind_go_through(mixed: Winner, tmp_path: Path) -> Non
     assert set(predictor.predict(features)) <= {"yes", "no"}
     assert predictor.evaluate(features, labels)["monte_carlo"]["accuracy"] > 0.5
     assert predictor.predict_proba(features).shape == (len(features), 2)
+
+
+@pytest.mark.parametrize("validation", ["holdout", "3-fold"])
+def test_standard_error_over_rows_is_that_of_the_rows_losses(
+    validation: str, tmp_path: Path
+) -> None:
+    """The witness computes each row's log loss from the exported networks."""
+    winner = train("sklearn:wine", {"training.epochs": 3}, validation=validation)
+    bundle = read_bundle(winner.export(tmp_path / "best").path)
+    variances = []
+    for place, fold in enumerate(winner.dataset.folds):
+        (member,) = (m for m in bundle.members if m.fold == place)
+        own = Predictor(replace(bundle, members=(member,)))
+        features, labels = winner.dataset.apart(winner.dataset.raw.iloc[fold.valid_rows])
+        right = [list(bundle.classes).index(label) for label in labels]
+        losses = -np.log(own.predict_proba(features)[np.arange(len(right)), right])
+        variances.append(losses.var() / len(losses))
+    expected = math.sqrt(sum(variances)) / len(variances)
+    assert bundle.scores["validation_error"]["log_loss"] == pytest.approx(expected, rel=1e-4)
+    assert bundle.data["n_validated"] == sum(len(f.valid_rows) for f in winner.dataset.folds)
+
+
+def test_selection_is_recorded_and_the_rest_stays(wine: Winner, tmp_path: Path) -> None:
+    exported = wine.export(tmp_path / "best")
+    (exported.path / "predictor.onnx").write_bytes(b"a graph")
+    before = (exported.path / TENSORS).read_bytes()
+    chosen = Selection(3, "mean", 20, 7, 5, 0.1, 3, 0.2, 0.01, 0.3)
+    assert record_selection(exported.path, chosen) == exported.path
+    bundle = read_bundle(exported.path)
+    assert selection_of(bundle) == chosen
+    assert bundle.scores["validation"] == dict(exported.scores)
+    assert (exported.path / TENSORS).read_bytes() == before
+    assert (exported.path / "predictor.onnx").read_bytes() == b"a graph"
+    with pytest.raises(BundleError):
+        record_selection(tmp_path / "none", chosen)
 
 
 def test_the_noise_of_a_regression_is_fitted_and_told(diabetes: Winner, tmp_path: Path) -> None:
@@ -445,6 +483,7 @@ def test_the_test_score_is_added_and_the_rest_stays(wine: Winner, tmp_path: Path
     after = read_bundle(exported.path)
     assert after.scores == {
         "validation": dict(exported.scores),
+        "validation_error": before.scores["validation_error"],
         "test": evaluation["deterministic"],
         "test_monte_carlo": evaluation["monte_carlo"],
         "test_calibrated": evaluation["calibrated"],

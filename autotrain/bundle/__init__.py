@@ -6,7 +6,7 @@ publishing.py swaps the folder in at once, card.py writes the page for people.
 
 from autotrain.bundle.files import FORMAT_VERSION, encode, read_bundle
 from autotrain.bundle.publishing import CARD, FILES, ONNX, RECORD, TENSORS, discard, publish, stage
-from autotrain.bundle.record import ENSEMBLE, Bundle, Member
+from autotrain.bundle.record import ENSEMBLE, SELECTION, Bundle, Member
 
 __all__ = [
     "CARD",
@@ -15,6 +15,7 @@ __all__ = [
     "FORMAT_VERSION",
     "ONNX",
     "RECORD",
+    "SELECTION",
     "TENSORS",
     "Bundle",
     "Member",

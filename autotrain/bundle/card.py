@@ -9,6 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from autotrain.bundle.record import ENSEMBLE, Bundle
+from autotrain.bundle.selection import (
+    VALIDATION_ERROR,
+    optimism_words,
+    reason_words,
+    score_words,
+    seed_words,
+    selection_of,
+)
 from autotrain.fused.plan import dropout_of, input_dropout_of
 from autotrain.space.config import TrialConfig
 from autotrain.tasks import METRICS
@@ -83,7 +91,7 @@ def _data(bundle: Bundle) -> str:
 
 
 def _scores(bundle: Bundle) -> str:
-    parts = {p: values for p, values in bundle.scores.items() if values and p != "test_interval"}
+    parts = {p: values for p, values in bundle.scores.items() if values and p not in _EXACT}
     if not parts:
         return ""
     names = dict.fromkeys(name for values in parts.values() for name in values if name != "nll")
@@ -104,11 +112,7 @@ def _scores(bundle: Bundle) -> str:
         lines.append(f"| {name}{chosen} | {cells} |")
     if intervals:
         lines += ["", "In brackets: between these with 95 % confidence, for other rows like these."]
-    lines += [
-        "",
-        f"{_what_is_scored(parts)} The validation rows chose the {chosen_ones}: "
-        f"{'its' if chosen_ones == 'winner' else 'their'} scores there are a little too good.",
-    ]
+    lines += ["", _what_is_scored(parts)]
     explained = [
         f"`{name}`: {_SUMMARIES[name.partition(':')[0]]}."
         for name in names
@@ -117,6 +121,8 @@ def _scores(bundle: Bundle) -> str:
     return "\n".join([*lines, "", " ".join(explained)]) if explained else "\n".join(lines)
 
 
+_EXACT = ("test_interval", VALIDATION_ERROR)
+"""Parts of the scores that say how exact the others are."""
 _SUMMARIES = {
     **{name: metric.summary for name, metric in METRICS.items()},
     "ece": "expected calibration error: by how much the probability of the likeliest class and the "
@@ -133,6 +139,21 @@ def _what_is_scored(parts: Mapping[str, Any]) -> str:
     elif "test_calibrated" in parts:
         said += " `test_calibrated` is of `predict_proba(calibrated=True)`."
     return said
+
+
+def _choice(bundle: Bundle) -> str:
+    """Say why this model was chosen, and how far its validation score can be trusted."""
+    selection = selection_of(bundle)
+    if selection is None:
+        return ""
+    lines = [
+        f"Validation: {score_words(bundle)}",
+        seed_words(selection),
+        optimism_words(bundle, selection),
+        reason_words(bundle, selection),
+    ]
+    said = [f"- {line[0].upper()}{line[1:]}." for line in lines if line]
+    return "\n".join(["## How it was chosen", "", *said])
 
 
 def _model(bundle: Bundle) -> str:
@@ -288,6 +309,7 @@ _SECTIONS: tuple[Callable[[Bundle], str], ...] = (
     _what_it_is,
     _data,
     _scores,
+    _choice,
     _calibration,
     _model,
     _limits,

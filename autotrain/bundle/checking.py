@@ -137,6 +137,22 @@ _SCORES = _table(
     optional={"test_interval": _optional(_table(others=_list_of(NUMBER, length=2)))},
     others=_optional(_table(others=_optional(NUMBER))),
 )
+_SELECTION = _table(
+    {
+        "trial": COUNT,
+        "reason": TEXT,
+        "n_trials": COUNT,
+        "n_complete": COUNT,
+        "best_trial": COUNT,
+        "best_value": NUMBER,
+    },
+    optional={
+        "n_trainings": COUNT,
+        "mean": _optional(NUMBER),
+        "seed_std": _optional(NUMBER),
+        "best_mean": _optional(NUMBER),
+    },
+)
 _TRAINED = {"trial": _optional(COUNT), "repeat": COUNT, "seed": COUNT}
 _TRAINING = _table(
     optional={
@@ -144,6 +160,7 @@ _TRAINING = _table(
         "study": TEXT,
         "folds": POSITIVE_COUNT,
         "best_epoch": COUNT,
+        "selection": _optional(_SELECTION),
         "ensemble": _list_of(
             _table(
                 optional={
@@ -161,13 +178,14 @@ def _class_weights(place: str, value: Any) -> None:
     (TEXT if isinstance(value, str) else _table(others=NOT_NEGATIVE))(place, value)
 
 
+_ROWS = ("n_train", "n_valid", "n_validated", "n_calibration", "n_test")
 _DATA = _table(
     optional={
         "name": _optional(TEXT),
         "source": _optional(TEXT),
         "fingerprint": _optional(TEXT),
         "split": _table(),
-        **dict.fromkeys(("n_train", "n_valid", "n_calibration", "n_test"), _optional(COUNT)),
+        **dict.fromkeys(_ROWS, _optional(COUNT)),
         "commas": TEXT,
         "weights": TEXT,
         "class_weights": _class_weights,

@@ -29,6 +29,8 @@ LABEL_TYPES: Mapping[str, type] = {"str": str, "int64": int, "float64": float, "
 INT64 = range(-(2**63), 2**63)
 ENSEMBLE = "ensemble"
 """Where the training record of an ensemble says which trainings it is made of."""
+SELECTION = "selection"
+"""Where the training record says how the model was chosen; see selection.py."""
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 
@@ -98,8 +100,9 @@ class Bundle:
         label_dtype: "str", "int64", "float64" or "bool".
         members: at least one; they predict together, with equal weight.
         metric: what chose the winner, a name for `tasks.metric_named`.
-        scores: {"validation": {metric: value}, "test": {…} or None}; once there is a test score
-            also "test_interval" {metric: [low, high]}, "test_calibrated" and "test_monte_carlo".
+        scores: {"validation": {metric: value}, "test": {…} or None, "validation_error": {metric:
+            standard error over rows}}; once there is a test score also "test_interval" {metric:
+            [low, high]}, "test_calibrated" and "test_monte_carlo".
         calibration: numbers fitted on rows that did not train; see calibration.py.
         training: study, trial, seed and the like.
         data: name, source, fingerprint, split, counts of rows.

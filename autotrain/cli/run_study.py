@@ -14,8 +14,8 @@ from autotrain.wording import count_text, duration_text, value_text
 
 if TYPE_CHECKING:
     from autotrain.api import Study
+    from autotrain.bundle import Bundle
     from autotrain.data.dataset import Dataset
-    from autotrain.predictor import Predictor
 
 EXIT_NO_TRIAL = 3
 EXIT_INTERRUPTED = 130
@@ -136,11 +136,15 @@ def weights_words(weights: str | None, class_weights: str | dict[str, float] | N
 
 def outcome(study: Study, seconds: float) -> dict[str, Any]:
     """Score the winner on the test rows and return everything about the end of a search."""
+    from autotrain.bundle import ENSEMBLE
+    from autotrain.bundle.selection import selection_of, validation_error, validation_score
     from autotrain.leaderboard import read_standing
     from autotrain.study.running import summary
 
     test = study.test()
     predictor = study.best_predictor()
+    bundle = predictor.bundle
+    selection = selection_of(bundle)
     best, config, winner = study.best_trial, study.best_config, study.winner
     standing = read_standing(study.folder, study.definition.storage)
     return {
@@ -151,11 +155,14 @@ def outcome(study: Study, seconds: float) -> dict[str, Any]:
         "direction": study.metric.direction,
         "test": test or None,
         "test_value": test.get(study.metric.name) if test else None,
-        "test_interval": predictor.bundle.scores.get("test_interval", {}).get(study.metric.name),
-        "validation_value": study.best_value,
-        "ensemble": _ensemble(predictor),
+        "test_interval": bundle.scores.get("test_interval", {}).get(study.metric.name),
+        "validation_value": validation_score(bundle),
+        "validation_error": validation_error(bundle),
+        "selection": None if selection is None else selection.to_json(),
+        "ensemble": bundle.training.get(ENSEMBLE),
         "finals": None if winner is None else winner.to_json(),
         "best_trial": best.number,
+        "best_trial_value": best.value,
         "winner": summary(config),
         "params": study.best_params,
         "has_dropout": predictor.has_dropout,
@@ -195,8 +202,7 @@ def ending(study: Study, result: dict[str, Any]) -> list[str]:
         [
             ("Test", test),
             ("", others),
-            ("Validation", f"{metric} {_score(result['validation_value'])}"),
-            ("", _finals_words(result["finals"])),
+            *score_rows(study.best_predictor().bundle),
             ("Winner", f"trial {result['best_trial']}: {result['winner']}"),
             ("Ensemble", _ensemble_words(study, result["ensemble"])),
             ("Note", " ".join(study.export_failures)),
@@ -207,6 +213,27 @@ def ending(study: Study, result: dict[str, Any]) -> list[str]:
         ]
     )
     return [*lines, "", *next_commands(study)]
+
+
+def score_rows(bundle: Bundle) -> list[tuple[str, str]]:
+    """Return a model's validation score, how exact it is, and why the model was chosen."""
+    from autotrain.bundle.selection import (
+        optimism_words,
+        reason_words,
+        score_words,
+        seed_words,
+        selection_of,
+    )
+
+    selection = selection_of(bundle)
+    if selection is None:
+        return [("Validation", score_words(bundle))]
+    return [
+        ("Validation", score_words(bundle)),
+        ("", seed_words(selection)),
+        ("", optimism_words(bundle, selection)),
+        ("Chosen", reason_words(bundle, selection)),
+    ]
 
 
 def next_commands(study: Study) -> list[str]:
@@ -240,39 +267,14 @@ def directory_words(folder: Path) -> str:
     return "" if folder.parent == STUDIES else f" --directory {folder.parent}"
 
 
-def _ensemble(predictor: Predictor) -> dict[str, Any] | None:
-    """Return what predicts together; None for a winner alone."""
-    from autotrain.bundle import ENSEMBLE
-
-    bundle = predictor.bundle
-    if ENSEMBLE not in bundle.training:
-        return None
-    return {
-        "members": bundle.training[ENSEMBLE],
-        "validation_value": bundle.scores["validation"][bundle.metric],
-    }
-
-
-def _ensemble_words(study: Study, ensemble: dict[str, Any] | None) -> str:
-    if ensemble is None:
+def _ensemble_words(study: Study, members: list[dict[str, Any]] | None) -> str:
+    if members is None:
         is_missed = study.definition.ensemble > 1 and not study.export_failures
         return "none: no other training would help the best one" if is_missed else ""
     trials = ", ".join(
-        f"{member['trial']}{' again' if member['repeat'] else ''}" for member in ensemble["members"]
+        f"{member['trial']}{' again' if member['repeat'] else ''}" for member in members
     )
-    value = _score(ensemble["validation_value"])
-    n_members, metric = len(ensemble["members"]), study.metric.name
-    return f"of {n_members} trainings (trials {trials}): validation {metric} {value}"
-
-
-def _finals_words(finals: dict[str, Any] | None) -> str:
-    """Return what training the winner again has shown."""
-    if finals is None:
-        return ""
-    mean = f"{_score(finals['estimate'])} ± {_score(finals['standard_error'])}"
-    if finals["n_trainings"] == 1:
-        return f"{mean} to be expected: not trained again itself, by how much others lost"
-    return f"{mean} on average, from {count_text(finals['n_trainings'], 'training')}"
+    return f"of {len(members)} trainings (trials {trials})"
 
 
 def _score(value: float | None) -> str:

@@ -9,7 +9,7 @@ import click
 
 from autotrain.cli.options import StudyName, directory_option, json_option, storage_option
 from autotrain.cli.printing import columns, fields, print_json
-from autotrain.cli.run_study import directory_words, weights_words
+from autotrain.cli.run_study import directory_words, score_rows, weights_words
 from autotrain.wording import count_text, duration_text, value_text
 
 if TYPE_CHECKING:
@@ -82,18 +82,21 @@ def overview(found: list[Standing | tuple[str, str]], studies: Path) -> list[str
     """Return a table of all studies."""
     if not found:
         return [f"There are no studies in {studies}/ yet. Begin with: autotrain search DATA"]
-    rows = [["study", "trials", "best", "metric", "state", "when"]]
+    from autotrain.bundle.selection import validation_score
+
+    rows = [["study", "trials", "score", "metric", "state", "when"]]
     errors = []
     for entry in found:
         if isinstance(entry, tuple):
             rows.append([entry[0], "", "", "", "not readable", ""])
             errors.append(f"{entry[0]}: {entry[1]}")
             continue
+        value = None if entry.exported is None else validation_score(entry.exported)
         rows.append(
             [
                 entry.definition.name,
                 f"{entry.n_trials:,}",
-                "" if entry.best is None else value_text(entry.best.value),
+                "" if value is None else value_text(value),
                 entry.definition.metric,
                 entry.state,
                 f"{entry.updated:%Y-%m-%d %H:%M}",
@@ -123,10 +126,11 @@ def leaderboard(standing: Standing) -> list[str]:
             ("Time", duration_text(standing.seconds)),
             ("Left", _left_words(standing)),
             ("Model", "" if standing.bundle is None else str(standing.bundle)),
+            *([] if standing.exported is None else score_rows(standing.exported)),
         ]
     )
     if standing.top:
-        rows = [["", "trial", definition.metric, "epochs", "time", "configuration"]]
+        rows = [["", "trial", "value", "epochs", "time", "configuration"]]
         for place, entry in enumerate(standing.top, 1):
             rows.append(
                 [
@@ -142,7 +146,7 @@ def leaderboard(standing: Standing) -> list[str]:
         winner = standing.top[0]
         for entry in standing.top:
             winner = entry if entry.number == standing.winner else winner
-        lines += ["", _winner_words(standing, winner.number)]
+        lines += ["", f"* The winning trial, {winner.number}:"]
         params = winner.params
         lines += fields([(key, _param_text(value)) for key, value in params.items()], indent="  ")
     if standing.causes:
@@ -156,17 +160,6 @@ def leaderboard(standing: Standing) -> list[str]:
             [(f"{count:>5,}", FLAGS.get(flag, flag)) for flag, count in standing.flags.items()]
         )
     return lines
-
-
-def _winner_words(standing: Standing, number: int) -> str:
-    finals = standing.finals
-    if finals is None or finals.number != number:
-        return f"* The winner, trial {number}:"
-    mean = f"{value_text(finals.estimate)} ± {value_text(finals.standard_error)}"
-    return (
-        f"* The winner, trial {number}, chosen by the mean of {finals.n_trainings} trainings "
-        f"({mean}):"
-    )
 
 
 def _left_words(standing: Standing) -> str:

@@ -98,6 +98,9 @@ class Winner:
         gap: by how much its own score was better than its repeats' mean; 0 without repeats.
         leader: the trial that had the best score of all when this was decided; a better one that
             comes later sets the decision aside.
+        leader_estimate: the leader's estimate, in the metric's own direction; None when a repeat of
+            it diverged.
+        is_smaller: whether another finalist has a better estimate, and this one won by its size.
     """
 
     number: int
@@ -108,6 +111,13 @@ class Winner:
     epochs: tuple[int, ...] | None
     gap: float
     leader: int
+    leader_estimate: float | None = None
+    is_smaller: bool = False
+
+    @property
+    def seed_std(self) -> float:
+        """Standard deviation between trainings that differ by the seed alone."""
+        return self.standard_error * math.sqrt(self.n_trainings)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a study attribute."""
@@ -237,6 +247,8 @@ class Finals:
             epochs=winner.repeats[repeat].epochs if repeat else None,
             gap=_gain([winner]),
             leader=finalists[0].number,
+            leader_estimate=_finite(self.sign * finalists[0].estimate(loss)),
+            is_smaller=winner.number != first.number,
         )
 
     def _behind(self, finalists: Sequence[Finalist]) -> set[int]:
@@ -258,6 +270,10 @@ class Finals:
 def _rank(finalist: Finalist) -> tuple[float, int]:
     """Return what finalists are sorted by: of equals the earlier trial is first."""
     return finalist.score, finalist.number
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _epochs(record: int | Sequence[int] | None) -> tuple[int, ...] | None:

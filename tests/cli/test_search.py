@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import autotrain as package
-from autotrain import api
-from autotrain.cli.run_study import _finals_words
+from autotrain import Study, api
 from autotrain.run import Budget
 from autotrain.study.definition import Definition
+from autotrain.wording import value_text
 from tests.cli.conftest import HOLDOUT, NO_DROPOUT, Run, listing
 
 SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
@@ -163,14 +163,43 @@ def test_an_interrupt_before_the_first_trial_leaves_nothing(
     assert not (here / "studies").exists()
 
 
-def test_a_winner_that_was_not_trained_again_is_said_to_be() -> None:
-    finals = {"estimate": 0.31, "standard_error": 0.02, "n_trainings": 1}
-    words = "0.3100 ± 0.0200 to be expected: not trained again itself, by how much others lost"
-    assert _finals_words(finals) == words
-    assert (
-        _finals_words(finals | {"n_trainings": 3}) == "0.3100 ± 0.0200 on average, from 3 trainings"
-    )
-    assert not _finals_words(None)
+def test_one_score_is_shown_everywhere(here: Path, autotrain: Run) -> None:
+    """Terminal, JSON, `show`, model card and Python: the score of the model in `best/`."""
+    options = ("--trials", 8, "--pruner", "none", "--workers", 1, "--seed", 3)
+    done = autotrain(*SEARCH, *options)
+    assert done.code == 0, done.err
+    bundle = package.load(here / "studies/shop/best").bundle
+    value = bundle.scores["validation"]["log_loss"]
+    error = bundle.scores["validation_error"]["log_loss"]
+    shown = autotrain("show", "shop", "--json").json()
+    assert (shown["validation_value"], shown["validation_error"]) == (value, error)
+    assert shown["selection"] == bundle.training["selection"]
+    with Study.resume("shop", directory=here / "studies") as study:
+        assert (study.best_value, study.best_error) == (value, error)
+        assert study.selection is not None
+        assert study.selection.to_json() == shown["selection"]
+        assert study.winner is not None
+        assert study.selection.mean == study.winner.estimate
+        best = study.optuna_study.best_trial
+        assert (study.selection.best_trial, study.selection.best_value) == (best.number, best.value)
+    texts = [done.out, autotrain("show", "shop").out]
+    texts.append((here / "studies/shop/best/MODEL_CARD.md").read_text(encoding="utf-8"))
+    for text in texts:
+        assert f"log_loss {value_text(value)} ± {value_text(error)}" in text
+        assert value_text(study.selection.mean or 0.0) in text
+    assert f" {value_text(value)} " in autotrain("show").out
+    done = autotrain("resume", "shop", "--trials", 1, "--finalists", 0, "--json", "--quiet")
+    assert done.code == 0, done.err
+    again, shown = done.json(), autotrain("show", "shop", "--json").json()
+    assert again["validation_value"] == shown["validation_value"]
+    assert again["selection"]["reason"] == "value"
+
+
+def test_search_that_compared_one_trial_says_so(here: Path, autotrain: Run) -> None:
+    done = autotrain(*SEARCH, "--trials", 1, "--json", "--quiet").json()
+    assert done["selection"]["reason"] == "only"
+    assert done["selection"]["n_complete"] == 1
+    assert "only complete trial" in autotrain("show", "shop").out
 
 
 def test_the_finals_and_the_ensemble_are_told(here: Path, autotrain: Run) -> None:
@@ -179,17 +208,12 @@ def test_the_finals_and_the_ensemble_are_told(here: Path, autotrain: Run) -> Non
 
     assert done.code == 0, done.err
     lines = done.out.splitlines()
-    place = next(n for n, line in enumerate(lines) if line.startswith("Validation"))
-    assert " on average, from " in lines[place + 1]
-    assert lines[place + 1].endswith(" trainings")
     words = next(line for line in lines if line.startswith("Ensemble"))
     members = package.load(here / "studies/shop/best").bundle.training["ensemble"]
     again = {False: "", True: " again"}
     trials = ", ".join(f"{each['trial']}{again[each['repeat'] > 0]}" for each in members)
-    assert f"of {len(members)} trainings (trials {trials}): validation accuracy " in words
+    assert words.endswith(f"of {len(members)} trainings (trials {trials})")
     assert "repeats of the best" in done.err
-    shown = autotrain("show", "shop")
-    assert ", chosen by the mean of " in shown.out
     assert "(" in lines[0], "the interval of the test score"
 
     # It goes on as it was begun, or otherwise when told so.
@@ -197,6 +221,7 @@ def test_the_finals_and_the_ensemble_are_told(here: Path, autotrain: Run) -> Non
         "resume", "shop", "--trials", 1, "--ensemble", 0, "--finalists", 0, "--json", "--quiet"
     ).json()
     assert again["ensemble"] is None
+    assert again["selection"]["reason"] == "value"
     assert Definition.read(here / "studies/shop").ensemble == 0
 
 

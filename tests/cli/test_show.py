@@ -17,7 +17,7 @@ def test_all_studies_are_a_table(there: Path, autotrain: Run) -> None:
     done = autotrain("show")
     header, *rows = done.out.splitlines()
     assert done.code == 0
-    assert header.split() == ["study", "trials", "best", "metric", "state", "when"]
+    assert header.split() == ["study", "trials", "score", "metric", "state", "when"]
     found = {row.split()[0]: row.split()[1:] for row in rows}
     assert found.keys() == {"shop", "paid", "plain"}
     assert found["paid"][0] == str(N_TRIALS)
@@ -38,7 +38,7 @@ def test_one_study_shows_winner_trials_and_causes(there: Path, autotrain: Run) -
     assert sum(facts["trials"].values()) >= N_TRIALS
     assert facts["budget"]["trials"] == N_TRIALS
     assert facts["left"]["n_trials"] == 0
-    assert f"* The winner, trial {best['number']}:" in text
+    assert f"* The winning trial, {best['number']}:" in text
     assert best["words"] in text
     for name in best["params"]:
         assert f"\n  {name} " in text

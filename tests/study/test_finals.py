@@ -119,6 +119,9 @@ def test_luck_does_not_win() -> None:
         group[0] += loss
     spread = math.sqrt(sum(np.var(g) * 3 for g in groups) / 8)
     assert winner.standard_error == pytest.approx(spread / math.sqrt(3))
+    assert winner.seed_std == pytest.approx(spread)
+    assert winner.leader_estimate == pytest.approx((0.20 + loss + 0.30 + 0.31) / 3)
+    assert not winner.is_smaller
 
 
 def test_of_those_within_one_standard_error_the_simplest_wins() -> None:
@@ -130,6 +133,7 @@ def test_of_those_within_one_standard_error_the_simplest_wins() -> None:
         winner = finals.decide()
         assert winner is not None
         assert winner.number == expected
+        assert winner.is_smaller == bool(expected)
     # Farther behind than the noise, small or not.
     finals = make_finals(scores, sizes=[100, 50, 1, 1, 1, 1])
     race(finals, {0: [0.300, 0.302], 1: [0.33, 0.332]})
@@ -152,6 +156,7 @@ def test_a_repeat_that_diverges_never_wins() -> None:
     winner = finals.decide()
     assert winner is not None
     assert winner.number == 1
+    assert winner.leader_estimate is None
     assert winner.estimate == pytest.approx((0.31 + 0.015 + 0.32 + 0.33) / 3)
 
 

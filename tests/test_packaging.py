@@ -53,9 +53,7 @@ def test_wheel_holds_the_search_spaces(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     held = sorted(Path(name).name for name in names if name.startswith("autotrain/search_spaces/"))
     assert held == SPACES
-    assert {"default.toml", "quick.toml", "notes.toml", "deep.toml", "regularized.toml"} <= set(
-        held
-    )
+    assert {"default.toml", "notes.toml", "notes_plus.toml"} <= set(held)
     assert "autotrain/py.typed" in names
     assert {name.partition("/")[0] for name in names} == {
         "autotrain",

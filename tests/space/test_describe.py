@@ -85,7 +85,7 @@ def test_tree() -> None:
     assert space.describe() == TREE
 
 
-@pytest.mark.parametrize("name", ["default", "quick", "notes", "deep", "regularized"])
+@pytest.mark.parametrize("name", ["default", "quick", "notes", "notes_plus", "deep", "regularized"])
 def test_every_parameter_of_a_shipped_space_is_on_its_tree(name: str) -> None:
     space = SearchSpace.from_toml(name)
     tree = space.describe()

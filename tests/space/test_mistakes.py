@@ -399,7 +399,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "extends = 'quik'",
         [
             "extends: no search space 'quik'. Did you mean 'quick'? "
-            "Known: default, deep, notes, quick, regularized. Or give the path of a file."
+            "Known: default, deep, notes, notes_plus, quick, regularized. "
+            "Or give the path of a file."
         ],
     ),
 }
@@ -537,7 +538,8 @@ def test_missing_files_suggest_near_names(tmp_path: Path, monkeypatch: pytest.Mo
         SearchSpace.from_toml("wdie.toml")
     assert str(caught.value) == (
         "wdie.toml: 1 mistake\n  no search space 'wdie.toml'. Did you mean 'wide.toml'? "
-        "Known: default, deep, notes, quick, regularized, wide.toml. Or give the path of a file."
+        "Known: default, deep, notes, notes_plus, quick, regularized, wide.toml. "
+        "Or give the path of a file."
     )
     with pytest.raises(SpaceError, match="Did you mean 'default'"):
         SearchSpace.from_toml("defautl")

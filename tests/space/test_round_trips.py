@@ -52,7 +52,7 @@ def test_resolved_spaces(described: dict[str, Any]) -> None:
     assert space.resolve(n_train=5, n_inputs=3, task="regression") == space
 
 
-@pytest.mark.parametrize("name", ["default", "quick", "notes", "deep", "regularized"])
+@pytest.mark.parametrize("name", ["default", "quick", "notes", "notes_plus", "deep", "regularized"])
 def test_shipped_spaces(name: str, tmp_path: Path) -> None:
     space = SearchSpace.from_toml(name)
     path = tmp_path / "again.toml"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS
 from autotrain.space.shipped import find_space, shipped_spaces, summary_of
 
-NAMES = ["default", "deep", "notes", "quick", "regularized"]
+NAMES = ["default", "deep", "notes", "notes_plus", "quick", "regularized"]
 
 
 def configs(name: str, task: str = "multiclass") -> list[TrialConfig]:
@@ -140,8 +141,87 @@ def test_summary(tmp_path: Path, text: str, summary: str) -> None:
     assert summary_of(path) == summary
 
 
-# What the chapter does not have; and no dropout would leave the winner unsure of itself.
-NOT_IN_NOTES = {
+# What the chapter has: rows of each table, and the other parameters that are searched.
+CHAPTER = {
+    "scaler": {"standard", "none"},
+    "missing": {"median"},
+    "encoder": {"one_hot"},
+    "embedding": {"none"},
+    "front_scale": {"off"},
+    "parametrization": {"standard"},
+    "initializer": {
+        f"{name}_{law}"
+        for name in ("glorot", "he", "he_avg", "lecun")
+        for law in ("normal", "uniform")
+    },
+    "activation": {"sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu"},
+    "batch_norm": {"off", "before_activation", "after_activation"},
+    "dropout": {"dropout"},
+    "clipping": {"none", "value", "norm"},
+    "optimizer": {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "nadam"},
+    "schedule": {"constant", "power", "exponential", "piecewise", "performance"},
+    "weight_decay": {"none"},
+    "constraint": {"none", "max_norm"},
+    "target": {"free"},
+}
+CHAPTER_SEARCHES = {
+    *("network.hidden_layers", "network.hidden_units", "training.batch_size"),
+    *("activation.leaky_relu.negative_slope", "activation.elu.alpha"),
+    *("batch_norm.input", "batch_norm.momentum"),
+    *("clipping.value.threshold", "clipping.norm.threshold"),
+    *("optimizer.learning_rate", "optimizer.sgd.learning_rate", "optimizer.rmsprop.rho"),
+    *("optimizer.momentum.momentum", "optimizer.nesterov.momentum"),
+    *("schedule.power.k", "schedule.exponential.s", "schedule.piecewise.factors"),
+    *("schedule.performance.factor", "schedule.performance.patience"),
+    *("regularizer.l1", "regularizer.l2", "constraint.max_norm.max_value"),
+    *("dropout.rate", "dropout.input_rate"),
+}
+
+
+def test_notes_name_every_technique_of_the_chapter_and_nothing_else() -> None:
+    space = SearchSpace.from_toml("notes")
+    described = space.to_dict()
+    tables = {name for name, section in SECTIONS.items() if section.rows}
+    assert {name: set(described[name]["choices"]) for name in tables} == CHAPTER
+    searched = set(space.distributions()) - tables
+    assert searched == CHAPTER_SEARCHES
+    l1, l2 = (space.distributions()[f"regularizer.{name}"] for name in ("l1", "l2"))
+    assert isinstance(l1, Choices)
+    assert isinstance(l2, Choices)
+    assert 0.0 in l1.values
+    assert 0.0 in l2.values
+
+
+@pytest.mark.parametrize("name", ["notes", "notes_plus"])
+def test_notes_pair_raw_numbers_with_an_input_norm_and_selu_with_lecun(name: str) -> None:
+    space = SearchSpace.from_toml(name)
+    raw = {"scaler": "none", "batch_norm.input": False}
+    assert space.is_forbidden(raw)
+    assert not space.is_forbidden(raw | {"batch_norm.input": True})
+    assert not space.is_forbidden(raw | {"scaler": "standard"})
+    for initializer in CHAPTER["initializer"]:
+        pair = {"activation": "selu", "initializer": initializer}
+        assert space.is_forbidden(pair) == (not initializer.startswith("lecun"))
+        assert not space.is_forbidden(pair | {"activation": "elu"})
+    assert not space.notices
+
+
+def test_notes_start_with_the_examples_of_the_chapter() -> None:
+    dropout, momentum = configs("notes")
+    assert dropout.hidden_units == (300, 100)
+    assert (dropout.activation.name, dropout.initializer.name) == ("elu", "he_normal")
+    assert (dropout.dropout["rate"], dropout.dropout["input_rate"]) == (0.2, 0.2)
+    assert dropout.optimizer.name == "nadam"
+    assert momentum.optimizer.name == "momentum"
+    assert momentum.optimizer["momentum"] == 0.9
+    for config in (dropout, momentum):
+        assert (config.scaler.name, config.batch_norm.name) == ("standard", "off")
+        assert (config.clipping.name, config.constraint.name) == ("none", "none")
+        assert (config.schedule.name, config.regularizer["l1"]) == ("constant", 0.0)
+
+
+# What neither space has; and no dropout would leave the winner unsure of itself.
+NOT_IN_NOTES_PLUS = {
     "scaler": {"robust_smooth_clip", "quantile_normal"},
     "missing": {"indicator"},
     "encoder": {"embedding"},
@@ -156,16 +236,18 @@ NOT_IN_NOTES = {
 }
 
 
-def test_notes_name_every_technique_of_the_chapter_and_nothing_else() -> None:
-    described = SearchSpace.from_toml("notes").to_dict()
+def test_notes_plus_has_the_notes_and_more() -> None:
+    notes, plus = SearchSpace.from_toml("notes"), SearchSpace.from_toml("notes_plus")
+    described = plus.to_dict()
     for name, section in SECTIONS.items():
         if section.rows:
-            left_out = NOT_IN_NOTES.get(name, set())
+            left_out = NOT_IN_NOTES_PLUS.get(name, set())
             assert set(described[name]["choices"]) == set(section.rows) - left_out
-    searched = SearchSpace.from_toml("notes").distributions()
-    for name in ("regularizer.l1", "regularizer.l2", "loss.label_smoothing", "dropout.input_rate"):
-        assert name in searched
-    assert "forbid" not in described
+    assert set(plus.distributions()) >= set(notes.distributions()) | {"loss.label_smoothing"}
+    assert configs("notes_plus")[-2:] == [
+        replace(config, early_stopping=configs("notes_plus")[-1].early_stopping)
+        for config in configs("notes")
+    ]
 
 
 def test_default_pairs_selu() -> None:

@@ -176,7 +176,7 @@ def test_auto_in_a_block_follows_the_data_too() -> None:
     assert resolved(text, 20_000).to_dict()["training"]["batch_size"] == 256
 
 
-@pytest.mark.parametrize("name", ["quick", "notes", "deep", "regularized"])
+@pytest.mark.parametrize("name", ["quick", "notes", "notes_plus", "deep", "regularized"])
 def test_laying_is_extending(name: str, tmp_path: Path) -> None:
     over = SearchSpace.from_toml(name).to_dict()
     for name in ("forbid", "when"):

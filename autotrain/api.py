@@ -70,7 +70,7 @@ from autotrain.study.finals import (
 )
 from autotrain.study.ledger import best_trial
 from autotrain.study.progress import Observer, Progress, Silent
-from autotrain.study.pruning import make_pruner
+from autotrain.study.pruning import read_options
 from autotrain.study.sampling import make_sampler
 from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.tasks import METRICS, metric_for
@@ -97,6 +97,8 @@ class Study:
         class_weights: "balanced" or {label: weight}: what each class counts in training.
         sampler: "tpe", "gp", "cmaes", "random" or "qmc".
         pruner: "performance", "asha", "median" or "none".
+        pruner_options: settings of the pruner by name, such as {"quantile": 0.4}; None for the
+            defaults. See docs/cli.md.
         validation: "auto" (5-fold below 10,000 rows beside the test rows, 3-fold below 30,000,
             else holdout), "holdout" (20 %, at most 10,000 rows) or e.g. "3-fold".
         test: fraction of the rows, or a file or frame; those rows are never seen by the search.
@@ -127,6 +129,7 @@ class Study:
         class_weights: ClassWeights | None = None,
         sampler: str = "tpe",
         pruner: str = "performance",
+        pruner_options: Mapping[str, float] | None = None,
         validation: str = "auto",
         test: Any = None,
         finalists: int = N_FINALISTS,
@@ -142,7 +145,7 @@ class Study:
         workers = read_workers(workers)
         seed = definitions.check_count("seed", seed)
         made_sampler = make_sampler(sampler, seed)
-        make_pruner(pruner)
+        options = read_options(pruner, pruner_options)
         self.device = find_device(device)
         searched = as_space(space)
         self.dataset = dataset = load_dataset(
@@ -183,6 +186,7 @@ class Study:
             seed=seed,
             sampler=sampler,
             pruner=pruner,
+            pruner_options=options,
             weights=weights,
             class_weights=class_weights_as_json(class_weights),
             storage=storage,
@@ -248,6 +252,7 @@ class Study:
             class_weights=old.class_weights,
             sampler=old.sampler,
             pruner=old.pruner,
+            pruner_options=old.pruner_options,
             validation=old.validation,
             finalists=old.finalists if finalists is None else finalists,
             ensemble=old.ensemble if ensemble is None else ensemble,

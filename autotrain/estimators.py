@@ -64,6 +64,7 @@ class _MLPSearch(BaseEstimator):
         metric: str | None = None,
         sampler: str = "tpe",
         pruner: str = "performance",
+        pruner_options: Mapping[str, float] | None = None,
         validation: str = "auto",
         finalists: int = 4,
         ensemble: int = 0,
@@ -78,6 +79,7 @@ class _MLPSearch(BaseEstimator):
         self.metric = metric
         self.sampler = sampler
         self.pruner = pruner
+        self.pruner_options = pruner_options
         self.validation = validation
         self.finalists = finalists
         self.ensemble = ensemble
@@ -134,6 +136,7 @@ class _MLPSearch(BaseEstimator):
                 class_weights=class_weights,
                 sampler=self.sampler,
                 pruner=self.pruner,
+                pruner_options=self.pruner_options,
                 validation=self.validation,
                 finalists=self.finalists,
                 ensemble=self.ensemble,
@@ -210,7 +213,8 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
             loss, as `class_weights` of `autotrain.Study`. Scores ignore them. `predict` follows
             them; `predict_proba` has them divided out, so that its probabilities are those of the
             table.
-        sampler, pruner, validation, finalists, ensemble, device: as of `autotrain.Study`.
+        sampler, pruner, pruner_options, validation, finalists, ensemble, device: as of
+            `autotrain.Study`.
         n_jobs: processes, as scikit-learn's: None for 1, which trains in this one; −1 for one per
             core, −2 for all but one; on GPUs any negative number for one per GPU.
         random_state: what everything random follows from.
@@ -236,6 +240,7 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         class_weight: str | Mapping[Any, float] | None = None,
         sampler: str = "tpe",
         pruner: str = "performance",
+        pruner_options: Mapping[str, float] | None = None,
         validation: str = "auto",
         finalists: int = 4,
         ensemble: int = 0,
@@ -251,6 +256,7 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
             metric=metric,
             sampler=sampler,
             pruner=pruner,
+            pruner_options=pruner_options,
             validation=validation,
             finalists=finalists,
             ensemble=ensemble,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 import torch
+from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.arguments import fold_arrays, problem_of
@@ -25,7 +26,7 @@ from autotrain.study.definition import Definition
 from autotrain.study.finals import Finals
 from autotrain.study.ledger import Ledger, best_trial
 from autotrain.study.progress import Observer
-from autotrain.study.pruning import Board, History, PlateauRule, make_pruner
+from autotrain.study.pruning import Board, History, make_pruner, rule_of
 from autotrain.study.running import summary
 from autotrain.study.storage import OpenStorage
 from autotrain.study.trained import Trained
@@ -33,9 +34,6 @@ from autotrain.study.workers.inline import InlineWorker
 from autotrain.study.workers.processes import ProcessWorker, StoredRows
 from autotrain.study.workers.protocol import Worker
 from autotrain.tasks import Metric
-
-# The first rung of trials that never plateau: so many epochs' worth of rows.
-RUNG_EPOCHS = 16
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ class Launch:
             study_seed=definition.seed,
             width_of=lambda c: fleet_width(c, self._columns(c), n_outputs, costs),
             board=board,
-            pruner=None if board is not None else make_pruner(definition.pruner),
+            pruner=None if board is not None else self._pruner(),
             publish=publish,
             observer=observer,
             finals=finals,
@@ -142,13 +140,16 @@ class Launch:
         """Return performance scheduling with the trials of earlier runs; None for other pruners."""
         if self.definition.pruner != "performance":
             return None
-        rule = PlateauRule(rung_base=RUNG_EPOCHS * self.dataset.n_train)
+        rule = rule_of(self.definition.pruner_options, self.dataset.n_train)
         board = Board(rule)
         for trial in trials:
             if HISTORY in trial.user_attrs:
                 history = History.from_json(rule, trial.user_attrs[HISTORY])
                 board.restore(trial.number, history)
         return board
+
+    def _pruner(self) -> BasePruner:
+        return make_pruner(self.definition.pruner, self.definition.pruner_options)
 
     def _columns(self, config: TrialConfig) -> Columns:
         """Return what a configuration's network reads."""

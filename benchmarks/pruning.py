@@ -2,6 +2,7 @@
 
     python benchmarks/pruning.py record FOLDER FILE:TARGET [FILE:TARGET …] [--trials 40]
     python benchmarks/pruning.py replay FOLDER [--orders 20] [--at-once 4]
+    python benchmarks/pruning.py converge FOLDER
 
 `record` trains random configurations of a space to their last epoch, nothing pruned, nothing
 stopped early, and writes their curves to FOLDER, one file a data set; folds are those that a study
@@ -9,6 +10,10 @@ would have. `replay` feeds the same curves to every rule, in many random orders 
 once, as a study would: means over the folds. Early stopping of each fold by the space's own
 patience belongs to a trial, so it is part of every rule, of `none` too. A trial's value is the mean
 of its folds' best ones.
+
+`converge` asks when trials that would not be pruned have converged, those of schedules that do not
+anneal: epochs a trial, η at the end as a share of η₀ (median, the lowest fold), and how much worse
+their values are than without, in percent: on the mean, of the best fifth, and of the best trial.
 
 - epochs: spent, as a share of what `none` spends;
 - regret: how much worse than with `none` the best value found is, in percent of that;
@@ -36,18 +41,17 @@ from autotrain.choices.schedules import SCHEDULES, Plateau
 from autotrain.data.dataset import load_dataset
 from autotrain.fused.slot import Admission, EpochReport, Outcome
 from autotrain.fused.trainer import Trainer
-from autotrain.launch import RUNG_EPOCHS
 from autotrain.space.config import Choice, TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.allowed import AllowedSampler
-from autotrain.study.pruning import Board, PlateauRule, make_pruner
+from autotrain.study.pruning import Board, make_pruner, rule_of
 from autotrain.study.sampling import make_sampler
 from autotrain.tasks import metric_for
 
 Curve = dict[str, Any]
 Result = tuple[int, np.ndarray]
 FOREVER = 1_000_000
-REPORTED = ("value", "loss", "plateaus", "dropped", "rate")
+REPORTED = ("value", "loss", "dropped", "rate")
 # Slots of one fleet while recording; how they are packed changes no curve.
 AT_ONCE = 8
 
@@ -80,7 +84,7 @@ def record(
         {
             "patience": config.early_stopping["patience"],
             "anneals": SCHEDULES[config.schedule.name].anneals,
-            "schedule": config.schedule.name,
+            "schedule": {"name": config.schedule.name, **config.schedule.parameters},
             "folds": [{name: [] for name in REPORTED} for _ in range(n_folds)],
         }
         for config in configs
@@ -100,7 +104,6 @@ def record(
             if isinstance(message, EpochReport):
                 curve["value"].append(metric.sign * message.value)
                 curve["loss"].append(message.valid_loss)
-                curve["plateaus"].append(message.plateaus)
                 curve["dropped"].append(message.dropped)
                 curve["rate"].append(message.learning_rate)
             elif isinstance(message, Outcome) and message.cause == "diverged":
@@ -128,7 +131,8 @@ def without_patience(config: TrialConfig) -> TrialConfig:
 def of_folds(recorded: Curve) -> Curve:
     """Return a trial's curve as a study sees it: means over folds, each stopped early by itself.
 
-    A fold that has ended stays at its last report. `best` is the mean of the folds' best values.
+    A fold that has ended stays at its last report. `best` is the mean of the folds' best values,
+    the value that the trial would have if it ended there.
     """
     patience = recorded["patience"]
     folds = [
@@ -143,16 +147,16 @@ def of_folds(recorded: Curve) -> Curve:
     bests = [np.minimum.accumulate(fold["value"]) for fold in folds]
     return {
         "anneals": recorded["anneals"],
+        "schedule": recorded["schedule"],
         "n_folds": len(folds),
         "epochs": n_epochs,
-        "value": [float(np.mean(at("value", e))) for e in range(n_epochs)],
         "loss": [float(np.mean(at("loss", e))) for e in range(n_epochs)],
-        "plateaus": [sum(at("plateaus", e)) for e in range(n_epochs)],
         # A fold that has ended drops no more.
         "dropped": [
             any(fold["dropped"][e] for fold in folds if e < len(fold["dropped"]))
             for e in range(n_epochs)
         ],
+        "rate": [min(at("rate", e)) for e in range(n_epochs)],
         "best": [
             float(np.mean([best[min(e, len(best) - 1)] for best in bests])) for e in range(n_epochs)
         ],
@@ -185,23 +189,31 @@ class Performance:
     """The default: performance scheduling, exactly as a study asks it."""
 
     def __init__(self, rows: int, **changes: Any) -> None:
-        self.board = Board(PlateauRule(**{"rung_base": RUNG_EPOCHS * rows, **changes}))
+        self.board = Board(rule_of(changes, rows))
         self.rows = rows
+        self.begun: set[int] = set()
 
     def epoch(self, number: int, curve: Curve, epoch: int) -> str | None:
-        before = curve["plateaus"][epoch - 2] if epoch > 1 else 0
-        grown = curve["plateaus"][epoch - 1] > before
+        if number not in self.begun:
+            self.begun.add(number)
+            self.board.begin(number, *self._plateau(curve))
         decision = self.board.record(
             number,
-            curve["value"][epoch - 1],
+            curve["best"][epoch - 1],
             loss=curve["loss"][epoch - 1],
             samples_seen=epoch * self.rows,
-            plateau=grown if curve["n_folds"] == 1 else None,
             lr_dropped=epoch > 1 and curve["dropped"][epoch - 2],
         )
         if decision.kind == "prune":
             return "prune"
         return "converged" if decision.kind == "converged" and not curve["anneals"] else None
+
+    def _plateau(self, curve: Curve) -> tuple[int, float]:
+        rule, schedule = self.board.rule, curve["schedule"]
+        if schedule["name"] != "performance":
+            return rule.patience, rule.min_delta
+        longest = rule.patience if curve["n_folds"] > 1 else 1
+        return max(schedule["patience"], longest), schedule["min_delta"]
 
     def end(self, number: int, epoch: int, *, pruned: bool) -> None:
         self.board.end(number)
@@ -218,7 +230,7 @@ class OptunaRule:
         if number not in self.trials:
             self.trials[number] = self.study.ask()
         trial = self.trials[number]
-        trial.report(curve["value"][epoch - 1], epoch)
+        trial.report(curve["best"][epoch - 1], epoch)
         return "prune" if trial.should_prune() else None
 
     def end(self, number: int, epoch: int, *, pruned: bool) -> None:
@@ -265,6 +277,37 @@ def replay(curves: list[Curve], order: np.ndarray, rule: Rule | None, at_once: i
     return spent, best
 
 
+def converge(path: Path) -> None:
+    """Print one line for each way to say that a trial has converged."""
+    written = json.loads(path.read_text(encoding="utf-8"))
+    curves = [c for c in map(of_folds, written["curves"]) if not c["anneals"]]
+    whole = np.array([curve["best"][-1] for curve in curves])
+    ways = {"early stopping alone": (0, 0), "fourth plateau": (0, 4)}
+    ways |= {f"{n} plateaus in a row": (n, 0) for n in (1, 2, 3, 4, 6)}
+    for way, (in_a_row, in_all) in ways.items():
+        ends = [converged(curve, in_a_row, in_all) for curve in curves]
+        best = np.array([c["best"][end - 1] for c, end in zip(curves, ends, strict=True)])
+        rates = [c["rate"][end - 1] / c["rate"][0] for c, end in zip(curves, ends, strict=True)]
+        lost = 100 * (best - whole) / np.abs(whole)
+        top = np.argsort(whole)[: max(len(whole) // 5, 1)]
+        regret = 100 * (best.min() - whole.min()) / abs(whole.min())
+        print(
+            f"{path.stem[:16]:16} {len(curves):4} {way:21} {np.mean(ends):7.1f} "
+            f"{np.median(rates):8.4f} {lost.mean():7.2f}% {lost[top].mean():7.2f}% {regret:7.2f}%",
+            flush=True,
+        )
+
+
+def converged(curve: Curve, in_a_row: int, in_all: int) -> int:
+    """Return the epoch with which a trial that nothing is compared with has converged."""
+    rule = Performance(1, n_startup=FOREVER, max_plateaus=in_a_row)
+    for epoch in range(1, curve["epochs"] + 1):
+        decision = rule.epoch(0, curve, epoch)
+        if decision is not None or 0 < in_all <= len(rule.board.history(0).plateaus):
+            return epoch
+    return int(curve["epochs"])
+
+
 def main() -> None:
     """Record curves, or replay them and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -279,6 +322,7 @@ def main() -> None:
     replaying.add_argument("folder", type=Path)
     replaying.add_argument("--orders", type=int, default=20)
     replaying.add_argument("--at-once", type=int, default=4)
+    commands.add_parser("converge").add_argument("folder", type=Path)
     arguments = parser.parse_args()
     if arguments.command == "record":
         arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -292,6 +336,11 @@ def main() -> None:
                 arguments.folder,
                 arguments.validation,
             )
+        return
+    if arguments.command == "converge":
+        print("data        trials way                    epochs  η/η₀     mean   top fifth    best")
+        for path in sorted(arguments.folder.glob("*.json")):
+            converge(path)
         return
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     print(f"{'data':20} {'rule':12} {'epochs':>7} {'regret':>8} {'worst':>8} {'lost best':>10}")

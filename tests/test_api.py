@@ -8,6 +8,7 @@ import multiprocessing
 import re
 import shutil
 import time
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+import torch
 from optuna.trial import TrialState
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.metrics import log_loss, mean_pinball_loss, root_mean_squared_error
@@ -257,6 +259,59 @@ def test_every_pruner_runs(tmp_path: Path, pruner: str) -> None:
     with study_of_wine(tmp_path, pruner=pruner) as study:
         study.optimize(n_trials=3, observer=Silent())
         assert study.best_trial.number >= 0
+
+
+@pytest.mark.parametrize("min_lr", [0.0, 0.004])
+@pytest.mark.parametrize("max_plateaus", [2, 3])
+def test_a_performance_schedule_ends_when_another_drop_would_not_help(
+    tmp_path: Path, max_plateaus: int, min_lr: float
+) -> None:
+    """PyTorch's scheduler, fed with the trial's losses, says where that is."""
+    own = {"factor": 0.5, "patience": 2, "min_lr": min_lr}
+    space = SPACE | {
+        "schedule": {"choice": "performance", "performance": own},
+        "optimizer": {"choice": "adam", "learning_rate": 0.02},
+        "training": {"epochs": 49, "batch_size": 32},
+        "early_stopping": {"patience": 40},
+        "baseline": [],
+    }
+    options: dict[str, object] = {"space": space, "pruner_options": {"max_plateaus": max_plateaus}}
+    with study_of_wine(tmp_path, **options, finalists=0) as study:
+        study.optimize(n_trials=2, quiet=True)
+        trials = study.optuna_study.trials
+    for trial in trials:
+        optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.02)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=0.5, patience=1, threshold=0.0, min_lr=min_lr
+        )
+        rate, waited, in_a_row, best, end = 0.02, 0, 0, math.inf, 0
+        for epoch, loss in trial.user_attrs["curve"]:
+            scheduler.step(loss)
+            waited, in_a_row = (0, 0) if loss < best else (waited + 1, in_a_row)
+            best = min(best, loss)
+            if waited == 2:
+                waited, in_a_row = 0, in_a_row + 1
+                if in_a_row == max_plateaus or rate <= min_lr:
+                    end = epoch
+                    break
+            rate = optimizer.param_groups[0]["lr"]
+        assert trial.user_attrs["cause"] == "converged"
+        assert trial.user_attrs["epochs"] == end
+
+
+def test_settings_decide_what_is_pruned_and_are_resumed(tmp_path: Path) -> None:
+    space = SPACE | {"training": {"epochs": 30, "batch_size": 32}}
+    causes: dict[float, Counter[str]] = {}
+    for quantile in (0.0, 1.0):
+        options = {"quantile": quantile, "n_startup": 1, "patience": 2, "first_rung": 4, "grace": 0}
+        folder = tmp_path / str(quantile)
+        with study_of_wine(folder, space=space, pruner_options=options, finalists=0) as study:
+            study.optimize(n_trials=8, quiet=True)
+            trials = study.optuna_study.trials
+            causes[quantile] = Counter(trial.user_attrs["cause"] for trial in trials)
+        with Study.resume("wine", data=wine(), directory=folder) as again:
+            assert again.definition.pruner_options == options
+    assert causes[0.0]["plateau"] > causes[1.0]["plateau"] == 0
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "random", "qmc"])

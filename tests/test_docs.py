@@ -18,6 +18,7 @@ from autotrain.onnx_graphs import export_onnx
 from autotrain.predictor import load
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS
+from autotrain.study.pruning import PRUNERS
 from tests.winners import mixed_table, train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,6 +35,18 @@ def test_techniques_page_is_what_the_tables_say() -> None:
     for section in SECTIONS.values():
         for row in section.rows:
             assert f"| `{row}` |" in written
+
+
+def test_the_page_of_the_commands_has_every_setting_of_the_pruners() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    section = page[page.index("## Pruning") : page.index("## Completion")]
+    documented = re.findall(r"^\| (`.*)$", section, flags=re.MULTILINE)
+    assert documented == [
+        f"`{name}` | {parameter.default:g} | {parameter.explain()} | {parameter.doc} |"
+        for row in PRUNERS.values()
+        for name, parameter in row.options.items()
+    ]
+    assert all(f"**{name}**" in section for name in PRUNERS)
 
 
 def test_the_space_in_the_docs_is_right() -> None:

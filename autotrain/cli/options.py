@@ -182,6 +182,45 @@ class Workers(click.ParamType):
         return "N|auto"
 
 
+class Settings(click.ParamType):
+    """Settings as NAME=NUMBER pairs; names and legal numbers are checked by who takes them."""
+
+    name = "settings"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, int | float]:
+        """Return the numbers by name."""
+        settings: dict[str, int | float] = {}
+        for pair in str(value).split(","):
+            name, _, text = (part.strip() for part in pair.partition("="))
+            number = _number_of(text)
+            if not name or number is None:
+                self.fail(
+                    "must be NAME=NUMBER pairs separated by commas, such as "
+                    f"quantile=0.4,n_startup=8, got {value!r}.",
+                    param,
+                    ctx,
+                )
+            if name in settings:
+                self.fail(f"must name each setting once, got {name!r} twice.", param, ctx)
+            settings[name] = number
+        return settings
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the form in the help."""
+        return "NAME=NUMBER,…"
+
+
+def _number_of(text: str) -> int | float | None:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None
+
+
 class SpaceName(click.ParamType):
     """A shipped search space or a TOML file; read and checked later."""
 

@@ -14,6 +14,7 @@ from autotrain.cli.options import (
     Count,
     FileName,
     MetricName,
+    Settings,
     SpaceName,
     Word,
     device_option,
@@ -87,6 +88,11 @@ DEFAULT_TIMEOUT_S = 600.0
     help="How hopeless trials are ended.",
 )
 @click.option(
+    "--pruner-options",
+    type=Settings(),
+    help="Settings of the pruner, such as quantile=0.4,n_startup=8; see docs/cli.md.",
+)
+@click.option(
     "--validation",
     metavar="auto|holdout|K-fold",
     default="auto",
@@ -145,6 +151,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         class_weights=options["class_weights"],
         sampler=options["sampler"],
         pruner=options["pruner"],
+        pruner_options=options["pruner_options"],
         validation=options["validation"],
         test=_number_or_name(options["test"]),
         finalists=N_FINALISTS if finalists is None else finalists,
@@ -209,6 +216,7 @@ def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str
         "class_weights": definition.class_weights,
         "sampler": definition.sampler,
         "pruner": definition.pruner,
+        "pruner_options": definition.pruner_options,
         "finalists": definition.finalists,
         "ensemble": definition.ensemble,
         "trials": trials,
@@ -247,7 +255,7 @@ def plan_lines(study: Study, plan: dict[str, Any]) -> list[str]:
             ),
             ("Metric", f"{plan['metric']}, to {plan['direction']}"),
             ("Weights", weights_words(plan["weights"], plan["class_weights"])),
-            ("Search", f"sampler {plan['sampler']}, pruner {plan['pruner']}, seed {plan['seed']}"),
+            ("Search", _search_words(plan)),
             ("Budget", " or ".join(limits)),
             ("Training", f"on {plan['device']}, in {processes}"),
         ]
@@ -257,6 +265,12 @@ def plan_lines(study: Study, plan: dict[str, Any]) -> list[str]:
         *(f"Note: {text}" for text in plan["notes"]),
         "Nothing was written (--dry-run).",
     ]
+
+
+def _search_words(plan: dict[str, Any]) -> str:
+    options = ", ".join(f"{name} = {value:g}" for name, value in plan["pruner_options"].items())
+    pruner = f"{plan['pruner']} ({options})" if options else plan["pruner"]
+    return f"sampler {plan['sampler']}, pruner {pruner}, seed {plan['seed']}"
 
 
 def _number_or_name(test: str | None) -> float | str | None:

@@ -24,8 +24,8 @@ from autotrain.space.shipped import shipped_spaces
 
 # How one run is shown is said on the command line.
 NOT_IN_FILES = ("as_json", "quiet", "dry_run")
-TABLES = ("space", "class_weights")
-"""Keys that may also be a table: the search space itself, a weight for each class."""
+TABLES = ("space", "class_weights", "pruner_options")
+"""Keys that may also be a table: the search space itself, a weight for each class, settings."""
 
 
 def merge(path: Path, ctx: click.Context, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -267,6 +267,9 @@ class Coordinator:
         for fold, slot in enumerate(running.slots):
             self.running[slot] = running
             running.worker.send(Admission(slot, running.config, running.seed, fold, running.repeat))
+        board = running.board if running.repeat else self.board
+        if board is not None:
+            board.begin(running.number, *running.plateau_of(board.rule))
 
     def _receive(self) -> list[tuple[Worker, list[Message]]]:
         pipes = [worker.pipe for worker in self.workers if hasattr(worker, "pipe")]
@@ -319,18 +322,16 @@ class Coordinator:
         self, running: Running, board: Board, reports: list[EpochReport], value: float
     ) -> None:
         """Have performance scheduling decide about a trial."""
-        plateaus = sum(report.plateaus for report in reports)
+        training = [report for report in reports if report.slot not in running.outcomes]
         decision = board.record(
             running.number,
             self.sign * value,
             loss=float(np.mean([report.valid_loss for report in reports])),
             # A fold that has ended stands still.
             samples_seen=max(report.samples_seen for report in reports),
-            plateau=plateaus > running.plateaus if len(reports) == 1 else None,
             lr_dropped=running.dropped,
+            lr_lowest=bool(training) and all(running.is_lowest(report) for report in training),
         )
-        running.plateaus = plateaus
-        training = [report for report in reports if report.slot not in running.outcomes]
         running.dropped = any(report.dropped for report in training)
         if decision.kind == "prune":
             self._stop(running, decision.cause or "plateau")

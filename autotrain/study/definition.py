@@ -44,6 +44,7 @@ class Definition:
         space: the search space, resolved, as `SearchSpace.to_dict`.
         seed: everything random follows from it.
         sampler, pruner: names.
+        pruner_options: settings of the pruner that differ from its defaults.
         finalists: trials that are trained again to choose the winner among them.
         ensemble: trainings that are handed over together, at most; below 2 the winner alone.
         n_trials, timeout_s: the budget; None for no limit.
@@ -66,6 +67,7 @@ class Definition:
     seed: int
     sampler: str
     pruner: str
+    pruner_options: dict[str, Any] = field(default_factory=dict)
     weights: str | None = None
     class_weights: str | dict[str, float] | None = None
     finalists: int = 0

@@ -1,9 +1,25 @@
 """Performance scheduling as a rule: when a trial has shown enough to be stopped.
 
 `patience` epochs without an improvement of the validation loss are a plateau. At its j-th plateau
-a trial is compared with what the others had reached at *their* j-th plateau, so a slow learner is
-not killed for being slow, and a stuck one dies at its first plateau. `History` is one trial as a
-few numbers, `decide` the rule, a pure function of histories. No Optuna here: see pruning.py.
+a trial is compared with what the others had reached at *their* j-th plateau, whatever their epochs.
+Before its first plateau a trial is compared at rungs, with what the others had reached after as
+many rows. So from its first plateau on a trial is not pruned for learning slowly; before it, it may
+be, if the others are much better after as many rows, also where its schedule still has a high rate.
+
+A trial has converged at a plateau when another drop of the learning rate would no longer help:
+
+- `max_plateaus` plateaus in a row have come without an improvement of the loss between them: with
+  `performance`, which lowers the rate at each plateau, the last `max_plateaus − 1` drops brought
+  nothing; or
+- the learning rate is at its lowest (`min_lr` of `performance`), in all folds still in training.
+
+A trial of several folds is one loss, their mean, and each fold lowers its rate at its own plateaus.
+Its plateaus take as long as the longer of `patience` and its schedule's own, so that in the
+meantime every fold without an improvement has lowered its rate. Convergence ends a trial whose
+learning rate does not fall by itself; others improve later on.
+
+`History` is one trial as a few numbers, `decide` the rule, a pure function of histories. No Optuna
+here: see pruning.py.
 """
 
 from __future__ import annotations
@@ -11,31 +27,70 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
 from autotrain import errors
 from autotrain.choices.schedules import Plateau
+from autotrain.domains import Parameter
+
+OPTIONS: dict[str, Parameter] = {
+    "patience": Parameter(
+        8,
+        "epochs without an improvement that make a plateau; `performance` schedules have their own",
+        low=1,
+        kind="integer",
+    ),
+    "min_delta": Parameter(0.0, "smallest improvement of the validation loss that counts", low=0),
+    "quantile": Parameter(
+        0.5, "at a plateau, a trial worse than this quantile of the others is pruned", low=0, high=1
+    ),
+    "n_startup": Parameter(
+        5, "other trials that must be comparable before a trial is pruned", low=1, kind="integer"
+    ),
+    "grace": Parameter(
+        3,
+        "epochs from a drop of the learning rate in which a trial is not pruned",
+        low=0,
+        kind="integer",
+    ),
+    "max_plateaus": Parameter(
+        3,
+        "plateaus in a row, without an improvement between them, that end a trial; 0: no limit",
+        low=0,
+        kind="integer",
+    ),
+    "first_rung": Parameter(16, "epochs until the first rung; 0: no rungs", low=0, kind="integer"),
+    "rung_factor": Parameter(
+        2.0, "how many times later each rung is than the one before", low=1, open_low=True
+    ),
+    "rung_quantile": Parameter(
+        0.65, "at a rung, a trial worse than this quantile of the others is pruned", low=0, high=1
+    ),
+}
+"""Settings of a `PlateauRule`, as a user gives them."""
+
+
+def rule_of(options: Mapping[str, Any], n_rows: int) -> PlateauRule:
+    """Return the rule with these `OPTIONS`, others at their defaults.
+
+    Args:
+        n_rows: rows that an epoch trains on.
+    """
+    values = {name: parameter.default for name, parameter in OPTIONS.items()} | dict(options)
+    first_rung = int(values.pop("first_rung"))
+    return PlateauRule(rung_base=first_rung * n_rows, **values)
 
 
 @dataclass(frozen=True)
 class PlateauRule:
-    """When a trial stops.
+    """When a trial stops; see `OPTIONS` for the other fields.
 
     Args:
-        patience: epochs without improvement that make a plateau.
-        min_delta: an improvement must be larger than this.
-        quantile: at a plateau, worse than this quantile of the others is pruned; in [0, 1].
-        n_startup: as many others must be comparable before anything is pruned.
-        grace: epochs at a dropped learning rate during which nothing is pruned: a drop usually
-            improves the metric.
-        max_plateaus: with so many plateaus a trial has converged; None: never.
-        rung_base: samples seen at the first rung; None: no rungs. Sixteen epochs' worth is usual.
-        rung_factor: each rung is so many times the one before.
-        rung_quantile: as `quantile`, at rungs; laxer, since what meets them is still learning.
+        rung_base: samples seen at the first rung; 0: no rungs.
 
     Raises:
-        StudyError: when a value makes no sense.
+        StudyError: when a value is not legal.
     """
 
     patience: int = 8
@@ -43,27 +98,17 @@ class PlateauRule:
     quantile: float = 0.5
     n_startup: int = 5
     grace: int = 3
-    max_plateaus: int | None = 4
-    rung_base: int | None = None
+    max_plateaus: int = 3
+    rung_base: int = 0
     rung_factor: float = 2.0
     rung_quantile: float = 0.65
 
     def __post_init__(self) -> None:
-        checks: list[tuple[str, bool, str]] = [
-            ("patience", self.patience >= 1, "at least 1"),
-            ("min_delta", self.min_delta >= 0, "at least 0"),
-            ("quantile", 0 <= self.quantile <= 1, "between 0 and 1"),
-            ("n_startup", self.n_startup >= 1, "at least 1"),
-            ("grace", self.grace >= 0, "at least 0"),
-            ("max_plateaus", self.max_plateaus is None or self.max_plateaus >= 1, "at least 1"),
-            ("rung_base", self.rung_base is None or self.rung_base >= 1, "at least 1"),
-            ("rung_factor", self.rung_factor > 1, "greater than 1"),
-            ("rung_quantile", 0 <= self.rung_quantile <= 1, "between 0 and 1"),
-        ]
+        legal = OPTIONS | {"rung_base": OPTIONS["first_rung"]}
         wrong = [
-            f"{name} must be {legal}, however: {name} = {getattr(self, name)}"
-            for name, holds, legal in checks
-            if not holds
+            f"{field.name} must be {legal[field.name].explain()}, got {getattr(self, field.name)!r}"
+            for field in fields(self)
+            if not legal[field.name].is_legal(getattr(self, field.name))
         ]
         if wrong:
             raise errors.StudyError("pruning rule: " + "; ".join(wrong))
@@ -75,6 +120,8 @@ class Event(NamedTuple):
     kind: Literal["plateau", "rung"]
     level: int
     value: float
+    converged: bool = False
+    """Whether another drop of the learning rate would no longer help."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +150,8 @@ class History:
 
     __slots__ = (
         "_drop_epoch",
+        "_in_a_row",
+        "_loss_at_plateau",
         "_tracker",
         "best",
         "diverged",
@@ -115,7 +164,14 @@ class History:
         "samples_seen",
     )
 
-    def __init__(self, rule: PlateauRule) -> None:
+    def __init__(
+        self, rule: PlateauRule, patience: int | None = None, min_delta: float | None = None
+    ) -> None:
+        """Begin a history.
+
+        Args:
+            patience, min_delta: of the trial's own plateaus; None as the rule has them.
+        """
         self.rule = rule
         self.epochs = 0
         self.samples_seen = 0
@@ -125,7 +181,12 @@ class History:
         self.event: Event | None = None
         self.ended = False
         self.diverged = False
-        self._tracker = Plateau(rule.patience, rule.min_delta)
+        self._tracker = Plateau(
+            rule.patience if patience is None else patience,
+            rule.min_delta if min_delta is None else min_delta,
+        )
+        self._loss_at_plateau = math.inf
+        self._in_a_row = 0
         self._drop_epoch: int | None = None
 
     def record(
@@ -134,8 +195,8 @@ class History:
         *,
         loss: float | None = None,
         samples_seen: int | None = None,
-        plateau: bool | None = None,
         lr_dropped: bool = False,
+        lr_lowest: bool = False,
     ) -> Event | None:
         """Take one epoch and return the event that it came to, if any.
 
@@ -143,9 +204,9 @@ class History:
             score: lower is better (a metric to be maximized comes with its sign changed).
             loss: validation loss, watched for plateaus; the score itself when not given.
             samples_seen: training samples since the start of the trial; epochs when not given.
-            plateau: whether the trainer declared a plateau with this epoch; None: found here.
             lr_dropped: whether this epoch was the first one at a dropped learning rate. A drop
                 that follows from this epoch's plateau belongs to the next epoch.
+            lr_lowest: whether the learning rate can fall no more.
         """
         self.epochs += 1
         self.samples_seen = self.epochs if samples_seen is None else samples_seen
@@ -153,19 +214,26 @@ class History:
             self.best = score
         if lr_dropped:
             self._drop_epoch = self.epochs
-        if plateau is None:
-            plateau = self._tracker.update(score if loss is None else loss)
+        is_plateau = self._tracker.update(score if loss is None else loss)
         self.event = None
-        if plateau:
+        if is_plateau:
             self.plateaus.append(self.best)
-            self.event = Event("plateau", len(self.plateaus) - 1, self.best)
+            converged = self._is_last_plateau() or lr_lowest
+            self.event = Event("plateau", len(self.plateaus) - 1, self.best, converged)
         base, factor = self.rule.rung_base, self.rule.rung_factor
         # Written down also when judged at plateaus: others may be compared here.
-        while base is not None and self.samples_seen >= base * factor ** len(self.rungs):
+        while base and self.samples_seen >= base * factor ** len(self.rungs):
             self.rungs.append(self.best)
             if not self.plateaus:
                 self.event = Event("rung", len(self.rungs) - 1, self.best)
         return self.event
+
+    def _is_last_plateau(self) -> bool:
+        """Count a plateau, and tell whether it is the last one of `max_plateaus` in a row."""
+        improved = self._tracker.best < self._loss_at_plateau
+        self._loss_at_plateau = self._tracker.best
+        self._in_a_row = 1 if improved else self._in_a_row + 1
+        return 0 < self.rule.max_plateaus <= self._in_a_row
 
     def end(self, *, diverged: bool = False) -> None:
         """Say that the trial trains no more."""
@@ -195,13 +263,22 @@ class History:
             "ended": self.ended,
             "diverged": self.diverged,
             "drop_epoch": self._drop_epoch,
-            "tracker": [_finite(self._tracker.best), self._tracker.waited, self._tracker.count],
+            "in_a_row": self._in_a_row,
+            "loss_at_plateau": _finite(self._loss_at_plateau),
+            "tracker": {
+                "patience": self._tracker.patience,
+                "min_delta": self._tracker.min_delta,
+                "best": _finite(self._tracker.best),
+                "waited": self._tracker.waited,
+                "count": self._tracker.count,
+            },
         }
 
     @classmethod
     def from_json(cls, rule: PlateauRule, state: Mapping[str, Any]) -> History:
         """Read what `to_json` wrote; the last event is not taken up again."""
-        history = cls(rule)
+        tracker = state["tracker"]
+        history = cls(rule, tracker["patience"], tracker["min_delta"])
         history.epochs = state["epochs"]
         history.samples_seen = state["samples_seen"]
         history.best = _or_inf(state["best"])
@@ -209,8 +286,10 @@ class History:
         history.rungs = [_or_inf(value) for value in state["rungs"]]
         history.ended, history.diverged = state["ended"], state["diverged"]
         history._drop_epoch = state["drop_epoch"]
-        best, history._tracker.waited, history._tracker.count = state["tracker"]
-        history._tracker.best = _or_inf(best)
+        history._in_a_row = state["in_a_row"]
+        history._loss_at_plateau = _or_inf(state["loss_at_plateau"])
+        history._tracker.best = _or_inf(tracker["best"])
+        history._tracker.waited, history._tracker.count = tracker["waited"], tracker["count"]
         return history
 
 
@@ -230,10 +309,10 @@ def decide(history: History, others: Iterable[History]) -> Decision:
             or its last best if it ended before, or ∞ if it diverged; not there yet: left out
         prune  ⇔  v > quantile(w, q),  given |w| ≥ n_startup
 
-    and not within `grace` epochs of a learning-rate drop. With its `max_plateaus`-th plateau it
-    has converged and is never pruned. Before its first plateau a trial meets rungs instead, at
-    samples seen = rung_base · rung_factorⁱ: the same rule with rung i in the place of plateau j
-    and `rung_quantile`; samples, so that different batch sizes compare.
+    and not within `grace` epochs of a learning-rate drop. A trial that has converged (see the
+    module's first paragraphs) is never pruned. Before its first plateau a trial meets rungs
+    instead, at samples seen = rung_base · rung_factorⁱ: the same rule with rung i in the place of
+    plateau j and `rung_quantile`; samples, so that different batch sizes compare.
 
     The best at a plateau is never pruned; the order of the others does not matter.
     """
@@ -248,8 +327,7 @@ def judge(history: History, event: Event, others: Sequence[float]) -> Decision:
     """Apply the rule of `decide` at an event; `others` are the comparable values, sorted."""
     rule = history.rule
     place = f"{event.kind} {event.level + 1}"
-    last = rule.max_plateaus
-    if event.kind == "plateau" and last is not None and event.level + 1 >= last:
+    if event.converged:
         return Decision("converged", "plateau", f"no improvement left at {place}")
     if len(others) < rule.n_startup or history.in_grace():
         return CONTINUE

@@ -9,15 +9,28 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import optuna
 from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from autotrain import errors
-from autotrain.study.plateaus import CONTINUE, Decision, History, PlateauRule, decide, judge
+from autotrain.domains import Parameter
+from autotrain.study.plateaus import (
+    CONTINUE,
+    OPTIONS,
+    Decision,
+    History,
+    PlateauRule,
+    decide,
+    judge,
+    rule_of,
+)
 
 __all__ = [
     "PRUNERS",
@@ -28,6 +41,8 @@ __all__ = [
     "PlateauRule",
     "decide",
     "make_pruner",
+    "read_options",
+    "rule_of",
 ]
 
 
@@ -77,6 +92,10 @@ class Board:
             self._running[number] = History(self.rule)
         return self._running[number]
 
+    def begin(self, number: int, patience: int, min_delta: float) -> None:
+        """Take in a trial whose plateaus are its own; without it they are the rule's."""
+        self._running[number] = History(self.rule, patience, min_delta)
+
     def record(
         self,
         number: int,
@@ -84,14 +103,18 @@ class Board:
         *,
         loss: float | None = None,
         samples_seen: int | None = None,
-        plateau: bool | None = None,
         lr_dropped: bool = False,
+        lr_lowest: bool = False,
     ) -> Decision:
         """Take one epoch of a trial (arguments as `History.record`) and decide."""
         history = self.history(number)
         n_rungs = len(history.rungs)
         event = history.record(
-            score, loss=loss, samples_seen=samples_seen, plateau=plateau, lr_dropped=lr_dropped
+            score,
+            loss=loss,
+            samples_seen=samples_seen,
+            lr_dropped=lr_dropped,
+            lr_lowest=lr_lowest,
         )
         decision = CONTINUE
         if event is not None:
@@ -146,7 +169,7 @@ class PerformancePruner(BasePruner):
     """
 
     def __init__(self, rule: PlateauRule | None = None) -> None:
-        self.rule = PlateauRule(rung_base=16) if rule is None else rule
+        self.rule = rule_of({}, 1) if rule is None else rule
 
     def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
         """Tell whether the trial should stop now, as Optuna asks after each report."""
@@ -171,33 +194,104 @@ class PerformancePruner(BasePruner):
         return history
 
 
-def _asha(rule: PlateauRule | None) -> BasePruner:
-    # The best third goes on from 4 epochs to 12, 36, ...
-    return optuna.pruners.SuccessiveHalvingPruner(min_resource=4, reduction_factor=3)
+@dataclass(frozen=True)
+class PrunerRow:
+    """A row of `PRUNERS`.
+
+    Args:
+        build: a value for each of `options` → the pruner.
+        doc: what it does, in one clause.
+        options: its settings by name.
+    """
+
+    build: Callable[[Mapping[str, Any]], BasePruner]
+    doc: str
+    options: Mapping[str, Parameter]
 
 
-def _median(rule: PlateauRule | None) -> BasePruner:
-    return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=4)
-
-
-def _none(rule: PlateauRule | None) -> BasePruner:
-    return optuna.pruners.NopPruner()
-
-
-PRUNERS: dict[str, Callable[[PlateauRule | None], BasePruner]] = {
-    "performance": PerformancePruner,
-    "asha": _asha,
-    "median": _median,
-    "none": _none,
+PRUNERS: dict[str, PrunerRow] = {
+    "performance": PrunerRow(
+        # One report is one epoch, and stands for one row.
+        lambda options: PerformancePruner(rule_of(options, 1)),
+        "at plateaus of the validation loss, by what other trials had at theirs",
+        OPTIONS,
+    ),
+    "asha": PrunerRow(
+        lambda options: optuna.pruners.SuccessiveHalvingPruner(**options),
+        "successive halving: of the trials at a rung, the best 1/`reduction_factor` train on",
+        {
+            "min_resource": Parameter(4, "epochs until the first rung", low=1, kind="integer"),
+            "reduction_factor": Parameter(
+                3, "how many times later each rung is than the one before", low=2, kind="integer"
+            ),
+            "min_early_stopping_rate": Parameter(
+                0, "rungs left out at the beginning", low=0, kind="integer"
+            ),
+        },
+    ),
+    "median": PrunerRow(
+        lambda options: optuna.pruners.MedianPruner(**options),
+        "what is worse than the median of complete trials at the same epoch",
+        {
+            "n_startup_trials": Parameter(
+                5, "trials that must have ended before a trial is pruned", low=0, kind="integer"
+            ),
+            "n_warmup_steps": Parameter(
+                4, "epochs in which a trial is not pruned", low=0, kind="integer"
+            ),
+            "interval_steps": Parameter(1, "epochs between two comparisons", low=1, kind="integer"),
+            "n_min_trials": Parameter(
+                1, "trials that must have come to an epoch to be compared", low=1, kind="integer"
+            ),
+        },
+    ),
+    "none": PrunerRow(lambda options: optuna.pruners.NopPruner(), "nothing is pruned", {}),
 }
 
 
-def make_pruner(name: str = "performance", rule: PlateauRule | None = None) -> BasePruner:
-    """Build the pruner of that name; `rule` is for `performance` alone.
+def read_options(name: str, options: Mapping[str, Any] | None) -> dict[str, int | float]:
+    """Return those settings of a pruner that differ from its defaults.
 
+    Args:
+        name: a row of `PRUNERS`.
+        options: setting → number; None for the defaults.
     Raises:
-        StudyError: when there is no such pruner.
+        StudyError: with every mistake at once: no such pruner, no such setting, no legal value.
     """
     if name not in PRUNERS:
         raise errors.StudyError(errors.unknown("pruner", name, PRUNERS))
-    return PRUNERS[name](rule)
+    if not isinstance(options, Mapping | None):
+        raise errors.StudyError(
+            "pruner_options must be a table of names and numbers, such as "
+            f'{{"quantile": 0.4}}, got {options!r}.'
+        )
+    known, mistakes, differing = PRUNERS[name].options, [], {}
+    for key, given in (options or {}).items():
+        value = as_builtin(given)
+        if key not in known:
+            mistakes.append(errors.unknown(f"option of pruner {name!r}", key, known))
+        elif not known[key].is_legal(value):
+            mistakes.append(f"{key} must be {known[key].explain()}, got {given!r}.")
+        elif value != known[key].default:
+            differing[key] = value
+    if mistakes:
+        raise errors.StudyError("pruner_options: " + " ".join(mistakes))
+    return differing
+
+
+def as_builtin(number: Any) -> Any:
+    """Return a number of NumPy as Python's own."""
+    return number.item() if isinstance(number, np.generic) else number
+
+
+def make_pruner(name: str = "performance", options: Mapping[str, Any] | None = None) -> BasePruner:
+    """Build the pruner of that name.
+
+    Args:
+        options: its settings, see `PRUNERS`; what is left out has its default.
+    Raises:
+        StudyError: when there is no such pruner, or a setting is wrong.
+    """
+    given = read_options(name, options)
+    row = PRUNERS[name]
+    return row.build({key: parameter.default for key, parameter in row.options.items()} | given)

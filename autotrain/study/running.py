@@ -16,7 +16,7 @@ from autotrain.fused.flags import FLAGS, Diagnosis
 from autotrain.fused.plan import dropout_of, input_dropout_of
 from autotrain.fused.slot import EpochReport, Outcome
 from autotrain.space.config import TrialConfig
-from autotrain.study.pruning import Board
+from autotrain.study.pruning import Board, PlateauRule
 from autotrain.study.workers.protocol import Worker
 
 DIAGNOSTICS = "diagnostics"
@@ -54,7 +54,6 @@ class Running:
     """The value that each slot would have if it ended at that epoch."""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     epoch: int = 0
-    plateaus: int = 0
     dropped: bool = False
     cause: str | None = None
     """Why the coordinator stops it; None while it may go on."""
@@ -115,6 +114,24 @@ class Running:
             return None
         numbers = [of_slots[slot][min(epoch, len(of_slots[slot])) - 1] for slot in self.slots]
         return mean_of_folds(numbers) if all(map(math.isfinite, numbers)) else None
+
+    def plateau_of(self, rule: PlateauRule) -> tuple[int, float]:
+        """Return the epochs without improvement that are a plateau, and the least improvement."""
+        schedule = self.config.schedule
+        if not SCHEDULES[schedule.name].drops_on_plateau:
+            return rule.patience, rule.min_delta
+        patience = int(schedule["patience"])
+        if len(self.slots) > 1:
+            # Each fold lowers its rate at its own plateaus; those of the mean must not be shorter.
+            patience = max(patience, rule.patience)
+        return patience, float(schedule["min_delta"])
+
+    def is_lowest(self, report: EpochReport) -> bool:
+        """Whether a slot's learning rate is at the `min_lr` of its schedule, and falls no more."""
+        schedule = self.config.schedule
+        if not SCHEDULES[schedule.name].drops_on_plateau:
+            return False
+        return report.learning_rate <= float(schedule["min_lr"])
 
     def epoch_s(self) -> float:
         """Return how long an epoch takes, by the slowest slot; 0 before it is known."""

@@ -90,6 +90,47 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(here: Path, autotrain: Run)
     assert "3 combinations × 1 continuous parameter," in text
 
 
+def test_settings_of_the_pruner_are_part_of_the_study(here: Path, autotrain: Run) -> None:
+    settings = ("--pruner-options", "quantile=0.4,patience=8")
+    plan = autotrain(*SEARCH, *settings, "--dry-run", "--json").json()
+    assert plan["pruner_options"] == {"quantile": 0.4}, "8 is the default"
+    assert "performance (quantile = 0.4)" in autotrain(*SEARCH, *settings, "--dry-run").out
+    assert autotrain(*SEARCH, *settings, "--trials", 1, "--quiet", "--study", "one").code == 0
+    other = autotrain(*SEARCH, "--trials", 1, "--study", "one")
+    assert other.code == 2
+    assert "pruner_options" in other.err
+    assert autotrain("resume", "one", "--trials", 1, "--quiet").code == 0
+    assert Definition.read(here / "studies" / "one").pruner_options == {"quantile": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("pruner", "settings", "word"),
+    [
+        ("performance", "quantil=0.4", "quantile"),
+        ("performance", "quantile=4", "quantile"),
+        ("performance", "quantile", "NAME=NUMBER"),
+        ("performance", "quantile=", "NAME=NUMBER"),
+        ("performance", "=0.4", "NAME=NUMBER"),
+        ("performance", "quantile=high", "NAME=NUMBER"),
+        ("performance", "grace=1,grace=2", "grace"),
+        ("performance", "", "NAME=NUMBER"),
+        ("performance", "grace=2.5", "grace"),
+        ("performance", "quantile=nan", "quantile"),
+        ("none", "grace=2", "grace"),
+        ("asha", "grace=2", "min_resource"),
+    ],
+)
+def test_wrong_settings_of_the_pruner_are_refused(
+    here: Path, autotrain: Run, pruner: str, settings: str, word: str
+) -> None:
+    before = listing(here)
+    done = autotrain(*SEARCH, "--pruner", pruner, "--pruner-options", settings, "--trials", 1)
+    assert done.code == 2
+    assert word in done.err
+    assert "Traceback" not in done.err
+    assert listing(here) == before
+
+
 def test_names_come_from_the_data_and_the_same_search_goes_on(here: Path, autotrain: Run) -> None:
     options = ("--trials", 1, "--json", "--quiet")
     first = autotrain(*SEARCH, *options).json()

@@ -50,6 +50,18 @@ def test_the_space_may_be_a_table(here: Path, autotrain: Run) -> None:
     assert (space["combinations"], space["continuous"]) == (3, 1)
 
 
+@pytest.mark.parametrize(
+    "written",
+    ['pruner_options = "quantile=0.4, grace=0"', "[pruner_options]\nquantile = 0.4\ngrace = 0"],
+)
+def test_settings_of_the_pruner_may_be_a_table(here: Path, autotrain: Run, written: str) -> None:
+    top = 'data = "shop.csv"\ntarget = "bought"\nspace = "space.toml"\n'
+    (here / "mine.toml").write_text(f"{top}{written}\n")
+    assert plan(autotrain, "mine.toml")["pruner_options"] == {"quantile": 0.4, "grace": 0}
+    given = plan(autotrain, "mine.toml", "--pruner-options", "n_startup=8")
+    assert given["pruner_options"] == {"n_startup": 8}
+
+
 def test_all_mistakes_are_told_at_once(here: Path, autotrain: Run) -> None:
     (here / "mine.toml").write_text(
         'trails = 5\ntimeout = "10 minuts"\nworkers = 0\nseed = true\nmetric = "acuracy"\n'

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotrain.errors import StudyError
-from autotrain.study.plateaus import Event, History, PlateauRule, decide, quantile
+from autotrain.study.plateaus import Event, History, PlateauRule, decide, quantile, rule_of
 
 RULE = PlateauRule(patience=2, n_startup=2, grace=2, max_plateaus=3)
 
@@ -28,8 +28,8 @@ rules = st.builds(
     quantile=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
     n_startup=st.integers(1, 4),
     grace=st.integers(0, 4),
-    max_plateaus=st.sampled_from([None, 2, 4]),
-    rung_base=st.sampled_from([None, 2, 3]),
+    max_plateaus=st.sampled_from([0, 2, 4]),
+    rung_base=st.sampled_from([0, 2, 3]),
 )
 
 
@@ -88,11 +88,10 @@ def test_loss_makes_plateaus_and_score_is_compared() -> None:
     assert history.plateaus == [0.3]
 
 
-def test_plateaus_of_the_trainer_go_before_own_ones() -> None:
-    history = History(RULE)
-    for epoch in range(6):
-        history.record(1.0, plateau=epoch == 1)
-    assert history.plateaus == [1.0]
+def test_plateaus_take_as_long_as_the_trials_own_patience() -> None:
+    history = History(RULE, patience=4, min_delta=0.1)
+    events = [history.record(score) for score in [0.9, 0.85, 0.84, 0.82, 0.81, 0.7]]
+    assert [event is not None for event in events] == [False] * 4 + [True, False]
 
 
 def test_worse_than_the_median_at_the_same_plateau_is_pruned() -> None:
@@ -156,12 +155,65 @@ def test_grace_protects_epochs_at_a_dropped_rate(epochs_since_drop: int, kind: s
     assert decide(history, [at_plateau(0.1, rule)] * 3).kind == kind
 
 
-def test_converged_after_max_plateaus_however_bad() -> None:
+def test_a_trial_that_has_converged_is_not_pruned_however_bad() -> None:
     others = [trained(RULE, [0.1] * 7, ended=True)] * 3
     history = trained(RULE, [0.9] * 7)
-    assert history.event == Event("plateau", 2, 0.9)
+    assert history.event == Event("plateau", 2, 0.9, converged=True)
     decision = decide(history, others)
     assert (decision.kind, decision.cause) == ("converged", "plateau")
+
+
+@pytest.mark.parametrize(
+    ("losses", "max_plateaus", "min_delta", "lowest_from", "converges_at"),
+    [
+        # A plateau is two epochs without improvement; the first epoch is an improvement.
+        ([0.9] * 12, 3, 0.0, None, 7),
+        ([0.9] * 12, 1, 0.0, None, 3),
+        ([0.9] * 12, 0, 0.0, None, None),
+        # An improvement after a drop: it helped, and two more drops are tried.
+        ([0.9, 0.9, 0.9, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8], 3, 0.0, None, 10),
+        ([0.9, 0.9, 0.9, 0.9, 0.9, 0.8, *[0.8] * 8], 3, 0.0, None, 12),
+        # Every drop helps: there is no limit to their number.
+        ([x / 100 for x in range(99, 60, -1) for _ in range(3)], 3, 0.0, None, None),
+        # Improvements too small to count are none.
+        ([x / 100 for x in range(99, 60, -1)], 3, 0.5, None, 7),
+        ([x / 100 for x in range(99, 60, -1)], 3, 0.0, None, None),
+        # The rate cannot fall any more: the first plateau at the lowest one is the last.
+        ([0.9] * 12, 3, 0.0, 1, 3),
+        ([0.9] * 12, 3, 0.0, 4, 5),
+        ([0.9] * 12, 0, 0.0, 6, 7),
+        # What still improves at the lowest rate goes on.
+        ([x / 100 for x in range(99, 60, -1)], 3, 0.0, 1, None),
+        # Worse is no improvement.
+        ([0.5, *(x / 10 for x in range(6, 20))], 2, 0.0, None, 5),
+    ],
+)
+def test_converged_when_another_drop_would_not_help(
+    losses: list[float],
+    max_plateaus: int,
+    min_delta: float,
+    lowest_from: int | None,
+    converges_at: int | None,
+) -> None:
+    history = History(PlateauRule(patience=2, min_delta=min_delta, max_plateaus=max_plateaus))
+    converged = None
+    for epoch, loss in enumerate(losses, 1):
+        lowest = lowest_from is not None and epoch >= lowest_from
+        history.record(0.5, loss=loss, lr_lowest=lowest)
+        if decide(history, []).kind == "converged":
+            converged = epoch
+            break
+    assert converged == converges_at
+
+
+def test_first_plateau_at_the_lowest_rate_is_the_last() -> None:
+    """A trainer that drops at each plateau ends with the one at `min_lr`, none before."""
+    history, rate, rates = History(PlateauRule(patience=2, max_plateaus=9)), 1.0, []
+    while not (history.event is not None and history.event.converged):
+        rates.append(rate)
+        if history.record(0.5, lr_lowest=rate <= 0.25) is not None:
+            rate = max(rate / 2, 0.25)
+    assert rates == [1.0] * 3 + [0.5] * 2 + [0.25] * 2
 
 
 def test_trials_that_never_plateau_meet_rungs_on_samples_seen() -> None:
@@ -296,8 +348,12 @@ def test_quantile_with_infinity() -> None:
 
 def test_senseless_rule_names_every_mistake() -> None:
     with pytest.raises(StudyError) as caught:
-        PlateauRule(patience=0, quantile=1.5)
-    assert str(caught.value) == (
-        "pruning rule: patience must be at least 1, however: patience = 0; "
-        "quantile must be between 0 and 1, however: quantile = 1.5"
-    )
+        PlateauRule(patience=0, quantile=1.5, rung_base=-1)
+    assert all(name in str(caught.value) for name in ("patience", "quantile", "rung_base"))
+
+
+def test_defaults_of_rule_and_options_are_the_same() -> None:
+    assert rule_of({}, 100) == PlateauRule(rung_base=1600)
+    changed = rule_of({"first_rung": 4, "quantile": 0.4, "max_plateaus": 0}, 100)
+    assert changed == PlateauRule(rung_base=400, quantile=0.4, max_plateaus=0)
+    assert rule_of({"first_rung": 0}, 100) == PlateauRule()

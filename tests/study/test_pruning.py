@@ -5,31 +5,32 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from autotrain.errors import StudyError
 from autotrain.study.pruning import (
+    PRUNERS,
     Board,
     History,
     PerformancePruner,
     PlateauRule,
     decide,
     make_pruner,
+    read_options,
 )
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-@pytest.mark.parametrize("max_plateaus", [None, 3])
-@pytest.mark.parametrize("rung_base", [None, 1, 3])
+@pytest.mark.parametrize("max_plateaus", [0, 3])
+@pytest.mark.parametrize("rung_base", [0, 1, 3])
 @pytest.mark.parametrize("seed", range(5))
-def test_board_decides_as_the_pure_rule(
-    max_plateaus: int | None, rung_base: int | None, seed: int
-) -> None:
+def test_board_decides_as_the_pure_rule(max_plateaus: int, rung_base: int, seed: int) -> None:
     rule = PlateauRule(
         patience=2, n_startup=2, grace=1, max_plateaus=max_plateaus, rung_base=rung_base
     )
@@ -188,11 +189,45 @@ def test_every_pruner_stops_bad_trials_or_none(name: str, kind: type) -> None:
     assert all(trial.params["bad"] > study.best_value for trial in pruned)
 
 
-def test_rule_is_handed_on() -> None:
-    rule = PlateauRule(patience=7)
-    pruner = make_pruner("performance", rule)
+@pytest.mark.parametrize("name", PRUNERS)
+def test_defaults_of_every_pruner_are_legal_and_need_not_be_written_down(name: str) -> None:
+    options = PRUNERS[name].options
+    defaults = {key: parameter.default for key, parameter in options.items()}
+    assert all(parameter.is_legal(parameter.default) for parameter in options.values())
+    assert read_options(name, defaults) == read_options(name, None) == {}
+
+
+def test_settings_come_to_the_pruner() -> None:
+    options = {"patience": 7, "first_rung": np.int64(4), "quantile": np.float32(0.25)}
+    pruner = make_pruner("performance", options)
     assert isinstance(pruner, PerformancePruner)
-    assert pruner.rule is rule
+    assert pruner.rule == PlateauRule(patience=7, rung_base=4, quantile=0.25)
+    assert make_pruner("asha", {"min_resource": 9})._min_resource == 9  # type: ignore[attr-defined]
+    median = make_pruner("median", {"n_warmup_steps": 2})
+    assert median._n_warmup_steps == 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "named"),
+    [
+        ("performance", {"quantil": 0.4}, ["Did you mean 'quantile'"]),
+        ("performance", {"quantile": 1.5}, ["quantile", "1.5"]),
+        ("performance", {"quantile": math.nan}, ["quantile"]),
+        ("performance", {"n_startup": 2.5}, ["n_startup", "2.5"]),
+        ("performance", {"grace": True}, ["grace", "True"]),
+        ("performance", {"grace": "three", "patience": 0}, ["grace", "'three'", "patience"]),
+        ("performance", {"rung_factor": 1}, ["rung_factor"]),
+        ("asha", {"quantile": 0.4}, ["quantile", "reduction_factor"]),
+        ("asha", {"reduction_factor": 1}, ["reduction_factor"]),
+        ("median", {"n_startup": 3}, ["Did you mean 'n_startup_trials'"]),
+        ("none", {"grace": 3}, ["grace"]),
+        ("performance", [("grace", 3)], ["pruner_options"]),
+    ],
+)
+def test_wrong_settings_are_refused_all_at_once(name: str, options: Any, named: list[str]) -> None:
+    with pytest.raises(StudyError) as caught:
+        make_pruner(name, options)
+    assert all(word in str(caught.value) for word in named)
 
 
 def test_unknown_pruner_is_told_the_near_name() -> None:

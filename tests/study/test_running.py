@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from autotrain.fused.flags import Diagnosis
 from autotrain.fused.slot import EpochReport, Outcome
 from autotrain.space.config import TrialConfig
+from autotrain.study.pruning import PlateauRule
 from autotrain.study.running import Running, health_of
 from autotrain.study.workers.protocol import Worker
 
 
-def trial(schedule: str = "cosine", n_folds: int = 2, *, restores: bool = True) -> Running:
+def trial(
+    schedule: str = "cosine", n_folds: int = 2, *, restores: bool = True, **own: Any
+) -> Running:
     config = TrialConfig.from_params(
         {
             "schedule": schedule,
             "training.epochs": 40,
             "early_stopping.restore_best_weights": restores,
+            **{f"schedule.{schedule}.{key}": value for key, value in own.items()},
         }
     )
     slots = tuple(range(n_folds))
@@ -84,6 +88,33 @@ def test_a_long_curve_keeps_its_first_and_last_epoch() -> None:
     assert len(curve) == 50
     assert (curve[0], curve[-1]) == ([1, 1.33333], [123, 123.333])
     assert sorted(curve) == curve
+
+
+@pytest.mark.parametrize(
+    ("schedule", "n_folds", "patience", "plateau"),
+    [
+        # The trial's own on a holdout, the longer of the two where folds drop apart.
+        ("performance", 1, 3, (3, 0.01)),
+        ("performance", 3, 3, (8, 0.01)),
+        ("performance", 3, 12, (12, 0.01)),
+        ("constant", 1, None, (8, 0.0)),
+        ("cosine", 3, None, (8, 0.0)),
+    ],
+)
+def test_a_plateau_is_the_schedules_own_where_it_has_one(
+    schedule: str, n_folds: int, patience: int | None, plateau: tuple[int, float]
+) -> None:
+    own: dict[str, Any] = {} if patience is None else {"patience": patience, "min_delta": 0.01}
+    found = trial(schedule, n_folds, **own)
+    assert found.plateau_of(PlateauRule()) == plateau
+
+
+def test_a_learning_rate_at_min_lr_falls_no_more() -> None:
+    found = trial("performance", 1, min_lr=1e-3)
+    assert found.is_lowest(report(0, 1))
+    assert not found.is_lowest(replace(report(0, 1), learning_rate=1.1e-3))
+    assert not trial("performance", 1).is_lowest(report(0, 1))
+    assert not trial("constant", 1).is_lowest(report(0, 1))
 
 
 def test_what_is_left_follows_the_slowest_fold(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,7 @@ from autotrain.study.pruning import read_options
 from autotrain.study.sampling import make_sampler
 from autotrain.study.storage import OpenStorage, open_storage
 from autotrain.tasks import METRICS, metric_for
+from autotrain.trial_report import TrialReport, report_of
 
 BEST = "best"
 
@@ -449,6 +450,18 @@ class Study:
     def best_config(self) -> TrialConfig:
         """The best trial's whole configuration, fixed values included."""
         return self.space.config_from(self.best_trial.params)
+
+    def trial(self, number: int) -> TrialReport:
+        """Describe one trial: configuration, learning curve, health by layer, flags, its end.
+
+        Raises:
+            StudyError: when the study has no trial of that number.
+
+        Examples:
+            >>> study.trial(3).flags  # doctest: +SKIP
+            {'vanishing': 'The gradient hardly reaches some layers, ...'}
+        """
+        return report_of(self.definition, self.optuna_study.get_trials(deepcopy=False), number)
 
     def trials_dataframe(self) -> pd.DataFrame:
         """Return one row per trial, as `optuna.Study.trials_dataframe`."""

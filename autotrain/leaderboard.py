@@ -69,7 +69,7 @@ class Standing:
             interrupted or never started are in none of them.
         causes: trials by what ended them, the commonest first; complete ones that just came to
             their end are left out.
-        flags: trials by what their diagnostics warn of.
+        flags: numbers of the trials that have a flag, by flag, the commonest first.
         top: the best complete trials, the best first.
         winner: number of the trial whose model is handed over; None before there is one.
         finals: what the finals say of it; None when it is the best trial, without them.
@@ -91,7 +91,7 @@ class Standing:
     n_running: int
     n_waiting: int
     causes: dict[str, int]
-    flags: dict[str, int]
+    flags: dict[str, tuple[int, ...]]
     top: tuple[Entry, ...]
     winner: int | None
     finals: Winner | None
@@ -136,7 +136,7 @@ class Standing:
                 "waiting": self.n_waiting,
             },
             "causes": self.causes,
-            "flags": self.flags,
+            "flags": {flag: list(numbers) for flag, numbers in self.flags.items()},
             "best": None if self.best is None else asdict(self.best),
             "top": [asdict(entry) for entry in self.top],
             "winner": self.winner,
@@ -191,11 +191,7 @@ def read_standing(folder: Path, storage: str | None = None) -> Standing:
         state=_state(trials, left, is_running=is_running, is_unfinished=unfinished),
         **_counts(trials, is_running=is_running),
         causes=_causes(trials),
-        flags=dict(
-            Counter(
-                flag for t in trials for flag in t.user_attrs.get("flags", "").split()
-            ).most_common()
-        ),
+        flags=_flags(trials),
         top=_top(definition, trials),
         winner=None if trial is None else trial.number,
         finals=winner,
@@ -258,6 +254,15 @@ def _causes(trials: Sequence[FrozenTrial]) -> dict[str, int]:
         if trial.state != TrialState.COMPLETE:
             found[cause or "unknown"] += 1
     return dict(found.most_common())
+
+
+def _flags(trials: Sequence[FrozenTrial]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, list[int]] = {}
+    for trial in trials:
+        for flag in trial.user_attrs.get("flags", "").split():
+            found.setdefault(flag, []).append(trial.number)
+    commonest = sorted(found.items(), key=lambda each: -len(each[1]))
+    return {flag: tuple(numbers) for flag, numbers in commonest}
 
 
 def _is_unfinished(

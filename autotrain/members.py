@@ -41,6 +41,7 @@ def members_of(
             fold=place,
             best_epoch=outcome.best_epoch,
             value=outcome.best_value,
+            diagnosis=outcome.diagnosis,
         )
         if len(member.parameters) != member.layout.n_parameters:
             raise ValueError(

@@ -9,11 +9,48 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from autotrain.domains import Parameter
+from autotrain.fused.flags import FLAGS, FLAT_SLOPE
 from autotrain.space.auto import AUTO_VALUES
 from autotrain.space.sections import SECTIONS
 from autotrain.space.values import show
 
 PAGE = Path(__file__).with_name("techniques.md")
+DIAGNOSTICS = """
+## Diagnostics
+
+The trainer measures the health of every trial, also of those that are pruned or diverge.
+`autotrain show NAME` names the trials with a flag. `autotrain show NAME --trial N` and
+`study.trial(N)` give the numbers layer by layer. The model card has those of the winner.
+
+| number | definition |
+| --- | --- |
+| gradient norm of a layer | L2 norm of ∂loss/∂W on a batch, without penalties and before \
+clipping; the mean over the steps of an epoch |
+| training loss | mean over the steps of an epoch, with dropout, without penalties |
+| loss at initialization | ln C for C classes, 1 for a number, which is standardized: the loss of \
+a constant answer, about what a well-initialized network starts with. In the first epoch the loss \
+of the first step, before any update, counts instead where it is higher |
+| dead units of a layer | share of the units whose activation is 0 for every validation row; of \
+all activations except sigmoid, tanh and softplus |
+| saturated outputs of a layer | share of the outputs with \\|f′(z)\\| < {flat_slope:g} on the \
+validation rows; of sigmoid and tanh. Of a parametric activation f is z + a (f(z) − z) |
+
+Each flag is decided layer by layer. "Last epoch" is the last one trained, not the one whose
+weights are kept. With folds, a trial has the flags of all its folds. It keeps the numbers of the
+first fold with each flag, or of the first fold where none has one.
+
+| flag | set when | means | try |
+| --- | --- | --- | --- |
+{flags}
+
+Growth from a tiny start is no explosion. Where the output layer's norm is 0, as in a network
+whose units are all dead, the ratio counts as 0. `vanishing` is not decided where the last epoch
+lost its finite numbers, nor at a training loss of 0.
+
+A trial keeps three user attributes: `flags`, `gradient_ratio` (the smallest ratio of a hidden
+layer's norm to the output layer's in the last epoch) and `diagnostics`. The last is a list with one
+entry a fold: losses and norms of the first step and of the last epoch, and shares by layer.
+"""
 
 
 def page() -> str:
@@ -43,7 +80,16 @@ def page() -> str:
                     for key, parameter in row.parameters.items()
                 )
                 lines.append(f"| `{row.name}` | {_cell(row.summary)} | {_cell(own)} |")
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join([*lines, _diagnostics()]).rstrip() + "\n"
+
+
+def _diagnostics() -> str:
+    """Return the section on the diagnostics of trials, from the table of flags."""
+    rows = []
+    for flag in FLAGS.values():
+        cells = (flag.definition, flag.meaning, flag.advice.removeprefix("try "))
+        rows.append(f"| `{flag.name}` | {' | '.join(map(_cell, cells))} |")
+    return DIAGNOSTICS.format(flat_slope=FLAT_SLOPE, flags="\n".join(rows))
 
 
 def _table(section: str, parameters: Mapping[str, Parameter]) -> list[str]:

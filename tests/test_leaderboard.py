@@ -128,7 +128,9 @@ def test_causes_and_flags_are_counted(tmp_path: Path) -> None:
         "unknown": 1,
     }
     assert next(iter(standing.causes)) == "plateau"
-    assert standing.flags == {"dead_units": 2, "vanishing": 1, "exploding": 1}
+    assert standing.flags == {"dead_units": (0, 1), "vanishing": (1,), "exploding": (3,)}
+    assert next(iter(standing.flags)) == "dead_units"
+    assert standing.to_json()["flags"]["dead_units"] == [0, 1]
     assert (standing.n_complete, standing.n_pruned, standing.n_failed) == (1, 3, 2)
 
 

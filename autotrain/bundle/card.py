@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from autotrain.bundle.record import ENSEMBLE, Bundle
+from autotrain.bundle.record import ENSEMBLE, Bundle, Member
 from autotrain.bundle.selection import (
     VALIDATION_ERROR,
     optimism_words,
@@ -17,6 +17,7 @@ from autotrain.bundle.selection import (
     seed_words,
     selection_of,
 )
+from autotrain.fused.flags import FLAGS
 from autotrain.fused.plan import dropout_of, input_dropout_of
 from autotrain.space.config import TrialConfig
 from autotrain.tasks import METRICS
@@ -161,6 +162,7 @@ def _model(bundle: Bundle) -> str:
     lines = ["## Model", ""]
     if len(trained) == 1:
         lines += [f"- {line}" for line in _described(bundle.members[0].config)]
+        lines += [f"- {line}" for line in _health(bundle.members)]
     else:
         n_folds = len(bundle.members) // len(trained)
         what = "probabilities" if bundle.is_classification else "predictions"
@@ -168,7 +170,8 @@ def _model(bundle: Bundle) -> str:
         lines += [f"The {what} of these trained models{folds} are averaged with equal weight:", ""]
         for place, each in enumerate(trained):
             repeat = f", repeat {each['repeat']}" if each.get("repeat") else ""
-            about = "; ".join(_described(bundle.members[place * n_folds].config))
+            own = bundle.members[place * n_folds : (place + 1) * n_folds]
+            about = "; ".join([*_described(own[0].config), *_flags_of(own)])
             lines.append(f"- trial {each.get('trial')}{repeat}: {about}")
         silent = sum(not _drops_units(member.config) for member in bundle.members)
         if 0 < silent < len(bundle.members):
@@ -243,6 +246,35 @@ def _described(config: TrialConfig) -> list[str]:
         f"trained with {config.optimizer.name}, learning rate "
         f"{config.optimizer['learning_rate']:.3g}, schedule {config.schedule.name}",
     ]
+
+
+def _health(members: Sequence[Member]) -> list[str]:
+    """Return the flags of one training's folds and the gradient norms that they are about."""
+    flagged = [member for member in members if member.diagnosis.flags]
+    shown = (flagged or list(members))[0]
+    *hidden, output = shown.diagnosis.norms or (None,)
+    if output is None:
+        return []
+    of_fold = f" of fold {shown.fold + 1}" if len(members) > 1 else ""
+    norms = ", ".join([*(f"{norm:.3g}" for norm in hidden), f"{output:.3g} (output layer)"])
+    sentences = [f"`{name}`: {FLAGS[name].sentence}" for name in _flags(members)]
+    return [
+        *_flags_of(members),
+        *sentences,
+        f"gradient norms by layer{of_fold} in the last epoch: {norms}",
+    ]
+
+
+def _flags_of(members: Sequence[Member]) -> list[str]:
+    """Return the flags of one training in one line; nothing where it was not diagnosed."""
+    if not any(member.diagnosis.norms for member in members):
+        return []
+    return [f"diagnostics: {', '.join(map(_code, _flags(members))) or 'no flag'}"]
+
+
+def _flags(members: Sequence[Member]) -> list[str]:
+    found = {flag for member in members for flag in member.diagnosis.flags}
+    return [name for name in FLAGS if name in found]
 
 
 def _temperature(value: float) -> str:

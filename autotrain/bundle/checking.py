@@ -191,6 +191,15 @@ _DATA = _table(
         "class_weights": _class_weights,
     }
 )
+_DIAGNOSIS = _table(
+    optional={
+        **dict.fromkeys(("start_loss", "loss"), NOT_NEGATIVE),
+        **dict.fromkeys(("start_norms", "norms"), _list_of(NOT_NEGATIVE)),
+        **dict.fromkeys(("dead_units", "saturated"), _list_of(SHARE)),
+        "explosion": TEXT,
+        "explosion_epoch": COUNT,
+    }
+)
 _MEMBER = _table(
     {
         # What is in it is checked by those who read it.
@@ -214,7 +223,8 @@ _MEMBER = _table(
                 "columns": _list_of(_table()),
             }
         ),
-    }
+    },
+    optional={"diagnosis": _DIAGNOSIS},
 )
 _RECORD = _table(
     {

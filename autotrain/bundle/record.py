@@ -21,6 +21,7 @@ import numpy as np
 from autotrain.bundle.tensors import from_tensors, layout_of, tensor_shapes, to_tensors
 from autotrain.choices.targets import TARGETS
 from autotrain.data.preprocessing import Preprocessor, array_shapes
+from autotrain.fused.flags import Diagnosis
 from autotrain.fused.layout import Columns, Layout
 from autotrain.space.config import TrialConfig
 from autotrain.tasks import REGRESSION, TASKS, metric_named
@@ -51,6 +52,7 @@ class Member:
         fold: the fold whose training rows it saw.
         best_epoch: the epoch, from 1, whose weights these are.
         value: the metric on its own validation rows at that epoch, as training recorded it.
+        diagnosis: health of its training, see `fused/flags.py`.
     """
 
     config: TrialConfig
@@ -65,6 +67,7 @@ class Member:
     fold: int = 0
     best_epoch: int = 0
     value: float | None = None
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
 
     @cached_property
     def layout(self) -> Layout:
@@ -254,6 +257,7 @@ def _member_to_json(member: Member) -> dict[str, Any]:
         "fold": member.fold,
         "best_epoch": member.best_epoch,
         "value": plain(member.value),
+        "diagnosis": member.diagnosis.to_json(),
         "preprocessing": member.preprocessor.to_json(),
     }
 
@@ -296,6 +300,7 @@ def _member_from_json(
         fold=record["fold"],
         best_epoch=record["best_epoch"],
         value=None if record["value"] is None else float(record["value"]),
+        diagnosis=Diagnosis.from_json(record.get("diagnosis", {})),
     )
 
 

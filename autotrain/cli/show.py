@@ -1,4 +1,4 @@
-"""`autotrain show`: all studies, or how one of them stands."""
+"""`autotrain show`: all studies, how one of them stands, or one of its trials."""
 
 from __future__ import annotations
 
@@ -10,30 +10,14 @@ import click
 from autotrain.cli.options import StudyName, directory_option, json_option, storage_option
 from autotrain.cli.printing import columns, fields, print_json
 from autotrain.cli.run_study import directory_words, score_rows, weights_words
+from autotrain.cli.trial_text import param_text, trial_lines
 from autotrain.wording import count_text, duration_text, value_text
 
 if TYPE_CHECKING:
     from autotrain.leaderboard import Standing
 
-# What ended a trial, for people; others are shown as they are.
-CAUSES = {
-    "plateau": "worse than others at the same plateau",
-    "rung": "worse than others after as many rows",
-    "time": "cut off by the end of the time",
-    "diverged": "the loss went to infinity or NaN",
-    "out_of_memory": "out of memory",
-    "interrupted": "interrupted, tried again by resume",
-    "given_up": "in training whenever the command died, three times",
-    "worker_died": "the worker process died, twice",
-    "export": "the model could not be exported: please report it",
-    "error": "an error in autotrain: please report it",
-}
-FLAGS = {
-    "vanishing": "gradients vanish",
-    "exploding": "gradients explode",
-    "dead_units": "many units are dead",
-    "saturated": "many units are saturated",
-}
+MOST_NAMED = 12
+"""Trials that are named beside a flag."""
 STATES = {
     "running": "running",
     "stopped": "stopped before its end: autotrain resume {name}{where}",
@@ -42,19 +26,37 @@ STATES = {
 }
 
 
-@click.command(short_help="Show all studies, or how one of them stands.")
+@click.command(short_help="Show all studies, how one of them stands, or one trial.")
 @click.argument("name", type=StudyName(), required=False)
+@click.option(
+    "--trial",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="One trial: configuration, learning curve, gradient norms by layer, flags and its end.",
+)
 @storage_option
 @directory_option
 @json_option
-def show(name: str | None, storage: str | None, directory: str, as_json: bool) -> None:
-    """Show all studies, or the leaderboard of the study NAME.
+def show(
+    name: str | None, trial: int | None, storage: str | None, directory: str, as_json: bool
+) -> None:
+    """Show all studies, the leaderboard of the study NAME, or one of its trials.
 
     Works while a search is running.
     """
     from autotrain.leaderboard import read_standing, summaries
+    from autotrain.trial_report import read_trial
 
     studies = Path(directory)
+    if trial is not None:
+        if name is None:
+            raise click.UsageError("--trial needs the NAME of a study.")
+        report = read_trial(studies / name, trial, storage)
+        if as_json:
+            print_json(report.to_json())
+        else:
+            click.echo("\n".join(trial_lines(report)))
+        return
     if name is None:
         found = summaries(studies)
         if as_json:
@@ -148,18 +150,31 @@ def leaderboard(standing: Standing) -> list[str]:
             winner = entry if entry.number == standing.winner else winner
         lines += ["", f"* The winning trial, {winner.number}:"]
         params = winner.params
-        lines += fields([(key, _param_text(value)) for key, value in params.items()], indent="  ")
-    if standing.causes:
-        lines += ["", "Ended early:"]
-        lines += fields(
-            [(f"{count:>5,}", CAUSES.get(cause, cause)) for cause, count in standing.causes.items()]
-        )
-    if standing.flags:
-        lines += ["", "Seen in training:"]
-        lines += fields(
-            [(f"{count:>5,}", FLAGS.get(flag, flag)) for flag, count in standing.flags.items()]
-        )
-    return lines
+        lines += fields([(key, param_text(value)) for key, value in params.items()], indent="  ")
+    lines += _ended_early(standing)
+    return [*lines, *_flagged(standing)]
+
+
+def _ended_early(standing: Standing) -> list[str]:
+    from autotrain.trial_report import ENDINGS
+
+    rows = [(f"{n:>5,}", ENDINGS.get(cause, cause)) for cause, n in standing.causes.items()]
+    return ["", "Ended early:", *fields(rows)] if rows else []
+
+
+def _flagged(standing: Standing) -> list[str]:
+    from autotrain.fused.flags import FLAGS
+
+    rows = []
+    for flag, numbers in standing.flags.items():
+        named = ", ".join(map(str, numbers[:MOST_NAMED]))
+        more = ", …" if len(numbers) > MOST_NAMED else ""
+        label = FLAGS[flag].label if flag in FLAGS else flag
+        rows.append((f"{len(numbers):>5,}", f"{label} ({flag}): trial {named}{more}"))
+    if not rows:
+        return []
+    hint = f"Details: autotrain show {standing.definition.name} --trial N"
+    return ["", "Seen in training:", *fields(rows), hint + directory_words(standing.folder)]
 
 
 def _left_words(standing: Standing) -> str:
@@ -169,7 +184,3 @@ def _left_words(standing: Standing) -> str:
     if standing.left.timeout_s is not None:
         left.append(duration_text(standing.left.timeout_s))
     return "" if standing.left.is_nothing else " or ".join(left)
-
-
-def _param_text(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

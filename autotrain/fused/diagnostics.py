@@ -68,15 +68,15 @@ class GradientRecord:
         self.last = loss, means
         if max(means) > EXPLODING_RATIO * means[-1]:
             self._note(LAYERS)
-        if loss > EXPLODING_LOSS * self._usual_loss():
+        if loss > EXPLODING_LOSS * self._initial_loss():
             self._note(LOSS)
 
-    def _usual_loss(self) -> float:
-        """Return the loss that an epoch's loss is compared with.
+    def _initial_loss(self) -> float:
+        """Return the loss at initialization that an epoch's mean loss is compared with.
 
-        In the first epoch the one at initialization, which may be high where weights are. From the
-        second epoch on only that of a constant answer: what is still far above has exploded at the
-        start. A first batch with a lower loss than that has targets close together.
+        It is that of a constant answer, which a well-initialized network starts with. In the first
+        epoch a higher first step counts instead: a poor initialization may recover there. A loss
+        that is still far above a constant answer's in later epochs has exploded from the start.
         """
         if self.epoch > 1 or self.start is None:
             return self.constant_loss

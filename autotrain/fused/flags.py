@@ -18,6 +18,12 @@ SATURATED_SHARE = 0.5
 FLAT_SLOPE = 0.01
 
 NOT_FINITE, LAYERS, LOSS = "not_finite", "layers", "loss"
+EXPLOSIONS = {
+    NOT_FINITE: "a loss or a gradient norm is not finite",
+    LAYERS: f"the gradient norm of a hidden layer is above {EXPLODING_RATIO:g} times that of the "
+    "output layer",
+    LOSS: f"the training loss is above {EXPLODING_LOSS:g} times the loss at initialization",
+}
 """What an explosion was first seen by."""
 
 DIGITS = 4
@@ -49,15 +55,20 @@ class Diagnosis:
     explosion_epoch: int | None = None
 
     @property
-    def ratio(self) -> float | None:
-        """The smallest ratio of a hidden layer's norm to the output layer's, last epoch.
+    def n_hidden(self) -> int:
+        """How many hidden layers there are norms of."""
+        return max(len(self.norms or self.start_norms) - 1, 0)
 
-        None without hidden layers or norms, and 0 where the output layer's norm is 0.
-        """
-        if len(self.norms) < 2:
-            return None
-        *hidden, output = self.norms
-        return min(hidden) / output if output else 0.0
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Each layer's norm over the output layer's, last epoch; 0 where the latter is 0."""
+        output = self.norms[-1] if self.norms else 0.0
+        return tuple(norm / output if output else 0.0 for norm in self.norms)
+
+    @property
+    def ratio(self) -> float | None:
+        """The smallest ratio of a hidden layer; None without hidden layers or norms."""
+        return min(self.ratios[:-1], default=None)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -83,6 +94,7 @@ class Flag:
 
     Args:
         name: its word.
+        label: what is wrong, in two or three words.
         definition: when it is set.
         meaning: what it says about the training.
         advice: what to try.
@@ -90,6 +102,7 @@ class Flag:
     """
 
     name: str
+    label: str
     definition: str
     meaning: str
     advice: str
@@ -116,6 +129,7 @@ FLAGS = {
     for flag in (
         Flag(
             "vanishing",
+            "gradients vanish",
             f"in the last epoch, the gradient norm of a hidden layer is below {VANISHING_RATIO:g} "
             "times that of the output layer, or 0",
             "The gradient hardly reaches some layers, which therefore do not learn",
@@ -124,16 +138,17 @@ FLAGS = {
         ),
         Flag(
             "exploding",
-            f"a loss or gradient norm is not finite; or in any epoch the gradient norm of a hidden "
-            f"layer is above {EXPLODING_RATIO:g} times that of the output layer; or in any epoch "
-            f"after the first the training loss is above {EXPLODING_LOSS:g} times the loss at "
-            "initialization",
+            "gradients explode",
+            f"a loss or a gradient norm is not finite; or in any epoch the gradient norm of a "
+            f"hidden layer is above {EXPLODING_RATIO:g} times that of the output layer; or in any "
+            f"epoch the training loss is above {EXPLODING_LOSS:g} times the loss at initialization",
             "The gradient or the loss grew out of proportion",
             "try a lower learning rate, gradient clipping, another initializer or batch norm",
             lambda found: found.explosion is not None,
         ),
         Flag(
             "dead_units",
+            "units are dead",
             f"in the last epoch, above {DEAD_SHARE:g} of the ReLU-family units of a hidden layer "
             "give 0 for every validation row",
             "Most units of a layer give 0 for every row and no longer learn",
@@ -142,6 +157,7 @@ FLAGS = {
         ),
         Flag(
             "saturated",
+            "units are saturated",
             f"in the last epoch, above {SATURATED_SHARE:g} of the outputs of a sigmoid or tanh "
             f"layer have |f′(z)| < {FLAT_SLOPE:g} on the validation rows",
             "Most outputs of a layer are where its activation is flat, so little gradient passes",

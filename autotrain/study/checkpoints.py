@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from autotrain.errors import AutotrainError, StorageError
+from autotrain.fused.flags import Diagnosis
 from autotrain.fused.slot import Outcome
 from autotrain.space.config import TrialConfig
 from autotrain.study.trained import Trained
@@ -109,6 +110,7 @@ def _encode(trained: Trained) -> bytes:
                 "epochs": outcome.epochs,
                 "best_epoch": outcome.best_epoch,
                 "best_value": outcome.best_value,
+                "diagnosis": outcome.diagnosis.to_json(),
             }
         )
     record = {
@@ -130,7 +132,7 @@ def _read(path: Path) -> Trained:
                 slot=place,
                 parameters=file.get_tensor(f"parameters.{place}"),
                 statistics=file.get_tensor(f"statistics.{place}"),
-                **entry,
+                **(entry | {"diagnosis": Diagnosis.from_json(entry["diagnosis"])}),
             )
             for place, entry in enumerate(record["outcomes"])
         )

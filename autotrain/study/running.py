@@ -215,16 +215,21 @@ def facts_of(outcomes: Sequence[Outcome], cause: str, running: Running) -> dict[
 def health_of(folds: Sequence[Diagnosis]) -> dict[str, Any]:
     """Return a trial's flags and the numbers of the folds that they are about.
 
-    These are the folds with a flag; the first fold where none has one. Flags are decided on the
-    rounded numbers, so that they follow from what is kept.
+    These are the first fold with each flag; the first fold where none has one. Folds count from 1.
+    Flags are decided on the rounded numbers, so that they follow from what is kept.
     """
     folds = [Diagnosis.from_json(found.to_json()) for found in folds]
-    flagged = {fold: found for fold, found in enumerate(folds) if found.flags}
-    kept = flagged or {0: folds[0]}
+    kept: dict[int, Diagnosis] = {}
+    flags: set[str] = set()
+    for fold, found in enumerate(folds, 1):
+        if not flags.issuperset(found.flags):
+            kept[fold] = found
+            flags.update(found.flags)
+    kept = kept or {1: folds[0]}
     facts: dict[str, Any] = {
         DIAGNOSTICS: [{"fold": fold, **found.to_json()} for fold, found in kept.items()]
     }
-    if flags := {flag for found in kept.values() for flag in found.flags}:
+    if flags:
         facts["flags"] = " ".join(name for name in FLAGS if name in flags)
     ratios = [found.ratio for found in kept.values() if found.ratio is not None]
     if ratios:

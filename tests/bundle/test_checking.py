@@ -118,6 +118,12 @@ def test_a_forged_record_is_refused_or_works(
         (("created",), ABSENT, "expected created, however: it is missing"),
         (("members", 1, "fold"), -1, r"members\[1\]\.fold: a whole number of at least 0.*: -1"),
         (("members", 0, "best_epoch"), True, r"best_epoch: a whole .*however: True"),
+        (("members", 0, "diagnosis", "norms"), [-1], r"diagnosis\.norms\[0\]: a number from 0"),
+        (
+            ("members", 0, "diagnosis", "dead_units"),
+            [2.0],
+            r"dead_units\[0\]: a number from 0 to 1",
+        ),
         (("members", 0, "target_mean"), "3", r"target_mean: a number within ±1e\+100.*: '3'"),
         (("members", 0, "preprocessing", "features", 0), None, r"features\[0\]: a text"),
         (("members", 0, "columns", "levels"), 3, r"columns\.levels: a list, however: 3"),

@@ -21,6 +21,7 @@ from autotrain.bundle import RECORD, TENSORS, Bundle, encode, read_bundle
 from autotrain.bundle.files import checksum_of
 from autotrain.bundle.record import plain
 from autotrain.errors import BundleError
+from autotrain.fused.flags import FLAGS, Diagnosis
 from tests.winners import random_bundle, save
 
 Record = dict[str, Any]
@@ -114,6 +115,28 @@ def test_the_card_of_a_linear_model_speaks_of_what_it_has(tmp_path: Path) -> Non
     card = (save(bundle, tmp_path / "best") / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "- hidden units: none (linear)\n- dropout: on inputs 0.1\n" in card
     assert "elu" not in card
+
+
+def test_card_has_the_flags_and_the_gradient_norms_that_they_are_about(tmp_path: Path) -> None:
+    healthy = Diagnosis(start_loss=1.1, loss=0.4, norms=(0.25, 0.5))
+    dead = Diagnosis(start_loss=1.1, loss=0.9, norms=(0.125, 1.0), dead_units=(0.75,))
+    bundle = random_bundle(n_members=3)
+
+    def card(*found: Diagnosis) -> str:
+        members = [replace(m, diagnosis=d) for m, d in zip(bundle.members, found, strict=True)]
+        folder = save(replace(bundle, members=tuple(members)), tmp_path / "best")
+        assert [member.diagnosis for member in read_bundle(folder).members] == list(found)
+        return (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+    text = card(healthy, healthy, healthy)
+    assert "- diagnostics: no flag\n" in text
+    assert "gradient norms by layer of fold 1 in the last epoch: 0.25, 0.5 (output layer)" in text
+    text = card(healthy, dead, healthy)
+    assert "- diagnostics: `dead_units`\n" in text
+    assert FLAGS["dead_units"].sentence in text
+    assert "gradient norms by layer of fold 2 in the last epoch: 0.125, 1 (output layer)" in text
+    # A model whose training was not followed.
+    assert "diagnostics" not in card(Diagnosis(), Diagnosis(), Diagnosis())
 
 
 def test_a_seed_may_be_long(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from autotrain.api import Study
+from autotrain.fused.flags import FLAGS
 from autotrain.study.definition import Definition
 from autotrain.study.storage import open_storage
-from tests.cli.conftest import N_TRIALS, Run
+from tests.cli.conftest import HOLDOUT, N_TRIALS, Run
 
 
 def test_all_studies_are_a_table(there: Path, autotrain: Run) -> None:
@@ -62,6 +64,88 @@ def test_a_search_that_runs_can_be_looked_at(
         assert storage.get_trial(trial).state.name == "RUNNING"
     # Its process is gone, what it left open runs no more.
     assert autotrain("show", "shop", "--json").json()["trials"]["running"] == 0
+
+
+def test_one_trial_shows_configuration_curve_norms_and_end(there: Path, autotrain: Run) -> None:
+    done = autotrain("show", "shop", "--trial", 1)
+    facts = autotrain("show", "shop", "--trial", "1", "--json").json()
+    assert done.code == 0
+    assert facts["trial"] == 1
+    assert facts["state"] in ("complete", "pruned")
+    assert f"{facts['state']}: {facts['ending']}" in done.out
+    for name in facts["config"]:
+        assert f"\n  {name} " in done.out
+    assert [epoch for epoch, _ in facts["curve"]] == list(range(1, facts["epochs"] + 1))
+    assert "Learning curve" in done.out
+    (fold,) = facts["folds"]
+    assert [layer["layer"] for layer in fold["layers"]] == [1, "output"]
+    for layer in fold["layers"]:
+        assert layer["norm"] > 0
+        assert f"{layer['norm']:.3g}" in done.out
+    assert fold["layers"][0]["dead_units"] is not None
+    assert "dead units" in done.out
+
+
+def test_trial_is_the_same_in_python(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autotrain: Run
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    with Study.resume("shop") as study:
+        assert study.trial(1).to_json() == autotrain("show", "shop", "--trial", 1, "--json").json()
+
+
+@pytest.mark.parametrize(
+    "words", [("shop", "--trial", 99), ("shop", "--trial", -1), ("--trial", 1), ("x", "--trial", 0)]
+)
+def test_trial_that_is_not_there_is_refused(
+    there: Path, autotrain: Run, words: tuple[object, ...]
+) -> None:
+    done = autotrain("show", *words)
+    assert done.code == 2
+    assert not done.out
+
+
+def test_flagged_trials_are_named(here: Path, autotrain: Run) -> None:
+    """Weights that make all gradients vanish; how many is decided by the space, not by chance."""
+    (here / "sick.toml").write_text(
+        """
+[network]
+hidden_layers = 6
+hidden_units = 8
+[training]
+batch_size = 16
+epochs = 2
+[activation]
+choice = "sigmoid"
+[initializer]
+choice = "normal"
+normal.std = 0.01
+[optimizer]
+choice = "sgd"
+learning_rate = { low = 0.001, high = 0.01 }
+"""
+    )
+    words = ["--target", "bought", "--space", "sick.toml", "--study", "sick", "--trials", "2"]
+    assert autotrain("search", "shop.csv", *words, "--quiet", *HOLDOUT).code == 0
+    assert autotrain("show", "sick", "--json").json()["flags"] == {"vanishing": [0, 1]}
+    assert "gradients vanish (vanishing): trial 0, 1\n" in autotrain("show", "sick").out
+    trial = autotrain("show", "sick", "--trial", 1)
+    assert FLAGS["vanishing"].sentence in trial.out
+    card = (here / "studies/sick/best/MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "- diagnostics: `vanishing`\n" in card
+
+
+def test_trial_that_diverges_in_its_first_epoch_shows_its_norms(here: Path, autotrain: Run) -> None:
+    words = ["--target", "amount", "--space", "diverging.toml", "--study", "wild", "--trials", "1"]
+    assert autotrain("search", "paid.csv", *words, "--quiet", *HOLDOUT).code == 3
+    facts = autotrain("show", "wild", "--trial", 0, "--json").json()
+    assert (facts["cause"], facts["epochs"]) == ("diverged", 1)
+    assert list(facts["flags"]) == ["exploding"]
+    (fold,) = facts["folds"]
+    assert (fold["explosion"], fold["explosion_epoch"], fold["loss"]) == ("not_finite", 1, None)
+    assert all(layer["start_norm"] > 0 and layer["norm"] > 0 for layer in fold["layers"])
+    assert "First seen to explode in epoch 1" in autotrain("show", "wild", "--trial", 0).out
 
 
 def test_no_studies_is_said(here: Path, autotrain: Run) -> None:

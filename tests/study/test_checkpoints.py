@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from autotrain.errors import StorageError
+from autotrain.fused.flags import Diagnosis
 from autotrain.fused.slot import Outcome
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.trained import Trained
@@ -25,6 +26,7 @@ def trained(number: int, value: float, repeat: int = 0, n_folds: int = 2) -> Tra
             value,
             generator.standard_normal(5).astype(np.float32),
             np.zeros(0, dtype=np.float32),
+            Diagnosis(start_loss=1.25, loss=0.5, norms=(0.25, 0.5), dead_units=(0.75,)),
         )
         for fold in range(n_folds)
     )
@@ -47,6 +49,7 @@ def test_what_is_kept_comes_back_as_it_was(tmp_path: Path) -> None:
         assert (back.cause, back.epochs, back.best_epoch, back.best_value) == ("epochs", 9, 7, 0.25)
         np.testing.assert_array_equal(back.parameters, outcome.parameters)
         np.testing.assert_array_equal(back.statistics, outcome.statistics)
+        assert back.diagnosis == outcome.diagnosis
     assert checkpoints.find(3, 0) is None
 
 

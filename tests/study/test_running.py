@@ -160,21 +160,30 @@ DEAD = Diagnosis(start_loss=1.0, loss=1.0, norms=(0.1, 1.0), dead_units=(0.75, 0
 
 
 def test_numbers_on_a_trial_are_those_of_the_folds_that_its_flags_come_from() -> None:
-    facts = health_of([FINE, DEAD, FINE, VANISHING])
+    both = Diagnosis(start_loss=1.0, loss=1.0, norms=(1e-4, 1.0), dead_units=(0.9, 0.1))
+    facts = health_of([FINE, DEAD, FINE, DEAD, VANISHING, both])
     assert facts["flags"] == "vanishing dead_units"
     assert facts["diagnostics"] == [
-        {"fold": 1, **DEAD.to_json()},
-        {"fold": 3, **VANISHING.to_json()},
+        {"fold": 2, **DEAD.to_json()},
+        {"fold": 5, **VANISHING.to_json()},
     ]
     assert facts["gradient_ratio"] == 2e-4
+    assert health_of([both, DEAD])["diagnostics"] == [{"fold": 1, **both.to_json()}]
 
 
 def test_healthy_trial_keeps_the_numbers_of_its_first_fold() -> None:
     other = Diagnosis(start_loss=1.0, loss=0.4, norms=(0.1, 0.4))
     facts = health_of([FINE, other])
     assert "flags" not in facts
-    assert facts["diagnostics"] == [{"fold": 0, **FINE.to_json()}]
+    assert facts["diagnostics"] == [{"fold": 1, **FINE.to_json()}]
     assert facts["gradient_ratio"] == 2.0
+
+
+def test_flags_follow_from_the_numbers_that_are_kept() -> None:
+    """0.50004 is kept as 0.5, which is not more than half."""
+    close = Diagnosis(start_loss=1.0, loss=0.4, norms=(0.5, 0.5), dead_units=(0.50004,))
+    assert close.flags == ("dead_units",)
+    assert "flags" not in health_of([close])
 
 
 def test_linear_trial_has_no_ratio() -> None:

@@ -40,7 +40,11 @@ class Parameter:
             return "true or false"
         if self.kind == "text":
             return "text"
-        noun = {"integer": "a whole number", "real": "a number", "reals": "numbers"}[self.kind]
+        noun = {
+            "integer": "a whole number",
+            "real": "a number",
+            "reals": "a list of numbers, each",
+        }[self.kind]
         bounds = []
         if self.low > -math.inf:
             bounds.append(f"{'greater than' if self.open_low else 'at least'} {self.low:g}")
@@ -120,13 +124,15 @@ class Technique:
 
     Args:
         name: the word in space files, configs and Optuna parameters.
-        summary: one line with the formula, shown in help and documentation.
+        summary: the formula in one line, an assignment or a relation; of a section what it is for.
         parameters: the hyperparameters by name.
+        note: what the formula leaves out: limits, and where torch or Keras differ. Full sentences.
     """
 
     name: str
     summary: str
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    note: str = ""
 
 
 Row = TypeVar("Row", bound=Technique)

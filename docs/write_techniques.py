@@ -5,6 +5,7 @@ A test compares the page with what this makes, so it cannot fall behind.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -58,28 +59,31 @@ def page() -> str:
     lines = [
         "# Techniques",
         "",
-        "Made from the tables in `autotrain/choices/` by `python docs/write_techniques.py`;",
-        "a heading is a section of a space file. Formulas, sources and what each one equals stand",
-        "in the docstrings there.",
+        "Formula, default and legal values of everything a search space can name, and where Keras",
+        "or torch differ. A heading is a section of a space file; a parameter `row.key` belongs to",
+        "one choice. The page is made from the tables in `autotrain/choices/` by",
+        "`python docs/write_techniques.py`. Sources are in the docstrings there.",
     ]
     for name, section in SECTIONS.items():
-        lines += [
-            "",
-            f"## `[{name}]`",
-            "",
-            f"{section.summary[:1].upper()}{section.summary[1:]}.",
-            "",
-        ]
-        if section.parameters:
-            lines += [*_table(name, section.parameters), ""]
+        lines += ["", f"## `[{name}]`", "", _sentence(section.summary)]
+        if section.note:
+            lines += ["", _wrapped(section.note)]
         if section.rows:
-            lines += ["| choice | formula | parameters |", "| --- | --- | --- |"]
-            for row in section.rows.values():
-                own = "; ".join(
-                    f"`{key}` ({show(parameter.default)}): {parameter.doc}"
-                    for key, parameter in row.parameters.items()
-                )
-                lines.append(f"| `{row.name}` | {_cell(row.summary)} | {_cell(own)} |")
+            lines += ["", "| choice | formula |", "| --- | --- |"]
+            lines += [f"| `{row.name}` | {_cell(row.summary)} |" for row in section.rows.values()]
+            notes = [
+                _wrapped(f"- `{row.name}`: {row.note}", indent="  ")
+                for row in section.rows.values()
+                if row.note
+            ]
+            lines += ["", *notes] if notes else []
+        own = {
+            f"{row.name}.{key}": parameter
+            for row in section.rows.values()
+            for key, parameter in row.parameters.items()
+        }
+        if section.parameters or own:
+            lines += ["", *_table(name, {**section.parameters, **own})]
     return "\n".join([*lines, _diagnostics()]).rstrip() + "\n"
 
 
@@ -90,6 +94,16 @@ def _diagnostics() -> str:
         cells = (flag.definition, flag.meaning, flag.advice.removeprefix("try "))
         rows.append(f"| `{flag.name}` | {' | '.join(map(_cell, cells))} |")
     return DIAGNOSTICS.format(flat_slope=FLAT_SLOPE, flags="\n".join(rows))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        text, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _table(section: str, parameters: Mapping[str, Parameter]) -> list[str]:

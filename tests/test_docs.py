@@ -18,6 +18,7 @@ from autotrain.onnx_graphs import export_onnx
 from autotrain.predictor import load
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS
+from autotrain.space.values import show
 from autotrain.study.pruning import PRUNERS
 from tests.winners import mixed_table, train
 
@@ -33,8 +34,12 @@ def test_techniques_page_is_what_the_tables_say() -> None:
     written = (ROOT / "docs" / "techniques.md").read_text(encoding="utf-8")
     assert written == module.page(), "run: python docs/write_techniques.py"
     for section in SECTIONS.values():
-        for row in section.rows:
-            assert f"| `{row}` |" in written
+        own = dict(section.parameters)
+        for row in section.rows.values():
+            assert f"| `{row.name}` | {row.summary.replace('|', chr(92) + '|')} |" in written
+            own |= {f"{row.name}.{key}": each for key, each in row.parameters.items()}
+        for key, parameter in own.items():
+            assert f"| `{key}` | {show(parameter.default)} | {parameter.explain()}" in written
 
 
 def test_the_page_of_the_commands_has_every_setting_of_the_pruners() -> None:

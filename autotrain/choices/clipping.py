@@ -61,22 +61,22 @@ def _threshold(default: float, doc: str) -> dict[str, Parameter]:
 
 
 CLIPPINGS = table(
-    Clipping("none", "gradients as they are", clip=None),
+    Clipping("none", "g ← g", clip=None),
     Clipping(
         "value",
-        "every component into [−t, t]",
+        "gᵢ ← min(max(gᵢ, −t), t) for each component",
         _threshold(1.0, "t, the largest component"),
         clip=clip_value,
     ),
     Clipping(
         "norm",
-        "each parameter tensor scaled to L2 norm ≤ t",
+        "g ← g · min(1, t/‖g‖₂) for each parameter tensor",
         _threshold(1.0, "t, the largest norm of one tensor"),
         clip=clip_norm,
     ),
     Clipping(
         "global_norm",
-        "all parameters together scaled to L2 norm ≤ t",
+        "g ← g · min(1, t/‖g‖₂), g all gradients of the network together",
         _threshold(1.0, "t, the largest norm of the whole gradient"),
         clip=clip_global_norm,
     ),

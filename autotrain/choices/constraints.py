@@ -37,10 +37,10 @@ def max_norm(weights: Tensor, parameters: Mapping[str, Tensor], scale: Tensor | 
 
 
 CONSTRAINTS = table(
-    Constraint("none", "no constraint", apply=None),
+    Constraint("none", "W ← W", apply=None),
     Constraint(
         "max_norm",
-        "each unit's incoming weights are scaled to ‖w‖₂ ≤ max_value after every step",
+        "w ← w · min(1, r/‖w‖₂) after every step, w a unit's incoming weights",
         {"max_value": Parameter(3.0, "r, the largest norm", low=0.0, open_low=True)},
         apply=max_norm,
     ),

@@ -41,22 +41,26 @@ def flat_cos(x: np.ndarray) -> np.ndarray:
 
 
 COURSES = table(
-    Course("constant", "the same all the time", factor=lambda x: np.ones(len(x))),
-    Course("flat_cos", "the same up to half time, then half a cosine to 0", factor=flat_cos),
+    Course("constant", "c(x) = 1", factor=lambda x: np.ones(len(x))),
+    Course("flat_cos", "c(x) = 1 if x ≤ ½, else ½(1 + cos(π(2x − 1)))", factor=flat_cos),
 )
 
 
 def course() -> Parameter:
     """Return the hyperparameter that names a course."""
-    return Words("constant", "how it moves over training", words=tuple(COURSES))
+    return Words("constant", "c(x), what λ is multiplied by", words=tuple(COURSES))
 
 
 WEIGHT_DECAYS = table(
-    WeightDecay("none", "weights do not decay", decays=False),
+    WeightDecay("none", "W ← W", decays=False),
     WeightDecay(
         "decoupled",
-        "W ← W(1 − ηλ) before each step, whatever the optimizer; not biases, norms, embeddings",
+        "W ← W (1 − ηλc(x)) before each step",
         {"rate": Parameter(0.01, "λ", low=0.0), "course": course()},
         decays=True,
+        note="Only weight matrices decay: not biases, batch norm, embeddings or scales. η is the "
+        "scheduled learning rate without the factors of single parameters, and any optimizer "
+        "takes the step. The optimizer adamw has a decay of its own, on all parameters: with both, "
+        "weight matrices decay twice.",
     ),
 )

@@ -68,22 +68,30 @@ def alpha_dropout(rate: Tensor) -> Affine:
 HIGHEST_RATE = 0.99
 
 DROPOUT_PARAMETERS = {
-    "course": Words("constant", "how the rates move over training", words=("constant", "flat_cos")),
-    "rate": Parameter(0.1, "share of hidden units dropped", low=0.0, high=HIGHEST_RATE),
-    "input_rate": Parameter(0.0, "share of inputs dropped", low=0.0, high=HIGHEST_RATE),
+    "course": Words(
+        "constant", "c(x), what the rates are multiplied by", words=("constant", "flat_cos")
+    ),
+    "rate": Parameter(
+        0.1, "p, probability that a hidden unit is dropped", low=0.0, high=HIGHEST_RATE
+    ),
+    "input_rate": Parameter(
+        0.0, "p, probability that an input is dropped", low=0.0, high=HIGHEST_RATE
+    ),
     "floor": Parameter(
-        0.0, "share of the rates that is left where the course is 0", low=0.0, high=1.0
+        0.0, "f, least factor of the rates: c(x) becomes f + (1 − f)c(x)", low=0.0, high=1.0
     ),
 }
 
 DROPOUTS = table(
-    Dropout("none", "nothing is dropped", affine=None),
+    Dropout("none", "h ← h", affine=None),
     Dropout(
-        "dropout", "units are set to 0, the others scaled by 1/(1 − p)", affine=inverted_dropout
+        "dropout", "h ← h m / (1 − p), m = 0 with probability p, else 1", affine=inverted_dropout
     ),
     Dropout(
         "alpha_dropout",
-        "units are set to −λα, mean and variance restored; pairs with selu",
+        "h ← a (h m + α′(1 − m)) + b, α′ = −λα, a = ((1 − p)(1 + pα′²))^−½, b = −a p α′",
         affine=alpha_dropout,
+        note="Dropped units (m = 0 with probability p, else 1) are set to SELU's limit −λα, and a "
+        "and b restore mean 0 and variance 1. For selu.",
     ),
 )

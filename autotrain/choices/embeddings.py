@@ -243,10 +243,10 @@ _PERIODIC = {
 }
 
 EMBEDDINGS = table(
-    Embedding("none", "numbers as they are"),
+    Embedding("none", "e = x"),
     Embedding(
         "piecewise_linear",
-        "a straight line a bin, learned; edges at quantiles and at values that many rows have",
+        "e = V clip((x − edge) / width, 0, 1) + x s + b",
         {
             "n_bins": Parameter(48, "bins a column", low=2, high=512, kind="integer"),
             "width": Parameter(16, "numbers a column becomes", low=1, high=256, kind="integer"),
@@ -256,10 +256,12 @@ EMBEDDINGS = table(
         features=piecewise_features,
         bins=True,
         adds_x=True,
+        note="Edges are quantiles of the training rows, and values that fill a bin alone. The "
+        "first and the last bin continue outwards as straight lines. V starts at 0.",
     ),
     Embedding(
         "plr",
-        "periodic, linear, ReLU: relu(V [cos 2πwx, sin 2πwx] + b)",
+        "e = relu(V [cos 2πwx, sin 2πwx] + b), w ~ N(0, sigma²) at the start",
         {**_PERIODIC, "width": Parameter(16, "numbers a column becomes", low=1, kind="integer")},
         sizes=lambda p: Sizes(
             2 * whole(p["n_frequencies"]),
@@ -274,7 +276,7 @@ EMBEDDINGS = table(
     ),
     Embedding(
         "pbld",
-        "periodic with phase, linear, and x itself: [x, V cos(2πwx + c) + b]",
+        "e = [x, V cos(2πwx + c) + b]; at the start w ~ N(0, sigma²), c ~ U(−π, π)",
         {**_PERIODIC, "width": Parameter(4, "numbers a column becomes", low=2, kind="integer")},
         sizes=lambda p: Sizes(
             whole(p["n_frequencies"]),

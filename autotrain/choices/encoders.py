@@ -22,18 +22,19 @@ class Encoder(Technique):
 ENCODERS = table(
     Encoder(
         "one_hot",
-        "one input a level (two share one, ±1), the rarer levels of a column share one",
+        "x → one input per level, 1 at its own level, 0 elsewhere; two levels: one input, ±1",
         embeds=False,
+        note="At most 64 inputs per column; the rarer levels share the last one.",
     ),
     Encoder(
         "embedding",
-        "one input a level up to a limit, a learned vector a level above",
+        "x → v[level], a learned vector; one_hot in columns of at most one_hot_limit levels",
         {
-            "one_hot_limit": Parameter(
-                9, "most levels that have an input each", low=1, kind="integer"
-            ),
+            "one_hot_limit": Parameter(9, "most levels with an input each", low=1, kind="integer"),
             "width": Parameter(8, "numbers in a level's vector", low=1, high=256, kind="integer"),
         },
         embeds=True,
+        note="Vectors start at N(0, 1). At most 1,024 levels of a column have a vector of their "
+        "own; the rarer ones share one.",
     ),
 )

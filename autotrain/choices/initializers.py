@@ -101,37 +101,63 @@ def draw_normal(
 
 INITIALIZERS = table(
     Initializer(
-        "glorot_normal", "σ² = 1/fan_avg; goes with tanh, sigmoid, softmax", draw=_normal(glorot)
+        "glorot_normal",
+        "W ~ N(0, 1/fan_avg)",
+        draw=_normal(glorot),
+        note="For tanh, sigmoid and softmax.",
     ),
     Initializer(
-        "glorot_uniform", "U(±√(3/fan_avg)); goes with tanh, sigmoid", draw=_uniform(glorot)
+        "glorot_uniform",
+        "W ~ U(±√(3/fan_avg))",
+        draw=_uniform(glorot),
+        note="For tanh, sigmoid and softmax.",
     ),
     Initializer(
-        "he_normal", "σ² = 2/fan_in; goes with ReLU and its variants, ELU", draw=_normal(he)
+        "he_normal",
+        "W ~ N(0, 2/fan_in)",
+        draw=_normal(he),
+        note="For ReLU, its variants and ELU. Keras truncates its normal initializers at two "
+        "standard deviations; these are not truncated, with the same variance.",
     ),
     Initializer(
-        "he_uniform", "U(±√(6/fan_in)); goes with ReLU and its variants", draw=_uniform(he)
+        "he_uniform",
+        "W ~ U(±√(6/fan_in))",
+        draw=_uniform(he),
+        note="For ReLU, its variants and ELU.",
     ),
-    Initializer("lecun_normal", "σ² = 1/fan_in; goes with SELU", draw=_normal(lecun)),
-    Initializer("lecun_uniform", "U(±√(3/fan_in)); goes with SELU", draw=_uniform(lecun)),
-    Initializer("he_avg_normal", "σ² = 2/fan_avg; goes with ReLU variants", draw=_normal(he_avg)),
+    Initializer("lecun_normal", "W ~ N(0, 1/fan_in)", draw=_normal(lecun), note="For SELU."),
+    Initializer("lecun_uniform", "W ~ U(±√(3/fan_in))", draw=_uniform(lecun), note="For SELU."),
     Initializer(
-        "he_avg_uniform", "U(±√(6/fan_avg)); goes with ReLU variants", draw=_uniform(he_avg)
+        "he_avg_normal",
+        "W ~ N(0, 2/fan_avg)",
+        draw=_normal(he_avg),
+        note="For ReLU and its variants.",
     ),
     Initializer(
-        "orthogonal", "QR of a Gaussian, gain 1; goes with deep nets", draw=draw_orthogonal
+        "he_avg_uniform",
+        "W ~ U(±√(6/fan_avg))",
+        draw=_uniform(he_avg),
+        note="For ReLU and its variants.",
+    ),
+    Initializer(
+        "orthogonal",
+        "W = Q of the QR decomposition of a Gaussian matrix: WᵀW = I, or WWᵀ = I",
+        draw=draw_orthogonal,
+        note="For deep networks. The gain is 1.",
     ),
     Initializer(
         "normal",
-        "N(0, std²) whatever the layer's size: the naive one, to see it fail",
+        "W ~ N(0, std²)",
         {"std": Parameter(1.0, "standard deviation", low=0.0, open_low=True)},
         draw=draw_normal,
+        note="The same for layers of all sizes, to show why the others depend on them.",
     ),
     # Holzmüller et al. 2024, arXiv:2407.04491, section 3.2; cf. Mishkin & Matas 2016.
     Initializer(
         "data_std",
-        "normal, then each unit divided by the standard deviation of its z on training rows",
+        "W ~ N(0, 1/fan_in), then w ← w / std(z) for each unit, z on training rows",
         draw=_normal(lecun),
         by_data=True,
+        note="Layer after layer, on at most 1,024 training rows drawn at random, with dropout off.",
     ),
 )

@@ -18,10 +18,12 @@ class Missing(Technique):
 
 
 MISSING = table(
-    Missing("median", "the median of the training rows", indicates=False),
+    Missing("median", "x ← median of the training rows where x is missing", indicates=False),
     Missing(
         "indicator",
-        "the median, and an input that is 1 where the number or date was missing",
+        "x ← median where x is missing, and an input that is 1 where it is, else 0",
+        note="Only columns (numbers and dates) with gaps in the rows that train or validate have "
+        "this input.",
         indicates=True,
     ),
 )

@@ -130,13 +130,17 @@ BATCH_NORM_PARAMETERS = {
         False, "also normalize the inputs, right after the input layer", kind="boolean"
     ),
     "momentum": Parameter(
-        0.9, "weight of the past in the moving averages", low=0.0, high=1.0, open_high=True
+        0.9,
+        "weight of the past in v̄ ← v̄·momentum + v·(1 − momentum)",
+        low=0.0,
+        high=1.0,
+        open_high=True,
     ),
-    "epsilon": Parameter(1e-5, "added to the variance", low=1e-12),
+    "epsilon": Parameter(1e-5, "ε, added to the variance", low=1e-12),
 }
 
 BATCH_NORMS = table(
-    BatchNorm("off", "no batch normalization between the layers"),
-    BatchNorm("before_activation", "between a layer's product and its activation", before=True),
-    BatchNorm("after_activation", "between an activation and the next layer", after=True),
+    BatchNorm("off", "h = f(z)"),
+    BatchNorm("before_activation", "h = f(BN(z))", before=True),
+    BatchNorm("after_activation", "h = BN(f(z))", after=True),
 )

@@ -167,9 +167,9 @@ def _share(default: float, doc: str) -> Parameter:
     return Parameter(default, doc, low=0.0, high=1 - 1e-6)
 
 
-def _epsilon(default: float) -> Parameter:
+def _epsilon(default: float, doc: str = "ε, added to the square root") -> Parameter:
     # Far smaller ones are 0 in single precision: 0/0 where a gradient is 0.
-    return Parameter(default, "ε, added to the denominator", low=1e-15)
+    return Parameter(default, doc, low=1e-15)
 
 
 _MOMENTUM = {"momentum": _share(0.9, "β, weight of the past velocity")}
@@ -178,35 +178,81 @@ _ADAM = {
     "beta_2": _share(0.999, "β₂, weight of the past second moment"),
     "epsilon": _epsilon(1e-8),
 }
-_DECAY = {"weight_decay": Parameter(0.01, "λ, decoupled weight decay", low=0.0)}
+_DECAY = {"weight_decay": Parameter(0.01, "λ, decay of all parameters", low=0.0)}
 
 OPTIMIZER_PARAMETERS = {
     "learning_rate": Parameter(1e-3, "η₀, scaled by the schedule", low=0.0, open_low=True),
 }
 
+_KERAS_INSIDE = (
+    "ε is outside the square root, as in torch; Keras has it inside, with another default (1e-7)."
+)
+
 OPTIMIZERS = table(
     Optimizer("sgd", "p ← p − ηg", update=sgd),
-    Optimizer("momentum", "velocity m ← βm + g", _MOMENTUM, update=momentum, momentum="momentum"),
     Optimizer(
-        "nesterov", "momentum, looking ahead", _MOMENTUM, update=nesterov, momentum="momentum"
+        "momentum",
+        "m ← βm + g, p ← p − ηm",
+        _MOMENTUM,
+        update=momentum,
+        momentum="momentum",
+        note="As in torch. Keras's velocity includes the learning rate (m ← βm − ηg, p ← p + m): "
+        "the same while η is constant; when η falls, Keras's old velocity keeps its speed.",
     ),
-    Optimizer("adagrad", "η / √Σg²", {"epsilon": _epsilon(1e-10)}, update=adagrad),
+    Optimizer(
+        "nesterov",
+        "m ← βm + g, p ← p − η(g + βm)",
+        _MOMENTUM,
+        update=nesterov,
+        momentum="momentum",
+        note="As in torch; of Keras the same holds as for momentum.",
+    ),
+    Optimizer(
+        "adagrad",
+        "v ← v + g², p ← p − ηg / (√v + ε)",
+        {"epsilon": _epsilon(1e-10)},
+        update=adagrad,
+        note=f"{_KERAS_INSIDE} v starts at 0; in Keras at 0.1.",
+    ),
     Optimizer(
         "rmsprop",
-        "η / √(moving average of g²)",
+        "v ← ρv + (1 − ρ)g², p ← p − ηg / (√v + ε)",
         {"rho": _share(0.9, "ρ, weight of the past squares"), "epsilon": _epsilon(1e-8)},
         update=rmsprop,
+        note=_KERAS_INSIDE,
     ),
     Optimizer(
-        "adam", "momentum and RMSProp, bias corrected", _ADAM, update=adam, momentum="beta_1"
+        "adam",
+        "m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², p ← p − η m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε)",
+        _ADAM,
+        update=adam,
+        momentum="beta_1",
+        note="As in torch. Keras adds ε (1e-7) to √v before the bias correction.",
     ),
-    Optimizer("adamax", "Adam with the infinity norm", _ADAM, update=adamax, momentum="beta_1"),
-    Optimizer("nadam", "Adam with Nesterov momentum", _ADAM, update=nadam, momentum="beta_1"),
+    Optimizer(
+        "adamax",
+        "m ← β₁m + (1 − β₁)g, v ← max(β₂v, |g| + ε), p ← p − η m/(1 − β₁ᵗ) / v",
+        _ADAM | {"epsilon": _epsilon(1e-8, "ε, added to |g| inside the maximum")},
+        update=adamax,
+        momentum="beta_1",
+        note="As in torch. Keras adds ε to v in the denominator.",
+    ),
+    Optimizer(
+        "nadam",
+        "m, v as adam, μₜ = β₁(1 − ½·0.96^(0.004t)), Π = μ₁⋯μₜ, p ← p − η "
+        "[(1 − μₜ)/(1 − Π) g + μₜ₊₁/(1 − Πμₜ₊₁) m] / (√(v/(1 − β₂ᵗ)) + ε)",
+        _ADAM,
+        update=nadam,
+        momentum="beta_1",
+        note="As in torch. Keras has 0.96^t in the place of 0.96^(0.004t).",
+    ),
     Optimizer(
         "adamw",
-        "Adam with decoupled weight decay",
+        "p ← p(1 − ηλ), then adam",
         _ADAM | _DECAY,
         update=adamw,
         momentum="beta_1",
+        note="All parameters decay, also biases, batch norm, embeddings and scales, and η has the "
+        "factors of single parameters. [weight_decay] decoupled decays weight matrices only.",
     ),
 )

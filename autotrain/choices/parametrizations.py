@@ -33,7 +33,9 @@ PARAMETRIZATIONS = table(
     # Jacot et al. 2018, arXiv:1806.07572; as used in Holzmüller et al. 2024, arXiv:2407.04491.
     Parametrization(
         "ntk",
-        "z = hV/√fan_in + b: with Adam, wider layers take smaller steps",
+        "z = hV/√fan_in + b",
         scale=lambda fan_in: 1 / math.sqrt(fan_in),
+        note="With Adam, wider layers take smaller steps. Optimizer, clipping, penalties and "
+        "weight decay act on V, constraints on V/√fan_in.",
     ),
 )

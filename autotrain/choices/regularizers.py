@@ -33,15 +33,15 @@ class Regularizer(Technique):
 REGULARIZERS = table(
     Regularizer(
         "l1",
-        "+ λ₁ Σ|w|",
-        {"l1": Parameter(0.0, "λ₁, 0 for none", low=0.0)},
+        "loss ← loss + λ₁ Σ|w|",
+        {"l1": Parameter(0.0, "λ₁: adds λ₁ Σ|w| to the loss, λ₁ sign(w) to the gradient", low=0.0)},
         penalty=lambda w, strength: (strength * w.abs()).sum(-1),
         gradient=lambda w, strength: strength * torch.sign(w),
     ),
     Regularizer(
         "l2",
-        "+ λ₂ Σw²",
-        {"l2": Parameter(0.0, "λ₂, 0 for none", low=0.0)},
+        "loss ← loss + λ₂ Σw²",
+        {"l2": Parameter(0.0, "λ₂: adds λ₂ Σw² to the loss, 2λ₂w to the gradient", low=0.0)},
         penalty=lambda w, strength: (strength * w * w).sum(-1),
         gradient=lambda w, strength: 2 * strength * w,
     ),

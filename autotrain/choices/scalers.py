@@ -257,7 +257,7 @@ def _flushed(values: np.ndarray) -> np.ndarray:
 SCALERS = table(
     Scaler(
         "standard",
-        "(x − mean) / standard deviation",
+        "z = (x − mean) / standard deviation",
         arrays=("mean", "scale"),
         fit=fit_standard,
         apply=apply_standard,
@@ -265,7 +265,8 @@ SCALERS = table(
     ),
     Scaler(
         "robust_smooth_clip",
-        "u = (x − median) / IQR, then u / √(1 + (u/3)²): outliers end at ±3",
+        "u = (x − median) / IQR, z = u / √(1 + (u/3)²)",
+        note="Outliers end at ±3. Where the IQR is 0, half the range takes its place.",
         arrays=("median", "factor"),
         fit=fit_robust,
         apply=apply_robust,
@@ -273,7 +274,9 @@ SCALERS = table(
     ),
     Scaler(
         "quantile_normal",
-        "ranks turned into a normal distribution",
+        "z = Φ⁻¹(rank of x as a fraction of the training rows)",
+        note="Ranks are interpolated between at most 1,000 quantiles, and |z| ≤ 5.2. Ties have the "
+        "middle of their ranks; values beyond the training range are at its ends.",
         arrays=("quantiles",),
         fit=fit_quantiles,
         apply=apply_quantiles,
@@ -281,9 +284,11 @@ SCALERS = table(
     ),
     Scaler(
         "none",
-        "x; pairs with batch_norm.input = true. Columns whose differences float32 or batch norm's "
-        "ε would hide (mean beyond 8,192 standard deviations; standard deviation below 1/32 or "
-        "above 2⁴⁰) are centered or multiplied by a power of two; constant columns become 0",
+        "z = x",
+        note="For networks with batch_norm.input = true. A column whose mean is more than 8,192 "
+        "standard deviations from 0 has its mean subtracted, and one with a standard deviation "
+        "below 1/32 or above 2⁴⁰ is multiplied by a power of two, because float32 or batch norm's "
+        "ε would hide its differences. Columns that are constant in the training rows become 0.",
         arrays=("mean", "scale", "shift", "factor"),
         fit=fit_raw,
         apply=apply_raw,

@@ -20,10 +20,10 @@ class FrontScale(Technique):
 
 
 FRONT_SCALES = table(
-    FrontScale("off", "inputs as they are", scales=False),
+    FrontScale("off", "x ← x", scales=False),
     FrontScale(
         "diagonal",
-        "each input times a learned number, 1 at the start",
+        "x ← s ⊙ x, s learned, 1 at the start",
         {"learning_rate": Parameter(6.0, "factor on the learning rate", low=0.0, open_low=True)},
         scales=True,
     ),

@@ -179,12 +179,12 @@ def cosine_restarts(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.nda
 
 
 SCHEDULES = table(
-    Schedule("constant", "η₀", multiplier=constant),
+    Schedule("constant", "η = η₀", multiplier=constant),
     Schedule(
         "power",
-        "η₀ / (1 + t/k)ᶜ",
+        "η = η₀ / (1 + t/k)ᶜ",
         {
-            "k": Parameter(1000.0, "steps until η is half", low=1e-6),
+            "k": Parameter(1000.0, "steps (not epochs) until η = η₀/2ᶜ, half for c = 1", low=1e-6),
             "c": Parameter(1.0, "exponent", low=0.0),
         },
         multiplier=power,
@@ -192,18 +192,20 @@ SCHEDULES = table(
     ),
     Schedule(
         "exponential",
-        "η₀ · 0.1^(epoch/s)",
-        {"s": Parameter(20.0, "epochs until η is a tenth", low=1e-6)},
+        "η = η₀ · 0.1^(epoch/s)",
+        {"s": Parameter(20.0, "epochs (not steps) until η is a tenth", low=1e-6)},
         multiplier=exponential,
         anneals=True,
     ),
     Schedule(
         "piecewise",
-        "η₀ · factorᵢ on the i-th interval of epochs",
+        "η = η₀ · factorᵢ on the i-th interval between the boundaries",
         {
-            "boundaries": Parameter((5.0, 15.0), "epochs, rising", low=0.0, kind="reals"),
+            "boundaries": Parameter(
+                (5.0, 15.0), "epochs, rising; each starts its interval", low=0.0, kind="reals"
+            ),
             "factors": Parameter(
-                (1.0, 0.5, 0.1), "one more than boundaries", low=0.0, kind="reals"
+                (1.0, 0.5, 0.1), "factors of η₀, one more than boundaries", low=0.0, kind="reals"
             ),
         },
         multiplier=piecewise,
@@ -211,35 +213,42 @@ SCHEDULES = table(
     ),
     Schedule(
         "performance",
-        "η × factor each time the validation loss has not improved for `patience` epochs",
+        "η ← max(η · factor, min_lr) after patience epochs without a lower validation loss",
         {
             "factor": Parameter(0.5, "what η is multiplied by", low=0.0, high=1.0, open_low=True),
-            "patience": Parameter(5, "epochs without improvement", low=1, kind="integer"),
-            "min_delta": Parameter(0.0, "smallest improvement that counts", low=0.0),
+            "patience": Parameter(
+                5, "epochs without improvement of the validation loss", low=1, kind="integer"
+            ),
+            "min_delta": Parameter(0.0, "an improvement must be larger; absolute", low=0.0),
             "min_lr": Parameter(0.0, "η is never lower", low=0.0),
         },
         multiplier=constant,
         drops_on_plateau=True,
+        note="Follows the validation loss, whatever the study's metric. min_delta is 0 and there "
+        "is no cooldown; Keras's ReduceLROnPlateau has a min_delta of 1e-4. patience is counted as "
+        "in Keras: torch's is one less for the same rule.",
     ),
     Schedule(
         "one_cycle",
-        "linear up to η₀, down again, then to η₀/1000; momentum mirrored",
+        "η = linear from η₀/10 at x = 0 to η₀ at w, to η₀/10 at 2w, to η₀/1000 at 1, x = t/total",
         {
             "warmup": Parameter(
-                0.45, "share of training until the peak", low=0.0, high=0.5, open_low=True
+                0.45, "w, fraction of training until the peak", low=0.0, high=0.5, open_low=True
             )
         },
         multiplier=one_cycle,
         momentum_drop=one_cycle_momentum,
+        note="Momentum (β, β₁ of the Adam family) falls linearly by 0.1 until x = w and rises back "
+        "until 2w; sgd, adagrad and rmsprop have none.",
         anneals=True,
         spans=True,
     ),
     Schedule(
         "cosine",
-        "half a cosine to 0, after a linear warm-up",
+        "η = η₀ · ½(1 + cos(π(x − w)/(1 − w))), x = t/total; before x = w, linear from 0 to η₀",
         {
             "warmup": Parameter(
-                0.0, "share of training with rising η", low=0.0, high=1.0, open_high=True
+                0.0, "w, fraction of training with rising η", low=0.0, high=1.0, open_high=True
             )
         },
         multiplier=cosine,
@@ -248,19 +257,21 @@ SCHEDULES = table(
     ),
     Schedule(
         "coslog4",
-        "four waves from 0 to η₀ and back, each twice as long as the last",
+        "η = η₀ · ½(1 − cos(2π log₂(1 + 15x))), x = t/total",
+        note="Four waves from 0 to η₀ and back, each twice as long as the one before.",
         multiplier=coslog4,
         anneals=True,
         spans=True,
     ),
     Schedule(
         "cosine_restarts",
-        "half a cosine to 0, again and again",
+        "η = η₀ · ½(1 + cos(πx)), x the fraction of the present run that is done",
         {
             "first": Parameter(10.0, "epochs of the first run", low=1e-6),
             "growth": Parameter(2.0, "how many times longer each run is", low=1.0, high=10.0),
         },
         multiplier=cosine_restarts,
+        note="Run i is first · growthⁱ epochs long, i from 0.",
         anneals=True,
     ),
 )

@@ -15,6 +15,6 @@ class TargetRange(Technique):
 
 
 TARGETS = table(
-    TargetRange("free", "predictions as they are", clamps=False),
-    TargetRange("clamped", "predictions stay within the training target's range", clamps=True),
+    TargetRange("free", "ŷ ← ŷ", clamps=False),
+    TargetRange("clamped", "ŷ ← min(max(ŷ, min y), max y), y the training target", clamps=True),
 )

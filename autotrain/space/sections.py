@@ -121,13 +121,21 @@ SECTIONS = table(
         summary="how many rows a step sees, and how many epochs there are at most",
         default="training",
         parameters={
-            "batch_size": Parameter(32, "rows a step", low=1, kind="integer"),
+            "batch_size": Parameter(
+                32,
+                "rows per step; the incomplete last batch of an epoch is left out",
+                low=1,
+                kind="integer",
+            ),
             "epochs": Parameter(100, "passes over the rows, at most", low=1, kind="integer"),
         },
     ),
     Section(
         name="scaler",
         summary="what numbers become before a network reads them",
+        note="Fitted on the training rows, missing numbers imputed. Dates become year, month, day, "
+        "weekday, days since the first training date, and hour where they have one. Pixels are "
+        "standardized with one mean and one standard deviation, whatever the scaler.",
         default="standard",
         rows=SCALERS,
         has_effect=lambda shape: shape.n_numbers > 0,
@@ -170,6 +178,8 @@ SECTIONS = table(
     Section(
         name="initializer",
         summary="how weights are drawn before training",
+        note="fan_in and fan_out are a layer's inputs and units, fan_avg their mean. Biases start "
+        "at 0, and the output layer is drawn like the others.",
         default="he_normal",
         rows=INITIALIZERS,
     ),
@@ -185,6 +195,11 @@ SECTIONS = table(
     Section(
         name="batch_norm",
         summary="batch normalization: where, if anywhere",
+        note="BN(x) = γ(x − μ)/√(σ² + ε) + β, with mean and variance of the batch in training and "
+        "moving averages in prediction. Averages start at 0 and 1; at mean and variance of the "
+        "training rows for raw inputs (scaler none). momentum is Keras's: torch's is 1 − momentum. "
+        "Defaults are torch's (Keras: momentum 0.99, ε 1e-3), and, as in torch, the moving average "
+        "is of the unbiased variance; Keras averages the biased one.",
         default="off",
         rows=BATCH_NORMS,
         parameters=BATCH_NORM_PARAMETERS,
@@ -194,6 +209,11 @@ SECTIONS = table(
     Section(
         name="dropout",
         summary="what is dropped in training, and again in Monte-Carlo prediction",
+        note="Masks are drawn for each row, unit and step; nothing is dropped in prediction except "
+        "Monte-Carlo prediction. The rates are multiplied by a course c(x), x the fraction of "
+        "training done: constant is 1; flat_cos is 1 until x = ½, then ½(1 + cos(π(2x − 1))). "
+        "Monte-Carlo prediction drops with the full rates, also where a course has lowered them by "
+        "the end of training.",
         default="dropout",
         rows=DROPOUTS,
         parameters=DROPOUT_PARAMETERS,
@@ -207,6 +227,8 @@ SECTIONS = table(
     Section(
         name="optimizer",
         summary="the update rule",
+        note="p is a parameter, g its gradient, t the number of the step from 1. m and v start at "
+        "0.",
         default="adam",
         rows=OPTIMIZERS,
         parameters=OPTIMIZER_PARAMETERS,
@@ -214,6 +236,10 @@ SECTIONS = table(
     Section(
         name="schedule",
         summary="how the learning rate changes while training",
+        note="η₀ is [optimizer] learning_rate. t counts optimizer steps from 0; epoch is t divided "
+        "by the steps per epoch, with its fraction; total is the number of steps of a training "
+        "that reaches its last epoch. η is computed for each step, so it also falls within an "
+        "epoch, except for performance. Keras's callbacks change it once per epoch.",
         default="constant",
         rows=SCHEDULES,
         conflict=_schedule_conflict,
@@ -221,6 +247,9 @@ SECTIONS = table(
     Section(
         name="regularizer",
         summary="penalties on weights; both may be on",
+        note="loss ← loss + λ₁ Σ|w| + λ₂ Σw², over weight matrices: not biases, batch norm or "
+        "embeddings. The gradient of L2 is 2λ₂w, as in Keras; torch's weight_decay is 2λ₂. "
+        "Penalties are added before clipping.",
         default="l1_l2",
         parameters={
             key: parameter
@@ -233,6 +262,8 @@ SECTIONS = table(
         summary="weight matrices shrink a little at every step",
         default="none",
         rows=WEIGHT_DECAYS,
+        note="c(x) is the course, x the fraction of training done: constant is 1; flat_cos is 1 "
+        "until x = ½, then ½(1 + cos(π(2x − 1))).",
     ),
     Section(
         name="constraint",
@@ -243,10 +274,15 @@ SECTIONS = table(
     Section(
         name="early_stopping",
         summary="when a training ends before its last epoch; the best epoch's weights are kept",
+        note="Follows the study's metric on the validation rows, whatever the loss. Training stops "
+        "after patience epochs in a row whose metric is not better than the best one by more than "
+        "min_delta (0, as in Keras's EarlyStopping).",
         default="early_stopping",
         parameters={
-            "patience": Parameter(10, "epochs without improvement", low=1, kind="integer"),
-            "min_delta": Parameter(0.0, "smallest improvement that counts", low=0.0),
+            "patience": Parameter(
+                10, "epochs without improvement of the study's metric", low=1, kind="integer"
+            ),
+            "min_delta": Parameter(0.0, "an improvement must be larger; absolute", low=0.0),
             "wait_for_schedule": Parameter(
                 False, "let one_cycle, cosine and coslog4 run to their end", kind="boolean"
             ),
@@ -257,7 +293,11 @@ SECTIONS = table(
     ),
     Section(
         name="loss",
-        summary="cross-entropy, or mean squared error for regression",
+        summary="what training minimizes, by task and metric",
+        note="Classification: −Σ q log p, q = (1 − ε)·onehot + ε/C over C classes. Regression: "
+        "(ŷ − y)², or for the metric pinball:Q the pinball loss max(Q(y − ŷ), (Q − 1)(y − ŷ)). "
+        "Targets of a regression are standardized. The loss is the mean over the batch, of each "
+        "row times its weight.",
         default="loss",
         parameters=LOSS_PARAMETERS,
         has_effect=lambda shape: shape.task in CLASSIFICATION,

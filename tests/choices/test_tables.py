@@ -7,6 +7,7 @@ A new row needs its name (and its parameters) in `ROWS` below and its reference 
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 import re
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ from autotrain.choices.scalers import SCALERS
 from autotrain.choices.scales import FRONT_SCALES
 from autotrain.choices.schedules import SCHEDULES
 from autotrain.choices.targets import TARGETS
-from autotrain.domains import Parameter, Technique
+from autotrain.domains import Parameter, Technique, Words
 
 # Each table and the file, beside this one, that verifies it.
 KINDS: dict[str, tuple[Mapping[str, Technique], str]] = {
@@ -228,6 +229,24 @@ def test_names_and_summary(kind: str, name: str) -> None:
     assert row.summary
     assert row.summary == row.summary.strip()
     assert "\n" not in row.summary
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY_ROW)
+def test_every_row_states_its_formula(kind: str, name: str) -> None:
+    """An assignment, a relation or a law, not only words; what it leaves out is the note's."""
+    row = KINDS[kind][0][name]
+    assert re.search(r" [=←→~] ", row.summary)
+    assert not row.note or re.fullmatch(r"[^a-z].*[.]", row.note)
+
+
+@pytest.mark.parametrize("name", EVERY_PARAMETER)
+def test_every_parameter_has_a_legal_range(name: str) -> None:
+    parameter = EVERY_PARAMETER[name]
+    is_listed = parameter.kind == "boolean" or isinstance(parameter, Words)
+    is_bounded = parameter.low > -math.inf or parameter.high < math.inf
+    assert is_listed or is_bounded
+    if is_bounded and not is_listed:
+        assert re.search(r"(at least|greater than|at most|less than) [\d.e-]+", parameter.explain())
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY_ROW)

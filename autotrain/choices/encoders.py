@@ -34,7 +34,7 @@ ENCODERS = table(
             "width": Parameter(8, "numbers in a level's vector", low=1, high=256, kind="integer"),
         },
         embeds=True,
-        note="Vectors start at N(0, 1). At most 1,024 levels of a column have a vector of their "
-        "own; the rarer ones share one.",
+        note="Vectors start at N(0, 1), the vector of levels that training never saw at 0. At most "
+        "1,024 vectors per column; the rarer levels share the last one.",
     ),
 )

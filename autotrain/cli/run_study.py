@@ -112,7 +112,7 @@ def row_words(rows: dict[str, int], n_folds: int) -> str:
 
 def notes_of(study: Study) -> list[str]:
     """Return what was noticed in the data, and in the space for them."""
-    return [*study.dataset.notes, *study.space.notices]
+    return [*study.dataset.notes_for(study.space.views()), *study.space.notices]
 
 
 def task_words(study: Study) -> str:
@@ -174,7 +174,11 @@ def outcome(study: Study, seconds: float) -> dict[str, Any]:
             "failed": standing.n_failed,
         },
         "rows": row_counts(study.dataset),
-        "notes": [*study.dataset.notes, *study.export_notes, *study.export_failures],
+        "notes": [
+            *study.dataset.notes_for(study.space.views()),
+            *study.export_notes,
+            *study.export_failures,
+        ],
     }
 
 

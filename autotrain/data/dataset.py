@@ -7,7 +7,7 @@ comes out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import pandas as pd
 from autotrain.data.columns import Column, keep_useful, measure, read_columns
 from autotrain.data.files import RawTable, read_table
 from autotrain.data.fingerprint import fingerprint
-from autotrain.data.fitting import VIEW, fit_preprocessor
+from autotrain.data.fitting import VIEW, fit_preprocessor, rare_levels
 from autotrain.data.labelled import read_test_table, rows_with_target, target_of
 from autotrain.data.leaks import find_leaks
 from autotrain.data.preprocessing import Preprocessor
@@ -104,6 +104,7 @@ class Dataset:
         raw_test_rows: the test rows as read, features and target.
         test_rows: `[N]` places of the test rows in the table; empty when they come from elsewhere.
         columns: the kept columns.
+        levels: of each column of categories, how many the first fold's training rows have.
         weights: the column of the rows' weights; None when all count alike.
         commas: what commas in a text file's numbers were, see `Reading`.
         test_weights: `[N]` of the test rows; None when all count alike, or when a test table of its
@@ -127,10 +128,15 @@ class Dataset:
     raw_test_rows: pd.DataFrame
     test_rows: np.ndarray
     columns: tuple[Column, ...]
+    levels: Mapping[str, int]
     weights: str | None = None
     test_weights: np.ndarray | None = None
     commas: str = ""
     _encoded: dict[tuple[int, View], Encoded] = field(default_factory=dict, repr=False)
+
+    def notes_for(self, views: Iterable[View]) -> list[str]:
+        """Return the notes, and those about how these views encode the columns."""
+        return [*self.notes, *rare_levels(self.columns, self.levels, views)]
 
     def encoded(self, place: int, view: View) -> Encoded:
         """Return a fold's inputs as a configuration wants them; fitted on its training rows.
@@ -301,6 +307,7 @@ def load_dataset(
     stratify = coded.task != "regression"
     rest, test_places = split_test(coded.y, fraction or 0.0, seed, stratify=stratify)
     folds: list[Fold] = []
+    levels: dict[str, int] = {}
     # The same columns in all folds, so that their networks are alike.
     kept, useless = keep_useful(features.iloc[rest], columns, rows[rest])
     kept = measure(features.iloc[rest], kept)
@@ -312,9 +319,9 @@ def load_dataset(
         own_rows = None if of_rows is None else of_rows[rest]
         by_class = weights_of_classes(class_weights, coded.classes, coded.y[rest], own_rows)
     for place, (train, valid, calibration) in enumerate(splits):
-        fold, capped = _fit_fold(features, kept, rows, coded, rest[train], rest[valid])
+        fold, own_levels = _fit_fold(features, kept, rows, coded, rest[train], rest[valid])
         if not folds:
-            notes += capped
+            levels = own_levels
             notes += find_leaks(features.iloc[rest[train]], kept, coded.y[rest[train]], coded.task)
         where = f" of fold {place}" if len(splits) > 1 else ""
         own = fold_weights(of_rows, by_class, coded.y, rest[train], rest[valid], where)
@@ -364,6 +371,7 @@ def load_dataset(
         raw_test_rows=raw_test,
         test_rows=test_rows,
         columns=tuple(kept),
+        levels=levels,
         commas=table.commas,
         weights=weights,
         test_weights=test_weights,
@@ -400,10 +408,10 @@ def _fit_fold(
     coded: Target,
     train: np.ndarray,
     valid: np.ndarray,
-) -> tuple[Fold, list[str]]:
-    """Fit on the training rows, encode both parts; return the fold and what to tell about it."""
+) -> tuple[Fold, dict[str, int]]:
+    """Fit on the training rows, encode both parts; return the fold and its columns' levels."""
     train_frame = features.iloc[train]
-    preprocessor, capped = fit_preprocessor(train_frame, columns, [str(name) for name in features])
+    preprocessor, levels = fit_preprocessor(train_frame, columns, [str(name) for name in features])
     mean, std = 0.0, 1.0
     if coded.task == "regression":
         mean, std = float(coded.y[train].mean()), float(coded.y[train].std()) or 1.0
@@ -418,7 +426,7 @@ def _fit_fold(
         target_mean=mean,
         target_std=std,
     )
-    return fold, capped
+    return fold, levels
 
 
 def _encode(preprocessor: Preprocessor, frame: pd.DataFrame, where: str) -> np.ndarray:

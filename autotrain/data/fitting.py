@@ -9,7 +9,7 @@ A new kind of column is a branch in `fit_preprocessor` and one in `Preprocessor.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -36,7 +36,7 @@ VIEW = View()
 
 def fit_preprocessor(
     frame: pd.DataFrame, columns: Sequence[Column], features: Sequence[str], view: View = VIEW
-) -> tuple[Preprocessor, list[str]]:
+) -> tuple[Preprocessor, dict[str, int]]:
     """Fit on training rows.
 
     Args:
@@ -44,14 +44,14 @@ def fit_preprocessor(
         columns: the kept columns.
         features: all columns of the table without the target, kept or dropped.
         view: which way to encode.
-    Returns: the preprocessor, and a note for each column whose rarer levels share an input.
+    Returns: the preprocessor, and how many levels each column of categories has in these rows.
     """
     # Pixels mean the same whatever the scaler: they keep their one mean and scale.
     pixels = [column.name for column in columns if column.kind == "pixel"]
     scaler = SCALERS["standard" if pixels else view.scaler]
     indicates = MISSING[view.missing].indicates
     codes: list[ColumnCode] = []
-    notes: list[str] = []
+    levels: dict[str, int] = {}
     fits: list[dict[str, np.ndarray]] = []
     pixel_fit = _fit_pixels(frame[pixels].to_numpy()) if pixels else {}
     for column in columns:
@@ -67,19 +67,51 @@ def fit_preprocessor(
             codes.append(replace(code, has_missing=has_missing, had_missing=had_missing))
             fits.append(fit)
         else:
-            is_code = 0 < view.one_hot_limit < column.n_levels
-            code, n_levels = _fit_levels(values, column, is_code=is_code)
+            code, levels[column.name] = _fit_levels(values, column, is_code=is_code(column, view))
             codes.append(code)
-            if code.has_infrequent:
-                notes.append(
-                    f"column {column.name!r} has {n_levels} levels in the training rows: the "
-                    f"{len(code.levels)} most frequent have an input each, the others share one"
-                )
     arrays = {
         name: np.concatenate([fit[name] for fit in fits], axis=-1) if fits else np.empty((0,))
         for name in (FILL, *scaler.arrays)
     }
-    return Preprocessor(tuple(codes), tuple(features), arrays, scaler.name), notes
+    return Preprocessor(tuple(codes), tuple(features), arrays, scaler.name), levels
+
+
+def is_code(column: Column, view: View) -> bool:
+    """Tell whether a column of categories becomes codes, which a network embeds."""
+    return 0 < view.one_hot_limit < column.n_levels
+
+
+def rare_levels(
+    columns: Sequence[Column], levels: Mapping[str, int], views: Iterable[View]
+) -> list[str]:
+    """Return a notice for each column whose rarer levels are not told apart.
+
+    Args:
+        columns: the kept columns.
+        levels: how many levels a column has in the training rows; see `fit_preprocessor`.
+        views: the ways to encode that the space may ask for.
+    """
+    notices = []
+    views = list(views)
+    for column in columns:
+        count = levels.get(column.name, 0)
+        coded = {is_code(column, view) for view in views}
+        capped = {
+            f"the {most - 1:,} most frequent have {what} each, the others share one": embeds
+            for embeds, most, what in (
+                (False, MAX_INPUTS, "an input"),
+                (True, MAX_CODES, "a vector"),
+            )
+            if embeds in coded and count > most
+        }
+        for words, embeds in capped.items():
+            where = (
+                {False: "one-hot encoded, ", True: "embedded, "}[embeds] if len(coded) > 1 else ""
+            )
+            notices.append(
+                f"column {column.name!r} has {count:,} levels in the training rows: {where}{words}"
+            )
+    return notices
 
 
 def _fit_numbers(values: np.ndarray, scaler: Scaler) -> dict[str, np.ndarray]:

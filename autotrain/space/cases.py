@@ -23,7 +23,7 @@ from autotrain.space.conditions import (
     hold,
     parse_conditions,
 )
-from autotrain.space.definition import Baseline, Block, Definition, Forbid
+from autotrain.space.definition import Baseline, Block, Definition, Dropped, Forbid
 from autotrain.space.forbidding import Forbids, Sections
 from autotrain.space.merging import merge
 from autotrain.space.reading import Reading
@@ -133,6 +133,9 @@ class Cases:
         general: the space without its blocks, judged.
         judge: how a space with some of them is judged.
         mistakes: what cannot be a list of blocks at all is added here.
+
+    Attributes:
+        dropped: inherited baselines that fit nowhere, found by the two methods below.
     """
 
     def __init__(
@@ -147,9 +150,9 @@ class Cases:
             _read_block(block, number, number - (len(written) - n_own))
             for number, block in enumerate(written, start=1)
         ]
-        self.candidates = read_baselines(
-            reading.all_baseline(), len(own_rules(reading.baseline, "baseline", mistakes))
-        )
+        self.n_own = len(own_rules(reading.baseline, "baseline", mistakes))
+        self.candidates = read_baselines(reading.all_baseline(), self.n_own)
+        self.dropped: list[Dropped] = []
         # The same words that `for_data` starts from; as written where they are not all right.
         self.sections, self.forbids = reading.sections, reading.all_forbid()
         if reading.is_whole and not general.mistakes:
@@ -177,7 +180,7 @@ class Cases:
         One that has conditions may also fit only what the space is when they hold.
         """
         fitting: list[Baseline] = []
-        for candidate in self.candidates:
+        for number, candidate in enumerate(self.candidates, start=1 - self.n_own):
             found = list(candidate.mistakes)
             cases: list[tuple[int, ...]] = [()]
             if candidate.when and not found:
@@ -186,6 +189,8 @@ class Cases:
             found += misfits
             if candidate.is_own:
                 mistakes += [f"{candidate.label}: {mistake}" for mistake in found]
+            elif found:
+                self.dropped.append(Dropped(f"[[baseline]] {number}", found[0]))
             if not found and baseline not in fitting:
                 fitting.append(baseline)
         return tuple(fitting)
@@ -251,6 +256,8 @@ class Cases:
                 )
             if block.is_own:
                 block.complain(f"{candidate.label}: {mistake}" for mistake in found)
+            elif found:
+                self.dropped.append(Dropped(f"{candidate.label} of [[when]] {place + 1}", found[0]))
         return tuple(fitting)
 
     def _cases_of(self, candidate: Candidate, place: int | None = None) -> list[tuple[int, ...]]:

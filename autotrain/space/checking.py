@@ -42,7 +42,7 @@ def check(reading: Reading) -> Definition:
     blocks = cases.checked_blocks(mistakes)
     if mistakes:
         raise SpaceError(reading.source, mistakes)
-    return Definition(general.sections, general.forbids, baselines, blocks)
+    return Definition(general.sections, general.forbids, baselines, blocks, tuple(cases.dropped))
 
 
 def _judge(reading: Reading) -> Judged:

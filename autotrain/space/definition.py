@@ -113,6 +113,18 @@ class Block:
     is_only: bool = False
 
 
+class Dropped(NamedTuple):
+    """An inherited baseline that is not tried, because it does not fit the space.
+
+    Args:
+        label: which one, for messages.
+        reason: the first thing that does not fit.
+    """
+
+    label: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Definition:
     """A whole space.
@@ -122,12 +134,14 @@ class Definition:
         forbids: combinations never tried.
         baselines: the configurations tried first.
         blocks: what is laid over the rest when the data are known, in that order.
+        dropped: the inherited baselines that are not tried.
     """
 
     sections: Mapping[str, SectionSpace]
     forbids: tuple[Forbid, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     blocks: tuple[Block, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
 
     @property
     def has_conditions(self) -> bool:

@@ -32,6 +32,9 @@ def describe(definition: Definition, title: str) -> str:
     if definition.baselines:
         nodes.append(_baselines_node(definition.baselines))
     nodes += [_block_node(block) for block in definition.blocks]
+    if definition.dropped:
+        below = [Node(f"{label}: {reason}", []) for label, reason in definition.dropped]
+        nodes.append(Node("inherited, but does not fit and is not tried", below))
     return "\n".join([title, *_draw(nodes, "")])
 
 

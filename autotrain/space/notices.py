@@ -13,6 +13,7 @@ from autotrain.choices.scalers import SCALERS
 from autotrain.space.definition import Definition
 from autotrain.space.forbidding import Forbids
 from autotrain.space.values import contains
+from autotrain.wording import count_text
 
 Notice = Callable[[Definition, Forbids], str | None]
 
@@ -61,7 +62,18 @@ def _raw_without_norm(definition: Definition, forbids: Forbids) -> str | None:
     )
 
 
-NOTICES: tuple[Notice, ...] = (_lacks_dropout, _raw_without_norm)
+def _baselines_that_do_not_fit(definition: Definition, forbids: Forbids) -> str | None:
+    if not definition.dropped:
+        return None
+    count = count_text(len(definition.dropped), "baseline")
+    label, reason = definition.dropped[0]
+    return (
+        f"{count} of the space it extends {'does' if len(definition.dropped) == 1 else 'do'} not "
+        f"fit this space and will not be tried; the first, {label}: {reason}"
+    )
+
+
+NOTICES: tuple[Notice, ...] = (_lacks_dropout, _raw_without_norm, _baselines_that_do_not_fit)
 
 
 def notices_of(definition: Definition, forbids: Forbids) -> list[str]:

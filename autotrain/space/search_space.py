@@ -127,7 +127,9 @@ class SearchSpace:
         shape = DataShape(n_train, n_inputs, task, pictures, n_numbers)
         definition = self._definition
         if definition.has_conditions:
-            definition = check(for_data(definition, shape, self.source))
+            found = check(for_data(definition, shape, self.source))
+            # What some data rule out is what [[when]] is for; what never fits stays a notice.
+            definition = replace(found, dropped=definition.dropped)
         sections = {}
         for name, space in definition.sections.items():
             parameters = {

@@ -363,7 +363,11 @@ def test_a_wide_table_of_levels_is_bounded() -> None:
     frame = pd.DataFrame({"text": [f"level {n % 2500}" for n in range(n_rows)]})
     data = load_dataset(frame.assign(y=np.arange(n_rows) % 2), "y")
     assert data.n_inputs == 64
-    assert "the 63 most frequent have an input each, the others share one" in data.notes[0]
+    assert not data.notes
+    (note,) = data.notes_for([View()])
+    assert "the 63 most frequent have an input each, the others share one" in note
+    (note,) = data.notes_for([View(one_hot_limit=9)])
+    assert "the 1,023 most frequent have a vector each, the others share one" in note
 
 
 WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {

@@ -13,9 +13,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from autotrain.data.columns import Column, read_columns
-from autotrain.data.fitting import MAX_INPUTS, fit_preprocessor
+from autotrain.data.columns import Column, measure, read_columns
+from autotrain.data.fitting import MAX_INPUTS, fit_preprocessor, rare_levels
 from autotrain.data.values import DATE_PARTS
+from autotrain.data.view import View
 
 
 def table(seed: int, n_rows: int, *, n_levels: int = 5) -> pd.DataFrame:
@@ -83,17 +84,52 @@ def test_the_matrix_is_that_of_column_transformer(seed: int, n_levels: int) -> N
             np.testing.assert_array_equal(preprocessor.encode(frame), wanted)
 
 
-def test_rarer_levels_share_one_input_and_that_is_said() -> None:
+def test_rarer_levels_share_one_input() -> None:
     frame = table(0, 3000, n_levels=300)[["c"]]
-    preprocessor, notes = fit_preprocessor(frame, read_columns(frame)[0], ["c"])
+    preprocessor, levels = fit_preprocessor(frame, read_columns(frame)[0], ["c"])
     (column,) = preprocessor.columns
     counts = frame["c"].value_counts()
     own = counts.index.isin(column.levels)
     assert counts[own].min() >= counts[~own].max()
     assert preprocessor.n_inputs == MAX_INPUTS == len(column.levels) + 1
-    (note,) = notes
-    assert "column 'c' has" in note
-    assert "the 63 most frequent have an input each, the others share one" in note
+    assert levels == {"c": frame["c"].nunique()}
+
+
+@pytest.mark.parametrize(
+    ("n_levels", "limits", "said"),
+    [
+        (64, [0], []),
+        (65, [0], ["the 63 most frequent have an input each"]),
+        (65, [9], []),
+        (65, [65], ["the 63 most frequent have an input each"]),
+        (1024, [9], []),
+        (1025, [9], ["the 1,023 most frequent have a vector each"]),
+        (
+            1025,
+            [0, 9],
+            [
+                "one-hot encoded, the 63 most frequent have an input each",
+                "embedded, the 1,023 most frequent have a vector each",
+            ],
+        ),
+        (200, [0, 9], ["one-hot encoded, the 63 most frequent have an input each"]),
+    ],
+)
+def test_notices_about_rare_levels_follow_what_a_space_does(
+    n_levels: int, limits: list[int], said: list[str]
+) -> None:
+    frame = pd.DataFrame({"c": [f"level {n % n_levels}" for n in range(4 * n_levels)]})
+    columns = measure(frame, read_columns(frame)[0])
+    views = [View(one_hot_limit=limit) for limit in limits]
+    fitted = [fit_preprocessor(frame, columns, ["c"], view) for view in views]
+    found = rare_levels(columns, fitted[0][1], views)
+    assert len(found) == len(said)
+    for notice, words in zip(found, said, strict=True):
+        assert f"has {n_levels:,} levels in the training rows: {words}, the others" in notice
+    # What is said is what the columns have become: two levels or more without a place of their own.
+    kept = [len(preprocessor.columns[0].levels) for preprocessor, _ in fitted]
+    own = {count for count in kept if n_levels - count > 1}
+    assert own == {int(w.split("the ")[1].split(" most")[0].replace(",", "")) for w in said}
 
 
 def test_ten_thousand_levels_take_64_inputs() -> None:

@@ -236,3 +236,37 @@ def test_fixed_is_fixed() -> None:
     assert space.distributions() == {}
     assert space.to_dict() == SearchSpace(space.to_dict()).to_dict()
     assert Fixed(3) == Fixed(space.to_dict()["network"]["hidden_layers"])
+
+
+def test_inherited_baselines_that_do_not_fit_are_named(base: Path) -> None:
+    assert extend(base, "").notices == []
+    space = extend(base, '[activation]\nchoices = ["elu", "leaky_relu"]\n')
+    (notice,) = space.notices
+    assert "1 baseline of the space it extends does not fit" in notice
+    assert "[[baseline]] 2: activation: no choice of activation 'relu'" in notice
+    assert "[[baseline]] 2: activation: no choice" in space.describe().rpartition("not tried")[2]
+    # What the data rule out as well is no news.
+    assert space.resolve(500, 5, "binary").notices == [notice]
+    tried = [params["activation"] for params in space.resolve(500, 5, "binary").baselines()]
+    assert tried == ["elu"]
+    (notice,) = extend(base, 'activation = "leaky_relu"\n[[baseline]]\n').notices
+    assert notice.startswith("2 baselines of the space it extends do not fit")
+
+
+def test_inherited_baselines_of_blocks_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(
+        BASE + '[[when]]\nrows_above = 100\n[[when.baseline]]\nactivation = "relu"\n'
+    )
+    space = extend(tmp_path / "base.toml", 'activation = "elu"\n')
+    (notice,) = space.notices
+    assert notice.startswith("2 baselines")
+    assert "[[baseline]] 1 of [[when]] 1" in space.describe()
+
+
+def test_data_that_rule_out_a_baseline_are_no_notice(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(
+        BASE + '[[when]]\nrows_above = 100\n[when.activation]\nchoice = "elu"\n'
+    )
+    space = SearchSpace.from_toml(tmp_path / "base.toml").resolve(500, 5, "binary")
+    assert space.notices == []
+    assert len(space.baselines()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -307,6 +308,25 @@ def test_quick_is_small() -> None:
     quick, default = SearchSpace.from_toml("quick"), SearchSpace.from_toml("default")
     assert len(quick.distributions()) < len(default.distributions()) / 2
     assert all(config.epochs <= 40 for config in configs("quick"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_shipped_space_needs_a_notice(name: str) -> None:
+    space = SearchSpace.from_toml(name)
+    assert space.notices == []
+    assert space.resolve(50_000, 90, "regression").notices == []
+
+
+def test_deep_changes_one_thing_at_a_time() -> None:
+    chain = [config.choices() for config in configs("deep")[:5]]
+    changed = [
+        [name for name in SECTIONS if before[name] != after[name]]
+        for before, after in pairwise(chain)
+    ]
+    assert changed == [["activation"], ["initializer"], ["initializer"], ["batch_norm"]]
+    for other in (config.choices() for config in configs("deep")[5:]):
+        differing = {name for name in SECTIONS if other[name] != chain[3][name]}
+        assert differing <= {"activation", "initializer", "dropout"}
 
 
 def test_deep_is_deep_and_starts_naive() -> None:

@@ -77,6 +77,9 @@ from autotrain.tasks import METRICS, metric_for
 from autotrain.trial_report import TrialReport, report_of
 
 BEST = "best"
+COVERAGE_ROWS = 2_000
+"""Test rows on which the coverage of sets and intervals is measured, evenly spaced: more would take
+time and add nothing to a standard error below 0.7 %."""
 
 
 class Study:
@@ -508,7 +511,8 @@ class Study:
         Meant to be called once, at the end: a score that guides further choices is no test any
         more.
 
-        The bundle also keeps a 95 % confidence interval of the study's metric.
+        The bundle also keeps a 95 % confidence interval of the study's metric, and how many test
+        rows prediction sets and intervals of 90 % contain.
 
         Returns: every metric of the task, dropout off, None where it is not defined on these rows;
             empty when there are no test rows.
@@ -517,9 +521,11 @@ class Study:
             return {}
         frame, labels = self.dataset.raw_test()
         # Dropout off: a hundred passes over many rows would outlast a short budget.
-        evaluation = self.best_predictor().evaluate(
+        predictor = self.best_predictor()
+        evaluation = predictor.evaluate(
             frame, labels, n_samples=0, weights=self.dataset.test_weights, interval=True
         )
+        evaluation |= self._coverage(predictor, frame, labels)
         record_test_score(self.best_path, evaluation)
         scores: dict[str, float | None] = evaluation["deterministic"]
         return {name: value for name, value in scores.items() if name.partition(":")[0] in METRICS}
@@ -530,6 +536,18 @@ class Study:
         if self.definition.workers:
             return self.definition.workers
         return n_cores() if self.device == "cpu" else torch.cuda.device_count()
+
+    def _coverage(
+        self, predictor: Predictor, frame: pd.DataFrame, labels: pd.Series[Any]
+    ) -> dict[str, Any]:
+        """Return the coverage of sets and intervals on at most `COVERAGE_ROWS` test rows."""
+        if not predictor.has_dropout:
+            return {}
+        rows = slice(None, None, -(-len(frame) // COVERAGE_ROWS))
+        weights = None if self.dataset.test_weights is None else self.dataset.test_weights[rows]
+        notices: list[str] = []
+        found = predictor.evaluate(frame[rows], labels[rows], weights=weights, notices=notices)
+        return {"coverage": found["coverage"], "coverage_rows": found["n_rows"]}
 
     # ---- parts -----------------------------------------------------------------------------
 

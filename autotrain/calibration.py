@@ -78,6 +78,8 @@ def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
         fitted = _fit_classes(sampled, points, targets, weights, of_classes)
     else:
         fitted = _fit_values(sampled, points, targets, weights)
+        scores = _value_scores(bundle, features, n_samples, fitted["tau"], targets)
+        fitted |= _conformal(scores, np.split(_relative(weights), ends))
     return {
         **fitted,
         "n_rows": n_rows,
@@ -99,9 +101,9 @@ def _labelled(bundle: Bundle, dataset: Dataset, rows: np.ndarray) -> tuple[pd.Da
 def _note(bundle: Bundle, dataset: Dataset, n_rows: int) -> str:
     """Say what was fitted, on which rows, and what these have done before."""
     what, harm = (
-        ("temperature", "probabilities may be a little too sure, sets too small")
+        ("temperature", "probabilities may be slightly overconfident")
         if bundle.is_classification
-        else ("noise τ", "intervals may be a little too narrow")
+        else ("noise τ", "its estimate may be slightly too small")
     )
     if dataset.n_calibration:
         return f"the {what} was fitted on {n_rows} rows that neither trained nor chose the model"
@@ -129,19 +131,15 @@ def _fit_classes(
     recalibration = Recalibration(temperature, class_weights)
     proba = recalibration.apply(torch.from_numpy(log_p)).exp().numpy()
     ends = np.cumsum([len(truth) for truth in targets])[:-1]
-    of_folds = [
-        _stored(conformal.class_scores(np.exp(of_fold[0]), truth), own)
-        for of_fold, truth, own in zip(
-            points, targets, np.split(_relative(weights), ends), strict=True
-        )
+    scores = [
+        conformal.class_scores(np.exp(of_fold[0]), truth)
+        for of_fold, truth in zip(points, targets, strict=True)
     ]
-    weighted = {"conformal_fold_weights": [own for _, own in of_folds]}
     return {
         "temperature": temperature,
         "temperature_point": significant_temperature(of_points, y, weights, class_weights),
         **({} if class_weights is None else {"class_weights": class_weights}),
-        "conformal_fold_scores": [scores for scores, _ in of_folds],
-        **(weighted if _differ(weights) else {}),
+        **_conformal(scores, np.split(_relative(weights), ends), targets),
         "reliability": reliability(proba, y, weights),
     }
 
@@ -155,27 +153,52 @@ def _fit_values(
     """Fit the noise of each fold's predictions `[S, n]`, and of those without masks `[1, n]`."""
     drawn, y = np.concatenate(sampled, axis=1), np.concatenate(targets)
     tau = fit_tau(drawn, y, weights)
-    total_std = np.sqrt(drawn.var(axis=0) + 1 / tau)
-    strange = conformal.value_scores(drawn.mean(axis=0), total_std, y)
-    scores, counts = _stored(strange, _relative(weights))
     return {
         "tau": tau,
         "tau_point": fit_tau(np.concatenate(points, axis=1), y, weights),
-        "conformal_scores": scores,
-        **({"conformal_weights": counts} if _differ(weights) else {}),
         "reliability": coverage_of_levels(drawn, y, tau, weights),
     }
 
 
-def _stored(scores: np.ndarray, weights: np.ndarray) -> tuple[list[float], list[float]]:
-    """Return conformal scores and their weights as a bundle keeps them: sorted, with six digits.
+def _value_scores(
+    bundle: Bundle, features: pd.DataFrame, n_samples: int, tau: float, targets: list[np.ndarray]
+) -> list[np.ndarray]:
+    """Return the conformal scores of each fold's rows, by the samples that its networks serve."""
+    predictor, scores, start = Predictor(bundle), [], 0
+    for place, y in enumerate(targets):
+        x = predictor.encoded(features.iloc[start : start + len(y)])
+        center, spread = (each[place] for each in predictor.by_fold(x, n_samples, SEED))
+        scores.append(conformal.value_scores(center, np.sqrt(spread**2 + 1 / tau), y))
+        start += len(y)
+    return scores
 
-    Rows that count nothing are left out.
+
+def _conformal(
+    scores: list[np.ndarray], weights: list[np.ndarray], labels: list[np.ndarray] | None = None
+) -> dict[str, Any]:
+    """Return each fold's conformal scores as a bundle keeps them: sorted, rounded up.
+
+    Rows of weight 0 are left out; weights are left out when all are the same.
     """
-    order = np.argsort(scores, kind="stable")
-    order = order[weights[order] > 0]
-    kept = [[float(f"{number:.6g}") for number in each[order]] for each in (scores, weights)]
-    return kept[0], kept[1]
+    kept = []
+    for own, counts in zip(scores, weights, strict=True):
+        order = np.argsort(own, kind="stable")
+        kept.append(order[counts[order] > 0])
+    found: dict[str, Any] = {
+        "conformal_fold_scores": [
+            conformal.rounded_up(own[order]) for own, order in zip(scores, kept, strict=True)
+        ]
+    }
+    if _differ(np.concatenate(weights)):
+        found["conformal_fold_weights"] = [
+            [float(f"{weight:.6g}") for weight in own[order]]
+            for own, order in zip(weights, kept, strict=True)
+        ]
+    if labels is not None:
+        found["conformal_fold_labels"] = [
+            own[order].tolist() for own, order in zip(labels, kept, strict=True)
+        ]
+    return found
 
 
 def _relative(weights: np.ndarray) -> np.ndarray:
@@ -288,7 +311,7 @@ def fit_temperature(
     if of_classes.ndim != 2 or truth.shape != of_classes.shape[:1] or not len(truth):
         shapes = f"{of_classes.shape}, {truth.shape}"
         raise ValueError(f"log p [N, C] must fit y [N], however: {shapes}")
-    counted = len(truth) if weights is None else int(np.count_nonzero(weights))
+    counted = len(truth) if weights is None else float(np.sum(weights) ** 2 / np.sum(weights**2))
     drawn, places = torch.from_numpy(of_classes), np.arange(len(truth))
 
     def loss(log_temperature: float) -> float:

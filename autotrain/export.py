@@ -210,6 +210,14 @@ def record_test_score(folder: str | Path, evaluation: Mapping[str, Any]) -> Path
     if evaluation.get("interval"):
         known = {name: each for name, each in evaluation["intervals"].items() if each is not None}
         scores["test_interval"] = known
+    if evaluation.get("coverage"):
+        about = {
+            "alpha": evaluation["alpha"],
+            "n_rows": evaluation.get("coverage_rows", evaluation["n_rows"]),
+        }
+        scores["test_coverage"] = {
+            name: each | about for name, each in evaluation["coverage"].items()
+        }
     for side in ("monte_carlo", "calibrated"):
         if evaluation.get(side):
             scores[f"test_{side}"] = evaluation[side]

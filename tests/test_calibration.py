@@ -132,7 +132,8 @@ def judged(temperature: float, n_rows: int = 300, seed: int = 0) -> tuple[np.nda
 def penalized(log_p: np.ndarray, y: np.ndarray, w: np.ndarray, temperature: float) -> float:
     logits = log_p / temperature
     right = logits[np.arange(len(y)), y] - special.logsumexp(logits, axis=1)
-    return float(-(w * right).sum() / w.sum() * (w > 0).sum() + 2 * math.log(temperature) ** 2)
+    n = w.sum() ** 2 / (w**2).sum()  # effective rows
+    return float(-(w * right).sum() / w.sum() * n + 2 * math.log(temperature) ** 2)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -27,8 +27,9 @@ BAR_WIDTH = 40
 FEW_ROWS = 500
 QUANTILE = (
     "It predicts the {quantile:g} quantile: of every 100 rows about {share:.0f} lie below. Only "
-    "`conformal_interval` holds what it promises. `interval`, `quantiles`, `aleatoric_std` and the "
-    "likelihoods take the noise for normal around this quantile, which it is not."
+    "`conformal_interval` has the coverage that it is asked for. `interval`, `quantiles`, "
+    "`aleatoric_std` and the likelihoods take the noise for normal around this quantile, which it "
+    "is not."
 )
 
 
@@ -122,8 +123,8 @@ def _scores(bundle: Bundle) -> str:
     return "\n".join([*lines, "", " ".join(explained)]) if explained else "\n".join(lines)
 
 
-_EXACT = ("test_interval", VALIDATION_ERROR)
-"""Parts of the scores that say how exact the others are."""
+_EXACT = ("test_interval", "test_coverage", VALIDATION_ERROR)
+"""Parts of the scores that are not scores, or say how exact scores are."""
 _SUMMARIES = {
     **{name: metric.summary for name, metric in METRICS.items()},
     "ece": "expected calibration error: by how much the probability of the likeliest class and the "
@@ -188,12 +189,16 @@ def _calibration(bundle: Bundle) -> str:
     if not fitted.get("note"):
         return ""
     lines = ["## How far to trust it", "", f"{fitted['note'][:1].upper()}{fitted['note'][1:]}.", ""]
+    if "conformal_fold_scores" in fitted:
+        lines += [_guarantee(bundle), ""]
     if "temperature" in fitted:
         lines += [
             f"Temperature {_temperature(fitted['temperature'])} of the Monte-Carlo probabilities; "
             f"{_temperature(fitted['temperature_point'])} with dropout off.",
             "",
         ]
+    for sentence in _coverage(bundle):
+        lines += [sentence, ""]
     if bundle.quantile is not None:
         share = 100 * bundle.quantile
         return "\n".join([*lines, QUANTILE.format(quantile=bundle.quantile, share=share)])
@@ -215,6 +220,39 @@ def _calibration(bundle: Bundle) -> str:
     return "\n".join(lines)
 
 
+def _guarantee(bundle: Bundle) -> str:
+    """Return what share of the rows conformal sets or intervals contain, and why."""
+    answers = "Prediction sets" if bundle.is_classification else "Conformal intervals"
+    if bundle.calibration.get("rows") == "calibration":
+        return f"{answers} of error rate alpha contain the truth of at least 1 − alpha of new rows."
+    if len(bundle.calibration["conformal_fold_scores"]) > 1:
+        return (
+            f"{answers} of error rate alpha contain the truth of at least 1 − 2 alpha of new rows "
+            "in theory (CV+), about 1 − alpha in measurements."
+        )
+    return (
+        f"{answers} of error rate alpha contain the truth of about 1 − alpha of new rows, without "
+        "a guarantee."
+    )
+
+
+def _coverage(bundle: Bundle) -> list[str]:
+    """Return how many test rows the sets and intervals contain."""
+    return [
+        f"On {found['n_rows']:,.0f} test rows, {_ANSWERS[name][0]} of {1 - found['alpha']:.4g} "
+        f"contain the truth of {found['coverage']:.1%} of the rows (standard error "
+        f"{found['coverage_error']:.1%}); {_ANSWERS[name][1].format(_number(found['size']))} on "
+        "average."
+        for name, found in (bundle.scores.get("test_coverage") or {}).items()
+        if name in _ANSWERS
+    ]
+
+
+_ANSWERS = {
+    "prediction_set": ("prediction sets", "{} classes"),
+    "interval": ("intervals of the mixture", "{} wide"),
+    "conformal_interval": ("conformal intervals", "{} wide"),
+}
 _EXPLAINED = {
     True: "sorted by how sure the calibrated probabilities are",
     False: "how many lie in the central intervals of the predictive distribution",

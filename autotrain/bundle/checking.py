@@ -119,10 +119,9 @@ _CALIBRATION = _table(
         "temperature": POSITIVE,
         "temperature_point": POSITIVE,
         "class_weights": _list_of(WEIGHT),
-        "conformal_scores": _list_of(NOT_NEGATIVE),
-        "conformal_weights": _list_of(WEIGHT),
         "conformal_fold_scores": _list_of(_list_of(NOT_NEGATIVE)),
         "conformal_fold_weights": _list_of(_list_of(WEIGHT)),
+        "conformal_fold_labels": _list_of(_list_of(COUNT)),
         "reliability": _list_of(
             _table({"expected": SHARE, "observed": SHARE, "n_rows": NOT_NEGATIVE})
         ),
@@ -134,7 +133,10 @@ _CALIBRATION = _table(
     }
 )
 _SCORES = _table(
-    optional={"test_interval": _optional(_table(others=_list_of(NUMBER, length=2)))},
+    optional={
+        "test_interval": _optional(_table(others=_list_of(NUMBER, length=2))),
+        "test_coverage": _optional(_table(others=_table(others=NUMBER))),
+    },
     others=_optional(_table(others=_optional(NUMBER))),
 )
 _SELECTION = _table(

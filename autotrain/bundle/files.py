@@ -26,7 +26,7 @@ from autotrain.bundle.record import Bundle, Shapes, expected_tensors, from_json
 from autotrain.errors import COPY_AGAIN, AutotrainError, BundleError
 
 FORMAT = "autotrain bundle"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when an older autotrain could misread the bundle, which then refuses it. A bundle of a
 lower version is refused, too, with the name of the autotrain that reads it."""
 MOST_RECORD_BYTES = 64 << 20

@@ -105,7 +105,8 @@ class Bundle:
         metric: what chose the winner, a name for `tasks.metric_named`.
         scores: {"validation": {metric: value}, "test": {…} or None, "validation_error": {metric:
             standard error over rows}}; once there is a test score also "test_interval" {metric:
-            [low, high]}, "test_calibrated" and "test_monte_carlo".
+            [low, high]}, "test_calibrated", "test_monte_carlo" and "test_coverage" {answer:
+            {"coverage", "coverage_error", "size", "alpha", "n_rows"}}.
         calibration: numbers fitted on rows that did not train; see calibration.py.
         training: study, trial, seed and the like.
         data: name, source, fingerprint, split, counts of rows.
@@ -372,17 +373,23 @@ def _check_calibration(bundle: Bundle) -> None:
     of_classes = calibration.get("class_weights")
     if of_classes is not None and len(of_classes) != len(bundle.classes):
         raise ValueError(f"{len(of_classes)} class weights for {len(bundle.classes)} classes")
-    of_folds = calibration.get("conformal_fold_scores", [])
+    _check_conformal(bundle)
+
+
+def _check_conformal(bundle: Bundle) -> None:
+    """Refuse conformal scores that do not fit the members, each other or the classes."""
+    calibration = bundle.calibration
+    scores = calibration.get("conformal_fold_scores")
+    if scores is None:
+        return
     n_folds = len({member.fold for member in bundle.members})
-    if "conformal_fold_scores" in calibration and len(of_folds) != n_folds:
-        raise ValueError(f"conformal scores of {len(of_folds)} folds for {n_folds}")
-    scores = [*of_folds, calibration.get("conformal_scores", [])]
+    if len(scores) != n_folds:
+        raise ValueError(f"conformal scores of {len(scores)} folds for {n_folds}")
     if any(own != sorted(own) for own in scores):
         raise ValueError("conformal scores are not sorted")
-    if {"conformal_fold_weights", "conformal_weights"} & calibration.keys():
-        weights = [
-            *calibration.get("conformal_fold_weights", []),
-            calibration.get("conformal_weights", []),
-        ]
-        if list(map(len, weights)) != list(map(len, scores)):
-            raise ValueError("conformal weights are not one for each score")
+    for name in ("conformal_fold_weights", "conformal_fold_labels"):
+        if name in calibration and list(map(len, calibration[name])) != list(map(len, scores)):
+            raise ValueError(f"{name} are not one for each score")
+    labels = calibration.get("conformal_fold_labels", [])
+    if any(label >= len(bundle.classes) for own in labels for label in own):
+        raise ValueError("conformal labels that are no classes")

@@ -37,6 +37,7 @@ def evaluate(
     data: str,
     samples: int,
     alpha: float,
+    per_class: bool,
     seed: int,
     directory: str,
     as_json: bool,
@@ -70,6 +71,7 @@ def evaluate(
         n_samples=samples,
         alpha=alpha,
         seed=seed,
+        per_class=per_class,
         weights=weights,
         interval=True,
         notices=notices,
@@ -107,10 +109,13 @@ def side_by_side(result: dict[str, Any]) -> list[str]:
         )
     for name, found in result["coverage"].items():
         what, of_size = ANSWERS[name]
+        share = f"{found['coverage']:.1%} ± {found['coverage_error']:.1%}"
         lines.append(
-            f"{what} of {1 - result['alpha']:.4g}: {found['coverage']:.1%} of the rows are inside; "
+            f"{what} of {1 - result['alpha']:.4g}: {share} of the rows are inside; "
             f"{of_size.format(value_text(found['size']))}"
         )
+    if result["coverage"]:
+        lines.append("± is one standard error of the share.")
     if monte_carlo is None:
         lines.append("The model has no dropout, so there is no Monte-Carlo side.")
     return lines

@@ -351,17 +351,22 @@ def timeout_option(command: Command) -> Command:
 
 
 def sampling_options(command: Command) -> Command:
-    """Add --samples, --alpha and --seed of Monte-Carlo dropout."""
+    """Add --samples, --alpha, --per-class and --seed of Monte-Carlo dropout."""
     for option in (
         click.option(
             "--seed", type=Count(0), default=0, show_default=True, help="Of the dropout masks."
+        ),
+        click.option(
+            "--per-class",
+            is_flag=True,
+            help="Prediction sets with the same error rate for every class.",
         ),
         click.option(
             "--alpha",
             type=Share(),
             default=0.1,
             show_default=True,
-            help="Intervals and sets hold 1 − alpha.",
+            help="Error rate of intervals and sets: 1 − alpha of the rows are inside.",
         ),
         click.option(
             "--samples",

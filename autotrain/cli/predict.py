@@ -49,6 +49,7 @@ def predict(
     data: str,
     samples: int,
     alpha: float,
+    per_class: bool,
     output: str | None,
     seed: int,
     directory: str,
@@ -75,7 +76,7 @@ def predict(
     insists = ctx.get_parameter_source("samples") is not ParameterSource.DEFAULT
     if predictor.has_dropout or insists:
         result = predictor.predict_distribution(
-            rows, samples, alpha, seed, samples=False, notices=notices
+            rows, samples, alpha, seed, samples=False, per_class=per_class, notices=notices
         )
         frame = result.to_frame()
         frame = frame.rename(columns={"label": "prediction", "mean": "prediction"})

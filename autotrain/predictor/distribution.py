@@ -19,7 +19,7 @@ from torch import Tensor
 from autotrain.data.inputs import plain
 from autotrain.data.values import numbers
 from autotrain.errors import AutotrainError
-from autotrain.predictor import conformal, mixture
+from autotrain.predictor import mixture
 from autotrain.predictor.probabilities import Recalibration
 
 
@@ -43,11 +43,13 @@ class ClassificationDistribution:
             temperature T was fitted on the rows that calibrate: how likely each class is. Where
             classes had weights in training these are divided out, so that another class than
             `label` may be the likeliest. None when the bundle has no temperature.
-        alpha: `prediction_set` holds the truth of about 1 − alpha of the rows.
+        alpha: `prediction_set` contains the true class of about 1 − alpha of the rows: of all rows
+            together, or of the rows of each class when it was asked for `per_class`.
         prediction_set: `[N, C]` bool, the classes that are not less likely, with dropout off, than
-            the true one was in all but alpha of the rows that calibrate (see conformal.py). Several
-            where the model is unsure, none where it was surer of nearly all rows. None when
-            the bundle has no conformal scores; all classes when it has too few for alpha.
+            the true class was in all but alpha of the calibration rows (see conformal.py for what
+            is guaranteed). Several classes where the model is unsure; none where it was surer of
+            nearly all rows. None when the bundle has no conformal scores; all classes when it has
+            too few for alpha.
         samples: `[S, N, C]`, or None when they were not kept.
         n_drawn: `[N]`, how many samples a row got where there was a tolerance; None: all n_samples.
     """
@@ -112,10 +114,11 @@ class RegressionDistribution:
         std: `[N]` standard deviation over the samples (of the S numbers, so 0 when S = 1): what
             the model does not know.
         interval: `[N, 2]` quantiles alpha/2 and 1 − alpha/2 of the mixture.
-        conformal_interval: `[N, 2]` mean ± as many `total_std` as held the truth of 1 − alpha of
-            the rows that calibrate (split conformal): right whatever the noise looks like, with 20
-            samples or more. None when the bundle has no conformal scores; infinite when it has too
-            few for alpha.
+        conformal_interval: `[N, 2]` around the prediction with dropout off, wider where the samples
+            spread more, and so wide that it contains the truth of about 1 − alpha of the rows,
+            whatever the distribution of the errors (see conformal.py for what is guaranteed; 20
+            samples or more). None when the bundle has no conformal scores; infinite when it has
+            too few for alpha.
         samples: `[S, N]`, or None when they were not kept.
         n_drawn: `[N]`, how many samples a row got where there was a tolerance; None: all n_samples.
     """
@@ -252,22 +255,11 @@ def class_summary(samples: Tensor, recalibration: Recalibration | None) -> dict[
     return summary
 
 
-def value_summary(
-    samples: Tensor, tau: float, alpha: float, scores: conformal.Scores | None
-) -> dict[str, Tensor]:
-    """Summarize predictions `[S, N]` by the words of `RegressionDistribution`.
-
-    Args:
-        scores: conformal ones; None leaves their intervals out.
-    """
+def value_summary(samples: Tensor, tau: float, alpha: float) -> dict[str, Tensor]:
+    """Summarize predictions `[S, N]` by the words of `RegressionDistribution`."""
     levels = torch.tensor([alpha / 2, 1 - alpha / 2], dtype=torch.float64)
     mean, std = samples.mean(0), mixture.deviation(samples)
-    summary = {"mean": mean, "std": std, "interval": mixture.quantiles(samples, tau, levels)}
-    if scores is not None:
-        total_std = (std**2 + 1 / tau).sqrt()
-        limit = conformal.limit_of(scores, alpha)
-        summary["conformal_interval"] = conformal.intervals(mean, total_std, limit)
-    return summary
+    return {"mean": mean, "std": std, "interval": mixture.quantiles(samples, tau, levels)}
 
 
 def _frame(columns: Mapping[str, np.ndarray]) -> Any:

@@ -248,9 +248,12 @@ class Coverage:
                 self._parts.setdefault(name, []).append(summary[name])
 
     def values(self) -> dict[str, dict[str, float]]:
-        """Return for each answer "coverage", the share of rows whose truth it holds, and "size".
+        """Return the coverage and the size of each answer.
 
-        The size is the mean number of classes of a set, or the mean width of an interval.
+        Returns: {answer: {"coverage": share of rows whose truth it contains, "coverage_error": its
+            standard error, "size": mean number of classes of a set, or mean width of an interval}}.
+            The error is √(p(1 − p) / n), with one row more on either side so that it is never 0
+            (Laplace), and the effective number of rows where they have weights.
         """
         known = torch.from_numpy(self.truth.is_known)
         y = torch.from_numpy(self.truth.y)[known]
@@ -265,8 +268,12 @@ class Coverage:
             else:
                 low, high = answer.T
                 held, sizes = (low <= y) & (y <= high), high - low
+            n_rows = float(own.sum() ** 2 / (own**2).sum())
+            share = float((held * own).sum() / own.sum())
+            smoothed = (share * n_rows + 1) / (n_rows + 2)
             found[name] = {
-                "coverage": float((held * own).sum() / own.sum()),
+                "coverage": share,
+                "coverage_error": math.sqrt(smoothed * (1 - smoothed) / n_rows),
                 "size": float((sizes * own).sum() / own.sum()),
             }
         return found

@@ -87,6 +87,18 @@ class Joint:
             of_folds.append(torch.stack([self._average(outputs[own]) for own in self._folds]))
         return torch.cat(points), torch.cat(of_folds, dim=1)
 
+    def spread_of_folds(self, drawn: Tensor) -> Tensor:
+        """Return the standard deviation `[G, N]` of each fold's samples, of samples `[S, N]`.
+
+        Sample s is of member s mod K. A fold with fewer than two samples has that of all samples.
+        """
+        numbers = torch.arange(len(drawn)) % len(self.members)
+        spreads = []
+        for own in self._folds:
+            of_fold = drawn[torch.isin(numbers, torch.tensor(own))]
+            spreads.append(mixture.deviation(of_fold if len(of_fold) > 1 else drawn))
+        return torch.stack(spreads)
+
     def _outputs(self, xs: Rows) -> Tensor:
         """Return what each member says, `[K, N]` or `[K, N, C]`."""
         return self._in_units(self._ensemble.outputs(xs), slice(None))

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -56,6 +56,16 @@ def _from_files(files: dict[str, bytes]) -> Predictor:
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
         return load(folder)
+
+
+class _Asked(NamedTuple):
+    """Checked arguments of `predict_distribution`."""
+
+    n_samples: int
+    alpha: float
+    seed: int
+    tolerance: float | None
+    per_class: bool
 
 
 class Predictor:
@@ -202,6 +212,7 @@ class Predictor:
         *,
         samples: bool | None = None,
         tolerance: float | None = None,
+        per_class: bool = False,
         notices: list[str] | None = None,
     ) -> Distribution:
         """Predict how sure the model is of each row, by Monte-Carlo dropout.
@@ -219,13 +230,17 @@ class Predictor:
 
         Args:
             n_samples: S, 1 to 100,000.
-            alpha: in (0, 1); a regression's intervals and the sets of classes hold 1 − alpha.
+            alpha: in (0, 1); a regression's intervals and the sets of classes contain the truth of
+                about 1 − alpha of the rows.
             seed: of the masks, at least 0.
             samples: keep them in the result; None keeps them when they take at most 64 MB.
             tolerance: a row gets no more samples once its `mc_error` (of a classification the
                 largest of its classes') is at most so much, in probability or the target's units;
                 `n_drawn` says how many it got, at least 20 and one of each member where
                 `n_samples` allows, and no samples are kept. None: all.
+            per_class: prediction sets contain the truth of 1 − alpha of the rows of every class,
+                not only of all rows together (Mondrian conformal prediction). They are larger, and
+                a class with fewer than 1/alpha − 1 calibration rows is in every set.
         Warns:
             UserWarning: when sets or intervals do not hold what they promise, for want of
                 rows that calibrate or of samples, or because the model predicts a quantile;
@@ -237,13 +252,15 @@ class Predictor:
         """
         n_samples, alpha, seed = read_sampling(n_samples, alpha, seed)
         check_tolerance(tolerance, samples)
+        self._check_per_class(per_class)
         self._require_dropout()
         # Samples of rows that got different numbers of them are no array.
         keep = (samples is None or bool(samples)) and tolerance is None
         kept: list[Tensor] = []
         parts: list[dict[str, Tensor]] = []
         size = 0
-        for answers, drawn in self._distributed(X, n_samples, alpha, seed, tolerance, notices):
+        asked = _Asked(n_samples, alpha, seed, tolerance, per_class)
+        for answers, drawn in self._distributed(X, asked, notices):
             parts.append(answers)
             size += drawn.numel()
             keep = keep and (bool(samples) or size <= KEPT_NUMBERS)
@@ -265,6 +282,7 @@ class Predictor:
         n_samples: int = 100,
         alpha: float = 0.1,
         seed: int = 0,
+        per_class: bool = False,
         weights: Any = None,
         interval: bool = False,
         notices: list[str] | None = None,
@@ -278,8 +296,9 @@ class Predictor:
             weights: `[N]` what each row counts, at least 0, as scikit-learn's `sample_weight`; None
                 weighs all alike. `weights_name` is the column that training used.
             n_samples: S of the Monte-Carlo side; 0 leaves it out.
-            alpha: intervals and sets hold 1 − alpha.
+            alpha: intervals and sets contain the truth of about 1 − alpha of the rows.
             seed: of its masks.
+            per_class: prediction sets as `predict_distribution` gives them with `per_class`.
             interval: add "interval": a 95 % confidence interval (low, high) of the metric that
                 chose the model, dropout off: by bootstrap over the rows, of more than 20,000 by
                 its standard error; and "intervals": {metric: (low, high)}, of at most 20,000 rows
@@ -288,9 +307,10 @@ class Predictor:
             "deterministic": {metric: value}, "monte_carlo": {metric: value} or None when it was
             left out or the model has no dropout, "calibrated": those of the calibrated
             probabilities (Monte-Carlo where there is a Monte-Carlo side), None for regression,
-            "alpha", "coverage": {answer: {"coverage": share of the rows whose truth it holds,
-            "size": mean number of classes or width}} of the Monte-Carlo side's "prediction_set", or
-            "interval" and "conformal_interval"; empty without that side}.
+            "alpha", "coverage": {answer: {"coverage": share of the rows whose truth it contains,
+            "coverage_error": standard error of that share, "size": mean number of classes or
+            width}} of the Monte-Carlo side's "prediction_set", or "interval" and
+            "conformal_interval"; empty without that side}.
             Metrics: all of `tasks.METRICS` for the task, "nll" (mean of −log p(y), for regression
             in nats per unit of the target), for classes "ece" (expected calibration error), and for
             regression "log_likelihood". A value that is not defined on these rows is None.
@@ -298,13 +318,15 @@ class Predictor:
             weights are missing or negative.
         """
         n_samples, alpha, seed = read_sampling(n_samples, alpha, seed, least=0)
+        self._check_per_class(per_class)
         truth = Truth.read(self.bundle, y, weights)
         is_sampled = bool(n_samples) and self.has_dropout
         point = Scores(self.bundle, truth, self._calibration("tau_point"))
         sampled = Scores(self.bundle, truth, self.tau)
         coverage = Coverage(truth)
         if is_sampled:
-            for answers, drawn in self._distributed(X, n_samples, alpha, seed, None, notices):
+            asked = _Asked(n_samples, alpha, seed, None, per_class)
+            for answers, drawn in self._distributed(X, asked, notices):
                 point.add(answers["point"].unsqueeze(0))
                 sampled.add(drawn)
                 coverage.add(answers)
@@ -392,23 +414,41 @@ class Predictor:
             blocks.append(log_mean_exp(drawn).unsqueeze(0) if averaged else drawn)
         return torch.cat(blocks, dim=1).numpy()
 
+    def by_fold(
+        self, encoded: list[np.ndarray], n_samples: int, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what each fold's networks say of encoded rows, as conformal intervals use it.
+
+        Args:
+            encoded: as from `encoded`.
+            n_samples: S of all members together; 0: dropout off, without a spread.
+            seed: of the masks.
+        Returns: the prediction with dropout off, and the standard deviation of the samples,
+            `[G, N]` each.
+        """
+        xs = [torch.from_numpy(x) for x in encoded]
+        _, center = self._joint.point_and_folds(xs)
+        if n_samples == 0:
+            return center.numpy(), np.zeros(center.shape)
+        banks = self._joint.banks(n_samples, seed)
+        spreads = [
+            self._joint.spread_of_folds(self._joint.samples(rows, banks))
+            for rows in self._joint.blocks(xs, n_samples)
+        ]
+        return center.numpy(), torch.cat(spreads, dim=1).numpy()
+
     # ---- inside ----------------------------------------------------------------------------
 
     def _distributed(
-        self,
-        X: Any,
-        n_samples: int,
-        alpha: float,
-        seed: int,
-        tolerance: float | None,
-        notices: list[str] | None,
+        self, X: Any, asked: _Asked, notices: list[str] | None
     ) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
         """Yield, block of rows by block, what a distribution holds by its words, and the samples.
 
         With a tolerance these are some rows' only.
         """
+        n_samples, _, seed, tolerance, _ = asked
         doubts = [
-            *self._too_few_scores(alpha),
+            *self._too_few_scores(asked),
             *self._too_few_samples(n_samples),
             *self._not_of_a_quantile(),
         ]
@@ -420,33 +460,45 @@ class Predictor:
         banks = self._joint.banks(n_samples, seed) if tolerance is None else []
         for xs in self._joint.encoded(X, notices):
             for rows in self._joint.blocks(xs, n_samples):
-                answers = self._answers(rows, alpha)
+                answers, of_folds = self._answers(rows, asked)
                 if tolerance is None:
                     drawn = self._joint.samples(rows, banks)
-                    yield answers | self._summary(drawn, alpha), drawn
+                    yield answers | self._summary(drawn, of_folds, asked.alpha), drawn
                     continue
                 places, found = [], []
                 for own, drawn in self._joint.settled(rows, n_samples, seed, tolerance):
                     places.append(own)
                     n_drawn = torch.full((len(own),), len(drawn))
-                    found.append(self._summary(drawn, alpha) | {"n_drawn": n_drawn})
+                    summary = self._summary(drawn, of_folds[:, own], asked.alpha)
+                    found.append(summary | {"n_drawn": n_drawn})
                 order = torch.cat(places).argsort()
                 joined = {n: torch.cat([each[n] for each in found])[order] for n in found[0]}
                 yield answers | joined, drawn
 
-    def _answers(self, rows: Rows, alpha: float) -> dict[str, Tensor]:
-        """Return what does not depend on samples: the prediction with dropout off, sets."""
-        if not self.bundle.is_classification or self._conformal_scores is None:
-            return {"point": self._joint.point(rows)}
-        point, of_folds = self._joint.point_and_folds(rows)
-        sets = conformal.class_sets(of_folds.exp(), self._conformal_scores, alpha)
-        return {"point": point, "prediction_set": sets}
+    def _answers(self, rows: Rows, asked: _Asked) -> tuple[dict[str, Tensor], Tensor]:
+        """Return what does not depend on samples (the prediction with dropout off, sets).
 
-    def _summary(self, drawn: Tensor, alpha: float) -> dict[str, Tensor]:
+        And the prediction with dropout off of each fold's networks, `[G, N]` or log p `[G, N, C]`.
+        """
+        point, of_folds = self._joint.point_and_folds(rows)
+        answers = {"point": point}
+        if self.bundle.is_classification and self._conformal_scores is not None:
+            answers["prediction_set"] = conformal.class_sets(
+                of_folds.exp(), self._conformal_scores, asked.alpha, per_class=asked.per_class
+            )
+        return answers, of_folds
+
+    def _summary(self, drawn: Tensor, of_folds: Tensor, alpha: float) -> dict[str, Tensor]:
         if self.bundle.is_classification:
             return class_summary(drawn, self.recalibration)
-        scores = None if self._conformal_scores is None else self._conformal_scores[0]
-        return value_summary(drawn, self._required_tau(), alpha, scores)
+        tau = self._required_tau()
+        summary = value_summary(drawn, tau, alpha)
+        if self._conformal_scores is not None:
+            scale = (self._joint.spread_of_folds(drawn) ** 2 + 1 / tau).sqrt()
+            summary["conformal_interval"] = conformal.intervals(
+                of_folds, scale, self._conformal_scores, alpha
+            )
+        return summary
 
     def _distribution(
         self, arrays: dict[str, np.ndarray], samples: Tensor | None, n_samples: int, alpha: float
@@ -470,18 +522,52 @@ class Predictor:
 
     @cached_property
     def _conformal_scores(self) -> tuple[conformal.Scores, ...] | None:
-        """Of classes one for each fold, of numbers one; None when there are none."""
-        return conformal.scores_in(self.bundle.calibration, of_folds=self.bundle.is_classification)
+        """One for each fold; None when there are none."""
+        return conformal.scores_in(self.bundle.calibration)
 
-    def _too_few_scores(self, alpha: float) -> list[str]:
+    def _check_per_class(self, per_class: bool) -> None:
+        if not per_class:
+            return
+        if not self.bundle.is_classification:
+            raise AutotrainError(
+                "per_class must be False for a regression, which has no classes, got True. "
+                "Leave it out."
+            )
+        scores = self._conformal_scores
+        if scores is not None and any(own.labels is None for own in scores):
+            raise BundleError(
+                "per_class needs a bundle whose conformal scores have classes, got one without. "
+                f"{ANEW}"
+            )
+
+    def _too_few_scores(self, asked: _Asked) -> list[str]:
         """Return what to say when there are too few conformal scores for this alpha."""
-        n = sum(own.n for own in self._conformal_scores or ())
-        if not n or not conformal.are_too_few(n, alpha):
+        scores, alpha = self._conformal_scores, asked.alpha
+        if not scores:
             return []
-        what = "prediction sets" if self.bundle.is_classification else "conformal intervals"
+        least = conformal.least_rows(alpha)
+        if asked.per_class:
+            few = [
+                str(name)
+                for place, name in enumerate(self.bundle.classes)
+                if conformal.are_too_few([own.of_class(place) for own in scores], alpha)
+            ]
+            if not few:
+                return []
+            return [
+                f"prediction sets of alpha {alpha:g} by class always contain {', '.join(few)}: "
+                f"each class needs {least} calibration rows"
+            ]
+        if not conformal.are_too_few(scores, alpha):
+            return []
+        what, everything = (
+            ("prediction sets", "all classes")
+            if self.bundle.is_classification
+            else ("conformal intervals", "all numbers")
+        )
         return [
-            f"{what} of alpha {alpha:g} hold everything: {n:.0f} rows that calibrate are too few "
-            f"for it, {conformal.least_rows(alpha)} are needed"
+            f"{what} of alpha {alpha:g} contain {everything}: {least} calibration rows are needed, "
+            f"got {conformal.n_effective(scores):.0f}"
         ]
 
     def _too_few_samples(self, n_samples: int) -> list[str]:
@@ -492,8 +578,8 @@ class Predictor:
         if n_samples >= min(LEAST_SAMPLES, fitted):
             return []
         return [
-            f"conformal intervals were fitted with {fitted} samples and may hold fewer rows than "
-            f"promised with {n_samples}: {LEAST_SAMPLES} or more are needed"
+            f"conformal intervals were fitted with {fitted} samples and may contain fewer rows "
+            f"with {n_samples}: at least {LEAST_SAMPLES} are needed"
         ]
 
     def _not_of_a_quantile(self) -> list[str]:
@@ -501,8 +587,8 @@ class Predictor:
         if self.bundle.quantile is None:
             return []
         return [
-            f"the model predicts the {self.bundle.quantile:g} quantile: conformal intervals hold "
-            "what they promise, the mixture's intervals and likelihoods lie around that quantile"
+            f"the model predicts the {self.bundle.quantile:g} quantile: conformal intervals have "
+            "their coverage, the mixture's intervals and likelihoods lie around that quantile"
         ]
 
     def _calibration(self, name: str) -> float | None:

@@ -130,12 +130,13 @@ def test_a_forged_record_is_refused_or_works(
         (("members", 0, "target_high"), 1e39, r"target_high: a number that float32 holds"),
         (("calibration", "temperature"), 1e300, r"temperature: a positive number up to 1e\+100"),
         (("calibration", "tau"), 5e-324, r"tau: a positive number"),
-        (("calibration", "conformal_weights"), [1e308] * 9, r"weights\[0\]: a positive number up"),
+        (("calibration", "conformal_fold_weights"), [[1e308]], r"\[0\]\[0\]: a positive number up"),
         (("calibration", "n_samples"), "x", r"n_samples: a whole number of at least 0.*: 'x'"),
         (("calibration", "reliability", 0, "observed"), 1.5, "observed: a number from 0 to 1"),
         (("calibration", "note"), 3, "calibration.note: a text, however: 3"),
         (("scores", "validation"), [1], r"scores\.validation: a table, however: \[1\]"),
         (("scores", "test_interval"), {"rmse": [1]}, "rmse: a list of 2"),
+        (("scores", "test_coverage"), {"interval": {"size": "x"}}, "size: a finite number"),
         (("training", "ensemble"), [{"trial": "x"}], r"ensemble\[0\]\.trial"),
         (("data", "class_weights"), {"a": -1}, r"data\.class_weights\.a: a number from 0"),
         (("versions",), {"torch": 2}, r"versions\.torch: a text"),
@@ -156,4 +157,5 @@ def test_fields_of_a_later_version_may_hold_anything(
 
 
 def test_weights_may_be_tiny(written: tuple[Path, Any, pd.DataFrame]) -> None:
-    check_fields(replaced(written[1], ("calibration", "conformal_weights"), [5e-324, 1.0, 1e100]))
+    weights = [[5e-324, 1.0, 1e100]]
+    check_fields(replaced(written[1], ("calibration", "conformal_fold_weights"), weights))

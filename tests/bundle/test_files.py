@@ -62,7 +62,7 @@ def test_the_same_bundle_gives_the_same_bytes() -> None:
 def test_files_are_for_people(tmp_path: Path) -> None:
     folder = save(random_bundle({"network.hidden_units": "7-4"}), tmp_path / "best")
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    assert record["format_version"] == 2
+    assert record["format_version"] == 3
     assert record["target"] == {"name": "y", "classes": ["a", "b", "c"], "label_dtype": "str"}
     assert record["members"][0]["config"]["hidden_units"] == [7, 4]
     assert record["members"][0]["preprocessing"]["columns"][0]["name"] == "x0"
@@ -97,7 +97,7 @@ def test_the_card_says_what_a_quantile_is_worth(tmp_path: Path) -> None:
     bundle = replace(random_bundle(task="regression"), metric="pinball:0.9", calibration=fitted)
     card = (save(bundle, tmp_path / "best") / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "Predicts the 0.9 quantile of the number `y`" in card
-    assert "of every 100 rows about 90 lie below. Only `conformal_interval` holds" in card
+    assert "of every 100 rows about 90 lie below. Only `conformal_interval` has" in card
     assert "Noise that more data" not in card
 
 
@@ -288,20 +288,20 @@ def first(record: Record) -> Record:
 WRONG_RECORDS: dict[str, tuple[Callable[[Record], object], str]] = {
     "another format": (lambda r: r.update(format="onnx"), '"format": "autotrain bundle"'),
     "newer": (
-        lambda r: r.update(format_version=3),
-        r"version 2, however: 3\. A newer autotrain .* \(autotrain 0\.1\.0\)",
+        lambda r: r.update(format_version=4),
+        r"version 3, however: 4\. A newer autotrain .* \(autotrain 0\.1\.0\)",
     ),
     "older": (
         lambda r: r.update(format_version=1),
-        r"version 2, however: 1\. An older autotrain wrote this bundle: install that version "
+        r"version 3, however: 1\. An older autotrain wrote this bundle: install that version "
         r"\(autotrain 0\.1\.0\) to read it, or search again",
     ),
-    "version 0": (lambda r: r.update(format_version=0), "format version 2, however: 0"),
+    "version 0": (lambda r: r.update(format_version=0), "format version 3, however: 0"),
     "older and nameless": (
         lambda r: (r.update(format_version=1), r.pop("versions")),
         r"install that version \(an older one\)",
     ),
-    "no version": (lambda r: r.pop("format_version"), "format version 2, however: None"),
+    "no version": (lambda r: r.pop("format_version"), "format version 3, however: None"),
     "version true": (lambda r: r.update(format_version=True), "however: True"),
     "no members": (lambda r: r.pop("members"), "expected members, however: it is missing"),
     "empty members": (lambda r: r.update(members=[]), "expected .* to .* bytes, however"),
@@ -428,7 +428,17 @@ def test_a_temperature_must_be_one(name: str, value: object, tmp_path: Path) -> 
 @pytest.mark.parametrize("scores", [[0.2, 0.1], [-1.0], [None], ["a"], 3, [[0.1]]])
 def test_conformal_scores_must_be_sorted_numbers(scores: object, tmp_path: Path) -> None:
     folder = save(random_bundle(), tmp_path / "best")
-    rewrite(folder, lambda record: record["calibration"].update(conformal_scores=scores))
+    fields = {"conformal_fold_scores": [scores]}
+    rewrite(folder, lambda record: record["calibration"].update(fields))
+    with pytest.raises(BundleError):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("labels", [[0], [0, 3], [0, -1], [0, None], 3, "ab", [0.5, 1]])
+def test_conformal_labels_must_be_one_class_for_each_score(labels: object, tmp_path: Path) -> None:
+    folder = save(random_bundle(), tmp_path / "best")
+    fields = {"conformal_fold_scores": [[0.1, 0.2]], "conformal_fold_labels": [labels]}
+    rewrite(folder, lambda record: record["calibration"].update(fields))
     with pytest.raises(BundleError):
         read_bundle(folder)
 
@@ -436,7 +446,7 @@ def test_conformal_scores_must_be_sorted_numbers(scores: object, tmp_path: Path)
 @pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, None], 3, "ab", [[1.0]]])
 def test_conformal_weights_must_be_one_for_each_score(weights: object, tmp_path: Path) -> None:
     folder = save(random_bundle(), tmp_path / "best")
-    fields = {"conformal_scores": [0.1, 0.2], "conformal_weights": weights}
+    fields = {"conformal_fold_scores": [[0.1, 0.2]], "conformal_fold_weights": [weights]}
     rewrite(folder, lambda record: record["calibration"].update(fields))
     with pytest.raises(BundleError):
         read_bundle(folder)
@@ -463,7 +473,7 @@ def test_a_target_without_scale_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[]", b"null", b"[" * 100_000, b'{"format": "autotrain bundle", "format_version": 2}'],
+    [b"", b"[]", b"null", b"[" * 100_000, b'{"format": "autotrain bundle", "format_version": 3}'],
     ids=["empty", "list", "null", "deep", "bare"],
 )
 def test_a_record_that_is_no_record_is_refused(content: bytes, tmp_path: Path) -> None:

@@ -12,15 +12,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autotrain.errors import AutotrainError, BundleError
 from autotrain.predictor import ClassificationDistribution, Predictor, RegressionDistribution
 from autotrain.predictor.conformal import (
+    TIE,
     Scores,
     class_scores,
     class_sets,
     intervals,
     least_rows,
-    limit_of,
-    value_scores,
+    n_effective,
+    rounded_up,
 )
 from tests.winners import random_bundle
 
@@ -29,11 +31,19 @@ def table(n: int = 40) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(n, 5))
 
 
+def limit_of(scores: Scores, alpha: float) -> float:
+    """Return the half width of the interval of one fold around 0, in units of its scale."""
+    one = torch.ones(1, 1, dtype=torch.float64)
+    low, high = intervals(0 * one, one, [scores], alpha)[0].tolist()
+    assert low == -high
+    return high
+
+
 @given(
     st.lists(st.floats(0, 100), min_size=1, max_size=60),
     st.sampled_from([0.01, 0.05, 0.1, 0.2, 1 / 3, 0.5, 0.9]),
 )
-def test_the_limit_is_an_order_statistic(values: list[float], alpha: float) -> None:
+def test_one_folds_limit_is_an_order_statistic(values: list[float], alpha: float) -> None:
     scores = np.sort(values)
     limit = limit_of(Scores.of(scores.tolist()), alpha)
     n = len(scores)
@@ -41,24 +51,72 @@ def test_the_limit_is_an_order_statistic(values: list[float], alpha: float) -> N
     if rank > n:
         assert limit == math.inf
         return
-    assert limit == np.quantile(scores, rank / n, method="inverted_cdf")
+    expected = np.quantile(scores, rank / n, method="inverted_cdf") + TIE
+    assert limit == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(9, 0.1), (19, 0.05), (99, 0.01), (1, 0.5)])
 def test_so_many_rows_are_just_enough(n: int, alpha: float) -> None:
     assert least_rows(alpha) == n
-    assert limit_of(Scores.of(range(1, n + 1)), alpha) == n
+    assert limit_of(Scores.of(range(1, n + 1)), alpha) == pytest.approx(n, abs=2 * TIE)
     assert limit_of(Scores.of(range(1, n)), alpha) == math.inf
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(20, 0.1), (50, 0.2)])
 def test_of_rows_alike_the_promised_share_is_inside(n: int, alpha: float) -> None:
     # Of exchangeable scores exactly ⌈(n + 1)(1 − α)⌉ / (n + 1) are below the limit, on average.
-    scores = np.random.default_rng(1).exponential(size=(20_000, n + 1))
+    scores = np.random.default_rng(1).exponential(size=(2_000, n + 1))
     limits = np.array([limit_of(Scores.of(np.sort(row[:-1]).tolist()), alpha) for row in scores])
     inside = (scores[:, -1] <= limits).mean()
     expected = math.ceil((n + 1) * (1 - alpha)) / (n + 1)
-    assert inside == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 20_000))
+    assert inside == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 2_000))
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2, 0.5])
+@pytest.mark.parametrize("sizes", [(17,), (8, 9), (1, 5, 30)])
+def test_intervals_are_those_of_the_definition(sizes: tuple[int, ...], alpha: float) -> None:
+    # Barber, Candès, Ramdas & Tibshirani 2021, eq. 11, with a scale for each fold and row.
+    generator = np.random.default_rng(3)
+    center = generator.normal(size=(len(sizes), 20))
+    scale = generator.uniform(0.5, 2, size=center.shape)
+    scores = [np.sort(generator.exponential(size=n)) for n in sizes]
+    found = intervals(
+        torch.from_numpy(center),
+        torch.from_numpy(scale),
+        [Scores.of(own.tolist()) for own in scores],
+        alpha,
+    ).numpy()
+    rank = math.ceil((sum(sizes) + 1) * (1 - alpha) - 1e-9)
+    for row in range(20):
+        each = [
+            (c, own * s) for c, s, own in zip(center[:, row], scale[:, row], scores, strict=True)
+        ]
+        upper = np.sort(np.concatenate([c + half for c, half in each]))
+        lower = -np.sort(-np.concatenate([c - half for c, half in each]))
+        expected = [-np.inf, np.inf] if rank > sum(sizes) else [lower[rank - 1], upper[rank - 1]]
+        np.testing.assert_allclose(found[row], expected, atol=3 * TIE)
+
+
+def test_intervals_of_folds_keep_the_promise() -> None:
+    """Nearest neighbours, trained on four fifths; the interval of all five folds, new rows."""
+    generator = np.random.default_rng(6)
+    held, alpha, n = [], 0.2, 50
+    for _ in range(60):
+        x = generator.uniform(-2, 2, n + 40)
+        y = np.sin(2 * x) + generator.standard_t(3, n + 40) * 0.3
+        fold = np.arange(n) % 5
+
+        # Row i of fold k has the y of the nearest row of another fold.
+        apart = np.abs(x[:, None] - x[:n])
+        nearest = [np.where(fold == k, np.inf, apart).argmin(1) for k in range(5)]
+        scores = [np.sort(np.abs(y - y[own])[:n][fold == k]) for k, own in enumerate(nearest)]
+        center = torch.tensor(np.stack([y[own[n:]] for own in nearest]))
+        found = intervals(
+            center, torch.ones_like(center), [Scores.of(s.tolist()) for s in scores], alpha
+        )
+        low, high = found.numpy().T
+        held.append(((low <= y[n:]) & (y[n:] <= high)).mean())
+    assert 1 - alpha - 0.02 < np.mean(held) < 1 - alpha / 2
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.2, 0.5, 0.95])
@@ -114,66 +172,127 @@ def test_folds_keep_the_promise_where_their_average_breaks_it() -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.25, 0.5, 0.9])
-def test_a_row_that_counts_three_times_is_three_rows(alpha: float) -> None:
+def test_rows_that_count_equally_are_rows(alpha: float) -> None:
     generator = np.random.default_rng(5)
-    values, times = np.sort(generator.uniform(size=25)), generator.integers(1, 6, 25)
-    weighted = Scores.of(values.tolist(), times.tolist())
-    repeated = Scores.of(np.repeat(values, times).tolist())
-    assert limit_of(weighted, alpha) == limit_of(repeated, alpha)
+    values = np.sort(generator.uniform(size=25))
+    weighted, plain = Scores.of(values.tolist(), [1.0] * 25), Scores.of(values.tolist())
+    assert limit_of(weighted, alpha) == limit_of(plain, alpha)
     proba = torch.from_numpy(generator.dirichlet(np.ones(3), size=(1, 40)))
-    proba[0, 0, 0] = 1 - values[3]
-    assert torch.equal(class_sets(proba, [weighted], alpha), class_sets(proba, [repeated], alpha))
+    assert torch.equal(class_sets(proba, [weighted], alpha), class_sets(proba, [plain], alpha))
+
+
+def test_heavy_rows_are_worth_fewer() -> None:
+    weights = np.array([1.0, 1, 1, 1, 6])
+    scores = Scores.of([1, 2, 3, 4, 5], weights.tolist())
+    assert n_effective([scores]) == pytest.approx(100 / 40)
+    # The new row weighs 40/10 = 4: 14 · 0.7 = 9.8 of 10, the last row; 14 · 0.75 is more than 10.
+    assert limit_of(scores, 0.3) == pytest.approx(5, abs=1e-5)
+    assert limit_of(scores, 0.25) == math.inf
+
+
+def test_weighted_rows_are_held_as_promised() -> None:
+    """The simulation of log-normal weights; each new row is drawn in proportion to its weight."""
+    generator = np.random.default_rng(7)
+    held, n, alpha = [], 50, 0.1
+    for _ in range(2_000):
+        weights = generator.lognormal(0, 0.5, n)
+        values = np.sort(generator.exponential(size=n))
+        limit = limit_of(Scores.of(values.tolist(), (weights / weights.mean()).tolist()), alpha)
+        held.append(1 - math.exp(-limit))
+    assert 0.9 <= np.mean(held) < 0.93
+
+
+@pytest.mark.parametrize("n_distinct", [4, 8, 16])
+def test_equal_rows_are_not_stranger_than_themselves(n_distinct: int) -> None:
+    generator = np.random.default_rng(8)
+    held = []
+    for _ in range(200):
+        values = 1 - generator.uniform(0.2, 1, n_distinct)
+        drawn = np.sort(values[generator.integers(0, n_distinct, 500)])
+        scores = Scores.of(rounded_up(drawn))
+        new = torch.from_numpy(1 - values).reshape(1, -1, 1)
+        held.append(class_sets(new, [scores], 0.1).double().mean())
+    assert np.mean(held) > 0.9
+
+
+@given(st.lists(st.floats(0, 1e6) | st.floats(1e-12, 1e-3), min_size=1, max_size=20))
+def test_scores_are_rounded_up_by_little(values: list[float]) -> None:
+    found = np.array(rounded_up(np.array(values)))
+    assert (found >= values).all()
+    assert (found <= np.array(values) * (1 + 1e-5)).all()
+
+
+def test_sets_by_class_are_those_of_each_class() -> None:
+    generator = np.random.default_rng(9)
+    labels = [generator.integers(0, 3, 30).tolist() for _ in range(2)]
+    values = [np.sort(generator.uniform(size=30)).tolist() for _ in range(2)]
+    scores = [Scores.of(v, None, own) for v, own in zip(values, labels, strict=True)]
+    proba = torch.from_numpy(generator.dirichlet(np.ones(3), size=(2, 25)))
+    found = class_sets(proba, scores, 0.2, per_class=True)
+    for c in range(3):
+        own = [
+            Scores.of([v for v, y in zip(vs, ys, strict=True) if y == c])
+            for vs, ys in zip(values, labels, strict=True)
+        ]
+        assert torch.equal(found[:, c], class_sets(proba[..., [c]], own, 0.2)[:, 0])
+
+
+def test_a_rare_class_is_held_as_often_by_class() -> None:
+    """A class of one row in ten, which the model hardly ever thinks likely."""
+    generator = np.random.default_rng(10)
+
+    def says(n: int) -> tuple[np.ndarray, np.ndarray]:
+        y = (generator.random(n) < 0.1).astype(int)
+        p = np.clip(0.1 + 0.1 * y + 0.1 * generator.normal(size=n), 0.001, 0.999)
+        return y, np.stack([1 - p, p], axis=1)
+
+    y, p = says(2_000)
+    order = np.argsort(class_scores(p, y))
+    scores = Scores.of(class_scores(p, y)[order].tolist(), None, y[order].tolist())
+    truth, proba = says(20_000)
+    rare = np.flatnonzero(truth == 1)
+    by_all = class_sets(torch.from_numpy(proba[None]), [scores], 0.1).numpy()
+    by_class = class_sets(torch.from_numpy(proba[None]), [scores], 0.1, per_class=True).numpy()
+    assert by_all[rare, 1].mean() < 0.3
+    assert by_class[rare, 1].mean() == pytest.approx(0.9, abs=0.04)
+    assert by_class[truth == 0, 0].mean() == pytest.approx(0.9, abs=0.02)
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(9, 0.1), (19, 0.05), (99, 0.01)])
 def test_rounded_weights_are_no_fewer_rows(n: int, alpha: float) -> None:
-    generator = np.random.default_rng(0)
-    for _ in range(20):
-        weights = generator.integers(1, 30, n)
-        rounded = [float(f"{weight:.6g}") for weight in weights / weights.mean()]
-        bundle = random_bundle(task="regression")
-        own = {"conformal_scores": [1.0] * n, "conformal_weights": rounded}
-        predictor = Predictor(replace(bundle, calibration={**bundle.calibration, **own}))
-        result = predictor.predict_distribution(table(), 20, alpha=alpha)
-        assert isinstance(result, RegressionDistribution)
-        assert result.conformal_interval is not None
-        assert np.isfinite(result.conformal_interval).all()
+    bundle = random_bundle(task="regression")
+    own = {"conformal_fold_scores": [[1.0] * n], "conformal_fold_weights": [[0.333333] * n]}
+    predictor = Predictor(replace(bundle, calibration={**bundle.calibration, **own}))
+    result = predictor.predict_distribution(table(), 20, alpha=alpha)
+    assert isinstance(result, RegressionDistribution)
+    assert result.conformal_interval is not None
+    assert np.isfinite(result.conformal_interval).all()
 
 
 def test_the_predictor_weighs_its_scores() -> None:
-    for task, name in (("regression", ""), ("multiclass", "fold_")):
-        weights = [1.0, 1.0, 1.0, 9.0]
-        scores = [0.1, 0.3, 0.55, 0.8]
+    for task in ("regression", "multiclass"):
         bundle = random_bundle(task=task)
-        own: dict[str, Any] = {"conformal_scores": scores, "conformal_weights": weights}
-        if name:
-            own = {"conformal_fold_scores": [scores], "conformal_fold_weights": [weights]}
+        own: dict[str, Any] = {
+            "conformal_fold_scores": [[0.1, 0.3, 0.55, 0.8]],
+            "conformal_fold_weights": [[1.0, 1.0, 1.0, 9.0]],
+        }
         bundle = replace(bundle, calibration={**bundle.calibration, **own})
-        result = Predictor(bundle).predict_distribution(table(), 20, alpha=0.4)
-        # ⌈13 · 0.6⌉ = 8: three rows count 3, the last one all others.
+        # The new row weighs 84/12 = 7 rows: 19 · 0.45 = 8.55, and the first three rows count 3.
+        result = Predictor(bundle).predict_distribution(table(), 20, alpha=0.55)
         if isinstance(result, ClassificationDistribution):
-            np.testing.assert_array_equal(result.prediction_set, 1 - result.point <= 0.8)
+            np.testing.assert_array_equal(result.prediction_set, 1 - result.point <= 0.8 + TIE)
         else:
             assert result.conformal_interval is not None
-            upper = result.mean + 0.8 * result.total_std
-            np.testing.assert_allclose(result.conformal_interval[:, 1], upper)
-
-
-def test_scores_and_intervals_agree() -> None:
-    generator = np.random.default_rng(2)
-    mean, std = generator.normal(size=30), generator.uniform(0.5, 2, 30)
-    values = generator.normal(size=30)
-    strange = value_scores(mean, std, values)
-    for limit in (0.5, 1.0, 2.0):
-        low, high = intervals(torch.from_numpy(mean), torch.from_numpy(std), limit).numpy().T
-        np.testing.assert_array_equal((low <= values) & (values <= high), strange <= limit)
+            upper = result.point + 0.8 * result.total_std
+            np.testing.assert_allclose(result.conformal_interval[:, 1], upper, rtol=1e-5)
 
 
 def with_scores(scores: list[float], **kinds: Any) -> Predictor:
     bundle = random_bundle(**kinds)
-    own: dict[str, Any] = {"conformal_scores": scores}
+    labels = [place % 3 for place in range(len(scores))]
+    own: dict[str, Any] = {"conformal_fold_scores": [scores]}
     if bundle.is_classification:
-        own = {"conformal_fold_scores": [scores]}
+        own["conformal_fold_labels"] = [labels]
     return Predictor(replace(bundle, calibration={**bundle.calibration, **own}))
 
 
@@ -195,12 +314,10 @@ def test_the_predictor_gives_intervals_in_the_targets_units() -> None:
     result = predictor.predict_distribution(table(), 20, alpha=0.4)
     assert isinstance(result, RegressionDistribution)
     assert result.conformal_interval is not None
-    np.testing.assert_allclose(
-        result.conformal_interval[:, 0], result.mean - 1.5 * result.total_std
-    )
-    np.testing.assert_allclose(
-        result.conformal_interval[:, 1], result.mean + 1.5 * result.total_std
-    )
+    # ⌈5 · 0.6⌉ = 3: the third score, around the prediction with dropout off.
+    for end, sign in ((0, -1), (1, 1)):
+        expected = result.point + sign * 1.5 * result.total_std
+        np.testing.assert_allclose(result.conformal_interval[:, end], expected, rtol=1e-5)
     frame = result.to_frame()
     np.testing.assert_array_equal(frame["conformal_upper"], result.conformal_interval[:, 1])
 
@@ -210,7 +327,7 @@ def test_too_few_rows_hold_everything_and_say_so(task: str) -> None:
     predictor, notices = with_scores([0.1, 0.2, 0.3], task=task), list[str]()
     result = predictor.predict_distribution(table(), 5, alpha=0.1, notices=notices)
     (notice,) = notices
-    assert "3 rows that calibrate are too few for it, 9 are needed" in notice
+    assert "9 calibration rows are needed, got 3" in notice
     if isinstance(result, ClassificationDistribution):
         assert result.prediction_set is not None
         assert result.prediction_set.all()
@@ -229,6 +346,35 @@ def test_a_bundle_without_scores_gives_neither(task: str) -> None:
     assert not [name for name in result.to_dict() if "set" in name or "conformal" in name]
 
 
+def error_of(inside: np.ndarray, weights: np.ndarray | None = None) -> float:
+    own = np.ones(len(inside)) if weights is None else weights
+    n = own.sum() ** 2 / (own**2).sum()
+    p = (np.average(inside, weights=own) * n + 1) / (n + 2)
+    return math.sqrt(p * (1 - p) / n)
+
+
+def test_sets_by_class_are_asked_for_by_name() -> None:
+    predictor, notices = with_scores(np.linspace(0, 0.9, 30).tolist()), list[str]()
+    by_class = predictor.predict_distribution(table(), 5, 0.2, per_class=True, notices=notices)
+    assert isinstance(by_class, ClassificationDistribution)
+    assert notices == []
+    scores = [Scores.of(np.linspace(0, 0.9, 30)[c::3].tolist()) for c in range(3)]
+    for c, own in enumerate(scores):
+        expected = class_sets(torch.from_numpy(by_class.point[None, :, [c]]), [own], 0.2)[:, 0]
+        assert by_class.prediction_set is not None
+        np.testing.assert_array_equal(by_class.prediction_set[:, c], expected)
+    predictor.predict_distribution(table(), 5, 0.05, per_class=True, notices=notices)
+    assert "a, b, c" in notices[0]
+    with pytest.raises(AutotrainError):
+        with_scores([0.1], task="regression").predict_distribution(table(), per_class=True)
+    old = random_bundle()
+    own_scores = {**old.calibration, "conformal_fold_scores": [[0.1, 0.2]]}
+    with pytest.raises(BundleError):
+        Predictor(replace(old, calibration=own_scores)).predict_distribution(
+            table(), per_class=True
+        )
+
+
 def test_evaluation_counts_what_is_inside() -> None:
     predictor = with_scores([0.5, 1.0, 1.5, 2.5], task="regression")
     result = predictor.predict_distribution(table(), 20, alpha=0.4)
@@ -245,6 +391,7 @@ def test_evaluation_counts_what_is_inside() -> None:
         inside = (low <= y[known]) & (y[known] <= high)
         expected = {
             "coverage": np.average(inside, weights=weights[known]),
+            "coverage_error": error_of(inside, weights[known]),
             "size": np.average(high - low, weights=weights[known]),
         }
         assert found["coverage"][name] == pytest.approx(expected)
@@ -262,6 +409,7 @@ def test_evaluation_counts_sets() -> None:
         "prediction_set": pytest.approx(
             {
                 "coverage": result.prediction_set[np.arange(40), places].mean(),
+                "coverage_error": error_of(result.prediction_set[np.arange(40), places]),
                 "size": result.prediction_set.sum(1).mean(),
             }
         )

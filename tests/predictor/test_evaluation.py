@@ -107,7 +107,7 @@ def test_regression_scores_equal_scikit_learns(weights: str) -> None:
     found = predictor.evaluate(table(), y, n_samples=30, seed=2, weights=w, notices=notices)
     assert found["calibrated"] is None
     assert len(notices) == 1
-    assert "predicts the 0.9 quantile: conformal intervals hold" in notices[0]
+    assert "predicts the 0.9 quantile: conformal intervals have" in notices[0]
     with pytest.warns(UserWarning, match="predicts the 0.9 quantile"):
         distribution = predictor.predict_distribution(table(), 30, seed=2)
     assert distribution.samples is not None

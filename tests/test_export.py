@@ -500,18 +500,21 @@ def test_the_test_score_is_added_and_the_rest_stays(wine: Winner, tmp_path: Path
     evaluation = load(exported.path).evaluate(*wine.dataset.raw_test())
     assert record_test_score(exported.path, evaluation) == exported.path
     after = read_bundle(exported.path)
+    about = {"alpha": 0.1, "n_rows": evaluation["n_rows"]}
     assert after.scores == {
         "validation": dict(exported.scores),
         "validation_error": before.scores["validation_error"],
         "test": evaluation["deterministic"],
         "test_monte_carlo": evaluation["monte_carlo"],
         "test_calibrated": evaluation["calibrated"],
+        "test_coverage": {k: each | about for k, each in evaluation["coverage"].items()},
     }
     assert replace(after, scores=before.scores).to_json() == before.to_json()
     assert (exported.path / TENSORS).read_bytes() == tensors
     assert (exported.path / "predictor.onnx").read_bytes() == b"a graph"
     card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert f"{evaluation['deterministic']['accuracy']:.4g}" in card
+    assert "On 36 test rows, prediction sets of 0.9 contain the truth of" in card
     assert "| metric | validation | test | test_monte_carlo | test_calibrated |" in card
 
 

@@ -13,7 +13,7 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -342,7 +342,7 @@ class Study:
             finally:
                 self.progress = run.progress
                 self._take(run.handed)
-            self.hand_over()
+            self._hand_over(None, _stages(shown, run.progress))
         self._check_success()
 
     def _check_success(self) -> None:
@@ -495,13 +495,17 @@ class Study:
             `export_failures`.
         Raises: RuntimeError when nothing can be exported; a bug.
         """
+        return self._hand_over(ensemble, lambda stage: None)
+
+    def _hand_over(self, ensemble: int | None, on_stage: Callable[[str], None]) -> Path:
         study = self.optuna_study
         if ensemble is None:
             ensemble = self.definition.ensemble
             self._write_definition()
         n_members = definitions.check_count("ensemble", ensemble)
         self._decide()
-        self._take(self._best().hand_over(study, self.device, n_members))
+        best = replace(self._best(), on_stage=on_stage)
+        self._take(best.hand_over(study, self.device, n_members))
         self._note(HANDED_OVER, True)
         return self.best_path
 
@@ -656,6 +660,21 @@ class Study:
         self.optuna_study.set_user_attr(name, value)
         if self._storage is not None:
             self._storage.commit()
+
+
+def _stages(observer: Observer, ended: Progress) -> Callable[[str], None]:
+    """Return what shows an observer the stages that follow a run's trainings.
+
+    Args:
+        ended: how the run ended, just now.
+    """
+    ended_s = time.monotonic()
+
+    def show(stage: str) -> None:
+        elapsed_s = ended.elapsed_s + time.monotonic() - ended_s
+        observer.update(replace(ended, stage=stage, elapsed_s=elapsed_s))
+
+    return show
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -60,6 +60,7 @@ class Best:
     Args:
         path: the folder; replaced at once, never half written.
         dataset, metric, definition, space, checkpoints: the study's.
+        on_stage: called with what is done next, such as "calibrating".
     """
 
     path: Path
@@ -68,6 +69,7 @@ class Best:
     definition: Definition
     space: SearchSpace
     checkpoints: Checkpoints
+    on_stage: Callable[[str], None] = lambda stage: None
 
     def publish(self, trained: Trained, *others: Trained) -> tuple[str, ...]:
         """Export a trial's model, alone or with others; return what the user should be told."""
@@ -77,6 +79,7 @@ class Best:
             dataset=self.dataset,
             metric=self.metric.name,
             class_weights=self.definition.class_weights,
+            on_stage=self.on_stage,
             training={
                 "study": self.definition.name,
                 "trial": trained.number,
@@ -160,6 +163,7 @@ class Best:
                 for trained in self.checkpoints.all()
                 if trained.number in trials and self._is_of(study, trials[trained.number], trained)
             ]
+            self.on_stage("choosing the members of the ensemble")
             chosen = choose(kept, self.dataset, self.metric, n_members) if kept else ()
             if len(chosen) > 1:
                 try:
@@ -236,6 +240,7 @@ class Best:
         repeat: int,
     ) -> Trained | None:
         config, seed = self._config(trial), self._seed(study, trial)
+        self.on_stage(f"training trial {trial.number} again, whose weights are lost")
         outcomes = train_again(
             Trainer(
                 problem_of(self.dataset, self.metric),

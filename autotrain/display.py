@@ -96,7 +96,7 @@ class LiveDisplay:
 
 
 class PlainLines:
-    """A line at every new best, and one about every ten seconds."""
+    """A line at every new best, at every stage of the end, and about every ten seconds."""
 
     def __init__(self, metric: Metric, console: Console) -> None:
         self.metric = metric
@@ -104,6 +104,7 @@ class PlainLines:
         self._best: tuple[int | None, float | None] | None = None
         self._written_s = time.monotonic()
         self._last: Progress | None = None
+        self._stage = ""
 
     def __enter__(self) -> Self:
         self._written_s = time.monotonic()
@@ -126,14 +127,16 @@ class PlainLines:
             self._best = best
             score, words = best_words(progress, self.metric)
             self._write(progress, f"best {score}: {words}")
-        if now_s - self._written_s >= LINE_EVERY_S:
+        if progress.stage and progress.stage != self._stage:
+            self._write(progress, progress.stage)
+        elif now_s - self._written_s >= LINE_EVERY_S:
             self._written_s = now_s
             self._write_state(progress)
-        self._last = progress
+        self._last, self._stage = progress, progress.stage
 
     def _write_state(self, progress: Progress, *, has_ended: bool = False) -> None:
         words = ["trials: " + ", ".join(trial_words(progress))]
-        if not has_ended and progress.left_s is not None:
+        if not has_ended and progress.left_s is not None and not progress.stage:
             words.append(f"about {duration_text(progress.left_s)} left")
         self._write(progress, ", ".join(words))
 
@@ -168,7 +171,7 @@ def trial_words(progress: Progress) -> list[str]:
     ]
     if progress.n_repeats:
         words.append(f"{count_text(progress.n_repeats, 'repeat')} of the best")
-    if progress.n_done:
+    if progress.trials_per_minute is not None:
         words.append(f"{progress.trials_per_minute:,.0f} per minute")
     return words
 
@@ -182,10 +185,14 @@ def best_words(progress: Progress, metric: Metric) -> tuple[str, str]:
 
 
 def time_words(progress: Progress, waited_s: float, has_ended: bool) -> str:
-    """Return the time used and, while running, an estimate of the time left."""
+    """Return the time used and, while running, an estimate of the time left or what still runs."""
     used = duration_text(progress.elapsed_s + waited_s)
+    if has_ended:
+        return used
+    if progress.stage:
+        return f"{used}, {progress.stage}"
     left_s = progress.left_s
-    if has_ended or left_s is None:
+    if left_s is None:
         return used
     left_s -= waited_s
     return (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +102,7 @@ def export_ensemble(
     metric: str,
     training: Mapping[str, Any] | None = None,
     class_weights: str | Mapping[str, float] | None = None,
+    on_stage: Callable[[str], None] = lambda stage: None,
 ) -> Exported:
     """Write, check and publish the bundle of several trials, which predict together.
 
@@ -112,6 +113,7 @@ def export_ensemble(
         trained: at least one, each with the weights of all folds; see `ensembling.choose`.
         training: what else to record; of several, "ensemble" then says for each which trial and
             repeat it is, its seed, value and best epochs.
+        on_stage: called with what is done next: "calibrating", "checking the exported model".
     Raises: as `export_winner`. For the other arguments see there.
     """
     if not trained:
@@ -129,7 +131,7 @@ def export_ensemble(
             }
             for each in trained
         ]
-    return _export(Path(folder), members, dataset, metric, record, class_weights)
+    return _export(Path(folder), members, dataset, metric, record, class_weights, on_stage)
 
 
 def _export(
@@ -139,6 +141,7 @@ def _export(
     metric: str,
     training: Mapping[str, Any],
     class_weights: str | Mapping[str, float] | None,
+    on_stage: Callable[[str], None] = lambda stage: None,
 ) -> Exported:
     bundle = Bundle(
         task=dataset.task,
@@ -165,7 +168,9 @@ def _export(
         versions=library_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    on_stage("calibrating")
     bundle = replace(bundle, calibration=calibrate(bundle, dataset))
+    on_stage("checking the exported model")
     staged = stage(folder, encode(bundle))
     try:
         written = _read_back(staged)

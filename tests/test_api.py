@@ -802,6 +802,31 @@ def test_without_finals_an_earlier_decision_counts_no_more(tmp_path: Path) -> No
         assert (found["trial"], found["repeat"]) == (study.best_trial.number, 0)
 
 
+def test_what_follows_the_trainings_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Seen:
+        def __init__(self) -> None:
+            self.all: list[Progress] = []
+
+        def update(self, progress: Progress) -> None:
+            self.all.append(progress)
+
+    monkeypatch.setattr("autotrain.best.choose", lambda kept, *_: tuple(kept[:2]))
+    seen = Seen()
+    with study_of_wine(tmp_path, ensemble=3, finalists=0, pruner="none") as study:
+        study.optimize(n_trials=4, observer=seen)
+    stages = list(dict.fromkeys(p.stage for p in seen.all))
+    assert stages == [
+        "",
+        "choosing the members of the ensemble",
+        "calibrating",
+        "checking the exported model",
+    ]
+    times = [p.elapsed_s for p in seen.all]
+    assert times == sorted(times)
+
+
 def test_time_for_an_ensemble_is_kept(tmp_path: Path) -> None:
     with study_of_wine(tmp_path, ensemble=4) as study:
         study.optimize(n_trials=2, observer=Silent())

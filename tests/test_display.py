@@ -101,6 +101,37 @@ def test_the_time_goes_on_when_nothing_is_heard(clock: list[float]) -> None:
     assert drawn(HALFWAY, has_ended=True)[0].endswith("  15 s")
 
 
+def test_after_the_last_training_the_display_names_what_runs(clock: list[float]) -> None:
+    ended = replace(HALFWAY, elapsed_s=60.0, stage="calibrating")
+    top = drawn(ended)[0]
+    assert top.endswith("1 min, calibrating")
+    assert "left" not in top
+    assert drawn(ended, has_ended=True)[0].endswith("1 min")
+
+    console = Console(file=io.StringIO())
+    with make_observer(METRIC, console) as lines:
+        for stage in ("", "calibrating", "calibrating", "checking"):
+            clock[0] += 20
+            lines.update(replace(ended, stage=stage, best_value=None))
+    assert isinstance(console.file, io.StringIO)
+    written = [line[15:] for line in console.file.getvalue().splitlines()]
+    assert [words for words in written if not words.startswith("trials")] == [
+        "calibrating",
+        "checking",
+    ]
+    assert all("left" not in words for words in written[1:])
+
+
+def test_one_trial_gives_no_rate_and_no_time_left() -> None:
+    one = replace(HALFWAY, n_done=1, timeout_s=None)
+    assert one.trials_per_minute is None
+    assert one.left_s is None
+    assert "per minute" not in drawn(one)[1]
+    two = replace(one, n_done=2)
+    assert two.trials_per_minute == 8
+    assert two.left_s == 15.0 / 2 * 38
+
+
 def test_before_the_first_word_the_workers_are_starting() -> None:
     assert drawn(None)[1] == "trials  the workers are starting"
     assert drawn(replace(Progress(), elapsed_s=1.0))[1].startswith("trials  0 done · 0 running")

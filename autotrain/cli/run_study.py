@@ -58,7 +58,9 @@ def run(
             except NoTrialSucceededError as error:
                 click.echo(f"Error: {error}", err=True)
                 raise click.exceptions.Exit(EXIT_NO_TRIAL) from error
-            result = outcome(study, time.monotonic() - started_s)
+            if study.dataset.n_test:
+                note(f"Scoring the {count_text(study.dataset.n_test, 'test row')}.", quiet=quiet)
+            result = outcome(study, started_s)
     except KeyboardInterrupt:
         # The terminal has written ^C into the line.
         click.echo("", err=True)
@@ -134,8 +136,12 @@ def weights_words(weights: str | None, class_weights: str | dict[str, float] | N
     return "; ".join(parts)
 
 
-def outcome(study: Study, seconds: float) -> dict[str, Any]:
-    """Score the winner on the test rows and return everything about the end of a search."""
+def outcome(study: Study, started_s: float) -> dict[str, Any]:
+    """Score the winner on the test rows and return everything about the end of a search.
+
+    Args:
+        started_s: `time.monotonic()` when the command began.
+    """
     from autotrain.bundle import ENSEMBLE
     from autotrain.bundle.selection import selection_of, validation_error, validation_score
     from autotrain.leaderboard import read_standing
@@ -167,7 +173,7 @@ def outcome(study: Study, seconds: float) -> dict[str, Any]:
         "params": study.best_params,
         "has_dropout": predictor.has_dropout,
         "bundle": str(study.best_path),
-        "seconds": round(seconds, 1),
+        "seconds": round(time.monotonic() - started_s, 1),
         "trials": {
             "complete": standing.n_complete,
             "pruned": standing.n_pruned,

@@ -44,6 +44,8 @@ WAIT_S = 0.2
 # So many failures without any success are no accident; and so many workers are started anew.
 MOST_LOST = 10
 HISTORY = "history"
+ENDING = "ending the last trainings"
+"""The stage of a run whose time is over, until its trainings have ended."""
 
 
 class Coordinator:
@@ -551,4 +553,5 @@ class Coordinator:
             n_repeats=self.n_repeats,
             epochs=self.epochs,
             elapsed_s=self.clock.elapsed_s,
+            stage=ENDING if self.clock.is_late else "",
         )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+LEAST_FOR_A_RATE = 2
+"""Trials that must have ended before a rate is computed from them."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -19,6 +22,7 @@ class Progress:
         n_repeats: trainings of finalists from other seeds since this run began.
         epochs: trial-epochs trained since this run began.
         elapsed_s: since this run began.
+        stage: what runs once the time for training is over, such as "calibrating"; "" before.
     """
 
     n_complete: int = 0
@@ -34,11 +38,14 @@ class Progress:
     n_repeats: int = 0
     epochs: int = 0
     elapsed_s: float = 0.0
+    stage: str = ""
 
     @property
-    def trials_per_minute(self) -> float:
-        """Trials ended per minute since this run began."""
-        return 60 * self.n_done / self.elapsed_s if self.elapsed_s > 0 else 0.0
+    def trials_per_minute(self) -> float | None:
+        """Trials ended per minute since this run began; None before a second one has ended."""
+        if self.n_done < LEAST_FOR_A_RATE or self.elapsed_s <= 0:
+            return None
+        return 60 * self.n_done / self.elapsed_s
 
     @property
     def left_s(self) -> float | None:
@@ -47,7 +54,7 @@ class Progress:
         Once all trials have ended, how long the best are trained again is not known.
         """
         left = [] if self.timeout_s is None else [max(self.timeout_s - self.elapsed_s, 0.0)]
-        if self.n_trials is not None and 0 < self.n_done < self.n_trials:
+        if self.n_trials is not None and LEAST_FOR_A_RATE <= self.n_done < self.n_trials:
             remaining = self.n_trials - self.n_done
             left.append(remaining * self.elapsed_s / self.n_done)
         return min(left, default=None)

@@ -17,7 +17,7 @@ from autotrain.errors import StudyError
 from autotrain.fused.slot import Admission, EpochReport, Outcome
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
-from autotrain.study.coordinator import Coordinator
+from autotrain.study.coordinator import ENDING, Coordinator
 from autotrain.study.finals import REPEATS, Finals
 from autotrain.study.ledger import Ledger
 from autotrain.study.progress import Progress, Silent
@@ -338,7 +338,10 @@ def test_at_the_deadline_the_best_running_trial_counts(storage: OpenStorage) -> 
     ledger = make_ledger(storage)
     worker = Script({0: [0.5, 0.4] * 10_000, 1: [0.3] * 20_000, 2: [0.6] * 20_000})
     published: list[Trained] = []
-    make_coordinator(ledger, worker, published, width=3).run(None, RunClock(0.2))
+    coordinator = make_coordinator(ledger, worker, published, width=3)
+    assert coordinator.progress.stage == ""
+    coordinator.run(None, RunClock(0.2))
+    assert coordinator.progress.stage == ENDING
     by_number = {trial.number: trial for trial in ledger.study.trials if trial.number < 3}
     assert by_number[1].state == TrialState.COMPLETE
     assert by_number[1].user_attrs["cause"] == "time"

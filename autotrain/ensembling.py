@@ -34,7 +34,6 @@ from autotrain.fused.metrics import function_of, influence
 from autotrain.fused.plan import view_of
 from autotrain.members import class_weights_of, members_of, metric_weights
 from autotrain.predictor import Predictor
-from autotrain.study.checkpoints import MOST as MOST_CANDIDATES
 from autotrain.study.trained import Trained
 from autotrain.tasks import Metric, metric_for
 
@@ -42,6 +41,8 @@ MOST_NUMBERS = 1 << 26
 """Predictions of all candidates held at a time: 256 MB. Beyond it, rows are thinned out evenly."""
 BLOCK_NUMBERS = 1 << 20
 """Numbers scored at a time: 8 MB in float64."""
+MARGIN = 1.5
+"""Time kept for an ensemble, by what it should take: other processes share the machine."""
 FEW_ROWS = 2_500
 """Up to so many validation rows contenders are chosen; on more, greedy did as well."""
 CONTENDING = 2.0
@@ -97,17 +98,23 @@ def choose(
     return tuple(ordered[place] for place in places)
 
 
-def ensemble_seconds(n_members: int, export_s: float) -> float:
-    """Return how long it takes to choose and export so many members at most; 0 below 2.
+def ensemble_seconds(n_members: int, n_candidates: int, export_s: float) -> float:
+    """Return how long it takes to choose and export an ensemble at most; 0 where there is none.
 
-    Half of an export is the calibration, whose samples several members share; the rest predicts the
-    validation rows three times for each member, the choice once for each candidate. While models
-    train, all takes longer than at the end (docs/benchmarks.md).
+    Half of an export is the calibration, whose samples several members share. The rest predicts the
+    validation rows a few times for each member; the choice does so once for each candidate.
+    Measured in processor time: an export of eight members takes 4.5 to 5.3 times as long as that of
+    one, a choice among 24 candidates 0.9 to 1.1 times (docs/benchmarks.md).
 
     Args:
-        export_s: how long the export of one model took while others trained.
+        n_members: at most as many trainings are exported together.
+        n_candidates: trainings that are kept.
+        export_s: processor time that the export of one model took.
     """
-    return 0.0 if n_members < 2 else (1 + n_members / 4 + MOST_CANDIDATES / 8) * export_s
+    n_members = min(n_members, n_candidates)
+    if n_members < 2:
+        return 0.0
+    return MARGIN * (1 + n_members / 2 + n_candidates / 24) * export_s
 
 
 def select(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> tuple[int, ...]:

@@ -71,6 +71,10 @@ class Checkpoints:
             return _read(self._path(number, repeat))
         return None
 
+    def __len__(self) -> int:
+        """Return how many trainings are kept."""
+        return len(self._known())
+
     def all(self) -> list[Trained]:
         """Return all that are kept, the best first."""
         found = []

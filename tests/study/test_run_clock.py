@@ -31,13 +31,19 @@ def test_training_ends_when_what_is_left_is_reserved() -> None:
 
 def test_training_comes_first_in_a_short_search() -> None:
     clock = RunClock(8.0)
-    clock.reserve(ensemble_seconds(4, 0.5))
+    clock.reserve(100.0)
     assert clock.reserved_s == 2.0
-    clock = RunClock(100.0)
-    clock.reserve(ensemble_seconds(4, 0.5))
-    assert clock.reserved_s == 2.5
-    clock.reserve(ensemble_seconds(1, 0.5))
-    assert clock.reserved_s == 0.0
+    clock.reserve(1.0)
+    assert clock.reserved_s == 1.0
+
+
+def test_time_is_kept_for_the_ensemble_that_there_can_be() -> None:
+    assert ensemble_seconds(0, 24, 0.5) == ensemble_seconds(1, 24, 0.5) == 0.0
+    assert ensemble_seconds(8, 1, 0.5) == ensemble_seconds(8, 0, 0.5) == 0.0
+    of_two, of_few, of_many = (ensemble_seconds(8, n, 0.5) for n in (2, 5, 24))
+    assert 0.5 < of_two < of_few < of_many
+    assert ensemble_seconds(4, 24, 0.5) < of_many
+    assert ensemble_seconds(8, 24, 1.0) == 2 * of_many
 
 
 def test_without_a_limit_it_is_never_late() -> None:

@@ -22,7 +22,8 @@ from typing import Any
 import optuna
 import pandas as pd
 import torch
-from optuna.trial import FrozenTrial
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.arguments import (
     as_space,
@@ -46,12 +47,13 @@ from autotrain.bundle.selection import (
 from autotrain.data.dataset import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
-from autotrain.errors import BundleError, NoTrialSucceededError, StudyError
+from autotrain.errors import BundleError, NoTrialSucceededError, SpaceError, StudyError
 from autotrain.export import record_test_score
 from autotrain.launch import Launch
 from autotrain.predictor import Predictor, load
 from autotrain.run import Budget, Run
 from autotrain.space.config import TrialConfig
+from autotrain.space.fixed import Config, fixed_space, params_in
 from autotrain.space.search_space import SearchSpace
 from autotrain.study import definition as definitions
 from autotrain.study.allowed import AllowedSampler
@@ -68,11 +70,13 @@ from autotrain.study.finals import (
     finals_of,
     winner_of,
 )
+from autotrain.study.given import CONFIG, GIVEN, config_of, enqueue
 from autotrain.study.ledger import best_trial
 from autotrain.study.progress import Observer, Progress, Silent
 from autotrain.study.pruning import read_options
 from autotrain.study.sampling import make_sampler
 from autotrain.study.storage import OpenStorage, open_storage
+from autotrain.study.untried import Untried, UntriedSampler
 from autotrain.tasks import METRICS, metric_for
 from autotrain.trial_report import TrialReport, report_of
 
@@ -80,6 +84,8 @@ BEST = "best"
 COVERAGE_ROWS = 2_000
 """Test rows on which the coverage of sets and intervals is measured, evenly spaced: more would take
 time and add nothing to a standard error below 0.7 %."""
+DEFAULT_TIMEOUT_S = 600.0
+"""Of a search that is given no limit."""
 
 
 class Study:
@@ -164,14 +170,11 @@ class Study:
         )
         self.metric = metric_for(dataset.task, metric)
         check_metric(self.metric, dataset)
-        self.space = searched.resolve(
-            dataset.n_train,
-            dataset.n_inputs,
-            dataset.task,
-            pictures=dataset.is_pictures,
-            n_numbers=dataset.preprocessor.kinds.n_numeric,
-        )
-        self.sampler = AllowedSampler(made_sampler, self.space, seed)
+        self.space = self._resolved(searched)
+        self.sampler: BaseSampler = AllowedSampler(made_sampler, self.space, seed)
+        self._untried = Untried.of(self.space)
+        if self._untried is not None:
+            self.sampler = UntriedSampler(self.sampler, self._untried, seed)
         # A study begun when no rows were set apart has other validation rows.
         calibration = {"calibration": dataset.n_calibration} if dataset.n_calibration else {}
         definition = Definition(
@@ -280,6 +283,8 @@ class Study:
     ) -> Study:
         """Search until `n_trials` more trials have ended or `timeout` seconds have passed.
 
+        In a finite space the search also ends when every configuration has been tried.
+
         Args:
             n_trials: trials to run; None for no limit.
             timeout: seconds; None for no limit. With neither limit the search takes ten minutes.
@@ -290,8 +295,6 @@ class Study:
             NoTrialSucceededError: when there is no complete trial at the end.
             KeyboardInterrupt: passed on after all is saved; `resume` continues from there.
         """
-        if n_trials is None and timeout is None:
-            timeout = 600.0
         n_trials, timeout = read_budget(n_trials, timeout)
         return self._optimize(Budget(n_trials, timeout, time.monotonic()), observer, quiet=quiet)
 
@@ -312,8 +315,95 @@ class Study:
         """
         return self._finish(Budget(0, timeout, time.monotonic()), observer, quiet=quiet)
 
+    def enqueue(self, config: Config) -> Study:
+        """Add a configuration of the space to the study; the next search tries it first.
+
+        It waits in the storage, also when the study is closed and resumed. It is trained even if
+        an equal one was trained before.
+
+        Args:
+            config: a dictionary in the shape of a space file's fixed values or of a `[[baseline]]`,
+                a TOML file, or another study's `best_config`. What it leaves out is filled in as
+                for a `[[baseline]]`: with the default where the space has it.
+        Returns: the study itself.
+        Raises:
+            SpaceError: with everything that is not in the space.
+
+        Examples:
+            >>> study.enqueue({"activation": "elu", "optimizer": {"choice": "nadam"}})
+        """
+        params = params_in(self.space, config)
+        enqueue(self.optuna_study, params, **{GIVEN: "enqueue"})
+        self._open().commit()
+        return self
+
+    def train(
+        self,
+        config: Config,
+        timeout: float | None = None,
+        *,
+        observer: Observer | None = None,
+        quiet: bool = False,
+    ) -> FrozenTrial:
+        """Train one configuration: one more trial, without search, pruning and finals.
+
+        The configuration need not be in the study's space. The trial has its curve, diagnostics
+        and checkpoint like any other, and its model goes into `best/` if its score is the best.
+        Samplers learn from a trial that is in the space. The study's budget does not change.
+
+        Args:
+            config: a dictionary in the shape of a space file's fixed values, a TOML file, or
+                another study's `best_config`. What it leaves out has its technique's default;
+                the batch size and the number of epochs follow the data.
+            timeout: seconds, after which training ends at the next epoch; None for no limit.
+            observer, quiet: as for `optimize`.
+        Returns: the trial, complete.
+        Raises:
+            SpaceError: with every mistake of the configuration.
+            NoTrialSucceededError: when the trial did not end complete, for example diverged.
+            KeyboardInterrupt: passed on; the next search trains the configuration again.
+
+        Examples:
+            >>> trial = study.train({"early_stopping": {"enabled": False}})
+            >>> trial.value, trial.user_attrs["epochs"]
+        """
+        _, timeout = read_budget(1, timeout)
+        wanted = self._resolved(fixed_space(config)).config_from({})
+        number = self._give(wanted)
+        budget = Budget(1, timeout, time.monotonic())
+        self._run(budget, observer, quiet=quiet, only=number)
+        trial = self.optuna_study.get_trials(deepcopy=False)[number]
+        if trial.state != TrialState.COMPLETE:
+            raise NoTrialSucceededError(
+                f"trial {number} must end complete to give a model, got "
+                f"{trial.state.name} ({trial.user_attrs.get('cause', 'unknown')}). A smaller "
+                "learning rate or a longer timeout may help."
+            )
+        return trial
+
+    def _give(self, config: TrialConfig) -> int:
+        """Add a waiting trial of any configuration; return its number."""
+        attributes: dict[str, Any] = {GIVEN: "train"}
+        try:
+            params = self.space.fit(config.to_params())
+            is_inside = self.space.config_from(params) == config
+        except SpaceError:
+            is_inside = False
+        if not is_inside:
+            params, attributes[CONFIG] = {}, config.to_dict()
+        study = self.optuna_study
+        begun = Definition.read(self.folder)
+        if begun.n_trials is not None or begun.timeout_s is None:
+            # Beside the trials that the study's searches were given.
+            self._write_definition(n_trials=(begun.n_trials or 0) + 1)
+        number = enqueue(study, params, **attributes)
+        self._open().commit()
+        return number
+
     def _optimize(self, budget: Budget, observer: Observer | None, *, quiet: bool) -> Study:
         """Search within a budget whose clock may have started before; see `optimize`."""
+        if budget.n_trials is None and budget.timeout_s is None:
+            budget = replace(budget, timeout_s=DEFAULT_TIMEOUT_S)
         self._open()
         whole_s = self._set_budget(budget.n_trials, budget.timeout_s)
         self._run(replace(budget, whole_s=whole_s), observer, quiet=quiet)
@@ -330,15 +420,18 @@ class Study:
             self._check_success()
         return self
 
-    def _run(self, budget: Budget, observer: Observer | None, *, quiet: bool) -> None:
-        run = Run(self._launch(), self._best(), self.optuna_study, self._open())
+    def _run(
+        self, budget: Budget, observer: Observer | None, *, quiet: bool, only: int | None = None
+    ) -> None:
+        """Train within a budget: a search, or the one trial of the number `only`."""
+        run = Run(self._launch(only), self._best(), self.optuna_study, self._open())
         if observer is None and quiet:
             observer = Silent()
         display: contextlib.AbstractContextManager[Observer]
         display = make_observer(self.metric) if observer is None else nullcontext(observer)
         with _one_thread(), display as shown:
             try:
-                run.train(budget, self._finals(), shown)
+                run.train(budget, self._finals() if only is None else None, shown)
             finally:
                 self.progress = run.progress
                 self._take(run.handed)
@@ -450,9 +543,22 @@ class Study:
         return dict(self.best_trial.params)
 
     @property
-    def best_config(self) -> TrialConfig:
-        """The best trial's whole configuration, fixed values included."""
-        return self.space.config_from(self.best_trial.params)
+    def best_config(self) -> dict[str, Any]:
+        """The best trial's whole configuration, fixed values included, in nested tables.
+
+        `train`, `enqueue` and, written with `tomli_w`, `autotrain train --config` take it.
+        """
+        return config_of(self.best_trial, self.space).to_dict()
+
+    @property
+    def n_untried(self) -> int | None:
+        """How many configurations of a finite space are left to try; 0 when all have been tried.
+
+        None where a parameter is real, or the space has more than 10,000 configurations.
+        """
+        if self._untried is None:
+            return None
+        return self._untried.count(self.optuna_study.get_trials(deepcopy=False))
 
     def trial(self, number: int) -> TrialReport:
         """Describe one trial: configuration, learning curve, health by layer, flags, its end.
@@ -596,9 +702,21 @@ class Study:
                 "another --study name."
             )
 
-    def _launch(self) -> Launch:
+    def _launch(self, only: int | None) -> Launch:
+        n_workers = self.n_workers if only is None else 1
         return Launch(
-            self.definition, self.dataset, self.metric, self.space, self.device, self.n_workers
+            self.definition, self.dataset, self.metric, self.space, self.device, n_workers, only
+        )
+
+    def _resolved(self, space: SearchSpace) -> SearchSpace:
+        """Return a space for the study's data."""
+        dataset = self.dataset
+        return space.resolve(
+            dataset.n_train,
+            dataset.n_inputs,
+            dataset.task,
+            pictures=dataset.is_pictures,
+            n_numbers=dataset.preprocessor.kinds.n_numeric,
         )
 
     def _finals(self) -> Finals | None:
@@ -641,6 +759,8 @@ class Study:
         study = self.optuna_study
         trials = study.get_trials(deepcopy=False)
         if n_trials is not None:
+            if self._untried is not None:
+                n_trials = min(n_trials, self._untried.n_left(trials))
             n_trials += trials_tried(trials)
         if timeout is not None:
             timeout = round(timeout + seconds_spent(trials, study.user_attrs), 1)

@@ -33,6 +33,7 @@ from autotrain.space.search_space import SearchSpace
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import Definition
 from autotrain.study.finals import Winner, winner_of
+from autotrain.study.given import config_of
 from autotrain.study.ledger import best_trial
 from autotrain.study.retraining import train_again
 from autotrain.study.running import FOLD_EPOCHS, trial_seed, value_of
@@ -286,7 +287,7 @@ class Best:
         return (trained.config, trained.seed) == (self._config(trial), self._seed(study, trial))
 
     def _config(self, trial: FrozenTrial) -> TrialConfig:
-        return self.space.config_from(trial.params)
+        return config_of(trial, self.space)
 
     def _seed(self, study: optuna.Study, trial: FrozenTrial) -> int:
         return trial_seed(self.definition.seed, seed_number(study, trial))

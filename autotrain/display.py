@@ -164,7 +164,8 @@ def trial_words(progress: Progress) -> list[str]:
     if progress.n_trials is not None:
         total = f" of {n_ended - progress.n_done + progress.n_trials:,}"
     words = [
-        f"{n_ended:,}{total} done",
+        # A finite space limits the trials, whatever number was asked for.
+        f"{n_ended:,}{total} done" + (" (the whole space)" if progress.is_whole_space else ""),
         f"{progress.n_running:,} running",
         f"{progress.n_pruned:,} pruned",
         f"{progress.n_failed:,} failed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from autotrain.study.budget import UNCOUNTED
 from autotrain.study.coordinator import HISTORY, Coordinator
 from autotrain.study.definition import Definition
 from autotrain.study.finals import Finals
+from autotrain.study.given import CONFIG, GIVEN, config_of, configs_outside, fixed_params
 from autotrain.study.ledger import Ledger, best_trial
 from autotrain.study.progress import Observer
 from autotrain.study.pruning import Board, History, make_pruner, rule_of
@@ -44,6 +45,8 @@ class Launch:
         definition, dataset, metric, space: the study's.
         device: "cpu" or "cuda".
         n_workers: how many train.
+        only: number of the one trial that may begin, which waits: without search, pruning and
+            finals. None for a search.
     """
 
     definition: Definition
@@ -52,39 +55,47 @@ class Launch:
     space: SearchSpace
     device: str
     n_workers: int
+    only: int | None = None
 
     def ledger(self, study: optuna.Study, storage: OpenStorage) -> Ledger:
-        """Return the study's book; the baselines of a new study stand in it."""
+        """Return the study's book; a search that begins adds the space's baselines to it."""
         ledger = Ledger(
             study,
             storage,
             self.space,
             self.metric,
             whole_curves=self.definition.pruner in ("asha", "median"),
+            only=self.only,
         )
-        if not study.get_trials(deepcopy=False):
+        trials = study.get_trials(deepcopy=False)
+        if self.only is None and all(GIVEN in trial.user_attrs for trial in trials):
+            given = [t.params or fixed_params(t) for t in trials if CONFIG not in t.user_attrs]
             for params in self.space.baselines():
-                ledger.enqueue(params)
+                if params not in given:
+                    ledger.enqueue(params)
         return ledger
 
-    def workers(self, folder: Path) -> list[Worker]:
+    def workers(self, folder: Path, trials: Sequence[FrozenTrial]) -> list[Worker]:
         """Start the workers; with one on the CPU, train in this process.
 
         Args:
             folder: where processes find the rows.
+            trials: the study's. Those outside the space may read the rows in another way.
         """
+        outside = map(view_of, configs_outside(trials))
+        views = list(dict.fromkeys([*self.space.views(), *outside]))
         problem = problem_of(self.dataset, self.metric)
         devices = ["cpu"] * self.n_workers
         if self.device != "cpu":
             devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(self.n_workers)]
         if devices == ["cpu"]:
-            folds = fold_arrays(self.dataset, self.space.views())
+            folds = fold_arrays(self.dataset, views)
             return [InlineWorker(partial(Trainer, problem, folds))]
         workers = [
             ProcessWorker(device, f"worker {number}") for number, device in enumerate(devices, 1)
         ]
         try:
-            folds = fold_arrays(self.dataset, self.space.views())
+            folds = fold_arrays(self.dataset, views)
             rows = StoredRows.write(problem, folds, folder)
         except BaseException:
             for worker in workers:
@@ -115,7 +126,7 @@ class Launch:
             study_seed=definition.seed,
             width_of=lambda c: fleet_width(c, self._columns(c), n_outputs, costs),
             board=board,
-            pruner=None if board is not None else self._pruner(),
+            pruner=self._pruner() if board is None and self.only is None else None,
             publish=publish,
             observer=observer,
             finals=finals,
@@ -132,13 +143,13 @@ class Launch:
         if best is None or best.value is None:
             coordinator.restore(None, counts)
         else:
-            words = summary(self.space.config_from(best.params))
+            words = summary(config_of(best, self.space))
             coordinator.restore((best.value, best.number, words), counts)
         return coordinator
 
     def _board(self, trials: list[FrozenTrial]) -> Board | None:
-        """Return performance scheduling with the trials of earlier runs; None for other pruners."""
-        if self.definition.pruner != "performance":
+        """Return performance scheduling with the trials of earlier runs; None where it is off."""
+        if self.definition.pruner != "performance" or self.only is not None:
             return None
         rule = rule_of(self.definition.pruner_options, self.dataset.n_train)
         board = Board(rule)

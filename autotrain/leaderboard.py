@@ -19,10 +19,12 @@ from optuna.trial import FrozenTrial, TrialState
 from autotrain.bundle import Bundle, read_bundle
 from autotrain.bundle.selection import selection_of, validation_error, validation_score
 from autotrain.errors import AutotrainError, BundleError
+from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.budget import Left, budget_left, counts, seconds_spent
 from autotrain.study.definition import FILE, Definition, study_names
 from autotrain.study.finals import Winner, finals_of, is_unfinished, winner_of
+from autotrain.study.given import config_of
 from autotrain.study.lease import is_held
 from autotrain.study.ledger import FORBIDDEN, INTERRUPTED, NOT_STARTED, best_trial
 from autotrain.study.running import summary
@@ -306,17 +308,24 @@ def _top(definition: Definition, trials: Sequence[FrozenTrial]) -> tuple[Entry, 
     while len(entries) < TOP and (trial := best_trial(rest, metric)) is not None:
         rest.remove(trial)
         assert trial.value is not None
+        config = config_of(trial, space)
         entries.append(
             Entry(
                 number=trial.number,
                 value=trial.value,
-                words=summary(space.config_from(trial.params)),
-                params=dict(trial.params),
+                words=summary(config),
+                params=dict(trial.params) or _not_default(config),
                 epochs=trial.user_attrs.get("epochs"),
                 seconds=trial.user_attrs.get("seconds"),
             )
         )
     return tuple(entries)
+
+
+def _not_default(config: TrialConfig) -> dict[str, Any]:
+    """Return what a configuration has other than defaults; a space with one has no parameters."""
+    default = TrialConfig.from_params({}).to_params()
+    return {name: v for name, v in config.to_params().items() if v != default.get(name)}
 
 
 def _updated(folder: Path, trials: Sequence[FrozenTrial]) -> datetime:

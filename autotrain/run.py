@@ -13,12 +13,14 @@ from autotrain.best import Best, Handed
 from autotrain.ensembling import ensemble_seconds
 from autotrain.launch import Launch
 from autotrain.study.budget import SPENT_S, seconds_spent
+from autotrain.study.coordinator import Coordinator
 from autotrain.study.finals import HANDED_OVER, Finals
 from autotrain.study.ledger import Ledger
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.run_clock import RunClock
 from autotrain.study.storage import OpenStorage
 from autotrain.study.trained import Trained
+from autotrain.study.untried import Untried
 
 EXPORT_S = "export_s"
 """A user attribute of the study: processor time in seconds of the last export of one model."""
@@ -87,7 +89,7 @@ class Run:
         with tempfile.TemporaryDirectory(prefix="autotrain-") as rows:
             coordinator = self.launch.coordinator(
                 ledger,
-                self.launch.workers(Path(rows)),
+                self.launch.workers(Path(rows), self.study.get_trials(deepcopy=False)),
                 observer,
                 finals,
                 publish=lambda trained: self._publish(trained, ledger, clock),
@@ -97,13 +99,23 @@ class Run:
             self._reserve(clock)
             kept_s = 0.0
             try:
-                coordinator.run(budget.n_trials, clock)
+                self._search(coordinator, budget.n_trials, clock)
                 # Not after Ctrl-C: then nothing is made of it.
                 kept_s = clock.reserved_s
             finally:
                 self.progress = coordinator.progress
                 # With what an earlier run used that was killed and noted nothing.
                 ledger.note(SPENT_S, round(before_s + budget.spent_s() + kept_s, 1))
+
+    def _search(self, coordinator: Coordinator, n_trials: int | None, clock: RunClock) -> None:
+        """Run the coordinator; a finite space ends a search when nothing is left to try."""
+        trials = self.study.get_trials(deepcopy=False)
+        untried = Untried.of(self.launch.space) if self.launch.only is None else None
+        if untried is not None:
+            n_left = untried.n_left(trials)
+            if n_trials is None or n_left <= n_trials:
+                coordinator.is_whole_space, n_trials = True, n_left
+        coordinator.run(n_trials, clock)
 
     def _publish(self, trained: Trained, ledger: Ledger, clock: RunClock) -> None:
         # By the clock it would take longer than at the end: workers share the cores now.

@@ -727,12 +727,13 @@ class Reference:
         """Train to the end: return all epochs and the best one's number; keep its weights.
 
         Ends after `epochs`, or when the metric has not been better than the best one by
-        `min_delta` for `patience` epochs and the schedule need not be waited for.
+        `min_delta` for `patience` epochs, early stopping is on and the schedule need not be
+        waited for.
         """
         stopping = self.config.early_stopping
         waits = stopping["wait_for_schedule"]
         waits &= self.config.schedule.name in ("one_cycle", "cosine", "coslog4")
-        patience = math.inf if waits else stopping["patience"]
+        patience = stopping["patience"] if stopping["enabled"] and not waits else math.inf
         epochs: list[Epoch] = []
         best, best_epoch, best_state = math.inf, 0, copy.deepcopy(self.model.state_dict())
         to_beat, waited = math.inf, 0

@@ -76,7 +76,7 @@ def test_from_a_table_to_a_tested_model(tmp_path: Path) -> None:
         assert study.optimize(n_trials=4, observer=Silent()) is study
         assert len(study.optuna_study.trials) >= 4
         assert study.best_value == pytest.approx(study.optuna_study.best_value, rel=1e-5)
-        assert study.best_config.hidden_units in ((8,), (16,))
+        assert study.best_config["network"]["hidden_units"] in (8, 16)
         assert set(study.best_params) == set(study.best_trial.params)
         assert len(study.trials_dataframe()) == len(study.optuna_study.trials)
 
@@ -946,7 +946,7 @@ def test_what_does_not_fit_into_memory_is_pruned(
         assert found[16].state == TrialState.PRUNED
         assert found[16].user_attrs["cause"] == "out_of_memory"
         assert found[8].state == TrialState.COMPLETE
-        assert study.best_config.hidden_units == (8,)
+        assert study.best_config["network"]["hidden_units"] == 8
 
 
 def test_an_endless_timeout_is_none(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from autotrain.cli.resume import resume
 from autotrain.cli.search import search
 from autotrain.cli.show import show
 from autotrain.cli.spaces import spaces
+from autotrain.cli.train import train
 from autotrain.errors import AutotrainError
 
 STARTED_S = time.monotonic() - time.process_time()
@@ -35,7 +36,7 @@ STARTED_S = time.monotonic() - time.process_time()
 EXIT_BUG = 1
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
-COMMANDS = (search, resume, show, dashboard, export, predict, evaluate, spaces)
+COMMANDS = (search, train, resume, show, dashboard, export, predict, evaluate, spaces)
 
 
 class Commands(click.Group):

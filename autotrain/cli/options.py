@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from autotrain.errors import unknown
 from autotrain.space.shipped import shipped_spaces
-from autotrain.tasks import METRICS
+from autotrain.tasks import METRICS, TASKS
 from autotrain.wording import parse_duration
 
 STUDIES = Path("studies")
@@ -280,6 +280,87 @@ def _completions(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
+def target_option(command: Command) -> Command:
+    """Add --target."""
+    return click.option("--target", metavar="COLUMN", help="The column to predict.")(command)
+
+
+def study_option(command: Command) -> Command:
+    """Add --study."""
+    return click.option(
+        "--study", metavar="NAME", help="Name of the study; else made from the data's name."
+    )(command)
+
+
+def metric_option(command: Command) -> Command:
+    """Add --metric."""
+    return click.option(
+        "--metric",
+        type=MetricName(),
+        help="What is made best; else log_loss, or rmse for numbers. pinball:0.9 is of a quantile.",
+    )(command)
+
+
+def weights_option(command: Command) -> Command:
+    """Add --weights."""
+    return click.option(
+        "--weights",
+        metavar="COLUMN",
+        help="What each row counts, in training and in all scores; no feature.",
+    )(command)
+
+
+def class_weights_option(command: Command) -> Command:
+    """Add --class-weights."""
+    return click.option(
+        "--class-weights",
+        type=Word("class weights", ("balanced",)),
+        help="What each class counts in training; balanced: all classes the same.",
+    )(command)
+
+
+def task_option(command: Command) -> Command:
+    """Add --task."""
+    return click.option(
+        "--task",
+        type=Word("task", ("auto", *TASKS)),
+        default="auto",
+        show_default=True,
+        help="What kind of target it is; auto looks at its values.",
+    )(command)
+
+
+def validation_option(command: Command) -> Command:
+    """Add --validation."""
+    return click.option(
+        "--validation",
+        metavar="auto|holdout|K-fold",
+        default="auto",
+        show_default=True,
+        help="How trials are compared: on rows held out, or K times on others (5-fold).",
+    )(command)
+
+
+def test_option(command: Command) -> Command:
+    """Add --test."""
+    return click.option(
+        "--test",
+        type=FileName("FILE|FRACTION"),
+        help="Rows that only the winner sees, at the end; else 0.2, or the data's own test rows.",
+    )(command)
+
+
+def seed_option(command: Command) -> Command:
+    """Add --seed."""
+    return click.option(
+        "--seed",
+        type=Count(0),
+        default=0,
+        show_default=True,
+        help="Everything random follows from it.",
+    )(command)
+
+
 def directory_option(command: Command) -> Command:
     """Add --directory."""
     return click.option(
@@ -390,3 +471,13 @@ def json_option(command: Command) -> Command:
 def quiet_option(command: Command) -> Command:
     """Add --quiet."""
     return click.option("--quiet", is_flag=True, help="Show no progress and no notes.")(command)
+
+
+def number_or_name(test: str | None) -> float | str | None:
+    """Return what --test means: a fraction as a number; anything else names the test rows."""
+    if test is None:
+        return None
+    try:
+        return float(test)
+    except ValueError:
+        return test

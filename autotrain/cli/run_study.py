@@ -145,6 +145,7 @@ def outcome(study: Study, started_s: float) -> dict[str, Any]:
     from autotrain.bundle import ENSEMBLE
     from autotrain.bundle.selection import selection_of, validation_error, validation_score
     from autotrain.leaderboard import read_standing
+    from autotrain.space.config import TrialConfig
     from autotrain.study.running import summary
 
     test = study.test()
@@ -169,7 +170,8 @@ def outcome(study: Study, started_s: float) -> dict[str, Any]:
         "finals": None if winner is None else winner.to_json(),
         "best_trial": best.number,
         "best_trial_value": best.value,
-        "winner": summary(config),
+        "winner": summary(TrialConfig.from_dict(config)),
+        "config": config,
         "params": study.best_params,
         "has_dropout": predictor.has_dropout,
         "bundle": str(study.best_path),
@@ -179,6 +181,7 @@ def outcome(study: Study, started_s: float) -> dict[str, Any]:
             "pruned": standing.n_pruned,
             "failed": standing.n_failed,
         },
+        "untried_configurations": study.n_untried,
         "rows": row_counts(study.dataset),
         "notes": [
             *study.dataset.notes_for(study.space.views()),
@@ -218,11 +221,12 @@ def ending(study: Study, result: dict[str, Any]) -> list[str]:
             ("Note", " ".join(study.export_failures)),
             ("Dropout", dropout),
             ("Trials", f"{sum(trials.values()):,}: {counts}"),
+            ("", "" if study.space.is_fixed else _space_words(result["untried_configurations"])),
             ("Time", duration_text(result["seconds"])),
             ("Model", result["bundle"]),
         ]
     )
-    return [*lines, "", *next_commands(study)]
+    return [*lines, "", *next_commands(study, result["untried_configurations"])]
 
 
 def score_rows(bundle: Bundle) -> list[tuple[str, str]]:
@@ -246,17 +250,21 @@ def score_rows(bundle: Bundle) -> list[tuple[str, str]]:
     ]
 
 
-def next_commands(study: Study) -> list[str]:
-    """Return the commands to try after a search."""
+def next_commands(study: Study, n_untried: int | None) -> list[str]:
+    """Return the commands to try after a search.
+
+    Args:
+        n_untried: configurations that a finite space has left; None for one without end.
+    """
     name, where = study.definition.name, directory_words(study.folder)
-    return fields(
-        [
-            ("Predict new rows", f"autotrain predict {study.best_path} DATA --output FILE"),
-            ("See the trials", f"autotrain show {name}{where}"),
-            ("In the browser", f"autotrain dashboard {name}{where}"),
-            ("Search on", f"autotrain resume {name}{where} --timeout 10m"),
-        ]
-    )
+    commands = [
+        ("Predict new rows", f"autotrain predict {study.best_path} DATA --output FILE"),
+        ("See the trials", f"autotrain show {name}{where}"),
+        ("In the browser", f"autotrain dashboard {name}{where}"),
+    ]
+    if n_untried != 0:
+        commands.append(("Search on", f"autotrain resume {name}{where} --timeout 10m"))
+    return fields(commands)
 
 
 def interrupted(study: Study) -> str:
@@ -285,6 +293,11 @@ def _ensemble_words(study: Study, members: list[dict[str, Any]] | None) -> str:
         f"{member['trial']}{' again' if member['repeat'] else ''}" for member in members
     )
     return f"of {len(members)} trainings (trials {trials})"
+
+
+def _space_words(n_untried: int | None) -> str:
+    """Return that a finite space has been searched completely."""
+    return "all configurations of the space have been tried" if n_untried == 0 else ""
 
 
 def _score(value: float | None) -> str:

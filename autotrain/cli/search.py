@@ -11,25 +11,32 @@ from autotrain.cli import study_file
 from autotrain.cli.options import (
     PRUNERS,
     SAMPLERS,
-    Count,
     FileName,
-    MetricName,
     Settings,
     SpaceName,
     Word,
+    class_weights_option,
     device_option,
     directory_option,
     ensemble_option,
     finalists_option,
     json_option,
+    metric_option,
+    number_or_name,
     quiet_option,
+    seed_option,
     storage_option,
+    study_option,
+    target_option,
+    task_option,
+    test_option,
     timeout_option,
     trials_option,
+    validation_option,
+    weights_option,
     workers_option,
 )
 from autotrain.cli.printing import fields, print_json
-from autotrain.tasks import TASKS
 from autotrain.wording import count_text, duration_text
 
 if TYPE_CHECKING:
@@ -40,7 +47,7 @@ DEFAULT_TIMEOUT_S = 600.0
 
 @click.command(short_help="Find the best network for a table.")
 @click.argument("data", type=FileName("DATA"))
-@click.option("--target", metavar="COLUMN", help="The column to predict.")
+@target_option
 @click.option(
     "--space",
     type=SpaceName(),
@@ -50,29 +57,11 @@ DEFAULT_TIMEOUT_S = 600.0
 )
 @trials_option
 @timeout_option
-@click.option("--study", metavar="NAME", help="Name of the study; else made from the data's name.")
-@click.option(
-    "--metric",
-    type=MetricName(),
-    help="What is made best; else log_loss, or rmse for numbers. pinball:0.9 is of a quantile.",
-)
-@click.option(
-    "--weights",
-    metavar="COLUMN",
-    help="What each row counts, in training and in all scores; no feature.",
-)
-@click.option(
-    "--class-weights",
-    type=Word("class weights", ("balanced",)),
-    help="What each class counts in training; balanced: all classes the same.",
-)
-@click.option(
-    "--task",
-    type=Word("task", ("auto", *TASKS)),
-    default="auto",
-    show_default=True,
-    help="What kind of target it is; auto looks at its values.",
-)
+@study_option
+@metric_option
+@weights_option
+@class_weights_option
+@task_option
 @click.option(
     "--sampler",
     type=Word("sampler", SAMPLERS),
@@ -92,30 +81,14 @@ DEFAULT_TIMEOUT_S = 600.0
     type=Settings(),
     help="Settings of the pruner, such as quantile=0.4,n_startup=8; see docs/cli.md.",
 )
-@click.option(
-    "--validation",
-    metavar="auto|holdout|K-fold",
-    default="auto",
-    show_default=True,
-    help="How trials are compared: on rows held out, or K times on others (5-fold).",
-)
-@click.option(
-    "--test",
-    type=FileName("FILE|FRACTION"),
-    help="Rows that only the winner sees, at the end; else 0.2, or the data's own test rows.",
-)
+@validation_option
+@test_option
 @finalists_option
 @ensemble_option
 @storage_option
 @workers_option
 @device_option
-@click.option(
-    "--seed",
-    type=Count(0),
-    default=0,
-    show_default=True,
-    help="Everything random follows from it.",
-)
+@seed_option
 @directory_option
 @click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
 @json_option
@@ -153,7 +126,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         pruner=options["pruner"],
         pruner_options=options["pruner_options"],
         validation=options["validation"],
-        test=_number_or_name(options["test"]),
+        test=number_or_name(options["test"]),
         finalists=N_FINALISTS if finalists is None else finalists,
         ensemble=options["ensemble"] or 0,
         storage=options["storage"],
@@ -271,13 +244,3 @@ def _search_words(plan: dict[str, Any]) -> str:
     options = ", ".join(f"{name} = {value:g}" for name, value in plan["pruner_options"].items())
     pruner = f"{plan['pruner']} ({options})" if options else plan["pruner"]
     return f"sampler {plan['sampler']}, pruner {pruner}, seed {plan['seed']}"
-
-
-def _number_or_name(test: str | None) -> float | str | None:
-    """Return a fraction as a number; anything else names the test rows."""
-    if test is None:
-        return None
-    try:
-        return float(test)
-    except ValueError:
-        return test

@@ -157,8 +157,9 @@ class Slot:
     @property
     def may_stop_early(self) -> bool:
         """Whether its patience ends it: not where its schedule is to run to its end."""
-        waits = bool(self.config.early_stopping["wait_for_schedule"])
-        return not (waits and SCHEDULES[self.config.schedule.name].spans)
+        early_stopping = self.config.early_stopping
+        waits = early_stopping["wait_for_schedule"] and SCHEDULES[self.config.schedule.name].spans
+        return bool(early_stopping["enabled"] and not waits)
 
     @property
     def keeps_last(self) -> bool:

@@ -2,6 +2,7 @@
 
     module = predictor.to_torch()                 # dropout off
     module = predictor.to_torch(n_samples=100)    # Monte-Carlo, the mask bank inside
+    module = predictor.to_torch(logits=True)      # what a softmax makes probabilities of
     module(*predictor.raw_inputs(table))
     module.train()                                # dropout of each row by itself
 
@@ -19,6 +20,7 @@ saw. Where training had missing cells these are a level.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -274,10 +276,19 @@ class PlainPredictor(nn.Module):
         bundle: the model.
         n_samples: S Monte-Carlo samples; 0: dropout off.
         seed: of their masks.
+        logits: return logits in place of probabilities.
+    Raises:
+        AutotrainError: when logits of a regression are asked for.
     """
 
-    def __init__(self, bundle: Bundle, n_samples: int, seed: int) -> None:
+    def __init__(self, bundle: Bundle, n_samples: int, seed: int, *, logits: bool = False) -> None:
         super().__init__()
+        if logits and not bundle.is_classification:
+            raise AutotrainError(
+                "logits must be False for a regression, which has no probabilities, got True. The "
+                "module returns the predicted numbers."
+            )
+        self.logits = logits
         shared = {id(member.preprocessor): member.preprocessor for member in bundle.members}
         preprocessors = list(shared.values())
         self.levels = levels_of(preprocessors)
@@ -311,7 +322,9 @@ class PlainPredictor(nn.Module):
             numbers: `[N, P]` as `Predictor.raw_inputs` gives them; float64.
             codes: `[N, Q]` int64.
         Returns: probabilities `[N, C]` or numbers `[N]`, float64; with samples `[S, …]`, in the
-            order of `predict_distribution`'s.
+            order of `predict_distribution`'s. With `logits` what a softmax turns into these
+            probabilities: of one network and of each sample its outputs; of the average of several
+            networks, which has none, the logarithm of the averaged probabilities.
         """
         encoded = [encode(numbers, codes) for encode in self.encoders]
         found: list[Tensor] = []
@@ -320,7 +333,7 @@ class PlainPredictor(nn.Module):
                 continue
             out = network(encoded[self.encoder_of[place]]).double()
             if self.is_classification:
-                values = torch.softmax(out, dim=-1)
+                values = out if self.logits else torch.softmax(out, dim=-1)
             else:
                 mean, std = self.get_buffer("target_scale")[place]
                 # Not scaled and then moved: exporters take a mean below 1e-8 for nothing.
@@ -329,11 +342,19 @@ class PlainPredictor(nn.Module):
                 values = values.unsqueeze(0).expand(self.n_own[place], *values.shape)
             found.append(values)
         if not self.n_samples:
-            return torch.stack(found).mean(0)
+            return self._averaged(torch.stack(found))
         # Sample s is of member s mod K.
         n_members = len(self.networks)
         order = [s for place in range(n_members) for s in range(place, self.n_samples, n_members)]
         return torch.cat(found)[torch.tensor(order).argsort()]
+
+    def _averaged(self, values: Tensor) -> Tensor:
+        """Return the average of the members `[K, N, …]`, as logits where these are asked for."""
+        if not self.logits:
+            return values.mean(0)
+        if len(values) == 1:
+            return values[0]
+        return torch.log_softmax(values, dim=-1).logsumexp(0) - math.log(len(values))
 
 
 def number_of_scaled(preprocessor: Preprocessor) -> int:

@@ -355,7 +355,9 @@ class Predictor:
             "coverage": coverage.values(),
         }
 
-    def to_torch(self, n_samples: int = 0, seed: int = 0) -> PlainPredictor:
+    def to_torch(
+        self, n_samples: int = 0, seed: int = 0, *, logits: bool = False
+    ) -> PlainPredictor:
         """Return the model as a plain `torch.nn.Module`, see `PlainPredictor`.
 
             module(*predictor.raw_inputs(table))
@@ -366,15 +368,19 @@ class Predictor:
         Args:
             n_samples: S Monte-Carlo samples, their masks inside; 0: dropout off.
             seed: of the masks.
+            logits: return logits, `softmax(logits)` being the probabilities that the module returns
+                otherwise. For one network, and for each sample, they are the outputs before the
+                softmax. Folds and ensembles average probabilities: their logits are the logarithm
+                of that average. A loss such as `torch.nn.functional.cross_entropy` takes both.
         Raises:
             BundleError: when samples are asked of a model without dropout.
-            AutotrainError: when an argument is out of its range, or the bundle is of an older
-                version that scaled otherwise.
+            AutotrainError: when an argument is out of its range, logits of a regression are asked
+                for, or the bundle is of an older version that scaled otherwise.
         """
         n_samples, _, seed = read_sampling(n_samples, 0.5, seed, least=0)
         if n_samples:
             self._require_dropout()
-        return PlainPredictor(self.bundle, n_samples, seed).eval()
+        return PlainPredictor(self.bundle, n_samples, seed, logits=logits).eval()
 
     def raw_inputs(self, X: Any) -> tuple[Tensor, Tensor]:
         """Return what the module of `to_torch` reads of a table.

@@ -15,10 +15,12 @@ from autotrain.errors import unknown
 from autotrain.space.conditions import CONDITIONS, Conditions, parse_conditions
 from autotrain.space.config import Choice
 from autotrain.space.forbidding import Forbids, Sections, explain
-from autotrain.space.rules import flatten
+from autotrain.space.naming import flatten
 from autotrain.space.sections import locate
 from autotrain.space.suggesting import suggest_section
 from autotrain.space.values import contains, decode, encode, middle, parse_value, show
+
+FORBIDDEN = "must not be forbidden"
 
 
 class Filling:
@@ -140,8 +142,14 @@ def fit_baseline(
 ) -> Mapping[str, Value]:
     """Return a baseline's values, complaining about all that keeps it out of a space."""
     baseline = _parse_baseline(written, sections, mistakes)
-    if not mistakes:
-        _check_effect(baseline, sections, rules, broken, mistakes)
+    if not isinstance(written, Mapping):
+        return baseline
+    # Nothing more can be said of a section in which something is wrong already.
+    wrong = {name.split(".")[0] for name in flatten(written) if name not in baseline}
+    sound = {name: v for name, v in baseline.items() if name.split(".")[0] not in wrong}
+    found: list[str] = []
+    _check_effect(sound, sections, rules, broken, found)
+    mistakes += [mistake for mistake in found if not wrong or not mistake.startswith(FORBIDDEN)]
     return baseline
 
 
@@ -203,4 +211,4 @@ def _check_effect(
                 mistakes.append(f"{name}: must lie in the space, however: {show(value)}")
     forbidden = forbids.find(choices)
     if forbidden is not None and not mistakes and not broken:
-        mistakes.append(f"must not be forbidden, however: {explain(forbidden)} is")
+        mistakes.append(f"{FORBIDDEN}, however: {explain(forbidden)} is")

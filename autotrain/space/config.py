@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from autotrain.domains import Parameter, Value
 from autotrain.errors import SpaceError, unknown
+from autotrain.space.naming import flatten, nest
 from autotrain.space.sections import SECTIONS, Section, locate
 from autotrain.space.values import decode, parse_value, show
 
@@ -129,6 +130,23 @@ class TrialConfig:
             for key in section.own_parameters(choice.name):
                 params[f"{name}.{choice.name}.{key}"] = choice[key]
         return params
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a user writes it, in nested tables; `from_dict` undoes it exactly.
+
+        Every value that has an effect is there, in plain lists, numbers and text: ready for
+        `tomli_w` and for `--config`.
+        """
+        return nest(self.to_params())
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> TrialConfig:
+        """Make a config from what `to_dict` returned; what is left out has its default.
+
+        Raises:
+            SpaceError: with every mistake.
+        """
+        return cls.from_params(flatten(written))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists, dicts and numbers; `from_json` undoes it exactly."""

@@ -80,7 +80,7 @@ def read_file(path: Path, source: str, check: Check, above: tuple[Path, ...] = (
     Raises:
         SpaceError: when the file cannot be read or is not TOML.
     """
-    written = _read_toml(path, source)
+    written = read_toml(path, source)
     return read_dict(written, source, path.parent, check, (*above, path.resolve()))
 
 
@@ -149,7 +149,14 @@ def _read_parent(extends: Any, folder: Path, check: Check, above: tuple[Path, ..
     return parent
 
 
-def _read_toml(path: Path, source: str) -> dict[str, Any]:
+def read_toml(path: Path, source: str) -> dict[str, Any]:
+    """Return a TOML file's content.
+
+    Args:
+        source: what to call it in messages.
+    Raises:
+        SpaceError: when it cannot be read, or is not TOML.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -12,22 +12,10 @@ from typing import Any
 from autotrain.domains import Value
 from autotrain.space.definition import Forbid
 from autotrain.space.forbidding import Forbids, Sections, explain
+from autotrain.space.naming import flatten
 from autotrain.space.reading import Reading
 from autotrain.space.sections import Place, locate
 from autotrain.space.values import contains, count_values, parse_value, show
-
-
-def flatten(written: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Write nested tables as dotted names; `choice` inside a section is the section itself."""
-    flat: dict[str, Any] = {}
-    for name, value in written.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        elif name == "choice" and prefix.count(".") == 1:
-            flat[prefix.removesuffix(".")] = value
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def check_forbids(

@@ -5,7 +5,7 @@
 
 The parts stand in files of their own: `reading` and `merging` (files, `extends`), `checking`
 (mistakes), `cases` (what holds for some data only), `suggesting` (conditional parameters),
-`forbidding`, `baselines`, `describing`.
+`forbidding`, `baselines`, `finite` (every configuration of a finite space), `describing`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,14 +24,16 @@ from autotrain.data.view import View
 from autotrain.domains import Choices, Domain, Fixed, Range, Value
 from autotrain.errors import SpaceError
 from autotrain.space.auto import AUTO_VALUES, DataShape
-from autotrain.space.baselines import fill_in
+from autotrain.space.baselines import fill_in, fit_baseline
 from autotrain.space.cases import for_data
 from autotrain.space.checking import check
 from autotrain.space.conditions import conditions_text, hold
 from autotrain.space.config import Choice, TrialConfig
 from autotrain.space.definition import Baseline, Definition, default_row
 from autotrain.space.describing import describe
+from autotrain.space.finite import Leaf, all_leaves
 from autotrain.space.forbidding import ForbiddenCombination, Forbids
+from autotrain.space.naming import flatten
 from autotrain.space.notices import may_lack_dropout, notices_of
 from autotrain.space.reading import read_dict, read_file
 from autotrain.space.shipped import find_space
@@ -218,6 +221,41 @@ class SearchSpace:
                 filled.append(params)
         return filled
 
+    def fit(self, values: Mapping[str, Any], source: str = "configuration") -> dict[str, Any]:
+        """Return the parameters of a configuration of this space, for `enqueue_trial`.
+
+        Args:
+            values: as in a `[[baseline]]`, in tables or by dotted name; what is left out is filled
+                in as there.
+            source: what to call the configuration in messages.
+        Raises:
+            SpaceError: with everything that is not in the space.
+        """
+        self._refuse_unresolved()
+        sections = self._definition.sections
+        first: list[str] = []
+        for spelled in _spellings(flatten(values)):
+            mistakes: list[str] = []
+            baseline = fit_baseline(spelled, sections, self._forbids, set(), mistakes)
+            if not mistakes:
+                return fill_in(baseline, sections, self._forbids)[0]
+            first = first or mistakes
+        raise SpaceError(source, first)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether there is one configuration and nothing to choose."""
+        return not self.distributions()
+
+    @cached_property
+    def leaves(self) -> tuple[Leaf, ...] | None:
+        """All ways to answer this space's questions; None where they are too many, or not finite.
+
+        Resolved spaces only.
+        """
+        self._refuse_unresolved()
+        return all_leaves(self._definition.sections, self._forbids)
+
     def views(self) -> list[View]:
         """Return every way to encode rows that a configuration of this space may ask for."""
         sections = self._definition.sections
@@ -348,6 +386,16 @@ class SearchSpace:
                     for what in following
                 ],
             )
+
+
+def _spellings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield values as they are, then with equal widths as text: 64 and 2 layers is "64-64"."""
+    yield values
+    width, layers = values.get("network.hidden_units"), values.get("network.hidden_layers")
+    if isinstance(width, int) and isinstance(layers, int) and layers > 0:
+        spelled = values | {"network.hidden_units": "-".join([str(width)] * layers)}
+        del spelled["network.hidden_layers"]
+        yield spelled
 
 
 def _is_in(name: str, sections: Sequence[str]) -> bool:

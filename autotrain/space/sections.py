@@ -279,6 +279,9 @@ SECTIONS = table(
         "min_delta (0, as in Keras's EarlyStopping).",
         default="early_stopping",
         parameters={
+            "enabled": Parameter(
+                True, "end a training early; false trains all epochs", kind="boolean"
+            ),
             "patience": Parameter(
                 10, "epochs without improvement of the study's metric", low=1, kind="integer"
             ),
@@ -290,6 +293,10 @@ SECTIONS = table(
                 True, "keep the weights of the best epoch, not of the last one", kind="boolean"
             ),
         },
+        applies=lambda key, row, values: (
+            key in ("enabled", "restore_best_weights") or values["enabled"] is True
+        ),
+        deciding=("enabled",),
     ),
     Section(
         name="loss",

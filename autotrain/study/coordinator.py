@@ -30,8 +30,8 @@ from autotrain.study.pruning import Board
 from autotrain.study.run_clock import RunClock
 from autotrain.study.running import (
     Running,
-    anneals,
     facts_of,
+    runs_to_end,
     summary,
     trial_seed,
     value_of,
@@ -105,6 +105,8 @@ class Coordinator:
         self.best: tuple[float, int, str] | None = None
         self.shown_s = -math.inf
         self.n_trials: int | None = None
+        self.is_whole_space = False
+        """Whether the trials to run are all that a finite space has left."""
         self.clock = RunClock()
         self.error_text = ""
 
@@ -337,7 +339,7 @@ class Coordinator:
         running.dropped = any(report.dropped for report in training)
         if decision.kind == "prune":
             self._stop(running, decision.cause or "plateau")
-        elif decision.kind == "converged" and not anneals(running.config):
+        elif decision.kind == "converged" and not runs_to_end(running.config):
             self._stop(running, "converged")
 
     def _stop(self, running: Running, cause: str) -> None:
@@ -546,6 +548,7 @@ class Coordinator:
             n_running=len(self._trials()),
             n_done=self.n_done,
             n_trials=self.n_trials,
+            is_whole_space=self.is_whole_space,
             timeout_s=self.clock.limit_s,
             best_value=value,
             best_number=number,

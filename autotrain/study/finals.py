@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
+from autotrain.study.given import config_of
 from autotrain.study.ledger import best_trial
 from autotrain.tasks import Metric
 
@@ -336,7 +337,7 @@ def finals_of(
                 number=trial.number,
                 score=metric.sign * trial.value,
                 n_parameters=trial.user_attrs["n_parameters"],
-                config=space.config_from(trial.params),
+                config=config_of(trial, space),
                 seconds=trial.user_attrs["seconds"],
             )
             finals.enter(finalist)

@@ -7,17 +7,16 @@ trials follow within a second.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.space.config import TrialConfig
 from autotrain.space.forbidding import ForbiddenCombination
 from autotrain.space.search_space import SearchSpace
+from autotrain.study.given import CONFIG, GIVEN, begin_given, enqueue
 from autotrain.study.sampling import RETRY_OF, SEED_OF, seed_number
 from autotrain.study.storage import OpenStorage
 from autotrain.tasks import Metric
@@ -37,6 +36,8 @@ UNTRIED = (NOT_STARTED, FORBIDDEN)
 ABANDONED = "abandoned"
 """How often a trial, or those that it tries again, was left open by a run that died."""
 MOST_ABANDONED = 3
+KEPT = (GIVEN, CONFIG)
+"""User attributes that a trial has from the one that it tries again."""
 
 
 class Ledger:
@@ -48,6 +49,7 @@ class Ledger:
         space: resolved.
         metric: names the direction.
         whole_curves: report every epoch (Optuna's own pruners need it).
+        only: number of the one trial that may begin, which waits; None for any.
     """
 
     def __init__(
@@ -58,28 +60,31 @@ class Ledger:
         metric: Metric,
         *,
         whole_curves: bool = False,
+        only: int | None = None,
     ) -> None:
         self.study = study
         self.storage = storage
         self.space = space
         self.metric = metric
         self.whole_curves = whole_curves
+        self.only = only
         self.committed_s = 0.0
 
     def enqueue(self, params: Mapping[str, Any], **attributes: Any) -> None:
         """Have these parameters tried before anything is sampled."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            self.study.enqueue_trial(dict(params), user_attrs=attributes)
+        enqueue(self.study, params, **attributes)
 
     def ask(self) -> tuple[optuna.Trial, TrialConfig]:
-        """Return the next trial and its configuration.
+        """Return the next trial and its configuration; what a user gave comes first.
 
         Raises:
             RuntimeError: when nothing but forbidden combinations comes up.
         """
         for _ in range(ATTEMPTS):
-            trial = self.study.ask()
+            trial = begin_given(self.study, self.only) or self.study.ask()
+            outside = trial.user_attrs.get(CONFIG)
+            if outside is not None:
+                return trial, TrialConfig.from_dict(outside)
             try:
                 return trial, self.space.suggest(trial)
             except ForbiddenCombination:
@@ -171,11 +176,13 @@ class Ledger:
             and trial.number not in retried
         ]
         for trial in again:
-            place = seed_number(self.study, trial)
-            deaths = trial.user_attrs.get(ABANDONED, 0)
-            self.enqueue(
-                trial.params, **{RETRY_OF: trial.number, SEED_OF: place, ABANDONED: deaths}
-            )
+            attributes = {
+                RETRY_OF: trial.number,
+                SEED_OF: seed_number(self.study, trial),
+                ABANDONED: trial.user_attrs.get(ABANDONED, 0),
+            }
+            given = {name: trial.user_attrs[name] for name in KEPT if name in trial.user_attrs}
+            self.enqueue(trial.params, **attributes, **given)
         self.commit()
         return len(again)
 

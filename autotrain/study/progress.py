@@ -17,6 +17,7 @@ class Progress:
         n_complete, n_pruned, n_failed, n_running: trials of the whole study by state.
         n_done: trials that ended since this run began.
         n_trials, timeout_s: this run's budget; None for no limit.
+        is_whole_space: whether n_trials is all that a finite space has left to try.
         best_value, best_number: of the best complete trial, None before there is one.
         best_summary: the best trial's configuration in a few words.
         n_repeats: trainings of finalists from other seeds since this run began.
@@ -31,6 +32,7 @@ class Progress:
     n_running: int = 0
     n_done: int = 0
     n_trials: int | None = None
+    is_whole_space: bool = False
     timeout_s: float | None = None
     best_value: float | None = None
     best_number: int | None = None

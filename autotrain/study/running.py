@@ -149,7 +149,7 @@ class Running:
         its pace is known.
         """
         training = [r for slot, r in self.reports.items() if slot not in self.outcomes]
-        if not anneals(self.config) or not training:
+        if not runs_to_end(self.config) or not training:
             return 0.0
         epochs = self.config.epochs - min(report.epoch for report in training)
         return max(self.epoch_s() * epochs - (time.monotonic() - self.heard_s), 0.0)
@@ -170,9 +170,12 @@ def n_parameters(outcomes: Sequence[Outcome]) -> int:
     return max(0 if o.parameters is None else len(o.parameters) for o in outcomes)
 
 
-def anneals(config: TrialConfig) -> bool:
-    """Tell whether a trial's schedule ends low, so that it is worth waiting for its end."""
-    return SCHEDULES[config.schedule.name].anneals
+def runs_to_end(config: TrialConfig) -> bool:
+    """Tell whether only a trial's last epoch ends it: its schedule ends low, or no stop is asked.
+
+    Such a trial never counts as converged before, and is worth waiting for.
+    """
+    return SCHEDULES[config.schedule.name].anneals or not config.early_stopping["enabled"]
 
 
 def trial_seed(study_seed: int, number: int) -> int:

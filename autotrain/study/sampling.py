@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autotrain import errors
 from autotrain.errors import StudyError
+from autotrain.study.given import CONFIG
 from autotrain.study.grouped_tpe import GroupedTPESampler
 
 # User attributes of a trial that repeats one that was cut off: that one's number, and its place.
@@ -55,6 +56,9 @@ class LearnedStudy(optuna.Study):
     `SAMPLERS` that learns from pruned trials, ranks complete trials first, then pruned ones by
     epochs and value, then those without a curve. An epoch is one pass over the training rows
     whatever the batch size, so epochs compare.
+
+    Trials that are not in the study's space are left out: they have no parameters of it, and a
+    sampler over the parameters that all trials have would have none left.
     """
 
     def __init__(self, study: optuna.Study) -> None:
@@ -67,7 +71,11 @@ class LearnedStudy(optuna.Study):
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
         trials = super()._get_trials(deepcopy, states, use_cache)
-        return [_without_curve(t) if t.user_attrs.get("cause") in WORST else t for t in trials]
+        return [
+            _without_curve(trial) if trial.user_attrs.get("cause") in WORST else trial
+            for trial in trials
+            if CONFIG not in trial.user_attrs
+        ]
 
 
 def _without_curve(trial: FrozenTrial) -> FrozenTrial:

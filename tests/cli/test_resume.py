@@ -104,7 +104,7 @@ def test_finals_that_ctrl_c_cut_off_are_ended_when_no_trial_is_left(
 
     monkeypatch.setattr("autotrain.study.coordinator.SHOW_EVERY_S", 0.0)
     monkeypatch.setattr("autotrain.launch.fleet_width", lambda *_: 1)
-    monkeypatch.setattr("autotrain.study.progress.Silent", Once)
+    monkeypatch.setattr("autotrain.api.Silent", Once)
     cut = autotrain(*SEARCH, "--trials", 7, "--pruner", "none", "--quiet")
     monkeypatch.undo()
     monkeypatch.chdir(here)

@@ -155,6 +155,30 @@ def test_a_schedule_that_spans_the_training_may_run_to_its_end(schedule: str, wa
 
 
 @pytest.mark.parametrize("restores", [True, False])
+@pytest.mark.parametrize("schedule", ["constant", "performance"])
+def test_training_without_early_stopping_takes_all_epochs(schedule: str, restores: bool) -> None:
+    """The performance schedule still lowers its rate at plateaus."""
+    params: dict[str, object] = {
+        "training.epochs": 15,
+        "schedule": schedule,
+        "optimizer.learning_rate": 0.3,
+        "early_stopping.enabled": False,
+        "early_stopping.patience": 10,
+        "early_stopping.restore_best_weights": restores,
+    }
+    if schedule == "performance":
+        params |= {"schedule.performance.patience": 2}
+    reports, outcome = train_alone(make_trainer(), Admission(0, make_config(params), seed=2))
+    assert (outcome.cause, outcome.epochs, len(reports)) == ("epochs", 15, 15)
+    values = [report.value for report in reports]
+    assert min(values) < values[-1]
+    best = values.index(min(values)) + 1
+    assert outcome.best_epoch == (best if restores else 15)
+    rates = {report.learning_rate for report in reports}
+    assert (len(rates) > 1) is (schedule == "performance")
+
+
+@pytest.mark.parametrize("restores", [True, False])
 def test_the_weights_are_those_of_the_best_or_of_the_last_epoch(restores: bool) -> None:
     # So high a learning rate that the last epoch is not the best one.
     params = {

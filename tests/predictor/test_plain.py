@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from autotrain.choices.activations import ACTIVATIONS
 from autotrain.choices.scalers import SCALERS
-from autotrain.errors import BundleError
+from autotrain.errors import AutotrainError, BundleError
 from autotrain.predictor import Predictor, load
 from autotrain.predictor.plain import PlainPredictor
 from autotrain.predictor.scaling import SCALINGS
@@ -217,3 +217,42 @@ def test_truth_values_are_found_however_they_are_spelt(levels: list[str], tmp_pa
         module = predictor.to_torch()
         found = module(*predictor.raw_inputs(others)).detach()
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_logits_are_log_probabilities_but_for_a_constant(n_members: int, task: str) -> None:
+    predictor = Predictor(random_bundle({}, task=task, n_members=n_members))
+    inputs = predictor.raw_inputs(table())
+    with torch.no_grad():
+        for n_samples in (0, 5):
+            proba = predictor.to_torch(n_samples, seed=1)(*inputs)
+            logits = predictor.to_torch(n_samples, seed=1, logits=True)(*inputs)
+            assert logits.shape == proba.shape
+            torch.testing.assert_close(torch.softmax(logits, dim=-1), proba)
+            constant = (logits - proba.log())[..., :1]
+            torch.testing.assert_close(logits - constant, proba.log())
+            is_average = n_members > 1 and not n_samples
+            # Outputs of a network are not normalized, an average's logarithm is.
+            assert bool((constant.abs() < 1e-9).all()) is is_average
+    if n_members == 1:
+        module = predictor.to_torch(logits=True)
+        with torch.no_grad():
+            raw = module.networks[0](module.encoders[0](*inputs))
+            torch.testing.assert_close(module(*inputs), raw.double())
+
+
+def test_logits_stay_finite_where_probabilities_are_0() -> None:
+    predictor = Predictor(random_bundle({}, task="binary", n_members=2))
+    module = predictor.to_torch(logits=True)
+    with torch.no_grad():
+        for network in module.networks:
+            network.get_parameter("output_kernel").mul_(1e4)
+        logits = module(*predictor.raw_inputs(table()))
+    assert bool(torch.isfinite(logits).all())
+    assert float((torch.softmax(logits, -1) == 0).double().max()) == 1
+
+
+def test_regression_has_no_logits() -> None:
+    with pytest.raises(AutotrainError, match="logits"):
+        Predictor(random_bundle({}, task="regression", n_members=1)).to_torch(logits=True)

@@ -40,6 +40,7 @@ mine: 72 combinations × 2 continuous parameters
 ├── weight_decay = none
 ├── constraint = none
 ├── early_stopping
+│   ├── enabled = true
 │   ├── patience = 10
 │   ├── min_delta = 0.0
 │   ├── wait_for_schedule = false

@@ -12,7 +12,7 @@ from autotrain.fused.flags import Diagnosis
 from autotrain.fused.slot import EpochReport, Outcome
 from autotrain.space.config import TrialConfig
 from autotrain.study.pruning import PlateauRule
-from autotrain.study.running import Running, health_of
+from autotrain.study.running import Running, health_of, runs_to_end
 from autotrain.study.workers.protocol import Worker
 
 
@@ -188,3 +188,11 @@ def test_flags_follow_from_the_numbers_that_are_kept() -> None:
 
 def test_linear_trial_has_no_ratio() -> None:
     assert "gradient_ratio" not in health_of([Diagnosis(loss=0.5, norms=(0.5,))])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "performance", "cosine"])
+@pytest.mark.parametrize("stops", [True, False])
+def test_trial_without_early_stopping_runs_to_its_last_epoch(schedule: str, stops: bool) -> None:
+    params = {"schedule": schedule, "early_stopping.enabled": stops}
+    expected = schedule == "cosine" or not stops
+    assert runs_to_end(TrialConfig.from_params(params)) is expected

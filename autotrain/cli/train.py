@@ -1,0 +1,95 @@
+"""`autotrain train`: one configuration, without a search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from autotrain.cli.options import (
+    FileName,
+    class_weights_option,
+    device_option,
+    directory_option,
+    json_option,
+    metric_option,
+    number_or_name,
+    quiet_option,
+    seed_option,
+    storage_option,
+    study_option,
+    target_option,
+    task_option,
+    test_option,
+    timeout_option,
+    validation_option,
+    weights_option,
+)
+
+
+@click.command(short_help="Train one configuration, without a search.")
+@click.argument("data", type=FileName("DATA"))
+@click.option(
+    "--config",
+    type=FileName("FILE"),
+    required=True,
+    help="TOML file with one value for each parameter.",
+)
+@target_option
+@timeout_option
+@study_option
+@metric_option
+@weights_option
+@class_weights_option
+@task_option
+@validation_option
+@test_option
+@storage_option
+@device_option
+@seed_option
+@directory_option
+@json_option
+@quiet_option
+@click.pass_context
+def train(ctx: click.Context, data: str, config: str, **options: Any) -> None:
+    """Train the network that FILE configures on DATA and export it.
+
+    FILE has the words of a search space, with one value where a space has a range. What it leaves
+    out has its default. There is no search, no pruning and no repeated training: one trial, in a
+    study of its own, with the same model folder and test score as a search.
+
+    If the study exists with the same data, configuration and settings, its result is shown again,
+    or its interrupted training is resumed.
+    """
+    from autotrain.api import Study
+    from autotrain.cli.run_study import run
+    from autotrain.space.fixed import fixed_space
+
+    study = Study(
+        options["study"],
+        data=data,
+        target=options["target"],
+        task=options["task"],
+        space=fixed_space(config),
+        metric=options["metric"],
+        weights=options["weights"],
+        class_weights=options["class_weights"],
+        sampler="random",
+        pruner="none",
+        validation=options["validation"],
+        test=number_or_name(options["test"]),
+        finalists=0,
+        storage=options["storage"],
+        workers=1,
+        device=options["device"] or "auto",
+        seed=options["seed"],
+        directory=options["directory"],
+    )
+    run(
+        study,
+        1,
+        options["timeout"],
+        started_s=ctx.obj,
+        as_json=options["as_json"],
+        quiet=options["quiet"],
+    )

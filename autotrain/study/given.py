@@ -1,0 +1,64 @@
+"""Configurations that a user gives to a study: tried before whatever a sampler draws.
+
+They wait in the storage as Optuna's enqueued trials do, so they outlast a stop. One that is not in
+the study's space (only `Study.train` takes such) has no parameters of the study: its configuration
+is a user attribute, and samplers do not learn from it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FrozenTrial, TrialState
+
+from autotrain.space.config import TrialConfig
+from autotrain.space.search_space import SearchSpace
+
+GIVEN = "given"
+"""User attribute of a trial: how it was given, "enqueue" or "train"."""
+CONFIG = "config"
+"""User attribute of a trial that is not in the study's space: its whole configuration."""
+
+
+def config_of(trial: FrozenTrial, space: SearchSpace) -> TrialConfig:
+    """Return a trial's configuration, whether or not it is in the study's space."""
+    if CONFIG in trial.user_attrs:
+        return TrialConfig.from_dict(trial.user_attrs[CONFIG])
+    return space.config_from(trial.params)
+
+
+def configs_outside(trials: Iterable[FrozenTrial]) -> list[TrialConfig]:
+    """Return the configurations of those trials that are not in the study's space."""
+    return [TrialConfig.from_dict(t.user_attrs[CONFIG]) for t in trials if CONFIG in t.user_attrs]
+
+
+def enqueue(study: optuna.Study, params: Mapping[str, Any], **attributes: Any) -> int:
+    """Add a waiting trial with these parameters and user attributes; return its number."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.enqueue_trial(dict(params), user_attrs=attributes)
+    return study.get_trials(deepcopy=False)[-1].number
+
+
+def begin_given(study: optuna.Study, only: int | None) -> optuna.Trial | None:
+    """Begin the first trial that waits because a user gave it; None when there is none.
+
+    Args:
+        only: the one number that may begin; None for any.
+    """
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        is_wanted = GIVEN in trial.user_attrs if only is None else trial.number == only
+        if is_wanted and study._storage.set_trial_state_values(
+            trial._trial_id, state=TrialState.RUNNING
+        ):
+            return optuna.Trial(study, trial._trial_id)
+    return None
+
+
+def fixed_params(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the parameters with which a waiting trial was enqueued."""
+    return dict(trial.system_attrs.get("fixed_params", {}))

@@ -12,8 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ import optuna
 import pandas as pd
 import torch
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from autotrain.arguments import (
     as_space,
@@ -34,6 +33,7 @@ from autotrain.arguments import (
     number_or_text,
     read_budget,
     read_workers,
+    resolved,
     word_for,
 )
 from autotrain.best import Best, Handed
@@ -47,17 +47,17 @@ from autotrain.bundle.selection import (
 from autotrain.data.dataset import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
-from autotrain.errors import BundleError, NoTrialSucceededError, SpaceError, StudyError
-from autotrain.export import record_test_score
+from autotrain.errors import BundleError, NoTrialSucceededError, StudyError
+from autotrain.export import score_test_rows
 from autotrain.launch import Launch
 from autotrain.predictor import Predictor, load
-from autotrain.run import Budget, Run
+from autotrain.run import Budget, Run, check_complete, check_success, one_thread, stages
 from autotrain.space.config import TrialConfig
 from autotrain.space.fixed import Config, fixed_space, params_in
 from autotrain.space.search_space import SearchSpace
 from autotrain.study import definition as definitions
 from autotrain.study.allowed import AllowedSampler
-from autotrain.study.budget import counts, seconds_spent, trials_tried
+from autotrain.study.budget import seconds_spent, trials_tried
 from autotrain.study.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import STUDIES, Definition
@@ -70,20 +70,17 @@ from autotrain.study.finals import (
     finals_of,
     winner_of,
 )
-from autotrain.study.given import CONFIG, GIVEN, config_of, enqueue
-from autotrain.study.ledger import best_trial
+from autotrain.study.given import GIVEN, config_of, enqueue, params_of
+from autotrain.study.opening import open_study
 from autotrain.study.progress import Observer, Progress, Silent
 from autotrain.study.pruning import read_options
 from autotrain.study.sampling import make_sampler
-from autotrain.study.storage import OpenStorage, open_storage
+from autotrain.study.storage import OpenStorage
 from autotrain.study.untried import Untried, UntriedSampler
 from autotrain.tasks import METRICS, metric_for
 from autotrain.trial_report import TrialReport, report_of
 
 BEST = "best"
-COVERAGE_ROWS = 2_000
-"""Test rows on which the coverage of sets and intervals is measured, evenly spaced: more would take
-time and add nothing to a standard error below 0.7 %."""
 DEFAULT_TIMEOUT_S = 600.0
 """Of a search that is given no limit."""
 
@@ -170,7 +167,7 @@ class Study:
         )
         self.metric = metric_for(dataset.task, metric)
         check_metric(self.metric, dataset)
-        self.space = self._resolved(searched)
+        self.space = resolved(searched, dataset)
         self.sampler: BaseSampler = AllowedSampler(made_sampler, self.space, seed)
         self._untried = Untried.of(self.space)
         if self._untried is not None:
@@ -368,35 +365,23 @@ class Study:
             >>> trial.value, trial.user_attrs["epochs"]
         """
         _, timeout = read_budget(1, timeout)
-        wanted = self._resolved(fixed_space(config)).config_from({})
+        wanted = resolved(fixed_space(config), self.dataset).config_from({})
         number = self._give(wanted)
         budget = Budget(1, timeout, time.monotonic())
         self._run(budget, observer, quiet=quiet, only=number)
         trial = self.optuna_study.get_trials(deepcopy=False)[number]
-        if trial.state != TrialState.COMPLETE:
-            raise NoTrialSucceededError(
-                f"trial {number} must end complete to give a model, got "
-                f"{trial.state.name} ({trial.user_attrs.get('cause', 'unknown')}). A smaller "
-                "learning rate or a longer timeout may help."
-            )
+        check_complete(trial)
         return trial
 
     def _give(self, config: TrialConfig) -> int:
         """Add a waiting trial of any configuration; return its number."""
-        attributes: dict[str, Any] = {GIVEN: "train"}
-        try:
-            params = self.space.fit(config.to_params())
-            is_inside = self.space.config_from(params) == config
-        except SpaceError:
-            is_inside = False
-        if not is_inside:
-            params, attributes[CONFIG] = {}, config.to_dict()
         study = self.optuna_study
         begun = Definition.read(self.folder)
         if begun.n_trials is not None or begun.timeout_s is None:
             # Beside the trials that the study's searches were given.
             self._write_definition(n_trials=(begun.n_trials or 0) + 1)
-        number = enqueue(study, params, **attributes)
+        params, outside = params_of(config, self.space)
+        number = enqueue(study, params, **{GIVEN: "train"}, **outside)
         self._open().commit()
         return number
 
@@ -417,7 +402,7 @@ class Study:
             self._run(budget, observer, quiet=quiet)
         else:
             self.hand_over()
-            self._check_success()
+            check_success(self.definition.name, self.optuna_study.trials, self.metric)
         return self
 
     def _run(
@@ -429,26 +414,14 @@ class Study:
             observer = Silent()
         display: contextlib.AbstractContextManager[Observer]
         display = make_observer(self.metric) if observer is None else nullcontext(observer)
-        with _one_thread(), display as shown:
+        with one_thread(), display as shown:
             try:
                 run.train(budget, self._finals() if only is None else None, shown)
             finally:
                 self.progress = run.progress
                 self._take(run.handed)
-            self._hand_over(None, _stages(shown, run.progress))
-        self._check_success()
-
-    def _check_success(self) -> None:
-        if best_trial(self.optuna_study.trials, self.metric) is None:
-            ended = filter(counts, self.optuna_study.trials)
-            causes = Counter(trial.user_attrs.get("cause", "unknown") for trial in ended)
-            listed = ", ".join(f"{cause} {n}" for cause, n in causes.most_common())
-            raise NoTrialSucceededError(
-                f"study {self.definition.name!r} needs at least one complete trial, however: "
-                f"{self.progress.n_pruned} were pruned and {self.progress.n_failed} failed"
-                f"{f' ({listed})' if listed else ''}. A smaller learning rate or a longer timeout "
-                "may help."
-            )
+            self._hand_over(None, stages(shown, run.progress))
+        check_success(self.definition.name, self.optuna_study.trials, self.metric)
 
     def close(self) -> None:
         """Let other processes work on the study."""
@@ -629,15 +602,7 @@ class Study:
         """
         if not self.dataset.n_test:
             return {}
-        frame, labels = self.dataset.raw_test()
-        # Dropout off: a hundred passes over many rows would outlast a short budget.
-        predictor = self.best_predictor()
-        evaluation = predictor.evaluate(
-            frame, labels, n_samples=0, weights=self.dataset.test_weights, interval=True
-        )
-        evaluation |= self._coverage(predictor, frame, labels)
-        record_test_score(self.best_path, evaluation)
-        scores: dict[str, float | None] = evaluation["deterministic"]
+        scores = score_test_rows(self.best_path, self.dataset)
         return {name: value for name, value in scores.items() if name.partition(":")[0] in METRICS}
 
     @property
@@ -647,76 +612,20 @@ class Study:
             return self.definition.workers
         return n_cores() if self.device == "cpu" else torch.cuda.device_count()
 
-    def _coverage(
-        self, predictor: Predictor, frame: pd.DataFrame, labels: pd.Series[Any]
-    ) -> dict[str, Any]:
-        """Return the coverage of sets and intervals on at most `COVERAGE_ROWS` test rows."""
-        if not predictor.has_dropout:
-            return {}
-        rows = slice(None, None, -(-len(frame) // COVERAGE_ROWS))
-        weights = None if self.dataset.test_weights is None else self.dataset.test_weights[rows]
-        notices: list[str] = []
-        found = predictor.evaluate(frame[rows], labels[rows], weights=weights, notices=notices)
-        return {"coverage": found["coverage"], "coverage_rows": found["n_rows"]}
-
     # ---- parts -----------------------------------------------------------------------------
 
     def _open(self) -> OpenStorage:
         """Open the storage and the Optuna study in it, making both if they are new."""
-        if self._storage is not None:
-            return self._storage
-        storage = open_storage(self.folder, self.definition.storage)
-        try:
-            if not (self.folder / definitions.FILE).is_file():
-                self._refuse_strangers(storage)
-                self.definition.write(self.folder)
-            before = optuna.logging.get_verbosity()
-            optuna.logging.set_verbosity(optuna.logging.WARNING)
-            try:
-                self._study = optuna.create_study(
-                    storage=storage,
-                    study_name=self.definition.name,
-                    direction=self.metric.direction,
-                    sampler=self.sampler,
-                    pruner=optuna.pruners.NopPruner(),
-                    load_if_exists=True,
-                )
-            finally:
-                optuna.logging.set_verbosity(before)
-        except BaseException:
-            if (self.folder / definitions.FILE).is_file():
-                storage.close()
-            else:
-                storage.abandon()
-            raise
-        self._storage = storage
-        return storage
-
-    def _refuse_strangers(self, storage: OpenStorage) -> None:
-        """Refuse to mix a new study's trials with those of another that has its name there."""
-        name = self.definition.name
-        if any(study.study_name == name for study in storage.get_all_studies()):
-            raise StudyError(
-                f"study {name!r} must be new in {storage.shown}, however: there is one of that "
-                f"name, and no {self.folder / definitions.FILE} that says what it is. Choose "
-                "another --study name."
+        if self._storage is None:
+            self._storage, self._study = open_study(
+                self.folder, self.definition, self.metric, self.sampler
             )
+        return self._storage
 
     def _launch(self, only: int | None) -> Launch:
         n_workers = self.n_workers if only is None else 1
         return Launch(
             self.definition, self.dataset, self.metric, self.space, self.device, n_workers, only
-        )
-
-    def _resolved(self, space: SearchSpace) -> SearchSpace:
-        """Return a space for the study's data."""
-        dataset = self.dataset
-        return space.resolve(
-            dataset.n_train,
-            dataset.n_inputs,
-            dataset.task,
-            pictures=dataset.is_pictures,
-            n_numbers=dataset.preprocessor.kinds.n_numeric,
         )
 
     def _finals(self) -> Finals | None:
@@ -780,29 +689,3 @@ class Study:
         self.optuna_study.set_user_attr(name, value)
         if self._storage is not None:
             self._storage.commit()
-
-
-def _stages(observer: Observer, ended: Progress) -> Callable[[str], None]:
-    """Return what shows an observer the stages that follow a run's trainings.
-
-    Args:
-        ended: how the run ended, just now.
-    """
-    ended_s = time.monotonic()
-
-    def show(stage: str) -> None:
-        elapsed_s = ended.elapsed_s + time.monotonic() - ended_s
-        observer.update(replace(ended, stage=stage, elapsed_s=elapsed_s))
-
-    return show
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Have torch compute with one thread: several wait for each other where cores are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

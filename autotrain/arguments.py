@@ -90,6 +90,17 @@ def as_space(space: str | Path | Mapping[str, Any] | SearchSpace) -> SearchSpace
     return SearchSpace.from_toml(space)
 
 
+def resolved(space: SearchSpace, dataset: Dataset) -> SearchSpace:
+    """Return what a space is for a data set."""
+    return space.resolve(
+        dataset.n_train,
+        dataset.n_inputs,
+        dataset.task,
+        pictures=dataset.is_pictures,
+        n_numbers=dataset.preprocessor.kinds.n_numeric,
+    )
+
+
 def find_device(device: str) -> str:
     """Return "cpu" or "cuda".
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
+import torch
+from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.best import Best, Handed
 from autotrain.ensembling import ensemble_seconds
+from autotrain.errors import NoTrialSucceededError
 from autotrain.launch import Launch
-from autotrain.study.budget import SPENT_S, seconds_spent
+from autotrain.study.budget import SPENT_S, counts, seconds_spent
 from autotrain.study.coordinator import Coordinator
 from autotrain.study.finals import HANDED_OVER, Finals
-from autotrain.study.ledger import Ledger
+from autotrain.study.ledger import Ledger, best_trial
 from autotrain.study.progress import Observer, Progress
 from autotrain.study.run_clock import RunClock
 from autotrain.study.storage import OpenStorage
 from autotrain.study.trained import Trained
 from autotrain.study.untried import Untried
+from autotrain.tasks import Metric
 
 EXPORT_S = "export_s"
 """A user attribute of the study: processor time in seconds of the last export of one model."""
@@ -133,3 +140,65 @@ class Run:
         export_s = self.study.user_attrs.get(EXPORT_S, 0.0)
         n_candidates = len(self.best.checkpoints)
         clock.reserve(ensemble_seconds(self.launch.definition.ensemble, n_candidates, export_s))
+
+
+def check_success(name: str, trials: Sequence[FrozenTrial], metric: Metric) -> None:
+    """Refuse to end without a complete trial.
+
+    Raises:
+        NoTrialSucceededError: when a study has none.
+    """
+    if best_trial(trials, metric) is not None:
+        return
+    ended = [trial for trial in trials if counts(trial)]
+    n_pruned, n_failed = (
+        sum(trial.state == state for trial in ended)
+        for state in (TrialState.PRUNED, TrialState.FAIL)
+    )
+    causes = Counter(trial.user_attrs.get("cause", "unknown") for trial in ended)
+    listed = ", ".join(f"{cause} {n}" for cause, n in causes.most_common())
+    raise NoTrialSucceededError(
+        f"study {name!r} needs at least one complete trial, however: {n_pruned} were pruned and "
+        f"{n_failed} failed{f' ({listed})' if listed else ''}. A smaller learning rate or a longer "
+        "timeout may help."
+    )
+
+
+def check_complete(trial: FrozenTrial) -> None:
+    """Refuse a trial that gave no model.
+
+    Raises:
+        NoTrialSucceededError: when it did not end complete.
+    """
+    if trial.state != TrialState.COMPLETE:
+        raise NoTrialSucceededError(
+            f"trial {trial.number} must end complete to give a model, got {trial.state.name} "
+            f"({trial.user_attrs.get('cause', 'unknown')}). A smaller learning rate or a longer "
+            "timeout may help."
+        )
+
+
+def stages(observer: Observer, ended: Progress) -> Callable[[str], None]:
+    """Return what shows an observer the stages that follow a run's trainings.
+
+    Args:
+        ended: how the run ended, just now.
+    """
+    ended_s = time.monotonic()
+
+    def show(stage: str) -> None:
+        elapsed_s = ended.elapsed_s + time.monotonic() - ended_s
+        observer.update(replace(ended, stage=stage, elapsed_s=elapsed_s))
+
+    return show
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch compute with one thread: several wait for each other where cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -15,6 +15,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
+from autotrain.errors import SpaceError
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 
@@ -29,6 +30,16 @@ def config_of(trial: FrozenTrial, space: SearchSpace) -> TrialConfig:
     if CONFIG in trial.user_attrs:
         return TrialConfig.from_dict(trial.user_attrs[CONFIG])
     return space.config_from(trial.params)
+
+
+def params_of(config: TrialConfig, space: SearchSpace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a configuration as a trial's parameters and user attributes; `config_of` undoes it."""
+    try:
+        params = space.fit(config.to_params())
+        is_inside = space.config_from(params) == config
+    except SpaceError:
+        is_inside = False
+    return (params, {}) if is_inside else ({}, {CONFIG: config.to_dict()})
 
 
 def configs_outside(trials: Iterable[FrozenTrial]) -> list[TrialConfig]:

@@ -165,6 +165,7 @@ def _export(
             "n_validated": sum(len(fold.y_valid) for fold in dataset.folds),
             "n_calibration": dataset.n_calibration,
             "n_test": dataset.n_test,
+            **_repeats(dataset),
             **({"commas": dataset.commas} if dataset.commas else {}),
             **({} if dataset.weights is None else {"weights": dataset.weights}),
             **({} if class_weights is None else {"class_weights": class_weights}),
@@ -236,7 +237,7 @@ def record_test_score(folder: str | Path, evaluation: Mapping[str, Any]) -> Path
     folder = Path(folder)
     bundle = read_bundle(folder)
     scores = {**bundle.scores, "test": evaluation["deterministic"]}
-    if evaluation.get("interval"):
+    if "intervals" in evaluation:
         known = {name: each for name, each in evaluation["intervals"].items() if each is not None}
         scores["test_interval"] = known
     if evaluation.get("coverage"):
@@ -294,6 +295,15 @@ _QUANTILE = (
     "the model predicts the {quantile} quantile of the target, not its mean: what "
     "predict_distribution says of the noise lies around that quantile"
 )
+
+
+def _repeats(dataset: Dataset) -> dict[str, int]:
+    if dataset.repeats is None:
+        return {}
+    return {
+        "n_test_repeats": len(dataset.repeats.places),
+        "n_test_repeats_same_target": dataset.repeats.n_same_target,
+    }
 
 
 def _of_fold(members: Sequence[Member], fold: int) -> tuple[Member, ...]:

@@ -1,4 +1,4 @@
-"""How durations and scores are written for people, and durations read back.
+"""How durations, scores and their intervals are written for people, and durations read back.
 
 1h30m, 90s, 10m, 600  →  seconds  →  "1 h 30 min", "1 min 30 s"
 """
@@ -72,6 +72,28 @@ def value_text(value: float) -> str:
     return f"{value:,.{decimals}f}"
 
 
+FEW_TEST_ROWS = 500
+"""With fewer test rows, a remark says that they are few."""
+
+
 def count_text(count: int, noun: str, plural: str | None = None) -> str:
     """Write "1 row", "2,000 rows", "2 processes"."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def interval_text(n_rows: int) -> str:
+    """Return what the 95 % confidence interval of a score on test rows is for."""
+    few = f" {n_rows} rows are few, so it is wide." if n_rows < FEW_TEST_ROWS else ""
+    return (
+        "95 % confidence interval for the score over all rows like these; another test set of this "
+        f"size may lie further away.{few}"
+    )
+
+
+def repeats_text(n: int, n_test: int, n_same_target: int) -> str:
+    """Return how many test rows equal a training row, with their share."""
+    return (
+        f"{n:,} of {count_text(n_test, 'test row')} ({n / n_test:.1%}) "
+        f"{'equals' if n == 1 else 'equal'} a training row in every column that the model reads, "
+        f"{n_same_target:,} of them also in the target"
+    )

@@ -21,6 +21,7 @@ from autotrain.fused.flags import FLAGS
 from autotrain.fused.plan import dropout_of, input_dropout_of
 from autotrain.space.config import TrialConfig
 from autotrain.tasks import METRICS
+from autotrain.wording import interval_text, repeats_text
 
 MOST_LISTED = 30
 BAR_WIDTH = 40
@@ -74,6 +75,9 @@ def _data(bundle: Bundle) -> str:
         rows.append(f"{data['n_test']} test")
     if rows:
         lines.append(f"- rows: {', '.join(rows)}")
+    if data.get("n_test") and data.get("n_test_repeats"):
+        counts = data["n_test_repeats"], data["n_test"], data.get("n_test_repeats_same_target", 0)
+        lines.append(f"- {repeats_text(*counts)}: the test score may be too good")
     if data.get("weights"):
         lines.append(
             f"- each row counts as much as {_code(data['weights'])} says, also in the scores"
@@ -113,7 +117,7 @@ def _scores(bundle: Bundle) -> str:
         chosen = f" (chose the {chosen_ones})" if name == bundle.metric else ""
         lines.append(f"| {name}{chosen} | {cells} |")
     if intervals:
-        lines += ["", "In brackets: between these with 95 % confidence, for other rows like these."]
+        lines += ["", f"In brackets: {interval_text(bundle.data.get('n_test') or 0)}"]
     lines += ["", _what_is_scored(parts)]
     explained = [
         f"`{name}`: {_SUMMARIES[name.partition(':')[0]]}."

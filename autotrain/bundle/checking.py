@@ -188,6 +188,7 @@ _DATA = _table(
         "fingerprint": _optional(TEXT),
         "split": _table(),
         **dict.fromkeys(_ROWS, _optional(COUNT)),
+        **dict.fromkeys(("n_test_repeats", "n_test_repeats_same_target"), COUNT),
         "commas": TEXT,
         "weights": TEXT,
         "class_weights": _class_weights,

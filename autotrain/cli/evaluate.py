@@ -16,7 +16,7 @@ from autotrain.cli.options import (
     sampling_options,
 )
 from autotrain.cli.printing import columns, note, print_json
-from autotrain.wording import count_text, value_text
+from autotrain.wording import count_text, interval_text, value_text
 
 ANSWERS = {
     "prediction_set": ("prediction sets", "{} classes on average"),
@@ -103,10 +103,8 @@ def side_by_side(result: dict[str, Any]) -> list[str]:
     lines = columns(rows, right=range(1, len(sides) + 1))
     if result["interval"] is not None:
         low, high = map(_score, result["interval"])
-        lines.append(
-            f"{result['metric']} of other rows like these, dropout off: {low} to {high} "
-            "(95 % confidence)"
-        )
+        lines.append(f"{result['metric']} with dropout off: {low} to {high}")
+        lines.append(interval_text(result["n_rows"]))
     for name, found in result["coverage"].items():
         what, of_size = ANSWERS[name]
         share = f"{found['coverage']:.1%} ± {found['coverage_error']:.1%}"

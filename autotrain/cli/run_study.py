@@ -10,7 +10,7 @@ import click
 
 from autotrain.cli.options import STUDIES
 from autotrain.cli.printing import fields, note, print_json
-from autotrain.wording import count_text, duration_text, value_text
+from autotrain.wording import count_text, duration_text, interval_text, value_text
 
 if TYPE_CHECKING:
     from autotrain.api import Study
@@ -199,12 +199,13 @@ def ending(study: Study, result: dict[str, Any]) -> list[str]:
         unseen = f"on {count_text(study.dataset.n_test, 'row')} that the search never saw"
         interval = result["test_interval"]
         between = "" if interval is None else f" ({' to '.join(map(_score, interval))})"
+        meaning = "" if interval is None else f"in brackets: {interval_text(study.dataset.n_test)}"
         test = f"{metric} {_score(result['test_value'])}{between} {unseen}"
         others = ", ".join(
             f"{name} {_score(value)}" for name, value in result["test"].items() if name != metric
         )
     else:
-        test, others = "none: no rows were kept for it", ""
+        test, meaning, others = "none: no rows were kept for it", "", ""
     dropout = ""
     if not result["has_dropout"]:
         dropout = (
@@ -214,6 +215,7 @@ def ending(study: Study, result: dict[str, Any]) -> list[str]:
     lines = fields(
         [
             ("Test", test),
+            ("", meaning),
             ("", others),
             *score_rows(study.best_predictor().bundle),
             ("Winner", f"trial {result['best_trial']}: {result['winner']}"),

@@ -22,6 +22,7 @@ from autotrain.data.labelled import read_test_table, rows_with_target, target_of
 from autotrain.data.leaks import find_leaks
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.reading import Reading
+from autotrain.data.repeats import Repeats, find_repeats
 from autotrain.data.splitting import read_fraction, split_test, split_validation
 from autotrain.data.targets import Label, Target, changed_labels, rare_classes, read_target
 from autotrain.data.view import View
@@ -107,6 +108,7 @@ class Dataset:
         levels: of each column of categories, how many the first fold's training rows have.
         weights: the column of the rows' weights; None when all count alike.
         commas: what commas in a text file's numbers were, see `Reading`.
+        repeats: the test rows that equal a row that the search sees; None without test rows.
         test_weights: `[N]` of the test rows; None when all count alike, or when a test table of its
             own lacks the column.
     """
@@ -132,6 +134,7 @@ class Dataset:
     weights: str | None = None
     test_weights: np.ndarray | None = None
     commas: str = ""
+    repeats: Repeats | None = None
     _encoded: dict[tuple[int, View], Encoded] = field(default_factory=dict, repr=False)
 
     def notes_for(self, views: Iterable[View]) -> list[str]:
@@ -346,13 +349,19 @@ def load_dataset(
         if fingerprint([other.frame], target) == fingerprint([table.frame], target):
             notes.append(f"the test rows ({other.source}) are the training rows")
         frames.append(other.frame)
+        places = test_rows_read
         where, record = other.source, "auto" if _is_auto(test) else other.source
     else:
         raw_test, y_test = frame.iloc[test_places], coded.y[test_places]
-        test_rows = rows[test_places]
+        places = test_rows = rows[test_places]
         if of_rows is not None:
             test_weights = of_rows[test_places]
         where, record = table.source, fraction
+    asked = _features(raw_test, target, weights)
+    x_test, repeats = _encode(folds[0].preprocessor, asked, where), None
+    if len(y_test):
+        repeats = find_repeats(features.iloc[rest], coded.y[rest], asked, y_test, kept)
+        notes += repeats.notes(len(y_test), places)
     return Dataset(
         name=table.name,
         source=table.source,
@@ -362,7 +371,7 @@ def load_dataset(
         classes=coded.classes,
         label_dtype=coded.label_dtype,
         folds=tuple(folds),
-        x_test=_encode(folds[0].preprocessor, _features(raw_test, target, weights), where),
+        x_test=x_test,
         y_test=_scale(y_test, coded.task, folds[0].target_mean, folds[0].target_std),
         notes=tuple(notes),
         fingerprint=fingerprint(frames, target),
@@ -373,6 +382,7 @@ def load_dataset(
         columns=tuple(kept),
         levels=levels,
         commas=table.commas,
+        repeats=repeats,
         weights=weights,
         test_weights=test_weights,
     )

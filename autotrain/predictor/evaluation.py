@@ -21,19 +21,15 @@ from autotrain.data.targets import Target
 from autotrain.data.values import texts
 from autotrain.data.weights import read_weights
 from autotrain.errors import DataError
-from autotrain.fused.metrics import function_of, influence
+from autotrain.fused.metrics import function_of
 from autotrain.predictor import mixture
+from autotrain.predictor.intervals import interval
 from autotrain.predictor.probabilities import Recalibration, log_mean_exp
 from autotrain.tasks import METRICS, Metric, metric_named
 
-RESAMPLES = 400
-RESAMPLING_SEED = 0
 MANY_ROWS = 20_000
-"""On more rows four hundred resamples would take longer than a short search."""
-NORMAL_95 = 1.959964
+"""With more rows, only the model's own metric has an interval: those of all would take long."""
 CALIBRATION_BINS = 15
-RESAMPLED_NUMBERS = 1 << 21
-"""Predictions of so many numbers are resampled at once."""
 
 
 @dataclass(frozen=True)
@@ -112,74 +108,24 @@ class Scores:
             if len(y) == samples.shape[1]:  # if not, `values` refuses
                 self._log_likelihoods.append(mixture.log_likelihood(samples, y, self.tau))
 
-    def interval(self) -> tuple[float, float] | None:
-        """Return a 95 % confidence interval of the model's metric.
-
-        By bootstrap over the rows; on many rows, where that takes long and the metric is nearly
-        normal, ± 1.96 of its standard error to first order. None where it is not defined on these
-        rows.
-
-        Source: Efron 1979, doi:10.1214/aos/1176344552 (the percentile interval).
-        """
-        predictions, y, weights = self._known()
-        n_rows, metric = len(y), metric_named(self.bundle.metric)
-        if n_rows > MANY_ROWS:
-            return self._normal_interval(predictions, y, weights, metric)
-        function = function_of(metric, self._class_weights)
-        generator = np.random.default_rng(RESAMPLING_SEED)
-        at_once = max(RESAMPLED_NUMBERS // predictions.numel(), 1)
-        found: list[Tensor] = []
-        for start in range(0, RESAMPLES, at_once):
-            n = min(at_once, RESAMPLES - start)
-            # A row that is drawn twice counts twice.
-            drawn = generator.multinomial(n_rows, np.full(n_rows, 1 / n_rows), size=n)
-            times = torch.from_numpy(drawn).double()
-            found.append(
-                function(
-                    predictions.expand(n, *predictions.shape),
-                    y.expand(n, -1),
-                    times if weights is None else times * weights,
-                )
-            )
-        scores = torch.cat(found)
-        scores = scores[torch.isfinite(scores)]
-        if len(scores) < RESAMPLES / 2:
-            return None
-        low, high = np.quantile(scores.numpy(), [0.025, 0.975])
-        return float(low), float(high)
-
     def intervals(self) -> dict[str, tuple[float, float] | None]:
-        """Return 95 % confidence intervals of the task's metrics, by name.
+        """Return 95 % confidence intervals by metric, see `intervals.interval`.
 
-        That of the model's own as `interval`; of at most 20,000 rows also those of the others, by
-        their standard errors to first order.
+        Of the model's own metric; with at most 20,000 rows, of all metrics of the task.
         """
         predictions, y, weights = self._known()
-        others = self._judged() if len(y) <= MANY_ROWS else {}
+        divided = self._recalibrated(predictions, None)
+        own = {self.bundle.metric: metric_named(self.bundle.metric)}
+        judged = self._judged() if len(y) <= MANY_ROWS else own
         return {
-            **{
-                name: self._normal_interval(predictions, y, weights, metric)
-                for name, metric in others.items()
-            },
-            self.bundle.metric: self.interval(),
+            name: interval(metric, predictions if metric.of_labels else divided, y, weights)
+            for name, metric in judged.items()
         }
 
     def _judged(self) -> dict[str, Metric]:
         judged = {name: m for name, m in METRICS.items() if self.bundle.task in m.tasks}
         # Of a quantile that has no row of its own.
         return judged | {self.bundle.metric: metric_named(self.bundle.metric)}
-
-    def _normal_interval(
-        self, predictions: Tensor, y: Tensor, weights: Tensor | None, metric: Metric
-    ) -> tuple[float, float] | None:
-        given = None if weights is None else weights[None]
-        function = function_of(metric, self._class_weights)
-        value = float(function(predictions[None], y[None], given))
-        if not math.isfinite(value):
-            return None
-        error = float(influence(metric, predictions, y, weights, self._class_weights).norm())
-        low, high = value - NORMAL_95 * error, value + NORMAL_95 * error
-        return max(low, metric.low), min(high, metric.high)
 
     def values(self, recalibration: Recalibration | None = None) -> dict[str, float | None]:
         """Return each metric of the task, None where it is not defined on these rows.
@@ -197,10 +143,7 @@ class Scores:
                 f"{self._n_rows} rows. Give X and y of the same rows."
             )
         predictions, y, weights = self._known()
-        judged = predictions
-        if self.bundle.is_classification:
-            recalibration = recalibration or Recalibration(1.0, self._class_weights)
-            judged = recalibration.apply(predictions)
+        judged = self._recalibrated(predictions, recalibration)
         scores = {
             name: float(
                 function_of(metric)(
@@ -220,6 +163,12 @@ class Scores:
             scores["log_likelihood"] = float(of_all)
             scores["nll"] = -scores["log_likelihood"]
         return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+
+    def _recalibrated(self, predictions: Tensor, recalibration: Recalibration | None) -> Tensor:
+        """Return what metrics of probabilities judge: without the class weights of training."""
+        if not self.bundle.is_classification:
+            return predictions
+        return (recalibration or Recalibration(1.0, self._class_weights)).apply(predictions)
 
     def _known(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return predictions, targets and weights of the rows whose target is known."""

@@ -299,10 +299,11 @@ class Predictor:
             alpha: intervals and sets contain the truth of about 1 − alpha of the rows.
             seed: of its masks.
             per_class: prediction sets as `predict_distribution` gives them with `per_class`.
-            interval: add "interval": a 95 % confidence interval (low, high) of the metric that
-                chose the model, dropout off: by bootstrap over the rows, of more than 20,000 by
-                its standard error; and "intervals": {metric: (low, high)}, of at most 20,000 rows
-                with those of the other metrics, by their standard errors.
+            interval: add "interval": the 95 % confidence interval (low, high) of the metric that
+                chose the model, dropout off, for the score over all rows like these; another test
+                set of this size may lie further away. None with fewer than ten rows, or where it is
+                not defined. And "intervals": {metric: (low, high)}, with at most 20,000 rows those
+                of all metrics. See `autotrain.predictor.intervals` for the methods.
         Returns: {"task", "metric", "n_rows", "n_dropped", "n_samples", "weighted",
             "deterministic": {metric: value}, "monte_carlo": {metric: value} or None when it was
             left out or the model has no dropout, "calibrated": those of the calibrated

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import stats
 from sklearn import metrics
 
 from autotrain.errors import DataError
 from autotrain.predictor import ClassificationDistribution, Predictor
-from autotrain.tasks import METRICS, metric_named
+from autotrain.predictor.intervals import interval
+from autotrain.tasks import METRICS
 from tests.winners import random_bundle
 
 
@@ -267,93 +269,43 @@ def test_a_column_of_a_frame_is_taken_as_it_is() -> None:
     assert found == predictor.evaluate(table(), y, n_samples=0)
 
 
-def test_the_interval_is_that_of_the_mean() -> None:
-    """Of a mean of losses the bootstrap's interval is close to mean ± 1.96 standard errors."""
+def test_intervals_are_those_of_each_metric() -> None:
     predictor = Predictor(random_bundle(task="binary", classes=("no", "yes")))
     rows = np.random.default_rng(5).normal(size=(500, 5))
     y = labels(("no", "yes"), 500)
-    p = predictor.predict_proba(rows)
-    losses = -np.log(p[np.arange(500), (y == "yes").astype(int)])
     found = predictor.evaluate(rows, y, n_samples=0, interval=True)
-    low, high = found["interval"]
-    error = losses.std() / np.sqrt(500)
-    assert (low, high) == pytest.approx(
-        (losses.mean() - 1.96 * error, losses.mean() + 1.96 * error), abs=0.3 * error
-    )
+    log_p = torch.from_numpy(np.log(predictor.predict_proba(rows)))
+    codes = torch.from_numpy((y == "yes").astype(int))
+    assert set(found["intervals"]) == {n for n, m in METRICS.items() if "binary" in m.tasks}
+    for name, ends in found["intervals"].items():
+        assert ends == pytest.approx(interval(METRICS[name], log_p, codes), rel=1e-4)
+        assert ends[0] < found["deterministic"][name] < ends[1]
+    assert found["interval"] == found["intervals"]["log_loss"]
     assert predictor.evaluate(rows, y, n_samples=0, interval=True) == found
     assert "interval" not in predictor.evaluate(rows, y, n_samples=0)
-    # The mean squared difference of the probability is a mean, too.
-    brier = (p[:, 1] - (y == "yes")) ** 2
-    assert set(found["intervals"]) == {n for n, m in METRICS.items() if "binary" in m.tasks}
-    half = 1.96 * brier.std() / np.sqrt(500)
-    about = (brier.mean() - half, brier.mean() + half)
-    assert found["intervals"]["brier"] == pytest.approx(about, rel=1e-5)
-    # Rows of weight 0 are not there.
+
+
+def test_rows_without_a_weight_do_not_narrow_the_interval() -> None:
+    predictor = Predictor(random_bundle(task="binary", classes=("no", "yes")))
+    rows, y = np.random.default_rng(5).normal(size=(500, 5)), labels(("no", "yes"), 500)
     weights = np.repeat([1.0, 0.0], 250)
-    alone = predictor.evaluate(rows, y, n_samples=0, interval=True, weights=weights)
-    of_half = losses[:250]
-    assert alone["interval"][0] < of_half.mean() < alone["interval"][1]
-    assert alone["interval"][1] - alone["interval"][0] > 1.2 * (high - low)
+    found = predictor.evaluate(rows, y, n_samples=0, interval=True, weights=weights)
+    half = predictor.evaluate(rows[:250], y[:250], n_samples=0, interval=True)
+    assert found["interval"] == pytest.approx(half["interval"], rel=1e-5)
 
 
-@pytest.mark.parametrize("metric", ["log_loss", "roc_auc", "f1"])
-@pytest.mark.parametrize("is_weighted", [False, True])
-def test_the_interval_of_many_rows_is_that_of_the_bootstrap(
-    metric: str, is_weighted: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bundle = random_bundle(task="binary", classes=("no", "yes"))
-    predictor = Predictor(replace(bundle, metric=metric))
-    generator = np.random.default_rng(5)
-    rows, y = generator.normal(size=(900, 5)), labels(("no", "yes"), 900)
-    arguments: dict[str, Any] = {"n_samples": 0, "interval": True}
-    if is_weighted:
-        arguments["weights"] = generator.integers(0, 4, 900)
-    drawn = predictor.evaluate(rows, y, **arguments)
-    monkeypatch.setattr("autotrain.predictor.evaluation.MANY_ROWS", 899)
-    found = predictor.evaluate(rows, y, **arguments)
-    assert found["interval"] != drawn["interval"]
-    width = drawn["interval"][1] - drawn["interval"][0]
-    assert found["interval"] == pytest.approx(drawn["interval"], abs=0.1 * width)
-    assert sum(found["interval"]) / 2 == pytest.approx(found["deterministic"][metric])
+def test_many_rows_have_the_interval_of_their_own_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autotrain.predictor.evaluation.MANY_ROWS", 59)
+    predictor = Predictor(replace(random_bundle(task="regression"), metric="pinball:0.9"))
+    y = predictor.predict(table()) + np.random.default_rng(2).normal(size=60)
+    found = predictor.evaluate(table(), y, n_samples=0, interval=True)
+    assert list(found["intervals"]) == ["pinball:0.9"]
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "roc_auc", "f1", "brier"])
-def test_the_interval_of_many_rows_stays_within_the_metrics_range(
-    metric: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("autotrain.predictor.evaluation.MANY_ROWS", 10)
-    bundle = random_bundle(task="binary", classes=("no", "yes"))
-    predictor = Predictor(replace(bundle, metric=metric))
-    rows = np.random.default_rng(0).normal(size=(300, 5))
-    y = predictor.predict(rows).copy()
-    y[0] = "no" if y[0] == "yes" else "yes"
-    low, high = predictor.evaluate(rows, y, n_samples=0, interval=True)["interval"]
-    assert 0 <= low < high <= metric_named(metric).high
-
-
-@pytest.mark.parametrize("metric", ["rmse", "r2", "pinball:0.9"])
-def test_the_interval_of_many_numbers_is_that_of_the_bootstrap(
-    metric: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bundle = random_bundle(task="regression")
-    predictor = Predictor(replace(bundle, metric=metric))
-    generator = np.random.default_rng(5)
-    rows = generator.normal(size=(900, 5))
-    point = predictor.predict(rows)
-    y = point + point.std() * generator.normal(size=900)
-    drawn = predictor.evaluate(rows, y, n_samples=0, interval=True)["interval"]
-    monkeypatch.setattr("autotrain.predictor.evaluation.MANY_ROWS", 899)
-    many = predictor.evaluate(rows, y, n_samples=0, interval=True)
-    assert many["interval"] == pytest.approx(drawn, abs=0.1 * (drawn[1] - drawn[0]))
-    assert list(many["intervals"]) == [metric]
-
-
-@pytest.mark.parametrize("many", [10, 1000])
-def test_an_interval_that_is_not_defined_is_none(
-    many: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("autotrain.predictor.evaluation.MANY_ROWS", many)
-    bundle = random_bundle(task="binary", classes=("no", "yes"))
-    predictor = Predictor(replace(bundle, metric="roc_auc"))
-    found = predictor.evaluate(table(), np.repeat("no", 60), n_samples=0, interval=True)
+@pytest.mark.parametrize("y", [np.repeat("no", 60), np.repeat(["no", "yes"], [4, 4])])
+def test_an_interval_that_is_not_defined_is_none(y: np.ndarray) -> None:
+    predictor = Predictor(
+        replace(random_bundle(task="binary", classes=("no", "yes")), metric="roc_auc")
+    )
+    found = predictor.evaluate(table()[: len(y)], y, n_samples=0, interval=True)
     assert found["interval"] is None

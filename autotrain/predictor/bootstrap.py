@@ -1,0 +1,104 @@
+"""Bootstrap-t confidence intervals of mean losses, for few rows and losses with heavy tails.
+
+One function for every metric that is a weighted mean of losses or a ratio of two;
+`intervals.py` says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autotrain.predictor.shares import Interval, Z, effective, wilson
+
+RESAMPLES = 999
+SEED = 0
+RESAMPLED_NUMBERS = 1 << 21
+"""Counts of rows that are drawn at once: 16 MB."""
+MANY_ROWS = 10_000
+"""With more rows the quantiles of t* are those of the normal distribution, and take no time."""
+
+
+def bootstrap_t(
+    losses: Tensor, scales: Tensor, weights: Tensor, worst: float, n_worst: float
+) -> Interval | None:
+    """Return an interval of Σ w·loss / Σ w·scale, a weighted mean where every scale is 1.
+
+        t* = (θ* − θ) / se*,     low = θ − t*₀.₉₇₅ · se,     high = θ − t*₀.₀₂₅ · se
+
+    The upper end comes from the rows and one more: a row worse than those that were seen, which the
+    same bootstrap draws along with the others. Without it, a small test set that lacks the rare
+    large losses by chance gives an upper end that is too low. The end is at most Wilson's for
+    losses between 0 and the worst: of all such losses, shares have the largest variance.
+
+    Args:
+        losses: `[N]` float64 of at least 0.
+        scales: `[N]` with a mean above 0.
+        weights: `[N]` with a mean of 1.
+        worst: the loss of the row that was not seen, at least the largest of `losses`.
+        n_worst: the weight of that row.
+    Returns: the ends; None when no loss is above 0.
+    Source: Efron & Tibshirani 1993, "An introduction to the bootstrap", section 12.5. The row that
+    was not seen has the role of the pseudo-observations of Agresti & Coull 1998,
+    doi:10.1080/00031305.1998.10480550, and of Chen, Variyath & Abraham 2008,
+    doi:10.1198/106186008X321068. Measured: docs/benchmarks.md.
+    """
+    if not worst > 0:
+        return None
+    theta, error, (_, above) = _studentized(losses, scales, weights)
+    low = theta - above * error
+    scale = float((weights * scales).sum() / weights.sum())
+    losses, scales, weights = (
+        torch.cat([values, values.new_tensor([value])])
+        for values, value in ((losses, worst), (scales, scale), (weights, n_worst))
+    )
+    theta, error, (below, _) = _studentized(losses, scales, weights)
+    unit = worst / scale
+    limit = unit * wilson(min(theta / unit, 1.0), effective(weights))[1]
+    return low, max(min(theta - below * error, limit), theta)
+
+
+def _studentized(
+    losses: Tensor, scales: Tensor, weights: Tensor
+) -> tuple[float, float, tuple[float, float]]:
+    """Return θ, its standard error, and the 2.5 and 97.5 % quantiles of t*."""
+    square = weights.square()
+    columns = [
+        weights * losses,
+        weights * scales,
+        square * losses.square(),
+        square * losses * scales,
+        square * scales.square(),
+    ]
+    # Their sums over the rows of a resample give its θ* and se*.
+    sums = torch.stack(columns, 1)
+    theta, error = _estimates(sums.sum(0))
+    if len(losses) > MANY_ROWS:
+        return float(theta), float(error), (-Z, Z)
+    thetas, errors = _estimates(torch.cat([times @ sums for times in _resamples(len(losses))]))
+    # The spread of resamples whose rows are all alike is only rounding.
+    rounding = (1e-9 * theta.abs()).clamp(min=1e-300)
+    t = ((thetas - theta) / torch.maximum(errors, rounding)).numpy()
+    return float(theta), float(error), (float(np.quantile(t, 0.025)), float(np.quantile(t, 0.975)))
+
+
+def _estimates(sums: Tensor) -> tuple[Tensor, Tensor]:
+    """Return θ and its standard error to first order from the sums of `_studentized`."""
+    loss, scale, loss_2, product, scale_2 = sums.unbind(-1)
+    theta = loss / scale
+    variance = loss_2 - 2 * theta * product + theta.square() * scale_2
+    return theta, variance.clamp(min=0).sqrt() / scale
+
+
+def _resamples(n_rows: int) -> Iterator[Tensor]:
+    """Yield how often each row is drawn, `[R, N]` float64, in parts."""
+    generator = np.random.default_rng(SEED)
+    at_once = max(RESAMPLED_NUMBERS // n_rows, 1)
+    for start in range(0, RESAMPLES, at_once):
+        n = min(at_once, RESAMPLES - start)
+        places = generator.integers(n_rows, size=(n, n_rows)) + n_rows * np.arange(n)[:, None]
+        times = np.bincount(places.ravel(), minlength=n * n_rows).reshape(n, n_rows)
+        yield torch.from_numpy(times).double()

@@ -83,7 +83,7 @@ def count_text(count: int, noun: str, plural: str | None = None) -> str:
 
 def interval_text(n_rows: int) -> str:
     """Return what the 95 % confidence interval of a score on test rows is for."""
-    few = f" {n_rows} rows are few, so it is wide." if n_rows < FEW_TEST_ROWS else ""
+    few = f" It is wide, because {n_rows} rows are few." if n_rows < FEW_TEST_ROWS else ""
     return (
         "95 % confidence interval for the score over all rows like these; another test set of this "
         f"size may lie further away.{few}"

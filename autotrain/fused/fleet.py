@@ -279,7 +279,7 @@ class Fleet:
             if score < slot.best_score or (healthy and slot.keeps_last):
                 slot.best_score, slot.best_epoch = score, slot.epoch
                 improved.append(k)
-            is_plateau = slot.plateau.update(float(valid_losses[k]))
+            dropped = slot.drops(float(valid_losses[k]), float(rates[k, -1]))
             slot.stops_early = slot.patience.update(score) and slot.may_stop_early
             slot.diverged = not (healthy and np.isfinite(losses[k]).all())
             reports.append(
@@ -290,11 +290,7 @@ class Fleet:
                     train_loss=float(losses[k].mean(dtype=np.float64)),
                     valid_loss=float(valid_losses[k]),
                     value=float(values[k]),
-                    plateaus=slot.plateau.count,
-                    # Not at `min_lr`, where a plateau changes nothing any more.
-                    dropped=is_plateau
-                    and slot.drops_on_plateau
-                    and bool(slot.rates()[0][0] < rates[k, -1]),
+                    dropped=dropped,
                     learning_rate=float(rates[k, -1]),
                     at_s=now_s,
                 )

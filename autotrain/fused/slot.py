@@ -25,9 +25,6 @@ from autotrain.fused.layout import Columns, Layout
 from autotrain.fused.plan import Numbers, shape_of, view_of
 from autotrain.space.config import TrialConfig
 
-# Schedules other than `performance` only count plateaus, with this patience.
-COUNTING_PATIENCE = 8
-
 
 @dataclass(frozen=True)
 class Admission:
@@ -56,7 +53,6 @@ class EpochReport:
         train_loss: mean over the epoch's batches, dropout on, without penalties.
         valid_loss: cross-entropy or squared error (standardized target) on the validation rows.
         value: the metric on the validation rows.
-        plateaus: plateaus of the validation loss so far.
         dropped: whether the learning rate was lowered by a plateau at the end of this epoch.
         learning_rate: η of the epoch's last step.
         at_s: when it ended, by a clock of the process that trains.
@@ -68,7 +64,6 @@ class EpochReport:
     train_loss: float
     valid_loss: float
     value: float
-    plateaus: int
     dropped: bool
     learning_rate: float
     at_s: float = field(default=0.0, compare=False)
@@ -135,11 +130,10 @@ class Slot:
         self.diverged = False
         self.gradients = GradientRecord(self.shape.depth, n_outputs)
         schedule = config.schedule
-        performance = SCHEDULES[schedule.name].drops_on_plateau
-        self.plateau = Plateau(
-            int(_number(schedule["patience"])) if performance else COUNTING_PATIENCE,
-            _number(schedule["min_delta"]) if performance else 0.0,
-        )
+        self.plateau: Plateau | None = None
+        if SCHEDULES[schedule.name].drops_on_plateau:
+            patience, min_delta = schedule["patience"], schedule["min_delta"]
+            self.plateau = Plateau(int(_number(patience)), _number(min_delta))
         self.patience = Plateau(
             int(_number(config.early_stopping["patience"])),
             _number(config.early_stopping["min_delta"]),
@@ -166,10 +160,14 @@ class Slot:
         """Whether the weights of its last epoch are kept, not those of its best one."""
         return not self.config.early_stopping["restore_best_weights"]
 
-    @property
-    def drops_on_plateau(self) -> bool:
-        """Whether plateaus lower the learning rate."""
-        return SCHEDULES[self.config.schedule.name].drops_on_plateau
+    def drops(self, valid_loss: float, rate: float) -> bool:
+        """Take an epoch's loss and rate, and tell whether a plateau lowers the rate now.
+
+        At `min_lr` a plateau lowers nothing any more.
+        """
+        if self.plateau is None or not self.plateau.update(valid_loss):
+            return False
+        return bool(self.rates()[0][0] < rate)
 
     def rates(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the coming epoch's learning rates and, where it moves, momentum: `[steps]` each.
@@ -182,7 +180,7 @@ class Slot:
         n = self.clock.steps_per_epoch
         t = np.arange(self.epoch * n, (self.epoch + 1) * n, dtype=np.float64)
         rates = eta * schedule.multiplier(t, self.clock, parameters)
-        if schedule.drops_on_plateau and self.plateau.count:
+        if self.plateau is not None and self.plateau.count:
             lowered = eta * _number(parameters["factor"]) ** self.plateau.count
             rates[:] = min(eta, max(lowered, _number(parameters["min_lr"])))
         name = OPTIMIZERS[config.optimizer.name].momentum

@@ -12,7 +12,6 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from autotrain.choices.schedules import Plateau
 from autotrain.errors import StudyError
 from autotrain.fused.slot import Admission, EpochReport, Outcome
 from autotrain.space.config import TrialConfig
@@ -61,7 +60,6 @@ class Script:
         self.admitted: list[Admission] = []
         self.stopped: list[int] = []
         self.epoch: dict[int, int] = {}
-        self.plateaus: dict[int, Plateau] = {}
         self.closed = False
 
     def send(self, command: Command) -> None:
@@ -90,8 +88,6 @@ class Script:
                 continue
             value = curve[done]
             self.epoch[slot] = done + 1
-            plateau = self.plateaus.setdefault(slot, Plateau(patience=2))
-            plateau.update(value)
             messages.append(
                 EpochReport(
                     slot,
@@ -100,7 +96,6 @@ class Script:
                     train_loss=0.5,
                     valid_loss=value,
                     value=value,
-                    plateaus=plateau.count,
                     dropped=(slot, done + 1) in self.dropped,
                     learning_rate=1e-3,
                 )
@@ -746,7 +741,7 @@ def test_what_cannot_end_in_time_makes_room_for_a_repeat(
     # A second for each epoch so far, and fifteen seconds are left.
     (slot,) = long.slots
     for done in {1, *([epoch] if epoch else [])}:
-        long.hear(EpochReport(slot, done, 100, 0.5, value, value, 0, False, 1e-3, float(done)), 1)
+        long.hear(EpochReport(slot, done, 100, 0.5, value, value, False, 1e-3, float(done)), 1)
     time["s"] = 85.0
     coordinator._fill()
     assert (long.cause == "time") == stopped

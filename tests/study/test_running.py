@@ -32,7 +32,7 @@ def trial(
 
 
 def report(slot: int, epoch: int, value: float = 0.5, at_s: float = 0.0) -> EpochReport:
-    return EpochReport(slot, epoch, 100 * epoch, 0.5, value, value, 0, False, 1e-3, at_s)
+    return EpochReport(slot, epoch, 100 * epoch, 0.5, value, value, False, 1e-3, at_s)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -70,7 +70,7 @@ def test_value_at_an_epoch_is_what_the_trial_would_have_if_it_had_ended_there(si
 
 def test_a_metric_without_a_finite_loss_counts_for_nothing() -> None:
     found = trial(n_folds=1)
-    lost = EpochReport(0, 1, 100, 0.5, math.nan, 0.01, 0, False, 1e-3)
+    lost = EpochReport(0, 1, 100, 0.5, math.nan, 0.01, False, 1e-3)
     found.hear(lost, 1)
     assert found.value_at(1) is None
     assert found.curve() == []

@@ -253,8 +253,11 @@ class History:
         return self.best if self.ended and self.epochs else None
 
     def to_json(self) -> dict[str, Any]:
-        """Write down everything, so that a resumed study prunes as if it had never stopped."""
-        return {
+        """Write down everything, so that a resumed study prunes as if it had never stopped.
+
+        Of a trial that has ended, no more than what others are compared with.
+        """
+        state: dict[str, Any] = {
             "epochs": self.epochs,
             "samples_seen": self.samples_seen,
             "best": _finite(self.best),
@@ -262,34 +265,35 @@ class History:
             "rungs": [_finite(value) for value in self.rungs],
             "ended": self.ended,
             "diverged": self.diverged,
+        }
+        if self.ended:
+            return state
+        return state | {
             "drop_epoch": self._drop_epoch,
             "in_a_row": self._in_a_row,
             "loss_at_plateau": _finite(self._loss_at_plateau),
-            "tracker": {
-                "patience": self._tracker.patience,
-                "min_delta": self._tracker.min_delta,
-                "best": _finite(self._tracker.best),
-                "waited": self._tracker.waited,
-                "count": self._tracker.count,
-            },
+            "patience": self._tracker.patience,
+            "min_delta": self._tracker.min_delta,
+            "lowest_loss": _finite(self._tracker.best),
+            "waited": self._tracker.waited,
         }
 
     @classmethod
     def from_json(cls, rule: PlateauRule, state: Mapping[str, Any]) -> History:
         """Read what `to_json` wrote; the last event is not taken up again."""
-        tracker = state["tracker"]
-        history = cls(rule, tracker["patience"], tracker["min_delta"])
+        history = cls(rule, state.get("patience"), state.get("min_delta"))
         history.epochs = state["epochs"]
         history.samples_seen = state["samples_seen"]
         history.best = _or_inf(state["best"])
         history.plateaus = [_or_inf(value) for value in state["plateaus"]]
         history.rungs = [_or_inf(value) for value in state["rungs"]]
         history.ended, history.diverged = state["ended"], state["diverged"]
-        history._drop_epoch = state["drop_epoch"]
-        history._in_a_row = state["in_a_row"]
-        history._loss_at_plateau = _or_inf(state["loss_at_plateau"])
-        history._tracker.best = _or_inf(tracker["best"])
-        history._tracker.waited, history._tracker.count = tracker["waited"], tracker["count"]
+        if not history.ended:
+            history._drop_epoch = state["drop_epoch"]
+            history._in_a_row = state["in_a_row"]
+            history._loss_at_plateau = _or_inf(state["loss_at_plateau"])
+            history._tracker.best = _or_inf(state["lowest_loss"])
+            history._tracker.waited = state["waited"]
         return history
 
 

@@ -203,6 +203,7 @@ class Performance:
             loss=curve["loss"][epoch - 1],
             samples_seen=epoch * self.rows,
             lr_dropped=epoch > 1 and curve["dropped"][epoch - 2],
+            lr_share=curve["rate"][epoch - 1] / max(curve["rate"]) if curve["anneals"] else 0.0,
         )
         if decision.kind == "prune":
             return "prune"

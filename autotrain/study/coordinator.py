@@ -335,6 +335,7 @@ class Coordinator:
             samples_seen=max(report.samples_seen for report in reports),
             lr_dropped=running.dropped,
             lr_lowest=bool(training) and all(running.is_lowest(report) for report in training),
+            lr_share=max((running.lr_share(report) for report in training), default=0.0),
         )
         running.dropped = any(report.dropped for report in training)
         if decision.kind == "prune":

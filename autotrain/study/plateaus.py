@@ -4,7 +4,9 @@
 a trial is compared with what the others had reached at *their* j-th plateau, whatever their epochs.
 Before its first plateau a trial is compared at rungs, with what the others had reached after as
 many rows. So from its first plateau on a trial is not pruned for learning slowly; before it, it may
-be, if the others are much better after as many rows, also where its schedule still has a high rate.
+be, if the others are much better after as many rows. A schedule that falls by itself has plateaus
+while its learning rate is high, and improves when it is low: such a trial is pruned at plateaus
+only once its rate is at most `high_rate` of η₀, where others have come to rest as well.
 
 A trial has converged at a plateau when another drop of the learning rate would no longer help:
 
@@ -54,6 +56,12 @@ OPTIONS: dict[str, Parameter] = {
         low=0,
         kind="integer",
     ),
+    "high_rate": Parameter(
+        0.5,
+        "share of η₀ above which a schedule that falls by itself is not pruned at plateaus",
+        low=0,
+        high=1,
+    ),
     "max_plateaus": Parameter(
         3,
         "plateaus in a row, without an improvement between them, that end a trial; 0: no limit",
@@ -98,6 +106,7 @@ class PlateauRule:
     quantile: float = 0.5
     n_startup: int = 5
     grace: int = 3
+    high_rate: float = 0.5
     max_plateaus: int = 3
     rung_base: int = 0
     rung_factor: float = 2.0
@@ -144,6 +153,7 @@ class History:
         plateaus: `best` at each plateau so far.
         rungs: `best` at each rung so far.
         event: the plateau or rung that the last epoch came to, or None.
+        lr_share: see `record`.
         ended: whether it trains no more; then its last values stand for all later plateaus.
         diverged: whether it ended for that reason; then it counts as worst everywhere.
     """
@@ -158,6 +168,7 @@ class History:
         "ended",
         "epochs",
         "event",
+        "lr_share",
         "plateaus",
         "rule",
         "rungs",
@@ -179,6 +190,7 @@ class History:
         self.plateaus: list[float] = []
         self.rungs: list[float] = []
         self.event: Event | None = None
+        self.lr_share = 0.0
         self.ended = False
         self.diverged = False
         self._tracker = Plateau(
@@ -197,6 +209,7 @@ class History:
         samples_seen: int | None = None,
         lr_dropped: bool = False,
         lr_lowest: bool = False,
+        lr_share: float = 0.0,
     ) -> Event | None:
         """Take one epoch and return the event that it came to, if any.
 
@@ -207,6 +220,7 @@ class History:
             lr_dropped: whether this epoch was the first one at a dropped learning rate. A drop
                 that follows from this epoch's plateau belongs to the next epoch.
             lr_lowest: whether the learning rate can fall no more.
+            lr_share: the learning rate as a share of η₀ where it falls by itself; 0 elsewhere.
         """
         self.epochs += 1
         self.samples_seen = self.epochs if samples_seen is None else samples_seen
@@ -214,6 +228,7 @@ class History:
             self.best = score
         if lr_dropped:
             self._drop_epoch = self.epochs
+        self.lr_share = lr_share
         is_plateau = self._tracker.update(score if loss is None else loss)
         self.event = None
         if is_plateau:
@@ -242,6 +257,11 @@ class History:
     def in_grace(self) -> bool:
         """Tell whether the learning rate dropped less than `grace` epochs ago."""
         return self._drop_epoch is not None and self.epochs - self._drop_epoch < self.rule.grace
+
+    def is_spared(self, event: Event) -> bool:
+        """Tell whether an event does not prune: the learning rate has just dropped or is high."""
+        has_high_rate = event.kind == "plateau" and self.lr_share > self.rule.high_rate
+        return has_high_rate or self.in_grace()
 
     def worth(self, kind: Literal["plateau", "rung"], level: int) -> float | None:
         """Return the best score it had there; None when that cannot be said (yet)."""
@@ -313,7 +333,8 @@ def decide(history: History, others: Iterable[History]) -> Decision:
             or its last best if it ended before, or ∞ if it diverged; not there yet: left out
         prune  ⇔  v > quantile(w, q),  given |w| ≥ n_startup
 
-    and not within `grace` epochs of a learning-rate drop. A trial that has converged (see the
+    and not within `grace` epochs of a learning-rate drop, nor at a plateau while a rate that falls
+    by itself is above `high_rate` of η₀. A trial that has converged (see the
     module's first paragraphs) is never pruned. Before its first plateau a trial meets rungs
     instead, at samples seen = rung_base · rung_factorⁱ: the same rule with rung i in the place of
     plateau j and `rung_quantile`; samples, so that different batch sizes compare.
@@ -333,7 +354,7 @@ def judge(history: History, event: Event, others: Sequence[float]) -> Decision:
     place = f"{event.kind} {event.level + 1}"
     if event.converged:
         return Decision("converged", "plateau", f"no improvement left at {place}")
-    if len(others) < rule.n_startup or history.in_grace():
+    if len(others) < rule.n_startup or history.is_spared(event):
         return CONTINUE
     q = rule.quantile if event.kind == "plateau" else rule.rung_quantile
     if not event.value > quantile(others, q):

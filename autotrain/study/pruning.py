@@ -105,6 +105,7 @@ class Board:
         samples_seen: int | None = None,
         lr_dropped: bool = False,
         lr_lowest: bool = False,
+        lr_share: float = 0.0,
     ) -> Decision:
         """Take one epoch of a trial (arguments as `History.record`) and decide."""
         history = self.history(number)
@@ -115,6 +116,7 @@ class Board:
             samples_seen=samples_seen,
             lr_dropped=lr_dropped,
             lr_lowest=lr_lowest,
+            lr_share=lr_share,
         )
         decision = CONTINUE
         if event is not None:

@@ -133,6 +133,12 @@ class Running:
             return False
         return report.learning_rate <= float(schedule["min_lr"])
 
+    def lr_share(self, report: EpochReport) -> float:
+        """Return a slot's learning rate as a share of η₀; 0 where it does not fall by itself."""
+        if not SCHEDULES[self.config.schedule.name].anneals:
+            return 0.0
+        return report.learning_rate / float(self.config.optimizer["learning_rate"])
+
     def epoch_s(self) -> float:
         """Return how long an epoch takes, by the slowest slot; 0 before it is known."""
         paces = [

@@ -155,6 +155,36 @@ def test_grace_protects_epochs_at_a_dropped_rate(epochs_since_drop: int, kind: s
     assert decide(history, [at_plateau(0.1, rule)] * 3).kind == kind
 
 
+@pytest.mark.parametrize(
+    ("high_rate", "share", "kind"),
+    [
+        (0.5, 0.0, "prune"),
+        (0.5, 0.5, "prune"),
+        (0.5, 0.51, "continue"),
+        (0.5, 1.0, "continue"),
+        (1.0, 1.0, "prune"),
+        (0.0, 0.01, "continue"),
+    ],
+)
+def test_a_rate_that_falls_by_itself_protects_while_it_is_high(
+    high_rate: float, share: float, kind: str
+) -> None:
+    rule = replace(RULE, high_rate=high_rate)
+    others = [at_plateau(0.1, rule)] * 3
+    history = at_plateau(0.9, rule)
+    history.lr_share = share
+    assert decide(history, others).kind == kind
+
+
+def test_a_high_rate_protects_from_plateaus_not_from_rungs() -> None:
+    rule = PlateauRule(patience=9, n_startup=1, rung_base=2)
+    good, bad = History(rule), History(rule)
+    for score in (0.2, 0.1):
+        good.record(score, lr_share=1.0)
+        bad.record(score + 0.5, lr_share=1.0)
+    assert decide(bad, [good]).cause == "rung"
+
+
 def test_a_trial_that_has_converged_is_not_pruned_however_bad() -> None:
     others = [trained(RULE, [0.1] * 7, ended=True)] * 3
     history = trained(RULE, [0.9] * 7)

@@ -47,10 +47,11 @@ def test_board_decides_as_the_pure_rule(max_plateaus: int, rung_base: int, seed:
             case "epoch":
                 score = rng.choice([rng.random(), 0.25, 0.5, math.nan])
                 dropped = rng.random() < 0.1
-                history.record(score, lr_dropped=dropped)
+                share = rng.choice([0.0, 0.0, 0.4, 0.9])
+                history.record(score, lr_dropped=dropped, lr_share=share)
                 others = [other for n, other in histories.items() if n != number]
                 decision = decide(history, others)
-                assert board.record(number, score, lr_dropped=dropped) == decision
+                assert board.record(number, score, lr_dropped=dropped, lr_share=share) == decision
                 kinds[decision.kind] += 1
             case "fail":
                 histories[number] = History(rule)

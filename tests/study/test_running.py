@@ -109,6 +109,17 @@ def test_a_plateau_is_the_schedules_own_where_it_has_one(
     assert found.plateau_of(PlateauRule()) == plateau
 
 
+@pytest.mark.parametrize(
+    ("schedule", "share"), [("cosine", 0.5), ("power", 0.5), ("performance", 0), ("constant", 0)]
+)
+def test_a_rate_is_a_share_of_its_first_where_it_falls_by_itself(
+    schedule: str, share: float
+) -> None:
+    found = trial(schedule, 1)
+    rate = float(found.config.optimizer["learning_rate"])
+    assert found.lr_share(replace(report(0, 1), learning_rate=rate / 2)) == share
+
+
 def test_a_learning_rate_at_min_lr_falls_no_more() -> None:
     found = trial("performance", 1, min_lr=1e-3)
     assert found.is_lowest(report(0, 1))

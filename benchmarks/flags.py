@@ -1,12 +1,12 @@
 """Diagnostic flags of random trials, with the numbers behind them, to be read by hand.
 
     python benchmarks/flags.py DATA [--target NAME] [--space deep] [--trials 60] [--seed 0]
-        [--epochs 8]
+        [--epochs 6]
 
 Draws configurations of a space at random, trains each on the first fold without pruning, and
-prints for each trial: its configuration, training and validation loss over the epochs, gradient
-norms by layer at the first step and in the last epoch, the largest ratio of a layer's norm to the
-output layer's in any epoch, shares of dead units or saturated outputs, and its flags.
+prints for each trial: its configuration and flags, training and validation loss of each epoch,
+gradient norms by layer at the first step and in the last epoch (the output layer last), and the
+shares of dead units or of saturated outputs ("flat") by layer.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--space", default="deep")
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=6)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -91,13 +91,11 @@ def lines_of(
 ) -> list[str]:
     """Return one trial in a few lines."""
     diagnosis = end.diagnosis
+    flags = " ".join(diagnosis.flags) or "-"
+    if diagnosis.explosion is not None:
+        flags += f" ({diagnosis.explosion}, epoch {diagnosis.explosion_epoch})"
     lines = [
-        f"#{number} {summary(config)}, {config.initializer.name}, clipping {config.clipping.name} "
-        f"-> {end.cause} after {end.epochs}: {' '.join(diagnosis.flags) or '-'}"
-        + (
-            f" ({diagnosis.explosion}, epoch {diagnosis.explosion_epoch})"
-            * bool(diagnosis.explosion)
-        ),
+        f"#{number} {_words(config)} -> {end.cause} after {end.epochs}: {flags}",
         f"   loss    start {_text(diagnosis.start_loss)}, train "
         + " ".join(_text(report.train_loss) for report in reports)
         + ", valid "
@@ -109,6 +107,21 @@ def lines_of(
         if shares is not None:
             lines.append(f"   {word}    {' '.join(f'{share:.2f}' for share in shares)}")
     return lines
+
+
+def _words(config: TrialConfig) -> str:
+    """Return a configuration in one line; equal layers as 12×64."""
+    widths = dict.fromkeys(config.hidden_units)
+    name = "-".join(map(str, config.hidden_units)) or "linear"
+    words = summary(config)
+    if len(widths) == 1:
+        words = words.replace(name, f"{len(config.hidden_units)}×{config.hidden_units[0]}", 1)
+    extra = [
+        config.initializer.name,
+        f"clip {config.clipping.name}",
+        f"scaler {config.scaler.name}",
+    ]
+    return ", ".join([words, *extra])
 
 
 def _row(values: Sequence[float]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 VANISHING_RATIO = 1e-3
 EXPLODING_RATIO = 1e3
-EXPLODING_LOSS = 10.0
+EXPLODING_LOSS = 5.0
 DEAD_SHARE = 0.5
 SATURATED_SHARE = 0.5
 FLAT_SLOPE = 0.01
@@ -151,7 +151,7 @@ FLAGS = {
             "units are dead",
             f"in the last epoch, above {DEAD_SHARE:g} of the ReLU-family units of a hidden layer "
             "give 0 for every validation row",
-            "Most units of a layer give 0 for every row and no longer learn",
+            "More than half of the units of a layer give 0 for every row and no longer learn",
             "try a lower learning rate, leaky ReLU or ELU, or batch norm",
             lambda found: _exceeds(found.dead_units, DEAD_SHARE),
         ),
@@ -160,7 +160,8 @@ FLAGS = {
             "units are saturated",
             f"in the last epoch, above {SATURATED_SHARE:g} of the outputs of a sigmoid or tanh "
             f"layer have |f′(z)| < {FLAT_SLOPE:g} on the validation rows",
-            "Most outputs of a layer are where its activation is flat, so little gradient passes",
+            "More than half of the outputs of a layer are where its activation is flat and pass "
+            "hardly any gradient",
             "try a smaller initialization, batch norm before the activation, or ReLU or ELU",
             lambda found: _exceeds(found.saturated, SATURATED_SHARE),
         ),

@@ -29,8 +29,7 @@ The trainer measures the health of every trial, also of those that are pruned or
 clipping; the mean over the steps of an epoch |
 | training loss | mean over the steps of an epoch, with dropout, without penalties |
 | loss at initialization | ln C for C classes, 1 for a number, which is standardized: the loss of \
-a constant answer, about what a well-initialized network starts with. In the first epoch the loss \
-of the first step, before any update, counts instead where it is higher |
+a constant answer, about what a well-initialized network starts with |
 | dead units of a layer | share of the units whose activation is 0 for every validation row; of \
 all activations except sigmoid, tanh and softplus |
 | saturated outputs of a layer | share of the outputs with \\|f′(z)\\| < {flat_slope:g} on the \
@@ -44,9 +43,11 @@ first fold with each flag, or of the first fold where none has one.
 | --- | --- | --- | --- |
 {flags}
 
-Growth from a tiny start is no explosion. Where the output layer's norm is 0, as in a network
-whose units are all dead, the ratio counts as 0. `vanishing` is not decided where the last epoch
-lost its finite numbers, nor at a training loss of 0.
+Growth from a tiny start is no explosion. A poor initialization, whose first step has a high loss,
+may recover within the first epoch. In later epochs a loss far above that of a constant answer is an
+explosion. Where the output layer's norm is 0, as in a network whose units are all dead, the ratio
+counts as 0. `vanishing` is not decided where the last epoch lost its finite numbers, nor at a
+training loss of 0.
 
 A trial keeps three user attributes: `flags`, `gradient_ratio` (the smallest ratio of a hidden
 layer's norm to the output layer's in the last epoch) and `diagnostics`. The last is a list with one

@@ -17,6 +17,7 @@ from autotrain.choices.activations import ACTIVATIONS
 from autotrain.fused.flags import (
     EXPLODING_LOSS,
     EXPLODING_RATIO,
+    FIRST_GROWTH,
     FLAT_SLOPE,
     LAYERS,
     LOSS,
@@ -68,19 +69,20 @@ class GradientRecord:
         self.last = loss, means
         if max(means) > EXPLODING_RATIO * means[-1]:
             self._note(LAYERS)
-        if loss > EXPLODING_LOSS * self._initial_loss():
+        if loss > self._largest_loss():
             self._note(LOSS)
 
-    def _initial_loss(self) -> float:
-        """Return the loss at initialization that an epoch's mean loss is compared with.
+    def _largest_loss(self) -> float:
+        """Return the mean loss of an epoch from which on it has exploded.
 
-        It is that of a constant answer, which a well-initialized network starts with. In the first
-        epoch a higher first step counts instead: a poor initialization may recover there. A loss
-        that is still far above a constant answer's in later epochs has exploded from the start.
+        A poor initialization may recover within the first epoch, which therefore must also be
+        worse than the first step. A loss that is still far above that of a constant answer in later
+        epochs has exploded from the start.
         """
-        if self.epoch > 1 or self.start is None:
-            return self.constant_loss
-        return max(self.constant_loss, self.start[0])
+        largest = EXPLODING_LOSS * self.constant_loss
+        if self.epoch == 1 and self.start is not None:
+            largest = max(largest, FIRST_GROWTH * self.start[0])
+        return largest
 
     def _note(self, kind: str) -> None:
         if self.explosion is None:

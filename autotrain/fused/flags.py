@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-VANISHING_RATIO = 1e-3
+VANISHING_RATIO = 2e-3
+VANISHING_NORM = 1.0
 EXPLODING_RATIO = 1e3
 EXPLODING_LOSS = 5.0
+FIRST_GROWTH = 2.0
 DEAD_SHARE = 0.5
 SATURATED_SHARE = 0.5
 FLAT_SLOPE = 0.01
@@ -117,7 +119,9 @@ class Flag:
 def _vanishes(found: Diagnosis) -> bool:
     # An epoch that lost its finite numbers says nothing about vanishing, and with a loss of 0 there
     # is nothing left to learn.
-    return bool(found.loss) and found.ratio is not None and found.ratio < VANISHING_RATIO
+    if not found.loss or found.ratio is None:
+        return False
+    return found.ratio < VANISHING_RATIO and min(found.norms[:-1]) < VANISHING_NORM
 
 
 def _exceeds(shares: tuple[float, ...] | None, limit: float) -> bool:
@@ -131,7 +135,7 @@ FLAGS = {
             "vanishing",
             "gradients vanish",
             f"in the last epoch, the gradient norm of a hidden layer is below {VANISHING_RATIO:g} "
-            "times that of the output layer, or 0",
+            f"times that of the output layer and below {VANISHING_NORM:g}, or 0",
             "The gradient hardly reaches some layers, which therefore do not learn",
             "try batch norm, He initialization with ReLU or ELU, or fewer layers",
             _vanishes,
@@ -141,7 +145,9 @@ FLAGS = {
             "gradients explode",
             f"a loss or a gradient norm is not finite; or in any epoch the gradient norm of a "
             f"hidden layer is above {EXPLODING_RATIO:g} times that of the output layer; or in any "
-            f"epoch the training loss is above {EXPLODING_LOSS:g} times the loss at initialization",
+            f"epoch the training loss is above {EXPLODING_LOSS:g} times the loss at "
+            f"initialization, in the first epoch also above {FIRST_GROWTH:g} times that of the "
+            "first step",
             "The gradient or the loss grew out of proportion",
             "try a lower learning rate, gradient clipping, another initializer or batch norm",
             lambda found: found.explosion is not None,

@@ -254,10 +254,10 @@ def test_norms_and_losses_are_those_of_the_first_step_and_of_the_last_epoch() ->
 
 
 def test_ratio_is_that_of_the_smallest_layer_in_the_last_epoch() -> None:
-    small: Epoch = [[1.0, 5e-4, 1.0]] * 2, [1.0, 1.0]
+    small: Epoch = [[1.0, 1e-3, 1.0]] * 2, [1.0, 1.0]
     assert record_of(calm(), small).flags == ("vanishing",)
     assert record_of(small, small, calm()).flags == ()
-    assert record_of(([[2e-3, 1.0, 1.0]], [1.0])).flags == ()
+    assert record_of(([[3e-3, 1.0, 1.0]], [1.0])).flags == ()
 
 
 def test_layer_a_thousand_times_above_the_output_layer_explodes() -> None:
@@ -290,6 +290,8 @@ def test_first_epoch_is_compared_with_the_first_step() -> None:
     norms = [[1.0, 1.0, 1.0]] * 4
     assert record_of((norms, [100.0, 90.0, 50.0, 20.0])).explosion is None, "it recovers"
     assert record_of((norms, [2.0, 100.0, 50.0, 20.0])).explosion == LOSS
+    assert record_of((norms, [20.0, 60.0, 60.0, 19.0])).explosion is None
+    assert record_of((norms, [20.0, 60.0, 60.0, 21.0])).explosion == LOSS
     assert record_of(calm(100.0), calm(50.0)).explosion_epoch == 2
 
 

@@ -15,9 +15,12 @@ HEALTHY = Diagnosis(start_loss=1.1, loss=0.4, start_norms=(1.0, 1.0, 1.0), norms
     ("norms", "loss", "wanted"),
     [
         ((0.5, 0.6, 0.7), 0.4, ()),
-        ((1.1e-3, 1.0, 1.0), 0.4, ()),
-        ((0.9e-3, 1.0, 1.0), 0.4, ("vanishing",)),
-        ((1.0, 0.9e-3, 1.0), 0.4, ("vanishing",)),
+        ((2.1e-3, 1.0, 1.0), 0.4, ()),
+        ((1.9e-3, 1.0, 1.0), 0.4, ("vanishing",)),
+        ((1.0, 1.9e-3, 1.0), 0.4, ("vanishing",)),
+        # A norm of 1 has not vanished, however large the output layer's is.
+        ((1.0, 500.0, 1e6), 9e4, ()),
+        ((0.9, 500.0, 1e6), 9e4, ("vanishing",)),
         ((0.0, 0.0, 0.0, 2.1), 0.4, ("vanishing",)),
         ((0.0, 0.0, 0.0, 0.0), 0.4, ("vanishing",)),
         ((0.5, 0.0, 0.0), 0.4, ("vanishing",)),

@@ -327,7 +327,7 @@ class Study:
             SpaceError: with everything that is not in the space.
 
         Examples:
-            >>> study.enqueue({"activation": "elu", "optimizer": {"choice": "nadam"}})
+            >>> study.enqueue({"activation": "elu"}).optimize(n_trials=1)  # doctest: +SKIP
         """
         params = params_in(self.space, config)
         enqueue(self.optuna_study, params, **{GIVEN: "enqueue"})
@@ -361,8 +361,8 @@ class Study:
             KeyboardInterrupt: passed on; the next search trains the configuration again.
 
         Examples:
-            >>> trial = study.train({"early_stopping": {"enabled": False}})
-            >>> trial.value, trial.user_attrs["epochs"]
+            >>> study.train({"training": {"epochs": 7}}).user_attrs["epochs"]  # doctest: +SKIP
+            7
         """
         _, timeout = read_budget(1, timeout)
         wanted = resolved(fixed_space(config), self.dataset).config_from({})

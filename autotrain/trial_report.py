@@ -16,8 +16,10 @@ from optuna.trial import FrozenTrial
 from autotrain.errors import AutotrainError, StudyError
 from autotrain.fused.flags import EXPLOSIONS, FLAGS, Diagnosis
 from autotrain.space.config import TrialConfig
+from autotrain.space.naming import nest
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.definition import Definition
+from autotrain.study.given import config_of
 from autotrain.study.running import CURVE, DIAGNOSTICS, summary
 from autotrain.study.storage import read_storage
 
@@ -150,7 +152,7 @@ class TrialReport:
             "seconds": self.seconds,
             "n_parameters": self.n_parameters,
             "summary": self.words,
-            "config": dict(self.config),
+            "config": nest(self.config),
             "curve": [list(point) for point in self.curve],
             "flags": self.flags,
             "folds": [fold.to_json() for fold in self.folds],
@@ -217,7 +219,7 @@ def report_of(definition: Definition, trials: list[FrozenTrial], number: int) ->
 def _config(definition: Definition, trial: FrozenTrial) -> TrialConfig | None:
     """Return a trial's configuration; None where its parameters are not complete."""
     try:
-        return SearchSpace.from_dict(definition.space).config_from(trial.params)
+        return config_of(trial, SearchSpace.from_dict(definition.space))
     except AutotrainError:
         return None
 

@@ -295,3 +295,24 @@ def test_endless_space_has_no_end(tmp_path: Path) -> None:
     with study_of(tmp_path, space=ENDLESS) as study:
         study.optimize(n_trials=2, quiet=True)
         assert (study.n_untried, study.progress.is_whole_space) == (None, False)
+
+
+def test_trial_report_has_every_configuration(tmp_path: Path) -> None:
+    """That of a search, one from outside the space, and one that waits."""
+    with study_of(tmp_path, space=ENDLESS) as study:
+        study.optimize(n_trials=1, quiet=True)
+        study.train({"activation": "selu", "training": {"epochs": 1}}, quiet=True)
+        study.enqueue({"activation": "tanh"})
+        configs = [trial.to_json()["config"] for trial in map(study.trial, range(3))]
+    words = [config["activation"]["choice"] for config in configs]
+    assert words == ["elu", "selu", "tanh"]
+    assert all(TrialConfig.from_dict(config).to_dict() == config for config in configs)
+
+
+def test_missing_dropout_is_noticed_in_words_for_one_network(tmp_path: Path) -> None:
+    with_dropout, without = ({"dropout": {"rate": 0.1}}, {"dropout": "none"})
+    assert not study_of(tmp_path, space=with_dropout).space.notices
+    (one,) = study_of(tmp_path, space=without).space.notices
+    (many,) = study_of(tmp_path, space=ENDLESS | without).space.notices
+    assert "space" in many
+    assert "space" not in one

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.errors import StudyError
 from autotrain.fused.flags import FLAGS, LAYERS, Diagnosis
+from autotrain.space.naming import flatten
 from autotrain.study.ledger import FORBIDDEN, GIVEN_UP, INTERRUPTED, NOT_STARTED
 from autotrain.study.running import health_of
 from autotrain.study.storage import open_storage
@@ -154,7 +155,7 @@ def test_report_is_json(tmp_path: Path) -> None:
     again = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert again["flags"] == found.flags
     assert again["folds"][0]["explosion"] == LAYERS
-    assert again["config"] == found.config
+    assert flatten(again["config"]) == found.config
 
 
 @pytest.mark.parametrize("number", [-1, 2, 17])

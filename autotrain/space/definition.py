@@ -45,6 +45,13 @@ class SectionSpace:
         """The names a `Choice` of this section can have, with or without a table."""
         return self.choices or (self.section.default,)
 
+    @property
+    def is_searched(self) -> bool:
+        """Whether there is anything to choose."""
+        return len(self.choices) > 1 or any(
+            not isinstance(domain, Fixed) for _, _, domain in self.named()
+        )
+
     def domain(self, row: str, key: str) -> tuple[str, Domain]:
         """Return the study's name and the domain of a parameter when `row` is chosen."""
         if key in self.rows.get(row, {}):

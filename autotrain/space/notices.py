@@ -35,6 +35,8 @@ def may_lack_dropout(definition: Definition) -> bool:
 def _lacks_dropout(definition: Definition, forbids: Forbids) -> str | None:
     if not may_lack_dropout(definition):
         return None
+    if not any(section.is_searched for section in definition.sections.values()):
+        return "this network has no dropout, so it cannot estimate its uncertainty"
     return (
         "some networks of this space have no dropout; should one of them win, it cannot say how "
         "sure it is. A [dropout] rate above 0 in all of them would keep that."

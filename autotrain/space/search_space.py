@@ -245,7 +245,7 @@ class SearchSpace:
     @property
     def is_fixed(self) -> bool:
         """Whether there is one configuration and nothing to choose."""
-        return not self.distributions()
+        return not any(section.is_searched for section in self._definition.sections.values())
 
     @cached_property
     def leaves(self) -> tuple[Leaf, ...] | None:

@@ -26,10 +26,14 @@ CONFIG = "config"
 
 
 def config_of(trial: FrozenTrial, space: SearchSpace) -> TrialConfig:
-    """Return a trial's configuration, whether or not it is in the study's space."""
+    """Return a trial's configuration, whether or not it is in the study's space.
+
+    Raises:
+        SpaceError: when its parameters are not complete.
+    """
     if CONFIG in trial.user_attrs:
         return TrialConfig.from_dict(trial.user_attrs[CONFIG])
-    return space.config_from(trial.params)
+    return space.config_from(trial.params or fixed_params(trial))
 
 
 def params_of(config: TrialConfig, space: SearchSpace) -> tuple[dict[str, Any], dict[str, Any]]:

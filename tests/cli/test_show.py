@@ -10,6 +10,7 @@ import pytest
 
 from autotrain.api import Study
 from autotrain.fused.flags import FLAGS
+from autotrain.space.naming import flatten
 from autotrain.study.definition import Definition
 from autotrain.study.storage import open_storage
 from tests.cli.conftest import HOLDOUT, N_TRIALS, Run
@@ -73,7 +74,7 @@ def test_one_trial_shows_configuration_curve_norms_and_end(there: Path, autotrai
     assert facts["trial"] == 1
     assert facts["state"] in ("complete", "pruned")
     assert f"{facts['state']}: {facts['ending']}" in done.out
-    for name in facts["config"]:
+    for name in flatten(facts["config"]):
         assert f"\n  {name} " in done.out
     assert [epoch for epoch, _ in facts["curve"]] == list(range(1, facts["epochs"] + 1))
     assert "Learning curve" in done.out

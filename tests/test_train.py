@@ -105,6 +105,30 @@ def test_all_epochs_are_trained_with_a_performance_schedule(tmp_path: Path, rest
     assert (trial.user_attrs["best_epoch"] == 40) is not restores
 
 
+@pytest.mark.parametrize("pruner", ["performance", "median"])
+def test_hopeless_configuration_is_not_pruned(tmp_path: Path, pruner: str) -> None:
+    """Enqueued in a search it is."""
+    space = {
+        "network": {"hidden_layers": 1, "hidden_units": 8},
+        "training": {"batch_size": 16, "epochs": 20},
+        "optimizer": {"learning_rate": {"low": 1e-7, "high": 0.1, "log": True}},
+        "baseline": [{"optimizer.learning_rate": 0.01 * n} for n in range(1, 8)],
+    }
+    hopeless = {
+        "network": {"hidden_layers": 1, "hidden_units": 8},
+        "training": {"batch_size": 16, "epochs": 20},
+        "optimizer.learning_rate": 1e-7,
+    }
+    options = {"n_startup": 4} if pruner == "performance" else {}
+    with study_of(tmp_path, space=space, pruner=pruner, pruner_options=options) as study:
+        study.optimize(n_trials=7, quiet=True)
+        trial = study.train(hopeless, quiet=True)
+        assert (trial.state, trial.user_attrs["epochs"]) == (TrialState.COMPLETE, 20)
+        assert "optimizer.learning_rate" in trial.params
+        study.enqueue(hopeless).optimize(n_trials=1, quiet=True)
+        assert study.optuna_study.trials[-1].state == TrialState.PRUNED
+
+
 def test_trained_network_is_that_of_best_config(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     with study_of(tmp_path, "searched", space=ENDLESS) as study:
@@ -206,16 +230,18 @@ def test_interrupted_training_is_resumed(tmp_path: Path) -> None:
 
 
 def test_enqueued_configurations_come_first_also_after_resume(tmp_path: Path) -> None:
-    with study_of(tmp_path, space=ENDLESS) as study:
+    # A baseline still waits when the first one is given.
+    baselines = [*FINITE["baseline"], {"activation": "relu", "network.hidden_units": 4}]
+    with study_of(tmp_path, space=ENDLESS | {"baseline": baselines}) as study:
         study.optimize(n_trials=1, quiet=True)
         assert study.enqueue({"activation": "tanh", "optimizer.learning_rate": 0.02}) is study
     with Study.resume("table", data=frame(), directory=tmp_path) as study:
         study.enqueue({"activation": "relu", "network": {"hidden_units": 8}})
         study.optimize(n_trials=2, quiet=True)
         trials = [t for t in study.optuna_study.trials if t.state.is_finished()]
-        assert [t.params["activation"] for t in trials] == ["elu", "tanh", "relu"]
+        tried = [(t.params["activation"], t.params["network.hidden_units"]) for t in trials]
+        assert tried == [("elu", 8), ("tanh", 8), ("relu", 8)], "tanh is forbidden with 4"
         assert trials[1].params["optimizer.learning_rate"] == 0.02
-        assert trials[1].params["network.hidden_units"] == 8, "tanh is forbidden with 4"
 
 
 def test_best_config_of_another_study_can_be_enqueued(tmp_path: Path) -> None:

@@ -315,7 +315,9 @@ def test_scikit_learns_tools_around_it() -> None:
 
 def test_processes_and_time() -> None:
     X, y = load_wine(return_X_y=True)
-    model = MLPSearchClassifier(**{**FAST, "n_trials": 4, "timeout": 60.0, "n_jobs": 2})
+    space = FAST["space"] | {"optimizer": {"learning_rate": {"low": 0.005, "high": 0.02}}}
+    changes = {"space": space, "n_trials": 4, "timeout": 60.0, "n_jobs": 2}
+    model = MLPSearchClassifier(**{**FAST, **changes})
     assert model.fit(X, y).score(X, y) > 0.9
     assert len(model.trials_) == 4
 

@@ -49,7 +49,7 @@ def test_what_is_legal(parameter: Parameter, legal: list[Any], illegal: list[Any
         (COUNT, "a whole number at least 1 and at most 64"),
         (SWITCH, "true or false"),
         (WORD, "text"),
-        (STEPS, "numbers at least 0"),
+        (STEPS, "a list of numbers, each at least 0"),
         (FREE, "a number"),
     ],
 )

@@ -47,6 +47,7 @@ from autotrain.bundle.selection import (
 from autotrain.data.dataset import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
+from autotrain.ensembling import most_members
 from autotrain.errors import BundleError, NoTrialSucceededError, StudyError
 from autotrain.export import score_test_rows
 from autotrain.launch import Launch
@@ -60,8 +61,9 @@ from autotrain.study.allowed import AllowedSampler
 from autotrain.study.budget import seconds_spent, trials_tried
 from autotrain.study.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.study.checkpoints import Checkpoints
-from autotrain.study.definition import STUDIES, Definition
+from autotrain.study.definition import AUTO, STUDIES, Definition
 from autotrain.study.finals import (
+    EXPORTED,
     HANDED_OVER,
     N_FINALISTS,
     WINNER,
@@ -111,8 +113,9 @@ class Study:
         test: fraction of the rows, or a file or frame; those rows are never seen by the search.
         finalists: so many of the best trials are trained again from other seeds, and the winner
             is chosen by mean; 0: the trial with the best value wins.
-        ensemble: hand over up to so many trainings, to predict together (see `ensembling`); below 2
-            the winner alone.
+        ensemble: export the average of up to N trainings (see `ensembling`); below 2 the winner
+            alone. "auto": up to 8 where at most 2,500 rows validate, the winner alone elsewhere.
+            Prediction takes up to N times as long.
         storage: None for the journal in the study's folder, or a storage URL.
         workers: processes; 0 for one per core (or per GPU); 1 trains in this process.
         device: "auto", "cpu" or "cuda".
@@ -140,7 +143,7 @@ class Study:
         validation: str = "auto",
         test: Any = None,
         finalists: int = N_FINALISTS,
-        ensemble: int = 0,
+        ensemble: int | str = AUTO,
         storage: str | None = None,
         workers: int = 0,
         device: str = "auto",
@@ -185,7 +188,7 @@ class Study:
             test="" if test is None else word_for(test),
             validation=validation,
             finalists=definitions.check_count("finalists", finalists),
-            ensemble=definitions.check_count("ensemble", ensemble),
+            ensemble=definitions.check_ensemble(ensemble),
             space=self.space.to_dict(),
             seed=seed,
             sampler=sampler,
@@ -225,7 +228,7 @@ class Study:
         workers: int | None = None,
         device: str | None = None,
         finalists: int | None = None,
-        ensemble: int | None = None,
+        ensemble: int | str | None = None,
         directory: str | Path = STUDIES,
     ) -> Study:
         """Open a study that was started before, as it was defined then.
@@ -562,29 +565,30 @@ class Study:
         """
         return load(self.best_path)
 
-    def hand_over(self, ensemble: int | None = None) -> Path:
+    def hand_over(self, ensemble: int | str | None = None) -> Path:
         """Export the winner, alone or with others that predict best together; `optimize` does it.
 
         The winner is decided by the repeats that have ended, also those of a run that was cut off.
 
         Args:
-            ensemble: this once at most so many trainings; below 2 the winner alone. None as the
-                study says, which is written down.
+            ensemble: this once at most N trainings; below 2 the winner alone; "auto" by the number
+                of validation rows. None: as the study has it.
         Returns: the bundle's folder. What cannot be exported is passed over, and said in
             `export_failures`.
         Raises: RuntimeError when nothing can be exported; a bug.
         """
         return self._hand_over(ensemble, lambda stage: None)
 
-    def _hand_over(self, ensemble: int | None, on_stage: Callable[[str], None]) -> Path:
+    def _hand_over(self, ensemble: int | str | None, on_stage: Callable[[str], None]) -> Path:
         study = self.optuna_study
         if ensemble is None:
             ensemble = self.definition.ensemble
             self._write_definition()
-        n_members = definitions.check_count("ensemble", ensemble)
+        n_members = most_members(definitions.check_ensemble(ensemble), self.dataset)
         self._decide()
         best = replace(self._best(), on_stage=on_stage)
         self._take(best.hand_over(study, self.device, n_members))
+        self._note(EXPORTED, best.exported(study))
         self._note(HANDED_OVER, True)
         return self.best_path
 
@@ -640,8 +644,7 @@ class Study:
 
     def _decide(self) -> None:
         """Write down who wins by the repeats so far; a new best trial sets that aside."""
-        finals = self._finals()
-        winner = None if finals is None else finals.decide()
+        winner = self._best().decide(self.optuna_study, self._finals())
         decision = None if winner is None else winner.to_json()
         if self.optuna_study.user_attrs.get(WINNER) != decision:
             self._note(WINNER, decision)

@@ -16,6 +16,7 @@ from autotrain.bundle.selection import (
     CONTENDERS,
     GREEDY,
     INSTEAD,
+    KEPT,
     MEAN,
     ONLY,
     SMALLER,
@@ -23,7 +24,7 @@ from autotrain.bundle.selection import (
     Selection,
 )
 from autotrain.data.dataset import Dataset
-from autotrain.ensembling import choose, has_few_rows
+from autotrain.ensembling import choose, has_few_rows, is_clearly_better
 from autotrain.errors import BundleError
 from autotrain.export import export_ensemble, record_selection
 from autotrain.fused.plan import view_of
@@ -32,7 +33,7 @@ from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import Definition
-from autotrain.study.finals import Winner, winner_of
+from autotrain.study.finals import EXPORTED, Finals, Winner, winner_of
 from autotrain.study.given import config_of
 from autotrain.study.ledger import best_trial
 from autotrain.study.retraining import train_again
@@ -136,6 +137,7 @@ class Best:
             mean=winner.estimate,
             seed_std=winner.seed_std,
             best_mean=winner.leader_estimate,
+            kept_over=winner.kept_over,
         )
 
     def _reason(self, bundle: Bundle, number: int, winner: Winner | None, n_complete: int) -> str:
@@ -145,13 +147,52 @@ class Best:
             number: the winning trial.
         """
         if ENSEMBLE in bundle.training:
-            n_rows = sum(len(fold.y_valid) for fold in self.dataset.folds)
-            return CONTENDERS if has_few_rows(n_rows) else GREEDY
+            return CONTENDERS if has_few_rows(self.dataset) else GREEDY
         if bundle.training["trial"] != number:
             return INSTEAD
+        if winner is not None and winner.kept_over is not None:
+            return KEPT
         if winner is not None:
             return SMALLER if winner.is_smaller else MEAN
         return ONLY if n_complete == 1 else VALUE
+
+    def decide(self, study: optuna.Study, finals: Finals | None) -> Winner | None:
+        """Return the winner by the repeats so far; None: the trial with the best value wins.
+
+        The model that an earlier run exported stays unless a trial that is new since then is
+        clearly better: most changes of the winner are luck. Both must be among the checkpoints.
+        """
+        if finals is None:
+            return None
+        decided, exported = finals.decide(), study.user_attrs.get(EXPORTED)
+        best = best_trial(study.get_trials(deepcopy=False), self.metric)
+        if exported is None or best is None:
+            return decided
+        trial, repeat, n_trials = exported
+        number, own = (best.number, 0) if decided is None else (decided.number, decided.repeat)
+        if number < n_trials:
+            return decided
+        old, new = self._complete(study, trial, repeat), self._complete(study, number, own)
+        if old is None or new is None or is_clearly_better(new, old, self.dataset, self.metric):
+            return decided
+        return finals.keep(trial, repeat, over=number) or decided
+
+    def _complete(self, study: optuna.Study, number: int, repeat: int) -> Trained | None:
+        """Return a complete trial's training from its checkpoint; None where there is none."""
+        kept = self.checkpoints.find(number, repeat)
+        trial = study.get_trials(deepcopy=False)[number]
+        if kept is None or trial.state != TrialState.COMPLETE:
+            return None
+        return kept if self._is_of(study, trial, kept) else None
+
+    def exported(self, study: optuna.Study) -> list[int] | None:
+        """Return what `decide` needs to know of the model in the folder; see `EXPORTED`."""
+        if not self._is_own():
+            return None
+        training = read_bundle(self.path).training
+        if ENSEMBLE in training:
+            return None
+        return [training["trial"], training["repeat"], len(study.get_trials(deepcopy=False))]
 
     def _hand_over(self, study: optuna.Study, device: str, n_members: int) -> Handed:
         failures: list[str] = []

@@ -34,6 +34,7 @@ from autotrain.fused.metrics import function_of, influence
 from autotrain.fused.plan import view_of
 from autotrain.members import class_weights_of, members_of, metric_weights
 from autotrain.predictor import Predictor
+from autotrain.study.definition import AUTO
 from autotrain.study.trained import Trained
 from autotrain.tasks import Metric, metric_for
 
@@ -47,6 +48,10 @@ FEW_ROWS = 2_500
 """Up to so many validation rows contenders are chosen; on more, greedy did as well."""
 CONTENDING = 2.0
 """A model contends when it is worse than the best by at most so many standard errors."""
+CLEARLY = 1.0
+"""A winner of an earlier run stays unless another model is better by more standard errors."""
+AUTO_MEMBERS = 8
+"""Members of an ensemble at most where the user leaves it to the number of rows."""
 LASTING = 0.5
 """Share of an average's gain that is left when what is averaged is the mean of several folds.
 
@@ -126,17 +131,25 @@ def select(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> 
     Returns: 1 to `n_members` places of candidates in their order; the same folds give the same.
         The best candidate alone need not be among several.
     """
-    rule = contenders if has_few_rows(sum(len(fold.y) for fold in folds)) else greedy
+    rule = contenders if sum(len(fold.y) for fold in folds) <= FEW_ROWS else greedy
     return tuple(sorted(rule(folds, metric, n_members)))
 
 
-def has_few_rows(n_rows: int) -> bool:
-    """Tell whether `contenders` choose the members, and not `greedy`.
+def has_few_rows(dataset: Dataset) -> bool:
+    """Tell whether `contenders` choose the members, and not `greedy`."""
+    return dataset.n_validated <= FEW_ROWS
+
+
+def most_members(ensemble: int | str, dataset: Dataset) -> int:
+    """Return how many trainings are exported together at most; below 2 one alone.
 
     Args:
-        n_rows: validation rows of all folds.
+        ensemble: the study's setting. With "auto" it depends on the validation rows: where they are
+            few, choosing one training among contenders is mostly luck, and their average is better.
     """
-    return n_rows <= FEW_ROWS
+    if ensemble == AUTO:
+        return AUTO_MEMBERS if has_few_rows(dataset) else 0
+    return int(ensemble)
 
 
 def contenders(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> tuple[int, ...]:
@@ -149,17 +162,41 @@ def contenders(folds: Sequence[FoldPredictions], metric: Metric, n_members: int)
         folds, n_members: as for `select`.
     Returns: 1 to `n_members` places, from the best on; of equals the first.
     """
-    alone = [np.zeros(fold.predictions.shape[1:]) for fold in folds]
-    scores = _scores(folds, alone, np.arange(len(folds[0].predictions)), 0, metric)
+    scores = _alone(folds, metric)
     ranked = np.argsort(scores, kind="stable")
     defined = ranked[np.isfinite(scores[ranked])]
     if not len(defined):
         return (int(ranked[0]),)
-    best = defined[0]
+    best = int(defined[0])
     behind = scores[defined] - scores[best]
-    of_rows = np.concatenate([influences(fold, metric) for fold in folds], axis=1) / len(folds)
-    errors = np.linalg.norm(of_rows[defined] - of_rows[best], axis=1)
+    errors = _paired_errors(folds, metric, best)[defined]
     return tuple(int(place) for place in defined[behind <= CONTENDING * errors][:n_members])
+
+
+def is_clearly_better(new: Trained, old: Trained, dataset: Dataset, metric: Metric) -> bool:
+    """Tell whether a model is better than another by more than `CLEARLY` standard errors.
+
+    The standard error is that of the difference of their scores on the same validation rows.
+
+    Args:
+        new, old: each with the weights of all folds.
+    """
+    folds = out_of_fold([new, old], dataset)
+    scores, errors = _alone(folds, metric), _paired_errors(folds, metric, 0)
+    return bool(scores[1] - scores[0] > CLEARLY * errors[1])
+
+
+def _alone(folds: Sequence[FoldPredictions], metric: Metric) -> np.ndarray:
+    """Return each candidate's own score `[M]`, lower is better."""
+    nothing = [np.zeros(fold.predictions.shape[1:]) for fold in folds]
+    return _scores(folds, nothing, np.arange(len(folds[0].predictions)), 0, metric)
+
+
+def _paired_errors(folds: Sequence[FoldPredictions], metric: Metric, place: int) -> np.ndarray:
+    """Return the standard errors `[M]` of the differences to the candidate at `place`."""
+    of_rows = np.concatenate([influences(fold, metric) for fold in folds], axis=1) / len(folds)
+    errors: np.ndarray = np.linalg.norm(of_rows - of_rows[place], axis=1)
+    return errors
 
 
 def influences(fold: FoldPredictions, metric: Metric) -> np.ndarray:
@@ -190,7 +227,7 @@ def greedy(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> 
     """
     totals = [np.zeros(fold.predictions.shape[1:]) for fold in folds]
     left = np.arange(len(folds[0].predictions))
-    alone = _scores(folds, totals, left, 0, metric)
+    alone = _alone(folds, metric)
     chosen: list[int] = []
     best = math.inf
     while len(left) and len(chosen) < n_members:

@@ -162,7 +162,7 @@ def _export(
             "split": dataset.split,
             "n_train": dataset.n_train,
             "n_valid": dataset.n_valid,
-            "n_validated": sum(len(fold.y_valid) for fold in dataset.folds),
+            "n_validated": dataset.n_validated,
             "n_calibration": dataset.n_calibration,
             "n_test": dataset.n_test,
             **_repeats(dataset),

@@ -15,7 +15,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.best import Best, Handed
-from autotrain.ensembling import ensemble_seconds
+from autotrain.ensembling import ensemble_seconds, most_members
 from autotrain.errors import NoTrialSucceededError
 from autotrain.launch import Launch
 from autotrain.study.budget import SPENT_S, counts, seconds_spent
@@ -138,8 +138,8 @@ class Run:
     def _reserve(self, clock: RunClock) -> None:
         """Keep time for an ensemble of the trainings that there are."""
         export_s = self.study.user_attrs.get(EXPORT_S, 0.0)
-        n_candidates = len(self.best.checkpoints)
-        clock.reserve(ensemble_seconds(self.launch.definition.ensemble, n_candidates, export_s))
+        n_members = most_members(self.launch.definition.ensemble, self.launch.dataset)
+        clock.reserve(ensemble_seconds(n_members, len(self.best.checkpoints), export_s))
 
 
 def check_success(name: str, trials: Sequence[FrozenTrial], metric: Metric) -> None:

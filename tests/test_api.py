@@ -66,6 +66,7 @@ def study_of_wine(folder: Path, **changes: object) -> Study:
         "space": SPACE,
         "workers": 1,
         "validation": "holdout",
+        "ensemble": 0,
         "directory": folder,
     }
     return Study("wine", **(options | changes))  # type: ignore[arg-type]
@@ -800,6 +801,55 @@ def test_without_finals_an_earlier_decision_counts_no_more(tmp_path: Path) -> No
         assert study.best_trial.value == best == pytest.approx(study.best_value, rel=1e-5)
         found = read_bundle(study.best_path).training
         assert (found["trial"], found["repeat"]) == (study.best_trial.number, 0)
+
+
+@pytest.mark.parametrize("is_better", [False, True])
+def test_an_earlier_winner_stays_unless_a_new_trial_is_clearly_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_better: bool
+) -> None:
+    compared: list[tuple[int, int]] = []
+
+    def clearly(new: Trained, old: Trained, *_: object) -> bool:
+        compared.append((new.number, old.number))
+        return is_better
+
+    monkeypatch.setattr("autotrain.best.is_clearly_better", clearly)
+    with study_of_wine(tmp_path, finalists=2, pruner="none") as study:
+        study.optimize(n_trials=2, observer=Silent())
+        assert not compared, "there is no earlier winner"
+        first = study.best_trial.number
+        study.optimize(n_trials=10, observer=Silent())
+        assert study.selection is not None
+        assert study.selection.trial == study.best_trial.number
+        (challenger, old), *_ = compared
+        assert old == first
+        assert challenger >= 2
+        training = read_bundle(study.best_path).training
+        assert training["trial"] == (challenger if is_better else first)
+        assert (study.selection.reason == "kept") != is_better
+        assert study.selection.kept_over == (None if is_better else challenger)
+    standing = read_standing(study.folder)
+    assert standing.winner == training["trial"]
+    # Without finals the trial with the best value wins, as asked.
+    with study_of_wine(tmp_path, finalists=0, pruner="none") as study:
+        study.hand_over()
+        assert study.best_trial.number == study.optuna_study.best_trial.number
+
+
+def test_auto_exports_an_ensemble_where_rows_are_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"ensemble": "auto", "finalists": 0, "pruner": "none"}
+    with study_of_wine(tmp_path, **options) as study:
+        study.optimize(n_trials=8, observer=Silent())
+        assert len(read_bundle(study.best_path).training["ensemble"]) > 1
+        assert Definition.read(study.folder).ensemble == "auto"
+        monkeypatch.setattr("autotrain.ensembling.FEW_ROWS", 10)
+        study.hand_over()
+        assert "ensemble" not in read_bundle(study.best_path).training
+    for wrong in ("many", -1, 2.5):
+        with pytest.raises(StudyError):
+            study_of_wine(tmp_path, ensemble=wrong)
 
 
 def test_what_follows_the_trainings_is_named(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,12 +16,15 @@ import pytest
 from sklearn import metrics as sk
 
 from autotrain.bundle import RECORD, TENSORS, Bundle, read_bundle
+from autotrain.data.dataset import Dataset
 from autotrain.ensembling import (
     FoldPredictions,
     choose,
     contenders,
     greedy,
     influences,
+    is_clearly_better,
+    most_members,
     out_of_fold,
     select,
 )
@@ -404,6 +408,46 @@ def test_what_is_chosen_is_never_worse_than_the_best(
         assert ensemble.value < best.value + 1e-5
 
 
+@pytest.mark.parametrize(("shift", "expected"), [(0.0, False), (0.9, False), (1.1, True)])
+def test_clearly_better_is_more_than_a_paired_standard_error(
+    classifiers: list[Winner], monkeypatch: pytest.MonkeyPatch, shift: float, expected: bool
+) -> None:
+    """The rows' losses differ by noise plus a number of its standard errors: a paired z test."""
+    generator = np.random.default_rng(0)
+    n = 400
+    noise = 0.1 * generator.normal(size=n)
+    noise -= noise.mean()
+    error = noise.std() / math.sqrt(n)
+    old = generator.uniform(0.3, 0.7, size=n)
+    # Hard rows are hard for both: unpaired, nothing would be clear.
+    new = old * np.exp(noise + shift * error)
+    right = np.stack([new, old]).astype(np.float32)
+    fold = FoldPredictions(np.stack([right, 1 - right], axis=-1), np.zeros(n, dtype=np.int64))
+    monkeypatch.setattr("autotrain.ensembling.out_of_fold", lambda *_: [fold])
+    candidates, dataset = trained(classifiers), classifiers[0].dataset
+    metric = metric_named("log_loss")
+    assert is_clearly_better(candidates[0], candidates[1], dataset, metric) == expected
+
+
+def test_a_model_is_not_clearly_better_than_itself(classifiers: list[Winner]) -> None:
+    one = trained(classifiers)[0]
+    metric = metric_named(classifiers[0].metric)
+    assert not is_clearly_better(one, one, classifiers[0].dataset, metric)
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "n_rows", "expected"),
+    [("auto", 2_500, 8), ("auto", 2_501, 0), (3, 10**6, 3), (0, 10, 0), ("auto", 40, 8)],
+)
+def test_rows_decide_how_many_members_auto_means(
+    ensemble: int | str, n_rows: int, expected: int
+) -> None:
+    class Rows:
+        n_validated = n_rows
+
+    assert most_members(ensemble, cast(Dataset, Rows())) == expected
+
+
 def test_an_ensemble_predicts_as_its_trials_on_average(
     classifiers: list[Winner], regressions: list[Winner], tmp_path: Path
 ) -> None:
@@ -491,8 +535,8 @@ def test_the_card_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path) -
     card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "9 multi-layer perceptrons together, 3 trained models of the study `test`" in card
     assert "probabilities of these trained models, each of 3 folds, are averaged" in card
-    assert "- trial 0: hidden units: 12-12; activation: elu" in card
-    assert "- trial 1, repeat 2: hidden units: 20; activation: relu" in card
+    assert re.search(r"- trial 0: .*hidden units: 12-12; activation: elu", card)
+    assert re.search(r"- trial 1, repeat 2: .*hidden units: 20; activation: relu", card)
     assert "- 3 of the 9 have no dropout" in card
     assert "predictor.predict_distribution(table)" in card
     assert "log_loss (chose the models)" in card

@@ -153,6 +153,7 @@ _SELECTION = _table(
         "mean": _optional(NUMBER),
         "seed_std": _optional(NUMBER),
         "best_mean": _optional(NUMBER),
+        "kept_over": _optional(COUNT),
     },
 )
 _TRAINED = {"trial": _optional(COUNT), "repeat": COUNT, "seed": COUNT}

@@ -17,10 +17,11 @@ from autotrain.wording import count_text, value_text
 VALIDATION_ERROR = "validation_error"
 """Key of `Bundle.scores`: the standard error of the validation score over rows, by metric."""
 ONLY, VALUE, MEAN, SMALLER, INSTEAD = "only", "value", "mean", "smaller", "instead"
+KEPT = "kept"
 CONTENDERS, GREEDY = "contenders", "greedy"
 """Reasons of a selection."""
 FEW_ROWS = 1_000
-"""Below this number of validation rows the choice among trials fits them noticeably."""
+"""Below this number of validation rows the choice among trials fits them markedly."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Selection:
         trial: the winning trial.
         reason: "only" (the only complete trial), "value" (best validation score), "mean" (best mean
             over seeds), "smaller" (smallest network within one standard error of that mean),
-            "instead" (the winner could not be exported), "contenders" or "greedy" (an ensemble).
+            "kept" (the winner of an earlier run: no other is clearly better), "instead" (the winner
+            could not be exported), "contenders" or "greedy" (an ensemble).
         n_trials: trials that trained, pruned ones included: the best of them was chosen.
         n_complete: trials that completed, which were compared with each other.
         best_trial: the trial with the best single validation score.
@@ -42,6 +44,7 @@ class Selection:
         seed_std: standard deviation between trainings that differ by the seed alone, pooled over
             the finalists.
         best_mean: the mean of `best_trial`.
+        kept_over: the trial that would have won if the winner of an earlier run had not stayed.
     """
 
     trial: int
@@ -54,6 +57,7 @@ class Selection:
     mean: float | None = None
     seed_std: float | None = None
     best_mean: float | None = None
+    kept_over: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a bundle's training record keeps it."""
@@ -126,6 +130,11 @@ def reason_words(bundle: Bundle, selection: Selection) -> str:
         return f"{trial} has the best validation score of {complete}"
     if selection.reason == INSTEAD:
         return f"{trial} was exported because the winning trial could not be"
+    if selection.reason == KEPT:
+        return (
+            f"{trial}, the winner before this run, stays: trial {selection.kept_over} is not "
+            "better by more than a standard error of the difference over the validation rows"
+        )
     if selection.reason == MEAN:
         why = f"{trial} has the best mean over seeds of the finalists among {complete}"
     else:
@@ -134,7 +143,7 @@ def reason_words(bundle: Bundle, selection: Selection) -> str:
 
 
 def optimism_words(bundle: Bundle, selection: Selection) -> str:
-    """Return why new rows will score worse than the validation rows, in one sentence."""
+    """Return what the validation rows have chosen, which flatters their score, in one sentence."""
     n_rows, n_folds = _n_rows(bundle), bundle.training.get("folds", 1)
     rows = f"{n_rows:,} validation rows" if n_rows else "the validation rows"
     networks = "each fold's network" if n_folds > 1 else "the network"
@@ -144,8 +153,12 @@ def optimism_words(bundle: Bundle, selection: Selection) -> str:
     if selection.reason in (CONTENDERS, GREEDY):
         chosen.append("the members of the ensemble")
     listed = f"{', '.join(chosen[:-1])} and {chosen[-1]}" if len(chosen) > 1 else chosen[0]
-    worse = "noticeably better" if n_rows and n_rows < FEW_ROWS else "a little better"
-    return f"{rows} also chose {listed}: the score on them is {worse} than on new rows"
+    much = "markedly on so few rows" if 0 < n_rows < FEW_ROWS else "a little"
+    words = f"{rows} also chose {listed}, which flatters their score {much}"
+    if n_folds == 1:
+        return words
+    average = f"the average of all {n_folds} folds' networks"
+    return f"{words}; {average} is better than each of them, which offsets some of that"
 
 
 _ENSEMBLES = {

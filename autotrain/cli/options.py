@@ -154,6 +154,31 @@ class Duration(click.ParamType):
         return "10m"
 
 
+class Members(click.ParamType):
+    """A number of trainings, or "auto"."""
+
+    name = "members"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """Return the number, or "auto"."""
+        if str(value) == "auto":
+            return "auto"
+        if not str(value).isdigit():
+            self.fail(
+                f"must be auto or a whole number, at least 0, got {value}. Give 0 to export one "
+                "model alone.",
+                param,
+                ctx,
+            )
+        return int(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the values in the help."""
+        return "N|auto"
+
+
 class Workers(click.ParamType):
     """A number of processes, or "auto"."""
 
@@ -404,10 +429,10 @@ def ensemble_option(command: Command) -> Command:
     """Add --ensemble."""
     return click.option(
         "--ensemble",
-        type=Count(0),
-        metavar="N",
-        help="Hand over up to N of the trained networks, to predict together; else the winner "
-        "alone, or what the study has.",
+        type=Members(),
+        help="Export the average of up to N trainings, 0: the winner alone; auto: up to 8 where at "
+        "most 2,500 rows validate. Prediction takes up to N times as long. [default: auto, or what "
+        "the study has]",
     )(command)
 
 

@@ -52,7 +52,7 @@ def resume(
     data: str | None,
     test: str | None,
     finalists: int | None,
-    ensemble: int | None,
+    ensemble: int | str | None,
     storage: str | None,
     workers: int | None,
     device: str | None,

@@ -218,7 +218,10 @@ def ending(study: Study, result: dict[str, Any]) -> list[str]:
             ("", meaning),
             ("", others),
             *score_rows(study.best_predictor().bundle),
-            ("Winner", f"trial {result['best_trial']}: {result['winner']}"),
+            (
+                "Winner" if result["ensemble"] is None else "Best alone",
+                f"trial {result['best_trial']}: {result['winner']}",
+            ),
             ("Ensemble", _ensemble_words(study, result["ensemble"])),
             ("Note", " ".join(study.export_failures)),
             ("Dropout", dropout),
@@ -288,9 +291,12 @@ def directory_words(folder: Path) -> str:
 
 
 def _ensemble_words(study: Study, members: list[dict[str, Any]] | None) -> str:
+    from autotrain.ensembling import most_members
+
     if members is None:
-        is_missed = study.definition.ensemble > 1 and not study.export_failures
-        return "none: no other training would help the best one" if is_missed else ""
+        n_members = most_members(study.definition.ensemble, study.dataset)
+        is_missed = n_members > 1 and not study.export_failures
+        return "none: no other training qualifies" if is_missed else ""
     trials = ", ".join(
         f"{member['trial']}{' again' if member['repeat'] else ''}" for member in members
     )

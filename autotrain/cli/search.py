@@ -110,6 +110,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
 
     from autotrain.api import Study
     from autotrain.cli.run_study import run
+    from autotrain.study.definition import AUTO
     from autotrain.study.finals import N_FINALISTS
 
     finalists = options["finalists"]
@@ -128,7 +129,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         validation=options["validation"],
         test=number_or_name(options["test"]),
         finalists=N_FINALISTS if finalists is None else finalists,
-        ensemble=options["ensemble"] or 0,
+        ensemble=AUTO if options["ensemble"] is None else options["ensemble"],
         storage=options["storage"],
         workers=options["workers"] or 0,
         device=options["device"] or "auto",

@@ -215,6 +215,11 @@ class Dataset:
         return len(self.y_valid)
 
     @property
+    def n_validated(self) -> int:
+        """Validation rows of all folds."""
+        return sum(len(fold.y_valid) for fold in self.folds)
+
+    @property
     def n_calibration(self) -> int:
         """Rows that only calibrate; 0 when the validation rows do."""
         rows = self.folds[0].calibration_rows

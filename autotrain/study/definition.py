@@ -21,6 +21,7 @@ from autotrain.study.storage import hide_password
 
 FILE = "study.toml"
 STUDIES = Path("studies")
+AUTO = "auto"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 VERSIONED = ("autotrain", "torch", "optuna", "scikit-learn", "numpy", "pandas")
 # What may be changed when a study goes on: how long, where, how the winner is chosen; never what a
@@ -46,7 +47,8 @@ class Definition:
         sampler, pruner: names.
         pruner_options: settings of the pruner that differ from its defaults.
         finalists: trials that are trained again to choose the winner among them.
-        ensemble: trainings that are handed over together, at most; below 2 the winner alone.
+        ensemble: trainings that are exported together, at most; below 2 the winner alone; "auto":
+            as the number of validation rows suggests.
         n_trials, timeout_s: the budget; None for no limit.
         storage: URL without password, None for the journal in the folder.
         workers: processes; 0 for one per core.
@@ -71,7 +73,7 @@ class Definition:
     weights: str | None = None
     class_weights: str | dict[str, float] | None = None
     finalists: int = 0
-    ensemble: int = 0
+    ensemble: int | str = 0
     n_trials: int | None = None
     timeout_s: float | None = None
     storage: str | None = None
@@ -227,6 +229,22 @@ def check_count(name: str, count: Any) -> int:
     if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 0:
         raise StudyError(f"--{name} must be a whole number of at least 0, however: {count!r}.")
     return int(count)
+
+
+def check_ensemble(ensemble: Any) -> int | str:
+    """Return a number of trainings, or "auto".
+
+    Raises:
+        StudyError: when it is neither.
+    """
+    if ensemble == AUTO:
+        return AUTO
+    if isinstance(ensemble, str):
+        raise StudyError(
+            f"--ensemble must be a whole number of at least 0 or {AUTO!r}, got {ensemble!r}. "
+            "Give 0 to export one model alone."
+        )
+    return check_count("ensemble", ensemble)
 
 
 def library_versions() -> dict[str, str]:

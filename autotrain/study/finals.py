@@ -30,8 +30,10 @@ from autotrain.tasks import Metric
 REPEATS = "repeats"
 WINNER = "winner"
 HANDED_OVER = "handed_over"
-"""User attributes of the study; finished trials take none. The last one is false from the start of
-a run until its winner is in `best/`."""
+EXPORTED = "exported"
+"""User attributes of the study; finished trials take none. HANDED_OVER is false from the start of a
+run until its winner is in `best/`. EXPORTED is then [trial, repeat, number of trials so far] of the
+model there; None for an ensemble."""
 N_FINALISTS = 4
 MOST_REPEATS = 2
 BEHIND = 2.0
@@ -102,6 +104,8 @@ class Winner:
         leader_estimate: the leader's estimate, in the metric's own direction; None when a repeat of
             it diverged.
         is_smaller: whether another finalist has a better estimate, and this one won by its size.
+        kept_over: the trial that would have won, where the winner of an earlier run stays because
+            that trial is not clearly better; None elsewhere.
     """
 
     number: int
@@ -114,6 +118,7 @@ class Winner:
     leader: int
     leader_estimate: float | None = None
     is_smaller: bool = False
+    kept_over: int | None = None
 
     @property
     def seed_std(self) -> float:
@@ -250,6 +255,34 @@ class Finals:
             leader=finalists[0].number,
             leader_estimate=_finite(self.sign * finalists[0].estimate(loss)),
             is_smaller=winner.number != first.number,
+        )
+
+    def keep(self, number: int, repeat: int, over: int) -> Winner | None:
+        """Return the decision that an earlier run's winner stays; None when it is not known.
+
+        Args:
+            number, repeat: the training that the earlier run exported.
+            over: the trial that would win otherwise.
+        """
+        kept = self.known.get(number)
+        if kept is None or not (repeat == 0 or repeat in kept.repeats):
+            return None
+        finalists = self.finalists()
+        loss = _loss([f for f in finalists if f.repeats])
+        spread = _spread(finalists, loss)
+        leader = min(self.known.values(), key=_rank)
+        n_trainings = 1 + len(kept.repeats)
+        return Winner(
+            number=number,
+            repeat=repeat,
+            estimate=self.sign * kept.estimate(loss),
+            standard_error=spread / math.sqrt(n_trainings),
+            n_trainings=n_trainings,
+            epochs=kept.repeats[repeat].epochs if repeat else None,
+            gap=_gain([kept]),
+            leader=leader.number,
+            leader_estimate=_finite(self.sign * leader.estimate(loss)),
+            kept_over=over,
         )
 
     def _behind(self, finalists: Sequence[Finalist]) -> set[int]:

@@ -11,7 +11,7 @@ from autotrain import Study, api
 from autotrain.run import Budget
 from autotrain.study.definition import Definition
 from autotrain.wording import value_text
-from tests.cli.conftest import HOLDOUT, NO_DROPOUT, Run, listing
+from tests.cli.conftest import HERE, HOLDOUT, NO_DROPOUT, Run, listing
 
 SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
 
@@ -272,16 +272,52 @@ def test_that_there_is_no_ensemble_is_told(
     monkeypatch.setattr("autotrain.best.choose", lambda candidates, *_: candidates[:1])
     done = autotrain(*SEARCH, "--trials", 2, "--ensemble", 3, "--finalists", 0)
     assert done.code == 0, done.err
-    assert "Ensemble    none: no other training would help the best one" in done.out
+    assert "Ensemble    none: no other training qualifies" in done.out
     assert "Ensemble" not in autotrain(*SEARCH, "--trials", 1, "--finalists", 0).out
 
 
-@pytest.mark.parametrize("option", ["--ensemble", "--finalists"])
-def test_a_number_of_members_must_be_one(here: Path, autotrain: Run, option: str) -> None:
-    done = autotrain(*SEARCH, option, "-2")
+@pytest.mark.parametrize(
+    ("option", "value"), [("--ensemble", "-2"), ("--ensemble", "all"), ("--finalists", "-2")]
+)
+def test_a_number_of_members_must_be_one(
+    here: Path, autotrain: Run, option: str, value: str
+) -> None:
+    done = autotrain(*SEARCH, option, value)
     assert done.code == 2
     assert "at least 0" in done.err
     assert not (here / "studies").exists()
+
+
+@pytest.mark.parametrize(("asked", "planned"), [((), "auto"), ((0,), 0), (("auto",), "auto")])
+def test_the_number_of_members_is_left_to_the_rows(
+    here: Path, autotrain: Run, asked: tuple[object, ...], planned: object
+) -> None:
+    option = ("--ensemble", *asked) if asked else ()
+    words = ("search", "shop.csv", "--target", "bought", *option, "--dry-run", "--json")
+    assert autotrain(*words).json()["ensemble"] == planned
+    line = f'ensemble = "{planned}"' if planned == "auto" else f"ensemble = {planned}"
+    (here / "file.toml").write_text(f'data = "shop.csv"\ntarget = "bought"\n{line}\n')
+    plan = autotrain("search", "file.toml", "--dry-run", "--json").json()
+    assert plan["ensemble"] == planned
+
+
+def test_few_rows_export_an_ensemble_by_default(here: Path, autotrain: Run) -> None:
+    options = ("--space", "space.toml", "--trials", 6, "--finalists", 0, "--pruner", "none", *HERE)
+    done = autotrain("search", "shop.csv", "--target", "bought", *options, "--json", "--quiet")
+    result = done.json()
+    assert result["selection"]["reason"] == "contenders"
+    assert 2 <= len(result["ensemble"]) <= 6
+    assert (
+        autotrain("show", "shop", "--json").json()["validation_value"]
+        == (result["validation_value"])
+    )
+    predicted = autotrain("predict", "shop", "shop.csv", "--quiet")
+    assert predicted.code == 0
+    assert len(predicted.out.splitlines()) == 91
+    # Its winner alone is one word away.
+    alone = autotrain("resume", "shop", "--ensemble", 0, "--json", "--quiet").json()
+    assert alone["ensemble"] is None
+    assert alone["selection"]["reason"] == "value"
 
 
 def test_a_table_without_numbers_is_searched_and_gone_on_with(here: Path, autotrain: Run) -> None:

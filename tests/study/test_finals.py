@@ -197,6 +197,27 @@ def test_nothing_is_decided_before_anything_is_repeated() -> None:
     assert make_finals([0.1, 0.2, *[0.9] * 8]).decide() is None
 
 
+def test_an_earlier_winner_is_kept_with_its_own_numbers() -> None:
+    finals = make_finals([0.30, 0.24, 0.25, 0.26, *[0.5] * 8])
+    race(finals, {1: [0.30, 0.31], 2: [0.24, 0.25], 3: [0.27, 0.28], 0: [0.3, 0.3]})
+    decided = finals.decide()
+    assert decided is not None
+    assert decided.kept_over is None
+    kept = finals.keep(3, 1, over=decided.number)
+    assert kept is not None
+    assert (kept.number, kept.repeat, kept.kept_over) == (3, 1, decided.number)
+    assert (kept.n_trainings, kept.epochs, kept.leader) == (3, (7,), 1)
+    assert kept.estimate > decided.estimate
+    assert kept.seed_std == pytest.approx(decided.seed_std)
+    assert Winner.from_json(kept.to_json()) == kept
+    # What was never trained again has its own score alone; what is not known cannot stay.
+    alone = finals.keep(7, 0, over=2)
+    assert alone is not None
+    assert alone.n_trainings == 1
+    assert finals.keep(7, 1, over=2) is None
+    assert finals.keep(99, 0, over=2) is None
+
+
 def test_choosing_by_mean_is_better_and_the_estimate_is_honest() -> None:
     """Trials of known quality, seen through noise: the truth is the witness."""
     generator = np.random.default_rng(0)

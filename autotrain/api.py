@@ -22,7 +22,7 @@ import optuna
 import pandas as pd
 import torch
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.arguments import (
     as_space,
@@ -114,7 +114,7 @@ class Study:
         finalists: so many of the best trials are trained again from other seeds, and the winner
             is chosen by mean; 0: the trial with the best value wins.
         ensemble: export the average of up to N trainings (see `ensembling`); below 2 the winner
-            alone. "auto": up to 8 where at most 2,500 rows validate, the winner alone elsewhere.
+            alone. "auto": up to 4 where at most 2,500 rows validate, the winner alone elsewhere.
             Prediction takes up to N times as long.
         storage: None for the journal in the study's folder, or a storage URL.
         workers: processes; 0 for one per core (or per GPU); 1 trains in this process.
@@ -572,7 +572,8 @@ class Study:
 
         Args:
             ensemble: this once at most N trainings; below 2 the winner alone; "auto" by the number
-                of validation rows. None: as the study has it.
+                of validation rows, where trials came from a search and not from `train` alone.
+                None: as the study has it.
         Returns: the bundle's folder. What cannot be exported is passed over, and said in
             `export_failures`.
         Raises: RuntimeError when nothing can be exported; a bug.
@@ -585,12 +586,19 @@ class Study:
             ensemble = self.definition.ensemble
             self._write_definition()
         n_members = most_members(definitions.check_ensemble(ensemble), self.dataset)
+        if ensemble == AUTO and not self._has_searched():
+            n_members = 0
         self._decide()
         best = replace(self._best(), on_stage=on_stage)
         self._take(best.hand_over(study, self.device, n_members))
         self._note(EXPORTED, best.exported(study))
         self._note(HANDED_OVER, True)
         return self.best_path
+
+    def _has_searched(self) -> bool:
+        """Whether a complete trial came from a search, and not from `train`."""
+        complete = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return any(trial.user_attrs.get(GIVEN) != "train" for trial in complete)
 
     def test(self) -> dict[str, float | None]:
         """Score the best model on the test rows, which the search has never seen, and record it.

@@ -50,8 +50,9 @@ CONTENDING = 2.0
 """A model contends when it is worse than the best by at most so many standard errors."""
 CLEARLY = 1.0
 """A winner of an earlier run stays unless another model is better by more standard errors."""
-AUTO_MEMBERS = 8
-"""Members of an ensemble at most where the user leaves it to the number of rows."""
+AUTO_MEMBERS = 4
+"""Members of an ensemble at most where the user leaves it to the number of rows. Eight were no
+better (docs/benchmarks.md) and take twice as long to predict."""
 LASTING = 0.5
 """Share of an average's gain that is left when what is averaged is the mean of several folds.
 

@@ -437,7 +437,7 @@ def test_a_model_is_not_clearly_better_than_itself(classifiers: list[Winner]) ->
 
 @pytest.mark.parametrize(
     ("ensemble", "n_rows", "expected"),
-    [("auto", 2_500, 8), ("auto", 2_501, 0), (3, 10**6, 3), (0, 10, 0), ("auto", 40, 8)],
+    [("auto", 2_500, 4), ("auto", 2_501, 0), (3, 10**6, 3), (0, 10, 0), ("auto", 40, 4)],
 )
 def test_rows_decide_how_many_members_auto_means(
     ensemble: int | str, n_rows: int, expected: int

@@ -342,3 +342,17 @@ def test_missing_dropout_is_noticed_in_words_for_one_network(tmp_path: Path) -> 
     (many,) = study_of(tmp_path, space=ENDLESS | without).space.notices
     assert "space" in many
     assert "space" not in one
+
+
+def test_given_configurations_alone_are_not_averaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotrain.best.choose", lambda kept, *_: tuple(kept[:2]))
+    with study_of(tmp_path) as study:
+        for activation in ("relu", "elu"):
+            study.train({"activation": activation, "training": {"epochs": 2}}, quiet=True)
+        assert study.definition.ensemble == "auto"
+        assert "ensemble" not in study.best_predictor().bundle.training
+        # A trial of a search makes it one.
+        study.optimize(n_trials=1, quiet=True)
+        assert len(study.best_predictor().bundle.training["ensemble"]) == 2

@@ -430,7 +430,7 @@ def ensemble_option(command: Command) -> Command:
     return click.option(
         "--ensemble",
         type=Members(),
-        help="Export the average of up to N trainings, 0: the winner alone; auto: up to 8 where at "
+        help="Export the average of up to N trainings, 0: the winner alone; auto: up to 4 where at "
         "most 2,500 rows validate. Prediction takes up to N times as long. [default: auto, or what "
         "the study has]",
     )(command)

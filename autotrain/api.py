@@ -22,7 +22,7 @@ import optuna
 import pandas as pd
 import torch
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from autotrain.arguments import (
     as_space,
@@ -47,7 +47,6 @@ from autotrain.bundle.selection import (
 from autotrain.data.dataset import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
-from autotrain.ensembling import most_members
 from autotrain.errors import BundleError, NoTrialSucceededError, StudyError
 from autotrain.export import score_test_rows
 from autotrain.launch import Launch
@@ -585,20 +584,13 @@ class Study:
         if ensemble is None:
             ensemble = self.definition.ensemble
             self._write_definition()
-        n_members = most_members(definitions.check_ensemble(ensemble), self.dataset)
-        if ensemble == AUTO and not self._has_searched():
-            n_members = 0
+        ensemble = definitions.check_ensemble(ensemble)
         self._decide()
         best = replace(self._best(), on_stage=on_stage)
-        self._take(best.hand_over(study, self.device, n_members))
+        self._take(best.hand_over(study, self.device, ensemble))
         self._note(EXPORTED, best.exported(study))
         self._note(HANDED_OVER, True)
         return self.best_path
-
-    def _has_searched(self) -> bool:
-        """Whether a complete trial came from a search, and not from `train`."""
-        complete = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return any(trial.user_attrs.get(GIVEN) != "train" for trial in complete)
 
     def test(self) -> dict[str, float | None]:
         """Score the best model on the test rows, which the search has never seen, and record it.

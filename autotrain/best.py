@@ -24,7 +24,7 @@ from autotrain.bundle.selection import (
     Selection,
 )
 from autotrain.data.dataset import Dataset
-from autotrain.ensembling import choose, has_few_rows, is_clearly_better
+from autotrain.ensembling import choose, has_few_rows, is_clearly_better, most_members
 from autotrain.errors import BundleError
 from autotrain.export import export_ensemble, record_selection
 from autotrain.fused.plan import view_of
@@ -32,9 +32,9 @@ from autotrain.fused.trainer import Trainer
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.checkpoints import Checkpoints
-from autotrain.study.definition import Definition
+from autotrain.study.definition import AUTO, Definition
 from autotrain.study.finals import EXPORTED, Finals, Winner, winner_of
-from autotrain.study.given import config_of
+from autotrain.study.given import GIVEN, config_of
 from autotrain.study.ledger import best_trial
 from autotrain.study.retraining import train_again
 from autotrain.study.running import FOLD_EPOCHS, trial_seed, value_of
@@ -92,15 +92,18 @@ class Best:
         )
         return exported.notes
 
-    def hand_over(self, study: optuna.Study, device: str, n_members: int) -> Handed:
+    def hand_over(self, study: optuna.Study, device: str, ensemble: int | str) -> Handed:
         """Put the study's winner into the folder, or those trainings that predict best together.
 
         The bundle records why this model was chosen.
 
         Args:
-            n_members: at most so many trainings; below 2 the winner alone.
+            ensemble: at most N trainings, below 2 the winner alone; or "auto".
         Raises: RuntimeError when nothing can be exported, and no model of the study is there.
         """
+        n_members = most_members(ensemble, self.dataset)
+        if ensemble == AUTO and not _has_searched(study):
+            n_members = 0
         handed = self._hand_over(study, device, n_members)
         if self._is_own():
             selection = self.selection(study, read_bundle(self.path))
@@ -332,6 +335,12 @@ class Best:
 
     def _seed(self, study: optuna.Study, trial: FrozenTrial) -> int:
         return trial_seed(self.definition.seed, seed_number(study, trial))
+
+
+def _has_searched(study: optuna.Study) -> bool:
+    """Whether a complete trial came from a search, and not from `train`."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return any(trial.user_attrs.get(GIVEN) != "train" for trial in complete)
 
 
 def _failed(what: str, error: RuntimeError) -> str:

@@ -32,6 +32,8 @@ LEAST_ROWS = 10
 """Fewer effective rows have no interval."""
 WORSE = 1.4
 """A row that was not seen may have an error this many times the largest; docs/benchmarks.md."""
+LEAST_LOG = -700.0
+"""Logarithm of about the smallest float64."""
 UNSEEN_ERROR = 1.0
 UNSEEN_CLASS = 0.5
 """Weights of the row that was not seen, of numbers and of classes."""
@@ -179,11 +181,23 @@ def _as_share(value: float, variance: float, n_most: float) -> Interval:
 
 
 def _class_loss(metric: Metric, rows: Rows) -> Interval | None:
-    """The row that was not seen loses what a row does whose second class is the true one."""
     losses = rows.losses(metric)
-    second = rows.losses(metric, rows.outputs.topk(2).indices[:, 1])
-    worst = max(float(losses.max()), float((second * rows.weights).mean()))
+    worst = max(float(losses.max()), _loss_if_wrong(metric, rows))
     return bootstrap_t(losses, torch.ones_like(losses), rows.weights, worst, UNSEEN_CLASS)
+
+
+def _loss_if_wrong(metric: Metric, rows: Rows) -> float:
+    """Return the mean loss of rows whose second class is the true one, by the model's own p.
+
+        Σ w·p₂·loss₂ / Σ w·p₂
+
+    Also a set without a wrong row says so much about the loss of one.
+    """
+    log_p, classes = rows.outputs.double().log_softmax(-1).topk(2)
+    losses = rows.losses(metric, classes[:, 1])
+    share = torch.softmax((log_p[:, 1] + rows.weights.log()).clamp(min=LEAST_LOG), 0)
+    # A probability of 0 has an infinite loss, and never happens by itself.
+    return float((share * losses).nan_to_num(0.0, 0.0).sum())
 
 
 def _error(metric: Metric, rows: Rows) -> Interval | None:

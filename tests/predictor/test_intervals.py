@@ -191,6 +191,29 @@ def test_upper_end_is_at_most_wilsons_for_losses_up_to_the_worst() -> None:
     assert found[1] > 2 / 31
 
 
+@pytest.mark.parametrize("name", ["log_loss", "brier"])
+def test_upper_end_without_a_wrong_row_allows_for_one(name: str) -> None:
+    """It is what a row loses that is wrong where the model says so, in as many rows as may be."""
+    p = torch.tensor([0.9] * 20 + [0.99] * 20, dtype=torch.float64)
+    outputs = torch.stack([p, 1 - p], 1).log()
+    found = interval(METRICS[name], outputs, torch.zeros(40, dtype=torch.long))
+    loss = -torch.log(1 - p) if name == "log_loss" else p**2
+    wrong = float((loss * (1 - p)).sum() / (1 - p).sum())
+    seen = float((-torch.log(p) if name == "log_loss" else (1 - p) ** 2).mean())
+    assert found is not None
+    most = wrong * wilson((0.5 * wrong + 40 * seen) / 40.5 / wrong, 40.5**2 / 40.25)[1]
+    assert found[1] <= most * (1 + 1e-9)
+    assert found[1] > most / 2
+
+
+def test_a_probability_of_0_leaves_the_interval_finite() -> None:
+    outputs = torch.tensor([[0.0, -math.inf]] * 20 + [[-0.1, -2.35]] * 20)
+    found = interval(METRICS["log_loss"], outputs, torch.zeros(40, dtype=torch.long))
+    assert found is not None
+    assert math.isfinite(found[1])
+    assert found[0] < found[1]
+
+
 def test_many_rows_have_nearly_the_interval_of_the_bootstrap(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -127,7 +127,9 @@ def _fit_classes(
     """Fit temperatures of each fold's log p `[1, n, C]`, averaged over masks and dropout off."""
     y = np.concatenate(targets)
     (log_p,), (of_points,) = np.concatenate(sampled, axis=1), np.concatenate(points, axis=1)
-    temperature = significant_temperature(log_p, y, weights, class_weights)
+    # A row is predicted by one fold's networks, a new row by the average of all folds.
+    highest = 1.0 if len(targets) > 1 else TEMPERATURES[1]
+    temperature = significant_temperature(log_p, y, weights, class_weights, highest)
     recalibration = Recalibration(temperature, class_weights)
     proba = recalibration.apply(torch.from_numpy(log_p)).exp().numpy()
     ends = np.cumsum([len(truth) for truth in targets])[:-1]
@@ -137,7 +139,7 @@ def _fit_classes(
     ]
     return {
         "temperature": temperature,
-        "temperature_point": significant_temperature(of_points, y, weights, class_weights),
+        "temperature_point": significant_temperature(of_points, y, weights, class_weights, highest),
         **({} if class_weights is None else {"class_weights": class_weights}),
         **_conformal(scores, np.split(_relative(weights), ends), targets),
         "reliability": reliability(proba, y, weights),
@@ -264,12 +266,19 @@ def significant_temperature(
     y: np.ndarray,
     weights: np.ndarray | None = None,
     class_weights: Sequence[float] | None = None,
+    highest: float = TEMPERATURES[1],
 ) -> float:
-    """Return the fitted temperature, or 1 when what it gains is within its standard error.
+    """Return the fitted temperature, or 1 when its gain is within one standard error.
 
     The gain is that of the mean log likelihood, over the same rows; see `fit_temperature`.
+
+    Args:
+        highest: no temperature is higher. 1 where a row is predicted by one fold's networks but
+            new rows by the average of K folds: an average is less confident than its parts, so a
+            temperature above 1, which a single network needs, makes the average underconfident
+            (measured: docs/benchmarks.md).
     """
-    temperature = fit_temperature(log_p, y, weights, class_weights)
+    temperature = min(fit_temperature(log_p, y, weights, class_weights), highest)
     places = np.arange(len(y))
     before, after = (
         Recalibration(each, class_weights).apply(torch.from_numpy(log_p)).numpy()

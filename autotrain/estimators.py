@@ -312,7 +312,7 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         check_is_fitted(self)
         frame = self._frame(X, reset=False)
         with _value_errors():
-            return self._of_classes(self.predictor_.predict_proba(frame, calibrated=True))
+            return self._of_classes(self.predictor_.predict_proba(frame))
 
     def predict_distribution(
         self, X: Any, n_samples: int = 100, **arguments: Any
@@ -327,7 +327,6 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         optional = {
             name: array if array is None else spread(array)
             for name, array in (
-                ("calibrated_proba", found.calibrated_proba),
                 ("prediction_set", found.prediction_set),
                 ("samples", found.samples),
             )
@@ -336,8 +335,10 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
             found,
             classes=self.classes_,
             label=self.classes_[found.label],
-            mean=spread(found.mean),
+            proba=spread(found.proba),
             point=spread(found.point),
+            mean=spread(found.mean),
+            calibrated_mean=spread(found.calibrated_mean),
             std=spread(found.std),
             **cast(Any, optional),
         )

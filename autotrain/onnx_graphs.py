@@ -1,8 +1,9 @@
 """A bundle as ONNX graphs that run without autotrain: from raw cells to predictions.
 
-    point.onnx       dropout off:  point `[N, C]` probabilities, or `[N]` numbers
+    point.onnx       dropout off:  point `[N, C]` probabilities as trained, or `[N]` numbers; of
+                     classes also proba `[N, C]`, as `predict_proba`
     predictor.onnx   Monte-Carlo:  mean, std, samples `[S, …]`; of classes also entropy `[N]` and
-                     calibrated_proba `[N, C]`
+                     calibrated_mean `[N, C]`
     inputs.json      what stands in which column of the inputs
 
 Both graphs read `numbers` `[N, P]` float64 (NaN where missing) and `codes` `[N, Q]` int64; one that
@@ -72,9 +73,12 @@ def export_onnx(
     about = _inputs(predictor, point)
     with tempfile.TemporaryDirectory(prefix="autotrain-") as made:
         beside = Path(made)
-        _write(_Point(point), predictor, beside / POINT, about)
+        of_classes = predictor.bundle.is_classification
+        recalibration = predictor.point_recalibration if of_classes else None
+        _write(_Point(point, recalibration), predictor, beside / POINT, about)
         if predictor.has_dropout:
-            sampled = _Sampled(predictor.to_torch(n_samples, seed), predictor.recalibration)
+            recalibration = predictor.recalibration if of_classes else None
+            sampled = _Sampled(predictor.to_torch(n_samples, seed), recalibration)
             about |= {"n_samples": n_samples, "seed": seed}
             _write(sampled, predictor, beside / SAMPLED, about)
         text = json.dumps(about, indent=1, ensure_ascii=False)
@@ -94,7 +98,7 @@ def export_onnx(
 class _Graph(nn.Module):
     """Names the inputs and outputs of a graph."""
 
-    outputs: tuple[str, ...] = ("point",)
+    outputs: tuple[str, ...]
 
     def __init__(self, module: PlainPredictor) -> None:
         super().__init__()
@@ -103,9 +107,16 @@ class _Graph(nn.Module):
 
 
 class _Point(_Graph):
-    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+    def __init__(self, module: PlainPredictor, recalibration: Recalibration | None) -> None:
+        super().__init__(module)
+        self.recalibration = recalibration
+        self.outputs = ("point",) if recalibration is None else ("point", "proba")
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor | tuple[Tensor, ...]:
         found: Tensor = self.module(numbers, codes)
-        return found
+        if self.recalibration is None:
+            return found
+        return found, _calibrated(found, self.recalibration)
 
 
 class _Sampled(_Graph):
@@ -113,21 +124,22 @@ class _Sampled(_Graph):
         super().__init__(module)
         self.recalibration = recalibration
         self.outputs = ("mean", "std", "samples")
-        if module.is_classification:
-            self.outputs += ("entropy",)
         if recalibration is not None:
-            self.outputs += ("calibrated_proba",)
+            self.outputs += ("entropy", "calibrated_mean")
 
     def forward(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
         samples = self.module(numbers, codes)
         mean = samples.mean(0)
         found = [mean, ((samples - mean) ** 2).mean(0).sqrt(), samples]
-        if self.module.is_classification:
+        if self.recalibration is not None:
             positive = mean.clamp(min=LEAST)
             found.append(-(positive * positive.log()).sum(-1))
-            if self.recalibration is not None:
-                found.append(self.recalibration.apply(positive.log()).exp())
+            found.append(_calibrated(mean, self.recalibration))
         return tuple(found)
+
+
+def _calibrated(proba: Tensor, recalibration: Recalibration) -> Tensor:
+    return recalibration.apply(proba.clamp(min=LEAST).log()).exp()
 
 
 class _Alone(nn.Module):

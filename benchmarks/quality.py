@@ -20,10 +20,9 @@ The others are one fit and run to their end, which `--report` says when it is af
 - realmlp: pytabkit's RealMLP-TD with what pytabkit recommends for log loss (no label smoothing, the
   epoch of the best cross-entropy), in a virtual environment that is made at its first use.
 
-Ours are scored in three ways: the calibrated Monte-Carlo probabilities, which `autotrain predict`
-tells to decide by (for numbers the Monte-Carlo means); the Monte-Carlo means as they are; and with
-dropout off, as `predict_proba` and `predict` in Python and the score that a search reports. The
-report has all, the calibrated first.
+Ours are scored in three ways: as `predict_proba` and `predict` give them (calibrated, dropout off);
+the Monte-Carlo means (of classes calibrated); and as the score that a search reports (dropout off,
+as trained). The report has all, the first one first.
 
 All predictions are scored alike from the raw labels: log loss (probabilities clipped at 1e-7 and
 divided by their sum) and accuracy, or nRMSE, the error as a share of the test target's standard
@@ -386,14 +385,16 @@ def autotrain_answer(job: Job, cli: Command, best: Path, result: Row, of_all: Ro
     predicting = run([*command, "--quiet"], job.folder, environment(CORES), LONGEST_FIT_S)
     frame, split = pd.read_parquet(predictions), job.split
 
-    def answer(kind: str) -> np.ndarray:
-        columns = [f"{kind}_{label}" for label in split.classes] or "prediction"
+    def answer(kind: str, of_numbers: str) -> np.ndarray:
+        columns = [f"{kind}_{label}" for label in split.classes] or of_numbers
         return frame[columns].to_numpy(dtype=np.float64)
 
-    as_it_is = scores(split.truth(), answer("proba"), split.classes)
-    return answer("calibrated_proba"), {
+    has_dropout = "std" in frame or f"std_{next(iter(split.classes), '')}" in frame
+    proba = answer("proba", "prediction")
+    sampled = answer("mc_proba", "mean") if has_dropout else proba
+    return proba, {
         **of_all,
-        "monte_carlo_loss": as_it_is["loss"],
+        "monte_carlo_loss": scores(split.truth(), sampled, split.classes)["loss"],
         "predict_s": predicting.wall_s,
         "trials": result["trials"],
         "validation_value": result["validation_value"],

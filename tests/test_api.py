@@ -84,7 +84,7 @@ def test_from_a_table_to_a_tested_model(tmp_path: Path) -> None:
         predictor = study.best_predictor()
         # An independent hand computes the validation score from the exported model.
         frame, labels = study.dataset.raw_valid()
-        p = predictor.predict_proba(frame)
+        p = predictor.predict_proba(frame, calibrated=False)
         assert log_loss(labels, p, labels=list(study.dataset.classes)) == pytest.approx(
             study.best_value, rel=1e-4
         )
@@ -449,7 +449,7 @@ def test_weights_count_in_validation_and_test(tmp_path: Path, workers: int) -> N
         (dataset.test_rows, scores["log_loss"]),
     ):
         own = frame.iloc[rows]
-        learned = predictor.predict_proba(own.drop(columns=["target", "bottles"]))
+        learned = predictor.predict_proba(own.drop(columns=["target", "bottles"]), calibrated=False)
         p = learned / predictor.bundle.calibration["class_weights"]
         p /= p.sum(axis=1, keepdims=True)
         expected = log_loss(

@@ -283,6 +283,14 @@ def test_class_weights_are_divided_out_exactly() -> None:
     np.testing.assert_allclose(found, p, rtol=1e-12)
 
 
+@pytest.mark.parametrize("overconfidence", [0.5, 2.0])
+def test_an_average_of_folds_is_never_softened(overconfidence: float) -> None:
+    log_p, y = judged(overconfidence, n_rows=2_000)
+    alone = significant_temperature(log_p, y)
+    assert alone == pytest.approx(overconfidence, rel=0.2)
+    assert significant_temperature(log_p, y, highest=1.0) == pytest.approx(min(alone, 1.0))
+
+
 def test_the_temperature_is_fitted_beside_class_weights() -> None:
     generator = np.random.default_rng(1)
     p = generator.dirichlet(np.full(3, 0.5), 20_000)
@@ -305,20 +313,20 @@ def test_calibrated_probabilities_are_those_of_the_table(tmp_path: Path) -> None
     share = float((labels == "yes").mean())
     result = predictor.predict_distribution(features, 20)
     assert isinstance(result, ClassificationDistribution)
-    assert result.calibrated_proba is not None
-    calibrated, weighted = result.calibrated_proba[:, 1].mean(), result.mean[:, 1].mean()
+    calibrated, weighted = result.calibrated_mean[:, 1].mean(), result.mean[:, 1].mean()
     assert abs(calibrated - share) < 0.03
     assert weighted > share + 0.1
-    point = predictor.predict_proba(features, calibrated=True)[:, 1].mean()
+    point = predictor.predict_proba(features)[:, 1].mean()
     assert abs(point - share) < 0.03
     # The decision keeps what the weights were for.
-    assert (result.label == "yes").mean() > (result.calibrated_proba[:, 1] > 0.5).mean() + 0.1
+    assert (result.label == "yes").mean() > (result.calibrated_mean[:, 1] > 0.5).mean() + 0.1
     scores = predictor.evaluate(features, labels, n_samples=20)
     # All sides judge the probabilities of the table, and the decision as it is made.
     as_trained = log_loss(labels, result.mean, labels=["no", "yes"])
     assert scores["monte_carlo"]["log_loss"] < as_trained - 0.05
     assert scores["calibrated"]["log_loss"] < as_trained - 0.05
     assert scores["calibrated"]["ece"] < 0.05
+    assert scores["monte_carlo_calibrated"]["ece"] < 0.05
     accuracy = float((result.label == labels.to_numpy()).mean())
-    assert scores["monte_carlo"]["accuracy"] == pytest.approx(accuracy)
+    assert scores["deterministic"]["accuracy"] == pytest.approx(accuracy)
     assert scores["calibrated"]["accuracy"] == pytest.approx(accuracy)

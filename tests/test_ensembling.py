@@ -368,7 +368,9 @@ def test_out_of_fold_predictions_are_those_of_the_bundles(
                 alone = load_members(bundle, place)
                 rows, found = raw_valid(winner, place), fold.predictions[number]
                 if winners is classifiers:
-                    np.testing.assert_allclose(found, alone.predict_proba(rows), atol=1e-5)
+                    np.testing.assert_allclose(
+                        found, alone.predict_proba(rows, calibrated=False), atol=1e-5
+                    )
                     continue
                 own = winner.dataset.folds[place]
                 wanted = (alone.predict(rows) - own.target_mean) / own.target_std
@@ -458,8 +460,12 @@ def test_an_ensemble_predicts_as_its_trials_on_average(
         bundles = [read_bundle(winner.export(tmp_path / "one").path) for winner in winners]
         apart = [load_members(bundle, fold) for bundle in bundles for fold in range(3)]
         if winners[0] is classifiers[0]:
-            wanted = np.mean([each.predict_proba(features) for each in apart], axis=0)
-            np.testing.assert_allclose(together.predict_proba(features), wanted, atol=1e-6)
+            wanted = np.mean(
+                [each.predict_proba(features, calibrated=False) for each in apart], axis=0
+            )
+            np.testing.assert_allclose(
+                together.predict_proba(features, calibrated=False), wanted, atol=1e-6
+            )
             loss = sk.log_loss(y, wanted)
             evaluation = together.evaluate(features, y)
             assert evaluation["deterministic"]["log_loss"] == pytest.approx(loss, abs=1e-5)
@@ -479,7 +485,7 @@ def test_an_ensembles_scores_are_those_of_each_folds_own_members(
     for place, fold in enumerate(dataset.folds):
         own = [load_members(bundle, place + 3 * trial) for trial in range(3)]
         rows = raw_valid(classifiers[0], place)
-        p = np.mean([alone.predict_proba(rows) for alone in own], axis=0)
+        p = np.mean([alone.predict_proba(rows, calibrated=False) for alone in own], axis=0)
         each.append(sk.log_loss(fold.y_valid, p))
     assert exported.value == pytest.approx(np.mean(each), abs=1e-6)
     assert bundle.scores["validation"]["log_loss"] == exported.value

@@ -143,12 +143,13 @@ def test_a_distribution_has_the_users_labels() -> None:
     result = model.predict_distribution(X, 20)
     assert result.classes.tolist() == model.classes_.tolist() == ["a", "b", "c", "x"]
     assert (result.label[:178] == labels[:178]).mean() > 0.95
-    for array in (result.mean, result.point, result.calibrated_proba, result.samples):
+    for array in (result.mean, result.point, result.proba, result.calibrated_mean, result.samples):
         assert array is not None
         assert array.shape[-1] == 4
         np.testing.assert_array_equal(array[..., 3], 0)
         np.testing.assert_allclose(array.sum(-1), 1, atol=1e-12)
-    np.testing.assert_array_equal(result.label, model.classes_[result.mean.argmax(1)])
+    np.testing.assert_array_equal(result.label, model.predict(X))
+    np.testing.assert_array_equal(result.proba, model.predict_proba(X))
     assert result.prediction_set is not None
     assert not result.prediction_set[:, 3].any()
     assert {"proba_a", "in_set_x"} <= set(result.to_frame().columns)
@@ -278,7 +279,7 @@ def test_class_weights_are_those_of_a_study(class_weight: Any) -> None:
         predictor = study.best_predictor()
         assert weighted.best_score_ == study.best_value
     np.testing.assert_array_equal(predictor.predict(frame), (weighted.predict(X) == "yes"))
-    found = predictor.predict_proba(frame, calibrated=True)
+    found = predictor.predict_proba(frame)
     np.testing.assert_array_equal(found, weighted.predict_proba(X))
 
 

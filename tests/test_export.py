@@ -158,7 +158,9 @@ def test_standard_error_over_rows_is_that_of_the_rows_losses(
         own = Predictor(replace(bundle, members=(member,)))
         features, labels = winner.dataset.apart(winner.dataset.raw.iloc[fold.valid_rows])
         right = [list(bundle.classes).index(label) for label in labels]
-        losses = -np.log(own.predict_proba(features)[np.arange(len(right)), right])
+        losses = -np.log(
+            own.predict_proba(features, calibrated=False)[np.arange(len(right)), right]
+        )
         variances.append(losses.var() / len(losses))
     expected = math.sqrt(sum(variances)) / len(variances)
     assert bundle.scores["validation_error"]["log_loss"] == pytest.approx(expected, rel=1e-4)
@@ -219,7 +221,8 @@ def test_the_temperature_of_a_classification_is_fitted_and_told(side: str, tmp_p
 
     def loss(temperature: float) -> float:
         calibration[side] = temperature
-        scores = predictor.evaluate(features, y, n_samples=n_samples)["calibrated"]
+        kind = "monte_carlo_calibrated" if side == "temperature" else "calibrated"
+        scores = predictor.evaluate(features, y, n_samples=n_samples)[kind]
         return float(scores["log_loss"] + 2 * math.log(temperature) ** 2 / len(y))
 
     fitted = calibration[side]
@@ -257,7 +260,7 @@ def test_many_rows_held_out_calibrate_apart(task: str, tmp_path: Path) -> None:
     else:
         places = predictor.classes_.tolist()
         right = [places.index(label) for label in own["y"]]
-        scores = 1 - predictor.predict_proba(own)[np.arange(500), right]
+        scores = 1 - predictor.predict_proba(own, calibrated=False)[np.arange(500), right]
         np.testing.assert_allclose(calibration["conformal_fold_scores"][0], np.sort(scores), 1e-5)
     assert (calibration["n_rows"], calibration["rows"]) == (500, "calibration")
     # The score that chose the winner is of the other rows alone.
@@ -507,6 +510,7 @@ def test_the_test_score_is_added_and_the_rest_stays(wine: Winner, tmp_path: Path
         "test": evaluation["deterministic"],
         "test_monte_carlo": evaluation["monte_carlo"],
         "test_calibrated": evaluation["calibrated"],
+        "test_monte_carlo_calibrated": evaluation["monte_carlo_calibrated"],
         "test_coverage": {k: each | about for k, each in evaluation["coverage"].items()},
     }
     assert replace(after, scores=before.scores).to_json() == before.to_json()
@@ -515,7 +519,7 @@ def test_the_test_score_is_added_and_the_rest_stays(wine: Winner, tmp_path: Path
     card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert f"{evaluation['deterministic']['accuracy']:.4g}" in card
     assert "On 36 test rows, prediction sets of 0.9 contain the truth of" in card
-    assert "| metric | validation | test | test_monte_carlo | test_calibrated |" in card
+    assert "| metric | validation | test | test_calibrated | test_monte_carlo |" in card
 
 
 def test_a_test_score_needs_an_intact_bundle(wine: Winner, tmp_path: Path) -> None:

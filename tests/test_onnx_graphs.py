@@ -80,10 +80,11 @@ def test_graphs_of_a_trained_model(target: str, params: dict[str, Any], tmp_path
         expected = getattr(result, name)
         np.testing.assert_allclose(values / unit, expected / unit, atol=1e-5, err_msg=name)
     assert found["std"].max() > 1e-3
-    (point,) = run(folder / "point.onnx", predictor, rows).values()
-    np.testing.assert_allclose(point / unit, result.point / unit, atol=1e-5)
+    off = run(folder / "point.onnx", predictor, rows)
+    np.testing.assert_allclose(off["point"] / unit, result.point / unit, atol=1e-5)
     if isinstance(result, ClassificationDistribution):
-        assert set(found) == {"mean", "std", "samples", "entropy", "calibrated_proba"}
+        assert set(found) == {"mean", "std", "samples", "entropy", "calibrated_mean"}
+        np.testing.assert_allclose(off["proba"], predictor.predict_proba(rows), atol=1e-5)
     else:
         assert isinstance(result, RegressionDistribution)
         assert set(found) == {"mean", "std", "samples"}

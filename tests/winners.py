@@ -142,7 +142,9 @@ def random_bundle(
         members=tuple(members),
         metric="log_loss" if classes else "rmse",
         scores={"validation": {"log_loss": 0.5} if classes else {"rmse": 0.5}, "test": None},
-        calibration={} if classes else {"tau": 0.7, "tau_point": 0.4},
+        calibration={"temperature": 1.0, "temperature_point": 1.0}
+        if classes
+        else {"tau": 0.7, "tau_point": 0.4},
         training={"study": "test", "trial": 3},
         data={"name": "random", "n_train": 80},
         versions={"autotrain": "0.1.0"},

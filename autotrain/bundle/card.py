@@ -141,9 +141,9 @@ def _what_is_scored(parts: Mapping[str, Any]) -> str:
     """Say of which predictions the scores are."""
     said = "All are of predictions with dropout off."
     if "test_monte_carlo" in parts:
-        said = "`validation` and `test` are with dropout off, the others of Monte-Carlo samples."
-    elif "test_calibrated" in parts:
-        said += " `test_calibrated` is of `predict_proba(calibrated=True)`."
+        said = "All are of predictions with dropout off, except those of Monte-Carlo samples."
+    if "test_calibrated" in parts:
+        said += " `test_calibrated` is of `predict_proba`, the others as trained."
     return said
 
 

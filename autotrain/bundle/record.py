@@ -364,12 +364,10 @@ def _check_members(bundle: Bundle) -> None:
 
 def _check_calibration(bundle: Bundle) -> None:
     calibration = bundle.calibration
-    # A regression must have its noise; a bundle may be older than the temperature.
-    for name in () if bundle.is_classification else ("tau", "tau_point"):
+    kind = "temperature" if bundle.is_classification else "tau"
+    for name in (kind, f"{kind}_point"):
         if name not in calibration:
-            raise ValueError(f"a regression without {name}")
-    if ("temperature" in calibration) != ("temperature_point" in calibration):
-        raise ValueError("a temperature of predictions with masks or without, not of both")
+            raise ValueError(f"a {bundle.task} model without {name}")
     of_classes = calibration.get("class_weights")
     if of_classes is not None and len(of_classes) != len(bundle.classes):
         raise ValueError(f"{len(of_classes)} class weights for {len(bundle.classes)} classes")

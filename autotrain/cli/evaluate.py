@@ -89,12 +89,14 @@ def evaluate(
 
 def side_by_side(result: dict[str, Any]) -> list[str]:
     """Return the scores as a table: a line per metric."""
-    monte_carlo, calibrated = result["monte_carlo"], result["calibrated"]
+    monte_carlo = result["monte_carlo"]
     sides = {"dropout off": result["deterministic"]}
+    if result["calibrated"] is not None:
+        sides["calibrated"] = result["calibrated"]
     if monte_carlo is not None:
         sides[f"Monte-Carlo, {count_text(result['n_samples'], 'sample')}"] = monte_carlo
-    if calibrated is not None:
-        sides["calibrated"] = calibrated
+    if result["monte_carlo_calibrated"] is not None:
+        sides["calibrated Monte-Carlo"] = result["monte_carlo_calibrated"]
     rows = [[count_text(result["n_rows"], "row"), *sides]]
     rows += [
         [name, *(_score(scores.get(name)) for scores in sides.values())]

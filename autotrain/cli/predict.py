@@ -59,8 +59,9 @@ def predict(
     """Predict the rows of DATA with BUNDLE, a bundle's folder or the name of a study.
 
     Of its test rows, when DATA has a part for them, as folders of pictures do. Writes a prediction
-    per row with its probabilities or its interval, and how sure the model is by Monte-Carlo
-    dropout. A model without dropout gives predictions alone.
+    per row with its calibrated probabilities or its interval (both as in Python, dropout off), and
+    the uncertainty by Monte-Carlo dropout. A model without dropout gives predictions and
+    probabilities alone.
     """
     if output is not None:
         _check_output(Path(output), data)
@@ -79,7 +80,6 @@ def predict(
             rows, samples, alpha, seed, samples=False, per_class=per_class, notices=notices
         )
         frame = result.to_frame()
-        frame = frame.rename(columns={"label": "prediction", "mean": "prediction"})
     else:
         frame = _point(predictor, rows, notices)
         notices.append("the model has no dropout: there are predictions, but not how sure they are")
@@ -100,17 +100,12 @@ def _point(predictor: Predictor, table: pd.DataFrame, notices: list[str]) -> pd.
     """Return predictions with dropout off: `prediction`, and for classes their probabilities."""
     import pandas as pd
 
-    from autotrain.predictor.distribution import calibrated_columns
-
     if predictor.task == "regression":
         return pd.DataFrame({"prediction": predictor.predict(table, notices=notices)})
     classes = predictor.classes_
     proba = predictor.predict_proba(table, notices=notices)
-    columns: dict[str, Any] = {"prediction": classes[proba.argmax(1)]}
+    columns: dict[str, Any] = {"prediction": predictor.predict(table)}
     columns |= {f"proba_{name}": proba[:, place] for place, name in enumerate(classes)}
-    if "temperature_point" in predictor.bundle.calibration:
-        calibrated = predictor.predict_proba(table, calibrated=True)
-        columns |= calibrated_columns(classes, calibrated)
     return pd.DataFrame(columns)
 
 

@@ -30,19 +30,20 @@ class ClassificationDistribution:
     Args:
         classes: `[C]`, the user's labels.
         n_samples: S.
-        mean: `[N, C]` probabilities, averaged over the samples.
-        point: `[N, C]` probabilities with dropout off.
+        label: `[N]` the predicted class, as of `Predictor.predict`: dropout off, after the class
+            weights of training.
+        proba: `[N, C]` how likely each class is, as of `Predictor.predict_proba`: dropout off,
+            calibrated, with the class weights of training divided out.
+        point: `[N, C]` probabilities with dropout off, as trained.
+        mean: `[N, C]` probabilities averaged over the samples, as trained: what the entropies are
+            of.
+        calibrated_mean: `[N, C]` `mean` with its own temperature and without the class weights.
         std: `[N, C]` standard deviation over the samples (of the S numbers, so 0 when S = 1).
-        label: `[N]` the likeliest class of `mean`.
         entropy: `[N]` −Σ p̄ log p̄ in nats: all uncertainty. At most log C.
         expected_entropy: `[N]` mean over samples of −Σ p log p: what more data would not take away.
         mutual_information: `[N]` entropy − expected_entropy ≥ 0: what the model does not know
             (BALD).
         variation_ratio: `[N]` share of the samples that do not vote for the commonest label.
-        calibrated_proba: `[N, C]` the probabilities p^(1/T) / Σ p^(1/T) of `mean`, whose
-            temperature T was fitted on the rows that calibrate: how likely each class is. Where
-            classes had weights in training these are divided out, so that another class than
-            `label` may be the likeliest. None when the bundle has no temperature.
         alpha: `prediction_set` contains the true class of about 1 − alpha of the rows: of all rows
             together, or of the rows of each class when it was asked for `per_class`.
         prediction_set: `[N, C]` bool, the classes that are not less likely, with dropout off, than
@@ -56,24 +57,20 @@ class ClassificationDistribution:
 
     classes: np.ndarray
     n_samples: int
-    mean: np.ndarray
-    point: np.ndarray
-    std: np.ndarray
     label: np.ndarray
+    proba: np.ndarray
+    point: np.ndarray
+    mean: np.ndarray
+    calibrated_mean: np.ndarray
+    std: np.ndarray
     entropy: np.ndarray
     expected_entropy: np.ndarray
     mutual_information: np.ndarray
     variation_ratio: np.ndarray
-    calibrated_proba: np.ndarray | None = None
     alpha: float = 0.1
     prediction_set: np.ndarray | None = None
     samples: np.ndarray | None = None
     n_drawn: np.ndarray | None = None
-
-    @property
-    def proba(self) -> np.ndarray:
-        """`[N, C]` Monte-Carlo probabilities: the same as `mean`."""
-        return self.mean
 
     @property
     def mc_error(self) -> np.ndarray:
@@ -83,12 +80,17 @@ class ClassificationDistribution:
         return self.std / np.sqrt(self.n_drawn)[:, None]
 
     def to_dict(self) -> dict[str, np.ndarray]:
-        """Return one array `[N]` per column: label, proba_CLASS, calibrated_proba_CLASS, …"""
-        columns = {"label": self.label}
-        columns |= {f"proba_{name}": self.mean[:, c] for c, name in enumerate(self.classes)}
-        if self.calibrated_proba is not None:
-            columns |= calibrated_columns(self.classes, self.calibrated_proba)
-        columns |= {f"std_{name}": self.std[:, c] for c, name in enumerate(self.classes)}
+        """Return one array `[N]` per column: prediction (`label`), proba_CLASS, mc_proba_CLASS, …
+
+        `mc_proba_CLASS` is `calibrated_mean`.
+        """
+        columns = {"prediction": self.label}
+        for kind, values in (
+            ("proba", self.proba),
+            ("mc_proba", self.calibrated_mean),
+            ("std", self.std),
+        ):
+            columns |= {f"{kind}_{name}": values[:, c] for c, name in enumerate(self.classes)}
         for name in ("entropy", "expected_entropy", "mutual_information", "variation_ratio"):
             columns[name] = getattr(self, name)
         if self.prediction_set is not None:
@@ -184,10 +186,10 @@ class RegressionDistribution:
         return mixture.log_likelihood(self._kept(), torch.tensor(target), self.tau).numpy()
 
     def to_dict(self) -> dict[str, np.ndarray]:
-        """Return one array `[N]` per column: mean, point, std, …, lower, upper, …"""
+        """Return one array `[N]` per column: prediction (`point`), mean, std, …, lower, upper, …"""
         columns = {
+            "prediction": self.point,
             "mean": self.mean,
-            "point": self.point,
             "std": self.std,
             "mc_error": self.mc_error,
             "aleatoric_std": np.full_like(self.mean, self.aleatoric_std),
@@ -221,16 +223,11 @@ class RegressionDistribution:
 Distribution = ClassificationDistribution | RegressionDistribution
 
 
-def calibrated_columns(classes: np.ndarray, proba: np.ndarray) -> dict[str, np.ndarray]:
-    """Return calibrated probabilities `[N, C]` as one array `[N]` per column, by name."""
-    return {f"calibrated_proba_{name}": proba[:, c] for c, name in enumerate(classes)}
-
-
-def class_summary(samples: Tensor, recalibration: Recalibration | None) -> dict[str, Tensor]:
+def class_summary(samples: Tensor, recalibration: Recalibration) -> dict[str, Tensor]:
     """Summarize log-probabilities `[S, N, C]` by the words of `ClassificationDistribution`.
 
     Args:
-        recalibration: what calibrates; None leaves that out.
+        recalibration: what calibrates the mean.
     Source: Gal 2016, "Uncertainty in Deep Learning", section 3.3.1; mutual information: Houlsby
     et al. 2011, arXiv:1112.5745.
     """
@@ -241,8 +238,9 @@ def class_summary(samples: Tensor, recalibration: Recalibration | None) -> dict[
     votes = torch.zeros_like(mean).scatter_add_(
         1, samples.argmax(-1).T, mean.new_ones(1, 1).expand(samples.shape[1], len(samples))
     )
-    summary = {
+    return {
         "mean": mean,
+        "calibrated_mean": recalibration.apply(mean.log()).exp(),
         "std": mixture.deviation(p),
         "entropy": entropy,
         "expected_entropy": expected,
@@ -250,9 +248,6 @@ def class_summary(samples: Tensor, recalibration: Recalibration | None) -> dict[
         "mutual_information": (entropy - expected).clamp(min=0),
         "variation_ratio": 1 - votes.amax(-1) / len(samples),
     }
-    if recalibration is not None:
-        summary["calibrated_proba"] = recalibration.apply(mean.log()).exp()
-    return summary
 
 
 def value_summary(samples: Tensor, tau: float, alpha: float) -> dict[str, Tensor]:

@@ -157,9 +157,14 @@ class Predictor:
         return self._calibration("temperature")
 
     @property
-    def recalibration(self) -> Recalibration | None:
-        """What calibrates the Monte-Carlo probabilities; None when the bundle does not know."""
+    def recalibration(self) -> Recalibration:
+        """What calibrates the Monte-Carlo probabilities."""
         return self._recalibration("temperature")
+
+    @property
+    def point_recalibration(self) -> Recalibration:
+        """What calibrates the probabilities with dropout off."""
+        return self._recalibration("temperature_point")
 
     def predict(self, X: Any, *, notices: list[str] | None = None) -> np.ndarray:
         """Predict each row: labels of the user's own type, or numbers in the target's units.
@@ -174,7 +179,7 @@ class Predictor:
         return labels
 
     def predict_proba(
-        self, X: Any, *, calibrated: bool = False, notices: list[str] | None = None
+        self, X: Any, *, calibrated: bool = True, notices: list[str] | None = None
     ) -> np.ndarray:
         """Return the probability of each class, dropout off: `[N, C]` float64, rows sum to 1.
 
@@ -182,10 +187,9 @@ class Predictor:
 
         Args:
             calibrated: with the temperature that was fitted on rows that did not train, and
-                without the weights that classes had in training.
-        Raises:
-            AutotrainError for a regression.
-            BundleError when a temperature is asked for and the bundle has none.
+                without the weights that classes had in training: how likely each class is. False:
+                as the networks were trained, averaged.
+        Raises: AutotrainError for a regression.
         """
         if not self.bundle.is_classification:
             raise AutotrainError(
@@ -194,13 +198,7 @@ class Predictor:
             )
         log_p = torch.cat([self._joint.point(xs) for xs in self._joint.encoded(X, notices)])
         if calibrated:
-            recalibration = self._recalibration("temperature_point")
-            if recalibration is None:
-                raise BundleError(
-                    "predict_proba: expected a bundle with a temperature for calibrated=True, "
-                    f"however: it has none. {ANEW}"
-                )
-            log_p = recalibration.apply(log_p)
+            log_p = self.point_recalibration.apply(log_p)
         return log_p.exp().numpy()
 
     def predict_distribution(
@@ -305,9 +303,9 @@ class Predictor:
                 not defined. And "intervals": {metric: (low, high)}, with at most 20,000 rows those
                 of all metrics. See `autotrain.predictor.intervals` for the methods.
         Returns: {"task", "metric", "n_rows", "n_dropped", "n_samples", "weighted",
-            "deterministic": {metric: value}, "monte_carlo": {metric: value} or None when it was
-            left out or the model has no dropout, "calibrated": those of the calibrated
-            probabilities (Monte-Carlo where there is a Monte-Carlo side), None for regression,
+            "deterministic": {metric: value} with dropout off, as trained; "calibrated": the same
+            of `predict_proba`, None for regression; "monte_carlo" and "monte_carlo_calibrated": of
+            the mean over samples, None when they were left out or the model has no dropout;
             "alpha", "coverage": {answer: {"coverage": share of the rows whose truth it contains,
             "coverage_error": standard error of that share, "size": mean number of classes or
             width}} of the Monte-Carlo side's "prediction_set", or "interval" and
@@ -334,9 +332,11 @@ class Predictor:
         else:
             for xs in self._joint.encoded(X, notices):
                 point.add(self._joint.point(xs).unsqueeze(0))
-        values = point.values()
-        best, name = (sampled, "temperature") if is_sampled else (point, "temperature_point")
-        recalibration = self._recalibration(name)
+        calibrated: dict[str, Any] = {"calibrated": None, "monte_carlo_calibrated": None}
+        if self.bundle.is_classification:
+            calibrated["calibrated"] = point.values(self.point_recalibration)
+            if is_sampled:
+                calibrated["monte_carlo_calibrated"] = sampled.values(self.recalibration)
         intervals = {}
         if interval:
             found = point.intervals()
@@ -349,9 +349,9 @@ class Predictor:
             "n_dropped": int((~truth.is_known).sum()),
             "n_samples": n_samples if is_sampled else None,
             "weighted": weights is not None,
-            "deterministic": values,
+            "deterministic": point.values(),
             "monte_carlo": sampled.values() if is_sampled else None,
-            "calibrated": None if recalibration is None else best.values(recalibration),
+            **calibrated,
             "alpha": alpha,
             "coverage": coverage.values(),
         }
@@ -489,6 +489,8 @@ class Predictor:
         """
         point, of_folds = self._joint.point_and_folds(rows)
         answers = {"point": point}
+        if self.bundle.is_classification:
+            answers["proba"] = self.point_recalibration.apply(point).exp()
         if self.bundle.is_classification and self._conformal_scores is not None:
             answers["prediction_set"] = conformal.class_sets(
                 of_folds.exp(), self._conformal_scores, asked.alpha, per_class=asked.per_class
@@ -522,7 +524,7 @@ class Predictor:
             classes=self.classes_,
             n_samples=n_samples,
             alpha=alpha,
-            label=self.classes_[arrays["mean"].argmax(1)],
+            label=self.classes_[arrays["point"].argmax(1)],
             samples=None if samples is None else samples.exp_().numpy(),
             **{**arrays, "point": np.exp(arrays["point"])},
         )
@@ -602,10 +604,9 @@ class Predictor:
         value = self.bundle.calibration.get(name)
         return None if value is None else float(value)
 
-    def _recalibration(self, name: str) -> Recalibration | None:
-        temperature = self._calibration(name)
-        weights = self.bundle.calibration.get("class_weights")
-        return None if temperature is None else Recalibration(temperature, weights)
+    def _recalibration(self, name: str) -> Recalibration:
+        calibration = self.bundle.calibration
+        return Recalibration(float(calibration[name]), calibration.get("class_weights"))
 
     def _required_tau(self) -> float:
         if self.tau is None:

@@ -43,8 +43,8 @@ def test_classes_come_with_probabilities_and_doubt(there: Path, new: Path, autot
         "prediction",
         "proba_no",
         "proba_yes",
-        "calibrated_proba_no",
-        "calibrated_proba_yes",
+        "mc_proba_no",
+        "mc_proba_yes",
         "std_no",
         "std_yes",
         "entropy",
@@ -64,7 +64,7 @@ def test_numbers_come_with_intervals(there: Path, new: Path, autotrain: Run) -> 
     wide = rows_of(autotrain("predict", "paid", new).out)
     assert list(found[0]) == [
         "prediction",
-        "point",
+        "mean",
         "std",
         "mc_error",
         "aleatoric_std",
@@ -165,7 +165,7 @@ def test_a_model_without_dropout_predicts_and_says_so(
     path.write_text(ROWS)
     done = autotrain("predict", "plain", path)
     assert done.code == 0
-    names = ["proba_no", "proba_yes", "calibrated_proba_no", "calibrated_proba_yes"]
+    names = ["proba_no", "proba_yes"]
     assert list(rows_of(done.out)[0]) == ["prediction", *names]
     assert "the model has no dropout" in done.err
 
@@ -303,12 +303,14 @@ def test_a_folders_test_pictures_are_predicted_and_scored(tmp_path: Path, autotr
 def test_evaluate_shows_calibrated_probabilities_of_classes(there: Path, autotrain: Run) -> None:
     done = autotrain("evaluate", "shop", "shop.csv")
     header, *lines = done.out.splitlines()
-    assert header.split()[-3:] == ["100", "samples", "calibrated"]
+    assert header.split()[-5:] == ["Monte-Carlo,", "100", "samples", "calibrated", "Monte-Carlo"]
     line = next(line for line in lines if line.split()[0] == "log_loss")
     assert "ece" in {line.split()[0] for line in lines}
     assert "classes on average" in lines[-1] or "classes on average" in lines[-2]
     facts = autotrain("evaluate", "shop", "shop.csv", "--json").json()
-    assert float(line.split()[-1]) == pytest.approx(facts["calibrated"]["log_loss"], rel=1e-3)
+    assert float(line.split()[-1]) == pytest.approx(
+        facts["monte_carlo_calibrated"]["log_loss"], rel=1e-3
+    )
 
 
 def test_evaluate_leaves_out_rows_without_a_target(

@@ -53,7 +53,7 @@ def test_a_weighted_search_from_start_to_evaluation(
     card = (here / "studies/w/best/MODEL_CARD.md").read_text(encoding="utf-8")
     assert "each row counts as much as `visits` says" in card
     assert "classes weigh in training: balanced" in card
-    assert "`test_calibrated` is of `predict_proba(calibrated=True)`" in card
+    assert "`test_calibrated` is of `predict_proba`" in card
 
 
 def test_a_study_file_says_the_same(here: Path, weighted: pd.DataFrame, autotrain: Run) -> None:

@@ -89,9 +89,9 @@ def test_classification_equals_a_loop_over_masks(kind: str, tmp_path: Path) -> N
     close(result.mutual_information, stats.entropy(p.mean(0), axis=1) - expected)
     votes = np.apply_along_axis(np.bincount, 0, p.argmax(2), minlength=3)
     np.testing.assert_allclose(result.variation_ratio, 1 - votes.max(0) / 17)
-    np.testing.assert_array_equal(result.label, np.array(["a", "b", "c"])[p.mean(0).argmax(1)])
+    np.testing.assert_array_equal(result.label, load(folder).predict(table()))
+    np.testing.assert_array_equal(result.proba, load(folder).predict_proba(table()))
     assert result.std.max() > 1e-3
-    assert result.proba is result.mean
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -303,12 +303,13 @@ def test_samples_are_kept_when_they_are_small_or_asked_for(monkeypatch: pytest.M
 def test_a_frame_has_named_columns() -> None:
     frame = classify(Predictor(random_bundle()), table(), 5).to_frame()
     assert list(frame.columns) == [
-        *("label", "proba_a", "proba_b", "proba_c", "std_a", "std_b", "std_c"),
+        *("prediction", "proba_a", "proba_b", "proba_c"),
+        *("mc_proba_a", "mc_proba_b", "mc_proba_c", "std_a", "std_b", "std_c"),
         *("entropy", "expected_entropy", "mutual_information", "variation_ratio"),
     ]
     frame = regress(Predictor(random_bundle(task="regression")), table(), 5).to_frame()
     assert list(frame.columns) == [
-        *("mean", "point", "std", "mc_error", "aleatoric_std", "total_std", "lower", "upper")
+        *("prediction", "mean", "std", "mc_error", "aleatoric_std", "total_std", "lower", "upper")
     ]
     assert ((frame["lower"] < frame["mean"]) & (frame["mean"] < frame["upper"])).all()
 
@@ -319,20 +320,32 @@ def test_calibrated_probabilities_are_a_power_of_the_mean() -> None:
     result = classify(predictor, table(), 7)
     squared = result.mean**2
     expected = squared / squared.sum(1, keepdims=True)
-    assert result.calibrated_proba is not None
-    np.testing.assert_allclose(result.calibrated_proba, expected, rtol=1e-12)
-    assert list(result.to_frame().columns)[4:7] == [f"calibrated_proba_{c}" for c in "abc"]
-    root = np.sqrt(predictor.predict_proba(table()))
-    found = predictor.predict_proba(table(), calibrated=True)
+    np.testing.assert_allclose(result.calibrated_mean, expected, rtol=1e-12)
+    frame = result.to_frame()
+    np.testing.assert_array_equal(frame["mc_proba_b"], result.calibrated_mean[:, 1])
+    root = np.sqrt(predictor.predict_proba(table(), calibrated=False))
+    found = predictor.predict_proba(table())
     np.testing.assert_allclose(found, root / root.sum(1, keepdims=True), rtol=1e-12)
 
 
-def test_a_bundle_without_temperature_has_no_calibrated_probabilities() -> None:
-    predictor = Predictor(random_bundle())
-    assert classify(predictor, table(), 5).calibrated_proba is None
-    assert predictor.temperature is None
-    with pytest.raises(BundleError, match="expected a bundle with a temperature"):
-        predictor.predict_proba(table(), calibrated=True)
+def test_the_default_probabilities_and_decisions_are_the_same_everywhere(tmp_path: Path) -> None:
+    calibration = {
+        **{"temperature": 0.5, "temperature_point": 2.0},
+        "class_weights": [1.0, 5.0, 0.2],
+    }
+    predictor = Predictor(replace(random_bundle(), calibration=calibration))
+    result = classify(predictor, table(), 5)
+    np.testing.assert_array_equal(result.proba, predictor.predict_proba(table()))
+    np.testing.assert_array_equal(result.label, predictor.predict(table()))
+    places = predictor.predict_proba(table(), calibrated=False).argmax(1)
+    np.testing.assert_array_equal(result.label, predictor.classes_[places])
+    assert (result.label != predictor.classes_[result.proba.argmax(1)]).any()
+    frame = result.to_frame()
+    np.testing.assert_array_equal(frame["proba_c"], result.proba[:, 2])
+    np.testing.assert_array_equal(frame["prediction"], result.label)
+    regression = Predictor(random_bundle(task="regression"))
+    numbers = regress(regression, table(), 5).to_frame()
+    np.testing.assert_array_equal(numbers["prediction"], regression.predict(table()))
 
 
 def test_results_are_frozen() -> None:

@@ -81,18 +81,18 @@ def test_classification_scores_equal_scikit_learns(
     found = predictor.evaluate(table(), y, n_samples=30, seed=2, weights=w)
     distribution = predictor.predict_distribution(table(), 30, seed=2)
     names = np.array(classes)
-    point = expected_scores(y, predictor.predict_proba(table()), names, w)
+    trained = predictor.predict_proba(table(), calibrated=False)
+    point = expected_scores(y, trained, names, w)
     assert found["deterministic"] == pytest.approx(point, rel=1e-6)
     sampled = expected_scores(y, distribution.mean, names, w)
     assert found["monte_carlo"] == pytest.approx(sampled, rel=1e-6)
     assert isinstance(distribution, ClassificationDistribution)
-    assert distribution.calibrated_proba is not None
-    calibrated = expected_scores(y, distribution.calibrated_proba, names, w)
-    assert found["calibrated"] == pytest.approx(calibrated, rel=1e-6)
+    calibrated = expected_scores(y, distribution.calibrated_mean, names, w)
+    assert found["monte_carlo_calibrated"] == pytest.approx(calibrated, rel=1e-6)
     without = predictor.evaluate(table(), y, n_samples=0, weights=w)
-    assert without["monte_carlo"] is None
-    calibrated = expected_scores(y, predictor.predict_proba(table(), calibrated=True), names, w)
-    assert without["calibrated"] == pytest.approx(calibrated, rel=1e-6)
+    assert without["monte_carlo"] is without["monte_carlo_calibrated"] is None
+    calibrated = expected_scores(y, predictor.predict_proba(table()), names, w)
+    assert without["calibrated"] == found["calibrated"] == pytest.approx(calibrated, rel=1e-6)
     assert found["n_rows"] == 60
     assert found["n_dropped"] == 0
     assert found["n_samples"] == 30

@@ -372,8 +372,8 @@ WRONG_RECORDS: dict[str, tuple[Callable[[Record], object], str]] = {
         "two columns of one name",
     ),
     "half a calibration": (
-        lambda r: r["calibration"].update(temperature=1.0),
-        "a temperature of predictions with masks or without, not of both",
+        lambda r: r["calibration"].pop("temperature_point"),
+        "model without temperature_point",
     ),
     "class weights of others": (
         lambda r: r["calibration"].update(
@@ -411,7 +411,7 @@ def test_a_regression_needs_its_noise(value: object, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"expected calibration\.tau: a positive number"):
         read_bundle(folder)
     rewrite(folder, lambda record: record["calibration"].pop("tau"))
-    with pytest.raises(BundleError, match="a regression without tau"):
+    with pytest.raises(BundleError, match="a regression model without tau"):
         read_bundle(folder)
 
 

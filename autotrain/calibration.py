@@ -1,6 +1,6 @@
 """Numbers fitted when a model is exported, on rows that its networks did not train on.
 
-    τ                  the noise of a regression
+    noise              of a regression: the error that dropout does not explain
     T                  the temperature of a classification: how much too sure it is
     conformal scores   how strange the truth was, see predictor/conformal.py
     reliability        how often it was right where it was so sure: for the model card
@@ -28,24 +28,29 @@ from autotrain.data.splitting import MAX_CALIBRATION_ROWS
 from autotrain.members import class_weights_of
 from autotrain.predictor import Predictor, conformal
 from autotrain.predictor.evaluation import Truth
-from autotrain.predictor.mixture import log_likelihood
+from autotrain.predictor.mixture import Noise, below, standard_log_density, total_error
 from autotrain.predictor.probabilities import Recalibration
 
 SAMPLES = 100
 SEED = 0
 GRID_POINTS = 32
-"""The log likelihood may have several tops; the best point of a grid says which one is climbed."""
+"""The posterior may have several modes; the best point of a grid decides which one is refined."""
 TOLERANCE = 1e-6
-"""Of log τ, absolute."""
-LEAST_VARIANCE = 1e-12
-"""Smallest noise variance, as a share of the target's: a perfect fit has no finite τ."""
+"""Of log T, and of log likelihoods."""
+LEAST_ERROR = 1e-6
+"""Smallest scale of the noise, as a share of the target's deviation: no fit is perfect."""
+DEGREES = (math.inf, 16.0, 8.0, 4.0, 2.0)
+"""Degrees of freedom of the noise, from normal to the heaviest tails."""
+SPREADS = (math.log(0.05), math.log(10.0))
+"""Of the logarithm of the factor on the spread of the samples."""
+FITTED_NUMBERS = 100_000
+"""Of more predictions than this, the noise is fitted on evenly spaced samples."""
 RELIABILITY_GROUPS = 10
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 LOG_TEMPERATURE_STD = 0.5
 """Of the prior: temperatures of 0.37 to 2.7 are no surprise."""
 TEMPERATURES = (0.05, 20.0)
 """Lowest and highest; beyond them nothing changes that four digits show."""
-_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
@@ -78,7 +83,9 @@ def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
         fitted = _fit_classes(sampled, points, targets, weights, of_classes)
     else:
         fitted = _fit_values(sampled, points, targets, weights)
-        scores = _value_scores(bundle, features, n_samples, fitted["tau"], targets)
+        scores = _value_scores(
+            bundle, features, n_samples, Noise.from_json(fitted["noise"]), targets
+        )
         fitted |= _conformal(scores, np.split(_relative(weights), ends))
     return {
         **fitted,
@@ -103,7 +110,7 @@ def _note(bundle: Bundle, dataset: Dataset, n_rows: int) -> str:
     what, harm = (
         ("temperature", "probabilities may be slightly overconfident")
         if bundle.is_classification
-        else ("noise τ", "its estimate may be slightly too small")
+        else ("noise", "its estimate may be slightly too small")
     )
     if dataset.n_calibration:
         return f"the {what} was fitted on {n_rows} rows that neither trained nor chose the model"
@@ -154,23 +161,23 @@ def _fit_values(
 ) -> dict[str, Any]:
     """Fit the noise of each fold's predictions `[S, n]`, and of those without masks `[1, n]`."""
     drawn, y = np.concatenate(sampled, axis=1), np.concatenate(targets)
-    tau = fit_tau(drawn, y, weights)
+    noise = fit_noise(drawn, y, weights)
     return {
-        "tau": tau,
-        "tau_point": fit_tau(np.concatenate(points, axis=1), y, weights),
-        "reliability": coverage_of_levels(drawn, y, tau, weights),
+        "noise": noise.to_json(),
+        "noise_point": fit_noise(np.concatenate(points, axis=1), y, weights).to_json(),
+        "reliability": coverage_of_levels(drawn, y, noise, weights),
     }
 
 
 def _value_scores(
-    bundle: Bundle, features: pd.DataFrame, n_samples: int, tau: float, targets: list[np.ndarray]
+    bundle: Bundle, features: pd.DataFrame, n_samples: int, noise: Noise, targets: list[np.ndarray]
 ) -> list[np.ndarray]:
     """Return the conformal scores of each fold's rows, by the samples that its networks serve."""
     predictor, scores, start = Predictor(bundle), [], 0
     for place, y in enumerate(targets):
         x = predictor.encoded(features.iloc[start : start + len(y)])
         center, spread = (each[place] for each in predictor.by_fold(x, n_samples, SEED))
-        scores.append(conformal.value_scores(center, np.sqrt(spread**2 + 1 / tau), y))
+        scores.append(conformal.value_scores(center, total_error(spread, noise), y))
         start += len(y)
     return scores
 
@@ -213,52 +220,62 @@ def _differ(weights: np.ndarray) -> bool:
     return bool(np.ptp(weights[weights > 0]) > 0)
 
 
-def fit_tau(samples: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return the precision τ that maximizes the mean log likelihood of rows that did not train.
+def fit_noise(samples: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> Noise:
+    """Return the noise that maximizes the mean log likelihood of rows that did not train.
 
-    At the top 1/τ is a weighted mean of the squared errors, so it lies between the mean over rows
-    of the smallest and of the mean squared error of the samples: a grid over this range in log τ,
-    then golden section around its best point.
+        maximize  Σ_rows log p(y | ν, σ, c)  −  (log c)² / 2        ν in `DEGREES`
+
+    Normal noise would follow the few largest errors and widen the intervals of all rows. The factor
+    c on the spread of the samples has a weak prior, because few rows say little about it.
 
     Args:
         samples: Monte-Carlo predictions `[S, N]` in the target's units, or `[N]` without dropout.
         y: `[N]`, true values.
         weights: `[N]`, what each row counts; None when all count alike.
-    Returns: τ in 1 / units². For S = 1 it is 1 / mean squared error.
+    Returns: σ, and the factor c (1 when the samples of every row are equal).
     Raises:
         ValueError: when there are no rows, or shapes do not fit.
-    Source: Gal & Ghahramani 2016, arXiv:1506.02142, eq. 8 (there τ is searched on a grid).
+    Source: our own; judged by CRPS and coverage (docs/benchmarks.md). Likelihood of a mixture:
+        Gal & Ghahramani 2016, arXiv:1506.02142, eq. 8; scaled spread: Laves et al. 2020,
+        arXiv:2104.12376.
     """
     y_hat, target = np.atleast_2d(samples).astype(np.float64), np.asarray(y, dtype=np.float64)
     if target.ndim != 1 or y_hat.shape[1:] != target.shape or not len(target):
-        raise ValueError(f"samples [S, N] must fit y [N], however: {y_hat.shape}, {target.shape}")
-    squared = (target - y_hat) ** 2
-    scale = float(target.var()) or 1.0
-    largest = max(_mean(squared.mean(axis=0), weights), LEAST_VARIANCE * scale)
-    smallest = max(_mean(squared.min(axis=0), weights), LEAST_VARIANCE * largest)
-    drawn, truth = torch.from_numpy(y_hat), torch.from_numpy(target)
+        raise ValueError(f"samples [S, N] must fit y [N], got {y_hat.shape}, {target.shape}")
+    mean = y_hat.mean(axis=0)
+    smallest = LEAST_ERROR * (float(target.std()) or 1.0)
+    unit = max(math.sqrt(_mean((target - mean) ** 2, weights)), smallest)
+    step = -(-y_hat.size // FITTED_NUMBERS)
+    error = torch.from_numpy((target - mean) / unit)
+    spread = torch.from_numpy((y_hat[::step] - mean) / unit)
+    own = torch.ones(len(target), dtype=torch.float64)
+    if weights is not None:
+        own = torch.from_numpy(weights / weights.sum() * np.sum(weights) ** 2 / np.sum(weights**2))
+    varies = bool((spread.abs() > LEAST_ERROR).any())
 
-    def score(log_tau: float) -> float:
-        return _mean(log_likelihood(drawn, truth, math.exp(log_tau)).numpy(), weights)
+    def objective(point: np.ndarray, dof: float) -> tuple[float, np.ndarray]:
+        x = torch.tensor(point, dtype=torch.float64, requires_grad=True)
+        log_c = x[1] if varies else x.new_zeros(())
+        u = (error - log_c.exp() * spread) / x[0].exp()
+        each = torch.logsumexp(standard_log_density(dof, u), dim=0) - x[0]
+        value = 0.5 * log_c**2 - (own * each).sum()
+        value.backward()
+        assert x.grad is not None
+        return float(value.detach()), x.grad.numpy()
 
-    low, high = -math.log(largest), -math.log(smallest)
-    step = (high - low) / (GRID_POINTS - 1)
-    if step < TOLERANCE:
-        return math.exp(low)
-    best = max((low + place * step for place in range(GRID_POINTS)), key=score)
-    a, b = max(best - step, low), min(best + step, high)
-    left, right = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
-    at_left, at_right = score(left), score(right)
-    while b - a > TOLERANCE:
-        if at_left > at_right:
-            b, right, at_right = right, left, at_left
-            left = b - _GOLDEN * (b - a)
-            at_left = score(left)
-        else:
-            a, left, at_left = left, right, at_right
-            right = a + _GOLDEN * (b - a)
-            at_right = score(right)
-    return math.exp((a + b) / 2)
+    low = math.log(smallest / unit)
+    bounds = [(low, 2.0), SPREADS]
+    start, best = np.array([max(math.log(0.7), low), 0.0]), (math.inf, Noise(math.inf, unit))
+    for dof in DEGREES:
+        found = scipy.optimize.minimize(
+            objective, start, args=(dof,), jac=True, method="L-BFGS-B", bounds=bounds
+        )
+        start = found.x
+        scale, factor = np.exp(found.x)
+        noise = Noise(dof, float(scale) * unit, float(factor) if varies else 1.0)
+        if found.fun < best[0] - TOLERANCE:
+            best = float(found.fun), noise
+    return best[1]
 
 
 def significant_temperature(
@@ -369,7 +386,7 @@ def reliability(
 
 
 def coverage_of_levels(
-    samples: np.ndarray, y: np.ndarray, tau: float, weights: np.ndarray | None = None
+    samples: np.ndarray, y: np.ndarray, noise: Noise, weights: np.ndarray | None = None
 ) -> list[dict[str, float]]:
     """Return how many rows are inside the mixture's central intervals, by the intervals' level.
 
@@ -378,17 +395,15 @@ def coverage_of_levels(
     Args:
         samples: `[S, N]` predictions in the target's units.
         y: `[N]`.
-        tau: precision of the noise.
         weights: `[N]`, what each row counts; None when all count alike.
     Returns: "expected", the level; "observed", the share inside; "n_rows".
     Source: Gneiting, Balabdaoui & Raftery 2007, doi:10.1111/j.1467-9868.2007.00587.x.
     """
-    u = torch.from_numpy((y - samples) * math.sqrt(tau))
-    below = torch.special.ndtr(u).mean(0).numpy()
+    is_below = below(torch.from_numpy(samples), torch.from_numpy(y), noise).numpy()
     return [
         {
             "expected": level,
-            "observed": float(np.average(np.abs(2 * below - 1) <= level, weights=weights)),
+            "observed": float(np.average(np.abs(2 * is_below - 1) <= level, weights=weights)),
             "n_rows": len(y),
         }
         for level in LEVELS

@@ -22,6 +22,7 @@ once more on each; `--factors` are factors of λ to choose from. None looks at a
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -34,14 +35,13 @@ import numpy as np
 import torch
 
 from autotrain.bundle import Member
-from autotrain.calibration import fit_tau
 from autotrain.data.codes import ColumnCode
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.fused.rows import FoldArrays, Problem
 from autotrain.fused.slot import Admission, Outcome
 from autotrain.fused.trainer import Trainer
 from autotrain.predictor.masks import MaskBank
-from autotrain.predictor.mixture import log_likelihood
+from autotrain.predictor.mixture import Noise, log_likelihood
 from autotrain.predictor.passes import Passes
 from autotrain.space.config import TrialConfig
 from autotrain.tasks import METRICS
@@ -59,6 +59,13 @@ RATES = (0.005, 0.01, 0.05, 0.1)
 LENGTH_SCALE = 0.01
 TAU_OF_VARIANCE = 10.0
 SEED = 1
+GRID_POINTS = 32
+"""The log likelihood may have several modes; the best point of a grid decides which is refined."""
+TOLERANCE = 1e-6
+"""Of log τ, absolute."""
+LEAST_VARIANCE = 1e-12
+"""Smallest noise variance, as a share of the target's: a perfect fit has no finite τ."""
+_GOLDEN = (math.sqrt(5) - 1) / 2
 AT_ONCE = 160
 """Networks in a fleet; 800 in one took nearly twice as long for each (docs/benchmarks.md)."""
 
@@ -172,6 +179,60 @@ def sample(
     return outputs * part.std + part.mean
 
 
+def fit_tau(samples: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the precision τ that maximizes the mean log likelihood of rows that did not train.
+
+    At the top 1/τ is a weighted mean of the squared errors, so it lies between the mean over rows
+    of the smallest and of the mean squared error of the samples: a grid over this range in log τ,
+    then golden section around its best point.
+
+    Args:
+        samples: Monte-Carlo predictions `[S, N]` in the target's units, or `[N]` without dropout.
+        y: `[N]`, true values.
+        weights: `[N]`, what each row counts; None when all count alike.
+    Returns: τ in 1 / units². For S = 1 it is 1 / mean squared error.
+    Raises:
+        ValueError: when there are no rows, or shapes do not fit.
+    Source: Gal & Ghahramani 2016, arXiv:1506.02142, eq. 8 (there τ is searched on a grid).
+    """
+    y_hat, target = np.atleast_2d(samples).astype(np.float64), np.asarray(y, dtype=np.float64)
+    if target.ndim != 1 or y_hat.shape[1:] != target.shape or not len(target):
+        raise ValueError(f"samples [S, N] must fit y [N], got {y_hat.shape}, {target.shape}")
+    squared = (target - y_hat) ** 2
+    scale = float(target.var()) or 1.0
+    largest = max(_average(squared.mean(axis=0), weights), LEAST_VARIANCE * scale)
+    smallest = max(_average(squared.min(axis=0), weights), LEAST_VARIANCE * largest)
+    drawn, truth = torch.from_numpy(y_hat), torch.from_numpy(target)
+
+    def score(log_tau: float) -> float:
+        return _average(
+            log_likelihood(drawn, truth, Noise.normal(math.exp(log_tau))).numpy(), weights
+        )
+
+    low, high = -math.log(largest), -math.log(smallest)
+    step = (high - low) / (GRID_POINTS - 1)
+    if step < TOLERANCE:
+        return math.exp(low)
+    best = max((low + place * step for place in range(GRID_POINTS)), key=score)
+    a, b = max(best - step, low), min(best + step, high)
+    left, right = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
+    at_left, at_right = score(left), score(right)
+    while b - a > TOLERANCE:
+        if at_left > at_right:
+            b, right, at_right = right, left, at_left
+            left = b - _GOLDEN * (b - a)
+            at_left = score(left)
+        else:
+            a, left, at_left = left, right, at_right
+            right = a + _GOLDEN * (b - a)
+            at_right = score(right)
+    return math.exp((a + b) / 2)
+
+
+def _average(values: np.ndarray, weights: np.ndarray | None) -> float:
+    return float(np.average(values, weights=weights))
+
+
 def inner_parts(table: np.ndarray, training: np.ndarray, n_folds: int) -> list[Part]:
     """Cut training rows into rows to train on and rows that choose: the last 20 %, or K folds."""
     if not n_folds:
@@ -223,7 +284,9 @@ def judge(
             ]
             together = torch.cat(drawn, dim=1)
             tau = fit_tau(together.numpy(), truth)
-            score = float(log_likelihood(together, torch.from_numpy(truth), tau).mean())
+            score = float(
+                log_likelihood(together, torch.from_numpy(truth), Noise.normal(tau)).mean()
+            )
             found.append(Judged(score, choice, tau))
         best.append(max(found))
     return best
@@ -250,7 +313,9 @@ def run(
         drawn = sample(outcome, chosen[split], part, epochs, n_samples)
         truth = torch.from_numpy(part.y_out)
         rmse.append(float(((drawn.mean(0) - truth) ** 2).mean().sqrt()))
-        likelihood.append(float(log_likelihood(drawn, truth, fitted[split].tau).mean()))
+        likelihood.append(
+            float(log_likelihood(drawn, truth, Noise.normal(fitted[split].tau)).mean())
+        )
     validation = np.array([judged.score for judged in best])
     return Found(validation, np.array(rmse), np.array(likelihood), chosen)
 

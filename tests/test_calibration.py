@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 from sklearn.linear_model import LogisticRegression
@@ -17,19 +17,22 @@ from sklearn.metrics import log_loss
 
 from autotrain.calibration import (
     coverage_of_levels,
-    fit_tau,
+    fit_noise,
     fit_temperature,
     reliability,
     significant_temperature,
 )
 from autotrain.predictor import ClassificationDistribution, load
-from autotrain.predictor.mixture import log_likelihood
+from autotrain.predictor.mixture import Noise, log_likelihood, quantiles
 from autotrain.predictor.probabilities import Recalibration
+from benchmarks.uci_dropout import fit_tau
 from tests.winners import train
 
 
 def mean_log_likelihood(samples: np.ndarray, y: np.ndarray, tau: float) -> float:
-    return float(log_likelihood(torch.from_numpy(samples), torch.from_numpy(y), tau).mean())
+    return float(
+        log_likelihood(torch.from_numpy(samples), torch.from_numpy(y), Noise.normal(tau)).mean()
+    )
 
 
 def drawn(
@@ -112,6 +115,90 @@ def test_any_numbers_give_a_usable_precision(rows: list[tuple[float, float]], n:
 def test_shapes_are_checked(samples: tuple[int, ...], y: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"samples \[S, N\] must fit y \[N\]"):
         fit_tau(np.zeros(samples), np.zeros(y))
+
+
+# ---- the noise of a regression ------------------------------------------------------------------
+
+
+def penalized_likelihood(samples: np.ndarray, y: np.ndarray, noise: Noise) -> float:
+    each = log_likelihood(torch.from_numpy(samples), torch.from_numpy(y), noise)
+    return float(each.sum()) - 0.5 * math.log(noise.spread) ** 2
+
+
+@pytest.mark.parametrize("tails", [2, 4, np.inf])
+@pytest.mark.parametrize("spread", [0.05, 0.5])
+def test_no_noise_of_a_grid_is_better(tails: float, spread: float) -> None:
+    generator = np.random.default_rng(3)
+    samples, y = drawn(0.0, spread)
+    y = y + 0.3 * (
+        generator.normal(size=300) if np.isinf(tails) else generator.standard_t(tails, 300)
+    )
+    found = fit_noise(samples, y)
+    best = penalized_likelihood(samples, y, found)
+    for dof in (np.inf, 16, 8, 4, 2):
+        for scale in np.geomspace(0.05, 2, 25):
+            for factor in np.geomspace(0.05, 10, 25):
+                noise = Noise(dof, float(scale), float(factor))
+                assert penalized_likelihood(samples, y, noise) <= best + 1e-2
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_noise_has_the_targets_unit(unit: float) -> None:
+    samples, y = drawn(0.3, 0.5)
+    one, other = fit_noise(samples, y), fit_noise(samples * unit, y * unit)
+    assert other.dof == one.dof
+    assert other.scale == pytest.approx(one.scale * unit, rel=1e-3)
+    assert other.spread == pytest.approx(one.spread, rel=1e-2)
+
+
+def test_known_tails_and_a_known_factor_are_found() -> None:
+    generator = np.random.default_rng(5)
+    n, n_samples, factor = 4_000, 25, 0.5
+    spread = generator.uniform(0.1, 3, n)
+    samples = generator.normal(size=n) + spread * generator.normal(size=(n_samples, n))
+    mean = samples.mean(0)
+    own = samples[generator.integers(0, n_samples, n), np.arange(n)]
+    y = mean + factor * (own - mean) + 0.2 * generator.standard_t(2, n)
+    found = fit_noise(samples, y)
+    assert found.dof == 2
+    assert found.spread == pytest.approx(factor, rel=0.05)
+    assert found.scale == pytest.approx(0.2, rel=0.1)
+
+
+def test_few_large_errors_do_not_widen_all_intervals() -> None:
+    samples, y = drawn(0.2, 0.0, n_rows=4_000, n_samples=3)
+    y[::50] += 20 * (y[::50] - samples.mean(0)[::50])
+    widths, shares = [], []
+    for noise in (Noise.normal(fit_tau(samples, y)), fit_noise(samples, y)):
+        levels = coverage_of_levels(samples, y, noise)
+        shares.append(next(v["observed"] for v in levels if v["expected"] == 0.9))
+        ends = quantiles(torch.from_numpy(samples), noise, torch.tensor([0.05, 0.95]).double())
+        widths.append(float((ends[:, 1] - ends[:, 0]).mean()))
+    assert shares[0] > 0.97
+    assert 0.9 <= shares[1] < 0.965
+    assert widths[1] < widths[0] / 2
+
+
+def test_a_heavy_row_is_as_many_rows() -> None:
+    samples, y = drawn(0.3, 0.4, n_rows=60)
+    times = np.random.default_rng(0).integers(0, 2, 60)
+    some = fit_noise(samples[:, times > 0], y[times > 0])
+    weighted = fit_noise(samples, y, times.astype(float))
+    assert weighted.scale == pytest.approx(some.scale, rel=0.02)
+    assert weighted.spread == pytest.approx(some.spread, rel=0.05)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)), min_size=1, max_size=20),
+    st.integers(1, 4),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_numbers_give_usable_noise(rows: list[tuple[float, float]], n: int) -> None:
+    columns = np.array(rows)
+    found = fit_noise(columns[:, 0] * np.linspace(1, 2, n)[:, None], columns[:, 1])
+    assert 0 < found.scale < math.inf
+    assert 0 <= found.spread < math.inf
+    assert 0 < found.typical_error < math.inf
 
 
 # ---- the temperature of a classification -------------------------------------------------------
@@ -258,10 +345,12 @@ def test_drawn_labels_are_as_often_right_as_said() -> None:
 
 def test_intervals_hold_as_many_rows_as_they_say() -> None:
     samples, y = drawn(0.2, 0.0, n_rows=20_000, n_samples=3)
-    for level in coverage_of_levels(samples, y, 0.2**-2):
+    for level in coverage_of_levels(samples, y, Noise.normal(0.2**-2)):
         assert level["observed"] == pytest.approx(level["expected"], abs=0.02)
     # Of twice the noise, by the normal distribution's own function.
-    (half,) = (v for v in coverage_of_levels(samples, y, 0.4**-2) if v["expected"] == 0.5)
+    (half,) = (
+        v for v in coverage_of_levels(samples, y, Noise.normal(0.4**-2)) if v["expected"] == 0.5
+    )
     expected = 2 * stats.norm.cdf(2 * stats.norm.ppf(0.75)) - 1
     assert half["observed"] == pytest.approx(expected, abs=0.01)
 

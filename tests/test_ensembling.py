@@ -16,6 +16,7 @@ import pytest
 from sklearn import metrics as sk
 
 from autotrain.bundle import RECORD, TENSORS, Bundle, read_bundle
+from autotrain.calibration import fit_noise
 from autotrain.data.dataset import Dataset
 from autotrain.ensembling import (
     FoldPredictions,
@@ -496,15 +497,20 @@ def test_the_noise_is_fitted_on_what_the_members_say_together(
 ) -> None:
     exported = export(regressions, tmp_path / "best")
     bundle, dataset = read_bundle(exported.path), regressions[0].dataset
-    squared = []
+    errors = []
     for place, fold in enumerate(dataset.folds):
         together = load_members(bundle, *(place + 3 * trial for trial in range(3)))
         y = fold.y_valid * fold.target_std + fold.target_mean
-        squared.append((together.predict(raw_valid(regressions[0], place)) - y) ** 2)
+        errors.append(y - together.predict(raw_valid(regressions[0], place)))
     calibration = bundle.calibration
-    assert calibration["tau_point"] == pytest.approx(1 / np.concatenate(squared).mean(), rel=1e-3)
+    together_errors = np.concatenate(errors)
+    expected = fit_noise(0 * together_errors, together_errors)
+    assert calibration["noise_point"]["dof"] == expected.to_json()["dof"]
+    assert calibration["noise_point"]["scale"] == pytest.approx(expected.scale, rel=1e-3)
     assert calibration["n_rows"] == sum(len(fold.y_valid) for fold in dataset.folds)
-    assert load(exported.path).tau == calibration["tau"] > 0
+    noise = load(exported.path).noise
+    assert noise is not None
+    assert noise.to_json() == calibration["noise"]
 
 
 def test_the_record_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path) -> None:

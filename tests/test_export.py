@@ -16,9 +16,11 @@ import sklearn.datasets
 
 from autotrain.bundle import RECORD, TENSORS, read_bundle
 from autotrain.bundle.selection import Selection, selection_of
+from autotrain.calibration import fit_noise
 from autotrain.errors import BundleError, StorageError
 from autotrain.export import library_versions, record_selection, record_test_score
 from autotrain.predictor import Predictor, RegressionDistribution, load
+from autotrain.predictor.mixture import Noise, total_error
 from autotrain.tasks import METRICS
 from tests.winners import Winner, train
 
@@ -189,16 +191,14 @@ def test_the_noise_of_a_regression_is_fitted_and_told(diabetes: Winner, tmp_path
     assert "which also chose the model" in calibration["note"]
     assert calibration["rows"] == "validation"
     assert calibration["n_rows"] == diabetes.dataset.n_valid
-    # With dropout off τ has a closed form; with masks no τ of a grid is better.
-    rmse = exported.scores["rmse"]
-    assert rmse is not None
-    assert calibration["tau_point"] == pytest.approx(rmse**-2, rel=1e-4)
+    # No other scale is better.
     features, y = diabetes.dataset.raw_valid()
     chosen = predictor.evaluate(features, y)["monte_carlo"]["log_likelihood"]
     for factor in (0.5, 0.9, 1.1, 2.0):
-        predictor.bundle.calibration["tau"] = calibration["tau"] * factor  # type: ignore[index]
-        assert predictor.evaluate(features, y)["monte_carlo"]["log_likelihood"] < chosen + 1e-9
-        predictor.bundle.calibration["tau"] = calibration["tau"] / factor  # type: ignore[index]
+        noise = {**calibration["noise"], "scale": calibration["noise"]["scale"] * factor}
+        other = replace(predictor.bundle, calibration={**calibration, "noise": noise})
+        found = Predictor(other).evaluate(features, y)["monte_carlo"]["log_likelihood"]
+        assert found < chosen + 1e-4
 
 
 @pytest.mark.parametrize("side", ["temperature", "temperature_point"])
@@ -256,7 +256,8 @@ def test_many_rows_held_out_calibrate_apart(task: str, tmp_path: Path) -> None:
     own = frame.iloc[fold.calibration_rows]
     if task == "regression":
         errors = predictor.predict(own) - own["y"]
-        assert 1 / calibration["tau_point"] == pytest.approx((errors**2).mean(), rel=1e-5)
+        expected = fit_noise(own["y"].to_numpy() + errors.to_numpy(), own["y"].to_numpy())
+        assert calibration["noise_point"] == pytest.approx(expected.to_json(), rel=1e-3)
     else:
         places = predictor.classes_.tolist()
         right = [places.index(label) for label in own["y"]]
@@ -334,7 +335,9 @@ def test_conformal_scores_of_numbers_are_those_that_are_served(tmp_path: Path) -
         (member,) = (m for m in predictor.bundle.members if m.fold == place)
         center = Predictor(replace(predictor.bundle, members=(member,))).predict(features)
         # Sample s is of member s mod 3.
-        scale = np.sqrt(drawn.samples[place::3].var(axis=0) + 1 / calibration["tau"])
+        scale = total_error(
+            drawn.samples[place::3].std(axis=0), Noise.from_json(calibration["noise"])
+        )
         scores = np.sort(np.abs(y - center) / scale)
         np.testing.assert_allclose(calibration["conformal_fold_scores"][place], scores, rtol=2e-5)
 

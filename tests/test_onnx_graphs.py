@@ -24,6 +24,7 @@ from autotrain.predictor import (
     RegressionDistribution,
     load,
 )
+from autotrain.predictor.mixture import Noise
 from tests.winners import mixed_table, random_bundle, train
 
 # Another process, which cannot import autotrain.
@@ -98,8 +99,8 @@ def test_targets_of_any_size(unit: float, tmp_path: Path) -> None:
         replace(m, target_mean=unit * m.target_mean, target_std=unit * m.target_std)
         for m in bundle.members
     )
-    tau = bundle.calibration["tau"] / unit**2
-    predictor = Predictor(replace(bundle, members=members, calibration={"tau": tau}))
+    noise = Noise.normal(0.7 / unit**2).to_json()
+    predictor = Predictor(replace(bundle, members=members, calibration={"noise": noise}))
     folder = export_onnx(predictor, tmp_path / "graphs", n_samples=6)
     rows = np.random.default_rng(1).normal(size=(9, 5))
     result = predictor.predict_distribution(rows, 6, samples=True)

@@ -29,6 +29,7 @@ from autotrain.fused.plan import view_of
 from autotrain.fused.rows import Problem
 from autotrain.fused.slot import Admission, Outcome
 from autotrain.fused.trainer import Trainer
+from autotrain.predictor.mixture import Noise
 from autotrain.space.config import TrialConfig
 from autotrain.tasks import metric_for
 from tests import reference
@@ -144,7 +145,10 @@ def random_bundle(
         scores={"validation": {"log_loss": 0.5} if classes else {"rmse": 0.5}, "test": None},
         calibration={"temperature": 1.0, "temperature_point": 1.0}
         if classes
-        else {"tau": 0.7, "tau_point": 0.4},
+        else {
+            "noise": Noise.normal(0.7).to_json(),
+            "noise_point": Noise.normal(0.4).to_json(),
+        },
         training={"study": "test", "trial": 3},
         data={"name": "random", "n_train": 80},
         versions={"autotrain": "0.1.0"},

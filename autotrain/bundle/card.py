@@ -29,8 +29,8 @@ FEW_ROWS = 500
 QUANTILE = (
     "It predicts the {quantile:g} quantile: of every 100 rows about {share:.0f} lie below. Only "
     "`conformal_interval` has the coverage that it is asked for. `interval`, `quantiles`, "
-    "`aleatoric_std` and the likelihoods take the noise for normal around this quantile, which it "
-    "is not."
+    "`typical_error` and the likelihoods take the noise for symmetric around this quantile, which "
+    "it is not."
 )
 
 
@@ -206,8 +206,8 @@ def _calibration(bundle: Bundle) -> str:
     if bundle.quantile is not None:
         share = 100 * bundle.quantile
         return "\n".join([*lines, QUANTILE.format(quantile=bundle.quantile, share=share)])
-    if "tau" in fitted:
-        lines += [f"Noise that more data would not take away: ± {fitted['tau'] ** -0.5:.4g}.", ""]
+    if "noise" in fitted:
+        lines += [_noise(fitted["noise"]), ""]
     groups = fitted.get("reliability")
     if groups:
         what = "probability of the likeliest class | how often it was right"
@@ -222,6 +222,16 @@ def _calibration(bundle: Bundle) -> str:
         ]
         lines += ["", "█ is what was observed, │ what was expected."]
     return "\n".join(lines)
+
+
+def _noise(noise: Mapping[str, Any]) -> str:
+    """Return the typical error that dropout does not explain, and how it is distributed."""
+    dof = noise["dof"]
+    kind = "normal" if dof is None else f"Student's t, {dof} degrees of freedom"
+    return (
+        f"Typical error that dropout does not explain: ± {noise['typical_error']:.4g} ({kind}). "
+        f"The spread of the Monte-Carlo samples is multiplied by {noise['spread']:.3g}."
+    )
 
 
 def _guarantee(bundle: Bundle) -> str:

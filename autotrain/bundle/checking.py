@@ -109,13 +109,25 @@ IN_UNITS = _number(f"a number within ±{LARGEST:g}", -LARGEST, LARGEST)
 NOT_NEGATIVE = _number(f"a number from 0 to {LARGEST:g}", 0.0, LARGEST)
 POSITIVE = _number(f"a positive number up to {LARGEST:g}", 1 / LARGEST, LARGEST)
 WEIGHT = _number(f"a positive number up to {LARGEST:g}", math.ulp(0.0), LARGEST)
-PRECISION = _number("a positive number, neither tiny nor huge", LARGEST**-3, LARGEST**3)
 FLOAT32 = _number("a number that float32 holds", -FLOAT32_MAX, FLOAT32_MAX)
 
+_NOISE = _table(
+    {
+        "dof": _optional(
+            _value(
+                "an even number from 2 to 100",
+                lambda value: _is_whole(value) and value in range(2, 101, 2),
+            )
+        ),
+        "scale": POSITIVE,
+        "spread": NOT_NEGATIVE,
+        "typical_error": POSITIVE,
+    }
+)
 _CALIBRATION = _table(
     optional={
-        "tau": PRECISION,
-        "tau_point": PRECISION,
+        "noise": _NOISE,
+        "noise_point": _NOISE,
         "temperature": POSITIVE,
         "temperature_point": POSITIVE,
         "class_weights": _list_of(WEIGHT),

@@ -364,7 +364,7 @@ def _check_members(bundle: Bundle) -> None:
 
 def _check_calibration(bundle: Bundle) -> None:
     calibration = bundle.calibration
-    kind = "temperature" if bundle.is_classification else "tau"
+    kind = "temperature" if bundle.is_classification else "noise"
     for name in (kind, f"{kind}_point"):
         if name not in calibration:
             raise ValueError(f"a {bundle.task} model without {name}")

@@ -1,7 +1,7 @@
 """Conformal prediction: sets and intervals that contain the truth of about 1 − α of the rows.
 
     scores    how strange the truth was on n rows that did not train, by the networks of their fold:
-              1 − p(y) for classes; |y − ŷ| / total_std for numbers; ŷ and p with dropout off
+              1 − p(y) for classes; |y − ŷ| / total_error for numbers; ŷ and p with dropout off
     answer    the classes, or the numbers, that fewer than (n + 1)(1 − α) of the n rows are less
               strange than
 

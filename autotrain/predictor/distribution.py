@@ -40,8 +40,8 @@ class ClassificationDistribution:
         calibrated_mean: `[N, C]` `mean` with its own temperature and without the class weights.
         std: `[N, C]` standard deviation over the samples (of the S numbers, so 0 when S = 1).
         entropy: `[N]` −Σ p̄ log p̄ in nats: all uncertainty. At most log C.
-        expected_entropy: `[N]` mean over samples of −Σ p log p: what more data would not take away.
-        mutual_information: `[N]` entropy − expected_entropy ≥ 0: what the model does not know
+        expected_entropy: `[N]` mean over samples of −Σ p log p: how unsure single samples are.
+        mutual_information: `[N]` entropy − expected_entropy ≥ 0: how much the samples disagree
             (BALD).
         variation_ratio: `[N]` share of the samples that do not vote for the commonest label.
         alpha: `prediction_set` contains the true class of about 1 − alpha of the rows: of all rows
@@ -110,11 +110,10 @@ class RegressionDistribution:
     Args:
         n_samples: S.
         alpha: `interval` holds 1 − alpha of the distribution.
-        tau: precision of the noise, 1 / aleatoric_std².
+        noise: the error that dropout does not explain, and the factor on the samples' spread.
         mean: `[N]`, averaged over the samples.
         point: `[N]`, dropout off.
-        std: `[N]` standard deviation over the samples (of the S numbers, so 0 when S = 1): what
-            the model does not know.
+        std: `[N]` standard deviation over the samples (of the S numbers, so 0 when S = 1).
         interval: `[N, 2]` quantiles alpha/2 and 1 − alpha/2 of the mixture.
         conformal_interval: `[N, 2]` around the prediction with dropout off, wider where the samples
             spread more, and so wide that it contains the truth of about 1 − alpha of the rows,
@@ -127,7 +126,7 @@ class RegressionDistribution:
 
     n_samples: int
     alpha: float
-    tau: float
+    noise: mixture.Noise
     mean: np.ndarray
     point: np.ndarray
     std: np.ndarray
@@ -142,14 +141,19 @@ class RegressionDistribution:
         return self.std / np.sqrt(self.n_samples if self.n_drawn is None else self.n_drawn)
 
     @property
-    def aleatoric_std(self) -> float:
-        """1/√τ: the noise that remains when the model is sure; the same for all rows."""
-        return 1 / math.sqrt(self.tau)
+    def typical_error(self) -> float:
+        """The typical error that dropout does not explain; the same for all rows.
+
+        68 % of the errors stay below it where all samples agree. It contains the noise of the
+        target, and what is wrong with the model in a way that dropout does not show.
+        """
+        return self.noise.typical_error
 
     @property
-    def total_std(self) -> np.ndarray:
-        """`[N]` √(std² + 1/τ)."""
-        return np.sqrt(self.std**2 + 1 / self.tau)
+    def total_error(self) -> np.ndarray:
+        """`[N]` √((c · std)² + typical_error²), c the noise's factor on the spread."""
+        found: np.ndarray = mixture.total_error(self.std, self.noise)
+        return found
 
     def quantiles(self, q: Any) -> np.ndarray:
         """Return quantiles of the mixture: `[N]` for one level, `[N, Q]` for several.
@@ -163,7 +167,7 @@ class RegressionDistribution:
                 f"q: expected levels greater than 0 and less than 1, however: {q}. "
                 "0.05 is the level below which one value in twenty lies."
             )
-        found = mixture.quantiles(self._kept(), self.tau, torch.tensor(np.atleast_1d(levels)))
+        found = mixture.quantiles(self._kept(), self.noise, torch.tensor(np.atleast_1d(levels)))
         return found.numpy() if levels.ndim else found[:, 0].numpy()
 
     def log_likelihood(self, y: Any) -> np.ndarray:
@@ -183,7 +187,7 @@ class RegressionDistribution:
                 f"y: expected one number for each of the {len(self.mean)} rows, however: its "
                 f"shape is {target.shape}. Give the target of the same rows."
             )
-        return mixture.log_likelihood(self._kept(), torch.tensor(target), self.tau).numpy()
+        return mixture.log_likelihood(self._kept(), torch.tensor(target), self.noise).numpy()
 
     def to_dict(self) -> dict[str, np.ndarray]:
         """Return one array `[N]` per column: prediction (`point`), mean, std, …, lower, upper, …"""
@@ -192,8 +196,8 @@ class RegressionDistribution:
             "mean": self.mean,
             "std": self.std,
             "mc_error": self.mc_error,
-            "aleatoric_std": np.full_like(self.mean, self.aleatoric_std),
-            "total_std": self.total_std,
+            "typical_error": np.full_like(self.mean, self.typical_error),
+            "total_error": self.total_error,
             "lower": self.interval[:, 0],
             "upper": self.interval[:, 1],
         }
@@ -250,11 +254,11 @@ def class_summary(samples: Tensor, recalibration: Recalibration) -> dict[str, Te
     }
 
 
-def value_summary(samples: Tensor, tau: float, alpha: float) -> dict[str, Tensor]:
+def value_summary(samples: Tensor, noise: mixture.Noise, alpha: float) -> dict[str, Tensor]:
     """Summarize predictions `[S, N]` by the words of `RegressionDistribution`."""
     levels = torch.tensor([alpha / 2, 1 - alpha / 2], dtype=torch.float64)
     mean, std = samples.mean(0), mixture.deviation(samples)
-    return {"mean": mean, "std": std, "interval": mixture.quantiles(samples, tau, levels)}
+    return {"mean": mean, "std": std, "interval": mixture.quantiles(samples, noise, levels)}
 
 
 def _frame(columns: Mapping[str, np.ndarray]) -> Any:

@@ -84,13 +84,13 @@ class Scores:
     """Gathers predictions part by part; `values` scores them against the truth.
 
     Args:
-        tau: regression: precision of the noise; None leaves out the log likelihood.
+        noise: regression: of the log likelihood; None leaves that out.
     """
 
-    def __init__(self, bundle: Bundle, truth: Truth, tau: float | None) -> None:
+    def __init__(self, bundle: Bundle, truth: Truth, noise: mixture.Noise | None) -> None:
         self.bundle = bundle
         self.truth = truth
-        self.tau = tau
+        self.noise = noise
         self._class_weights = bundle.calibration.get("class_weights")
         self._predictions: list[Tensor] = []
         self._log_likelihoods: list[Tensor] = []
@@ -103,10 +103,10 @@ class Scores:
             self._predictions.append(log_mean_exp(samples))
             return
         self._predictions.append(samples.mean(0))
-        if self.tau is not None:
+        if self.noise is not None:
             y = torch.from_numpy(self.truth.y[start : self._n_rows])
             if len(y) == samples.shape[1]:  # if not, `values` refuses
-                self._log_likelihoods.append(mixture.log_likelihood(samples, y, self.tau))
+                self._log_likelihoods.append(mixture.log_likelihood(samples, y, self.noise))
 
     def intervals(self) -> dict[str, tuple[float, float] | None]:
         """Return 95 % confidence intervals by metric, see `intervals.interval`.

@@ -36,6 +36,7 @@ from autotrain.predictor.distribution import (
 from autotrain.predictor.evaluation import Coverage, Scores, Truth
 from autotrain.predictor.joint import Joint, Rows
 from autotrain.predictor.masks import dropout_sites
+from autotrain.predictor.mixture import Noise, total_error
 from autotrain.predictor.plain import PlainPredictor, raw_inputs
 from autotrain.predictor.probabilities import Recalibration, log_mean_exp
 
@@ -147,9 +148,9 @@ class Predictor:
         return any(dropout_sites(m.config, m.n_inputs) for m in self.bundle.members)
 
     @property
-    def tau(self) -> float | None:
-        """Precision of the noise in the target's units; None for classification."""
-        return self._calibration("tau")
+    def noise(self) -> Noise | None:
+        """The error that dropout does not explain; None for classification."""
+        return self._noise("noise")
 
     @property
     def temperature(self) -> float | None:
@@ -320,8 +321,8 @@ class Predictor:
         self._check_per_class(per_class)
         truth = Truth.read(self.bundle, y, weights)
         is_sampled = bool(n_samples) and self.has_dropout
-        point = Scores(self.bundle, truth, self._calibration("tau_point"))
-        sampled = Scores(self.bundle, truth, self.tau)
+        point = Scores(self.bundle, truth, self._noise("noise_point"))
+        sampled = Scores(self.bundle, truth, self.noise)
         coverage = Coverage(truth)
         if is_sampled:
             asked = _Asked(n_samples, alpha, seed, None, per_class)
@@ -500,10 +501,10 @@ class Predictor:
     def _summary(self, drawn: Tensor, of_folds: Tensor, alpha: float) -> dict[str, Tensor]:
         if self.bundle.is_classification:
             return class_summary(drawn, self.recalibration)
-        tau = self._required_tau()
-        summary = value_summary(drawn, tau, alpha)
+        noise = self._required_noise()
+        summary = value_summary(drawn, noise, alpha)
         if self._conformal_scores is not None:
-            scale = (self._joint.spread_of_folds(drawn) ** 2 + 1 / tau).sqrt()
+            scale = total_error(self._joint.spread_of_folds(drawn), noise)
             summary["conformal_interval"] = conformal.intervals(
                 of_folds, scale, self._conformal_scores, alpha
             )
@@ -516,7 +517,7 @@ class Predictor:
             return RegressionDistribution(
                 n_samples=n_samples,
                 alpha=alpha,
-                tau=self._required_tau(),
+                noise=self._required_noise(),
                 samples=None if samples is None else samples.numpy(),
                 **arrays,
             )
@@ -608,13 +609,14 @@ class Predictor:
         calibration = self.bundle.calibration
         return Recalibration(float(calibration[name]), calibration.get("class_weights"))
 
-    def _required_tau(self) -> float:
-        if self.tau is None:
-            raise BundleError(
-                "predict_distribution: expected a bundle with the noise τ of its target, however: "
-                f"it has none. {ANEW}"
-            )
-        return self.tau
+    def _noise(self, name: str) -> Noise | None:
+        record = self.bundle.calibration.get(name)
+        return None if record is None else Noise.from_json(record)
+
+    def _required_noise(self) -> Noise:
+        noise = self.noise
+        assert noise is not None, "a regression's bundle has its noise: record.py checks it"
+        return noise
 
     def _require_dropout(self) -> None:
         if not self.has_dropout:

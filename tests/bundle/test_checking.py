@@ -112,6 +112,9 @@ def test_a_forged_record_is_refused_or_works(
     assert len(drawn.to_frame()) == len(rows)
 
 
+NOISE = {"dof": 4, "scale": 1.0, "spread": 1.0, "typical_error": 1.1}
+
+
 @pytest.mark.parametrize(
     ("place", "odd", "message"),
     [
@@ -129,7 +132,9 @@ def test_a_forged_record_is_refused_or_works(
         (("members", 0, "columns", "levels"), 3, r"columns\.levels: a list, however: 3"),
         (("members", 0, "target_high"), 1e39, r"target_high: a number that float32 holds"),
         (("calibration", "temperature"), 1e300, r"temperature: a positive number up to 1e\+100"),
-        (("calibration", "tau"), 5e-324, r"tau: a positive number"),
+        (("calibration", "noise"), {**NOISE, "dof": 3}, r"dof: an even number"),
+        (("calibration", "noise"), {**NOISE, "scale": 0}, r"scale: a positive number"),
+        (("calibration", "noise"), {**NOISE, "spread": -1}, r"spread: a number from 0"),
         (("calibration", "conformal_fold_weights"), [[1e308]], r"\[0\]\[0\]: a positive number up"),
         (("calibration", "n_samples"), "x", r"n_samples: a whole number of at least 0.*: 'x'"),
         (("calibration", "reliability", 0, "observed"), 1.5, "observed: a number from 0 to 1"),

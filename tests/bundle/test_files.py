@@ -93,12 +93,13 @@ def test_the_card_says_what_a_temperature_means(
 
 
 def test_the_card_says_what_a_quantile_is_worth(tmp_path: Path) -> None:
-    fitted = {"note": "it was fitted", "tau": 1.0, "tau_point": 1.0, "reliability": []}
-    bundle = replace(random_bundle(task="regression"), metric="pinball:0.9", calibration=fitted)
+    bundle = random_bundle(task="regression")
+    fitted = {**bundle.calibration, "note": "it was fitted", "reliability": []}
+    bundle = replace(bundle, metric="pinball:0.9", calibration=fitted)
     card = (save(bundle, tmp_path / "best") / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "Predicts the 0.9 quantile of the number `y`" in card
     assert "of every 100 rows about 90 lie below. Only `conformal_interval` has" in card
-    assert "Noise that more data" not in card
+    assert "Typical error" not in card
 
 
 def test_names_cannot_leave_their_place_in_the_card(tmp_path: Path) -> None:
@@ -407,11 +408,11 @@ def test_a_record_that_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [None, 0, -1.0, "a"])
 def test_a_regression_needs_its_noise(value: object, tmp_path: Path) -> None:
     folder = save(random_bundle(task="regression"), tmp_path / "best")
-    rewrite(folder, lambda record: record["calibration"].update(tau=value))
-    with pytest.raises(BundleError, match=r"expected calibration\.tau: a positive number"):
+    rewrite(folder, lambda record: record["calibration"]["noise"].update(scale=value))
+    with pytest.raises(BundleError, match=r"expected calibration\.noise\.scale: a positive number"):
         read_bundle(folder)
-    rewrite(folder, lambda record: record["calibration"].pop("tau"))
-    with pytest.raises(BundleError, match="a regression model without tau"):
+    rewrite(folder, lambda record: record["calibration"].pop("noise"))
+    with pytest.raises(BundleError, match="a regression model without noise"):
         read_bundle(folder)
 
 

@@ -67,8 +67,8 @@ def test_numbers_come_with_intervals(there: Path, new: Path, autotrain: Run) -> 
         "mean",
         "std",
         "mc_error",
-        "aleatoric_std",
-        "total_std",
+        "typical_error",
+        "total_error",
         "lower",
         "upper",
         "conformal_lower",
@@ -91,7 +91,8 @@ def test_predictions_are_those_of_the_predictor(
     assert isinstance(expected, ClassificationDistribution)
     found = pd.read_csv(io.StringIO(done.out))
     assert list(found["prediction"]) == list(expected.label)
-    np.testing.assert_allclose(found["proba_yes"], expected.mean[:, 1], rtol=1e-12)
+    np.testing.assert_allclose(found["proba_yes"], expected.proba[:, 1], rtol=1e-12)
+    np.testing.assert_allclose(found["mc_proba_yes"], expected.calibrated_mean[:, 1], rtol=1e-12)
     np.testing.assert_allclose(found["mutual_information"], expected.mutual_information, atol=1e-12)
     assert autotrain("predict", "shop", path, "--samples", 20, "--seed", 5).out != done.out
 

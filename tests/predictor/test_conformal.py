@@ -283,7 +283,7 @@ def test_the_predictor_weighs_its_scores() -> None:
             np.testing.assert_array_equal(result.prediction_set, 1 - result.point <= 0.8 + TIE)
         else:
             assert result.conformal_interval is not None
-            upper = result.point + 0.8 * result.total_std
+            upper = result.point + 0.8 * result.total_error
             np.testing.assert_allclose(result.conformal_interval[:, 1], upper, rtol=1e-5)
 
 
@@ -316,7 +316,7 @@ def test_the_predictor_gives_intervals_in_the_targets_units() -> None:
     assert result.conformal_interval is not None
     # ⌈5 · 0.6⌉ = 3: the third score, around the prediction with dropout off.
     for end, sign in ((0, -1), (1, 1)):
-        expected = result.point + sign * 1.5 * result.total_std
+        expected = result.point + sign * 1.5 * result.total_error
         np.testing.assert_allclose(result.conformal_interval[:, end], expected, rtol=1e-5)
     frame = result.to_frame()
     np.testing.assert_array_equal(frame["conformal_upper"], result.conformal_interval[:, 1])

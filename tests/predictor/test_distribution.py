@@ -25,6 +25,7 @@ from autotrain.predictor import (
     load,
 )
 from autotrain.predictor.masks import MaskBank
+from autotrain.predictor.mixture import Noise
 from tests.winners import plain_network, random_bundle, save, train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,9 +105,9 @@ def test_regression_equals_a_loop_over_masks(kind: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(result.mean, y.mean(0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(result.std, y.std(0), rtol=1e-3)
     np.testing.assert_allclose(result.mc_error, y.std(0) / np.sqrt(17), rtol=1e-3)
-    assert result.tau == 0.7
-    assert result.aleatoric_std == pytest.approx(0.7**-0.5)
-    np.testing.assert_allclose(result.total_std, np.sqrt(y.var(0) + 1 / 0.7), rtol=1e-3)
+    assert result.noise == Noise.normal(0.7)
+    assert result.typical_error == pytest.approx(0.7**-0.5)
+    np.testing.assert_allclose(result.total_error, np.sqrt(y.var(0) + 1 / 0.7), rtol=1e-3)
 
 
 def test_intervals_are_quantiles_of_the_mixture() -> None:
@@ -309,7 +310,7 @@ def test_a_frame_has_named_columns() -> None:
     ]
     frame = regress(Predictor(random_bundle(task="regression")), table(), 5).to_frame()
     assert list(frame.columns) == [
-        *("prediction", "mean", "std", "mc_error", "aleatoric_std", "total_std", "lower", "upper")
+        *("prediction", "mean", "std", "mc_error", "typical_error", "total_error", "lower", "upper")
     ]
     assert ((frame["lower"] < frame["mean"]) & (frame["mean"] < frame["upper"])).all()
 
@@ -370,7 +371,7 @@ def test_a_trained_regression_covers_what_it_was_calibrated_on(tmp_path: Path) -
     result = regress(load(tmp_path / "best"), features, 100, alpha=0.1)
     inside = (result.interval[:, 0] <= y) & (y <= result.interval[:, 1])
     assert 0.8 <= inside.mean() <= 1
-    assert 30 < result.aleatoric_std < 80
+    assert 30 < result.typical_error < 80
 
 
 MEMORY = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from autotrain.predictor.mixture import deviation, log_likelihood, quantiles
+from autotrain.predictor.mixture import (
+    Noise,
+    below,
+    deviation,
+    log_likelihood,
+    quantiles,
+    standard_cdf,
+    standard_log_density,
+    standard_quantile,
+    total_error,
+)
 
 SPREADS = (0.0, 1e-3, 0.3, 1.0, 3.0, 30.0, 1e4)
 
@@ -29,7 +41,7 @@ def cdf(y: np.ndarray, samples: torch.Tensor, tau: float) -> np.ndarray:
 def test_quantiles_have_their_level_below_them(spread: float, tau: float) -> None:
     samples = samples_of(spread * tau**-0.5)
     levels = (0.001, 0.05, 0.5, 0.77, 0.999)
-    found = quantiles(samples, tau, torch.tensor(levels, dtype=torch.float64)).numpy()
+    found = quantiles(samples, Noise.normal(tau), torch.tensor(levels, dtype=torch.float64)).numpy()
     assert found.shape == (20, 5)
     for place, level in enumerate(levels):
         np.testing.assert_allclose(cdf(found[:, place], samples, tau), level, atol=1e-6)
@@ -39,7 +51,9 @@ def test_quantiles_have_their_level_below_them(spread: float, tau: float) -> Non
 @pytest.mark.parametrize("spread", [0.0, 0.3, 1.0, 3.0])
 def test_quantiles_equal_those_that_scipy_finds(spread: float) -> None:
     samples = samples_of(spread)
-    found = quantiles(samples, 0.25, torch.tensor([0.03], dtype=torch.float64)).numpy()[:, 0]
+    found = quantiles(
+        samples, Noise.normal(0.25), torch.tensor([0.03], dtype=torch.float64)
+    ).numpy()[:, 0]
     for row, quantile in enumerate(found):
         ys = samples[:, row].numpy()
         expected = optimize.brentq(
@@ -56,7 +70,7 @@ def test_quantiles_equal_those_that_scipy_finds(spread: float) -> None:
 def test_quantiles_of_any_samples(samples: list[float], log_tau: float, level: float) -> None:
     tau = float(np.exp(log_tau))
     column = torch.tensor(samples, dtype=torch.float64).unsqueeze(1)
-    found = float(quantiles(column, tau, torch.tensor([level], dtype=torch.float64)))
+    found = float(quantiles(column, Noise.normal(tau), torch.tensor([level], dtype=torch.float64)))
     # Where samples lie far apart the distribution is nearly a staircase: look at both sides.
     step = 1e-6 * (tau**-0.5 + 1e-3 * float(column.std(correction=0)))
     step += 4 * np.finfo(float).eps * float(column.abs().max())
@@ -68,13 +82,15 @@ def test_quantiles_of_any_samples(samples: list[float], log_tau: float, level: f
 @pytest.mark.parametrize("spread", SPREADS)
 def test_log_likelihood_equals_scipys(spread: float, tau: float) -> None:
     samples, y = samples_of(spread), np.linspace(-3, 20, 20)
-    found = log_likelihood(samples, torch.from_numpy(y), tau).numpy()
+    found = log_likelihood(samples, torch.from_numpy(y), Noise.normal(tau)).numpy()
     logs = stats.norm.logpdf(y, samples.numpy(), tau**-0.5)
     np.testing.assert_allclose(found, np.logaddexp.reduce(logs, axis=0) - np.log(50), rtol=1e-9)
 
 
 def test_log_likelihood_does_not_underflow() -> None:
-    far = log_likelihood(samples_of(0.0), torch.full((20,), 1e6, dtype=torch.float64), 1.0)
+    far = log_likelihood(
+        samples_of(0.0), torch.full((20,), 1e6, dtype=torch.float64), Noise.normal(1.0)
+    )
     assert torch.isfinite(far).all()
     assert float(far[0]) == pytest.approx(stats.norm.logpdf(1e6, 7, 1), rel=1e-9)
 
@@ -84,3 +100,53 @@ def test_deviation_is_that_of_the_numbers() -> None:
     np.testing.assert_allclose(deviation(samples), samples.numpy().std(0), rtol=1e-12)
     assert (deviation(samples[:1]) == 0).all()
     assert deviation(samples[:, :0]).shape == (0,)
+
+
+DEGREES = (2.0, 4.0, 8.0, 16.0, 100.0, np.inf)
+
+
+def scipys(dof: float) -> Any:
+    return stats.norm() if np.isinf(dof) else stats.t(dof)
+
+
+@pytest.mark.parametrize("dof", DEGREES)
+def test_the_standard_distribution_is_scipys(dof: float) -> None:
+    u = np.concatenate([np.linspace(-8, 8, 81), [-1e3, 1e3, -1e8, 1e8]])
+    own = torch.from_numpy(u)
+    np.testing.assert_allclose(standard_cdf(dof, own), scipys(dof).cdf(u), rtol=1e-9, atol=1e-15)
+    expected = scipys(dof).logpdf(u)
+    np.testing.assert_allclose(standard_log_density(dof, own), expected, rtol=1e-10)
+    for level in (1e-6, 0.05, 0.3, 0.5, 0.77, 0.999):
+        expected = scipys(dof).ppf(level)
+        assert standard_quantile(dof, level) == pytest.approx(expected, rel=1e-8, abs=1e-12)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3, 30.0])
+@pytest.mark.parametrize("dof", [2.0, 8.0])
+@pytest.mark.parametrize("factor", [0.0, 0.5, 3.0])
+def test_a_mixture_of_t_is_that_of_its_parts(dof: float, spread: float, factor: float) -> None:
+    samples, noise = samples_of(spread), Noise(dof, 0.7, factor)
+    drawn = samples.numpy()
+    centers = drawn.mean(0) + factor * (drawn - drawn.mean(0))
+    y = np.linspace(-3, 20, 20)
+    parts = stats.t.logpdf(y, dof, centers, 0.7)
+    found = log_likelihood(samples, torch.from_numpy(y), noise).numpy()
+    np.testing.assert_allclose(found, np.logaddexp.reduce(parts, axis=0) - np.log(50), rtol=1e-9)
+    expected = stats.t.cdf(y, dof, centers, 0.7).mean(0)
+    np.testing.assert_allclose(below(samples, torch.from_numpy(y), noise), expected, rtol=1e-9)
+    levels = torch.tensor([0.001, 0.05, 0.5, 0.9], dtype=torch.float64)
+    for level, q in zip(levels, quantiles(samples, noise, levels).T, strict=True):
+        reached = stats.t.cdf(q.numpy(), dof, centers, 0.7).mean(0)
+        np.testing.assert_allclose(reached, float(level), atol=1e-6)
+
+
+@pytest.mark.parametrize("dof", DEGREES)
+def test_the_typical_error_is_what_68_percent_stay_below(dof: float) -> None:
+    noise = Noise(dof, 2.5, 0.4)
+    inside = scipys(dof).cdf(noise.typical_error / 2.5) - scipys(dof).cdf(
+        -noise.typical_error / 2.5
+    )
+    assert inside == pytest.approx(2 * stats.norm.cdf(1) - 1)
+    expected = np.hypot(0.4 * 3, noise.typical_error)
+    assert total_error(3.0, noise) == pytest.approx(expected)
+    assert Noise.from_json(noise.to_json()) == noise

@@ -274,7 +274,10 @@ def test_evaluate_shows_both_sides(there: Path, autotrain: Run) -> None:
     assert facts["deterministic"]["rmse"] == pytest.approx(expected["deterministic"]["rmse"])
 
 
-def test_a_folders_test_pictures_are_predicted_and_scored(tmp_path: Path, autotrain: Run) -> None:
+def test_a_folders_test_pictures_are_predicted_and_scored(
+    tmp_path: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     generator = np.random.default_rng(0)
     pictures, space = tmp_path / "pictures", tmp_path / "space.toml"
     pictures.mkdir()
@@ -338,7 +341,10 @@ def test_evaluate_without_dropout_and_without_target(
     assert "no target column 'amount'" in lacking.err
 
 
-def test_texts_stay_texts_in_a_file_of_other_rows(tmp_path: Path, autotrain: Run) -> None:
+def test_texts_stay_texts_in_a_file_of_other_rows(
+    tmp_path: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     generator = np.random.default_rng(0)
     code, size = generator.choice(["007", "008", "A1"], 80), generator.choice(["1.50", "big"], 80)
     label = np.where(code == "008", "01", "1")
@@ -364,8 +370,9 @@ def test_texts_stay_texts_in_a_file_of_other_rows(tmp_path: Path, autotrain: Run
 
 
 def test_commas_and_numbers_of_categories_are_read_as_in_training(
-    tmp_path: Path, autotrain: Run
+    tmp_path: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     generator = np.random.default_rng(0)
     x, y = generator.uniform(1, 3, 60), generator.choice(["a", "b"], 60)
     lines = [f"{cell:.3f};{label}".replace(".", ",") for cell, label in zip(x, y, strict=True)]

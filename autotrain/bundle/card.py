@@ -200,6 +200,10 @@ def _calibration(bundle: Bundle) -> str:
             f"Temperature {_temperature(fitted['temperature'])} of the Monte-Carlo probabilities; "
             f"{_temperature(fitted['temperature_point'])} with dropout off.",
             "",
+            "`predict_proba` is calibrated, with dropout off. The mean of the Monte-Carlo samples "
+            "costs one pass for each sample and predicts about as well: use the samples for the "
+            "uncertainty (`std`, entropies, `mutual_information`).",
+            "",
         ]
     for sentence in _coverage(bundle):
         lines += [sentence, ""]

@@ -190,6 +190,19 @@ def test_heavy_rows_are_worth_fewer() -> None:
     assert limit_of(scores, 0.25) == math.inf
 
 
+def test_the_new_row_weighs_as_much_as_a_row_that_is_drawn_by_weight() -> None:
+    # Σw = 30 and Σw²/Σw = 140/30: 34.7 · 0.6 = 20.8 is beyond the 19 light rows, 31 · 0.6 is not.
+    scores = Scores.of(range(1, 21), [1.0] * 19 + [11.0])
+    assert limit_of(scores, 0.4) == pytest.approx(20, abs=1e-5)
+
+
+def test_a_rounding_error_makes_no_row_stranger() -> None:
+    scores = [Scores.of([0.5] * 9)]
+    for nearly in (0.5, np.nextafter(0.5, 0), 0.5 - 1e-8):
+        assert class_sets(torch.tensor([[[nearly]]], dtype=torch.float64), scores, 0.1).all()
+    assert not class_sets(torch.tensor([[[0.49]]], dtype=torch.float64), scores, 0.1).any()
+
+
 def test_weighted_rows_are_held_as_promised() -> None:
     """The simulation of log-normal weights; each new row is drawn in proportion to its weight."""
     generator = np.random.default_rng(7)

@@ -1,11 +1,15 @@
 """Fused training against plain PyTorch: random configurations over every row of every table.
 
-    python -m benchmarks.fused_against_torch
+    python -m benchmarks.fused_against_torch --float32 --orders 100
 
 Of each task, a third of the configurations train together in one fused trainer. Each then trains
 alone in plain PyTorch in float64 (`tests/reference.py`: `nn.Sequential`, autograd, `torch.optim`).
 Prints the largest relative differences |a − b| / |b| of losses and metric over all epochs, and of
 all weights after the last epoch, ‖a − b‖ / ‖b‖: of fused training in float64 and in float32.
+
+`--float32` also trains plain PyTorch in float32. `--orders N` repeats each configuration whose
+fused float32 curves differ by more than 1e-3, N times in fused and in plain float32: each time the
+rows within every batch are in another random order, which changes rounding and nothing else.
 
 ε of the optimizers is 1e-6 to 1e-4, as in the tests: a gradient that is 0 except for rounding would
 otherwise be divided by its own size.
@@ -16,14 +20,15 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from autotrain.fused.layout import Layout
-from autotrain.fused.plan import shape_of
-from autotrain.fused.rows import FoldArrays
-from autotrain.fused.slot import Admission, EpochReport, Outcome
+from autotrain.fused.rows import FoldArrays, Problem
+from autotrain.fused.slot import Admission, EpochReport
 from autotrain.space.sections import SECTIONS
 from tests.fused.problems import (
     make_config,
@@ -34,10 +39,11 @@ from tests.fused.problems import (
     random_params,
     split,
 )
-from tests.reference import Reference
+from tests.reference import Epoch, Key, Reference
 
 TASKS = ("multiclass", "binary", "regression")
 BAR = 2e-6
+FAR = 1e-3
 DEPTHS = 5
 """Depths of the networks: 0 to 4."""
 
@@ -59,38 +65,130 @@ def draw(n: int, task: str, epochs: int) -> list[Admission]:
     return drawn
 
 
+@dataclass(frozen=True)
+class Trained:
+    """One model's epochs and, after the last, its weights under the names of the layout."""
+
+    epochs: Sequence[EpochReport | Epoch]
+    weights: dict[Key, Tensor]
+
+    def difference(self, exact: Trained) -> float:
+        """Return the largest relative difference of losses and metric over all epochs."""
+        return max(
+            abs(getattr(ours, name) - getattr(theirs, name)) / abs(getattr(theirs, name))
+            for ours, theirs in zip(self.epochs, exact.epochs, strict=True)
+            for name in ("train_loss", "valid_loss", "value")
+        )
+
+    def weight_difference(self, exact: Trained) -> float:
+        """Return ‖a − b‖ / ‖b‖ of all weights."""
+        a, b = (
+            torch.cat([tensors[key].double().ravel() for key in exact.weights])
+            for tensors in (self.weights, exact.weights)
+        )
+        return float((a - b).norm() / b.norm())
+
+
+class Reordered:
+    """Draws the rows of an epoch as `generator` does; within each batch in another order.
+
+    Args:
+        generator: the model's own.
+        seed: of the other order.
+        batch_size: rows of a batch.
+    """
+
+    def __init__(self, generator: np.random.Generator, seed: int, batch_size: int) -> None:
+        self.generator, self.batch_size = generator, batch_size
+        self.other = np.random.default_rng(seed)
+
+    def permutation(self, n_rows: int) -> np.ndarray:
+        """Return row numbers `[n_rows]`."""
+        order = self.generator.permutation(n_rows)
+        used = n_rows // self.batch_size * self.batch_size
+        batches = order[:used].reshape(-1, self.batch_size)
+        order[:used] = self.other.permuted(batches, axis=1).ravel()
+        return order
+
+
 def fused(
-    models: Sequence[Admission], task: str, fold: FoldArrays, dtype: torch.dtype
-) -> tuple[dict[int, list[EpochReport]], dict[int, Outcome]]:
-    """Train all models together; return each model's epochs and its end."""
+    models: Sequence[Admission],
+    task: str,
+    fold: FoldArrays,
+    dtype: torch.dtype,
+    order: int | None = None,
+) -> dict[int, Trained]:
+    """Train all models together; return each by its slot.
+
+    Args:
+        order: seed of another order of the rows within batches; None for their own.
+    """
     trainer = make_trainer(task, folds=[fold], dtype=dtype)
     for model in models:
         trainer.admit(model)
+    slots = {slot.id: slot for waiting in trainer.waiting.values() for slot in waiting}
+    if order is not None:
+        for slot in slots.values():
+            reordered = Reordered(slot.row_order, order, slot.config.batch_size)
+            slot.row_order = cast(np.random.Generator, reordered)
     reports, outcomes = split(trainer.run())
     epochs: dict[int, list[EpochReport]] = defaultdict(list)
     for report in reports:
         epochs[report.slot].append(report)
-    return epochs, {outcome.slot: outcome for outcome in outcomes}
+    trained = {}
+    for outcome in outcomes:
+        assert outcome.parameters is not None
+        rows = torch.from_numpy(outcome.parameters)[None]
+        views = slots[outcome.slot].layout.views(rows)
+        weights = {key: view[0] for key, view in views.items()}
+        trained[outcome.slot] = Trained(epochs[outcome.slot], weights)
+    return trained
 
 
-def differences(
-    reference: Reference, epochs: Sequence[EpochReport], outcome: Outcome, layout: Layout
-) -> tuple[float, float]:
-    """Train the reference; return the relative differences of the curves and of the weights."""
-    of_curves = 0.0
-    for ours in epochs:
-        theirs = reference.train_epoch()
-        for name in ("train_loss", "valid_loss", "value"):
-            a, b = getattr(ours, name), getattr(theirs, name)
-            of_curves = max(of_curves, abs(a - b) / abs(b))
-    assert outcome.parameters is not None
-    views = layout.views(torch.from_numpy(outcome.parameters).double()[None])
-    expected = reference.parameters()
-    a, b = (
-        torch.cat([tensors[key].detach().double().ravel() for key in expected])
-        for tensors in (views, expected)
-    )
-    return of_curves, float((a - b).norm() / b.norm())
+def in_float32(reference: Reference) -> Reference:
+    """Turn the weights and rows of a reference that has not trained yet to float32."""
+    reference.model.float()
+    for name in ("train_rows", "valid_rows"):
+        x, y = getattr(reference, name)
+        setattr(reference, name, (x.float(), y.float() if y.is_floating_point() else y))
+    return reference
+
+
+def plain(
+    model: Admission,
+    problem: Problem,
+    fold: FoldArrays,
+    dtype: torch.dtype,
+    order: int | None = None,
+) -> Trained:
+    """Train one model in plain PyTorch; `order` as in `fused`."""
+    reference = make_reference(model.config, problem, fold, seed=model.seed)
+    if dtype == torch.float32:
+        in_float32(reference)
+    if order is not None:
+        reordered = Reordered(reference.row_order, order, reference.batch_size)
+        reference.row_order = cast(np.random.Generator, reordered)
+    epochs = [reference.train_epoch() for _ in range(model.config.epochs)]
+    return Trained(epochs, reference.parameters())
+
+
+def repeat(
+    model: Admission, task: str, problem: Problem, fold: FoldArrays, exact: Trained, n_orders: int
+) -> None:
+    """Train one model in float32 in other orders; print how often it ends far from float64."""
+    runs = {
+        "fused": [
+            fused([model], task, fold, torch.float32, k)[model.slot] for k in range(n_orders)
+        ],
+        "plain PyTorch": [plain(model, problem, fold, torch.float32, k) for k in range(n_orders)],
+    }
+    for name, trained in runs.items():
+        apart = np.array([each.difference(exact) for each in trained])
+        print(
+            f"{task} {model.slot}, {name} in float32: {(apart > FAR).sum()} of {n_orders} orders "
+            f"differ by more than {FAR:.0e}; median {np.median(apart):.1e}, "
+            f"largest {apart.max():.1e}"
+        )
 
 
 def main() -> None:
@@ -98,16 +196,16 @@ def main() -> None:
     parser.add_argument("--configurations", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--float32", action="store_true")
+    parser.add_argument("--orders", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(1)
     n_rows = sum(len(section.rows) for section in SECTIONS.values())
     drawn: set[tuple[str, str]] = set()
-    found: dict[str, list[tuple[float, float]]] = {"float64": [], "float32": []}
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for task in TASKS:
-        fold, problem = (
-            make_fold(task, n_train=given.rows, n_valid=given.rows // 2),
-            make_problem(task),
-        )
+        fold = make_fold(task, n_train=given.rows, n_valid=given.rows // 2)
+        problem = make_problem(task)
         models = draw(given.configurations // len(TASKS), task, given.epochs)
         drawn |= {
             (name, getattr(model.config, name).name)
@@ -115,24 +213,33 @@ def main() -> None:
             for name, section in SECTIONS.items()
             if section.rows
         }
-        for dtype in found:
-            epochs, ended = fused(models, task, fold, getattr(torch, dtype))
-            for model in models:
-                reference = make_reference(model.config, problem, fold, seed=model.seed)
-                shape = shape_of(model.config, reference.columns, problem.n_outputs)
-                place = model.slot
-                pair = differences(reference, epochs[place], ended[place], Layout(shape))
-                found[dtype].append(pair)
-    print(
-        f"{len(found['float64'])} configurations with {len(drawn)} of {n_rows} rows of the tables"
-    )
-    print("| fused in | losses and metric: largest | median | at most 2e-6 | weights: median |")
+        exact = {model.slot: plain(model, problem, fold, torch.float64) for model in models}
+        trained = {
+            "fused, float64": fused(models, task, fold, torch.float64),
+            "fused, float32": fused(models, task, fold, torch.float32),
+        }
+        if given.float32:
+            trained["plain PyTorch, float32"] = {
+                model.slot: plain(model, problem, fold, torch.float32) for model in models
+            }
+        for name, by_slot in trained.items():
+            found[name] += [
+                (by_slot[slot].difference(theirs), by_slot[slot].weight_difference(theirs))
+                for slot, theirs in exact.items()
+            ]
+        for model in models if given.orders else ():
+            theirs = exact[model.slot]
+            if trained["fused, float32"][model.slot].difference(theirs) > FAR:
+                repeat(model, task, problem, fold, theirs, given.orders)
+    n_configurations = len(found["fused, float64"])
+    print(f"{n_configurations} configurations with {len(drawn)} of {n_rows} rows of the tables")
+    print("| trained in | losses and metric: largest | median | at most 2e-6 | weights: median |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    for dtype, pairs in found.items():
+    for name, pairs in found.items():
         curves, weights = np.array(pairs).T
         numbers = f"{curves.max():.1e} | {np.median(curves):.1e}"
         within = f"{(curves <= BAR).sum()} of {len(curves)}"
-        print(f"| {dtype} | {numbers} | {within} | {np.median(weights):.1e} |")
+        print(f"| {name} | {numbers} | {within} | {np.median(weights):.1e} |")
 
 
 if __name__ == "__main__":

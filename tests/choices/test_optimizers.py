@@ -210,3 +210,28 @@ def test_momentum_names_what_the_one_cycle_schedule_mirrors() -> None:
 def test_learning_rate_is_above_zero() -> None:
     assert list(OPTIMIZER_PARAMETERS) == ["learning_rate"]
     assert not OPTIMIZER_PARAMETERS["learning_rate"].is_legal(0.0)
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_every_early_step_in_float32_is_that_of_float64(name: str) -> None:
+    # Both compute with the same hyperparameters, rounded to float32; 1 − β is near 1e-3.
+    shares = {"beta_1": 0.998, "beta_2": 0.999, "rho": 0.999, "momentum": 0.9}
+    given = {key: shares.get(key, 1e-3) for key in OPTIMIZERS[name].parameters}
+    hyper = {key: torch.tensor([[value]], dtype=torch.float32) for key, value in given.items()}
+    gradients = torch.randn(12, 1, 64, generator=torch.Generator().manual_seed(3)).float()
+    moved = {}
+    for dtype in (torch.float32, torch.float64):
+        zeros = torch.zeros(1, 64, dtype=dtype)
+        one = torch.ones(1, 1, dtype=dtype)
+        state = State(zeros.clone(), zeros.clone(), 0 * one, one.clone())
+        own = {key: value.to(dtype) for key, value in hyper.items()}
+        steps = []
+        for gradient in gradients.to(dtype):
+            p = zeros.clone()  # the step itself then keeps all its digits
+            state.t.add_(1)
+            OPTIMIZERS[name].update(p, gradient, state, 0.01 * one, own)
+            steps.append(p.double())
+        moved[dtype] = torch.stack(steps)
+    exact = moved[torch.float64]
+    error = (moved[torch.float32] - exact).norm(dim=2) / exact.norm(dim=2)
+    assert error.max() < 5e-7

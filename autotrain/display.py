@@ -163,9 +163,11 @@ def trial_words(progress: Progress) -> list[str]:
     total = ""
     if progress.n_trials is not None:
         total = f" of {n_ended - progress.n_done + progress.n_trials:,}"
+    # A finite space limits the trials, whatever number was asked for. One configuration was asked
+    # for as such.
+    is_limited = progress.is_whole_space and progress.n_trials != 1
     words = [
-        # A finite space limits the trials, whatever number was asked for.
-        f"{n_ended:,}{total} done" + (" (the whole space)" if progress.is_whole_space else ""),
+        f"{n_ended:,}{total} done" + (" (the whole space)" if is_limited else ""),
         f"{progress.n_running:,} running",
         f"{progress.n_pruned:,} pruned",
         f"{progress.n_failed:,} failed",

@@ -79,6 +79,7 @@ def train(ctx: click.Context, data: str, config: str, **options: Any) -> None:
         validation=options["validation"],
         test=number_or_name(options["test"]),
         finalists=0,
+        ensemble=0,
         storage=options["storage"],
         workers=1,
         device=options["device"] or "auto",

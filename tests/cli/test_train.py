@@ -55,6 +55,14 @@ def test_one_configuration_gives_a_model_and_a_test_score(here: Path, autotrain:
 
 
 @pytest.mark.usefixtures("config")
+def test_one_training_mentions_no_ensemble_and_no_space(autotrain: Run) -> None:
+    done = autotrain(*TRAIN)
+    assert "1 of 1 done" in done.err
+    assert "ensemble" not in (done.out + done.err).lower()
+    assert "whole space" not in done.err
+
+
+@pytest.mark.usefixtures("config")
 def test_second_call_trains_nothing_more(here: Path, autotrain: Run) -> None:
     first = autotrain(*TRAIN, "--json")
     before = (here / "studies/shop/best/model.safetensors").read_bytes()

@@ -57,7 +57,7 @@ from autotrain.space.fixed import Config, fixed_space, params_in
 from autotrain.space.search_space import SearchSpace
 from autotrain.study import definition as definitions
 from autotrain.study.allowed import AllowedSampler
-from autotrain.study.budget import seconds_spent, trials_tried
+from autotrain.study.budget import study_seconds, trials_tried
 from autotrain.study.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import AUTO, STUDIES, Definition
@@ -347,7 +347,7 @@ class Study:
         """Train one configuration: one more trial, without search, pruning and finals.
 
         The configuration need not be in the study's space. The trial has its curve, diagnostics
-        and checkpoint like any other, and its model goes into `best/` if its score is the best.
+        and checkpoint like any other, and competes for `best/` as a new trial of a search does.
         Samplers learn from a trial that is in the space. The study's budget does not change.
 
         Args:
@@ -370,7 +370,14 @@ class Study:
         wanted = resolved(fixed_space(config), self.dataset).config_from({})
         number = self._give(wanted)
         budget = Budget(1, timeout, time.monotonic())
-        self._run(budget, observer, quiet=quiet, only=number)
+        before_s = study_seconds(self.optuna_study)
+        try:
+            self._run(budget, observer, quiet=quiet, only=number)
+        finally:
+            # Beside the seconds that the study's searches were given.
+            if (whole_s := Definition.read(self.folder).timeout_s) is not None:
+                taken_s = study_seconds(self.optuna_study) - before_s
+                self._write_definition(timeout_s=round(whole_s + taken_s, 1))
         trial = self.optuna_study.get_trials(deepcopy=False)[number]
         check_complete(trial)
         return trial
@@ -668,14 +675,13 @@ class Study:
 
         Returns: the seconds of the budget that this run goes on with; 0 when it is given more.
         """
-        study = self.optuna_study
-        trials = study.get_trials(deepcopy=False)
+        trials = self.optuna_study.get_trials(deepcopy=False)
         if n_trials is not None:
             if self._untried is not None:
                 n_trials = min(n_trials, self._untried.n_left(trials))
             n_trials += trials_tried(trials)
         if timeout is not None:
-            timeout = round(timeout + seconds_spent(trials, study.user_attrs), 1)
+            timeout = round(timeout + study_seconds(self.optuna_study), 1)
         self.definition = self.definition.with_budget(n_trials, timeout)
         before = Definition.read(self.folder).timeout_s
         self._write_definition(n_trials=n_trials, timeout_s=timeout)

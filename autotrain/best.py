@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -171,9 +171,9 @@ class Best:
         best = best_trial(study.get_trials(deepcopy=False), self.metric)
         if exported is None or best is None:
             return decided
-        trial, repeat, n_trials = exported
+        trial, repeat, n_trials, waiting = exported
         number, own = (best.number, 0) if decided is None else (decided.number, decided.repeat)
-        if number < n_trials:
+        if number < n_trials and number not in waiting:
             return decided
         old, new = self._complete(study, trial, repeat), self._complete(study, number, own)
         if old is None or new is None or is_clearly_better(new, old, self.dataset, self.metric):
@@ -188,14 +188,16 @@ class Best:
             return None
         return kept if self._is_of(study, trial, kept) else None
 
-    def exported(self, study: optuna.Study) -> list[int] | None:
+    def exported(self, study: optuna.Study) -> list[Any] | None:
         """Return what `decide` needs to know of the model in the folder; see `EXPORTED`."""
         if not self._is_own():
             return None
         training = read_bundle(self.path).training
         if ENSEMBLE in training:
             return None
-        return [training["trial"], training["repeat"], len(study.get_trials(deepcopy=False))]
+        trials = study.get_trials(deepcopy=False)
+        waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+        return [training["trial"], training["repeat"], len(trials), waiting]
 
     def _hand_over(self, study: optuna.Study, device: str, n_members: int) -> Handed:
         failures: list[str] = []

@@ -18,7 +18,7 @@ from autotrain.best import Best, Handed
 from autotrain.ensembling import ensemble_seconds, most_members
 from autotrain.errors import NoTrialSucceededError
 from autotrain.launch import Launch
-from autotrain.study.budget import SPENT_S, counts, seconds_spent
+from autotrain.study.budget import SPENT_S, counts, study_seconds
 from autotrain.study.coordinator import Coordinator
 from autotrain.study.finals import HANDED_OVER, Finals
 from autotrain.study.ledger import Ledger, best_trial
@@ -90,7 +90,7 @@ class Run:
         """
         ledger = self.launch.ledger(self.study, self.storage)
         ledger.note(HANDED_OVER, False)
-        before_s = seconds_spent(self.study.get_trials(deepcopy=False), self.study.user_attrs)
+        before_s = study_seconds(self.study)
         ledger.recover()
         self.handed = self.best.restore(self.study, self.launch.device)
         with tempfile.TemporaryDirectory(prefix="autotrain-") as rows:

@@ -836,6 +836,31 @@ def test_an_earlier_winner_stays_unless_a_new_trial_is_clearly_better(
         assert study.best_trial.number == study.optuna_study.best_trial.number
 
 
+def test_a_baseline_that_waited_must_be_clearly_better_than_an_earlier_winner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[int, int]] = []
+
+    def clearly(new: Trained, old: Trained, *_: object) -> bool:
+        compared.append((new.number, old.number))
+        return False
+
+    monkeypatch.setattr("autotrain.best.is_clearly_better", clearly)
+    space = {
+        "training": {"epochs": 5, "batch_size": 16},
+        "optimizer": {"learning_rate": {"low": 1e-6, "high": 0.1, "log": True}},
+        "baseline": [{"optimizer.learning_rate": rate} for rate in (1e-6, 2e-6, 0.01)],
+    }
+    with study_of_wine(tmp_path, space=space, finalists=2, pruner="none") as study:
+        study.optimize(n_trials=2, observer=Silent())
+        first = study.best_trial.number
+        study.optimize(n_trials=1, observer=Silent())
+        assert compared == [(2, first)]
+        assert study.best_trial.number == first
+        assert study.selection is not None
+        assert study.selection.kept_over == 2
+
+
 def test_auto_exports_an_ensemble_where_rows_are_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -226,6 +226,18 @@ def test_interrupted_training_is_resumed(tmp_path: Path) -> None:
         assert study.best_trial.user_attrs["epochs"] > 1
 
 
+def test_training_uses_nothing_of_the_time_left_to_searches(tmp_path: Path) -> None:
+    with study_of(tmp_path, space=ENDLESS) as study:
+        study.optimize(n_trials=1, timeout=100, quiet=True)
+        left_s = read_standing(study.folder).left.timeout_s
+        spent_s = read_standing(study.folder).seconds
+        endless = {"training.epochs": 5000, "early_stopping.enabled": False}
+        study.train(endless, timeout=1, quiet=True)
+        standing = read_standing(study.folder)
+    assert standing.seconds > spent_s + 0.5
+    assert standing.left.timeout_s == pytest.approx(left_s, abs=0.2)
+
+
 # ---- configurations for a search ---------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.study.ledger import INTERRUPTED, UNTRIED
@@ -74,6 +75,11 @@ def seconds_spent(trials: Sequence[FrozenTrial], user_attrs: Mapping[str, Any]) 
         covered_s += max(end - max(start, until), 0.0)
         until = max(until, end)
     return max(covered_s, float(user_attrs.get(SPENT_S, 0.0)))
+
+
+def study_seconds(study: optuna.Study) -> float:
+    """Return `seconds_spent` of an Optuna study."""
+    return seconds_spent(study.get_trials(deepcopy=False), study.user_attrs)
 
 
 def budget_left(

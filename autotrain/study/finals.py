@@ -32,8 +32,8 @@ WINNER = "winner"
 HANDED_OVER = "handed_over"
 EXPORTED = "exported"
 """User attributes of the study; finished trials take none. HANDED_OVER is false from the start of a
-run until its winner is in `best/`. EXPORTED is then [trial, repeat, number of trials so far] of the
-model there; None for an ensemble."""
+run until its winner is in `best/`. EXPORTED is then [trial, repeat, number of trials so far, the
+numbers of those that still wait] of the model there; None for an ensemble."""
 N_FINALISTS = 4
 MOST_REPEATS = 2
 BEHIND = 2.0

@@ -11,6 +11,7 @@ import tomli_w
 import autotrain as package
 from autotrain import api
 from autotrain.run import Budget
+from autotrain.study.definition import Definition
 from tests.cli.conftest import Run
 
 CONFIG = """
@@ -39,6 +40,7 @@ def test_one_configuration_gives_a_model_and_a_test_score(here: Path, autotrain:
     assert result["trials"] == {"complete": 1, "pruned": 0, "failed": 0}
     assert result["finals"] is result["ensemble"] is None
     assert result["test"]["log_loss"] == result["test_value"]
+    assert Definition.read(here / "studies/one").ensemble == 0
     assert result["untried_configurations"] == 0
     assert result["config"]["network"] == {"hidden_units": "8-4"}
     assert (here / "studies/one/best/MODEL_CARD.md").is_file()

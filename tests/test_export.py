@@ -22,7 +22,7 @@ from autotrain.export import library_versions, record_selection, record_test_sco
 from autotrain.predictor import Predictor, RegressionDistribution, load
 from autotrain.predictor.mixture import Noise, total_error
 from autotrain.tasks import METRICS
-from tests.winners import Winner, train
+from tests.winners import Winner, random_bundle, save, train
 
 
 @pytest.fixture(scope="module")
@@ -541,6 +541,21 @@ def test_the_test_score_is_added_and_the_rest_stays(wine: Winner, tmp_path: Path
     assert f"{evaluation['deterministic']['accuracy']:.4g}" in card
     assert "On 36 test rows, prediction sets of 0.9 contain the truth of" in card
     assert "| metric | validation | test | test_calibrated | test_monte_carlo |" in card
+
+
+def test_infinite_intervals_leave_a_bundle_that_can_be_read(tmp_path: Path) -> None:
+    bundle = random_bundle(task="regression")
+    own = {"conformal_fold_scores": [[1.0] * 5], "note": "fitted on 5 rows"}
+    folder = save(replace(bundle, calibration={**bundle.calibration, **own}), tmp_path / "best")
+    x = np.random.default_rng(0).normal(size=(12, 5))
+    # A row of weight 0 must not turn an infinite mean width into none.
+    evaluation = load(folder).evaluate(x, x[:, 0], weights=[0.0] + [1.0] * 11, notices=[])
+    assert evaluation["coverage"]["conformal_interval"]["size"] == math.inf
+    record_test_score(folder, evaluation)
+    assert read_bundle(folder).scores["test_coverage"]["conformal_interval"]["size"] is None
+    # The card is written again from what was read.
+    record_selection(folder, Selection(0, "only", 1, 1, 0, 0.5))
+    assert "infinitely wide on average" in (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
 def test_a_test_score_needs_an_intact_bundle(wine: Winner, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Written from the bundle alone. A new section is a function in `_SECTIONS`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -259,7 +260,7 @@ def _coverage(bundle: Bundle) -> list[str]:
     return [
         f"On {found['n_rows']:,.0f} test rows, {_ANSWERS[name][0]} of {1 - found['alpha']:.4g} "
         f"contain the truth of {found['coverage']:.1%} of the rows (standard error "
-        f"{found['coverage_error']:.1%}); {_ANSWERS[name][1].format(_number(found['size']))} on "
+        f"{found['coverage_error']:.1%}); {_ANSWERS[name][1].format(_size(found['size']))} on "
         "average."
         for name, found in (bundle.scores.get("test_coverage") or {}).items()
         if name in _ANSWERS
@@ -420,6 +421,11 @@ def _number(value: Any) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def _size(value: float | None) -> str:
+    """Return a mean size; intervals are infinite where calibration rows are too few."""
+    return "infinitely" if value is None or math.isinf(value) else _number(value)
 
 
 def _between(interval: Sequence[float] | None) -> str:

@@ -144,10 +144,20 @@ _CALIBRATION = _table(
         "note": TEXT,
     }
 )
+_COVERAGE = _table(
+    {
+        "coverage": SHARE,
+        "coverage_error": NOT_NEGATIVE,
+        # Infinite where calibration rows are too few: null in JSON.
+        "size": _optional(NUMBER),
+        "alpha": SHARE,
+        "n_rows": NOT_NEGATIVE,
+    }
+)
 _SCORES = _table(
     optional={
         "test_interval": _optional(_table(others=_list_of(NUMBER, length=2))),
-        "test_coverage": _optional(_table(others=_table(others=NUMBER))),
+        "test_coverage": _optional(_table(others=_COVERAGE)),
     },
     others=_optional(_table(others=_optional(NUMBER))),
 )

@@ -223,7 +223,8 @@ class Coverage:
             found[name] = {
                 "coverage": share,
                 "coverage_error": math.sqrt(smoothed * (1 - smoothed) / n_rows),
-                "size": float((sizes * own).sum() / own.sum()),
+                # Not of rows of weight 0: 0 times an infinite width is no number.
+                "size": float((sizes * own)[own > 0].sum() / own.sum()),
             }
         return found
 

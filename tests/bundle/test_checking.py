@@ -112,6 +112,7 @@ def test_a_forged_record_is_refused_or_works(
     assert len(drawn.to_frame()) == len(rows)
 
 
+COVERAGE = {"coverage": 0.9, "coverage_error": 0.1, "size": 1.0, "alpha": 0.1, "n_rows": 9}
 NOISE = {"dof": 4, "scale": 1.0, "spread": 1.0, "typical_error": 1.1}
 
 
@@ -141,7 +142,13 @@ NOISE = {"dof": 4, "scale": 1.0, "spread": 1.0, "typical_error": 1.1}
         (("calibration", "note"), 3, "calibration.note: a text, however: 3"),
         (("scores", "validation"), [1], r"scores\.validation: a table, however: \[1\]"),
         (("scores", "test_interval"), {"rmse": [1]}, "rmse: a list of 2"),
-        (("scores", "test_coverage"), {"interval": {"size": "x"}}, "size: a finite number"),
+        (("scores", "test_coverage"), {"interval": {**COVERAGE, "size": "x"}}, "size: a finite"),
+        (("scores", "test_coverage"), {"interval": {**COVERAGE, "coverage": 2}}, "from 0 to 1"),
+        (
+            ("scores", "test_coverage"),
+            {"interval": {"size": 1.0}},
+            "coverage, however: it is missing",
+        ),
         (("training", "ensemble"), [{"trial": "x"}], r"ensemble\[0\]\.trial"),
         (("data", "class_weights"), {"a": -1}, r"data\.class_weights\.a: a number from 0"),
         (("versions",), {"torch": 2}, r"versions\.torch: a text"),

@@ -23,6 +23,7 @@ from autotrain.predictor.conformal import (
     least_rows,
     n_effective,
     rounded_up,
+    scores_in,
 )
 from tests.winners import random_bundle
 
@@ -95,6 +96,31 @@ def test_intervals_are_those_of_the_definition(sizes: tuple[int, ...], alpha: fl
         lower = -np.sort(-np.concatenate([c - half for c, half in each]))
         expected = [-np.inf, np.inf] if rank > sum(sizes) else [lower[rank - 1], upper[rank - 1]]
         np.testing.assert_allclose(found[row], expected, atol=3 * TIE)
+
+
+def test_ends_are_exact_beside_a_huge_score_and_an_empty_fold() -> None:
+    generator = np.random.default_rng(11)
+    center = torch.tensor(generator.normal(size=(3, 30)))
+    values = np.sort(generator.exponential(size=(2, 40)))
+    values[0, -1] = 1e12
+    weights = generator.uniform(0.5, 2, size=values.shape)
+    scores = [Scores.of(v.tolist(), w.tolist()) for v, w in zip(values, weights, strict=True)]
+    found = intervals(center, torch.ones_like(center), [scores[0], Scores.of([]), scores[1]], 0.2)
+    total = weights.sum()
+    enough = (total + (weights**2).sum() / total) * 0.8
+    for row in range(30):
+        upper = (center[[0, 2], row].numpy()[:, None] + values).ravel()
+        order = np.argsort(upper)
+        end = upper[order][np.searchsorted(weights.ravel()[order].cumsum(), enough)]
+        assert found[row, 1] == pytest.approx(end, abs=3 * TIE)
+
+
+@pytest.mark.parametrize("weights", [[], [5e-324] * 20])
+def test_weights_that_have_no_finite_inverse_are_read(weights: list[float]) -> None:
+    record = {"conformal_fold_scores": [[1.0] * len(weights)], "conformal_fold_weights": [weights]}
+    scores = scores_in(record)
+    assert scores is not None
+    assert scores[0].weights.tolist() == [1.0] * len(weights)
 
 
 def test_intervals_of_folds_keep_the_promise() -> None:

@@ -91,7 +91,7 @@ def as_space(space: str | Path | Mapping[str, Any] | SearchSpace) -> SearchSpace
 
 
 def resolved(space: SearchSpace, dataset: Dataset) -> SearchSpace:
-    """Return what a space is for a data set."""
+    """Return the space resolved for a data set."""
     return space.resolve(
         dataset.n_train,
         dataset.n_inputs,

@@ -181,7 +181,7 @@ class Best:
         return finals.keep(trial, repeat, over=number) or decided
 
     def _complete(self, study: optuna.Study, number: int, repeat: int) -> Trained | None:
-        """Return a complete trial's training from its checkpoint; None where there is none."""
+        """Return a complete trial's training from its checkpoint; None without a checkpoint."""
         kept = self.checkpoints.find(number, repeat)
         trial = study.get_trials(deepcopy=False)[number]
         if kept is None or trial.state != TrialState.COMPLETE:
@@ -189,7 +189,7 @@ class Best:
         return kept if self._is_of(study, trial, kept) else None
 
     def exported(self, study: optuna.Study) -> list[Any] | None:
-        """Return what `decide` needs to know of the model in the folder; see `EXPORTED`."""
+        """Return the record of the exported model that `decide` reads; see `EXPORTED`."""
         if not self._is_own():
             return None
         training = read_bundle(self.path).training

@@ -105,7 +105,7 @@ def choose(
 
 
 def ensemble_seconds(n_members: int, n_candidates: int, export_s: float) -> float:
-    """Return how long it takes to choose and export an ensemble at most; 0 where there is none.
+    """Return the longest time to choose and export an ensemble; 0 without an ensemble.
 
     Half of an export is the calibration, whose samples several members share. The rest predicts the
     validation rows a few times for each member; the choice does so once for each candidate.

@@ -76,7 +76,7 @@ class Standing:
         winner: number of the trial whose model is handed over; None before there is one.
         finals: what the finals say of it; None when it is the best trial, without them.
         bundle: the folder of the exported model; None before there is one.
-        exported: the model in that folder; None where there is none, or it cannot be read.
+        exported: the model in that folder; None if it is missing or cannot be read.
         seconds: the study has run in all.
         left: of its budget.
         is_unfinished: whether a run was cut off before its winner was handed over, or no trial is
@@ -323,7 +323,7 @@ def _top(definition: Definition, trials: Sequence[FrozenTrial]) -> tuple[Entry, 
 
 
 def _not_default(config: TrialConfig) -> dict[str, Any]:
-    """Return what a configuration has other than defaults; a space with one has no parameters."""
+    """Return the values of a configuration that differ from the defaults."""
     default = TrialConfig.from_params({}).to_params()
     return {name: v for name, v in config.to_params().items() if v != default.get(name)}
 

@@ -179,7 +179,7 @@ def check_complete(trial: FrozenTrial) -> None:
 
 
 def stages(observer: Observer, ended: Progress) -> Callable[[str], None]:
-    """Return what shows an observer the stages that follow a run's trainings.
+    """Return a function that shows an observer the stages that follow a run's trainings.
 
     Args:
         ended: how the run ended, just now.

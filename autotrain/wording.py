@@ -82,7 +82,7 @@ def count_text(count: int, noun: str, plural: str | None = None) -> str:
 
 
 def interval_text(n_rows: int) -> str:
-    """Return what the 95 % confidence interval of a score on test rows is for."""
+    """Return the sentence that explains the 95 % confidence interval of a test score."""
     few = f" It is wide, because {n_rows} rows are few." if n_rows < FEW_TEST_ROWS else ""
     return (
         "95 % confidence interval for the score over all rows like these; another test set of this "

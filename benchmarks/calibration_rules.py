@@ -57,7 +57,7 @@ LEVELS = torch.tensor([0.025, 0.05, *np.arange(0.1, 0.95, 0.1), 0.95, 0.975], dt
 
 
 def record(data: Path, name: str, seed: int, seconds: float) -> Record:
-    """Search, and return what the kept trainings predict."""
+    """Search, and return the predictions of the kept trainings."""
     with tempfile.TemporaryDirectory(prefix="rules-") as folder:
         split = make_split(data, name, seed, Path(folder))
         options: dict[str, Any] = {"task": split.task, "test": str(split.test), "seed": seed}

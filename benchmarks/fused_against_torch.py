@@ -49,7 +49,7 @@ DEPTHS = 5
 
 
 def draw(n: int, task: str, epochs: int) -> list[Admission]:
-    """Draw configurations over all rows of all tables that train for so many epochs."""
+    """Draw configurations that cover all rows of all tables."""
     generator = np.random.default_rng(TASKS.index(task))
     drawn = []
     for k in range(n):

@@ -169,7 +169,7 @@ WORLDS = (
 
 
 def keep_resamples() -> None:
-    """Draw the resamples of so many rows once: they are the same in every repetition."""
+    """Draw the resamples once: they are the same in every repetition."""
     drawn = bootstrap._resamples
     kept = cache(lambda n_rows: tuple(drawn(n_rows)))
     bootstrap._resamples = lambda n_rows: iter(kept(n_rows))

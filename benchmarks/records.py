@@ -112,7 +112,7 @@ def search(split: Split, folder: Path, timeout: float, workers: int) -> dict[str
 def predictions(
     trained: Trained, shipped: Predictor, data: Dataset, test_frame: Any
 ) -> dict[str, Any]:
-    """Return what one training says of the validation and the test rows."""
+    """Return the predictions of one training for the validation and the test rows."""
     members = members_of(trained.config, trained.outcomes, data)
     folds = [Predictor(replace(shipped.bundle, members=(member,))) for member in members]
     whole = Predictor(replace(shipped.bundle, members=members))

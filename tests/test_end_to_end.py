@@ -196,7 +196,7 @@ def test_raw_columns_behind_a_batch_norm_train_as_well_as_standardized_ones(
 
     raw_params = {"scaler": "none", "batch_norm.input": True}
     raw, value = best(raw_params)
-    # A batch norm sees no difference between raw and standardized columns, but for its ε.
+    # Raw and standardized columns differ after a batch norm only through its ε.
     assert value == pytest.approx(best({"batch_norm.input": True})[1], rel=0.01)
     assert value < 1.1 * best({"scaler": "standard"})[1]
     # Without it, the large columns drown the others.

@@ -240,7 +240,7 @@ def _noise(noise: Mapping[str, Any]) -> str:
 
 
 def _guarantee(bundle: Bundle) -> str:
-    """Return what share of the rows conformal sets or intervals contain, and why."""
+    """Return the sentence on the share of rows that conformal sets or intervals contain."""
     answers = "Prediction sets" if bundle.is_classification else "Conformal intervals"
     if bundle.calibration.get("rows") == "calibration":
         return f"{answers} of error rate alpha contain the truth of at least 1 − alpha of new rows."

@@ -106,7 +106,7 @@ def score_words(bundle: Bundle) -> str:
 
 
 def seed_words(selection: Selection) -> str:
-    """Return what training the winning trial from other seeds has shown; "" when none was."""
+    """Return the scores of the winning trial's repeats in words; "" without repeats."""
     if selection.mean is None or selection.seed_std is None:
         return ""
     std = f"standard deviation between seeds {value_text(selection.seed_std)}"
@@ -143,7 +143,7 @@ def reason_words(bundle: Bundle, selection: Selection) -> str:
 
 
 def optimism_words(bundle: Bundle, selection: Selection) -> str:
-    """Return what the validation rows have chosen, which flatters their score, in one sentence."""
+    """Return one sentence on the choices that make the validation score too good."""
     n_rows, n_folds = _n_rows(bundle), bundle.training.get("folds", 1)
     rows = f"{n_rows:,} validation rows" if n_rows else "the validation rows"
     networks = "each fold's network" if n_folds > 1 else "the network"

@@ -92,7 +92,7 @@ def typical_standard(z: np.ndarray, arrays: Arrays) -> np.ndarray:
 
 
 def fit_raw(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what `fit_standard` does, and the shift and factor of `apply_raw`.
+    """Return the fit of `fit_standard`, and the shift and factor of `apply_raw`.
 
     The shift is 0 and the factor 1, except where float32 or batch norm could not see the column's
     differences: see `LEAST_RAW_STD` and `MOST_RAW_STDS`. Batch norm has the same output for any

@@ -499,7 +499,7 @@ def quiet_option(command: Command) -> Command:
 
 
 def number_or_name(test: str | None) -> float | str | None:
-    """Return what --test means: a fraction as a number; anything else names the test rows."""
+    """Read --test: a fraction as a number; anything else is the name of the test rows."""
     if test is None:
         return None
     try:

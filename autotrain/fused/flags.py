@@ -40,7 +40,7 @@ class Diagnosis:
         loss: mean training loss of the last epoch; None when that epoch lost its finite numbers.
         start_norms: gradient norms by layer of the first step, the output layer last.
         norms: the same, averaged over the last epoch that has a finite step, up to its first
-            non-finite one; empty when there is none.
+            non-finite one; empty if every epoch was finite.
         dead_units: share of dead units of each hidden layer; None where units cannot die.
         saturated: share of saturated outputs of each hidden layer; None where they cannot saturate.
         explosion: what an explosion was first seen by; None when there was none.
@@ -78,12 +78,12 @@ class Diagnosis:
         return tuple(name for name, flag in FLAGS.items() if flag.holds(self))
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is known, rounded: a trial keeps it."""
+        """Return the rounded numbers that a trial keeps."""
         return {key: _rounded(value) for key, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Diagnosis:
-        """Return what `to_json` wrote; other keys are left out."""
+        """Read the output of `to_json`; other keys are ignored."""
         values: dict[str, Any] = {}
         for key in {field.name for field in fields(cls)} & kept.keys():
             values[key] = tuple(kept[key]) if isinstance(kept[key], list) else kept[key]

@@ -271,7 +271,7 @@ class Network:
         return torch.bmm(h[: self.reach[layer]], layerwise.scaled(at.kernel, at.scale))
 
     def front_inputs(self, bound: Bound, x: Tensor) -> Tensor:
-        """Return what the front makes of rows, `[K, B, I]`: what an input batch norm reads."""
+        """Return the front's output for rows, `[K, B, I]`: the input of an input batch norm."""
         return self.front.forward(bound.front, x)[0] if self.front.is_on else x
 
     def _inputs(self, bound: Bound, x: Tensor) -> Tensor:

@@ -165,7 +165,7 @@ class Scores:
         return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
     def _recalibrated(self, predictions: Tensor, recalibration: Recalibration | None) -> Tensor:
-        """Return what metrics of probabilities judge: without the class weights of training."""
+        """Return the outputs that metrics of probabilities score: class weights divided out."""
         if not self.bundle.is_classification:
             return predictions
         return (recalibration or Recalibration(1.0, self._class_weights)).apply(predictions)

@@ -425,7 +425,7 @@ class Predictor:
     def by_fold(
         self, encoded: list[np.ndarray], n_samples: int, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return what each fold's networks say of encoded rows, as conformal intervals use it.
+        """Return the predictions of each fold's networks, as conformal intervals use them.
 
         Args:
             encoded: as from `encoded`.
@@ -484,7 +484,7 @@ class Predictor:
                 yield answers | joined, drawn
 
     def _answers(self, rows: Rows, asked: _Asked) -> tuple[dict[str, Tensor], Tensor]:
-        """Return what does not depend on samples (the prediction with dropout off, sets).
+        """Return the results that do not depend on samples (dropout off, sets).
 
         And the prediction with dropout off of each fold's networks, `[G, N]` or log p `[G, N, C]`.
         """

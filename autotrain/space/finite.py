@@ -64,7 +64,7 @@ def all_leaves(sections: Sections, forbids: Forbids) -> tuple[Leaf, ...] | None:
 
 
 def _identity(section: str, choice: Choice, number: int) -> int | str:
-    """Return what tells a section's leaf from others that mean something else."""
+    """Return the key that is equal for leaves with the same meaning."""
     if section != "network":
         return number
     units, layers = choice["hidden_units"], choice["hidden_layers"]

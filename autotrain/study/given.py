@@ -60,7 +60,7 @@ def enqueue(study: optuna.Study, params: Mapping[str, Any], **attributes: Any) -
 
 
 def begin_given(study: optuna.Study, only: int | None) -> optuna.Trial | None:
-    """Begin the first trial that waits because a user gave it; None when there is none.
+    """Begin the first waiting trial that a user enqueued; None if no trial waits.
 
     Args:
         only: the one number that may begin; None for any.

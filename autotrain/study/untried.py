@@ -40,7 +40,7 @@ class Untried:
 
     @classmethod
     def of(cls, space: SearchSpace) -> Untried | None:
-        """Return what is known of a resolved space; None where it is not finite, or too large."""
+        """Return the configurations of a resolved space; None if it is infinite or too large."""
         leaves = space.leaves
         return None if leaves is None else cls(leaves)
 

@@ -325,7 +325,7 @@ def test_raw_inputs_behind_a_batch_norm_follow_torch(initializer: str, embedding
         "batch_norm.input": True,
         "initializer": initializer,
         "embedding": embedding,
-        # Adam would divide the bias's gradient, which is 0 but for rounding, by its own size.
+        # Adam would divide the bias's gradient, which is rounding noise around 0, by its own size.
         "optimizer": "momentum",
     }
     follow(make_config(params), columns=NO_CODES)

@@ -182,7 +182,7 @@ def test_bootstrap_t_equals_a_naive_loop(
 
 
 def test_upper_end_is_at_most_wilsons_for_losses_up_to_the_worst() -> None:
-    """Of a loss that is 0 but for the row that was not seen, a share of 1 row of 31."""
+    """Only the row that was not seen has a loss: it counts as 1 row of 31."""
     losses = torch.full((30,), 1e-9, dtype=torch.float64)
     ones = torch.ones(30).double()
     found = bootstrap_t(losses, ones, ones, 2.0, 1.0)

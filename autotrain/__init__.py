@@ -7,7 +7,6 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autotrain.api import Study
     from autotrain.errors import (
         AutotrainError,
         BundleError,
@@ -21,12 +20,13 @@ if TYPE_CHECKING:
     from autotrain.estimators import MLPSearchClassifier, MLPSearchRegressor
     from autotrain.predictor import Predictor, load
     from autotrain.space.search_space import SearchSpace
+    from autotrain.study import Study
 
 # Loaded when first used: importing torch and Optuna takes seconds that `--help` must not take.
 _PLACES = {
     "MLPSearchClassifier": "autotrain.estimators",
     "MLPSearchRegressor": "autotrain.estimators",
-    "Study": "autotrain.api",
+    "Study": "autotrain.study",
     "Predictor": "autotrain.predictor",
     "load": "autotrain.predictor",
     "SearchSpace": "autotrain.space.search_space",

@@ -37,12 +37,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from autotrain.api import Study
-from autotrain.arguments import find_device
 from autotrain.data.dataset import MIN_ROWS
 from autotrain.errors import AutotrainError
 from autotrain.predictor import Predictor
 from autotrain.predictor.distribution import ClassificationDistribution, Distribution
+from autotrain.study import Study
+from autotrain.validation import find_device
 
 TARGET, WEIGHTS = "target", "sample_weight"
 SEEDS = 2**31

@@ -20,9 +20,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 
-from autotrain.api import Study
-from autotrain.study.progress import Progress
-from autotrain.study.workers.inline import InlineWorker
+from autotrain.search.progress import Progress
+from autotrain.search.workers.inline import InlineWorker
+from autotrain.study import Study
 
 
 class Memory:

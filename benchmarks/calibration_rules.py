@@ -34,12 +34,12 @@ import torch
 from scipy.special import log_softmax, logsumexp
 
 from autotrain import Study
-from autotrain.calibration import fit_noise, significant_temperature
-from autotrain.members import members_of
+from autotrain.export.calibration import fit_noise, significant_temperature
+from autotrain.export.members import members_of
 from autotrain.predictor import Predictor
 from autotrain.predictor.evaluation import Truth, calibration_error
 from autotrain.predictor.mixture import Noise, quantiles
-from autotrain.study.checkpoints import Checkpoints
+from autotrain.search.checkpoints import Checkpoints
 from benchmarks.quality import SETS, make_split
 from benchmarks.uci_dropout import fit_tau
 

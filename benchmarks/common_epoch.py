@@ -24,16 +24,16 @@ import optuna
 import torch
 
 from autotrain import Study
-from autotrain.arguments import fold_arrays, problem_of
 from autotrain.bundle import Bundle
-from autotrain.fused.plan import view_of
-from autotrain.fused.slot import Admission, Outcome
-from autotrain.fused.trainer import Trainer
-from autotrain.members import members_of
+from autotrain.export.members import members_of
+from autotrain.network.config import view_of
 from autotrain.predictor import Predictor
 from autotrain.predictor.evaluation import Truth
+from autotrain.search.retraining import train_again
 from autotrain.space.config import TrialConfig
-from autotrain.study.retraining import train_again
+from autotrain.training.rows import fold_arrays, problem_of
+from autotrain.training.slot import Admission, Outcome
+from autotrain.training.trainer import Trainer
 from benchmarks.longer import FLOOR
 from benchmarks.quality import SETS, make_split
 

@@ -15,7 +15,7 @@ from collections import Counter
 from optuna.trial import TrialState
 
 from autotrain import Study
-from autotrain.study.progress import Silent
+from autotrain.search.progress import Silent
 
 
 def main() -> None:

@@ -23,15 +23,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import optuna
 import torch
 
-from autotrain.api import Study
-from autotrain.arguments import fold_arrays, problem_of
-from autotrain.fused.plan import view_of
-from autotrain.fused.slot import Admission, EpochReport, Outcome
-from autotrain.fused.trainer import Trainer
+from autotrain.network.config import view_of
+from autotrain.search.running import summary
 from autotrain.space.config import TrialConfig
 from autotrain.space.forbidding import ForbiddenCombination
 from autotrain.space.search_space import SearchSpace
-from autotrain.study.running import summary
+from autotrain.study import Study
+from autotrain.training.rows import fold_arrays, problem_of
+from autotrain.training.slot import Admission, EpochReport, Outcome
+from autotrain.training.trainer import Trainer
 
 
 def main() -> None:

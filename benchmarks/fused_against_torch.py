@@ -27,10 +27,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autotrain.fused.rows import FoldArrays, Problem
-from autotrain.fused.slot import Admission, EpochReport
 from autotrain.space.sections import SECTIONS
-from tests.fused.problems import (
+from autotrain.training.rows import FoldArrays, Problem
+from autotrain.training.slot import Admission, EpochReport
+from tests.reference import Epoch, Key, Reference
+from tests.training.problems import (
     make_config,
     make_fold,
     make_problem,
@@ -39,7 +40,6 @@ from tests.fused.problems import (
     random_params,
     split,
 )
-from tests.reference import Epoch, Key, Reference
 
 TASKS = ("multiclass", "binary", "regression")
 BAR = 2e-6

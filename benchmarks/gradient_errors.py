@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autotrain.fused.dropping import Keep
-from autotrain.fused.fleet import Fleet
-from autotrain.fused.rows import FoldArrays, Problem
-from autotrain.fused.slot import Admission
-from autotrain.fused.step import Rates
+from autotrain.network.dropping import Keep
+from autotrain.training.fleet import Fleet
+from autotrain.training.rows import FoldArrays, Problem
+from autotrain.training.slot import Admission
+from autotrain.training.step import Rates
 from benchmarks.fused_against_torch import TASKS, draw, in_float32
-from tests.fused.problems import make_fleet, make_fold, make_problem, make_reference
 from tests.reference import GivenDropout, Key, Reference
+from tests.training.problems import make_fleet, make_fold, make_problem, make_reference
 
 
 def plain_gradient(

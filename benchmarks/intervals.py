@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autotrain.fused.metrics import function_of
+from autotrain.metrics import metric_named
+from autotrain.network.scores import function_of
 from autotrain.predictor import bootstrap
 from autotrain.predictor.intervals import interval
-from autotrain.tasks import metric_named
 
 TRUE_ROWS = 200_000
 TRUE_DRAWS = 20

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from autotrain import Study
-from autotrain.study.progress import Silent
+from autotrain.search.progress import Silent
 from benchmarks.quality import LEFT_OUT, SETS, Split, make_split
 
 FLOOR = 0.01

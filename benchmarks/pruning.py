@@ -36,17 +36,17 @@ import numpy as np
 import optuna
 import torch
 
-from autotrain.arguments import fold_arrays, problem_of
-from autotrain.choices.schedules import SCHEDULES, Plateau
 from autotrain.data.dataset import load_dataset
-from autotrain.fused.slot import Admission, EpochReport, Outcome
-from autotrain.fused.trainer import Trainer
+from autotrain.metrics import metric_for
+from autotrain.search.pruning.pruners import Board, make_pruner, rule_of
+from autotrain.search.sampling.allowed import AllowedSampler
+from autotrain.search.sampling.samplers import make_sampler
 from autotrain.space.config import Choice, TrialConfig
 from autotrain.space.search_space import SearchSpace
-from autotrain.study.allowed import AllowedSampler
-from autotrain.study.pruning import Board, make_pruner, rule_of
-from autotrain.study.sampling import make_sampler
-from autotrain.tasks import metric_for
+from autotrain.techniques.schedules import SCHEDULES, Plateau
+from autotrain.training.rows import fold_arrays, problem_of
+from autotrain.training.slot import Admission, EpochReport, Outcome
+from autotrain.training.trainer import Trainer
 
 Curve = dict[str, Any]
 Result = tuple[int, np.ndarray]

@@ -36,12 +36,12 @@ from optuna.trial import TrialState
 
 from autotrain import Study
 from autotrain.data.dataset import Dataset
-from autotrain.members import members_of
+from autotrain.export.members import members_of
 from autotrain.predictor import Predictor
 from autotrain.predictor.evaluation import Truth
-from autotrain.study.checkpoints import FOLDER, Checkpoints
-from autotrain.study.progress import Silent
-from autotrain.study.trained import Trained
+from autotrain.search.checkpoints import FOLDER, Checkpoints
+from autotrain.search.progress import Silent
+from autotrain.search.trained import Trained
 from benchmarks.quality import LEFT_OUT, SETS, Split, make_split
 
 SAMPLES = 100

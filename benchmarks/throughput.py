@@ -27,13 +27,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from autotrain.fused.rows import FoldArrays, Problem
-from autotrain.fused.slot import Admission
-from autotrain.fused.trainer import Trainer
-from autotrain.fused.width import fleet_width
+from autotrain.metrics import METRICS
+from autotrain.search.workers.processes import WORKER_ENVIRONMENT
 from autotrain.space.config import TrialConfig
-from autotrain.study.workers.processes import WORKER_ENVIRONMENT
-from autotrain.tasks import METRICS
+from autotrain.training.rows import FoldArrays, Problem
+from autotrain.training.slot import Admission
+from autotrain.training.trainer import Trainer
+from autotrain.training.width import fleet_width
 
 
 @dataclass(frozen=True)

@@ -37,14 +37,14 @@ import torch
 from autotrain.bundle import Member
 from autotrain.data.codes import ColumnCode
 from autotrain.data.preprocessing import Preprocessor
-from autotrain.fused.rows import FoldArrays, Problem
-from autotrain.fused.slot import Admission, Outcome
-from autotrain.fused.trainer import Trainer
+from autotrain.metrics import METRICS
 from autotrain.predictor.masks import MaskBank
 from autotrain.predictor.mixture import Noise, log_likelihood
 from autotrain.predictor.passes import Passes
 from autotrain.space.config import TrialConfig
-from autotrain.tasks import METRICS
+from autotrain.training.rows import FoldArrays, Problem
+from autotrain.training.slot import Admission, Outcome
+from autotrain.training.trainer import Trainer
 
 # RMSE and log likelihood with their standard errors: the author's table of 2018.
 PUBLISHED = {

@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from autotrain.ensembling import FoldPredictions, contenders, greedy, influences
-from autotrain.tasks import Metric, metric_named
+from autotrain.export.ensemble import FoldPredictions, contenders, greedy, influences
+from autotrain.metrics import Metric, metric_named
 
 FLOOR = 0.01
 """Added to a log loss before a ratio is taken, in nats."""

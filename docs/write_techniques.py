@@ -9,11 +9,11 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-from autotrain.domains import Parameter
-from autotrain.fused.flags import FLAGS, FLAT_SLOPE
+from autotrain.network.flags import FLAGS, FLAT_SLOPE
 from autotrain.space.auto import AUTO_VALUES
 from autotrain.space.sections import SECTIONS
 from autotrain.space.values import show
+from autotrain.techniques.technique import Parameter
 
 PAGE = Path(__file__).with_name("techniques.md")
 DIAGNOSTICS = """
@@ -62,7 +62,7 @@ def page() -> str:
         "",
         "Formula, default and legal values of everything a search space can name, and where Keras",
         "or torch differ. A heading is a section of a space file; a parameter `row.key` belongs to",
-        "one choice. The page is made from the tables in `autotrain/choices/` by",
+        "one choice. The page is made from the tables in `autotrain/techniques/` by",
         "`python docs/write_techniques.py`. Sources are in the docstrings there.",
     ]
     for name, section in SECTIONS.items():

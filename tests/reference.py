@@ -22,11 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-import autotrain.choices.embeddings as choices
-from autotrain.choices.initializers import INITIALIZERS
-from autotrain.fused import noise
-from autotrain.fused.layout import Columns
+import autotrain.techniques.embeddings as choices
+from autotrain.network import noise
+from autotrain.network.layout import Columns
 from autotrain.space.config import TrialConfig
+from autotrain.techniques.initializers import INITIALIZERS
 
 Parameters = Mapping[str, Any]
 Key = tuple[str, int]

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autotrain.onnx_graphs import export_onnx
+from autotrain.export.onnx import export_onnx
 from autotrain.predictor import load
+from autotrain.search.pruning.pruners import PRUNERS
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS
 from autotrain.space.values import show
-from autotrain.study.pruning import PRUNERS
 from tests.winners import mixed_table, train
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,19 +10,20 @@ import pandas as pd
 import pytest
 import torch
 
-from autotrain.choices.embeddings import EMBEDDINGS
-from autotrain.choices.encoders import ENCODERS
-from autotrain.choices.missing import MISSING
-from autotrain.choices.parametrizations import PARAMETRIZATIONS
-from autotrain.choices.scalers import SCALERS
-from autotrain.choices.scales import FRONT_SCALES
-from autotrain.choices.targets import TARGETS
 from autotrain.data.dataset import load_dataset
-from autotrain.data.view import View
-from autotrain.fused.layout import Columns
-from autotrain.fused.network import Network
-from autotrain.fused.plan import Numbers, view_of
+from autotrain.network.config import view_of
+from autotrain.network.grouping import Numbers
+from autotrain.network.layout import Columns
+from autotrain.network.network import Network
 from autotrain.predictor import load
+from autotrain.techniques.embeddings import EMBEDDINGS
+from autotrain.techniques.encoders import ENCODERS
+from autotrain.techniques.missing import MISSING
+from autotrain.techniques.parametrizations import PARAMETRIZATIONS
+from autotrain.techniques.scalers import SCALERS
+from autotrain.techniques.scales import FRONT_SCALES
+from autotrain.techniques.targets import TARGETS
+from autotrain.techniques.view import View
 from tests.winners import Winner, train
 
 N = 160

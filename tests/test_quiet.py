@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from autotrain import MLPSearchClassifier, Study
-from autotrain.study.progress import Progress
+from autotrain.search.progress import Progress
 
 SPACE = {"network": {"hidden_units": 4}, "training": {"epochs": 2, "batch_size": 16}}
 

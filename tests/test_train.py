@@ -14,11 +14,11 @@ from optuna.trial import TrialState
 
 from autotrain import Study
 from autotrain.errors import NoTrialSucceededError, SpaceError
-from autotrain.leaderboard import read_standing
+from autotrain.reporting.status import read_standing
+from autotrain.search.given import CONFIG
+from autotrain.search.progress import Progress
+from autotrain.search.settings import Definition
 from autotrain.space.config import TrialConfig
-from autotrain.study.definition import Definition
-from autotrain.study.given import CONFIG
-from autotrain.study.progress import Progress
 
 FINITE: dict[str, Any] = {
     "network": {"hidden_layers": 1, "hidden_units": {"choices": [4, 8]}},
@@ -56,8 +56,8 @@ def configs_tried(study: Study) -> list[str]:
 @pytest.fixture
 def shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Observers see every step, so that they can interrupt at one; one network is trained first."""
-    monkeypatch.setattr("autotrain.study.coordinator.SHOW_EVERY_S", 0.0)
-    monkeypatch.setattr("autotrain.launch.fleet_width", lambda *_: 1)
+    monkeypatch.setattr("autotrain.search.scheduler.SHOW_EVERY_S", 0.0)
+    monkeypatch.setattr("autotrain.search.launch.fleet_width", lambda *_: 1)
 
 
 # ---- one configuration -----------------------------------------------------------------------
@@ -359,7 +359,7 @@ def test_missing_dropout_is_noticed_in_words_for_one_network(tmp_path: Path) -> 
 def test_given_configurations_alone_are_not_averaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autotrain.best.choose", lambda kept, *_: tuple(kept[:2]))
+    monkeypatch.setattr("autotrain.export.best_model.choose", lambda kept, *_: tuple(kept[:2]))
     with study_of(tmp_path) as study:
         for activation in ("relu", "elu"):
             study.train({"activation": activation, "training": {"epochs": 2}}, quiet=True)

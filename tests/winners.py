@@ -17,21 +17,20 @@ import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from autotrain.arguments import fold_arrays
 from autotrain.bundle import Bundle, Member, encode, publish, stage
-from autotrain.bundle.tensors import from_tensors, layout_of, to_tensors
 from autotrain.data.codes import ColumnCode
 from autotrain.data.dataset import Dataset, load_dataset
 from autotrain.data.preprocessing import Preprocessor
-from autotrain.export import Exported, export_winner
-from autotrain.fused.layout import Columns
-from autotrain.fused.plan import view_of
-from autotrain.fused.rows import Problem
-from autotrain.fused.slot import Admission, Outcome
-from autotrain.fused.trainer import Trainer
+from autotrain.export.writer import Exported, export_winner
+from autotrain.metrics import metric_for
+from autotrain.network.config import view_of
+from autotrain.network.layout import Columns
+from autotrain.network.tensors import from_tensors, layout_of, to_tensors
 from autotrain.predictor.mixture import Noise
 from autotrain.space.config import TrialConfig
-from autotrain.tasks import metric_for
+from autotrain.training.rows import Problem, fold_arrays
+from autotrain.training.slot import Admission, Outcome
+from autotrain.training.trainer import Trainer
 from tests import reference
 
 SMALL = {

@@ -18,11 +18,11 @@ from autotrain.bundle.selection import (
     seed_words,
     selection_of,
 )
-from autotrain.fused.flags import FLAGS
-from autotrain.fused.plan import dropout_of, input_dropout_of
+from autotrain.metrics import METRICS
+from autotrain.network.config import dropout_of, input_dropout_of
+from autotrain.network.flags import FLAGS
 from autotrain.space.config import TrialConfig
-from autotrain.tasks import METRICS
-from autotrain.wording import interval_text, repeats_text
+from autotrain.vocabulary import interval_text, repeats_text
 
 MOST_LISTED = 30
 BAR_WIDTH = 40

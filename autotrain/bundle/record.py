@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from autotrain.bundle.tensors import from_tensors, layout_of, tensor_shapes, to_tensors
-from autotrain.choices.targets import TARGETS
 from autotrain.data.preprocessing import Preprocessor, array_shapes
-from autotrain.fused.flags import Diagnosis
-from autotrain.fused.layout import Columns, Layout
+from autotrain.metrics import REGRESSION, TASKS, metric_named
+from autotrain.network.flags import Diagnosis
+from autotrain.network.layout import Columns, Layout
+from autotrain.network.tensors import from_tensors, layout_of, tensor_shapes, to_tensors
 from autotrain.space.config import TrialConfig
-from autotrain.tasks import REGRESSION, TASKS, metric_named
+from autotrain.techniques.targets import TARGETS
 
 LABEL_TYPES: Mapping[str, type] = {"str": str, "int64": int, "float64": float, "bool": bool}
 INT64 = range(-(2**63), 2**63)
@@ -52,7 +52,7 @@ class Member:
         fold: the fold whose training rows it saw.
         best_epoch: the epoch, from 1, whose weights these are.
         value: the metric on its own validation rows at that epoch, as training recorded it.
-        diagnosis: health of its training, see `fused/flags.py`.
+        diagnosis: health of its training, see `network/flags.py`.
     """
 
     config: TrialConfig
@@ -107,7 +107,7 @@ class Bundle:
             standard error over rows}}; once there is a test score also "test_interval" {metric:
             [low, high]}, "test_calibrated", "test_monte_carlo" and "test_coverage" {answer:
             {"coverage", "coverage_error", "size", "alpha", "n_rows"}}.
-        calibration: numbers fitted on rows that did not train; see calibration.py.
+        calibration: numbers fitted on rows that did not train; see export/calibration.py.
         training: study, trial, seed and the like.
         data: name, source, fingerprint, split, counts of rows.
         versions: of Python and the libraries at work.

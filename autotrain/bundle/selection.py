@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from autotrain.bundle.record import ENSEMBLE, SELECTION, Bundle
-from autotrain.wording import count_text, value_text
+from autotrain.vocabulary import count_text, value_text
 
 VALIDATION_ERROR = "validation_error"
 """Key of `Bundle.scores`: the standard error of the validation score over rows, by metric."""

@@ -11,8 +11,7 @@ from click.shell_completion import CompletionItem
 
 from autotrain.cli.options import StudyName
 from autotrain.errors import BundleError, nearest
-from autotrain.paths import user_path
-from autotrain.wording import count_text
+from autotrain.vocabulary import count_text, user_path
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,9 +25,9 @@ def dashboard(
 
     Only for looking, only on this machine; works while a search is running. Ctrl-C ends it.
     """
-    from autotrain.dashboard import Dashboard
     from autotrain.errors import StudyError
-    from autotrain.leaderboard import latest_study
+    from autotrain.reporting.dashboard import Dashboard
+    from autotrain.reporting.status import latest_study
 
     if port is not None and port > 65_535:
         raise click.BadParameter(f"must be at most 65535, however: {port}.", param_hint="--port")

@@ -16,7 +16,7 @@ from autotrain.cli.options import (
     sampling_options,
 )
 from autotrain.cli.printing import columns, note, print_json
-from autotrain.wording import count_text, interval_text, value_text
+from autotrain.vocabulary import count_text, interval_text, value_text
 
 ANSWERS = {
     "prediction_set": ("prediction sets", "{} classes on average"),

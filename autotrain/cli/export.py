@@ -52,7 +52,7 @@ def export(
     from autotrain.bundle import ENSEMBLE, encode, publish, read_bundle, stage
     from autotrain.cli.bundles import find_bundle
     from autotrain.errors import StorageError, StudyError
-    from autotrain.study.definition import Definition
+    from autotrain.search.settings import Definition
 
     studies = Path(directory)
     Definition.read(studies / name)
@@ -67,7 +67,7 @@ def export(
     model = f"The ensemble of {len(together)} trainings" if together else f"Trial {winner}"
     target = Path(output if output is not None else f"{name}-{kind}")
     if kind == "onnx":
-        from autotrain.onnx_graphs import export_onnx
+        from autotrain.export.onnx import export_onnx
         from autotrain.predictor import Predictor
 
         predictor = Predictor(bundle)

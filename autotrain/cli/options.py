@@ -15,9 +15,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from autotrain.errors import unknown
+from autotrain.metrics import METRICS, TASKS
 from autotrain.space.shipped import shipped_spaces
-from autotrain.tasks import METRICS, TASKS
-from autotrain.wording import parse_duration
+from autotrain.vocabulary import parse_duration
 
 STUDIES = Path("studies")
 # The names of the tables in study/, which cannot be read without Optuna; a test holds them equal.

@@ -23,10 +23,10 @@ from autotrain.cli.options import (
     workers_option,
 )
 from autotrain.errors import BundleError, StudyError
-from autotrain.wording import count_text, duration_text
+from autotrain.vocabulary import count_text, duration_text
 
 if TYPE_CHECKING:
-    from autotrain.leaderboard import Standing
+    from autotrain.reporting.status import Standing
 
 
 @click.command(short_help="Go on with a study after any stop, or search longer.")
@@ -66,9 +66,9 @@ def resume(
     left, or too little time for one, it ends what was cut off: repeats of the best trials, and the
     choice of the winner; with --finalists N or --ensemble N it chooses anew.
     """
-    from autotrain.api import Study
     from autotrain.cli.run_study import directory_words, run
-    from autotrain.leaderboard import read_standing
+    from autotrain.reporting.status import read_standing
+    from autotrain.study import Study
 
     folder = Path(directory) / name
     left = None

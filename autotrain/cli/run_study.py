@@ -10,12 +10,12 @@ import click
 
 from autotrain.cli.options import STUDIES
 from autotrain.cli.printing import fields, note, print_json
-from autotrain.wording import count_text, duration_text, interval_text, value_text
+from autotrain.vocabulary import count_text, duration_text, interval_text, value_text
 
 if TYPE_CHECKING:
-    from autotrain.api import Study
     from autotrain.bundle import Bundle
     from autotrain.data.dataset import Dataset
+    from autotrain.study import Study
 
 EXIT_NO_TRIAL = 3
 EXIT_INTERRUPTED = 130
@@ -42,7 +42,7 @@ def run(
         search: or only end what earlier searches have begun, and hand over anew.
     """
     from autotrain.errors import NoTrialSucceededError
-    from autotrain.run import Budget
+    from autotrain.search.run import Budget
 
     about(study, quiet=quiet)
     try:
@@ -144,9 +144,9 @@ def outcome(study: Study, started_s: float) -> dict[str, Any]:
     """
     from autotrain.bundle import ENSEMBLE
     from autotrain.bundle.selection import selection_of, validation_error, validation_score
-    from autotrain.leaderboard import read_standing
+    from autotrain.reporting.status import read_standing
+    from autotrain.search.running import summary
     from autotrain.space.config import TrialConfig
-    from autotrain.study.running import summary
 
     test = study.test()
     predictor = study.best_predictor()
@@ -274,7 +274,7 @@ def next_commands(study: Study, n_untried: int | None) -> list[str]:
 
 def interrupted(study: Study) -> str:
     """Return what to say when a search was stopped before its end."""
-    from autotrain.study.definition import FILE
+    from autotrain.search.settings import FILE
 
     if not (study.folder / FILE).is_file():
         return "Interrupted before the first trial; nothing was written."
@@ -291,7 +291,7 @@ def directory_words(folder: Path) -> str:
 
 
 def _ensemble_words(study: Study, members: list[dict[str, Any]] | None) -> str:
-    from autotrain.ensembling import most_members
+    from autotrain.export.ensemble import most_members
 
     if members is None:
         n_members = most_members(study.definition.ensemble, study.dataset)

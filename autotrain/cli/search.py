@@ -37,10 +37,10 @@ from autotrain.cli.options import (
     workers_option,
 )
 from autotrain.cli.printing import fields, print_json
-from autotrain.wording import count_text, duration_text
+from autotrain.vocabulary import count_text, duration_text
 
 if TYPE_CHECKING:
-    from autotrain.api import Study
+    from autotrain.study import Study
 
 DEFAULT_TIMEOUT_S = 600.0
 
@@ -108,10 +108,10 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
     elif options["study"] is not None and options["study"].endswith(".toml"):
         raise click.UsageError("--study is a name; a study file is given in the place of DATA.")
 
-    from autotrain.api import Study
     from autotrain.cli.run_study import run
-    from autotrain.study.definition import AUTO
-    from autotrain.study.finals import N_FINALISTS
+    from autotrain.search.finals import N_FINALISTS
+    from autotrain.search.settings import AUTO
+    from autotrain.study import Study
 
     finalists = options["finalists"]
     study = Study(
@@ -159,7 +159,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
 def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str, Any]:
     """Return what a search would do; nothing is written."""
     from autotrain.cli.run_study import notes_of, row_counts
-    from autotrain.study.storage import hide_password
+    from autotrain.search.storage.open import hide_password
 
     data, definition, size = study.dataset, study.definition, study.space.size()
     return {

@@ -11,10 +11,10 @@ from autotrain.cli.options import StudyName, directory_option, json_option, stor
 from autotrain.cli.printing import columns, fields, print_json
 from autotrain.cli.run_study import directory_words, score_rows, weights_words
 from autotrain.cli.trial_text import param_text, trial_lines
-from autotrain.wording import count_text, duration_text, value_text
+from autotrain.vocabulary import count_text, duration_text, value_text
 
 if TYPE_CHECKING:
-    from autotrain.leaderboard import Standing
+    from autotrain.reporting.status import Standing
 
 MOST_NAMED = 12
 """Trials that are named beside a flag."""
@@ -44,8 +44,8 @@ def show(
 
     Works while a search is running.
     """
-    from autotrain.leaderboard import read_standing, summaries
-    from autotrain.trial_report import read_trial
+    from autotrain.reporting.status import read_standing, summaries
+    from autotrain.reporting.trial import read_trial
 
     studies = Path(directory)
     if trial is not None:
@@ -156,14 +156,14 @@ def leaderboard(standing: Standing) -> list[str]:
 
 
 def _ended_early(standing: Standing) -> list[str]:
-    from autotrain.trial_report import ENDINGS
+    from autotrain.reporting.trial import ENDINGS
 
     rows = [(f"{n:>5,}", ENDINGS.get(cause, cause)) for cause, n in standing.causes.items()]
     return ["", "Ended early:", *fields(rows)] if rows else []
 
 
 def _flagged(standing: Standing) -> list[str]:
-    from autotrain.fused.flags import FLAGS
+    from autotrain.network.flags import FLAGS
 
     rows = []
     for flag, numbers in standing.flags.items():

@@ -9,8 +9,8 @@ import click
 
 from autotrain.cli.options import FileName, SpaceName, Word, json_option
 from autotrain.cli.printing import columns, print_json
-from autotrain.tasks import TASKS
-from autotrain.wording import count_text
+from autotrain.metrics import TASKS
+from autotrain.vocabulary import count_text
 
 if TYPE_CHECKING:
     from autotrain.space.search_space import SearchSpace

@@ -19,8 +19,8 @@ import click
 from click.core import ParameterSource
 
 from autotrain.errors import DataError, StudyError, nearest, unknown
-from autotrain.paths import user_path
 from autotrain.space.shipped import shipped_spaces
+from autotrain.vocabulary import user_path
 
 # How one run is shown is said on the command line.
 NOT_IN_FILES = ("as_json", "quiet", "dry_run")

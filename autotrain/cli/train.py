@@ -61,9 +61,9 @@ def train(ctx: click.Context, data: str, config: str, **options: Any) -> None:
     If the study exists with the same data, configuration and settings, its result is shown again,
     or its interrupted training is resumed.
     """
-    from autotrain.api import Study
     from autotrain.cli.run_study import run
     from autotrain.space.fixed import fixed_space
+    from autotrain.study import Study
 
     study = Study(
         options["study"],

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autotrain.cli.printing import columns, fields
-from autotrain.wording import duration_text, value_text
+from autotrain.vocabulary import duration_text, value_text
 
 if TYPE_CHECKING:
-    from autotrain.trial_report import FoldHealth, TrialReport
+    from autotrain.reporting.trial import FoldHealth, TrialReport
 
 MOST_POINTS = 12
 """Points of a learning curve that are printed."""
@@ -49,7 +49,7 @@ def trial_lines(report: TrialReport) -> list[str]:
 
 def _health(health: FoldHealth) -> list[str]:
     """Return a fold's losses and, layer by layer, its gradient norms and units."""
-    from autotrain.trial_report import explosion_text
+    from autotrain.reporting.trial import explosion_text
 
     found = health.to_json()
     start, last = _norm(found["start_loss"]), _norm(found["loss"])

@@ -29,7 +29,7 @@ from autotrain.data.values import (
     texts,
 )
 from autotrain.errors import DataError
-from autotrain.wording import count_text
+from autotrain.vocabulary import count_text
 
 MIN_ROWS_ID = 10
 """With fewer rows a column is never called id-like: too little to tell."""

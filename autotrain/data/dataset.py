@@ -25,7 +25,6 @@ from autotrain.data.reading import Reading
 from autotrain.data.repeats import Repeats, find_repeats
 from autotrain.data.splitting import read_fraction, split_test, split_validation
 from autotrain.data.targets import Label, Target, changed_labels, rare_classes, read_target
-from autotrain.data.view import View
 from autotrain.data.weights import (
     ClassWeights,
     RowWeights,
@@ -36,7 +35,8 @@ from autotrain.data.weights import (
     weights_of_classes,
 )
 from autotrain.errors import DataError
-from autotrain.wording import count_text
+from autotrain.techniques.view import View
+from autotrain.vocabulary import count_text
 
 MIN_ROWS = 10
 """Fewer rows with a target cannot be split into three parts worth the name."""

@@ -22,7 +22,7 @@ from autotrain.data.public_sets import read_openml, read_sklearn
 from autotrain.data.reading import UNKNOWN, Reading
 from autotrain.data.text_tables import read_text
 from autotrain.errors import DataError, nearest
-from autotrain.paths import user_path
+from autotrain.vocabulary import user_path
 
 TARGET = "target"
 """Name of the target when the format gives it: sklearn:, NPZ, IDX."""

@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 from sklearn.preprocessing import OneHotEncoder
 
-from autotrain.choices.missing import MISSING
-from autotrain.choices.scalers import SCALERS, Scaler
 from autotrain.data.codes import ColumnCode
 from autotrain.data.columns import Column
 from autotrain.data.inputs import plain
 from autotrain.data.preprocessing import FILL, Preprocessor
 from autotrain.data.values import DATE_PARTS, date_parts, days, numbers, texts
-from autotrain.data.view import View
+from autotrain.techniques.missing import MISSING
+from autotrain.techniques.scalers import SCALERS, Scaler
+from autotrain.techniques.view import View
 
 MAX_INPUTS = 64
 """Most inputs one column of categories may take, the one for infrequent levels included."""

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autotrain.choices.scalers import QUANTILES_TO_ENDS, SCALERS, Scaler
 from autotrain.data.codes import ColumnCode, are_texts
 from autotrain.data.inputs import TableView, open_table, require
 from autotrain.data.values import date_parts, days, numbers, texts
 from autotrain.errors import COPY_AGAIN, BundleError, DataError
-from autotrain.wording import count_text
+from autotrain.techniques.scalers import QUANTILES_TO_ENDS, SCALERS, Scaler
+from autotrain.vocabulary import count_text
 
 FORMAT = 4
 OLDER_FORMATS = {2: {QUANTILES_TO_ENDS.name: QUANTILES_TO_ENDS}, 3: {}}

@@ -16,7 +16,7 @@ import pandas as pd
 from autotrain.data.columns import Column
 from autotrain.data.inputs import plain
 from autotrain.data.values import days, numbers, texts
-from autotrain.wording import repeats_text
+from autotrain.vocabulary import repeats_text
 
 MOST_SHOWN = 5
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)

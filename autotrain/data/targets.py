@@ -30,7 +30,7 @@ from autotrain.data.values import (
     text_of,
 )
 from autotrain.errors import DataError, unknown
-from autotrain.wording import count_text
+from autotrain.vocabulary import count_text
 
 TASKS = ("binary", "multiclass", "regression")
 MAX_CODES = 20

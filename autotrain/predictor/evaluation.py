@@ -1,6 +1,6 @@
 """Scores of a predictor on rows whose target is known, gathered part by part.
 
-The metrics are those of `fused/metrics.py`, by which training judged; `Scores` gives them the mean
+The metrics are those of `network/scores.py`, by which training judged; `Scores` gives them the mean
 prediction over samples (one sample: dropout off) and adds the log likelihood.
 """
 
@@ -21,11 +21,11 @@ from autotrain.data.targets import Target
 from autotrain.data.values import texts
 from autotrain.data.weights import read_weights
 from autotrain.errors import DataError
-from autotrain.fused.metrics import function_of
+from autotrain.metrics import METRICS, Metric, metric_named
+from autotrain.network.scores import function_of
 from autotrain.predictor import mixture
 from autotrain.predictor.intervals import interval
 from autotrain.predictor.probabilities import Recalibration, log_mean_exp
-from autotrain.tasks import METRICS, Metric, metric_named
 
 MANY_ROWS = 20_000
 """With more rows, only the model's own metric has an interval: those of all would take long."""

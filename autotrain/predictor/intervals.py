@@ -23,10 +23,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from autotrain.fused.metrics import function_of, influence
+from autotrain.metrics import Metric
+from autotrain.network.scores import function_of, influence
 from autotrain.predictor.bootstrap import bootstrap_t
 from autotrain.predictor.shares import Interval, area, effective, harmonic, wilson
-from autotrain.tasks import Metric
 
 LEAST_ROWS = 10
 """Fewer effective rows have no interval."""
@@ -91,7 +91,7 @@ def interval(
     Returns: its ends, in units of the metric; None where the metric is not defined on these rows,
         when there are fewer than ten effective rows, and when all losses are 0.
     Examples:
-        >>> from autotrain.tasks import METRICS
+        >>> from autotrain.metrics import METRICS
         >>> y = torch.zeros(30, dtype=torch.long)
         >>> low, high = interval(METRICS["accuracy"], torch.tensor([[1.0, 0.0]] * 30), y)
         >>> round(low, 3), high

@@ -2,7 +2,7 @@
 
 Sample s draws its bits from counter block s of a Philox generator keyed by the seed, so the masks
 depend neither on the number of samples nor on rows and batches, and every sample is one function
-drawn from the posterior. Bits and thresholds are those of training (`fused/noise.py`).
+drawn from the posterior. Bits and thresholds are those of training (`network/noise.py`).
 """
 
 from __future__ import annotations
@@ -13,26 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autotrain.choices.dropout import DROPOUTS
-from autotrain.fused.layout import INPUT
-from autotrain.fused.noise import keep_threshold
-from autotrain.fused.plan import dropout_of, input_dropout_of
+from autotrain.network.config import dropout_sites
+from autotrain.network.noise import keep_threshold
 from autotrain.space.config import TrialConfig
-
-Site = tuple[int, int, float]
-"""A place of dropout: layer (`INPUT` or a hidden layer), units, rate."""
-
-
-def dropout_sites(config: TrialConfig, n_inputs: int) -> list[Site]:
-    """Return where a configuration really drops units; empty when it never does."""
-    sites: list[Site] = []
-    on_inputs, on_hidden = input_dropout_of(config), dropout_of(config)
-    if DROPOUTS[on_inputs.name].affine is not None:
-        sites.append((INPUT, n_inputs, float(on_inputs["rate"])))
-    if DROPOUTS[on_hidden.name].affine is not None:
-        rate = float(on_hidden["rate"])
-        sites += [(layer, units, rate) for layer, units in enumerate(config.hidden_units)]
-    return sites
 
 
 class MaskBank:

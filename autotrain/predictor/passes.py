@@ -20,10 +20,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from autotrain.bundle import Member
-from autotrain.fused.binding import Bound
-from autotrain.fused.layout import pack
-from autotrain.fused.network import Network
-from autotrain.fused.plan import Numbers, network_key, order_key
+from autotrain.network.binding import Bound
+from autotrain.network.config import network_key
+from autotrain.network.grouping import Numbers, order_key
+from autotrain.network.layout import pack
+from autotrain.network.network import Network
 from autotrain.predictor.masks import MaskBank
 
 BLOCK_NUMBERS = 1 << 19

@@ -29,20 +29,26 @@ import torch
 from torch import Tensor, nn
 
 from autotrain.bundle import Bundle, Member
-from autotrain.bundle.tensors import to_tensors
-from autotrain.choices.activations import ACTIVATIONS
-from autotrain.choices.dropout import DROPOUTS
-from autotrain.choices.embeddings import EMBEDDINGS, clip_limits
-from autotrain.choices.normalization import BATCH_NORMS
-from autotrain.choices.scalers import SCALERS
 from autotrain.data.codes import ColumnCode, with_spellings
 from autotrain.data.preprocessing import FILL, FIRST_SIGNED_FORMAT, Preprocessor
 from autotrain.errors import ANEW, AutotrainError
-from autotrain.fused.layout import INPUT
-from autotrain.fused.plan import dropout_of, input_dropout_of, kernel_scales, shape_of
-from autotrain.predictor.masks import MaskBank, dropout_sites
+from autotrain.network.config import (
+    dropout_of,
+    dropout_sites,
+    input_dropout_of,
+    kernel_scales,
+    shape_of,
+)
+from autotrain.network.layout import INPUT
+from autotrain.network.tensors import to_tensors
+from autotrain.predictor.masks import MaskBank
 from autotrain.predictor.scaling import SCALINGS
 from autotrain.space.config import Choice
+from autotrain.techniques.activations import ACTIVATIONS
+from autotrain.techniques.dropout import DROPOUTS
+from autotrain.techniques.embeddings import EMBEDDINGS, clip_limits
+from autotrain.techniques.normalization import BATCH_NORMS
+from autotrain.techniques.scalers import SCALERS
 
 Levels = dict[str, tuple[str | None, ...]]
 

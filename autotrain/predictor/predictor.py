@@ -24,6 +24,7 @@ from autotrain.data.codes import are_texts
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.reading import DECIMAL, THOUSANDS, Reading
 from autotrain.errors import ANEW, AutotrainError, BundleError
+from autotrain.network.config import dropout_sites
 from autotrain.predictor import conformal
 from autotrain.predictor.arguments import LEAST_SAMPLES, check_tolerance, read_sampling
 from autotrain.predictor.distribution import (
@@ -35,7 +36,6 @@ from autotrain.predictor.distribution import (
 )
 from autotrain.predictor.evaluation import Coverage, Scores, Truth
 from autotrain.predictor.joint import Joint, Rows
-from autotrain.predictor.masks import dropout_sites
 from autotrain.predictor.mixture import Noise, total_error
 from autotrain.predictor.plain import PlainPredictor, raw_inputs
 from autotrain.predictor.probabilities import Recalibration, log_mean_exp

@@ -1,4 +1,4 @@
-"""The scalers of choices/scalers.py in torch, for the module that `to_torch` gives.
+"""The scalers of techniques/scalers.py in torch, for the module that `to_torch` gives.
 
 A second writing of each formula, because a graph must hold it: a test compares the two for every
 row of `SCALERS`.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from autotrain.choices.scalers import LEAST_NUMBER, MIDDLE, QUANTILE_EDGE, SMOOTH_CLIP, TAILS
+from autotrain.techniques.scalers import LEAST_NUMBER, MIDDLE, QUANTILE_EDGE, SMOOTH_CLIP, TAILS
 
 MOST = 1e100
 Tensors = Mapping[str, Tensor]

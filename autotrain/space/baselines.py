@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from autotrain.domains import Choices, Fixed, Range, Value
 from autotrain.errors import unknown
 from autotrain.space.conditions import CONDITIONS, Conditions, parse_conditions
 from autotrain.space.config import Choice
+from autotrain.space.domains import Choices, Fixed, Range
 from autotrain.space.forbidding import Forbids, Sections, explain
 from autotrain.space.naming import flatten
 from autotrain.space.sections import locate
 from autotrain.space.suggesting import suggest_section
 from autotrain.space.values import contains, decode, encode, middle, parse_value, show
+from autotrain.techniques.technique import Value
 
 FORBIDDEN = "must not be forbidden"
 

@@ -9,21 +9,16 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from autotrain.domains import Domain, Fixed, Parameter, Range
 from autotrain.errors import SpaceError, unknown
 from autotrain.space.auto import AUTO_VALUES
 from autotrain.space.cases import Cases, Judged
 from autotrain.space.definition import Definition, SectionSpace, default_row
+from autotrain.space.domains import Domain, Fixed, Range
 from autotrain.space.reading import Reading
 from autotrain.space.rules import check_forbids
-from autotrain.space.sections import (
-    SECTIONS,
-    Section,
-    unknown_key,
-    unknown_parameter,
-    where_else,
-)
+from autotrain.space.sections import SECTIONS, Section, unknown_key, unknown_parameter, where_else
 from autotrain.space.values import AUTO, listed, middle, parse_domain, show
+from autotrain.techniques.technique import Parameter
 
 OTHER_WORDS = ("extends", "forbid", "baseline", "when")
 

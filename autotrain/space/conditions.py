@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autotrain.domains import Parameter
 from autotrain.errors import unknown
+from autotrain.metrics import TASKS
 from autotrain.space.auto import DataShape
 from autotrain.space.values import parse_value, show
-from autotrain.tasks import TASKS
+from autotrain.techniques.technique import Parameter
 
 # Values by the name of a condition; all must hold, and none at all always does.
 Conditions = Mapping[str, Any]

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
-from autotrain.domains import Parameter, Value
 from autotrain.errors import SpaceError, unknown
 from autotrain.space.naming import flatten, nest
 from autotrain.space.sections import SECTIONS, Section, locate
 from autotrain.space.values import decode, parse_value, show
+from autotrain.techniques.technique import Parameter, Value
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TrialConfig:
         hidden_units: the width of every hidden layer; empty for a linear model.
         batch_size: rows a step.
         epochs: at most so many; the total of `one_cycle` and `cosine`.
-    The other fields are the sections of a search space; see their tables in `choices/`.
+    The other fields are the sections of a search space; see their tables in `techniques/`.
     """
 
     hidden_units: tuple[int, ...]

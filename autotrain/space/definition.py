@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from autotrain.domains import Choices, Domain, Fixed, Parameter, Value
 from autotrain.space.conditions import Conditions
+from autotrain.space.domains import Choices, Domain, Fixed
 from autotrain.space.sections import Section
+from autotrain.techniques.technique import Parameter, Value
 
 
 class Named(NamedTuple):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from autotrain.domains import Choices, Domain, Fixed, Value
 from autotrain.space.conditions import conditions_text
 from autotrain.space.definition import Baseline, Block, Definition, SectionSpace
+from autotrain.space.domains import Choices, Domain, Fixed
 from autotrain.space.forbidding import explain
 from autotrain.space.values import DOMAIN_KEYS, show
+from autotrain.techniques.technique import Value
 
 
 class Node(NamedTuple):

@@ -12,9 +12,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from autotrain.domains import Range
 from autotrain.space.config import Choice
 from autotrain.space.definition import SectionSpace
+from autotrain.space.domains import Range
 from autotrain.space.forbidding import Forbids, Sections
 from autotrain.space.suggesting import suggest_section
 from autotrain.space.values import count_values, snap

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autotrain.errors import SpaceError
-from autotrain.paths import user_path
 from autotrain.space.auto import AUTO_VALUES
 from autotrain.space.checking import OTHER_WORDS
 from autotrain.space.config import TrialConfig, label
@@ -25,6 +24,7 @@ from autotrain.space.reading import read_toml
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS
 from autotrain.space.values import AUTO, DOMAIN_KEYS, show
+from autotrain.vocabulary import user_path
 
 Config = Mapping[str, Any] | str | Path | TrialConfig
 """A dictionary, a TOML file, or what a search has found."""

@@ -17,12 +17,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from autotrain.domains import Domain, Range, Value
 from autotrain.errors import AutotrainError
 from autotrain.space.config import Choice
 from autotrain.space.definition import Forbid, SectionSpace
+from autotrain.space.domains import Domain, Range
 from autotrain.space.sections import Place, locate
 from autotrain.space.values import contains, count_values, decode, listed, show
+from autotrain.techniques.technique import Value
 
 Sections = Mapping[str, SectionSpace]
 # What one section says about the names that forbids mention.

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from autotrain.choices.embeddings import EMBEDDINGS
-from autotrain.choices.scalers import SCALERS
 from autotrain.space.definition import Definition
 from autotrain.space.forbidding import Forbids
 from autotrain.space.values import contains
-from autotrain.wording import count_text
+from autotrain.techniques.embeddings import EMBEDDINGS
+from autotrain.techniques.scalers import SCALERS
+from autotrain.vocabulary import count_text
 
 Notice = Callable[[Definition, Forbids], str | None]
 

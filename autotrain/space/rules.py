@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any
 
-from autotrain.domains import Value
 from autotrain.space.definition import Forbid
 from autotrain.space.forbidding import Forbids, Sections, explain
 from autotrain.space.naming import flatten
 from autotrain.space.reading import Reading
 from autotrain.space.sections import Place, locate
 from autotrain.space.values import contains, count_values, parse_value, show
+from autotrain.techniques.technique import Value
 
 
 def check_forbids(

@@ -18,10 +18,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autotrain.choices.embeddings import whole
-from autotrain.choices.encoders import ENCODERS
-from autotrain.data.view import View
-from autotrain.domains import Choices, Domain, Fixed, Range, Value
 from autotrain.errors import SpaceError
 from autotrain.space.auto import AUTO_VALUES, DataShape
 from autotrain.space.baselines import fill_in, fit_baseline
@@ -31,6 +27,7 @@ from autotrain.space.conditions import conditions_text, hold
 from autotrain.space.config import Choice, TrialConfig
 from autotrain.space.definition import Baseline, Definition, default_row
 from autotrain.space.describing import describe
+from autotrain.space.domains import Choices, Domain, Fixed, Range
 from autotrain.space.finite import Leaf, all_leaves
 from autotrain.space.forbidding import ForbiddenCombination, Forbids
 from autotrain.space.naming import flatten
@@ -40,6 +37,10 @@ from autotrain.space.shipped import find_space
 from autotrain.space.suggesting import GivenParams, Trial, suggest_section
 from autotrain.space.values import AUTO
 from autotrain.space.writing import to_dict, to_toml
+from autotrain.techniques.embeddings import whole
+from autotrain.techniques.encoders import ENCODERS
+from autotrain.techniques.technique import Value
+from autotrain.techniques.view import View
 
 
 class Size(NamedTuple):
@@ -428,3 +429,12 @@ def _whole_numbers(domain: Domain | None) -> Iterator[int]:
         yield from map(whole, domain.values)
     else:
         yield from range(int(domain.low), int(domain.high) + 1, int(domain.step or 1))
+
+
+def as_space(space: str | Path | Mapping[str, Any] | SearchSpace) -> SearchSpace:
+    """Return a search space from whatever names or describes one."""
+    if isinstance(space, SearchSpace):
+        return space
+    if isinstance(space, Mapping):
+        return SearchSpace(space)
+    return SearchSpace.from_toml(space)

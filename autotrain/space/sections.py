@@ -2,8 +2,8 @@
 
 A section is a kind of technique (`[optimizer]`), its rows and the parameters that all rows share
 (`learning_rate`). Space files, `TrialConfig`, Optuna's parameter names, errors and documentation
-all read `SECTIONS`. To add a kind: add a table in `choices/`, a row here, and a field of the same
-name in `TrialConfig`.
+all read `SECTIONS`. To add a kind: add a table in `techniques/`, a row here, and a field of the
+same name in `TrialConfig`.
 
 Names of parameters: `section` is the choice of a row, `section.key` a parameter all rows share,
 `section.row.key` a parameter of one row (or a shared one, said differently for that row).
@@ -18,28 +18,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autotrain.choices.activations import ACTIVATION_PARAMETERS, ACTIVATIONS
-from autotrain.choices.clipping import CLIPPINGS
-from autotrain.choices.constraints import CONSTRAINTS
-from autotrain.choices.decay import WEIGHT_DECAYS
-from autotrain.choices.dropout import DROPOUT_PARAMETERS, DROPOUTS
-from autotrain.choices.embeddings import EMBEDDING_PARAMETERS, EMBEDDINGS
-from autotrain.choices.encoders import ENCODERS
-from autotrain.choices.initializers import INITIALIZERS
-from autotrain.choices.losses import LOSS_PARAMETERS
-from autotrain.choices.missing import MISSING
-from autotrain.choices.normalization import BATCH_NORM_PARAMETERS, BATCH_NORMS
-from autotrain.choices.optimizers import OPTIMIZER_PARAMETERS, OPTIMIZERS
-from autotrain.choices.parametrizations import PARAMETRIZATION_PARAMETERS, PARAMETRIZATIONS
-from autotrain.choices.regularizers import REGULARIZERS
-from autotrain.choices.scalers import SCALERS
-from autotrain.choices.scales import FRONT_SCALES
-from autotrain.choices.schedules import SCHEDULES, Clock
-from autotrain.choices.targets import TARGETS
-from autotrain.domains import Parameter, Technique, Value, table
 from autotrain.errors import unknown
+from autotrain.metrics import CLASSIFICATION, REGRESSION
 from autotrain.space.auto import DataShape
-from autotrain.tasks import CLASSIFICATION, REGRESSION
+from autotrain.techniques.activations import ACTIVATION_PARAMETERS, ACTIVATIONS
+from autotrain.techniques.clipping import CLIPPINGS
+from autotrain.techniques.constraints import CONSTRAINTS
+from autotrain.techniques.decay import WEIGHT_DECAYS
+from autotrain.techniques.dropout import DROPOUT_PARAMETERS, DROPOUTS
+from autotrain.techniques.embeddings import EMBEDDING_PARAMETERS, EMBEDDINGS
+from autotrain.techniques.encoders import ENCODERS
+from autotrain.techniques.initializers import INITIALIZERS
+from autotrain.techniques.losses import LOSS_PARAMETERS
+from autotrain.techniques.missing import MISSING
+from autotrain.techniques.normalization import BATCH_NORM_PARAMETERS, BATCH_NORMS
+from autotrain.techniques.optimizers import OPTIMIZER_PARAMETERS, OPTIMIZERS
+from autotrain.techniques.parametrizations import PARAMETRIZATION_PARAMETERS, PARAMETRIZATIONS
+from autotrain.techniques.regularizers import REGULARIZERS
+from autotrain.techniques.scalers import SCALERS
+from autotrain.techniques.scales import FRONT_SCALES
+from autotrain.techniques.schedules import SCHEDULES, Clock
+from autotrain.techniques.targets import TARGETS
+from autotrain.techniques.technique import Parameter, Technique, Value, table
 
 MAX_LAYERS = 64
 Applies = Callable[[str, str, Mapping[str, Value]], bool]

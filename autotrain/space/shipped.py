@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autotrain.errors import SpaceError, unknown
-from autotrain.paths import user_path
+from autotrain.vocabulary import user_path
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from autotrain.domains import Choices, Domain, Fixed, Parameter, Range, Value
 from autotrain.space.config import Choice
 from autotrain.space.definition import SectionSpace
+from autotrain.space.domains import Choices, Domain, Fixed, Range
 from autotrain.space.values import contains, decode, encode, parse_value, snap
+from autotrain.techniques.technique import Parameter, Value
 
 
 class Trial(Protocol):

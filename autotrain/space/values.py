@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from autotrain.domains import Choices, Domain, Fixed, Parameter, Range, Value
 from autotrain.errors import unknown
+from autotrain.space.domains import Choices, Domain, Fixed, Range
+from autotrain.techniques.technique import Parameter, Value
 
 AUTO = "auto"
 MAX_STEPS = 1_000_000

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from autotrain.domains import Choices, Domain, Fixed, Value
 from autotrain.space.conditions import conditions_to_plain
 from autotrain.space.definition import Baseline, Block, Definition
+from autotrain.space.domains import Choices, Domain, Fixed
 from autotrain.space.sections import SECTIONS
 from autotrain.space.values import DOMAIN_KEYS, show
+from autotrain.techniques.technique import Value
 
 
 def to_dict(definition: Definition) -> dict[str, Any]:

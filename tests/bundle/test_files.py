@@ -21,7 +21,7 @@ from autotrain.bundle import RECORD, TENSORS, Bundle, encode, read_bundle
 from autotrain.bundle.files import checksum_of
 from autotrain.bundle.record import plain
 from autotrain.errors import BundleError
-from autotrain.fused.flags import FLAGS, Diagnosis
+from autotrain.network.flags import FLAGS, Diagnosis
 from tests.winners import random_bundle, save
 
 Record = dict[str, Any]

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from autotrain.dashboard import Dashboard
 from autotrain.errors import StudyError
-from autotrain.leaderboard import latest_study
-from autotrain.study.lease import Lease
+from autotrain.reporting.dashboard import Dashboard
+from autotrain.reporting.status import latest_study
+from autotrain.search.storage.lock import Lease
 from tests.cli.conftest import N_TRIALS, Run
 from tests.cli.test_interrupt import start
 
@@ -92,7 +92,7 @@ def test_without_a_port_the_next_free_one_is_taken(
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        monkeypatch.setattr("autotrain.dashboard.PORT", port)
+        monkeypatch.setattr("autotrain.reporting.dashboard.PORT", port)
         page = Dashboard(there / "studies" / "shop")
         page.close()
         assert port < int(page.address.split(":")[2].partition("/")[0]) < port + 100

@@ -12,8 +12,8 @@ from click.shell_completion import ShellComplete
 
 from autotrain.cli import options
 from autotrain.cli.main import autotrain as root
-from autotrain.study.pruning import PRUNERS
-from autotrain.study.sampling import SAMPLERS
+from autotrain.search.pruning.pruners import PRUNERS
+from autotrain.search.sampling.samplers import SAMPLERS
 from tests.cli.conftest import Run
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"

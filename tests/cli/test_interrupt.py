@@ -13,11 +13,11 @@ from pathlib import Path
 import optuna
 import pytest
 
-from autotrain.display import PlainLines
-from autotrain.leaderboard import read_standing
-from autotrain.study.ledger import INTERRUPTED, NOT_STARTED
-from autotrain.study.progress import Progress
-from autotrain.study.sampling import RETRY_OF
+from autotrain.reporting.display import PlainLines
+from autotrain.reporting.status import read_standing
+from autotrain.search.ledger import INTERRUPTED, NOT_STARTED
+from autotrain.search.progress import Progress
+from autotrain.search.sampling.samplers import RETRY_OF
 from tests.cli.conftest import Done, Run
 
 PATIENCE_S = 120

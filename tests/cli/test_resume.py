@@ -12,15 +12,15 @@ import numpy as np
 import optuna
 import pytest
 
-from autotrain.best import Best
 from autotrain.bundle import encode, publish, read_bundle, stage
 from autotrain.bundle.publishing import TENSORS
-from autotrain.leaderboard import read_standing
-from autotrain.study.definition import FILE, Definition
-from autotrain.study.finals import HANDED_OVER
-from autotrain.study.progress import Progress, Silent
-from autotrain.study.storage import open_storage
-from autotrain.study.trained import Trained
+from autotrain.export.best_model import Best
+from autotrain.reporting.status import read_standing
+from autotrain.search.finals import HANDED_OVER
+from autotrain.search.progress import Progress, Silent
+from autotrain.search.settings import FILE, Definition
+from autotrain.search.storage.open import open_storage
+from autotrain.search.trained import Trained
 from tests.cli.conftest import HOLDOUT, Run, listing
 
 SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
@@ -82,7 +82,7 @@ def test_an_ensemble_that_cannot_be_exported_is_said(
     def refuse(best: Best, *trained: Trained) -> tuple[str, ...]:
         raise RuntimeError(f"{len(trained)} score otherwise")
 
-    monkeypatch.setattr("autotrain.best.choose", lambda kept, *_: tuple(kept[:2]))
+    monkeypatch.setattr("autotrain.export.best_model.choose", lambda kept, *_: tuple(kept[:2]))
     monkeypatch.setattr(Best, "publish", refuse)
     before = read_bundle(study / "best").training
     said = "The ensemble could not be exported (2 score otherwise)."
@@ -102,9 +102,9 @@ def test_finals_that_ctrl_c_cut_off_are_ended_when_no_trial_is_left(
                 self.n = 1 << 30
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr("autotrain.study.coordinator.SHOW_EVERY_S", 0.0)
-    monkeypatch.setattr("autotrain.launch.fleet_width", lambda *_: 1)
-    monkeypatch.setattr("autotrain.api.Silent", Once)
+    monkeypatch.setattr("autotrain.search.scheduler.SHOW_EVERY_S", 0.0)
+    monkeypatch.setattr("autotrain.search.launch.fleet_width", lambda *_: 1)
+    monkeypatch.setattr("autotrain.study.Silent", Once)
     cut = autotrain(*SEARCH, "--trials", 7, "--pruner", "none", "--quiet")
     monkeypatch.undo()
     monkeypatch.chdir(here)
@@ -147,7 +147,7 @@ def test_a_test_score_that_was_cut_off_is_made_up_for(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("autotrain.api.Study.test", interrupted)
+        patch.setattr("autotrain.study.Study.test", interrupted)
         cut = autotrain(*SEARCH, "--trials", 2, "--finalists", 0, "--quiet")
     assert cut.code == 130
     done = autotrain(*RESUME)
@@ -177,7 +177,7 @@ def test_time_that_reading_the_data_takes_is_not_left(
     """A trial takes fifty seconds, and 55 were left before ten of them went by."""
     spent = read_standing(study).seconds
     Definition.read(study).with_budget(3, spent + 55).write(study)
-    monkeypatch.setattr("autotrain.study.budget._typical_seconds", lambda _: 50.0)
+    monkeypatch.setattr("autotrain.search.budget._typical_seconds", lambda _: 50.0)
     later = SimpleNamespace(monotonic=lambda: time.monotonic() + 10)
     monkeypatch.setattr("autotrain.cli.resume.time", later)
     assert not read_standing(study).left.is_nothing

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 import autotrain as package
-from autotrain import Study, api
-from autotrain.run import Budget
-from autotrain.study.definition import Definition
-from autotrain.wording import value_text
+from autotrain import Study
+from autotrain import study as api
+from autotrain.search.run import Budget
+from autotrain.search.settings import Definition
+from autotrain.vocabulary import value_text
 from tests.cli.conftest import HERE, HOLDOUT, NO_DROPOUT, Run, listing
 
 SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
@@ -269,7 +270,7 @@ def test_the_finals_and_the_ensemble_are_told(here: Path, autotrain: Run) -> Non
 def test_that_there_is_no_ensemble_is_told(
     here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autotrain.best.choose", lambda candidates, *_: candidates[:1])
+    monkeypatch.setattr("autotrain.export.best_model.choose", lambda candidates, *_: candidates[:1])
     done = autotrain(*SEARCH, "--trials", 2, "--ensemble", 3, "--finalists", 0)
     assert done.code == 0, done.err
     assert "Ensemble    none: no other training qualifies" in done.out

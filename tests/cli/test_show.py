@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from autotrain.api import Study
-from autotrain.fused.flags import FLAGS
+from autotrain.network.flags import FLAGS
+from autotrain.search.settings import Definition
+from autotrain.search.storage.open import open_storage
 from autotrain.space.naming import flatten
-from autotrain.study.definition import Definition
-from autotrain.study.storage import open_storage
+from autotrain.study import Study
 from tests.cli.conftest import HOLDOUT, N_TRIALS, Run
 
 

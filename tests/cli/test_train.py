@@ -9,9 +9,9 @@ import pytest
 import tomli_w
 
 import autotrain as package
-from autotrain import api
-from autotrain.run import Budget
-from autotrain.study.definition import Definition
+from autotrain import study as api
+from autotrain.search.run import Budget
+from autotrain.search.settings import Definition
 from tests.cli.conftest import Run
 
 CONFIG = """

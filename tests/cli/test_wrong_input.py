@@ -193,7 +193,7 @@ def test_the_name_of_another_study(
 def test_a_study_that_another_process_works_on(
     here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autotrain.study.lease import Lease
+    from autotrain.search.storage.lock import Lease
 
     words = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
     assert autotrain(*words, "--trials", 1).code == 0

@@ -13,8 +13,8 @@ import pytest
 from sklearn.datasets import load_diabetes, load_iris
 
 from autotrain.data.dataset import Dataset, load_dataset
-from autotrain.data.view import View
 from autotrain.errors import DataError
+from autotrain.techniques.view import View
 
 N = 120
 

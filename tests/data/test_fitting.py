@@ -16,7 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from autotrain.data.columns import Column, measure, read_columns
 from autotrain.data.fitting import MAX_INPUTS, fit_preprocessor, rare_levels
 from autotrain.data.values import DATE_PARTS
-from autotrain.data.view import View
+from autotrain.techniques.view import View
 
 
 def table(seed: int, n_rows: int, *, n_levels: int = 5) -> pd.DataFrame:

@@ -21,8 +21,8 @@ from autotrain.data.columns import read_columns
 from autotrain.data.fitting import fit_preprocessor
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.values import number_of
-from autotrain.data.view import View
 from autotrain.errors import BundleError, DataError
+from autotrain.techniques.view import View
 
 ARRAYS = ("fill", "mean", "scale")
 

@@ -10,8 +10,8 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from autotrain.data.dataset import load_dataset
-from autotrain.data.view import View
 from autotrain.errors import DataError, StudyError
+from autotrain.techniques.view import View
 
 
 def table(n: int = 60) -> pd.DataFrame:

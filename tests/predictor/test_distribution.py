@@ -18,12 +18,7 @@ import torch
 from scipy import special, stats
 
 from autotrain.errors import AutotrainError, BundleError
-from autotrain.predictor import (
-    ClassificationDistribution,
-    Predictor,
-    RegressionDistribution,
-    load,
-)
+from autotrain.predictor import ClassificationDistribution, Predictor, RegressionDistribution, load
 from autotrain.predictor.masks import MaskBank
 from autotrain.predictor.mixture import Noise
 from tests.winners import plain_network, random_bundle, save, train

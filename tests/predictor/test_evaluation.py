@@ -13,9 +13,9 @@ from scipy import stats
 from sklearn import metrics
 
 from autotrain.errors import DataError
+from autotrain.metrics import METRICS
 from autotrain.predictor import ClassificationDistribution, Predictor
 from autotrain.predictor.intervals import interval
-from autotrain.tasks import METRICS
 from tests.winners import random_bundle
 
 

@@ -11,11 +11,11 @@ from scipy import stats
 from scipy.special import expit, logit
 from torch import Tensor
 
+from autotrain.metrics import METRICS, metric_named
 from autotrain.predictor import bootstrap, intervals
 from autotrain.predictor.bootstrap import bootstrap_t
 from autotrain.predictor.intervals import interval
 from autotrain.predictor.shares import area, effective, harmonic, wilson
-from autotrain.tasks import METRICS, metric_named
 
 CLASSIFICATION = [name for name, metric in METRICS.items() if "binary" in metric.tasks]
 REGRESSION = [name for name, metric in METRICS.items() if "regression" in metric.tasks]

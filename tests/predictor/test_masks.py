@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from autotrain.predictor.masks import MaskBank, dropout_sites
+from autotrain.network.config import dropout_sites
+from autotrain.predictor.masks import MaskBank
 from autotrain.space.config import TrialConfig
 
 

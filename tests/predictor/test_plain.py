@@ -13,12 +13,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotrain.choices.activations import ACTIVATIONS
-from autotrain.choices.scalers import SCALERS
 from autotrain.errors import AutotrainError, BundleError
 from autotrain.predictor import Predictor, load
 from autotrain.predictor.plain import PlainPredictor
 from autotrain.predictor.scaling import SCALINGS
+from autotrain.techniques.activations import ACTIVATIONS
+from autotrain.techniques.scalers import SCALERS
 from tests.winners import mixed_table, random_bundle, train
 
 KINDS: dict[str, dict[str, Any]] = {

@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 import torch
 
-from autotrain.choices.activations import ACTIVATIONS
-from autotrain.choices.normalization import BATCH_NORMS
 from autotrain.errors import AutotrainError, BundleError, DataError
 from autotrain.predictor import Predictor, load
+from autotrain.techniques.activations import ACTIVATIONS
+from autotrain.techniques.normalization import BATCH_NORMS
 from tests.winners import plain_network, random_bundle, save, train
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from autotrain.domains import Parameter, Value, Words
 from autotrain.space.sections import MAX_LAYERS, SECTIONS, Widths
+from autotrain.techniques.technique import Parameter, Value, Words
 
 widths = st.lists(st.integers(1, 9), min_size=1, max_size=5).map(
     lambda items: "-".join(map(str, items))

@@ -8,8 +8,8 @@ import pytest
 
 from autotrain.data.batches import effective_batch_size
 from autotrain.data.dataset import load_dataset
-from autotrain.domains import Choices
 from autotrain.space.auto import AUTO_VALUES, DataShape, batch_size, epochs
+from autotrain.space.domains import Choices
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import locate
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from autotrain.domains import Choices, Fixed, Range
 from autotrain.errors import SpaceError
+from autotrain.space.domains import Choices, Fixed, Range
 from autotrain.space.search_space import SearchSpace
 
 BASE = """

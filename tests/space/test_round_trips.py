@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from autotrain.domains import Choices, Domain, Parameter, Range, Words
+from autotrain.space.domains import Choices, Domain, Range
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS, Section
+from autotrain.techniques.technique import Parameter, Words
 from tests.space import strategies
 
 

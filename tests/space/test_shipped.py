@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from autotrain.domains import Choices, Fixed, Range
 from autotrain.space import shipped
 from autotrain.space.config import TrialConfig
+from autotrain.space.domains import Choices, Fixed, Range
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS
 from autotrain.space.shipped import find_space, shipped_spaces, summary_of

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from autotrain.domains import Choices, Domain, Range
 from autotrain.errors import SpaceError
 from autotrain.space.auto import DataShape
+from autotrain.space.domains import Choices, Domain, Range
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS
 from tests.space import strategies

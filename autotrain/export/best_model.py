@@ -1,0 +1,354 @@
+"""`best/`: the best trained model of a study, written when found, made anew when gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from autotrain.bundle import ENSEMBLE, Bundle, read_bundle
+from autotrain.bundle.selection import (
+    CONTENDERS,
+    GREEDY,
+    INSTEAD,
+    KEPT,
+    MEAN,
+    ONLY,
+    SMALLER,
+    VALUE,
+    Selection,
+)
+from autotrain.data.dataset import Dataset
+from autotrain.errors import BundleError
+from autotrain.export.ensemble import (
+    choose,
+    ensemble_seconds,
+    has_few_rows,
+    is_clearly_better,
+    most_members,
+)
+from autotrain.export.writer import export_ensemble, record_selection
+from autotrain.metrics import Metric
+from autotrain.network.config import view_of
+from autotrain.search.checkpoints import Checkpoints
+from autotrain.search.finals import EXPORTED, Finals, Winner, winner_of
+from autotrain.search.given import GIVEN, config_of
+from autotrain.search.ledger import best_trial
+from autotrain.search.publisher import Published
+from autotrain.search.retraining import train_again
+from autotrain.search.running import FOLD_EPOCHS, trial_seed, value_of
+from autotrain.search.sampling.samplers import seed_number
+from autotrain.search.settings import AUTO, Definition
+from autotrain.search.trained import Trained
+from autotrain.space.config import TrialConfig
+from autotrain.space.search_space import SearchSpace
+from autotrain.training.rows import fold_arrays, problem_of
+from autotrain.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Best:
+    """The folder of a study's best model.
+
+    Args:
+        path: the folder; replaced at once, never half written.
+        dataset, metric, definition, space, checkpoints: the study's.
+        on_stage: called with what is done next, such as "calibrating".
+    """
+
+    path: Path
+    dataset: Dataset
+    metric: Metric
+    definition: Definition
+    space: SearchSpace
+    checkpoints: Checkpoints
+    on_stage: Callable[[str], None] = lambda stage: None
+
+    def publish(self, trained: Trained, *others: Trained) -> tuple[str, ...]:
+        """Export a trial's model, alone or with others; return what the user should be told."""
+        exported = export_ensemble(
+            self.path,
+            (trained, *others),
+            dataset=self.dataset,
+            metric=self.metric.name,
+            class_weights=self.definition.class_weights,
+            on_stage=self.on_stage,
+            training={
+                "study": self.definition.name,
+                "trial": trained.number,
+                "repeat": trained.repeat,
+                "seed": trained.seed,
+                "best_epoch": trained.outcomes[0].best_epoch,
+            },
+        )
+        return exported.notes
+
+    def seconds_for_export(self, export_s: float) -> float:
+        """Return the longest time in seconds to export an ensemble of the kept trainings.
+
+        Args:
+            export_s: processor time in seconds of the export of one model.
+        """
+        n_members = most_members(self.definition.ensemble, self.dataset)
+        return ensemble_seconds(n_members, len(self.checkpoints), export_s)
+
+    def hand_over(self, study: optuna.Study, device: str, ensemble: int | str) -> Published:
+        """Put the study's winner into the folder, or those trainings that predict best together.
+
+        The bundle records why this model was chosen.
+
+        Args:
+            ensemble: at most N trainings, below 2 the winner alone; or "auto".
+        Raises: RuntimeError when nothing can be exported, and no model of the study is there.
+        """
+        n_members = most_members(ensemble, self.dataset)
+        if ensemble == AUTO and not _has_searched(study):
+            n_members = 0
+        handed = self._hand_over(study, device, n_members)
+        if self._is_own():
+            selection = self.selection(study, read_bundle(self.path))
+            if selection is not None:
+                record_selection(self.path, selection)
+        return handed
+
+    def selection(self, study: optuna.Study, bundle: Bundle) -> Selection | None:
+        """Return how a model of the study was chosen; None before a trial is complete.
+
+        Args:
+            bundle: the model.
+        """
+        trials = study.get_trials(deepcopy=False)
+        trial, winner = winner_of(trials, study.user_attrs, self.metric)
+        best = best_trial(trials, self.metric)
+        if trial is None or best is None or best.value is None:
+            return None
+        states = [t.state for t in trials]
+        n_complete = states.count(TrialState.COMPLETE)
+        selection = Selection(
+            trial=bundle.training["trial"],
+            reason=self._reason(bundle, trial.number, winner, n_complete),
+            n_trials=n_complete + states.count(TrialState.PRUNED),
+            n_complete=n_complete,
+            best_trial=best.number,
+            best_value=best.value,
+        )
+        if winner is None or winner.number != selection.trial:
+            return selection
+        return replace(
+            selection,
+            n_trainings=winner.n_trainings,
+            mean=winner.estimate,
+            seed_std=winner.seed_std,
+            best_mean=winner.leader_estimate,
+            kept_over=winner.kept_over,
+        )
+
+    def _reason(self, bundle: Bundle, number: int, winner: Winner | None, n_complete: int) -> str:
+        """Return the reason of a `Selection`.
+
+        Args:
+            number: the winning trial.
+        """
+        if ENSEMBLE in bundle.training:
+            return CONTENDERS if has_few_rows(self.dataset) else GREEDY
+        if bundle.training["trial"] != number:
+            return INSTEAD
+        if winner is not None and winner.kept_over is not None:
+            return KEPT
+        if winner is not None:
+            return SMALLER if winner.is_smaller else MEAN
+        return ONLY if n_complete == 1 else VALUE
+
+    def decide(self, study: optuna.Study, finals: Finals | None) -> Winner | None:
+        """Return the winner by the repeats so far; None: the trial with the best value wins.
+
+        The model that an earlier run exported stays unless a trial that is new since then is
+        clearly better: most changes of the winner are luck. Both must be among the checkpoints.
+        """
+        if finals is None:
+            return None
+        decided, exported = finals.decide(), study.user_attrs.get(EXPORTED)
+        best = best_trial(study.get_trials(deepcopy=False), self.metric)
+        if exported is None or best is None:
+            return decided
+        trial, repeat, n_trials, waiting = exported
+        number, own = (best.number, 0) if decided is None else (decided.number, decided.repeat)
+        if number < n_trials and number not in waiting:
+            return decided
+        old, new = self._complete(study, trial, repeat), self._complete(study, number, own)
+        if old is None or new is None or is_clearly_better(new, old, self.dataset, self.metric):
+            return decided
+        return finals.keep(trial, repeat, over=number) or decided
+
+    def _complete(self, study: optuna.Study, number: int, repeat: int) -> Trained | None:
+        """Return a complete trial's training from its checkpoint; None without a checkpoint."""
+        kept = self.checkpoints.find(number, repeat)
+        trial = study.get_trials(deepcopy=False)[number]
+        if kept is None or trial.state != TrialState.COMPLETE:
+            return None
+        return kept if self._is_of(study, trial, kept) else None
+
+    def exported(self, study: optuna.Study) -> list[Any] | None:
+        """Return the record of the exported model that `decide` reads; see `EXPORTED`."""
+        if not self._is_own():
+            return None
+        training = read_bundle(self.path).training
+        if ENSEMBLE in training:
+            return None
+        trials = study.get_trials(deepcopy=False)
+        waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+        return [training["trial"], training["repeat"], len(trials), waiting]
+
+    def _hand_over(self, study: optuna.Study, device: str, n_members: int) -> Published:
+        failures: list[str] = []
+        if n_members > 1:
+            # What was cut off before it was told complete is tried again under another number.
+            complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            trials = {trial.number: trial for trial in complete}
+            kept = [
+                trained
+                for trained in self.checkpoints.all()
+                if trained.number in trials and self._is_of(study, trials[trained.number], trained)
+            ]
+            self.on_stage("choosing the members of the ensemble")
+            chosen = choose(kept, self.dataset, self.metric, n_members) if kept else ()
+            if len(chosen) > 1:
+                try:
+                    return Published(self.publish(*chosen))
+                except RuntimeError as error:
+                    failures.append(_failed("The ensemble", error))
+        notes, others = self.restore(study, device, alone=True)
+        failures += others
+        if failures and not self._is_own():
+            raise RuntimeError(" ".join(failures))
+        return Published(notes, tuple(failures))
+
+    def restore(self, study: optuna.Study, device: str, *, alone: bool = False) -> Published:
+        """Put the study's winner into the folder, if another model is there.
+
+        Its weights come from the checkpoints, or else are trained again; so too when the folder
+        was removed or damaged. What cannot be exported is passed over: for the winner's first
+        training, and then for the trial with the best value.
+
+        Args:
+            alone: an ensemble is another model; otherwise one of this study stays.
+        """
+        trials = study.get_trials(deepcopy=False)
+        trial, winner = winner_of(trials, study.user_attrs, self.metric)
+        best = best_trial(trials, self.metric)
+        if trial is None or best is None:
+            return Published(None)
+        first = 0 if winner is None else winner.repeat
+        wanted = {(trial.number, first): trial, (trial.number, 0): trial, (best.number, 0): best}
+        failures: list[str] = []
+        for (number, repeat), trial in wanted.items():
+            instead = (f"The model is that of trial {number}.",) if failures else ()
+            if self._holds(study, trial, repeat, alone=alone):
+                return Published(None, (*failures, *instead))
+            try:
+                epochs = winner.epochs if winner is not None and repeat else None
+                trained = self._trained(study, trial, device, epochs=epochs, repeat=repeat)
+                return Published(self.publish(trained), (*failures, *instead))
+            except RuntimeError as error:
+                again = ", trained again," if repeat else ""
+                failures.append(_failed(f"Trial {number}{again}", error))
+        return Published(None, tuple(failures))
+
+    def _trained(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        device: str,
+        *,
+        epochs: Sequence[int] | None,
+        repeat: int,
+    ) -> Trained:
+        """Return a training from its checkpoint, or else from its record.
+
+        Raises: RuntimeError when it cannot be had again.
+        """
+        kept = self.checkpoints.find(trial.number, repeat)
+        if kept is not None and self._is_of(study, trial, kept):
+            return kept
+        if epochs is None:
+            epochs = trial.user_attrs.get(FOLD_EPOCHS, [trial.user_attrs["epochs"]])
+        trained = self._train_again(study, trial, device, epochs=epochs, repeat=repeat)
+        if trained is None:
+            raise RuntimeError("its weights are lost, and training it once more diverged")
+        return trained
+
+    def _train_again(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        device: str,
+        *,
+        epochs: Sequence[int],
+        repeat: int,
+    ) -> Trained | None:
+        config, seed = self._config(trial), self._seed(study, trial)
+        self.on_stage(f"training trial {trial.number} again, whose weights are lost")
+        outcomes = train_again(
+            Trainer(
+                problem_of(self.dataset, self.metric),
+                fold_arrays(self.dataset, [view_of(config)]),
+                device,
+            ),
+            config,
+            seed,
+            n_folds=len(self.dataset.folds),
+            epochs=epochs,
+            repeat=repeat,
+        )
+        if any(outcome.parameters is None for outcome in outcomes):
+            return None
+        value = value_of(outcomes)
+        return Trained(trial.number, value, config, seed, outcomes, repeat)
+
+    def _is_own(self) -> bool:
+        """Whether some model of this study is in the folder."""
+        try:
+            bundle = read_bundle(self.path)
+        except BundleError:
+            return False
+        is_own = bundle.data.get("fingerprint") == self.dataset.fingerprint
+        return is_own and bundle.training.get("study") == self.definition.name
+
+    def _holds(self, study: optuna.Study, trial: FrozenTrial, repeat: int, *, alone: bool) -> bool:
+        """Whether the model in the folder is this one, or an ensemble of this study."""
+        try:
+            bundle = read_bundle(self.path)
+        except BundleError:
+            return False
+        training = bundle.training
+        if ENSEMBLE in training:
+            return self._is_own() and not alone
+        # A number alone might be that of another study that was in the folder.
+        found = (training.get("trial"), training.get("repeat", 0), training.get("seed"))
+        is_it = found == (trial.number, repeat, self._seed(study, trial))
+        return is_it and bundle.members[0].config == self._config(trial)
+
+    def _is_of(self, study: optuna.Study, trial: FrozenTrial, trained: Trained) -> bool:
+        """Whether a checkpoint is of this trial, and not of another that had its number."""
+        return (trained.config, trained.seed) == (self._config(trial), self._seed(study, trial))
+
+    def _config(self, trial: FrozenTrial) -> TrialConfig:
+        return config_of(trial, self.space)
+
+    def _seed(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        return trial_seed(self.definition.seed, seed_number(study, trial))
+
+
+def _has_searched(study: optuna.Study) -> bool:
+    """Whether a complete trial came from a search, and not from `train`."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return any(trial.user_attrs.get(GIVEN) != "train" for trial in complete)
+
+
+def _failed(what: str, error: RuntimeError) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"{what} could not be exported ({reason})."

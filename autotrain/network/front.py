@@ -1,0 +1,187 @@
+"""The front of K networks: from encoded rows to the inputs of their first layers.
+
+    [numbers | codes | plain] → [embedded numbers | vectors of levels | plain] → times scale
+
+Slots of a fleet share the kind and the sizes of their embeddings, so that no column is padded but
+those of plain inputs, which stand last; everything learned is a slot's own. Where nothing is
+embedded and nothing scaled, the rows are the inputs, and none of this runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from autotrain.network.grouping import Run
+from autotrain.network.layout import BINS, INPUT, Key, Layout
+from autotrain.space.config import TrialConfig
+from autotrain.techniques.embeddings import EMBEDDINGS, clip_limits
+from autotrain.techniques.scales import FrontScale
+
+_WRITTEN = ("frequency", "phase", "weight", "bias", "slope")
+
+
+@dataclass(frozen=True)
+class BoundFront:
+    """The front's tensors, cut from flat rows: slot axis first.
+
+    Args:
+        embedding: "frequency", "phase" `[K, D, N]`, "kernel" `[K, D, F, H]`, "bias", "slope"
+            `[K, D, H]`; bound with statistics also the bins, `[K, D, F]` each.
+        vectors: of each column of codes, `[K, L, E]`.
+        scale: `[K, 1, I]`.
+    """
+
+    embedding: Mapping[str, Tensor]
+    vectors: Sequence[Tensor]
+    scale: Tensor
+
+
+@dataclass
+class FrontTape:
+    """What the backward pass needs."""
+
+    numbers: Tensor | None = None
+    features: Tensor | None = None
+    kept: Tensor | None = None
+    embedded: Tensor | None = None
+    codes: list[Tensor] = field(default_factory=list)
+    unscaled: Tensor | None = None
+
+
+class FrontEnd:
+    """The front of a fleet; holds no weights.
+
+    Args:
+        configs: in fleet order.
+        layout: the fleet's.
+        scales: runs of `FRONT_SCALES`.
+    """
+
+    def __init__(self, configs: Sequence[TrialConfig], layout: Layout, scales: list[Run]) -> None:
+        self.front = layout.shape.front
+        self.row = EMBEDDINGS[configs[0].embedding.name]
+        self.scaled = [run.slots for run in scales if cast(FrontScale, run.row).scales]
+        self.n_slots = len(configs)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether rows are not read as they are."""
+        return self.front is not None or bool(self.scaled)
+
+    @property
+    def embeds_numbers(self) -> bool:
+        """Whether numbers are embedded."""
+        return self.front is not None and self.front.sizes is not None
+
+    def bind(self, views: Mapping[Key, Tensor], moving: Mapping[Key, Tensor] | None) -> BoundFront:
+        """Cut the front's tensors from a flat row's views."""
+        embedding: dict[str, Tensor] = {}
+        front = self.front
+        if front is not None and front.sizes is not None:
+            sizes, d = front.sizes, front.columns.n_numeric
+            for name in _WRITTEN:
+                if (f"embedding_{name}", INPUT) in views:
+                    embedding[name] = views[f"embedding_{name}", INPUT]
+            weight = embedding.pop("weight")
+            shape = (weight.shape[0], d, sizes.n_features, sizes.n_linear)
+            embedding["kernel"] = weight.unflatten(2, shape[2:])
+            if moving is not None and self.row.bins:
+                for name in BINS:
+                    embedding[name] = moving[f"bin_{name}", INPUT]
+                embedding["low"], embedding["high"] = clip_limits(embedding["width"])
+        n_codes = 0 if front is None else front.columns.n_codes
+        vectors = [views["level_vectors", place] for place in range(n_codes)]
+        return BoundFront(embedding, vectors, views["scale", INPUT])
+
+    # ---- forward ---------------------------------------------------------------------------
+
+    def forward(self, bound: BoundFront, x: Tensor) -> tuple[Tensor, FrontTape]:
+        """Return the first layers' inputs `[K, B, I]` of encoded rows `[K, B, W]`, and the tape."""
+        tape = FrontTape()
+        h = x if self.front is None else self._embed(bound, x, tape)
+        if self.scaled:
+            tape.unscaled = h
+            h = h.clone()
+            for slots in self.scaled:
+                h[slots] *= bound.scale[slots]
+        return h, tape
+
+    def _embed(self, bound: BoundFront, x: Tensor, tape: FrontTape) -> Tensor:
+        assert self.front is not None
+        columns = self.front.columns
+        d, n_codes = columns.n_numeric, columns.n_codes
+        parts = []
+        if self.front.sizes is None:
+            parts.append(x[..., :d])
+        else:
+            parts.append(self._embed_numbers(bound.embedding, x[..., :d], tape))
+        for place, vectors in enumerate(bound.vectors):
+            codes = x[..., d + place].long().unsqueeze(2).expand(-1, -1, vectors.shape[2])
+            tape.codes.append(codes)
+            parts.append(vectors.gather(1, codes))
+        parts.append(x[..., d + n_codes :])
+        return torch.cat(parts, dim=2)
+
+    def _embed_numbers(self, p: Mapping[str, Tensor], numbers: Tensor, tape: FrontTape) -> Tensor:
+        assert self.row.features is not None
+        x = numbers.transpose(1, 2).contiguous()
+        features, kept = self.row.features(x, p)
+        out = torch.matmul(features, p["kernel"]).add_(p["bias"].unsqueeze(2))
+        if self.row.adds_x:
+            out.addcmul_(x.unsqueeze(3), p["slope"].unsqueeze(2))
+        if self.row.rectifies:
+            out.clamp_(min=0)
+        tape.numbers, tape.features, tape.kept, tape.embedded = x, features, kept, out
+        if self.row.keeps_x:
+            out = torch.cat([x.unsqueeze(3), out], dim=3)
+        # [K, D, B, E] → [K, B, D · E].
+        return out.transpose(1, 2).flatten(2)
+
+    # ---- backward --------------------------------------------------------------------------
+
+    def backward(
+        self, bound: BoundFront, gradients: BoundFront, tape: FrontTape, dh: Tensor
+    ) -> None:
+        """Write ∂loss/∂parameters of the front; `dh` `[K, B, I]` is overwritten."""
+        for slots in self.scaled:
+            assert tape.unscaled is not None
+            torch.sum(dh[slots] * tape.unscaled[slots], 1, keepdim=True, out=gradients.scale[slots])
+            dh[slots] *= bound.scale[slots]
+        if self.front is None:
+            return
+        d = self.front.columns.n_numeric
+        start = d * (1 if self.front.sizes is None else self.front.sizes.n_out)
+        if self.front.sizes is not None:
+            self._embed_backward(bound.embedding, gradients.embedding, tape, dh[..., :start])
+        for vectors, codes in zip(gradients.vectors, tape.codes, strict=True):
+            stop = start + vectors.shape[2]
+            vectors.zero_().scatter_add_(1, codes, dh[..., start:stop])
+            start = stop
+
+    def _embed_backward(
+        self, p: Mapping[str, Tensor], to: Mapping[str, Tensor], tape: FrontTape, dh: Tensor
+    ) -> None:
+        x, features = tape.numbers, tape.features
+        assert x is not None
+        assert features is not None
+        assert tape.embedded is not None
+        k, d, b = x.shape
+        de = dh.reshape(k, b, d, -1).transpose(1, 2)
+        if self.row.keeps_x:
+            de = de[..., 1:]
+        if self.row.rectifies:
+            de = de * (tape.embedded > 0)
+        de = de.contiguous()
+        to["bias"].copy_(de.sum(2))
+        if self.row.adds_x:
+            to["slope"].copy_(torch.matmul(x.unsqueeze(2), de).squeeze(2))
+        to["kernel"].copy_(torch.matmul(features.transpose(2, 3), de))
+        if self.row.gradient is not None:
+            d_features = torch.matmul(de, p["kernel"].transpose(2, 3))
+            for name, gradient in self.row.gradient(d_features, x, tape.kept, p).items():
+                to[name].copy_(gradient)

@@ -1,0 +1,141 @@
+"""Faster versions of formulas in `techniques/`; the same contract tests check both.
+
+An activation's row is written for hyperparameters that differ from slot to slot. Where all slots
+of a run agree on them, torch has one compiled kernel for f and one for the gradient, instead of the
+row's three to eight passes over memory (docs/benchmarks.md, "Native activations"). To add a twin,
+add a row to `TWINS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autotrain.techniques.activations import SELU_ALPHA, SELU_SCALE
+from autotrain.techniques.normalization import BatchNormCache
+from autotrain.techniques.optimizers import Update
+
+_aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Twin:
+    """An activation with its hyperparameters built in.
+
+    Args:
+        f: (z, out) → a, written to `out`, which may be `z` itself.
+        backward: (∂loss/∂a, z, a) → ∂loss/∂z, written over ∂loss/∂a.
+        needs_z: whether `backward` looks at z; where it does not, a may be written over z.
+    """
+
+    f: Callable[[Tensor, Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor, Tensor], Tensor]
+    needs_z: bool = False
+
+
+def _elu(alpha: float, scale: float) -> Twin:
+    def f(z: Tensor, out: Tensor) -> Tensor:
+        # exp − 1, not expm1: torch's exp is six times as fast, and what is lost below 1e-7 is lost
+        # in the next layer's sum anyhow.
+        below = z.clamp(max=0).exp_().sub_(1)
+        torch.clamp(z, min=0, out=out)
+        return (out if scale == 1 else out.mul_(scale)).add_(below, alpha=alpha * scale)
+
+    return Twin(
+        f,
+        # True: the derivative is taken from a, not from z.
+        lambda da, z, a: _aten.elu_backward.grad_input(
+            da, alpha, scale, 1.0, True, a, grad_input=da
+        ),
+    )
+
+
+def _leaky_relu(slope: float) -> Twin:
+    return Twin(
+        lambda z, out: _aten.leaky_relu.out(z, slope, out=out),
+        lambda da, z, a: _aten.leaky_relu_backward.grad_input(da, z, slope, False, grad_input=da),
+        needs_z=True,
+    )
+
+
+def _of_z(f: Callable[..., Tensor], backward: Callable[..., Tensor]) -> Twin:
+    return Twin(
+        lambda z, out: f(z, out=out),
+        lambda da, z, a: backward(da, z, grad_input=da),
+        needs_z=True,
+    )
+
+
+def _of_a(f: Callable[..., Tensor], backward: Callable[..., Tensor]) -> Twin:
+    return Twin(
+        lambda z, out: f(z, out=out),
+        lambda da, z, a: backward(da, a, grad_input=da),
+    )
+
+
+TWINS: dict[str, Callable[[Mapping[str, float]], Twin]] = {
+    "sigmoid": lambda p: _of_a(_aten.sigmoid.out, _aten.sigmoid_backward.grad_input),
+    "tanh": lambda p: _of_a(_aten.tanh.out, _aten.tanh_backward.grad_input),
+    "relu": lambda p: Twin(
+        lambda z, out: torch.clamp(z, min=0, out=out),
+        lambda da, z, a: _aten.threshold_backward.grad_input(da, a, 0.0, grad_input=da),
+    ),
+    "leaky_relu": lambda p: _leaky_relu(p["negative_slope"]),
+    "elu": lambda p: _elu(p["alpha"], 1.0),
+    "selu": lambda p: _elu(SELU_ALPHA, SELU_SCALE),
+    "gelu": lambda p: _of_z(_aten.gelu.out, _aten.gelu_backward.grad_input),
+    "silu": lambda p: _of_z(_aten.silu.out, _aten.silu_backward.grad_input),
+    # mish_backward writes to new memory only.
+    "mish": lambda p: Twin(
+        lambda z, out: _aten.mish.out(z, out=out),
+        lambda da, z, a: da.copy_(_aten.mish_backward(da, z)),
+        needs_z=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Loops:
+    """Compiled twins (`compiled.py`): each equals the formula of its name in `techniques/`.
+
+    Args:
+        normalize_batch, batch_norm_gradient: see `techniques/normalization.py`.
+        elu: (z, out, α, scale) → scale · elu(z; α), written to `out`, which may be `z`.
+        updates: by the `update` of a row of `OPTIMIZERS`; they take one learning rate a slot.
+        state_of: a generator's own state `[4]`.
+        draw_words: (state, words): fill words with the generator's next ones.
+        keep_below: (16-bit units `[B · H]`, threshold, keep `[B, H]`): 1 where below, else 0.
+    """
+
+    normalize_batch: Callable[..., tuple[Tensor, BatchNormCache, Tensor, Tensor]]
+    batch_norm_gradient: Callable[..., tuple[Tensor, Tensor, Tensor]]
+    elu: Callable[[Tensor, Tensor, float, float], Tensor]
+    updates: Mapping[Update, Update]
+    state_of: Callable[[np.random.SFC64], np.ndarray]
+    draw_words: Callable[[np.ndarray, np.ndarray], None]
+    keep_below: Callable[[np.ndarray, np.int16, np.ndarray], None]
+
+
+def twin_of(name: str, hyper: Mapping[str, Tensor], loops: Loops | None = None) -> Twin | None:
+    """Return the twin of an activation whose slots agree on its hyperparameters, or None.
+
+    Args:
+        name: a row of `ACTIVATIONS`.
+        hyper: its hyperparameters, `[k, 1, 1]` each.
+        loops: compiled loops, where there are any.
+    """
+    if name not in TWINS:
+        return None
+    values = {key: value.flatten().tolist() for key, value in hyper.items()}
+    if any(len(set(column)) > 1 for column in values.values()):
+        return None
+    twin = TWINS[name]({key: column[0] for key, column in values.items()})
+    if loops is None or name not in ("elu", "selu"):
+        return twin
+    alpha, scale = (values["alpha"][0], 1.0) if name == "elu" else (SELU_ALPHA, SELU_SCALE)
+    elu = loops.elu
+    return replace(twin, f=lambda z, out: elu(z, out, alpha, scale))

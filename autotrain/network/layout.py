@@ -1,0 +1,274 @@
+"""Where each parameter of a network lies in a flat row, and how rows of K networks are stacked.
+
+A network's parameters are one row of numbers, so that an optimizer is a handful of operations
+on `[K, P]` whatever the depth. Weight matrices ("kernel") come first, the rest after them. K
+networks of different width and depth share one padded layout; padding is 0 and stays 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from torch import Tensor
+
+from autotrain.techniques.embeddings import Sizes
+
+INPUT = -1
+Key = tuple[str, int]
+PERIODIC = ("frequency", "phase")
+BINS = ("edge", "width")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the encoded rows hold, in this order.
+
+    Args:
+        n_numeric: numbers that an embedding may act on.
+        levels: codes of categories that are embedded: how many codes each of these columns has.
+        n_plain: the rest, read as it is.
+    """
+
+    n_numeric: int
+    levels: tuple[int, ...]
+    n_plain: int
+
+    @property
+    def n_codes(self) -> int:
+        """Columns of codes."""
+        return len(self.levels)
+
+    @property
+    def width(self) -> int:
+        """All columns."""
+        return self.n_numeric + self.n_codes + self.n_plain
+
+    @classmethod
+    def plain(cls, n: int) -> Columns:
+        """Return `n` columns that are read as they are."""
+        return cls(0, (), n)
+
+
+@dataclass(frozen=True)
+class Front:
+    """What turns encoded rows into the inputs of the first layer; see `network/front.py`.
+
+    Args:
+        columns: of the encoded rows.
+        sizes: what each number becomes; None where numbers stay as they are.
+        level_width: numbers in a level's vector.
+    """
+
+    columns: Columns
+    sizes: Sizes | None = None
+    level_width: int = 0
+
+    @property
+    def n_inputs(self) -> int:
+        """What the first layer reads: embedded numbers, then vectors of levels, then the rest."""
+        per_number = 1 if self.sizes is None else self.sizes.n_out
+        columns = self.columns
+        of_codes = columns.n_codes * self.level_width
+        return columns.n_numeric * per_number + of_codes + columns.n_plain
+
+    @property
+    def embeds(self) -> bool:
+        """Whether anything is embedded."""
+        return bool(self.columns.levels) or (self.sizes is not None and self.columns.n_numeric > 0)
+
+    def entries(self) -> tuple[list[tuple[Key, int, int]], list[tuple[Key, int, int]]]:
+        """Return the learned tensors and the constants (statistics) of the embeddings."""
+        d = self.columns.n_numeric
+        learned: list[tuple[Key, int, int]] = [
+            (("level_vectors", place), n_levels, self.level_width)
+            for place, n_levels in enumerate(self.columns.levels)
+        ]
+        if self.sizes is None or not d:
+            return learned, []
+        n_features, _, n_linear, n_frequencies = self.sizes
+        if n_frequencies:
+            learned += [((f"embedding_{name}", INPUT), d, n_frequencies) for name in PERIODIC]
+        learned.append((("embedding_weight", INPUT), d, n_features * n_linear))
+        learned += [((f"embedding_{name}", INPUT), d, n_linear) for name in ("bias", "slope")]
+        bins = [] if n_frequencies else [((f"bin_{n}", INPUT), d, n_features) for n in BINS]
+        return learned, bins
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of one network: input units, units of each hidden layer, output units.
+
+    `n_inputs` is what the first layer reads; `front` what stands before it, None for nothing.
+    """
+
+    n_inputs: int
+    hidden: tuple[int, ...]
+    n_outputs: int
+    front: Front | None = None
+
+    @classmethod
+    def of(cls, front: Front, hidden: tuple[int, ...], n_outputs: int) -> Shape:
+        """Return the shape of a network behind a front."""
+        return cls(front.n_inputs, hidden, n_outputs, front if front.embeds else None)
+
+    @property
+    def depth(self) -> int:
+        """Number of hidden layers."""
+        return len(self.hidden)
+
+
+class Entry(NamedTuple):
+    """One tensor of a layout: `rows × columns` numbers from `start`."""
+
+    start: int
+    rows: int
+    columns: int
+
+
+class Layout:
+    """The places of all tensors of a network in its two flat rows.
+
+    Keys are (kind, layer): layer `INPUT` for the input side, 0 … depth − 1 for hidden layers, and
+    "output_kernel"/"output_bias" with layer 0. `parameters` are trained: "kernel" `[I, O]`, "bias",
+    "gamma", "beta" and "mix" (of a parametric activation) `[1, O]`, "slope" `[1, 1]`, the inputs'
+    "scale" and what embeds them (`Front.entries`). `statistics` are batch norm's moving "mean" and
+    "variance" `[1, O]`, and the bins of a piecewise linear embedding.
+
+    Args:
+        shape: the network's sizes; for a fleet the largest of each.
+        last: width that the output layer reads; for one network its last hidden layer's.
+    """
+
+    def __init__(self, shape: Shape, last: int | None = None) -> None:
+        self.shape = shape
+        widths = [shape.n_inputs, *shape.hidden]
+        self.last = widths[-1] if last is None else last
+        kernels = [
+            (("kernel", layer), rows, columns)
+            for layer, (rows, columns) in enumerate(pairwise(widths))
+        ]
+        kernels.append((("output_kernel", 0), self.last, shape.n_outputs))
+        vectors: list[tuple[Key, int, int]] = [
+            ((kind, layer), 1, width)
+            for layer, width in enumerate(shape.hidden)
+            for kind in ("bias", "gamma", "beta", "mix")
+        ]
+        vectors += [(("slope", layer), 1, 1) for layer in range(shape.depth)]
+        vectors += [((kind, INPUT), 1, shape.n_inputs) for kind in ("gamma", "beta", "scale")]
+        vectors.append((("output_bias", 0), 1, shape.n_outputs))
+        moving = [
+            ((kind, layer), 1, width)
+            for layer, width in zip(range(INPUT, shape.depth), widths, strict=True)
+            for kind in ("mean", "variance")
+        ]
+        if shape.front is not None:
+            learned, constants = shape.front.entries()
+            vectors += learned
+            moving += constants
+        self.parameters, self.n_parameters = _place([*kernels, *vectors])
+        self.statistics, self.n_statistics = _place(moving)
+        self.n_kernel = sum(rows * columns for _, rows, columns in kernels)
+
+    def views(self, flat: Tensor, *, statistics: bool = False) -> dict[Key, Tensor]:
+        """Return every tensor as a view `[K, rows, columns]` into flat rows `[K, P]`."""
+        entries = self.statistics if statistics else self.parameters
+        return {
+            key: flat[:, start : start + rows * columns].unflatten(1, (rows, columns))
+            for key, (start, rows, columns) in entries.items()
+        }
+
+
+def _place(tensors: Iterable[tuple[Key, int, int]]) -> tuple[dict[Key, Entry], int]:
+    entries: dict[Key, Entry] = {}
+    start = 0
+    for key, rows, columns in tensors:
+        entries[key] = Entry(start, rows, columns)
+        start += rows * columns
+    return entries, start
+
+
+def fleet_layout(shapes: Sequence[Shape]) -> Layout:
+    """Return the smallest layout into which every one of `shapes` fits.
+
+    Raises:
+        ValueError: when the networks differ in outputs, or linear ones are mixed with deep ones
+            (their output layers would read different things).
+    """
+    first = shapes[0]
+    if any(shape.n_outputs != first.n_outputs for shape in shapes):
+        raise ValueError(f"a fleet needs equal outputs, however: {shapes}")
+    depth = max(shape.depth for shape in shapes)
+    if depth and not all(shape.depth for shape in shapes):
+        raise ValueError(f"a fleet needs hidden layers in all networks or in none: {shapes}")
+    hidden = tuple(
+        max(shape.hidden[layer] for shape in shapes if shape.depth > layer)
+        for layer in range(depth)
+    )
+    front = _joint_front(shapes)
+    n_inputs = max(shape.n_inputs for shape in shapes)
+    last = max(shape.hidden[-1] for shape in shapes) if depth else n_inputs
+    return Layout(Shape(n_inputs, hidden, first.n_outputs, front), last)
+
+
+def _joint_front(shapes: Sequence[Shape]) -> Front | None:
+    """Return the front into which all fit: folds differ in levels and in plain columns only."""
+    fronts = [shape.front for shape in shapes]
+    first = fronts[0]
+    if first is None or not all(fronts):
+        if any(fronts):
+            raise ValueError(f"a fleet needs a front in all networks or in none: {fronts}")
+        return None
+    real = [front for front in fronts if front is not None]
+    same = {(f.sizes, f.level_width, f.columns.n_numeric, f.columns.n_codes) for f in real}
+    if len(same) > 1:
+        raise ValueError(f"a fleet needs fronts of one size, however: {fronts}")
+    levels = tuple(map(max, zip(*(front.columns.levels for front in real), strict=True)))
+    n_plain = max(front.columns.n_plain for front in real)
+    columns = Columns(first.columns.n_numeric, levels, n_plain)
+    return Front(columns, first.sizes, first.level_width)
+
+
+def pack(
+    rows: Sequence[Tensor], layouts: Sequence[Layout], fleet: Layout, *, statistics: bool = False
+) -> Tensor:
+    """Stack flat rows of single networks into a fleet's padded `[K, P]`."""
+    size = fleet.n_statistics if statistics else fleet.n_parameters
+    stacked = rows[0].new_zeros(len(rows), size)
+    if statistics:
+        # The variance of a padded unit is 1, not 0: no infinite scale where nothing is.
+        for key, view in fleet.views(stacked, statistics=True).items():
+            if key[0] in ("variance", "bin_width"):
+                view.fill_(1.0)
+    fleet_views = fleet.views(stacked, statistics=statistics)
+    for k, (row, layout) in enumerate(zip(rows, layouts, strict=True)):
+        if layout.shape == fleet.shape and layout.last == fleet.last:
+            stacked[k] = row
+            continue
+        for key, view in layout.views(row.unsqueeze(0), statistics=statistics).items():
+            fleet_views[key][k, : view.shape[1], : view.shape[2]] = view[0]
+    return stacked
+
+
+def unpack(row: Tensor, layout: Layout, fleet: Layout, *, statistics: bool = False) -> Tensor:
+    """Return one network's own flat row, copied out of its padded row `[P]` of a fleet."""
+    if layout.shape == fleet.shape and layout.last == fleet.last:
+        return row.clone()
+    own = row.new_empty(layout.n_statistics if statistics else layout.n_parameters)
+    fleet_views = fleet.views(row.unsqueeze(0), statistics=statistics)
+    for key, view in layout.views(own.unsqueeze(0), statistics=statistics).items():
+        view[0] = fleet_views[key][0, : view.shape[1], : view.shape[2]]
+    return own
+
+
+def bucket(hidden: Sequence[int]) -> int:
+    """Return the padded width class of a network: networks of one class may share a fleet.
+
+    The widest layer rounded up to a power of two (at least 32), so that padding at most doubles
+    a width; 0 for a linear model.
+    """
+    if not hidden:
+        return 0
+    return max(32, 1 << (max(hidden) - 1).bit_length())

@@ -1,0 +1,142 @@
+"""A network's weights as named tensors, and back: what stands in `model.safetensors`.
+
+    hidden.0.kernel [I, O]   hidden.0.bias [O]   batch_norm.0.gamma [O]   batch_norm.0.beta [O]
+    batch_norm.0.moving_mean [O]   batch_norm.0.moving_variance [O]   activation.0.slope [1]
+    batch_norm.input.…   output.kernel [I, C]   output.bias [C]   activation.0.mix [O]
+    front.scale [I]   front.level_vectors.0 [L, E]
+    front.embedding_frequency, _phase [D, N]   front.embedding_kernel [D, F · H]
+    front.embedding_bias, _slope [D, H]   front.bin_edge, bin_width [D, F]
+
+Only what the configuration uses is written. A new kind of tensor in `fused.layout` gets its name
+in `_NAMES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from autotrain.network.config import shape_of
+from autotrain.network.layout import INPUT, Columns, Entry, Key, Layout
+from autotrain.space.config import TrialConfig
+from autotrain.techniques.activations import ACTIVATIONS
+from autotrain.techniques.embeddings import EMBEDDINGS
+from autotrain.techniques.normalization import BATCH_NORMS
+from autotrain.techniques.scales import FRONT_SCALES
+
+_NAMES = {
+    "kernel": "hidden.{}.kernel",
+    "bias": "hidden.{}.bias",
+    "gamma": "batch_norm.{}.gamma",
+    "beta": "batch_norm.{}.beta",
+    "mean": "batch_norm.{}.moving_mean",
+    "variance": "batch_norm.{}.moving_variance",
+    "slope": "activation.{}.slope",
+    "mix": "activation.{}.mix",
+    "scale": "front.scale",
+    "level_vectors": "front.level_vectors.{}",
+    "embedding_frequency": "front.embedding_frequency",
+    "embedding_phase": "front.embedding_phase",
+    "embedding_weight": "front.embedding_kernel",
+    "embedding_bias": "front.embedding_bias",
+    "embedding_slope": "front.embedding_slope",
+    "bin_edge": "front.bin_edge",
+    "bin_width": "front.bin_width",
+    "output_kernel": "output.kernel",
+    "output_bias": "output.bias",
+}
+_NORMALIZATION = ("gamma", "beta", "mean", "variance")
+# What a tensor that is not written holds: batch norm that changes nothing.
+_UNUSED = {"gamma": 1.0, "variance": 1.0, "mix": 1.0, "scale": 1.0, "bin_width": 1.0}
+# Tensors of one row.
+_VECTORS = ("bias", "gamma", "beta", "mean", "variance", "slope", "mix", "scale", "output_bias")
+
+
+def layout_of(config: TrialConfig, columns: Columns, n_outputs: int) -> Layout:
+    """Return the places of a single network's numbers in its flat rows."""
+    return Layout(shape_of(config, columns, n_outputs))
+
+
+def tensor_shapes(config: TrialConfig, layout: Layout) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of every tensor that this configuration uses."""
+    entries = [*layout.parameters.items(), *layout.statistics.items()]
+    return {name_of(key): _shape_of(key, entry) for key, entry in entries if _is_used(config, key)}
+
+
+def to_tensors(
+    config: TrialConfig, layout: Layout, parameters: np.ndarray, statistics: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Cut flat rows `[P]` into named float32 tensors."""
+    return {
+        name_of(key): np.ascontiguousarray(
+            row[start : start + rows * columns].reshape(_shape_of(key, entry)), dtype=np.float32
+        )
+        for row, key, entry in _entries(layout, parameters, statistics)
+        for start, rows, columns in [entry]
+        if _is_used(config, key)
+    }
+
+
+def from_tensors(
+    config: TrialConfig, layout: Layout, tensors: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Put named tensors back into flat rows: parameters and statistics, float32.
+
+    Raises: KeyError when a tensor is missing; shapes are to be checked before.
+    """
+    parameters = np.zeros(layout.n_parameters, dtype=np.float32)
+    statistics = np.zeros(layout.n_statistics, dtype=np.float32)
+    for row, key, (start, rows, columns) in _entries(layout, parameters, statistics):
+        place = slice(start, start + rows * columns)
+        if _is_used(config, key):
+            row[place] = tensors[name_of(key)].ravel()
+        else:
+            row[place] = _UNUSED.get(key[0], 0.0)
+    return parameters, statistics
+
+
+def name_of(key: Key) -> str:
+    """Return the name under which a tensor of the layout is written."""
+    kind, layer = key
+    return _NAMES[kind].format("input" if layer == INPUT else layer)
+
+
+def _entries(
+    layout: Layout, parameters: np.ndarray, statistics: np.ndarray
+) -> Iterator[tuple[np.ndarray, Key, Entry]]:
+    for key, entry in layout.parameters.items():
+        yield parameters, key, entry
+    for key, entry in layout.statistics.items():
+        yield statistics, key, entry
+
+
+def _shape_of(key: Key, entry: Entry) -> tuple[int, ...]:
+    return (entry.columns,) if key[0] in _VECTORS else (entry.rows, entry.columns)
+
+
+def _is_used(config: TrialConfig, key: Key) -> bool:
+    kind, layer = key
+    if kind == "slope":
+        return ACTIVATIONS[config.activation.name].learned is not None
+    if kind == "mix":
+        return bool(config.activation["parametric"])
+    if kind == "scale":
+        return FRONT_SCALES[config.front_scale.name].scales
+    if kind.startswith(("embedding_", "bin_")):
+        return _embedding_uses(config, kind)
+    if kind not in _NORMALIZATION:
+        return True
+    if layer == INPUT:
+        return bool(config.batch_norm["input"])
+    placement = BATCH_NORMS[config.batch_norm.name]
+    return placement.before or placement.after
+
+
+def _embedding_uses(config: TrialConfig, kind: str) -> bool:
+    row = EMBEDDINGS[config.embedding.name]
+    if kind == "embedding_slope":
+        return row.adds_x
+    if kind == "embedding_phase":
+        return row.has_phase
+    return True

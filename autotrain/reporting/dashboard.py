@@ -1,0 +1,126 @@
+"""optuna-dashboard on a study, on the loopback address, only for looking.
+
+The study is read through the storage that never writes, so a search that runs is not disturbed.
+The page's own routes that delete, rename and save are refused: there is no password on them.
+"""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import optuna_dashboard
+from optuna.artifacts import FileSystemArtifactStore
+
+from autotrain.errors import StudyError
+from autotrain.search.settings import Definition
+from autotrain.search.storage.open import OpenStorage, read_storage
+
+HOST = "127.0.0.1"
+PORT = 8080
+MOST_TRIED = 100
+LOOKING = ("GET", "HEAD", "OPTIONS")
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Dashboard:
+    """The page of one study, served until `close`.
+
+    Args:
+        folder: of the study.
+        port: None for 8080 or the next free one, 0 for any.
+        storage: URL with the password, when the study is not kept in its folder.
+    Raises:
+        StudyError: when there is no such study, or the port is taken.
+        StorageError: when the study cannot be read.
+    """
+
+    def __init__(
+        self, folder: Path, *, port: int | None = None, storage: str | None = None
+    ) -> None:
+        definition = Definition.read(folder)
+        self.storage: OpenStorage = read_storage(folder, definition.storage_url(storage, folder))
+        try:
+            names = {s.study_name: s._study_id for s in self.storage.get_all_studies()}
+            artifacts = folder / "artifacts"
+            store = FileSystemArtifactStore(artifacts) if artifacts.is_dir() else None
+            page = optuna_dashboard.wsgi(self.storage, artifact_store=store)
+            self._server = _listen(_only_looking(page), port)
+        except BaseException:
+            self.storage.close()
+            raise
+        study_id = names.get(definition.name)
+        place = "dashboard" if study_id is None else f"dashboard/studies/{study_id}"
+        self.address = f"http://{HOST}:{self._server.server_port}/{place}"
+
+    def serve(self) -> None:
+        """Answer until interrupted."""
+        self._server.serve_forever(poll_interval=0.2)
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._server.server_close()
+        self.storage.close()
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    # Otherwise a second server could take the port of a first one on some systems.
+    allow_reuse_address = True
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server for this machine's name."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, self.socket.getsockname()[1]
+        self.setup_environ()
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Leave requests out of the terminal."""
+
+
+def _listen(application: Application, port: int | None) -> _Server:
+    tried = [port] if port is not None else range(PORT, PORT + MOST_TRIED)
+    for number in tried:
+        if number and _is_taken(number):
+            continue
+        try:
+            return make_server(HOST, number, application, _Server, _QuietHandler)
+        except OSError:
+            continue
+    shown = port if port is not None else f"{PORT} to {PORT + MOST_TRIED - 1}"
+    raise StudyError(
+        f"--port must be free, however: {shown} is taken or not allowed. Give another one, "
+        "or 0 for any."
+    )
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _only_looking(page: Any) -> Application:
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        host = environ.get("HTTP_HOST", HOST).rpartition(":")[0] or environ.get("HTTP_HOST", HOST)
+        # Another site's page could otherwise read the study under a name that means this machine.
+        if host not in (HOST, "localhost"):
+            return _refuse(start_response, f"expected the host {HOST}, however: {host}")
+        if environ["REQUEST_METHOD"] not in LOOKING:
+            return _refuse(start_response, "this page is only for looking")
+        answer: Iterable[bytes] = page(environ, start_response)
+        return answer
+
+    return application
+
+
+def _refuse(start_response: Callable[..., Any], reason: str) -> Iterable[bytes]:
+    start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
+    return [reason.encode()]

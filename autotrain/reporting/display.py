@@ -1,0 +1,210 @@
+"""The progress of a running search: a live display in a terminal, plain lines elsewhere.
+
+    with make_observer(metric) as observer:
+        coordinator = Coordinator(..., observer=observer)
+
+Everything goes to stderr, results are somebody else's. The live display redraws itself a few
+times a second, also when nothing is heard for a while. In notebooks rich draws into the cell.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from autotrain.metrics import Metric
+from autotrain.search.progress import Progress
+from autotrain.vocabulary import count_text, duration_text, value_text
+
+REDRAWS_PER_S = 4
+LINE_EVERY_S = 10.0
+MOST_BAR = 50
+
+
+def make_observer(metric: Metric, console: Console | None = None) -> LiveDisplay | PlainLines:
+    """Return the display that fits where stderr goes; use it in a `with` statement."""
+    console = Console(stderr=True) if console is None else console
+    # rich believes FORCE_COLOR; a file must not be drawn into all the same.
+    is_screen = console.is_jupyter or (console.file.isatty() and not console.is_dumb_terminal)
+    return LiveDisplay(metric, console) if is_screen else PlainLines(metric, console)
+
+
+class LiveDisplay:
+    """Four lines that are drawn over again: a bar, the trials, the best so far."""
+
+    def __init__(self, metric: Metric, console: Console) -> None:
+        self.metric = metric
+        self.progress = Progress()
+        self._seen_s = self._entered_s = time.monotonic()
+        self._has_ended = False
+        self._live = Live(
+            self,
+            console=console,
+            refresh_per_second=REDRAWS_PER_S,
+            # What goes to stdout is a result and must not be turned to stderr.
+            redirect_stdout=False,
+        )
+
+    def __enter__(self) -> Self:
+        self._entered_s = self._seen_s = time.monotonic()
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._has_ended = True
+        self._live.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Take note; the display redraws itself."""
+        self._seen_s = time.monotonic()
+        self.progress = progress
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw, always in the same number of lines, so that nothing jumps."""
+        progress = self.progress
+        waited_s = 0.0 if self._has_ended else time.monotonic() - self._seen_s
+        times = time_words(progress, waited_s, self._has_ended)
+        share = share_done(progress, waited_s)
+        # Without a budget the bar pulses.
+        bar = ProgressBar(
+            total=None if share is None else 1.0,
+            completed=share or 0.0,
+            width=max(min(options.max_width - len(times) - 2, MOST_BAR), 10),
+        )
+        top = Table.grid(padding=(0, 2, 0, 0))
+        top.add_row(bar, Text(times, style="cyan", no_wrap=True, overflow="ellipsis"))
+        yield top
+        if progress == Progress() and not self._has_ended:
+            yield _line("trials", "the workers are starting")
+        else:
+            yield _line("trials", " · ".join(trial_words(progress)))
+        score, words = best_words(progress, self.metric)
+        yield _line("best", score)
+        yield _line("", words)
+
+
+class PlainLines:
+    """A line at every new best, at every stage of the end, and about every ten seconds."""
+
+    def __init__(self, metric: Metric, console: Console) -> None:
+        self.metric = metric
+        self.file = console.file
+        self._best: tuple[int | None, float | None] | None = None
+        self._written_s = time.monotonic()
+        self._last: Progress | None = None
+        self._stage = ""
+
+    def __enter__(self) -> Self:
+        self._written_s = time.monotonic()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._last is not None:
+            self._write_state(self._last, has_ended=True)
+
+    def update(self, progress: Progress) -> None:
+        """Write a line when there is something to say."""
+        now_s = time.monotonic()
+        best = (progress.best_number, progress.best_value)
+        if progress.best_value is not None and best != self._best:
+            self._best = best
+            score, words = best_words(progress, self.metric)
+            self._write(progress, f"best {score}: {words}")
+        if progress.stage and progress.stage != self._stage:
+            self._write(progress, progress.stage)
+        elif now_s - self._written_s >= LINE_EVERY_S:
+            self._written_s = now_s
+            self._write_state(progress)
+        self._last, self._stage = progress, progress.stage
+
+    def _write_state(self, progress: Progress, *, has_ended: bool = False) -> None:
+        words = ["trials: " + ", ".join(trial_words(progress))]
+        if not has_ended and progress.left_s is not None and not progress.stage:
+            words.append(f"about {duration_text(progress.left_s)} left")
+        self._write(progress, ", ".join(words))
+
+    def _write(self, progress: Progress, text: str) -> None:
+        # One call, so that lines of several processes do not mix.
+        self.file.write(f"[{duration_text(progress.elapsed_s):>12}] {text}\n")
+        self.file.flush()
+
+
+def share_done(progress: Progress, waited_s: float = 0.0) -> float | None:
+    """Return the share of the budget that is used, the nearer of the two; None without one."""
+    shares = []
+    if progress.n_trials:
+        shares.append(progress.n_done / progress.n_trials)
+    if progress.timeout_s is not None:
+        elapsed_s = progress.elapsed_s + waited_s
+        shares.append(elapsed_s / progress.timeout_s if progress.timeout_s > 0 else 1.0)
+    return min(max(shares), 1.0) if shares else None
+
+
+def trial_words(progress: Progress) -> list[str]:
+    """Return the trials of the whole study by state, and how many end per minute."""
+    n_ended = progress.n_complete + progress.n_pruned + progress.n_failed
+    total = ""
+    if progress.n_trials is not None:
+        total = f" of {n_ended - progress.n_done + progress.n_trials:,}"
+    # A finite space limits the trials, whatever number was asked for. One configuration was asked
+    # for as such.
+    is_limited = progress.is_whole_space and progress.n_trials != 1
+    words = [
+        f"{n_ended:,}{total} done" + (" (the whole space)" if is_limited else ""),
+        f"{progress.n_running:,} running",
+        f"{progress.n_pruned:,} pruned",
+        f"{progress.n_failed:,} failed",
+    ]
+    if progress.n_repeats:
+        words.append(f"{count_text(progress.n_repeats, 'repeat')} of the best")
+    if progress.trials_per_minute is not None:
+        words.append(f"{progress.trials_per_minute:,.0f} per minute")
+    return words
+
+
+def best_words(progress: Progress, metric: Metric) -> tuple[str, str]:
+    """Return the best score with its trial, and the trial's configuration in words."""
+    if progress.best_value is None:
+        return "none is complete yet", ""
+    number = "" if progress.best_number is None else f" (trial {progress.best_number})"
+    return f"{metric.name} {value_text(progress.best_value)}{number}", progress.best_summary
+
+
+def time_words(progress: Progress, waited_s: float, has_ended: bool) -> str:
+    """Return the time used and, while running, an estimate of the time left or what still runs."""
+    used = duration_text(progress.elapsed_s + waited_s)
+    if has_ended:
+        return used
+    if progress.stage:
+        return f"{used}, {progress.stage}"
+    left_s = progress.left_s
+    if left_s is None:
+        return used
+    left_s -= waited_s
+    return (
+        f"{used}, about {duration_text(round(left_s))} left" if left_s >= 1 else f"{used}, ending"
+    )
+
+
+def _line(label: str, text: str) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{label:<8}", style="bold")
+    line.append(text)
+    return line

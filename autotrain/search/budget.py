@@ -1,0 +1,103 @@
+"""How much of a study's budget is used: trials that were tried, seconds that were spent.
+
+A study's budget is the sum of what all its runs were given; `resume` goes on with what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from autotrain.search.ledger import INTERRUPTED, UNTRIED
+
+SPENT_S = "spent_s"
+"""User attribute of the study: seconds of all runs that ended in order."""
+KEPT_SHARE = 0.05
+"""A run keeps something back for its end, so a budget of time is never used to the last second."""
+UNCOUNTED = (*UNTRIED, INTERRUPTED)
+"""Ends that say nothing about a trial: it was not tried, or is tried again."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left of a budget.
+
+    Args:
+        n_trials, timeout_s: None where there is no limit.
+        least_s: what a trial takes: in less time than this none could end.
+    """
+
+    n_trials: int | None
+    timeout_s: float | None
+    least_s: float = 0.0
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether one of the limits is reached, for new trials."""
+        no_trials = self.n_trials is not None and self.n_trials < 1
+        return no_trials or (self.timeout_s is not None and self.timeout_s <= self.least_s)
+
+    def after(self, seconds: float) -> Left:
+        """Return what is left so many seconds later, without a trial."""
+        if self.timeout_s is None:
+            return self
+        return replace(self, timeout_s=max(self.timeout_s - seconds, 0.0))
+
+
+def counts(trial: FrozenTrial) -> bool:
+    """Tell whether a trial has ended with something to say about it."""
+    return trial.state.is_finished() and trial.user_attrs.get("cause") not in UNCOUNTED
+
+
+def trials_tried(trials: Sequence[FrozenTrial]) -> int:
+    """Return how many trials of a study have ended."""
+    return sum(counts(trial) for trial in trials)
+
+
+def seconds_spent(trials: Sequence[FrozenTrial], user_attrs: Mapping[str, Any]) -> float:
+    """Return how long a study has run.
+
+    A run that was killed noted nothing; the time in which its trials ran is counted for it.
+    """
+    ends = (TrialState.COMPLETE, TrialState.PRUNED)
+    spans = sorted(
+        (trial.datetime_start.timestamp(), trial.datetime_complete.timestamp())
+        for trial in trials
+        if trial.state in ends and trial.datetime_start and trial.datetime_complete
+    )
+    covered_s, until = 0.0, float("-inf")
+    for start, end in spans:
+        covered_s += max(end - max(start, until), 0.0)
+        until = max(until, end)
+    return max(covered_s, float(user_attrs.get(SPENT_S, 0.0)))
+
+
+def study_seconds(study: optuna.Study) -> float:
+    """Return `seconds_spent` of an Optuna study."""
+    return seconds_spent(study.get_trials(deepcopy=False), study.user_attrs)
+
+
+def budget_left(
+    n_trials: int | None,
+    timeout_s: float | None,
+    trials: Sequence[FrozenTrial],
+    user_attrs: Mapping[str, Any],
+) -> Left:
+    """Return what is left of a study's whole budget."""
+    left_s = None
+    if timeout_s is not None:
+        left_s = timeout_s - seconds_spent(trials, user_attrs)
+        left_s = left_s if left_s > KEPT_SHARE * timeout_s else 0.0
+    left_trials = None if n_trials is None else max(n_trials - trials_tried(trials), 0)
+    return Left(left_trials, left_s, _typical_seconds(trials))
+
+
+def _typical_seconds(trials: Sequence[FrozenTrial]) -> float:
+    """Return what half of the complete trials took at most; 0 when there is none."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return median([trial.user_attrs.get("seconds", 0.0) for trial in complete] or [0.0])

@@ -1,0 +1,408 @@
+"""The finals: the best trials are trained again from other seeds, and the winner chosen by mean.
+
+The best of many results is partly the luckiest. Seeds alone move a result about as far as good
+trials lie apart, so a search that takes its best value at its word picks noise, the more so the
+longer it runs. The finalists are raced: each is trained again, turn by turn; one that is clearly
+behind drops out. Everything here is numbers; the coordinator trains.
+
+    loss     δ = mean over all repeats of (repeat − own score of its finalist), at least 0
+    estimate of a finalist = mean of (own score + δ, repeats …)
+    winner   = the smallest network whose estimate is within one standard error of the best one
+
+Scores: lower is better.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from optuna.trial import FrozenTrial, TrialState
+
+from autotrain.metrics import Metric
+from autotrain.search.given import config_of
+from autotrain.search.ledger import best_trial
+from autotrain.space.config import TrialConfig
+from autotrain.space.search_space import SearchSpace
+
+REPEATS = "repeats"
+WINNER = "winner"
+HANDED_OVER = "handed_over"
+EXPORTED = "exported"
+"""User attributes of the study; finished trials take none. HANDED_OVER is false from the start of a
+run until its winner is in `best/`. EXPORTED is then [trial, repeat, number of trials so far, the
+numbers of those that still wait] of the model there; None for an ensemble."""
+N_FINALISTS = 4
+MOST_REPEATS = 2
+BEHIND = 2.0
+"""A finalist that is so many standard errors of the difference behind drops out."""
+
+
+class Repeat(NamedTuple):
+    """A finalist's training from another seed.
+
+    Args:
+        score: infinite when it diverged.
+        epochs: of each fold; one number where all had as many.
+    """
+
+    score: float
+    epochs: tuple[int, ...]
+
+    @classmethod
+    def of(cls, score: float, epochs: Sequence[int]) -> Repeat:
+        """Return it with equal epochs said once."""
+        return cls(score, tuple(epochs[:1] if len(set(epochs)) == 1 else epochs))
+
+
+@dataclass
+class Finalist:
+    """A complete trial.
+
+    Args:
+        number: the trial's.
+        score: its own.
+        n_parameters: of its network; what is simpler.
+        config: what to train again.
+        seconds: it took.
+        repeats: those that ended, by their number, from 1; one may end before an earlier one.
+    """
+
+    number: int
+    score: float
+    n_parameters: int
+    config: TrialConfig
+    seconds: float = 0.0
+    repeats: dict[int, Repeat] = field(default_factory=dict)
+
+    def scores(self, loss: float = 0.0) -> list[float]:
+        """Return all its scores, its own first, with what the choice of it must have gained."""
+        return [self.score + loss, *(repeat.score for repeat in self.repeats.values())]
+
+    def estimate(self, loss: float) -> float:
+        """Return the mean of its scores."""
+        scores = self.scores(loss)
+        return sum(scores) / len(scores)
+
+
+@dataclass(frozen=True)
+class Winner:
+    """What the finals decided.
+
+    Args:
+        number: the trial.
+        repeat: which of its trainings scored best, and is exported; 0 for the trial itself.
+        estimate: the mean of its scores, corrected for the choice; the metric's own direction.
+        standard_error: of `estimate`, from seeds.
+        n_trainings: of it that the estimate rests on.
+        epochs: that this training took, of each fold where they differ; None for the trial itself.
+        gap: by how much its own score was better than its repeats' mean; 0 without repeats.
+        leader: the trial that had the best score of all when this was decided; a better one that
+            comes later sets the decision aside.
+        leader_estimate: the leader's estimate, in the metric's own direction; None when a repeat of
+            it diverged.
+        is_smaller: whether another finalist has a better estimate, and this one won by its size.
+        kept_over: the trial that would have won, where the winner of an earlier run stays because
+            that trial is not clearly better; None elsewhere.
+    """
+
+    number: int
+    repeat: int
+    estimate: float
+    standard_error: float
+    n_trainings: int
+    epochs: tuple[int, ...] | None
+    gap: float
+    leader: int
+    leader_estimate: float | None = None
+    is_smaller: bool = False
+    kept_over: int | None = None
+
+    @property
+    def seed_std(self) -> float:
+        """Standard deviation between trainings that differ by the seed alone."""
+        return self.standard_error * math.sqrt(self.n_trainings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a study attribute."""
+        return self.__dict__ | {"epochs": None if self.epochs is None else list(self.epochs)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Winner:
+        """Read what `to_json` wrote."""
+        return cls(**{**record, "epochs": _epochs(record["epochs"])})
+
+
+class Finals:
+    """Knows all complete trials and says which to train again, and who wins.
+
+    Args:
+        n_finalists: so many of the best are raced; fewer than two: the best trial wins.
+        sign: 1 where lower values are better, −1 where higher ones are.
+    """
+
+    def __init__(self, n_finalists: int, sign: float = 1.0) -> None:
+        self.n_finalists = n_finalists
+        self.sign = sign
+        self.known: dict[int, Finalist] = {}
+        self.lost: set[int] = set()
+
+    def enter(self, finalist: Finalist) -> None:
+        """Take in a complete trial."""
+        self.known[finalist.number] = finalist
+
+    def record(self, number: int, repeat: int, score: float, epochs: Sequence[int]) -> None:
+        """Take a finalist's repeat that has ended; an infinite score when it diverged."""
+        self.known[number].repeats[repeat] = Repeat.of(score, epochs)
+
+    def lose(self, number: int) -> None:
+        """Take note that a finalist's repeat failed, which says nothing about the finalist.
+
+        It is not trained again now; a later run knows nothing of it and tries once more.
+        """
+        self.lost.add(number)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return the repeats as a study attribute."""
+        return [
+            {
+                "trial": finalist.number,
+                "repeat": repeat,
+                "value": self.sign * score if math.isfinite(score) else None,
+                "epochs": list(epochs),
+            }
+            for finalist in self.known.values()
+            for repeat, (score, epochs) in finalist.repeats.items()
+        ]
+
+    def restore(self, record: Sequence[Mapping[str, Any]]) -> None:
+        """Take in the repeats of earlier runs, as written by `to_json`."""
+        for entry in record:
+            if entry["trial"] in self.known:
+                value = entry["value"]
+                score = math.inf if value is None else self.sign * value
+                epochs = _epochs(entry["epochs"]) or ()
+                self.record(entry["trial"], entry["repeat"], score, epochs)
+
+    @property
+    def n_raced(self) -> int:
+        """How many are raced, a third of the complete trials at most: worse ones could not win."""
+        n = min(self.n_finalists, len(self.known) // 3)
+        return n if n > 1 else 0
+
+    def finalists(self) -> list[Finalist]:
+        """Return those that are raced, the best first."""
+        return sorted(self.known.values(), key=_rank)[: self.n_raced]
+
+    @property
+    def best_seconds(self) -> float:
+        """How long the best trial took; 0 where nothing is raced."""
+        if not self.n_raced:
+            return 0.0
+        return min(self.known.values(), key=_rank).seconds
+
+    def next(
+        self, running: Collection[tuple[int, int]] = (), left_s: float = math.inf
+    ) -> tuple[Finalist, int] | None:
+        """Return whom to train next and the number of that repeat; None when all are done.
+
+        Args:
+            running: (trial, repeat) of every repeat in training.
+            left_s: what takes longer than so many seconds is passed over: it would be for nothing.
+        """
+        finalists = self.finalists()
+        out = self._behind(finalists) | self.lost
+        # All first repeats go before any second one.
+        for repeat in range(1, MOST_REPEATS + 1):
+            for finalist in finalists:
+                is_begun = repeat in finalist.repeats or (finalist.number, repeat) in running
+                fits = finalist.seconds <= left_s
+                if finalist.number not in out and fits and not is_begun:
+                    return finalist, repeat
+        return None
+
+    def decide(self) -> Winner | None:
+        """Return the winner; None when repeats say nothing: the best trial it is.
+
+        So when nothing was trained again, or all that was diverged.
+        """
+        finalists = self.finalists()
+        repeated = [f for f in finalists if f.repeats]
+        if not repeated:
+            return None
+        loss = _loss(repeated)
+        spread = _spread(finalists, loss)
+        first = min(finalists, key=lambda f: f.estimate(loss))
+        if not math.isfinite(first.estimate(loss)):
+            return None
+        margin = first.estimate(loss) + spread / math.sqrt(len(first.scores()))
+        # What was not repeated may win by being far ahead, not by being small.
+        near = [f for f in repeated if f.estimate(loss) <= margin] or [first]
+        winner = min(near, key=lambda f: (f.n_parameters, f.estimate(loss)))
+        scored = {0: winner.score, **{n: each.score for n, each in winner.repeats.items()}}
+        repeat = min(scored, key=lambda n: (scored[n], n))
+        n_trainings = len(scored)
+        return Winner(
+            number=winner.number,
+            repeat=repeat,
+            estimate=self.sign * winner.estimate(loss),
+            standard_error=spread / math.sqrt(n_trainings),
+            n_trainings=n_trainings,
+            epochs=winner.repeats[repeat].epochs if repeat else None,
+            gap=_gain([winner]),
+            leader=finalists[0].number,
+            leader_estimate=_finite(self.sign * finalists[0].estimate(loss)),
+            is_smaller=winner.number != first.number,
+        )
+
+    def keep(self, number: int, repeat: int, over: int) -> Winner | None:
+        """Return the decision that an earlier run's winner stays; None when it is not known.
+
+        Args:
+            number, repeat: the training that the earlier run exported.
+            over: the trial that would win otherwise.
+        """
+        kept = self.known.get(number)
+        if kept is None or not (repeat == 0 or repeat in kept.repeats):
+            return None
+        finalists = self.finalists()
+        loss = _loss([f for f in finalists if f.repeats])
+        spread = _spread(finalists, loss)
+        leader = min(self.known.values(), key=_rank)
+        n_trainings = 1 + len(kept.repeats)
+        return Winner(
+            number=number,
+            repeat=repeat,
+            estimate=self.sign * kept.estimate(loss),
+            standard_error=spread / math.sqrt(n_trainings),
+            n_trainings=n_trainings,
+            epochs=kept.repeats[repeat].epochs if repeat else None,
+            gap=_gain([kept]),
+            leader=leader.number,
+            leader_estimate=_finite(self.sign * leader.estimate(loss)),
+            kept_over=over,
+        )
+
+    def _behind(self, finalists: Sequence[Finalist]) -> set[int]:
+        """Return the finalists that are out of the race."""
+        repeated = [f for f in finalists if f.repeats]
+        if len(repeated) < 2:
+            return set()
+        loss = _loss(repeated)
+        spread = _spread(finalists, loss)
+        first = min(repeated, key=lambda f: f.estimate(loss))
+        return {
+            f.number
+            for f in repeated
+            if f.estimate(loss) - first.estimate(loss)
+            > BEHIND * spread * math.sqrt(1 / len(f.scores()) + 1 / len(first.scores()))
+        }
+
+
+def _rank(finalist: Finalist) -> tuple[float, int]:
+    """Return what finalists are sorted by: of equals the earlier trial is first."""
+    return finalist.score, finalist.number
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _epochs(record: int | Sequence[int] | None) -> tuple[int, ...] | None:
+    """Read epochs; earlier versions wrote the greatest number of them."""
+    if record is None:
+        return None
+    return (record,) if isinstance(record, int) else tuple(record)
+
+
+def _gain(repeated: Sequence[Finalist]) -> float:
+    """Return by how much own scores were better than those of the repeats, on average."""
+    gains = [
+        repeat.score - finalist.score
+        for finalist in repeated
+        for repeat in finalist.repeats.values()
+        if math.isfinite(repeat.score)
+    ]
+    return sum(gains) / len(gains) if gains else 0.0
+
+
+def _loss(repeated: Sequence[Finalist]) -> float:
+    """Return δ: what a finalist's own score gained on average by being chosen."""
+    return max(_gain(repeated), 0.0)
+
+
+def _spread(finalists: Sequence[Finalist], loss: float) -> float:
+    """Return the standard deviation between trainings of one trial, pooled over the finalists."""
+    squares, freedom = 0.0, 0
+    for finalist in finalists:
+        scores = [score for score in finalist.scores(loss) if math.isfinite(score)]
+        mean = sum(scores) / len(scores)
+        squares += sum((score - mean) ** 2 for score in scores)
+        freedom += len(scores) - 1
+    return math.sqrt(squares / freedom) if freedom else 0.0
+
+
+def finals_of(
+    trials: Sequence[FrozenTrial],
+    user_attrs: Mapping[str, Any],
+    *,
+    n_finalists: int,
+    metric: Metric,
+    space: SearchSpace,
+) -> Finals | None:
+    """Return the finals as a study's storage knows them; None when nothing is to be repeated.
+
+    Args:
+        trials, user_attrs, metric, space: the study's.
+        n_finalists: so many of the best are raced.
+    """
+    if not n_finalists:
+        return None
+    finals = Finals(n_finalists, metric.sign)
+    for trial in trials:
+        # Of an older version's trials the size is not known: they are not raced.
+        if trial.state != TrialState.COMPLETE or "n_parameters" not in trial.user_attrs:
+            continue
+        if trial.value is not None:
+            finalist = Finalist(
+                number=trial.number,
+                score=metric.sign * trial.value,
+                n_parameters=trial.user_attrs["n_parameters"],
+                config=config_of(trial, space),
+                seconds=trial.user_attrs["seconds"],
+            )
+            finals.enter(finalist)
+    finals.restore(user_attrs.get(REPEATS, []))
+    return finals
+
+
+def is_unfinished(
+    finals: Finals | None, user_attrs: Mapping[str, Any], left_s: float = math.inf
+) -> bool:
+    """Tell whether a study still has something to do for its winner, new trials aside.
+
+    Args:
+        finals, user_attrs: the study's.
+        left_s: seconds of its budget; repeats that take longer are none.
+    """
+    repeats = finals is not None and finals.next(left_s=left_s) is not None
+    return repeats or user_attrs.get(HANDED_OVER) is False
+
+
+def winner_of(
+    trials: Sequence[FrozenTrial], user_attrs: Mapping[str, Any], metric: Metric
+) -> tuple[FrozenTrial | None, Winner | None]:
+    """Return a study's winning trial, and what the finals say of it where they chose it.
+
+    Args:
+        trials, user_attrs: the study's.
+    """
+    best = best_trial(trials, metric)
+    if best is None or not user_attrs.get(WINNER):
+        return best, None
+    winner = Winner.from_json(user_attrs[WINNER])
+    if winner.leader != best.number:
+        return best, None
+    return next(trial for trial in trials if trial.number == winner.number), winner

@@ -1,0 +1,167 @@
+"""What runs a study, set up from what it is and what its storage knows of earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import optuna
+import torch
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial, TrialState
+
+from autotrain.data.dataset import Dataset
+from autotrain.metrics import Metric
+from autotrain.network.config import view_of
+from autotrain.network.layout import Columns
+from autotrain.search.budget import UNCOUNTED
+from autotrain.search.finals import Finals
+from autotrain.search.given import CONFIG, GIVEN, config_of, configs_outside, fixed_params
+from autotrain.search.ledger import Ledger, best_trial
+from autotrain.search.progress import Observer
+from autotrain.search.pruning.pruners import Board, History, make_pruner, rule_of
+from autotrain.search.running import summary
+from autotrain.search.scheduler import HISTORY, Coordinator
+from autotrain.search.settings import Definition
+from autotrain.search.storage.open import OpenStorage
+from autotrain.search.trained import Trained
+from autotrain.search.workers.inline import InlineWorker
+from autotrain.search.workers.processes import ProcessWorker, StoredRows
+from autotrain.search.workers.protocol import Worker
+from autotrain.space.config import TrialConfig
+from autotrain.space.search_space import SearchSpace
+from autotrain.training.rows import fold_arrays, problem_of
+from autotrain.training.trainer import Trainer
+from autotrain.training.width import CPU, GPU, fleet_width
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Sets up one run of a study.
+
+    Args:
+        definition, dataset, metric, space: the study's.
+        device: "cpu" or "cuda".
+        n_workers: how many train.
+        only: number of the one trial that may begin, which waits: without search, pruning and
+            finals. None for a search.
+    """
+
+    definition: Definition
+    dataset: Dataset
+    metric: Metric
+    space: SearchSpace
+    device: str
+    n_workers: int
+    only: int | None = None
+
+    def ledger(self, study: optuna.Study, storage: OpenStorage) -> Ledger:
+        """Return the study's book; a search that begins adds the space's baselines to it."""
+        ledger = Ledger(
+            study,
+            storage,
+            self.space,
+            self.metric,
+            whole_curves=self.definition.pruner in ("asha", "median"),
+            only=self.only,
+        )
+        trials = study.get_trials(deepcopy=False)
+        if self.only is None and all(GIVEN in trial.user_attrs for trial in trials):
+            given = [t.params or fixed_params(t) for t in trials if CONFIG not in t.user_attrs]
+            for params in self.space.baselines():
+                if params not in given:
+                    ledger.enqueue(params)
+        return ledger
+
+    def workers(self, folder: Path, trials: Sequence[FrozenTrial]) -> list[Worker]:
+        """Start the workers; with one on the CPU, train in this process.
+
+        Args:
+            folder: where processes find the rows.
+            trials: the study's. Those outside the space may read the rows in another way.
+        """
+        outside = map(view_of, configs_outside(trials))
+        views = list(dict.fromkeys([*self.space.views(), *outside]))
+        problem = problem_of(self.dataset, self.metric)
+        devices = ["cpu"] * self.n_workers
+        if self.device != "cpu":
+            devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(self.n_workers)]
+        if devices == ["cpu"]:
+            folds = fold_arrays(self.dataset, views)
+            return [InlineWorker(partial(Trainer, problem, folds))]
+        workers = [
+            ProcessWorker(device, f"worker {number}") for number, device in enumerate(devices, 1)
+        ]
+        try:
+            folds = fold_arrays(self.dataset, views)
+            rows = StoredRows.write(problem, folds, folder)
+        except BaseException:
+            for worker in workers:
+                worker.close()
+            raise
+        return [worker.give(rows) for worker in workers]
+
+    def coordinator(
+        self,
+        ledger: Ledger,
+        workers: list[Worker],
+        observer: Observer,
+        finals: Finals | None,
+        *,
+        publish: Callable[[Trained], None],
+        keep: Callable[[Trained], None],
+    ) -> Coordinator:
+        """Return the coordinator, which knows what earlier runs found."""
+        dataset, definition = self.dataset, self.definition
+        n_outputs = problem_of(dataset, self.metric).n_outputs
+        costs = GPU if self.device.startswith("cuda") else CPU
+        trials = ledger.study.get_trials(deepcopy=False)
+        board = self._board(trials)
+        coordinator = Coordinator(
+            ledger,
+            workers,
+            n_folds=len(dataset.folds),
+            study_seed=definition.seed,
+            width_of=lambda c: fleet_width(c, self._columns(c), n_outputs, costs),
+            board=board,
+            pruner=self._pruner() if board is None and self.only is None else None,
+            publish=publish,
+            observer=observer,
+            finals=finals,
+            keep=keep,
+        )
+        counts = {
+            state: sum(
+                trial.state == state and trial.user_attrs.get("cause") not in UNCOUNTED
+                for trial in trials
+            )
+            for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        }
+        best = best_trial(trials, self.metric)
+        if best is None or best.value is None:
+            coordinator.restore(None, counts)
+        else:
+            words = summary(config_of(best, self.space))
+            coordinator.restore((best.value, best.number, words), counts)
+        return coordinator
+
+    def _board(self, trials: list[FrozenTrial]) -> Board | None:
+        """Return performance scheduling with the trials of earlier runs; None where it is off."""
+        if self.definition.pruner != "performance" or self.only is not None:
+            return None
+        rule = rule_of(self.definition.pruner_options, self.dataset.n_train)
+        board = Board(rule)
+        for trial in trials:
+            if HISTORY in trial.user_attrs:
+                history = History.from_json(rule, trial.user_attrs[HISTORY])
+                board.restore(trial.number, history)
+        return board
+
+    def _pruner(self) -> BasePruner:
+        return make_pruner(self.definition.pruner, self.definition.pruner_options)
+
+    def _columns(self, config: TrialConfig) -> Columns:
+        """Return what a configuration's network reads."""
+        return Columns(*self.dataset.encoded(0, view_of(config)).preprocessor.kinds)

@@ -1,0 +1,205 @@
+"""The study's book: trials asked of Optuna, their curves, their ends.
+
+Only the coordinator writes here. A trial announced as finished is on disk; curves of running
+trials follow within a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from autotrain.metrics import Metric
+from autotrain.search.given import CONFIG, GIVEN, begin_given, enqueue
+from autotrain.search.sampling.samplers import RETRY_OF, SEED_OF, seed_number
+from autotrain.search.storage.open import OpenStorage
+from autotrain.space.config import TrialConfig
+from autotrain.space.forbidding import ForbiddenCombination
+from autotrain.space.search_space import SearchSpace
+
+# A curve keeps its first epochs and then about so many points: the dashboard slows with more.
+FIRST_POINTS = 10
+POINTS = 50
+CURVES_EVERY_S = 1.0
+# Forbidden combinations, which a sampler that asks the space never draws, are asked again.
+ATTEMPTS = 100
+INTERRUPTED = "interrupted"
+GIVEN_UP = "given_up"
+NOT_STARTED = "not_started"
+FORBIDDEN = "forbidden"
+# Ends that say nothing about a trial; `show` does not count them as failures.
+UNTRIED = (NOT_STARTED, FORBIDDEN)
+ABANDONED = "abandoned"
+"""How often a trial, or those that it tries again, was left open by a run that died."""
+MOST_ABANDONED = 3
+KEPT = (GIVEN, CONFIG)
+"""User attributes that a trial has from the one that it tries again."""
+
+
+class Ledger:
+    """Keeps one Optuna study.
+
+    Args:
+        study: the study, opened by this process alone.
+        storage: where it is kept.
+        space: resolved.
+        metric: names the direction.
+        whole_curves: report every epoch (Optuna's own pruners need it).
+        only: number of the one trial that may begin, which waits; None for any.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        storage: OpenStorage,
+        space: SearchSpace,
+        metric: Metric,
+        *,
+        whole_curves: bool = False,
+        only: int | None = None,
+    ) -> None:
+        self.study = study
+        self.storage = storage
+        self.space = space
+        self.metric = metric
+        self.whole_curves = whole_curves
+        self.only = only
+        self.committed_s = 0.0
+
+    def enqueue(self, params: Mapping[str, Any], **attributes: Any) -> None:
+        """Have these parameters tried before anything is sampled."""
+        enqueue(self.study, params, **attributes)
+
+    def ask(self) -> tuple[optuna.Trial, TrialConfig]:
+        """Return the next trial and its configuration; what a user gave comes first.
+
+        Raises:
+            RuntimeError: when nothing but forbidden combinations comes up.
+        """
+        for _ in range(ATTEMPTS):
+            trial = begin_given(self.study, self.only) or self.study.ask()
+            outside = trial.user_attrs.get(CONFIG)
+            if outside is not None:
+                return trial, TrialConfig.from_dict(outside)
+            try:
+                return trial, self.space.suggest(trial)
+            except ForbiddenCombination:
+                # Failed trials are not learned from, and `show` leaves these out.
+                trial.set_user_attr("cause", FORBIDDEN)
+                self.study.tell(trial, state=TrialState.FAIL)
+        raise RuntimeError(f"{ATTEMPTS} forbidden combinations came up in a row")
+
+    def report(self, trial: optuna.Trial, epoch: int, of: int, value: float) -> None:
+        """Add a point to a running trial's curve, or leave it out where points are dense.
+
+        Args:
+            of: the trial's epochs at most.
+            value: that the trial would have if it ended with this epoch.
+        """
+        stride = max(of // POINTS, 1)
+        if self.whole_curves or epoch <= FIRST_POINTS or epoch % stride == 0:
+            trial.report(value, epoch)
+
+    def finish(
+        self,
+        trial: optuna.Trial,
+        state: TrialState,
+        value: float | None,
+        attributes: Mapping[str, Any],
+        last_epoch: int = 0,
+    ) -> None:
+        """End a trial; when this returns, its end is on disk.
+
+        Args:
+            state: COMPLETE, PRUNED or FAIL.
+            value: the trial's value, which its curve ends with; None where it has none.
+            attributes: small facts to keep on the trial. Samplers rank a trial with a `cause` of
+                `sampling.WORST` below all others, whatever its curve.
+            last_epoch: its epochs; with a value, at least 1.
+        """
+        for name, attribute in attributes.items():
+            trial.set_user_attr(name, attribute)
+        if value is not None:
+            self._end_curve(trial, last_epoch, value)
+        # Optuna takes the last point of a pruned trial's curve as its value.
+        self.study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+        self.commit()
+
+    def _end_curve(self, trial: optuna.Trial, epoch: int, value: float) -> None:
+        """Let a curve end with the trial's value.
+
+        The last epoch may have been left out where points are dense. A try that was lost with its
+        worker may have left later points.
+        """
+        curve = self.storage.get_trial(trial._trial_id).intermediate_values
+        for step in (epoch, *(step for step in curve if step > epoch)):
+            if curve.get(step) != value:
+                self.storage.set_trial_intermediate_value(trial._trial_id, step, value)
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep a fact about the study; when this returns, it is on disk."""
+        self.study.set_user_attr(name, value)
+        self.commit()
+
+    def commit(self) -> None:
+        """Write all that waits to disk."""
+        self.storage.commit()
+        self.committed_s = time.monotonic()
+
+    def show_curves(self) -> None:
+        """Let other processes see the curves so far, about once a second."""
+        if time.monotonic() - self.committed_s > CURVES_EVERY_S:
+            self.storage.commit(durable=False)
+            self.committed_s = time.monotonic()
+
+    def recover(self) -> int:
+        """Close what an earlier run left open and have it tried again.
+
+        What was being trained whenever a run died is not tried for ever: it may be what kills it.
+
+        Returns: how many trials are tried again.
+        """
+        trials = self.study.get_trials(deepcopy=False)
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                self._close_abandoned(trial)
+        retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+        again = [
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state == TrialState.FAIL
+            and trial.user_attrs.get("cause") in (INTERRUPTED, NOT_STARTED)
+            and trial.number not in retried
+        ]
+        for trial in again:
+            attributes = {
+                RETRY_OF: trial.number,
+                SEED_OF: seed_number(self.study, trial),
+                ABANDONED: trial.user_attrs.get(ABANDONED, 0),
+            }
+            given = {name: trial.user_attrs[name] for name in KEPT if name in trial.user_attrs}
+            self.enqueue(trial.params, **attributes, **given)
+        self.commit()
+        return len(again)
+
+    def _close_abandoned(self, trial: FrozenTrial) -> None:
+        storage = self.storage
+        deaths = trial.user_attrs.get(ABANDONED, 0) + 1
+        storage.set_trial_user_attr(trial._trial_id, ABANDONED, deaths)
+        cause = INTERRUPTED if deaths < MOST_ABANDONED else GIVEN_UP
+        storage.set_trial_user_attr(trial._trial_id, "cause", cause)
+        storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+
+    def seed_number(self, number: int) -> int:
+        """Return the place of a trial that its seeds follow from."""
+        return seed_number(self.study, self.study.get_trials(deepcopy=False)[number])
+
+
+def best_trial(trials: Sequence[FrozenTrial], metric: Metric) -> FrozenTrial | None:
+    """Return the complete trial with the best value, the earlier one of equals."""
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and t.value is not None]
+    return min(complete, key=lambda t: metric.sign * (t.value or 0.0), default=None)

@@ -1,0 +1,105 @@
+"""Which worker has room for a trial.
+
+A trial of K folds has K slots, and costs K/width of a worker, where width is how many such models
+one worker should train together. A worker takes trials up to a cost of 1, and an empty one takes
+any. Loads are summed anew each time: what is left after adding and taking off is not exactly 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from autotrain.search.running import Running
+from autotrain.search.workers.protocol import Worker
+from autotrain.space.config import TrialConfig
+
+ROUNDING = 1e-9
+
+
+class Places:
+    """Places trials on workers.
+
+    Args:
+        workers: those there are; the coordinator's own list, which it changes.
+        n_folds: slots a trial has.
+        width_of: config → how many models like it one worker should train together.
+    """
+
+    def __init__(
+        self, workers: Sequence[Worker], n_folds: int, width_of: Callable[[TrialConfig], int]
+    ) -> None:
+        self.workers = workers
+        self.n_folds = n_folds
+        self.width_of = width_of
+
+    def cost(self, config: TrialConfig) -> float:
+        """Return which share of a worker a trial takes; above 1 where its folds overfill one."""
+        return self.n_folds / self.width_of(config)
+
+    def least_loaded(self, trials: Sequence[Running]) -> Worker:
+        """Return the worker with the least to do, of equals the first.
+
+        Args:
+            trials: those in training, on any worker.
+        """
+        return min(self.workers, key=lambda worker: _load(_on(worker, trials)))
+
+    def place_for(
+        self, config: TrialConfig, trials: Sequence[Running]
+    ) -> tuple[Worker, float] | None:
+        """Return a worker that has room for one more trial, and what that costs of it."""
+        cost, worker = self.cost(config), self.least_loaded(trials)
+        return (worker, cost) if _fits(cost, _on(worker, trials)) else None
+
+    def in_the_way(
+        self,
+        config: TrialConfig,
+        trials: Sequence[Running],
+        may_stop: Callable[[Running], bool],
+    ) -> list[Running]:
+        """Return which trials to stop for one more to have room, as few as it takes.
+
+        Of equals the latest. Nobody, where there is room once those have left that are stopped
+        already, or where there would be none even so.
+
+        Args:
+            may_stop: whether a trial may be stopped.
+        """
+        cost = self.cost(config)
+        staying = [running for running in trials if running.cause is None]
+        if any(_fits(cost, _on(worker, staying)) for worker in self.workers):
+            return []
+        ways = [
+            way
+            for worker in self.workers
+            if (way := _fewest(cost, _on(worker, staying), may_stop)) is not None
+        ]
+        return min(ways, key=len, default=[])
+
+
+def _fewest(
+    cost: float, trials: Sequence[Running], may_stop: Callable[[Running], bool]
+) -> list[Running] | None:
+    """Return the fewest that make room on their worker; None when all together do not."""
+    left, stopped = list(trials), []
+    # The largest first: no smaller number of others frees as much.
+    for running in sorted(trials, key=lambda each: (-each.cost, -each.started_s)):
+        if may_stop(running):
+            stopped.append(running)
+            left.remove(running)
+            if _fits(cost, left):
+                return stopped
+    return None
+
+
+def _on(worker: Worker, trials: Sequence[Running]) -> list[Running]:
+    return [running for running in trials if running.worker is worker]
+
+
+def _load(trials: Sequence[Running]) -> float:
+    return sum(running.cost for running in trials)
+
+
+def _fits(cost: float, others: Sequence[Running]) -> bool:
+    """Tell whether a trial of that cost fits beside these on a worker."""
+    return not others or _load(others) + cost <= 1 + ROUNDING

@@ -1,0 +1,278 @@
+"""Samplers: where the next trial is tried. Optuna's, each seeded from (study seed, trial's place).
+
+Optuna keeps no sampler in the storage: a resumed study with the same seed would propose the same
+points again. Here every trial gets a fresh sampler with a seed of its own, which sees nothing but
+the storage, and a trial that repeats one that was cut off moves no later seed. To add a sampler:
+add a row to `SAMPLERS`.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import logging
+import warnings
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from autotrain import errors
+from autotrain.errors import StudyError
+from autotrain.search.given import CONFIG
+from autotrain.search.sampling.grouped_tpe import GroupedTPESampler
+
+# User attributes of a trial that repeats one that was cut off: that one's number, and its place.
+RETRY_OF = "retry_of"
+SEED_OF = "seed_of"
+WORST = ("diverged", "out_of_memory")
+"""Causes (a user attribute) of pruned trials that samplers rank below all others."""
+
+
+def seed_number(study: optuna.Study, trial: FrozenTrial) -> int:
+    """Return a trial's place in the study, from which its seeds follow.
+
+    Its number, repeated trials not counted, so that an interruption does not move all that come
+    after it; of a repeated trial the place of what it repeats.
+    """
+    if SEED_OF in trial.user_attrs:
+        return int(trial.user_attrs[SEED_OF])
+    before = (t for t in study.get_trials(deepcopy=False) if t.number < trial.number)
+    return trial.number - sum(RETRY_OF in t.user_attrs for t in before)
+
+
+class LearnedStudy(optuna.Study):
+    """A study as its samplers see it: the same one, read in another way.
+
+    A pruned trial's curve ends with the value that it would have had if it had ended there, which
+    is what a sampler should learn. The curve of a trial that diverged, or did not fit into memory,
+    says nothing about its configuration: here such a trial has no curve. TPE, the only one of
+    `SAMPLERS` that learns from pruned trials, ranks complete trials first, then pruned ones by
+    epochs and value, then those without a curve. An epoch is one pass over the training rows
+    whatever the batch size, so epochs compare.
+
+    Trials that are not in the study's space are left out: they have no parameters of it, and a
+    sampler over the parameters that all trials have would have none left.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        self.__dict__ = study.__dict__
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, states, use_cache)
+        return [
+            _without_curve(trial) if trial.user_attrs.get("cause") in WORST else trial
+            for trial in trials
+            if CONFIG not in trial.user_attrs
+        ]
+
+
+def _without_curve(trial: FrozenTrial) -> FrozenTrial:
+    shown = copy.copy(trial)
+    shown.intermediate_values = {}
+    return shown
+
+
+def sampler_seed(study_seed: int, number: int) -> int:
+    """Derive the seed of one trial's sampler: unrelated between trials and between studies."""
+    sequence = np.random.SeedSequence(entropy=study_seed, spawn_key=(number,))
+    return int(sequence.generate_state(1)[0])
+
+
+class SteadyQMCSampler(QMCSampler):
+    """Optuna's scrambled Sobol sequence over the parameters of the study's first trial.
+
+    Optuna takes the first *finished* trial, so that with several trials at a time the sequence
+    would begin anew, at a point that was tried before, whenever a lower number finishes later.
+    """
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return the parameters of the lowest-numbered trial before this one that has any."""
+        for earlier in study.get_trials(deepcopy=False):
+            if earlier.number < trial.number and earlier.distributions:
+                return dict(earlier.distributions)
+        return {}
+
+
+@dataclass(frozen=True)
+class SamplerRow:
+    """A row of `SAMPLERS`.
+
+    Args:
+        build: (study seed, trial's seed) → a fresh sampler for that trial.
+        doc: what it does, in one clause, and what it cannot do.
+        packages: modules that it needs beyond Optuna's own; named as `pip install` wants them.
+    """
+
+    build: Callable[[int, int], BaseSampler]
+    doc: str
+    packages: tuple[str, ...] = ()
+
+
+def _tpe(study_seed: int, seed: int) -> BaseSampler:
+    return GroupedTPESampler(seed)
+
+
+def _gp(study_seed: int, seed: int) -> BaseSampler:
+    # It says once a process that one more package would make it a little faster.
+    logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
+    independent = RandomSampler(seed=seed)
+    return GPSampler(seed=seed, independent_sampler=independent, warn_independent_sampling=False)
+
+
+def _cmaes(study_seed: int, seed: int) -> BaseSampler:
+    independent = RandomSampler(seed=seed)
+    return CmaEsSampler(
+        # Optuna fixes the dimensions for good with the first generation: by then a parameter
+        # that not all trials have should have shown itself.
+        n_startup_trials=10,
+        seed=seed,
+        independent_sampler=independent,
+        warn_independent_sampling=False,
+    )
+
+
+def _random(study_seed: int, seed: int) -> BaseSampler:
+    return RandomSampler(seed=seed)
+
+
+def _qmc(study_seed: int, seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*QMCSampler is experimental", ExperimentalWarning)
+        return SteadyQMCSampler(
+            scramble=True,
+            # One sequence for the whole study; its position is kept in the storage.
+            seed=sampler_seed(study_seed, 0),
+            independent_sampler=RandomSampler(seed=seed),
+            warn_independent_sampling=False,
+        )
+
+
+SAMPLERS: dict[str, SamplerRow] = {
+    "tpe": SamplerRow(_tpe, "tree-structured Parzen estimators, jointly for each group"),
+    "gp": SamplerRow(
+        _gp,
+        "Gaussian process over parameters that all trials have; the others at random",
+        ("scipy", "torch"),
+    ),
+    "cmaes": SamplerRow(
+        _cmaes,
+        "evolution strategy over numbers that all trials have; the others at random",
+        ("cmaes",),
+    ),
+    "random": SamplerRow(_random, "independent and uniform (on the log scale where asked for)"),
+    "qmc": SamplerRow(
+        _qmc,
+        "scrambled Sobol points over the first trial's parameters; the others at random",
+        ("scipy",),
+    ),
+}
+
+
+class SeededSampler(BaseSampler):
+    """Use a fresh sampler for each trial.
+
+    Trials may be asked for in turns: each keeps its own sampler until it ends. A trial gets its
+    sampler when Optuna calls `before_trial`, or with its first parameter when Optuna does not:
+    a sampler may be wrapped by one that calls only the sampling methods.
+
+    Attributes:
+        name: its row in `SAMPLERS`.
+        seed: the study's seed.
+    """
+
+    def __init__(self, name: str, seed: int) -> None:
+        self.name = name
+        self.seed = seed
+        self._running: dict[int, BaseSampler] = {}
+
+    def for_trial(self, number: int) -> BaseSampler:
+        """Return a fresh sampler for the trial at that place, see `seed_number`."""
+        return SAMPLERS[self.name].build(self.seed, sampler_seed(self.seed, number))
+
+    def reseed_rng(self) -> None:
+        """Do nothing: a seed depends on the trial's number, not on the process that asks."""
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Begin anew, also when a trial that was cut off is asked for again."""
+        self._running.pop(trial.number, None)
+        self._sampler_of(study, trial).before_trial(study, trial)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Ask the trial's sampler."""
+        sampler = self._sampler_of(study, trial)
+        return sampler.infer_relative_search_space(LearnedStudy(study), trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Ask the trial's sampler."""
+        sampler = self._sampler_of(study, trial)
+        return sampler.sample_relative(LearnedStudy(study), trial, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Ask the trial's sampler."""
+        sampler = self._sampler_of(study, trial)
+        return sampler.sample_independent(
+            LearnedStudy(study), trial, param_name, param_distribution
+        )
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Tell the trial's sampler, if this process asked for the trial, and drop it."""
+        sampler = self._running.pop(trial.number, None)
+        if sampler is not None:
+            sampler.after_trial(study, trial, state, values)
+
+    def _sampler_of(self, study: optuna.Study, trial: FrozenTrial) -> BaseSampler:
+        if trial.number not in self._running:
+            self._running[trial.number] = self.for_trial(seed_number(study, trial))
+        return self._running[trial.number]
+
+
+def make_sampler(name: str = "tpe", seed: int = 0) -> SeededSampler:
+    """Build the sampler of that name for a study with that seed.
+
+    Raises:
+        StudyError: when there is no such sampler, it needs a package that is not installed, or
+            the seed is negative.
+    """
+    if name not in SAMPLERS:
+        raise StudyError(errors.unknown("sampler", name, SAMPLERS))
+    if seed < 0:
+        raise StudyError(f"seed: must be at least 0, however: seed = {seed}")
+    for package in SAMPLERS[name].packages:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise StudyError(
+                f"sampler {name!r}: expected the package {package}, however: it is not "
+                f"installed. Run: pip install {package}"
+            ) from error
+    return SeededSampler(name, seed)

@@ -1,0 +1,31 @@
+"""A worker in the coordinator's own process: deterministic, and all that one core needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from autotrain.search.workers.protocol import Command, Message
+from autotrain.search.workers.training import Training
+from autotrain.training.trainer import Trainer
+
+
+class InlineWorker:
+    """Trains an epoch of one fleet whenever it is asked for messages."""
+
+    def __init__(self, make_trainer: Callable[[], Trainer], name: str = "inline") -> None:
+        self.name = name
+        self.training = Training(make_trainer)
+
+    def send(self, command: Command) -> None:
+        """Take a command; the next epoch acts on it."""
+        self.training.obey(command)
+
+    def receive(self) -> list[Message]:
+        """Train one fleet for one epoch, if there is one, and return its messages."""
+        return [] if self.training.is_idle else self.training.step()
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def renew(self) -> None:
+        """Nothing can be started anew: this process would have to have died."""

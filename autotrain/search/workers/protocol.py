@@ -1,0 +1,67 @@
+"""What a coordinator and its workers say to each other.
+
+Coordinator → worker: `Admission` (train this), `Stop` (end that slot), `Close` (no more).
+Worker → coordinator: a list of `EpochReport`s and `Outcome`s after every epoch of a fleet, or
+`Crashed`. Workers never open the study's storage. A new kind of worker is a class with the
+methods of `Worker`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from autotrain.training.slot import Admission, EpochReport, Outcome
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End a slot at its next epoch boundary; its `Outcome` follows with cause "stopped"."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
+class Close:
+    """No more commands will come: leave."""
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """The worker met an error that is not the user's; the slots it held are lost.
+
+    A worker that is not alive has lost whatever it held.
+
+    Args:
+        slots: the numbers of these slots.
+        cause: "out_of_memory", "error" or "worker_died".
+        text: the traceback, or what is known.
+        is_alive: whether the worker goes on with an empty trainer.
+    """
+
+    slots: tuple[int, ...]
+    cause: str
+    text: str
+    is_alive: bool
+
+
+Command = Admission | Stop | Close
+Message = EpochReport | Outcome | Crashed
+
+
+class Worker(Protocol):
+    """Trains slots somewhere."""
+
+    name: str
+
+    def send(self, command: Command) -> None:
+        """Give the worker a command; it acts on it at its next epoch boundary."""
+
+    def receive(self) -> list[Message]:
+        """Return what the worker has to say; may be empty. Inline workers train here."""
+
+    def close(self) -> None:
+        """End the worker and free what it holds; may be called twice."""
+
+    def renew(self) -> Worker | None:
+        """Start one like this, which has died; None where there is no other."""

@@ -1,0 +1,76 @@
+"""What every worker does, wherever it runs: keep a trainer, obey commands, survive errors."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+import torch
+
+from autotrain.search.workers.protocol import Command, Crashed, Message, Stop
+from autotrain.training.slot import Admission, Outcome
+from autotrain.training.trainer import Trainer
+
+
+class Training:
+    """A trainer that turns its own errors into messages.
+
+    Args:
+        make_trainer: called at the start and again after an error, so that nothing of a broken
+            fleet is used again.
+    """
+
+    def __init__(self, make_trainer: Callable[[], Trainer]) -> None:
+        self.make_trainer = make_trainer
+        self.trainer = make_trainer()
+        self.slots: set[int] = set()
+        self._waiting: list[Command] = []
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to train."""
+        return not self.slots
+
+    def obey(self, command: Command) -> None:
+        """Take an `Admission` or a `Stop`; the next step acts on it."""
+        if isinstance(command, Admission):
+            self.slots.add(command.slot)
+        self._waiting.append(command)
+
+    def step(self) -> list[Message]:
+        """Train one fleet for one epoch and return what there is to say."""
+        commands, self._waiting = self._waiting, []
+        crashed: list[Message] = []
+        for command in commands:
+            if isinstance(command, Stop):
+                self.trainer.stop(command.slot)
+            elif isinstance(command, Admission):
+                try:
+                    self.trainer.admit(command)
+                except Exception as error:  # for want of memory, say; the others go on
+                    self.slots.discard(command.slot)
+                    crashed.append(_crash((command.slot,), error))
+        try:
+            messages: list[Message] = list(self.trainer.step())
+        # Whatever breaks a fleet must reach the coordinator, which decides; nothing is hidden.
+        except Exception as error:
+            lost = tuple(sorted(self.slots))
+            self.slots.clear()
+            self.trainer = self.make_trainer()
+            return [*crashed, _crash(lost, error)]
+        for message in messages:
+            if isinstance(message, Outcome):
+                self.slots.discard(message.slot)
+        return [*crashed, *messages]
+
+
+def _crash(lost: tuple[int, ...], error: Exception) -> Crashed:
+    text = "".join(traceback.format_exception(error))
+    return Crashed(lost, _cause(error), text, is_alive=True)
+
+
+def _cause(error: Exception) -> str:
+    memory = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+    # torch's CPU allocator raises a plain RuntimeError.
+    memory = memory or "can't allocate memory" in str(error)
+    return "out_of_memory" if memory else "error"

@@ -1,0 +1,708 @@
+"""The Python door: `Study`, from a table to the best trained model.
+
+    study = autotrain.Study("churn", data=frame, target="churned")
+    study.optimize(timeout=600)
+    predictor = study.best_predictor()
+
+The command line goes through the same class.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import torch
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
+
+from autotrain.bundle import Bundle
+from autotrain.bundle.selection import Selection, selection_of, validation_error, validation_score
+from autotrain.data.dataset import Dataset, load_dataset
+from autotrain.data.weights import ClassWeights, class_weights_as_json
+from autotrain.errors import BundleError, NoTrialSucceededError, StudyError
+from autotrain.export.best_model import Best
+from autotrain.export.writer import score_test_rows
+from autotrain.metrics import METRICS, metric_for
+from autotrain.predictor import Predictor, load
+from autotrain.reporting.display import make_observer
+from autotrain.reporting.trial import TrialReport, report_of
+from autotrain.search import settings as definitions
+from autotrain.search.budget import study_seconds, trials_tried
+from autotrain.search.checkpoints import FOLDER as CHECKPOINTS
+from autotrain.search.checkpoints import Checkpoints
+from autotrain.search.finals import (
+    EXPORTED,
+    HANDED_OVER,
+    N_FINALISTS,
+    WINNER,
+    Finals,
+    Winner,
+    finals_of,
+    winner_of,
+)
+from autotrain.search.given import GIVEN, config_of, enqueue, params_of
+from autotrain.search.launch import Launch
+from autotrain.search.opening import open_study
+from autotrain.search.progress import Observer, Progress, Silent
+from autotrain.search.pruning.pruners import read_options
+from autotrain.search.publisher import Published
+from autotrain.search.run import Budget, Run, check_complete, check_success, one_thread, stages
+from autotrain.search.sampling.allowed import AllowedSampler
+from autotrain.search.sampling.samplers import make_sampler
+from autotrain.search.sampling.untried import Untried, UntriedSampler
+from autotrain.search.settings import AUTO, STUDIES, Definition
+from autotrain.search.storage.open import OpenStorage
+from autotrain.space.config import TrialConfig
+from autotrain.space.fixed import Config, fixed_space, params_in
+from autotrain.space.search_space import SearchSpace, as_space
+from autotrain.training.rows import (
+    check_metric,
+)
+from autotrain.validation import (
+    check_count,
+    check_still_there,
+    find_device,
+    n_cores,
+    number_or_text,
+    read_budget,
+    read_workers,
+    word_for,
+)
+
+BEST = "best"
+DEFAULT_TIMEOUT_S = 600.0
+"""Of a search that is given no limit."""
+
+
+class Study:
+    """A search for the best network for one table.
+
+    A study lives in `directory/name`. Making a `Study` of a name that exists goes on with it if
+    data, space and settings are the same, and is refused otherwise.
+
+    Args:
+        name: letters, digits, '.', '_', '-'; None for the data's name, with a number behind it
+            when another study has that.
+        data: a data frame, or anything the command line takes as DATA.
+        target: the column to predict; may be left out when the data's format names it.
+        task: "auto", "binary", "multiclass" or "regression".
+        space: a shipped space's name, a TOML file, a dictionary or a `SearchSpace`.
+        metric: a name of `tasks.METRICS`; None for log_loss, or rmse for regression. A quantile's
+            is "pinball:0.9"; it is then also what is trained.
+        weights: a column that says what each row counts, in training and in all scores; no feature.
+        class_weights: "balanced" or {label: weight}: what each class counts in training.
+        sampler: "tpe", "gp", "cmaes", "random" or "qmc".
+        pruner: "performance", "asha", "median" or "none".
+        pruner_options: settings of the pruner by name, such as {"quantile": 0.4}; None for the
+            defaults. See docs/cli.md.
+        validation: "auto" (5-fold below 10,000 rows beside the test rows, 3-fold below 30,000,
+            else holdout), "holdout" (20 %, at most 10,000 rows) or e.g. "3-fold".
+        test: fraction of the rows, or a file or frame; those rows are never seen by the search.
+        finalists: so many of the best trials are trained again from other seeds, and the winner
+            is chosen by mean; 0: the trial with the best value wins.
+        ensemble: export the average of up to N trainings (see `ensembling`); below 2 the winner
+            alone. "auto": up to 4 where at most 2,500 rows validate, the winner alone elsewhere.
+            Prediction takes up to N times as long.
+        storage: None for the journal in the study's folder, or a storage URL.
+        workers: processes; 0 for one per core (or per GPU); 1 trains in this process.
+        device: "auto", "cpu" or "cuda".
+        seed: everything random follows from it.
+        directory: where studies are kept.
+    Raises:
+        DataError, SpaceError, StudyError, StorageError, DeviceError: when something asked for
+            cannot be; nothing is written then.
+    """
+
+    def __init__(
+        self,
+        name: str | None,
+        *,
+        data: Any,
+        target: str | None = None,
+        task: str = "auto",
+        space: str | Path | Mapping[str, Any] | SearchSpace = "default",
+        metric: str | None = None,
+        weights: str | None = None,
+        class_weights: ClassWeights | None = None,
+        sampler: str = "tpe",
+        pruner: str = "performance",
+        pruner_options: Mapping[str, float] | None = None,
+        validation: str = "auto",
+        test: Any = None,
+        finalists: int = N_FINALISTS,
+        ensemble: int | str = AUTO,
+        storage: str | None = None,
+        workers: int = 0,
+        device: str = "auto",
+        seed: int = 0,
+        directory: str | Path = STUDIES,
+    ) -> None:
+        if name is not None:
+            definitions.check_name(name)
+        workers = read_workers(workers)
+        seed = check_count("seed", seed)
+        made_sampler = make_sampler(sampler, seed)
+        options = read_options(pruner, pruner_options)
+        self.device = find_device(device)
+        searched = as_space(space)
+        self.dataset = dataset = load_dataset(
+            data,
+            target,
+            task=task,
+            test=test,
+            validation=validation,
+            seed=seed,
+            weights=weights,
+            class_weights=class_weights,
+        )
+        self.metric = metric_for(dataset.task, metric)
+        check_metric(self.metric, dataset)
+        self.space = resolved(searched, dataset)
+        self.sampler: BaseSampler = AllowedSampler(made_sampler, self.space, seed)
+        self._untried = Untried.of(self.space)
+        if self._untried is not None:
+            self.sampler = UntriedSampler(self.sampler, self._untried, seed)
+        # A study begun when no rows were set apart has other validation rows.
+        calibration = {"calibration": dataset.n_calibration} if dataset.n_calibration else {}
+        definition = Definition(
+            name=name or "",
+            source=word_for(data),
+            target=dataset.target,
+            task=dataset.task,
+            metric=self.metric.name,
+            fingerprint=dataset.fingerprint,
+            split=dataset.split | calibration,
+            test="" if test is None else word_for(test),
+            validation=validation,
+            finalists=check_count("finalists", finalists),
+            ensemble=definitions.check_ensemble(ensemble),
+            space=self.space.to_dict(),
+            seed=seed,
+            sampler=sampler,
+            pruner=pruner,
+            pruner_options=options,
+            weights=weights,
+            class_weights=class_weights_as_json(class_weights),
+            storage=storage,
+            workers=workers,
+            device=device,
+            versions=definitions.library_versions(),
+        )
+        if name is None:
+            definition = definition.with_free_name(dataset.name, Path(directory))
+        self.definition = definition
+        self.folder = Path(directory) / definition.name
+        if (self.folder / definitions.FILE).is_file():
+            begun = Definition.read(self.folder)
+            begun.check_same(definition, self.folder)
+            url = begun.storage_url(storage, self.folder)
+            self.definition = replace(definition, storage=url)
+        self._storage: OpenStorage | None = None
+        self._study: optuna.Study | None = None
+        self.progress = Progress()
+        self.export_notes: tuple[str, ...] = ()
+        self.export_failures: tuple[str, ...] = ()
+        """What would have been handed over instead of the model in `best/`, and why it is not."""
+
+    @classmethod
+    def resume(
+        cls,
+        name: str,
+        *,
+        data: Any = None,
+        test: Any = None,
+        storage: str | None = None,
+        workers: int | None = None,
+        device: str | None = None,
+        finalists: int | None = None,
+        ensemble: int | str | None = None,
+        directory: str | Path = STUDIES,
+    ) -> Study:
+        """Open a study that was started before, as it was defined then.
+
+        Args:
+            data: the table, when it has moved or was a data frame; it must be the same table.
+            test: the test rows, likewise, when they are a table of their own.
+            storage: the URL with its password, when the study is not in its folder's journal.
+            workers, device, finalists, ensemble: as for a new study; None: as the study has them.
+            directory: where studies are kept.
+        Raises:
+            StudyError: when there is no such study or its data has changed.
+            DataError: when its data is not where it was.
+        """
+        old = Definition.read(Path(directory) / name)
+        if data is None:
+            check_still_there(name, "data", old.source)
+        if test is None and isinstance(number_or_text(old.test), str):
+            check_still_there(name, "test", old.test)
+        return cls(
+            name,
+            data=old.source if data is None else data,
+            target=old.target,
+            task=old.task,
+            space=SearchSpace.from_dict(old.space),
+            metric=old.metric,
+            weights=old.weights,
+            class_weights=old.class_weights,
+            sampler=old.sampler,
+            pruner=old.pruner,
+            pruner_options=old.pruner_options,
+            validation=old.validation,
+            finalists=old.finalists if finalists is None else finalists,
+            ensemble=old.ensemble if ensemble is None else ensemble,
+            test=number_or_text(old.test) if test is None else test,
+            storage=storage or old.storage,
+            workers=old.workers if workers is None else workers,
+            device=device or old.device,
+            seed=old.seed,
+            directory=directory,
+        )
+
+    # ---- running ---------------------------------------------------------------------------
+
+    def optimize(
+        self,
+        n_trials: int | None = None,
+        timeout: float | None = None,
+        *,
+        observer: Observer | None = None,
+        quiet: bool = False,
+    ) -> Study:
+        """Search until `n_trials` more trials have ended or `timeout` seconds have passed.
+
+        In a finite space the search also ends when every configuration has been tried.
+
+        Args:
+            n_trials: trials to run; None for no limit.
+            timeout: seconds; None for no limit. With neither limit the search takes ten minutes.
+            observer: receives the progress; None for a display that fits the terminal.
+            quiet: show no progress. An `observer` is called in either case.
+        Returns: the study itself.
+        Raises:
+            NoTrialSucceededError: when there is no complete trial at the end.
+            KeyboardInterrupt: passed on after all is saved; `resume` continues from there.
+        """
+        n_trials, timeout = read_budget(n_trials, timeout)
+        return self._optimize(Budget(n_trials, timeout, time.monotonic()), observer, quiet=quiet)
+
+    def finish(
+        self,
+        timeout: float | None = None,
+        *,
+        observer: Observer | None = None,
+        quiet: bool = False,
+    ) -> Study:
+        """End what a run that was cut off had begun: repeats of the best trials, and the winner.
+
+        No new trial is tried; the study's budget stays as it is.
+
+        Args:
+            timeout: seconds for the repeats; None for no limit. Those that take longer are left.
+        Returns: the study itself. For the other arguments and errors see `optimize`.
+        """
+        return self._finish(Budget(0, timeout, time.monotonic()), observer, quiet=quiet)
+
+    def enqueue(self, config: Config) -> Study:
+        """Add a configuration of the space to the study; the next search tries it first.
+
+        It waits in the storage, also when the study is closed and resumed. It is trained even if
+        an equal one was trained before.
+
+        Args:
+            config: a dictionary in the shape of a space file's fixed values or of a `[[baseline]]`,
+                a TOML file, or another study's `best_config`. What it leaves out is filled in as
+                for a `[[baseline]]`: with the default where the space has it.
+        Returns: the study itself.
+        Raises:
+            SpaceError: with everything that is not in the space.
+
+        Examples:
+            >>> study.enqueue({"activation": "elu"}).optimize(n_trials=1)  # doctest: +SKIP
+        """
+        params = params_in(self.space, config)
+        enqueue(self.optuna_study, params, **{GIVEN: "enqueue"})
+        self._open().commit()
+        return self
+
+    def train(
+        self,
+        config: Config,
+        timeout: float | None = None,
+        *,
+        observer: Observer | None = None,
+        quiet: bool = False,
+    ) -> FrozenTrial:
+        """Train one configuration: one more trial, without search, pruning and finals.
+
+        The configuration need not be in the study's space. The trial has its curve, diagnostics
+        and checkpoint like any other, and competes for `best/` as a new trial of a search does.
+        Samplers learn from a trial that is in the space. The study's budget does not change.
+
+        Args:
+            config: a dictionary in the shape of a space file's fixed values, a TOML file, or
+                another study's `best_config`. What it leaves out has its technique's default;
+                the batch size and the number of epochs follow the data.
+            timeout: seconds, after which training ends at the next epoch; None for no limit.
+            observer, quiet: as for `optimize`.
+        Returns: the trial, complete.
+        Raises:
+            SpaceError: with every mistake of the configuration.
+            NoTrialSucceededError: when the trial did not end complete, for example diverged.
+            KeyboardInterrupt: passed on; the next search trains the configuration again.
+
+        Examples:
+            >>> study.train({"training": {"epochs": 7}}).user_attrs["epochs"]  # doctest: +SKIP
+            7
+        """
+        _, timeout = read_budget(1, timeout)
+        wanted = resolved(fixed_space(config), self.dataset).config_from({})
+        number = self._give(wanted)
+        budget = Budget(1, timeout, time.monotonic())
+        before_s = study_seconds(self.optuna_study)
+        try:
+            self._run(budget, observer, quiet=quiet, only=number)
+        finally:
+            # Beside the seconds that the study's searches were given.
+            if (whole_s := Definition.read(self.folder).timeout_s) is not None:
+                taken_s = study_seconds(self.optuna_study) - before_s
+                self._write_definition(timeout_s=round(whole_s + taken_s, 1))
+        trial = self.optuna_study.get_trials(deepcopy=False)[number]
+        check_complete(trial)
+        return trial
+
+    def _give(self, config: TrialConfig) -> int:
+        """Add a waiting trial of any configuration; return its number."""
+        study = self.optuna_study
+        begun = Definition.read(self.folder)
+        if begun.n_trials is not None or begun.timeout_s is None:
+            # Beside the trials that the study's searches were given.
+            self._write_definition(n_trials=(begun.n_trials or 0) + 1)
+        params, outside = params_of(config, self.space)
+        number = enqueue(study, params, **{GIVEN: "train"}, **outside)
+        self._open().commit()
+        return number
+
+    def _optimize(self, budget: Budget, observer: Observer | None, *, quiet: bool) -> Study:
+        """Search within a budget whose clock may have started before; see `optimize`."""
+        if budget.n_trials is None and budget.timeout_s is None:
+            budget = replace(budget, timeout_s=DEFAULT_TIMEOUT_S)
+        self._open()
+        whole_s = self._set_budget(budget.n_trials, budget.timeout_s)
+        self._run(replace(budget, whole_s=whole_s), observer, quiet=quiet)
+        return self
+
+    def _finish(self, budget: Budget, observer: Observer | None, *, quiet: bool) -> Study:
+        """End within a budget what was cut off; see `finish`."""
+        finals, left_s = self._finals(), budget.left_s()
+        if finals is not None and finals.next(left_s=math.inf if left_s is None else left_s):
+            self._write_definition()
+            self._run(budget, observer, quiet=quiet)
+        else:
+            self.hand_over()
+            check_success(self.definition.name, self.optuna_study.trials, self.metric)
+        return self
+
+    def _run(
+        self, budget: Budget, observer: Observer | None, *, quiet: bool, only: int | None = None
+    ) -> None:
+        """Train within a budget: a search, or the one trial of the number `only`."""
+        run = Run(self._launch(only), self._best(), self.optuna_study, self._open())
+        if observer is None and quiet:
+            observer = Silent()
+        display: contextlib.AbstractContextManager[Observer]
+        display = make_observer(self.metric) if observer is None else nullcontext(observer)
+        with one_thread(), display as shown:
+            try:
+                run.train(budget, self._finals() if only is None else None, shown)
+            finally:
+                self.progress = run.progress
+                self._take(run.handed)
+            self._hand_over(None, stages(shown, run.progress))
+        check_success(self.definition.name, self.optuna_study.trials, self.metric)
+
+    def close(self) -> None:
+        """Let other processes work on the study."""
+        if self._storage is not None:
+            self._storage.close()
+            self._storage = self._study = None
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- results ---------------------------------------------------------------------------
+
+    @property
+    def optuna_study(self) -> optuna.Study:
+        """The Optuna study itself; opened (and locked for others) on first use."""
+        self._open()
+        if self._study is None:
+            raise StudyError("the study is closed")
+        return self._study
+
+    @property
+    def best_trial(self) -> FrozenTrial:
+        """The winner: of the complete trials the best one, as the finals decided.
+
+        Not always the one with the best validation value: see `winner`.
+
+        Raises:
+            NoTrialSucceededError: when there is none.
+        """
+        study = self.optuna_study
+        trial, _ = winner_of(study.trials, study.user_attrs, self.metric)
+        if trial is None:
+            raise NoTrialSucceededError(
+                f"study {self.definition.name!r} has no complete trial yet. Call optimize()."
+            )
+        return trial
+
+    @property
+    def winner(self) -> Winner | None:
+        """What the finals say of the winner; None when the best trial won without them."""
+        study = self.optuna_study
+        return winner_of(study.get_trials(deepcopy=False), study.user_attrs, self.metric)[1]
+
+    @property
+    def best_value(self) -> float:
+        """Validation score of the model in `best/`; of an ensemble that of its average.
+
+        Each validation row is predicted by the networks that did not train on it, dropout off; the
+        score is the mean over folds. The value that Optuna knows of the winning trial is
+        `best_trial.value`: that of its first training, from its first seed.
+
+        Raises:
+            NoTrialSucceededError: when no trial is complete.
+            BundleError: when the folder is gone or damaged; `hand_over` writes it again.
+        """
+        value = validation_score(self._best_bundle())
+        assert value is not None
+        return value
+
+    @property
+    def best_error(self) -> float | None:
+        """Standard error of `best_value` over the validation rows; None where not defined.
+
+        It says how far the score of other rows of the same kind may lie, not how much better the
+        validation rows look because they chose the model: see `selection`.
+
+        Raises: as `best_value`.
+        """
+        return validation_error(self._best_bundle())
+
+    @property
+    def selection(self) -> Selection | None:
+        """Why the model in `best/` was chosen; None until a search has ended.
+
+        Raises: as `best_value`.
+        """
+        return selection_of(self._best_bundle())
+
+    def _best_bundle(self) -> Bundle:
+        try:
+            return self.best_predictor().bundle
+        except BundleError:
+            _ = self.best_trial  # a study without a complete trial has another error
+            raise
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """The best trial's parameters, Optuna's names."""
+        return dict(self.best_trial.params)
+
+    @property
+    def best_config(self) -> dict[str, Any]:
+        """The best trial's whole configuration, fixed values included, in nested tables.
+
+        `train`, `enqueue` and, written with `tomli_w`, `autotrain train --config` take it.
+        """
+        return config_of(self.best_trial, self.space).to_dict()
+
+    @property
+    def n_untried(self) -> int | None:
+        """How many configurations of a finite space are left to try; 0 when all have been tried.
+
+        None where a parameter is real, or the space has more than 10,000 configurations.
+        """
+        if self._untried is None:
+            return None
+        return self._untried.count(self.optuna_study.get_trials(deepcopy=False))
+
+    def trial(self, number: int) -> TrialReport:
+        """Describe one trial: configuration, learning curve, health by layer, flags, its end.
+
+        Raises:
+            StudyError: when the study has no trial of that number.
+
+        Examples:
+            >>> study.trial(3).flags  # doctest: +SKIP
+            {'vanishing': 'The gradient hardly reaches some layers, ...'}
+        """
+        return report_of(self.definition, self.optuna_study.get_trials(deepcopy=False), number)
+
+    def trials_dataframe(self) -> pd.DataFrame:
+        """Return one row per trial, as `optuna.Study.trials_dataframe`."""
+        return self.optuna_study.trials_dataframe()
+
+    @property
+    def best_path(self) -> Path:
+        """Where the best trained model is, complete from the first finished trial on."""
+        return self.folder / BEST
+
+    def best_predictor(self) -> Predictor:
+        """Load the best trained model.
+
+        Raises:
+            BundleError: when none was exported yet.
+        """
+        return load(self.best_path)
+
+    def hand_over(self, ensemble: int | str | None = None) -> Path:
+        """Export the winner, alone or with others that predict best together; `optimize` does it.
+
+        The winner is decided by the repeats that have ended, also those of a run that was cut off.
+
+        Args:
+            ensemble: this once at most N trainings; below 2 the winner alone; "auto" by the number
+                of validation rows, where trials came from a search and not from `train` alone.
+                None: as the study has it.
+        Returns: the bundle's folder. What cannot be exported is passed over, and said in
+            `export_failures`.
+        Raises: RuntimeError when nothing can be exported; a bug.
+        """
+        return self._hand_over(ensemble, lambda stage: None)
+
+    def _hand_over(self, ensemble: int | str | None, on_stage: Callable[[str], None]) -> Path:
+        study = self.optuna_study
+        if ensemble is None:
+            ensemble = self.definition.ensemble
+            self._write_definition()
+        ensemble = definitions.check_ensemble(ensemble)
+        self._decide()
+        best = replace(self._best(), on_stage=on_stage)
+        self._take(best.hand_over(study, self.device, ensemble))
+        self._note(EXPORTED, best.exported(study))
+        self._note(HANDED_OVER, True)
+        return self.best_path
+
+    def test(self) -> dict[str, float | None]:
+        """Score the best model on the test rows, which the search has never seen, and record it.
+
+        Meant to be called once, at the end: a score that guides further choices is no test any
+        more.
+
+        The bundle also keeps a 95 % confidence interval of the study's metric, and how many test
+        rows prediction sets and intervals of 90 % contain.
+
+        Returns: every metric of the task, dropout off, None where it is not defined on these rows;
+            empty when there are no test rows.
+        """
+        if not self.dataset.n_test:
+            return {}
+        scores = score_test_rows(self.best_path, self.dataset)
+        return {name: value for name, value in scores.items() if name.partition(":")[0] in METRICS}
+
+    @property
+    def n_workers(self) -> int:
+        """How many workers train: as asked for, or one per core, or one per GPU."""
+        if self.definition.workers:
+            return self.definition.workers
+        return n_cores() if self.device == "cpu" else torch.cuda.device_count()
+
+    # ---- parts -----------------------------------------------------------------------------
+
+    def _open(self) -> OpenStorage:
+        """Open the storage and the Optuna study in it, making both if they are new."""
+        if self._storage is None:
+            self._storage, self._study = open_study(
+                self.folder, self.definition, self.metric, self.sampler
+            )
+        return self._storage
+
+    def _launch(self, only: int | None) -> Launch:
+        n_workers = self.n_workers if only is None else 1
+        return Launch(
+            self.definition, self.dataset, self.metric, self.space, self.device, n_workers, only
+        )
+
+    def _finals(self) -> Finals | None:
+        study = self.optuna_study
+        return finals_of(
+            study.get_trials(deepcopy=False),
+            study.user_attrs,
+            n_finalists=self.definition.finalists,
+            metric=self.metric,
+            space=self.space,
+        )
+
+    def _decide(self) -> None:
+        """Write down who wins by the repeats so far; a new best trial sets that aside."""
+        winner = self._best().decide(self.optuna_study, self._finals())
+        decision = None if winner is None else winner.to_json()
+        if self.optuna_study.user_attrs.get(WINNER) != decision:
+            self._note(WINNER, decision)
+
+    def _take(self, handed: Published) -> None:
+        self.export_notes = self.export_notes if handed.notes is None else handed.notes
+        self.export_failures = handed.failures
+
+    def _best(self) -> Best:
+        return Best(
+            self.best_path,
+            self.dataset,
+            self.metric,
+            self.definition,
+            self.space,
+            Checkpoints(self.folder / CHECKPOINTS, self.metric.sign),
+        )
+
+    def _set_budget(self, n_trials: int | None, timeout: float | None) -> float:
+        """Write down what the study may use in all: what is used and what this run is given.
+
+        Returns: the seconds of the budget that this run goes on with; 0 when it is given more.
+        """
+        trials = self.optuna_study.get_trials(deepcopy=False)
+        if n_trials is not None:
+            if self._untried is not None:
+                n_trials = min(n_trials, self._untried.n_left(trials))
+            n_trials += trials_tried(trials)
+        if timeout is not None:
+            timeout = round(timeout + study_seconds(self.optuna_study), 1)
+        self.definition = self.definition.with_budget(n_trials, timeout)
+        before = Definition.read(self.folder).timeout_s
+        self._write_definition(n_trials=n_trials, timeout_s=timeout)
+        is_more = timeout is None or before is None or timeout > before
+        return 0.0 if before is None or is_more else before
+
+    def _write_definition(self, **budget: Any) -> None:
+        """Keep what may change; where and with what it began stays, unless data have moved."""
+        changing = ("source", "finalists", "ensemble")
+        now = {name: getattr(self.definition, name) for name in changing}
+        replace(Definition.read(self.folder), **(now | budget)).write(self.folder)
+
+    def _note(self, name: str, value: Any) -> None:
+        self.optuna_study.set_user_attr(name, value)
+        if self._storage is not None:
+            self._storage.commit()
+
+
+def resolved(space: SearchSpace, dataset: Dataset) -> SearchSpace:
+    """Return the space resolved for a data set."""
+    return space.resolve(
+        dataset.n_train,
+        dataset.n_inputs,
+        dataset.task,
+        pictures=dataset.is_pictures,
+        n_numbers=dataset.preprocessor.kinds.n_numeric,
+    )

@@ -1,0 +1,88 @@
+"""Losses and their gradients, each slot's mean over its batch.
+
+fleet loss = Σ_slots mean_batch(w · loss), so a slot's gradient does not know its neighbours. The
+weights `[K, B]` have mean 1 over the training rows, not over each batch: a row weighs the same
+whichever rows stand beside it. None weighs all rows alike.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from autotrain.techniques.technique import Parameter
+
+
+def softmax_cross_entropy(
+    logits: Tensor, labels: Tensor, smoothing: Tensor | None, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the mean cross-entropy `[K]` and its gradient `[K, B, C]`.
+
+        q = (1 − ε)·onehot + ε/C;   loss = −Σ w Σ q log p / B;   ∂loss/∂logits = w (p − q)/B
+
+    Args:
+        logits: `[K, B, C]`.
+        labels: `[K, B]`, class numbers, int64.
+        smoothing: ε `[K, 1, 1]` in [0, 1), or None when 0 everywhere.
+        weights: `[K, B]`.
+    Equals: `torch.nn.functional.cross_entropy(label_smoothing=ε)`, of each row times its weight.
+    """
+    k, b, c = logits.shape
+    # Classes before rows: torch then computes many rows at a time.
+    log_p = torch.log_softmax(logits.transpose(1, 2), dim=1)
+    target = torch.zeros_like(log_p).scatter_(1, labels.unsqueeze(1), 1.0)
+    if smoothing is not None:
+        target = target.mul_(1 - smoothing).add_(smoothing / c)
+    each = log_p * target
+    if weights is not None:
+        each = each.mul_(weights.unsqueeze(1))
+    loss = each.view(k, -1).sum(1).mul_(-1 / b)
+    gradient = log_p.exp_().sub_(target).mul_(1 / b)
+    if weights is not None:
+        gradient = gradient.mul_(weights.unsqueeze(1))
+    return loss, gradient.transpose(1, 2)
+
+
+def mean_squared_error(
+    outputs: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the mean of w (ŷ − y)² `[K]` and its gradient 2w (ŷ − y)/B `[K, B, 1]`.
+
+    Args:
+        outputs: `[K, B, 1]`.
+        targets: `[K, B]`, in the scale the network is trained in.
+        weights: `[K, B]`.
+    Equals: `torch.nn.functional.mse_loss`, of each row times its weight.
+    """
+    error = outputs - targets.unsqueeze(-1)
+    weighted = error if weights is None else error * weights.unsqueeze(-1)
+    return (weighted * error).mean(dim=(1, 2)), weighted * (2 / outputs.shape[1])
+
+
+def pinball(
+    outputs: Tensor, targets: Tensor, quantile: float, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the mean pinball loss `[K]` and its gradient `[K, B, 1]`: the mean of
+
+        w q (y − ŷ) where y > ŷ, else w (1 − q)(ŷ − y);   ∂loss/∂ŷ = w (1{y ≤ ŷ} − q)/B
+
+    Where y = ŷ any slope between the two would do. Least where a share q of the rows lies below ŷ,
+    in whatever scale: the network learns the quantile, not the mean.
+
+    Args:
+        outputs, targets, weights: as `mean_squared_error`.
+        quantile: q in (0, 1).
+    Source: Koenker & Bassett 1978, "Regression Quantiles", Econometrica 46.
+    """
+    error = outputs - targets.unsqueeze(-1)
+    slope = (error >= 0).to(error.dtype).sub_(quantile)
+    if weights is not None:
+        slope = slope.mul_(weights.unsqueeze(-1))
+    return (slope * error).mean(dim=(1, 2)), slope / outputs.shape[1]
+
+
+LOSS_PARAMETERS = {
+    "label_smoothing": Parameter(
+        0.0, "ε, share of the target spread over all classes", low=0.0, high=1.0, open_high=True
+    ),
+}

@@ -1,0 +1,48 @@
+"""Penalties on weight matrices, never on biases or batch normalization.
+
+    loss + λ₁ Σ|w| + λ₂ Σw²
+
+Both may be on. To add one: write its penalty and gradient and add a row to `REGULARIZERS`; the
+row's name is the parameter in `[regularizer]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autotrain.techniques.technique import Parameter, Technique, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regularizer(Technique):
+    """A row of `REGULARIZERS`.
+
+    Args:
+        penalty: (w `[K, P]`, λ `[K, 1]`) → `[K]`, what is added to the loss.
+        gradient: (w, λ) → `[K, P]`, what is added to the gradient.
+    """
+
+    penalty: Callable[[Tensor, Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor]
+
+
+REGULARIZERS = table(
+    Regularizer(
+        "l1",
+        "loss ← loss + λ₁ Σ|w|",
+        {"l1": Parameter(0.0, "λ₁: adds λ₁ Σ|w| to the loss, λ₁ sign(w) to the gradient", low=0.0)},
+        penalty=lambda w, strength: (strength * w.abs()).sum(-1),
+        gradient=lambda w, strength: strength * torch.sign(w),
+    ),
+    Regularizer(
+        "l2",
+        "loss ← loss + λ₂ Σw²",
+        {"l2": Parameter(0.0, "λ₂: adds λ₂ Σw² to the loss, 2λ₂w to the gradient", low=0.0)},
+        penalty=lambda w, strength: (strength * w * w).sum(-1),
+        gradient=lambda w, strength: 2 * strength * w,
+    ),
+)

@@ -1,0 +1,301 @@
+"""Scalers: what a column of numbers becomes before a network reads it.
+
+A row is fitted on training rows, column by column, and writes down what it found as float64 arrays
+`[…, P]`; `apply` needs nothing else. Missing cells are filled before. To add one: write `fit`,
+`apply` and `typical`, and add a row to `SCALERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+import numpy as np
+
+from autotrain.techniques.technique import Technique, table
+
+Arrays = Mapping[str, np.ndarray]
+# (x, quantiles, their ranks) → ranks of x, all of one column.
+RanksOf = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+MOST_QUANTILES = 1000
+"""As scikit-learn's QuantileTransformer."""
+LEAST_NUMBER = 1e-290
+"""A step of rank over the distance of two numbers this small overflows."""
+QUANTILE_EDGE = 1e-7
+"""Ranks are kept so far from 0 and 1, where the normal quantile is infinite: |z| ≤ 5.2."""
+SMOOTH_CLIP = 3.0
+"""Where `robust_smooth_clip` levels off: |z| < 3."""
+LEAST_RAW_STD, MOST_RAW_STD = 2.0**-5, 2.0**40
+"""Raw columns with a standard deviation outside of this are multiplied by a power of two.
+
+Below, batch norm's ε (1e-5) is no longer small compared with the variance; above, squares may
+overflow float32.
+"""
+MOST_RAW_STDS = 2.0**13
+"""Raw columns whose mean is more standard deviations from 0 have it subtracted.
+
+A standard deviation is then at least 1,024 steps of float32, which has 24 binary digits.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaler(Technique):
+    """A row of `SCALERS`.
+
+    Args:
+        arrays: names of what `fit` writes down.
+        fit: values `[N, P]` float64, none missing → arrays by name, P last.
+        apply: (values `[N, P]`, arrays) → scaled values `[N, P]` float64.
+        typical: (z `[N, P]` within (−3, 3), arrays) → values `[N, P]` that lie z standard
+            deviations from the column's center; for constant columns the constant. Where numbers
+            are scaled, these are the values that become z.
+        is_raw: whether columns keep their own units, so that only a batch norm right after the
+            input layer brings them to one scale.
+    """
+
+    arrays: tuple[str, ...]
+    fit: Callable[[np.ndarray], dict[str, np.ndarray]]
+    apply: Callable[[np.ndarray, Arrays], np.ndarray]
+    typical: Callable[[np.ndarray, Arrays], np.ndarray]
+    is_raw: bool = False
+
+
+def fit_standard(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return mean and standard deviation; the largest number where a column is constant.
+
+    A column that is constant up to rounding so becomes 0 in every row: other values, which training
+    never saw, would come in the column's own units. Equals:
+    `sklearn.preprocessing.StandardScaler` but for such columns, up to rounding.
+    """
+    mean = values.mean(0)
+    # Shifted by the mean once more: what rounding left of it would count as spread.
+    centered = values - mean
+    variance = (centered**2).mean(0) - centered.mean(0) ** 2
+    scale = np.sqrt(np.maximum(variance, 0.0))
+    error = len(values) * np.finfo(np.float64).eps
+    is_constant = variance <= error * variance + (mean * error) ** 2
+    largest = np.finfo(np.float64).max
+    return {"mean": mean, "scale": np.where(is_constant | (scale == 0), largest, scale)}
+
+
+def apply_standard(values: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """z = (x − mean) / scale."""
+    return (values - arrays["mean"]) / arrays["scale"]
+
+
+def typical_standard(z: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """x = mean + scale · z."""
+    is_constant = arrays["scale"] == np.finfo(np.float64).max
+    return arrays["mean"] + np.where(is_constant, 0.0, arrays["scale"]) * z
+
+
+def fit_raw(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the fit of `fit_standard`, and the shift and factor of `apply_raw`.
+
+    The shift is 0 and the factor 1, except where float32 or batch norm could not see the column's
+    differences: see `LEAST_RAW_STD` and `MOST_RAW_STDS`. Batch norm has the same output for any
+    shift and, up to its ε, any factor. The factor of a constant column is 0, for the reason that
+    `fit_standard` gives.
+    """
+    found = fit_standard(values)
+    mean, std = found["mean"], found["scale"]
+    is_constant = std == np.finfo(np.float64).max
+    shift = np.where(is_constant | (np.abs(mean) / MOST_RAW_STDS > std), mean, 0.0)
+    is_visible = (std >= LEAST_RAW_STD) & (std <= MOST_RAW_STD)
+    exponent = np.where(is_constant | is_visible, 0, np.frexp(std)[1])
+    # A power of two changes no digit of a number; 2^1000 is the largest that cannot overflow here.
+    factor = np.ldexp(1.0, np.clip(-exponent, -1000, 1000))
+    return {**found, "shift": shift, "factor": np.where(is_constant, 0.0, factor)}
+
+
+def apply_raw(values: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """z = (x − shift) · factor, which is x itself for ordinary columns: see `fit_raw`."""
+    return (values - arrays["shift"]) * arrays["factor"]
+
+
+def fit_robust(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return median and 1/IQR; where the IQR is 0 half the range; where that is 0 the factor 0.
+
+    Source: Holzmüller et al. 2024, arXiv:2407.04491, section 3.1.
+    """
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+    width = high - low
+    width = np.where(width > 0, width, (values.max(0) - values.min(0)) / 2)
+    # A width of fewer digits than a number has is none: its inverse would be infinite.
+    is_wide = width >= np.finfo(np.float64).tiny
+    factor = np.divide(1.0, width, out=np.zeros_like(width), where=is_wide)
+    return {"median": median, "factor": factor}
+
+
+def apply_robust(values: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """u = (x − median) · factor;  z = u / √(1 + (u/3)²): linear near 0, |z| < 3."""
+    with np.errstate(over="ignore"):
+        u = (values - arrays["median"]) * arrays["factor"]
+        # u/√(1 + (u/3)²) without overflow: 3 · sin(atan(u/3)).
+        return SMOOTH_CLIP * np.sin(np.arctan(u / SMOOTH_CLIP))
+
+
+def typical_robust(z: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """x = median + u / factor,  u = z / √(1 − (z/3)²)."""
+    factor = arrays["factor"]
+    width = np.divide(1.0, factor, out=np.zeros_like(factor), where=factor > 0)
+    return arrays["median"] + width * z / np.sqrt(1 - (z / SMOOTH_CLIP) ** 2)
+
+
+# Highest power first: numerator and denominator near the middle, then in the tails.
+MIDDLE = (
+    (
+        *(2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4),
+        *(4.5921953931549871457e4, 1.3731693765509461125e4, 1.9715909503065514427e3),
+        *(1.3314166789178437745e2, 3.3871328727963666080),
+    ),
+    (
+        *(5.2264952788528545610e3, 2.8729085735721942674e4, 3.9307895800092710610e4),
+        *(2.1213794301586595867e4, 5.3941960214247511077e3, 6.8718700749205790830e2),
+        *(4.2313330701600911252e1, 1.0),
+    ),
+)
+TAILS = (
+    (
+        *(7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1),
+        *(1.27045825245236838258, 3.64784832476320460504, 5.76949722146069140550),
+        *(4.63033784615654529590, 1.42343711074968357734),
+    ),
+    (
+        *(1.05075007164441684324e-9, 5.47593808499534494600e-4, 1.51986665636164571966e-2),
+        *(1.48103976427480074590e-1, 6.89767334985100004550e-1, 1.67638483018380384940),
+        *(2.05319162663775882187, 1.0),
+    ),
+)
+
+
+def normal_quantile(p: np.ndarray) -> np.ndarray:
+    """Return Φ⁻¹(p) for p in [1e-11, 1 − 1e-11], to sixteen digits; NumPy alone.
+
+    Source: Wichura 1988, algorithm AS 241. Equals: `statistics.NormalDist().inv_cdf`.
+    """
+    q = p - 0.5
+    r = 0.180625 - q * q
+    middle = q * np.polyval(MIDDLE[0], r) / np.polyval(MIDDLE[1], r)
+    r = np.sqrt(-np.log(np.minimum(p, 1 - p))) - 1.6
+    tail = np.polyval(TAILS[0], r) / np.polyval(TAILS[1], r)
+    return np.where(np.abs(q) <= 0.425, middle, np.copysign(tail, q))
+
+
+def fit_quantiles(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the quantiles `[Q, P]` at Q equal steps of rank, Q = min(1000, N).
+
+    Equals: `sklearn.preprocessing.QuantileTransformer(subsample=None).quantiles_`.
+    """
+    n_rows = len(values)
+    ranks = np.linspace(0, 1, min(MOST_QUANTILES, n_rows)) * (n_rows - 1)
+    # `np.quantile` parts the rows at all ranks at once, which takes a hundred times as long.
+    ordered, places = np.sort(values, axis=0), np.arange(n_rows)
+    quantiles = np.empty((len(ranks), *values.shape[1:]))
+    for column in np.ndindex(values.shape[1:]):
+        quantiles[:, *column] = np.interp(ranks, places, ordered[:, *column])
+    # Interpolation may break the order by a rounding error.
+    return {"quantiles": np.maximum.accumulate(quantiles, axis=0)}
+
+
+def apply_quantiles(values: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """z = Φ⁻¹(rank of x among the training rows), |z| ≤ 5.2; 0 where these were constant.
+
+    Ties have the middle of their ranks, and what lies beyond all training rows is where the last of
+    them are: no value is far from all that was seen. Equals:
+    `sklearn.preprocessing.QuantileTransformer(output_distribution="normal")`, but for ties at the
+    least and the largest value, which it moves to ±5.2, as it does all that is within 1e-7 of them.
+    """
+    return _normal_ranks(values, arrays["quantiles"], _ranks_within)
+
+
+def typical_quantiles(z: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """x = the quantile at the rank Φ(z)."""
+    quantiles = arrays["quantiles"]
+    ranks = np.vectorize(NormalDist().cdf, otypes=[np.float64])(z)
+    steps = np.linspace(0, 1, len(quantiles))
+    columns = [np.interp(own, steps, q) for own, q in zip(ranks.T, quantiles.T, strict=True)]
+    return np.stack(columns, axis=1) if columns else z
+
+
+def apply_quantiles_to_ends(values: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """As `apply_quantiles`, but all within 1e-7 of the least and the largest value is at ±5.2."""
+
+    def ranks_of(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+        rank = np.where(x >= q[-1] - QUANTILE_EDGE, 1.0, _ranks(x, q, ranks))
+        return np.where(x - QUANTILE_EDGE <= q[0], 0.0, rank)
+
+    return _normal_ranks(values, arrays["quantiles"], ranks_of)
+
+
+def _normal_ranks(values: np.ndarray, quantiles: np.ndarray, ranks_of: RanksOf) -> np.ndarray:
+    ranks = np.linspace(0, 1, len(quantiles)) if len(quantiles) > 1 else np.full(1, 0.5)
+    scaled = np.empty_like(values)
+    for column in range(values.shape[1]):
+        x, q = _flushed(values[:, column]), _flushed(quantiles[:, column])
+        scaled[:, column] = ranks_of(x, q, ranks)
+    return normal_quantile(np.clip(scaled, QUANTILE_EDGE, 1 - QUANTILE_EDGE))
+
+
+def _ranks_within(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    return _ranks(np.clip(x, q[0], q[-1]), q, ranks)
+
+
+def _ranks(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    up = np.interp(x, q, ranks)
+    down = -np.interp(-x, -q[::-1], -ranks[::-1])
+    return (up + down) / 2
+
+
+def _flushed(values: np.ndarray) -> np.ndarray:
+    """Return values with 0 for those so small that a slope between two of them may overflow."""
+    return np.where(np.abs(values) < LEAST_NUMBER, 0.0, values)
+
+
+SCALERS = table(
+    Scaler(
+        "standard",
+        "z = (x − mean) / standard deviation",
+        arrays=("mean", "scale"),
+        fit=fit_standard,
+        apply=apply_standard,
+        typical=typical_standard,
+    ),
+    Scaler(
+        "robust_smooth_clip",
+        "u = (x − median) / IQR, z = u / √(1 + (u/3)²)",
+        note="Outliers end at ±3. Where the IQR is 0, half the range takes its place.",
+        arrays=("median", "factor"),
+        fit=fit_robust,
+        apply=apply_robust,
+        typical=typical_robust,
+    ),
+    Scaler(
+        "quantile_normal",
+        "z = Φ⁻¹(rank of x as a fraction of the training rows)",
+        note="Ranks are interpolated between at most 1,000 quantiles, and |z| ≤ 5.2. Ties have the "
+        "middle of their ranks; values beyond the training range are at its ends.",
+        arrays=("quantiles",),
+        fit=fit_quantiles,
+        apply=apply_quantiles,
+        typical=typical_quantiles,
+    ),
+    Scaler(
+        "none",
+        "z = x",
+        note="For networks with batch_norm.input = true. A column whose mean is more than 8,192 "
+        "standard deviations from 0 has its mean subtracted, and one with a standard deviation "
+        "below 1/32 or above 2⁴⁰ is multiplied by a power of two, because float32 or batch norm's "
+        "ε would hide its differences. Columns that are constant in the training rows become 0.",
+        arrays=("mean", "scale", "shift", "factor"),
+        fit=fit_raw,
+        apply=apply_raw,
+        typical=typical_standard,
+        is_raw=True,
+    ),
+)
+
+# As it was in preprocessors of format 2, for the bundles that were written so.
+QUANTILES_TO_ENDS = replace(SCALERS["quantile_normal"], apply=apply_quantiles_to_ends)

@@ -1,0 +1,30 @@
+"""A learnable scale of the network's inputs: which of them count, learned fast.
+
+    x ← s ⊙ x, s = 1 at the start
+
+To add a row, extend `FRONT_SCALES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotrain.techniques.technique import Parameter, Technique, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontScale(Technique):
+    """A row of `FRONT_SCALES`: whether inputs are scaled."""
+
+    scales: bool
+
+
+FRONT_SCALES = table(
+    FrontScale("off", "x ← x", scales=False),
+    FrontScale(
+        "diagonal",
+        "x ← s ⊙ x, s learned, 1 at the start",
+        {"learning_rate": Parameter(6.0, "factor on the learning rate", low=0.0, open_low=True)},
+        scales=True,
+    ),
+)

@@ -1,0 +1,354 @@
+"""The slots that train together: packed into stacked tensors, advanced an epoch at a time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autotrain.data.batches import effective_batch_size, epoch_order, steps_per_epoch
+from autotrain.network import scores as metrics
+from autotrain.network.flags import Diagnosis
+from autotrain.network.grouping import Numbers, order_key
+from autotrain.network.layout import pack, unpack
+from autotrain.network.network import Network
+from autotrain.network.noise import DropoutBits
+from autotrain.training.diagnostics import unit_shares
+from autotrain.training.rows import Rows
+from autotrain.training.slot import EpochReport, Outcome, Slot
+from autotrain.training.step import Rates, Stepper, Weights
+
+# Batches and dropout bits are gathered some steps ahead, up to this many bytes: large enough to
+# spread the cost of a call, small enough to stay in a second-level cache.
+AHEAD_BYTES = 1 << 20
+# Numbers of one layer held at a time when predicting on validation rows; also for the cache.
+EVALUATION_NUMBERS = 1 << 18
+_FLAT = ("parameters", "m", "v", "best_parameters")
+_STATISTICS = ("statistics", "best_statistics")
+
+
+class Fleet:
+    """K slots of one batch size, advanced together.
+
+    Built anew whenever a slot joins or leaves (at an epoch's end); slots carry their own state
+    in and out, see `release`.
+
+    Args:
+        slots: of equal batch size, all with hidden layers or all without.
+        rows: the data.
+    """
+
+    def __init__(self, slots: Sequence[Slot], rows: Rows, numbers: Numbers) -> None:
+        self.slots = sorted(slots, key=lambda slot: (order_key(slot.config), slot.id))
+        self.rows = rows
+        self.numbers = numbers
+        configs = [slot.config for slot in self.slots]
+        self.batch_size = effective_batch_size(rows.n_train, configs[0].batch_size)
+        self.n_steps = steps_per_epoch(rows.n_train, self.batch_size)
+        problem = rows.problem
+        columns = [slot.columns for slot in self.slots]
+        self.network = Network(configs, columns, problem.n_outputs, numbers)
+        # Slots by the view of the rows that they read.
+        self.views = {
+            view: [k for k, slot in enumerate(self.slots) if slot.view == view]
+            for view in dict.fromkeys(slot.view for slot in self.slots)
+        }
+        # Outputs of a classification are no values of the target.
+        may_clamp = not problem.is_classification
+        self.clamped = [k for k, slot in enumerate(self.slots) if may_clamp and slot.clamps]
+        folds = {slot.fold for slot in self.slots}
+        # None: all slots read the same validation rows.
+        self.places = None
+        if len(folds) > 1:
+            self.places = torch.tensor([slot.fold for slot in self.slots], device=numbers.device)
+        layouts = [slot.layout for slot in self.slots]
+
+        def stack(name: str) -> Tensor:
+            own = [getattr(slot, name) for slot in self.slots]
+            return pack(own, layouts, self.network.layout, statistics=name in _STATISTICS)
+
+        self.weights = Weights(
+            parameters=stack("parameters"),
+            statistics=stack("statistics"),
+            m=stack("m"),
+            v=stack("v"),
+            t=torch.stack([slot.t for slot in self.slots]),
+            product=torch.stack([slot.product for slot in self.slots]),
+        )
+        self.best_parameters = stack("best_parameters")
+        self.best_statistics = stack("best_statistics")
+        self.stepper = Stepper(
+            self.network,
+            configs,
+            self.weights,
+            classification=problem.is_classification,
+            quantile=problem.metric.quantile,
+        )
+        self.drop_factors: list[float] | None = None
+        self.bits = DropoutBits(
+            configs,
+            self.network.shapes,
+            self.network.layout,
+            self.network.reach,
+            [slot.dropout_bits for slot in self.slots],
+            self.batch_size,
+            numbers,
+        )
+
+    def release(self) -> list[Slot]:
+        """Hand the slots' state back to them, copied, and return them."""
+        layout = self.network.layout
+        stacked = {
+            "parameters": self.weights.parameters,
+            "m": self.weights.m,
+            "v": self.weights.v,
+            "best_parameters": self.best_parameters,
+            "statistics": self.weights.statistics,
+            "best_statistics": self.best_statistics,
+        }
+        for k, slot in enumerate(self.slots):
+            for name in (*_FLAT, *_STATISTICS):
+                row = unpack(stacked[name][k], slot.layout, layout, statistics=name in _STATISTICS)
+                setattr(slot, name, row)
+            slot.t = self.weights.t[k].clone()
+            slot.product = self.weights.product[k].clone()
+        return self.slots
+
+    def run_epoch(self) -> list[EpochReport]:
+        """Train every slot for one epoch, evaluate it, and return a report each."""
+        self._set_dropout()
+        rates, momentum = self._rates()
+        losses, norms = self._train(rates, momentum)
+        valid_losses, values = self.evaluate()
+        return self._account(losses, norms, rates, valid_losses, values)
+
+    def _rates(self) -> tuple[np.ndarray, Tensor | None]:
+        """Return the epoch's learning rates `[K, steps]` and momenta, where any moves."""
+        both = [slot.rates() for slot in self.slots]
+        rates = np.stack([rate for rate, _ in both])
+        if all(momentum is None for _, momentum in both):
+            return rates, None
+        momenta = [
+            np.full(self.n_steps, slot.momentum()) if momentum is None else momentum
+            for slot, (_, momentum) in zip(self.slots, both, strict=True)
+        ]
+        return rates, self._tensor(np.stack(momenta))
+
+    def _set_dropout(self) -> None:
+        """Bring the dropout rates to where their courses are."""
+        factors = [slot.drop_factor() for slot in self.slots]
+        if factors == self.drop_factors or (self.drop_factors is None and set(factors) == {1.0}):
+            return
+        self.drop_factors = factors
+        self.network.drop_by(self.numbers.column(factors, 3))
+        self.bits.drop_by(factors)
+
+    def _decay(self) -> Tensor | None:
+        """Return the epoch's factors on weight decay `[K, steps]`, where any decays."""
+        if self.stepper.runs.weight_decay is None:
+            return None
+        return self._tensor(np.stack([slot.decay() for slot in self.slots]))
+
+    def _gather(self, indices: Tensor) -> Tensor:
+        """Return the inputs `[S, K, B, W]` of training rows `[S, K, B]`."""
+        s, k, b = indices.shape
+        width = self.network.width
+        if len(self.views) == 1:
+            (view,) = self.views
+            # Inputs that no slot of this fleet has are no part of its network.
+            x = self.rows.view(view).x_train[:, :width]
+            return x.index_select(0, indices.reshape(-1)).view(s, k, b, -1)
+        gathered = torch.zeros(s, k, b, width, dtype=self.numbers.dtype, device=self.numbers.device)
+        for view, members in self.views.items():
+            x = self.rows.view(view).x_train[:, :width]
+            part = x.index_select(0, indices[:, members].reshape(-1))
+            gathered[:, members, :, : x.shape[1]] = part.view(s, len(members), b, -1)
+        return gathered
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.numbers.device, self.numbers.dtype)
+
+    def _train(self, rates: np.ndarray, momentum: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+        """Take the epoch's steps; return losses `[K, steps]` and norms `[K, steps, L + 1]`."""
+        k, b, n = len(self.slots), self.batch_size, self.n_steps
+        order = np.stack([self._order(slot) for slot in self.slots])
+        indices = torch.from_numpy(order).to(self.numbers.device)
+        learning_rates = self._tensor(rates)
+        item = torch.empty((), dtype=self.numbers.dtype).element_size()
+        per_step = k * b * self.network.width * item + self.bits.bytes_per_step
+        ahead = int(np.clip(AHEAD_BYTES // per_step, 1, n))
+        decay = self._decay()
+        losses, norms = [], []
+        for start in range(0, n, ahead):
+            stop = min(start + ahead, n)
+            # Step first: each step's rows are then one contiguous block.
+            rows = indices[:, start * b : stop * b].reshape(k, stop - start, b).transpose(0, 1)
+            x = self._gather(rows)
+            y = self.rows.y_train.index_select(0, rows.reshape(-1)).view(stop - start, k, b)
+            w = None
+            if self.rows.w_train is not None:
+                w = self.rows.w_train.index_select(0, rows.reshape(-1)).view(stop - start, k, b)
+            drawn = self.bits.draw(stop - start)
+            for offset, step in enumerate(range(start, stop)):
+                now = Rates(
+                    learning_rates[:, step : step + 1],
+                    None if momentum is None else momentum[:, step : step + 1],
+                    None if decay is None else decay[:, step : step + 1],
+                )
+                keep = self.bits.masks(drawn, offset)
+                weights = None if w is None else w[offset]
+                loss, norm = self.stepper.step(x[offset], y[offset], keep, now, weights=weights)
+                losses.append(loss)
+                norms.append(norm)
+        return torch.stack(losses, 1).cpu().numpy(), torch.stack(norms, 1).cpu().numpy()
+
+    def _order(self, slot: Slot) -> np.ndarray:
+        fold = self.rows.folds[slot.fold]
+        used = self.n_steps * self.batch_size
+        return epoch_order(slot.row_order, fold.n_train, used) + fold.train_start
+
+    # ---- evaluation ------------------------------------------------------------------------
+
+    def evaluate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return every slot's validation loss and metric `[K]`, dropout off."""
+        valid_losses = np.empty(len(self.slots))
+        values = np.empty(len(self.slots))
+        outputs = self._predict()
+        for k in self.clamped:
+            place = self.rows.folds[self.slots[k].fold]
+            outputs[k].clamp_(place.target_low, place.target_high)
+        for fold in sorted({slot.fold for slot in self.slots}):
+            members = [k for k, slot in enumerate(self.slots) if slot.fold == fold]
+            own = outputs[members, : self.rows.folds[fold].n_valid]
+            valid_losses[members], values[members] = judge(self.rows, fold, own)
+        return valid_losses, values
+
+    def _predict(self) -> Tensor:
+        """Return all slots' outputs `[K, N, C]`, each on its own fold's validation rows."""
+        k, n_rows = len(self.slots), max(fold.n_valid for fold in self.rows.folds)
+        chunk = max(EVALUATION_NUMBERS // (k * self.network.widest), 64)
+        outputs = [
+            self.network.predict(self.stepper.bound, self._validation(start, start + chunk))
+            for start in range(0, n_rows, chunk)
+        ]
+        return torch.cat(outputs, dim=1)
+
+    def _validation(self, start: int, stop: int) -> Tensor:
+        """Return the inputs `[K, n, W]` of each slot's own validation rows."""
+        width, k = self.network.width, len(self.slots)
+        if len(self.views) == 1:
+            (view,) = self.views
+            # Inputs that no slot of this fleet has are no part of its network.
+            part = self.rows.view(view).x_valid[:, start:stop, :width]
+            if self.places is None:
+                return part[self.slots[0].fold].expand(k, -1, -1)
+            return part.index_select(0, self.places)
+        joined: Tensor | None = None
+        for view, members in self.views.items():
+            part = self.rows.view(view).x_valid[:, start:stop, :width]
+            if joined is None:
+                joined = part.new_zeros(k, part.shape[1], width)
+            folds = [self.slots[k].fold for k in members]
+            joined[members, :, : part.shape[2]] = part[folds]
+        assert joined is not None
+        return joined
+
+    # ---- accounting ------------------------------------------------------------------------
+
+    def _account(
+        self,
+        losses: np.ndarray,
+        norms: np.ndarray,
+        rates: np.ndarray,
+        valid_losses: np.ndarray,
+        values: np.ndarray,
+    ) -> list[EpochReport]:
+        sign = self.rows.problem.metric.sign
+        reports, improved = [], []
+        now_s = time.monotonic()
+        for k, slot in enumerate(self.slots):
+            slot.epoch += 1
+            slot.gradients.update(norms[k], losses[k], float(valid_losses[k]))
+            # The metric of a model that has lost its numbers can look fine (a constant class).
+            healthy = math.isfinite(valid_losses[k]) and math.isfinite(values[k])
+            score = sign * float(values[k]) if healthy else math.inf
+            if score < slot.best_score or (healthy and slot.keeps_last):
+                slot.best_score, slot.best_epoch = score, slot.epoch
+                improved.append(k)
+            dropped = slot.drops(float(valid_losses[k]), float(rates[k, -1]))
+            slot.stops_early = slot.patience.update(score) and slot.may_stop_early
+            slot.diverged = not (healthy and np.isfinite(losses[k]).all())
+            reports.append(
+                EpochReport(
+                    slot=slot.id,
+                    epoch=slot.epoch,
+                    samples_seen=slot.epoch * self.n_steps * self.batch_size,
+                    train_loss=float(losses[k].mean(dtype=np.float64)),
+                    valid_loss=float(valid_losses[k]),
+                    value=float(values[k]),
+                    dropped=dropped,
+                    learning_rate=float(rates[k, -1]),
+                    at_s=now_s,
+                )
+            )
+        if improved:
+            self.best_parameters[improved] = self.weights.parameters[improved]
+            self.best_statistics[improved] = self.weights.statistics[improved]
+        return reports
+
+
+def judge(rows: Rows, fold: int, outputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return the validation loss and the metric `[K]` of outputs `[K, N, C]` on a fold."""
+    problem, place, k = rows.problem, rows.folds[fold], outputs.shape[0]
+    targets = rows.y_valid[fold].expand(k, -1)
+    of_loss, of_metric = rows.valid_weights(fold, k)
+    function = metrics.function_of(problem.metric, rows.class_weights)
+    if problem.is_classification:
+        loss = metrics.log_loss(outputs, targets, of_loss)
+        is_known = problem.metric.row == "log_loss" and of_loss is None
+        value = loss if is_known else function(outputs, targets, of_metric)
+    else:
+        predictions = outputs[..., 0]
+        if problem.metric.quantile is None:
+            loss = metrics.mean_squared(predictions, targets, of_loss)
+        else:
+            loss = function(predictions, targets, of_loss)
+        # In the target's own units single precision would lose the digits of a large mean.
+        value = function(predictions, targets, of_metric)
+        if problem.metric.in_target_units:
+            value = value.double() * place.target_std
+    return loss.double().cpu().numpy(), value.double().cpu().numpy()
+
+
+def diagnose(slot: Slot, rows: Rows, numbers: Numbers) -> Diagnosis:
+    """Return a released slot's diagnosis; its units are those of its last epoch."""
+    columns, place = slot.columns, rows.folds[slot.fold]
+    # What lost its numbers has no units to look at.
+    state = (slot.parameters, slot.statistics)
+    if not (slot.epoch and all(torch.isfinite(each).all() for each in state)):
+        return slot.gradients.diagnosis()
+    network = Network([slot.config], columns, rows.problem.n_outputs, numbers)
+    bound = network.bind(slot.parameters.unsqueeze(0), slot.statistics.unsqueeze(0))
+    x = rows.view(slot.view).x_valid[slot.fold, : place.n_valid, : columns.width].unsqueeze(0)
+    outputs = network.hidden_outputs(bound, x)
+    shares = unit_shares(slot.config, outputs, lambda: network.hidden_slopes(bound, x))
+    return slot.gradients.diagnosis(**shares)
+
+
+def outcome(slot: Slot, cause: str, rows: Rows, numbers: Numbers) -> Outcome:
+    """Close a released slot: its best epoch's weights and its diagnostics."""
+    found = slot.best_epoch > 0
+    return Outcome(
+        slot=slot.id,
+        cause=cause,
+        epochs=slot.epoch,
+        best_epoch=slot.best_epoch,
+        best_value=rows.problem.metric.sign * slot.best_score if found else math.nan,
+        parameters=slot.best_parameters.cpu().numpy() if found else None,
+        statistics=slot.best_statistics.cpu().numpy() if found else None,
+        diagnosis=diagnose(slot, rows, numbers),
+    )

@@ -1,0 +1,53 @@
+"""The order of the slots in a fleet, and the runs of what happens between gradient and step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from autotrain.network.grouping import Numbers, Run, runs_of
+from autotrain.space.config import TrialConfig
+from autotrain.techniques.clipping import CLIPPINGS
+from autotrain.techniques.constraints import CONSTRAINTS
+from autotrain.techniques.decay import WEIGHT_DECAYS
+from autotrain.techniques.optimizers import OPTIMIZERS
+
+
+@dataclass(frozen=True)
+class StepRuns:
+    """The runs of everything that happens between the gradient and the next step."""
+
+    clipping: list[Run]
+    optimizer: list[Run]
+    constraint: list[Run]
+    weight_decay: Tensor | None
+    """λ of decoupled weight decay `[K, 1]`; None when 0 everywhere."""
+    l1: Tensor | None
+    l2: Tensor | None
+    """Strengths `[K, 1]`; None when 0 everywhere."""
+    label_smoothing: Tensor | None
+    """`[K, 1, 1]`; None when 0 everywhere."""
+
+
+def step_runs(configs: Sequence[TrialConfig], numbers: Numbers) -> StepRuns:
+    """Plan the steps of a fleet; `configs` in fleet order."""
+
+    def if_any(values: list[float], n_axes: int) -> Tensor | None:
+        return numbers.column(values, n_axes) if any(values) else None
+
+    return StepRuns(
+        clipping=runs_of(configs, CLIPPINGS, lambda c: c.clipping, numbers, 2),
+        optimizer=runs_of(configs, OPTIMIZERS, lambda c: c.optimizer, numbers, 2),
+        constraint=runs_of(configs, CONSTRAINTS, lambda c: c.constraint, numbers, 3),
+        weight_decay=if_any([_decay_rate(c) for c in configs], 2),
+        l1=if_any([float(c.regularizer["l1"]) for c in configs], 2),
+        l2=if_any([float(c.regularizer["l2"]) for c in configs], 2),
+        label_smoothing=if_any([float(c.loss["label_smoothing"]) for c in configs], 3),
+    )
+
+
+def _decay_rate(config: TrialConfig) -> float:
+    decays = WEIGHT_DECAYS[config.weight_decay.name].decays
+    return float(config.weight_decay["rate"]) if decays else 0.0

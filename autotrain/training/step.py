@@ -1,0 +1,225 @@
+"""One training step of a fleet: forward, loss, backward, regularize, clip, update, constrain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from autotrain.network.config import factor_row
+from autotrain.network.dropping import Keep
+from autotrain.network.layout import pack
+from autotrain.network.network import Network
+from autotrain.space.config import TrialConfig
+from autotrain.techniques.clipping import Clipping
+from autotrain.techniques.constraints import Constraint
+from autotrain.techniques.losses import mean_squared_error, pinball, softmax_cross_entropy
+from autotrain.techniques.optimizers import Optimizer, State
+from autotrain.techniques.regularizers import REGULARIZERS
+from autotrain.training.grouping import step_runs
+
+
+@dataclass
+class Weights:
+    """Everything of a fleet that a step changes, stacked: slot axis first.
+
+    Args:
+        parameters: `[K, P]`.
+        statistics: batch norm's moving means and variances, `[K, S]`.
+        m, v: the optimizers' moments, `[K, P]`.
+        t: steps taken, `[K, 1]`.
+        product: running product of Nadam's momenta, `[K, 1]`.
+    """
+
+    parameters: Tensor
+    statistics: Tensor
+    m: Tensor
+    v: Tensor
+    t: Tensor
+    product: Tensor
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return all of them, in order."""
+        return (self.parameters, self.statistics, self.m, self.v, self.t, self.product)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What schedules say for one step, `[K, 1]` each.
+
+    Args:
+        learning_rate: η.
+        momentum: where it moves.
+        decay: factor on decoupled weight decay, where there is any.
+    """
+
+    learning_rate: Tensor
+    momentum: Tensor | None
+    decay: Tensor | None = None
+
+
+class Stepper:
+    """Takes steps of one fleet.
+
+    Args:
+        network: the fleet's network.
+        configs: the slots' configurations, in fleet order.
+        weights: changed in place by every step.
+        classification: softmax cross-entropy if true, else a regression's loss.
+        quantile: that a regression learns by the pinball loss; None for the mean squared error.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        configs: Sequence[TrialConfig],
+        weights: Weights,
+        *,
+        classification: bool,
+        quantile: float | None = None,
+    ) -> None:
+        self.network = network
+        self.weights = weights
+        self.classification = classification
+        self.quantile = quantile
+        self.runs = step_runs(configs, network.numbers)
+        layout = network.layout
+        self.gradient = torch.zeros_like(weights.parameters)
+        self.bound = network.bind(weights.parameters, weights.statistics)
+        self.bound_gradient = network.bind(self.gradient)
+        self.factors = _factors(configs, network)
+        loops = network.numbers.loops
+        # They take one learning rate a slot.
+        self.updates = {} if loops is None or self.factors is not None else loops.updates
+        self.kernels = weights.parameters[:, : layout.n_kernel]
+        self.kernel_gradients = self.gradient[:, : layout.n_kernel]
+        # Flat views are contiguous along a row: norms over them cost a third of [I, O] ones.
+        gradients = [
+            self.gradient[:, start : start + rows * columns]
+            for start, rows, columns in layout.parameters.values()
+        ]
+        self.layer_gradients = gradients[: network.depth + 1]
+        self.clipped = [
+            (
+                clip,
+                self.gradient[run.slots],
+                [tensor[run.slots] for tensor in gradients],
+                run.parameters["threshold"],
+            )
+            for run in self.runs.clipping
+            if (clip := cast(Clipping, run.row).clip) is not None
+        ]
+        self.updated = [
+            (
+                run,
+                weights.parameters[run.slots],
+                self.gradient[run.slots],
+                State(*(x[run.slots] for x in (weights.m, weights.v, weights.t, weights.product))),
+            )
+            for run in self.runs.optimizer
+        ]
+        kernels = [
+            *((layer.kernel, layer.scale) for layer in self.bound.layers),
+            (self.bound.output_kernel, self.bound.output_scale),
+        ]
+        self.constrained = [
+            (
+                cast(Constraint, run.row),
+                kernel[part.slots],
+                part.parameters,
+                1.0 if scale is None else scale[part.slots],
+            )
+            for run in self.runs.constraint
+            for kernel, scale in kernels
+            if (part := run.within(len(kernel))) is not None
+        ]
+
+    def step(
+        self,
+        x: Tensor,
+        y: Tensor,
+        keep: Keep,
+        rates: Rates,
+        frozen: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Train every slot on its own batch.
+
+        Args:
+            x: inputs `[K, B, I]`.
+            y: labels or standardized targets `[K, B]`.
+            keep: dropout masks, see `Network.forward`.
+            rates: this step's learning rates.
+            frozen: slots `[K]` (bool) that stay bit for bit as they are; None for none.
+            weights: what the rows count `[K, B]`; None when all count alike.
+        Returns: each slot's loss `[K]` and its gradient norm by layer before clipping, `[K, L+1]`
+            (hidden layers, then the output layer; 0 beyond a slot's depth).
+        """
+        if frozen is not None:
+            kept = [tensor[frozen] for tensor in self.weights.tensors()]
+        loss, norms = self._compute(x, y, keep, weights)
+        self._update(rates)
+        if frozen is not None:
+            for tensor, rows in zip(self.weights.tensors(), kept, strict=True):
+                tensor[frozen] = rows
+        return loss, norms
+
+    def _compute(
+        self, x: Tensor, y: Tensor, keep: Keep, weights: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        network = self.network
+        outputs, tape = network.forward(self.bound, x, keep)
+        if self.classification:
+            smoothing = self.runs.label_smoothing
+            loss, d_outputs = softmax_cross_entropy(outputs, y, smoothing, weights)
+        elif self.quantile is None:
+            loss, d_outputs = mean_squared_error(outputs, y, weights)
+        else:
+            loss, d_outputs = pinball(outputs, y, self.quantile, weights)
+        network.backward(self.bound, self.bound_gradient, tape, d_outputs)
+        # Of the loss alone: what a penalty adds says nothing about signals through the layers.
+        norms = [torch.linalg.vector_norm(tensor, dim=1) for tensor in self.layer_gradients]
+        self._regularize()
+        return loss, torch.stack(norms, dim=1)
+
+    def _regularize(self) -> None:
+        for name, strength in (("l1", self.runs.l1), ("l2", self.runs.l2)):
+            if strength is not None:
+                self.kernel_gradients += REGULARIZERS[name].gradient(self.kernels, strength)
+
+    def _update(self, rates: Rates) -> None:
+        for clip, flat, tensors, threshold in self.clipped:
+            clip(flat, tensors, threshold)
+        self.weights.t += 1
+        whole = len(self.updated) == 1
+        learning_rate = rates.learning_rate
+        if self.runs.weight_decay is not None and rates.decay is not None:
+            self.kernels *= 1 - learning_rate * self.runs.weight_decay * rates.decay
+        if self.factors is not None:
+            learning_rate = learning_rate * self.factors
+        for run, rows, gradient, state in self.updated:
+            optimizer, hyper = cast(Optimizer, run.row), run.parameters
+            if rates.momentum is not None and optimizer.momentum is not None:
+                hyper = {**hyper, optimizer.momentum: rates.momentum[run.slots]}
+            eta = learning_rate if whole else learning_rate[run.slots]
+            self.updates.get(optimizer.update, optimizer.update)(rows, gradient, state, eta, hyper)
+        for constraint, kernel, parameters, scale in self.constrained:
+            if constraint.apply is not None:
+                constraint.apply(kernel, parameters, scale)
+
+
+def _factors(configs: Sequence[TrialConfig], network: Network) -> Tensor | None:
+    """Return each parameter's factor on the learning rate `[K, P]`; None when all are 1."""
+    each = [factor_row(c, layout) for c, layout in zip(configs, network.layouts, strict=True)]
+    if all(row is None for row in each):
+        return None
+    numbers = network.numbers
+    rows = [
+        torch.ones(layout.n_parameters) if row is None else torch.from_numpy(row)
+        for row, layout in zip(each, network.layouts, strict=True)
+    ]
+    rows = [row.to(numbers.device, numbers.dtype) for row in rows]
+    return pack(rows, network.layouts, network.layout)

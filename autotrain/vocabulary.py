@@ -1,0 +1,106 @@
+"""How durations, scores and their intervals are written for people, and durations read back.
+
+1h30m, 90s, 10m, 600  →  seconds  →  "1 h 30 min", "1 min 30 s"
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+
+_UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
+_PART = re.compile(
+    r"(\d+(?:\.\d+)?)\s*"
+    r"(?:(d)(?:ays?)?|(h)(?:ours?|rs?)?|(m)(?:in(?:utes?|s)?)?|(s)(?:ec(?:onds?|s)?)?)(?![a-z])\s*"
+)
+
+
+def parse_duration(text: str) -> float | None:
+    """Return the seconds that "10m", "90s", "1h30m", "2 min" or "600" mean; None for no duration.
+
+    A bare number is seconds; with units the large come first, each once.
+    """
+    text = text.strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    seconds, position, smallest = 0.0, 0, math.inf
+    while position < len(text):
+        part = _PART.match(text, position)
+        if part is None:
+            return None
+        unit = _UNITS[next(letter for letter in part.groups()[1:] if letter)]
+        if unit >= smallest:
+            return None
+        smallest = unit
+        seconds += float(part[1]) * smallest
+        position = part.end()
+    return seconds if text else None
+
+
+def duration_text(seconds: float) -> str:
+    """Write seconds for people, in two units at most: "0.4 s", "1 min 5 s", "2 h 10 min"."""
+    if seconds < 9.95:
+        short = f"{max(seconds, 0.0):.1f}".removesuffix(".0")
+        return f"{short} s"
+    whole = round(seconds)
+    days, rest = divmod(whole, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, left = divmod(rest, 60)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (left, "s")]
+    first = next(i for i, (count, _) in enumerate(parts) if count or i == len(parts) - 1)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
+
+
+def duration_option(seconds: float) -> str:
+    """Write seconds as the options take them: "90s", "10m", "2h"."""
+    whole = max(1, math.ceil(seconds))
+    for unit in ("h", "m"):
+        size = int(_UNITS[unit])
+        if whole % size == 0:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def value_text(value: float) -> str:
+    """Write a score with about four digits and without powers of ten where that can be."""
+    if not math.isfinite(value):
+        return str(value)
+    size = abs(value)
+    if size >= 1e7 or 0 < size < 1e-3:
+        return f"{value:.4g}"
+    decimals = 4 if size < 100 else 2 if size < 10_000 else 1
+    return f"{value:,.{decimals}f}"
+
+
+FEW_TEST_ROWS = 500
+"""With fewer test rows, a remark says that they are few."""
+
+
+def count_text(count: int, noun: str, plural: str | None = None) -> str:
+    """Write "1 row", "2,000 rows", "2 processes"."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def interval_text(n_rows: int) -> str:
+    """Return the sentence that explains the 95 % confidence interval of a test score."""
+    few = f" It is wide, because {n_rows} rows are few." if n_rows < FEW_TEST_ROWS else ""
+    return (
+        "95 % confidence interval for the score over all rows like these; another test set of this "
+        f"size may lie further away.{few}"
+    )
+
+
+def repeats_text(n: int, n_test: int, n_same_target: int) -> str:
+    """Return how many test rows equal a training row, with their share."""
+    return (
+        f"{n:,} of {count_text(n_test, 'test row')} ({n / n_test:.1%}) "
+        f"{'equals' if n == 1 else 'equal'} a training row in every column that the model reads, "
+        f"{n_same_target:,} of them also in the target"
+    )
+
+
+def user_path(text: str) -> Path:
+    """Return a path with the home folder for ~; where there is no such user, it stays as it is."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises

@@ -1,0 +1,246 @@
+"""Slots behind fronts of their own: other views of the rows, other folds, the same results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autotrain.network.config import view_of
+from autotrain.network.layout import INPUT, Columns
+from autotrain.techniques.embeddings import EMBEDDINGS
+from autotrain.techniques.view import View
+from autotrain.training.fleet import Fleet
+from autotrain.training.rows import FoldArrays, Inputs
+from autotrain.training.slot import Admission
+from autotrain.training.trainer import Message, Trainer
+from tests.network.test_padding import is_padding
+from tests.training.problems import make_config, make_fleet, make_fold, make_trainer, step_once
+from tests.training.test_fused_equals_alone import (
+    all_at_once,
+    assert_same,
+    by_slot,
+    in_another_order,
+    one_after_the_other,
+)
+
+N_NUMERIC = 3
+LIMIT = 4
+# The levels of two columns, and inputs that are plain in every view, fold by fold.
+LEVELS = ((7, 5), (5, 9))
+N_PLAIN = (2, 4)
+
+
+def fold_of(place: int, task: str = "multiclass") -> FoldArrays:
+    """Make a fold with every view: numbers, then codes or an input a level, then plain inputs."""
+    columns = Columns(N_NUMERIC, LEVELS[place], N_PLAIN[place])
+    fold = make_fold(task, n_train=50 + 11 * place, n_inputs=columns.width, columns=columns)
+    views = {}
+    for scaler, change in (("standard", lambda x: x), ("robust_smooth_clip", np.tanh)):
+        for missing, n_indicators in (("median", 0), ("indicator", 2)):
+            for limit in (0, LIMIT):
+
+                def encode(
+                    x: np.ndarray,
+                    change: Callable[[np.ndarray], np.ndarray] = change,
+                    n_indicators: int = n_indicators,
+                    limit: int = limit,
+                ) -> np.ndarray:
+                    codes = x[:, N_NUMERIC : N_NUMERIC + 2]
+                    hot = [
+                        np.eye(n)[codes[:, at].astype(int)] for at, n in enumerate(LEVELS[place])
+                    ]
+                    parts = [
+                        change(x[:, :N_NUMERIC]),
+                        *([codes] if limit else []),
+                        x[:, N_NUMERIC + 2 :],
+                        *([] if limit else hot),
+                        x[:, :n_indicators] > 0.5,
+                    ]
+                    return np.concatenate(parts, axis=1, dtype=np.float32)
+
+                n_plain = N_PLAIN[place] + n_indicators
+                own = (
+                    Columns(N_NUMERIC, LEVELS[place], n_plain)
+                    if limit
+                    else Columns(N_NUMERIC, (), n_plain + sum(LEVELS[place]))
+                )
+                x_train, x_valid = encode(fold.x_train), encode(fold.x_valid)
+                assert x_train.shape[1] == own.width
+                views[View(scaler, missing, limit)] = Inputs(x_train, x_valid, own)
+    return replace(fold, columns=None, views=views)
+
+
+FRONTS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "piecewise_linear": {
+        "embedding": "piecewise_linear",
+        "embedding.piecewise_linear.n_bins": 6,
+        "embedding.piecewise_linear.width": 2,
+    },
+    "plr": {
+        "embedding": "plr",
+        "embedding.plr.n_frequencies": 3,
+        "embedding.plr.width": 2,
+        "embedding.learning_rate": 0.3,
+    },
+    "pbld": {
+        "embedding": "pbld",
+        "embedding.pbld.n_frequencies": 3,
+        "embedding.pbld.sigma": 0.3,
+        "embedding.pbld.width": 3,
+    },
+}
+CODES = {
+    "encoder": "embedding",
+    "encoder.embedding.one_hot_limit": LIMIT,
+    "encoder.embedding.width": 2,
+}
+
+
+def models_of(front: str, *, has_codes: bool) -> list[Admission]:
+    """Both folds in every view, with all that surrounds a front."""
+    models: list[Admission] = []
+    for place, (scaler, missing) in enumerate(
+        (s, m) for s in ("standard", "robust_smooth_clip") for m in ("median", "indicator")
+    ):
+        params = {
+            **FRONTS[front],
+            **(CODES if has_codes else {}),
+            "scaler": scaler,
+            "missing": missing,
+            "network.hidden_units": ("7-5", "4", "6-3-5", "9")[place],
+            "training.epochs": (2, 5, 3, 4)[place],
+            "activation": ("tanh", "elu", "relu", "selu")[place],
+            "activation.parametric": place % 2 == 1,
+            "front_scale": ("off", "diagonal")[place // 2],
+            "parametrization": ("ntk", "standard")[place % 2],
+            "initializer": ("data_std", "he_normal", "glorot_normal", "data_std")[place],
+            "weight_decay": ("decoupled", "none")[place // 2],
+            "optimizer": ("momentum", "adam", "sgd", "nesterov")[place],
+            "batch_norm.input": place == 2,
+            "dropout": ("dropout", "alpha_dropout", "none", "dropout")[place],
+        }
+        if params["dropout"] != "none":
+            params |= {"dropout.rate": 0.2, "dropout.input_rate": 0.2, "dropout.course": "flat_cos"}
+        if params["optimizer"] == "adam":
+            params["optimizer.adam.epsilon"] = 1e-6  # see `_jitter` in problems.py
+        config = make_config(params)
+        models += [Admission(10 * place + fold, config, 3 + place, fold) for fold in (0, 1)]
+    return models
+
+
+Admit = Callable[[Trainer, list[Admission]], list[Message]]
+
+
+@pytest.mark.parametrize(
+    "admit", [all_at_once, in_another_order, one_after_the_other], ids=lambda f: f.__name__
+)
+@pytest.mark.parametrize("has_codes", [False, True])
+@pytest.mark.parametrize("front", FRONTS)
+def test_views_and_folds_end_in_one_fleet_where_each_ends_alone(
+    front: str, has_codes: bool, admit: Admit
+) -> None:
+    """Others come and leave meanwhile; a model alone knows no other fold and no other view."""
+    folds = [fold_of(0), fold_of(1)]
+    models = models_of(front, has_codes=has_codes)
+    together = make_trainer(folds=folds)
+    found = by_slot(admit(together, models))
+    for model in models:
+        fold, view = folds[model.fold], view_of(model.config)
+        own = replace(fold, views={view: fold.views[view]})
+        alone = make_trainer(folds=[own, own])
+        assert_same(found[model.slot], all_at_once(alone, [model]), model.config)
+
+
+@pytest.mark.parametrize("has_codes", [False, True])
+@pytest.mark.parametrize("front", FRONTS)
+def test_they_are_in_one_fleet(front: str, has_codes: bool) -> None:
+    trainer = make_trainer(folds=[fold_of(0), fold_of(1)])
+    for model in models_of(front, has_codes=has_codes):
+        trainer.admit(model)
+    trainer.step()
+    [fleet] = trainer.fleets.values()
+    assert len(fleet.views) == 4
+    assert len({slot.fold for slot in fleet.slots}) == 2
+    assert len({slot.columns.width for slot in fleet.slots}) > 1
+
+
+def test_other_sizes_and_kinds_of_fronts_are_in_other_fleets() -> None:
+    trainer = make_trainer(folds=[fold_of(0), fold_of(1)])
+    for number, (front, has_codes) in enumerate((f, c) for f in FRONTS for c in (False, True)):
+        for model in models_of(front, has_codes=has_codes):
+            trainer.admit(replace(model, slot=model.slot + 100 * number))
+    wider = FRONTS["plr"] | {"embedding.plr.width": 5}
+    trainer.admit(Admission(9999, make_config(wider), 0))
+    trainer.step()
+    assert len(trainer.fleets) == 2 * len(FRONTS) + 1
+
+
+def test_folds_whose_numbers_are_not_as_many_train_all_the_same() -> None:
+    """A date has a clock in the training rows of one fold alone."""
+    folds = [make_fold(n_inputs=5, columns=Columns(n, (), 5 - n), seed=n) for n in (2, 3)]
+    config = make_config(FRONTS["pbld"])
+    trainer = make_trainer(folds=folds)
+    models = [Admission(fold, config, 5, fold) for fold in (0, 1)]
+    found = by_slot(all_at_once(trainer, models))
+    for model in models:
+        alone = make_trainer(folds=[folds[model.fold]] * 2)
+        assert_same(found[model.slot], all_at_once(alone, [model]))
+
+
+def fleet_of(front: str) -> Fleet:
+    models = models_of(front, has_codes=True)
+    return make_fleet(models, folds=[fold_of(0), fold_of(1)])
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_padding_of_a_front_stays_exactly_zero(front: str) -> None:
+    fleet = fleet_of(front)
+    padding = is_padding(fleet)
+    views = fleet.network.layout.views(fleet.weights.parameters)
+    of_front = [key for key in views if key[0].startswith(("level_vectors", "scale"))]
+    start, rows, columns = fleet.network.layout.parameters["level_vectors", 0]
+    assert padding[:, start : start + rows * columns].any(), "levels must be padded"
+    start, rows, columns = fleet.network.layout.parameters["scale", INPUT]
+    assert padding[:, start : start + rows * columns].any(), "inputs must be padded"
+    assert of_front
+    for epoch in range(3):
+        assert all(np.isfinite(report.train_loss) for report in fleet.run_epoch())
+        for name in ("parameters", "m"):
+            held = getattr(fleet.weights, name)[padding]
+            assert held.count_nonzero() == 0, f"padding of {name} woke up in epoch {epoch}"
+        assert fleet.stepper.gradient[padding].count_nonzero() == 0
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_a_frozen_slot_behind_a_front_stays_bit_for_bit(front: str) -> None:
+    columns = Columns(3, (5, 3), 2)
+    fold = make_fold(n_inputs=columns.width, columns=columns)
+    models = [
+        Admission(k, model.config, k) for k, model in enumerate(models_of(front, has_codes=True))
+    ]
+    models = [m for m in models if view_of(m.config) == View(one_hot_limit=LIMIT)]
+    models = [replace(models[0], slot=k, seed=k) for k in range(4)]
+    fleet, free = (make_fleet(models, folds=[fold]) for _ in range(2))
+    for step in range(3):
+        for each in (fleet, free):
+            step_once(each, first_row=5 * step)
+    before = [tensor.clone() for tensor in fleet.weights.tensors()]
+    frozen = torch.tensor([True, False, True, False])
+    step_once(fleet, frozen)
+    step_once(free)
+    for now, old, moved in zip(
+        fleet.weights.tensors(), before, free.weights.tensors(), strict=True
+    ):
+        assert torch.equal(now[frozen], old[frozen])
+        assert torch.equal(now[~frozen], moved[~frozen])
+    front_moved = fleet.network.layout.views(free.weights.parameters - before[0])
+    kinds = [key for key in front_moved if key[0].startswith(("level_vectors", "embedding_w"))]
+    assert (EMBEDDINGS[front].sizes is not None) == (("embedding_weight", INPUT) in kinds)
+    for key in kinds:
+        assert front_moved[key].any(), f"{key} never moves"

@@ -1,0 +1,158 @@
+"""Predicting, with dropout off and on, against torch's modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from autotrain.network.layout import INPUT
+from autotrain.training.fleet import Fleet
+from autotrain.training.slot import Admission, Slot
+from tests.reference import GivenDropout, Reference
+from tests.training.problems import (
+    DOUBLE,
+    N_INPUTS,
+    draw_models,
+    make_config,
+    make_fleet,
+    make_fold,
+    make_problem,
+    make_reference,
+    step_once,
+)
+
+N_ROWS = 12
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Fleet:
+    """Give a fleet that has trained, of mixed depths, widths and techniques."""
+    plain = {"network.hidden_units": "9-2", "dropout": "dropout", "dropout.rate": 0.4}
+    special = {
+        "network.hidden_units": "3",
+        "activation": "selu",
+        "dropout": "alpha_dropout",
+        "dropout.rate": 0.2,
+        "dropout.input_rate": 0.3,
+        "batch_norm": "after_activation",
+    }
+    models = [
+        *draw_models("multiclass", 51, 8),
+        Admission(20, make_config(plain), 1),
+        Admission(21, make_config(special), 2),
+    ]
+    made = make_fleet(models)
+    made.run_epoch()
+    made.release()
+    return made
+
+
+def twin_of(slot: Slot) -> Reference:
+    twin = make_reference(slot.config, make_problem(), make_fold(), seed=0)
+    parameters = slot.layout.views(slot.parameters.unsqueeze(0))
+    twin.load(parameters, slot.layout.views(slot.statistics.unsqueeze(0), statistics=True))
+    return twin
+
+
+def predict(fleet: Fleet, x: Tensor, keep: Mapping[int, Tensor] | None = None) -> Tensor:
+    stepper = fleet.stepper
+    rows = x.expand(len(fleet.slots), -1, -1)
+    return fleet.network.predict(stepper.bound, rows, keep)
+
+
+def rows() -> Tensor:
+    return torch.randn(N_ROWS, N_INPUTS, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+
+
+def test_predicting_without_dropout_is_torch_in_eval_mode(fleet: Fleet) -> None:
+    x = rows()
+    outputs = predict(fleet, x)
+    for k, slot in enumerate(fleet.slots):
+        expected = twin_of(slot).model.eval()(x)
+        torch.testing.assert_close(outputs[k], expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_masks", [1, N_ROWS], ids=["one mask for all rows", "one mask a row"])
+def test_predicting_with_masks_is_dropout_in_train_mode_and_batch_norm_in_eval_mode(
+    fleet: Fleet, n_masks: int
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    widths = {INPUT: N_INPUTS, **dict(enumerate(fleet.network.layout.shape.hidden))}
+    keep = {
+        layer: (
+            torch.rand(
+                len(fleet.slots) if layer == INPUT else fleet.network.reach[layer],
+                n_masks,
+                widths[layer],
+                dtype=DOUBLE,
+                generator=generator,
+            )
+            < 0.7
+        ).to(DOUBLE)
+        for layer in fleet.bits.layers
+    }
+    for layer, masks in keep.items():
+        for mask, slot in zip(masks, fleet.slots, strict=False):
+            dropout = slot.config.dropout
+            if dropout.name == "none" or not dropout["input_rate" if layer == INPUT else "rate"]:
+                mask.fill_(1.0)
+    x = rows()
+    outputs, off = predict(fleet, x, keep), predict(fleet, x)
+    n_dropping = 0
+    for k, slot in enumerate(fleet.slots):
+        twin = twin_of(slot)
+        twin.model.eval()
+        for (_, layer), module in twin.named.items():
+            if isinstance(module, GivenDropout):
+                module.train()
+                module.keep = keep[layer][k, :, : module.width] > 0
+                n_dropping += 1
+        torch.testing.assert_close(outputs[k], twin.model(x), rtol=1e-10, atol=1e-12)
+        drops = any(isinstance(module, GivenDropout) for module in twin.model)
+        assert torch.equal(outputs[k], off[k]) == (not drops)
+    assert n_dropping > 8
+
+
+def test_hidden_outputs_are_the_activations(fleet: Fleet) -> None:
+    x = rows()
+    stepper = fleet.stepper
+    found = fleet.network.hidden_outputs(stepper.bound, x.expand(len(fleet.slots), -1, -1))
+    for k, slot in enumerate(fleet.slots):
+        twin = twin_of(slot)
+        twin.model.eval()
+        h = twin.front(x)
+        for (kind, layer), module in twin.named.items():
+            h = module(h)
+            if kind == "activation":
+                width = slot.shape.hidden[layer]
+                torch.testing.assert_close(found[layer][k, :, :width], h, rtol=1e-10, atol=1e-12)
+
+
+def test_predicting_changes_nothing(fleet: Fleet) -> None:
+    before = [tensor.clone() for tensor in fleet.weights.tensors()]
+    fleet.evaluate()
+    for tensor, old in zip(fleet.weights.tensors(), before, strict=True):
+        assert torch.equal(tensor, old)
+
+
+def test_a_pass_without_updating_leaves_the_moving_averages() -> None:
+    models = [Admission(0, make_config({"batch_norm": "after_activation"}), 1)]
+    fleet = make_fleet(models)
+    stepper = fleet.stepper
+    x = rows().unsqueeze(0)
+    before = fleet.weights.statistics.clone()
+    still, _ = fleet.network.forward(stepper.bound, x, {}, updating=False)
+    assert torch.equal(fleet.weights.statistics, before)
+    moved, _ = fleet.network.forward(stepper.bound, x, {})
+    assert torch.equal(still, moved)
+    assert not torch.equal(fleet.weights.statistics, before)
+
+
+def test_dropout_without_masks_is_refused() -> None:
+    fleet = make_fleet([Admission(0, make_config({"dropout": "dropout"}), 1)])
+    fleet.bits.masks = lambda drawn, step: {}  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="needs its keep-masks"):
+        step_once(fleet)

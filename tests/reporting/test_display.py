@@ -1,0 +1,190 @@
+"""The live display and the plain lines: what they say, and that they leave nothing behind."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from autotrain.metrics import METRICS
+from autotrain.reporting.display import LiveDisplay, PlainLines, make_observer, share_done
+from autotrain.search.progress import Progress
+
+METRIC = METRICS["log_loss"]
+HALFWAY = Progress(
+    n_complete=7,
+    n_pruned=30,
+    n_failed=1,
+    n_running=8,
+    n_done=20,
+    n_trials=40,
+    timeout_s=60.0,
+    best_value=0.06123,
+    best_number=17,
+    best_summary="128-128-128 elu adam 0.0071 batch norm dropout 0.12 " + "performance " * 5,
+    elapsed_s=15.0,
+)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def screen(width: int = 80) -> Console:
+    return Console(file=Terminal(), width=width, height=24, force_terminal=True, color_system=None)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let a test say what time it is."""
+    now = [1000.0]
+    monkeypatch.setattr("autotrain.reporting.display.time.monotonic", lambda: now[0])
+    return now
+
+
+def drawn(progress: Progress | None, width: int = 80, *, has_ended: bool = False) -> list[str]:
+    """Return the lines of the live display."""
+    console = screen(width)
+    live = LiveDisplay(METRIC, console)
+    if progress is not None:
+        live.update(progress)
+    live._has_ended = has_ended
+    with console.capture() as capture:
+        console.print(live)
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def test_where_it_is_shown_decides_how() -> None:
+    assert isinstance(make_observer(METRIC, screen()), LiveDisplay)
+    plain = Console(file=io.StringIO(), force_terminal=True)  # as under FORCE_COLOR=1
+    assert isinstance(make_observer(METRIC, plain), PlainLines)
+    notebook = Console(file=io.StringIO(), force_jupyter=True)
+    assert isinstance(make_observer(METRIC, notebook), LiveDisplay)
+    assert make_observer(METRIC, screen()).metric is METRIC
+
+
+def test_the_live_display_says_how_it_stands(clock: list[float]) -> None:
+    bar, trials, best, words = drawn(HALFWAY)
+    assert bar.endswith("15 s, about 15 s left")  # 20 more trials at this rate
+    assert trials == ("trials  38 of 58 done · 8 running · 30 pruned · 1 failed · 80 per minute")
+    assert best == "best    log_loss 0.0612 (trial 17)"
+    assert words.startswith("        128-128-128 elu adam 0.0071")
+    assert words.endswith("…")
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+@pytest.mark.parametrize(
+    "progress",
+    [None, HALFWAY, Progress(), replace(HALFWAY, timeout_s=None, n_trials=None, best_value=None)],
+)
+def test_it_always_has_four_lines_that_fit(width: int, progress: Progress | None) -> None:
+    lines = drawn(progress, width)
+    assert len(lines) == 4
+    assert max(map(len, lines)) <= width
+
+
+def test_the_time_goes_on_when_nothing_is_heard(clock: list[float]) -> None:
+    console = screen()
+    live = LiveDisplay(METRIC, console)
+    live.update(replace(HALFWAY, n_trials=None))
+    clock[0] += 21
+    with console.capture() as capture:
+        console.print(live)
+    assert "36 s, about 24 s left" in capture.get()
+    assert drawn(HALFWAY, has_ended=True)[0].endswith("  15 s")
+
+
+def test_after_the_last_training_the_display_names_what_runs(clock: list[float]) -> None:
+    ended = replace(HALFWAY, elapsed_s=60.0, stage="calibrating")
+    top = drawn(ended)[0]
+    assert top.endswith("1 min, calibrating")
+    assert "left" not in top
+    assert drawn(ended, has_ended=True)[0].endswith("1 min")
+
+    console = Console(file=io.StringIO())
+    with make_observer(METRIC, console) as lines:
+        for stage in ("", "calibrating", "calibrating", "checking"):
+            clock[0] += 20
+            lines.update(replace(ended, stage=stage, best_value=None))
+    assert isinstance(console.file, io.StringIO)
+    written = [line[15:] for line in console.file.getvalue().splitlines()]
+    assert [words for words in written if not words.startswith("trials")] == [
+        "calibrating",
+        "checking",
+    ]
+    assert all("left" not in words for words in written[1:])
+
+
+def test_one_trial_gives_no_rate_and_no_time_left() -> None:
+    one = replace(HALFWAY, n_done=1, timeout_s=None)
+    assert one.trials_per_minute is None
+    assert one.left_s is None
+    assert "per minute" not in drawn(one)[1]
+    two = replace(one, n_done=2)
+    assert two.trials_per_minute == 8
+    assert two.left_s == 15.0 / 2 * 38
+
+
+def test_before_the_first_word_the_workers_are_starting() -> None:
+    assert drawn(None)[1] == "trials  the workers are starting"
+    assert drawn(replace(Progress(), elapsed_s=1.0))[1].startswith("trials  0 done · 0 running")
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_the_terminal_is_left_in_order(error: type[BaseException] | None) -> None:
+    console = screen()
+    with (
+        pytest.raises(KeyboardInterrupt) if error else nullcontext(),
+        make_observer(METRIC, console) as live,
+    ):
+        live.update(HALFWAY)
+        if error is not None:
+            raise error
+    assert isinstance(console.file, Terminal)
+    text = console.file.getvalue()
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor hidden, shown
+    assert text.endswith("\x1b[?25h")
+    assert "38 of 58 done" in text  # the last state stays
+
+
+def test_plain_lines_tell_each_best_and_every_ten_seconds(clock: list[float]) -> None:
+    console = Console(file=io.StringIO())
+    with make_observer(METRIC, console) as lines:
+        first = replace(HALFWAY, best_value=None, best_number=None, elapsed_s=0.0, n_done=0)
+        values = itertools.chain([None, None, 0.5], itertools.repeat(0.25))
+        for second, value in zip(range(26), values, strict=False):
+            clock[0] = 1000.0 + second
+            number = None if value is None else int(value * 100)
+            lines.update(
+                replace(
+                    first,
+                    elapsed_s=float(second),
+                    best_value=value,
+                    best_number=number,
+                    best_summary="words",
+                    n_trials=None,
+                )
+            )
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "[         2 s] best log_loss 0.5000 (trial 50): words",
+        "[         3 s] best log_loss 0.2500 (trial 25): words",
+        "[        10 s] trials: 38 done, 8 running, 30 pruned, 1 failed, about 50 s left",
+        "[        20 s] trials: 38 done, 8 running, 30 pruned, 1 failed, about 40 s left",
+        "[        25 s] trials: 38 done, 8 running, 30 pruned, 1 failed",
+    ]
+
+
+def test_the_bar_follows_the_nearer_budget() -> None:
+    assert share_done(Progress()) is None
+    assert share_done(HALFWAY) == 0.5
+    assert share_done(replace(HALFWAY, elapsed_s=45.0)) == 0.75
+    assert share_done(replace(HALFWAY, elapsed_s=45.0), 30.0) == 1.0
+    assert share_done(replace(HALFWAY, timeout_s=0.0)) == 1.0

@@ -1,0 +1,317 @@
+"""Every way to keep a study: the default journal, URLs, and what can be wrong with them."""
+
+from __future__ import annotations
+
+import pickle
+import sqlite3
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.storages import BaseStorage
+from optuna.testing.pytest_storages import StorageTestCase
+
+from autotrain.errors import StorageError, StudyError
+from autotrain.search.storage import open as storage_module
+from autotrain.search.storage.journal import GroupCommitBackend
+from autotrain.search.storage.open import (
+    SCHEMES,
+    FileStorage,
+    OpenStorage,
+    hide_password,
+    open_storage,
+    read_storage,
+)
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class TestOptunasOwnTests(StorageTestCase):
+    """What Optuna demands of any storage."""
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Iterator[BaseStorage]:
+        with open_storage(tmp_path) as storage:
+            yield storage
+
+
+def run_trials(storage: BaseStorage, n_trials: int) -> optuna.Study:
+    study = optuna.create_study(
+        study_name="s",
+        storage=storage,
+        load_if_exists=True,
+        sampler=optuna.samplers.RandomSampler(seed=0),
+    )
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=n_trials)
+    return study
+
+
+@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+def test_study_goes_on_after_it_was_closed(tmp_path: Path, kind: str) -> None:
+    url = None if kind == "journal" else f"sqlite:///{tmp_path}/study.db"
+    folder = tmp_path / "studies" / "mine"
+    with open_storage(folder, url) as storage:
+        run_trials(storage, 2)
+        storage.commit()
+        run_trials(storage, 1)
+    with open_storage(folder, url) as storage:
+        assert len(run_trials(storage, 1).trials) == 4
+    reader = read_storage(folder, url)
+    assert len(optuna.load_study(study_name="s", storage=reader).trials) == 4
+    reader.close()
+
+
+@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+def test_reader_sees_what_was_committed_while_the_study_runs(tmp_path: Path, kind: str) -> None:
+    url = None if kind == "journal" else f"sqlite:///{tmp_path}/study.db"
+    with open_storage(tmp_path, url) as storage, read_storage(tmp_path, url) as reader:
+        study = run_trials(storage, 2)
+        storage.commit(durable=False)
+        seen = optuna.load_study(study_name="s", storage=reader)
+        assert [trial.values for trial in seen.trials] == [trial.values for trial in study.trials]
+
+
+def test_closed_journal_can_still_be_read_in_memory(tmp_path: Path) -> None:
+    with open_storage(tmp_path) as storage:
+        study = run_trials(storage, 3)
+    storage.close()
+    assert study.best_trial in study.trials
+    with pytest.raises(StorageError, match="however: it was closed"):
+        study.ask()
+
+
+def test_second_coordinator_is_refused_whatever_the_storage(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    with open_storage(tmp_path):
+        for other in (None, url):
+            with pytest.raises(StudyError, match="expected a study that no other process works on"):
+                open_storage(tmp_path, other)
+    open_storage(tmp_path, url).close()
+
+
+def test_abandoned_study_leaves_nothing_where_nothing_was(tmp_path: Path) -> None:
+    open_storage(tmp_path / "studies" / "mine").abandon()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(StorageError):
+        open_storage(tmp_path / "studies" / "mine", "nonsense://")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_abandoned_study_keeps_what_was_there(tmp_path: Path) -> None:
+    with open_storage(tmp_path) as storage:
+        run_trials(storage, 2)
+    open_storage(tmp_path).abandon()
+    with open_storage(tmp_path) as storage:
+        assert len(run_trials(storage, 0).trials) == 2
+
+
+def test_lease_is_given_back_when_opening_fails(tmp_path: Path) -> None:
+    with pytest.raises(StorageError):
+        open_storage(tmp_path, "nonsense://")
+    (tmp_path / "journal.log").write_text("nonsense\n")
+    with pytest.raises(StorageError):
+        open_storage(tmp_path)
+    (tmp_path / "journal.log").write_text("")
+    open_storage(tmp_path).close()
+
+
+def test_study_is_closed_when_the_search_fails(tmp_path: Path) -> None:
+    def search() -> None:
+        with open_storage(tmp_path) as storage:
+            run_trials(storage, 1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        search()
+    with open_storage(tmp_path) as storage:
+        assert len(run_trials(storage, 0).trials) == 1
+
+
+def test_record_that_does_not_follow_is_named(tmp_path: Path) -> None:
+    with open_storage(tmp_path) as storage:
+        run_trials(storage, 1)
+    path = tmp_path / "journal.log"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], b'{"op_code":4,"worker_id":"w"}\n', *lines[1:]]))
+    with pytest.raises(StorageError) as caught:
+        open_storage(tmp_path)
+    assert str(caught.value).startswith(
+        f"{path}, line 2: expected a record that Optuna understands, however: KeyError: 'study_id'"
+    )
+    assert str(caught.value).endswith("head -n 1 journal.log > intact.log")
+
+
+def test_pickled_copy_is_a_reader_without_the_lease(tmp_path: Path) -> None:
+    with open_storage(tmp_path) as storage:
+        study = run_trials(storage, 1)
+        copy = pickle.loads(pickle.dumps(storage))
+        assert isinstance(copy, FileStorage)
+        assert copy.get_all_trials(study._study_id) == study.trials
+        copy.close()
+        with pytest.raises(StorageError, match="expected only reading"):
+            copy.set_study_user_attr(study._study_id, "note", 1)
+        with pytest.raises(StudyError):
+            open_storage(tmp_path)
+        run_trials(storage, 1)
+
+
+def test_reading_where_no_study_is(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="expected the journal of a study, however: there is no"):
+        read_storage(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="expected a folder for the study, however: Not a direc"):
+        open_storage(tmp_path / "file" / "study")
+
+
+def test_sqlite_is_in_wal_mode_and_waits_for_locks(tmp_path: Path) -> None:
+    with open_storage(tmp_path, f"sqlite:///{tmp_path}/study.db") as storage:
+        assert isinstance(storage, storage_module.DatabaseStorage)
+        with storage.engine.connect() as connection:
+            query = connection.exec_driver_sql
+            assert query("PRAGMA journal_mode").scalar() == "wal"
+            assert query("PRAGMA busy_timeout").scalar() == 60_000
+            assert query("PRAGMA synchronous").scalar() == 2  # a finished trial is on disk
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:////nowhere/at/all.db", "expected a storage that answers, however: Operational"),
+        ("sqlite:///{tmp_path}/text.db", "file is not a database"),
+        ("study.db", "expected a URL such as sqlite:///study.db, however: there is no '://' in it"),
+        ("sqlit:///study.db", "no storage 'sqlit'. Did you mean 'sqlite'? Known: sqlite, postg"),
+        ("postgresql+psycop://u@h/d", "Did you mean 'postgresql+psycopg'?"),
+        ("postgresql+psycopg://u:***@h/d", "expected a password, however: it was never stored"),
+    ],
+)
+def test_wrong_url_is_told(tmp_path: Path, url: str, message: str) -> None:
+    (tmp_path / "text.db").write_text("no database, only text, long enough for a header" * 10)
+    with pytest.raises(StorageError) as caught:
+        open_storage(tmp_path, url.format(tmp_path=tmp_path))
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("storage '")
+
+
+@pytest.mark.parametrize(
+    ("url", "package"),
+    [
+        ("postgresql+psycopg://u:secret@h/d", '"psycopg[binary]"'),
+        ("postgresql://u:secret@h/d", '"psycopg[binary]"'),
+        ("mysql+pymysql://u:secret@h/d", "pymysql"),
+        ("mysql://u:secret@h/d", "pymysql"),
+        ("journal+redis://:secret@h:6379", "redis"),
+        ("journal+rediss://:secret@h:6379", "redis"),
+    ],
+)
+def test_missing_driver_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, package: str
+) -> None:
+    for scheme in SCHEMES.values():
+        if scheme.driver:
+            monkeypatch.setitem(sys.modules, scheme.driver, None)
+    with pytest.raises(StorageError) as caught:
+        open_storage(tmp_path, url)
+    assert str(caught.value).endswith(f"it is not installed. Run: pip install {package}")
+    assert "secret" not in str(caught.value)
+
+
+class Journal(optuna.storages.journal.BaseJournalBackend):
+    """In the place of a Redis server."""
+
+    def __init__(self, url: str) -> None:
+        if "refused" in url:
+            raise ConnectionError(f"cannot reach {url}, not with pa%20ss and not with pa ss")
+        self.url = url
+        self.logs: list[dict] = []
+
+    def append_logs(self, logs: list[dict]) -> None:
+        self.logs += logs
+
+    def read_logs(self, log_number_from: int) -> list[dict]:
+        return self.logs[log_number_from:]
+
+
+@pytest.fixture
+def redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", ModuleType("redis"))
+    monkeypatch.setattr(storage_module, "JournalRedisBackend", Journal)
+
+
+@pytest.mark.usefixtures("redis")
+def test_redis_url_without_our_prefix_and_with_a_timeout(tmp_path: Path) -> None:
+    with open_storage(tmp_path, "journal+redis://:pass@host:1/0") as storage:
+        run_trials(storage, 1)
+        backend = storage._backend  # type: ignore[attr-defined]
+        assert backend.url == "redis://:pass@host:1/0?socket_connect_timeout=10"
+        assert storage.shown == "journal+redis://:***@host:1/0"
+
+
+@pytest.mark.usefixtures("redis")
+def test_server_that_does_not_answer_and_its_message_with_the_password(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as caught:
+        open_storage(tmp_path, "journal+redis://u:pa%20ss@refused")
+    assert "expected a storage that answers, however: ConnectionError" in str(caught.value)
+    assert "pa%20ss" not in str(caught.value)
+    assert "pa ss" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_redis_backend_is_made_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The real class, as far as it goes without the package: warnings are errors here.
+    monkeypatch.setitem(sys.modules, "redis", ModuleType("redis"))
+    with pytest.raises(StorageError) as caught:
+        read_storage(Path(), "journal+redis://host")
+    assert "ExperimentalWarning" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "hidden"),
+    [
+        ("sqlite:///study.db", "sqlite:///study.db"),
+        ("sqlite:////data/a@b/study.db", "sqlite:////data/a@b/study.db"),
+        ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
+        ("postgresql+psycopg://me:secret@host:5/db", "postgresql+psycopg://me:***@host:5/db"),
+        ("mysql+pymysql://me:se@c/r:et@host/db?a=b", "mysql+pymysql://me:***@host/db?a=b"),
+        ("journal+redis://:secret@host", "journal+redis://:***@host"),
+        (
+            "postgresql://h/d?user=me&password=secret&a=1",
+            "postgresql://h/d?user=me&password=***&a=1",
+        ),
+        ("postgresql://h/d?sslPassword=secret", "postgresql://h/d?sslPassword=***"),
+        ("study.db", "study.db"),
+    ],
+)
+def test_password_is_hidden(url: str, hidden: str) -> None:
+    assert hide_password(url) == hidden
+    assert hide_password(hidden) == hidden
+
+
+@given(st.text(min_size=1).map(lambda text: f"se{text}cret"))
+def test_no_password_is_ever_shown(password: str) -> None:
+    assert (
+        hide_password(f"mysql+pymysql://me:{password}@host/db") == "mysql+pymysql://me:***@host/db"
+    )
+
+
+def test_opened_storage_does_not_know_the_password(tmp_path: Path) -> None:
+    with open_storage(tmp_path) as storage:
+        assert isinstance(storage, OpenStorage)
+        assert isinstance(storage._backend, GroupCommitBackend)  # type: ignore[attr-defined]
+        assert storage.shown == str(tmp_path / "journal.log")
+
+
+def test_sqlite_file_is_an_ordinary_database(tmp_path: Path) -> None:
+    with open_storage(tmp_path, f"sqlite:///{tmp_path}/study.db") as storage:
+        run_trials(storage, 1)
+    connection = sqlite3.connect(tmp_path / "study.db")
+    assert connection.execute("select count(*) from trials").fetchone() == (1,)
+    connection.close()

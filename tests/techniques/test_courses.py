@@ -1,0 +1,45 @@
+"""Courses of a strength: closed forms at chosen shares, and torch's cosine.
+
+To add a course: give in `REFERENCES` what it is at a share of training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from autotrain.techniques.decay import COURSES
+
+REFERENCES: dict[str, Callable[[float], float]] = {
+    "constant": lambda x: 1.0,
+    "flat_cos": lambda x: 1.0 if x <= 0.5 else math.cos(math.pi * (x - 0.5)) ** 2,
+}
+
+
+@pytest.mark.parametrize("name", COURSES)
+def test_factors_are_those_of_the_reference(name: str) -> None:
+    x = np.linspace(0, 1, 101)
+    found = COURSES[name].factor(x)
+    np.testing.assert_allclose(found, [REFERENCES[name](share) for share in x], atol=1e-12)
+    assert found.shape == x.shape
+    assert (found >= 0).all()
+    assert (found <= 1).all()
+    assert COURSES[name].factor(np.array([0.0]))[0] == 1
+
+
+def test_flat_cos_is_flat_for_half_the_time_and_then_torchs_cosine() -> None:
+    factor = COURSES["flat_cos"].factor
+    np.testing.assert_array_equal(factor(np.linspace(0, 0.5, 50)), 1)
+    np.testing.assert_allclose(factor(np.array([0.75, 1.0])), [0.5, 0], atol=1e-15)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100)
+    rates = []
+    for _ in range(100):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    np.testing.assert_allclose(factor(0.5 + np.arange(100) / 200), rates, atol=1e-12)

@@ -1,0 +1,43 @@
+"""Scales of the inputs: what starts at 1, and how fast it learns.
+
+That a scaled slot trains as torch does is in tests/training/test_follows_reference.py. To add a
+scale: say in `REFERENCES` whether it scales.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autotrain.network.config import factor_row, shape_of
+from autotrain.network.layout import INPUT, Columns, Layout
+from autotrain.techniques.scales import FRONT_SCALES
+from autotrain.training.slot import Admission
+from tests.training.problems import make_config, make_fleet
+
+REFERENCES = {"off": False, "diagonal": True}
+
+
+@pytest.mark.parametrize("name", FRONT_SCALES)
+def test_inputs_are_scaled_by_a_number_each_where_asked_for(name: str) -> None:
+    fleet = make_fleet([Admission(0, make_config({"front_scale": name}), 0)])
+    [slot] = fleet.slots
+    before = slot.layout.views(slot.parameters.unsqueeze(0))["scale", INPUT].clone()
+    assert (before == 1).all()
+    fleet.run_epoch()
+    fleet.release()
+    after = slot.layout.views(slot.parameters.unsqueeze(0))["scale", INPUT]
+    assert bool((after != before).all()) is REFERENCES[name]
+    assert FRONT_SCALES[name].scales is REFERENCES[name]
+
+
+def test_the_scale_alone_learns_faster() -> None:
+    config = make_config({"front_scale": "diagonal", "front_scale.diagonal.learning_rate": 7.0})
+    layout = Layout(shape_of(config, Columns(3, (), 2), 2))
+    row = factor_row(config, layout)
+    assert row is not None
+    start, _, n = layout.parameters["scale", INPUT]
+    assert n == 5
+    expected = np.ones(layout.n_parameters)
+    expected[start : start + n] = 7.0
+    np.testing.assert_array_equal(row, expected)

@@ -1,0 +1,276 @@
+"""Contracts of every row of every table of techniques.
+
+A new row needs its name (and its parameters) in `ROWS` below and its reference in the file that
+`KINDS` names. A new table needs an entry in both.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import autotrain.choices
+import pytest
+
+from autotrain.techniques.activations import ACTIVATION_PARAMETERS, ACTIVATIONS
+from autotrain.techniques.clipping import CLIPPINGS
+from autotrain.techniques.constraints import CONSTRAINTS
+from autotrain.techniques.decay import COURSES, WEIGHT_DECAYS
+from autotrain.techniques.dropout import DROPOUT_PARAMETERS, DROPOUTS
+from autotrain.techniques.embeddings import EMBEDDING_PARAMETERS, EMBEDDINGS
+from autotrain.techniques.encoders import ENCODERS
+from autotrain.techniques.initializers import INITIALIZERS
+from autotrain.techniques.losses import LOSS_PARAMETERS
+from autotrain.techniques.missing import MISSING
+from autotrain.techniques.normalization import BATCH_NORM_PARAMETERS, BATCH_NORMS
+from autotrain.techniques.optimizers import OPTIMIZER_PARAMETERS, OPTIMIZERS
+from autotrain.techniques.parametrizations import PARAMETRIZATION_PARAMETERS, PARAMETRIZATIONS
+from autotrain.techniques.regularizers import REGULARIZERS
+from autotrain.techniques.scalers import SCALERS
+from autotrain.techniques.scales import FRONT_SCALES
+from autotrain.techniques.schedules import SCHEDULES
+from autotrain.techniques.targets import TARGETS
+from autotrain.techniques.technique import Parameter, Technique, Words
+
+# Each table and the file, beside this one, that verifies it.
+KINDS: dict[str, tuple[Mapping[str, Technique], str]] = {
+    "scaler": (SCALERS, "test_scalers"),
+    "missing": (MISSING, "test_missing"),
+    "encoder": (ENCODERS, "test_encoders"),
+    "embedding": (EMBEDDINGS, "test_embeddings"),
+    "front_scale": (FRONT_SCALES, "test_scales"),
+    "parametrization": (PARAMETRIZATIONS, "test_parametrizations"),
+    "initializer": (INITIALIZERS, "test_initializers"),
+    "activation": (ACTIVATIONS, "test_activations"),
+    "batch_norm": (BATCH_NORMS, "test_normalization"),
+    "dropout": (DROPOUTS, "test_dropout"),
+    "clipping": (CLIPPINGS, "test_clipping"),
+    "optimizer": (OPTIMIZERS, "test_optimizers"),
+    "schedule": (SCHEDULES, "test_schedules"),
+    "regularizer": (REGULARIZERS, "test_regularizers"),
+    "weight_decay": (WEIGHT_DECAYS, "test_decay"),
+    "course": (COURSES, "test_courses"),
+    "constraint": (CONSTRAINTS, "test_constraints"),
+    "target": (TARGETS, "test_targets"),
+}
+
+# What every search space can name: the rows and what each may be given.
+ROWS: dict[str, dict[str, list[str]]] = {
+    "scaler": {"standard": [], "robust_smooth_clip": [], "quantile_normal": [], "none": []},
+    "missing": {"median": [], "indicator": []},
+    "encoder": {"one_hot": [], "embedding": ["one_hot_limit", "width"]},
+    "embedding": {
+        "none": [],
+        "piecewise_linear": ["n_bins", "width"],
+        "plr": ["n_frequencies", "sigma", "width"],
+        "pbld": ["n_frequencies", "sigma", "width"],
+    },
+    "front_scale": {"off": [], "diagonal": ["learning_rate"]},
+    "parametrization": {"standard": [], "ntk": []},
+    "initializer": {
+        "glorot_normal": [],
+        "glorot_uniform": [],
+        "he_normal": [],
+        "he_uniform": [],
+        "lecun_normal": [],
+        "lecun_uniform": [],
+        "he_avg_normal": [],
+        "he_avg_uniform": [],
+        "orthogonal": [],
+        "normal": ["std"],
+        "data_std": [],
+    },
+    "activation": {
+        "sigmoid": [],
+        "tanh": [],
+        "relu": [],
+        "softplus": [],
+        "leaky_relu": ["negative_slope"],
+        "prelu": ["init"],
+        "elu": ["alpha"],
+        "selu": [],
+        "gelu": [],
+        "silu": [],
+        "mish": [],
+    },
+    "batch_norm": {"off": [], "before_activation": [], "after_activation": []},
+    "dropout": {"none": [], "dropout": [], "alpha_dropout": []},
+    "clipping": {
+        "none": [],
+        "value": ["threshold"],
+        "norm": ["threshold"],
+        "global_norm": ["threshold"],
+    },
+    "optimizer": {
+        "sgd": [],
+        "momentum": ["momentum"],
+        "nesterov": ["momentum"],
+        "adagrad": ["epsilon"],
+        "rmsprop": ["rho", "epsilon"],
+        "adam": ["beta_1", "beta_2", "epsilon"],
+        "adamax": ["beta_1", "beta_2", "epsilon"],
+        "nadam": ["beta_1", "beta_2", "epsilon"],
+        "adamw": ["beta_1", "beta_2", "epsilon", "weight_decay"],
+    },
+    "schedule": {
+        "constant": [],
+        "power": ["k", "c"],
+        "exponential": ["s"],
+        "piecewise": ["boundaries", "factors"],
+        "performance": ["factor", "patience", "min_delta", "min_lr"],
+        "one_cycle": ["warmup"],
+        "cosine": ["warmup"],
+        "coslog4": [],
+        "cosine_restarts": ["first", "growth"],
+    },
+    "regularizer": {"l1": ["l1"], "l2": ["l2"]},
+    "weight_decay": {"none": [], "decoupled": ["rate", "course"]},
+    "course": {"constant": [], "flat_cos": []},
+    "constraint": {"none": [], "max_norm": ["max_value"]},
+    "target": {"free": [], "clamped": []},
+}
+
+# The numbers that the notes (or torch) give.
+DEFAULTS: dict[str, Any] = {
+    "activation.leaky_relu.negative_slope": 0.01,
+    "activation.prelu.init": 0.25,
+    "activation.elu.alpha": 1.0,
+    "optimizer.momentum.momentum": 0.9,
+    "optimizer.nesterov.momentum": 0.9,
+    "optimizer.adagrad.epsilon": 1e-10,
+    "optimizer.rmsprop.rho": 0.9,
+    "optimizer.rmsprop.epsilon": 1e-8,
+    **{
+        f"optimizer.{name}.{key}": value
+        for name in ("adam", "adamax", "nadam", "adamw")
+        for key, value in {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}.items()
+    },
+    "optimizer.adamw.weight_decay": 0.01,
+    # Holzmüller et al. 2024: RealMLP-TD.
+    "encoder.embedding.one_hot_limit": 9,
+    "encoder.embedding.width": 8,
+    "embedding.pbld.n_frequencies": 16,
+    "embedding.pbld.sigma": 0.1,
+    "embedding.pbld.width": 4,
+    "front_scale.diagonal.learning_rate": 6.0,
+    "schedule.power.c": 1.0,
+    "schedule.performance.factor": 0.5,
+    "schedule.performance.patience": 5,
+    "regularizer.l1.l1": 0.0,
+    "regularizer.l2.l2": 0.0,
+}
+
+EVERY_ROW = [(kind, name) for kind, (rows, _) in KINDS.items() for name in rows]
+EVERY_PARAMETER = {
+    f"{kind}.{name}.{key}": parameter
+    for kind, (rows, _) in KINDS.items()
+    for name, row in rows.items()
+    for key, parameter in row.parameters.items()
+} | {
+    f"{kind}.{key}": parameter
+    for kind, parameters in {
+        "embedding": EMBEDDING_PARAMETERS,
+        "parametrization": PARAMETRIZATION_PARAMETERS,
+        "activation": ACTIVATION_PARAMETERS,
+        "batch_norm": BATCH_NORM_PARAMETERS,
+        "dropout": DROPOUT_PARAMETERS,
+        "optimizer": OPTIMIZER_PARAMETERS,
+        "loss": LOSS_PARAMETERS,
+    }.items()
+    for key, parameter in parameters.items()
+}
+
+
+def members(kind: type) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return every public mapping of names to `kind` in the files of `autotrain.choices`."""
+    found = []
+    for info in pkgutil.iter_modules(autotrain.choices.__path__):
+        module = importlib.import_module(f"autotrain.choices.{info.name}")
+        for name, value in vars(module).items():
+            is_table = isinstance(value, dict) and any(isinstance(v, kind) for v in value.values())
+            if is_table and not name.startswith("_"):
+                found.append((f"{info.name}.{name}", value))
+    return found
+
+
+def test_no_table_is_left_out() -> None:
+    known = [rows for rows, _ in KINDS.values()]
+    for name, rows in members(Technique):
+        assert any(rows is other for other in known), (
+            f"autotrain/choices: {name} is a new table; add it to KINDS and ROWS of this file"
+        )
+    listed = set(map(id, EVERY_PARAMETER.values()))
+    for name, parameters in members(Parameter):
+        for key, parameter in parameters.items():
+            assert id(parameter) in listed, (
+                f"autotrain/choices: add {name}[{key!r}] to EVERY_PARAMETER of this file"
+            )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_and_their_parameters_are_the_promised_ones(kind: str) -> None:
+    rows, _ = KINDS[kind]
+    assert {name: list(row.parameters) for name, row in rows.items()} == ROWS[kind]
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY_ROW)
+def test_names_and_summary(kind: str, name: str) -> None:
+    row = KINDS[kind][0][name]
+    assert row.name == name
+    for word in (name, *row.parameters):
+        assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", word)
+    assert row.summary
+    assert row.summary == row.summary.strip()
+    assert "\n" not in row.summary
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY_ROW)
+def test_every_row_states_its_formula(kind: str, name: str) -> None:
+    """An assignment, a relation or a law, not only words; what it leaves out is the note's."""
+    row = KINDS[kind][0][name]
+    assert re.search(r" [=←→~] ", row.summary)
+    assert not row.note or re.fullmatch(r"[^a-z].*[.]", row.note)
+
+
+@pytest.mark.parametrize("name", EVERY_PARAMETER)
+def test_every_parameter_has_a_legal_range(name: str) -> None:
+    parameter = EVERY_PARAMETER[name]
+    is_listed = parameter.kind == "boolean" or isinstance(parameter, Words)
+    is_bounded = parameter.low > -math.inf or parameter.high < math.inf
+    assert is_listed or is_bounded
+    if is_bounded and not is_listed:
+        assert re.search(r"(at least|greater than|at most|less than) [\d.e-]+", parameter.explain())
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY_ROW)
+def test_every_row_has_its_reference(kind: str, name: str) -> None:
+    file = KINDS[kind][1]
+    references = importlib.import_module(f"tests.choices.{file}").REFERENCES
+    assert name in references, (
+        f"{kind} {name!r} is not verified: add what it must equal to REFERENCES in "
+        f"tests/techniques/{file}.py, under the key {name!r}"
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_reference_is_left_of_a_row_that_is_gone(kind: str) -> None:
+    rows, file = KINDS[kind]
+    assert set(importlib.import_module(f"tests.choices.{file}").REFERENCES) <= set(rows)
+
+
+@pytest.mark.parametrize("name", EVERY_PARAMETER)
+def test_defaults_are_legal_and_explained(name: str) -> None:
+    parameter = EVERY_PARAMETER[name]
+    assert parameter.is_legal(parameter.default), f"{parameter.default=}: {parameter.explain()}"
+    assert parameter.doc
+    assert "\n" not in parameter.doc
+    assert parameter.low <= parameter.high
+    assert parameter.default == DEFAULTS.get(name, parameter.default)
+
+
+def test_documented_defaults_name_parameters() -> None:
+    assert set(DEFAULTS) <= set(EVERY_PARAMETER)

@@ -1,0 +1,1043 @@
+"""The Python door, on data that scikit-learn ships; one worker, so everything runs in here."""
+
+from __future__ import annotations
+
+import logging
+import math
+import multiprocessing
+import re
+import shutil
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+import torch
+from optuna.trial import TrialState
+from sklearn.datasets import load_diabetes, load_wine
+from sklearn.metrics import log_loss, mean_pinball_loss, root_mean_squared_error
+
+import autotrain
+from autotrain.bundle import Bundle, read_bundle
+from autotrain.data import splitting
+from autotrain.errors import (
+    AutotrainError,
+    DataError,
+    DeviceError,
+    NoTrialSucceededError,
+    SpaceError,
+    StudyError,
+)
+from autotrain.export.writer import Exported, export_ensemble
+from autotrain.reporting.status import read_standing
+from autotrain.search.budget import SPENT_S
+from autotrain.search.checkpoints import Checkpoints
+from autotrain.search.progress import Progress, Silent
+from autotrain.search.run import Budget
+from autotrain.search.settings import Definition
+from autotrain.search.trained import Trained
+from autotrain.study import Study
+from autotrain.training.slot import Admission, EpochReport
+from autotrain.training.trainer import Trainer
+
+SPACE = {
+    "extends": "quick",
+    "network": {"hidden_layers": 1, "hidden_units": {"choices": [8, 16]}},
+    "training": {"epochs": 6, "batch_size": 32},
+}
+
+
+def wine() -> pd.DataFrame:
+    frame: pd.DataFrame = load_wine(as_frame=True).frame
+    frame["target"] = frame["target"].map({0: "barolo", 1: "grignolino", 2: "barbera"})
+    return frame
+
+
+def study_of_wine(folder: Path, **changes: object) -> Study:
+    options: dict[str, object] = {
+        "data": wine(),
+        "target": "target",
+        "space": SPACE,
+        "workers": 1,
+        "validation": "holdout",
+        "ensemble": 0,
+        "directory": folder,
+    }
+    return Study("wine", **(options | changes))  # type: ignore[arg-type]
+
+
+def test_from_a_table_to_a_tested_model(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path) as study:
+        assert study.optimize(n_trials=4, observer=Silent()) is study
+        assert len(study.optuna_study.trials) >= 4
+        assert study.best_value == pytest.approx(study.optuna_study.best_value, rel=1e-5)
+        assert study.best_config["network"]["hidden_units"] in (8, 16)
+        assert set(study.best_params) == set(study.best_trial.params)
+        assert len(study.trials_dataframe()) == len(study.optuna_study.trials)
+
+        predictor = study.best_predictor()
+        # An independent hand computes the validation score from the exported model.
+        frame, labels = study.dataset.raw_valid()
+        p = predictor.predict_proba(frame, calibrated=False)
+        assert log_loss(labels, p, labels=list(study.dataset.classes)) == pytest.approx(
+            study.best_value, rel=1e-4
+        )
+        assert set(predictor.predict(frame)) <= {"barolo", "grignolino", "barbera"}
+
+        metrics = study.test()
+        frame, labels = study.dataset.raw_test()
+        again = autotrain.load(study.best_path)
+        assert metrics["accuracy"] == pytest.approx(np.mean(again.predict(frame) == labels))
+
+
+def test_regression_is_scored_in_the_targets_units(tmp_path: Path) -> None:
+    frame = load_diabetes(as_frame=True).frame
+    with Study(
+        "d",
+        data=frame,
+        target="target",
+        space=SPACE,
+        workers=1,
+        validation="holdout",
+        directory=tmp_path,
+    ) as study:
+        study.optimize(n_trials=3, observer=Silent())
+        rows, y = study.dataset.raw_valid()
+        ours = root_mean_squared_error(y, study.best_predictor().predict(rows))
+        assert ours == pytest.approx(study.best_value, rel=1e-4)
+        assert 30 < ours < 200
+
+
+def test_same_seed_same_trials_values_and_winner(tmp_path: Path) -> None:
+    found = []
+    for name in ("a", "b"):
+        with study_of_wine(tmp_path / name, seed=5) as study:
+            study.optimize(n_trials=6, observer=Silent())
+            trials = study.optuna_study.trials
+            found.append([(t.params, t.state, t.value, t.intermediate_values) for t in trials])
+    assert found[0] == found[1]
+
+
+def test_a_study_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path) as study:
+        study.optimize(n_trials=3, observer=Silent())
+        first = [(t.number, t.params, t.value) for t in study.optuna_study.trials[:3]]
+    with study_of_wine(tmp_path) as study:
+        study.optimize(n_trials=3, observer=Silent())
+        trials = study.optuna_study.trials
+        assert [(t.number, t.params, t.value) for t in trials[:3]] == first
+        points = [tuple(sorted(t.params.items())) for t in trials if t.params]
+        assert len(set(points)) == len(points)  # nothing is tried twice
+    # A table in memory must be handed over again.
+    with pytest.raises(StudyError, match="table in memory"):
+        Study.resume("wine", directory=tmp_path)
+    with Study.resume("wine", data=wine(), directory=tmp_path) as study:
+        assert len(study.optuna_study.trials) == len(trials)
+
+
+def test_a_study_goes_on_whatever_named_its_test_rows(tmp_path: Path) -> None:
+    frame = wine()
+    frame.iloc[::7].to_csv(tmp_path / "test.csv", index=False)
+    for test in (0, np.float64(0.25), tmp_path / "test.csv", str(tmp_path / "test.csv")):
+        folder = tmp_path / str(type(test).__name__)
+        study_of_wine(folder, test=test).optimize(n_trials=1, observer=Silent()).close()
+        with Study.resume("wine", data=wine(), directory=folder) as study:
+            assert len(study.optuna_study.trials) == 1
+    moved = (tmp_path / "test.csv").rename(tmp_path / "moved.csv")
+    with pytest.raises(DataError, match=r"test\.csv: expected a file.*--test FILE"):
+        Study.resume("wine", data=wine(), directory=folder)
+    with Study.resume("wine", data=wine(), test=moved, directory=folder) as study:
+        study.optimize(n_trials=1, observer=Silent())
+    with pytest.raises(StudyError, match="its data differs"):
+        Study.resume("wine", data=wine(), test=frame.iloc[::9], directory=folder)
+    study_of_wine(tmp_path, test=frame.iloc[::7]).optimize(n_trials=1, observer=Silent()).close()
+    with pytest.raises(StudyError, match=r"a table of test rows in memory.*test=frame"):
+        Study.resume("wine", data=wine(), directory=tmp_path)
+    Study.resume("wine", data=wine(), test=frame.iloc[::7], directory=tmp_path).close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "budget", "message"),
+    [
+        ({"validation": 5}, {}, "validation: expected auto, holdout or K-fold"),
+        ({"workers": "auto"}, {}, "--workers must be a whole number of at least 0"),
+        ({"workers": -1}, {}, "--workers must be a whole number of at least 0"),
+        ({"seed": 1.5}, {}, "--seed must be a whole number of at least 0"),
+        ({}, {"timeout": "10m"}, "timeout must be a number of seconds above 0, however: '10m'"),
+        ({}, {"n_trials": 1.5}, "n_trials must be a whole number of at least 1"),
+        ({}, {"n_trials": True}, "n_trials must be a whole number of at least 1"),
+    ],
+)
+def test_arguments_that_cannot_be_leave_nothing_behind(
+    changes: dict[str, Any], budget: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(AutotrainError, match=re.escape(message)):
+        study_of_wine(tmp_path, **changes).optimize(**budget)
+    assert not any(tmp_path.iterdir())
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path, seed=np.int64(3), workers=np.int32(1)) as study:
+        n_trials: Any = np.int64(1)
+        timeout: Any = np.float32(60)
+        study.optimize(n_trials, timeout, observer=Silent())
+        assert study.definition.seed == 3
+
+
+def test_a_study_with_other_validation_rows_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of many rows, begun by a version that set none apart to calibrate."""
+    study_of_wine(tmp_path).optimize(n_trials=1, observer=Silent()).close()
+    monkeypatch.setattr(splitting, "MIN_CALIBRATION_ROWS", 5)
+    with pytest.raises(StudyError, match="its split differs"):
+        Study.resume("wine", data=wine(), directory=tmp_path)
+    with study_of_wine(tmp_path / "new") as study:
+        assert study.dataset.n_calibration == 7
+        assert study.definition.split["calibration"] == 7
+
+
+def test_another_table_or_space_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    study_of_wine(tmp_path).optimize(n_trials=1, observer=Silent()).close()
+    frame = wine()
+    frame["alcohol"] += np.arange(len(frame)) == 0
+    with pytest.raises(StudyError, match="its data differs"):
+        study_of_wine(tmp_path, data=frame)
+    with pytest.raises(StudyError, match="its space differs"):
+        study_of_wine(tmp_path, space="quick")
+    with pytest.raises(StudyError, match="seed"):
+        study_of_wine(tmp_path, seed=1)
+
+
+def test_one_coordinator_per_study(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path) as study:
+        study.optimize(n_trials=1, observer=Silent())
+        with pytest.raises(StudyError, match="no other process"):
+            study_of_wine(tmp_path).optimize(n_trials=1, observer=Silent())
+
+
+@pytest.mark.parametrize(("validation", "n_folds"), [("3-fold", 3), ("auto", 5)])
+def test_k_folds_make_one_trial_of_k_slots(tmp_path: Path, validation: str, n_folds: int) -> None:
+    with study_of_wine(tmp_path, validation=validation) as study:
+        study.optimize(n_trials=2, observer=Silent())
+        assert len(study.dataset.folds) == n_folds
+        assert np.isfinite(study.best_value)
+        assert study.best_predictor().predict(wine().head(3)).shape == (3,)
+
+
+@pytest.mark.parametrize("restores", [True, False])
+@pytest.mark.parametrize("metric", ["log_loss", "accuracy"])
+@pytest.mark.parametrize("validation", ["holdout", "3-fold", "5-fold"])
+def test_best_point_of_a_complete_trials_curve_is_its_value(
+    tmp_path: Path, validation: str, metric: str, restores: bool
+) -> None:
+    """With `restore_best_weights = false` it is the last point."""
+    space = SPACE | {
+        "training": {"epochs": 15, "batch_size": 32},
+        "early_stopping": {"patience": 4, "restore_best_weights": restores},
+    }
+    options: dict[str, object] = {"validation": validation, "metric": metric, "space": space}
+    with study_of_wine(tmp_path, **options, finalists=0) as study:
+        study.optimize(n_trials=6, observer=Silent())
+        best = min if study.metric.sign > 0 else max
+        for trial in study.optuna_study.trials:
+            curve = trial.intermediate_values
+            assert curve[max(curve)] == trial.value
+            if restores:
+                assert best(curve.values()) == trial.value
+            assert max(curve) == trial.user_attrs["epochs"] == trial.user_attrs["curve"][-1][0]
+        assert study.optuna_study.best_trial.state == TrialState.COMPLETE
+
+
+@pytest.mark.parametrize("pruner", ["performance", "asha", "median", "none"])
+def test_every_pruner_runs(tmp_path: Path, pruner: str) -> None:
+    with study_of_wine(tmp_path, pruner=pruner) as study:
+        study.optimize(n_trials=3, observer=Silent())
+        assert study.best_trial.number >= 0
+
+
+@pytest.mark.parametrize("min_lr", [0.0, 0.004])
+@pytest.mark.parametrize("max_plateaus", [2, 3])
+def test_a_performance_schedule_ends_when_another_drop_would_not_help(
+    tmp_path: Path, max_plateaus: int, min_lr: float
+) -> None:
+    """PyTorch's scheduler, fed with the trial's losses, says where that is."""
+    own = {"factor": 0.5, "patience": 2, "min_lr": min_lr}
+    space = SPACE | {
+        "schedule": {"choice": "performance", "performance": own},
+        "optimizer": {"choice": "adam", "learning_rate": 0.02},
+        "training": {"epochs": 49, "batch_size": 32},
+        "early_stopping": {"patience": 40},
+        "baseline": [],
+    }
+    options: dict[str, object] = {"space": space, "pruner_options": {"max_plateaus": max_plateaus}}
+    with study_of_wine(tmp_path, **options, finalists=0) as study:
+        study.optimize(n_trials=2, quiet=True)
+        trials = study.optuna_study.trials
+    for trial in trials:
+        optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.02)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=0.5, patience=1, threshold=0.0, min_lr=min_lr
+        )
+        rate, waited, in_a_row, best, end = 0.02, 0, 0, math.inf, 0
+        for epoch, loss in trial.user_attrs["curve"]:
+            scheduler.step(loss)
+            waited, in_a_row = (0, 0) if loss < best else (waited + 1, in_a_row)
+            best = min(best, loss)
+            if waited == 2:
+                waited, in_a_row = 0, in_a_row + 1
+                if in_a_row == max_plateaus or rate <= min_lr:
+                    end = epoch
+                    break
+            rate = optimizer.param_groups[0]["lr"]
+        assert trial.user_attrs["cause"] == "converged"
+        assert trial.user_attrs["epochs"] == end
+
+
+def test_settings_decide_what_is_pruned_and_are_resumed(tmp_path: Path) -> None:
+    space = SPACE | {"training": {"epochs": 30, "batch_size": 32}}
+    causes: dict[float, Counter[str]] = {}
+    for quantile in (0.0, 1.0):
+        options = {"quantile": quantile, "n_startup": 1, "patience": 2, "first_rung": 4, "grace": 0}
+        folder = tmp_path / str(quantile)
+        with study_of_wine(folder, space=space, pruner_options=options, finalists=0) as study:
+            study.optimize(n_trials=8, quiet=True)
+            trials = study.optuna_study.trials
+            causes[quantile] = Counter(trial.user_attrs["cause"] for trial in trials)
+        with Study.resume("wine", data=wine(), directory=folder) as again:
+            assert again.definition.pruner_options == options
+    assert causes[0.0]["plateau"] > causes[1.0]["plateau"] == 0
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "random", "qmc"])
+def test_every_sampler_runs_and_says_nothing(
+    tmp_path: Path, sampler: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past the trials that all of them draw at random, in a space with conditions."""
+    monkeypatch.setattr(logging.getLogger("optuna"), "propagate", True)
+    small = {"network": SPACE["network"], "training": {"epochs": 2, "batch_size": 32}}
+    with study_of_wine(tmp_path, sampler=sampler, space={"extends": "default"} | small) as study:
+        study.optimize(n_trials=14, observer=Silent())
+        states = [trial.state for trial in study.optuna_study.trials]
+        assert len(states) >= 14
+        assert {TrialState.COMPLETE, TrialState.PRUNED} >= set(states)
+    assert [record.message for record in caplog.records] == []
+    if sampler == "gp":
+        # A hint at another package comes once a process only, when this is loaded.
+        hint = logging.getLogger("optuna._gp.batched_lbfgsb")
+        assert not hint.isEnabledFor(logging.WARNING)
+
+
+def test_processes_find_the_same_trials_as_this_process(tmp_path: Path) -> None:
+    # Random sampling does not look at results, so the order in which they come does not matter.
+    found = []
+    for workers in (1, 2):
+        with study_of_wine(
+            tmp_path / str(workers), workers=workers, sampler="random", pruner="none"
+        ) as study:
+            study.optimize(n_trials=4, observer=Silent())
+            trials = [t for t in study.optuna_study.trials if t.state == TrialState.COMPLETE]
+            found.append({t.number: (t.params, pytest.approx(t.value, rel=1e-3)) for t in trials})
+    shared = found[0].keys() & found[1].keys()
+    assert len(shared) >= 3
+    assert all(found[0][number] == found[1][number] for number in shared)
+
+
+class Killer(Silent):
+    """Kills all worker processes, as a system out of memory does, once they have trained."""
+
+    n_killed = 0
+
+    def update(self, progress: Progress) -> None:
+        if not self.n_killed and progress.epochs > 5:
+            for process in multiprocessing.active_children():
+                process.kill()
+                self.n_killed += 1
+
+
+def test_killed_workers_take_no_trial_with_them(tmp_path: Path) -> None:
+    long = SPACE | {"training": {"epochs": 60, "batch_size": 32}}
+    with study_of_wine(tmp_path, workers=2, pruner="none", space=long) as study:
+        killer = Killer()
+        study.optimize(n_trials=6, observer=killer)
+        assert killer.n_killed == 2
+        assert [t.state for t in study.optuna_study.trials] == [TrialState.COMPLETE] * 6
+
+
+def test_every_trial_diverging_is_said_and_nothing_is_published(tmp_path: Path) -> None:
+    wild = SPACE | {
+        "optimizer": {"choices": ["sgd"], "learning_rate": 1e30},
+        "batch_norm": {"choices": ["off"]},
+    }
+    wild["baseline"] = []
+    with study_of_wine(tmp_path, space=wild) as study:
+        with pytest.raises(NoTrialSucceededError, match="2 were pruned"):
+            study.optimize(n_trials=2, observer=Silent())
+        assert not study.best_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"target": "tarjet"}, DataError, "Did you mean 'target'"),
+        ({"space": "quik"}, SpaceError, "quick"),
+        ({"space": {"optimizer": {"choices": ["adan"]}}}, SpaceError, "Did you mean 'adam'"),
+        ({"metric": "rmse"}, StudyError, "log_loss"),
+        ({"sampler": "tpee"}, StudyError, "Did you mean 'tpe'"),
+        ({"pruner": "medain"}, StudyError, "Did you mean 'median'"),
+        ({"device": "tpu"}, DeviceError, "auto, cpu or cuda"),
+        ({"seed": -1}, StudyError, "at least 0"),
+    ],
+)
+def test_mistakes_are_said_and_nothing_is_written(
+    tmp_path: Path, changes: dict[str, object], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        study_of_wine(tmp_path, **changes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_budget_must_make_sense(tmp_path: Path) -> None:
+    study = study_of_wine(tmp_path)
+    with pytest.raises(StudyError, match="n_trials must be a whole number of at least 1"):
+        study.optimize(n_trials=0)
+    with pytest.raises(StudyError, match="timeout must be a number of seconds above 0"):
+        study.optimize(timeout=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_metric_without_meaning_on_the_validation_rows_is_refused(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=80)
+    frame = pd.DataFrame({"x": x, "y": ["yes"] * 8 + ["no"] * 72})
+    with study_of_wine(tmp_path, data=frame, target="y", metric="roc_auc") as study:
+        assert study.metric.name == "roc_auc"
+    constant = pd.DataFrame({"x": x[:60], "y": [1.5] * 57 + [2.5, 3.5, 4.5]})
+    with pytest.raises(StudyError) as told:
+        study_of_wine(tmp_path, data=constant, target="y", metric="r2", task="regression")
+    assert str(told.value) == (
+        "--metric r2 needs targets that differ, however: the validation rows (10) hold one value "
+        "only. Give more rows for validation, or choose --metric rmse."
+    )
+    assert not any(tmp_path.iterdir()), "nothing is written"
+
+
+# ---- weights and quantiles ---------------------------------------------------------------------
+
+
+def weighted_wine() -> pd.DataFrame:
+    frame = wine()
+    return frame.assign(bottles=np.random.default_rng(0).integers(0, 5, len(frame)))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_weights_count_in_validation_and_test(tmp_path: Path, workers: int) -> None:
+    """Also where other processes train, which read the weights from files."""
+    options = {"weights": "bottles", "class_weights": "balanced", "workers": workers}
+    with study_of_wine(tmp_path, data=weighted_wine(), device="cpu", **options) as study:
+        study.optimize(n_trials=2, observer=Silent())
+        scores = study.test()
+        predictor, best_value = study.best_predictor(), study.best_value
+    frame, dataset = weighted_wine(), study.dataset
+    for rows, value in (
+        (dataset.folds[0].valid_rows, best_value),
+        (dataset.test_rows, scores["log_loss"]),
+    ):
+        own = frame.iloc[rows]
+        learned = predictor.predict_proba(own.drop(columns=["target", "bottles"]), calibrated=False)
+        p = learned / predictor.bundle.calibration["class_weights"]
+        p /= p.sum(axis=1, keepdims=True)
+        expected = log_loss(
+            own["target"], p, labels=list(dataset.classes), sample_weight=own["bottles"]
+        )
+        assert value == pytest.approx(expected, rel=1e-4)
+    assert predictor.weights_name == "bottles"
+    assert "bottles" not in predictor.column_names
+
+
+def test_a_study_with_other_weights_is_another_study(tmp_path: Path) -> None:
+    own: dict[str, object] = {"data": weighted_wine(), "weights": "bottles"}
+    own["class_weights"] = {"barolo": 2, "barbera": 0.5}
+    with study_of_wine(tmp_path, **own) as study:
+        study.optimize(n_trials=1, observer=Silent())
+    for change, message in (
+        ({"weights": None}, "its weights"),
+        ({"class_weights": "balanced"}, "its class_weights"),
+        ({"class_weights": {"barolo": 2}}, "its class_weights"),
+    ):
+        with pytest.raises(StudyError, match=message):
+            study_of_wine(tmp_path, **(own | change))
+    with Study.resume("wine", data=weighted_wine(), directory=tmp_path) as again:
+        assert again.definition.class_weights == {"barolo": 2.0, "barbera": 0.5}
+        assert again.dataset.folds[0].weights is not None
+        again.optimize(n_trials=1, observer=Silent())
+        assert len(again.optuna_study.trials) >= 2
+
+
+def test_a_target_that_weights_leave_constant_is_refused_at_the_start(tmp_path: Path) -> None:
+    frame = wine().assign(w=1.0)
+    frame.loc[frame["target"] != "barolo", "w"] = 0
+    with pytest.raises(DataError, match=r"at least two different values, .* hold 'barolo'"):
+        study_of_wine(tmp_path, data=frame, weights="w")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_quantile_is_what_is_learned(tmp_path: Path) -> None:
+    """About a tenth of the targets lie above what is predicted, not half of them."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=2000)
+    frame = pd.DataFrame({"x": x, "y": 3 * x + generator.exponential(size=2000)})
+    space = {**SPACE, "training": {"epochs": 20, "batch_size": 32}}
+    with Study(
+        "q",
+        data=frame,
+        target="y",
+        space=space,
+        metric="pinball:0.90",
+        workers=1,
+        validation="holdout",
+        directory=tmp_path,
+    ) as study:
+        study.optimize(n_trials=2, observer=Silent())
+        scores = study.test()
+        rows, y = study.dataset.raw_test()
+        predicted = study.best_predictor().predict(rows)
+    assert study.definition.metric == "pinball:0.9"
+    assert np.mean(y <= predicted) == pytest.approx(0.9, abs=0.05)
+    expected = mean_pinball_loss(y, predicted, alpha=0.9)
+    assert scores["pinball:0.9"] == pytest.approx(expected, rel=1e-4)
+
+
+class CtrlC(Silent):
+    """Interrupts once after so many epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def update(self, progress: Progress) -> None:
+        if progress.epochs >= self.epochs:
+            self.epochs = 1 << 30
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("validation", ["holdout", "3-fold"])
+def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, validation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same trials, values and winner; what was cut off is trained again under a new number."""
+    monkeypatch.setattr("autotrain.search.scheduler.SHOW_EVERY_S", 0.0)
+    found = []
+    for name in ("whole", "interrupted"):
+        with study_of_wine(tmp_path / name, validation=validation) as study:
+            if name == "interrupted":
+                with pytest.raises(KeyboardInterrupt):
+                    study.optimize(n_trials=5, observer=CtrlC(19))
+                cut = [t for t in study.optuna_study.trials if t.user_attrs.get("cause")]
+                assert cut[-1].user_attrs["cause"] in ("interrupted", "not_started")
+                assert study.definition.n_trials == 5
+            study.optimize(n_trials=5 - study.progress.n_done, observer=Silent())
+            trials = [
+                (t.params, t.value, t.state, t.user_attrs["diagnostics"])
+                for t in study.optuna_study.trials
+                if t.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            ]
+            found.append((trials, study.best_params, study.test()))
+    assert found[0] == found[1]
+
+
+def test_the_finals_choose_the_winner_and_it_is_handed_over(tmp_path: Path) -> None:
+    """Whatever is lost of the folder, the same winner is there again."""
+    with study_of_wine(tmp_path, validation="3-fold", pruner="none") as study:
+        study.optimize(n_trials=9, observer=Silent())
+        winner = study.winner
+        assert winner is not None
+        assert study.best_trial.number == winner.number
+        repeats: dict[int, list[float]] = {}
+        for entry in study.optuna_study.user_attrs["repeats"]:
+            repeats.setdefault(entry["trial"], []).append(entry["value"])
+        complete = [t for t in study.optuna_study.trials if t.state == TrialState.COMPLETE]
+        ranked = sorted(complete, key=lambda t: t.value or 0.0)
+        assert set(repeats) <= {t.number for t in ranked[:3]}
+        values = [study.best_trial.value or 0.0, *repeats[winner.number]]
+        assert winner.n_trainings == len(values)
+        training = read_bundle(study.best_path).training
+        assert (training["trial"], training["repeat"]) == (winner.number, winner.repeat)
+        # Its members are the training that scored best: one for each fold.
+        members = read_bundle(study.best_path).members
+        mean = np.mean([member.value for member in members if member.value is not None])
+        assert mean == pytest.approx(min(values), abs=1e-12)
+        # The headline is the exported training's own score, not the trial's.
+        assert study.best_value == pytest.approx(min(values), rel=1e-5)
+        weights = [member.parameters for member in members]
+        test = study.test()
+    interval = read_bundle(study.best_path).scores["test_interval"]["log_loss"]
+    assert interval[0] < test["log_loss"] < interval[1]
+
+    shutil.rmtree(study.best_path)
+    with study_of_wine(tmp_path, validation="3-fold", pruner="none") as again:
+        again.hand_over()
+    found = [member.parameters for member in read_bundle(study.best_path).members]
+    for before, after in zip(weights, found, strict=True):
+        np.testing.assert_array_equal(before, after)
+    shutil.rmtree(study.best_path)
+    shutil.rmtree(study.folder / "checkpoints")
+    with study_of_wine(tmp_path, validation="3-fold", pruner="none") as again:
+        again.hand_over()
+        assert again.winner == winner
+    found = [member.parameters for member in read_bundle(study.best_path).members]
+    for before, after in zip(weights, found, strict=True):
+        # In float32 it matters how many are trained at once.
+        np.testing.assert_allclose(before, after, rtol=1e-3, atol=1e-5)
+
+
+def test_each_fold_is_trained_again_for_its_own_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is stopped long before the others, while it is still getting better."""
+    step = Trainer.step
+
+    def stopping(trainer: Trainer) -> list[Any]:
+        messages = step(trainer)
+        for message in messages:
+            # A trial's folds have neighbouring slots.
+            if isinstance(message, EpochReport) and (message.slot % 3, message.epoch) == (1, 2):
+                trainer.stop(message.slot)
+        return messages
+
+    with study_of_wine(tmp_path, validation="3-fold", pruner="none") as study:
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "step", stopping)
+            study.optimize(n_trials=7, observer=Silent())
+        assert study.best_trial.user_attrs["fold_epochs"] == [6, 2, 6]
+        assert study.optuna_study.user_attrs["repeats"][0]["epochs"] == [6, 2, 6]
+
+        def handed_over(finalists: int) -> Bundle:
+            shutil.rmtree(study.best_path)
+            study.definition = replace(study.definition, finalists=finalists)
+            return read_bundle(study.hand_over())
+
+        whole = [handed_over(finalists) for finalists in (4, 0)]
+        assert [bool(bundle.training["repeat"]) for bundle in whole] == [True, False]
+        shutil.rmtree(study.folder / "checkpoints")
+        for finalists, before in zip((4, 0), whole, strict=True):
+            after = handed_over(finalists)
+            assert after.training == before.training
+            assert [m.best_epoch for m in after.members] == [m.best_epoch for m in before.members]
+            for one, other in zip(before.members, after.members, strict=True):
+                np.testing.assert_allclose(one.parameters, other.parameters, rtol=1e-3, atol=1e-5)
+
+
+class CtrlCInFinals(Silent):
+    """Interrupts once when so many repeats have ended."""
+
+    def __init__(self, n_repeats: int) -> None:
+        self.n_repeats = n_repeats
+
+    def update(self, progress: Progress) -> None:
+        if progress.n_repeats >= self.n_repeats:
+            self.n_repeats = 1 << 30
+            raise KeyboardInterrupt
+
+
+def test_what_is_left_of_a_budget_is_known_from_more_of_it(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path) as study:
+        study.optuna_study.set_user_attr(SPENT_S, 0.0)
+        assert study._set_budget(None, 30.0) == 0.0
+        study.optuna_study.set_user_attr(SPENT_S, 26.0)
+        assert study._set_budget(None, 4.0) == 30.0
+        assert study._set_budget(None, 10.0) == 0.0
+        assert study._set_budget(5, None) == 0.0
+        assert study._set_budget(None, 4.0) == 0.0
+
+
+def test_what_a_killed_run_used_stays_used(tmp_path: Path) -> None:
+    """It noted nothing; its trials ran for an hour."""
+    noon = datetime(2026, 1, 1, 12)
+    trial = optuna.create_trial(state=TrialState.PRUNED)
+    trial.datetime_start, trial.datetime_complete = noon, noon + timedelta(hours=1)
+    with study_of_wine(tmp_path) as study:
+        study.optuna_study.add_trial(trial)
+        study._optimize(Budget(1, None, time.monotonic() - 600), Silent(), quiet=True)
+    spent = read_standing(study.folder).seconds
+    assert 4_200 <= spent < 5_000
+
+
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train and show one model at a time."""
+    monkeypatch.setattr("autotrain.search.scheduler.SHOW_EVERY_S", 0.0)
+    monkeypatch.setattr("autotrain.search.launch.fleet_width", lambda *_: 1)
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_finals_that_were_cut_off_are_ended(tmp_path: Path) -> None:
+    """The same repeats, winner and model as if nothing had happened, and no trial more."""
+    found = []
+    for name in ("whole", "interrupted"):
+        with study_of_wine(tmp_path / name, finalists=2, pruner="none") as study:
+            if name == "interrupted":
+                with pytest.raises(KeyboardInterrupt):
+                    study.optimize(n_trials=8, observer=CtrlCInFinals(1))
+                assert len(study.optuna_study.user_attrs["repeats"]) == 1
+            else:
+                study.optimize(n_trials=8, observer=Silent())
+        with study_of_wine(tmp_path / name, finalists=2, pruner="none") as study:
+            assert study.finish(observer=Silent()) is study
+            assert Definition.read(study.folder).n_trials == 8
+            assert len(study.optuna_study.trials) == 8
+            training = read_bundle(study.best_path).training
+            found.append((study.optuna_study.user_attrs["repeats"], study.winner, training))
+    assert len(found[0][0]) > 1
+    assert found[0] == found[1]
+    winner = found[0][1]
+    assert winner is not None
+    assert (found[0][2]["trial"], found[0][2]["repeat"]) == (winner.number, winner.repeat)
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_the_winner_is_decided_by_the_repeats_there_are(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path, finalists=2, pruner="none") as study:
+        with pytest.raises(KeyboardInterrupt):
+            study.optimize(n_trials=8, observer=CtrlCInFinals(2))
+        assert study.best_trial.value == study.optuna_study.best_value
+        assert "winner" not in study.optuna_study.user_attrs
+        study.hand_over()
+        winner = study.winner
+        assert winner is not None
+        training = read_bundle(study.best_path).training
+        assert (training["trial"], training["repeat"]) == (winner.number, winner.repeat)
+    # There is no time for another repeat.
+    with study_of_wine(tmp_path, finalists=2, pruner="none") as study:
+        study.finish(timeout=0.0, observer=Silent())
+        assert len(study.optuna_study.user_attrs["repeats"]) == 2
+        assert study.winner == winner
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, *refused: tuple[int, int]) -> None:
+    """Have the export check fail for these trainings, and for all ensembles."""
+
+    def checked(folder: Path, trained: tuple[Trained, ...], **options: Any) -> Exported:
+        if len(trained) > 1 or (trained[0].number, trained[0].repeat) in refused:
+            raise RuntimeError("the written bundle scores otherwise")
+        return export_ensemble(folder, trained, **options)
+
+    monkeypatch.setattr("autotrain.export.best_model.export_ensemble", checked)
+    monkeypatch.setattr("autotrain.export.best_model.choose", lambda kept, *_: tuple(kept[:2]))
+
+
+def test_what_cannot_be_exported_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ensemble, the winner's best training, its first one, the trial with the best value."""
+    with study_of_wine(tmp_path, pruner="none") as study:
+        study.optimize(n_trials=8, observer=Silent())
+        trials = study.optuna_study.get_trials(states=(TrialState.COMPLETE,))
+        best, other = sorted(trials, key=lambda trial: trial.value or 0.0)[:2]
+        repeats = [
+            {"trial": trial.number, "repeat": repeat, "value": value, "epochs": 6}
+            for trial, value in ((best, 9.0), (other, 0.001))
+            for repeat in (1, 2)
+        ]
+        study.optuna_study.set_user_attr("repeats", repeats)
+        winner = (other.number, 1)
+        for refused, found in (
+            ((), winner),
+            ((winner,), (other.number, 0)),
+            ((winner, (other.number, 0)), (best.number, 0)),
+        ):
+            refuse(monkeypatch, *refused)
+            shutil.rmtree(study.best_path)
+            study.hand_over(ensemble=4)
+            training = read_bundle(study.best_path).training
+            assert (training["trial"], training["repeat"]) == found
+            said = " ".join(study.export_failures)
+            assert "The ensemble could not be exported (the written bundle scores oth" in said
+            assert said.count("could not be exported") == 1 + len(refused)
+            assert (f"The model is that of trial {found[0]}." in said) == bool(refused)
+            assert study.winner is not None
+            assert study.winner.number == other.number
+        everything = [(t.number, repeat) for t in trials for repeat in range(3)]
+        refuse(monkeypatch, *everything)
+        study.hand_over()
+        assert training == read_bundle(study.best_path).training
+        shutil.rmtree(study.best_path)
+        with pytest.raises(RuntimeError, match=rf"Trial {best.number} could not be exported"):
+            study.hand_over()
+        refuse(monkeypatch)
+        study.hand_over()
+        assert study.export_failures == ()
+
+
+def test_without_finals_the_best_trial_wins(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path, finalists=0) as study:
+        study.optimize(n_trials=7, observer=Silent())
+        assert study.winner is None
+        assert study.best_trial.number == study.optuna_study.best_trial.number
+    # How the winner is chosen may change when a study goes on.
+    with study_of_wine(tmp_path, finalists=2) as study:
+        study.optimize(n_trials=2, observer=Silent())
+        assert study.winner is not None
+    with Study.resume("wine", data=wine(), directory=tmp_path) as study:
+        assert study.definition.finalists == 2
+        assert study.winner is not None
+    with pytest.raises(StudyError, match="--finalists must be a whole number of at least 0"):
+        study_of_wine(tmp_path, finalists=-1)
+
+
+def test_without_finals_an_earlier_decision_counts_no_more(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path, finalists=2) as study:
+        study.optimize(n_trials=8, observer=Silent())
+        assert study.winner is not None
+    with Study.resume("wine", data=wine(), directory=tmp_path, finalists=0) as study:
+        study.optimize(n_trials=1, observer=Silent())
+        assert study.winner is None
+        complete = [t for t in study.optuna_study.trials if t.state == TrialState.COMPLETE]
+        best = min(t.value for t in complete if t.value is not None)
+        assert study.best_trial.value == best == pytest.approx(study.best_value, rel=1e-5)
+        found = read_bundle(study.best_path).training
+        assert (found["trial"], found["repeat"]) == (study.best_trial.number, 0)
+
+
+@pytest.mark.parametrize("is_better", [False, True])
+def test_an_earlier_winner_stays_unless_a_new_trial_is_clearly_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_better: bool
+) -> None:
+    compared: list[tuple[int, int]] = []
+
+    def clearly(new: Trained, old: Trained, *_: object) -> bool:
+        compared.append((new.number, old.number))
+        return is_better
+
+    monkeypatch.setattr("autotrain.export.best_model.is_clearly_better", clearly)
+    with study_of_wine(tmp_path, finalists=2, pruner="none") as study:
+        study.optimize(n_trials=2, observer=Silent())
+        assert not compared, "there is no earlier winner"
+        first = study.best_trial.number
+        study.optimize(n_trials=10, observer=Silent())
+        assert study.selection is not None
+        assert study.selection.trial == study.best_trial.number
+        (challenger, old), *_ = compared
+        assert old == first
+        assert challenger >= 2
+        training = read_bundle(study.best_path).training
+        assert training["trial"] == (challenger if is_better else first)
+        assert (study.selection.reason == "kept") != is_better
+        assert study.selection.kept_over == (None if is_better else challenger)
+    standing = read_standing(study.folder)
+    assert standing.winner == training["trial"]
+    # Without finals the trial with the best value wins, as asked.
+    with study_of_wine(tmp_path, finalists=0, pruner="none") as study:
+        study.hand_over()
+        assert study.best_trial.number == study.optuna_study.best_trial.number
+
+
+def test_a_baseline_that_waited_must_be_clearly_better_than_an_earlier_winner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[int, int]] = []
+
+    def clearly(new: Trained, old: Trained, *_: object) -> bool:
+        compared.append((new.number, old.number))
+        return False
+
+    monkeypatch.setattr("autotrain.export.best_model.is_clearly_better", clearly)
+    space = {
+        "training": {"epochs": 5, "batch_size": 16},
+        "optimizer": {"learning_rate": {"low": 1e-6, "high": 0.1, "log": True}},
+        "baseline": [{"optimizer.learning_rate": rate} for rate in (1e-6, 2e-6, 0.01)],
+    }
+    with study_of_wine(tmp_path, space=space, finalists=2, pruner="none") as study:
+        study.optimize(n_trials=2, observer=Silent())
+        first = study.best_trial.number
+        study.optimize(n_trials=1, observer=Silent())
+        assert compared == [(2, first)]
+        assert study.best_trial.number == first
+        assert study.selection is not None
+        assert study.selection.kept_over == 2
+
+
+def test_auto_exports_an_ensemble_where_rows_are_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"ensemble": "auto", "finalists": 0, "pruner": "none"}
+    with study_of_wine(tmp_path, **options) as study:
+        study.optimize(n_trials=8, observer=Silent())
+        assert len(read_bundle(study.best_path).training["ensemble"]) > 1
+        assert Definition.read(study.folder).ensemble == "auto"
+        monkeypatch.setattr("autotrain.export.ensemble.FEW_ROWS", 10)
+        study.hand_over()
+        assert "ensemble" not in read_bundle(study.best_path).training
+    for wrong in ("many", -1, 2.5):
+        with pytest.raises(StudyError):
+            study_of_wine(tmp_path, ensemble=wrong)
+
+
+def test_what_follows_the_trainings_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Seen:
+        def __init__(self) -> None:
+            self.all: list[Progress] = []
+
+        def update(self, progress: Progress) -> None:
+            self.all.append(progress)
+
+    monkeypatch.setattr("autotrain.export.best_model.choose", lambda kept, *_: tuple(kept[:2]))
+    seen = Seen()
+    with study_of_wine(tmp_path, ensemble=3, finalists=0, pruner="none") as study:
+        study.optimize(n_trials=4, observer=seen)
+    stages = list(dict.fromkeys(p.stage for p in seen.all))
+    assert stages == [
+        "",
+        "choosing the members of the ensemble",
+        "calibrating",
+        "checking the exported model",
+    ]
+    times = [p.elapsed_s for p in seen.all]
+    assert times == sorted(times)
+
+
+def test_time_for_an_ensemble_is_kept(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path, ensemble=4) as study:
+        study.optimize(n_trials=2, observer=Silent())
+        assert study.optuna_study.user_attrs["export_s"] > 0
+
+
+def test_an_ensemble_of_what_was_trained_is_handed_over(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path, validation="3-fold", ensemble=4) as study:
+        study.optimize(n_trials=9, observer=Silent())
+        bundle = read_bundle(study.best_path)
+        members = bundle.training["ensemble"]
+        assert 2 <= len(members) <= 4
+        assert len(bundle.members) == 3 * len(members)
+        assert study.best_value == bundle.scores["validation"]["log_loss"]
+        assert study.best_trial.value is not None
+        assert study.best_value <= study.best_trial.value + 1e-6
+        assert study.selection is not None
+        assert study.selection.reason == "contenders"
+        assert set(study.test()) >= {"log_loss", "accuracy"}
+        frame, _ = study.dataset.raw_test()
+        together = study.best_predictor().predict_proba(frame)
+        single = autotrain.load(study.hand_over(ensemble=0))
+        assert "ensemble" not in single.bundle.training
+        assert single.bundle.training["trial"] == study.best_trial.number
+        # Which is what the study would have handed over without.
+        study.hand_over()
+        np.testing.assert_array_equal(study.best_predictor().predict_proba(frame), together)
+    # It stays, when the study goes on, until something better is found.
+    with Study.resume("wine", data=wine(), directory=tmp_path) as study:
+        assert study.definition.ensemble == 4
+        study.optimize(n_trials=1, observer=Silent())
+        assert "ensemble" in read_bundle(study.best_path).training
+
+
+def test_a_trial_that_was_cut_off_is_not_in_an_ensemble_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights had been kept when the stop came, but it was not told complete."""
+    keep = Checkpoints.keep
+
+    def keep_and_stop(checkpoints: Checkpoints, trained: Trained) -> None:
+        keep(checkpoints, trained)
+        if trained.number == 2:
+            raise KeyboardInterrupt
+
+    candidates: list[list[int]] = []
+
+    def choose(kept: list[Trained], *_: object) -> tuple[Trained, ...]:
+        candidates.append([trained.number for trained in kept])
+        return tuple(kept[:1])
+
+    monkeypatch.setattr("autotrain.export.best_model.choose", choose)
+    with study_of_wine(tmp_path, ensemble=3, finalists=0, pruner="none") as study:
+        monkeypatch.setattr(Checkpoints, "keep", keep_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            study.optimize(n_trials=4, observer=Silent())
+        monkeypatch.setattr(Checkpoints, "keep", keep)
+        study.optimize(n_trials=4 - study.progress.n_done, observer=Silent())
+        trials = study.optuna_study.trials
+        assert trials[2].user_attrs["cause"] == "interrupted"
+        complete = [t for t in trials if t.state == TrialState.COMPLETE]
+        again = [t.number for t in complete if t.params == trials[2].params]
+        assert len(again) == 1
+        assert sorted(candidates[-1]) == [t.number for t in complete]
+
+
+def test_the_winner_alone_is_the_same_with_and_without_an_ensemble(tmp_path: Path) -> None:
+    found = []
+    for ensemble in (0, 3):
+        with study_of_wine(tmp_path / str(ensemble), ensemble=ensemble) as study:
+            study.optimize(n_trials=8, observer=Silent())
+            frame, _ = study.dataset.raw_test()
+            single = autotrain.load(study.hand_over(ensemble=1))
+            found.append((study.winner, single.predict_proba(frame)))
+    assert found[0][0] == found[1][0]
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+def test_what_another_study_left_in_the_folder_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    """The trial numbers are the same; seeds and configurations are not."""
+    for name, seed in (("other", 1), ("own", 0)):
+        with study_of_wine(tmp_path / name, seed=seed, finalists=0) as study:
+            study.optimize(n_trials=6, observer=Silent())
+            number = study.best_trial.number
+    own, other = tmp_path / "own" / "wine", tmp_path / "other" / "wine"
+    record = read_bundle(own / "best").training
+    for folder in ("best", "checkpoints"):
+        shutil.rmtree(own / folder)
+        shutil.copytree(other / folder, own / folder)
+    assert read_bundle(own / "best").training["seed"] != record["seed"]
+    with study_of_wine(tmp_path / "own", finalists=0) as study:
+        found = read_bundle(study.hand_over(ensemble=4)).training
+    assert "ensemble" not in found
+    assert found == record
+    assert found["trial"] == number
+
+
+def test_what_does_not_fit_into_memory_is_pruned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit = Trainer.admit
+
+    def admitted(self: Trainer, admission: Admission) -> None:
+        if admission.config.hidden_units == (16,):
+            raise MemoryError("Unable to allocate 58.2 TiB")
+        admit(self, admission)
+
+    monkeypatch.setattr(Trainer, "admit", admitted)
+    with study_of_wine(tmp_path, sampler="random", pruner="none", finalists=0) as study:
+        study.optimize(n_trials=5, observer=Silent())
+        # The others were not begun anew for it.
+        assert not [t for t in study.optuna_study.trials if t.state == TrialState.FAIL]
+        assert study.progress.epochs == sum(
+            t.last_step or 0 for t in study.optuna_study.trials if t.state == TrialState.COMPLETE
+        )
+        found = {t.params["network.hidden_units"]: t for t in study.optuna_study.trials}
+        assert found[16].state == TrialState.PRUNED
+        assert found[16].user_attrs["cause"] == "out_of_memory"
+        assert found[8].state == TrialState.COMPLETE
+        assert study.best_config["network"]["hidden_units"] == 8
+
+
+def test_an_endless_timeout_is_none(tmp_path: Path) -> None:
+    with study_of_wine(tmp_path) as study:
+        study.optimize(n_trials=1, timeout=math.inf, observer=Silent())
+        assert study.progress.timeout_s is None
+        assert len(study.optuna_study.trials) == 1
+
+
+def test_no_worker_is_left_when_the_rows_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("autotrain.search.launch.StoredRows.write", full)
+    with study_of_wine(tmp_path, workers=2) as study, pytest.raises(OSError, match="No space"):
+        study.optimize(n_trials=2, observer=Silent())
+    assert not multiprocessing.active_children()

@@ -9,7 +9,6 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
-from tests.reporting.test_status import DISTRIBUTIONS, make
 
 from autotrain.errors import StudyError
 from autotrain.network.flags import FLAGS, LAYERS, Diagnosis
@@ -18,6 +17,7 @@ from autotrain.search.ledger import FORBIDDEN, GIVEN_UP, INTERRUPTED, NOT_STARTE
 from autotrain.search.running import health_of
 from autotrain.search.storage.open import open_storage
 from autotrain.space.naming import flatten
+from tests.reporting.test_status import DISTRIBUTIONS, make
 
 SICK = Diagnosis(
     start_loss=0.7,

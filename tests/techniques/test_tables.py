@@ -13,9 +13,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import autotrain.choices
 import pytest
 
+import autotrain.techniques
 from autotrain.techniques.activations import ACTIVATION_PARAMETERS, ACTIVATIONS
 from autotrain.techniques.clipping import CLIPPINGS
 from autotrain.techniques.constraints import CONSTRAINTS
@@ -186,10 +186,10 @@ EVERY_PARAMETER = {
 
 
 def members(kind: type) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return every public mapping of names to `kind` in the files of `autotrain.choices`."""
+    """Return every public mapping of names to `kind` in the files of `autotrain.techniques`."""
     found = []
-    for info in pkgutil.iter_modules(autotrain.choices.__path__):
-        module = importlib.import_module(f"autotrain.choices.{info.name}")
+    for info in pkgutil.iter_modules(autotrain.techniques.__path__):
+        module = importlib.import_module(f"autotrain.techniques.{info.name}")
         for name, value in vars(module).items():
             is_table = isinstance(value, dict) and any(isinstance(v, kind) for v in value.values())
             if is_table and not name.startswith("_"):

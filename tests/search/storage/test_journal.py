@@ -372,7 +372,7 @@ KILLED = """
 import os, pathlib, signal, sys
 import optuna
 from optuna.storages import JournalStorage
-from autotrain.study.journal import GroupCommitBackend
+from autotrain.search.storage.journal import GroupCommitBackend
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 backend = GroupCommitBackend(pathlib.Path(sys.argv[1]))
 study = optuna.create_study(study_name="s", storage=JournalStorage(backend))

@@ -17,7 +17,7 @@ from autotrain.search.storage.lock import Lease, is_held
 
 HOLD = """
 import os, pathlib, sys, time
-from autotrain.study.lease import Lease
+from autotrain.search.storage.lock import Lease
 lease = Lease(pathlib.Path(sys.argv[1]))
 if sys.argv[2] == "with a child":
     read, write = os.pipe()

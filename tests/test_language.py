@@ -1,0 +1,135 @@
+"""The text that people read is plain technical English: phrases that must not come back.
+
+Checked are all strings, docstrings and comments of the package, and the documentation. Names of
+tests are checked too. docs/development.md explains the voice.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PATTERNS = {
+    "however as 'got'": r",? however: ",
+    "Return what": r"\bReturns? what\b",
+    "Return whether": r"\bReturns? whether\b|\bTell whether\b",
+    "hand over": r"\b(hand(s|ed|ing)?) over\b",
+    "anew": r"\banew\b",
+    "so many": r"\b(so|as) many\b",
+    "is told": r"\b(is|are|was|were|be|been) told\b",
+    "mend": r"\bmend(s|ed|ing)?\b",
+    "go on with": r"\b(go|goes|gone|going|went) on with\b",
+    "none of it": r"\b(there|where|which) (is|are) none\b|\bthere (is|are) none\b",
+    "but for": r"\bbut for\b",
+    "whoever": r"\bwhoever\b",
+    "taken for": r"\b(take|takes|taken|took) for\b",
+    "what is made best": r"\bwhat is made best\b",
+    "which number it is": r"\bwhich number it is\b",
+    "sentence that starts with Of": r"(?:^|[.!?] )Of (?!course)[a-z]",
+    "speaks": r"\bspeaks? (of|for|in)\b",
+    "house": r"\b(house|rooms?|doors?|stranger|empty hands)\b",
+    "stands for is": r"\bstands? (beside|there|in the place)\b",
+    "besides as beside": r"\bbeside\b",
+    "nobody": r"\bnobody\b",
+    "lie about numbers": r"\bmay lie\b",
+    "by its own accord": r"\bof its own accord\b",
+    "says of a program": r"\b(errors?|messages?|files?|folders?|cards?|docs) say(s)?\b",
+}
+TODO = ("autotrain", "docs", "README.md", "tests")
+"""Folders and files whose text has not been rewritten yet; to become empty."""
+
+
+def texts_of_python(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the strings and comments of a file with their lines."""
+    source = path.read_text(encoding="utf-8")
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in (tokenize.STRING, tokenize.COMMENT, tokenize.FSTRING_MIDDLE):
+            yield token.start[0], token.string
+
+
+def texts_of_markdown(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a page outside its code blocks."""
+    is_code = False
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.startswith("```"):
+            is_code = not is_code
+        elif not is_code:
+            yield number, line
+
+
+def found_in(texts: Iterator[tuple[int, str]]) -> list[str]:
+    """Return the phrases of `PATTERNS` in some texts, with their lines."""
+    found = []
+    for number, text in texts:
+        joined = re.sub(r"\s+", " ", text.strip("\"'# "))
+        for name, pattern in PATTERNS.items():
+            match = re.search(pattern, joined, re.IGNORECASE)
+            if match is not None:
+                found.append(f"{number}: {name}: {joined[max(match.start() - 30, 0) :][:90]!r}")
+    return found
+
+
+def is_done(path: Path) -> bool:
+    relative = path.relative_to(ROOT).as_posix()
+    return not any(relative == part or relative.startswith(f"{part}/") for part in TODO)
+
+
+def python_files() -> list[Path]:
+    files = [*(ROOT / "autotrain").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    assert len(files) > 100
+    return [path for path in sorted(files) if is_done(path)]
+
+
+def pages() -> list[Path]:
+    files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    return [path for path in sorted(files) if is_done(path)]
+
+
+@pytest.mark.parametrize("path", python_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_code_is_in_plain_words(path: Path) -> None:
+    assert found_in(texts_of_python(path)) == []
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_pages_are_in_plain_words(path: Path) -> None:
+    assert found_in(texts_of_markdown(path)) == []
+
+
+SENTENCES = {
+    "however as 'got'": "seed must be a whole number, however: 'x'.",
+    "Return what": "Return what a row holds.",
+    "Return whether": "Return whether it is on.",
+    "hand over": "Models are handed over.",
+    "anew": "The folder is made anew.",
+    "so many": "Stop after so many trials.",
+    "is told": "The user is told.",
+    "mend": "Mend the file.",
+    "go on with": "Go on with a study.",
+    "none of it": "Where there is none, all are taken.",
+    "but for": "Numbers but for three cells.",
+    "whoever": "Whoever reads it.",
+    "taken for": "It is taken for a number.",
+    "what is made best": "What is made best.",
+    "which number it is": "which number it is",
+    "sentence that starts with Of": "Of the masks.",
+    "speaks": "One network speaks of such a row.",
+    "house": "One way through the house.",
+    "stands for is": "It stands beside the file.",
+    "besides as beside": "A file beside it.",
+    "nobody": "It trains on for nobody.",
+    "lie about numbers": "The score may lie further away.",
+    "by its own accord": "It ends of its own accord.",
+    "says of a program": "The error says why.",
+}
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_each_pattern_finds_its_phrase(name: str) -> None:
+    hits = found_in(iter([(1, f'"""{SENTENCES[name]}"""')]))
+    assert any(f": {name}: " in hit for hit in hits)

@@ -36,20 +36,18 @@ from autotrain.predictor import Predictor, load
 from autotrain.reporting.display import make_observer
 from autotrain.reporting.trial import TrialReport, report_of
 from autotrain.search import settings as definitions
+from autotrain.search.attributes import EXPORTED, GIVEN, IS_EXPORTED, WINNER
 from autotrain.search.budget import study_seconds, trials_tried
 from autotrain.search.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.search.checkpoints import Checkpoints
 from autotrain.search.finals import (
-    EXPORTED,
-    HANDED_OVER,
     N_FINALISTS,
-    WINNER,
     Finals,
     Winner,
     finals_of,
     winner_of,
 )
-from autotrain.search.given import GIVEN, config_of, enqueue, params_of
+from autotrain.search.given import config_of, enqueue, params_of
 from autotrain.search.launch import Launch
 from autotrain.search.opening import open_study
 from autotrain.search.progress import Observer, Progress, Silent
@@ -593,7 +591,7 @@ class Study:
         best = replace(self._best(), on_stage=on_stage)
         self._take(best.hand_over(study, self.device, ensemble))
         self._note(EXPORTED, best.exported(study))
-        self._note(HANDED_OVER, True)
+        self._note(IS_EXPORTED, True)
         return self.best_path
 
     def test(self) -> dict[str, float | None]:

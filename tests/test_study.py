@@ -36,7 +36,7 @@ from autotrain.errors import (
 )
 from autotrain.export.writer import Exported, export_ensemble
 from autotrain.reporting.status import read_standing
-from autotrain.search.budget import SPENT_S
+from autotrain.search.attributes import SPENT_S
 from autotrain.search.checkpoints import Checkpoints
 from autotrain.search.progress import Progress, Silent
 from autotrain.search.run import Budget

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from autotrain import Study
 from autotrain.errors import NoTrialSucceededError, SpaceError
 from autotrain.reporting.status import read_standing
-from autotrain.search.given import CONFIG
+from autotrain.search.attributes import CONFIG
 from autotrain.search.progress import Progress
 from autotrain.search.settings import Definition
 from autotrain.space.config import TrialConfig

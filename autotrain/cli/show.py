@@ -156,9 +156,12 @@ def leaderboard(standing: Standing) -> list[str]:
 
 
 def _ended_early(standing: Standing) -> list[str]:
-    from autotrain.reporting.trial import ENDINGS
+    from autotrain.search.attributes import known_cause
 
-    rows = [(f"{n:>5,}", ENDINGS.get(cause, cause)) for cause, n in standing.causes.items()]
+    rows = []
+    for name, n in standing.causes.items():
+        cause = known_cause(name)
+        rows.append((f"{n:>5,}", name if cause is None else cause.text))
     return ["", "Ended early:", *fields(rows)] if rows else []
 
 

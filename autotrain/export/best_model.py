@@ -34,13 +34,14 @@ from autotrain.export.ensemble import (
 from autotrain.export.writer import export_ensemble, record_selection
 from autotrain.metrics import Metric
 from autotrain.network.config import view_of
+from autotrain.search.attributes import EXPORTED, GIVEN, fold_epochs_of
 from autotrain.search.checkpoints import Checkpoints
-from autotrain.search.finals import EXPORTED, Finals, Winner, winner_of
-from autotrain.search.given import GIVEN, config_of
+from autotrain.search.finals import Finals, Winner, winner_of
+from autotrain.search.given import config_of
 from autotrain.search.ledger import best_trial
 from autotrain.search.publisher import Published
 from autotrain.search.retraining import train_again
-from autotrain.search.running import FOLD_EPOCHS, trial_seed, value_of
+from autotrain.search.running import trial_seed, value_of
 from autotrain.search.sampling.samplers import seed_number
 from autotrain.search.settings import AUTO, Definition
 from autotrain.search.trained import Trained
@@ -275,7 +276,7 @@ class Best:
         if kept is not None and self._is_of(study, trial, kept):
             return kept
         if epochs is None:
-            epochs = trial.user_attrs.get(FOLD_EPOCHS, [trial.user_attrs["epochs"]])
+            epochs = fold_epochs_of(trial)
         trained = self._train_again(study, trial, device, epochs=epochs, repeat=repeat)
         if trained is None:
             raise RuntimeError("its weights are lost, and training it once more diverged")

@@ -20,10 +20,11 @@ from autotrain.bundle import Bundle, read_bundle
 from autotrain.bundle.selection import selection_of, validation_error, validation_score
 from autotrain.errors import AutotrainError, BundleError
 from autotrain.metrics import Metric, metric_named
-from autotrain.search.budget import Left, budget_left, counts, seconds_spent
+from autotrain.search.attributes import Cause, cause_of, epochs_of, flags_of, is_counted, seconds_of
+from autotrain.search.budget import Left, budget_left, seconds_spent
 from autotrain.search.finals import Winner, finals_of, is_unfinished, winner_of
 from autotrain.search.given import config_of
-from autotrain.search.ledger import FORBIDDEN, INTERRUPTED, NOT_STARTED, best_trial
+from autotrain.search.ledger import best_trial
 from autotrain.search.running import summary
 from autotrain.search.settings import FILE, Definition, study_names
 from autotrain.search.storage.lock import is_held
@@ -234,7 +235,7 @@ def _exported(path: Path) -> Bundle | None:
 
 
 def _counts(trials: Sequence[FrozenTrial], *, is_running: bool) -> dict[str, int]:
-    ended = Counter(trial.state for trial in trials if counts(trial))
+    ended = Counter(trial.state for trial in trials if is_counted(trial))
     open_ones = Counter(trial.state for trial in trials if not trial.state.is_finished())
     running = open_ones[TrialState.RUNNING]
     return {
@@ -250,8 +251,8 @@ def _counts(trials: Sequence[FrozenTrial], *, is_running: bool) -> dict[str, int
 def _causes(trials: Sequence[FrozenTrial]) -> dict[str, int]:
     found: Counter[str] = Counter()
     for trial in trials:
-        cause = trial.user_attrs.get("cause")
-        if not trial.state.is_finished() or cause in (NOT_STARTED, FORBIDDEN):
+        cause = cause_of(trial)
+        if not trial.state.is_finished() or (cause is not None and not cause.was_trained):
             continue
         if trial.state != TrialState.COMPLETE:
             found[cause or "unknown"] += 1
@@ -261,7 +262,7 @@ def _causes(trials: Sequence[FrozenTrial]) -> dict[str, int]:
 def _flags(trials: Sequence[FrozenTrial]) -> dict[str, tuple[int, ...]]:
     found: dict[str, list[int]] = {}
     for trial in trials:
-        for flag in trial.user_attrs.get("flags", "").split():
+        for flag in flags_of(trial):
             found.setdefault(flag, []).append(trial.number)
     commonest = sorted(found.items(), key=lambda each: -len(each[1]))
     return {flag: tuple(numbers) for flag, numbers in commonest}
@@ -293,7 +294,7 @@ def _state(
     if not any(trial.state.is_finished() for trial in trials):
         return EMPTY
     was_broken_off = any(
-        trial.state == TrialState.RUNNING or trial.user_attrs.get("cause") == INTERRUPTED
+        trial.state == TrialState.RUNNING or cause_of(trial) == Cause.INTERRUPTED
         for trial in trials
     )
     goes_on = was_broken_off and not left.is_nothing
@@ -315,8 +316,8 @@ def _top(definition: Definition, trials: Sequence[FrozenTrial]) -> tuple[Entry, 
                 value=trial.value,
                 words=summary(config),
                 params=dict(trial.params) or _not_default(config),
-                epochs=trial.user_attrs.get("epochs"),
-                seconds=trial.user_attrs.get("seconds"),
+                epochs=epochs_of(trial),
+                seconds=seconds_of(trial),
             )
         )
     return tuple(entries)

@@ -15,32 +15,25 @@ from optuna.trial import FrozenTrial
 
 from autotrain.errors import AutotrainError, StudyError
 from autotrain.network.flags import EXPLOSIONS, FLAGS, Diagnosis
+from autotrain.search.attributes import (
+    BEST_EPOCH,
+    CURVE,
+    DIAGNOSTICS,
+    ERROR,
+    N_PARAMETERS,
+    Cause,
+    cause_of,
+    epochs_of,
+    seconds_of,
+)
 from autotrain.search.given import config_of
-from autotrain.search.running import CURVE, DIAGNOSTICS, summary
+from autotrain.search.running import summary
 from autotrain.search.settings import Definition
 from autotrain.search.storage.open import read_storage
 from autotrain.space.config import TrialConfig
 from autotrain.space.naming import nest
 from autotrain.space.search_space import SearchSpace
 
-ENDINGS = {
-    "epochs": "trained for all its epochs",
-    "early_stopping": "the validation score stopped improving",
-    "converged": "converged: the validation loss no longer improves",
-    "plateau": "worse than others at the same plateau",
-    "rung": "worse than others after as many rows",
-    "time": "cut off by the end of the time",
-    "diverged": "the loss went to infinity or NaN",
-    "out_of_memory": "out of memory",
-    "interrupted": "interrupted, tried again by resume",
-    "given_up": "in training whenever the command died, three times",
-    "worker_died": "the worker process died, twice",
-    "export": "the model could not be exported: please report it",
-    "error": "an error in autotrain: please report it",
-    "not_started": "not started before the run ended",
-    "forbidden": "a combination that the space forbids, not trained",
-}
-"""What ended a trial, in plain words, by the user attribute `cause`."""
 CUT_OFF_BEST = "the time was up, and it was the best trial so far"
 """Instead of `time` where the trial is complete."""
 
@@ -96,7 +89,7 @@ class TrialReport:
         words: its configuration in a few words.
         config: every parameter that has an effect, fixed values included; empty where the trial
             has none yet.
-        cause: what ended it, a key of `ENDINGS`; None while it is open.
+        cause: what ended it, None while it is open.
         error: the end of the traceback of a trial that failed.
         epochs: trained, on the longest fold.
         best_epoch: the epoch whose weights are kept, on the first fold.
@@ -114,7 +107,7 @@ class TrialReport:
     value: float | None
     words: str
     config: Mapping[str, Any]
-    cause: str | None
+    cause: Cause | None
     error: str | None
     epochs: int | None
     best_epoch: int | None
@@ -126,9 +119,9 @@ class TrialReport:
     @property
     def ending(self) -> str | None:
         """Why it ended, in plain words; None while it is open."""
-        if self.cause == "time" and self.state == "complete":
+        if self.cause == Cause.TIME and self.state == "complete":
             return CUT_OFF_BEST
-        return None if self.cause is None else ENDINGS.get(self.cause, self.cause)
+        return None if self.cause is None else self.cause.text
 
     @property
     def flags(self) -> dict[str, str]:
@@ -202,12 +195,12 @@ def report_of(definition: Definition, trials: list[FrozenTrial], number: int) ->
         value=trial.value,
         words="" if config is None else summary(config),
         config={} if config is None else config.to_params(),
-        cause=known.get("cause"),
-        error=known.get("error"),
-        epochs=known.get("epochs"),
-        best_epoch=known.get("best_epoch"),
-        seconds=known.get("seconds"),
-        n_parameters=known.get("n_parameters"),
+        cause=cause_of(trial),
+        error=known.get(ERROR),
+        epochs=epochs_of(trial),
+        best_epoch=known.get(BEST_EPOCH),
+        seconds=seconds_of(trial),
+        n_parameters=known.get(N_PARAMETERS),
         curve=tuple((int(epoch), float(value)) for epoch, value in curve),
         folds=tuple(
             FoldHealth(kept["fold"], Diagnosis.from_json(kept))

@@ -13,14 +13,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from autotrain.search.ledger import INTERRUPTED, UNTRIED
+from autotrain.search.attributes import is_counted, seconds_of, spent_seconds
 
-SPENT_S = "spent_s"
-"""User attribute of the study: seconds of all runs that ended in order."""
 KEPT_SHARE = 0.05
 """A run keeps something back for its end, so a budget of time is never used to the last second."""
-UNCOUNTED = (*UNTRIED, INTERRUPTED)
-"""Ends that say nothing about a trial: it was not tried, or is tried again."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +45,9 @@ class Left:
         return replace(self, timeout_s=max(self.timeout_s - seconds, 0.0))
 
 
-def counts(trial: FrozenTrial) -> bool:
-    """Tell whether a trial has ended with something to say about it."""
-    return trial.state.is_finished() and trial.user_attrs.get("cause") not in UNCOUNTED
-
-
 def trials_tried(trials: Sequence[FrozenTrial]) -> int:
     """Return how many trials of a study have ended."""
-    return sum(counts(trial) for trial in trials)
+    return sum(is_counted(trial) for trial in trials)
 
 
 def seconds_spent(trials: Sequence[FrozenTrial], user_attrs: Mapping[str, Any]) -> float:
@@ -74,7 +65,7 @@ def seconds_spent(trials: Sequence[FrozenTrial], user_attrs: Mapping[str, Any]) 
     for start, end in spans:
         covered_s += max(end - max(start, until), 0.0)
         until = max(until, end)
-    return max(covered_s, float(user_attrs.get(SPENT_S, 0.0)))
+    return max(covered_s, spent_seconds(user_attrs))
 
 
 def study_seconds(study: optuna.Study) -> float:
@@ -100,4 +91,4 @@ def budget_left(
 def _typical_seconds(trials: Sequence[FrozenTrial]) -> float:
     """Return what half of the complete trials took at most; 0 when there is none."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    return median([trial.user_attrs.get("seconds", 0.0) for trial in complete] or [0.0])
+    return median([seconds_of(trial) or 0.0 for trial in complete] or [0.0])

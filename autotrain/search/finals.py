@@ -22,18 +22,12 @@ from typing import Any, NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.metrics import Metric
+from autotrain.search.attributes import IS_EXPORTED, N_PARAMETERS, REPEATS, SECONDS, WINNER
 from autotrain.search.given import config_of
 from autotrain.search.ledger import best_trial
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 
-REPEATS = "repeats"
-WINNER = "winner"
-HANDED_OVER = "handed_over"
-EXPORTED = "exported"
-"""User attributes of the study; finished trials take none. HANDED_OVER is false from the start of a
-run until its winner is in `best/`. EXPORTED is then [trial, repeat, number of trials so far, the
-numbers of those that still wait] of the model there; None for an ensemble."""
 N_FINALISTS = 4
 MOST_REPEATS = 2
 BEHIND = 2.0
@@ -363,15 +357,15 @@ def finals_of(
     finals = Finals(n_finalists, metric.sign)
     for trial in trials:
         # Of an older version's trials the size is not known: they are not raced.
-        if trial.state != TrialState.COMPLETE or "n_parameters" not in trial.user_attrs:
+        if trial.state != TrialState.COMPLETE or N_PARAMETERS not in trial.user_attrs:
             continue
         if trial.value is not None:
             finalist = Finalist(
                 number=trial.number,
                 score=metric.sign * trial.value,
-                n_parameters=trial.user_attrs["n_parameters"],
+                n_parameters=trial.user_attrs[N_PARAMETERS],
                 config=config_of(trial, space),
-                seconds=trial.user_attrs["seconds"],
+                seconds=trial.user_attrs[SECONDS],
             )
             finals.enter(finalist)
     finals.restore(user_attrs.get(REPEATS, []))
@@ -388,7 +382,7 @@ def is_unfinished(
         left_s: seconds of its budget; repeats that take longer are none.
     """
     repeats = finals is not None and finals.next(left_s=left_s) is not None
-    return repeats or user_attrs.get(HANDED_OVER) is False
+    return repeats or user_attrs.get(IS_EXPORTED) is False
 
 
 def winner_of(

@@ -16,13 +16,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.errors import SpaceError
+from autotrain.search.attributes import CONFIG, GIVEN
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
-
-GIVEN = "given"
-"""User attribute of a trial: how it was given, "enqueue" or "train"."""
-CONFIG = "config"
-"""User attribute of a trial that is not in the study's space: its whole configuration."""
 
 
 def config_of(trial: FrozenTrial, space: SearchSpace) -> TrialConfig:

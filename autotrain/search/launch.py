@@ -16,14 +16,14 @@ from autotrain.data.dataset import Dataset
 from autotrain.metrics import Metric
 from autotrain.network.config import view_of
 from autotrain.network.layout import Columns
-from autotrain.search.budget import UNCOUNTED
+from autotrain.search.attributes import CONFIG, GIVEN, HISTORY, is_counted
 from autotrain.search.finals import Finals
-from autotrain.search.given import CONFIG, GIVEN, config_of, configs_outside, fixed_params
+from autotrain.search.given import config_of, configs_outside, fixed_params
 from autotrain.search.ledger import Ledger, best_trial
 from autotrain.search.progress import Observer
 from autotrain.search.pruning.pruners import Board, History, make_pruner, rule_of
 from autotrain.search.running import summary
-from autotrain.search.scheduler import HISTORY, Coordinator
+from autotrain.search.scheduler import Coordinator
 from autotrain.search.settings import Definition
 from autotrain.search.storage.open import OpenStorage
 from autotrain.search.trained import Trained
@@ -133,10 +133,7 @@ class Launch:
             keep=keep,
         )
         counts = {
-            state: sum(
-                trial.state == state and trial.user_attrs.get("cause") not in UNCOUNTED
-                for trial in trials
-            )
+            state: sum(trial.state == state and is_counted(trial) for trial in trials)
             for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
         }
         best = best_trial(trials, self.metric)

@@ -14,8 +14,18 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.metrics import Metric
-from autotrain.search.given import CONFIG, GIVEN, begin_given, enqueue
-from autotrain.search.sampling.samplers import RETRY_OF, SEED_OF, seed_number
+from autotrain.search.attributes import (
+    ABANDONED,
+    CAUSE,
+    CONFIG,
+    GIVEN,
+    RETRY_OF,
+    SEED_OF,
+    Cause,
+    cause_of,
+)
+from autotrain.search.given import begin_given, enqueue
+from autotrain.search.sampling.samplers import seed_number
 from autotrain.search.storage.open import OpenStorage
 from autotrain.space.config import TrialConfig
 from autotrain.space.forbidding import ForbiddenCombination
@@ -27,14 +37,6 @@ POINTS = 50
 CURVES_EVERY_S = 1.0
 # Forbidden combinations, which a sampler that asks the space never draws, are asked again.
 ATTEMPTS = 100
-INTERRUPTED = "interrupted"
-GIVEN_UP = "given_up"
-NOT_STARTED = "not_started"
-FORBIDDEN = "forbidden"
-# Ends that say nothing about a trial; `show` does not count them as failures.
-UNTRIED = (NOT_STARTED, FORBIDDEN)
-ABANDONED = "abandoned"
-"""How often a trial, or those that it tries again, was left open by a run that died."""
 MOST_ABANDONED = 3
 KEPT = (GIVEN, CONFIG)
 """User attributes that a trial has from the one that it tries again."""
@@ -89,7 +91,7 @@ class Ledger:
                 return trial, self.space.suggest(trial)
             except ForbiddenCombination:
                 # Failed trials are not learned from, and `show` leaves these out.
-                trial.set_user_attr("cause", FORBIDDEN)
+                trial.set_user_attr(CAUSE, Cause.FORBIDDEN)
                 self.study.tell(trial, state=TrialState.FAIL)
         raise RuntimeError(f"{ATTEMPTS} forbidden combinations came up in a row")
 
@@ -117,8 +119,8 @@ class Ledger:
         Args:
             state: COMPLETE, PRUNED or FAIL.
             value: the trial's value, which its curve ends with; None where it has none.
-            attributes: small facts to keep on the trial. Samplers rank a trial with a `cause` of
-                `sampling.WORST` below all others, whatever its curve.
+            attributes: small facts to keep on the trial. Samplers rank a trial whose cause is
+                `Cause.is_worst` below all others, whatever its curve.
             last_epoch: its epochs; with a value, at least 1.
         """
         for name, attribute in attributes.items():
@@ -172,7 +174,8 @@ class Ledger:
             trial
             for trial in self.study.get_trials(deepcopy=False)
             if trial.state == TrialState.FAIL
-            and trial.user_attrs.get("cause") in (INTERRUPTED, NOT_STARTED)
+            and (cause := cause_of(trial)) is not None
+            and cause.is_retried
             and trial.number not in retried
         ]
         for trial in again:
@@ -190,8 +193,8 @@ class Ledger:
         storage = self.storage
         deaths = trial.user_attrs.get(ABANDONED, 0) + 1
         storage.set_trial_user_attr(trial._trial_id, ABANDONED, deaths)
-        cause = INTERRUPTED if deaths < MOST_ABANDONED else GIVEN_UP
-        storage.set_trial_user_attr(trial._trial_id, "cause", cause)
+        cause = Cause.INTERRUPTED if deaths < MOST_ABANDONED else Cause.GIVEN_UP
+        storage.set_trial_user_attr(trial._trial_id, CAUSE, cause)
         storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
 
     def seed_number(self, number: int) -> int:

@@ -16,8 +16,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.errors import NoTrialSucceededError
 from autotrain.metrics import Metric
-from autotrain.search.budget import SPENT_S, counts, study_seconds
-from autotrain.search.finals import HANDED_OVER, Finals
+from autotrain.search.attributes import (
+    CAUSE,
+    EXPORT_S,
+    IS_EXPORTED,
+    SPENT_S,
+    export_seconds,
+    is_counted,
+)
+from autotrain.search.budget import study_seconds
+from autotrain.search.finals import Finals
 from autotrain.search.launch import Launch
 from autotrain.search.ledger import Ledger, best_trial
 from autotrain.search.progress import Observer, Progress
@@ -27,9 +35,6 @@ from autotrain.search.sampling.untried import Untried
 from autotrain.search.scheduler import Coordinator
 from autotrain.search.storage.open import OpenStorage
 from autotrain.search.trained import Trained
-
-EXPORT_S = "export_s"
-"""A user attribute of the study: processor time in seconds of the last export of one model."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class Run:
         Raises: as `Coordinator.run`, after all is saved.
         """
         ledger = self.launch.ledger(self.study, self.storage)
-        ledger.note(HANDED_OVER, False)
+        ledger.note(IS_EXPORTED, False)
         before_s = study_seconds(self.study)
         ledger.recover()
         self.handed = self.best.restore(self.study, self.launch.device)
@@ -136,7 +141,7 @@ class Run:
 
     def _reserve(self, clock: RunClock) -> None:
         """Keep time for an ensemble of the trainings that there are."""
-        export_s = self.study.user_attrs.get(EXPORT_S, 0.0)
+        export_s = export_seconds(self.study)
         clock.reserve(self.best.seconds_for_export(export_s))
 
 
@@ -148,12 +153,12 @@ def check_success(name: str, trials: Sequence[FrozenTrial], metric: Metric) -> N
     """
     if best_trial(trials, metric) is not None:
         return
-    ended = [trial for trial in trials if counts(trial)]
+    ended = [trial for trial in trials if is_counted(trial)]
     n_pruned, n_failed = (
         sum(trial.state == state for trial in ended)
         for state in (TrialState.PRUNED, TrialState.FAIL)
     )
-    causes = Counter(trial.user_attrs.get("cause", "unknown") for trial in ended)
+    causes = Counter(trial.user_attrs.get(CAUSE, "unknown") for trial in ended)
     listed = ", ".join(f"{cause} {n}" for cause, n in causes.most_common())
     raise NoTrialSucceededError(
         f"study {name!r} needs at least one complete trial, however: {n_pruned} were pruned and "
@@ -171,7 +176,7 @@ def check_complete(trial: FrozenTrial) -> None:
     if trial.state != TrialState.COMPLETE:
         raise NoTrialSucceededError(
             f"trial {trial.number} must end complete to give a model, got {trial.state.name} "
-            f"({trial.user_attrs.get('cause', 'unknown')}). A smaller learning rate or a longer "
+            f"({trial.user_attrs.get(CAUSE, 'unknown')}). A smaller learning rate or a longer "
             "timeout may help."
         )
 

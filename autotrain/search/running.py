@@ -11,20 +11,28 @@ from typing import Any
 import numpy as np
 import optuna
 
+from autotrain.network import flags as diagnostic_flags
 from autotrain.network.config import dropout_of, input_dropout_of
-from autotrain.network.flags import FLAGS, Diagnosis
+from autotrain.network.flags import Diagnosis
+from autotrain.search.attributes import (
+    BEST_EPOCH,
+    CAUSE,
+    CURVE,
+    DIAGNOSTICS,
+    EPOCHS,
+    FLAGS,
+    FOLD_EPOCHS,
+    GRADIENT_RATIO,
+    N_PARAMETERS,
+    SECONDS,
+    Cause,
+)
 from autotrain.search.pruning.pruners import Board, PlateauRule
 from autotrain.search.workers.protocol import Worker
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.schedules import SCHEDULES
 from autotrain.training.slot import EpochReport, Outcome
 
-DIAGNOSTICS = "diagnostics"
-"""User attribute of a trial: the diagnoses of its folds, see `health_of`."""
-FOLD_EPOCHS = "fold_epochs"
-"""User attribute of a trial: the epochs of each fold, where they differ."""
-CURVE = "curve"
-"""User attribute of a trial: its learning curve, [epoch, score] pairs, see `Running.curve`."""
 CURVE_POINTS = 50
 
 
@@ -55,7 +63,7 @@ class Running:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     epoch: int = 0
     dropped: bool = False
-    cause: str | None = None
+    cause: Cause | None = None
     """Why the coordinator stops it; None while it may go on."""
     reported: int = 0
     """Epochs on its curve: more than `epoch` where an earlier try was cut off."""
@@ -204,15 +212,15 @@ def summary(config: TrialConfig) -> str:
     return " ".join([*words, config.schedule.name])
 
 
-def facts_of(outcomes: Sequence[Outcome], cause: str, running: Running) -> dict[str, Any]:
+def facts_of(outcomes: Sequence[Outcome], cause: Cause, running: Running) -> dict[str, Any]:
     """Return what is kept on a trial: few and small, the dashboard slows with more."""
     epochs = [o.epochs for o in outcomes]
     facts: dict[str, Any] = {
-        "cause": cause,
-        "epochs": max(epochs),
-        "best_epoch": outcomes[0].best_epoch,
-        "seconds": round(time.monotonic() - running.started_s, 3),
-        "n_parameters": n_parameters(outcomes),
+        CAUSE: cause,
+        EPOCHS: max(epochs),
+        BEST_EPOCH: outcomes[0].best_epoch,
+        SECONDS: round(time.monotonic() - running.started_s, 3),
+        N_PARAMETERS: n_parameters(outcomes),
     }
     if min(epochs) < max(epochs):
         facts[FOLD_EPOCHS] = epochs
@@ -239,8 +247,8 @@ def health_of(folds: Sequence[Diagnosis]) -> dict[str, Any]:
         DIAGNOSTICS: [{"fold": fold, **found.to_json()} for fold, found in kept.items()]
     }
     if flags:
-        facts["flags"] = " ".join(name for name in FLAGS if name in flags)
+        facts[FLAGS] = " ".join(name for name in diagnostic_flags.FLAGS if name in flags)
     ratios = [found.ratio for found in kept.values() if found.ratio is not None]
     if ratios:
-        facts["gradient_ratio"] = float(f"{min(ratios):.4g}")
+        facts[GRADIENT_RATIO] = float(f"{min(ratios):.4g}")
     return facts

@@ -20,8 +20,18 @@ from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
 from autotrain.errors import StudyError
-from autotrain.search.finals import REPEATS, Finalist, Finals
-from autotrain.search.ledger import INTERRUPTED, NOT_STARTED, Ledger
+from autotrain.search.attributes import (
+    CAUSE,
+    EPOCHS,
+    ERROR,
+    HISTORY,
+    N_PARAMETERS,
+    REPEATS,
+    SECONDS,
+    Cause,
+)
+from autotrain.search.finals import Finalist, Finals
+from autotrain.search.ledger import Ledger
 from autotrain.search.placing import Places
 from autotrain.search.progress import Observer, Progress
 from autotrain.search.pruning.pruners import Board
@@ -36,7 +46,6 @@ SHOW_EVERY_S = 0.25
 WAIT_S = 0.2
 # So many failures without any success are no accident; and so many workers are started anew.
 MOST_LOST = 10
-HISTORY = "history"
 ENDING = "ending the last trainings"
 """The stage of a run whose time is over, until its trainings have ended."""
 
@@ -161,7 +170,7 @@ class Coordinator:
             )
         if self.clock.is_late and self._has_something():
             for running in self._trials():
-                self._stop(running, "time")
+                self._stop(running, Cause.TIME)
         return True
 
     def _has_something(self) -> bool:
@@ -236,7 +245,7 @@ class Coordinator:
             return cut_off and in_time and not leads and not running.repeat
 
         for running in self.places.in_the_way(finalist.config, self._trials(), may_stop):
-            self._stop(running, "time")
+            self._stop(running, Cause.TIME)
 
     def _is_time_for_finals(self) -> bool:
         assert self.finals is not None
@@ -310,7 +319,7 @@ class Coordinator:
             if self.pruner is not None:
                 frozen = self.ledger.storage.get_trial(running.trial._trial_id)
                 if self.pruner.prune(self.ledger.study, frozen):
-                    self._stop(running, "rung")
+                    self._stop(running, Cause.RUNG)
         board = running.board if running.repeat else self.board
         if board is not None:
             self._schedule(running, board, known, value)
@@ -332,11 +341,11 @@ class Coordinator:
         )
         running.dropped = any(report.dropped for report in training)
         if decision.kind == "prune":
-            self._stop(running, decision.cause or "plateau")
+            self._stop(running, Cause(decision.cause or "plateau"))
         elif decision.kind == "converged" and not runs_to_end(running.config):
-            self._stop(running, "converged")
+            self._stop(running, Cause.CONVERGED)
 
-    def _stop(self, running: Running, cause: str) -> None:
+    def _stop(self, running: Running, cause: Cause) -> None:
         if running.cause is None:
             running.cause = cause
             for slot in running.slots:
@@ -347,34 +356,36 @@ class Coordinator:
     def _take_outcome(self, running: Running, outcome: Outcome) -> None:
         running.outcomes[outcome.slot] = outcome
         if len(running.outcomes) < len(running.slots):
-            if outcome.cause == "diverged":
-                self._stop(running, "diverged")
+            if outcome.cause == Cause.DIVERGED:
+                self._stop(running, Cause.DIVERGED)
             return
         outcomes = [running.outcomes[slot] for slot in running.slots]
         if running.repeat:
             self._end_repeat(running, outcomes)
             return
-        if any(o.cause == "diverged" for o in outcomes):
-            self._finish(running, TrialState.PRUNED, None, facts_of(outcomes, "diverged", running))
+        if any(o.cause == Cause.DIVERGED for o in outcomes):
+            self._finish(
+                running, TrialState.PRUNED, None, facts_of(outcomes, Cause.DIVERGED, running)
+            )
             return
         if any(o.parameters is None for o in outcomes):
             # Stopped before its first epoch ended: nothing is known of it.
-            self._finish(running, TrialState.FAIL, None, {"cause": NOT_STARTED})
+            self._finish(running, TrialState.FAIL, None, {CAUSE: Cause.NOT_STARTED})
             return
-        if running.cause == "time":
+        if running.cause == Cause.TIME:
             # Exporting each that is better than those before would outlast the time limit.
             self._take_off(running)
             self.late.append((running, outcomes))
             return
-        self._end(running, outcomes, ended_itself=running.cause in (None, "converged"))
+        self._end(running, outcomes, ended_itself=running.cause in (None, Cause.CONVERGED))
 
     def _end_repeat(self, running: Running, outcomes: list[Outcome]) -> None:
         """Take a repeat's score, unless it was cut off."""
-        if running.cause == "time":
+        if running.cause == Cause.TIME:
             self._take_off(running)
             return
         epochs = [outcome.epochs for outcome in outcomes]
-        if any(o.cause == "diverged" or o.parameters is None for o in outcomes):
+        if any(o.cause == Cause.DIVERGED or o.parameters is None for o in outcomes):
             self._record(running, math.inf, epochs)
             return
         self.keep(self._trained(running, outcomes))
@@ -411,13 +422,13 @@ class Coordinator:
         """Tell a trial complete, exported first when it is the best so far, or else pruned."""
         value = value_of(outcomes)
         state = TrialState.COMPLETE if ended_itself else TrialState.PRUNED
-        facts = facts_of(outcomes, running.cause or outcomes[0].cause, running)
+        facts = facts_of(outcomes, running.cause or Cause(outcomes[0].cause), running)
         if ended_itself and self._is_best(value):
             try:
                 self.publish(self._trained(running, outcomes))
             except RuntimeError:
                 # What cannot be handed over is no winner; the search goes on for one that can.
-                self._fail(running, "export", traceback.format_exc())
+                self._fail(running, Cause.EXPORT, traceback.format_exc())
                 return
             self.best = (value, running.number, summary(running.config))
         if ended_itself:
@@ -431,9 +442,9 @@ class Coordinator:
             finalist = Finalist(
                 number=running.number,
                 score=self.sign * value_of(outcomes),
-                n_parameters=facts["n_parameters"],
+                n_parameters=facts[N_PARAMETERS],
                 config=running.config,
-                seconds=facts["seconds"],
+                seconds=facts[SECONDS],
             )
             self.finals.enter(finalist)
 
@@ -444,9 +455,9 @@ class Coordinator:
         if running.trial is None:
             return
         if self.board is not None:
-            facts = facts | self._close_history(running, state, facts.get("cause") == "diverged")
-        self.ledger.finish(running.trial, state, value, facts, facts.get("epochs", 0))
-        if facts.get("cause") not in (NOT_STARTED, INTERRUPTED):
+            facts = facts | self._close_history(running, state, facts.get(CAUSE) == Cause.DIVERGED)
+        self.ledger.finish(running.trial, state, value, facts, facts.get(EPOCHS, 0))
+        if (cause := facts.get(CAUSE)) is None or Cause(cause).is_counted:
             self.counts[state] += 1
             self.n_done += 1
 
@@ -493,15 +504,15 @@ class Coordinator:
                 self.n_renewed += 1
                 self.workers.append(new)
 
-    def _fail(self, running: Running, cause: str, text: str) -> None:
+    def _fail(self, running: Running, cause: Cause, text: str) -> None:
         """End a trial for a reason that is not its own."""
         if running.repeat:
             assert self.finals is not None
             self._take_off(running)
             self.finals.lose(running.number)
             return
-        facts = {"cause": cause, "error": text[-2000:]}
-        if cause == "out_of_memory":
+        facts = {CAUSE: cause, ERROR: text[-2000:]}
+        if cause == Cause.OUT_OF_MEMORY:
             self._finish(running, TrialState.PRUNED, None, facts)
             return
         self._finish(running, TrialState.FAIL, None, facts)
@@ -512,7 +523,7 @@ class Coordinator:
     def _put_off(self) -> None:
         """Write down what is not at its end: `resume` tries it again."""
         for running in [*self._trials(), *self.again, *(late for late, _ in self.late)]:
-            self._finish(running, TrialState.FAIL, None, {"cause": INTERRUPTED})
+            self._finish(running, TrialState.FAIL, None, {CAUSE: Cause.INTERRUPTED})
         self.again.clear()
         self.late.clear()
 
@@ -521,7 +532,7 @@ class Coordinator:
         if self.ready is not None:
             trial, _ = self.ready
             self.ready = None
-            self.ledger.finish(trial, TrialState.FAIL, None, {"cause": NOT_STARTED})
+            self.ledger.finish(trial, TrialState.FAIL, None, {CAUSE: Cause.NOT_STARTED})
 
     # ---- what is shown ---------------------------------------------------------------------
 

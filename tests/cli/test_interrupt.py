@@ -15,9 +15,8 @@ import pytest
 
 from autotrain.reporting.display import PlainLines
 from autotrain.reporting.status import read_standing
-from autotrain.search.ledger import INTERRUPTED, NOT_STARTED
+from autotrain.search.attributes import RETRY_OF, Cause
 from autotrain.search.progress import Progress
-from autotrain.search.sampling.samplers import RETRY_OF
 from tests.cli.conftest import Done, Run
 
 PATIENCE_S = 120
@@ -105,7 +104,7 @@ def was_interrupted(study: Path, autotrain: Run, done: Done) -> None:
     assert "\n  autotrain resume shop\n" in done.err
     before = trials_of(study)
     # Besides those in training, one may have been asked for and not begun.
-    cut = [t for t in before if t.user_attrs.get("cause") in (INTERRUPTED, NOT_STARTED)]
+    cut = [t for t in before if t.user_attrs.get("cause") in (Cause.INTERRUPTED, Cause.NOT_STARTED)]
     assert len(cut) >= 2
     assert all(t.state.is_finished() or t.state.name == "WAITING" for t in before)
     standing = read_standing(study)

@@ -16,7 +16,7 @@ from autotrain.bundle import encode, publish, read_bundle, stage
 from autotrain.bundle.publishing import TENSORS
 from autotrain.export.best_model import Best
 from autotrain.reporting.status import read_standing
-from autotrain.search.finals import HANDED_OVER
+from autotrain.search.attributes import IS_EXPORTED
 from autotrain.search.progress import Progress, Silent
 from autotrain.search.settings import FILE, Definition
 from autotrain.search.storage.open import open_storage
@@ -159,7 +159,7 @@ def test_a_test_score_that_was_cut_off_is_made_up_for(
 
 def test_a_winner_that_a_kill_kept_from_being_handed_over_is(study: Path, autotrain: Run) -> None:
     with open_storage(study) as storage:
-        optuna.load_study(study_name="shop", storage=storage).set_user_attr(HANDED_OVER, False)
+        optuna.load_study(study_name="shop", storage=storage).set_user_attr(IS_EXPORTED, False)
     shutil.rmtree(study / "best")
     assert read_standing(study).state == "stopped"
     give(study, 3)

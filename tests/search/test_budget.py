@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from autotrain.search.budget import SPENT_S, budget_left, seconds_spent, trials_tried
+from autotrain.search.attributes import SPENT_S
+from autotrain.search.budget import budget_left, seconds_spent, trials_tried
 
 NOON = datetime(2026, 1, 1, 12)
 

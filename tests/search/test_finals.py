@@ -10,7 +10,8 @@ import pytest
 from optuna.trial import TrialState
 
 from autotrain.metrics import METRICS
-from autotrain.search.finals import MOST_REPEATS, WINNER, Finalist, Finals, Winner, winner_of
+from autotrain.search.attributes import WINNER
+from autotrain.search.finals import MOST_REPEATS, Finalist, Finals, Winner, winner_of
 from tests.training.problems import make_config
 
 CONFIG = make_config()

@@ -14,12 +14,13 @@ from optuna.trial import TrialState
 
 from autotrain.errors import StudyError
 from autotrain.metrics import METRICS
-from autotrain.search.finals import REPEATS, Finals
+from autotrain.search.attributes import CURVE, REPEATS
+from autotrain.search.finals import Finals
 from autotrain.search.ledger import Ledger
 from autotrain.search.progress import Progress, Silent
 from autotrain.search.pruning.pruners import Board, PlateauRule
 from autotrain.search.run_clock import RunClock
-from autotrain.search.running import CURVE, trial_seed
+from autotrain.search.running import trial_seed
 from autotrain.search.scheduler import ENDING, Coordinator
 from autotrain.search.storage.open import OpenStorage, open_storage
 from autotrain.search.trained import Trained

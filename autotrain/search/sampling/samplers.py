@@ -25,14 +25,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autotrain import errors
 from autotrain.errors import StudyError
-from autotrain.search.given import CONFIG
+from autotrain.search.attributes import CONFIG, RETRY_OF, SEED_OF, cause_of
 from autotrain.search.sampling.grouped_tpe import GroupedTPESampler
 
 # User attributes of a trial that repeats one that was cut off: that one's number, and its place.
-RETRY_OF = "retry_of"
-SEED_OF = "seed_of"
-WORST = ("diverged", "out_of_memory")
-"""Causes (a user attribute) of pruned trials that samplers rank below all others."""
 
 
 def seed_number(study: optuna.Study, trial: FrozenTrial) -> int:
@@ -72,10 +68,15 @@ class LearnedStudy(optuna.Study):
     ) -> list[FrozenTrial]:
         trials = super()._get_trials(deepcopy, states, use_cache)
         return [
-            _without_curve(trial) if trial.user_attrs.get("cause") in WORST else trial
+            _without_curve(trial) if _is_worst(trial) else trial
             for trial in trials
             if CONFIG not in trial.user_attrs
         ]
+
+
+def _is_worst(trial: FrozenTrial) -> bool:
+    cause = cause_of(trial)
+    return cause is not None and cause.is_worst
 
 
 def _without_curve(trial: FrozenTrial) -> FrozenTrial:

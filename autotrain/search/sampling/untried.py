@@ -18,8 +18,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from autotrain.search.budget import counts
-from autotrain.search.given import CONFIG, fixed_params
+from autotrain.search.attributes import CONFIG, is_counted
+from autotrain.search.given import fixed_params
 from autotrain.search.sampling.samplers import seed_number
 from autotrain.space.finite import Leaf
 from autotrain.space.search_space import SearchSpace
@@ -152,7 +152,7 @@ class UntriedSampler(BaseSampler):
 
 
 def _is_tried(trial: FrozenTrial) -> bool:
-    return counts(trial) or trial.state in (TrialState.RUNNING, TrialState.WAITING)
+    return is_counted(trial) or trial.state in (TrialState.RUNNING, TrialState.WAITING)
 
 
 def _with_params(leaves: Iterable[Leaf], params: Mapping[str, Any]) -> list[Leaf]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from autotrain.search.attributes import Cause
 from autotrain.training.slot import Admission, EpochReport, Outcome
 
 
@@ -34,13 +35,13 @@ class Crashed:
 
     Args:
         slots: the numbers of these slots.
-        cause: "out_of_memory", "error" or "worker_died".
+        cause: OUT_OF_MEMORY, ERROR or WORKER_DIED.
         text: the traceback, or what is known.
         is_alive: whether the worker goes on with an empty trainer.
     """
 
     slots: tuple[int, ...]
-    cause: str
+    cause: Cause
     text: str
     is_alive: bool
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from autotrain.search.attributes import Cause
 from autotrain.search.workers.protocol import Command, Crashed, Message, Stop
 from autotrain.training.slot import Admission, Outcome
 from autotrain.training.trainer import Trainer
@@ -69,8 +70,8 @@ def _crash(lost: tuple[int, ...], error: Exception) -> Crashed:
     return Crashed(lost, _cause(error), text, is_alive=True)
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: Exception) -> Cause:
     memory = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
     # torch's CPU allocator raises a plain RuntimeError.
     memory = memory or "can't allocate memory" in str(error)
-    return "out_of_memory" if memory else "error"
+    return Cause.OUT_OF_MEMORY if memory else Cause.ERROR

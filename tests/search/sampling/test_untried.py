@@ -8,7 +8,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from autotrain.search.given import CONFIG, enqueue
+from autotrain.search.attributes import CONFIG
+from autotrain.search.given import enqueue
 from autotrain.search.sampling.allowed import AllowedSampler
 from autotrain.search.sampling.samplers import SAMPLERS, LearnedStudy, make_sampler
 from autotrain.search.sampling.untried import Untried, UntriedSampler

@@ -80,7 +80,7 @@ class Script:
             lost = tuple(self.epoch)
             self.epoch.clear()
             self.crash_at = None
-            return [Crashed(lost, "error", "Traceback: boom", is_alive=not self.dies)]
+            return [Crashed(lost, Cause.ERROR, "Traceback: boom", is_alive=not self.dies)]
         for slot in list(self.epoch):
             curve = self.curves[slot]
             done = self.epoch[slot]

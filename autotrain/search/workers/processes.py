@@ -27,6 +27,7 @@ import torch
 
 from autotrain.data.weights import RowWeights
 from autotrain.network.layout import Columns
+from autotrain.search.attributes import Cause
 from autotrain.search.workers.protocol import Close, Command, Crashed, Message
 from autotrain.search.workers.training import Training
 from autotrain.techniques.view import View
@@ -166,7 +167,7 @@ class ProcessWorker:
             self.has_left = True
             self.process.join(LEAVING_S)
             text = f"{self.name} ended unexpectedly (exit code {self.process.exitcode})"
-            messages.append(Crashed((), "worker_died", text, is_alive=False))
+            messages.append(Crashed((), Cause.WORKER_DIED, text, is_alive=False))
         return messages
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from autotrain.errors import StudyError
 from autotrain.metrics import METRICS
-from autotrain.search.attributes import CURVE, REPEATS
+from autotrain.search.attributes import CURVE, REPEATS, Cause
 from autotrain.search.finals import Finals
 from autotrain.search.ledger import Ledger
 from autotrain.search.progress import Progress, Silent

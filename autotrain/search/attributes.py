@@ -89,11 +89,17 @@ class Cause(StrEnum):
     ERROR = "error"
     NOT_STARTED = "not_started"
     FORBIDDEN = "forbidden"
+    OUTSIDE_SPACE = "outside_space"
 
     @property
     def text(self) -> str:
         """The cause in plain words."""
         return _TEXTS[self]
+
+    @property
+    def advice(self) -> str:
+        """How to avoid this end; "" where there is nothing to do."""
+        return _ADVICE.get(self, "")
 
     @property
     def is_counted(self) -> bool:
@@ -133,6 +139,21 @@ _TEXTS = {
     Cause.ERROR: "an error in autotrain: please report it",
     Cause.NOT_STARTED: "not started before the run ended",
     Cause.FORBIDDEN: "a combination that the space forbids; not trained",
+    Cause.OUTSIDE_SPACE: "a configuration outside the study's space; not trained",
+}
+_FEWER_WORKERS = "Free memory or use fewer workers; 1 trains without worker processes."
+_REPORT = "Report the traceback of the trial (`autotrain show NAME --trial N`)."
+_ADVICE = {
+    Cause.DIVERGED: "Use a smaller learning rate.",
+    Cause.TIME: "Use a longer timeout.",
+    Cause.NOT_STARTED: "Use a longer timeout.",
+    Cause.INTERRUPTED: "Resume the study.",
+    Cause.OUT_OF_MEMORY: "Use fewer workers, smaller networks or smaller batches.",
+    Cause.WORKER_DIED: _FEWER_WORKERS,
+    Cause.GIVEN_UP: _FEWER_WORKERS,
+    Cause.OUTSIDE_SPACE: "Enqueue configurations of the space, or train others with `Study.train`.",
+    Cause.ERROR: _REPORT,
+    Cause.EXPORT: _REPORT,
 }
 
 

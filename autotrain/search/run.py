@@ -23,6 +23,7 @@ from autotrain.search.attributes import (
     SPENT_S,
     export_seconds,
     is_counted,
+    known_cause,
 )
 from autotrain.search.budget import study_seconds
 from autotrain.search.finals import Finals
@@ -161,9 +162,8 @@ def check_success(name: str, trials: Sequence[FrozenTrial], metric: Metric) -> N
     causes = Counter(trial.user_attrs.get(CAUSE, "unknown") for trial in ended)
     listed = ", ".join(f"{cause} {n}" for cause, n in causes.most_common())
     raise NoTrialSucceededError(
-        f"study {name!r} needs at least one complete trial, however: {n_pruned} were pruned and "
-        f"{n_failed} failed{f' ({listed})' if listed else ''}. A smaller learning rate or a longer "
-        "timeout may help."
+        f"study {name!r} must have at least one complete trial, got {n_pruned} pruned and "
+        f"{n_failed} failed{f' ({listed})' if listed else ''}. {_advice(causes)}"
     )
 
 
@@ -174,11 +174,18 @@ def check_complete(trial: FrozenTrial) -> None:
         NoTrialSucceededError: when it did not end complete.
     """
     if trial.state != TrialState.COMPLETE:
+        cause = trial.user_attrs.get(CAUSE, "unknown")
         raise NoTrialSucceededError(
             f"trial {trial.number} must end complete to give a model, got {trial.state.name} "
-            f"({trial.user_attrs.get(CAUSE, 'unknown')}). A smaller learning rate or a longer "
-            "timeout may help."
+            f"({cause}). {_advice(Counter([cause]))}"
         )
+
+
+def _advice(causes: Counter[str]) -> str:
+    """Return how to avoid these ends of trials, the most common first."""
+    known = [known_cause(name) for name, _ in causes.most_common()]
+    sentences = [cause.advice for cause in known if cause is not None and cause.advice]
+    return " ".join(dict.fromkeys(sentences)) or "Use a longer timeout or more trials."
 
 
 def stages(observer: Observer, ended: Progress) -> Callable[[str], None]:

@@ -28,8 +28,8 @@ from autotrain.arguments import (
     as_space,
     check_metric,
     check_still_there,
+    default_workers,
     find_device,
-    n_cores,
     number_or_text,
     read_budget,
     read_workers,
@@ -116,7 +116,8 @@ class Study:
             alone. "auto": up to 4 where at most 2,500 rows validate, the winner alone elsewhere.
             Prediction takes up to N times as long.
         storage: None for the journal in the study's folder, or a storage URL.
-        workers: processes; 0 for one per core (or per GPU); 1 trains in this process.
+        workers: processes; 0 for one per core (or per GPU), and for 1 in a worker process of
+            joblib or `multiprocessing`; 1 trains in this process.
         device: "auto", "cpu" or "cuda".
         seed: everything random follows from it.
         directory: where studies are kept.
@@ -618,10 +619,10 @@ class Study:
 
     @property
     def n_workers(self) -> int:
-        """How many workers train: as asked for, or one per core, or one per GPU."""
+        """How many workers train: as asked for, or one per GPU, or `default_workers` on the CPU."""
         if self.definition.workers:
             return self.definition.workers
-        return n_cores() if self.device == "cpu" else torch.cuda.device_count()
+        return default_workers() if self.device == "cpu" else torch.cuda.device_count()
 
     # ---- parts -----------------------------------------------------------------------------
 

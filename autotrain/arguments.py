@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import numbers
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -129,6 +130,17 @@ def n_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def default_workers() -> int:
+    """Return how many processes train when no number is given: one per core.
+
+    It is 1 in a worker of a `multiprocessing.Pool` or of joblib: the other workers of the pool
+    use the other cores.
+    """
+    process = multiprocessing.current_process()
+    is_in_pool = process.daemon or ".loky." in f".{type(process).__module__}."
+    return 1 if is_in_pool else n_cores()
 
 
 def read_workers(workers: Any) -> int:

@@ -32,7 +32,7 @@ from autotrain.study.running import summary
 from autotrain.study.storage import OpenStorage
 from autotrain.study.trained import Trained
 from autotrain.study.workers.inline import InlineWorker
-from autotrain.study.workers.processes import ProcessWorker, StoredRows
+from autotrain.study.workers.processes import ProcessWorker, StoredRows, can_start_processes
 from autotrain.study.workers.protocol import Worker
 from autotrain.tasks import Metric
 
@@ -76,7 +76,7 @@ class Launch:
         return ledger
 
     def workers(self, folder: Path, trials: Sequence[FrozenTrial]) -> list[Worker]:
-        """Start the workers; with one on the CPU, train in this process.
+        """Start the workers; train in this process with one on the CPU, or if none can be started.
 
         Args:
             folder: where processes find the rows.
@@ -88,9 +88,9 @@ class Launch:
         devices = ["cpu"] * self.n_workers
         if self.device != "cpu":
             devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(self.n_workers)]
-        if devices == ["cpu"]:
+        if devices == ["cpu"] or not can_start_processes():
             folds = fold_arrays(self.dataset, views)
-            return [InlineWorker(partial(Trainer, problem, folds))]
+            return [InlineWorker(partial(Trainer, problem, folds, devices[0]))]
         workers = [
             ProcessWorker(device, f"worker {number}") for number, device in enumerate(devices, 1)
         ]

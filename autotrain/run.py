@@ -142,6 +142,21 @@ class Run:
         clock.reserve(ensemble_seconds(n_members, len(self.best.checkpoints), export_s))
 
 
+ADVICE = {
+    "diverged": "Use a smaller learning rate.",
+    "time": "Use a longer timeout.",
+    "not_started": "Use a longer timeout.",
+    "interrupted": "Resume the study.",
+    "out_of_memory": "Use fewer workers, smaller networks or smaller batches.",
+    "worker_died": "Free memory or use fewer workers; 1 trains without worker processes.",
+    "given_up": "Free memory or use fewer workers; 1 trains without worker processes.",
+    "outside_space": "Enqueue configurations of the space, or train others with `Study.train`.",
+    "error": "Report the traceback of the trial (`autotrain show NAME --trial N`).",
+    "export": "Report the traceback of the trial (`autotrain show NAME --trial N`).",
+}
+"""What helps against an end of trials, by the user attribute `cause`."""
+
+
 def check_success(name: str, trials: Sequence[FrozenTrial], metric: Metric) -> None:
     """Refuse to end without a complete trial.
 
@@ -158,9 +173,8 @@ def check_success(name: str, trials: Sequence[FrozenTrial], metric: Metric) -> N
     causes = Counter(trial.user_attrs.get("cause", "unknown") for trial in ended)
     listed = ", ".join(f"{cause} {n}" for cause, n in causes.most_common())
     raise NoTrialSucceededError(
-        f"study {name!r} needs at least one complete trial, however: {n_pruned} were pruned and "
-        f"{n_failed} failed{f' ({listed})' if listed else ''}. A smaller learning rate or a longer "
-        "timeout may help."
+        f"study {name!r} must have at least one complete trial, got {n_pruned} pruned and "
+        f"{n_failed} failed{f' ({listed})' if listed else ''}. {_advice(causes)}"
     )
 
 
@@ -171,11 +185,17 @@ def check_complete(trial: FrozenTrial) -> None:
         NoTrialSucceededError: when it did not end complete.
     """
     if trial.state != TrialState.COMPLETE:
+        cause = trial.user_attrs.get("cause", "unknown")
         raise NoTrialSucceededError(
             f"trial {trial.number} must end complete to give a model, got {trial.state.name} "
-            f"({trial.user_attrs.get('cause', 'unknown')}). A smaller learning rate or a longer "
-            "timeout may help."
+            f"({cause}). {_advice(Counter([cause]))}"
         )
+
+
+def _advice(causes: Counter[str]) -> str:
+    """Return what helps against the most common causes, the most common first."""
+    sentences = [ADVICE[cause] for cause, _ in causes.most_common() if cause in ADVICE]
+    return " ".join(dict.fromkeys(sentences)) or "Use a longer timeout or more trials."
 
 
 def stages(observer: Observer, ended: Progress) -> Callable[[str], None]:

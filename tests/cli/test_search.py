@@ -171,7 +171,7 @@ def test_no_successful_trial_is_exit_code_3(here: Path, autotrain: Run) -> None:
     done = autotrain(*SEARCH[:4], "--space", "diverging.toml", *HOLDOUT, "--trials", 2, "--json")
     assert done.code == 3
     assert done.out == ""
-    assert "at least one complete trial, however: 2 were pruned" in done.err
+    assert "at least one complete trial, got 2 pruned" in done.err
     shown = autotrain("show", "shop")
     assert shown.code == 0
     assert "the loss went to infinity or NaN" in shown.out

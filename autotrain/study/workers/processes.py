@@ -2,25 +2,28 @@
 
 Rows are written once to files that every process maps into memory. One fold's rows are held once
 however many workers there are; several folds are joined in each process, which holds a copy then.
-A process is started fresh ("spawn"), never forked: a fork of a process with threads may hang.
+
+A worker is a subprocess that runs `_serve` at the other end of a pipe. It is not a
+`multiprocessing.Process`, so a search also runs inside the processes of joblib, of
+`multiprocessing.Pool` (daemonic: no children allowed) and of notebooks, and it never runs the
+caller's script again. It is never forked: a fork of a process with threads may hang.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from multiprocessing import resource_tracker
+from multiprocessing import Pipe, spawn
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +45,13 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_TOP_PAD_": str(1 << 26),
 }
+# The first message is the list of folders in which the coordinator finds its modules. `-P` keeps
+# the working directory, which may hold a file named like a module, out of the search until then.
+_START = (
+    "import sys; from multiprocessing.connection import Connection; "
+    "pipe = Connection({fd}); sys.path[:] = pipe.recv(); "
+    "from autotrain.study.workers.processes import _serve; _serve(pipe, {device!r})"
+)
 _TARGETS = ("y_train", "y_valid")
 _INPUTS = ("x_train", "x_valid")
 _WEIGHTS = tuple(field.name for field in fields(RowWeights))
@@ -132,14 +142,22 @@ class ProcessWorker:
         self.rows: StoredRows | None = None
         self.device = device
         self.name = name
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(
-            target=_serve, args=(theirs, device), name=f"autotrain {name}", daemon=True
-        )
-        with _environment(**WORKER_ENVIRONMENT), _without_interrupts(), _without_main():
-            self.process.start()
-        theirs.close()
+        self.pipe, theirs = Pipe()
+        code = _START.format(fd=theirs.fileno(), device=device)
+        try:
+            with _without_interrupts():
+                self.process = subprocess.Popen(
+                    [spawn.get_executable(), *_interpreter_flags(), "-P", "-c", code],
+                    env=os.environ | WORKER_ENVIRONMENT,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                )
+        except BaseException:
+            self.pipe.close()
+            raise
+        finally:
+            theirs.close()
+        self._send([folder for folder in sys.path if isinstance(folder, str)])
         self.has_left = False
 
     def give(self, rows: StoredRows) -> ProcessWorker:
@@ -152,7 +170,7 @@ class ProcessWorker:
         """Send a command; a process that is gone is noticed by `receive`."""
         self._send(command)
 
-    def _send(self, message: Command | StoredRows) -> None:
+    def _send(self, message: Command | StoredRows | list[str]) -> None:
         with contextlib.suppress(BrokenPipeError, OSError):
             self.pipe.send(message)
 
@@ -164,20 +182,29 @@ class ProcessWorker:
                 messages += self.pipe.recv()
         except (EOFError, OSError):
             self.has_left = True
-            self.process.join(LEAVING_S)
-            text = f"{self.name} ended unexpectedly (exit code {self.process.exitcode})"
+            self._has_ended()
+            text = f"{self.name} ended unexpectedly (exit code {self.process.returncode})"
             messages.append(Crashed((), "worker_died", text, is_alive=False))
         return messages
 
     def close(self) -> None:
         """Ask the process to leave; end it when it does not."""
         self.send(Close())
-        self.process.join(LEAVING_S)
-        if self.process.is_alive():
+        if not self._has_ended():
             self.process.terminate()
-            self.process.join(LEAVING_S)
+            if not self._has_ended():
+                self.process.kill()
+                self.process.wait()
         self.pipe.close()
         self.has_left = True
+
+    def _has_ended(self) -> bool:
+        """Wait a moment for the process; return whether it has ended."""
+        try:
+            self.process.wait(LEAVING_S)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def renew(self) -> ProcessWorker:
         """Start another process of that name on the same rows."""
@@ -191,8 +218,6 @@ def _without_interrupts() -> Iterator[None]:
 
     A worker that heard it before `_serve` says what it means would print a traceback.
     """
-    # Started by the first process otherwise, and then it lets the signal through again.
-    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -200,32 +225,16 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Keep a process that is started meanwhile from running the caller's script once more.
-
-    A worker needs nothing of it, and not everyone's script has a guard against it.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+def can_start_processes() -> bool:
+    """Return whether there is an interpreter to start; a frozen program has none of its own."""
+    return bool(spawn.get_executable()) and not getattr(sys, "frozen", False)
 
 
-@contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def _interpreter_flags() -> list[str]:
+    """Return the options with which this interpreter was started, such as -W error."""
+    made: Any = subprocess
+    flags: list[str] = made._args_from_interpreter_flags()
+    return flags
 
 
 def _serve(pipe: Connection, device: str) -> None:

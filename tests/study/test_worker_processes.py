@@ -1,0 +1,80 @@
+"""Worker processes: started from any kind of program, ended with it, and independent of it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autotrain import arguments
+from autotrain.arguments import default_workers, n_cores
+from autotrain.study.workers.processes import ProcessWorker, can_start_processes
+from autotrain.study.workers.protocol import Close
+
+PROGRAM = """
+from autotrain.study.workers.processes import ProcessWorker
+from autotrain.study.workers.protocol import Close
+
+print("started")
+worker = ProcessWorker("cpu", "worker 1")
+worker.send(Close())
+print("exit code", worker.process.wait())
+"""
+
+
+@pytest.mark.parametrize("way", ["script", "stdin"])
+def test_programs_without_a_guard_start_workers(tmp_path: Path, way: str) -> None:
+    (tmp_path / "script.py").write_text(PROGRAM)
+    # A Python file of the user that is named like a module of the standard library.
+    (tmp_path / "signal.py").write_text("raise ImportError('the user has a file of this name')")
+    done = subprocess.run(
+        [sys.executable, "-P", {"script": "script.py", "stdin": "-"}[way]],
+        input=PROGRAM,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(arguments.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "started\nexit code 0\n", done.stderr
+
+
+def test_process_of_a_pool_may_start_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_config", {"daemon": True})
+    worker = ProcessWorker("cpu", "worker 1")
+    worker.send(Close())
+    assert worker.process.wait() == 0
+    worker.close()
+
+
+def test_process_of_a_pool_uses_one_core_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert default_workers() == n_cores()
+    monkeypatch.setattr("autotrain.arguments.n_cores", lambda: 8)
+    assert default_workers() == 8
+    monkeypatch.setattr(multiprocessing.current_process(), "_config", {"daemon": True})
+    assert default_workers() == 1
+
+
+def test_worker_of_joblib_uses_one_core_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    loky = type("Process", (), {"daemon": False, "__module__": "joblib.externals.loky.process"})
+    monkeypatch.setattr("autotrain.arguments.n_cores", lambda: 8)
+    monkeypatch.setattr(multiprocessing, "current_process", loky)
+    assert default_workers() == 1
+
+
+def test_frozen_program_starts_no_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert can_start_processes()
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert not can_start_processes()
+
+
+def test_process_that_is_killed_is_noticed() -> None:
+    worker = ProcessWorker("cpu", "worker 7")
+    worker.process.kill()
+    worker.process.wait()
+    (crashed,) = worker.receive()
+    assert "worker 7" in crashed.text  # type: ignore[union-attr]
+    worker.close()

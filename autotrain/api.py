@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import pandas as pd
 import torch
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
@@ -37,20 +36,13 @@ from autotrain.arguments import (
     word_for,
 )
 from autotrain.best import Best, Handed
-from autotrain.bundle import Bundle
-from autotrain.bundle.selection import (
-    Selection,
-    selection_of,
-    validation_error,
-    validation_score,
-)
 from autotrain.data.dataset import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
-from autotrain.errors import BundleError, NoTrialSucceededError, StudyError
+from autotrain.errors import StudyError
 from autotrain.export import score_test_rows
 from autotrain.launch import Launch
-from autotrain.predictor import Predictor, load
+from autotrain.results import Results
 from autotrain.run import Budget, Run, check_complete, check_success, one_thread, stages
 from autotrain.space.config import TrialConfig
 from autotrain.space.fixed import Config, fixed_space, params_in
@@ -67,11 +59,9 @@ from autotrain.study.finals import (
     N_FINALISTS,
     WINNER,
     Finals,
-    Winner,
     finals_of,
-    winner_of,
 )
-from autotrain.study.given import GIVEN, config_of, enqueue, params_of
+from autotrain.study.given import GIVEN, enqueue, params_of
 from autotrain.study.opening import open_study
 from autotrain.study.progress import Observer, Progress, Silent
 from autotrain.study.pruning import read_options
@@ -79,14 +69,12 @@ from autotrain.study.sampling import make_sampler
 from autotrain.study.storage import OpenStorage
 from autotrain.study.untried import Untried, UntriedSampler
 from autotrain.tasks import METRICS, metric_for
-from autotrain.trial_report import TrialReport, report_of
 
-BEST = "best"
 DEFAULT_TIMEOUT_S = 600.0
 """Of a search that is given no limit."""
 
 
-class Study:
+class Study(Results):
     """A search for the best network for one table.
 
     A study lives in `directory/name`. Making a `Study` of a name that exists goes on with it if
@@ -454,123 +442,6 @@ class Study:
         if self._study is None:
             raise StudyError("the study is closed")
         return self._study
-
-    @property
-    def best_trial(self) -> FrozenTrial:
-        """The winner: of the complete trials the best one, as the finals decided.
-
-        Not always the one with the best validation value: see `winner`.
-
-        Raises:
-            NoTrialSucceededError: when there is none.
-        """
-        study = self.optuna_study
-        trial, _ = winner_of(study.trials, study.user_attrs, self.metric)
-        if trial is None:
-            raise NoTrialSucceededError(
-                f"study {self.definition.name!r} has no complete trial yet. Call optimize()."
-            )
-        return trial
-
-    @property
-    def winner(self) -> Winner | None:
-        """What the finals say of the winner; None when the best trial won without them."""
-        study = self.optuna_study
-        return winner_of(study.get_trials(deepcopy=False), study.user_attrs, self.metric)[1]
-
-    @property
-    def best_value(self) -> float:
-        """Validation score of the model in `best/`; of an ensemble that of its average.
-
-        Each validation row is predicted by the networks that did not train on it, dropout off; the
-        score is the mean over folds. The value that Optuna knows of the winning trial is
-        `best_trial.value`: that of its first training, from its first seed.
-
-        Raises:
-            NoTrialSucceededError: when no trial is complete.
-            BundleError: when the folder is gone or damaged; `hand_over` writes it again.
-        """
-        value = validation_score(self._best_bundle())
-        assert value is not None
-        return value
-
-    @property
-    def best_error(self) -> float | None:
-        """Standard error of `best_value` over the validation rows; None where not defined.
-
-        It says how far the score of other rows of the same kind may lie, not how much better the
-        validation rows look because they chose the model: see `selection`.
-
-        Raises: as `best_value`.
-        """
-        return validation_error(self._best_bundle())
-
-    @property
-    def selection(self) -> Selection | None:
-        """Why the model in `best/` was chosen; None until a search has ended.
-
-        Raises: as `best_value`.
-        """
-        return selection_of(self._best_bundle())
-
-    def _best_bundle(self) -> Bundle:
-        try:
-            return self.best_predictor().bundle
-        except BundleError:
-            _ = self.best_trial  # a study without a complete trial has another error
-            raise
-
-    @property
-    def best_params(self) -> dict[str, Any]:
-        """The best trial's parameters, Optuna's names."""
-        return dict(self.best_trial.params)
-
-    @property
-    def best_config(self) -> dict[str, Any]:
-        """The best trial's whole configuration, fixed values included, in nested tables.
-
-        `train`, `enqueue` and, written with `tomli_w`, `autotrain train --config` take it.
-        """
-        return config_of(self.best_trial, self.space).to_dict()
-
-    @property
-    def n_untried(self) -> int | None:
-        """How many configurations of a finite space are left to try; 0 when all have been tried.
-
-        None where a parameter is real, or the space has more than 10,000 configurations.
-        """
-        if self._untried is None:
-            return None
-        return self._untried.count(self.optuna_study.get_trials(deepcopy=False))
-
-    def trial(self, number: int) -> TrialReport:
-        """Describe one trial: configuration, learning curve, health by layer, flags, its end.
-
-        Raises:
-            StudyError: when the study has no trial of that number.
-
-        Examples:
-            >>> study.trial(3).flags  # doctest: +SKIP
-            {'vanishing': 'The gradient hardly reaches some layers, ...'}
-        """
-        return report_of(self.definition, self.optuna_study.get_trials(deepcopy=False), number)
-
-    def trials_dataframe(self) -> pd.DataFrame:
-        """Return one row per trial, as `optuna.Study.trials_dataframe`."""
-        return self.optuna_study.trials_dataframe()
-
-    @property
-    def best_path(self) -> Path:
-        """Where the best trained model is, complete from the first finished trial on."""
-        return self.folder / BEST
-
-    def best_predictor(self) -> Predictor:
-        """Load the best trained model.
-
-        Raises:
-            BundleError: when none was exported yet.
-        """
-        return load(self.best_path)
 
     def hand_over(self, ensemble: int | str | None = None) -> Path:
         """Export the winner, alone or with others that predict best together; `optimize` does it.

@@ -1,16 +1,16 @@
-"""What can go wrong in the user's hands.
+"""The errors that a user can fix.
 
-    AutotrainError                 exit code 2: the user can mend it
+    AutotrainError                 exit code 2
     ├── DataError                  the table: a file, a column, the target
     ├── SpaceError                 the search space file or dictionary
     ├── StudyError                 the study: its name, its state, its definition
-    ├── StorageError               the place where a study is kept
-    ├── BundleError                an exported model that cannot be read or trusted
-    ├── DeviceError                a device that is not there
+    ├── StorageError               the storage of a study
+    ├── BundleError                an exported model that is unreadable, damaged or too old
+    ├── DeviceError                a device that is not available
     └── NoTrialSucceededError      a search without a model; exit code 3
 
-One grammar for all messages: what was expected, "however: " what came, what to do. Errors that
-are not of this tree are bugs, and the command line says so (exit code 1).
+All messages follow one grammar: "`parameter` must be X, got Y. Fix." Any other exception is a bug,
+and the command line reports it as one (exit code 1).
 """
 
 from __future__ import annotations
@@ -20,7 +20,17 @@ from collections.abc import Iterable, Sequence
 
 
 class AutotrainError(Exception):
-    """A mistake that the user can mend; its message says how."""
+    """A mistake that the user can fix; its message explains how.
+
+    Args:
+        message: the whole sentence.
+        parameter: the Python parameter that is wrong, where one is; the command line shows the
+            name of its option instead.
+    """
+
+    def __init__(self, message: str = "", *, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class DataError(AutotrainError):
@@ -28,11 +38,11 @@ class DataError(AutotrainError):
 
 
 class SpaceError(AutotrainError):
-    """The search space says something that cannot be.
+    """The search space is invalid.
 
     Args:
-        source: the file (or "search space") that holds the mistakes.
-        mistakes: one line each, "[section] key: what was expected, however: what came".
+        source: the file (or "search space") that contains the mistakes.
+        mistakes: one line each: "[section] key must be X, got Y. Fix."
     """
 
     def __init__(self, source: str, mistakes: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 
 import pytest
@@ -29,6 +30,16 @@ def test_the_tree_is_the_one_drawn_on_top_of_the_file() -> None:
 @pytest.mark.parametrize("name", ["DataError", "StudyError", "StorageError", "BundleError"])
 def test_the_message_is_the_sentence(name: str) -> None:
     assert str(getattr(errors, name)("the file must exist")) == "the file must exist"
+
+
+@pytest.mark.parametrize("name", ["AutotrainError", "DataError", "StudyError", "BundleError"])
+def test_error_keeps_its_parameter_when_it_is_pickled(name: str) -> None:
+    error = getattr(errors, name)("n_trials must be at least 1, got 0.", parameter="n_trials")
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == "n_trials must be at least 1, got 0."
+    assert copy.parameter == "n_trials"
+    assert getattr(errors, name)("x").parameter is None
 
 
 def test_a_space_error_lists_every_mistake_once() -> None:

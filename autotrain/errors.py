@@ -76,17 +76,17 @@ class NoTrialSucceededError(AutotrainError):
     """Every trial of the search failed or was pruned; there is no best model."""
 
 
-ANEW = "Use the autotrain that wrote it, or search again with this one."
-"""What to do about an older bundle that lacks what this version needs."""
+OLD_BUNDLE = "Use the autotrain version that wrote it, or search again with this version."
+"""The fix for an older bundle that lacks data this version needs."""
 COPY_AGAIN = (
-    "Copy the bundle again, or export it anew with `autotrain export`; a study's own `best/` is "
-    "made anew by `autotrain resume`."
+    "Copy the bundle again, or export it again with `autotrain export`; `autotrain resume` "
+    "rebuilds a study's own `best/`."
 )
-"""What to do about a bundle that is damaged."""
+"""The fix for a damaged bundle."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that the user most likely meant, or None."""
+    """Return the known word that is nearest to a misspelled one, or None."""
     known = list(known)
     by_lower = {name.lower(): name for name in known}
     if word.lower() in by_lower:
@@ -96,9 +96,13 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def unknown(kind: str, word: object, known: Iterable[str], *, most: int = 30) -> str:
-    """Return "no KIND 'word'. Did you mean 'x'? Known: a, b, c."; "There is none." of none."""
+    """Return "no KIND 'word'. Did you mean 'x'? Known: a, b, c."
+
+    Args:
+        most: the largest number of known words to list.
+    """
     known = list(known)
     near = nearest(str(word), known)
     hint = f" Did you mean {near!r}?" if near is not None else ""
     listed = ", ".join(known[:most]) + (", …" if len(known) > most else "")
-    return f"no {kind} {str(word)!r}.{hint} " + (f"Known: {listed}." if known else "There is none.")
+    return f"no {kind} {str(word)!r}.{hint} " + (f"Known: {listed}." if known else "None is available.")

@@ -8,7 +8,7 @@ import numbers
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -85,12 +85,12 @@ def read_budget(n_trials: Any, timeout: Any) -> tuple[int | None, float | None]:
     """
     if isinstance(timeout, float) and timeout == math.inf:
         timeout = None
-    if n_trials is not None and not (_is_number(n_trials, numbers.Integral) and n_trials >= 1):
+    if n_trials is not None and not (is_number(n_trials, numbers.Integral) and n_trials >= 1):
         raise StudyError(
             f"n_trials must be a whole number of at least 1, however: {n_trials!r}. "
             "Give more, or none."
         )
-    if timeout is not None and not (_is_number(timeout, numbers.Real) and timeout > 0):
+    if timeout is not None and not (is_number(timeout, numbers.Real) and timeout > 0):
         raise StudyError(
             f"timeout must be a number of seconds above 0, however: {timeout!r}. "
             "Give more, or none."
@@ -101,7 +101,8 @@ def read_budget(n_trials: Any, timeout: Any) -> tuple[int | None, float | None]:
     )
 
 
-def _is_number(value: object, kind: type) -> bool:
+def is_number(value: object, kind: type = numbers.Real) -> TypeGuard[Any]:
+    """Whether a value is a number of Python or NumPy; True and False are none."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
@@ -117,7 +118,7 @@ def number_or_text(text: str | None) -> float | str | None:
 
 def word_for(table: Any) -> str:
     """Return by what name a table is found again, or the share of the rows that test."""
-    if isinstance(table, str | os.PathLike) or _is_number(table, numbers.Real):
+    if isinstance(table, str | os.PathLike) or is_number(table, numbers.Real):
         return str(table)
     return IN_MEMORY
 

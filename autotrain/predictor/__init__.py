@@ -1,10 +1,21 @@
-"""The predictor of a bundle, and how sure it is.
+"""Predictions of an exported bundle, with their uncertainty.
 
-predictor.py is the way in; tables.py cuts and encodes what the user gives, joint.py makes one model
-of several members, passes.py runs their networks, masks.py draws what Monte-Carlo dropout drops,
-probabilities.py and mixture.py hold the formulas of classes and numbers, distribution.py the
-results, conformal.py sets and intervals, evaluation.py the scores. plain.py and scaling.py write
-the model down once more, as a module of torch's own operations.
+`Predictor` (predictor.py) is the entry point. A prediction passes through these files:
+
+    tables.py        the user's table → parts of bounded size, encoded for each member
+    joint.py         all members of the bundle as one model: averages, and samples dealt in turn
+    passes.py        runs the members' networks; masks.py draws the dropout masks
+    monte_carlo.py   samples → results, block of rows by block
+    distribution.py  the results that a user gets
+
+`probabilities.py` has the formulas for classes, `mixture.py` those for numbers and `conformal.py`
+those for prediction sets and intervals with guaranteed coverage. `evaluation.py` scores predictions
+against known targets; `intervals.py` adds confidence intervals to the scores (methods in
+`shares.py` and `bootstrap.py`). `plain.py` and `scaling.py` write the same model once more with
+torch's own operations, for `to_torch` and ONNX. `arguments.py` checks what the user passes,
+`notices.py` warns about results that need care.
+
+Prediction needs numpy, torch and safetensors only.
 """
 
 from autotrain.predictor.distribution import (

@@ -1,7 +1,7 @@
 """Bootstrap-t confidence intervals of mean losses, for few rows and losses with heavy tails.
 
-One function for every metric that is a weighted mean of losses or a ratio of two;
-`intervals.py` says which.
+`bootstrap_t` serves every metric that is a weighted mean of losses or a ratio of two such means;
+`intervals.py` lists them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from autotrain.predictor.shares import Interval, Z, effective, wilson
 RESAMPLES = 999
 SEED = 0
 RESAMPLED_NUMBERS = 1 << 21
-"""Counts of rows that are drawn at once: 16 MB."""
+"""Largest number of counts drawn at a time: 16 MB."""
 MANY_ROWS = 10_000
-"""With more rows the quantiles of t* are those of the normal distribution, and take no time."""
+"""With more rows the quantiles of t* are taken from the normal distribution, to save time."""
 
 
 def bootstrap_t(
@@ -29,20 +29,20 @@ def bootstrap_t(
 
         t* = (θ* − θ) / se*,     low = θ − t*₀.₉₇₅ · se,     high = θ − t*₀.₀₂₅ · se
 
-    The upper end comes from the rows and one more: a row worse than those that were seen, which the
-    same bootstrap draws along with the others. Without it, a small test set that lacks the rare
-    large losses by chance gives an upper end that is too low. The end is at most Wilson's for
-    losses between 0 and the worst: of all such losses, shares have the largest variance.
+    For the upper end, one unseen row that is worse than all others is added to the rows that are
+    resampled. Without it, a small test set that lacks rare large losses by chance would give an
+    upper end that is too low. The end is at most Wilson's for losses between 0 and the worst,
+    because among such losses those that are only 0 or the worst have the largest variance.
 
     Args:
         losses: `[N]` float64 of at least 0.
         scales: `[N]` with a mean above 0.
         weights: `[N]` with a mean of 1.
-        worst: the loss of the row that was not seen, at least the largest of `losses`.
-        n_worst: the weight of that row.
-    Returns: the ends; None when no loss is above 0.
-    Source: Efron & Tibshirani 1993, "An introduction to the bootstrap", section 12.5. The row that
-    was not seen has the role of the pseudo-observations of Agresti & Coull 1998,
+        worst: the loss of the unseen row, at least the largest of `losses`.
+        n_worst: the weight of the unseen row.
+    Returns: the two ends; None when no loss is above 0.
+    Source: Efron & Tibshirani 1993, "An introduction to the bootstrap", section 12.5. The
+    unseen row has the role of the pseudo-observations of Agresti & Coull 1998,
     doi:10.1080/00031305.1998.10480550, and of Chen, Variyath & Abraham 2008,
     doi:10.1198/106186008X321068. Measured: docs/benchmarks.md.
     """
@@ -73,20 +73,20 @@ def _studentized(
         square * losses * scales,
         square * scales.square(),
     ]
-    # Their sums over the rows of a resample give its θ* and se*.
+    # The sums of these columns over the rows of a resample determine its θ* and se*.
     sums = torch.stack(columns, 1)
     theta, error = _estimates(sums.sum(0))
     if len(losses) > MANY_ROWS:
         return float(theta), float(error), (-Z, Z)
     thetas, errors = _estimates(torch.cat([times @ sums for times in _resamples(len(losses))]))
-    # The spread of resamples whose rows are all alike is only rounding.
+    # Resamples with equal rows have only a rounding error.
     rounding = (1e-9 * theta.abs()).clamp(min=1e-300)
     t = ((thetas - theta) / torch.maximum(errors, rounding)).numpy()
     return float(theta), float(error), (float(np.quantile(t, 0.025)), float(np.quantile(t, 0.975)))
 
 
 def _estimates(sums: Tensor) -> tuple[Tensor, Tensor]:
-    """Return θ and its standard error to first order from the sums of `_studentized`."""
+    """Return θ and its first-order standard error from the sums of `_studentized`."""
     loss, scale, loss_2, product, scale_2 = sums.unbind(-1)
     theta = loss / scale
     variance = loss_2 - 2 * theta * product + theta.square() * scale_2
@@ -94,11 +94,11 @@ def _estimates(sums: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _resamples(n_rows: int) -> Iterator[Tensor]:
-    """Yield how often each row is drawn, `[R, N]` float64, in parts."""
+    """Yield the number of times that each row is drawn, `[R, N]` float64, in parts."""
     generator = np.random.default_rng(SEED)
     at_once = max(RESAMPLED_NUMBERS // n_rows, 1)
     for start in range(0, RESAMPLES, at_once):
         n = min(at_once, RESAMPLES - start)
-        places = generator.integers(n_rows, size=(n, n_rows)) + n_rows * np.arange(n)[:, None]
-        times = np.bincount(places.ravel(), minlength=n * n_rows).reshape(n, n_rows)
+        indices = generator.integers(n_rows, size=(n, n_rows)) + n_rows * np.arange(n)[:, None]
+        times = np.bincount(indices.ravel(), minlength=n * n_rows).reshape(n, n_rows)
         yield torch.from_numpy(times).double()

@@ -1,7 +1,7 @@
-"""What `predict_distribution` returns: frozen results with named arrays, for each kind of task.
+"""The results of `predict_distribution`: one frozen class per kind of task.
 
-Axes: N rows, C classes in the predictor's `classes_` order, S Monte-Carlo samples. Numbers are
-float64; those of a regression are in the target's units.
+Axes: N rows, C classes in the order of the predictor's `classes_`, S Monte-Carlo samples. Numbers
+are float64; those of a regression are in the units of the target.
 """
 
 from __future__ import annotations
@@ -25,34 +25,43 @@ from autotrain.predictor.probabilities import Recalibration
 
 @dataclass(frozen=True, eq=False)
 class ClassificationDistribution:
-    """How sure a classifier is of each row.
+    """Class probabilities of each row with their uncertainty.
 
-    Args:
-        classes: `[C]`, the user's labels.
+    Attributes:
+        classes: `[C]` the labels, in the type of the training table.
         n_samples: S.
-        label: `[N]` the predicted class, as of `Predictor.predict`: dropout off, after the class
-            weights of training.
-        proba: `[N, C]` how likely each class is, as of `Predictor.predict_proba`: dropout off,
-            calibrated, with the class weights of training divided out.
+        label: `[N]` the predicted class, equal to `Predictor.predict`: dropout off, follows the
+            class weights of training.
+        proba: `[N, C]` calibrated probabilities, equal to `Predictor.predict_proba`: dropout off,
+            class weights of training divided out.
         point: `[N, C]` probabilities with dropout off, as trained.
-        mean: `[N, C]` probabilities averaged over the samples, as trained: what the entropies are
-            of.
-        calibrated_mean: `[N, C]` `mean` with its own temperature and without the class weights.
-        std: `[N, C]` standard deviation over the samples (of the S numbers, so 0 when S = 1).
-        entropy: `[N]` −Σ p̄ log p̄ in nats: all uncertainty. At most log C.
-        expected_entropy: `[N]` mean over samples of −Σ p log p: how unsure single samples are.
-        mutual_information: `[N]` entropy − expected_entropy ≥ 0: how much the samples disagree
-            (BALD).
-        variation_ratio: `[N]` share of the samples that do not vote for the commonest label.
-        alpha: `prediction_set` contains the true class of about 1 − alpha of the rows: of all rows
-            together, or of the rows of each class when it was asked for `per_class`.
-        prediction_set: `[N, C]` bool, the classes that are not less likely, with dropout off, than
-            the true class was in all but alpha of the calibration rows (see conformal.py for what
-            is guaranteed). Several classes where the model is unsure; none where it was surer of
-            nearly all rows. None when the bundle has no conformal scores; all classes when it has
-            too few for alpha.
-        samples: `[S, N, C]`, or None when they were not kept.
-        n_drawn: `[N]`, how many samples a row got where there was a tolerance; None: all n_samples.
+        mean: `[N, C]` mean probabilities over the samples, as trained; the entropies use it.
+        calibrated_mean: `[N, C]` `mean`, calibrated with its own temperature, class weights of
+            training divided out.
+        std: `[N, C]` standard deviation over the samples (divided by S, so 0 when S = 1).
+        entropy: `[N]` −Σ p̄ log p̄ in nats, at most log C: the total uncertainty.
+        expected_entropy: `[N]` mean over the samples of −Σ p log p, in nats: the uncertainty within
+            samples.
+        mutual_information: `[N]` entropy − expected_entropy ≥ 0, in nats: the disagreement of the
+            samples (BALD).
+        variation_ratio: `[N]` fraction of the samples that do not predict the most frequent label.
+        alpha: error rate: `prediction_set` contains the true class of about 1 − alpha of the rows:
+            of all rows together, or with `per_class` of the rows of each class.
+        prediction_set: `[N, C]` bool, the classes that are as likely, with dropout off, as the true
+            class was on all but alpha of the calibration rows (`conformal.py` has the guarantees).
+            Uncertain rows have several classes. A row has none where every class is less likely
+            than that. None when the bundle has no conformal scores; all classes when it has too few
+            for alpha.
+        samples: `[S, N, C]` probabilities, as trained; None when they were not kept.
+        n_drawn: `[N]` number of samples of each row when `tolerance` was given; None: n_samples.
+    Examples:
+        >>> import autotrain
+        >>> predictor = autotrain.load("studies/iris/best")
+        >>> found = predictor.predict_distribution([[5.1, 3.5, 1.4, 0.2]], n_samples=20)
+        >>> found.label, found.proba.shape, bool(found.entropy[0] < 1.1)
+        (array(['setosa'], dtype='<U10'), (1, 3), True)
+
+    See also: `RegressionDistribution`.
     """
 
     classes: np.ndarray
@@ -80,9 +89,10 @@ class ClassificationDistribution:
         return self.std / np.sqrt(self.n_drawn)[:, None]
 
     def to_dict(self) -> dict[str, np.ndarray]:
-        """Return one array `[N]` per column: prediction (`label`), proba_CLASS, mc_proba_CLASS, …
+        """Return one array `[N]` per column.
 
-        `mc_proba_CLASS` is `calibrated_mean`.
+        Columns: prediction (`label`), proba_CLASS, mc_proba_CLASS (`calibrated_mean`), std_CLASS,
+        entropy, expected_entropy, mutual_information, variation_ratio, in_set_CLASS.
         """
         columns = {"prediction": self.label}
         for kind, values in (
@@ -99,29 +109,39 @@ class ClassificationDistribution:
         return columns
 
     def to_frame(self) -> Any:
-        """Return `to_dict` as a pandas data frame, rows in the order of the input."""
+        """Return `to_dict` as a pandas data frame, with rows in the order of the input."""
         return _frame(self.to_dict())
 
 
 @dataclass(frozen=True, eq=False)
 class RegressionDistribution:
-    """How sure a regression is of each row; everything in the target's units.
+    """Predicted numbers of each row with their uncertainty, in the units of the target.
 
-    Args:
+    Attributes:
         n_samples: S.
-        alpha: `interval` holds 1 − alpha of the distribution.
-        noise: the error that dropout does not explain, and the factor on the samples' spread.
-        mean: `[N]`, averaged over the samples.
-        point: `[N]`, dropout off.
-        std: `[N]` standard deviation over the samples (of the S numbers, so 0 when S = 1).
-        interval: `[N, 2]` quantiles alpha/2 and 1 − alpha/2 of the mixture.
-        conformal_interval: `[N, 2]` around the prediction with dropout off, wider where the samples
-            spread more, and so wide that it contains the truth of about 1 − alpha of the rows,
-            whatever the distribution of the errors (see conformal.py for what is guaranteed; 20
-            samples or more). None when the bundle has no conformal scores; infinite when it has
-            too few for alpha.
-        samples: `[S, N]`, or None when they were not kept.
-        n_drawn: `[N]`, how many samples a row got where there was a tolerance; None: all n_samples.
+        alpha: error rate of the two intervals.
+        noise: the error that dropout does not explain, and the factor on the spread of the samples.
+        mean: `[N]` mean over the samples.
+        point: `[N]` prediction with dropout off, equal to `Predictor.predict`.
+        std: `[N]` standard deviation over the samples (divided by S, so 0 when S = 1).
+        interval: `[N, 2]` quantiles alpha/2 and 1 − alpha/2 of the predictive distribution
+            (`mixture.py`), without guarantee.
+        conformal_interval: `[N, 2]` interval around `point` that contains the truth of about
+            1 − alpha of the rows, whatever the distribution of the errors (`conformal.py` has the
+            guarantees). It is wider where the samples spread more, and needs at least 20 samples.
+            None when the bundle has no conformal scores; infinite when it has too few for alpha.
+        samples: `[S, N]`; None when they were not kept.
+        n_drawn: `[N]` number of samples of each row when `tolerance` was given; None: n_samples.
+    Examples:
+        >>> import autotrain
+        >>> predictor = autotrain.load("studies/diabetes/best")
+        >>> rows = [[0.04, 0.05, 0.06, 0.02, -0.04, -0.03, -0.04, 0.0, 0.02, -0.02]]
+        >>> found = predictor.predict_distribution(rows, n_samples=50)
+        >>> low, high = found.interval[0]
+        >>> bool(low < found.mean[0] < high), found.quantiles([0.1, 0.5, 0.9]).shape
+        (True, (1, 3))
+
+    See also: `ClassificationDistribution`.
     """
 
     n_samples: int
@@ -142,55 +162,70 @@ class RegressionDistribution:
 
     @property
     def typical_error(self) -> float:
-        """The typical error that dropout does not explain; the same for all rows.
+        """The typical error that dropout does not explain, the same for all rows.
 
-        68 % of the errors stay below it where all samples agree. It contains the noise of the
-        target, and what is wrong with the model in a way that dropout does not show.
+        Where all samples agree, 68 % of the errors are smaller. It contains the noise of the target
+        and errors of the model that dropout does not show.
         """
         return self.noise.typical_error
 
     @property
     def total_error(self) -> np.ndarray:
-        """`[N]` √((c · std)² + typical_error²), c the noise's factor on the spread."""
+        """`[N]` √((c · std)² + typical_error²), with `noise.spread` as c."""
         found: np.ndarray = mixture.total_error(self.std, self.noise)
         return found
 
     def quantiles(self, q: Any) -> np.ndarray:
-        """Return quantiles of the mixture: `[N]` for one level, `[N, Q]` for several.
+        """Return quantiles of the predictive distribution.
 
-        Raises: AutotrainError when a level is not inside (0, 1) or the samples were not kept.
+        Args:
+            q: one level or Q levels, each in (0, 1).
+        Returns: `[N]` for one level, `[N, Q]` for several.
+        Raises:
+            AutotrainError: when a level is not in (0, 1), or the samples were not kept.
         """
         levels = np.asarray(q)
         levels = levels.astype(np.float64) if levels.dtype.kind in "fiu" else np.array(np.nan)
         if levels.ndim > 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
             raise AutotrainError(
-                f"q: expected levels greater than 0 and less than 1, however: {q}. "
-                "0.05 is the level below which one value in twenty lies."
+                f"q must be levels greater than 0 and less than 1, got {q}. "
+                "Level 0.05 is the number that one value in twenty does not exceed.",
+                parameter="q",
             )
         found = mixture.quantiles(self._kept(), self.noise, torch.tensor(np.atleast_1d(levels)))
         return found.numpy() if levels.ndim else found[:, 0].numpy()
 
     def log_likelihood(self, y: Any) -> np.ndarray:
-        """Return log p(y | x) of each row `[N]`, in nats per unit of the target.
+        """Return log p(y | x) of each row, in nats per unit of the target.
 
-        Raises: AutotrainError when `y` has another length or the samples were not kept.
+        Args:
+            y: `[N]` true numbers.
+        Returns: `[N]`.
+        Raises:
+            AutotrainError: when `y` has another length, or the samples were not kept.
         """
         cells = plain(y)
         target, bad = numbers(cells)
         if bad is not None:
             raise AutotrainError(
-                f"y: expected numbers, however: row {bad + 1} holds {cells[bad]!r}. Give the "
-                "target of the same rows."
+                f"y must be numbers, got {cells[bad]!r} in row {bad + 1}. Pass the target of the "
+                "same rows.",
+                parameter="y",
             )
         if target.shape != self.mean.shape:
             raise AutotrainError(
-                f"y: expected one number for each of the {len(self.mean)} rows, however: its "
-                f"shape is {target.shape}. Give the target of the same rows."
+                f"y must have one number for each of the {len(self.mean)} rows, got the shape "
+                f"{target.shape}. Pass the target of the same rows.",
+                parameter="y",
             )
         return mixture.log_likelihood(self._kept(), torch.tensor(target), self.noise).numpy()
 
     def to_dict(self) -> dict[str, np.ndarray]:
-        """Return one array `[N]` per column: prediction (`point`), mean, std, …, lower, upper, …"""
+        """Return one array `[N]` per column.
+
+        Columns: prediction (`point`), mean, std, mc_error, typical_error, total_error, lower and
+        upper (`interval`), conformal_lower and conformal_upper.
+        """
         columns = {
             "prediction": self.point,
             "mean": self.mean,
@@ -207,19 +242,20 @@ class RegressionDistribution:
         return columns
 
     def to_frame(self) -> Any:
-        """Return `to_dict` as a pandas data frame, rows in the order of the input."""
+        """Return `to_dict` as a pandas data frame, with rows in the order of the input."""
         return _frame(self.to_dict())
 
     def _kept(self) -> Tensor:
         if self.n_drawn is not None:
             raise AutotrainError(
-                "expected as many samples of each row, however: with a tolerance rows get "
-                "different numbers of them. Call predict_distribution(…, samples=True) without it."
+                "quantiles and likelihoods need the same number of samples for each row, and with "
+                "a tolerance rows have different numbers. Call predict_distribution(…, "
+                "samples=True) without tolerance."
             )
         if self.samples is None:
             raise AutotrainError(
-                "expected the samples of predict_distribution, however: they were not kept, "
-                "being too many or not wanted. Call predict_distribution(…, samples=True)."
+                "quantiles and likelihoods need the samples, which were not kept. Call "
+                "predict_distribution(…, samples=True)."
             )
         return torch.from_numpy(self.samples)
 
@@ -228,10 +264,11 @@ Distribution = ClassificationDistribution | RegressionDistribution
 
 
 def class_summary(samples: Tensor, recalibration: Recalibration) -> dict[str, Tensor]:
-    """Summarize log-probabilities `[S, N, C]` by the words of `ClassificationDistribution`.
+    """Summarize samples by the names of the fields of `ClassificationDistribution`.
 
     Args:
-        recalibration: what calibrates the mean.
+        samples: log p `[S, N, C]`.
+        recalibration: the calibration of the mean.
     Source: Gal 2016, "Uncertainty in Deep Learning", section 3.3.1; mutual information: Houlsby
     et al. 2011, arXiv:1112.5745.
     """
@@ -248,26 +285,25 @@ def class_summary(samples: Tensor, recalibration: Recalibration) -> dict[str, Te
         "std": mixture.deviation(p),
         "entropy": entropy,
         "expected_entropy": expected,
-        # By Jensen's inequality never below 0; rounding may say otherwise.
+        # Never below 0 by Jensen's inequality, except for rounding.
         "mutual_information": (entropy - expected).clamp(min=0),
         "variation_ratio": 1 - votes.amax(-1) / len(samples),
     }
 
 
 def value_summary(samples: Tensor, noise: mixture.Noise, alpha: float) -> dict[str, Tensor]:
-    """Summarize predictions `[S, N]` by the words of `RegressionDistribution`."""
+    """Summarize predictions `[S, N]` by the names of the fields of `RegressionDistribution`."""
     levels = torch.tensor([alpha / 2, 1 - alpha / 2], dtype=torch.float64)
     mean, std = samples.mean(0), mixture.deviation(samples)
     return {"mean": mean, "std": std, "interval": mixture.quantiles(samples, noise, levels)}
 
 
 def _frame(columns: Mapping[str, np.ndarray]) -> Any:
-    # Prediction must not need pandas, so it is not imported before someone wants a frame.
+    # Prediction must not need pandas, so it is imported only for a frame.
     try:
         pandas = importlib.import_module("pandas")
     except ModuleNotFoundError:
         raise AutotrainError(
-            "to_frame: expected pandas to be installed, however: it is not. "
-            "Install it, or use to_dict()."
+            "to_frame needs pandas, which is not installed. Install it, or use to_dict()."
         ) from None
     return pandas.DataFrame(dict(columns))

@@ -1,7 +1,8 @@
-"""Scores of a predictor on rows whose target is known, gathered part by part.
+"""Scores of a predictor on rows whose target is known.
 
-The metrics are those of `network/scores.py`, by which training judged; `Scores` gives them the mean
-prediction over samples (one sample: dropout off) and adds the log likelihood.
+`evaluate` collects predictions part by part. `Scorer` computes the metrics of `network/scores.py`,
+which training uses too, on the mean prediction over samples (one sample: dropout off), and adds the
+log likelihood. `Coverage` measures prediction sets and intervals.
 """
 
 from __future__ import annotations
@@ -24,23 +25,24 @@ from autotrain.errors import DataError
 from autotrain.metrics import METRICS, Metric, metric_named
 from autotrain.network.scores import function_of
 from autotrain.predictor import mixture
-from autotrain.predictor.intervals import interval
+from autotrain.predictor.intervals import interval as interval_of
+from autotrain.predictor.mixture import noise_in
+from autotrain.predictor.monte_carlo import MonteCarlo, Request
 from autotrain.predictor.probabilities import Recalibration, log_mean_exp
 
 MANY_ROWS = 20_000
-"""With more rows, only the model's own metric has an interval: those of all would take long."""
+"""With more rows, only the model's own metric gets a confidence interval, to save time."""
 CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The targets of the rows to be scored.
+    """The targets of the rows that are scored.
 
     Args:
-        y: `[N]` class numbers or float64; anything where not known.
+        y: `[N]` class numbers or float64; arbitrary where the target is unknown.
         is_known: `[N]` whether the row has a target.
-        weights: `[N]` what each row counts, anything where the target is not known; None when all
-            count alike.
+        weights: `[N]` sample weights, arbitrary where the target is unknown; None: equal weights.
     """
 
     y: np.ndarray
@@ -49,10 +51,10 @@ class Truth:
 
     @classmethod
     def read(cls, bundle: Bundle, y: Any, weights: Any = None) -> Truth:
-        """Code the user's labels or numbers as the model's.
+        """Encode the user's labels or numbers as the model encodes them.
 
-        Raises: DataError when there is no target at all, a label that the model does not know, or a
-            weight that is none.
+        Raises: DataError when no row has a target, a label is unknown to the model, or a weight is
+            invalid.
         """
         try:
             values = plain(y)
@@ -62,14 +64,16 @@ class Truth:
             values = values[:, 0]
         if values.ndim != 1:
             raise DataError(
-                f"y: expected one label or number per row, however: its shape is {values.shape}. "
-                f"Give the column {bundle.target!r} alone."
+                f"y must have one label or number per row, got the shape {values.shape}. "
+                f"Pass the column {bundle.target!r} only.",
+                parameter="y",
             )
         is_known = _is_known(values)
         if not is_known.any():
             raise DataError(
-                f"y: expected at least one row with a value of {bundle.target!r}, however: "
-                f"{len(values)} rows have none. Give rows whose target is known."
+                f"y must have a value of {bundle.target!r} in at least one row, got {len(values)} "
+                "rows without one. Pass rows whose target is known.",
+                parameter="y",
             )
         target = Target(
             bundle.target, bundle.task, "", bundle.classes, bundle.label_dtype, values[:0]
@@ -80,11 +84,67 @@ class Truth:
         return cls(coded, is_known, None if weights is None else _weights(weights, is_known))
 
 
-class Scores:
-    """Gathers predictions part by part; `values` scores them against the truth.
+def evaluate(
+    monte_carlo: MonteCarlo,
+    X: Any,
+    truth: Truth,
+    request: Request | None,
+    *,
+    interval: bool,
+    notices: list[str] | None,
+) -> dict[str, Any]:
+    """Return the result of `Predictor.evaluate`, without "weighted" and "alpha".
 
     Args:
-        noise: regression: of the log likelihood; None leaves that out.
+        monte_carlo: the model.
+        X: the user's table.
+        truth: its targets.
+        request: the Monte-Carlo samples; None: dropout off only.
+        interval: add confidence intervals of the scores.
+        notices: receives sentences about the table.
+    """
+    bundle = monte_carlo.bundle
+    point = Scorer(bundle, truth, noise_in(bundle.calibration, "noise_point"))
+    sampled = Scorer(bundle, truth, noise_in(bundle.calibration, "noise"))
+    coverage = Coverage(truth)
+    if request is None:
+        for rows in monte_carlo.joint.encoded(X, notices):
+            point.add(monte_carlo.joint.point(rows).unsqueeze(0))
+    else:
+        for summary, drawn in monte_carlo.summaries(X, request, notices):
+            point.add(summary["point"].unsqueeze(0))
+            sampled.add(drawn)
+            coverage.add(summary)
+    calibrated: dict[str, Any] = {"calibrated": None, "monte_carlo_calibrated": None}
+    if bundle.is_classification:
+        calibrated["calibrated"] = point.values(monte_carlo.point_recalibration)
+        if request is not None:
+            calibrated["monte_carlo_calibrated"] = sampled.values(monte_carlo.recalibration)
+    intervals = {}
+    if interval:
+        found = point.intervals()
+        intervals = {"interval": found[bundle.metric], "intervals": found}
+    return {
+        **intervals,
+        "task": bundle.task,
+        "metric": bundle.metric,
+        "n_rows": int(truth.is_known.sum()),
+        "n_dropped": int((~truth.is_known).sum()),
+        "n_samples": None if request is None else request.n_samples,
+        "deterministic": point.values(),
+        "monte_carlo": None if request is None else sampled.values(),
+        **calibrated,
+        "coverage": coverage.values(),
+    }
+
+
+class Scorer:
+    """Collects predictions part by part and scores them.
+
+    Args:
+        bundle: the model.
+        truth: the targets.
+        noise: regression: the noise for the log likelihood; None leaves that out.
     """
 
     def __init__(self, bundle: Bundle, truth: Truth, noise: mixture.Noise | None) -> None:
@@ -97,7 +157,7 @@ class Scores:
         self._n_rows = 0
 
     def add(self, samples: Tensor) -> None:
-        """Take the samples of the next rows: predictions `[S, n]`, or log p `[S, n, C]`."""
+        """Add the samples of the next rows: predictions `[S, n]`, or log p `[S, n, C]`."""
         start, self._n_rows = self._n_rows, self._n_rows + samples.shape[1]
         if self.bundle.is_classification:
             self._predictions.append(log_mean_exp(samples))
@@ -105,58 +165,60 @@ class Scores:
         self._predictions.append(samples.mean(0))
         if self.noise is not None:
             y = torch.from_numpy(self.truth.y[start : self._n_rows])
-            if len(y) == samples.shape[1]:  # if not, `values` refuses
+            if len(y) == samples.shape[1]:  # if not, `values` raises
                 self._log_likelihoods.append(mixture.log_likelihood(samples, y, self.noise))
 
     def intervals(self) -> dict[str, tuple[float, float] | None]:
-        """Return 95 % confidence intervals by metric, see `intervals.interval`.
+        """Return 95 % confidence intervals by metric; see `intervals.interval`.
 
-        Of the model's own metric; with at most 20,000 rows, of all metrics of the task.
+        With more than 20,000 rows the only metric is the one that chose the model.
         """
         predictions, y, weights = self._known()
         divided = self._recalibrated(predictions, None)
-        own = {self.bundle.metric: metric_named(self.bundle.metric)}
-        judged = self._judged() if len(y) <= MANY_ROWS else own
+        chosen = {self.bundle.metric: metric_named(self.bundle.metric)}
+        metrics = self._metrics() if len(y) <= MANY_ROWS else chosen
         return {
-            name: interval(metric, predictions if metric.of_labels else divided, y, weights)
-            for name, metric in judged.items()
+            name: interval_of(metric, predictions if metric.of_labels else divided, y, weights)
+            for name, metric in metrics.items()
         }
 
-    def _judged(self) -> dict[str, Metric]:
-        judged = {name: m for name, m in METRICS.items() if self.bundle.task in m.tasks}
-        # Of a quantile that has no row of its own.
-        return judged | {self.bundle.metric: metric_named(self.bundle.metric)}
+    def _metrics(self) -> dict[str, Metric]:
+        metrics = {name: m for name, m in METRICS.items() if self.bundle.task in m.tasks}
+        # `pinball:Q` has no row of its own.
+        return metrics | {self.bundle.metric: metric_named(self.bundle.metric)}
 
     def values(self, recalibration: Recalibration | None = None) -> dict[str, float | None]:
-        """Return each metric of the task, None where it is not defined on these rows.
+        """Return each metric of the task; None where it is not defined on these rows.
 
-        Metrics of labels follow the class weights of training; all others have them divided out.
+        Metrics of labels follow the class weights of training. For all other metrics the class
+        weights are divided out.
 
         Args:
-            recalibration: classification: of the mean probabilities; None only divides out class
-                weights.
-        Raises: DataError when there were more or fewer rows than targets.
+            recalibration: classification: the calibration of the mean probabilities; None: only
+                divide out class weights.
+        Raises: DataError when the numbers of rows and targets differ.
         """
         if self._n_rows != len(self.truth.y):
             raise DataError(
-                f"expected as many targets as rows, however: {len(self.truth.y)} targets for "
-                f"{self._n_rows} rows. Give X and y of the same rows."
+                f"y must have one target for each row of X, got {len(self.truth.y)} targets for "
+                f"{self._n_rows} rows. Pass X and y of the same rows.",
+                parameter="y",
             )
         predictions, y, weights = self._known()
-        judged = self._recalibrated(predictions, recalibration)
+        probabilities = self._recalibrated(predictions, recalibration)
         scores = {
             name: float(
                 function_of(metric)(
-                    (predictions if metric.of_labels else judged).unsqueeze(0),
+                    (predictions if metric.of_labels else probabilities).unsqueeze(0),
                     y.unsqueeze(0),
                     None if weights is None else weights.unsqueeze(0),
                 )
             )
-            for name, metric in self._judged().items()
+            for name, metric in self._metrics().items()
         }
         if self.bundle.is_classification:
             scores["nll"] = scores["log_loss"]
-            scores["ece"] = calibration_error(judged.exp(), y, weights)
+            scores["ece"] = calibration_error(probabilities.exp(), y, weights)
         elif self._log_likelihoods:
             each = torch.cat(self._log_likelihoods)[torch.from_numpy(self.truth.is_known)]
             of_all = each.mean() if weights is None else (each * weights).sum() / weights.sum()
@@ -165,7 +227,7 @@ class Scores:
         return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
     def _recalibrated(self, predictions: Tensor, recalibration: Recalibration | None) -> Tensor:
-        """Return the outputs that metrics of probabilities score: class weights divided out."""
+        """Return the outputs that metrics of probabilities score, class weights divided out."""
         if not self.bundle.is_classification:
             return predictions
         return (recalibration or Recalibration(1.0, self._class_weights)).apply(predictions)
@@ -180,7 +242,7 @@ class Scores:
 
 
 class Coverage:
-    """Gathers, part by part, what sets and intervals hold, and how large they are.
+    """Collects prediction sets and intervals and measures their coverage and size.
 
     Args:
         truth: the targets.
@@ -191,74 +253,78 @@ class Coverage:
         self._parts: dict[str, list[Tensor]] = {}
 
     def add(self, summary: Mapping[str, Tensor]) -> None:
-        """Take the answers for the next rows, by the words of the distributions."""
+        """Add the results of the next rows, by the names of the fields of the distributions."""
         for name in ("prediction_set", "interval", "conformal_interval"):
             if name in summary:
                 self._parts.setdefault(name, []).append(summary[name])
 
     def values(self) -> dict[str, dict[str, float]]:
-        """Return the coverage and the size of each answer.
+        """Return the coverage and the size of each kind of answer.
 
-        Returns: {answer: {"coverage": share of rows whose truth it contains, "coverage_error": its
-            standard error, "size": mean number of classes of a set, or mean width of an interval}}.
-            The error is √(p(1 − p) / n), with one row more on either side so that it is never 0
-            (Laplace), and the effective number of rows where they have weights.
+        Returns: {answer: {"coverage": fraction of rows whose truth it contains, "coverage_error":
+            its standard error, "size": mean number of classes of a set, or mean width of an
+            interval}}. The error is √(p(1 − p) / n), with one more row inside and one more outside
+            so that it is never 0 (Laplace). With weights n is the effective number of rows.
         """
         known = torch.from_numpy(self.truth.is_known)
         y = torch.from_numpy(self.truth.y)[known]
-        own = torch.ones(len(y), dtype=torch.float64)
+        weights = torch.ones(len(y), dtype=torch.float64)
         if self.truth.weights is not None:
-            own = torch.from_numpy(self.truth.weights)[known]
+            weights = torch.from_numpy(self.truth.weights)[known]
         found = {}
         for name, parts in self._parts.items():
             answer = torch.cat(parts)[known]
             if name == "prediction_set":
-                held, sizes = answer[torch.arange(len(y)), y], answer.sum(1)
+                inside, sizes = answer[torch.arange(len(y)), y], answer.sum(1)
             else:
                 low, high = answer.T
-                held, sizes = (low <= y) & (y <= high), high - low
-            n_rows = float(own.sum() ** 2 / (own**2).sum())
-            share = float((held * own).sum() / own.sum())
+                inside, sizes = (low <= y) & (y <= high), high - low
+            n_rows = float(weights.sum() ** 2 / (weights**2).sum())
+            share = float((inside * weights).sum() / weights.sum())
             smoothed = (share * n_rows + 1) / (n_rows + 2)
             found[name] = {
                 "coverage": share,
                 "coverage_error": math.sqrt(smoothed * (1 - smoothed) / n_rows),
-                # Not of rows of weight 0: 0 times an infinite width is no number.
-                "size": float((sizes * own)[own > 0].sum() / own.sum()),
+                # Without rows of weight 0: 0 times an infinite width is NaN.
+                "size": float((sizes * weights)[weights > 0].sum() / weights.sum()),
             }
         return found
 
 
 def calibration_error(proba: Tensor, y: Tensor, weights: Tensor | None) -> float:
-    """Return the expected calibration error of the likeliest classes, in 15 bins of equal width.
+    """Return the expected calibration error of the predicted classes, in 15 bins of equal width.
 
-        Σ_bins share of the rows · |share of them that are right − mean probability|
+        Σ_bins fraction of the rows · |their accuracy − their mean probability|
 
     Args:
         proba: `[N, C]`.
         y: `[N]` class numbers.
-        weights: `[N]`, what each row counts; None when all count alike.
+        weights: `[N]` sample weights; None: equal weights.
     Source: Guo, Pleiss, Sun & Weinberger 2017, arXiv:1706.04599, eq. 3.
     """
-    confidence, likeliest = proba.double().max(dim=1)
-    places = (confidence * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
-    own = torch.ones_like(confidence) if weights is None else weights.double()
-    surplus = ((likeliest == y).double() - confidence) * own
-    sums = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add_(0, places, surplus)
-    return float(sums.abs().sum() / own.sum())
+    confidence, predicted = proba.double().max(dim=1)
+    bins = (confidence * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
+    w = torch.ones_like(confidence) if weights is None else weights.double()
+    surplus = ((predicted == y).double() - confidence) * w
+    sums = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add_(0, bins, surplus)
+    return float(sums.abs().sum() / w.sum())
 
 
 def _weights(weights: Any, is_known: np.ndarray) -> np.ndarray:
-    """Return the weights of the rows, by their mean; those without a target may have none."""
+    """Return the weights of the rows, divided by their mean.
+
+    Rows without a target may have no weight.
+    """
     values = plain(weights)
     if values.shape != is_known.shape:
         raise DataError(
-            f"weights: expected one for each of the {len(is_known)} rows, however: their shape is "
-            f"{values.shape}. Give the weights of the same rows."
+            f"weights must have one number for each of the {len(is_known)} rows, got the shape "
+            f"{values.shape}. Pass the weights of the same rows.",
+            parameter="weights",
         )
     read = np.zeros(len(values))
     of_known = read_weights(values[is_known], "weights", "the rows", np.flatnonzero(is_known))
-    # By the largest first: the sum of huge weights may be infinite.
+    # Divided by the largest first, because the sum of huge weights may be infinite.
     scaled = of_known / of_known.max()
     read[is_known] = scaled / scaled.mean()
     return read
@@ -276,6 +342,7 @@ def _is_known(values: np.ndarray) -> np.ndarray:
 
 def _not_cells() -> DataError:
     return DataError(
-        "y: expected one label or number in every cell, however: some hold lists or other objects. "
-        "Give the target's column."
+        "y must have one label or number in every cell, got lists or other objects in some. "
+        "Pass the target's column.",
+        parameter="y",
     )

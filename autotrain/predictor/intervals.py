@@ -1,17 +1,17 @@
-"""95 % confidence intervals of the scores: where the mean over all rows like these may lie.
+"""95 % confidence intervals of the scores, for the mean over all rows like these.
 
 `interval` has one method for each metric, chosen by simulated coverage (docs/benchmarks.md):
 
-    accuracy                          Wilson's interval of a share
+    accuracy                          Wilson's interval of a fraction
     balanced_accuracy, f1, \
-    average_precision                 Wilson's with the number of rows that has their variance
+    average_precision                 Wilson's, with the number of rows that gives their variance
     roc_auc                           DeLong's variance on the logit scale
-    log_loss, brier, mae, pinball     bootstrap-t with a row worse than those that were seen
-    rmse, r2                          the same of the squared errors
+    log_loss, brier, mae, pinball     bootstrap-t with one unseen row worse than all others
+    rmse, r2                          the same with squared errors
 
 The methods themselves are in `shares.py` and `bootstrap.py`. A new metric needs a row in
-`_METHODS`. Where rows have weights, the effective number of rows (Σw)² / Σw² takes the place of
-their number.
+`_METHODS`. With sample weights, the number of rows is replaced by the effective number
+(Σw)² / Σw².
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from autotrain.predictor.bootstrap import bootstrap_t
 from autotrain.predictor.shares import Interval, area, effective, harmonic, wilson
 
 LEAST_ROWS = 10
-"""Fewer effective rows have no interval."""
+"""With fewer effective rows there is no interval."""
 WORSE = 1.4
-"""A row that was not seen may have an error this many times the largest; docs/benchmarks.md."""
+"""The unseen row has an error this many times the largest; docs/benchmarks.md."""
 LEAST_LOG = -700.0
 """Logarithm of about the smallest float64."""
 UNSEEN_ERROR = 1.0
 UNSEEN_CLASS = 0.5
-"""Weights of the row that was not seen, of numbers and of classes."""
+"""Weights of the unseen row, for numbers and for classes."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows that are scored, all of a weight above 0.
+class ScoredRows:
+    """The rows that are scored, all with a weight above 0.
 
     Args:
         outputs: `[N, C]` log probabilities or logits, or `[N]` numbers in units of the target.
@@ -59,20 +59,20 @@ class Rows:
         return float(function(self.outputs[None], self.targets[None], self.weights[None]))
 
     def losses(self, metric: Metric, targets: Tensor | None = None) -> Tensor:
-        """Return the metric of each row alone, `[N]` float64, of these targets or its own."""
+        """Return the metric of each single row, `[N]` float64, with these targets or its own."""
         each = self.targets if targets is None else targets
         return function_of(metric)(self.outputs[:, None], each[:, None]).double()
 
     def influences(self, metric: Metric) -> Tensor:
-        """Return how fast the metric changes as a row counts more, `[N]`."""
+        """Return the derivative of the metric by each row's weight, `[N]`."""
         return influence(metric, self.outputs, self.targets, self.weights)
 
     def variance(self, metric: Metric) -> float:
-        """Return the metric's squared standard error, to first order."""
+        """Return the squared first-order standard error of the metric."""
         return float(self.influences(metric).square().sum())
 
     def effective_of_classes(self) -> list[float]:
-        """Return the effective number of rows of each class that has one."""
+        """Return the effective number of rows of each class that occurs."""
         return [effective(self.weights[self.targets == c]) for c in self.targets.unique()]
 
 
@@ -81,15 +81,15 @@ def interval(
 ) -> Interval | None:
     """Return a 95 % confidence interval of a metric for the score over all rows like these.
 
-    Another test set of the same size may well score outside of it. The same rows give the same
-    interval, and it never has a width of zero.
+    The score on another test set of the same size may well be outside of it. The result is
+    deterministic, and its width is never 0.
 
     Args:
         outputs: `[N, C]` log probabilities or logits, or `[N]` numbers in units of the target.
         targets: `[N]` class numbers, or numbers.
-        weights: `[N]` of at least 0; None weighs all alike.
-    Returns: its ends, in units of the metric; None where the metric is not defined on these rows,
-        when there are fewer than ten effective rows, and when all losses are 0.
+        weights: `[N]` sample weights of at least 0; None: equal weights.
+    Returns: the two ends in the units of the metric; None when the metric is not defined on these
+        rows, there are fewer than ten effective rows, or all losses are 0.
     Examples:
         >>> from autotrain.metrics import METRICS
         >>> y = torch.zeros(30, dtype=torch.long)
@@ -97,12 +97,12 @@ def interval(
         >>> round(low, 3), high
         (0.886, 1.0)
     """
-    own = torch.ones(len(targets), dtype=torch.float64) if weights is None else weights.double()
-    counts = own > 0
-    own = own[counts]
-    if effective(own) < LEAST_ROWS:
+    w = torch.ones(len(targets), dtype=torch.float64) if weights is None else weights.double()
+    counts = w > 0
+    w = w[counts]
+    if effective(w) < LEAST_ROWS:
         return None
-    rows = Rows(outputs[counts], targets[counts], own / own.mean())
+    rows = ScoredRows(outputs[counts], targets[counts], w / w.mean())
     if not math.isfinite(rows.value(metric)):
         return None
     found = _METHODS[metric.row](metric, rows)
@@ -112,30 +112,32 @@ def interval(
     return (low, high) if low < high else None
 
 
-def _accuracy(metric: Metric, rows: Rows) -> Interval:
+def _accuracy(metric: Metric, rows: ScoredRows) -> Interval:
     return wilson(rows.value(metric), effective(rows.weights))
 
 
-def _balanced_accuracy(metric: Metric, rows: Rows) -> Interval:
+def _balanced_accuracy(metric: Metric, rows: ScoredRows) -> Interval:
     return _as_share(
         rows.value(metric), rows.variance(metric), harmonic(rows.effective_of_classes())
     )
 
 
-def _f1(metric: Metric, rows: Rows) -> Interval | None:
-    """F₁ = 2J / (1 + J), where J is the share of true positives among the rows of the class.
+def _f1(metric: Metric, rows: ScoredRows) -> Interval | None:
+    """F₁ = 2J / (1 + J), where J is the fraction of true positives among the rows of the class.
 
-    These are the rows that have the class or are predicted to; J is a share as accuracy is.
+    The rows of a class are those that have it or are predicted to have it. J is a fraction of rows,
+    as accuracy is.
     """
     predicted, is_binary = rows.outputs.argmax(-1), rows.outputs.shape[-1] == 2
     counts = []
-    for place in [1] if is_binary else range(rows.outputs.shape[-1]):
-        concerned = (rows.targets == place) | (predicted == place)
+    for label in [1] if is_binary else range(rows.outputs.shape[-1]):
+        concerned = (rows.targets == label) | (predicted == label)
         if concerned.any():
             counts.append(effective(rows.weights[concerned]))
     if not counts:
         return None
-    # Of several classes, every wrong row counts twice: it is missing in one and too much in one.
+    # With several classes, every wrong row counts twice: as a false negative of one class and as
+    # a false positive of another.
     n = harmonic(counts) / (1 if is_binary else 2)
     score = rows.value(metric)
     slope = 2 / (2 - score) ** 2
@@ -143,8 +145,8 @@ def _f1(metric: Metric, rows: Rows) -> Interval | None:
     return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
-def _average_precision(metric: Metric, rows: Rows) -> Interval:
-    """Wilson's with the number of positive rows.
+def _average_precision(metric: Metric, rows: ScoredRows) -> Interval:
+    """Use Wilson's interval with the number of positive rows.
 
     Source: Boyd, Eng & Page 2013, "Area under the precision-recall curve: point estimates and
     confidence intervals", doi:10.1007/978-3-642-40994-3_29.
@@ -154,7 +156,7 @@ def _average_precision(metric: Metric, rows: Rows) -> Interval:
     return _as_share(rows.value(metric), rows.variance(metric), n)
 
 
-def _roc_auc(metric: Metric, rows: Rows) -> Interval:
+def _roc_auc(metric: Metric, rows: ScoredRows) -> Interval:
     counts, total = rows.effective_of_classes(), effective(rows.weights)
     others = [max(total - n, 1.0) for n in counts]
     if rows.outputs.shape[-1] == 2:
@@ -163,16 +165,17 @@ def _roc_auc(metric: Metric, rows: Rows) -> Interval:
         n_positive, n_negative = harmonic(counts), min(harmonic(others), total)
     found = rows.influences(metric).square()
     of_classes = [float(found[rows.targets == c].sum()) for c in rows.targets.unique()]
-    # DeLong divides by n − 1; one row alone says nothing of a variance.
+    # DeLong divides by n − 1; the limit of 0.5 keeps the variance finite for a single row.
     variance = sum(v * n / max(n - 1, 0.5) for v, n in zip(of_classes, counts, strict=True))
     return area(rows.value(metric), variance, n_positive, n_negative)
 
 
 def _as_share(value: float, variance: float, n_most: float) -> Interval:
-    """Return Wilson's interval with the number of rows at which a share has this variance.
+    """Return Wilson's interval with the number of rows at which a fraction has this variance.
 
     Args:
-        n_most: as many rows at most; near 1, too few rows are wrong to estimate a variance.
+        n_most: the largest number of rows. For a value near 1, too few rows are wrong to estimate a
+            variance.
     """
     value = min(max(value, 0.0), 1.0)
     of_share = value * (1 - value)
@@ -180,41 +183,41 @@ def _as_share(value: float, variance: float, n_most: float) -> Interval:
     return wilson(value, min(of_share / variance, n_most) if is_estimated else n_most)
 
 
-def _class_loss(metric: Metric, rows: Rows) -> Interval | None:
+def _class_loss(metric: Metric, rows: ScoredRows) -> Interval | None:
     losses = rows.losses(metric)
     worst = max(float(losses.max()), _loss_if_wrong(metric, rows))
     return bootstrap_t(losses, torch.ones_like(losses), rows.weights, worst, UNSEEN_CLASS)
 
 
-def _loss_if_wrong(metric: Metric, rows: Rows) -> float:
-    """Return the mean loss of rows whose second class is the true one, by the model's own p.
+def _loss_if_wrong(metric: Metric, rows: ScoredRows) -> float:
+    """Return the expected loss of a wrong row, with the second class as the true one.
 
         Σ w·p₂·loss₂ / Σ w·p₂
 
-    Also a set without a wrong row says so much about the loss of one.
+    It uses the probabilities of the model, so that it can be computed without a wrong row.
     """
     log_p, classes = rows.outputs.double().log_softmax(-1).topk(2)
     losses = rows.losses(metric, classes[:, 1])
     share = torch.softmax((log_p[:, 1] + rows.weights.log()).clamp(min=LEAST_LOG), 0)
-    # A probability of 0 has an infinite loss, and never happens by itself.
+    # A class of probability 0 has an infinite loss and a weight of 0.
     return float((share * losses).nan_to_num(0.0, 0.0).sum())
 
 
-def _error(metric: Metric, rows: Rows) -> Interval | None:
+def _error(metric: Metric, rows: ScoredRows) -> Interval | None:
     losses = rows.losses(metric)
     worst = WORSE * float(losses.max())
     return bootstrap_t(losses, torch.ones_like(losses), rows.weights, worst, UNSEEN_ERROR)
 
 
-def _rmse(metric: Metric, rows: Rows) -> Interval | None:
+def _rmse(metric: Metric, rows: ScoredRows) -> Interval | None:
     squares = (rows.outputs - rows.targets).double().square()
     worst = WORSE**2 * float(squares.max())
     found = bootstrap_t(squares, torch.ones_like(squares), rows.weights, worst, UNSEEN_ERROR)
     return None if found is None else (math.sqrt(max(found[0], 0.0)), math.sqrt(found[1]))
 
 
-def _r2(metric: Metric, rows: Rows) -> Interval | None:
-    """1 − the ratio of the mean squared error and the variance."""
+def _r2(metric: Metric, rows: ScoredRows) -> Interval | None:
+    """Compute 1 − the ratio of the mean squared error and the variance."""
     squares = (rows.outputs - rows.targets).double().square()
     y = rows.targets.double()
     spread = (y - (y * rows.weights).mean()).square()
@@ -223,7 +226,7 @@ def _r2(metric: Metric, rows: Rows) -> Interval | None:
     return None if found is None else (1 - found[1], 1 - max(found[0], 0.0))
 
 
-_METHODS: dict[str, Callable[[Metric, Rows], Interval | None]] = {
+_METHODS: dict[str, Callable[[Metric, ScoredRows], Interval | None]] = {
     "log_loss": _class_loss,
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,

@@ -1,8 +1,8 @@
-"""The members of a bundle as one model: rows in, what they say together out.
+"""The members of a bundle as one model.
 
-Several members (a winner of several folds, an ensemble of several trials) predict together, with
-equal weight: their probabilities, or their predictions, are averaged; Monte-Carlo samples are dealt
-to them in turn. Each reads what its own preprocessing makes of the rows.
+A winner of several folds and an ensemble of several trials have several members, which predict with
+equal weight: their probabilities or predictions are averaged, and Monte-Carlo samples are drawn
+from them in turn. Each member has its own preprocessing.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from autotrain.predictor.probabilities import log_mean_exp
 from autotrain.predictor.tables import encoded_parts
 
 SAMPLE_NUMBERS = 1 << 21
-"""Numbers of samples, or of members, worked on at a time: 16 MB in float64."""
+"""Largest number of values, over samples or members, computed at a time: 16 MB in float64."""
 FIRST_ROUND = LEAST_SAMPLES
-"""Samples that each row gets before it may have enough."""
+"""Number of samples that each row gets before `tolerance` may stop it."""
 
-Rows = list[Tensor]
-"""The same rows as each member reads them: encoded `[N, D]` float32, one tensor per member."""
+MemberRows = list[Tensor]
+"""The same rows encoded for each member: one tensor `[N, D]` float32 per member."""
 
 
 class Joint:
-    """A bundle's members together.
+    """The members of a bundle together.
 
-    What it returns is float64: predictions in the target's units, or log p of each class.
+    Results are float64: predictions in the target's units, or log p of each class.
 
     Args:
         bundle: the model.
@@ -48,7 +48,7 @@ class Joint:
         self.members = bundle.members
         self._n_outputs = max(len(bundle.classes), 1)
         self._ensemble = Ensemble(bundle.members)
-        # Members of one fold may share their preprocessing: rows are encoded once for all of them.
+        # Members of one fold may share a preprocessor: rows are encoded once for all of them.
         shared = {id(member.preprocessor): member.preprocessor for member in bundle.members}
         self.preprocessors: tuple[Preprocessor, ...] = tuple(shared.values())
         self._encoders = [list(shared).index(id(m.preprocessor)) for m in bundle.members]
@@ -56,62 +56,63 @@ class Joint:
         self._scale = torch.tensor(scales, dtype=torch.float64).T.unsqueeze(2)
         folds = sorted({member.fold for member in bundle.members})
         self._folds = [
-            [place for place, member in enumerate(bundle.members) if member.fold == fold]
-            for fold in folds
+            [k for k, member in enumerate(bundle.members) if member.fold == fold] for fold in folds
         ]
 
-    def encoded(self, X: Any, notices: list[str] | None) -> Iterator[Rows]:
-        """Yield the encoded rows of the table, a part of it at a time."""
+    def encoded(self, X: Any, notices: list[str] | None) -> Iterator[MemberRows]:
+        """Yield the encoded rows of a table, one part of bounded size after the other."""
         for encoded in encoded_parts(X, self.preprocessors, notices):
-            yield [encoded[place] for place in self._encoders]
+            yield [encoded[index] for index in self._encoders]
 
-    def blocks(self, xs: Rows, n_samples: int) -> Iterator[Rows]:
-        """Yield rows so few at a time that so many samples of each stay bounded."""
+    def blocks(self, xs: MemberRows, n_samples: int) -> Iterator[MemberRows]:
+        """Yield blocks of rows of which `n_samples` samples each fit `SAMPLE_NUMBERS`."""
         rows = max(SAMPLE_NUMBERS // (n_samples * self._n_outputs), 1)
         for parts in zip(*(x.split(rows) for x in xs), strict=True):
             yield list(parts)
 
     # ---- dropout off -------------------------------------------------------------------------
 
-    def point(self, xs: Rows) -> Tensor:
-        """Return the joint prediction, `[N]`, or log p `[N, C]`."""
+    def point(self, xs: MemberRows) -> Tensor:
+        """Return the average prediction `[N]`, or log p `[N, C]`."""
         blocks = self.blocks(xs, len(xs))
         return torch.cat([self._average(self._outputs(rows)) for rows in blocks])
 
-    def point_and_folds(self, xs: Rows) -> tuple[Tensor, Tensor]:
-        """Return `point`, and that of each fold's members alone, `[G, N]` or `[G, N, C]`."""
+    def point_and_folds(self, xs: MemberRows) -> tuple[Tensor, Tensor]:
+        """Return `point`, and the same for the members of each fold, `[G, N]` or `[G, N, C]`."""
         points, of_folds = [], []
         for rows in self.blocks(xs, len(xs)):
             outputs = self._outputs(rows)
             points.append(self._average(outputs))
-            of_folds.append(torch.stack([self._average(outputs[own]) for own in self._folds]))
+            of_folds.append(torch.stack([self._average(outputs[fold]) for fold in self._folds]))
         return torch.cat(points), torch.cat(of_folds, dim=1)
 
     def spread_of_folds(self, drawn: Tensor) -> Tensor:
-        """Return the standard deviation `[G, N]` of each fold's samples, of samples `[S, N]`.
+        """Return the standard deviation of each fold's samples.
 
-        Sample s is of member s mod K. A fold with fewer than two samples has that of all samples.
+        Args:
+            drawn: `[S, N]`; sample s belongs to member s mod K.
+        Returns: `[G, N]`. A fold with fewer than two samples gets the deviation of all samples.
         """
         numbers = torch.arange(len(drawn)) % len(self.members)
         spreads = []
-        for own in self._folds:
-            of_fold = drawn[torch.isin(numbers, torch.tensor(own))]
+        for fold in self._folds:
+            of_fold = drawn[torch.isin(numbers, torch.tensor(fold))]
             spreads.append(mixture.deviation(of_fold if len(of_fold) > 1 else drawn))
         return torch.stack(spreads)
 
-    def _outputs(self, xs: Rows) -> Tensor:
-        """Return what each member says, `[K, N]` or `[K, N, C]`."""
+    def _outputs(self, xs: MemberRows) -> Tensor:
+        """Return the prediction of each member, `[K, N]`, or log p `[K, N, C]`."""
         return self._in_units(self._ensemble.outputs(xs), slice(None))
 
     def _average(self, values: Tensor) -> Tensor:
         return log_mean_exp(values) if self.is_classification else values.mean(0)
 
     def _in_units(self, outputs: Tensor, members: slice) -> Tensor:
-        """Turn outputs `[K, N, C]` into log p, or `[K, N]` in the target's units.
+        """Convert outputs `[K, N, C]` to log p, or to numbers `[K, N]` in the target's units.
 
         Args:
-            members: whose they are; one, or one per output.
-        Raises: DataError when numbers within the network became too large for float32.
+            members: the member of the outputs; one for all, or one per output.
+        Raises: DataError when values within the network exceeded float32.
         """
         if self.is_classification:
             values = torch.log_softmax(outputs.double(), dim=-1)
@@ -120,50 +121,50 @@ class Joint:
             values = outputs[..., 0].double() * std + mean
         if not values.isfinite().all():
             raise DataError(
-                "expected rows like those of training, however: the prediction of some is not a "
-                "finite number. Look for values that are far too large."
+                "rows must be like those of training, got some whose prediction is not a finite "
+                "number. Look for values that are far too large."
             )
         return values
 
     # ---- Monte-Carlo dropout -------------------------------------------------------------------
 
     def banks(self, n_samples: int, seed: int, start: int = 0) -> list[MaskBank]:
-        """Return the masks of samples `start` to `n_samples`, those of each member."""
+        """Return the masks of samples `start` to `n_samples`, one bank per member."""
         n_members = len(self.members)
         return [
             MaskBank(
                 member.config,
                 member.n_inputs,
-                range(start + (place - start) % n_members, n_samples, n_members),
+                range(start + (k - start) % n_members, n_samples, n_members),
                 seed,
             )
-            for place, member in enumerate(self.members)
+            for k, member in enumerate(self.members)
         ]
 
-    def samples(self, xs: Rows, banks: Sequence[MaskBank]) -> Tensor:
+    def samples(self, xs: MemberRows, banks: Sequence[MaskBank]) -> Tensor:
         """Return all samples of the banks: predictions `[S, N]`, or log p `[S, N, C]`."""
         numbers = [np.asarray(bank.numbers, dtype=np.int64) for bank in banks]
-        n_samples, first = sum(map(len, numbers)), min(own[0] for own in numbers if len(own))
+        n_samples, first = sum(map(len, numbers)), min(each[0] for each in numbers if len(each))
         drawn: Tensor | None = None
-        for place, (passes, x, bank) in enumerate(
-            zip(self._ensemble.passes, xs, banks, strict=True)
-        ):
+        for k, (passes, x, bank) in enumerate(zip(self._ensemble.passes, xs, banks, strict=True)):
             if not len(bank):
                 continue
-            own = self._in_units(passes.samples(x, bank), slice(place, place + 1))
+            of_member = self._in_units(passes.samples(x, bank), slice(k, k + 1))
             if drawn is None:
-                drawn = own.new_empty(n_samples, *own.shape[1:])
-            drawn[numbers[place] - first] = own
+                drawn = of_member.new_empty(n_samples, *of_member.shape[1:])
+            drawn[numbers[k] - first] = of_member
         assert drawn is not None
         return drawn
 
     def settled(
-        self, xs: Rows, n_samples: int, seed: int, tolerance: float
+        self, xs: MemberRows, n_samples: int, seed: int, tolerance: float
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (places of rows, their samples) as `mc_error` of these rows falls to `tolerance`.
+        """Yield rows and their samples as soon as their `mc_error` is at most `tolerance`.
 
-        Samples are drawn in rounds that double their number, the last rows get all. Without rows
-        there is one yield of none, with one sample.
+        Each round doubles the number of samples of the remaining rows, up to `n_samples`. Without
+        rows there is one yield with no rows and one sample.
+
+        Yields: indices of rows `[n]`, and their samples `[S, n]` or `[S, n, C]`.
         """
         active, start = torch.arange(len(xs[0])), 0
         if not len(active):

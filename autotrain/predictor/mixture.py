@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 BLOCK_NUMBERS = 1 << 16
-"""Samples worked on at a time: half a megabyte, for the cache."""
+"""Largest number of samples computed at a time: half a megabyte, which fits the cache."""
 MOST_STEPS = 100
 SMALL_STEP = 1e-5
-"""In σ: after so small a step of Newton's method the error is about its square."""
+"""In σ. After such a small step of Newton's method the error is about its square."""
 SMALL_BRACKET = 1e-9
 """In standard deviations of the mixture."""
 ONE_SIGMA = 0.8413447460685429
@@ -46,17 +46,20 @@ class Noise(NamedTuple):
 
     @classmethod
     def normal(cls, tau: float) -> Noise:
-        """Return normal noise of precision τ, the samples as they are."""
+        """Return normal noise of precision τ, without a change of the samples' spread."""
         return cls(math.inf, tau**-0.5)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Noise:
-        """Return the noise that `to_json` wrote down."""
+        """Return the noise that `to_json` wrote."""
         dof = record["dof"]
         return cls(math.inf if dof is None else dof, record["scale"], record["spread"])
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON, with the typical error for the card; normal noise has dof null."""
+        """Return the noise as JSON, with the typical error for the model card.
+
+        The dof of normal noise is null.
+        """
         dof = None if math.isinf(self.dof) else int(self.dof)
         return {
             "dof": dof,
@@ -67,10 +70,10 @@ class Noise(NamedTuple):
 
     @property
     def typical_error(self) -> float:
-        """The size that 68 % of the errors stay below where all samples agree.
+        """The 68 % quantile of the absolute error where all samples agree.
 
-        One standard deviation of normal noise. Of heavy tails the standard deviation would say
-        little: it follows the few largest errors, and is infinite for ν = 2.
+        It is the standard deviation of normal noise. With heavy tails the standard deviation would
+        be of little use: it follows the few largest errors, and is infinite for ν = 2.
         """
         return self.scale * standard_quantile(self.dof, ONE_SIGMA)
 
@@ -80,6 +83,12 @@ class Noise(NamedTuple):
             return samples
         mean = samples.mean(0)
         return mean + self.spread * (samples - mean)
+
+
+def noise_in(calibration: Mapping[str, Any], name: str) -> Noise | None:
+    """Return the noise that a bundle contains under a name; None when it has none."""
+    record = calibration.get(name)
+    return None if record is None else Noise.from_json(record)
 
 
 def standard_cdf(dof: float, u: Tensor) -> Tensor:
@@ -145,13 +154,13 @@ def below(samples: Tensor, y: Tensor, noise: Noise) -> Tensor:
 def deviation(samples: Tensor) -> Tensor:
     """Return the standard deviation of the samples, over the first axis; 0 for one sample.
 
-    torch's `std` gives the same and warns when there are no rows.
+    torch's `std` computes the same, but warns when there are no rows.
     """
     return (samples - samples.mean(0)).square_().mean(0).sqrt_()
 
 
 def total_error(std: Any, noise: Noise) -> Any:
-    """Return √((c · std)² + typical_error²) of standard deviations of samples."""
+    """Return √((c · std)² + typical_error²), from standard deviations of samples."""
     return ((noise.spread * std) ** 2 + noise.typical_error**2) ** 0.5
 
 
@@ -175,12 +184,17 @@ def quantiles(samples: Tensor, noise: Noise, levels: Tensor) -> Tensor:
 
 
 def _quantile(centers: Tensor, noise: Noise, level: float, z: float) -> Tensor:
-    """Return the quantile `[N]` of mixtures around `centers` `[S, N]`; z: of one component."""
+    """Return the quantile `[N]` of mixtures around `centers` `[S, N]`.
+
+    Args:
+        z: the same quantile of one standard component.
+    """
     sigma = noise.scale
     low, high = centers.amin(0) + z * sigma, centers.amax(0) + z * sigma
     spread = deviation(centers)
     total = (spread**2 + sigma**2).sqrt()
-    # Nearly one component when the noise rules; otherwise a staircase with a step at each sample.
+    # With large noise the mixture is nearly one component; otherwise its distribution function is
+    # a staircase with a step at each sample.
     start, steep = centers.mean(0) + z * total, spread > 2 * sigma
     if steep.any():
         start[steep] = centers[:, steep].quantile(level, dim=0)
@@ -198,7 +212,7 @@ def _quantile(centers: Tensor, noise: Noise, level: float, z: float) -> Tensor:
         y[active] = torch.where(inside, newton, (low[active] + high[active]) / 2)
         small = inside & ((y[active] - at).abs() <= SMALL_STEP * sigma)
         narrow = high[active] - low[active] <= SMALL_BRACKET * total[active]
-        # Rows end one by one: a few with far-apart samples need many steps, the others four.
+        # Finished rows leave: a few rows with distant samples need many steps, the others four.
         active = active[~(small | narrow)]
         if not len(active):
             break

@@ -1,13 +1,13 @@
 """Passes of trained networks over encoded rows: once without dropout, or once per mask.
 
-The members of a bundle are slots of one fused network: a few rows cost one pass, not one per
-member. Many rows go through one member after another, whose weights and rows then stay in the
-cache.
+The members of a bundle are slots of one fused network, so that a few rows need one pass, not one
+per member. Many rows pass through one member after the other, whose weights and rows then stay in
+the cache.
 
-The S samples of a Monte-Carlo pass are S slots of the fused network that share one set of weights
-(expanded, not copied) and differ in their masks. What stands before the first dropout is computed
-once for all of them. Batch norm stays on its moving statistics. Rows and samples are taken in
-blocks, so that memory is bounded whatever their number.
+The S samples of a Monte-Carlo pass are S slots of the fused network. They share one set of weights
+(expanded, not copied) and differ in their masks. The layers before the first dropout are computed
+once for all of them. Batch norm uses its moving statistics. Rows and samples are processed in
+blocks, so that memory is bounded.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from autotrain.network.network import Network
 from autotrain.predictor.masks import MaskBank
 
 BLOCK_NUMBERS = 1 << 19
-"""Numbers of one layer held at a time: 2 MB, the size of a second-level cache."""
+"""Largest number of values of one layer at a time: 2 MB, the size of a second-level cache."""
 MOST_ROWS = 2048
 ROW_MULTIPLE = 64
-"""Rows come in multiples of so many: products of one to three rows, and what is left beyond whole
-vectors, round otherwise, so that a row's numbers would depend on the rows that come with it."""
+"""Numbers of rows are padded to a multiple of this. Products of one to three rows and the rest
+beyond whole vectors are rounded differently, so that without padding the result of a row would
+depend on the rows that are predicted with it."""
 FUSED_PARAMETERS = 1 << 24
-"""Members of more parameters than this together are not fused: reading them is what takes time."""
+"""Members with more parameters together are not fused, because reading them takes the time."""
 
 
 class Ensemble:
@@ -42,22 +43,28 @@ class Ensemble:
 
     def __init__(self, members: Sequence[Member]) -> None:
         self.passes = [Passes(member) for member in members]
-        places: dict[object, list[int]] = {}
-        for place, member in enumerate(members):
+        by_key: dict[object, list[int]] = {}
+        for index, member in enumerate(members):
             key = network_key(member.config, member.layout.shape)
-            places.setdefault(key, []).append(place)
-        self._groups = [Group([self.passes[k] for k in own], own) for own in places.values()]
+            by_key.setdefault(key, []).append(index)
+        self._groups = [
+            Group([self.passes[k] for k in indices], indices) for indices in by_key.values()
+        ]
 
     def outputs(self, xs: Sequence[Tensor]) -> Tensor:
-        """Return outputs `[K, N, C]` of rows `[N, D]`, one tensor per member, in their order."""
+        """Return outputs `[K, N, C]` in the order of the members.
+
+        Args:
+            xs: encoded rows `[N, D]`, one tensor per member.
+        """
         found: dict[int, Tensor] = {}
         for group in self._groups:
             if group.fuses(len(xs[0])):
                 found |= group.outputs(xs)
         return torch.stack(
             [
-                found[place] if place in found else passes.outputs(x)
-                for place, (passes, x) in enumerate(zip(self.passes, xs, strict=True))
+                found[index] if index in found else passes.outputs(x)
+                for index, (passes, x) in enumerate(zip(self.passes, xs, strict=True))
             ]
         )
 
@@ -66,33 +73,37 @@ class Group:
     """Members that are computed together: slots of one fused network.
 
     Args:
-        passes: of the members; all of one `network_key`.
-        places: theirs in the bundle.
+        passes: those of the members, which all have the same `network_key`.
+        indices: the members' indices in the bundle.
     """
 
-    def __init__(self, passes: Sequence[Passes], places: Sequence[int]) -> None:
+    def __init__(self, passes: Sequence[Passes], indices: Sequence[int]) -> None:
         order = sorted(range(len(passes)), key=lambda k: order_key(passes[k].member.config))
-        self.places = [places[k] for k in order]
+        self.indices = [indices[k] for k in order]
         self._passes = [passes[k] for k in order]
-        self._numbers_a_row = len(passes) * max(own.widest for own in passes)
-        n_parameters = len(passes) * max(len(own.member.parameters) for own in passes)
+        self._numbers_a_row = len(passes) * max(each.widest for each in passes)
+        n_parameters = len(passes) * max(len(each.member.parameters) for each in passes)
         self._pays = len(passes) > 1 and n_parameters <= FUSED_PARAMETERS
         self._fused: tuple[Network, Bound, Tensor, Tensor] | None = None
 
     def fuses(self, n_rows: int) -> bool:
-        """Whether one pass for all is faster: while its numbers fit the cache."""
+        """Whether one pass for all is faster: as long as its values fit the cache."""
         return self._pays and n_rows * self._numbers_a_row <= BLOCK_NUMBERS
 
     def outputs(self, xs: Sequence[Tensor]) -> dict[int, Tensor]:
-        """Return outputs `[N, C]` by place of the bundle's rows `[N, D]`, one tensor a member."""
+        """Return outputs `[N, C]` by index of the member.
+
+        Args:
+            xs: encoded rows `[N, D]`, one tensor per member of the bundle.
+        """
         if self._fused is None:
             self._fused = self._fuse()
         network, bound, low, high = self._fused
-        own = [xs[place] for place in self.places]
-        # Inputs that only pad are read by kernels of 0.
-        x = torch.stack([functional.pad(_padded(x), (0, network.width - x.shape[1])) for x in own])
-        outputs = network.predict(bound, x).clamp(low, high)[:, : len(own[0])]
-        return dict(zip(self.places, outputs, strict=True))
+        rows = [xs[index] for index in self.indices]
+        # Padded inputs have kernels of 0.
+        x = torch.stack([functional.pad(_padded(x), (0, network.width - x.shape[1])) for x in rows])
+        outputs = network.predict(bound, x).clamp(low, high)[:, : len(rows[0])]
+        return dict(zip(self.indices, outputs, strict=True))
 
     def _fuse(self) -> tuple[Network, Bound, Tensor, Tensor]:
         """Return the network, its weights, and the limits of its outputs, `[K, 1, 1]` each."""
@@ -101,10 +112,10 @@ class Group:
         columns = [member.columns for member in members]
         configs = [member.config for member in members]
         network = Network(configs, columns, members[0].n_outputs, numbers)
-        own, joint = [member.layout for member in members], network.layout
-        parameters = pack([passes.parameters for passes in self._passes], own, joint)
+        layouts, joint = [member.layout for member in members], network.layout
+        parameters = pack([passes.parameters for passes in self._passes], layouts, joint)
         moving = [passes.statistics for passes in self._passes]
-        bound = network.bind(parameters, pack(moving, own, joint, statistics=True))
+        bound = network.bind(parameters, pack(moving, layouts, joint, statistics=True))
         limits = [member.limits or (-math.inf, math.inf) for member in members]
         low, high = (numbers.column(side, 3) for side in zip(*limits, strict=True))
         return network, bound, low, high
@@ -134,11 +145,11 @@ class Passes:
     def samples(self, x: Tensor, bank: MaskBank) -> Tensor:
         """Return outputs `[S, N, C]` of rows `[N, D]`, one sample per mask of the bank.
 
-        Of a member without dropout all samples are one.
+        All samples of a member without dropout are equal.
         """
         if not bank.sites:
             return self.outputs(x).expand(len(bank), -1, -1)
-        # All samples share what stands before the first dropout.
+        # All samples share the layers before the first dropout.
         first = min(layer for layer, _, _ in bank.sites)
         blocks = []
         for part in x.split(_whole(min(MOST_ROWS, max(BLOCK_NUMBERS // self.widest, 64)))):
@@ -154,7 +165,13 @@ class Passes:
         return self._limited(torch.cat(blocks, dim=1))
 
     def _sample(self, shared: Tensor, first: int, keep: dict[int, Tensor]) -> Tensor:
-        """Return outputs `[S, N, C]` of S masks from what stands before the first dropout."""
+        """Return outputs `[S, N, C]` of S masks.
+
+        Args:
+            shared: the values before the first dropout.
+            first: the layer of the first dropout.
+            keep: the masks by layer.
+        """
         n_samples = len(keep[first])
         network, bound = self._network(n_samples)
         return network.predict_on(bound, shared.expand(n_samples, -1, -1), first, keep)
@@ -176,11 +193,11 @@ class Passes:
 
 
 def _whole(n_rows: int) -> int:
-    """Return a number of rows that needs no padding."""
+    """Round a number of rows down to one that needs no padding."""
     return n_rows // ROW_MULTIPLE * ROW_MULTIPLE
 
 
 def _padded(x: Tensor) -> Tensor:
-    """Return rows `[N, D]` with as many rows of 0 as make their number a multiple."""
+    """Append rows of 0 to rows `[N, D]` until their number is a multiple of `ROW_MULTIPLE`."""
     missing = -len(x) % ROW_MULTIPLE
     return functional.pad(x, (0, 0, 0, missing)) if missing else x

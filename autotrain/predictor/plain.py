@@ -1,21 +1,21 @@
-"""A bundle as one plain `torch.nn.Module`: torch's own operations, from raw cells to predictions.
+"""A bundle as one plain `torch.nn.Module` of torch's own operations, from raw cells to predictions.
 
     module = predictor.to_torch()                 # dropout off
     module = predictor.to_torch(n_samples=100)    # Monte-Carlo, the mask bank inside
-    module = predictor.to_torch(logits=True)      # what a softmax makes probabilities of
+    module = predictor.to_torch(logits=True)      # logits, whose softmax are the probabilities
     module(*predictor.raw_inputs(table))
-    module.train()                                # dropout of each row by itself
+    module.train()                                # each row has its own dropout masks
 
-    numbers [N, P], codes [N, Q] → encode, each member in its own way → members → their mean
+    numbers [N, P], codes [N, Q] → encoding of each member → networks of the members → their mean
 
-It is written apart from the fused network, is slower, and can be traced by `torch.export`. In
-training mode masks are drawn anew for each row and call, from torch's own random numbers: to train
-it further, or for samples whose rows have masks of their own. Batch norm stays on its moving
-statistics, always.
+The module is independent of the fused network (`network/network.py`). It is slower, and
+`torch.export` can trace it. In training mode it draws new masks for each row and call from torch's
+random numbers: to train it further, or for samples whose rows have different masks. Batch norm
+always uses its moving statistics.
 
-What it reads are tensors: the cells of numeric columns (NaN where missing) and of dates as their
-parts, and for each column of texts the place of its level in `levels`, −1 for what training never
-saw. Where training had missing cells these are a level.
+Inputs are two tensors. Numbers are the cells of numeric columns (NaN where missing) and the parts
+of dates. Codes are, for each text column, the index of the level in `levels`, −1 for unseen
+categories. Missing cells are a level where training had some.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from autotrain.bundle import Bundle, Member
 from autotrain.data.codes import ColumnCode, with_spellings
 from autotrain.data.preprocessing import FILL, FIRST_SIGNED_FORMAT, Preprocessor
-from autotrain.errors import ANEW, AutotrainError
+from autotrain.errors import OLD_BUNDLE, AutotrainError
 from autotrain.network.config import (
     dropout_of,
     dropout_sites,
@@ -54,7 +54,7 @@ Levels = dict[str, tuple[str | None, ...]]
 
 
 def levels_of(preprocessors: Sequence[Preprocessor]) -> Levels:
-    """Return the levels that any member knows, by column of texts; the missing cell is None."""
+    """Return the levels that at least one member knows, by text column; None is a missing cell."""
     found: dict[str, dict[str | None, None]] = {}
     for preprocessor in preprocessors:
         for column in preprocessor.columns:
@@ -64,12 +64,12 @@ def levels_of(preprocessors: Sequence[Preprocessor]) -> Levels:
 
 
 class Encode(nn.Module):
-    """A member's preprocessing: raw numbers and codes to its network's inputs.
+    """A member's preprocessing: raw numbers and codes → inputs of its network.
 
     Args:
-        preprocessor: fitted.
-        levels: of each column of texts, in the order of the codes.
-        first: where this preprocessor's numbers start in those that are given.
+        preprocessor: the fitted one.
+        levels: levels of each text column, in the order of the codes.
+        first: index of this preprocessor's first number.
     """
 
     def __init__(self, preprocessor: Preprocessor, levels: Levels, first: int) -> None:
@@ -77,8 +77,8 @@ class Encode(nn.Module):
         scaler = preprocessor.scaler
         if SCALERS.get(scaler.name) is not scaler:
             raise AutotrainError(
-                "to_torch: expected a bundle of this version's scalers, however: this one is "
-                f"older. {ANEW}"
+                "to_torch needs a bundle with the scalers of this version, and this one is older. "
+                f"{OLD_BUNDLE}"
             )
         self.scaling = SCALINGS[scaler.name]
         self.names = tuple(scaler.arrays)
@@ -105,21 +105,21 @@ class Encode(nn.Module):
             self.tables.append((place, f"table_{place}"))
             start = preprocessor.start_of(column)
             order += range(start, start + table.shape[1])
-        # From the order of the parts to that of the inputs.
+        # Maps the order of the parts to the order of the inputs.
         self.register_buffer("order", torch.tensor(order).argsort())
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Return inputs `[N, D]` float32."""
-        own = numbers[:, self.numbers].double()
-        missing = torch.isnan(own)
-        filled = torch.where(missing, self.get_buffer(f"scaler_{FILL}"), own)
+        raw = numbers[:, self.numbers].double()
+        missing = torch.isnan(raw)
+        filled = torch.where(missing, self.get_buffer(f"scaler_{FILL}"), raw)
         arrays = {name: self.get_buffer(f"scaler_{name}") for name in self.names}
         parts = [self.scaling(filled, arrays).float()]
         if self.indicated:
             parts.append(missing[:, self.indicated].float())
         for place, name in self.tables:
             table = self.get_buffer(name)
-            # The last row is for what is not known: −1.
+            # Unseen categories (−1) use the last row.
             known = torch.where(codes[:, place] < 0, len(table) - 1, codes[:, place])
             parts.append(table[known])
         return torch.cat(parts, dim=1)[:, self.get_buffer("order")]
@@ -128,16 +128,16 @@ class Encode(nn.Module):
 def _codes_to_inputs(
     column: ColumnCode, known: Sequence[str | None], preprocessor_format: int
 ) -> np.ndarray:
-    """Return what each level's code becomes `[L + 1, inputs]`; the last row is any other text's."""
-    places, other = column.places()
+    """Return the inputs of each level, `[L + 1, inputs]`; the last row is for unseen categories."""
+    index_of, other = column.places()
     table = np.zeros((len(known) + 1, column.n_inputs), dtype=np.float32)
     for row, level in enumerate(known):
-        place = places.get(level, other)
+        index = index_of.get(level, other)
         if column.is_code:
-            table[row, 0] = place
-        elif place >= 0:
-            table[row, place] = 1.0
-        elif level in places and preprocessor_format >= FIRST_SIGNED_FORMAT:
+            table[row, 0] = index
+        elif index >= 0:
+            table[row, index] = 1.0
+        elif level in index_of and preprocessor_format >= FIRST_SIGNED_FORMAT:
             table[row, 0] = -1.0  # the first of two
     if column.is_code:
         table[-1, 0] = other
@@ -146,14 +146,14 @@ def _codes_to_inputs(
     return table
 
 
-class Network(nn.Module):
-    """A member's network, from encoded rows to outputs in its own scale.
+class PlainNetwork(nn.Module):
+    """A member's network: encoded rows → outputs, a regression's in standardized units.
 
-    Parameters have the names of `model.safetensors`, with `_` for the dots.
+    Parameters have the names of `model.safetensors`, with `_` instead of dots.
 
     Args:
-        member: the trained one.
-        bank: masks of its samples; None: dropout off, but in training mode.
+        member: the trained member.
+        bank: masks of its samples; None: dropout off, except in training mode.
     """
 
     def __init__(self, member: Member, bank: MaskBank | None) -> None:
@@ -163,9 +163,9 @@ class Network(nn.Module):
         for name, array in to_tensors(config, layout, member.parameters, member.statistics).items():
             tensor = torch.tensor(array)
             if "moving" in name or ".bin_" in name:
-                self.register_buffer(_plain(name), tensor)
+                self.register_buffer(_attribute_of(name), tensor)
             else:
-                self.register_parameter(_plain(name), nn.Parameter(tensor))
+                self.register_parameter(_attribute_of(name), nn.Parameter(tensor))
         self.columns = member.columns
         self.depth = len(config.hidden_units)
         self.scales = kernel_scales(config, shape_of(config, member.columns, member.n_outputs))
@@ -180,7 +180,7 @@ class Network(nn.Module):
                 self.register_buffer(_site("add", layer), add)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return outputs `[N, C]` of rows `[N, D]`; of S masks `[S, N, C]`."""
+        """Return outputs `[N, C]` of rows `[N, D]`; with S masks `[S, N, C]`."""
         h = self._front(x)
         if bool(self.member_config.batch_norm["input"]):
             h = self._normalized(h, "input")
@@ -199,7 +199,7 @@ class Network(nn.Module):
         return out if self.limits is None else out.clamp(*self.limits)
 
     def _own(self, name: str) -> Tensor:
-        found: Tensor = getattr(self, _plain(name))
+        found: Tensor = getattr(self, _attribute_of(name))
         return found
 
     def _front(self, x: Tensor) -> Tensor:
@@ -276,15 +276,15 @@ class Network(nn.Module):
 
 
 class PlainPredictor(nn.Module):
-    """What `Predictor.to_torch` returns.
+    """The module that `Predictor.to_torch` returns; its inputs are `Predictor.raw_inputs`.
 
     Args:
         bundle: the model.
-        n_samples: S Monte-Carlo samples; 0: dropout off.
-        seed: of their masks.
-        logits: return logits in place of probabilities.
+        n_samples: S, number of Monte-Carlo samples; 0: dropout off.
+        seed: seed of the masks.
+        logits: return logits instead of probabilities.
     Raises:
-        AutotrainError: when logits of a regression are asked for.
+        AutotrainError: when `logits` is True for a regression.
     """
 
     def __init__(self, bundle: Bundle, n_samples: int, seed: int, *, logits: bool = False) -> None:
@@ -292,14 +292,15 @@ class PlainPredictor(nn.Module):
         if logits and not bundle.is_classification:
             raise AutotrainError(
                 "logits must be False for a regression, which has no probabilities, got True. The "
-                "module returns the predicted numbers."
+                "module returns the predicted numbers.",
+                parameter="logits",
             )
         self.logits = logits
         shared = {id(member.preprocessor): member.preprocessor for member in bundle.members}
         preprocessors = list(shared.values())
         self.levels = levels_of(preprocessors)
         self.column_names = tuple(self.levels)
-        """The columns of texts, in the order of the codes."""
+        """The text columns, in the order of the codes."""
         self.is_classification = bundle.is_classification
         self.n_samples = n_samples
         starts = np.cumsum([0, *(number_of_scaled(each) for each in preprocessors)])
@@ -310,14 +311,14 @@ class PlainPredictor(nn.Module):
         self.encoder_of = [list(shared).index(id(m.preprocessor)) for m in bundle.members]
         n_members = len(bundle.members)
         banks = [
-            MaskBank(member.config, member.n_inputs, range(place, n_samples, n_members), seed)
-            for place, member in enumerate(bundle.members)
+            MaskBank(member.config, member.n_inputs, range(k, n_samples, n_members), seed)
+            for k, member in enumerate(bundle.members)
         ]
         self.networks = nn.ModuleList(
-            Network(member, bank if n_samples else None)
+            PlainNetwork(member, bank if n_samples else None)
             for member, bank in zip(bundle.members, banks, strict=True)
         )
-        self.n_own = [len(bank) for bank in banks]
+        self.n_of_member = [len(bank) for bank in banks]
         scales = [(member.target_mean, member.target_std) for member in bundle.members]
         self.register_buffer("target_scale", torch.tensor(scales, dtype=torch.float64))
 
@@ -325,37 +326,38 @@ class PlainPredictor(nn.Module):
         """Predict rows.
 
         Args:
-            numbers: `[N, P]` as `Predictor.raw_inputs` gives them; float64.
+            numbers: `[N, P]` float64, from `Predictor.raw_inputs`.
             codes: `[N, Q]` int64.
-        Returns: probabilities `[N, C]` or numbers `[N]`, float64; with samples `[S, …]`, in the
-            order of `predict_distribution`'s. With `logits` what a softmax turns into these
-            probabilities: of one network and of each sample its outputs; of the average of several
-            networks, which has none, the logarithm of the averaged probabilities.
+        Returns: probabilities `[N, C]` as trained, or numbers `[N]` in the units of the target,
+            float64; with samples `[S, N, C]` or `[S, N]`, in the order of `predict_distribution`.
+            With `logits` the softmax of the result are these probabilities: the outputs of one
+            network or of each sample, or the logarithm of the averaged probabilities of several
+            networks.
         """
         encoded = [encode(numbers, codes) for encode in self.encoders]
         found: list[Tensor] = []
-        for place, network in enumerate(self.networks):
-            if self.n_samples and not self.n_own[place]:
+        for index, network in enumerate(self.networks):
+            if self.n_samples and not self.n_of_member[index]:
                 continue
-            out = network(encoded[self.encoder_of[place]]).double()
+            out = network(encoded[self.encoder_of[index]]).double()
             if self.is_classification:
                 values = out if self.logits else torch.softmax(out, dim=-1)
             else:
-                mean, std = self.get_buffer("target_scale")[place]
-                # Not scaled and then moved: exporters take a mean below 1e-8 for nothing.
+                mean, std = self.get_buffer("target_scale")[index]
+                # Not `out * std + mean`, because exporters treat a mean below 1e-8 as 0.
                 values = (out[..., 0] + mean / std) * std
             if self.n_samples and not network.has_masks:
-                values = values.unsqueeze(0).expand(self.n_own[place], *values.shape)
+                values = values.unsqueeze(0).expand(self.n_of_member[index], *values.shape)
             found.append(values)
         if not self.n_samples:
             return self._averaged(torch.stack(found))
-        # Sample s is of member s mod K.
+        # Sample s belongs to member s mod K.
         n_members = len(self.networks)
-        order = [s for place in range(n_members) for s in range(place, self.n_samples, n_members)]
+        order = [s for k in range(n_members) for s in range(k, self.n_samples, n_members)]
         return torch.cat(found)[torch.tensor(order).argsort()]
 
     def _averaged(self, values: Tensor) -> Tensor:
-        """Return the average of the members `[K, N, …]`, as logits where these are asked for."""
+        """Return the average of the members `[K, N, …]`, as logits where they are requested."""
         if not self.logits:
             return values.mean(0)
         if len(values) == 1:
@@ -364,12 +366,12 @@ class PlainPredictor(nn.Module):
 
 
 def number_of_scaled(preprocessor: Preprocessor) -> int:
-    """Return how many raw numbers a preprocessor reads of a row."""
+    """Return the number of raw numbers that a preprocessor reads per row."""
     return sum(column.n_inputs for column in preprocessor.columns if column.is_scaled)
 
 
 def raw_inputs(data: Any, preprocessors: Sequence[Preprocessor]) -> tuple[Tensor, Tensor]:
-    """Return what `PlainPredictor` reads of a table: numbers `[N, P]`, codes `[N, Q]`."""
+    """Return the inputs of `PlainPredictor` for a table: numbers `[N, P]` and codes `[N, Q]`."""
     levels = levels_of(preprocessors)
     numbers = [preprocessor.raw_numbers(data) for preprocessor in preprocessors]
     texts = preprocessors[0].raw_texts(data, list(levels))
@@ -381,7 +383,7 @@ def raw_inputs(data: Any, preprocessors: Sequence[Preprocessor]) -> tuple[Tensor
 
 
 def _dropped(choice: Choice, keep: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what units are multiplied by and what is added, each of the shape of `keep`."""
+    """Return the factors and the summands that apply dropout to units, shaped like `keep`."""
     affine = DROPOUTS[choice.name].affine
     assert affine is not None
     at = affine(torch.tensor(float(choice["rate"])))
@@ -390,7 +392,7 @@ def _dropped(choice: Choice, keep: Tensor) -> tuple[Tensor, Tensor]:
     return keep * at.scale, at.kept * keep + at.dropped * (1 - keep)
 
 
-def _plain(name: str) -> str:
+def _attribute_of(name: str) -> str:
     return name.replace(".", "_")
 
 

@@ -1,53 +1,49 @@
-"""The exported model at work: raw columns in, labels, probabilities or distributions out.
+"""`Predictor`: predicts raw rows with an exported bundle.
 
     predictor = autotrain.load("studies/churn/best")
 
-Needs numpy, torch and safetensors only. How several members speak as one is in joint.py.
+This file has the public methods and what they check. The members of the bundle are one model in
+`joint.py`; `monte_carlo.py` samples it.
 """
 
 from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from autotrain.bundle import Bundle, encode, read_bundle
-from autotrain.bundle.record import LABEL_TYPES
 from autotrain.data.codes import are_texts
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.reading import DECIMAL, THOUSANDS, Reading
-from autotrain.errors import ANEW, AutotrainError, BundleError
-from autotrain.network.config import dropout_sites
-from autotrain.predictor import conformal
-from autotrain.predictor.arguments import LEAST_SAMPLES, check_tolerance, read_sampling
-from autotrain.predictor.distribution import (
-    ClassificationDistribution,
-    Distribution,
-    RegressionDistribution,
-    class_summary,
-    value_summary,
-)
-from autotrain.predictor.evaluation import Coverage, Scores, Truth
-from autotrain.predictor.joint import Joint, Rows
-from autotrain.predictor.mixture import Noise, total_error
+from autotrain.errors import AutotrainError
+from autotrain.predictor.arguments import check_tolerance, read_sampling
+from autotrain.predictor.distribution import Distribution
+from autotrain.predictor.evaluation import Truth, evaluate
+from autotrain.predictor.joint import Joint
+from autotrain.predictor.mixture import Noise, noise_in
+from autotrain.predictor.monte_carlo import MonteCarlo, Request
 from autotrain.predictor.plain import PlainPredictor, raw_inputs
 from autotrain.predictor.probabilities import Recalibration, log_mean_exp
 
-KEPT_NUMBERS = 1 << 23
-"""Samples are kept unasked up to this many numbers: 64 MB."""
-
 
 def load(path: str | Path) -> Predictor:
-    """Load a bundle, the folder that a search leaves in `studies/NAME/best`.
+    """Load an exported model.
 
-    Raises: BundleError when it is missing, incomplete, changed or of a newer version.
+    Args:
+        path: the folder of a bundle: `studies/NAME/best`, or a copy of it.
+    Returns: a `Predictor`. It needs numpy, torch and safetensors only.
+    Raises:
+        BundleError: when the bundle is missing, incomplete, damaged or of a newer version.
+    Examples:
+        >>> import autotrain
+        >>> autotrain.load("studies/iris/best")
+        Predictor(multiclass 'target' from 4 columns)
     """
     return Predictor(read_bundle(path))
 
@@ -59,38 +55,41 @@ def _from_files(files: dict[str, bytes]) -> Predictor:
         return load(folder)
 
 
-class _Asked(NamedTuple):
-    """Checked arguments of `predict_distribution`."""
-
-    n_samples: int
-    alpha: float
-    seed: int
-    tolerance: float | None
-    per_class: bool
-
-
 class Predictor:
-    """Predicts with a bundle.
+    """Predicts with a bundle; `load` makes one from a folder.
 
-    Every method takes a data frame, columns by name, a list of mappings, or rows in the order of
-    the training table. The order of named columns is free, other columns are ignored, missing cells
-    and unseen categories are accepted. `notices`, a list, receives a sentence about columns that
-    are ignored, categories that training never saw, and cells missing where it had none missing.
+    Every method takes a table `X`: a data frame, a mapping of column names to columns, a list of
+    mappings, or rows whose cells are in the order of the training table. Named columns may have any
+    order, and other columns are ignored. Missing cells and unseen categories are allowed.
 
-    Raises: DataError when columns are missing or cells cannot be read.
+    Methods with `notices` append sentences to that list about ignored columns, unseen categories,
+    and missing cells in columns that had none in training.
+
+    Args:
+        bundle: the model.
+    Raises:
+        DataError: by every method with `X`, when columns are missing or cells cannot be read.
+    Examples:
+        >>> import autotrain
+        >>> predictor = autotrain.load("studies/iris/best")
+        >>> predictor.predict([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.6, 2.3]])
+        array(['setosa', 'virginica'], dtype='<U10')
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self._joint = Joint(bundle)
+        self._monte_carlo = MonteCarlo(bundle, self._joint)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A pickle holds the bundle's files, and is checked like them.
+        # A pickle contains the files of the bundle, which are checked when it is loaded.
         return _from_files, (encode(self.bundle),)
 
     def __repr__(self) -> str:
         columns = len(self.column_names)
         return f"Predictor({self.task} {self.target!r} from {columns} columns)"
+
+    # ---- the model ---------------------------------------------------------------------------
 
     @property
     def task(self) -> str:
@@ -104,100 +103,124 @@ class Predictor:
 
     @property
     def weights_name(self) -> str | None:
-        """Name of the column that weighed the rows in training; None when all counted alike."""
+        """Name of the column with the sample weights of training; None without weights."""
         name = self.bundle.data.get("weights")
         return None if name is None else str(name)
 
     @property
     def preprocessors(self) -> tuple[Preprocessor, ...]:
-        """The different ones of the members, in the order of `raw_inputs`."""
+        """The different preprocessors of the members, in the order of `raw_inputs`."""
         return self._joint.preprocessors
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """The columns that are needed."""
+        """Names of the columns that a table must have."""
         names = (name for p in self.preprocessors for name in p.column_names)
         return tuple(dict.fromkeys(names))
 
     @property
     def reading(self) -> Reading:
-        """How a text file of rows is to be read, as the training table was.
+        """How to read a text file of rows: as the training table was read.
 
-        A file does not say that "007" is no number where all cells of its column look like some.
+        A text file cannot show that "007" is a text when all cells of its column look like numbers.
         """
-        own = (name for each in self.preprocessors for name in each.text_columns)
+        text_columns = (name for p in self.preprocessors for name in p.text_columns)
         labels = (self.target,) if are_texts(self.bundle.classes) else ()
         commas = self.bundle.data.get("commas")
         known = commas if commas in (DECIMAL, THOUSANDS) else ""
-        return Reading((*dict.fromkeys(own), *labels), known)
+        return Reading((*dict.fromkeys(text_columns), *labels), known)
 
     @property
     def classes_(self) -> np.ndarray:
-        """`[C]` the labels, sorted, in the user's own type."""
+        """`[C]` the labels, sorted, in the type of the training table; classification only."""
         if not self.bundle.is_classification:
             raise AttributeError("a regression has no classes_")
-        return np.array(self.bundle.classes, dtype=LABEL_TYPES[self.bundle.label_dtype])
+        return self._monte_carlo.classes
 
     @property
     def has_dropout(self) -> bool:
-        """Whether Monte-Carlo dropout has something to drop, in some member at least.
+        """Whether at least one member has dropout, so that Monte-Carlo samples differ.
 
-        A member without dropout is a mixture's part like any other: what it says differs from what
-        the others say, though never from itself. Where no member has any, nothing is random.
+        A member without dropout is a component of the mixture like any other: its own samples are
+        all equal, but they differ from those of the other members.
         """
-        return any(dropout_sites(m.config, m.n_inputs) for m in self.bundle.members)
+        return self._monte_carlo.has_dropout
 
     @property
     def noise(self) -> Noise | None:
         """The error that dropout does not explain; None for classification."""
-        return self._noise("noise")
+        return noise_in(self.bundle.calibration, "noise")
 
     @property
     def temperature(self) -> float | None:
         """Temperature of the Monte-Carlo probabilities; None for regression."""
-        return self._calibration("temperature")
+        value = self.bundle.calibration.get("temperature")
+        return None if value is None else float(value)
 
     @property
     def recalibration(self) -> Recalibration:
-        """What calibrates the Monte-Carlo probabilities."""
-        return self._recalibration("temperature")
+        """The calibration of the mean Monte-Carlo probabilities; classification only."""
+        return self._monte_carlo.recalibration
 
     @property
     def point_recalibration(self) -> Recalibration:
-        """What calibrates the probabilities with dropout off."""
-        return self._recalibration("temperature_point")
+        """The calibration of the probabilities with dropout off; classification only."""
+        return self._monte_carlo.point_recalibration
+
+    # ---- predictions -------------------------------------------------------------------------
 
     def predict(self, X: Any, *, notices: list[str] | None = None) -> np.ndarray:
-        """Predict each row: labels of the user's own type, or numbers in the target's units.
+        """Predict the label or the number of each row, with dropout off.
 
-        Returns: `[N]`; numbers are float64.
+        Args:
+            X: table of N rows.
+            notices: receives sentences about the table.
+        Returns: `[N]`: labels in the type of the training table, or float64 numbers in the units of
+            the target.
+        Raises:
+            DataError: when columns are missing or cells cannot be read.
+        Examples:
+            >>> import autotrain
+            >>> predictor = autotrain.load("studies/iris/best")
+            >>> predictor.predict([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.6, 2.3]])
+            array(['setosa', 'virginica'], dtype='<U10')
         """
-        parts = [self._joint.point(xs) for xs in self._joint.encoded(X, notices)]
+        parts = [self._joint.point(rows) for rows in self._joint.encoded(X, notices)]
         if not self.bundle.is_classification:
             return torch.cat(parts).numpy()
-        places = torch.cat([part.argmax(1) for part in parts]).numpy()
-        labels: np.ndarray = self.classes_[places]
+        indices = torch.cat([part.argmax(1) for part in parts]).numpy()
+        labels: np.ndarray = self.classes_[indices]
         return labels
 
     def predict_proba(
         self, X: Any, *, calibrated: bool = True, notices: list[str] | None = None
     ) -> np.ndarray:
-        """Return the probability of each class, dropout off: `[N, C]` float64, rows sum to 1.
-
-        Columns are in the order of `classes_`.
+        """Predict the probability of each class, with dropout off.
 
         Args:
-            calibrated: with the temperature that was fitted on rows that did not train, and
-                without the weights that classes had in training: how likely each class is. False:
-                as the networks were trained, averaged.
-        Raises: AutotrainError for a regression.
+            X: table of N rows.
+            calibrated: True: apply the temperature that was fitted on rows not used for training,
+                and divide out the class weights of training. The result is the probability that a
+                row like this has the class. False: the average of the networks as they were
+                trained.
+            notices: receives sentences about the table.
+        Returns: `[N, C]` float64; each row sums to 1, and columns are in the order of `classes_`.
+        Raises:
+            AutotrainError: for a regression.
+            DataError: when columns are missing or cells cannot be read.
+        Examples:
+            >>> import autotrain
+            >>> predictor = autotrain.load("studies/iris/best")
+            >>> proba = predictor.predict_proba([[5.1, 3.5, 1.4, 0.2]])
+            >>> proba.shape, predictor.classes_[proba.argmax()]
+            ((1, 3), np.str_('setosa'))
         """
         if not self.bundle.is_classification:
             raise AutotrainError(
-                f"predict_proba: expected a classification, however: {self.target!r} is a number. "
-                "Use predict, or predict_distribution for its spread."
+                f"predict_proba needs a classification, and the target {self.target!r} is a "
+                "number. Use predict, or predict_distribution for its uncertainty."
             )
-        log_p = torch.cat([self._joint.point(xs) for xs in self._joint.encoded(X, notices)])
+        log_p = torch.cat([self._joint.point(rows) for rows in self._joint.encoded(X, notices)])
         if calibrated:
             log_p = self.point_recalibration.apply(log_p)
         return log_p.exp().numpy()
@@ -214,64 +237,62 @@ class Predictor:
         per_class: bool = False,
         notices: list[str] | None = None,
     ) -> Distribution:
-        """Predict how sure the model is of each row, by Monte-Carlo dropout.
+        """Predict each row with its uncertainty, by Monte-Carlo dropout.
 
             p̄(x) = 1/S Σ_s p(x; mask_s)
 
-        Each sample is one mask for all rows; only dropout is random, batch norm is as in `predict`.
-        The first samples stay the same when `n_samples` grows; rows do not influence each other.
+        Each sample is one dropout mask, shared by all rows. Only dropout is random: batch norm is
+        as in `predict`. The first samples stay the same when `n_samples` grows, and rows do not
+        influence each other.
 
-        Of K members, sample s is drawn from member s mod K, so that the samples are those of their
-        mixture: `std` and `mutual_information` hold what masks change and where members differ. All
-        weigh the same when `n_samples` is a multiple of K, nearly the same when it is much larger;
-        with fewer than K samples, members beyond speak in `point` only. A member without dropout
-        always says the same.
+        With K members, sample s is drawn from member s mod K, so the samples are those of the
+        mixture of the members. `std` and `mutual_information` therefore contain both the effect of
+        the masks and the disagreement of the members. Members have equal weight when `n_samples` is
+        a multiple of K. With fewer than K samples the remaining members affect `point` only. All
+        samples of a member without dropout are equal.
 
         Args:
-            n_samples: S, 1 to 100,000.
-            alpha: in (0, 1); a regression's intervals and the sets of classes contain the truth of
-                about 1 − alpha of the rows.
-            seed: of the masks, at least 0.
-            samples: keep them in the result; None keeps them when they take at most 64 MB.
-            tolerance: a row gets no more samples once its `mc_error` (of a classification the
-                largest of its classes') is at most so much, in probability or the target's units;
-                `n_drawn` says how many it got, at least 20 and one of each member where
-                `n_samples` allows, and no samples are kept. None: all.
-            per_class: prediction sets contain the truth of 1 − alpha of the rows of every class,
-                not only of all rows together (Mondrian conformal prediction). They are larger, and
-                a class with fewer than 1/alpha − 1 calibration rows is in every set.
+            X: table of N rows.
+            n_samples: S, from 1 to 100,000.
+            alpha: error rate, in (0, 1): intervals and prediction sets contain the truth of about
+                1 − alpha of the rows.
+            seed: seed of the masks, at least 0.
+            samples: True: keep the samples in the result; False: do not; None: keep them when they
+                take at most 64 MB.
+            tolerance: stop sampling a row when its `mc_error` (the largest of its classes) is at
+                most this, in probability or the units of the target. `n_drawn` is then the number
+                of samples of each row: at least 20 and one of each member, where `n_samples` allows
+                it. Samples are not kept. None: draw all samples of every row.
+            per_class: prediction sets contain the truth of 1 − alpha of the rows of each class,
+                not only of all rows together (Mondrian conformal prediction). They are larger. A
+                class with fewer than 1/alpha − 1 calibration rows is in every set.
+            notices: receives sentences about the table, and those otherwise shown as warnings.
+        Returns: a `ClassificationDistribution` or a `RegressionDistribution`, whose attributes are
+            arrays with one entry per row.
         Warns:
-            UserWarning: when sets or intervals do not hold what they promise, for want of
-                rows that calibrate or of samples, or because the model predicts a quantile;
-                `notices` receives it instead where it is given.
+            UserWarning: when sets or intervals do not have the promised coverage, because there are
+                too few calibration rows or samples, or because the model predicts a quantile.
         Raises:
-            BundleError: when the model was trained without dropout: its spread would be 0.
+            BundleError: when the model has no dropout.
             AutotrainError: when an argument is out of its range.
+            DataError: when columns are missing or cells cannot be read.
+        Examples:
+            >>> import autotrain
+            >>> predictor = autotrain.load("studies/diabetes/best")
+            >>> rows = [[0.04, 0.05, 0.06, 0.02, -0.04, -0.03, -0.04, 0.0, 0.02, -0.02]]
+            >>> found = predictor.predict_distribution(rows, n_samples=50)
+            >>> found.mean.shape, found.interval.shape, found.samples.shape
+            ((1,), (1, 2), (50, 1))
+
         Source: Gal & Ghahramani 2016, arXiv:1506.02142.
         """
         n_samples, alpha, seed = read_sampling(n_samples, alpha, seed)
         check_tolerance(tolerance, samples)
-        self._check_per_class(per_class)
-        self._require_dropout()
-        # Samples of rows that got different numbers of them are no array.
-        keep = (samples is None or bool(samples)) and tolerance is None
-        kept: list[Tensor] = []
-        parts: list[dict[str, Tensor]] = []
-        size = 0
-        asked = _Asked(n_samples, alpha, seed, tolerance, per_class)
-        for answers, drawn in self._distributed(X, asked, notices):
-            parts.append(answers)
-            size += drawn.numel()
-            keep = keep and (bool(samples) or size <= KEPT_NUMBERS)
-            if keep:
-                kept.append(drawn)
-            else:
-                kept.clear()
-        # Taken out on the way: a million rows must not be there twice.
-        names = list(parts[0])
-        joined = {name: torch.cat([part.pop(name) for part in parts]).numpy() for name in names}
-        values = torch.cat(kept, dim=1) if keep else None
-        return self._distribution(joined, values, n_samples, alpha)
+        self._monte_carlo.check_per_class(per_class)
+        self._monte_carlo.require_dropout()
+        request = Request(n_samples, alpha, seed, tolerance, per_class)
+        self._notify(request, notices)
+        return self._monte_carlo.distribution(X, request, notices, keep=samples)
 
     def evaluate(
         self,
@@ -286,117 +307,123 @@ class Predictor:
         interval: bool = False,
         notices: list[str] | None = None,
     ) -> dict[str, Any]:
-        """Score the model on rows whose target is known, dropout off and Monte-Carlo.
+        """Score the model on rows whose target is known, with dropout off and with Monte-Carlo.
 
         Rows without a target are left out and counted.
 
         Args:
+            X: table of N rows.
             y: `[N]` labels or numbers.
-            weights: `[N]` what each row counts, at least 0, as scikit-learn's `sample_weight`; None
-                weighs all alike. `weights_name` is the column that training used.
-            n_samples: S of the Monte-Carlo side; 0 leaves it out.
-            alpha: intervals and sets contain the truth of about 1 − alpha of the rows.
-            seed: of its masks.
-            per_class: prediction sets as `predict_distribution` gives them with `per_class`.
-            interval: add "interval": the 95 % confidence interval (low, high) of the metric that
-                chose the model, dropout off, for the score over all rows like these; another test
-                set of this size may lie further away. None with fewer than ten rows, or where it is
-                not defined. And "intervals": {metric: (low, high)}, with at most 20,000 rows those
-                of all metrics. See `autotrain.predictor.intervals` for the methods.
-        Returns: {"task", "metric", "n_rows", "n_dropped", "n_samples", "weighted",
-            "deterministic": {metric: value} with dropout off, as trained; "calibrated": the same
-            of `predict_proba`, None for regression; "monte_carlo" and "monte_carlo_calibrated": of
-            the mean over samples, None when they were left out or the model has no dropout;
-            "alpha", "coverage": {answer: {"coverage": share of the rows whose truth it contains,
-            "coverage_error": standard error of that share, "size": mean number of classes or
-            width}} of the Monte-Carlo side's "prediction_set", or "interval" and
-            "conformal_interval"; empty without that side}.
-            Metrics: all of `tasks.METRICS` for the task, "nll" (mean of −log p(y), for regression
-            in nats per unit of the target), for classes "ece" (expected calibration error), and for
-            regression "log_likelihood". A value that is not defined on these rows is None.
-        Raises: DataError when `y` has another length, or a label that the model does not know, or
-            weights are missing or negative.
+            n_samples: S, Monte-Carlo samples; 0: dropout off only.
+            alpha: error rate of intervals and prediction sets, in (0, 1).
+            seed: seed of the masks.
+            per_class: as in `predict_distribution`.
+            weights: `[N]` sample weights of at least 0, as scikit-learn's `sample_weight`; None:
+                equal weights. `weights_name` is the column that training used.
+            interval: add confidence intervals of 95 % for the scores over all rows like these, see
+                below.
+            notices: receives sentences about the table, and those otherwise shown as warnings.
+        Returns: a dictionary:
+
+            - "task", "metric" (the one that chose the model), "n_rows", "n_dropped" (rows without a
+              target), "n_samples" (None without Monte-Carlo), "weighted", "alpha".
+            - "deterministic": {metric: value} with dropout off, as trained.
+            - "calibrated": the same of `predict_proba`; None for regression.
+            - "monte_carlo", "monte_carlo_calibrated": the same of the mean over samples; None
+              without Monte-Carlo.
+            - "coverage": {answer: {"coverage": fraction of rows whose truth the answer contains,
+              "coverage_error": its standard error, "size": mean number of classes, or mean width}}
+              for "prediction_set", or "interval" and "conformal_interval"; empty without
+              Monte-Carlo.
+            - with `interval=True` "interval": (low, high) of "metric" with dropout off, and
+              "intervals": {metric: (low, high)}, with at most 20,000 rows for all metrics. None
+              with fewer than ten rows, or where the metric is not defined. The score on another
+              test set of this size may be outside of it. See `autotrain.predictor.intervals`.
+
+            The metrics are those of `autotrain.metrics.METRICS` for the task, "nll" (mean of
+            −log p(y), for regression in nats per unit of the target), for classes "ece" (expected
+            calibration error), and for regression "log_likelihood". A value is None where it is not
+            defined on these rows.
+        Warns:
+            UserWarning: as `predict_distribution`.
+        Raises:
+            DataError: when `y` or `weights` have another length than `X`, `y` contains an unknown
+                label, or a weight is missing or negative.
+            AutotrainError: when an argument is out of its range.
+        Examples:
+            >>> import autotrain
+            >>> predictor = autotrain.load("studies/iris/best")
+            >>> rows = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.6, 2.3]]
+            >>> found = predictor.evaluate(rows, ["setosa", "virginica"], n_samples=20)
+            >>> found["n_rows"], found["calibrated"]["accuracy"]
+            (2, 1.0)
         """
         n_samples, alpha, seed = read_sampling(n_samples, alpha, seed, least=0)
-        self._check_per_class(per_class)
+        self._monte_carlo.check_per_class(per_class)
         truth = Truth.read(self.bundle, y, weights)
-        is_sampled = bool(n_samples) and self.has_dropout
-        point = Scores(self.bundle, truth, self._noise("noise_point"))
-        sampled = Scores(self.bundle, truth, self.noise)
-        coverage = Coverage(truth)
-        if is_sampled:
-            asked = _Asked(n_samples, alpha, seed, None, per_class)
-            for answers, drawn in self._distributed(X, asked, notices):
-                point.add(answers["point"].unsqueeze(0))
-                sampled.add(drawn)
-                coverage.add(answers)
-        else:
-            for xs in self._joint.encoded(X, notices):
-                point.add(self._joint.point(xs).unsqueeze(0))
-        calibrated: dict[str, Any] = {"calibrated": None, "monte_carlo_calibrated": None}
-        if self.bundle.is_classification:
-            calibrated["calibrated"] = point.values(self.point_recalibration)
-            if is_sampled:
-                calibrated["monte_carlo_calibrated"] = sampled.values(self.recalibration)
-        intervals = {}
-        if interval:
-            found = point.intervals()
-            intervals = {"interval": found[self.bundle.metric], "intervals": found}
-        return {
-            **intervals,
-            "task": self.task,
-            "metric": self.bundle.metric,
-            "n_rows": int(truth.is_known.sum()),
-            "n_dropped": int((~truth.is_known).sum()),
-            "n_samples": n_samples if is_sampled else None,
-            "weighted": weights is not None,
-            "deterministic": point.values(),
-            "monte_carlo": sampled.values() if is_sampled else None,
-            **calibrated,
-            "alpha": alpha,
-            "coverage": coverage.values(),
-        }
+        request = None
+        if n_samples and self.has_dropout:
+            request = Request(n_samples, alpha, seed, per_class=per_class)
+            self._notify(request, notices)
+        found = evaluate(self._monte_carlo, X, truth, request, interval=interval, notices=notices)
+        return found | {"weighted": weights is not None, "alpha": alpha}
+
+    # ---- the model in torch ------------------------------------------------------------------
 
     def to_torch(
         self, n_samples: int = 0, seed: int = 0, *, logits: bool = False
     ) -> PlainPredictor:
-        """Return the model as a plain `torch.nn.Module`, see `PlainPredictor`.
+        """Return the model as a plain `torch.nn.Module`.
 
-            module(*predictor.raw_inputs(table))
-
-        It comes in evaluation mode. In training mode (`module.train()`) each row has masks of its
-        own, drawn anew with each call, where those inside are shared by all rows.
+        The module is in evaluation mode. In training mode (`module.train()`) it draws new masks for
+        each row and call, whereas the masks of `n_samples` are fixed and shared by all rows.
 
         Args:
-            n_samples: S Monte-Carlo samples, their masks inside; 0: dropout off.
-            seed: of the masks.
-            logits: return logits, `softmax(logits)` being the probabilities that the module returns
-                otherwise. For one network, and for each sample, they are the outputs before the
-                softmax. Folds and ensembles average probabilities: their logits are the logarithm
-                of that average. A loss such as `torch.nn.functional.cross_entropy` takes both.
+            n_samples: S, number of Monte-Carlo samples, whose masks the module contains; 0: dropout
+                off.
+            seed: seed of the masks.
+            logits: return logits, whose softmax are the probabilities that the module otherwise
+                returns. For one network, and for each sample, these are the outputs before the
+                softmax. Folds and ensembles average probabilities, so their logits are the
+                logarithm of that average. `torch.nn.functional.cross_entropy` accepts both.
+        Returns: a `PlainPredictor`: raw inputs → probabilities `[N, C]` as trained, or numbers
+            `[N]`, float64; with samples `[S, N, C]` or `[S, N]`.
         Raises:
-            BundleError: when samples are asked of a model without dropout.
-            AutotrainError: when an argument is out of its range, logits of a regression are asked
-                for, or the bundle is of an older version that scaled otherwise.
+            BundleError: when `n_samples` > 0 and the model has no dropout.
+            AutotrainError: when an argument is out of its range, `logits` is True for a regression,
+                or the bundle has scalers of an older version.
+        Examples:
+            >>> import autotrain
+            >>> predictor = autotrain.load("studies/iris/best")
+            >>> module = predictor.to_torch()
+            >>> module(*predictor.raw_inputs([[5.1, 3.5, 1.4, 0.2]])).shape
+            torch.Size([1, 3])
         """
         n_samples, _, seed = read_sampling(n_samples, 0.5, seed, least=0)
         if n_samples:
-            self._require_dropout()
+            self._monte_carlo.require_dropout()
         return PlainPredictor(self.bundle, n_samples, seed, logits=logits).eval()
 
     def raw_inputs(self, X: Any) -> tuple[Tensor, Tensor]:
-        """Return what the module of `to_torch` reads of a table.
+        """Return the inputs of the module that `to_torch` returns.
 
-        Returns: numbers `[N, P]` float64, NaN where missing; codes `[N, Q]` int64, −1 for what
-            training never saw.
-        Raises: DataError when columns are missing or cells cannot be read.
+        Args:
+            X: table of N rows.
+        Returns: numbers `[N, P]` float64, NaN where missing, and codes `[N, Q]` int64, −1 for
+            unseen categories.
+        Raises:
+            DataError: when columns are missing or cells cannot be read.
         """
         return raw_inputs(X, self.preprocessors)
 
-    def encoded(self, X: Any) -> list[np.ndarray]:
-        """Return a table's rows as the members read them, `[N, D]` float32, one array per member.
+    # ---- for calibration and export ----------------------------------------------------------
 
-        Raises: DataError when columns are missing or cells cannot be read.
+    def encoded(self, X: Any) -> list[np.ndarray]:
+        """Return the rows of a table as the members read them.
+
+        Returns: one array `[N, D]` float32 per member.
+        Raises:
+            DataError: when columns are missing or cells cannot be read.
         """
         parts = zip(*self._joint.encoded(X, []), strict=True)
         return [torch.cat(of_member).numpy() for of_member in parts]
@@ -404,21 +431,23 @@ class Predictor:
     def draw(
         self, encoded: list[np.ndarray], n_samples: int, seed: int, *, averaged: bool = False
     ) -> np.ndarray:
-        """Return Monte-Carlo samples of encoded rows: predictions `[S, N]`, or log p `[S, N, C]`.
+        """Return Monte-Carlo samples of encoded rows.
 
         Args:
-            encoded: what `encoded` returns.
-            n_samples: S; 0 gives one sample with dropout off.
-            averaged: of classes: log of the mean p alone, `[1, N, C]`. Samples of many rows and
-                classes are large.
+            encoded: the result of `encoded`.
+            n_samples: S; 0: one sample with dropout off.
+            seed: seed of the masks.
+            averaged: classification: return only log of the mean probabilities, `[1, N, C]`.
+                Samples of many rows and classes are large.
+        Returns: predictions `[S, N]`, or log p `[S, N, C]`.
         """
-        xs = [torch.from_numpy(x) for x in encoded]
+        rows = [torch.from_numpy(x) for x in encoded]
         if n_samples == 0:
-            return self._joint.point(xs).unsqueeze(0).numpy()
+            return self._joint.point(rows).unsqueeze(0).numpy()
         banks = self._joint.banks(n_samples, seed)
         blocks = []
-        for x in self._joint.blocks(xs, n_samples):
-            drawn = self._joint.samples(x, banks)
+        for block in self._joint.blocks(rows, n_samples):
+            drawn = self._joint.samples(block, banks)
             blocks.append(log_mean_exp(drawn).unsqueeze(0) if averaged else drawn)
         return torch.cat(blocks, dim=1).numpy()
 
@@ -428,200 +457,27 @@ class Predictor:
         """Return the predictions of each fold's networks, as conformal intervals use them.
 
         Args:
-            encoded: as from `encoded`.
-            n_samples: S of all members together; 0: dropout off, without a spread.
-            seed: of the masks.
-        Returns: the prediction with dropout off, and the standard deviation of the samples,
-            `[G, N]` each.
+            encoded: the result of `encoded`.
+            n_samples: S of all members together; 0: dropout off, standard deviations of 0.
+            seed: seed of the masks.
+        Returns: the prediction with dropout off and the standard deviation of the samples,
+            `[G, N]` each for G folds.
         """
-        xs = [torch.from_numpy(x) for x in encoded]
-        _, center = self._joint.point_and_folds(xs)
+        rows = [torch.from_numpy(x) for x in encoded]
+        _, center = self._joint.point_and_folds(rows)
         if n_samples == 0:
             return center.numpy(), np.zeros(center.shape)
         banks = self._joint.banks(n_samples, seed)
         spreads = [
-            self._joint.spread_of_folds(self._joint.samples(rows, banks))
-            for rows in self._joint.blocks(xs, n_samples)
+            self._joint.spread_of_folds(self._joint.samples(block, banks))
+            for block in self._joint.blocks(rows, n_samples)
         ]
         return center.numpy(), torch.cat(spreads, dim=1).numpy()
 
-    # ---- inside ----------------------------------------------------------------------------
-
-    def _distributed(
-        self, X: Any, asked: _Asked, notices: list[str] | None
-    ) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
-        """Yield, block of rows by block, what a distribution holds by its words, and the samples.
-
-        With a tolerance these are some rows' only.
-        """
-        n_samples, _, seed, tolerance, _ = asked
-        doubts = [
-            *self._too_few_scores(asked),
-            *self._too_few_samples(n_samples),
-            *self._not_of_a_quantile(),
-        ]
+    def _notify(self, request: Request, notices: list[str] | None) -> None:
+        """Append notices about sets and intervals to the caller's list, or warn."""
+        found = self._monte_carlo.notices(request)
         if notices is not None:
-            notices.extend(doubts)
-        elif doubts:
-            warnings.warn("; ".join(doubts), stacklevel=3)
-        # With a tolerance masks are made as they are needed.
-        banks = self._joint.banks(n_samples, seed) if tolerance is None else []
-        for xs in self._joint.encoded(X, notices):
-            for rows in self._joint.blocks(xs, n_samples):
-                answers, of_folds = self._answers(rows, asked)
-                if tolerance is None:
-                    drawn = self._joint.samples(rows, banks)
-                    yield answers | self._summary(drawn, of_folds, asked.alpha), drawn
-                    continue
-                places, found = [], []
-                for own, drawn in self._joint.settled(rows, n_samples, seed, tolerance):
-                    places.append(own)
-                    n_drawn = torch.full((len(own),), len(drawn))
-                    summary = self._summary(drawn, of_folds[:, own], asked.alpha)
-                    found.append(summary | {"n_drawn": n_drawn})
-                order = torch.cat(places).argsort()
-                joined = {n: torch.cat([each[n] for each in found])[order] for n in found[0]}
-                yield answers | joined, drawn
-
-    def _answers(self, rows: Rows, asked: _Asked) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the results that do not depend on samples (dropout off, sets).
-
-        And the prediction with dropout off of each fold's networks, `[G, N]` or log p `[G, N, C]`.
-        """
-        point, of_folds = self._joint.point_and_folds(rows)
-        answers = {"point": point}
-        if self.bundle.is_classification:
-            answers["proba"] = self.point_recalibration.apply(point).exp()
-        if self.bundle.is_classification and self._conformal_scores is not None:
-            answers["prediction_set"] = conformal.class_sets(
-                of_folds.exp(), self._conformal_scores, asked.alpha, per_class=asked.per_class
-            )
-        return answers, of_folds
-
-    def _summary(self, drawn: Tensor, of_folds: Tensor, alpha: float) -> dict[str, Tensor]:
-        if self.bundle.is_classification:
-            return class_summary(drawn, self.recalibration)
-        noise = self._required_noise()
-        summary = value_summary(drawn, noise, alpha)
-        if self._conformal_scores is not None:
-            scale = total_error(self._joint.spread_of_folds(drawn), noise)
-            summary["conformal_interval"] = conformal.intervals(
-                of_folds, scale, self._conformal_scores, alpha
-            )
-        return summary
-
-    def _distribution(
-        self, arrays: dict[str, np.ndarray], samples: Tensor | None, n_samples: int, alpha: float
-    ) -> Distribution:
-        if not self.bundle.is_classification:
-            return RegressionDistribution(
-                n_samples=n_samples,
-                alpha=alpha,
-                noise=self._required_noise(),
-                samples=None if samples is None else samples.numpy(),
-                **arrays,
-            )
-        return ClassificationDistribution(
-            classes=self.classes_,
-            n_samples=n_samples,
-            alpha=alpha,
-            label=self.classes_[arrays["point"].argmax(1)],
-            samples=None if samples is None else samples.exp_().numpy(),
-            **{**arrays, "point": np.exp(arrays["point"])},
-        )
-
-    @cached_property
-    def _conformal_scores(self) -> tuple[conformal.Scores, ...] | None:
-        """One for each fold; None when there are none."""
-        return conformal.scores_in(self.bundle.calibration)
-
-    def _check_per_class(self, per_class: bool) -> None:
-        if not per_class:
-            return
-        if not self.bundle.is_classification:
-            raise AutotrainError(
-                "per_class must be False for a regression, which has no classes, got True. "
-                "Leave it out."
-            )
-        scores = self._conformal_scores
-        if scores is not None and any(own.labels is None for own in scores):
-            raise BundleError(
-                "per_class needs a bundle whose conformal scores have classes, got one without. "
-                f"{ANEW}"
-            )
-
-    def _too_few_scores(self, asked: _Asked) -> list[str]:
-        """Return what to say when there are too few conformal scores for this alpha."""
-        scores, alpha = self._conformal_scores, asked.alpha
-        if not scores:
-            return []
-        least = conformal.least_rows(alpha)
-        if asked.per_class:
-            few = [
-                str(name)
-                for place, name in enumerate(self.bundle.classes)
-                if conformal.are_too_few([own.of_class(place) for own in scores], alpha)
-            ]
-            if not few:
-                return []
-            return [
-                f"prediction sets of alpha {alpha:g} by class always contain {', '.join(few)}: "
-                f"each class needs {least} calibration rows"
-            ]
-        if not conformal.are_too_few(scores, alpha):
-            return []
-        what, everything = (
-            ("prediction sets", "all classes")
-            if self.bundle.is_classification
-            else ("conformal intervals", "all numbers")
-        )
-        return [
-            f"{what} of alpha {alpha:g} contain {everything}: {least} calibration rows are needed, "
-            f"got {conformal.n_effective(scores):.0f}"
-        ]
-
-    def _too_few_samples(self, n_samples: int) -> list[str]:
-        """Return what to say when intervals rest on fewer samples than they were fitted with."""
-        if self.bundle.is_classification or self._conformal_scores is None:
-            return []
-        fitted = int(self.bundle.calibration.get("n_samples", 0))
-        if n_samples >= min(LEAST_SAMPLES, fitted):
-            return []
-        return [
-            f"conformal intervals were fitted with {fitted} samples and may contain fewer rows "
-            f"with {n_samples}: at least {LEAST_SAMPLES} are needed"
-        ]
-
-    def _not_of_a_quantile(self) -> list[str]:
-        """Return what to say when the model predicts a quantile, and noise is taken for normal."""
-        if self.bundle.quantile is None:
-            return []
-        return [
-            f"the model predicts the {self.bundle.quantile:g} quantile: conformal intervals have "
-            "their coverage, the mixture's intervals and likelihoods lie around that quantile"
-        ]
-
-    def _calibration(self, name: str) -> float | None:
-        value = self.bundle.calibration.get(name)
-        return None if value is None else float(value)
-
-    def _recalibration(self, name: str) -> Recalibration:
-        calibration = self.bundle.calibration
-        return Recalibration(float(calibration[name]), calibration.get("class_weights"))
-
-    def _noise(self, name: str) -> Noise | None:
-        record = self.bundle.calibration.get(name)
-        return None if record is None else Noise.from_json(record)
-
-    def _required_noise(self) -> Noise:
-        noise = self.noise
-        assert noise is not None, "a regression's bundle has its noise: record.py checks it"
-        return noise
-
-    def _require_dropout(self) -> None:
-        if not self.has_dropout:
-            raise BundleError(
-                "predict_distribution: expected a model trained with dropout, however: this one "
-                "has none, so all its samples would be equal. Search a space whose [dropout] rate "
-                "(input_rate, where there is no hidden layer) is greater than 0, or use predict."
-            )
+            notices.extend(found)
+        elif found:
+            warnings.warn("; ".join(found), stacklevel=3)

@@ -1,7 +1,7 @@
-"""The scalers of techniques/scalers.py in torch, for the module that `to_torch` gives.
+"""The scalers of techniques/scalers.py in torch, for the module that `to_torch` returns.
 
-A second writing of each formula, because a graph must hold it: a test compares the two for every
-row of `SCALERS`.
+Each formula is written a second time, because an exported graph must contain it. A test compares
+the two for every row of `SCALERS`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ def none(x: Tensor, p: Tensors) -> Tensor:
 
 def robust_smooth_clip(x: Tensor, p: Tensors) -> Tensor:
     """u = (x − median) · factor;  z = u / √(1 + (u/3)²)."""
-    # Beyond, z is 3 to the last digit, and the square does not overflow.
+    # Beyond this limit z is 3 to the last digit; without the limit the square could overflow.
     u = _clip((x - p["median"]) * p["factor"], -MOST, MOST)
     return u / torch.sqrt(1 + (u / SMOOTH_CLIP) ** 2)
 
 
 def quantile_normal(x: Tensor, p: Tensors) -> Tensor:
-    """z = Φ⁻¹(rank); of equal quantiles the middle of their ranks."""
+    """z = Φ⁻¹(rank); equal quantiles get the middle of their ranks."""
     q, x = _flushed(p["quantiles"]), _flushed(x)
     n = len(q)
     if n == 1:
@@ -48,7 +48,7 @@ def quantile_normal(x: Tensor, p: Tensors) -> Tensor:
 
 
 def _clip(x: Tensor, low: float, high: float) -> Tensor:
-    # Not `clamp`: in a graph its limits would be of single precision.
+    # Not `clamp`, because a graph would store its limits in single precision.
     limits = x.new_tensor([low, high])
     return torch.minimum(torch.maximum(x, limits[0]), limits[1])
 
@@ -58,7 +58,7 @@ def _flushed(x: Tensor) -> Tensor:
 
 
 def _rank(x: Tensor, q: Tensor, below: Tensor) -> Tensor:
-    """Return the rank on the line from quantile `below` to the next one."""
+    """Return the rank, interpolated between quantile `below` and the next one."""
     n = len(q)
     low = below.clamp(0, n - 2)
     left, right = q.gather(0, low), q.gather(0, low + 1)

@@ -1,7 +1,7 @@
-"""Confidence intervals of shares of rows and of areas under a ROC curve.
+"""Confidence intervals of fractions of rows and of areas under a ROC curve.
 
-Each function takes numbers that are already counted, so that it can be checked against a textbook.
-`intervals.py` says which metric uses which.
+The functions take counts and variances, not rows, so that a textbook's examples can check them.
+`intervals.py` lists the metrics that use them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Interval = tuple[float, float]
 Z = 1.959964
 """97.5 % quantile of the standard normal distribution."""
 UNSEEN = 0.25
-"""Weight of the row of each class that `area` places by chance, measured in docs/benchmarks.md."""
+"""Weight of the unseen row of each class in `area`, measured in docs/benchmarks.md."""
 STEPS = 60
 
 
 def effective(weights: Tensor) -> float:
-    """Return (Σw)² / Σw², the number of rows of equal weight whose mean varies as much.
+    """Return (Σw)² / Σw², the number of equally weighted rows whose mean has the same variance.
 
     Source: Kish 1965, "Survey sampling", section 11.7.
     """
@@ -29,15 +29,15 @@ def effective(weights: Tensor) -> float:
 
 
 def harmonic(counts: Sequence[float]) -> float:
-    """Return C² / Σ 1/n: how many rows give a share the variance of the mean of C shares."""
+    """Return C² / Σ 1/n: the number of rows at which one fraction varies like the mean of C."""
     return len(counts) ** 2 / sum(1 / n for n in counts)
 
 
 def wilson(share: float, n: float) -> Interval:
-    """Return Wilson's interval of a share of n rows.
+    """Return Wilson's interval of a fraction of n rows.
 
-    It contains each p whose own variance p(1 − p)/n makes the share a likely one. Equals:
-    `scipy.stats.binomtest(k, n).proportion_ci(method="wilson")`.
+    It contains each p for which the observed fraction is within Z standard errors √(p(1 − p)/n).
+    Equal to `scipy.stats.binomtest(k, n).proportion_ci(method="wilson")`.
 
     Source: Wilson 1927, doi:10.2307/2276774; recommended by Brown, Cai & DasGupta 2001,
     doi:10.1214/ss/1009213286.
@@ -45,17 +45,17 @@ def wilson(share: float, n: float) -> Interval:
     center = share + Z * Z / (2 * n)
     half = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
     low, high = (center - half) / (1 + Z * Z / n), (center + half) / (1 + Z * Z / n)
-    # Rounding must not cut off the share itself.
+    # Rounding must not exclude the fraction itself.
     return max(min(low, share), 0.0), min(max(high, share), 1.0)
 
 
 def area(value: float, variance: float, n_positive: float, n_negative: float) -> Interval:
     """Return an interval of the area under a ROC curve, by DeLong's variance on the logit scale.
 
-    The end that is farther from ½ comes from these alone. The other end needs more: a small test
-    set may lack by chance the few rows that are out of order, and DeLong's variance of a perfect
-    order is 0. There, one row of weight `UNSEEN` of each class is placed by chance; the end is
-    never farther away than that of Newcombe's score interval.
+    The end that is farther from ½ comes from DeLong's variance only. The other end needs more: a
+    small test set may lack the few misordered rows by chance, and DeLong's variance of a perfect
+    order is 0. For this end, one unseen row of weight `UNSEEN` per class is placed at random. The
+    end is never farther away than that of Newcombe's score interval.
 
     Args:
         value: the area A.
@@ -82,10 +82,10 @@ def _on_logit_scale(value: float, variance: float) -> Interval:
 
 
 def _with_unseen(value: float, variance: float, n_positive: float, n_negative: float) -> float:
-    """Return the lower end when a row of weight `UNSEEN` of each class is placed by chance."""
+    """Return the lower end when a row of weight `UNSEEN` of each class is placed at random."""
     unseen = [UNSEEN / (n + UNSEEN) for n in (n_positive, n_negative)]
     shifted = value - (value - 0.5) * sum(unseen) / 2
-    # The variance of a mean to which a share of the weight at ½ is added.
+    # The variance of a mean when a fraction of the weight at ½ is added.
     for share, n in zip(unseen, (n_positive, n_negative), strict=True):
         variance += share * (1 - share) * (value - 0.5) ** 2 / (n + UNSEEN)
     return _on_logit_scale(shifted, variance)[0]
@@ -94,8 +94,8 @@ def _with_unseen(value: float, variance: float, n_positive: float, n_negative: f
 def _newcombe(value: float, n_positive: float, n_negative: float) -> float:
     """Return the lower end of Newcombe's score interval, by bisection.
 
-    It contains each area whose own variance, that of two exponential distributions, makes the value
-    a likely one.
+    The interval contains each area t for which the value is within Z standard errors of t, with the
+    variance of two exponential distributions.
     """
     more = max((n_positive + n_negative) / 2 - 1, 0.0)
 

@@ -1,7 +1,7 @@
-"""The user's table in parts of bounded size, each encoded.
+"""The user's table, encoded in parts of bounded size.
 
-Errors name the row of the whole table. A new kind of table needs nothing here when it can be cut
-like a list, like a pandas frame (`iloc`) or like a polars frame (`slice`); others go in one part.
+Errors name the row of the whole table. Tables are cut like a list, like a pandas frame (`iloc`) or
+like a polars frame (`slice`); any other kind of table is one part.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from autotrain.data.preprocessing import Preprocessor
 from autotrain.errors import DataError
 
 ENCODED_NUMBERS = 1 << 23
-"""Encoded numbers held at a time: 32 MB."""
+"""Largest number of encoded values in memory at a time: 32 MB."""
 
 
 def encoded_parts(
@@ -26,12 +26,13 @@ def encoded_parts(
     """Yield encoded rows `[n, D]`, one tensor per preprocessor, part after part of the table.
 
     Args:
-        notices: receives what `Preprocessor.encode` has to tell, with the rows it is about.
-    Raises: DataError as `Preprocessor.encode`.
+        notices: receives the notices of `Preprocessor.encode`, each once, with the first row of
+            its part.
+    Raises: DataError as `Preprocessor.encode` does.
     """
     width = sum(max(p.n_inputs, len(p.features)) for p in preprocessors)
     n_rows = max(ENCODED_NUMBERS // max(width, 1), 1)
-    heard: set[str] = set()
+    reported: set[str] = set()
     first_one = preprocessors[0]
     read_alike = len(preprocessors) > 1 and all(
         (p.features, p.column_names) == (first_one.features, first_one.column_names)
@@ -39,26 +40,26 @@ def encoded_parts(
     )
     for first, part in _parts(table, n_rows, first_one):
         encoded: list[Tensor] = []
-        told: list[str] | None = None if notices is None else []
-        for place, preprocessor in enumerate(preprocessors):
+        found: list[str] | None = None if notices is None else []
+        for index, preprocessor in enumerate(preprocessors):
             try:
-                if not place and read_alike:
+                if not index and read_alike:
                     part = preprocessor.open_for_several(part)
-                x = preprocessor.encode(part, notices=None if place else told)
+                x = preprocessor.encode(part, notices=None if index else found)
             except DataError:
                 if first:
-                    preprocessor.encode(table)  # fails at the same cell and names its real row
+                    preprocessor.encode(table)  # fails at the same cell and names its row
                 raise
             encoded.append(torch.from_numpy(x))
-        if notices is not None and told is not None:
+        if notices is not None and found is not None:
             about = f"from row {first + 1} on: " if first else ""
-            notices += [about + sentence for sentence in told if sentence not in heard]
-            heard.update(told)
+            notices += [about + sentence for sentence in found if sentence not in reported]
+            reported.update(found)
         yield encoded
 
 
 def _parts(table: Any, n_rows: int, preprocessor: Preprocessor) -> Iterator[tuple[int, Any]]:
-    """Yield (first row, some rows of the table, in the table's own form)."""
+    """Yield the index of the first row of each part, and the part in the table's own type."""
     if isinstance(table, Mapping):
         total = open_table(table, (preprocessor.features,)).n_rows
     else:
@@ -71,11 +72,11 @@ def _parts(table: Any, n_rows: int, preprocessor: Preprocessor) -> Iterator[tupl
 
 
 def _can_cut(table: Any) -> bool:
-    return hasattr(table, "iloc") or hasattr(table, "slice") or _is_plain(table)
+    return hasattr(table, "iloc") or hasattr(table, "slice") or _is_sliceable(table)
 
 
-def _is_plain(table: Any) -> bool:
-    # An array knows its shape and cuts by rows; so do lists of rows and columns by name.
+def _is_sliceable(table: Any) -> bool:
+    # Arrays, lists of rows and mappings of columns are cut with a slice.
     return isinstance(table, list | tuple | Mapping) or hasattr(table, "__array_interface__")
 
 
@@ -84,6 +85,6 @@ def _cut(table: Any, rows: slice) -> Any:
         return {name: _cut(column, rows) for name, column in table.items()}
     if hasattr(table, "iloc"):
         return table.iloc[rows]
-    if _is_plain(table):
+    if _is_sliceable(table):
         return table[rows]
     return table.slice(rows.start, rows.stop - rows.start)

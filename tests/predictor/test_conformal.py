@@ -1,4 +1,4 @@
-"""Conformal prediction: the promised share of rows, from the definition and by counting."""
+"""Conformal prediction: the guaranteed coverage, from the definition and by counting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autotrain.errors import AutotrainError, BundleError
 from autotrain.predictor import ClassificationDistribution, Predictor, RegressionDistribution
 from autotrain.predictor.conformal import (
     TIE,
-    Scores,
+    ConformalScores,
     class_scores,
     class_sets,
     intervals,
@@ -32,7 +32,10 @@ def table(n: int = 40) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(n, 5))
 
 
-def limit_of(scores: Scores, alpha: float) -> float:
+scores_of = ConformalScores.of
+
+
+def limit_of(scores: ConformalScores, alpha: float) -> float:
     """Return the half width of the interval of one fold around 0, in units of its scale."""
     one = torch.ones(1, 1, dtype=torch.float64)
     low, high = intervals(0 * one, one, [scores], alpha)[0].tolist()
@@ -44,9 +47,9 @@ def limit_of(scores: Scores, alpha: float) -> float:
     st.lists(st.floats(0, 100), min_size=1, max_size=60),
     st.sampled_from([0.01, 0.05, 0.1, 0.2, 1 / 3, 0.5, 0.9]),
 )
-def test_one_folds_limit_is_an_order_statistic(values: list[float], alpha: float) -> None:
+def test_limit_of_one_fold_is_an_order_statistic(values: list[float], alpha: float) -> None:
     scores = np.sort(values)
-    limit = limit_of(Scores.of(scores.tolist()), alpha)
+    limit = limit_of(scores_of(scores.tolist()), alpha)
     n = len(scores)
     rank = math.ceil((n + 1) * (1 - alpha) - 1e-9)
     if rank > n:
@@ -57,17 +60,17 @@ def test_one_folds_limit_is_an_order_statistic(values: list[float], alpha: float
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(9, 0.1), (19, 0.05), (99, 0.01), (1, 0.5)])
-def test_so_many_rows_are_just_enough(n: int, alpha: float) -> None:
+def test_least_number_of_rows_is_just_enough(n: int, alpha: float) -> None:
     assert least_rows(alpha) == n
-    assert limit_of(Scores.of(range(1, n + 1)), alpha) == pytest.approx(n, abs=2 * TIE)
-    assert limit_of(Scores.of(range(1, n)), alpha) == math.inf
+    assert limit_of(scores_of(range(1, n + 1)), alpha) == pytest.approx(n, abs=2 * TIE)
+    assert limit_of(scores_of(range(1, n)), alpha) == math.inf
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(20, 0.1), (50, 0.2)])
-def test_of_rows_alike_the_promised_share_is_inside(n: int, alpha: float) -> None:
-    # Of exchangeable scores exactly ⌈(n + 1)(1 − α)⌉ / (n + 1) are below the limit, on average.
+def test_exchangeable_rows_have_the_promised_coverage(n: int, alpha: float) -> None:
+    # On average exactly ⌈(n + 1)(1 − α)⌉ / (n + 1) exchangeable scores are below the limit.
     scores = np.random.default_rng(1).exponential(size=(2_000, n + 1))
-    limits = np.array([limit_of(Scores.of(np.sort(row[:-1]).tolist()), alpha) for row in scores])
+    limits = np.array([limit_of(scores_of(np.sort(row[:-1]).tolist()), alpha) for row in scores])
     inside = (scores[:, -1] <= limits).mean()
     expected = math.ceil((n + 1) * (1 - alpha)) / (n + 1)
     assert inside == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 2_000))
@@ -75,7 +78,7 @@ def test_of_rows_alike_the_promised_share_is_inside(n: int, alpha: float) -> Non
 
 @pytest.mark.parametrize("alpha", [0.05, 0.2, 0.5])
 @pytest.mark.parametrize("sizes", [(17,), (8, 9), (1, 5, 30)])
-def test_intervals_are_those_of_the_definition(sizes: tuple[int, ...], alpha: float) -> None:
+def test_intervals_equal_their_definition(sizes: tuple[int, ...], alpha: float) -> None:
     # Barber, Candès, Ramdas & Tibshirani 2021, eq. 11, with a scale for each fold and row.
     generator = np.random.default_rng(3)
     center = generator.normal(size=(len(sizes), 20))
@@ -84,7 +87,7 @@ def test_intervals_are_those_of_the_definition(sizes: tuple[int, ...], alpha: fl
     found = intervals(
         torch.from_numpy(center),
         torch.from_numpy(scale),
-        [Scores.of(own.tolist()) for own in scores],
+        [scores_of(own.tolist()) for own in scores],
         alpha,
     ).numpy()
     rank = math.ceil((sum(sizes) + 1) * (1 - alpha) - 1e-9)
@@ -98,14 +101,14 @@ def test_intervals_are_those_of_the_definition(sizes: tuple[int, ...], alpha: fl
         np.testing.assert_allclose(found[row], expected, atol=3 * TIE)
 
 
-def test_ends_are_exact_beside_a_huge_score_and_an_empty_fold() -> None:
+def test_ends_are_exact_with_a_huge_score_and_an_empty_fold() -> None:
     generator = np.random.default_rng(11)
     center = torch.tensor(generator.normal(size=(3, 30)))
     values = np.sort(generator.exponential(size=(2, 40)))
     values[0, -1] = 1e12
     weights = generator.uniform(0.5, 2, size=values.shape)
-    scores = [Scores.of(v.tolist(), w.tolist()) for v, w in zip(values, weights, strict=True)]
-    found = intervals(center, torch.ones_like(center), [scores[0], Scores.of([]), scores[1]], 0.2)
+    scores = [scores_of(v.tolist(), w.tolist()) for v, w in zip(values, weights, strict=True)]
+    found = intervals(center, torch.ones_like(center), [scores[0], scores_of([]), scores[1]], 0.2)
     total = weights.sum()
     enough = (total + (weights**2).sum() / total) * 0.8
     for row in range(30):
@@ -116,15 +119,15 @@ def test_ends_are_exact_beside_a_huge_score_and_an_empty_fold() -> None:
 
 
 @pytest.mark.parametrize("weights", [[], [5e-324] * 20])
-def test_weights_that_have_no_finite_inverse_are_read(weights: list[float]) -> None:
+def test_weights_without_finite_inverse_are_read(weights: list[float]) -> None:
     record = {"conformal_fold_scores": [[1.0] * len(weights)], "conformal_fold_weights": [weights]}
     scores = scores_in(record)
     assert scores is not None
     assert scores[0].weights.tolist() == [1.0] * len(weights)
 
 
-def test_intervals_of_folds_keep_the_promise() -> None:
-    """Nearest neighbours, trained on four fifths; the interval of all five folds, new rows."""
+def test_intervals_of_folds_have_the_promised_coverage() -> None:
+    """Five nearest-neighbour models, each trained on four fifths, and new rows."""
     generator = np.random.default_rng(6)
     held, alpha, n = [], 0.2, 50
     for _ in range(60):
@@ -138,7 +141,7 @@ def test_intervals_of_folds_keep_the_promise() -> None:
         scores = [np.sort(np.abs(y - y[own])[:n][fold == k]) for k, own in enumerate(nearest)]
         center = torch.tensor(np.stack([y[own[n:]] for own in nearest]))
         found = intervals(
-            center, torch.ones_like(center), [Scores.of(s.tolist()) for s in scores], alpha
+            center, torch.ones_like(center), [scores_of(s.tolist()) for s in scores], alpha
         )
         low, high = found.numpy().T
         held.append(((low <= y[n:]) & (y[n:] <= high)).mean())
@@ -147,14 +150,14 @@ def test_intervals_of_folds_keep_the_promise() -> None:
 
 @pytest.mark.parametrize("alpha", [0.05, 0.2, 0.5, 0.95])
 @pytest.mark.parametrize("sizes", [(17,), (8, 9), (1, 5, 30)])
-def test_sets_are_those_of_the_definition(sizes: tuple[int, ...], alpha: float) -> None:
+def test_sets_equal_their_definition(sizes: tuple[int, ...], alpha: float) -> None:
     # Romano, Sesia & Candès 2020, eq. 8, with the scores of Sadinle, Lei & Wasserman.
     generator = np.random.default_rng(2)
     proba = generator.dirichlet(np.ones(4), size=(len(sizes), 30))
     scores = [class_scores(generator.dirichlet(np.ones(4), n), np.zeros(n, int)) for n in sizes]
     scores[0][0] = 1 - proba[0, 3, 2]  # a tie is no stranger
     found = class_sets(
-        torch.from_numpy(proba), [Scores.of(np.sort(s).tolist()) for s in scores], alpha
+        torch.from_numpy(proba), [scores_of(np.sort(s).tolist()) for s in scores], alpha
     )
     for row in range(30):
         for label in range(4):
@@ -167,13 +170,13 @@ def test_sets_are_those_of_the_definition(sizes: tuple[int, ...], alpha: float) 
             assert found[row, label] == expected
 
 
-def test_folds_keep_the_promise_where_their_average_breaks_it() -> None:
-    # Very sure networks, each wrong on a few rows of its own: on many rows one of them is.
+def test_folds_have_coverage_where_their_average_does_not() -> None:
+    # Overconfident networks are wrong on different rows, so on many rows one of them is wrong.
     generator = np.random.default_rng(4)
     n_folds, n, n_rows, alpha = 5, 400, 4_000, 0.1
     truth = generator.integers(0, 3, n_rows)
 
-    def says(y: np.ndarray) -> np.ndarray:
+    def predicted(y: np.ndarray) -> np.ndarray:
         doubt = generator.uniform(0, 1e-3, len(y))
         doubt[generator.random(len(y)) < 0.05] = 0.9
         p = np.full((len(y), 3), 0.0)
@@ -183,112 +186,115 @@ def test_folds_keep_the_promise_where_their_average_breaks_it() -> None:
     scores = []
     for _ in range(n_folds):
         y = generator.integers(0, 3, n)
-        scores.append(np.sort(class_scores(says(y), y)))
-    of_folds = torch.tensor(np.stack([says(truth) for _ in range(n_folds)]))
+        scores.append(np.sort(class_scores(predicted(y), y)))
+    of_folds = torch.tensor(np.stack([predicted(truth) for _ in range(n_folds)]))
     rows = torch.arange(n_rows)
     held = (
-        class_sets(of_folds, [Scores.of(s.tolist()) for s in scores], alpha)[rows, truth]
+        class_sets(of_folds, [scores_of(s.tolist()) for s in scores], alpha)[rows, truth]
         .double()
         .mean()
     )
     assert held > 1 - alpha - 0.02
-    pooled = [Scores.of(np.sort(np.concatenate(scores)).tolist())]
+    pooled = [scores_of(np.sort(np.concatenate(scores)).tolist())]
     of_average = class_sets(of_folds.mean(0, keepdim=True), pooled, alpha)
     assert of_average[rows, truth].double().mean() < 1 - alpha - 0.02
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.25, 0.5, 0.9])
-def test_rows_that_count_equally_are_rows(alpha: float) -> None:
+def test_equal_weights_change_nothing(alpha: float) -> None:
     generator = np.random.default_rng(5)
     values = np.sort(generator.uniform(size=25))
-    weighted, plain = Scores.of(values.tolist(), [1.0] * 25), Scores.of(values.tolist())
+    weighted, plain = (
+        scores_of(values.tolist(), [1.0] * 25),
+        scores_of(values.tolist()),
+    )
     assert limit_of(weighted, alpha) == limit_of(plain, alpha)
     proba = torch.from_numpy(generator.dirichlet(np.ones(3), size=(1, 40)))
     assert torch.equal(class_sets(proba, [weighted], alpha), class_sets(proba, [plain], alpha))
 
 
-def test_heavy_rows_are_worth_fewer() -> None:
+def test_unequal_weights_lower_the_effective_number_of_rows() -> None:
     weights = np.array([1.0, 1, 1, 1, 6])
-    scores = Scores.of([1, 2, 3, 4, 5], weights.tolist())
+    scores = scores_of([1, 2, 3, 4, 5], weights.tolist())
     assert n_effective([scores]) == pytest.approx(100 / 40)
     # The new row weighs 40/10 = 4: 14 · 0.7 = 9.8 of 10, the last row; 14 · 0.75 is more than 10.
     assert limit_of(scores, 0.3) == pytest.approx(5, abs=1e-5)
     assert limit_of(scores, 0.25) == math.inf
 
 
-def test_the_new_row_weighs_as_much_as_a_row_that_is_drawn_by_weight() -> None:
+def test_new_row_has_the_mean_weight_of_rows_drawn_by_weight() -> None:
     # Σw = 30 and Σw²/Σw = 140/30: 34.7 · 0.6 = 20.8 is beyond the 19 light rows, 31 · 0.6 is not.
-    scores = Scores.of(range(1, 21), [1.0] * 19 + [11.0])
+    scores = scores_of(range(1, 21), [1.0] * 19 + [11.0])
     assert limit_of(scores, 0.4) == pytest.approx(20, abs=1e-5)
 
 
-def test_a_rounding_error_makes_no_row_stranger() -> None:
-    scores = [Scores.of([0.5] * 9)]
+def test_rounding_errors_do_not_change_sets() -> None:
+    scores = [scores_of([0.5] * 9)]
     for nearly in (0.5, np.nextafter(0.5, 0), 0.5 - 1e-8):
         assert class_sets(torch.tensor([[[nearly]]], dtype=torch.float64), scores, 0.1).all()
     assert not class_sets(torch.tensor([[[0.49]]], dtype=torch.float64), scores, 0.1).any()
 
 
-def test_weighted_rows_are_held_as_promised() -> None:
-    """The simulation of log-normal weights; each new row is drawn in proportion to its weight."""
+def test_weighted_rows_have_the_promised_coverage() -> None:
+    """Weights are log-normal, and each new row is drawn in proportion to its weight."""
     generator = np.random.default_rng(7)
     held, n, alpha = [], 50, 0.1
     for _ in range(2_000):
         weights = generator.lognormal(0, 0.5, n)
         values = np.sort(generator.exponential(size=n))
-        limit = limit_of(Scores.of(values.tolist(), (weights / weights.mean()).tolist()), alpha)
+        limit = limit_of(scores_of(values.tolist(), (weights / weights.mean()).tolist()), alpha)
         held.append(1 - math.exp(-limit))
     assert 0.9 <= np.mean(held) < 0.93
 
 
 @pytest.mark.parametrize("n_distinct", [4, 8, 16])
-def test_equal_rows_are_not_stranger_than_themselves(n_distinct: int) -> None:
+def test_equal_rows_have_equal_scores(n_distinct: int) -> None:
     generator = np.random.default_rng(8)
     held = []
     for _ in range(200):
         values = 1 - generator.uniform(0.2, 1, n_distinct)
         drawn = np.sort(values[generator.integers(0, n_distinct, 500)])
-        scores = Scores.of(rounded_up(drawn))
+        scores = scores_of(rounded_up(drawn))
         new = torch.from_numpy(1 - values).reshape(1, -1, 1)
         held.append(class_sets(new, [scores], 0.1).double().mean())
     assert np.mean(held) > 0.9
 
 
 @given(st.lists(st.floats(0, 1e6) | st.floats(1e-12, 1e-3), min_size=1, max_size=20))
-def test_scores_are_rounded_up_by_little(values: list[float]) -> None:
+def test_scores_are_rounded_up_slightly(values: list[float]) -> None:
     found = np.array(rounded_up(np.array(values)))
     assert (found >= values).all()
     assert (found <= np.array(values) * (1 + 1e-5)).all()
 
 
-def test_sets_by_class_are_those_of_each_class() -> None:
+def test_sets_by_class_compare_each_class_with_its_own_rows() -> None:
     generator = np.random.default_rng(9)
     labels = [generator.integers(0, 3, 30).tolist() for _ in range(2)]
     values = [np.sort(generator.uniform(size=30)).tolist() for _ in range(2)]
-    scores = [Scores.of(v, None, own) for v, own in zip(values, labels, strict=True)]
+    scores = [scores_of(v, None, own) for v, own in zip(values, labels, strict=True)]
     proba = torch.from_numpy(generator.dirichlet(np.ones(3), size=(2, 25)))
     found = class_sets(proba, scores, 0.2, per_class=True)
     for c in range(3):
         own = [
-            Scores.of([v for v, y in zip(vs, ys, strict=True) if y == c])
+            scores_of([v for v, y in zip(vs, ys, strict=True) if y == c])
             for vs, ys in zip(values, labels, strict=True)
         ]
         assert torch.equal(found[:, c], class_sets(proba[..., [c]], own, 0.2)[:, 0])
 
 
-def test_a_rare_class_is_held_as_often_by_class() -> None:
-    """A class of one row in ten, which the model hardly ever thinks likely."""
+def test_rare_class_has_the_same_coverage_in_sets_by_class() -> None:
+    """One row in ten has the class, and the model rarely predicts it."""
     generator = np.random.default_rng(10)
 
-    def says(n: int) -> tuple[np.ndarray, np.ndarray]:
+    def predicted(n: int) -> tuple[np.ndarray, np.ndarray]:
         y = (generator.random(n) < 0.1).astype(int)
         p = np.clip(0.1 + 0.1 * y + 0.1 * generator.normal(size=n), 0.001, 0.999)
         return y, np.stack([1 - p, p], axis=1)
 
-    y, p = says(2_000)
+    y, p = predicted(2_000)
     order = np.argsort(class_scores(p, y))
-    scores = Scores.of(class_scores(p, y)[order].tolist(), None, y[order].tolist())
-    truth, proba = says(20_000)
+    scores = scores_of(class_scores(p, y)[order].tolist(), None, y[order].tolist())
+    truth, proba = predicted(20_000)
     rare = np.flatnonzero(truth == 1)
     by_all = class_sets(torch.from_numpy(proba[None]), [scores], 0.1).numpy()
     by_class = class_sets(torch.from_numpy(proba[None]), [scores], 0.1, per_class=True).numpy()
@@ -298,7 +304,7 @@ def test_a_rare_class_is_held_as_often_by_class() -> None:
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(9, 0.1), (19, 0.05), (99, 0.01)])
-def test_rounded_weights_are_no_fewer_rows(n: int, alpha: float) -> None:
+def test_rounded_weights_keep_the_number_of_rows(n: int, alpha: float) -> None:
     bundle = random_bundle(task="regression")
     own = {"conformal_fold_scores": [[1.0] * n], "conformal_fold_weights": [[0.333333] * n]}
     predictor = Predictor(replace(bundle, calibration={**bundle.calibration, **own}))
@@ -308,7 +314,7 @@ def test_rounded_weights_are_no_fewer_rows(n: int, alpha: float) -> None:
     assert np.isfinite(result.conformal_interval).all()
 
 
-def test_the_predictor_weighs_its_scores() -> None:
+def test_predictor_uses_the_weights_of_its_scores() -> None:
     for task in ("regression", "multiclass"):
         bundle = random_bundle(task=task)
         own: dict[str, Any] = {
@@ -335,7 +341,7 @@ def with_scores(scores: list[float], **kinds: Any) -> Predictor:
     return Predictor(replace(bundle, calibration={**bundle.calibration, **own}))
 
 
-def test_the_predictor_gives_sets_of_the_folds() -> None:
+def test_predictor_returns_sets_of_the_folds() -> None:
     predictor = with_scores([0.1, 0.3, 0.55, 0.8])
     result = predictor.predict_distribution(table(), 20, alpha=0.4)
     assert isinstance(result, ClassificationDistribution)
@@ -348,7 +354,7 @@ def test_the_predictor_gives_sets_of_the_folds() -> None:
     np.testing.assert_array_equal(frame["in_set_b"], result.prediction_set[:, 1])
 
 
-def test_the_predictor_gives_intervals_in_the_targets_units() -> None:
+def test_predictor_returns_intervals_in_units_of_the_target() -> None:
     predictor = with_scores([0.5, 1.0, 1.5, 2.5], task="regression")
     result = predictor.predict_distribution(table(), 20, alpha=0.4)
     assert isinstance(result, RegressionDistribution)
@@ -362,11 +368,11 @@ def test_the_predictor_gives_intervals_in_the_targets_units() -> None:
 
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
-def test_too_few_rows_hold_everything_and_say_so(task: str) -> None:
+def test_too_few_rows_give_complete_sets_and_a_notice(task: str) -> None:
     predictor, notices = with_scores([0.1, 0.2, 0.3], task=task), list[str]()
     result = predictor.predict_distribution(table(), 5, alpha=0.1, notices=notices)
     (notice,) = notices
-    assert "9 calibration rows are needed, got 3" in notice
+    assert "at least 9 calibration rows and the bundle has 3" in notice
     if isinstance(result, ClassificationDistribution):
         assert result.prediction_set is not None
         assert result.prediction_set.all()
@@ -376,7 +382,7 @@ def test_too_few_rows_hold_everything_and_say_so(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
-def test_a_bundle_without_scores_gives_neither(task: str) -> None:
+def test_bundle_without_scores_has_neither_sets_nor_intervals(task: str) -> None:
     result = Predictor(random_bundle(task=task)).predict_distribution(table(), 5)
     if isinstance(result, ClassificationDistribution):
         assert result.prediction_set is None
@@ -392,12 +398,12 @@ def error_of(inside: np.ndarray, weights: np.ndarray | None = None) -> float:
     return math.sqrt(p * (1 - p) / n)
 
 
-def test_sets_by_class_are_asked_for_by_name() -> None:
+def test_sets_by_class_need_per_class() -> None:
     predictor, notices = with_scores(np.linspace(0, 0.9, 30).tolist()), list[str]()
     by_class = predictor.predict_distribution(table(), 5, 0.2, per_class=True, notices=notices)
     assert isinstance(by_class, ClassificationDistribution)
     assert notices == []
-    scores = [Scores.of(np.linspace(0, 0.9, 30)[c::3].tolist()) for c in range(3)]
+    scores = [scores_of(np.linspace(0, 0.9, 30)[c::3].tolist()) for c in range(3)]
     for c, own in enumerate(scores):
         expected = class_sets(torch.from_numpy(by_class.point[None, :, [c]]), [own], 0.2)[:, 0]
         assert by_class.prediction_set is not None
@@ -414,7 +420,7 @@ def test_sets_by_class_are_asked_for_by_name() -> None:
         )
 
 
-def test_evaluation_counts_what_is_inside() -> None:
+def test_evaluation_measures_coverage_of_intervals() -> None:
     predictor = with_scores([0.5, 1.0, 1.5, 2.5], task="regression")
     result = predictor.predict_distribution(table(), 20, alpha=0.4)
     assert isinstance(result, RegressionDistribution)
@@ -437,7 +443,7 @@ def test_evaluation_counts_what_is_inside() -> None:
     assert predictor.evaluate(table(), y, n_samples=0)["coverage"] == {}
 
 
-def test_evaluation_counts_sets() -> None:
+def test_evaluation_measures_coverage_of_sets() -> None:
     predictor = with_scores([0.1, 0.3, 0.55, 0.8])
     result = predictor.predict_distribution(table(), 20, alpha=0.4)
     assert isinstance(result, ClassificationDistribution)

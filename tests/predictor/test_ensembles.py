@@ -51,7 +51,7 @@ def only_fused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
-def test_a_fused_pass_equals_each_member_alone(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fused_pass_equals_each_member_alone(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = ensemble(task)
     each = alone(bundle)
     if task == "regression":
@@ -64,7 +64,7 @@ def test_a_fused_pass_equals_each_member_alone(task: str, monkeypatch: pytest.Mo
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
-def test_predictions_stay_within_each_members_own_target(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_stay_within_the_limits_of_each_member(monkeypatch: pytest.MonkeyPatch) -> None:
     clamped: tuple[dict[str, Any], ...] = ({"target": "clamped"}, {"network.hidden_units": "10"})
     bundle = ensemble("regression", clamped)
     limits = [(-0.1, 0.1), (-9.0, 9.0), (0.2, 0.3), (-9.0, 9.0)]
@@ -80,7 +80,7 @@ def test_predictions_stay_within_each_members_own_target(monkeypatch: pytest.Mon
     np.testing.assert_allclose(Predictor(bundle).predict(table()), expected, rtol=1e-5)
 
 
-def test_many_rows_go_through_one_member_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_pass_one_member_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     fused = Predictor(ensemble()).predict_proba(table(200))
 
     def refuse(*_: Any) -> Any:
@@ -126,7 +126,7 @@ def test_rows_are_encoded_once_for_members_of_one_fold(
 
 @pytest.mark.parametrize("form", ["rows", "frame", "columns", "records"])
 def test_folds_read_the_same_cells(form: str) -> None:
-    """Two folds that differ in what was fitted read each column once, and read it right."""
+    """Two folds with different fitted statistics read each column once and correctly."""
     bundle = random_bundle(n_members=3)
     frame = pd.DataFrame(table(), columns=[f"x{place}" for place in range(5)])
     rows: dict[str, Any] = {
@@ -140,15 +140,15 @@ def test_folds_read_the_same_cells(form: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_a_wrong_cell_is_named_by_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_names_the_row_of_a_wrong_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autotrain.predictor.tables.ENCODED_NUMBERS", 3 * 5 * 4)
     frame = pd.DataFrame(table(), columns=[f"x{place}" for place in range(5)]).astype(object)
     frame.loc[9, "x3"] = "?!"
-    with pytest.raises(DataError, match="column 'x3': expected numbers, however: row 10"):
+    with pytest.raises(DataError, match=r"x3.*row 10"):
         Predictor(random_bundle(n_members=3)).predict(frame)
 
 
-def test_parts_hold_the_rows_of_all_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_contain_the_rows_of_all_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autotrain.predictor.tables.ENCODED_NUMBERS", 3 * 5 * 4)
     joint = Joint(random_bundle(n_members=3))
     sizes = [len(xs[0]) for xs in joint.encoded(table(10), None)]
@@ -163,7 +163,7 @@ def distribution(bundle: Bundle, n_samples: int) -> Any:
 
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
-def test_a_member_without_dropout_always_says_the_same(task: str) -> None:
+def test_samples_of_a_member_without_dropout_are_equal(task: str) -> None:
     params: tuple[Mapping[str, Any], ...] = ({"dropout.rate": 0.0}, {"dropout.rate": 0.3})
     members = [random_bundle(own, task=task, seed=k).members[0] for k, own in enumerate(params)]
     bundle = replace(random_bundle(task=task), members=tuple(members))
@@ -178,31 +178,31 @@ def test_a_member_without_dropout_always_says_the_same(task: str) -> None:
     assert not np.allclose(others[0], point, rtol=1e-2)
 
 
-def test_where_no_member_has_dropout_nothing_is_random() -> None:
+def test_without_dropout_nothing_is_random() -> None:
     assert not Predictor(ensemble(params=({"dropout.rate": 0.0},))).has_dropout
 
 
-def test_the_first_samples_stay_when_there_are_more() -> None:
+def test_first_samples_do_not_depend_on_their_number() -> None:
     bundle = ensemble()
     few, many = distribution(bundle, 5), distribution(bundle, 30)
     np.testing.assert_allclose(many.samples[:5], few.samples, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(many.point, few.point, rtol=1e-6)
 
 
-def test_samples_are_those_of_the_mixture() -> None:
+def test_samples_equal_those_of_the_mixture() -> None:
     bundle = ensemble()
     n = len(bundle.members)
     result: ClassificationDistribution = distribution(bundle, 50 * n)
     assert result.samples is not None
     each = [result.samples[place::n].mean(axis=0) for place in range(n)]
     np.testing.assert_allclose(result.mean, np.mean(each, axis=0), atol=1e-9)
-    # What the members differ in is part of what is not known.
+    # The disagreement of the members is part of the uncertainty.
     assert (result.std >= 0.99 * np.std(each, axis=0)).all()
     points = [predictor.predict_proba(table()) for predictor in alone(bundle)]
     np.testing.assert_allclose(result.point, np.mean(points, axis=0), atol=1e-6)
 
 
-def test_a_regressions_mixture_is_in_the_targets_units() -> None:
+def test_mixture_of_a_regression_is_in_units_of_the_target() -> None:
     bundle = ensemble("regression")
     n = len(bundle.members)
     result: RegressionDistribution = distribution(bundle, 2 * n)

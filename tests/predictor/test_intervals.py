@@ -46,15 +46,15 @@ def test_wilson_equals_scipy(k: int, n: int) -> None:
 
 @pytest.mark.parametrize("n", [30, 114, 500])
 @pytest.mark.parametrize("share", [0.76, 0.9, 0.97, 0.985])
-def test_wilson_covers_exactly_so_many(share: float, n: int) -> None:
-    """Over all counts that the binomial distribution may give."""
+def test_wilson_has_its_exact_coverage(share: float, n: int) -> None:
+    """Summed over all counts of the binomial distribution."""
     counts = np.arange(n + 1)
     covered = [low <= share <= high for low, high in (wilson(k / n, n) for k in counts)]
     coverage = stats.binom.pmf(counts, n, share) @ covered
     assert 0.92 < coverage < 0.98
 
 
-def test_accuracy_is_wilsons_with_effective_rows() -> None:
+def test_accuracy_uses_wilson_with_effective_rows() -> None:
     outputs, y = classified(90, 3, 1.5)
     right = (outputs.argmax(-1) == y).double()
     assert interval(METRICS["accuracy"], outputs, y) == wilson(float(right.mean()), 90)
@@ -66,7 +66,7 @@ def test_accuracy_is_wilsons_with_effective_rows() -> None:
 
 
 def placements(scores: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each positive row the share of negatives below it, and the reverse, by loops."""
+    """Return the fraction of negatives below each positive row, and the reverse, by loops."""
     positive, negative = scores[y == 1], scores[y == 0]
 
     def order(a: float, b: float) -> float:
@@ -79,7 +79,7 @@ def placements(scores: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 @pytest.mark.parametrize("margin", [0.5, 1.2])
-def test_upper_end_of_the_area_is_delongs(margin: float) -> None:
+def test_upper_end_of_the_area_equals_delong(margin: float) -> None:
     outputs, y = classified(80, 2, margin)
     outputs, y = outputs.mul(4).round()[:67] / 4, y[:67]  # with ties
     scores = (outputs[:, 1] - outputs[:, 0]).numpy()
@@ -91,18 +91,18 @@ def test_upper_end_of_the_area_is_delongs(margin: float) -> None:
     assert found is not None
     assert found[1] == pytest.approx(ends[1], rel=1e-6)
     assert ends[0] - 0.03 < found[0] <= ends[0]
-    # An order that is the wrong way round has the mirrored interval.
+    # A reversed order has the mirrored interval.
     mirrored = interval(METRICS["roc_auc"], outputs.flip(1), y)
     assert mirrored == pytest.approx((1 - found[1], 1 - found[0]), abs=1e-9)
 
 
-def test_area_of_a_perfect_order_is_newcombes() -> None:
-    """The least area t with 1 − t ≤ 1.96 √V(t), V of two exponential distributions."""
+def test_area_of_a_perfect_order_equals_newcombe() -> None:
+    """The end is the least area t with 1 − t ≤ 1.96 √V(t), V of two exponential distributions."""
     m, n = 12, 30
 
     def excess(t: float) -> float:
         q1, q2 = t / (2 - t), 2 * t * t / (1 + t)
-        # Newcombe's variance puts the mean number of rows in both places of Hanley and McNeil's.
+        # Newcombe replaces both numbers of rows in Hanley and McNeil's variance by their mean.
         same = (m + n) / 2 - 1
         v = (t * (1 - t) + same * (q1 - t * t) + same * (q2 - t * t)) / (m * n)
         return 1 - t - stats.norm.ppf(0.975) * math.sqrt(v)
@@ -113,7 +113,7 @@ def test_area_of_a_perfect_order_is_newcombes() -> None:
     assert 0.7 < low < 0.95
 
 
-def test_harmonic_is_the_rows_of_a_share_with_the_same_variance() -> None:
+def test_harmonic_number_of_rows_has_the_same_variance() -> None:
     p, counts = 0.3, [10.0, 40.0, 25.0]
     variance = sum(p * (1 - p) / n for n in counts) / 9
     assert p * (1 - p) / harmonic(counts) == pytest.approx(variance)
@@ -123,20 +123,20 @@ def test_balanced_accuracy_has_the_variance_of_its_classes() -> None:
     y = torch.tensor([0] * 20 + [1] * 100)
     said = torch.tensor([0] * 12 + [1] * 8 + [1] * 100)
     found = interval(METRICS["balanced_accuracy"], torch.eye(2)[said], y)
-    # All that is wrong is in the small class.
+    # All wrong rows are in the small class.
     variance = 0.6 * 0.4 / 20 / 4
     assert found == pytest.approx(wilson(0.8, 0.8 * 0.2 / variance))
     right = torch.eye(2)[y]
     assert interval(METRICS["balanced_accuracy"], right, y) == wilson(1.0, harmonic([20, 100]))
 
 
-def test_average_precision_is_wilsons_of_the_positive_rows() -> None:
+def test_average_precision_uses_wilson_with_positive_rows() -> None:
     y = torch.tensor([0] * 40 + [1] * 15)
     right = torch.eye(2)[y]
     assert interval(METRICS["average_precision"], right, y) == wilson(1.0, 15)
 
 
-def test_f1_is_wilsons_on_the_scale_of_jaccard() -> None:
+def test_f1_uses_wilson_on_the_jaccard_scale() -> None:
     y = torch.tensor([1] * 12 + [0] * 28)
     said = torch.tensor([1] * 9 + [0] * 3 + [1] * 2 + [0] * 26)
     low, high = wilson(9 / 14, 14)
@@ -181,8 +181,8 @@ def test_bootstrap_t_equals_a_naive_loop(
     assert found[1] > high
 
 
-def test_upper_end_is_at_most_wilsons_for_losses_up_to_the_worst() -> None:
-    """Only the row that was not seen has a loss: it counts as 1 row of 31."""
+def test_upper_end_is_at_most_that_of_wilson() -> None:
+    """Only the unseen row has a loss: it counts as 1 row of 31."""
     losses = torch.full((30,), 1e-9, dtype=torch.float64)
     ones = torch.ones(30).double()
     found = bootstrap_t(losses, ones, ones, 2.0, 1.0)
@@ -193,7 +193,7 @@ def test_upper_end_is_at_most_wilsons_for_losses_up_to_the_worst() -> None:
 
 @pytest.mark.parametrize("name", ["log_loss", "brier"])
 def test_upper_end_without_a_wrong_row_allows_for_one(name: str) -> None:
-    """It is what a row loses that is wrong where the model says so, in as many rows as may be."""
+    """The unseen row has the expected loss of a wrong row; the end is that of Wilson's interval."""
     p = torch.tensor([0.9] * 20 + [0.99] * 20, dtype=torch.float64)
     outputs = torch.stack([p, 1 - p], 1).log()
     found = interval(METRICS[name], outputs, torch.zeros(40, dtype=torch.long))
@@ -206,7 +206,7 @@ def test_upper_end_without_a_wrong_row_allows_for_one(name: str) -> None:
     assert found[1] > most / 2
 
 
-def test_a_probability_of_0_leaves_the_interval_finite() -> None:
+def test_probability_of_0_gives_a_finite_interval() -> None:
     outputs = torch.tensor([[0.0, -math.inf]] * 20 + [[-0.1, -2.35]] * 20)
     found = interval(METRICS["log_loss"], outputs, torch.zeros(40, dtype=torch.long))
     assert found is not None
@@ -214,7 +214,7 @@ def test_a_probability_of_0_leaves_the_interval_finite() -> None:
     assert found[0] < found[1]
 
 
-def test_many_rows_have_nearly_the_interval_of_the_bootstrap(
+def test_normal_quantiles_approximate_the_bootstrap(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     outputs, y = classified(2000, 2, 1.0)
@@ -233,7 +233,7 @@ def test_many_rows_have_nearly_the_interval_of_the_bootstrap(
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("margin", [0.0, 2.0, 50.0, 2000.0, -3.0])
 @pytest.mark.parametrize("name", CLASSIFICATION)
-def test_an_interval_has_a_width_and_contains_the_score(
+def test_interval_has_a_width_and_contains_the_score(
     name: str, margin: float, n_classes: int
 ) -> None:
     outputs, y = classified(48, n_classes, margin)
@@ -242,7 +242,7 @@ def test_an_interval_has_a_width_and_contains_the_score(
     for own in (None, weights):
         found = interval(metric, outputs, y, own)
         kept = weights > 0 if own is not None else weights >= 0
-        value = intervals.Rows(
+        value = intervals.ScoredRows(
             outputs[kept], y[kept], (torch.ones(48).double() if own is None else own)[kept]
         ).value(metric)
         assert found is not None
@@ -254,14 +254,14 @@ def test_an_interval_has_a_width_and_contains_the_score(
 
 @pytest.mark.parametrize("noise", [1e-6, 0.5, 30.0])
 @pytest.mark.parametrize("name", [*REGRESSION, "pinball:0.9"])
-def test_an_interval_of_numbers_has_a_width_and_contains_the_score(name: str, noise: float) -> None:
+def test_regression_interval_contains_the_score(name: str, noise: float) -> None:
     outputs, y = predicted(40, noise)
     metric = metric_named(name)
     found = interval(metric, outputs, y)
     assert found is not None
-    value = intervals.Rows(outputs, y, torch.ones(40).double()).value(metric)
+    value = intervals.ScoredRows(outputs, y, torch.ones(40).double()).value(metric)
     assert found[0] < value < found[1]
-    # An error that is the same in all rows may be larger in others.
+    # Equal errors in all rows still allow a larger error in an unseen row.
     found = interval(metric, y + 0.3, y)
     assert found is not None
     assert found[0] < found[1]
@@ -287,7 +287,7 @@ def test_few_effective_rows_have_no_interval() -> None:
     assert interval(metric, outputs, y, heavy) is None
 
 
-def test_no_interval_where_a_score_is_not_defined_or_nothing_is_lost() -> None:
+def test_no_interval_for_undefined_scores_or_zero_losses() -> None:
     outputs, y = classified(30, 2, 1.0)
     assert interval(METRICS["roc_auc"], outputs, torch.zeros_like(y)) is None
     numbers, targets = predicted(30, 0.0)

@@ -1,4 +1,4 @@
-"""The mask bank: reproducible, independent, dropping as often as it should."""
+"""The mask bank is reproducible, independent and drops units at the rate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def bank(n_samples: int, seed: int = 0, **params: Any) -> dict[int, torch.Tensor
     return masks.masks(0, n_samples)
 
 
-def test_sites_are_where_units_are_dropped() -> None:
+def test_sites_are_the_layers_with_dropout() -> None:
     assert dropout_sites(config_of("none"), 6) == []
     assert dropout_sites(config_of(rate=0.0), 6) == []
     assert dropout_sites(config_of(), 6) == [(0, 40, 0.25), (1, 30, 0.25)]
@@ -35,7 +35,7 @@ def test_sites_are_where_units_are_dropped() -> None:
     assert dropout_sites(config_of(rate=0.0, dropout__input_rate=0.1), 6) == [(-1, 6, 0.1)]
 
 
-def test_masks_have_one_row_for_all_rows_and_are_zeros_and_ones() -> None:
+def test_masks_are_binary_and_shared_by_all_rows() -> None:
     masks = bank(9, dropout__input_rate=0.5)
     assert {layer: tuple(mask.shape) for layer, mask in masks.items()} == {
         -1: (9, 1, 6),
@@ -46,19 +46,19 @@ def test_masks_have_one_row_for_all_rows_and_are_zeros_and_ones() -> None:
         assert set(mask.unique().tolist()) == {0.0, 1.0}
 
 
-def test_the_first_masks_stay_when_there_are_more_samples() -> None:
+def test_first_masks_do_not_depend_on_the_number_of_samples() -> None:
     few, many = bank(3), bank(50)
     for layer, mask in few.items():
         assert torch.equal(mask, many[layer][:3])
 
 
-def test_a_part_of_the_bank_is_that_part() -> None:
+def test_part_of_the_bank_equals_the_whole() -> None:
     masks = MaskBank(config_of(), 6, range(20), 0)
     for layer, part in masks.masks(5, 9).items():
         assert torch.equal(part, masks.masks(0, 20)[layer][5:9])
 
 
-def test_numbers_name_the_samples() -> None:
+def test_bank_of_selected_samples() -> None:
     every_third = MaskBank(config_of(), 6, range(1, 20, 3), 0)
     assert torch.equal(every_third.masks(0, 7)[0], bank(20)[0][1::3])
 
@@ -70,7 +70,7 @@ def test_seeds_and_samples_differ() -> None:
 
 @pytest.mark.parametrize("dropout", ["dropout", "alpha_dropout"])
 @pytest.mark.parametrize("rate", [0.05, 0.5, 0.9])
-def test_units_are_dropped_as_often_as_said(dropout: str, rate: float) -> None:
+def test_units_are_dropped_at_the_rate(dropout: str, rate: float) -> None:
     masks = bank(6000, dropout=dropout, rate=rate, dropout__input_rate=0.3)
     for layer, expected in ((-1, 0.3), (0, rate), (1, rate)):
         assert 1 - float(masks[layer].mean()) == pytest.approx(expected, abs=0.008)

@@ -1,4 +1,4 @@
-"""The mixture of a regression against scipy, also where the formulas are stretched."""
+"""The mixture of a regression against scipy, also for extreme parameters."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def cdf(y: np.ndarray, samples: torch.Tensor, tau: float) -> np.ndarray:
 
 @pytest.mark.parametrize("spread", SPREADS)
 @pytest.mark.parametrize("tau", [1.0, 1e-6, 1e6])
-def test_quantiles_have_their_level_below_them(spread: float, tau: float) -> None:
+def test_quantiles_have_their_level(spread: float, tau: float) -> None:
     samples = samples_of(spread * tau**-0.5)
     levels = (0.001, 0.05, 0.5, 0.77, 0.999)
     found = quantiles(samples, Noise.normal(tau), torch.tensor(levels, dtype=torch.float64)).numpy()
@@ -49,7 +49,7 @@ def test_quantiles_have_their_level_below_them(spread: float, tau: float) -> Non
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.3, 1.0, 3.0])
-def test_quantiles_equal_those_that_scipy_finds(spread: float) -> None:
+def test_quantiles_equal_scipy(spread: float) -> None:
     samples = samples_of(spread)
     found = quantiles(
         samples, Noise.normal(0.25), torch.tensor([0.03], dtype=torch.float64)
@@ -71,7 +71,7 @@ def test_quantiles_of_any_samples(samples: list[float], log_tau: float, level: f
     tau = float(np.exp(log_tau))
     column = torch.tensor(samples, dtype=torch.float64).unsqueeze(1)
     found = float(quantiles(column, Noise.normal(tau), torch.tensor([level], dtype=torch.float64)))
-    # Where samples lie far apart the distribution is nearly a staircase: look at both sides.
+    # With distant samples the distribution function is nearly a staircase: check both sides.
     step = 1e-6 * (tau**-0.5 + 1e-3 * float(column.std(correction=0)))
     step += 4 * np.finfo(float).eps * float(column.abs().max())
     below, above = (cdf(np.array([found + side]), column, tau)[0] for side in (-step, step))
@@ -80,7 +80,7 @@ def test_quantiles_of_any_samples(samples: list[float], log_tau: float, level: f
 
 @pytest.mark.parametrize("tau", [1e-8, 1.0, 1e8])
 @pytest.mark.parametrize("spread", SPREADS)
-def test_log_likelihood_equals_scipys(spread: float, tau: float) -> None:
+def test_log_likelihood_equals_scipy(spread: float, tau: float) -> None:
     samples, y = samples_of(spread), np.linspace(-3, 20, 20)
     found = log_likelihood(samples, torch.from_numpy(y), Noise.normal(tau)).numpy()
     logs = stats.norm.logpdf(y, samples.numpy(), tau**-0.5)
@@ -95,7 +95,7 @@ def test_log_likelihood_does_not_underflow() -> None:
     assert float(far[0]) == pytest.approx(stats.norm.logpdf(1e6, 7, 1), rel=1e-9)
 
 
-def test_deviation_is_that_of_the_numbers() -> None:
+def test_deviation_equals_numpy() -> None:
     samples = samples_of(2.0)
     np.testing.assert_allclose(deviation(samples), samples.numpy().std(0), rtol=1e-12)
     assert (deviation(samples[:1]) == 0).all()
@@ -110,7 +110,7 @@ def scipys(dof: float) -> Any:
 
 
 @pytest.mark.parametrize("dof", DEGREES)
-def test_the_standard_distribution_is_scipys(dof: float) -> None:
+def test_standard_distribution_equals_scipy(dof: float) -> None:
     u = np.concatenate([np.linspace(-8, 8, 81), [-1e3, 1e3, -1e8, 1e8]])
     own = torch.from_numpy(u)
     np.testing.assert_allclose(standard_cdf(dof, own), scipys(dof).cdf(u), rtol=1e-9, atol=1e-15)
@@ -124,7 +124,7 @@ def test_the_standard_distribution_is_scipys(dof: float) -> None:
 @pytest.mark.parametrize("spread", [0.0, 0.3, 30.0])
 @pytest.mark.parametrize("dof", [2.0, 8.0])
 @pytest.mark.parametrize("factor", [0.0, 0.5, 3.0])
-def test_a_mixture_of_t_is_that_of_its_parts(dof: float, spread: float, factor: float) -> None:
+def test_mixture_is_the_mean_of_its_components(dof: float, spread: float, factor: float) -> None:
     samples, noise = samples_of(spread), Noise(dof, 0.7, factor)
     drawn = samples.numpy()
     centers = drawn.mean(0) + factor * (drawn - drawn.mean(0))
@@ -141,7 +141,7 @@ def test_a_mixture_of_t_is_that_of_its_parts(dof: float, spread: float, factor: 
 
 
 @pytest.mark.parametrize("dof", DEGREES)
-def test_the_typical_error_is_what_68_percent_stay_below(dof: float) -> None:
+def test_typical_error_is_the_68_percent_quantile(dof: float) -> None:
     noise = Noise(dof, 2.5, 0.4)
     inside = scipys(dof).cdf(noise.typical_error / 2.5) - scipys(dof).cdf(
         -noise.typical_error / 2.5

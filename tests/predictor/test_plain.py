@@ -1,4 +1,4 @@
-"""The plain module says what the predictor says, in both modes, for every kind of technique."""
+"""The plain module equals the predictor, in both modes, for every kind of technique."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_kind_of_network(kind: str, task: str) -> None:
 
 
 @pytest.mark.parametrize("n_members", [3, 9])
-def test_members_are_averaged_and_take_turns(n_members: int) -> None:
+def test_members_are_averaged_and_sampled_in_turn(n_members: int) -> None:
     check(Predictor(random_bundle(n_members=n_members)), table())
 
 
@@ -100,7 +100,7 @@ def test_tables_with_every_kind_of_column(
     ),
     st.lists(st.floats(-2e3, 2e3), min_size=1, max_size=10),
 )
-def test_every_scaler_is_the_same_in_torch(training: list[float], asked: list[float]) -> None:
+def test_every_scaler_is_equal_in_torch(training: list[float], asked: list[float]) -> None:
     assert SCALINGS.keys() == SCALERS.keys()
     column = np.array(training)[:, None]
     rows = np.array([*asked, *training])[:, None]
@@ -125,7 +125,7 @@ def test_weights_can_be_saved_and_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n_samples", [0, 5])
-def test_it_can_be_exported(n_samples: int) -> None:
+def test_module_can_be_exported(n_samples: int) -> None:
     predictor = Predictor(random_bundle(n_members=2))
     module = predictor.to_torch(n_samples)
     inputs = predictor.raw_inputs(table())
@@ -138,7 +138,7 @@ def test_it_can_be_exported(n_samples: int) -> None:
         torch.testing.assert_close(exported(*fewer), module(*fewer))
 
 
-def test_it_learns_further() -> None:
+def test_module_can_be_trained_further() -> None:
     predictor = Predictor(random_bundle(task="binary", classes=("no", "yes")))
     module = predictor.to_torch()
     inputs = predictor.raw_inputs(table())
@@ -156,7 +156,7 @@ def test_it_learns_further() -> None:
 
 @pytest.mark.parametrize("kind", ["inputs too", "alpha dropout", "linear"])
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
-def test_in_training_mode_each_row_has_masks_of_its_own(kind: str, task: str) -> None:
+def test_training_mode_draws_masks_for_each_row(kind: str, task: str) -> None:
     predictor = Predictor(random_bundle(KINDS[kind], task=task, n_members=2))
     rows = np.tile(table()[:1], (600, 1))
     inputs = predictor.raw_inputs(rows)
@@ -172,7 +172,7 @@ def test_in_training_mode_each_row_has_masks_of_its_own(kind: str, task: str) ->
     for drawn in (own[0], own[7], point):
         assert len(torch.unique(drawn, dim=0)) > 20
     assert not torch.equal(own, again)
-    # The same distribution: 600 rows here, 600 shared masks there.
+    # 600 rows with their own masks and 600 shared masks have the same distribution.
     result = predictor.predict_distribution(rows[:1], 600, samples=True)
     assert result.samples is not None
     for place in range(2):
@@ -190,11 +190,11 @@ def test_in_training_mode_each_row_has_masks_of_its_own(kind: str, task: str) ->
 def test_samples_need_dropout() -> None:
     predictor = Predictor(random_bundle({"dropout.rate": 0.0}))
     assert isinstance(predictor.to_torch(), PlainPredictor)
-    with pytest.raises(BundleError, match="expected a model trained with dropout"):
+    with pytest.raises(BundleError, match="needs a model trained with dropout"):
         predictor.to_torch(5)
 
 
-def test_a_member_without_dropout_says_the_same() -> None:
+def test_samples_of_a_member_without_dropout_are_equal() -> None:
     with_dropout = random_bundle(n_members=2)
     without = random_bundle({"dropout.rate": 0.0}, n_members=2)
     members = (with_dropout.members[0], without.members[1])
@@ -202,18 +202,18 @@ def test_a_member_without_dropout_says_the_same() -> None:
 
 
 @pytest.mark.parametrize("levels", [["true", "false", "unknown"], ["true", "unknown"]])
-def test_truth_values_are_found_however_they_are_spelt(levels: list[str], tmp_path: Path) -> None:
+def test_boolean_levels_match_in_any_spelling(levels: list[str], tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
-    told = generator.choice(levels, 90)
-    frame = pd.DataFrame({"told": told, "z": generator.normal(size=90), "y": told == "true"})
+    flag = generator.choice(levels, 90)
+    frame = pd.DataFrame({"flag": flag, "z": generator.normal(size=90), "y": flag == "true"})
     winner = train(frame, {"training.epochs": 3}, target="y")
     predictor = load(winner.export(tmp_path / "best").path)
-    rows = frame[told != "unknown"].drop(columns="y").head(20)
+    rows = frame[flag != "unknown"].drop(columns="y").head(20)
     expected = predictor.predict_proba(rows, calibrated=False)
-    unseen = predictor.predict_proba(rows.assign(told="never"), calibrated=False)
+    unseen = predictor.predict_proba(rows.assign(flag="never"), calibrated=False)
     assert np.abs(unseen - expected).max() > 0.01
-    for spelt in (rows["told"] == "true", rows["told"].str.upper(), rows["told"].str.title()):
-        others, notices = rows.assign(told=spelt), list[str]()
+    for spelt in (rows["flag"] == "true", rows["flag"].str.upper(), rows["flag"].str.title()):
+        others, notices = rows.assign(flag=spelt), list[str]()
         np.testing.assert_array_equal(
             predictor.predict_proba(others, calibrated=False, notices=notices), expected
         )
@@ -225,7 +225,7 @@ def test_truth_values_are_found_however_they_are_spelt(levels: list[str], tmp_pa
 
 @pytest.mark.parametrize("n_members", [1, 3])
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
-def test_logits_are_log_probabilities_but_for_a_constant(n_members: int, task: str) -> None:
+def test_logits_equal_log_probabilities_up_to_a_constant(n_members: int, task: str) -> None:
     predictor = Predictor(random_bundle({}, task=task, n_members=n_members))
     inputs = predictor.raw_inputs(table())
     with torch.no_grad():
@@ -237,7 +237,7 @@ def test_logits_are_log_probabilities_but_for_a_constant(n_members: int, task: s
             constant = (logits - proba.log())[..., :1]
             torch.testing.assert_close(logits - constant, proba.log())
             is_average = n_members > 1 and not n_samples
-            # Outputs of a network are not normalized, an average's logarithm is.
+            # Outputs of a network are not normalized; the logarithm of an average is.
             assert bool((constant.abs() < 1e-9).all()) is is_average
     if n_members == 1:
         module = predictor.to_torch(logits=True)

@@ -1,4 +1,4 @@
-"""Point predictions: equal to torch's own layers, for any table, in the user's own labels."""
+"""Point predictions equal torch's own layers, for any table, in the labels of the user."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_equals_torch_without_hidden_layers(tmp_path: Path) -> None:
     check_against_torch({"network.hidden_layers": 0}, tmp_path / "best")
 
 
-def test_a_trained_winner_equals_torch_from_the_files(tmp_path: Path) -> None:
+def test_trained_winner_equals_torch_from_its_files(tmp_path: Path) -> None:
     winner = train("sklearn:wine", {"batch_norm": "before_activation", "activation": "prelu"})
     winner.export(tmp_path / "best")
     network, _ = plain_network(tmp_path / "best")
@@ -73,7 +73,7 @@ def test_a_trained_winner_equals_torch_from_the_files(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-12)
 
 
-def test_a_regression_is_in_the_targets_units(tmp_path: Path) -> None:
+def test_regression_is_in_units_of_the_target(tmp_path: Path) -> None:
     bundle = random_bundle(task="regression")
     network, _ = plain_network(save(bundle, tmp_path / "best"))
     x = torch.from_numpy(bundle.members[0].preprocessor.encode(table())).double()
@@ -83,7 +83,7 @@ def test_a_regression_is_in_the_targets_units(tmp_path: Path) -> None:
     np.testing.assert_allclose(predictor.predict(table()), expected, rtol=1e-4)
     assert predictor.predict(table()).dtype == np.float64
     assert not hasattr(predictor, "classes_")
-    with pytest.raises(AutotrainError, match="expected a classification, however: 'y' is a number"):
+    with pytest.raises(AutotrainError, match="needs a classification, and the target 'y'"):
         predictor.predict_proba(table())
 
 
@@ -96,7 +96,7 @@ def test_a_regression_is_in_the_targets_units(tmp_path: Path) -> None:
         ((False, True), "bool", "b"),
     ],
 )
-def test_labels_are_of_the_users_own_type(
+def test_labels_have_the_type_of_the_training_table(
     classes: tuple[Any, ...], label_dtype: str, kind: str
 ) -> None:
     predictor = Predictor(random_bundle(task="binary", classes=classes, label_dtype=label_dtype))
@@ -108,7 +108,7 @@ def test_labels_are_of_the_users_own_type(
     np.testing.assert_array_equal(labels, np.array(classes)[places])
 
 
-def test_any_form_of_a_table_gives_the_same() -> None:
+def test_every_type_of_table_gives_the_same() -> None:
     predictor, rows = Predictor(random_bundle()), table()
     names = [f"x{place}" for place in range(5)]
     frame = pd.DataFrame(rows, columns=names)
@@ -137,7 +137,7 @@ def test_no_rows_and_one_row(tmp_path: Path) -> None:
     np.testing.assert_allclose(proba(table(40)[:1]), proba(table(40))[:1], rtol=1e-5)
 
 
-def test_what_is_wrong_with_the_table_is_said() -> None:
+def test_wrong_tables_raise() -> None:
     predictor = Predictor(random_bundle())
     frame = pd.DataFrame(table(), columns=["x0", "x1", "x2", "x3", "X4"])
     with pytest.raises(DataError, match=r"missing: 'x4' \(is it 'X4'\?\)"):
@@ -152,7 +152,7 @@ def test_what_is_wrong_with_the_table_is_said() -> None:
         )
 
 
-def test_ignored_columns_and_unseen_categories_are_noticed(tmp_path: Path) -> None:
+def test_ignored_columns_and_unseen_categories_give_notices(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     frame = pd.DataFrame(
         {"age": generator.normal(size=120), "city": generator.choice(["Rom", "Bern", "Oslo"], 120)}
@@ -186,7 +186,7 @@ def test_members_predict_together() -> None:
     np.testing.assert_allclose(Predictor(regression).predict(table()), np.mean(single, axis=0))
 
 
-def test_predictions_do_not_depend_on_the_other_rows() -> None:
+def test_predictions_do_not_depend_on_other_rows() -> None:
     predictor, rows = Predictor(random_bundle({"network.hidden_units": 64})), table(5000)
     everything = predictor.predict_proba(rows)
     np.testing.assert_array_equal(predictor.predict_proba(rows), everything)
@@ -215,7 +215,7 @@ except Exception as error:
 
 
 @pytest.mark.parametrize("widths", [("12-12",), ("12-12", "20-9", "8")], ids=["one", "ensemble"])
-def test_a_fresh_process_needs_torch_numpy_and_safetensors_alone(
+def test_prediction_imports_torch_numpy_and_safetensors_only(
     widths: tuple[str, ...], tmp_path: Path
 ) -> None:
     trials = [random_bundle({"network.hidden_units": own}, n_members=2) for own in widths]
@@ -233,22 +233,22 @@ def test_a_fresh_process_needs_torch_numpy_and_safetensors_alone(
     columns = {name: [0.5, None, "nan"] for name in load(folder).column_names}
     expected = load(folder).predict_distribution(columns, n_samples=5).mean
     np.testing.assert_allclose(np.array(eval(numbers)), expected, rtol=1e-6)
-    assert error.startswith("AutotrainError to_frame: expected pandas to be installed")
+    assert error.startswith("AutotrainError to_frame needs pandas")
 
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
-def test_what_overflows_is_said(task: str) -> None:
+def test_overflow_raises(task: str) -> None:
     bundle = random_bundle({"activation": "relu"}, task=task)
     (member,) = bundle.members
     huge = replace(member, parameters=np.full_like(member.parameters, 3e38))
     predictor = Predictor(replace(bundle, members=(huge,)))
     rows = np.ones((3, 5))
     for ask in (predictor.predict, predictor.predict_distribution):
-        with pytest.raises(DataError, match="the prediction of some is not a finite number"):
+        with pytest.raises(DataError, match="whose prediction is not a finite number"):
             ask(rows)
 
 
-def test_loading_says_what_is_wrong(tmp_path: Path) -> None:
+def test_loading_a_missing_bundle_raises(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"nowhere: expected a bundle.*studies/NAME/best"):
         load(str(tmp_path / "nowhere"))
 
@@ -256,7 +256,7 @@ def test_loading_says_what_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize("params", [{}, {"network.hidden_units": "300-7"}, {"activation": "relu"}])
 @pytest.mark.parametrize("n_members", [1, 3])
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
-def test_a_rows_numbers_do_not_depend_on_those_that_come_with_it(
+def test_result_of_a_row_is_bitwise_independent_of_others(
     task: str, n_members: int, params: Mapping[str, Any]
 ) -> None:
     predictor, rows = Predictor(random_bundle(params, task=task, n_members=n_members)), table(75)

@@ -1,4 +1,4 @@
-"""Tables in parts: the same rows, their own row numbers, notices once."""
+"""Tables in parts: the same rows, row numbers of the whole table, each notice once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PREPROCESSOR = Preprocessor(
 
 
 class Polars:
-    """A frame that knows what polars' frames know: columns, slices, no `iloc`."""
+    """A frame like those of polars: columns and slices, no `iloc`."""
 
     def __init__(self, columns: dict[Any, list[Any]]) -> None:
         self._columns = columns
@@ -65,12 +65,12 @@ FORMS: dict[str, Callable[[pd.DataFrame], Any]] = {
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten rows a part."""
+    """Ten rows per part."""
     monkeypatch.setattr("autotrain.predictor.tables.ENCODED_NUMBERS", 10 * PREPROCESSOR.n_inputs)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_parts_together_are_the_whole(form: str) -> None:
+def test_parts_together_equal_the_whole(form: str) -> None:
     table = FORMS[form](frame())
     parts = [part for (part,) in encoded_parts(table, [PREPROCESSOR], None)]
     assert [len(part) for part in parts] == [10, 10, 10, 10, 7]
@@ -78,7 +78,7 @@ def test_parts_together_are_the_whole(form: str) -> None:
     np.testing.assert_array_equal(torch.cat(parts).numpy(), whole)
 
 
-def test_a_table_that_cannot_be_cut_goes_in_one_part() -> None:
+def test_table_that_cannot_be_cut_is_one_part() -> None:
     class Frame(Polars):
         slice = property()
 
@@ -95,14 +95,14 @@ def test_every_preprocessor_encodes_every_part() -> None:
     np.testing.assert_array_equal(second, other.encode(frame()))
 
 
-def test_an_error_names_the_row_of_the_whole_table() -> None:
+def test_error_names_the_row_of_the_whole_table() -> None:
     table = frame().astype(object)
     table.loc[36, "age"] = "old"
     with pytest.raises(DataError, match="row 37 holds 'old'"):
         list(encoded_parts(table, [PREPROCESSOR], None))
 
 
-def test_columns_of_different_length_are_refused_before_they_are_cut() -> None:
+def test_columns_of_different_length_raise_before_cutting() -> None:
     table = {"age": [1.0] * 47, "city": ["Rom"] * 40}
     with pytest.raises(DataError, match="expected columns of one length"):
         list(encoded_parts(table, [PREPROCESSOR], None))

@@ -1,4 +1,4 @@
-"""Samples that end row by row: the same numbers as without, only fewer of them."""
+"""With a tolerance, sampling stops row by row; the samples are the same, only fewer."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def drawn(result: Distribution) -> set[int]:
 
 
 def middle(predictor: Predictor, n_samples: int) -> float:
-    """Return a tolerance that about half of the rows keep with so many samples."""
+    """Return a tolerance that about half of the rows reach with `n_samples`."""
     error = predictor.predict_distribution(table(), n_samples).mc_error
     return float(np.median(error.max(1) if error.ndim == 2 else error))
 
 
 @pytest.mark.parametrize("n_members", [1, 3, 20])
 @pytest.mark.parametrize("task", TASKS)
-def test_each_row_has_what_so_many_samples_say(task: str, n_members: int) -> None:
+def test_each_row_equals_a_prediction_with_its_number_of_samples(task: str, n_members: int) -> None:
     predictor = Predictor(random_bundle(task=task, n_members=n_members))
     tolerance = middle(predictor, 40)
     result = predictor.predict_distribution(table(), 100, 0.13, 3, tolerance=tolerance)
@@ -42,7 +42,7 @@ def test_each_row_has_what_so_many_samples_say(task: str, n_members: int) -> Non
     assert numbers[0] >= max(20, n_members)
     assert numbers[-1] <= 100
     for n in numbers:
-        # No level at which a staircase of few far-apart samples is flat.
+        # alpha is not a level at which the staircase of a few distant samples is flat.
         whole = predictor.predict_distribution(table(), n, 0.13, 3)
         rows = result.n_drawn == n
         for name in whole.to_dict():
@@ -55,7 +55,7 @@ def test_each_row_has_what_so_many_samples_say(task: str, n_members: int) -> Non
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_rows_end_when_they_are_settled_and_not_before(task: str) -> None:
+def test_rows_stop_as_soon_as_they_reach_the_tolerance(task: str) -> None:
     predictor = Predictor(random_bundle(task=task))
     tolerance = middle(predictor, 40)
     result = predictor.predict_distribution(table(), 200, tolerance=tolerance)
@@ -63,7 +63,7 @@ def test_rows_end_when_they_are_settled_and_not_before(task: str) -> None:
     error = result.mc_error.max(1) if task == "multiclass" else result.mc_error
     ended = result.n_drawn < 200
     assert (error[ended] <= tolerance).all()
-    # A row that went on had a larger error half as many samples before.
+    # A row that continued had a larger error with half of its samples.
     for n in set(result.n_drawn.tolist()) - {20, 200}:
         before = predictor.predict_distribution(table(), n // 2).mc_error
         before = before.max(1) if task == "multiclass" else before
@@ -71,7 +71,7 @@ def test_rows_end_when_they_are_settled_and_not_before(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_ends_of_tolerance(task: str) -> None:
+def test_very_large_and_small_tolerances(task: str) -> None:
     predictor = Predictor(random_bundle(task=task))
     all_at_once = predictor.predict_distribution(table(), 100, tolerance=1e9)
     assert drawn(all_at_once) == {20}
@@ -86,20 +86,20 @@ def test_the_ends_of_tolerance(task: str) -> None:
     np.testing.assert_allclose(one.mean, never.mean[-1:], rtol=1e-4)
 
 
-def test_quantiles_need_as_many_samples_of_each_row() -> None:
+def test_quantiles_need_equal_numbers_of_samples() -> None:
     predictor = Predictor(random_bundle(task="regression"))
     result = predictor.predict_distribution(table(), 20, tolerance=1e9)
     assert isinstance(result, RegressionDistribution)
-    with pytest.raises(AutotrainError, match=r"with a tolerance .* samples=True\) without it"):
+    with pytest.raises(AutotrainError, match=r"samples=True\) without tolerance"):
         result.quantiles(0.5)
 
 
 @pytest.mark.parametrize("wrong", [0, -1.0, float("nan"), "a", float("inf")])
-def test_a_tolerance_must_be_one(wrong: Any) -> None:
-    with pytest.raises(AutotrainError, match="tolerance: expected a number greater than 0"):
+def test_invalid_tolerance_raises(wrong: Any) -> None:
+    with pytest.raises(AutotrainError, match="tolerance must be a finite number greater than 0"):
         Predictor(random_bundle()).predict_distribution(table(), tolerance=wrong)
 
 
-def test_samples_of_different_numbers_are_not_kept() -> None:
-    with pytest.raises(AutotrainError, match="samples: expected not to be kept"):
+def test_samples_cannot_be_kept_with_a_tolerance() -> None:
+    with pytest.raises(AutotrainError, match="samples must not be True when tolerance is given"):
         Predictor(random_bundle()).predict_distribution(table(), tolerance=0.1, samples=True)

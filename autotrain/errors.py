@@ -105,4 +105,5 @@ def unknown(kind: str, word: object, known: Iterable[str], *, most: int = 30) ->
     near = nearest(str(word), known)
     hint = f" Did you mean {near!r}?" if near is not None else ""
     listed = ", ".join(known[:most]) + (", …" if len(known) > most else "")
-    return f"no {kind} {str(word)!r}.{hint} " + (f"Known: {listed}." if known else "None is available.")
+    options = f"Known: {listed}." if known else "None is available."
+    return f"no {kind} {str(word)!r}.{hint} {options}"

@@ -1,7 +1,7 @@
-"""Values that follow the data: what "auto" stands for.
+"""Values that depend on the data: the rules behind "auto".
 
-A space may say "auto" where `AUTO_VALUES` has a rule; `SearchSpace.resolve` replaces it when the
-study is made. To add one: write the rule and add a row.
+A space may contain "auto" where `AUTO_VALUES` has a rule. `SearchSpace.resolve` replaces it when
+the study starts. To add a rule, write the function and add a row.
 """
 
 from __future__ import annotations
@@ -10,26 +10,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MIN_STEPS_PER_EPOCH, MIN_BATCH = 4, 2
-# (up to so many training rows, batch size): RealMLP's table, arXiv:2407.04491.
+# (largest number of training rows, batch size): the table of RealMLP, arXiv:2407.04491.
 BATCH_SIZES = ((1_024, 64), (8_000, 128), (30_000, 256), (100_000, 512))
 LARGEST_BATCH = 1_024
-# Rows seen in a whole training, and what epochs are held between.
+# Training rows times epochs, and the limits of the epochs.
 ROWS_PER_TRAINING = 300_000
 MIN_EPOCHS, MAX_EPOCHS = 40, 200
 
 
 @dataclass(frozen=True)
 class DataShape:
-    """What a rule or a condition may look at.
+    """The properties of the data that rules and conditions depend on.
 
     Args:
-        n_train: training rows.
-        n_inputs: inputs of a network that chooses nothing about them: one a number, one a category,
-            none that tells of missing numbers but where only gaps tell something.
+        n_train: number of training rows.
+        n_inputs: number of inputs with the default preprocessing: one per number and one per
+            category; an indicator of missing numbers only where the column has no other
+            information.
         task: "binary", "multiclass" or "regression".
         pictures: whether all columns are pixels.
-        n_numbers: those of them that are scaled numbers: one a numeric column, one each part of a
-            date.
+        n_numbers: number of inputs that are scaled numbers: one per numeric column and one per part
+            of a date.
     """
 
     n_train: int
@@ -40,9 +41,9 @@ class DataShape:
 
 
 def batch_size(shape: DataShape) -> int:
-    """Return a power of two that grows with the rows and leaves 4 steps an epoch at least.
+    """Return a power of two that grows with the rows, with at least 4 steps per epoch.
 
-    Below 8 rows it is 2, whatever the steps: of one row batch norm makes 0.
+    Below 8 rows it is 2, because batch norm turns a batch of one row into zeros.
     """
     wanted = next((size for n, size in BATCH_SIZES if shape.n_train <= n), LARGEST_BATCH)
     most = max(shape.n_train // MIN_STEPS_PER_EPOCH, MIN_BATCH)
@@ -50,12 +51,12 @@ def batch_size(shape: DataShape) -> int:
 
 
 def epochs(shape: DataShape) -> int:
-    """Return as many epochs as see 300,000 rows, but 40 at least and 200 at most.
+    """Return the number of epochs in which training reads 300,000 rows: at least 40, at most 200.
 
-    Schedules such as one_cycle and cosine are spread over all of them; `early_stopping.patience`
-    may end a training before, unless `early_stopping.wait_for_schedule`. Networks with embedded
-    numbers reached with a higher learning rate in 60 epochs what they reached with a lower one in
-    200 (docs/benchmarks.md).
+    Schedules such as one_cycle and cosine are spread over all epochs. `early_stopping.patience` may
+    end the training earlier, unless `early_stopping.wait_for_schedule` is true. Networks with
+    embedded numbers needed 60 epochs with a higher learning rate for the score that took 200 epochs
+    with a lower one (docs/benchmarks.md).
     """
     return min(max(round(ROWS_PER_TRAINING / shape.n_train), MIN_EPOCHS), MAX_EPOCHS)
 

@@ -1,7 +1,7 @@
 """`[[baseline]]`: configurations that are tried first.
 
-A baseline names what matters; the rest is filled in with defaults where the space has them and
-with the middle of the range where not, so that a baseline is one definite configuration.
+A baseline names some parameters. The others get their default where the space contains it and the
+middle of their range where it does not, so that a baseline is exactly one configuration.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from autotrain.space.conditions import CONDITIONS, Conditions, parse_conditions
 from autotrain.space.config import Choice
 from autotrain.space.domains import Choices, Fixed, Range
 from autotrain.space.forbidding import Forbids, Sections, explain
-from autotrain.space.naming import flatten
+from autotrain.space.naming import flatten, mistake
 from autotrain.space.sections import locate
 from autotrain.space.suggesting import suggest_section
 from autotrain.space.values import contains, decode, encode, middle, parse_value, show
 from autotrain.techniques.technique import Value
 
-FORBIDDEN = "must not be forbidden"
+FORBIDDEN = "must not be a forbidden combination"
 
 
-class Filling:
-    """A trial that answers with a baseline's values, and fills in the rest.
+class BaselineTrial:
+    """A trial that suggests the values of a baseline and fills in the others.
 
     Args:
         baseline: values by name, in their parameters' own types.
-        forbids: a filled-in choice must leave an allowed configuration.
+        forbids: a choice is only filled in when it leaves an allowed configuration.
     """
 
     def __init__(self, baseline: Mapping[str, Value], forbids: Forbids) -> None:
@@ -41,13 +41,13 @@ class Filling:
         given = self._given(name)
         if given is not None and encode(given) in choices:
             return self._keep(name, encode(given))
-        place = locate(name)
-        if place.parameter is None:
-            first = place.section.default if place.section.default in choices else choices[0]
+        path = locate(name)
+        if path.parameter is None:
+            first = path.section.default if path.section.default in choices else choices[0]
         else:
-            decoded = [decode(place.parameter, choice) for choice in choices]
+            decoded = [decode(path.parameter, choice) for choice in choices]
             values = tuple(tuple(v) if isinstance(v, list) else v for v in decoded)
-            first = encode(middle(place.parameter, Choices(values)))
+            first = encode(middle(path.parameter, Choices(values)))
         for choice in [first, *(c for c in choices if c != first)]:
             if self.forbids.can_complete({**self.baseline, **self.params, name: choice}):
                 return self._keep(name, choice)
@@ -73,7 +73,7 @@ class Filling:
         return self._keep(name, value)
 
     def _given(self, name: str) -> Value | None:
-        """Return the baseline's own value; `optimizer.learning_rate` also stands for a row's."""
+        """Return the value that the baseline names; `section.key` also sets `section.row.key`."""
         head, *rest = name.split(".")
         return self.baseline.get(name, self.baseline.get(f"{head}.{rest[-1]}" if rest else name))
 
@@ -85,22 +85,23 @@ class Filling:
 def fill_in(
     baseline: Mapping[str, Value], sections: Sections, forbids: Forbids
 ) -> tuple[dict[str, Any], dict[str, Choice]]:
-    """Return a baseline's parameters of the study, all of them, and the choices they make."""
-    filling = Filling(baseline, forbids)
-    choices = {name: suggest_section(filling, space) for name, space in sections.items()}
-    return filling.params, choices
+    """Return all parameters of the study for a baseline, and the choices that they mean."""
+    trial = BaselineTrial(baseline, forbids)
+    choices = {name: suggest_section(trial, space) for name, space in sections.items()}
+    return trial.params, choices
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A baseline as it was written, but for its `when`, which is read.
+    """A baseline as it is written, with its `when` parsed.
 
     Args:
         written: its names and values.
-        when: the data for which it is tried.
-        label: what to call it in messages.
-        is_own: whether it must be right; others are dropped when they do not fit.
-        mistakes: what is wrong with its `when`.
+        when: conditions on the data for which it is tried.
+        label: its name in messages.
+        is_own: whether the space itself has it. Mistakes in such baselines are errors; inherited
+            baselines that do not fit are dropped.
+        mistakes: mistakes in its `when`.
     """
 
     written: Any
@@ -111,7 +112,12 @@ class Candidate:
 
 
 def read_baselines(written: Sequence[Any], n_own: int) -> list[Candidate]:
-    """Return what stands in `[[baseline]]`, the own ones first."""
+    """Return the baselines, those of the space itself first.
+
+    Args:
+        written: the tables.
+        n_own: the number of tables that the space itself has.
+    """
     candidates = []
     for number, baseline in enumerate(written, start=1):
         rest: Any = baseline
@@ -127,11 +133,11 @@ def read_baselines(written: Sequence[Any], n_own: int) -> list[Candidate]:
 
 def _read_when(written: Any) -> tuple[Conditions, list[str]]:
     if not isinstance(written, Mapping):
-        return {}, [f"when: must be a table of conditions, however: {show(written)}"]
+        return {}, [f"when must be a table of conditions, got {show(written)}."]
     found: list[str] = []
-    strange = [str(key) for key in written if key not in CONDITIONS]
-    when = parse_conditions(written, strange, found)
-    return when, [f"when: {mistake}" for mistake in found]
+    unknown_keys = [str(key) for key in written if key not in CONDITIONS]
+    when = parse_conditions(written, unknown_keys, found)
+    return when, [mistake("when", what) for what in found]
 
 
 def fit_baseline(
@@ -141,36 +147,36 @@ def fit_baseline(
     broken: Set[str],
     mistakes: list[str],
 ) -> Mapping[str, Value]:
-    """Return a baseline's values, complaining about all that keeps it out of a space."""
+    """Return the values of a baseline; append the reasons why it is not in the space."""
     baseline = _parse_baseline(written, sections, mistakes)
     if not isinstance(written, Mapping):
         return baseline
-    # Nothing more can be said of a section in which something is wrong already.
+    # Sections with a mistake are not checked further.
     wrong = {name.split(".")[0] for name in flatten(written) if name not in baseline}
     sound = {name: v for name, v in baseline.items() if name.split(".")[0] not in wrong}
     found: list[str] = []
     _check_effect(sound, sections, rules, broken, found)
-    mistakes += [mistake for mistake in found if not wrong or not mistake.startswith(FORBIDDEN)]
+    mistakes += [what for what in found if not wrong or not what.startswith(FORBIDDEN)]
     return baseline
 
 
 def _parse_baseline(written: Any, sections: Sections, mistakes: list[str]) -> dict[str, Value]:
     if not isinstance(written, Mapping):
-        mistakes.append(f"must be a table of names and values, however: {show(written)}")
+        mistakes.append(f"must be a table of names and values, got {show(written)}.")
         return {}
     baseline: dict[str, Value] = {}
     for name, value in flatten(written).items():
         try:
-            place = locate(name)
-            if place.parameter is None:
-                choices = sections[place.section.name].choices
+            path = locate(name)
+            if path.parameter is None:
+                choices = sections[path.section.name].choices
                 if value not in choices:
                     raise ValueError(unknown(f"choice of {name}", value, choices))
                 baseline[name] = value
             else:
-                baseline[name] = parse_value(place.parameter, value)
+                baseline[name] = parse_value(path.parameter, value)
         except ValueError as error:
-            mistakes.append(f"{name}: {error}")
+            mistakes.append(mistake(name, str(error)))
     return baseline
 
 
@@ -181,7 +187,7 @@ def _check_effect(
     broken: Set[str],
     mistakes: list[str],
 ) -> None:
-    """Complain about what lies outside the space, has no effect or is forbidden."""
+    """Append mistakes about values that are outside the space, have no effect or are forbidden."""
     _, choices = fill_in(baseline, sections, forbids)
     for name, value in baseline.items():
         section, row, key = locate(name)
@@ -190,26 +196,26 @@ def _check_effect(
         choice = choices[section.name]
         if row is not None and row != choice.name:
             mistakes.append(
-                f"{name}: has no effect unless {section.name} = {show(row)}, "
-                f"however: {section.name} = {show(choice.name)}"
+                f"{name} has no effect with {section.name} = {show(choice.name)}. It needs "
+                f"{section.name} = {show(row)}."
             )
         elif (
             row is None
             and key in section.parameters
             and not section.applies(key, choice.name, choice.parameters)
         ):
-            mistakes.append(f"{name}: has no effect with the rest of this baseline; leave it out")
+            mistakes.append(f"{name} has no effect with the rest of this baseline. Leave it out.")
         else:
             asked, domain = sections[section.name].domain(choice.name, key)
             if asked in broken:
                 continue
             if isinstance(domain, Fixed) and domain.value != value:
                 mistakes.append(
-                    f"{name}: must be the space's only value {show(domain.value)}, "
-                    f"however: {show(value)}"
+                    f"{name} must be {show(domain.value)}, the only value in the space, got "
+                    f"{show(value)}."
                 )
             elif not contains(domain, value):
-                mistakes.append(f"{name}: must lie in the space, however: {show(value)}")
+                mistakes.append(f"{name} must be in the space, got {show(value)}.")
     forbidden = forbids.find(choices)
     if forbidden is not None and not mistakes and not broken:
-        mistakes.append(f"{FORBIDDEN}, however: {explain(forbidden)} is")
+        mistakes.append(f"{FORBIDDEN}, got {explain(forbidden)}.")

@@ -1,8 +1,8 @@
-"""`[[when]]`: what a space is for some data and not for others.
+"""`[[when]]` blocks: the parts of a space that apply to some data only.
 
-A block is laid over the rest of the space as a space is over the one it extends. Which blocks hold
-together follows from their conditions; every set of them that some data can have is a case, laid
-and judged when the space is read, so that `SearchSpace.resolve` never finds a mistake.
+A block is merged over the rest of the space, as a space is over the one it extends. A case is a set
+of blocks that apply together for some data; the conditions determine all cases. Every case is
+merged and checked when the space is read, so that `SearchSpace.resolve` never finds a mistake.
 """
 
 from __future__ import annotations
@@ -23,31 +23,32 @@ from autotrain.space.conditions import (
     hold,
     parse_conditions,
 )
-from autotrain.space.definition import Baseline, Block, Definition, Dropped, Forbid
+from autotrain.space.definition import Baseline, Block, Dropped, Forbid, SpaceDefinition
 from autotrain.space.forbidding import Forbids, Sections
 from autotrain.space.merging import merge
-from autotrain.space.reading import Reading
+from autotrain.space.naming import mistake
+from autotrain.space.reading import WrittenSpace
 from autotrain.space.rules import own_rules
 from autotrain.space.sections import SECTIONS, where_else
 from autotrain.space.values import show
 from autotrain.space.writing import to_dict
 
 OUTSIDE = {
-    "extends": "The whole space extends another, for all data.",
-    "forbid": "What is forbidden is so for all data.",
+    "extends": "A space extends another for all data.",
+    "forbid": "Combinations are forbidden for all data.",
     "when": "Write one block with the conditions of both.",
 }
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A space judged but for its baselines.
+class CheckedSpace:
+    """The checked sections and forbids of a space, with the mistakes that were found.
 
     Args:
-        sections: domains; defaults stand where they are wrong.
-        forbids: the forbids in force.
-        broken: names whose domains are wrong, for nothing can be judged by them.
-        mistakes: what is wrong.
+        sections: domains, with defaults where they are wrong.
+        forbids: own and inherited forbids.
+        broken: names whose domains are wrong; later checks skip them.
+        mistakes: the mistakes.
     """
 
     sections: Sections
@@ -57,21 +58,21 @@ class Judged:
 
     @cached_property
     def rules(self) -> Forbids:
-        """The forbids, ready to be asked."""
+        """The forbids, compiled."""
         return Forbids(self.sections, self.forbids)
 
     def fit(self, candidate: Candidate) -> tuple[Baseline, list[str]]:
-        """Return a baseline and what keeps it from being one of this space."""
+        """Return a baseline, and the reasons why it is not in this space."""
         found: list[str] = []
         values = fit_baseline(candidate.written, self.sections, self.rules, self.broken, found)
         return Baseline(values, candidate.when), found
 
 
-Judge = Callable[[Reading], Judged]
+SectionsCheck = Callable[[WrittenSpace], CheckedSpace]
 
 
-def for_data(definition: Definition, shape: DataShape, source: str) -> Reading:
-    """Return a space as it is for some data; what no longer fits is dropped when it is checked."""
+def for_data(definition: SpaceDefinition, shape: DataShape, source: str) -> WrittenSpace:
+    """Return a space for some data, unchecked; the check drops inherited rules that do not fit."""
     sections = to_dict(replace(definition, baselines=(), blocks=()))
     forbids = sections.pop("forbid", [])
     holding = [block for block in definition.blocks if hold(block.when, shape)]
@@ -81,31 +82,34 @@ def for_data(definition: Definition, shape: DataShape, source: str) -> Reading:
         if block.is_only:
             first, rest = [], ()
         first += block.baselines
-    reading = _lay(source, sections, forbids, [block.sections for block in holding])
-    reading.inherited_baseline = [
+    written = _merge_blocks(source, sections, forbids, [block.sections for block in holding])
+    written.inherited_baseline = [
         dict(baseline.values) for baseline in (*first, *rest) if hold(baseline.when, shape)
     ]
-    return reading
+    return written
 
 
-def _lay(
+def _merge_blocks(
     source: str, sections: dict[str, Any], forbids: list[Any], blocks: Iterable[Mapping[str, Any]]
-) -> Reading:
+) -> WrittenSpace:
     for block in blocks:
         sections = merge(sections, block)
-    return Reading(source, sections, inherited_forbid=forbids, above="the rest of the space")
+    return WrittenSpace(source, sections, inherited_forbid=forbids, above="the rest of the space")
 
 
 @dataclass
-class _Written:
-    """A block as it was written.
+class _WrittenBlock:
+    """A block as it is written.
 
     Args:
-        label: what to call it in messages.
-        is_own: whether the space itself has it; what does not fit of others is dropped.
-        when: the conditions that could be read.
-        is_sound: whether these are all.
-        mistakes: what is wrong with it, each once.
+        label: its name in messages.
+        is_own: whether the space itself has it. Inherited baselines that do not fit are dropped.
+        when: the conditions that are right.
+        sections: what is merged over the rest of the space.
+        candidates: its baselines.
+        is_only: whether it drops the baselines before it.
+        is_sound: whether all its conditions are right.
+        mistakes: its mistakes, each once.
     """
 
     label: str
@@ -118,7 +122,7 @@ class _Written:
     mistakes: dict[str, None] = field(default_factory=dict)
 
     @property
-    def says_nothing(self) -> bool:
+    def is_empty(self) -> bool:
         return not self.sections and not self.candidates and not self.is_only
 
     def complain(self, mistakes: Iterable[str]) -> None:
@@ -126,41 +130,45 @@ class _Written:
 
 
 class Cases:
-    """The spaces that a space with blocks can become.
+    """All spaces that a space with blocks can become.
 
     Args:
-        reading: the space.
-        general: the space without its blocks, judged.
-        judge: how a space with some of them is judged.
-        mistakes: what cannot be a list of blocks at all is added here.
+        written: the space.
+        general: the space without its blocks, checked.
+        check: checks a space with some of its blocks.
+        mistakes: mistakes in the lists of blocks and baselines are appended here.
 
     Attributes:
-        dropped: inherited baselines that fit nowhere, found by the two methods below.
+        dropped: inherited baselines that fit in no case, set by `baselines` and `checked_blocks`.
     """
 
     def __init__(
-        self, reading: Reading, general: Judged, judge: Judge, mistakes: list[str]
+        self,
+        written: WrittenSpace,
+        general: CheckedSpace,
+        check: SectionsCheck,
+        mistakes: list[str],
     ) -> None:
-        self.reading = reading
+        self.written = written
         self.general = general
-        self.judge = judge
-        n_own = len(own_rules(reading.when, "when", mistakes))
-        written = reading.all_when()
+        self.check = check
+        n_own = len(own_rules(written.when, "when", mistakes))
+        blocks = written.all_when()
         self.blocks = [
-            _read_block(block, number, number - (len(written) - n_own))
-            for number, block in enumerate(written, start=1)
+            _read_block(block, number, number - (len(blocks) - n_own))
+            for number, block in enumerate(blocks, start=1)
         ]
-        self.n_own = len(own_rules(reading.baseline, "baseline", mistakes))
-        self.candidates = read_baselines(reading.all_baseline(), self.n_own)
+        self.n_own = len(own_rules(written.baseline, "baseline", mistakes))
+        self.candidates = read_baselines(written.all_baseline(), self.n_own)
         self.dropped: list[Dropped] = []
-        # The same words that `for_data` starts from; as written where they are not all right.
-        self.sections, self.forbids = reading.sections, reading.all_forbid()
-        if reading.is_whole and not general.mistakes:
-            self.sections = to_dict(Definition(general.sections, general.forbids))
+        # `for_data` starts from the same form. With mistakes, only the written form exists.
+        self.sections, self.forbids = written.sections, written.all_forbid()
+        if written.is_whole and not general.mistakes:
+            self.sections = to_dict(SpaceDefinition(general.sections, general.forbids))
             self.forbids = self.sections.pop("forbid", [])
         self.shapes: dict[tuple[int, ...], list[DataShape]] = {}
-        self._laid: dict[tuple[int, ...], Judged] = {(): general}
-        if reading.is_whole:
+        self._merged: dict[tuple[int, ...], CheckedSpace] = {(): general}
+        if written.is_whole:
             self._find_cases()
 
     def _find_cases(self) -> None:
@@ -168,16 +176,16 @@ class Cases:
         conditions = [block.when for block in self.blocks if block.is_sound]
         for shape in every_shape([*conditions, *(candidate.when for candidate in candidates)]):
             case = tuple(
-                place
-                for place, block in enumerate(self.blocks)
+                index
+                for index, block in enumerate(self.blocks)
                 if block.is_sound and hold(block.when, shape)
             )
             self.shapes.setdefault(case, []).append(shape)
 
     def baselines(self, mistakes: list[str]) -> tuple[Baseline, ...]:
-        """Return the baselines outside of blocks; own ones must be right.
+        """Return the baselines outside of blocks; report mistakes in own ones.
 
-        One that has conditions may also fit only what the space is when they hold.
+        A baseline with conditions may fit only in the cases in which they hold.
         """
         fitting: list[Baseline] = []
         for number, candidate in enumerate(self.candidates, start=1 - self.n_own):
@@ -188,7 +196,7 @@ class Cases:
             baseline, misfits = self._fit_anywhere(candidate, cases)
             found += misfits
             if candidate.is_own:
-                mistakes += [f"{candidate.label}: {mistake}" for mistake in found]
+                mistakes += [mistake(candidate.label, what) for what in found]
             elif found:
                 self.dropped.append(Dropped(f"[[baseline]] {number}", found[0]))
             if not found and baseline not in fitting:
@@ -196,120 +204,131 @@ class Cases:
         return tuple(fitting)
 
     def checked_blocks(self, mistakes: list[str]) -> tuple[Block, ...]:
-        """Return the blocks; of inherited ones, baselines that fit nowhere are dropped."""
+        """Return the blocks; inherited baselines that fit in no case are dropped."""
         for case in self.shapes:
-            self._judge_case(case)
+            self._check_case(case)
         for block in self.blocks:
-            if not block.is_sound or not self.reading.is_whole:
-                self._judge_apart(block)
+            if not block.is_sound or not self.written.is_whole:
+                self._check_alone(block)
         blocks = []
-        for place, block in enumerate(self.blocks):
-            baselines = self._baselines_of(place) if self.reading.is_whole else ()
-            mistakes += [f"{block.label}: {mistake}" for mistake in block.mistakes]
+        for index, block in enumerate(self.blocks):
+            baselines = self._baselines_of(index) if self.written.is_whole else ()
+            mistakes += [mistake(block.label, what) for what in block.mistakes]
             sections = {name: _with_choices(section) for name, section in block.sections.items()}
             if sections or baselines or block.is_only:
                 blocks.append(Block(block.when, sections, baselines, block.is_only))
         return tuple(blocks)
 
-    def _lay(self, case: tuple[int, ...]) -> Judged:
-        if case not in self._laid:
-            blocks = [self.blocks[place].sections for place in case]
-            laid = _lay(self.reading.source, self.sections, self.forbids, blocks)
-            self._laid[case] = self.judge(laid)
-        return self._laid[case]
+    def _checked(self, case: tuple[int, ...]) -> CheckedSpace:
+        if case not in self._merged:
+            blocks = [self.blocks[index].sections for index in case]
+            merged = _merge_blocks(self.written.source, self.sections, self.forbids, blocks)
+            self._merged[case] = self.check(merged)
+        return self._merged[case]
 
-    def _judge_case(self, case: tuple[int, ...]) -> None:
-        """Lay a case block by block; what is wrong in the end is the fault of who brought it."""
-        wrong = self._lay(case).mistakes
-        for length, place in enumerate(case if wrong else ()):
-            block = self.blocks[place]
-            before, after = self._lay(case[:length]).mistakes, self._lay(case[: length + 1])
-            brought = [m for m in wrong if m in after.mistakes]
-            block.complain(m for m in brought if m not in before or m in self._alone(block))
+    def _check_case(self, case: tuple[int, ...]) -> None:
+        """Merge a case block by block; report each mistake for the block that introduces it."""
+        final = self._checked(case).mistakes
+        for length, index in enumerate(case if final else ()):
+            block = self.blocks[index]
+            before, after = self._checked(case[:length]), self._checked(case[: length + 1])
+            present = [m for m in final if m in after.mistakes]
+            block.complain(
+                m for m in present if m not in before.mistakes or m in self._mistakes_alone(block)
+            )
 
-    def _judge_apart(self, block: _Written) -> None:
-        """Judge a block of which nobody knows over what it is laid."""
-        laid = _lay(self.reading.source, self.sections, [], [block.sections])
+    def _check_alone(self, block: _WrittenBlock) -> None:
+        """Check a block when it is unknown what it is merged over."""
+        merged = _merge_blocks(self.written.source, self.sections, [], [block.sections])
         before = self.general.mistakes
-        found = self.judge(replace(laid, is_whole=False)).mistakes
-        block.complain(m for m in found if m not in before or m in self._alone(block))
+        found = self.check(replace(merged, is_whole=False)).mistakes
+        block.complain(m for m in found if m not in before or m in self._mistakes_alone(block))
 
-    def _alone(self, block: _Written) -> tuple[str, ...]:
-        """Return what is wrong with a block whatever it is laid over."""
-        return self.judge(Reading(self.reading.source, block.sections, is_whole=False)).mistakes
+    def _mistakes_alone(self, block: _WrittenBlock) -> tuple[str, ...]:
+        """Return the mistakes of a block that do not depend on what it is merged over."""
+        return self.check(
+            WrittenSpace(self.written.source, block.sections, is_whole=False)
+        ).mistakes
 
-    def _baselines_of(self, place: int) -> tuple[Baseline, ...]:
-        block = self.blocks[place]
+    def _baselines_of(self, index: int) -> tuple[Baseline, ...]:
+        block = self.blocks[index]
         fitting: list[Baseline] = []
         for candidate in block.candidates:
             found = list(candidate.mistakes)
-            cases = [] if found or not block.is_sound else self._cases_of(candidate, place)
+            cases = [] if found or not block.is_sound else self._cases_of(candidate, index)
             if cases:
                 baseline, found = self._fit_anywhere(candidate, cases)
                 if not found and baseline not in fitting:
                     fitting.append(baseline)
             elif block.is_sound and not found:
                 found.append(
-                    "when: must hold for some data of the block, however: "
-                    f"{conditions_text(candidate.when)} never does with "
-                    f"{conditions_text(block.when)}"
+                    "when must hold for some data of the block, got "
+                    f"{conditions_text(candidate.when)} with {conditions_text(block.when)}."
                 )
             if block.is_own:
-                block.complain(f"{candidate.label}: {mistake}" for mistake in found)
+                block.complain(mistake(candidate.label, what) for what in found)
             elif found:
-                self.dropped.append(Dropped(f"{candidate.label} of [[when]] {place + 1}", found[0]))
+                self.dropped.append(Dropped(f"{candidate.label} of [[when]] {index + 1}", found[0]))
         return tuple(fitting)
 
-    def _cases_of(self, candidate: Candidate, place: int | None = None) -> list[tuple[int, ...]]:
-        """Return the cases in which a baseline, of one of the blocks or of none, is tried."""
+    def _cases_of(self, candidate: Candidate, index: int | None = None) -> list[tuple[int, ...]]:
+        """Return the cases in which a baseline is tried.
+
+        Args:
+            candidate: the baseline.
+            index: the block that has it; None when it is outside of blocks.
+        """
         return [
             case
             for case, shapes in self.shapes.items()
-            if (place is None or place in case)
+            if (index is None or index in case)
             and any(hold(candidate.when, shape) for shape in shapes)
         ]
 
     def _fit_anywhere(
         self, candidate: Candidate, cases: Iterable[tuple[int, ...]]
     ) -> tuple[Baseline, list[str]]:
-        """Return a baseline as it is in the first case that it fits; else what the first finds."""
-        fits: Iterator[tuple[Baseline, list[str]]] = (self._lay(c).fit(candidate) for c in cases)
+        """Return a baseline as it is in the first case that it fits.
+
+        Returns: the baseline, and the mistakes in the first case when it fits in none.
+        """
+        fits: Iterator[tuple[Baseline, list[str]]] = (
+            self._checked(c).fit(candidate) for c in cases
+        )
         first = next(fits)
         if not first[1]:
             return first
         return next((fit for fit in fits if not fit[1]), first)
 
 
-def _read_block(written: Any, number: int, own_number: int) -> _Written:
+def _read_block(written: Any, number: int, own_number: int) -> _WrittenBlock:
     is_own = own_number > 0
     label = f"[[when]] {own_number}" if is_own else f"[[when]] {number} of the space it extends"
-    block = _Written(label, is_own)
+    block = _WrittenBlock(label, is_own)
     if not isinstance(written, Mapping):
         block.is_sound = False
-        block.complain(
-            [f"must be a table of conditions and what holds then, however: {show(written)}"]
-        )
+        block.complain([f"must be a table of conditions and sections, got {show(written)}."])
         return block
     found: list[str] = []
     known = [*CONDITIONS, *SECTIONS, "baseline", *OUTSIDE]
     others = [key for key in written if key not in known]
-    strange = [key for key in others if _is_meant_as_condition(key, written[key])]
-    block.when = parse_conditions(written, strange, found)
+    unknown_conditions = [key for key in others if _is_meant_as_condition(key, written[key])]
+    block.when = parse_conditions(written, unknown_conditions, found)
     block.is_sound = not found
     for key in others:
-        if key not in strange:
+        if key not in unknown_conditions:
             words = [*SECTIONS, "baseline"]
             found.append(f"[{key}]: {unknown('section', key, words)}{where_else(key)}")
     for key, why in OUTSIDE.items():
         if key in written:
-            found.append(f"{key}: must stand outside of [[when]], however: it stands inside. {why}")
+            found.append(f"{key} must be outside of [[when]], got one inside. {why}")
     block.sections = {key: value for key, value in written.items() if key in SECTIONS}
     baselines = own_rules(written.get("baseline"), "baseline", found)
     block.candidates = read_baselines(baselines, len(baselines))
     block.is_only = written.get("baseline") == []
-    if is_own and block.says_nothing and not found:
+    if is_own and block.is_empty and not found:
         found.append(
-            "must say what holds then, however: only conditions. "
+            "must have sections or baselines, got only conditions. "
             "Write [when.dropout] for a section of the block, not [dropout]."
         )
     block.complain(found)
@@ -317,14 +336,14 @@ def _read_block(written: Any, number: int, own_number: int) -> _Written:
 
 
 def _is_meant_as_condition(key: str, value: Any) -> bool:
-    """Guess what an unknown word in a block was to be."""
+    """Whether an unknown key of a block is probably a misspelled condition."""
     if isinstance(value, Mapping):
         return False
     return nearest(key, CONDITIONS) is not None or nearest(key, SECTIONS) is None
 
 
 def _with_choices(section: Any) -> Any:
-    """Write `choice` as `choices`, so that equal blocks look equal."""
+    """Convert `choice` to `choices`, so that equal blocks are written equally."""
     if not isinstance(section, Mapping) or "choice" not in section:
         return section
     return {"choices": [section["choice"]]} | {k: v for k, v in section.items() if k != "choice"}

@@ -1,6 +1,7 @@
-"""Judge what was read: every mistake of a space, each with its place and the nearest right word.
+"""Check a space that was read and convert it to a `SpaceDefinition`.
 
-A check never stops at the first mistake. Whatever is right becomes a `Definition`.
+A check never stops at the first mistake. Each mistake names its place, the legal values and the
+nearest known word.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import Any
 
 from autotrain.errors import SpaceError, unknown
 from autotrain.space.auto import AUTO_VALUES
-from autotrain.space.cases import Cases, Judged
-from autotrain.space.definition import Definition, SectionSpace, default_row
+from autotrain.space.cases import Cases, CheckedSpace
+from autotrain.space.definition import SectionSpace, SpaceDefinition, default_row
 from autotrain.space.domains import Domain, Fixed, Range
-from autotrain.space.reading import Reading
+from autotrain.space.naming import mistake
+from autotrain.space.reading import WrittenSpace
 from autotrain.space.rules import check_forbids
 from autotrain.space.sections import SECTIONS, Section, unknown_key, unknown_parameter, where_else
 from autotrain.space.values import AUTO, listed, middle, parse_domain, show
@@ -23,39 +25,41 @@ from autotrain.techniques.technique import Parameter
 OTHER_WORDS = ("extends", "forbid", "baseline", "when")
 
 
-def check(reading: Reading) -> Definition:
+def check(written: WrittenSpace) -> SpaceDefinition:
     """Return the checked space.
 
     Raises:
         SpaceError: with all mistakes of the space at once.
     """
-    mistakes = list(reading.mistakes)
-    general = _judge(reading)
+    mistakes = list(written.mistakes)
+    general = _check_sections(written)
     mistakes += general.mistakes
-    cases = Cases(reading, general, _judge, mistakes)
-    baselines = cases.baselines(mistakes) if reading.is_whole else ()
+    cases = Cases(written, general, _check_sections, mistakes)
+    baselines = cases.baselines(mistakes) if written.is_whole else ()
     blocks = cases.checked_blocks(mistakes)
     if mistakes:
-        raise SpaceError(reading.source, mistakes)
-    return Definition(general.sections, general.forbids, baselines, blocks, tuple(cases.dropped))
+        raise SpaceError(written.source, mistakes)
+    return SpaceDefinition(
+        general.sections, general.forbids, baselines, blocks, tuple(cases.dropped)
+    )
 
 
-def _judge(reading: Reading) -> Judged:
-    """Judge a space without its baselines and blocks."""
+def _check_sections(written: WrittenSpace) -> CheckedSpace:
+    """Check the sections and forbids of a space, without its baselines and blocks."""
     mistakes: list[str] = []
     broken: set[str] = set()
-    for name in reading.sections:
+    for name in written.sections:
         if name not in SECTIONS:
             known = [*SECTIONS, *OTHER_WORDS]
             mistakes.append(f"[{name}]: {unknown('section', name, known)}{where_else(name)}")
     sections = {
-        name: _SectionCheck(section, mistakes, broken, is_whole=reading.is_whole).run(
-            reading.sections.get(name, {})
+        name: _SectionCheck(section, mistakes, broken, is_whole=written.is_whole).run(
+            written.sections.get(name, {})
         )
         for name, section in SECTIONS.items()
     }
-    forbids = check_forbids(reading, sections, broken, mistakes) if reading.is_whole else ()
-    return Judged(sections, forbids, broken, tuple(mistakes))
+    forbids = check_forbids(written, sections, broken, mistakes) if written.is_whole else ()
+    return CheckedSpace(sections, forbids, broken, tuple(mistakes))
 
 
 class _SectionCheck:
@@ -63,8 +67,8 @@ class _SectionCheck:
 
     Args:
         section: the row of `SECTIONS`.
-        mistakes: what is wrong is added here.
-        broken: so are the names whose domains are wrong, for nothing can be judged by them.
+        mistakes: mistakes are appended here.
+        broken: names whose domains are wrong are added here; later checks skip them.
         is_whole: False when the space to extend could not be read.
     """
 
@@ -77,12 +81,13 @@ class _SectionCheck:
         self.is_whole = is_whole
 
     def complain(self, path: str, what: str) -> None:
-        self.mistakes.append(f"[{self.section.name}]{' ' if path else ''}{path}: {what}")
+        where = f"[{self.section.name}] {path}" if path else f"[{self.section.name}]"
+        self.mistakes.append(mistake(where, what))
 
     def run(self, written: Any) -> SectionSpace:
         section = self.section
         if not isinstance(written, Mapping):
-            self.complain("", f"must be a table{self._example()}, however: {show(written)}")
+            self.complain("", f"must be a table{self._example()}, got {show(written)}.")
             written = {}
         choices = self._choices(written)
         parameters = {
@@ -112,17 +117,17 @@ class _SectionCheck:
             for word in ("choices", "choice"):
                 if word in written:
                     keys = ", ".join(section.parameters)
-                    self.complain(word, f"there is nothing to choose here. Known: {keys}.")
+                    self.complain(word, f"this section has no choices. Known: {keys}.")
             return ()
         if "choices" in written and "choice" in written:
-            self.complain("choices", "must not stand beside choice. Drop one.")
+            self.complain("choices", "must not be combined with choice. Remove one.")
         if "choices" in written:
             word, names = "choices", written["choices"]
             if not isinstance(names, list):
-                self.complain(word, f"must be a list of names, however: {show(names)}")
+                self.complain(word, f"must be a list of names, got {show(names)}.")
                 return tuple(section.rows)
             if not names:
-                self.complain(word, "must name at least one, however: []. " + self._known())
+                self.complain(word, "must contain at least one name, got []. " + self._known())
                 return tuple(section.rows)
         elif "choice" in written:
             word, names = "choice", [written["choice"]]
@@ -131,12 +136,12 @@ class _SectionCheck:
         n_mistakes = len(self.mistakes)
         for number, name in enumerate(names):
             if not isinstance(name, str):
-                self.complain(word, f"must be text, however: {show(name)}. {self._known()}")
+                self.complain(word, f"must be text, got {show(name)}. {self._known()}")
             elif name not in section.rows:
                 self.complain(word, unknown(section.name, name, section.rows))
             elif name in names[:number]:
-                self.complain(word, f"every name must stand once, however: {name!r} stands twice")
-        # With a wrong name there, no one knows what was meant: judge the rest as if all were meant.
+                self.complain(word, f"must contain every name once, got {name!r} twice.")
+        # After a wrong name the rest is checked as if all rows were chosen.
         return tuple(names) if len(self.mistakes) == n_mistakes else tuple(section.rows)
 
     def _known(self) -> str:
@@ -147,7 +152,7 @@ class _SectionCheck:
         return Fixed(AUTO if is_auto else parameter.default)
 
     def _domain(self, path: str, parameter: Parameter, spec: object) -> Domain:
-        """Return the domain, or the default after complaining."""
+        """Return the domain, or the default when it is wrong."""
         domain = parse_domain(
             parameter,
             spec,
@@ -160,12 +165,12 @@ class _SectionCheck:
         return Fixed(parameter.default)
 
     def _row(self, row: str, written: Any) -> dict[str, Domain]:
-        """Return the domains of a row's own parameters, and of shared ones it says anew."""
+        """Return the domains of a row's own parameters and of shared ones that it overrides."""
         own, shared = self.section.own_parameters(row), self.section.parameters
         if not isinstance(written, Mapping):
             what = " or ".join(f"{row}.{key} = ..." for key in own)
             hint = f"Write {what}." if own else "It has no parameters."
-            self.complain(row, f"must be a table, however: {show(written)}. {hint}")
+            self.complain(row, f"must be a table, got {show(written)}. {hint}")
             written = {}
         domains: dict[str, Domain] = {key: Fixed(p.default) for key, p in own.items()}
         for key, spec in written.items():
@@ -186,20 +191,20 @@ class _SectionCheck:
                 chosen = ", ".join(choices)
                 self.complain(
                     row,
-                    f"must be among the choices to have an effect, however: choices are {chosen}"
-                    f"{only}. Add {row!r} to choices or leave it out.",
+                    f"must be one of the choices to have an effect, got choices {chosen}{only}. "
+                    f"Add {row!r} to choices or leave it out.",
                 )
 
     def _without_effect(self, space: SectionSpace) -> None:
-        """Complain about a shared parameter said for a row that does nothing with it."""
+        """Report shared parameters that are overridden for a row without an effect there."""
         asked = {named.name for named in space.named()}
         for row, domains in space.rows.items():
             for key in domains:
                 if f"{self.section.name}.{row}.{key}" not in asked:
-                    self.complain(f"{row}.{key}", f"has no effect with {row!r}; leave it out")
+                    self.complain(f"{row}.{key}", f"has no effect with {row!r}. Leave it out.")
 
     def _conflicts(self, space: SectionSpace) -> None:
-        """Try every combination of lists with one another: one must not contradict the next."""
+        """Report lists that contradict each other, in any combination of their choices."""
         for row in space.choices:
             own = self.section.own_parameters(row)
             typical = {key: middle(own[key], space.rows[row][key]) for key in own}

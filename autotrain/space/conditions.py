@@ -1,7 +1,7 @@
-"""Conditions on the data: when a `[[when]]` block holds, and a baseline that has a `when`.
+"""Conditions on the data, of `[[when]]` blocks and of baselines with `when`.
 
-To add one: a row in `CONDITIONS`, a field of `DataShape` when it looks at something new, and its
-values in `every_shape`.
+To add a condition, add a row to `CONDITIONS` and its values to `every_shape`, and a field to
+`DataShape` if it depends on a new property.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any
 from autotrain.errors import unknown
 from autotrain.metrics import TASKS
 from autotrain.space.auto import DataShape
+from autotrain.space.naming import mistake
 from autotrain.space.values import parse_value, show
 from autotrain.techniques.technique import Parameter
 
-# Values by the name of a condition; all must hold, and none at all always does.
+# Values by the name of a condition. All must hold; without conditions the result is true.
 Conditions = Mapping[str, Any]
 
 
@@ -26,7 +27,7 @@ class Condition:
     """A row of `CONDITIONS`.
 
     Args:
-        parse: what was written → the value; raises ValueError with what was expected and came.
+        parse: the written value → the value; raises ValueError with a predicate ("must be …").
         holds: (the value, the data) → whether the condition is met.
         text: the value → the condition in words.
     """
@@ -43,19 +44,19 @@ def _number(least: int) -> Callable[[Any], Any]:
 
 def _parse_pictures(written: Any) -> bool:
     if not isinstance(written, bool):
-        raise ValueError(f"must be true or false, however: {show(written)}")
+        raise ValueError(f"must be true or false, got {show(written)}.")
     return written
 
 
 def _parse_tasks(written: Any) -> tuple[str, ...]:
     words = written if isinstance(written, list) else [written]
     if not words:
-        raise ValueError(f"must name at least one, however: []. Known: {', '.join(TASKS)}.")
-    for place, word in enumerate(words):
+        raise ValueError(f"must name at least one task, got []. Known: {', '.join(TASKS)}.")
+    for index, word in enumerate(words):
         if word not in TASKS:
             raise ValueError(unknown("task", word, TASKS))
-        if word in words[:place]:
-            raise ValueError(f"every task must stand once, however: {word!r} stands twice")
+        if word in words[:index]:
+            raise ValueError(f"must contain every task once, got {word!r} twice.")
     return tuple(task for task in TASKS if task in words)
 
 
@@ -104,38 +105,38 @@ CONDITIONS: dict[str, Condition] = {
 
 
 def parse_conditions(
-    written: Mapping[str, Any], strange: Iterable[str], mistakes: list[str]
+    written: Mapping[str, Any], unknown_keys: Iterable[str], mistakes: list[str]
 ) -> Conditions:
-    """Return the conditions that stand in a table, complaining about those that cannot be.
+    """Return the conditions of a table.
 
     Args:
-        written: a table that may hold other things as well.
-        strange: those of its keys that were meant as conditions and are none.
-        mistakes: what is wrong is added here.
+        written: a table, which may contain other keys too.
+        unknown_keys: its keys that are not conditions but were probably meant as such.
+        mistakes: mistakes are appended here.
     """
     before = len(mistakes)
-    mistakes += [f"{word}: {unknown('condition', word, CONDITIONS)}" for word in strange]
+    mistakes += [f"{word}: {unknown('condition', word, CONDITIONS)}" for word in unknown_keys]
     conditions: dict[str, Any] = {}
     for name, condition in CONDITIONS.items():
         if name in written:
             try:
                 conditions[name] = condition.parse(written[name])
             except ValueError as error:
-                mistakes.append(f"{name}: {error}")
+                mistakes.append(mistake(name, str(error)))
     for noun in ("rows", "columns", "numbers"):
         above, below = conditions.get(f"{noun}_above"), conditions.get(f"{noun}_below")
         if above is not None and below is not None and above >= below:
             mistakes.append(
-                f"{noun}_above: must be less than {noun}_below, however: "
-                f"{noun}_above = {above}, {noun}_below = {below}. No table is both."
+                f"{noun}_above must be less than {noun}_below, got "
+                f"{noun}_above = {above}, {noun}_below = {below}. No table satisfies both."
             )
     if not conditions and len(mistakes) == before:
-        mistakes.append(f"must have a condition, however: none. Known: {', '.join(CONDITIONS)}.")
+        mistakes.append(f"must have a condition, got none. Known: {', '.join(CONDITIONS)}.")
     return conditions
 
 
 def hold(conditions: Conditions, shape: DataShape) -> bool:
-    """Tell whether all conditions hold for this data."""
+    """Whether all conditions hold for this data."""
     return all(CONDITIONS[name].holds(value, shape) for name, value in conditions.items())
 
 
@@ -144,17 +145,17 @@ def conditions_text(conditions: Conditions) -> str:
     return ", ".join(CONDITIONS[name].text(value) for name, value in conditions.items())
 
 
-def conditions_to_plain(conditions: Conditions) -> dict[str, Any]:
-    """Return conditions as a space file writes them."""
-    plain = {}
+def write_conditions(conditions: Conditions) -> dict[str, Any]:
+    """Return conditions in the form of space files."""
+    written = {}
     for name, value in conditions.items():
         one = value[0] if isinstance(value, tuple) and len(value) == 1 else value
-        plain[name] = list(one) if isinstance(one, tuple) else one
-    return plain
+        written[name] = list(one) if isinstance(one, tuple) else one
+    return written
 
 
 def every_shape(conditions: Iterable[Conditions]) -> Iterator[DataShape]:
-    """Yield data of every kind that these conditions tell apart, at least once."""
+    """Yield data shapes for every combination of these conditions that can hold."""
     named: dict[str, set[Any]] = {}
     for each in conditions:
         for name, value in each.items():
@@ -169,10 +170,10 @@ def every_shape(conditions: Iterable[Conditions]) -> Iterator[DataShape]:
 
 
 def _around(named: Mapping[str, set[int]], noun: str, least: int = 1) -> list[int]:
-    """Return a number between every two limits, below the least and above the largest.
+    """Return one number per interval between the limits, and one outside on either side.
 
     Args:
-        least: no table has fewer.
+        least: the smallest number that a table can have.
     """
     limits = named.get(f"{noun}_above", set()) | named.get(f"{noun}_below", set())
     return sorted(n for n in limits | {max(limits, default=0) + 1} if n >= least)

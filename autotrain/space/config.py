@@ -1,8 +1,9 @@
-"""One model's configuration, complete and frozen: what is, where a space says what may be.
+"""The complete, frozen configuration of one model.
 
-A `TrialConfig` has one `Choice` per section of `SECTIONS`, with every parameter spelled out, except
-for `[network]` and `[training]`, which become plain fields. It is made from flat parameters
-(`from_params`, the names of Optuna's trials) or from JSON, and goes back into both exactly.
+A `TrialConfig` has one `Choice` with all parameters per section of `SECTIONS`, except `[network]`
+and `[training]`, which become plain fields. It is made from flat parameters (`from_params`, the
+names of Optuna's trials), nested tables (`from_dict`) or JSON (`from_json`), and converts back to
+each of them exactly.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from autotrain.errors import SpaceError, unknown
-from autotrain.space.naming import flatten, nest
+from autotrain.space.naming import flatten, mistake, nest
 from autotrain.space.sections import SECTIONS, Section, locate
 from autotrain.space.values import decode, parse_value, show
 from autotrain.techniques.technique import Parameter, Value
@@ -24,7 +25,7 @@ class Choice:
 
     Args:
         name: a row of the section's table.
-        parameters: every value by key; not to be changed.
+        parameters: every value by key. Do not change it.
     """
 
     name: str
@@ -39,12 +40,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """Everything that decides how one model is built and trained, seeds and data aside.
+    """All settings of one model and its training, except seeds and data.
 
     Args:
         hidden_units: the width of every hidden layer; empty for a linear model.
-        batch_size: rows a step.
-        epochs: at most so many; the total of `one_cycle` and `cosine`.
+        batch_size: rows per optimizer step.
+        epochs: largest number of epochs; `one_cycle` and `cosine` are spread over all of them.
+
     The other fields are the sections of a search space; see their tables in `techniques/`.
     """
 
@@ -73,7 +75,7 @@ class TrialConfig:
 
     @classmethod
     def assemble(cls, choices: Mapping[str, Choice]) -> TrialConfig:
-        """Make a config from one complete choice per section; values are trusted."""
+        """Make a configuration from one complete choice per section, without checks."""
         network, training = choices["network"], choices["training"]
         units = network["hidden_units"]
         if isinstance(units, str):
@@ -85,14 +87,14 @@ class TrialConfig:
 
     @classmethod
     def from_params(cls, params: Mapping[Any, Any]) -> TrialConfig:
-        """Make a config from flat parameters; what is not named has its default.
+        """Make a configuration from flat parameters; parameters not named get their default.
 
         Args:
             params: by name: `activation`, `optimizer.learning_rate`,
                 `activation.leaky_relu.negative_slope`, `network.hidden_units`, ...
         Raises:
-            SpaceError: with every mistake: unknown names, illegal values, parameters of a
-                technique that is not chosen.
+            SpaceError: with all mistakes: unknown names, illegal values, parameters of a technique
+                that is not chosen.
         """
         mistakes: list[str] = []
         given = _sort_by_section(params, mistakes)
@@ -104,7 +106,7 @@ class TrialConfig:
         return cls.assemble(choices)
 
     def choices(self) -> dict[str, Choice]:
-        """Return one `Choice` per section of `SECTIONS`; `assemble` undoes it."""
+        """Return one `Choice` per section of `SECTIONS`, the inverse of `assemble`."""
         params = {key.split(".")[1]: v for key, v in _network_params(self.hidden_units).items()}
         defaults = {key: p.default for key, p in SECTIONS["network"].parameters.items()}
         training = {"batch_size": self.batch_size, "epochs": self.epochs}
@@ -116,7 +118,7 @@ class TrialConfig:
         }
 
     def to_params(self) -> dict[str, Value]:
-        """Return the flat parameters that have an effect; `from_params` undoes it."""
+        """Return the flat parameters that have an effect, the inverse of `from_params`."""
         params: dict[str, Value] = dict(_network_params(self.hidden_units))
         params["training.batch_size"] = self.batch_size
         params["training.epochs"] = self.epochs
@@ -132,24 +134,24 @@ class TrialConfig:
         return params
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as a user writes it, in nested tables; `from_dict` undoes it exactly.
+        """Return the configuration as nested tables, the inverse of `from_dict`.
 
-        Every value that has an effect is there, in plain lists, numbers and text: ready for
-        `tomli_w` and for `--config`.
+        It contains every value that has an effect, as lists, numbers and text: ready for `tomli_w`
+        and for `--config`.
         """
         return nest(self.to_params())
 
     @classmethod
     def from_dict(cls, written: Mapping[str, Any]) -> TrialConfig:
-        """Make a config from what `to_dict` returned; what is left out has its default.
+        """Make a configuration from nested tables; parameters left out get their default.
 
         Raises:
-            SpaceError: with every mistake.
+            SpaceError: with all mistakes.
         """
         return cls.from_params(flatten(written))
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain lists, dicts and numbers; `from_json` undoes it exactly."""
+        """Return lists, dictionaries, text and numbers, the inverse of `from_json`."""
         written: dict[str, Any] = {
             "hidden_units": list(self.hidden_units),
             "batch_size": self.batch_size,
@@ -166,13 +168,13 @@ class TrialConfig:
 
     @classmethod
     def from_json(cls, written: Any) -> TrialConfig:
-        """Make a config from what `to_json` wrote; sections added since have their defaults.
+        """Make a configuration from JSON; sections added in later versions get their defaults.
 
         Raises:
-            SpaceError: with every mistake.
+            SpaceError: with all mistakes.
         """
         if not isinstance(written, Mapping):
-            raise SpaceError("configuration", [f"must be a table, however: {show(written)}"])
+            raise SpaceError("configuration", [f"must be a table, got {show(written)}."])
         mistakes: list[str] = []
         params: dict[str, Any] = {}
         for name, value in written.items():
@@ -184,7 +186,7 @@ class TrialConfig:
                 known = [field.name for field in fields(cls)]
                 mistakes.append(f"{name}: {unknown('field', name, known)}")
             elif not _is_choice(value):
-                mistakes.append(f"[{name}] must have a name and parameters, however: {show(value)}")
+                mistakes.append(f"[{name}] must have a name and parameters, got {show(value)}.")
             else:
                 section = SECTIONS[name]
                 row = value["name"]
@@ -206,7 +208,7 @@ _CHOICE_FIELDS = tuple(name for name in SECTIONS if name not in ("network", "tra
 
 
 class _Given(NamedTuple):
-    """What flat parameters say about one section: its row and values by (row or None, key)."""
+    """The flat parameters of one section: its row, and values by (row or None, key)."""
 
     row: list[str]
     values: dict[tuple[str | None, str], Value]
@@ -216,11 +218,11 @@ def _sort_by_section(params: Mapping[Any, Any], mistakes: list[str]) -> dict[str
     given = {name: _Given([], {}) for name in SECTIONS}
     for name, value in params.items():
         if not isinstance(name, str):
-            mistakes.append(f"names must be text, however: {name!r}")
+            mistakes.append(f"names must be text, got {name!r}.")
             continue
         try:
-            section, row, key = place = locate(name)
-            parameter = place.parameter
+            section, row, key = path = locate(name)
+            parameter = path.parameter
             if key is None or parameter is None:
                 if not isinstance(value, str) or value not in section.rows:
                     raise ValueError(unknown(section.name, value, section.rows))
@@ -229,57 +231,57 @@ def _sort_by_section(params: Mapping[Any, Any], mistakes: list[str]) -> dict[str
                 parsed = parse_value(parameter, decode(parameter, value))
                 given[section.name].values[row, key] = parsed
         except ValueError as error:
-            mistakes.append(f"{label(name)}: {error}")
+            mistakes.append(mistake(label(name), str(error)))
     return given
 
 
 def label(name: str) -> str:
-    """Write a parameter's name as it stands in a file: `[optimizer] adam.beta_1`."""
+    """Write the name of a parameter as in a space file: `[optimizer] adam.beta_1`."""
     head, _, rest = name.partition(".")
     return f"[{head}] {rest}" if rest else f"[{head}]"
 
 
 def _complete(section: Section, given: _Given, mistakes: list[str]) -> Choice:
-    """Fill in defaults and complain about what was said without having an effect."""
+    """Fill in defaults; append mistakes about parameters that have no effect."""
     name, values = section.name, given.values
     row = given.row[0] if given.row else section.default
     for other, key in values:
         if other not in (None, row):
             mistakes.append(
-                f"[{name}] {other}.{key}: has no effect unless {name} = {show(other)}, "
-                f"however: {name} = {show(row)}"
+                f"[{name}] {other}.{key} has no effect with {name} = {show(row)}. It needs "
+                f"{name} = {show(other)}."
             )
     parameters: dict[str, Value] = {}
     for key, parameter in section.parameters.items():
-        said = [values[place, key] for place in (row, None) if (place, key) in values]
-        if len(said) > 1:
-            mistakes.append(f"[{name}] {key}: must be said once, however: also as {row}.{key}")
+        given_values = [values[owner, key] for owner in (row, None) if (owner, key) in values]
+        if len(given_values) > 1:
+            mistakes.append(f"[{name}] {key} must be given once, got {row}.{key} too.")
         if section.applies(key, row, parameters):
-            parameters[key] = said[0] if said else parameter.default
+            parameters[key] = given_values[0] if given_values else parameter.default
             continue
         parameters[key] = section.idle_value(key)
-        if said and said[0] != parameters[key]:
+        if given_values and given_values[0] != parameters[key]:
             reason = _reason(section, key, row, parameters)
-            mistakes.append(f"[{name}] {key}: has no effect when {reason}; leave it out")
+            mistakes.append(f"[{name}] {key} has no effect with {reason}. Leave it out.")
     for key, parameter in section.own_parameters(row).items():
         parameters[key] = values.get((row, key), parameter.default)
     if section.rows and not mistakes:
         conflict = section.conflict(section.rows[row], parameters)
         if conflict is not None:
-            mistakes.append(f"[{name}] {row}: {conflict}")
+            mistakes.append(mistake(f"[{name}] {row}", conflict))
     return Choice(row, parameters)
 
 
 def _reason(section: Section, idle: str, row: str, parameters: Mapping[str, Value]) -> str:
-    """Say which choices make a shared parameter idle."""
-    said = [f"{section.name} = {show(row)}"] if section.rows else []
-    said += [
+    """Name the choices because of which a shared parameter has no effect."""
+    reasons = [f"{section.name} = {show(row)}"] if section.rows else []
+    reasons += [
         f"{key} = {show(parameters[key])}"
         for key in section.deciding
-        # One that has no effect itself is no reason.
+        # A parameter that has no effect itself is not a reason.
         if key in parameters and key != idle and section.applies(key, row, parameters)
     ]
-    return " and ".join(said)
+    return " and ".join(reasons)
 
 
 def _network_params(widths: tuple[int, ...]) -> dict[str, Value]:
@@ -295,7 +297,7 @@ def _read_widths(value: object, params: dict[str, Any], mistakes: list[str]) -> 
     if isinstance(value, list | tuple) and all(is_width(width) for width in value):
         params.update(_network_params(tuple(value)))
     else:
-        mistakes.append(f"hidden_units: must be a list of whole numbers, however: {show(value)}")
+        mistakes.append(f"hidden_units must be a list of integers, got {show(value)}.")
 
 
 def _is_choice(value: object) -> bool:

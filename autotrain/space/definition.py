@@ -1,6 +1,6 @@
-"""What a checked search space consists of: domains by section, forbids, baselines, blocks.
+"""The parts of a checked search space: domains by section, forbids, baselines and blocks.
 
-Nothing here can be wrong any more: `checking.py` makes a `Definition` out of what was read.
+`checking.py` makes a `SpaceDefinition` from a written space; it contains no mistakes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from autotrain.techniques.technique import Parameter, Value
 
 
 class Named(NamedTuple):
-    """A parameter of the study: its name, what it is, what is searched."""
+    """A parameter of the study: its name, its description and its domain."""
 
     name: str
     parameter: Parameter
@@ -26,14 +26,14 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True)
 class SectionSpace:
-    """What may be in one section; every parameter that can occur has its domain.
+    """The searched part of one section, with a domain for every parameter that can occur.
 
     Args:
         section: the row of `SECTIONS`.
         choices: the techniques to choose from; empty where the section has no table.
         parameters: domains of the shared parameters.
-        rows: for each choice the domains of its own parameters, and of the shared ones that are
-            said differently for it.
+        rows: for each choice the domains of its own parameters, and of shared ones that it
+            overrides.
     """
 
     section: Section
@@ -43,7 +43,7 @@ class SectionSpace:
 
     @property
     def row_names(self) -> tuple[str, ...]:
-        """The names a `Choice` of this section can have, with or without a table."""
+        """The possible names of a `Choice` of this section."""
         return self.choices or (self.section.default,)
 
     @property
@@ -54,13 +54,13 @@ class SectionSpace:
         )
 
     def domain(self, row: str, key: str) -> tuple[str, Domain]:
-        """Return the study's name and the domain of a parameter when `row` is chosen."""
+        """Return the name in the study and the domain of a parameter when `row` is chosen."""
         if key in self.rows.get(row, {}):
             return f"{self.section.name}.{row}.{key}", self.rows[row][key]
         return f"{self.section.name}.{key}", self.parameters[key]
 
     def named(self) -> Iterator[Named]:
-        """Yield all parameters that can be asked for, shared ones first."""
+        """Yield all parameters that can have an effect, shared ones first."""
         found: dict[str, Named] = {}
         for row in self.row_names:
             for key, parameter in self.section.parameters.items():
@@ -92,11 +92,11 @@ Forbid = Mapping[str, tuple[Value, ...]]
 
 
 class Baseline(NamedTuple):
-    """What a configuration tried first must have; the rest is filled in.
+    """Values of a configuration that is tried first; other parameters are filled in.
 
     Args:
-        values: by name, in their parameters' own types.
-        when: it is tried only with data for which these hold.
+        values: values by name, in the types of their parameters.
+        when: conditions on the data for which it is tried.
     """
 
     values: Mapping[str, Value]
@@ -105,14 +105,14 @@ class Baseline(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """A `[[when]]` block: what holds only for some data.
+    """A `[[when]]` block: a part of a space that applies to some data only.
 
     Args:
-        when: the data for which it holds.
-        sections: what is laid over the space, in the grammar of space files (partial ranges mean
-            nothing by themselves).
-        baselines: tried before those of the rest.
-        is_only: whether the baselines of the rest, and of blocks before it, are dropped.
+        when: conditions on the data.
+        sections: sections that are merged over the space, in the form of space files, because
+            partial ranges have no meaning on their own.
+        baselines: baselines that are tried before those of the rest of the space.
+        is_only: whether the baselines of the rest of the space and of earlier blocks are dropped.
     """
 
     when: Conditions
@@ -125,8 +125,8 @@ class Dropped(NamedTuple):
     """An inherited baseline that is not tried, because it does not fit the space.
 
     Args:
-        label: which one, for messages.
-        reason: the first thing that does not fit.
+        label: its name in messages.
+        reason: the first mistake.
     """
 
     label: str
@@ -134,14 +134,14 @@ class Dropped(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Definition:
-    """A whole space.
+class SpaceDefinition:
+    """A complete, checked search space.
 
     Args:
         sections: one per row of `SECTIONS`, in that order.
-        forbids: combinations never tried.
-        baselines: the configurations tried first.
-        blocks: what is laid over the rest when the data are known, in that order.
+        forbids: combinations that are never tried.
+        baselines: configurations that are tried first.
+        blocks: blocks that are merged over the rest, in this order, when the data are known.
         dropped: the inherited baselines that are not tried.
     """
 
@@ -153,10 +153,10 @@ class Definition:
 
     @property
     def has_conditions(self) -> bool:
-        """Whether anything depends on data that are not known yet, "auto" aside."""
+        """Whether anything except "auto" depends on data that are not known yet."""
         return bool(self.blocks) or any(baseline.when for baseline in self.baselines)
 
 
 def default_row(section: Section) -> tuple[str, ...]:
-    """Return the choices of a section of which a space says nothing."""
+    """Return the choices of a section that a space does not mention."""
     return (section.default,) if section.rows else ()

@@ -1,4 +1,4 @@
-"""A space drawn as a tree, for `autotrain spaces show`."""
+"""Draw a space as a tree, for `autotrain spaces show`."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from autotrain.space.conditions import conditions_text
-from autotrain.space.definition import Baseline, Block, Definition, SectionSpace
+from autotrain.space.definition import Baseline, Block, SectionSpace, SpaceDefinition
 from autotrain.space.domains import Choices, Domain, Fixed
 from autotrain.space.forbidding import explain
+from autotrain.space.naming import mistake
 from autotrain.space.values import DOMAIN_KEYS, show
 from autotrain.techniques.technique import Value
 
 
 class Node(NamedTuple):
-    """A line of the tree and what stands below it."""
+    """A line of the tree and the nodes below it."""
 
     line: str
     below: list[Node]
 
 
-def describe(definition: Definition, title: str) -> str:
+def describe(definition: SpaceDefinition, title: str) -> str:
     """Return the tree of sections, forbids, baselines and blocks below a title.
 
-    What is fixed at its default and belongs to one technique only is left out.
+    Parameters of a single technique that are fixed at their default are left out.
     """
     nodes = [_section_node(space) for space in definition.sections.values()]
     if definition.forbids:
@@ -34,8 +35,8 @@ def describe(definition: Definition, title: str) -> str:
         nodes.append(_baselines_node(definition.baselines))
     nodes += [_block_node(block) for block in definition.blocks]
     if definition.dropped:
-        below = [Node(f"{label}: {reason}", []) for label, reason in definition.dropped]
-        nodes.append(Node("inherited, but does not fit and is not tried", below))
+        below = [Node(mistake(label, reason), []) for label, reason in definition.dropped]
+        nodes.append(Node("inherited, does not fit, not tried", below))
     return "\n".join([title, *_draw(nodes, "")])
 
 
@@ -72,7 +73,7 @@ def _block_node(block: Block) -> Node:
 
 
 def _written_node(name: str, written: Mapping[str, Any]) -> Node:
-    """Draw a section of a block, which says only what differs, or one technique of it."""
+    """Draw a section of a block or one technique of it; both contain only the differences."""
     line, below = name, []
     for key, value in written.items():
         if key == "choices":
@@ -85,7 +86,7 @@ def _written_node(name: str, written: Mapping[str, Any]) -> Node:
 
 
 def _written_text(written: Any) -> str:
-    """Write a domain as `domain_text` does, from the words of a space file: `… 0.6`."""
+    """Write a domain from its form in space files, like `domain_text`: `… 0.6`."""
     if not isinstance(written, Mapping):
         return f"= {_value_text(written)}"
     if "choices" in written:
@@ -106,8 +107,8 @@ def _section_node(space: SectionSpace) -> Node:
     below: dict[str, Node] = {}
     for name, parameter, domain in space.named():
         row, _, key = name.removeprefix(f"{section.name}.").rpartition(".")
-        is_telling = domain != Fixed(parameter.default)
-        if is_telling or (not row and not section.rows):
+        is_shown = domain != Fixed(parameter.default)
+        if is_shown or (not row and not section.rows):
             node = Node(f"{key} {domain_text(domain)}", [])
             if row:
                 below.setdefault(row, Node(row, [])).below.append(node)

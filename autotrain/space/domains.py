@@ -1,4 +1,4 @@
-"""What values a parameter of a search space may take."""
+"""Domains: the values that a search may try for a parameter."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from autotrain.techniques.technique import Value
 
 @dataclass(frozen=True)
 class Fixed:
-    """Always this value; not a parameter of the study."""
+    """A single value; the parameter is not part of the study."""
 
     value: Value
 
 
 @dataclass(frozen=True)
 class Choices:
-    """One of these values, no order between them."""
+    """Unordered values."""
 
     values: tuple[Value, ...]
 
 
 @dataclass(frozen=True)
 class Range:
-    """A number from `low` to `high`, both included; log-uniform when `log`."""
+    """The numbers from `low` to `high`, both included; sampled log-uniformly with `log`."""
 
     low: float
     high: float

@@ -1,8 +1,8 @@
-"""Every configuration of a finite space: the answers to its questions, one list per section.
+"""List every configuration of a finite space.
 
-A leaf is one complete set of answers. Sections do not depend on each other but for the forbids, so
-leaves are the product of the sections' own, without those forbidden. Different answers may mean the
-same configuration: without a hidden layer its width does not matter.
+A leaf is one complete set of parameters. Only forbids relate sections to each other, so the leaves
+are the product of the leaves of the sections, without forbidden ones. Different leaves may mean the
+same configuration: without hidden layers, their width has no effect.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from autotrain.space.suggesting import suggest_section
 from autotrain.space.values import count_values, snap
 
 MOST_LEAVES = 10_000
-"""Larger spaces are not listed: no search comes to their end."""
+"""Larger spaces are not listed, because no search tries all their configurations."""
 
 
 class Leaf(NamedTuple):
-    """One way to answer all questions of a space.
+    """One complete set of parameters of a space.
 
     Args:
-        params: answers by the names of the study's parameters.
-        config: number of the configuration that they mean; equal for equal configurations.
+        params: values by the names of the study's parameters.
+        config: number of the configuration, equal for equal configurations.
     """
 
     params: Mapping[str, Any]
@@ -42,7 +42,7 @@ class _SectionLeaf(NamedTuple):
 
 
 def all_leaves(sections: Sections, forbids: Forbids) -> tuple[Leaf, ...] | None:
-    """Return every leaf of a space; None where a parameter is real, or they are too many."""
+    """Return every leaf of a space; None when a parameter is continuous or there are too many."""
     if any(count_values(domain) is None for s in sections.values() for _, _, domain in s.named()):
         return None
     if forbids.count() > MOST_LEAVES:
@@ -50,13 +50,13 @@ def all_leaves(sections: Sections, forbids: Forbids) -> tuple[Leaf, ...] | None:
     found = {name: list(_section_leaves(space)) for name, space in sections.items()}
     if math.prod(map(len, found.values())) > 10 * MOST_LEAVES:
         return None
-    settled = {name: leaves[0].choice for name, leaves in found.items() if len(leaves) == 1}
-    open_sections = [name for name in found if name not in settled]
+    fixed = {name: leaves[0].choice for name, leaves in found.items() if len(leaves) == 1}
+    open_sections = [name for name in found if name not in fixed]
     numbers: dict[tuple[int | str, ...], int] = {}
     leaves = []
     for parts in itertools.product(*(found[name] for name in open_sections)):
         choices = {name: part.choice for name, part in zip(open_sections, parts, strict=True)}
-        if forbids.find(settled | choices) is None:
+        if forbids.find(fixed | choices) is None:
             params = {name: value for part in parts for name, value in part.params.items()}
             config = numbers.setdefault(tuple(part.identity for part in parts), len(numbers))
             leaves.append(Leaf(params, config))
@@ -64,7 +64,7 @@ def all_leaves(sections: Sections, forbids: Forbids) -> tuple[Leaf, ...] | None:
 
 
 def _identity(section: str, choice: Choice, number: int) -> int | str:
-    """Return the key that is equal for leaves with the same meaning."""
+    """Return a key that is equal for leaves with the same configuration."""
     if section != "network":
         return number
     units, layers = choice["hidden_units"], choice["hidden_layers"]
@@ -72,10 +72,12 @@ def _identity(section: str, choice: Choice, number: int) -> int | str:
 
 
 class _Path:
-    """A trial that follows a path of answers, then gives first ones and notes what else there was.
+    """A trial that follows a path of answers and then gives the first value of each parameter.
+
+    It records the number of values of each parameter in `counts`.
 
     Args:
-        path: places of the answers among the values of each question.
+        path: index of the answer among the values of each parameter, in order.
     """
 
     def __init__(self, path: Sequence[int]) -> None:
@@ -101,14 +103,14 @@ class _Path:
         return value
 
     def _answer(self, name: str, values: Sequence[Any]) -> Any:
-        place = self.path[len(self.counts)] if len(self.counts) < len(self.path) else 0
+        index = self.path[len(self.counts)] if len(self.counts) < len(self.path) else 0
         self.counts.append(len(values))
-        self.params[name] = values[place]
-        return values[place]
+        self.params[name] = values[index]
+        return values[index]
 
 
 def _section_leaves(space: SectionSpace) -> Iterator[_SectionLeaf]:
-    """Yield every way to answer the questions of one section."""
+    """Yield every leaf of one section."""
     waiting: list[list[int]] = [[]]
     for number in itertools.count():
         if not waiting:

@@ -1,13 +1,14 @@
 """`[[forbid]]`: combinations that are never tried.
 
-A forbid names choices and countable parameters with the values they must not have together; a list
-stands for any of its values. `Forbids` answers three questions: is this configuration forbidden,
-can this beginning of one still be completed, and how many are left.
+A forbid names choices and countable parameters with the values that they must not have together; a
+list means any of its values. `Forbids` answers three questions: is this configuration forbidden,
+can these first parameters be completed to an allowed configuration, and how many combinations are
+allowed.
 
-The second question is what a sampler needs: a trial that draws its parameters one by one and never
-accepts a value after which nothing allowed is left ends at an allowed configuration, so no trial is
-wasted. `SearchSpace.suggest` cannot draw anew (Optuna keeps a trial's first answer); it raises
-`ForbiddenCombination` when a sampler did not ask.
+Samplers need the second answer. A trial draws its parameters one by one; when it never accepts a
+value that leaves no allowed configuration, it ends at an allowed one, and no trial is wasted.
+`SearchSpace.suggest` cannot draw again, because Optuna keeps the first answer of a trial. It raises
+`ForbiddenCombination` when the sampler did not check.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ from autotrain.errors import AutotrainError
 from autotrain.space.config import Choice
 from autotrain.space.definition import Forbid, SectionSpace
 from autotrain.space.domains import Domain, Range
-from autotrain.space.sections import Place, locate
+from autotrain.space.sections import ParameterPath, locate
 from autotrain.space.values import contains, count_values, decode, listed, show
 from autotrain.techniques.technique import Value
 
 Sections = Mapping[str, SectionSpace]
-# What one section says about the names that forbids mention.
+# The values of one section for the names that forbids mention.
 Local = frozenset[tuple[str, Value]]
-# Stands for all values that no forbid mentions.
+# Represents all values that no forbid mentions.
 OTHER = "\0other"
 
 
-class ForbiddenCombination(AutotrainError):  # noqa: N818 - half an answer, not an error
+class ForbiddenCombination(AutotrainError):  # noqa: N818 - caught by the search, which draws another trial
     """A trial drew a combination that the space forbids; draw another trial."""
 
     def __init__(self, forbid: Forbid) -> None:
         self.forbid = dict(forbid)
-        super().__init__(f"must not be combined: {explain(forbid)}")
+        super().__init__(f"must not be combined: {explain(forbid)}.")
 
     def __reduce__(self) -> tuple[type[ForbiddenCombination], tuple[Forbid]]:
         return type(self), (self.forbid,)
@@ -52,7 +53,7 @@ def explain(forbid: Forbid) -> str:
 
 
 class Forbids:
-    """The forbids of a space, ready to be asked.
+    """The compiled forbids of a space.
 
     Args:
         sections: the domains.
@@ -67,7 +68,7 @@ class Forbids:
             for name, values in forbid.items():
                 self.mentioned.setdefault(name, set()).update(values)
         for name in list(self.mentioned):
-            self._mention_what_decides(locate(name))
+            self._mention_deciding(locate(name))
         self.involved = list(dict.fromkeys(name.split(".")[0] for name in self.mentioned))
         self.locals = {name: self._local(sections[name]) for name in sections}
         self._compiled = [
@@ -75,27 +76,27 @@ class Forbids:
         ]
         self._completable: dict[Local, bool] = {}
 
-    def _mention_what_decides(self, place: Place) -> None:
-        """Tell apart also the values that decide whether a parameter mentioned is asked for."""
-        if place.key is None:
+    def _mention_deciding(self, path: ParameterPath) -> None:
+        """Add the values that decide whether a mentioned parameter has an effect."""
+        if path.key is None:
             return
-        space = self.sections[place.section.name]
+        space = self.sections[path.section.name]
         if space.choices:
-            self.mentioned.setdefault(place.section.name, set()).update(space.choices)
-        for key in place.section.deciding:
+            self.mentioned.setdefault(path.section.name, set()).update(space.choices)
+        for key in path.section.deciding:
             domain = space.parameters[key]
-            told_apart = () if isinstance(domain, Range) else listed(domain)
-            self.mentioned.setdefault(f"{place.section.name}.{key}", set()).update(told_apart)
+            values = () if isinstance(domain, Range) else listed(domain)
+            self.mentioned.setdefault(f"{path.section.name}.{key}", set()).update(values)
 
     def find(self, choices: Mapping[str, Choice]) -> Forbid | None:
-        """Return the forbid that these complete choices break, or None."""
+        """Return the forbid that these complete choices violate, or None."""
         for forbid, conditions in zip(self.forbids, self._compiled, strict=True):
-            if all(_matches(choices, place, values) for place, values in conditions):
+            if all(_matches(choices, path, values) for path, values in conditions):
                 return forbid
         return None
 
     def can_complete(self, params: Mapping[str, Any]) -> bool:
-        """Tell whether some allowed configuration has these parameters; not all need be named."""
+        """Whether an allowed configuration has these parameters; others may be missing."""
         known = self._known(params)
         key = frozenset(known.items())
         if key not in self._completable:
@@ -103,7 +104,7 @@ class Forbids:
         return self._completable[key]
 
     def count(self) -> int:
-        """Return how many combinations of countable parameters are allowed."""
+        """Return the number of allowed combinations of countable parameters."""
         free = math.prod(
             sum(counts.values())
             for name, counts in self.locals.items()
@@ -112,7 +113,7 @@ class Forbids:
         return free * sum(self._allowed({}))
 
     def _known(self, params: Mapping[str, Any]) -> dict[str, Value]:
-        """Keep what forbids mention, in their words."""
+        """Return the parameters that forbids mention, with the values as forbids write them."""
         known: dict[str, Value] = {}
         for name, value in params.items():
             head, *rest = name.split(".")
@@ -120,9 +121,9 @@ class Forbids:
             for word in (name, shared):
                 if word in self.mentioned:
                     parameter = locate(name).parameter
-                    plain = value if parameter is None else decode(parameter, value)
-                    plain = tuple(plain) if isinstance(plain, list) else plain
-                    known[word] = self._word_for(word, plain)
+                    decoded = value if parameter is None else decode(parameter, value)
+                    decoded = tuple(decoded) if isinstance(decoded, list) else decoded
+                    known[word] = self._word_for(word, decoded)
         return known
 
     def _word_for(self, name: str, value: Any) -> Value:
@@ -134,8 +135,8 @@ class Forbids:
         return next((m for m in numbers if math.isclose(m, value, rel_tol=1e-9)), OTHER)
 
     def _allowed(self, known: Mapping[str, Value]) -> Iterator[int]:
-        """Yield the number of combinations of every allowed way to answer what forbids mention."""
-        # What is known of a parameter that would have no effect does not matter.
+        """Yield the number of combinations for every allowed assignment of the mentioned names."""
+        # Known values of a parameter without effect are ignored.
         options = [
             [
                 (dict(local), count)
@@ -147,26 +148,29 @@ class Forbids:
         yield from self._search(options, {}, 1)
 
     def _search(
-        self, options: list[list[tuple[dict[str, Value], int]]], said: dict[str, Value], count: int
+        self,
+        options: list[list[tuple[dict[str, Value], int]]],
+        chosen: dict[str, Value],
+        count: int,
     ) -> Iterator[int]:
-        if any(_breaks(said, forbid) for forbid in self.forbids):
+        if any(_violates(chosen, forbid) for forbid in self.forbids):
             return
         if not options:
             yield count
             return
         for local, n in options[0]:
-            yield from self._search(options[1:], said | local, count * n)
+            yield from self._search(options[1:], chosen | local, count * n)
 
     def _local(self, space: SectionSpace) -> Counter[Local]:
-        """Count a section's combinations by what they say about the names mentioned."""
+        """Count the combinations of a section by their values for the mentioned names."""
         section = space.section
         counts: Counter[Local] = Counter()
         for row in space.row_names:
-            said = {}
+            chosen = {}
             if section.name in self.mentioned:
-                said[section.name] = self._word_for(section.name, row)
+                chosen[section.name] = self._word_for(section.name, row)
             keys = [*section.parameters, *section.own_parameters(row)]
-            self._count_keys(space, row, keys, {}, said, 1, counts)
+            self._count_keys(space, row, keys, {}, chosen, 1, counts)
         return counts
 
     def _count_keys(
@@ -175,30 +179,30 @@ class Forbids:
         row: str,
         keys: list[str],
         values: dict[str, Value],
-        said: dict[str, Value],
+        chosen: dict[str, Value],
         count: int,
         counts: Counter[Local],
     ) -> None:
         if not keys:
-            counts[frozenset(said.items())] += count
+            counts[frozenset(chosen.items())] += count
             return
         key, *rest = keys
         section = space.section
         is_shared = key in section.parameters
         if is_shared and not section.applies(key, row, values):
-            self._count_keys(space, row, rest, values, said, count, counts)
+            self._count_keys(space, row, rest, values, chosen, count, counts)
             return
         domain = space.domain(row, key)[1]
         name = f"{section.name}.{key}" if is_shared else f"{section.name}.{row}.{key}"
         for value, word, n in self._options(name, key in section.deciding, domain):
-            also = said if word is None else said | {name: word}
+            also = chosen if word is None else chosen | {name: word}
             more = values | {key: value}
             self._count_keys(space, row, rest, more, also, count * n, counts)
 
     def _options(
         self, name: str, is_deciding: bool, domain: Domain
     ) -> Iterator[tuple[Value, Value | None, int]]:
-        """Yield (a value, the word forbids have for it, how many values it stands for)."""
+        """Yield (a value, its form in forbids, the number of values that it represents)."""
         mentioned = self.mentioned.get(name)
         if isinstance(domain, Range):
             n = count_values(domain) or 1
@@ -214,8 +218,8 @@ class Forbids:
                 yield value, None if mentioned is None else self._word_for(name, value), 1
 
 
-def _matches(choices: Mapping[str, Choice], place: Place, values: tuple[Value, ...]) -> bool:
-    section, row, key = place
+def _matches(choices: Mapping[str, Choice], path: ParameterPath, values: tuple[Value, ...]) -> bool:
+    section, row, key = path
     choice = choices[section.name]
     if key is None:
         return choice.name in values
@@ -226,5 +230,5 @@ def _matches(choices: Mapping[str, Choice], place: Place, values: tuple[Value, .
     return choice.parameters[key] in values
 
 
-def _breaks(said: Mapping[str, Value], forbid: Forbid) -> bool:
-    return all(name in said and said[name] in values for name, values in forbid.items())
+def _violates(chosen: Mapping[str, Value], forbid: Forbid) -> bool:
+    return all(name in chosen and chosen[name] in values for name, values in forbid.items())

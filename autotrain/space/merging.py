@@ -1,12 +1,13 @@
-"""`extends`: what a space inherits and what it says anew.
+"""`extends`: merge a space over the one it inherits from.
 
-Sections and rows are merged, domains and choices replaced. Three rules keep a short file right:
-a range that names only one bound takes the rest from the range it extends; what belongs to a
-technique that is no longer among the choices is dropped; a technique named as the section's value
-(`optimizer = "adam"`) leaves the other inherited parameters of its section standing.
+Sections and rows are merged; domains and choices are replaced. Three rules make short files
+possible: a range with one bound takes the rest from the range it extends; parameters of a technique
+that is no longer a choice are dropped; a technique given as the value of a section
+(`optimizer = "adam"`) keeps the other inherited parameters of the section.
 
-`[[when]]` blocks are laid over the rest in the same way. An inherited block gives way to what the
-space says itself: it is laid over the space it comes from, and the space that extends over both.
+`[[when]]` blocks are merged over the rest in the same way. A space has priority over the blocks it
+inherits: an inherited block is merged over the space it comes from, and the extending space over
+both.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from typing import Any
 from autotrain.space.sections import SECTIONS, Section
 
 
-def plain(value: Any) -> Any:
-    """Return dicts, lists and Python numbers where a caller gave tuples or NumPy's."""
+def to_builtin(value: Any) -> Any:
+    """Convert mappings, tuples and NumPy's values to dictionaries, lists and Python's numbers."""
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: to_builtin(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_builtin(item) for item in value]
     if hasattr(value, "tolist"):
         return value.tolist()
     return value
 
 
 def spell_out(sections: Mapping[str, Any]) -> dict[str, Any]:
-    """Write `activation = "relu"` as `[activation] choice = "relu"`."""
+    """Convert `activation = "relu"` to `[activation] choice = "relu"`."""
     return {
         name: {"choice": value}
         if isinstance(value, str) and name in SECTIONS and SECTIONS[name].rows
@@ -39,7 +40,7 @@ def spell_out(sections: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merge(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sections of a space that extends another; both as `spell_out` leaves them."""
+    """Return the sections of a space that extends another; both in the form of `spell_out`."""
     merged = dict(inherited)
     for name, value in own.items():
         before = inherited.get(name)
@@ -81,30 +82,31 @@ def _merge_domain(inherited: Any, own: Any) -> Any:
 
 
 def _is_partial(domain: Any) -> bool:
-    """Tell whether a domain is a range that leaves something to the one it is laid over."""
+    """Whether a domain is a range that takes a bound from the one it extends."""
     is_range = isinstance(domain, Mapping) and "choices" not in domain
     return is_range and not {"low", "high"} <= set(domain)
 
 
-def give_way(block: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an inherited block still says beside the sections of a space that extends it.
+def without_overridden(block: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of an inherited block that the space's own sections do not override.
 
-    Laying the result over both is laying the block first, then the space's own sections; but what
-    the rest said of a technique stands when only the block had left it out.
+    Merging the result over the inherited and the own sections is like merging the block first and
+    the own sections then. The only difference: parameters of a technique that only the block
+    removes are kept.
     """
     left = {}
     for name, value in block.items():
-        said = own.get(name)
+        overriding = own.get(name)
         if name not in own:
             left[name] = value
-        elif name in SECTIONS and isinstance(value, Mapping) and isinstance(said, Mapping):
-            rest = _give_way_section(SECTIONS[name], value, said)
+        elif name in SECTIONS and isinstance(value, Mapping) and isinstance(overriding, Mapping):
+            rest = _section_without_overridden(SECTIONS[name], value, overriding)
             if rest:
                 left[name] = rest
     return left
 
 
-def _give_way_section(
+def _section_without_overridden(
     section: Section, block: Mapping[str, Any], own: Mapping[str, Any]
 ) -> dict[str, Any]:
     left = dict(block)
@@ -114,14 +116,17 @@ def _give_way_section(
         gone = {"choices", "choice", *(row for row in section.rows if row not in kept)}
         left = {key: value for key, value in left.items() if key not in gone}
     for key in set(left) & set(own):
-        value, said = left[key], own[key]
+        value, overriding = left[key], own[key]
         rest: dict[str, Any] | None
         is_row = key in section.rows and key not in section.parameters
-        if is_row and isinstance(value, Mapping) and isinstance(said, Mapping):
-            inside = {k: _give_way_domain(v, said[k]) if k in said else v for k, v in value.items()}
+        if is_row and isinstance(value, Mapping) and isinstance(overriding, Mapping):
+            inside = {
+                k: _domain_without_overridden(v, overriding[k]) if k in overriding else v
+                for k, v in value.items()
+            }
             rest = {k: v for k, v in inside.items() if v is not None}
         else:
-            rest = _give_way_domain(value, said)
+            rest = _domain_without_overridden(value, overriding)
         if rest:
             left[key] = rest
         else:
@@ -129,8 +134,8 @@ def _give_way_section(
     return left
 
 
-def _give_way_domain(block: Any, own: Any) -> dict[str, Any] | None:
-    """Return what is left of a block's domain, None for nothing."""
+def _domain_without_overridden(block: Any, own: Any) -> dict[str, Any] | None:
+    """Return the part of a block's domain that is not overridden; None for nothing."""
     if not _is_partial(own) or not isinstance(block, Mapping) or "choices" in block:
         return None
     if _is_partial(block):

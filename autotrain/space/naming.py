@@ -1,7 +1,9 @@
 """Two ways to write values by name: nested tables (files) and flat dotted names (Optuna).
 
-{"optimizer": {"choice": "adam", "learning_rate": 0.01}}
-{"optimizer": "adam", "optimizer.learning_rate": 0.01}
+    {"optimizer": {"choice": "adam", "learning_rate": 0.01}}
+    {"optimizer": "adam", "optimizer.learning_rate": 0.01}
+
+`mistake` writes an error about the value of a name.
 """
 
 from __future__ import annotations
@@ -9,9 +11,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_PREDICATES = ("must ", "has ", "is ", "cannot ")
+
+
+def mistake(where: str, what: str) -> str:
+    """Write a mistake at a place of a space.
+
+    Args:
+        where: the place, such as "[dropout] rate".
+        what: a predicate ("must be a number, got true."), or a sentence of its own, which follows a
+            colon ("no activation 'rel'. Did you mean 'relu'?").
+    """
+    return f"{where} {what}" if what.startswith(_PREDICATES) else f"{where}: {what}"
+
 
 def flatten(written: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Write nested tables as dotted names; `choice` inside a section is the section itself."""
+    """Convert nested tables to dotted names; `choice` inside a section is the section itself."""
     flat: dict[str, Any] = {}
     for name, value in written.items():
         if isinstance(value, Mapping):
@@ -24,9 +39,9 @@ def flatten(written: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def nest(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Write dotted names as nested tables; a section that is only a choice is that word.
+    """Convert dotted names to nested tables, the inverse of `flatten`.
 
-    `flatten` undoes it. Tuples become lists, as TOML has them.
+    A section with only a choice becomes that word. Tuples become lists, as in TOML.
     """
     tables: dict[str, dict[str, Any]] = {}
     for name, value in params.items():

@@ -1,25 +1,26 @@
-"""Notices about a space: what is allowed and works, but may not be what its author wants.
+"""Notices about a space that is legal but probably not intended.
 
-Mistakes are `checking.py`'s business. To add a notice: a function of (definition, forbids) that
-returns a sentence or None, in `NOTICES`.
+`checking.py` reports mistakes. To add a notice, add a function of (definition, forbids) that
+returns a sentence or None to `NOTICES`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from autotrain.space.definition import Definition
+from autotrain.space.definition import SpaceDefinition
 from autotrain.space.forbidding import Forbids
+from autotrain.space.naming import mistake
 from autotrain.space.values import contains
 from autotrain.techniques.embeddings import EMBEDDINGS
 from autotrain.techniques.scalers import SCALERS
 from autotrain.vocabulary import count_text
 
-Notice = Callable[[Definition, Forbids], str | None]
+Notice = Callable[[SpaceDefinition, Forbids], str | None]
 
 
-def may_lack_dropout(definition: Definition) -> bool:
-    """Tell whether some networks drop nothing, and so could not estimate their uncertainty."""
+def may_lack_dropout(definition: SpaceDefinition) -> bool:
+    """Whether some networks have no dropout, so that they cannot estimate their uncertainty."""
     dropout, network = definition.sections["dropout"], definition.sections["network"]
     may_be_linear = contains(network.domain(network.section.default, "hidden_layers")[1], 0)
 
@@ -32,21 +33,21 @@ def may_lack_dropout(definition: Definition) -> bool:
     )
 
 
-def _lacks_dropout(definition: Definition, forbids: Forbids) -> str | None:
+def _lacks_dropout(definition: SpaceDefinition, forbids: Forbids) -> str | None:
     if not may_lack_dropout(definition):
         return None
     if not any(section.is_searched for section in definition.sections.values()):
         return "this network has no dropout, so it cannot estimate its uncertainty"
     return (
-        "some networks of this space have no dropout; should one of them win, it cannot say how "
-        "sure it is. A [dropout] rate above 0 in all of them would keep that."
+        "some networks of this space have no dropout; if one of them wins, it cannot estimate its "
+        "uncertainty. Set the [dropout] rate above 0 to prevent this."
     )
 
 
-def _raw_without_norm(definition: Definition, forbids: Forbids) -> str | None:
-    """Find raw numbers that no batch norm brings to one scale.
+def _raw_without_norm(definition: SpaceDefinition, forbids: Forbids) -> str | None:
+    """Report raw numbers without a batch norm that would scale them.
 
-    An embedding with bins has its own scale: its bins follow the column.
+    An embedding with bins needs no scaling, because its bins are fitted to the column.
     """
     sections = definition.sections
     raw = [row for row in sections["scaler"].row_names if SCALERS[row].is_raw]
@@ -64,21 +65,21 @@ def _raw_without_norm(definition: Definition, forbids: Forbids) -> str | None:
     )
 
 
-def _baselines_that_do_not_fit(definition: Definition, forbids: Forbids) -> str | None:
+def _baselines_that_do_not_fit(definition: SpaceDefinition, forbids: Forbids) -> str | None:
     if not definition.dropped:
         return None
     count = count_text(len(definition.dropped), "baseline")
     label, reason = definition.dropped[0]
     return (
-        f"{count} of the space it extends {'does' if len(definition.dropped) == 1 else 'do'} not "
-        f"fit this space and will not be tried; the first, {label}: {reason}"
+        f"{count} of the extended space {'does' if len(definition.dropped) == 1 else 'do'} not fit "
+        f"this space and will not be tried. The first: {mistake(label, reason)}"
     )
 
 
 NOTICES: tuple[Notice, ...] = (_lacks_dropout, _raw_without_norm, _baselines_that_do_not_fit)
 
 
-def notices_of(definition: Definition, forbids: Forbids) -> list[str]:
-    """Return all notices about a space, one sentence or two each."""
+def notices_of(definition: SpaceDefinition, forbids: Forbids) -> list[str]:
+    """Return all notices about a space, each one or two sentences."""
     found = (notice(definition, forbids) for notice in NOTICES)
     return [notice for notice in found if notice is not None]

@@ -1,11 +1,9 @@
-"""`SearchSpace`: what may be. Read from TOML or a dictionary, checked, asked for configurations.
+"""`SearchSpace`: the configurations that a search may try.
 
     space = SearchSpace.from_toml("default").resolve(n_train=30_000, n_inputs=108, task="binary")
     config = space.suggest(trial)
 
-The parts stand in files of their own: `reading` and `merging` (files, `extends`), `checking`
-(mistakes), `cases` (what holds for some data only), `suggesting` (conditional parameters),
-`forbidding`, `baselines`, `finite` (every configuration of a finite space), `describing`.
+The package's docstring lists the files of its parts.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from autotrain.space.cases import for_data
 from autotrain.space.checking import check
 from autotrain.space.conditions import conditions_text, hold
 from autotrain.space.config import Choice, TrialConfig
-from autotrain.space.definition import Baseline, Definition, default_row
+from autotrain.space.definition import Baseline, SpaceDefinition, default_row
 from autotrain.space.describing import describe
 from autotrain.space.domains import Choices, Domain, Fixed, Range
 from autotrain.space.finite import Leaf, all_leaves
@@ -44,12 +42,11 @@ from autotrain.techniques.view import View
 
 
 class Size(NamedTuple):
-    """How large a space is.
+    """The size of a space.
 
     Args:
-        combinations: of everything that can be counted: choices, lists, whole numbers; without
-            those forbidden.
-        continuous: parameters that range over the reals, on top of that.
+        combinations: number of allowed combinations of choices, lists and integers.
+        continuous: number of continuous parameters in addition.
     """
 
     combinations: int
@@ -60,49 +57,45 @@ class SearchSpace:
     """A space of configurations.
 
     Args:
-        described: the space as a dictionary in the grammar of the TOML files.
-        source: what to call it in messages.
+        described: the space as a dictionary, in the form of the TOML files (docs/spaces.md).
+        source: its name in messages.
     Raises:
-        SpaceError: with every mistake at once.
+        SpaceError: with all mistakes at once.
+    Examples:
+        >>> space = SearchSpace({"activation": {"choices": ["relu", "elu"]}})
+        >>> space.size()
+        Size(combinations=2, continuous=0)
     """
 
     def __init__(self, described: Mapping[str, Any], *, source: str = "search space") -> None:
-        reading = read_dict(described, source, Path(), check)
-        self._adopt(check(reading), source)
+        self._set(check(read_dict(described, source, Path(), check)), source)
 
-    def _adopt(self, definition: Definition, source: str) -> None:
+    def _set(self, definition: SpaceDefinition, source: str) -> None:
         self.source = source
         self._definition = definition
         self._forbids = Forbids(definition.sections, definition.forbids)
         self._auto = [name for name in AUTO_VALUES if self._is_auto(name)]
 
     @classmethod
-    def _made_of(cls, definition: Definition, source: str) -> SearchSpace:
+    def _from_definition(cls, definition: SpaceDefinition, source: str) -> SearchSpace:
         space = cls.__new__(cls)
-        space._adopt(definition, source)
+        space._set(definition, source)
         return space
-
-    @classmethod
-    def of(cls, space: SearchSpace | Mapping[str, Any] | str | Path) -> SearchSpace:
-        """Return a space as it is, or make one from a name, a path or a dictionary."""
-        if isinstance(space, SearchSpace):
-            return space
-        return cls(space) if isinstance(space, Mapping) else cls.from_toml(space)
 
     @classmethod
     def from_toml(cls, path_or_name: str | Path) -> SearchSpace:
         """Read a space file, or a shipped space by its name.
 
         Raises:
-            SpaceError: when it cannot be found or read, or with every mistake at once.
+            SpaceError: when it cannot be found or read, or with all mistakes at once.
         """
         source = str(path_or_name)
         path = find_space(source, Path())
-        return cls._made_of(check(read_file(path, source, check)), source)
+        return cls._from_definition(check(read_file(path, source, check)), source)
 
     @classmethod
     def from_dict(cls, described: Mapping[str, Any]) -> SearchSpace:
-        """Make a space from what `to_dict` returned."""
+        """Make a space from a dictionary, the inverse of `to_dict`."""
         return cls(described)
 
     def resolve(
@@ -113,27 +106,30 @@ class SearchSpace:
         pictures: bool = False,
         n_numbers: int | None = None,
     ) -> SearchSpace:
-        """Return the space for this data.
+        """Return the space for the data of a study.
 
-        Blocks whose conditions hold are laid over the rest, "auto" is replaced, and what has no
-        effect on such data is fixed: of another task, or of numbers where there are none.
+        Blocks whose conditions hold are merged over the rest, and "auto" is replaced. Sections that
+        have no effect on these data are fixed at their default: those of another task, and those of
+        numbers when there are none.
 
         Args:
-            n_train: training rows.
-            n_inputs: inputs where numbers are as they are and each category has one.
+            n_train: number of training rows.
+            n_inputs: number of inputs with one input per number and category.
             task: "binary", "multiclass" or "regression".
             pictures: whether all columns are pixels.
-            n_numbers: numeric columns and parts of dates among them; None for all, of pictures
-                none.
+            n_numbers: number of numeric columns and parts of dates among the inputs; None: all of
+                them, or none for pictures.
+        Returns: a space without blocks and "auto".
         """
         if n_numbers is None:
             n_numbers = 0 if pictures else n_inputs
         shape = DataShape(n_train, n_inputs, task, pictures, n_numbers)
         definition = self._definition
         if definition.has_conditions:
-            found = check(for_data(definition, shape, self.source))
-            # What some data rule out is what [[when]] is for; what never fits stays a notice.
-            definition = replace(found, dropped=definition.dropped)
+            merged = check(for_data(definition, shape, self.source))
+            # Baselines that do not fit these data are intended; the notice about those that never
+            # fit is kept.
+            definition = replace(merged, dropped=definition.dropped)
         sections = {}
         for name, space in definition.sections.items():
             parameters = {
@@ -146,8 +142,8 @@ class SearchSpace:
                 choices = default_row(space.section)
                 rows = {
                     row: {
-                        key: Fixed(own.default)
-                        for key, own in space.section.own_parameters(row).items()
+                        key: Fixed(parameter.default)
+                        for key, parameter in space.section.own_parameters(row).items()
                     }
                     for row in choices
                 }
@@ -162,26 +158,26 @@ class SearchSpace:
                 for values, _ in definition.baselines
             ),
         )
-        return self._made_of(definition, self.source)
+        return self._from_definition(definition, self.source)
 
     def conditions(self, shape: DataShape) -> list[str]:
-        """Return the conditions of the blocks that hold for this data, in words; for people."""
+        """Return the conditions, in words, of the blocks that apply to these data."""
         blocks = self._definition.blocks
         return [conditions_text(block.when) for block in blocks if hold(block.when, shape)]
 
     def suggest(self, trial: Trial) -> TrialConfig:
-        """Ask a trial for every parameter that has an effect and return the configuration.
+        """Ask a trial for every parameter that has an effect, and return the configuration.
 
         Args:
-            trial: an Optuna trial, or anything with its three `suggest_*` methods.
+            trial: an Optuna trial, or any object with its three `suggest_*` methods.
         Raises:
-            ForbiddenCombination: when the trial's answers are forbidden together.
-            SpaceError: when the space follows the data and was not resolved.
+            ForbiddenCombination: when the trial suggests a forbidden combination.
+            SpaceError: when the space depends on the data and is not resolved.
         """
         return self._assemble(self._ask(trial))
 
     def _ask(self, trial: Trial) -> dict[str, Choice]:
-        self._refuse_unresolved()
+        self._require_resolved()
         sections = self._definition.sections
         return {name: suggest_section(trial, space) for name, space in sections.items()}
 
@@ -192,16 +188,16 @@ class SearchSpace:
         return TrialConfig.assemble(choices)
 
     def config_from(self, params: Mapping[str, Any]) -> TrialConfig:
-        """Return the configuration that a trial's parameters mean in this space.
+        """Return the configuration of a trial's parameters.
 
         Raises:
             SpaceError: when parameters are missing, unknown or outside the space.
-            ForbiddenCombination: when they are forbidden together.
+            ForbiddenCombination: when the combination is forbidden.
         """
         given = GivenParams(params)
         choices = self._ask(given)
         mistakes = given.mistakes + [
-            f"{name}: has no effect or is no parameter of this space"
+            f"{name} has no effect or is not a parameter of this space."
             for name in params
             if name not in given.asked
         ]
@@ -210,11 +206,11 @@ class SearchSpace:
         return self._assemble(choices)
 
     def baselines(self) -> list[dict[str, Any]]:
-        """Return the parameters of the configurations to try first, for `enqueue_trial`.
+        """Return the configurations to try first, for `enqueue_trial`.
 
-        Each names all parameters that the space will ask for, so it is one configuration.
+        Each dictionary has all parameters that the space asks for.
         """
-        self._refuse_unresolved()
+        self._require_resolved()
         filled: list[dict[str, Any]] = []
         for baseline in self._definition.baselines:
             params, _ = fill_in(baseline.values, self._definition.sections, self._forbids)
@@ -226,13 +222,13 @@ class SearchSpace:
         """Return the parameters of a configuration of this space, for `enqueue_trial`.
 
         Args:
-            values: as in a `[[baseline]]`, in tables or by dotted name; what is left out is filled
-                in as there.
-            source: what to call the configuration in messages.
+            values: as in a `[[baseline]]`, in tables or by dotted names. Other parameters are
+                filled in as for a baseline.
+            source: the name of the configuration in messages.
         Raises:
-            SpaceError: with everything that is not in the space.
+            SpaceError: with all values that are not in the space.
         """
-        self._refuse_unresolved()
+        self._require_resolved()
         sections = self._definition.sections
         first: list[str] = []
         for spelled in _spellings(flatten(values)):
@@ -245,25 +241,25 @@ class SearchSpace:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether there is one configuration and nothing to choose."""
+        """Whether the space contains a single configuration."""
         return not any(section.is_searched for section in self._definition.sections.values())
 
     @cached_property
     def leaves(self) -> tuple[Leaf, ...] | None:
-        """All ways to answer this space's questions; None where they are too many, or not finite.
+        """All complete sets of parameters; None when there are too many, or infinitely many.
 
-        Resolved spaces only.
+        The space must be resolved.
         """
-        self._refuse_unresolved()
+        self._require_resolved()
         return all_leaves(self._definition.sections, self._forbids)
 
     def views(self) -> list[View]:
-        """Return every way to encode rows that a configuration of this space may ask for."""
+        """Return all views (ways to encode rows) that configurations of this space use."""
         sections = self._definition.sections
         limits = {
             limit if ENCODERS[name].embeds else 0
             for name in sections["encoder"].row_names
-            for limit in _whole_numbers(sections["encoder"].rows[name].get("one_hot_limit"))
+            for limit in _integers(sections["encoder"].rows[name].get("one_hot_limit"))
         }
         return [
             View(scaler, missing, limit)
@@ -272,32 +268,21 @@ class SearchSpace:
             for limit in sorted(limits)
         ]
 
-    def is_forbidden(self, config: TrialConfig | Mapping[str, Any]) -> bool:
-        """Tell whether a configuration, or one of flat parameters, is forbidden."""
-        if not isinstance(config, TrialConfig):
-            config = TrialConfig.from_params(config)
-        return self._forbids.find(config.choices()) is not None
-
     def can_complete(self, params: Mapping[str, Any]) -> bool:
-        """Tell whether an allowed configuration has these parameters of the study.
+        """Whether an allowed configuration has these parameters of the study.
 
-        For samplers: never accept a value after which this is False, and no trial is wasted.
+        A sampler that rejects every value after which this is False wastes no trial.
         """
         return self._forbids.can_complete(params)
 
     @property
-    def has_forbids(self) -> bool:
-        """Whether anything is forbidden at all."""
-        return bool(self._definition.forbids)
-
-    @property
     def may_lack_dropout(self) -> bool:
-        """Whether some of its networks drop nothing, and so could not say how sure they are."""
+        """Whether some networks have no dropout, so that they cannot estimate their uncertainty."""
         return may_lack_dropout(self._definition)
 
     @property
     def notices(self) -> list[str]:
-        """What is allowed and works, but may not be what the space's author wants; sentences.
+        """Sentences about settings that are legal but probably not intended.
 
         Examples:
             >>> [notice] = SearchSpace({"scaler": "none"}).notices
@@ -309,7 +294,7 @@ class SearchSpace:
         return notices_of(self._definition, self._forbids)
 
     def distributions(self) -> dict[str, Domain]:
-        """Return the domain of every parameter of the study, by name; fixed ones are none."""
+        """Return the domain of every parameter of the study, by name."""
         found: dict[str, Domain] = {}
         for name, space in self._definition.sections.items():
             if len(space.choices) > 1:
@@ -320,7 +305,7 @@ class SearchSpace:
         return found
 
     def size(self) -> Size:
-        """Return how many combinations there are, and how many continuous parameters."""
+        """Return the number of combinations and of continuous parameters."""
         continuous = [
             domain
             for domain in self.distributions().values()
@@ -329,7 +314,7 @@ class SearchSpace:
         return Size(self._forbids.count(), len(continuous))
 
     def describe(self) -> str:
-        """Return the space as a tree, for people."""
+        """Return the space as a tree of text."""
         size = self.size()
         title = (
             f"{self.source}: {size.combinations:,} combinations × "
@@ -338,20 +323,20 @@ class SearchSpace:
         return describe(self._definition, title)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole space, nothing left to `extends` or defaults; `from_dict` undoes it."""
+        """Return the complete space without `extends` and defaults, the inverse of `from_dict`."""
         return to_dict(self._definition)
 
     def to_toml(self) -> str:
-        """Return the whole space as a TOML file."""
+        """Return the complete space as the text of a TOML file."""
         return to_toml(self._definition)
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 that is equal exactly for equal spaces, however they were written."""
+        """Return a SHA-256 that is equal exactly for equal spaces, whatever their written form."""
         canonical = json.dumps(self.to_dict(), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Rows hold functions that cannot be pickled; the dictionary says all.
+        # Rows contain functions, which cannot be pickled; the dictionary is complete.
         return _unpickle, (self.to_dict(), self.source)
 
     def __eq__(self, other: object) -> bool:
@@ -373,24 +358,24 @@ class SearchSpace:
         values = domain.values if isinstance(domain, Choices) else ()
         return domain == Fixed(AUTO) or AUTO in values
 
-    def _refuse_unresolved(self) -> None:
-        following = [f'{name}: "auto"' for name in self._auto]
+    def _require_resolved(self) -> None:
+        depending = [f'{name}: "auto"' for name in self._auto]
         if self._definition.blocks:
-            following.append("[[when]]")
+            depending.append("[[when]]")
         elif self._definition.has_conditions:
-            following.append("[[baseline]]: when")
-        if following:
+            depending.append("[[baseline]]: when")
+        if depending:
             raise SpaceError(
                 self.source,
                 [
-                    f"{what} follows the data. Call resolve(n_train, n_inputs, task) first."
-                    for what in following
+                    f"{what} depends on the data. Call resolve(n_train, n_inputs, task) first."
+                    for what in depending
                 ],
             )
 
 
 def _spellings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield values as they are, then with equal widths as text: 64 and 2 layers is "64-64"."""
+    """Yield the values, then the same with equal widths as text: 64 and 2 layers are "64-64"."""
     yield values
     width, layers = values.get("network.hidden_units"), values.get("network.hidden_layers")
     if isinstance(width, int) and isinstance(layers, int) and layers > 0:
@@ -419,8 +404,8 @@ def _resolve(domain: Domain, name: str, shape: DataShape) -> Domain:
     return domain
 
 
-def _whole_numbers(domain: Domain | None) -> Iterator[int]:
-    """Yield the values of a whole-numbered domain; 0 for none."""
+def _integers(domain: Domain | None) -> Iterator[int]:
+    """Yield the values of an integer domain; 0 for None."""
     if domain is None:
         yield 0
     elif isinstance(domain, Fixed):
@@ -432,7 +417,7 @@ def _whole_numbers(domain: Domain | None) -> Iterator[int]:
 
 
 def as_space(space: str | Path | Mapping[str, Any] | SearchSpace) -> SearchSpace:
-    """Return a search space from whatever names or describes one."""
+    """Return a search space from a name, a path, a dictionary or a search space."""
     if isinstance(space, SearchSpace):
         return space
     if isinstance(space, Mapping):

@@ -1,12 +1,12 @@
-"""The sections of a search space: which tables of techniques it names, in which order.
+"""The sections of a search space, in the order of space files.
 
-A section is a kind of technique (`[optimizer]`), its rows and the parameters that all rows share
-(`learning_rate`). Space files, `TrialConfig`, Optuna's parameter names, errors and documentation
-all read `SECTIONS`. To add a kind: add a table in `techniques/`, a row here, and a field of the
-same name in `TrialConfig`.
+A section is a kind of technique (`[optimizer]`) with its rows and the parameters that all rows
+share (`learning_rate`). Space files, `TrialConfig`, Optuna's parameter names, errors and the
+documentation all read `SECTIONS`. To add a kind, add a table in `techniques/`, a row here, and a
+field of the same name to `TrialConfig`.
 
-Names of parameters: `section` is the choice of a row, `section.key` a parameter all rows share,
-`section.row.key` a parameter of one row (or a shared one, said differently for that row).
+Names of parameters: `section` is the choice of a row, `section.key` a shared parameter,
+`section.row.key` a parameter of one row, or a shared one that this row overrides.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class Section(Technique):
 
     Args:
         rows: the table of techniques; empty where there is nothing to choose.
-        default: the technique used when a space says nothing; where there is no table, the name
-            its `Choice` goes by.
+        default: the technique of a space that does not mention the section; without rows, the name
+            of its `Choice`.
         applies: (key, row, values so far) → whether that shared parameter has an effect.
-        deciding: the shared parameters that `applies` looks at; they stand first.
-        idle: what a shared parameter is where it has no effect; its default where not listed.
-        has_effect: whether it has one on data of this shape.
-        conflict: (row, its parameters) → what is wrong between the parameters, or None.
+        deciding: the shared parameters that `applies` depends on; they come first.
+        idle: values of shared parameters where they have no effect; others have their default.
+        has_effect: data shape → whether the section has an effect.
+        conflict: (row, its parameters) → a mistake between the parameters, or None.
     """
 
     default: str
@@ -69,11 +69,11 @@ class Section(Technique):
     conflict: Callable[[Technique, Mapping[str, Value]], str | None] = lambda row, parameters: None
 
     def own_parameters(self, row: str) -> Mapping[str, Parameter]:
-        """Return the parameters that only this row has."""
+        """Return the parameters of this row, without shared ones."""
         return self.rows[row].parameters if row in self.rows else {}
 
     def idle_value(self, key: str) -> Value:
-        """Return what a shared parameter is where it has no effect."""
+        """Return the value of a shared parameter where it has no effect."""
         return self.idle.get(key, self.parameters[key].default)
 
 
@@ -92,7 +92,7 @@ class Widths(Parameter):
 
 
 def _schedule_conflict(row: Technique, parameters: Mapping[str, Value]) -> str | None:
-    """Ask the schedule itself: it refuses parameters that do not fit one another."""
+    """Evaluate the schedule, which raises when its parameters contradict each other."""
     try:
         SCHEDULES[row.name].multiplier(np.zeros(1), Clock(1, 1), parameters)
     except ValueError as error:
@@ -103,7 +103,7 @@ def _schedule_conflict(row: Technique, parameters: Mapping[str, Value]) -> str |
 SECTIONS = table(
     Section(
         name="network",
-        summary="how many hidden layers, and how wide",
+        summary="number and width of hidden layers",
         default="network",
         parameters={
             "hidden_units": Widths(128, "units of every hidden layer", low=1, kind="integer"),
@@ -118,7 +118,7 @@ SECTIONS = table(
     ),
     Section(
         name="training",
-        summary="how many rows a step sees, and how many epochs there are at most",
+        summary="rows per step, and the largest number of epochs",
         default="training",
         parameters={
             "batch_size": Parameter(
@@ -127,12 +127,14 @@ SECTIONS = table(
                 low=1,
                 kind="integer",
             ),
-            "epochs": Parameter(100, "passes over the rows, at most", low=1, kind="integer"),
+            "epochs": Parameter(
+                100, "largest number of passes over the rows", low=1, kind="integer"
+            ),
         },
     ),
     Section(
         name="scaler",
-        summary="what numbers become before a network reads them",
+        summary="scaling of numbers",
         note="Fitted on the training rows, missing numbers imputed. Dates become year, month, day, "
         "weekday, days since the first training date, and hour where they have one. Pixels are "
         "standardized with one mean and one standard deviation, whatever the scaler.",
@@ -142,20 +144,20 @@ SECTIONS = table(
     ),
     Section(
         name="missing",
-        summary="what stands for a missing number",
+        summary="imputation of missing numbers",
         default="median",
         rows=MISSING,
         has_effect=lambda shape: shape.n_numbers > 0,
     ),
     Section(
         name="encoder",
-        summary="how categories reach the network",
+        summary="encoding of categories",
         default="one_hot",
         rows=ENCODERS,
     ),
     Section(
         name="embedding",
-        summary="several learned functions of each number, in its place",
+        summary="several learned functions instead of each number",
         default="none",
         rows=EMBEDDINGS,
         parameters=EMBEDDING_PARAMETERS,
@@ -164,20 +166,20 @@ SECTIONS = table(
     ),
     Section(
         name="front_scale",
-        summary="a learned scale of each of the network's inputs",
+        summary="a learned scale for each input of the network",
         default="off",
         rows=FRONT_SCALES,
     ),
     Section(
         name="parametrization",
-        summary="in which numbers the layers' weights are learned",
+        summary="parametrization of the layers' weights",
         default="standard",
         rows=PARAMETRIZATIONS,
         parameters=PARAMETRIZATION_PARAMETERS,
     ),
     Section(
         name="initializer",
-        summary="how weights are drawn before training",
+        summary="distribution of the initial weights",
         note="fan_in and fan_out are a layer's inputs and units, fan_avg their mean. Biases start "
         "at 0, and the output layer is drawn like the others.",
         default="he_normal",
@@ -194,7 +196,7 @@ SECTIONS = table(
     ),
     Section(
         name="batch_norm",
-        summary="batch normalization: where, if anywhere",
+        summary="position of batch normalization",
         note="BN(x) = γ(x − μ)/√(σ² + ε) + β, with mean and variance of the batch in training and "
         "moving averages in prediction. Averages start at 0 and 1; at mean and variance of the "
         "training rows for raw inputs (scaler none). momentum is Keras's: torch's is 1 − momentum. "
@@ -208,7 +210,7 @@ SECTIONS = table(
     ),
     Section(
         name="dropout",
-        summary="what is dropped in training, and again in Monte-Carlo prediction",
+        summary="dropout in training and in Monte-Carlo prediction",
         note="Masks are drawn for each row, unit and step; nothing is dropped in prediction except "
         "Monte-Carlo prediction. The rates are multiplied by a course c(x), x the fraction of "
         "training done: constant is 1; flat_cos is 1 until x = ½, then ½(1 + cos(π(2x − 1))). "
@@ -235,7 +237,7 @@ SECTIONS = table(
     ),
     Section(
         name="schedule",
-        summary="how the learning rate changes while training",
+        summary="change of the learning rate during training",
         note="η₀ is [optimizer] learning_rate. t counts optimizer steps from 0; epoch is t divided "
         "by the steps per epoch, with its fraction; total is the number of steps of a training "
         "that reaches its last epoch. η is computed for each step, so it also falls within an "
@@ -246,7 +248,7 @@ SECTIONS = table(
     ),
     Section(
         name="regularizer",
-        summary="penalties on weights; both may be on",
+        summary="penalties on weights; both may be used",
         note="loss ← loss + λ₁ Σ|w| + λ₂ Σw², over weight matrices: not biases, batch norm or "
         "embeddings. The gradient of L2 is 2λ₂w, as in Keras; torch's weight_decay is 2λ₂. "
         "Penalties are added before clipping.",
@@ -259,7 +261,7 @@ SECTIONS = table(
     ),
     Section(
         name="weight_decay",
-        summary="weight matrices shrink a little at every step",
+        summary="decay of weight matrices at every step",
         default="none",
         rows=WEIGHT_DECAYS,
         note="c(x) is the course, x the fraction of training done: constant is 1; flat_cos is 1 "
@@ -267,13 +269,13 @@ SECTIONS = table(
     ),
     Section(
         name="constraint",
-        summary="what weights must satisfy after every step",
+        summary="constraint on weights after every step",
         default="none",
         rows=CONSTRAINTS,
     ),
     Section(
         name="early_stopping",
-        summary="when a training ends before its last epoch; the best epoch's weights are kept",
+        summary="end of training before the last epoch; the weights of the best epoch are kept",
         note="Follows the study's metric on the validation rows, whatever the loss. Training stops "
         "after patience epochs in a row whose metric is not better than the best one by more than "
         "min_delta (0, as in Keras's EarlyStopping).",
@@ -300,7 +302,7 @@ SECTIONS = table(
     ),
     Section(
         name="loss",
-        summary="what training minimizes, by task and metric",
+        summary="loss that training minimizes, by task and metric",
         note="Classification: −Σ q log p, q = (1 − ε)·onehot + ε/C over C classes. Regression: "
         "(ŷ − y)², or for the metric pinball:Q the pinball loss max(Q(y − ŷ), (Q − 1)(y − ŷ)). "
         "Targets of a regression are standardized. The loss is the mean over the batch, of each "
@@ -311,7 +313,7 @@ SECTIONS = table(
     ),
     Section(
         name="target",
-        summary="which predictions a regression may make",
+        summary="range of the predictions of a regression",
         default="free",
         rows=TARGETS,
         has_effect=lambda shape: shape.task == REGRESSION,
@@ -319,8 +321,8 @@ SECTIONS = table(
 )
 
 
-class Place(NamedTuple):
-    """Where a name like `optimizer.adam.beta_1` points: a section, maybe a row, maybe a key."""
+class ParameterPath(NamedTuple):
+    """A name like `optimizer.adam.beta_1`, resolved to a section, a row or None, a key or None."""
 
     section: Section
     row: str | None
@@ -328,18 +330,18 @@ class Place(NamedTuple):
 
     @property
     def parameter(self) -> Parameter | None:
-        """The hyperparameter pointed at; None when it is the choice of a row."""
+        """The hyperparameter; None when the name is the choice of a row."""
         if self.key is None:
             return None
         own = self.section.own_parameters(self.row) if self.row is not None else {}
         return own[self.key] if self.key in own else self.section.parameters[self.key]
 
 
-def locate(name: str) -> Place:
-    """Find what a parameter's name points at.
+def locate(name: str) -> ParameterPath:
+    """Resolve the name of a parameter.
 
     Raises:
-        ValueError: when there is nothing of that name; the message suggests the nearest.
+        ValueError: when the name is unknown; the message suggests the nearest name.
     """
     head, *rest = name.split(".")
     if head not in SECTIONS:
@@ -348,34 +350,34 @@ def locate(name: str) -> Place:
     if not rest:
         if not section.rows:
             keys = ", ".join(f"{head}.{key}" for key in section.parameters)
-            raise ValueError(f"there is nothing to choose here. Its parameters are {keys}.")
-        return Place(section, None, None)
+            raise ValueError(f"this section has no choices. Its parameters are {keys}.")
+        return ParameterPath(section, None, None)
     if len(rest) == 1:
         if rest[0] not in section.parameters:
             raise ValueError(unknown_key(section, rest[0]))
-        return Place(section, None, rest[0])
+        return ParameterPath(section, None, rest[0])
     row, key = rest[0], ".".join(rest[1:])
     if row not in section.rows:
         raise ValueError(unknown(section.name, row, section.rows))
     if key not in (*section.own_parameters(row), *section.parameters):
         raise ValueError(unknown_parameter(section, row, key))
-    return Place(section, row, key)
+    return ParameterPath(section, row, key)
 
 
 def unknown_key(section: Section, key: str) -> str:
-    """Say that a section has no such key, and what comes nearest."""
+    """Return the message that a section has no such key, with the nearest key."""
     words = [*(("choices",) if section.rows else ()), *section.parameters, *section.rows]
     return unknown(f"key of [{section.name}]", key, words) + where_else(key)
 
 
 def unknown_parameter(section: Section, row: str, key: str) -> str:
-    """Say that a row has no such parameter, and which it has."""
+    """Return the message that a row has no such parameter, with its parameters."""
     known = [*section.own_parameters(row), *section.parameters]
     return unknown("parameter", key, known) if known else f"{row} has no parameters."
 
 
 def where_else(word: str) -> str:
-    """Say where a word is known when it stands in the wrong place, or nothing."""
+    """Return a sentence about the section that a misplaced word belongs to, or an empty string."""
     places = {}
     for section in SECTIONS.values():
         places.update({key: f"[{section.name}] {key}" for key in section.parameters})
@@ -383,4 +385,4 @@ def where_else(word: str) -> str:
             places.setdefault(row, f"[{section.name}] choices")
             for key in technique.parameters:
                 places.setdefault(key, f"[{section.name}] {row}.{key}")
-    return f" {word!r} stands in {places[word]}." if word in places else ""
+    return f" {word!r} belongs to {places[word]}." if word in places else ""

@@ -1,7 +1,7 @@
-"""The search spaces that come with the program, and how a name or path becomes a file.
+"""The shipped search spaces, and the search for the file of a name or path.
 
-They stand in `search_spaces/`: inside the package once installed, in the top-level folder of a
-checkout. To ship one more, put its file there; its first comment line describes it.
+Their folder is `search_spaces/`: inside the package when it is installed, at the top level of a
+checkout. To ship another space, put its file there; its first comment line is its summary.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def shipped_spaces() -> dict[str, Path]:
 
 
 def summary_of(path: Path) -> str:
-    """Return the first line of a space file's opening comment, or nothing."""
+    """Return the first line of a space file if it is a comment, otherwise an empty string."""
     with path.open(encoding="utf-8") as file:
         for line in file:
             if line.strip():
@@ -38,13 +38,13 @@ def summary_of(path: Path) -> str:
 
 
 def find_space(name: str, folder: Path) -> Path:
-    """Return the file that a name or path means; paths are relative to `folder`.
+    """Return the file of a shipped name or a path.
 
     Args:
         name: a shipped name ("default") or a path ("spaces/wide.toml").
-        folder: where relative paths start.
+        folder: the folder of relative paths.
     Raises:
-        SpaceError: when there is no such space; near names are suggested.
+        SpaceError: when there is no such space; the message suggests similar names.
     """
     shipped = shipped_spaces()
     if name in shipped:
@@ -53,14 +53,14 @@ def find_space(name: str, folder: Path) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise SpaceError(name, [f"must be a file, however: {name} is a folder"])
+        raise SpaceError(name, ["must be a file, got a folder."])
     known = list(shipped)
     if path.suffix or path.with_name(path.name + ".toml").is_file():
-        known += sorted(_beside(name, path))
+        known += sorted(_files_near(name, path))
     raise SpaceError(name, [f"{unknown('search space', name, known)} Or give the path of a file."])
 
 
-def _beside(name: str, path: Path) -> list[str]:
-    """Return the space files in the folder that was named, in the user's own spelling."""
+def _files_near(name: str, path: Path) -> list[str]:
+    """Return the space files in the folder of a path, written relative like that path."""
     prefix = name[: len(name) - len(Path(name).name)]
     return [prefix + file.name for file in path.parent.glob("*.toml")]

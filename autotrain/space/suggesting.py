@@ -1,7 +1,7 @@
-"""Define by run: ask a trial for exactly the parameters that have an effect.
+"""Ask a trial for exactly the parameters that have an effect ("define by run").
 
-A trial is anything with Optuna's `suggest_categorical`, `suggest_float` and `suggest_int`; Optuna
-itself is not imported. Choices with one possible value are not asked for.
+A trial is any object with Optuna's `suggest_categorical`, `suggest_float` and `suggest_int`; Optuna
+itself is not imported. Parameters with a single value are not asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from autotrain.techniques.technique import Parameter, Value
 
 
 class Trial(Protocol):
-    """The part of an Optuna trial that a space needs."""
+    """The methods of an Optuna trial that a space needs."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
@@ -31,7 +31,7 @@ class Trial(Protocol):
 
 
 def suggest_section(trial: Trial, space: SectionSpace) -> Choice:
-    """Ask for a technique, then for the parameters that it has an effect with."""
+    """Ask for a technique, then for the parameters that have an effect with it."""
     section = space.section
     if len(space.choices) > 1:
         row = trial.suggest_categorical(section.name, space.choices)
@@ -49,11 +49,11 @@ def suggest_section(trial: Trial, space: SectionSpace) -> Choice:
 
 
 def suggest_value(trial: Trial, name: str, domain: Domain) -> Value:
-    """Ask for one value, unless there is only one."""
+    """Ask for a value, unless there is only one."""
     if isinstance(domain, Fixed):
         return domain.value
     if isinstance(domain, Choices):
-        # Lists are stored as text; the answer is looked up, not read.
+        # Optuna stores lists as text; the answer is looked up, not parsed.
         values = {encode(value): value for value in domain.values}
         return values[trial.suggest_categorical(name, tuple(values))]
     if domain.integer:
@@ -65,10 +65,14 @@ def suggest_value(trial: Trial, name: str, domain: Domain) -> Value:
 
 
 class GivenParams:
-    """A trial whose answers are given; it complains where one is missing or outside.
+    """A trial with given answers; it records missing ones and those outside the space.
 
     Args:
-        params: answers by name; afterwards `asked` holds the names that were asked for.
+        params: answers by name.
+
+    Attributes:
+        asked: names that the space asked for.
+        mistakes: the mistakes.
     """
 
     def __init__(self, params: Mapping[str, Any]) -> None:
@@ -91,14 +95,14 @@ class GivenParams:
         value: int = self._answer(name, low, _within(Range(low, high, log, step, integer=True)))
         return value
 
-    def _answer(self, name: str, stand_in: Any, is_right: Any) -> Any:
+    def _answer(self, name: str, fallback: Any, is_right: Any) -> Any:
         self.asked.append(name)
         if name not in self.params:
-            self.mistakes.append(f"{name}: is missing")
-            return stand_in
+            self.mistakes.append(f"{name} is missing.")
+            return fallback
         if not is_right(self.params[name]):
-            self.mistakes.append(f"{name}: is outside the space: {self.params[name]!r}")
-            return stand_in
+            self.mistakes.append(f"{name} must be in the space, got {self.params[name]!r}.")
+            return fallback
         return self.params[name]
 
 

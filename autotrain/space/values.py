@@ -1,10 +1,10 @@
-"""One value and one domain: from what a user wrote to what is meant.
+"""Parse single values and domains.
 
-    value            Fixed: not a parameter of the study
-    { choices = [] } one of these
-    { low, high }    a range; also `log = true`, `step = x`
+    value                 Fixed: not a parameter of the study
+    { choices = [...] }   Choices
+    { low, high }         Range; also `log = true`, `step = x`
 
-Every function reports what was expected and what came; the callers know where it stood.
+Mistakes are predicates such as "must be a number, got true."; the callers add the place.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from autotrain.techniques.technique import Parameter, Value
 
 AUTO = "auto"
 MAX_STEPS = 1_000_000
-# How far from a step, in steps, a value may be: Optuna adds steps in binary.
+# Largest distance of a value from a step, in steps: Optuna adds steps in binary.
 CLOSE = 1e-8
 DOMAIN_KEYS = ("choices", "low", "high", "log", "step")
 
-# (path below the parameter, such as "low" or "", what is wrong) → None
+# (path below the parameter, such as "low" or "", mistake) → None
 Complain = Callable[[str, str], None]
 
 
 def show(value: object) -> str:
-    """Write a value as a TOML file would have it, for messages and for files."""
+    """Write a value as in TOML, for messages and files."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -44,13 +44,13 @@ def show(value: object) -> str:
 
 
 def parse_value(parameter: Parameter, value: object) -> Value:
-    """Return the value in the parameter's own type: 1 becomes 1.0 where reals are meant.
+    """Return a value in the type of its parameter: 1 becomes 1.0 for a real parameter.
 
     Raises:
-        ValueError: when the parameter cannot have this value; the message says what it can.
+        ValueError: when the value is illegal; the message names the legal values.
     """
     if not _is_finite(value) or not parameter.is_legal(value):
-        raise ValueError(f"must be {parameter.explain()}, however: {show(value)}")
+        raise ValueError(f"must be {parameter.explain()}, got {show(value)}.")
     if isinstance(value, list | tuple):
         return tuple(float(item) for item in value)
     if parameter.kind == "real" and isinstance(value, int | float):
@@ -65,16 +65,16 @@ def _is_finite(value: object) -> bool:
         return all(_is_finite(item) for item in value)
     try:
         return not isinstance(value, int | float) or math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
+    except OverflowError:  # an integer beyond all floats
         return False
 
 
 def parse_domain(
     parameter: Parameter, spec: object, complain: Complain, *, may_be_auto: bool
 ) -> Domain | None:
-    """Return the domain that `spec` describes, or None after complaining.
+    """Return the domain that `spec` describes; report mistakes and return None when it is wrong.
 
-    A range of one number and a list of one choice are `Fixed`, so they are no parameters of the
+    A range of one number and a list of one choice become `Fixed` and are not parameters of the
     study. A range whose step does not reach `high` ends at its last step.
     """
     if isinstance(spec, Mapping):
@@ -84,7 +84,7 @@ def parse_domain(
     if isinstance(spec, list | tuple) and parameter.kind != "reals":
         complain(
             "",
-            f"must be one value, however: {show(spec)}. "
+            f"must be one value, got {show(spec)}. "
             f"Write {{ choices = {show(spec)} }} to try each of them.",
         )
         return None
@@ -92,7 +92,7 @@ def parse_domain(
         return Fixed(parse_value(parameter, spec))
     except ValueError as error:
         hint = f', or "{AUTO}"' if may_be_auto else ""
-        complain("", str(error).replace(", however:", f"{hint}, however:", 1))
+        complain("", str(error).replace(", got ", f"{hint}, got ", 1))
         return None
 
 
@@ -107,13 +107,11 @@ def _parse_table(
     if "choices" in spec:
         if len(spec) > 1 and known:
             others = " and ".join(str(key) for key in spec if key != "choices")
-            complain("", f"must be either choices or a range, however: both choices and {others}")
+            complain("", f"must be either choices or a range, got choices and {others}.")
             return None
         return _parse_choices(parameter, spec["choices"], complain, may_be_auto=may_be_auto)
     if parameter.kind in ("boolean", "text", "reals"):
-        complain(
-            "", f"must be {parameter.explain()} or {{ choices = [...] }}, however: {show(spec)}"
-        )
+        complain("", f"must be {parameter.explain()} or {{ choices = [...] }}, got {show(spec)}.")
         return None
     domain = _parse_range(parameter, spec, complain) if known else None
     return domain
@@ -123,10 +121,10 @@ def _parse_choices(
     parameter: Parameter, values: object, complain: Complain, *, may_be_auto: bool
 ) -> Domain | None:
     if not isinstance(values, list | tuple):
-        complain("choices", f"must be a list, however: {show(values)}")
+        complain("choices", f"must be a list, got {show(values)}.")
         return None
     if not values:
-        complain("choices", "must name at least one value, however: []")
+        complain("choices", "must contain at least one value, got [].")
         return None
     parsed: list[Value] = []
     right = True
@@ -138,7 +136,7 @@ def _parse_choices(
             right = False
             continue
         if item in parsed:
-            complain("choices", f"every value must stand once, however: {show(item)} stands twice")
+            complain("choices", f"must contain every value once, got {show(item)} twice.")
             right = False
         parsed.append(item)
     if not right:
@@ -159,35 +157,35 @@ def _parse_range(
     bounds: dict[str, int | float] = {}
     for key in ("low", "high"):
         if key not in spec:
-            wrong(key, "is missing; a range is { low = ..., high = ... }")
+            wrong(key, "is missing. A range is { low = ..., high = ... }.")
             continue
         try:
             value = parse_value(parameter, spec[key])
             if isinstance(value, str | bool | tuple):
-                raise ValueError(f"must be a number, however: {show(value)}")
+                raise ValueError(f"must be a number, got {show(value)}.")
             bounds[key] = value
         except ValueError as error:
             wrong(key, str(error))
     log = spec.get("log", False)
     if not isinstance(log, bool):
-        wrong("log", f"must be true or false, however: {show(log)}")
+        wrong("log", f"must be true or false, got {show(log)}.")
     step = spec.get("step")
     if step is not None:
         integer = parameter.kind == "integer"
-        noun = "a whole number" if integer else "a number"
+        noun = "an integer" if integer else "a number"
         fits = not isinstance(step, bool) and isinstance(step, int if integer else int | float)
         if not fits or not math.isfinite(step) or step <= 0:  # type: ignore[arg-type, operator]
-            wrong("step", f"must be {noun} greater than 0, however: {show(step)}")
+            wrong("step", f"must be {noun} greater than 0, got {show(step)}.")
         elif log is True:
-            wrong("step", "must not stand beside log = true: a log range has no steps. Drop one.")
+            wrong("step", "must not be combined with log = true. Remove one.")
         elif len(bounds) == 2 and (bounds["high"] - bounds["low"]) / step >= MAX_STEPS:  # type: ignore[operator]
-            wrong("step", f"must leave at most {MAX_STEPS:,} values, however: {show(step)}")
+            wrong("step", f"must give at most {MAX_STEPS:,} values, got {show(step)}.")
     if log is True and bounds.get("low", 1) <= 0:
-        wrong("low", f"must be greater than 0 when log = true, however: low = {bounds['low']!r}")
+        wrong("low", f"must be greater than 0 when log = true, got {bounds['low']!r}.")
     if len(bounds) == 2 and bounds["low"] > bounds["high"]:
         wrong(
             "",
-            "low must not be greater than high, however: "
+            "must have low at most high, got "
             f"low = {bounds['low']!r}, high = {bounds['high']!r}. Swap them.",
         )
     if not right:
@@ -202,8 +200,8 @@ def _parse_range(
     if domain is None:
         wrong(
             "step",
-            "must be a round number, so that low + n · step is one too, "
-            f"however: low = {bounds['low']!r}, step = {step!r}. Round them, or write choices.",
+            "must have few digits, so that low + n · step has a finite decimal form, "
+            f"got low = {bounds['low']!r}, step = {step!r}. Round them, or write choices.",
         )
     return domain
 
@@ -211,9 +209,9 @@ def _parse_range(
 def make_range(
     low: float, high: float, *, log: bool, step: float | None, integer: bool
 ) -> Fixed | Range | None:
-    """Return the range in its one normal form: `high` is reached, no step of 1 for integers.
+    """Return a range in normal form: `high` is reached, and integers have no step of 1.
 
-    None when no float is the last value exactly as written in decimals; Optuna would drop it.
+    Returns: None when no float equals the last value in decimals; Optuna would drop that value.
     """
     if step is not None:
         # Decimals, because 0.1 + 2 · 0.1 is not 0.3 in binary.
@@ -230,7 +228,7 @@ def make_range(
 
 
 def contains(domain: Domain, value: Value) -> bool:
-    """Tell whether a value (in its parameter's own type) lies in the domain."""
+    """Whether a value, in the type of its parameter, is in the domain."""
     if isinstance(domain, Fixed):
         return value == domain.value
     if isinstance(domain, Choices):
@@ -243,19 +241,19 @@ def contains(domain: Domain, value: Value) -> bool:
 
 
 def snap(domain: Range, value: float) -> float:
-    """Return the nearest value of a range with steps, as written in decimals: 0.3, not 0.1 · 3."""
+    """Return the nearest value of a range with steps, in decimals: 0.3, not 0.1 · 3."""
     low, step = Decimal(str(domain.low)), Decimal(str(domain.step))
     n = round((min(max(value, domain.low), domain.high) - domain.low) / float(step))
     return int(low + n * step) if domain.integer else float(low + n * step)
 
 
 def listed(domain: Fixed | Choices) -> tuple[Value, ...]:
-    """Return the values of a domain that names them."""
+    """Return the values of a fixed value or of choices."""
     return (domain.value,) if isinstance(domain, Fixed) else domain.values
 
 
 def count_values(domain: Domain) -> int | None:
-    """Return how many values a domain has, None for a range of reals."""
+    """Return the number of values of a domain; None for a continuous range."""
     if not isinstance(domain, Range):
         return len(listed(domain))
     if domain.integer:
@@ -267,9 +265,10 @@ def count_values(domain: Domain) -> int | None:
 
 
 def middle(parameter: Parameter, domain: Domain) -> Value:
-    """Return the value to try when nothing is said: the default if it lies in the domain.
+    """Return the value of a parameter that a baseline does not name.
 
-    Otherwise the first choice, or the middle of the range (the geometric mean when `log`).
+    It is the default if the domain contains it, otherwise the first choice or the middle of the
+    range (the geometric mean with `log`).
     """
     if contains(domain, parameter.default):
         return parameter.default
@@ -289,12 +288,12 @@ def middle(parameter: Parameter, domain: Domain) -> Value:
 
 
 def encode(value: Value) -> bool | int | float | str:
-    """Return the value as Optuna can store it: lists become JSON text."""
+    """Return a value as Optuna stores it: lists become JSON text."""
     return json.dumps(list(value)) if isinstance(value, tuple) else value
 
 
 def decode(parameter: Parameter, value: Any) -> Any:
-    """Undo `encode`, and make NumPy's numbers Python's; `parse_value` judges the result."""
+    """Undo `encode` and convert NumPy's numbers to Python's; `parse_value` checks the result."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if parameter.kind == "reals" and isinstance(value, str):

@@ -1,7 +1,7 @@
-"""A space written down whole, as a dictionary or TOML: every choice, domain and default.
+"""Write a complete space as a dictionary or TOML: every choice, domain and default.
 
-This is the form that studies keep and fingerprints are made of: reading it gives the same space,
-also when defaults change one day.
+Studies store this form and fingerprints are computed from it. Reading it gives the same space, even
+if defaults change in a later version.
 """
 
 from __future__ import annotations
@@ -9,27 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from autotrain.space.conditions import conditions_to_plain
-from autotrain.space.definition import Baseline, Block, Definition
+from autotrain.space.conditions import write_conditions
+from autotrain.space.definition import Baseline, Block, SpaceDefinition
 from autotrain.space.domains import Choices, Domain, Fixed
 from autotrain.space.sections import SECTIONS
 from autotrain.space.values import DOMAIN_KEYS, show
 from autotrain.techniques.technique import Value
 
 
-def to_dict(definition: Definition) -> dict[str, Any]:
-    """Return a space in the grammar of space files, as plain dicts and lists."""
+def to_dict(definition: SpaceDefinition) -> dict[str, Any]:
+    """Return a space in the form of space files, as dictionaries and lists."""
     written: dict[str, Any] = {}
     for name, space in definition.sections.items():
         section: dict[str, Any] = {"choices": list(space.choices)} if space.choices else {}
-        section |= {key: domain_to_plain(domain) for key, domain in space.parameters.items()}
+        section |= {key: write_domain(domain) for key, domain in space.parameters.items()}
         for row, domains in space.rows.items():
             if domains:
-                section[row] = {key: domain_to_plain(domain) for key, domain in domains.items()}
+                section[row] = {key: write_domain(domain) for key, domain in domains.items()}
         written[name] = section
     if definition.forbids:
         written["forbid"] = [
-            {name: _plain(v[0]) if len(v) == 1 else [_plain(x) for x in v] for name, v in f.items()}
+            {
+                name: _write_value(v[0]) if len(v) == 1 else [_write_value(x) for x in v]
+                for name, v in f.items()
+            }
             for f in definition.forbids
         ]
     if definition.baselines:
@@ -42,13 +45,13 @@ def to_dict(definition: Definition) -> dict[str, Any]:
 def _baselines(baselines: Sequence[Baseline]) -> list[dict[str, Any]]:
     written = []
     for values, when in baselines:
-        conditions = {"when": conditions_to_plain(when)} if when else {}
-        written.append(conditions | {name: _plain(value) for name, value in values.items()})
+        conditions = {"when": write_conditions(when)} if when else {}
+        written.append(conditions | {name: _write_value(value) for name, value in values.items()})
     return written
 
 
 def _block(block: Block) -> dict[str, Any]:
-    written = conditions_to_plain(block.when)
+    written = write_conditions(block.when)
     if block.is_only and not block.baselines:
         written["baseline"] = []
     written |= block.sections
@@ -57,12 +60,12 @@ def _block(block: Block) -> dict[str, Any]:
     return written
 
 
-def domain_to_plain(domain: Domain) -> Any:
-    """Return a domain as a space file writes it."""
+def write_domain(domain: Domain) -> Any:
+    """Return a domain in the form of space files."""
     if isinstance(domain, Fixed):
-        return _plain(domain.value)
+        return _write_value(domain.value)
     if isinstance(domain, Choices):
-        return {"choices": [_plain(value) for value in domain.values]}
+        return {"choices": [_write_value(value) for value in domain.values]}
     written: dict[str, Any] = {"low": domain.low, "high": domain.high}
     if domain.log:
         written["log"] = True
@@ -71,17 +74,17 @@ def domain_to_plain(domain: Domain) -> Any:
     return written
 
 
-def _plain(value: Value) -> Any:
+def _write_value(value: Value) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def to_toml(definition: Definition) -> str:
+def to_toml(definition: SpaceDefinition) -> str:
     """Return a space as the text of a space file."""
     return "\n\n".join(_tables(to_dict(definition))) + "\n"
 
 
 def _tables(written: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the text of every table; a block's own tables follow it."""
+    """Yield the text of every table; the tables of a block follow it."""
     for name, value in written.items():
         header = f"[[{prefix}{name}]]" if isinstance(value, list) else f"[{prefix}{name}]"
         for table in value if isinstance(value, list) else [value]:
@@ -93,7 +96,7 @@ def _tables(written: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _is_table(name: str, value: Any) -> bool:
-    """Tell whether a key of a block is a table of its own, not a condition."""
+    """Whether a key of a block is a table, not a condition."""
     return name in SECTIONS or (name == "baseline" and value != [])
 
 

@@ -41,13 +41,13 @@ class Parameter:
         if self.kind == "text":
             return "text"
         noun = {
-            "integer": "a whole number",
+            "integer": "an integer",
             "real": "a number",
             "reals": "a list of numbers, each",
         }[self.kind]
         bounds = []
         if self.low > -math.inf:
-            bounds.append(f"{'greater than' if self.open_low else 'at least'} {self.low:g}")
+            bounds.append(f"{'greater than' if self.open_low else 'of at least'} {self.low:g}")
         if self.high < math.inf:
             bounds.append(f"{'less than' if self.open_high else 'at most'} {self.high:g}")
         return " ".join([noun, " and ".join(bounds)]) if bounds else noun

@@ -1,4 +1,4 @@
-"""Trials for tests: a sampler that asks the space first, and answers without a study."""
+"""Trials for tests: a sampler that checks with the space first, and trials without a study."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autotrain.space.search_space import SearchSpace
 
 
 class AskingSampler(optuna.samplers.RandomSampler):
-    """Random, but never takes a value after which nothing allowed is left."""
+    """Samples at random, but rejects values after which no allowed configuration is left."""
 
     def __init__(self, space: SearchSpace, seed: int) -> None:
         super().__init__(seed=seed)
@@ -39,7 +39,7 @@ class AskingSampler(optuna.samplers.RandomSampler):
 
 
 class CyclingTrial:
-    """Answers with no study behind them; trials 0 to 63 reach everything that can be asked for.
+    """A trial without a study; trials 0 to 63 reach every parameter.
 
     Sixteen trials in a row take all techniques of every section in turn (there are fewer), and
     then the lists of values move on by one.

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: any legal value, any configuration, any space."""
+"""Hypothesis strategies for legal values, configurations and spaces."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def values(draw: st.DrawFn, parameter: Parameter) -> Value:
     if parameter.kind == "boolean":
         return draw(st.booleans())
     if parameter.kind == "reals":
-        # Only lists of this length fit the other list of `piecewise`.
+        # Only lists of this length match the other list of `piecewise`.
         default = parameter.default
         assert isinstance(default, tuple)
         items = draw(st.lists(numbers(parameter), min_size=len(default), max_size=len(default)))
@@ -50,7 +50,7 @@ def values(draw: st.DrawFn, parameter: Parameter) -> Value:
 
 @st.composite
 def params(draw: st.DrawFn) -> dict[str, Value]:
-    """Draw flat parameters that make a configuration; some are left to their defaults."""
+    """Draw the flat parameters of a configuration; some are left out."""
     drawn: dict[str, Value] = {}
     for name, section in SECTIONS.items():
         row = draw(st.sampled_from([*section.rows])) if section.rows else section.default
@@ -70,7 +70,7 @@ def params(draw: st.DrawFn) -> dict[str, Value]:
 
 @st.composite
 def domains(draw: st.DrawFn, parameter: Parameter) -> Any:
-    """Draw a domain as a space file writes it."""
+    """Draw a domain in the form of space files."""
     kinds = ["value", "choices"]
     if parameter.kind in ("integer", "real"):
         kinds.append("range")
@@ -94,7 +94,7 @@ def domains(draw: st.DrawFn, parameter: Parameter) -> Any:
 
 @st.composite
 def spaces(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw a space that has no mistakes."""
+    """Draw a space without mistakes."""
     space: dict[str, Any] = {}
     for name, section in SECTIONS.items():
         written: dict[str, Any] = {}

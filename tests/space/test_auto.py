@@ -1,4 +1,4 @@
-"""Values that follow the data."""
+"""Values that depend on the data."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_batch_size(n_train: int, size: int) -> None:
 
 
 @pytest.mark.parametrize("validation", ["auto", "holdout", "3-fold"])
-def test_the_smallest_tables_have_batches_that_batch_norm_can_use(validation: str) -> None:
+def test_smallest_tables_have_batches_of_two_rows(validation: str) -> None:
     frame = pd.DataFrame({"x": np.arange(10) / 7, "y": np.arange(10.0) ** 2})
     data = load_dataset(frame, "y", validation=validation)
     chosen = batch_size(DataShape(data.n_train, 1, data.task))
@@ -73,7 +73,7 @@ def test_auto_may_be_one_of_several() -> None:
     }
 
 
-def test_baselines_beside_auto() -> None:
+def test_baselines_with_auto() -> None:
     space = SearchSpace(
         {
             "training": {"batch_size": {"choices": ["auto", 64]}, "epochs": 5},
@@ -83,7 +83,7 @@ def test_baselines_beside_auto() -> None:
     assert space.baselines() == [{"training.batch_size": 128}, {"training.batch_size": 64}]
 
 
-def test_what_a_task_does_not_use_is_forgotten() -> None:
+def test_sections_without_effect_on_the_task_are_fixed() -> None:
     space = SearchSpace(
         {
             "loss": {"label_smoothing": {"choices": [0.0, 0.1]}},
@@ -97,12 +97,12 @@ def test_what_a_task_does_not_use_is_forgotten() -> None:
     assert SearchSpace(regression.to_dict()) == regression
 
 
-def test_numbers_stay() -> None:
+def test_numbers_are_kept() -> None:
     space = SearchSpace({"training": {"batch_size": 32, "epochs": 7}})
     assert space.resolve(20_000, 4, "binary") == space
 
 
-def test_every_rule_is_for_a_parameter() -> None:
+def test_every_rule_has_a_parameter() -> None:
     for name, rule in AUTO_VALUES.items():
         parameter = locate(name).parameter
         assert parameter is not None

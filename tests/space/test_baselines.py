@@ -1,4 +1,4 @@
-"""Baselines: one definite configuration each, whatever they leave out."""
+"""Baselines: each is exactly one configuration, whatever parameters it leaves out."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SPACE: dict[str, Any] = {
 }
 
 
-def test_what_is_left_out_has_its_default_or_the_middle() -> None:
+def test_parameters_left_out_get_default_or_middle() -> None:
     assert only(resolved({**SPACE, "baseline": [{}]})) == {
         "network.hidden_units": 128,  # the default lies in the range
         "network.hidden_layers": 4,  # 2 does not: the middle, rounded down
@@ -61,13 +61,13 @@ def test_parameters_of_the_chosen_technique_are_filled_in() -> None:
 
 
 @pytest.mark.parametrize("name", ["optimizer.learning_rate", "optimizer.sgd.learning_rate"])
-def test_a_shared_parameter_reaches_the_technique_that_says_it_anew(name: str) -> None:
+def test_shared_parameter_also_sets_an_override(name: str) -> None:
     params = only(resolved({**SPACE, "baseline": [{"optimizer": "sgd", name: 0.5}]}))
     assert params["optimizer.sgd.learning_rate"] == 0.5
     assert "optimizer.learning_rate" not in params
 
 
-def test_nested_tables_mean_the_same_as_dotted_names() -> None:
+def test_nested_tables_equal_dotted_names() -> None:
     nested = {
         "optimizer": {"choice": "adam", "learning_rate": 0.01},
         "activation": {"choice": "leaky_relu", "leaky_relu": {"negative_slope": 0.3}},
@@ -83,7 +83,7 @@ def test_nested_tables_mean_the_same_as_dotted_names() -> None:
     assert space.to_dict()["baseline"] == [dotted]
 
 
-def test_what_is_filled_in_is_not_forbidden() -> None:
+def test_filled_in_values_are_not_forbidden() -> None:
     space = resolved(
         {
             **SPACE,
@@ -97,11 +97,11 @@ def test_what_is_filled_in_is_not_forbidden() -> None:
     first, second = space.baselines()
     assert (first["initializer"], first["optimizer"]) == ("lecun_normal", "sgd")
     assert second["activation"] == "leaky_relu"
-    assert not any(space.is_forbidden(space.config_from(params)) for params in (first, second))
+    assert all(space.can_complete(params) for params in (first, second))
 
 
-def test_a_forbid_may_follow_from_what_is_filled_in_before() -> None:
-    # hidden_layers stands before optimizer: filling it in must look ahead to what is named.
+def test_filled_in_values_can_activate_a_forbid() -> None:
+    # hidden_layers comes before optimizer: filling it in must consider later named parameters.
     space = resolved(
         {
             **SPACE,
@@ -113,7 +113,7 @@ def test_a_forbid_may_follow_from_what_is_filled_in_before() -> None:
     assert only(space)["activation"] == "selu"
 
 
-def test_lists_are_given_to_optuna_as_text() -> None:
+def test_lists_are_stored_as_text() -> None:
     space = resolved(
         {
             "schedule": {
@@ -129,12 +129,12 @@ def test_lists_are_given_to_optuna_as_text() -> None:
     ]
 
 
-def test_the_same_configuration_stands_once() -> None:
+def test_equal_baselines_are_merged() -> None:
     space = resolved({**SPACE, "baseline": [{}, {"optimizer": "adam"}, {"optimizer": "sgd"}]})
     assert [params["optimizer"] for params in space.baselines()] == ["adam", "sgd"]
 
 
-def test_enqueued_they_are_exactly_what_is_suggested() -> None:
+def test_enqueued_baselines_are_suggested_exactly() -> None:
     space = resolved({**SPACE, "baseline": [{"activation": "elu"}, {"optimizer": "sgd"}]})
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for params in space.baselines():
@@ -146,7 +146,7 @@ def test_enqueued_they_are_exactly_what_is_suggested() -> None:
         assert config == space.config_from(params)
 
 
-def test_what_a_task_does_not_use_is_no_parameter() -> None:
+def test_baselines_lose_parameters_without_effect_on_the_task() -> None:
     described = {
         **SPACE,
         "loss": {"label_smoothing": {"low": 0.0, "high": 0.2}},

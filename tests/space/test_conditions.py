@@ -1,4 +1,4 @@
-"""Conditions on the data: which hold, and every kind of data that they tell apart."""
+"""Conditions on the data, and shapes for every combination of them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from autotrain.space.auto import DataShape
 from autotrain.space.conditions import (
     CONDITIONS,
     conditions_text,
-    conditions_to_plain,
     every_shape,
     hold,
     parse_conditions,
+    write_conditions,
 )
 
 # (the condition, data for which it holds, data for which it does not)
@@ -61,7 +61,7 @@ def test_every_condition_has_an_example() -> None:
     assert {name for written, _, _ in EXAMPLES for name in written} == set(CONDITIONS)
 
 
-def test_all_must_hold_and_none_always_does() -> None:
+def test_all_conditions_must_hold() -> None:
     both = parsed({"rows_above": 20, "columns_below": 5})
     assert hold(both, DataShape(21, 5, "binary"))
     assert not hold(both, DataShape(21, 6, "binary"))
@@ -69,8 +69,8 @@ def test_all_must_hold_and_none_always_does() -> None:
     assert hold({}, DataShape(1, 1, "binary"))
 
 
-def test_every_kind_of_data_is_met() -> None:
-    # Whatever some data decide about all conditions, one of the shapes decides the same.
+def test_every_combination_of_conditions_has_a_shape() -> None:
+    # For any data, one of the shapes satisfies exactly the same conditions.
     several = [
         parsed({"rows_above": 3}),
         parsed({"rows_below": 5, "task": ["binary", "regression"]}),
@@ -96,11 +96,11 @@ def test_every_kind_of_data_is_met() -> None:
     assert all(shape.n_train > 0 and shape.n_inputs > 0 for shape in every_shape(several))
 
 
-def test_words_and_the_written_form() -> None:
+def test_text_and_written_form() -> None:
     conditions = parsed({"pictures": False, "task": ["multiclass", "binary"], "rows_above": 20_000})
     assert conditions_text(conditions) == "rows > 20,000, binary or multiclass, no pictures"
     plain = {"rows_above": 20_000, "task": ["binary", "multiclass"], "pictures": False}
-    assert conditions_to_plain(conditions) == plain
-    assert conditions_to_plain(parsed({"task": ["binary"]})) == {"task": "binary"}
+    assert write_conditions(conditions) == plain
+    assert write_conditions(parsed({"task": ["binary"]})) == {"task": "binary"}
     limits = {"rows_below": 5, "columns_above": 1, "columns_below": 1_000, "pictures": True}
     assert conditions_text(parsed(limits)) == "rows ≤ 5, columns > 1, columns ≤ 1,000, pictures"

@@ -1,4 +1,4 @@
-"""TrialConfig: complete, frozen, the same after every round trip, and strict."""
+"""TrialConfig: complete, frozen, strict, and equal after every round trip."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_default_configuration() -> None:
     assert config.loss["label_smoothing"] == 0.0
 
 
-def test_fields_are_the_sections() -> None:
+def test_fields_equal_the_sections() -> None:
     fields = {field.name for field in dataclasses.fields(TrialConfig)}
     special = {"network", "training"}
     assert fields - {"hidden_units", "batch_size", "epochs"} == set(SECTIONS) - special
@@ -63,9 +63,9 @@ def test_every_row_reaches_a_configuration_with_its_parameters(section: Section,
 @pytest.mark.parametrize(
     ("section", "row"), ROWS, ids=lambda x: x if isinstance(x, str) else x.name
 )
-def test_keys_of_a_row_do_not_hide_shared_ones(section: Section, row: str) -> None:
-    # `section.key` and `section.row.key` must never mean two things in one Choice, and a key must
-    # not be mistaken for a row or a word of the grammar.
+def test_keys_of_a_row_differ_from_shared_keys(section: Section, row: str) -> None:
+    # `section.key` and `section.row.key` must not have two meanings in one Choice, and a key must
+    # differ from rows and words of the grammar.
     assert not set(section.own_parameters(row)) & set(section.parameters)
     assert not {"choices", "choice", "name", *section.rows} & set(section.parameters)
 
@@ -98,12 +98,12 @@ def test_hidden_units(params: dict[str, Any], widths: tuple[int, ...]) -> None:
     assert TrialConfig.from_params(config.to_params()).hidden_units == widths
 
 
-def test_a_row_may_say_a_shared_parameter() -> None:
+def test_row_may_override_a_shared_parameter() -> None:
     config = TrialConfig.from_params({"optimizer": "sgd", "optimizer.sgd.learning_rate": 0.5})
     assert config.optimizer.parameters == {"learning_rate": 0.5}
 
 
-def test_lists_may_come_as_optuna_keeps_them() -> None:
+def test_lists_are_read_from_text() -> None:
     config = TrialConfig.from_params(
         {"schedule": "piecewise", "schedule.piecewise.boundaries": "[3.0, 4.0]"}
     )
@@ -111,7 +111,7 @@ def test_lists_may_come_as_optuna_keeps_them() -> None:
 
 
 def test_idle_parameters_have_their_idle_value() -> None:
-    # A trainer that looks at the rate alone must not drop anything.
+    # A trainer that reads only the rate must not drop units.
     config = TrialConfig.from_params({"dropout": "none"})
     assert config.dropout.parameters == {
         "course": "constant",
@@ -148,7 +148,7 @@ def test_frozen() -> None:
         ),
         (
             {"optimizer.learning_rate": 0.0},
-            "[optimizer] learning_rate: must be a number greater than 0, however: 0.0",
+            "[optimizer] learning_rate must be a number greater than 0, got 0.0.",
         ),
         (
             {"optimizer.adam.beta_3": 0.5},
@@ -166,55 +166,55 @@ def test_frozen() -> None:
         ),
         (
             {"activation.leaky_relu.negative_slope": 0.5},
-            '[activation] leaky_relu.negative_slope: has no effect unless activation = "leaky_relu"'
-            ', however: activation = "relu"',
+            '[activation] leaky_relu.negative_slope has no effect with activation = "relu". It '
+            'needs activation = "leaky_relu".',
         ),
         (
             {"dropout": "none", "dropout.rate": 0.5},
-            '[dropout] rate: has no effect when dropout = "none"; leave it out',
+            '[dropout] rate has no effect with dropout = "none". Leave it out.',
         ),
         (
             {"dropout.rate": 0.5, "dropout.floor": 0.5},
-            '[dropout] floor: has no effect when dropout = "dropout" and course = "constant"; '
-            "leave it out",
+            '[dropout] floor has no effect with dropout = "dropout" and course = "constant". '
+            "Leave it out.",
         ),
         (
             {"dropout": "none", "dropout.course": "flat_cos"},
-            '[dropout] course: has no effect when dropout = "none"; leave it out',
+            '[dropout] course has no effect with dropout = "none". Leave it out.',
         ),
         (
             {"activation.mix_learning_rate": 2.0},
-            '[activation] mix_learning_rate: has no effect when activation = "relu" and '
-            "parametric = false; leave it out",
+            '[activation] mix_learning_rate has no effect with activation = "relu" and '
+            "parametric = false. Leave it out.",
         ),
         (
             {"dropout.course": "down"},
-            '[dropout] course: must be one of "constant", "flat_cos", however: "down"',
+            '[dropout] course must be one of "constant", "flat_cos", got "down".',
         ),
         (
             {"embedding.learning_rate": 2.0},
-            '[embedding] learning_rate: has no effect when embedding = "none"; leave it out',
+            '[embedding] learning_rate has no effect with embedding = "none". Leave it out.',
         ),
         (
             {"network.hidden_units": "300-100", "network.hidden_layers": 5},
-            '[network] hidden_layers: has no effect when hidden_units = "300-100"; leave it out',
+            '[network] hidden_layers has no effect with hidden_units = "300-100". Leave it out.',
         ),
         (
             {"network.hidden_units": "300,100"},
-            "[network] hidden_units: must be a whole number at least 1, or the width of each layer "
-            'as text like "300-100", however: "300,100"',
+            "[network] hidden_units must be an integer of at least 1, or the width of each layer "
+            'as text like "300-100", got "300,100".',
         ),
         (
             {"training.batch_size": "auto"},
-            '[training] batch_size: must be a whole number at least 1, however: "auto"',
+            '[training] batch_size must be an integer of at least 1, got "auto".',
         ),
         (
             {"optimizer.learning_rate": 0.1, "optimizer.adam.learning_rate": 0.1},
-            "[optimizer] learning_rate: must be said once, however: also as adam.learning_rate",
+            "[optimizer] learning_rate must be given once, got adam.learning_rate too.",
         ),
         (
             {"network": 3},
-            "[network]: there is nothing to choose here. Its parameters are network.hidden_units, "
+            "[network]: this section has no choices. Its parameters are network.hidden_units, "
             "network.hidden_layers.",
         ),
         (
@@ -222,7 +222,7 @@ def test_frozen() -> None:
             "[learning_rate]: no section 'learning_rate'. Known: network, training, scaler, "
             "missing, encoder, embedding, front_scale, parametrization, initializer, activation, "
             "batch_norm, dropout, clipping, optimizer, schedule, regularizer, weight_decay, "
-            "constraint, early_stopping, loss, target. 'learning_rate' stands in [optimizer] "
+            "constraint, early_stopping, loss, target. 'learning_rate' belongs to [optimizer] "
             "learning_rate.",
         ),
         (
@@ -237,7 +237,7 @@ def test_mistakes(params: dict[str, Any], mistake: str) -> None:
     assert mistakes_of(params) == (mistake,)
 
 
-def test_lists_that_contradict_one_another() -> None:
+def test_contradicting_lists() -> None:
     (mistake,) = mistakes_of(
         {"schedule": "piecewise", "schedule.piecewise.boundaries": (1.0, 2.0, 3.0)}
     )
@@ -252,12 +252,12 @@ def test_all_mistakes_at_once() -> None:
 @pytest.mark.parametrize(
     ("change", "mistake"),
     [
-        ({"hidden_units": 3}, "hidden_units: must be a list of whole numbers, however: 3"),
-        ({"hidden_units": [0]}, "hidden_units: must be a list of whole numbers, however: [0]"),
-        ({"epochs": 0}, "[training] epochs: must be a whole number at least 1, however: 0"),
+        ({"hidden_units": 3}, "hidden_units must be a list of integers, got 3."),
+        ({"hidden_units": [0]}, "hidden_units must be a list of integers, got [0]."),
+        ({"epochs": 0}, "[training] epochs must be an integer of at least 1, got 0."),
         (
             {"activation": "relu"},
-            '[activation] must have a name and parameters, however: "relu"',
+            '[activation] must have a name and parameters, got "relu".',
         ),
         (
             {"activation": {"name": "rely", "parameters": {}}},
@@ -273,16 +273,16 @@ def test_mistakes_in_json(change: dict[str, Any], mistake: str) -> None:
     assert caught.value.mistakes == (mistake,)
 
 
-def test_json_that_is_no_table() -> None:
-    with pytest.raises(SpaceError, match=r"must be a table, however: \[\]"):
+def test_json_must_be_a_table() -> None:
+    with pytest.raises(SpaceError, match=r"must be a table, got \[\]"):
         TrialConfig.from_json([])
 
 
-def test_names_that_are_no_text() -> None:
-    assert mistakes_of({3: 4}) == ("names must be text, however: 3",)
+def test_names_must_be_text() -> None:
+    assert mistakes_of({3: 4}) == ("names must be text, got 3.",)
 
 
-def test_numbers_of_numpy_are_understood() -> None:
+def test_numbers_of_numpy_are_read() -> None:
     config = TrialConfig.from_params(
         {"network.hidden_units": np.int64(7), "dropout.rate": np.float64(0.25)}
     )
@@ -296,7 +296,7 @@ def test_unknown_field_in_json() -> None:
         TrialConfig.from_json(written)
 
 
-def test_json_from_before_a_section_existed() -> None:
+def test_json_without_a_section() -> None:
     written = TrialConfig.from_params({}).to_json()
     del written["loss"]
     assert TrialConfig.from_json(written) == TrialConfig.from_params({})

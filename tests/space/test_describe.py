@@ -87,7 +87,7 @@ def test_tree() -> None:
 
 
 @pytest.mark.parametrize("name", ["default", "quick", "notes", "notes_plus", "deep", "regularized"])
-def test_every_parameter_of_a_shipped_space_is_on_its_tree(name: str) -> None:
+def test_tree_of_a_shipped_space_has_every_parameter(name: str) -> None:
     space = SearchSpace.from_toml(name)
     tree = space.describe()
     for parameter in space.distributions():

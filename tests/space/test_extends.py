@@ -1,4 +1,4 @@
-"""`extends`: what is inherited, what is replaced, what is dropped, and circles."""
+"""`extends`: inherited, replaced and dropped parts, and cycles."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def extend(base: Path, text: str) -> SearchSpace:
     return SearchSpace.from_toml(path)
 
 
-def test_nothing_said_is_the_same_space(base: Path) -> None:
+def test_empty_extension_is_the_same_space(base: Path) -> None:
     assert extend(base, "") == SearchSpace.from_toml(base)
 
 
@@ -66,7 +66,7 @@ def test_sections_merge_and_domains_are_replaced(base: Path) -> None:
     ).distributions()
     assert after.pop("network.hidden_units") == Choices((8, 16))
     assert after["dropout.rate"] == Choices((0.1, 0.2))
-    # A whole range is said anew: its log does not carry over.
+    # A complete range replaces the inherited one, including its log.
     assert after["optimizer.learning_rate"] == Range(0.5, 1.0)
     unchanged = {"dropout.rate", "optimizer.learning_rate"}
     assert {k: v for k, v in before.items() if k not in unchanged} == {
@@ -74,12 +74,12 @@ def test_sections_merge_and_domains_are_replaced(base: Path) -> None:
     }
 
 
-def test_half_a_range_takes_the_rest_from_the_base(base: Path) -> None:
+def test_range_with_one_bound_takes_the_other_from_the_base(base: Path) -> None:
     found = extend(base, "[optimizer]\nlearning_rate = { high = 0.5 }").distributions()
     assert found["optimizer.learning_rate"] == Range(1e-4, 0.5, log=True)
 
 
-def test_half_a_range_of_a_technique(base: Path) -> None:
+def test_range_with_one_bound_of_a_technique(base: Path) -> None:
     found = extend(base, "[activation]\nleaky_relu.negative_slope.low = 0.1").distributions()
     assert found["activation.leaky_relu.negative_slope"] == Range(0.1, 0.3, log=True)
 
@@ -90,17 +90,17 @@ def test_fixed_instead_of_a_range(base: Path) -> None:
     assert space.to_dict()["dropout"]["rate"] == 0.3
 
 
-def test_choices_are_replaced_and_what_belonged_to_the_others_is_dropped(base: Path) -> None:
+def test_choices_are_replaced_with_their_parameters(base: Path) -> None:
     space = extend(base, '[activation]\nchoices = ["elu", "selu"]')
     assert space.distributions()["activation"] == Choices(("elu", "selu"))
     assert "activation.leaky_relu.negative_slope" not in space.distributions()
-    # The forbid is cut to what is left, the baseline with relu is gone.
+    # The forbid is reduced to the remaining choices, and the baseline with relu is dropped.
     described = space.to_dict()
     assert described["forbid"] == [{"activation": "elu", "optimizer": "sgd"}]
     assert described["baseline"] == [{"activation": "elu"}]
 
 
-def test_short_form_keeps_the_rest_of_the_section(base: Path) -> None:
+def test_short_form_keeps_other_parameters_of_the_section(base: Path) -> None:
     space = extend(base, 'optimizer = "adam"')
     assert "optimizer" not in space.distributions()
     assert space.distributions()["optimizer.learning_rate"] == Range(1e-4, 1e-1, log=True)
@@ -108,7 +108,7 @@ def test_short_form_keeps_the_rest_of_the_section(base: Path) -> None:
     assert "forbid" not in space.to_dict()
 
 
-def test_baselines_that_no_longer_fit_are_dropped(base: Path) -> None:
+def test_inherited_baselines_that_do_not_fit_are_dropped(base: Path) -> None:
     space = extend(base, "[optimizer]\nlearning_rate = { high = 0.001 }")
     assert space.to_dict()["baseline"] == [{"activation": "elu"}]
 
@@ -129,7 +129,7 @@ def test_own_baselines_come_first_and_own_forbids_are_added(base: Path) -> None:
     assert len(described["forbid"]) == 2
 
 
-def test_an_empty_list_drops_what_is_inherited(base: Path) -> None:
+def test_empty_list_drops_inherited_rules(base: Path) -> None:
     described = extend(base, "forbid = []\nbaseline = []").to_dict()
     assert "forbid" not in described
     assert "baseline" not in described
@@ -142,7 +142,7 @@ def test_three_levels(base: Path, tmp_path: Path) -> None:
     assert space.distributions()["dropout.rate"] == Range(0.2, 0.6)
 
 
-def test_paths_are_relative_to_the_file_that_extends(tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_extending_file(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     (tmp_path / "a" / "base.toml").write_text(BASE)
@@ -156,7 +156,7 @@ def test_shipped_names_and_dictionaries() -> None:
     assert space.to_dict()["network"] == SearchSpace.from_toml("quick").to_dict()["network"]
 
 
-def test_the_written_form_extends_nothing(base: Path) -> None:
+def test_written_form_is_complete(base: Path) -> None:
     assert "extends" not in extend(base, "").to_dict()
 
 
@@ -165,25 +165,24 @@ def test_the_written_form_extends_nothing(base: Path) -> None:
     [
         (
             {"a.toml": 'extends = "a.toml"'},
-            "extends: must not come back to itself, however: a.toml → a.toml",
+            "extends must not lead back to itself, got a.toml → a.toml.",
         ),
         (
             {"a.toml": 'extends = "b.toml"', "b.toml": 'extends = "a.toml"'},
-            "extends: b.toml: extends: must not come back to itself, however: "
-            "a.toml → b.toml → a.toml",
+            "extends: b.toml: extends must not lead back to itself, got a.toml → b.toml → a.toml.",
         ),
         (
             {"a.toml": 'extends = "b.toml"', "b.toml": "[dropout]\nrate = 2.0"},
-            "extends: b.toml: [dropout] rate: must be a number at least 0 and at most 0.99, "
-            "however: 2.0",
+            "extends: b.toml: [dropout] rate must be a number of at least 0 and at most 0.99, "
+            "got 2.0.",
         ),
         (
             {"a.toml": 'extends = "b.toml"', "b.toml": "x ="},
-            "extends: b.toml: end of document: is not TOML: Invalid value",
+            "extends: b.toml: end of document is not TOML: Invalid value.",
         ),
     ],
 )
-def test_what_is_wrong_in_a_base_is_told_with_its_name(
+def test_mistakes_of_a_base_name_the_base(
     tmp_path: Path, files: dict[str, str], mistake: str
 ) -> None:
     for name, text in files.items():
@@ -193,18 +192,18 @@ def test_what_is_wrong_in_a_base_is_told_with_its_name(
     assert caught.value.mistakes == (mistake,)
 
 
-def test_own_mistakes_are_told_although_the_base_is_missing(tmp_path: Path) -> None:
-    # What depends on the base is not judged: elu may be among its choices.
+def test_own_mistakes_are_reported_without_the_base(tmp_path: Path) -> None:
+    # Mistakes that depend on the base are not reported: elu may be one of its choices.
     path = tmp_path / "a.toml"
     path.write_text('extends = "gone.toml"\n[activation]\nelu.alpha = 2.0\n[dropout]\nrate = 2.0')
     with pytest.raises(SpaceError) as caught:
         SearchSpace.from_toml(path)
     first, second = caught.value.mistakes
     assert first.startswith("extends: no search space 'gone.toml'")
-    assert second.startswith("[dropout] rate:")
+    assert second.startswith("[dropout] rate must be")
 
 
-def test_forbids_of_the_base_that_leave_nothing() -> None:
+def test_inherited_forbids_that_forbid_everything() -> None:
     space: dict[str, Any] = {
         "extends": "default",
         "when": [],
@@ -214,18 +213,18 @@ def test_forbids_of_the_base_that_leave_nothing() -> None:
     with pytest.raises(SpaceError) as caught:
         SearchSpace(space)
     assert caught.value.mistakes == (
-        "[[forbid]]: must leave at least one combination, however: all are forbidden by "
-        'activation = "selu", initializer = "he_normal", of the space it extends',
+        "[[forbid]] must leave at least one combination, got none. These rules of the space it "
+        'extends forbid all: activation = "selu", initializer = "he_normal".',
     )
 
 
-def test_own_forbids_may_name_inherited_choices(base: Path) -> None:
+def test_own_forbids_may_use_inherited_choices(base: Path) -> None:
     space = extend(base, '[[forbid]]\nactivation = "leaky_relu"')
-    assert space.is_forbidden({"activation": "leaky_relu"})
+    assert not space.can_complete({"activation": "leaky_relu"})
 
 
-def test_fixed_is_fixed() -> None:
-    # One value in a list, or a range of one number, is no parameter of the study.
+def test_single_values_are_fixed() -> None:
+    # A list of one value and a range of one number are not parameters of the study.
     space = SearchSpace(
         {
             "activation": {"choices": ["elu"]},
@@ -238,22 +237,22 @@ def test_fixed_is_fixed() -> None:
     assert Fixed(3) == Fixed(space.to_dict()["network"]["hidden_layers"])
 
 
-def test_inherited_baselines_that_do_not_fit_are_named(base: Path) -> None:
+def test_notice_names_inherited_baselines_that_do_not_fit(base: Path) -> None:
     assert extend(base, "").notices == []
     space = extend(base, '[activation]\nchoices = ["elu", "leaky_relu"]\n')
     (notice,) = space.notices
-    assert "1 baseline of the space it extends does not fit" in notice
+    assert "1 baseline of the extended space does not fit" in notice
     assert "[[baseline]] 2: activation: no choice of activation 'relu'" in notice
     assert "[[baseline]] 2: activation: no choice" in space.describe().rpartition("not tried")[2]
-    # What the data rule out as well is no news.
+    # Baselines that do not fit these data give no further notice.
     assert space.resolve(500, 5, "binary").notices == [notice]
     tried = [params["activation"] for params in space.resolve(500, 5, "binary").baselines()]
     assert tried == ["elu"]
     (notice,) = extend(base, 'activation = "leaky_relu"\n[[baseline]]\n').notices
-    assert notice.startswith("2 baselines of the space it extends do not fit")
+    assert notice.startswith("2 baselines of the extended space do not fit")
 
 
-def test_inherited_baselines_of_blocks_that_do_not_fit_are_named(tmp_path: Path) -> None:
+def test_notice_names_inherited_baselines_of_blocks(tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text(
         BASE + '[[when]]\nrows_above = 100\n[[when.baseline]]\nactivation = "relu"\n'
     )
@@ -263,7 +262,7 @@ def test_inherited_baselines_of_blocks_that_do_not_fit_are_named(tmp_path: Path)
     assert "[[baseline]] 1 of [[when]] 1" in space.describe()
 
 
-def test_data_that_rule_out_a_baseline_are_no_notice(tmp_path: Path) -> None:
+def test_data_that_exclude_a_baseline_give_no_notice(tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text(
         BASE + '[[when]]\nrows_above = 100\n[when.activation]\nchoice = "elu"\n'
     )

@@ -1,4 +1,4 @@
-"""Every configuration of a finite space, against those that a random search meets."""
+"""All configurations of a finite space, compared with those of a random search."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SPACES: list[Mapping[str, Any]] = [
 
 
 class Dice:
-    """A trial that answers at random."""
+    """A trial with random values."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -65,7 +65,7 @@ class Dice:
 
 
 @pytest.mark.parametrize("described", SPACES)
-def test_leaves_are_what_a_search_can_meet(described: Mapping[str, Any]) -> None:
+def test_leaves_equal_all_suggested_configurations(described: Mapping[str, Any]) -> None:
     space = SearchSpace({"training": {"epochs": 2}, **described})
     space = space.resolve(100, 3, "binary")
     leaves = space.leaves
@@ -84,7 +84,7 @@ def test_leaves_are_what_a_search_can_meet(described: Mapping[str, Any]) -> None
     assert met == set(configs)
 
 
-def test_width_of_no_layer_does_not_matter() -> None:
+def test_width_without_hidden_layers_has_no_effect() -> None:
     space = SearchSpace(
         {
             "network": {
@@ -106,11 +106,11 @@ def test_width_of_no_layer_does_not_matter() -> None:
         {"batch_size": {"low": 1, "high": 10**9}, "epochs": 1},
     ],
 )
-def test_large_space_has_no_list(training: dict[str, Any]) -> None:
+def test_large_space_has_no_leaves(training: dict[str, Any]) -> None:
     assert SearchSpace({"training": training}).leaves is None
 
 
-def test_space_with_a_real_parameter_has_no_list() -> None:
+def test_continuous_space_has_no_leaves() -> None:
     described = {"optimizer": {"learning_rate": {"low": 0.1, "high": 0.2}}}
     space = SearchSpace(described).resolve(100, 3, "binary")
     assert space.leaves is None

@@ -1,4 +1,4 @@
-"""Forbidden combinations: found, counted, and never drawn by a sampler that asks."""
+"""Forbidden combinations: found, counted, and never drawn by a sampler that checks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CONDITIONS: dict[str, list[Any]] = {
 
 
 def enumerate_params(space: SearchSpace) -> list[dict[str, Any]]:
-    """Ask for every combination, by answering in every possible way."""
+    """Enumerate all combinations by trying every value of every parameter."""
     found: list[dict[str, Any]] = []
     todo: list[dict[str, Any]] = [{}]
     while todo:
@@ -66,7 +66,7 @@ class _Open(Exception):  # noqa: N818
 
 
 class _Branching:
-    """A trial that stops at the first question without an answer."""
+    """A trial that stops at the first parameter without a value."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
@@ -111,7 +111,7 @@ def matches(params: dict[str, Any], forbid: dict[str, Any]) -> bool:
 
 @given(forbids())
 @settings(max_examples=40, deadline=None)
-def test_what_is_left_is_what_is_counted_and_completable(rules: list[dict[str, Any]]) -> None:
+def test_count_and_completion_equal_enumeration(rules: list[dict[str, Any]]) -> None:
     free = FREE
     expected = [params for params in free if not any(matches(params, rule) for rule in rules)]
     if not expected:
@@ -122,31 +122,31 @@ def test_what_is_left_is_what_is_counted_and_completable(rules: list[dict[str, A
     left = enumerate_params(space)
     assert left == expected
     assert space.size().combinations == len(left)
-    # Every beginning of a trial can be completed exactly if something left begins like it.
+    # The first parameters of a trial can be completed exactly if an allowed trial starts with them.
     beginnings = {tuple(params.items())[:n] for params in free for n in range(len(params) + 1)}
     reachable = {tuple(params.items())[:n] for params in left for n in range(len(params) + 1)}
     for beginning in beginnings:
         assert space.can_complete(dict(beginning)) == (beginning in reachable), beginning
 
 
-def test_without_forbids_everything_is_left() -> None:
+def test_without_forbids_everything_is_allowed() -> None:
     space = SearchSpace(SMALL)
     # 2 widths × 4 depths + 1 explicit; relu, selu, elu × 2; 2 initializers; 2 × 2.
     assert space.size() == (9 * 4 * 2 * 4, 0)
     assert len(enumerate_params(space)) == 9 * 4 * 2 * 4
-    assert not space.has_forbids
+    assert "forbid" not in space.to_dict()
 
 
-def test_forbidden_combinations_are_never_drawn_by_a_sampler_that_asks() -> None:
+def test_sampler_that_checks_never_draws_forbidden_combinations() -> None:
     space = SearchSpace.from_toml("default").resolve(5000, 20, "multiclass")
     study = optuna.create_study(sampler=AskingSampler(space, seed=0))
     for _ in range(500):
         config = space.suggest(study.ask())
-        assert not space.is_forbidden(config)
+        assert space.can_complete(config.to_params())
         assert config.activation.name != "selu" or config.initializer.name != "he_normal"
 
 
-def test_a_sampler_that_does_not_ask_is_refused() -> None:
+def test_sampler_that_does_not_check_gets_an_exception() -> None:
     space = SearchSpace.from_toml("default").resolve(5000, 20, "multiclass")
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     refused = 0
@@ -156,12 +156,12 @@ def test_a_sampler_that_does_not_ask_is_refused() -> None:
         except ForbiddenCombination:
             refused += 1
         else:
-            assert not space.is_forbidden(config)
+            assert space.can_complete(config.to_params())
     # 1 of 6 activations with 1 of 3 initializers.
     assert 10 < refused < 60
 
 
-def test_the_exception_says_which_combination() -> None:
+def test_exception_names_the_combination() -> None:
     space = SearchSpace(
         {
             **SMALL,
@@ -180,14 +180,14 @@ def test_the_exception_says_which_combination() -> None:
     with pytest.raises(ForbiddenCombination) as caught:
         space.suggest(FixedTrial(answers))
     message = (
-        'must not be combined: activation = "elu", activation.elu.alpha = 2.0, batch_norm = "off"'
+        'must not be combined: activation = "elu", activation.elu.alpha = 2.0, batch_norm = "off".'
     )
     assert str(caught.value) == message
     assert str(pickle.loads(pickle.dumps(caught.value))) == message
     space.suggest(FixedTrial(answers | {"activation.elu.alpha": 1.0}))
 
 
-def test_any_of_several_values_and_nested_tables() -> None:
+def test_lists_of_values_and_nested_tables() -> None:
     space = SearchSpace(
         {
             **SMALL,
@@ -197,14 +197,15 @@ def test_any_of_several_values_and_nested_tables() -> None:
             ],
         }
     )
-    deep = {"network.hidden_layers": 3}
-    assert space.is_forbidden({"activation": "elu", **deep})
-    assert not space.is_forbidden({"activation": "selu", **deep})
-    assert space.is_forbidden({"activation": "selu", "batch_norm.input": True})
-    assert not space.is_forbidden({"activation": "selu", "batch_norm.input": False})
+    deep = {"network.hidden_units": 8, "network.hidden_layers": 3}
+    assert not space.can_complete({"activation": "elu", **deep})
+    assert space.can_complete({"activation": "selu", **deep})
+    off = {"activation": "selu", "batch_norm": "off"}
+    assert not space.can_complete(off | {"batch_norm.input": True})
+    assert space.can_complete(off | {"batch_norm.input": False})
 
 
-def test_a_shared_parameter_said_for_one_technique() -> None:
+def test_override_of_a_shared_parameter() -> None:
     space = SearchSpace(
         {
             "optimizer": {
@@ -222,8 +223,8 @@ def test_a_shared_parameter_said_for_one_technique() -> None:
     assert SearchSpace(space.to_dict()) == space
 
 
-def test_dead_ends_are_seen_ahead() -> None:
-    # No rule names relu alone, but together they leave nothing to go with it.
+def test_dead_ends_are_avoided() -> None:
+    # No rule forbids relu on its own, but together they leave no combination with it.
     space = SearchSpace(
         {
             **SMALL,
@@ -279,8 +280,8 @@ def test_steps_of_reals_can_be_forbidden() -> None:
     assert space.config_from({"dropout.rate": 0.1 * 5}).dropout["rate"] == 0.5
 
 
-def test_counting_reaches_far() -> None:
-    # All techniques at once, and forbids in many sections, are counted without listing them.
+def test_counting_of_a_large_space() -> None:
+    # A space with all techniques and forbids in many sections is counted without enumeration.
     rows = {"choices": ["relu", "elu", "selu", "tanh", "sigmoid"]}
     rules = [
         {a: x, b: y}
@@ -297,5 +298,5 @@ def test_counting_reaches_far() -> None:
             "forbid": rules,
         }
     )
-    # 30 in all, less those with two or three of relu, adam, cosine: 1·1·1 + 1·1·1 + 1·2·1 + 4·1·1
+    # 30 in total, minus those with two or three of relu, adam, cosine: 1·1·1 + 1·1·1 + 1·2·1 + 4·1·1
     assert space.size().combinations == (30 - 8) * 1_000_000

@@ -1,8 +1,8 @@
-"""Everything that can be wrong in a space, and what the user is told."""
+"""All mistakes in a space and their messages."""
 
 from __future__ import annotations
 
-import datetime
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[learning_rate]\nlow = 0.1",
         [
             f"[learning_rate]: no section 'learning_rate'. Known: {SECTIONS}. "
-            "'learning_rate' stands in [optimizer] learning_rate."
+            "'learning_rate' belongs to [optimizer] learning_rate.",
         ],
     ),
     "unknown key": (
@@ -45,7 +45,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[network]\npatience = 3",
         [
             "[network] patience: no key of [network] 'patience'. Known: hidden_units, "
-            "hidden_layers. 'patience' stands in [early_stopping] patience."
+            "hidden_layers. 'patience' belongs to [early_stopping] patience.",
         ],
     ),
     "unknown technique": (
@@ -64,38 +64,38 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "technique twice": (
         "[activation]\nchoices = ['relu', 'elu', 'relu']",
-        ["[activation] choices: every name must stand once, however: 'relu' stands twice"],
+        ["[activation] choices must contain every name once, got 'relu' twice."],
     ),
     "no technique": (
         "[constraint]\nchoices = []",
-        ["[constraint] choices: must name at least one, however: []. Known: none, max_norm."],
+        ["[constraint] choices must contain at least one name, got []. Known: none, max_norm."],
     ),
     "choices of another type": (
         "[constraint]\nchoices = 'none'",
-        ['[constraint] choices: must be a list of names, however: "none"'],
+        ['[constraint] choices must be a list of names, got "none".'],
     ),
     "a technique that is no text": (
         "[constraint]\nchoices = [false, 'none']",
-        ["[constraint] choices: must be text, however: false. Known: none, max_norm."],
+        ["[constraint] choices must be text, got false. Known: none, max_norm."],
     ),
     "choices and choice": (
         "[constraint]\nchoices = ['none']\nchoice = 'none'",
-        ["[constraint] choices: must not stand beside choice. Drop one."],
+        ["[constraint] choices must not be combined with choice. Remove one."],
     ),
     "choices where there are none": (
         "[regularizer]\nchoices = ['l1']",
-        ["[regularizer] choices: there is nothing to choose here. Known: l1, l2."],
+        ["[regularizer] choices: this section has no choices. Known: l1, l2."],
     ),
     "section of another type": (
         "activation = 3\nloss = false",
         [
-            '[activation]: must be a table or the name of one choice, such as "relu", however: 3',
-            "[loss]: must be a table with label_smoothing, however: false",
+            '[activation] must be a table or the name of one choice, such as "relu", got 3.',
+            "[loss] must be a table with label_smoothing, got false.",
         ],
     ),
     "text for a section without techniques": (
         "network = '300-100'",
-        ['[network]: must be a table with hidden_units or hidden_layers, however: "300-100"'],
+        ['[network] must be a table with hidden_units or hidden_layers, got "300-100".'],
     ),
     "unknown parameter of a technique": (
         "[activation]\nchoices = ['leaky_relu']\nleaky_relu.slope = 0.1",
@@ -111,99 +111,95 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "a value for a technique": (
         "[activation]\nchoices = ['leaky_relu']\nleaky_relu = 0.1",
         [
-            "[activation] leaky_relu: must be a table, however: 0.1. "
-            "Write leaky_relu.negative_slope = ...."
+            "[activation] leaky_relu must be a table, got 0.1. Write "
+            "leaky_relu.negative_slope = ....",
         ],
     ),
     "parameter of a technique that is not chosen": (
         "[optimizer]\nchoices = ['adam', 'sgd']\nnesterov.momentum = 0.9",
         [
-            "[optimizer] nesterov: must be among the choices to have an effect, however: choices "
-            "are adam, sgd. Add 'nesterov' to choices or leave it out."
+            "[optimizer] nesterov must be one of the choices to have an effect, got choices "
+            "adam, sgd. Add 'nesterov' to choices or leave it out.",
         ],
     ),
     "parameter of a technique, nothing chosen": (
         "[clipping]\nvalue.threshold = 1.0",
         [
-            "[clipping] value: must be among the choices to have an effect, however: choices are "
-            "none, the default. Add 'value' to choices or leave it out."
+            "[clipping] value must be one of the choices to have an effect, got choices "
+            "none, the default. Add 'value' to choices or leave it out.",
         ],
     ),
     "shared parameter for a technique that does not use it": (
         "[dropout]\nchoices = ['none', 'dropout']\nnone.rate = 0.1",
-        ["[dropout] none.rate: has no effect with 'none'; leave it out"],
+        ["[dropout] none.rate has no effect with 'none'. Leave it out."],
     ),
     "low above high": (
         "[network]\nhidden_layers = { low = 4, high = 1 }",
         [
-            "[network] hidden_layers: low must not be greater than high, "
-            "however: low = 4, high = 1. Swap them."
+            "[network] hidden_layers must have low at most high, got low = 4, high = 1. Swap them.",
         ],
     ),
     "log from 0": (
         "[regularizer]\nl2 = { low = 0.0, high = 1.0, log = true }",
-        ["[regularizer] l2.low: must be greater than 0 when log = true, however: low = 0.0"],
+        ["[regularizer] l2.low must be greater than 0 when log = true, got 0.0."],
     ),
     "log is no truth value": (
         "[regularizer]\nl2 = { low = 0.1, high = 1.0, log = 'yes' }",
-        ['[regularizer] l2.log: must be true or false, however: "yes"'],
+        ['[regularizer] l2.log must be true or false, got "yes".'],
     ),
     "step 0": (
         "[regularizer]\nl2 = { low = 0.1, high = 1.0, step = 0 }",
-        ["[regularizer] l2.step: must be a number greater than 0, however: 0"],
+        ["[regularizer] l2.step must be a number greater than 0, got 0."],
     ),
     "step below 0": (
         "[network]\nhidden_layers = { low = 1, high = 4, step = -1 }",
-        ["[network] hidden_layers.step: must be a whole number greater than 0, however: -1"],
+        ["[network] hidden_layers.step must be an integer greater than 0, got -1."],
     ),
     "step and log": (
         "[regularizer]\nl2 = { low = 0.1, high = 1.0, log = true, step = 0.1 }",
-        [
-            "[regularizer] l2.step: must not stand beside log = true: a log range has no steps. "
-            "Drop one."
-        ],
+        ["[regularizer] l2.step must not be combined with log = true. Remove one."],
     ),
     "step that is not round": (
         "[regularizer]\nl2 = { low = 0.0, high = 0.4, step = 0.08895292837895519 }",
         [
-            "[regularizer] l2.step: must be a round number, so that low + n · step is one too, "
-            "however: low = 0.0, step = 0.08895292837895519. Round them, or write choices."
+            "[regularizer] l2.step must have few digits, so that low + n · step has a finite "
+            "decimal form, got low = 0.0, step = 0.08895292837895519. Round them, or write "
+            "choices.",
         ],
     ),
     "too many steps": (
         "[regularizer]\nl2 = { low = 0.1, high = 1e300, step = 1e-300 }",
-        ["[regularizer] l2.step: must leave at most 1,000,000 values, however: 1e-300"],
+        ["[regularizer] l2.step must give at most 1,000,000 values, got 1e-300."],
     ),
     "step not whole": (
         "[network]\nhidden_layers = { low = 1, high = 4, step = 0.5 }",
-        ["[network] hidden_layers.step: must be a whole number greater than 0, however: 0.5"],
+        ["[network] hidden_layers.step must be an integer greater than 0, got 0.5."],
     ),
     "bounds not whole": (
         "[network]\nhidden_layers = { low = 1.5, high = 2.0 }",
         [
-            "[network] hidden_layers.low: must be a whole number at least 0 and at most 64, "
-            "however: 1.5",
-            "[network] hidden_layers.high: must be a whole number at least 0 and at most 64, "
-            "however: 2.0",
+            "[network] hidden_layers.low must be an integer of at least 0 and at most 64, got 1.5.",
+            "[network] hidden_layers.high must be an integer of at least 0 and at most 64, "
+            "got 2.0.",
         ],
     ),
     "bound outside what is legal": (
         "[dropout]\nrate = { low = 0.1, high = 1.0 }",
-        ["[dropout] rate.high: must be a number at least 0 and at most 0.99, however: 1.0"],
+        ["[dropout] rate.high must be a number of at least 0 and at most 0.99, got 1.0."],
     ),
     "bound missing": (
         "[dropout]\nrate = { low = 0.1 }",
-        ["[dropout] rate.high: is missing; a range is { low = ..., high = ... }"],
+        ["[dropout] rate.high is missing. A range is { low = ..., high = ... }."],
     ),
     "text as a bound": (
         "[network]\nhidden_units = { low = '64', high = 128 }",
-        ['[network] hidden_units.low: must be a number, however: "64"'],
+        ['[network] hidden_units.low must be a number, got "64".'],
     ),
     "nothing in a domain": (
         "[dropout]\nrate = {}",
         [
-            "[dropout] rate.low: is missing; a range is { low = ..., high = ... }",
-            "[dropout] rate.high: is missing; a range is { low = ..., high = ... }",
+            "[dropout] rate.low is missing. A range is { low = ..., high = ... }.",
+            "[dropout] rate.high is missing. A range is { low = ..., high = ... }.",
         ],
     ),
     "unknown key of a domain": (
@@ -215,92 +211,90 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "range and choices": (
         "[dropout]\nrate = { low = 0.1, high = 0.2, choices = [0.1] }",
-        [
-            "[dropout] rate: must be either choices or a range, "
-            "however: both choices and low and high"
-        ],
+        ["[dropout] rate must be either choices or a range, got choices and low and high."],
     ),
     "range of truth values": (
         "[batch_norm]\ninput = { low = 0, high = 1 }",
         [
-            "[batch_norm] input: must be true or false or { choices = [...] }, "
-            "however: { low = 0, high = 1 }"
+            "[batch_norm] input must be true or false or { choices = [...] }, "
+            "got { low = 0, high = 1 }."
         ],
     ),
     "value outside what is legal": (
         "[dropout]\nrate = 1.5",
-        ["[dropout] rate: must be a number at least 0 and at most 0.99, however: 1.5"],
+        ["[dropout] rate must be a number of at least 0 and at most 0.99, got 1.5."],
     ),
     "value of another type": (
         "[dropout]\nrate = '0.5'\n[batch_norm]\ninput = 'true'",
         [
-            '[batch_norm] input: must be true or false, however: "true"',
-            '[dropout] rate: must be a number at least 0 and at most 0.99, however: "0.5"',
+            '[batch_norm] input must be true or false, got "true".',
+            '[dropout] rate must be a number of at least 0 and at most 0.99, got "0.5".',
         ],
     ),
     "not a number, infinite": (
         "[regularizer]\nl1 = nan\nl2 = { low = 0.1, high = inf }",
         [
-            "[regularizer] l1: must be a number at least 0, however: nan",
-            "[regularizer] l2.high: must be a number at least 0, however: inf",
+            "[regularizer] l1 must be a number of at least 0, got nan.",
+            "[regularizer] l2.high must be a number of at least 0, got inf.",
         ],
     ),
     "a number beyond all floats": (
         f"[regularizer]\nl1 = 1{'0' * 400}",
-        [f"[regularizer] l1: must be a number at least 0, however: 1{'0' * 400}"],
+        [
+            f"[regularizer] l1 must be a number of at least 0, got 1{'0' * 400}.",
+        ],
     ),
     "a date": (
         "[regularizer]\nl1 = 2020-01-01",
-        [f"[regularizer] l1: must be a number at least 0, however: {datetime.date(2020, 1, 1)!r}"],
+        ["[regularizer] l1 must be a number of at least 0, got datetime.date(2020, 1, 1)."],
     ),
     "a list for one value": (
         "[network]\nhidden_units = [64, 128]",
         [
-            "[network] hidden_units: must be one value, however: [64, 128]. "
-            "Write { choices = [64, 128] } to try each of them."
+            "[network] hidden_units must be one value, got [64, 128]. Write { choices = [64, "
+            "128] } to try each of them.",
         ],
     ),
     "widths that are none": (
         "[network]\nhidden_units = { choices = [64, '300-', 0] }",
         [
-            "[network] hidden_units.choices: must be a whole number at least 1, or the width of "
-            'each layer as text like "300-100", however: "300-"',
-            "[network] hidden_units.choices: must be a whole number at least 1, or the width of "
-            'each layer as text like "300-100", however: 0',
+            "[network] hidden_units.choices must be an integer of at least 1, or the width "
+            'of each layer as text like "300-100", got "300-".',
+            "[network] hidden_units.choices must be an integer of at least 1, or the width "
+            'of each layer as text like "300-100", got 0.',
         ],
     ),
     "no values": (
         "[network]\nhidden_units = { choices = [] }",
-        ["[network] hidden_units.choices: must name at least one value, however: []"],
+        ["[network] hidden_units.choices must contain at least one value, got []."],
     ),
     "values of another type": (
         "[network]\nhidden_units = { choices = 64 }",
-        ["[network] hidden_units.choices: must be a list, however: 64"],
+        ["[network] hidden_units.choices must be a list, got 64."],
     ),
     "value twice": (
         "[regularizer]\nl1 = { choices = [0, 0.1, 0.0] }",
-        ["[regularizer] l1.choices: every value must stand once, however: 0.0 stands twice"],
+        ["[regularizer] l1.choices must contain every value once, got 0.0 twice."],
     ),
     "auto in the wrong place": (
         "[network]\nhidden_layers = 'auto'",
         [
-            "[network] hidden_layers: must be a whole number at least 0 and at most 64, "
-            'however: "auto"'
+            '[network] hidden_layers must be an integer of at least 0 and at most 64, got "auto".',
         ],
     ),
     "almost auto": (
         "[training]\nbatch_size = 'atuo'",
-        ['[training] batch_size: must be a whole number at least 1, or "auto", however: "atuo"'],
+        ['[training] batch_size must be an integer of at least 1, or "auto", got "atuo".'],
     ),
     "forbid is no list of tables": (
         "[forbid]\nactivation = 'relu'",
         [
-            '[[forbid]]: must be tables, however: { activation = "relu" }. Write [[forbid]].',
+            '[[forbid]] must be tables, got { activation = "relu" }. Write [[forbid]].',
         ],
     ),
     "forbid is empty": (
         "[[forbid]]",
-        ["[[forbid]] 1: must be a table of names and values, however: {}"],
+        ["[[forbid]] 1 must be a table of names and values, got {}."],
     ),
     "forbid names nothing known": (
         "[[forbid]]\nactivaton = 'relu'\nactivation = 'relu'",
@@ -312,35 +306,32 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "forbid of what is not chosen": (
         "activation = 'elu'\n[[forbid]]\nactivation = ['relu', 'elu']\ndropout = 'none'",
         [
-            '[[forbid]] 1: activation: must be among the choices, however: "relu". Choices: elu.',
-            '[[forbid]] 1: dropout: must be among the choices, however: "none". Choices: dropout.',
+            '[[forbid]] 1: activation must be one of the choices, got "relu". Choices: elu.',
+            '[[forbid]] 1: dropout must be one of the choices, got "none". Choices: dropout.',
         ],
     ),
     "forbid of a range of reals": (
         "[dropout]\nrate = { low = 0.1, high = 0.5 }\n[[forbid]]\n'dropout.rate' = 0.2",
         [
-            "[[forbid]] 1: dropout.rate: must be a parameter with values to count, "
-            "however: it has a range of reals"
+            "[[forbid]] 1: dropout.rate must be a parameter with countable values, got one "
+            "with a continuous range.",
         ],
     ),
     "forbid of a value that is never tried": (
         "[[forbid]]\nnetwork.hidden_layers = 5",
-        [
-            "[[forbid]] 1: network.hidden_layers: must be a value of the space, "
-            "however: 5 is never tried"
-        ],
+        ["[[forbid]] 1: network.hidden_layers must be a value of the space, got 5."],
     ),
     "everything forbidden": (
         "[activation]\nchoices = ['relu', 'elu']\n"
         "[[forbid]]\nactivation = 'relu'\n[[forbid]]\nactivation = 'elu'\ndropout = 'dropout'",
         [
-            "[[forbid]]: must leave at least one combination, however: all are forbidden by "
-            'activation = "relu"; activation = "elu", dropout = "dropout"'
+            "[[forbid]] must leave at least one combination, got none. These rules forbid "
+            'all: activation = "relu"; activation = "elu", dropout = "dropout".',
         ],
     ),
     "baseline is no table": (
         "baseline = [3]",
-        ["[[baseline]] 1: must be a table of names and values, however: 3"],
+        ["[[baseline]] 1 must be a table of names and values, got 3."],
     ),
     "baseline outside the choices": (
         "[activation]\nchoices = ['relu', 'elu']\n[[baseline]]\nactivation = 'selu'",
@@ -352,22 +343,24 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "baseline outside a range": (
         "[dropout]\nrate = { low = 0.1, high = 0.5 }\n"
         "[[baseline]]\n[[baseline]]\n'dropout.rate' = 0.6",
-        ["[[baseline]] 2: dropout.rate: must lie in the space, however: 0.6"],
+        ["[[baseline]] 2: dropout.rate must be in the space, got 0.6."],
     ),
     "baseline outside a list": (
         "[network]\nhidden_units = { choices = [64, 128] }\n"
         "[[baseline]]\nnetwork.hidden_units = 100",
-        ["[[baseline]] 1: network.hidden_units: must lie in the space, however: 100"],
+        ["[[baseline]] 1: network.hidden_units must be in the space, got 100."],
     ),
     "baseline against a fixed value": (
         "[[baseline]]\nnetwork.hidden_layers = 3",
-        ["[[baseline]] 1: network.hidden_layers: must be the space's only value 2, however: 3"],
+        [
+            "[[baseline]] 1: network.hidden_layers must be 2, the only value in the space, got 3.",
+        ],
     ),
     "baseline with a value that is illegal": (
         "[[baseline]]\nnetwork.hidden_layers = -3",
         [
-            "[[baseline]] 1: network.hidden_layers: must be a whole number at least 0 and at most "
-            "64, however: -3"
+            "[[baseline]] 1: network.hidden_layers must be an integer of at least 0 and at most "
+            "64, got -3."
         ],
     ),
     "baseline with what has no effect": (
@@ -375,10 +368,10 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "'after_activation']\n[[baseline]]\nactivation = { choice = 'relu', "
         "leaky_relu.negative_slope = 0.01 }\nbatch_norm = { choice = 'off', momentum = 0.9 }",
         [
-            "[[baseline]] 1: activation.leaky_relu.negative_slope: has no effect unless "
-            'activation = "leaky_relu", however: activation = "relu"',
-            "[[baseline]] 1: batch_norm.momentum: has no effect with the rest of this baseline; "
-            "leave it out",
+            "[[baseline]] 1: activation.leaky_relu.negative_slope has no effect with "
+            'activation = "relu". It needs activation = "leaky_relu".',
+            "[[baseline]] 1: batch_norm.momentum has no effect with the rest of this "
+            "baseline. Leave it out.",
         ],
     ),
     "baseline that is forbidden": (
@@ -387,13 +380,13 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[[forbid]]\nactivation = 'elu'\ninitializer = 'normal'\n"
         "[[baseline]]\nactivation = 'elu'\ninitializer = 'normal'",
         [
-            "[[baseline]] 1: must not be forbidden, however: "
-            'activation = "elu", initializer = "normal" is'
+            '[[baseline]] 1 must not be a forbidden combination, got activation = "elu", '
+            'initializer = "normal".',
         ],
     ),
     "extends of another type": (
         "extends = ['default']",
-        ['extends: must be a name or path, however: ["default"]'],
+        ['extends must be a name or path, got ["default"].'],
     ),
     "extends something unknown": (
         "extends = 'quik'",
@@ -406,6 +399,10 @@ CASES: dict[str, tuple[str, list[str]]] = {
 }
 
 
+def place_of(mistake: str) -> str:
+    return re.split(r":| must | has | is ", mistake)[0]
+
+
 @pytest.mark.parametrize(("text", "mistakes"), CASES.values(), ids=CASES.keys())
 def test_mistakes(text: str, mistakes: list[str]) -> None:
     with pytest.raises(SpaceError) as caught:
@@ -413,7 +410,7 @@ def test_mistakes(text: str, mistakes: list[str]) -> None:
     assert list(caught.value.mistakes) == mistakes
 
 
-def test_one_report_for_all_mistakes() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     texts = [
         "[activaton]\nx = 1",
         "[network]\nhidden_layers = { low = 4, high = 1 }\nunits = 3",
@@ -425,8 +422,7 @@ def test_one_report_for_all_mistakes() -> None:
     ]
     with pytest.raises(SpaceError) as caught:
         SearchSpace(tomllib.loads("\n".join(texts)), source="mine.toml")
-    places = [mistake.split(":")[0] for mistake in caught.value.mistakes]
-    assert places == [
+    assert [place_of(mistake) for mistake in caught.value.mistakes] == [
         "[activaton]",
         "[network] hidden_layers",
         "[network] units",
@@ -443,8 +439,8 @@ def test_one_report_for_all_mistakes() -> None:
     assert str(caught.value).startswith("mine.toml: 12 mistakes\n  [activaton]: ")
 
 
-def test_a_mistake_is_told_once() -> None:
-    # A wrong domain or name does not make baselines, forbids and parameters wrong as well.
+def test_each_mistake_is_reported_once() -> None:
+    # Baselines, forbids and parameters that use a wrong domain or name are not reported again.
     text = """
     [activation]
     choices = ["rely", "leaky_relu"]
@@ -460,7 +456,7 @@ def test_a_mistake_is_told_once() -> None:
     """
     with pytest.raises(SpaceError) as caught:
         SearchSpace(tomllib.loads(text))
-    assert [m.split(":")[0] for m in caught.value.mistakes] == [
+    assert [place_of(mistake) for mistake in caught.value.mistakes] == [
         "[network] hidden_layers",
         "[activation] choices",
     ]
@@ -469,8 +465,8 @@ def test_a_mistake_is_told_once() -> None:
 @pytest.mark.parametrize(
     ("space", "mistakes"),
     [
-        ({3: 4}, ["space: keys must be text, however: 3"]),
-        ({"activation": {4: 5}}, ["[activation]: keys must be text, however: 4"]),
+        ({3: 4}, ["space: keys must be text, got 3."]),
+        ({"activation": {4: 5}}, ["[activation]: keys must be text, got 4."]),
         ({"activation": None}, None),
         ({"dropout": {"rate": object()}}, None),
         ({"dropout": {"rate": {1, 2}}}, None),
@@ -488,7 +484,7 @@ def test_a_mistake_is_told_once() -> None:
         ({"extends": "~nobody/x.toml"}, None),
     ],
 )
-def test_whatever_a_dictionary_holds_is_a_space_error(
+def test_any_wrong_dictionary_raises_a_space_error(
     space: dict[Any, Any], mistakes: list[str] | None
 ) -> None:
     with pytest.raises(SpaceError) as caught:
@@ -496,7 +492,7 @@ def test_whatever_a_dictionary_holds_is_a_space_error(
     assert mistakes is None or list(caught.value.mistakes) == mistakes
 
 
-def test_numbers_and_lists_of_numpy_are_understood() -> None:
+def test_numbers_and_lists_of_numpy_are_read() -> None:
     space = SearchSpace(
         {
             "network": {"hidden_units": {"choices": np.array([64, 128])}},
@@ -514,14 +510,14 @@ def test_numbers_and_lists_of_numpy_are_understood() -> None:
 @pytest.mark.parametrize(
     ("content", "mistake"),
     [
-        (b"[activation\n", "line 1, column 12: is not TOML: Expected ']' at the end of a table"),
-        (b"\n[network]\nx = \n", "line 3, column 5: is not TOML: Invalid value"),
-        (b"x = 1\nx = 2\n", "line 2, column 6: is not TOML: Cannot overwrite a value"),
-        (b"x = [1,", "end of document: is not TOML: Invalid value"),
-        (b"# fine\nx = '\xff'\n", "line 2: must be UTF-8 text"),
+        (b"[activation\n", "line 1, column 12 is not TOML: Expected ']' at the end of a table"),
+        (b"\n[network]\nx = \n", "line 3, column 5 is not TOML: Invalid value"),
+        (b"x = 1\nx = 2\n", "line 2, column 6 is not TOML: Cannot overwrite a value"),
+        (b"x = [1,", "end of document is not TOML: Invalid value"),
+        (b"# fine\nx = '\xff'\n", "line 2 must be UTF-8 text"),
     ],
 )
-def test_files_that_are_not_toml(tmp_path: Path, content: bytes, mistake: str) -> None:
+def test_invalid_toml(tmp_path: Path, content: bytes, mistake: str) -> None:
     path = tmp_path / "wide.toml"
     path.write_bytes(content)
     with pytest.raises(SpaceError) as caught:
@@ -531,7 +527,9 @@ def test_files_that_are_not_toml(tmp_path: Path, content: bytes, mistake: str) -
     assert found.startswith(mistake)
 
 
-def test_missing_files_suggest_near_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_file_suggests_similar_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "wide.toml").write_text("activation = 'relu'")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SpaceError) as caught:
@@ -547,5 +545,5 @@ def test_missing_files_suggest_near_names(tmp_path: Path, monkeypatch: pytest.Mo
         SearchSpace.from_toml("./wid.toml")
     with pytest.raises(SpaceError, match="no search space"):
         SearchSpace.from_toml("nowhere/wide.toml")
-    with pytest.raises(SpaceError, match="must be a file, however"):
+    with pytest.raises(SpaceError, match="must be a file, got a folder"):
         SearchSpace.from_toml(tmp_path)

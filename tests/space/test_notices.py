@@ -1,4 +1,4 @@
-"""Notices about a space: raised exactly where they are true."""
+"""Notices about a space appear exactly where they are true."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAIR = [{"scaler": "none", "batch_norm": {"input": False}}]
         ({"scaler": BOTH, "batch_norm": {"input": EITHER}, "forbid": PAIR}, False),
         ({"scaler": BOTH, "batch_norm": {"input": True}}, False),
         ({"scaler": BOTH, "batch_norm": {"choice": "before_activation"}}, True),
-        # Bins follow the column, whatever its scale; frequencies do not.
+        # Bins are fitted to the scale of the column; frequencies are not.
         ({"scaler": "none", "embedding": "piecewise_linear"}, False),
         ({"scaler": "none", "embedding": {"choices": ["piecewise_linear", "pbld"]}}, True),
     ],

@@ -1,4 +1,4 @@
-"""A space written down and read again is the same space."""
+"""A space that is written and read again is the same space."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_shipped_spaces(name: str, tmp_path: Path) -> None:
     assert SearchSpace.from_dict(resolved.to_dict()).baselines() == resolved.baselines()
 
 
-def test_the_written_form_is_as_a_person_would_write_it() -> None:
+def test_written_form_is_readable() -> None:
     space = SearchSpace(
         {
             "activation": {
@@ -91,7 +91,7 @@ def test_the_written_form_is_as_a_person_would_write_it() -> None:
     assert 'batch_size = "auto"' in text
 
 
-def test_the_fingerprint_is_of_the_meaning() -> None:
+def test_fingerprint_depends_on_the_meaning() -> None:
     space = SearchSpace({"activation": "relu", "dropout": {"rate": 0.1}})
     same = SearchSpace({"dropout": {"rate": {"choices": [0.1]}}})
     other = SearchSpace({"dropout": {"rate": 0.2}})

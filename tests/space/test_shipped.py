@@ -1,4 +1,4 @@
-"""The shipped spaces: right, useful, and what their names promise."""
+"""The shipped spaces: valid, with the properties that their summaries state."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_says_for_whom_it_is(name: str) -> None:
+def test_each_has_a_summary(name: str) -> None:
     summary = summary_of(shipped_spaces()[name])
     assert summary.startswith("For ")
     assert 20 < len(summary) < 110
@@ -39,9 +39,7 @@ def test_each_says_for_whom_it_is(name: str) -> None:
 @pytest.mark.parametrize("n_rows", [100, 4_000, 50_000])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 @pytest.mark.parametrize("pictures", [False, True])
-def test_all_networks_can_say_how_sure_they_are(
-    name: str, n_rows: int, task: str, pictures: bool
-) -> None:
+def test_all_networks_have_dropout(name: str, n_rows: int, task: str, pictures: bool) -> None:
     space = SearchSpace.from_toml(name)
     assert not space.may_lack_dropout
     assert not space.resolve(n_rows, 60, task, pictures=pictures).may_lack_dropout
@@ -59,9 +57,7 @@ def test_all_networks_can_say_how_sure_they_are(
         ({"network": {"hidden_units": {"choices": ["64-32", "128"]}}}, False),
     ],
 )
-def test_a_space_knows_whether_networks_may_lack_dropout(
-    described: dict[str, object], may: bool
-) -> None:
+def test_networks_without_dropout_are_detected(described: dict[str, object], may: bool) -> None:
     assert SearchSpace(described).may_lack_dropout == may
 
 
@@ -76,8 +72,8 @@ def test_every_baseline_is_a_configuration(name: str, task: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_dropout_is_always_on(name: str) -> None:
-    # Otherwise the winner could not say how sure it is.
+def test_dropout_rates_are_above_0(name: str) -> None:
+    # Otherwise the winner could not estimate its uncertainty.
     space = SearchSpace.from_toml(name)
     described = space.to_dict()["dropout"]
     assert "none" not in described["choices"]
@@ -87,7 +83,7 @@ def test_dropout_is_always_on(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_step_of_weight_decay_forgets_more_than_a_tenth(name: str) -> None:
+def test_weight_decay_is_at_most_a_tenth_per_step(name: str) -> None:
     """W ← W(1 − ηλ), λ of the section or of adamw."""
     space = SearchSpace.from_toml(name).resolve(5000, 20, "binary")
     ranges = {key: own for key, own in space.distributions().items() if isinstance(own, Range)}
@@ -100,7 +96,7 @@ def test_no_step_of_weight_decay_forgets_more_than_a_tenth(name: str) -> None:
         assert decay is None or eta * decay.high <= 0.1
 
 
-def test_found_in_the_package_before_the_checkout(
+def test_folder_in_the_package_has_priority(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "autotrain"
@@ -115,13 +111,13 @@ def test_found_in_the_package_before_the_checkout(
     assert list(shipped_spaces()) == ["outside"]
 
 
-def test_a_shipped_name_means_the_shipped_space(tmp_path: Path) -> None:
+def test_shipped_name_has_priority_over_a_file(tmp_path: Path) -> None:
     (tmp_path / "quick").write_text("activation = 'relu'")
     assert find_space("quick", tmp_path) == shipped_spaces()["quick"]
     assert find_space("./quick", tmp_path) == tmp_path / "quick"
 
 
-def test_a_file_without_its_ending_is_suggested(tmp_path: Path) -> None:
+def test_file_without_its_extension_is_suggested(tmp_path: Path) -> None:
     (tmp_path / "wide.toml").touch()
     with pytest.raises(Exception, match=r"Did you mean 'wide\.toml'"):
         find_space("wide", tmp_path)
@@ -179,7 +175,7 @@ CHAPTER_SEARCHES = {
 }
 
 
-def test_notes_name_every_technique_of_the_chapter_and_nothing_else() -> None:
+def test_notes_have_exactly_the_techniques_of_the_chapter() -> None:
     space = SearchSpace.from_toml("notes")
     described = space.to_dict()
     tables = {name for name, section in SECTIONS.items() if section.rows}
@@ -194,16 +190,16 @@ def test_notes_name_every_technique_of_the_chapter_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("name", ["notes", "notes_plus"])
-def test_notes_pair_raw_numbers_with_an_input_norm_and_selu_with_lecun(name: str) -> None:
+def test_notes_allow_only_valid_pairs(name: str) -> None:
     space = SearchSpace.from_toml(name)
     raw = {"scaler": "none", "batch_norm.input": False}
-    assert space.is_forbidden(raw)
-    assert not space.is_forbidden(raw | {"batch_norm.input": True})
-    assert not space.is_forbidden(raw | {"scaler": "standard"})
+    assert not space.can_complete(raw)
+    assert space.can_complete(raw | {"batch_norm.input": True})
+    assert space.can_complete(raw | {"scaler": "standard"})
     for initializer in CHAPTER["initializer"]:
         pair = {"activation": "selu", "initializer": initializer}
-        assert space.is_forbidden(pair) == (not initializer.startswith("lecun"))
-        assert not space.is_forbidden(pair | {"activation": "elu"})
+        assert space.can_complete(pair) == initializer.startswith("lecun")
+        assert space.can_complete(pair | {"activation": "elu"})
     assert not space.notices
 
 
@@ -254,9 +250,9 @@ def test_notes_plus_has_the_notes_and_more() -> None:
 def test_default_pairs_selu() -> None:
     space = SearchSpace.from_toml("default")
     selu = {"activation": "selu", "initializer": "lecun_normal"}
-    assert not space.is_forbidden(selu)
-    assert space.is_forbidden(selu | {"initializer": "he_normal"})
-    assert not space.is_forbidden({"activation": "relu", "initializer": "he_normal"})
+    assert space.can_complete(selu)
+    assert not space.can_complete(selu | {"initializer": "he_normal"})
+    assert space.can_complete({"activation": "relu", "initializer": "he_normal"})
 
 
 def test_default_follows_the_data() -> None:
@@ -276,7 +272,7 @@ def test_default_follows_the_data() -> None:
     assert layers == Range(1, 3, integer=True)
 
 
-def test_what_numbers_become_is_no_question_where_there_are_none() -> None:
+def test_sections_of_numbers_are_fixed_without_numbers() -> None:
     space = SearchSpace.from_toml("default")
     texts = space.resolve(500, 12, "binary", n_numbers=0)
     found = set(texts.distributions())
@@ -287,13 +283,13 @@ def test_what_numbers_become_is_no_question_where_there_are_none() -> None:
         ("standard", "none")
     }
     assert texts.resolve(500, 12, "binary", n_numbers=0) == texts
-    # As a study writes it down and reads it again.
+    # In the form in which a study stores it.
     assert SearchSpace.from_dict(texts.to_dict()) == texts
     assert len(texts.views()) < len(space.resolve(500, 12, "binary").views())
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
-def test_default_tries_the_cheapest_first_and_then_embeddings(task: str) -> None:
+def test_default_tries_the_cheapest_first(task: str) -> None:
     space = SearchSpace.from_toml("default").resolve(5_000, 20, task, n_numbers=20)
     tried = [space.config_from(params) for params in space.baselines()]
     assert [config.epochs for config in tried[:2]] == [12, 60]
@@ -311,7 +307,7 @@ def test_quick_is_small() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_shipped_space_needs_a_notice(name: str) -> None:
+def test_shipped_spaces_have_no_notices(name: str) -> None:
     space = SearchSpace.from_toml(name)
     assert space.notices == []
     assert space.resolve(50_000, 90, "regression").notices == []
@@ -329,7 +325,7 @@ def test_deep_changes_one_thing_at_a_time() -> None:
         assert differing <= {"activation", "initializer", "dropout"}
 
 
-def test_deep_is_deep_and_starts_naive() -> None:
+def test_deep_starts_with_the_naive_network() -> None:
     layers = SearchSpace.from_toml("deep").distributions()["network.hidden_layers"]
     assert layers == Range(5, 20, integer=True)
     naive = configs("deep")[0]
@@ -354,7 +350,7 @@ def test_regularized_searches_every_regularization() -> None:
     assert Fixed("none") not in searched.values()
 
 
-def test_a_section_that_the_task_does_not_use_is_left_at_its_default() -> None:
+def test_section_without_effect_on_the_task_has_its_default() -> None:
     space = SearchSpace({"target": {"choices": ["clamped"]}})
     regression, binary = (space.resolve(500, 5, task) for task in ("regression", "binary"))
     assert regression.config_from({}).target.name == "clamped"

@@ -1,4 +1,4 @@
-"""Suggesting: exactly what has an effect is asked for, and the answers become the config."""
+"""Suggesting: a trial is asked for exactly the parameters that have an effect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optuna.trial import FixedTrial
 from autotrain.errors import SpaceError
 from autotrain.space.auto import DataShape
 from autotrain.space.config import TrialConfig
-from autotrain.space.search_space import SearchSpace
+from autotrain.space.search_space import SearchSpace, as_space
 from autotrain.space.sections import SECTIONS
 from tests.space import strategies
 from tests.space.samplers import CyclingTrial
@@ -25,13 +25,13 @@ def resolved(described: dict[str, Any]) -> SearchSpace:
 
 
 def asked(space: SearchSpace, answers: dict[str, Any]) -> tuple[set[str], TrialConfig]:
-    """Return which parameters a trial was asked for, and the config."""
+    """Return the names that a trial was asked for, and the configuration."""
     trial = FixedTrial(answers)
     config = space.suggest(trial)
     return set(trial.params), config
 
 
-def test_only_the_chosen_technique_is_asked_for_its_parameters() -> None:
+def test_only_parameters_of_the_chosen_technique_are_suggested() -> None:
     space = resolved(
         {
             "activation": {
@@ -54,7 +54,7 @@ def test_only_the_chosen_technique_is_asked_for_its_parameters() -> None:
     assert config.activation.parameters == shared | {"alpha": 0.7}
 
 
-def test_shared_parameters_are_asked_for_where_they_have_an_effect() -> None:
+def test_shared_parameters_are_suggested_where_they_have_an_effect() -> None:
     space = resolved(
         {
             "dropout": {
@@ -98,7 +98,7 @@ def test_explicit_widths_need_no_number_of_layers() -> None:
     assert config.hidden_units == (64, 64, 64)
 
 
-def test_a_shared_parameter_said_for_one_technique() -> None:
+def test_override_of_a_shared_parameter() -> None:
     space = resolved(
         {
             "optimizer": {
@@ -121,7 +121,7 @@ def test_a_shared_parameter_said_for_one_technique() -> None:
     assert config.optimizer["learning_rate"] == 0.5
 
 
-def test_lists_reach_optuna_as_text() -> None:
+def test_lists_are_suggested_as_text() -> None:
     space = resolved(
         {
             "schedule": {
@@ -167,7 +167,7 @@ def test_every_kind_of_range(row: str) -> None:
 
 @given(strategies.spaces())
 @settings(max_examples=40, deadline=None)
-def test_whatever_a_space_suggests_lies_in_it(described: dict[str, Any]) -> None:
+def test_suggested_configurations_are_in_the_space(described: dict[str, Any]) -> None:
     space = SearchSpace(described).resolve(n_train=500, n_inputs=3, task="binary")
     reached: set[str] = set()
     for n in range(64):
@@ -183,13 +183,13 @@ def test_whatever_a_space_suggests_lies_in_it(described: dict[str, Any]) -> None
                 if not section.has_effect(DataShape(500, 3, "binary", n_numbers=3)):
                     written = [section.default]
                 assert getattr(config, name).name in written
-    # Neither more nor less than this is ever asked for.
+    # Exactly these parameters are suggested.
     assert reached == set(space.distributions())
 
 
 @given(strategies.spaces())
 @settings(max_examples=20, deadline=None)
-def test_optuna_takes_every_distribution(described: dict[str, Any]) -> None:
+def test_optuna_accepts_every_distribution(described: dict[str, Any]) -> None:
     space = SearchSpace(described).resolve(n_train=500, n_inputs=3, task="binary")
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(3):
@@ -205,15 +205,15 @@ def test_config_from_is_strict() -> None:
     with pytest.raises(SpaceError) as caught:
         space.config_from({"activation": "selu", "optimizer": "adam"})
     assert caught.value.mistakes == (
-        "activation: is outside the space: 'selu'",
-        "dropout.rate: is missing",
-        "optimizer: has no effect or is no parameter of this space",
+        "activation must be in the space, got 'selu'.",
+        "dropout.rate is missing.",
+        "optimizer has no effect or is not a parameter of this space.",
     )
-    with pytest.raises(SpaceError, match=r"dropout\.rate: is outside the space: 0\.9"):
+    with pytest.raises(SpaceError, match=r"dropout\.rate must be in the space, got 0\.9"):
         space.config_from({"activation": "relu", "dropout.rate": 0.9})
 
 
-def test_a_wrong_answer_is_told_before_what_is_forbidden() -> None:
+def test_wrong_values_are_reported_before_forbidden_combinations() -> None:
     space = resolved(
         {
             "activation": {"choices": ["relu", "elu"]},
@@ -221,16 +221,16 @@ def test_a_wrong_answer_is_told_before_what_is_forbidden() -> None:
             "forbid": [{"activation": "relu", "dropout": "dropout"}],
         }
     )
-    with pytest.raises(SpaceError, match="activation: is missing"):
+    with pytest.raises(SpaceError, match="activation is missing"):
         space.config_from({"dropout": "dropout"})
 
 
-def test_a_space_may_be_given_in_any_form() -> None:
+def test_space_may_be_given_in_any_form() -> None:
     quick = SearchSpace.from_toml("quick")
-    assert SearchSpace.of(quick) is quick
-    assert SearchSpace.of("quick") == quick == SearchSpace.of(quick.to_dict())
+    assert as_space(quick) is quick
+    assert as_space("quick") == quick == as_space(quick.to_dict())
 
 
 def test_auto_must_be_resolved_first() -> None:
-    with pytest.raises(SpaceError, match=r'training\.batch_size: "auto" follows the data'):
+    with pytest.raises(SpaceError, match=r'training\.batch_size: "auto" depends on the data'):
         SearchSpace({}).suggest(FixedTrial({}))

@@ -1,4 +1,4 @@
-"""`[[when]]`: what a space becomes for some data, and how it is kept until they are known."""
+"""`[[when]]`: a space for some data, and its form until the data are known."""
 
 from __future__ import annotations
 
@@ -79,18 +79,18 @@ def first_trials(space: SearchSpace) -> list[dict[str, Any]]:
     return list(space.to_dict().get("baseline", []))
 
 
-def test_without_matching_blocks_it_is_the_rest_of_the_space() -> None:
+def test_without_applying_blocks_the_rest_is_returned() -> None:
     assert resolved(GENERAL + BLOCKS, 1000) == resolved(GENERAL, 1000)
 
 
-def test_a_block_is_laid_over_the_rest_as_over_a_parent() -> None:
+def test_block_is_merged_like_an_extending_space() -> None:
     space = resolved(GENERAL + BLOCKS, 1001)
     names = ("optimizer", "optimizer.nesterov.momentum", "optimizer.learning_rate", "dropout.rate")
     assert domains(space, *names) == [
         Choices(("adam", "nesterov")),
         Range(0.8, 0.99),
         Range(1e-4, 1e-1, log=True),
-        # Half a range takes the rest from what it is laid over.
+        # A range with one bound takes the other from the rest of the space.
         Range(0.05, 0.5, log=True),
     ]
     assert "when" not in space.to_dict()
@@ -108,30 +108,30 @@ def test_later_blocks_win() -> None:
     assert domains(regression, "activation") == [Choices(("relu", "elu", "selu"))]
 
 
-def test_forbids_are_cut_to_what_is_left() -> None:
-    assert resolved(GENERAL + BLOCKS, 1001).has_forbids
-    assert not resolved(GENERAL + BLOCKS, 5001).has_forbids
+def test_forbids_are_reduced_to_the_remaining_choices() -> None:
+    assert "forbid" in resolved(GENERAL + BLOCKS, 1001).to_dict()
+    assert "forbid" not in resolved(GENERAL + BLOCKS, 5001).to_dict()
 
 
-def test_baselines_of_blocks_come_first_and_what_does_not_fit_is_dropped() -> None:
+def test_baselines_of_blocks_come_first() -> None:
     assert first_trials(resolved(GENERAL + BLOCKS, 1001)) == [
         {"optimizer": "nesterov"},
         {"activation": "relu"},
         {"activation": "elu", "dropout.rate": 0.2},
     ]
-    # relu is no choice there, and 0.2 lies outside.
+    # There relu is not a choice, and 0.2 is outside of the range.
     space = resolved(GENERAL + BLOCKS, 5001)
     assert first_trials(space) == [{"optimizer": "nesterov"}, {"activation": "gelu"}]
     assert len(space.baselines()) == 2
 
 
-def test_a_block_may_drop_the_baselines_before_it() -> None:
+def test_block_may_drop_earlier_baselines() -> None:
     text = GENERAL + BLOCKS + "[[when]]\nrows_above = 4000\nbaseline = []"
     assert len(first_trials(resolved(text, 4000))) == 3
     assert first_trials(resolved(text, 4001)) == []
 
 
-def test_a_baseline_of_a_block_that_a_later_block_pushes_out() -> None:
+def test_later_block_may_exclude_a_baseline() -> None:
     text = GENERAL + BLOCKS + "[[when]]\ntask = 'binary'\noptimizer = 'adam'"
     assert {"optimizer": "nesterov"} not in first_trials(resolved(text, 2000))
     assert {"optimizer": "nesterov"} in first_trials(resolved(text, 2000, "multiclass"))
@@ -148,13 +148,13 @@ def test_baselines_with_conditions() -> None:
     assert sgd in first_trials(resolved(text, 500, "regression"))
     assert sgd not in first_trials(resolved(text, 500, "binary"))
     assert sgd not in first_trials(resolved(text, 100, "regression"))
-    # No choice there any more.
+    # There sgd is not a choice.
     assert sgd not in first_trials(resolved(text, 1001, "regression"))
     assert elu in first_trials(resolved(text, 6000, n_inputs=3))
     assert elu not in first_trials(resolved(text, 6000, n_inputs=4))
 
 
-def test_a_baseline_with_conditions_may_fit_only_where_they_hold() -> None:
+def test_baseline_with_conditions_fits_only_where_they_hold() -> None:
     text = (
         "[[baseline]]\nactivation = 'elu'\nwhen = { rows_above = 2000 }\n"
         "[[when]]\nrows_above = 1000\n[when.activation]\nchoices = ['relu', 'elu']"
@@ -169,7 +169,7 @@ def test_pictures() -> None:
     assert domains(resolved(text, pictures=True), "activation") == [None]
 
 
-def test_auto_in_a_block_follows_the_data_too() -> None:
+def test_auto_in_a_block() -> None:
     text = (
         "[training]\nbatch_size = 8\n[[when]]\nrows_above = 1\n[when.training]\nbatch_size = 'auto'"
     )
@@ -177,7 +177,7 @@ def test_auto_in_a_block_follows_the_data_too() -> None:
 
 
 @pytest.mark.parametrize("name", ["quick", "notes", "notes_plus", "deep", "regularized"])
-def test_laying_is_extending(name: str, tmp_path: Path) -> None:
+def test_block_equals_extending_space(name: str, tmp_path: Path) -> None:
     over = SearchSpace.from_toml(name).to_dict()
     for name in ("forbid", "when"):
         over.pop(name, None)
@@ -191,14 +191,14 @@ def test_laying_is_extending(name: str, tmp_path: Path) -> None:
 
 @given(strategies.spaces(), strategies.spaces(), strategies.spaces())
 @settings(max_examples=15, deadline=None)
-def test_any_space_over_any_other(
+def test_any_blocks_over_any_space(
     described: dict[str, Any], first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     blocks = [{"rows_above": 9, **first}, {"task": ["binary"], **second}]
     space = SearchSpace({**described, "when": blocks})
     written = space.to_dict()
     assert SearchSpace(written).to_dict() == written == tomllib.loads(space.to_toml())
-    # What a block says is so when it is the last that holds, whatever stood there before.
+    # The last block that applies has priority over everything before it.
     for n_train, task, said in (
         (9, "binary", second),
         (10, "binary", second),
@@ -213,7 +213,7 @@ def test_any_space_over_any_other(
 
 
 @pytest.mark.parametrize("more", ["", "[[when]]\npictures = true\nbaseline = []\n"])
-def test_written_and_read_again_it_is_the_same(more: str) -> None:
+def test_round_trip(more: str) -> None:
     baseline = "[[baseline]]\nactivation = 'elu'\nwhen = { rows_above = 9, task = ['binary'] }\n"
     space = space_of(GENERAL + baseline + BLOCKS + more)
     written = space.to_dict()
@@ -230,7 +230,7 @@ def test_written_and_read_again_it_is_the_same(more: str) -> None:
         assert one.resolve(7, 5, "binary") == one
 
 
-def test_it_is_written_as_a_person_would_write_it() -> None:
+def test_written_form_is_readable() -> None:
     baseline = "[[baseline]]\nactivation = 'elu'\nwhen = { rows_above = 9, task = ['binary'] }\n"
     text = space_of(GENERAL + baseline + BLOCKS).to_toml()
     assert '[[baseline]]\nwhen = { rows_above = 9, task = "binary" }\nactivation = "elu"' in text
@@ -243,13 +243,13 @@ def test_it_is_written_as_a_person_would_write_it() -> None:
     ) in text
 
 
-def test_the_short_form_means_the_same() -> None:
+def test_short_form_means_the_same() -> None:
     short = space_of("[[when]]\nrows_above = 1\nactivation = 'elu'\ntask = ['regression']")
     long = space_of("[[when]]\nrows_above = 1\ntask = 'regression'\nactivation.choices = ['elu']")
     assert short.fingerprint() == long.fingerprint()
 
 
-def test_size_and_distributions_are_of_the_rest() -> None:
+def test_size_and_distributions_ignore_blocks() -> None:
     space, general = space_of(GENERAL + BLOCKS), space_of(GENERAL)
     assert space.size() == general.size()
     assert space.distributions() == general.distributions()
@@ -263,18 +263,18 @@ def test_size_and_distributions_are_of_the_rest() -> None:
         ("[[baseline]]\nwhen.rows_above = 1", "[[baseline]]: when"),
     ],
 )
-def test_it_must_be_resolved_before_it_is_asked(text: str, what: str) -> None:
+def test_space_must_be_resolved_before_use(text: str, what: str) -> None:
     space = space_of("training = { batch_size = 8, epochs = 5 }\n" + text)
     with pytest.raises(SpaceError) as caught:
         space.baselines()
-    mistake = f"{what} follows the data. Call resolve(n_train, n_inputs, task) first."
+    mistake = f"{what} depends on the data. Call resolve(n_train, n_inputs, task) first."
     assert caught.value.mistakes == (mistake,)
     with pytest.raises(SpaceError):
         space.config_from({})
     assert space.resolve(5, 5, "binary").config_from({})
 
 
-def test_the_tree_shows_the_blocks() -> None:
+def test_tree_shows_the_blocks() -> None:
     space = space_of(
         GENERAL
         + "[[baseline]]\nwhen.task = 'binary'\nactivation = 'elu'\n"
@@ -335,7 +335,7 @@ def extend(base: Path, text: str) -> SearchSpace:
     return SearchSpace.from_toml(path)
 
 
-def test_blocks_are_inherited_and_own_ones_come_after(base: Path) -> None:
+def test_own_blocks_come_after_inherited_ones(base: Path) -> None:
     assert extend(base, "") == SearchSpace.from_toml(base)
     space = extend(base, "[[when]]\nrows_above = 5000\n[when.dropout]\nrate = 0.3")
     assert len(space.to_dict()["when"]) == 3
@@ -343,7 +343,7 @@ def test_blocks_are_inherited_and_own_ones_come_after(base: Path) -> None:
     assert space.resolve(5001, 5, "binary").to_dict()["dropout"]["rate"] == 0.3
 
 
-def test_an_empty_list_drops_inherited_blocks(base: Path) -> None:
+def test_empty_list_drops_inherited_blocks(base: Path) -> None:
     space = extend(base, "when = []")
     assert space.resolve(9000, 5, "binary") == resolved(GENERAL, 9000)
 
@@ -351,7 +351,7 @@ def test_an_empty_list_drops_inherited_blocks(base: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "name", "domain"),
     [
-        # What a space says itself counts for more than an inherited block ...
+        # The space itself has priority over an inherited block ...
         ("[activation]\nchoices = ['relu', 'mish']", "activation", Choices(("relu", "mish"))),
         ("[dropout]\nrate = { low = 0.2, high = 0.3 }", "dropout.rate", Range(0.2, 0.3)),
         ("[dropout]\nrate = { choices = [0.2, 0.3] }", "dropout.rate", Choices((0.2, 0.3))),
@@ -359,29 +359,29 @@ def test_an_empty_list_drops_inherited_blocks(base: Path) -> None:
         # ... bound by bound: the last block has a whole range, so log is gone.
         ("[dropout]\nrate.high = 0.6", "dropout.rate", Range(0.1, 0.6)),
         ("[optimizer]\nchoices = ['adam', 'sgd']", "optimizer.nesterov.momentum", None),
-        # What it does not say stays with the block.
+        # Parts that it does not mention come from the block.
         ("[optimizer]\nlearning_rate = 0.1", "optimizer", Choices(("adam", "nesterov"))),
         ("[optimizer]\nlearning_rate = 0.1", "activation", Choices(("elu", "gelu"))),
     ],
 )
-def test_inherited_blocks_give_way_to_what_a_space_says_itself(
+def test_own_sections_have_priority_over_inherited_blocks(
     base: Path, said: str, name: str, domain: Domain | None
 ) -> None:
     assert extend(base, said).resolve(6000, 5, "binary").distributions().get(name) == domain
 
 
-def test_half_a_range_beside_half_a_range_of_an_inherited_block(base: Path) -> None:
+def test_partial_ranges_of_space_and_inherited_block(base: Path) -> None:
     space = extend(base, "[dropout]\nrate.high = 0.6").resolve(1001, 5, "binary")
     assert domains(space, "dropout.rate") == [Range(0.05, 0.6, log=True)]
     with pytest.raises(SpaceError) as caught:
         extend(base, "[dropout]\nrate.low = 0.3")
     assert caught.value.mistakes == (
-        "[[when]] 2 of the space it extends: [dropout] rate: low must not be greater than high, "
-        "however: low = 0.3, high = 0.15. Swap them.",
+        "[[when]] 2 of the space it extends: [dropout] rate must have low at most high, "
+        "got low = 0.3, high = 0.15. Swap them.",
     )
 
 
-def test_half_a_range_of_a_technique_of_an_inherited_block(tmp_path: Path) -> None:
+def test_partial_range_of_a_technique_in_an_inherited_block(tmp_path: Path) -> None:
     path = tmp_path / "base.toml"
     path.write_text(
         "[optimizer]\nchoices = ['nesterov', 'adam']\n"
@@ -395,7 +395,7 @@ def test_half_a_range_of_a_technique_of_an_inherited_block(tmp_path: Path) -> No
     assert domains(space.resolve(10, 5, "binary"), name) == [Range(0.85, 0.99)]
 
 
-def test_what_does_not_fit_of_inherited_blocks_is_dropped(base: Path) -> None:
+def test_overridden_parts_of_inherited_blocks_are_dropped(base: Path) -> None:
     space = extend(
         base, "activation = 'elu'\ndropout.rate = 0.1\n[optimizer]\nchoices = ['adam', 'sgd']"
     )
@@ -406,7 +406,7 @@ def test_what_does_not_fit_of_inherited_blocks_is_dropped(base: Path) -> None:
     assert second.keys() == {"rows_above", "task", "dropout"}
 
 
-def test_no_baselines_are_none_of_inherited_blocks(base: Path) -> None:
+def test_empty_baselines_drop_those_of_inherited_blocks(base: Path) -> None:
     space = extend(base, "baseline = []").resolve(6000, 5, "binary")
     assert first_trials(space) == []
     assert domains(space, "activation") == [Choices(("elu", "gelu"))]

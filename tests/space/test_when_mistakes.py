@@ -1,4 +1,4 @@
-"""Everything that can be wrong in a `[[when]]` block, and what the user is told."""
+"""All mistakes in a `[[when]]` block and their messages."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CONDITIONS = (
 CASES: dict[str, tuple[str, list[str]]] = {
     "no tables": (
         "[when]\nrows_above = 3",
-        ["[[when]]: must be tables, however: { rows_above = 3 }. Write [[when]]."],
+        ["[[when]] must be tables, got { rows_above = 3 }. Write [[when]]."],
     ),
     "no table": (
         "when = [3]",
-        ["[[when]] 1: must be a table of conditions and what holds then, however: 3"],
+        ["[[when]] 1 must be a table of conditions and sections, got 3."],
     ),
     "unknown condition": (
         "[[when]]\nrow_above = 3\nactivation = 'elu'",
@@ -35,34 +35,34 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "no condition": (
         "[[when]]\nactivation = 'elu'",
-        [f"[[when]] 1: must have a condition, however: none. Known: {CONDITIONS}."],
+        [f"[[when]] 1 must have a condition, got none. Known: {CONDITIONS}."],
     ),
     "nothing but conditions": (
         "[[when]]\nrows_above = 3\n[dropout]\nrate = 0.1",
         [
-            "[[when]] 1: must say what holds then, however: only conditions. "
-            "Write [when.dropout] for a section of the block, not [dropout]."
+            "[[when]] 1 must have sections or baselines, got only conditions. Write "
+            "[when.dropout] for a section of the block, not [dropout].",
         ],
     ),
     "limits that are none": (
         "[[when]]\nrows_above = 2e4\nrows_below = 0\ncolumns_above = -1\ncolumns_below = '9'\n"
         "pictures = 1\nactivation = 'elu'",
         [
-            "[[when]] 1: rows_above: must be a whole number at least 0, however: 20000.0",
-            "[[when]] 1: rows_below: must be a whole number at least 1, however: 0",
-            "[[when]] 1: columns_above: must be a whole number at least 0, however: -1",
-            '[[when]] 1: columns_below: must be a whole number at least 1, however: "9"',
-            "[[when]] 1: pictures: must be true or false, however: 1",
+            "[[when]] 1: rows_above must be an integer of at least 0, got 20000.0.",
+            "[[when]] 1: rows_below must be an integer of at least 1, got 0.",
+            "[[when]] 1: columns_above must be an integer of at least 0, got -1.",
+            '[[when]] 1: columns_below must be an integer of at least 1, got "9".',
+            "[[when]] 1: pictures must be true or false, got 1.",
         ],
     ),
     "limits that exclude each other": (
         "[[when]]\nrows_above = 5\nrows_below = 5\ncolumns_above = 9\ncolumns_below = 4\n"
         "activation = 'elu'",
         [
-            "[[when]] 1: rows_above: must be less than rows_below, however: rows_above = 5, "
-            "rows_below = 5. No table is both.",
-            "[[when]] 1: columns_above: must be less than columns_below, however: "
-            "columns_above = 9, columns_below = 4. No table is both.",
+            "[[when]] 1: rows_above must be less than rows_below, got rows_above = 5, "
+            "rows_below = 5. No table satisfies both.",
+            "[[when]] 1: columns_above must be less than columns_below, got columns_above = "
+            "9, columns_below = 4. No table satisfies both.",
         ],
     ),
     "tasks that are none": (
@@ -70,11 +70,11 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[[when]]\ntask = ['regression', 'regression']\nactivation = 'elu'\n"
         "[[when]]\ntask = []\nactivation = 'elu'\n[[when]]\ntask = 3\nactivation = 'elu'",
         [
-            "[[when]] 1: task: no task 'binry'. Did you mean 'binary'? "
-            "Known: binary, multiclass, regression.",
-            "[[when]] 2: task: every task must stand once, however: 'regression' stands twice",
-            "[[when]] 3: task: must name at least one, however: []. "
-            "Known: binary, multiclass, regression.",
+            "[[when]] 1: task: no task 'binry'. Did you mean 'binary'? Known: binary, "
+            "multiclass, regression.",
+            "[[when]] 2: task must contain every task once, got 'regression' twice.",
+            "[[when]] 3: task must name at least one task, got []. Known: binary, "
+            "multiclass, regression.",
             "[[when]] 4: task: no task '3'. Known: binary, multiclass, regression.",
         ],
     ),
@@ -82,20 +82,20 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[[when]]\nrows_above = 3\nextends = 'quick'\nactivation = 'elu'\n"
         "[[when.forbid]]\nactivation = 'elu'\n[[when.when]]\nrows_above = 4",
         [
-            "[[when]] 1: extends: must stand outside of [[when]], however: it stands inside. "
-            "The whole space extends another, for all data.",
-            "[[when]] 1: forbid: must stand outside of [[when]], however: it stands inside. "
-            "What is forbidden is so for all data.",
-            "[[when]] 1: when: must stand outside of [[when]], however: it stands inside. "
-            "Write one block with the conditions of both.",
+            "[[when]] 1: extends must be outside of [[when]], got one inside. A space "
+            "extends another for all data.",
+            "[[when]] 1: forbid must be outside of [[when]], got one inside. Combinations "
+            "are forbidden for all data.",
+            "[[when]] 1: when must be outside of [[when]], got one inside. Write one block "
+            "with the conditions of both.",
         ],
     ),
     "a mistake in a section": (
         "[[when]]\nrows_above = 3\nactivation = 'elu'\n"
         "[[when]]\nrows_above = 4\n[when.dropout]\nrate = { low = 0.6, high = 0.1 }\nrat = 3",
         [
-            "[[when]] 2: [dropout] rate: low must not be greater than high, however: low = 0.6, "
-            "high = 0.1. Swap them.",
+            "[[when]] 2: [dropout] rate must have low at most high, got low = 0.6, high = "
+            "0.1. Swap them.",
             "[[when]] 2: [dropout] rat: no key of [dropout] 'rat'. Did you mean 'rate'? "
             "Known: choices, course, rate, input_rate, floor, none, dropout, alpha_dropout.",
         ],
@@ -104,7 +104,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[dropout]\nrate = 2.0\n[[when]]\nrows_above = 3\n[when.dropout]\nrate = 2.0\n"
         "[[when]]\nrows_above = 4\n[when.dropout]\nrate = 2.0",
         [
-            f"{place}[dropout] rate: must be a number at least 0 and at most 0.99, however: 2.0"
+            f"{place}[dropout] rate must be a number of at least 0 and at most 0.99, got 2.0."
             for place in ("", "[[when]] 1: ", "[[when]] 2: ")
         ],
     ),
@@ -114,8 +114,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             "[dropout] rate.lo: no key of a range or list 'lo'. Did you mean 'low'? "
             "Known: choices, low, high, log, step.",
-            "[[when]] 1: [network] hidden_layers: must be a whole number at least 0 and at most "
-            "64, however: -1",
+            "[[when]] 1: [network] hidden_layers must be an integer of at least 0 and at most "
+            "64, got -1.",
         ],
     ),
     "a mistake in a section of a block with wrong conditions": (
@@ -124,33 +124,32 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             "[[when]] 1: rows_abov: no condition 'rows_abov'. Did you mean 'rows_above'? "
             f"Known: {CONDITIONS}.",
-            "[[when]] 1: [dropout] rate: must be a number at least 0 and at most 0.99, "
-            "however: 2.0",
+            "[[when]] 1: [dropout] rate must be a number of at least 0 and at most 0.99, got 2.0.",
         ],
     ),
     "half a range over none": (
         "[[when]]\nrows_above = 3\n[when.dropout]\nrate.high = 0.6",
-        ["[[when]] 1: [dropout] rate.low: is missing; a range is { low = ..., high = ... }"],
+        ["[[when]] 1: [dropout] rate.low is missing. A range is { low = ..., high = ... }."],
     ),
     "half a range over one number, which is no range": (
         "[dropout]\nrate = { low = 0.1, high = 0.1 }\n"
         "[[when]]\nrows_above = 3\n[when.dropout]\nrate.high = 0.6",
-        ["[[when]] 1: [dropout] rate.low: is missing; a range is { low = ..., high = ... }"],
+        ["[[when]] 1: [dropout] rate.low is missing. A range is { low = ..., high = ... }."],
     ),
     "half a range that turns another round": (
         "[dropout]\nrate = { low = 0.3, high = 0.5 }\n"
         "[[when]]\nrows_above = 3\n[when.dropout]\nrate.high = 0.2",
         [
-            "[[when]] 1: [dropout] rate: low must not be greater than high, "
-            "however: low = 0.3, high = 0.2. Swap them."
+            "[[when]] 1: [dropout] rate must have low at most high, got low = 0.3, high = "
+            "0.2. Swap them.",
         ],
     ),
     "a technique that is not chosen there": (
         "[activation]\nchoices = ['relu', 'elu']\n"
         "[[when]]\nrows_above = 3\n[when.activation]\nselu = {}",
         [
-            "[[when]] 1: [activation] selu: must be among the choices to have an effect, "
-            "however: choices are relu, elu. Add 'selu' to choices or leave it out."
+            "[[when]] 1: [activation] selu must be one of the choices to have an effect, got "
+            "choices relu, elu. Add 'selu' to choices or leave it out.",
         ],
     ),
     "two blocks that hold together contradict each other": (
@@ -158,16 +157,16 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[[when]]\nrows_above = 3\nactivation = 'relu'\n"
         "[[when]]\nrows_below = 4\n[when.activation]\nelu.alpha = 2.0",
         [
-            "[[when]] 2: [activation] elu: must be among the choices to have an effect, "
-            "however: choices are relu. Add 'elu' to choices or leave it out."
+            "[[when]] 2: [activation] elu must be one of the choices to have an effect, got "
+            "choices relu. Add 'elu' to choices or leave it out.",
         ],
     ),
     "everything is forbidden there": (
         "[activation]\nchoices = ['relu', 'elu']\n[[forbid]]\nactivation = 'elu'\n"
         "[[when]]\nrows_above = 3\nactivation = 'elu'",
         [
-            "[[when]] 1: [[forbid]]: must leave at least one combination, however: all are "
-            'forbidden by activation = "elu", of the rest of the space'
+            "[[when]] 1: [[forbid]] must leave at least one combination, got none. These "
+            'rules of the rest of the space forbid all: activation = "elu".',
         ],
     ),
     "baselines": (
@@ -178,29 +177,29 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[[when.baseline]]\nnetwork.hidden_layers = 3\n"
         "[[when.baseline]]\nactivation = 'elu'\nnetwork.hidden_layers = 2",
         [
-            "[[when]] 1: [[baseline]] 1: activation: no choice of activation 'selu'. "
-            "Did you mean 'elu'? Known: relu, elu.",
-            "[[when]] 1: [[baseline]] 3: must not be forbidden, however: "
-            'activation = "elu", network.hidden_layers = 2 is',
+            "[[when]] 1: [[baseline]] 1: activation: no choice of activation 'selu'. Did you "
+            "mean 'elu'? Known: relu, elu.",
+            "[[when]] 1: [[baseline]] 3 must not be a forbidden combination, got activation "
+            '= "elu", network.hidden_layers = 2.',
         ],
     ),
     "baselines that are no tables": (
         "[[when]]\nrows_above = 3\n[when.baseline]\nactivation = 'relu'",
         [
-            "[[when]] 1: [[baseline]]: must be tables, "
-            'however: { activation = "relu" }. Write [[baseline]].'
+            "[[when]] 1: [[baseline]] must be tables, "
+            'got { activation = "relu" }. Write [[baseline]].'
         ],
     ),
     "conditions of baselines": (
         "[[baseline]]\nwhen = {}\n[[baseline]]\nwhen = 3\n[[baseline]]\nwhen.tusk = 'binary'\n"
         "[[baseline]]\nwhen = { rows_above = 3, rows_below = 2 }",
         [
-            f"[[baseline]] 1: when: must have a condition, however: none. Known: {CONDITIONS}.",
-            "[[baseline]] 2: when: must be a table of conditions, however: 3",
-            "[[baseline]] 3: when: tusk: no condition 'tusk'. Did you mean 'task'? "
-            f"Known: {CONDITIONS}.",
-            "[[baseline]] 4: when: rows_above: must be less than rows_below, however: "
-            "rows_above = 3, rows_below = 2. No table is both.",
+            f"[[baseline]] 1: when must have a condition, got none. Known: {CONDITIONS}.",
+            "[[baseline]] 2: when must be a table of conditions, got 3.",
+            "[[baseline]] 3: when: tusk: no condition 'tusk'. Did you mean 'task'? Known: "
+            f"{CONDITIONS}.",
+            "[[baseline]] 4: when: rows_above must be less than rows_below, got rows_above = "
+            "3, rows_below = 2. No table satisfies both.",
         ],
     ),
     "a baseline that fits nowhere": (
@@ -214,8 +213,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "a baseline that is never tried": (
         "[[when]]\nrows_above = 2\n[[when.baseline]]\nwhen.rows_below = 2",
         [
-            "[[when]] 1: [[baseline]] 1: when: must hold for some data of the block, "
-            "however: rows ≤ 2 never does with rows > 2"
+            "[[when]] 1: [[baseline]] 1: when must hold for some data of the block, got rows "
+            "≤ 2 with rows > 2.",
         ],
     ),
 }
@@ -233,7 +232,7 @@ def test_mistakes(case: str) -> None:
     assert list(mistakes_of(tomllib.loads(text))) == expected
 
 
-def test_sections_that_are_none() -> None:
+def test_unknown_sections() -> None:
     text = "[[when]]\nrows_above = 3\nactivaton = 'elu'\n[when.droput]\nrate = 0.5"
     first, second = mistakes_of(tomllib.loads(text))
     assert first.startswith("[[when]] 1: [activaton]: no section 'activaton'. Did you mean 'acti")
@@ -243,17 +242,17 @@ def test_sections_that_are_none() -> None:
 
 def test_keys_must_be_text() -> None:
     assert mistakes_of({"when": [{"rows_above": 3, "dropout": {"rate": 0.5, 3: 4}}]}) == (
-        "[[when]] 1: [dropout]: keys must be text, however: 3",
+        "[[when]] 1: [dropout]: keys must be text, got 3.",
     )
 
 
-def test_blocks_that_never_hold_together_may_contradict_each_other() -> None:
+def test_blocks_that_never_apply_together_may_contradict() -> None:
     text = CASES["two blocks that hold together contradict each other"][0]
     space = SearchSpace(tomllib.loads(text.replace("rows_below = 4", "rows_below = 3")))
     assert len(space.to_dict()["when"]) == 2
 
 
-def test_a_block_may_need_one_that_holds_whenever_it_does() -> None:
+def test_block_may_need_another_that_always_applies_with_it() -> None:
     text = (
         "[[when]]\nrows_above = {}\nactivation = 'elu'\n"
         "[[when]]\nrows_above = 5\n[when.activation]\nelu.alpha = 2.0"
@@ -261,7 +260,7 @@ def test_a_block_may_need_one_that_holds_whenever_it_does() -> None:
     space = SearchSpace(tomllib.loads(text.format(5)))
     assert space.resolve(6, 1, "binary").to_dict()["activation"]["elu"] == {"alpha": 2.0}
     (mistake,) = mistakes_of(tomllib.loads(text.format(6)))
-    assert mistake.startswith("[[when]] 2: [activation] elu: must be among the choices")
+    assert mistake.startswith("[[when]] 2: [activation] elu must be one of the choices")
 
 
 def test_tables_without_numbers_are_checked() -> None:
@@ -270,12 +269,12 @@ def test_tables_without_numbers_are_checked() -> None:
         "[[when]]\nrows_above = 5\n[when.activation]\nelu.alpha = 2.0"
     )
     (mistake,) = mistakes_of(tomllib.loads(text.format("numbers")))
-    assert mistake.startswith("[[when]] 2: [activation] elu: must be among the choices")
+    assert mistake.startswith("[[when]] 2: [activation] elu must be one of the choices")
     assert SearchSpace(tomllib.loads(text.format("columns")))
 
 
-def test_mistakes_of_blocks_are_told_although_the_base_is_missing(tmp_path: Path) -> None:
-    # What depends on the base is not judged: elu may be among its choices.
+def test_mistakes_of_blocks_are_reported_without_the_base(tmp_path: Path) -> None:
+    # Mistakes that depend on the base are not reported: elu may be one of its choices.
     path = tmp_path / "a.toml"
     path.write_text(
         'extends = "gone.toml"\n[[when]]\nrows_above = 3\n[when.activation]\nelu.alpha = 2.0\n'
@@ -286,10 +285,10 @@ def test_mistakes_of_blocks_are_told_although_the_base_is_missing(tmp_path: Path
     first, second, third = caught.value.mistakes
     assert first.startswith("extends: no search space 'gone.toml'")
     assert second.startswith("[[when]] 2: rows_abov: no condition")
-    assert third.startswith("[[when]] 2: [dropout] rate: must be")
+    assert third.startswith("[[when]] 2: [dropout] rate must be")
 
 
-def test_an_inherited_block_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
+def test_inherited_block_with_a_conflict_is_named(tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text(
         "[activation]\nchoices = ['relu', 'elu']\n"
         "[initializer]\nchoices = ['normal', 'he_normal']\n"
@@ -299,8 +298,8 @@ def test_an_inherited_block_that_cannot_be_kept_is_named(tmp_path: Path) -> None
     described = {"extends": str(tmp_path / "base.toml"), "initializer": "he_normal"}
     (mistake,) = mistakes_of({**described, "when": [{"rows_above": 1, "dropout": "dropout"}]})
     assert mistake == (
-        "[[when]] 1 of the space it extends: [[forbid]]: must leave at least one combination, "
-        'however: all are forbidden by activation = "elu", initializer = "he_normal", of the rest '
-        "of the space"
+        "[[when]] 1 of the space it extends: [[forbid]] must leave at least one combination, "
+        "got none. These rules of the rest of the space forbid all: "
+        'activation = "elu", initializer = "he_normal".'
     )
     assert SearchSpace({**described, "when": []})

@@ -47,7 +47,7 @@ def test_what_is_legal(parameter: Parameter, legal: list[Any], illegal: list[Any
     [
         (SHARE, "a number at least 0 and less than 1"),
         (POSITIVE, "a number greater than 0"),
-        (COUNT, "a whole number at least 1 and at most 64"),
+        (COUNT, "an integer of at least 1 and at most 64"),
         (SWITCH, "true or false"),
         (WORD, "text"),
         (STEPS, "a list of numbers, each at least 0"),

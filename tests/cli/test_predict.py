@@ -173,7 +173,7 @@ def test_a_model_without_dropout_predicts_and_says_so(
     insisting = autotrain("predict", "plain", path, "--samples", 100)
     assert insisting.code == 2
     assert insisting.out == ""
-    assert "expected a model trained with dropout, however: this one has none" in insisting.err
+    assert "needs a model trained with dropout, and this one has none" in insisting.err
 
 
 def test_columns_are_found_by_name_and_surprises_are_told(

@@ -47,7 +47,7 @@ def test_check_says_ok_or_every_mistake(here: Path, autotrain: Run) -> None:
     assert "bad.toml: 3 mistakes" in bad.err
     assert "no optimizer 'adan'. Did you mean 'adam'?" in bad.err
     assert "choises" in bad.err
-    assert "[optimizer] learning_rate.low: must be a number greater than 0, however: 0" in bad.err
+    assert "[optimizer] learning_rate.low must be a number greater than 0, got 0" in bad.err
 
     assert autotrain("spaces", "check", "quikc").code == 2
     assert autotrain("spaces", "show", "nothing.toml").code == 2

@@ -90,9 +90,9 @@ SPACES = [
     ("unknown technique", '[optimizer]\nchoices = ["adan"]', "no optimizer 'adan'. Did you mean"),
     ("unknown key", "[network]\nhiden_layers = 2", "Did you mean 'hidden_layers'?"),
     ("unknown section", "[netwrk]\nhidden_layers = 2", "Did you mean 'network'?"),
-    ("low above high", "[dropout]\nrate = { low = 0.5, high = 0.1 }", "however: "),
+    ("low above high", "[dropout]\nrate = { low = 0.5, high = 0.1 }", "must have low at most high"),
     ("log with 0", "[regularizer]\nl2 = { low = 0.0, high = 0.1, log = true }", "log = true"),
-    ("out of range", "[dropout]\nrate = 1.5", "[dropout] rate: "),
+    ("out of range", "[dropout]\nrate = 1.5", "[dropout] rate must be "),
     (
         "unsatisfiable forbid",
         '[activation]\nchoice = "relu"\n[[forbid]]\nactivation = "relu"',

@@ -298,5 +298,5 @@ def test_counting_of_a_large_space() -> None:
             "forbid": rules,
         }
     )
-    # 30 in total, minus those with two or three of relu, adam, cosine: 1·1·1 + 1·1·1 + 1·2·1 + 4·1·1
+    # 30 minus those with two or three of relu, adam, cosine: 1·1·1 + 1·1·1 + 1·2·1 + 4·1·1
     assert space.size().combinations == (30 - 8) * 1_000_000

@@ -45,12 +45,12 @@ def test_what_is_legal(parameter: Parameter, legal: list[Any], illegal: list[Any
 @pytest.mark.parametrize(
     ("parameter", "words"),
     [
-        (SHARE, "a number at least 0 and less than 1"),
+        (SHARE, "a number of at least 0 and less than 1"),
         (POSITIVE, "a number greater than 0"),
         (COUNT, "an integer of at least 1 and at most 64"),
         (SWITCH, "true or false"),
         (WORD, "text"),
-        (STEPS, "a list of numbers, each at least 0"),
+        (STEPS, "a list of numbers, each of at least 0"),
         (FREE, "a number"),
     ],
 )

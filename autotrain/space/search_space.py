@@ -110,7 +110,7 @@ class SearchSpace:
 
         Blocks whose conditions hold are merged over the rest, and "auto" is replaced. Sections that
         have no effect on these data are fixed at their default: those of another task, and those of
-        numbers when there are none.
+        numbers for data without numbers.
 
         Args:
             n_train: number of training rows.

@@ -24,7 +24,7 @@ import optuna
 import torch
 
 from autotrain.network.config import view_of
-from autotrain.search.running import summary
+from autotrain.search.facts import summary
 from autotrain.space.config import TrialConfig
 from autotrain.space.forbidding import ForbiddenCombination
 from autotrain.space.search_space import SearchSpace

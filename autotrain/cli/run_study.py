@@ -145,7 +145,7 @@ def outcome(study: Study, started_s: float) -> dict[str, Any]:
     from autotrain.bundle import ENSEMBLE
     from autotrain.bundle.selection import selection_of, validation_error, validation_score
     from autotrain.reporting.status import read_standing
-    from autotrain.search.running import summary
+    from autotrain.search.facts import summary
     from autotrain.space.config import TrialConfig
 
     test = study.test()

@@ -36,12 +36,13 @@ from autotrain.metrics import Metric
 from autotrain.network.config import view_of
 from autotrain.search.attributes import EXPORTED, GIVEN, fold_epochs_of
 from autotrain.search.checkpoints import Checkpoints
-from autotrain.search.finals import Finals, Winner, winner_of
+from autotrain.search.facts import trial_seed, value_of
+from autotrain.search.finalists import Winner
+from autotrain.search.finals import Finals, winner_of
 from autotrain.search.given import config_of
 from autotrain.search.ledger import best_trial
 from autotrain.search.publisher import Published
 from autotrain.search.retraining import train_again
-from autotrain.search.running import trial_seed, value_of
 from autotrain.search.sampling.samplers import seed_number
 from autotrain.search.settings import AUTO, Definition
 from autotrain.search.trained import Trained

@@ -16,7 +16,8 @@ from autotrain.errors import BundleError, NoTrialSucceededError
 from autotrain.metrics import Metric
 from autotrain.predictor import Predictor, load
 from autotrain.reporting.trial import TrialReport, report_of
-from autotrain.search.finals import Winner, winner_of
+from autotrain.search.finalists import Winner
+from autotrain.search.finals import winner_of
 from autotrain.search.given import config_of
 from autotrain.search.sampling.untried import Untried
 from autotrain.search.settings import Definition

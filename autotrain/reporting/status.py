@@ -22,10 +22,11 @@ from autotrain.errors import AutotrainError, BundleError
 from autotrain.metrics import Metric, metric_named
 from autotrain.search.attributes import Cause, cause_of, epochs_of, flags_of, is_counted, seconds_of
 from autotrain.search.budget import Left, budget_left, seconds_spent
-from autotrain.search.finals import Winner, finals_of, is_unfinished, winner_of
+from autotrain.search.facts import summary
+from autotrain.search.finalists import Winner
+from autotrain.search.finals import finals_of, is_unfinished, winner_of
 from autotrain.search.given import config_of
 from autotrain.search.ledger import best_trial
-from autotrain.search.running import summary
 from autotrain.search.settings import FILE, Definition, study_names
 from autotrain.search.storage.lock import is_held
 from autotrain.search.storage.open import read_storage

@@ -26,8 +26,8 @@ from autotrain.search.attributes import (
     epochs_of,
     seconds_of,
 )
+from autotrain.search.facts import summary
 from autotrain.search.given import config_of
-from autotrain.search.running import summary
 from autotrain.search.settings import Definition
 from autotrain.search.storage.open import read_storage
 from autotrain.space.config import TrialConfig

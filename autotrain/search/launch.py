@@ -17,13 +17,14 @@ from autotrain.metrics import Metric
 from autotrain.network.config import view_of
 from autotrain.network.layout import Columns
 from autotrain.search.attributes import CONFIG, GIVEN, HISTORY, is_counted
+from autotrain.search.facts import summary
 from autotrain.search.finals import Finals
 from autotrain.search.given import config_of, configs_outside, fixed_params
 from autotrain.search.ledger import Ledger, best_trial
+from autotrain.search.loop import SearchLoop
 from autotrain.search.progress import Observer
 from autotrain.search.pruning.pruners import Board, History, make_pruner, rule_of
-from autotrain.search.running import summary
-from autotrain.search.scheduler import Coordinator
+from autotrain.search.recorder import Recorder
 from autotrain.search.settings import Definition
 from autotrain.search.storage.open import OpenStorage
 from autotrain.search.trained import Trained
@@ -103,7 +104,7 @@ class Launch:
             raise
         return [worker.give(rows) for worker in workers]
 
-    def coordinator(
+    def loop(
         self,
         ledger: Ledger,
         workers: list[Worker],
@@ -112,23 +113,18 @@ class Launch:
         *,
         publish: Callable[[Trained], None],
         keep: Callable[[Trained], None],
-    ) -> Coordinator:
-        """Return the coordinator, which knows what earlier runs found."""
+    ) -> SearchLoop:
+        """Return the search loop, which continues what earlier runs found."""
         dataset, definition = self.dataset, self.definition
         n_outputs = problem_of(dataset, self.metric).n_outputs
         costs = GPU if self.device.startswith("cuda") else CPU
         trials = ledger.study.get_trials(deepcopy=False)
         board = self._board(trials)
-        coordinator = Coordinator(
+        recorder = Recorder(
             ledger,
-            workers,
-            n_folds=len(dataset.folds),
-            study_seed=definition.seed,
-            width_of=lambda c: fleet_width(c, self._columns(c), n_outputs, costs),
             board=board,
             pruner=self._pruner() if board is None and self.only is None else None,
             publish=publish,
-            observer=observer,
             finals=finals,
             keep=keep,
         )
@@ -138,11 +134,18 @@ class Launch:
         }
         best = best_trial(trials, self.metric)
         if best is None or best.value is None:
-            coordinator.restore(None, counts)
+            recorder.restore(None, counts)
         else:
             words = summary(config_of(best, self.space))
-            coordinator.restore((best.value, best.number, words), counts)
-        return coordinator
+            recorder.restore((best.value, best.number, words), counts)
+        return SearchLoop(
+            recorder,
+            workers,
+            n_folds=len(dataset.folds),
+            study_seed=definition.seed,
+            width_of=lambda c: fleet_width(c, self._columns(c), n_outputs, costs),
+            observer=observer,
+        )
 
     def _board(self, trials: list[FrozenTrial]) -> Board | None:
         """Return performance scheduling with the trials of earlier runs; None where it is off."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from autotrain.search.running import Running
+from autotrain.search.training_run import TrainingRun
 from autotrain.search.workers.protocol import Worker
 from autotrain.space.config import TrialConfig
 
@@ -36,7 +36,7 @@ class Places:
         """Return which share of a worker a trial takes; above 1 where its folds overfill one."""
         return self.n_folds / self.width_of(config)
 
-    def least_loaded(self, trials: Sequence[Running]) -> Worker:
+    def least_loaded(self, trials: Sequence[TrainingRun]) -> Worker:
         """Return the worker with the least to do, of equals the first.
 
         Args:
@@ -45,7 +45,7 @@ class Places:
         return min(self.workers, key=lambda worker: _load(_on(worker, trials)))
 
     def place_for(
-        self, config: TrialConfig, trials: Sequence[Running]
+        self, config: TrialConfig, trials: Sequence[TrainingRun]
     ) -> tuple[Worker, float] | None:
         """Return a worker that has room for one more trial, and what that costs of it."""
         cost, worker = self.cost(config), self.least_loaded(trials)
@@ -54,9 +54,9 @@ class Places:
     def in_the_way(
         self,
         config: TrialConfig,
-        trials: Sequence[Running],
-        may_stop: Callable[[Running], bool],
-    ) -> list[Running]:
+        trials: Sequence[TrainingRun],
+        may_stop: Callable[[TrainingRun], bool],
+    ) -> list[TrainingRun]:
         """Return which trials to stop for one more to have room, as few as it takes.
 
         Of equals the latest. Nobody, where there is room once those have left that are stopped
@@ -78,8 +78,8 @@ class Places:
 
 
 def _fewest(
-    cost: float, trials: Sequence[Running], may_stop: Callable[[Running], bool]
-) -> list[Running] | None:
+    cost: float, trials: Sequence[TrainingRun], may_stop: Callable[[TrainingRun], bool]
+) -> list[TrainingRun] | None:
     """Return the fewest that make room on their worker; None when all together do not."""
     left, stopped = list(trials), []
     # The largest first: no smaller number of others frees as much.
@@ -92,14 +92,14 @@ def _fewest(
     return None
 
 
-def _on(worker: Worker, trials: Sequence[Running]) -> list[Running]:
+def _on(worker: Worker, trials: Sequence[TrainingRun]) -> list[TrainingRun]:
     return [running for running in trials if running.worker is worker]
 
 
-def _load(trials: Sequence[Running]) -> float:
+def _load(trials: Sequence[TrainingRun]) -> float:
     return sum(running.cost for running in trials)
 
 
-def _fits(cost: float, others: Sequence[Running]) -> bool:
+def _fits(cost: float, others: Sequence[TrainingRun]) -> bool:
     """Tell whether a trial of that cost fits beside these on a worker."""
     return not others or _load(others) + cost <= 1 + ROUNDING

@@ -29,11 +29,11 @@ from autotrain.search.budget import study_seconds
 from autotrain.search.finals import Finals
 from autotrain.search.launch import Launch
 from autotrain.search.ledger import Ledger, best_trial
+from autotrain.search.loop import SearchLoop
 from autotrain.search.progress import Observer, Progress
 from autotrain.search.publisher import Published, Publisher
 from autotrain.search.run_clock import RunClock
 from autotrain.search.sampling.untried import Untried
-from autotrain.search.scheduler import Coordinator
 from autotrain.search.storage.open import OpenStorage
 from autotrain.search.trained import Trained
 
@@ -91,7 +91,7 @@ class Run:
     def train(self, budget: Budget, finals: Finals | None, observer: Observer) -> None:
         """Train until the budget is used, and note how long that took.
 
-        Raises: as `Coordinator.run`, after all is saved.
+        Raises: as `SearchLoop.run`, after all is saved.
         """
         ledger = self.launch.ledger(self.study, self.storage)
         ledger.note(IS_EXPORTED, False)
@@ -99,7 +99,7 @@ class Run:
         ledger.recover()
         self.handed = self.best.restore(self.study, self.launch.device)
         with tempfile.TemporaryDirectory(prefix="autotrain-") as rows:
-            coordinator = self.launch.coordinator(
+            loop = self.launch.loop(
                 ledger,
                 self.launch.workers(Path(rows), self.study.get_trials(deepcopy=False)),
                 observer,
@@ -111,23 +111,23 @@ class Run:
             self._reserve(clock)
             kept_s = 0.0
             try:
-                self._search(coordinator, budget.n_trials, clock)
+                self._search(loop, budget.n_trials, clock)
                 # Not after Ctrl-C: then nothing is made of it.
                 kept_s = clock.reserved_s
             finally:
-                self.progress = coordinator.progress
+                self.progress = loop.progress
                 # With what an earlier run used that was killed and noted nothing.
                 ledger.note(SPENT_S, round(before_s + budget.spent_s() + kept_s, 1))
 
-    def _search(self, coordinator: Coordinator, n_trials: int | None, clock: RunClock) -> None:
-        """Run the coordinator; a finite space ends a search when nothing is left to try."""
+    def _search(self, loop: SearchLoop, n_trials: int | None, clock: RunClock) -> None:
+        """Run the loop; a finite space ends a search when nothing is left to try."""
         trials = self.study.get_trials(deepcopy=False)
         untried = Untried.of(self.launch.space) if self.launch.only is None else None
         if untried is not None:
             n_left = untried.n_left(trials)
             if n_trials is None or n_left <= n_trials:
-                coordinator.is_whole_space, n_trials = True, n_left
-        coordinator.run(n_trials, clock)
+                loop.is_whole_space, n_trials = True, n_left
+        loop.run(n_trials, clock)
 
     def _publish(self, trained: Trained, ledger: Ledger, clock: RunClock) -> None:
         # By the clock it would take longer than at the end: workers share the cores now.

@@ -14,7 +14,7 @@ from autotrain.errors import StudyError
 from autotrain.network.flags import FLAGS, LAYERS, Diagnosis
 from autotrain.reporting.trial import TrialReport, explosion_text, read_trial
 from autotrain.search.attributes import Cause
-from autotrain.search.running import health_of
+from autotrain.search.facts import health_of
 from autotrain.search.storage.open import open_storage
 from autotrain.space.naming import flatten
 from tests.reporting.test_status import DISTRIBUTIONS, make

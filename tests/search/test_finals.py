@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 
 from autotrain.metrics import METRICS
 from autotrain.search.attributes import WINNER
-from autotrain.search.finals import MOST_REPEATS, Finalist, Finals, Winner, winner_of
+from autotrain.search.finalists import Finalist, Winner
+from autotrain.search.finals import MOST_REPEATS, Finals, winner_of
 from tests.training.problems import make_config
 
 CONFIG = make_config()

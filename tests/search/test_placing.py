@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from autotrain.search.placing import Places
-from autotrain.search.running import Running
+from autotrain.search.runs import RepeatRun
+from autotrain.search.training_run import TrainingRun
 from autotrain.search.workers.protocol import Worker
 from autotrain.space.config import TrialConfig
 
@@ -22,9 +23,9 @@ class Nobody:
 A, B = (cast(Worker, Nobody()) for _ in range(2))
 
 
-def running(number: int, worker: Worker, cost: float, **facts: Any) -> Running:
+def running(number: int, worker: Worker, cost: float, **facts: Any) -> TrainingRun:
     facts = {"started_s": float(number), **facts}
-    return Running(number, None, CONFIG, worker, cost, seed=0, **facts)
+    return RepeatRun(number, CONFIG, worker, cost, seed=0, repeat=1, own_board=None, **facts)
 
 
 def places(workers: Sequence[Worker] = (A,), n_folds: int = 1, width: int = 1) -> Places:
@@ -33,7 +34,7 @@ def places(workers: Sequence[Worker] = (A,), n_folds: int = 1, width: int = 1) -
 
 @pytest.mark.parametrize("width", range(1, 33))
 def test_as_many_trials_as_fill_a_worker(width: int) -> None:
-    found, trials = places(width=width), list[Running]()
+    found, trials = places(width=width), list[TrainingRun]()
     while (place := found.place_for(CONFIG, trials)) is not None:
         trials.append(running(len(trials), *place))
     assert len(trials) == width
@@ -55,7 +56,7 @@ def test_the_least_loaded_worker_is_first() -> None:
     assert found.least_loaded([running(0, A, 0.5), running(1, B, 0.75)]) is A
 
 
-def stopped(found: Places, trials: list[Running], *may: int) -> list[int]:
+def stopped(found: Places, trials: list[TrainingRun], *may: int) -> list[int]:
     chosen = found.in_the_way(CONFIG, trials, lambda each: each.number in may)
     return [each.number for each in chosen]
 

@@ -1,807 +1,167 @@
-"""The coordinator's rules, with a worker whose every word is scripted."""
+"""What a search does next, as a table of states and actions."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
-import numpy as np
-import optuna
 import pytest
-from optuna.trial import TrialState
 
-from autotrain.errors import StudyError
-from autotrain.metrics import METRICS
-from autotrain.search.attributes import CURVE, REPEATS, Cause
+from autotrain.search.attributes import Cause
+from autotrain.search.finalists import Finalist
 from autotrain.search.finals import Finals
-from autotrain.search.ledger import Ledger
-from autotrain.search.progress import Progress, Silent
-from autotrain.search.pruning.pruners import Board, PlateauRule
+from autotrain.search.placing import Places
 from autotrain.search.run_clock import RunClock
-from autotrain.search.running import trial_seed
-from autotrain.search.scheduler import ENDING, Coordinator
-from autotrain.search.storage.open import OpenStorage, open_storage
-from autotrain.search.trained import Trained
-from autotrain.search.workers.protocol import Close, Command, Crashed, Message, Stop
+from autotrain.search.runs import RepeatRun, TrialRun
+from autotrain.search.scheduler import (
+    Begin,
+    MakeRoom,
+    Repeat,
+    Retry,
+    Sample,
+    State,
+    Stop,
+    Wait,
+    next_action,
+)
+from autotrain.search.training_run import TrainingRun
+from autotrain.search.workers.protocol import Worker
 from autotrain.space.config import TrialConfig
-from autotrain.space.search_space import SearchSpace
-from autotrain.training.slot import Admission, EpochReport, Outcome
+from autotrain.training.slot import EpochReport
 
-SPACE = {"optimizer": {"choices": ["adam"], "learning_rate": {"low": 1e-4, "high": 1e-1}}}
+CONFIG = TrialConfig.from_params({})
 
 
-class Script:
-    """A worker that trains nothing: slot number → values of its epochs.
+class Machine:
+    """A worker that can be told apart from others."""
 
-    Args:
-        curves: for each slot the validation values, epoch by epoch; then it ends by "epochs".
-        crash_at: the slot whose first epoch breaks the worker.
-        dies: whether it is gone then; `heir` takes its place.
-        dropped: (slot, epoch) after which the learning rate drops.
-    """
 
-    name = "script"
+A, B = (cast(Worker, Machine()) for _ in range(2))
 
-    def __init__(
-        self,
-        curves: dict[int, list[float]],
-        crash_at: int | None = None,
-        dies: bool = False,
-        heir: Script | None = None,
-        dropped: Collection[tuple[int, int]] = (),
-    ) -> None:
-        self.curves = curves
-        self.dropped = dropped
-        self.crash_at = crash_at
-        self.dies = dies
-        self.heir = heir
-        self.at_once: list[tuple[int, ...]] = []
-        self.admitted: list[Admission] = []
-        self.stopped: list[int] = []
-        self.epoch: dict[int, int] = {}
-        self.closed = False
 
-    def send(self, command: Command) -> None:
-        if isinstance(command, Admission):
-            self.admitted.append(command)
-            self.epoch[command.slot] = 0
-        elif isinstance(command, Stop):
-            if command.slot in self.epoch:
-                self.stopped.append(command.slot)
-        else:
-            assert isinstance(command, Close)
+def places(*workers: Worker, width: int = 1) -> Places:
+    return Places(workers, 1, lambda _: width)
 
-    def receive(self) -> list[Message]:
-        messages: list[Message] = []
-        self.at_once.append(tuple(self.epoch))
-        if self.crash_at in self.epoch:
-            lost = tuple(self.epoch)
-            self.epoch.clear()
-            self.crash_at = None
-            return [Crashed(lost, Cause.ERROR, "Traceback: boom", is_alive=not self.dies)]
-        for slot in list(self.epoch):
-            curve = self.curves[slot]
-            done = self.epoch[slot]
-            if slot in self.stopped or done == len(curve):
-                messages.append(self._end(slot, "stopped" if slot in self.stopped else "epochs"))
-                continue
-            value = curve[done]
-            self.epoch[slot] = done + 1
-            messages.append(
-                EpochReport(
-                    slot,
-                    epoch=done + 1,
-                    samples_seen=100 * (done + 1),
-                    train_loss=0.5,
-                    valid_loss=value,
-                    value=value,
-                    dropped=(slot, done + 1) in self.dropped,
-                    learning_rate=1e-3,
-                )
-            )
-            if not math.isfinite(value):
-                messages.append(self._end(slot, "diverged"))
-        return messages
 
-    def _end(self, slot: int, cause: str) -> Outcome:
-        done = self.epoch.pop(slot)
-        seen = [v for v in self.curves[slot][:done] if math.isfinite(v)]
-        if not seen:
-            return Outcome(slot, cause, done, 0, math.nan, None, None)
-        best = int(np.argmin(seen))
-        weights = np.full(3, slot, dtype=np.float32)
-        return Outcome(slot, cause, done, best + 1, seen[best], weights, weights)
+def clock(left_s: float | None) -> RunClock:
+    """Return the clock of a budget of 100 s with so many seconds left; None for no budget."""
+    now = 0.0
+    made = RunClock(None if left_s is None else 100.0, now=lambda: now)
+    if left_s is not None:
+        now = 100.0 - left_s
+    return made
 
-    def close(self) -> None:
-        self.closed = True
 
-    def renew(self) -> Script | None:
-        return self.heir
+def run(worker: Worker = A, epoch: int = 1, repeat: int = 0, **facts: Any) -> TrainingRun:
+    made: TrainingRun
+    if repeat:
+        made = RepeatRun(7, CONFIG, worker, 1.0, 0, (0,), repeat=repeat, own_board=None, **facts)
+    else:
+        made = TrialRun(7, CONFIG, worker, 1.0, 0, (0,), trial=cast(Any, None), **facts)
+    made.epoch = epoch
+    return made
 
 
-class Impatient(Script):
-    """A script that fails when nothing comes to an end."""
+def finals(n_complete: int, seconds: float = 5.0) -> Finals:
+    found = Finals(2)
+    for number in range(n_complete):
+        found.enter(Finalist(number, float(number), 100, CONFIG, seconds))
+    return found
 
-    def receive(self) -> list[Message]:
-        assert len(self.at_once) < 200, "it waits for ever"
-        return super().receive()
 
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Iterator[OpenStorage]:
-    with open_storage(tmp_path / "study") as opened:
-        yield opened
-
-
-def make_ledger(storage: OpenStorage, *, load: bool = False, schedule: str = "constant") -> Ledger:
-    space = SearchSpace(SPACE | {"schedule": {"choices": [schedule]}}).resolve(100, 3, "binary")
-    study = optuna.create_study(
-        storage=storage,
-        study_name="s",
-        sampler=optuna.samplers.RandomSampler(seed=0),
-        load_if_exists=load,
-    )
-    return Ledger(study, storage, space, METRICS["log_loss"])
-
-
-def make_coordinator(
-    ledger: Ledger,
-    worker: Script,
-    published: list[Trained],
-    *,
-    publish: Callable[[Trained], None] | None = None,
-    folds: int = 1,
-    width: int = 1,
-    board: Board | None = None,
-    finals: Finals | None = None,
-    keep: Callable[[Trained], None] = lambda trained: None,
-) -> Coordinator:
-    def width_of(_: TrialConfig) -> int:
-        return width
-
-    return Coordinator(
-        ledger,
-        [worker],
-        n_folds=folds,
-        study_seed=7,
-        width_of=width_of,
-        board=board,
-        pruner=None,
-        publish=published.append if publish is None else publish,
-        observer=Silent(),
-        finals=finals,
-        keep=keep,
-    )
-
-
-def test_best_value_not_last_is_told_and_its_weights_are_published(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    published: list[Trained] = []
-    worker = Script({0: [0.5, 0.3, 0.9], 1: [0.4, 0.2, 0.6], 2: [0.7, 0.8]})
-    coordinator = make_coordinator(ledger, worker, published)
-    coordinator.run(3, None)
-    assert [trial.value for trial in ledger.study.trials] == [0.3, 0.2, 0.7]
-    assert all(trial.state == TrialState.COMPLETE for trial in ledger.study.trials)
-    assert ledger.study.trials[1].intermediate_values == {1: 0.4, 2: 0.2, 3: 0.2}
-    assert ledger.study.trials[1].user_attrs[CURVE] == [[1, 0.4], [2, 0.2], [3, 0.6]]
-    assert ledger.study.trials[1].user_attrs["best_epoch"] == 2
-    last = published[-1]
-    assert (last.number, last.value) == (1, 0.2)
-    assert last.outcomes[0].parameters is not None
-    assert last.outcomes[0].parameters[0] == 1
-    assert worker.closed
-    assert coordinator.progress.best_value == 0.2
-
-
-def test_seed_follows_study_and_trial(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({0: [0.5], 1: [0.4]})
-    make_coordinator(ledger, worker, []).run(2, None)
-    assert [a.seed for a in worker.admitted] == [trial_seed(7, 0), trial_seed(7, 1)]
-    assert trial_seed(7, 0) != trial_seed(8, 0)
-
-
-def test_diverged_trial_is_pruned_and_its_curve_holds_its_own_values_only(
-    storage: OpenStorage,
-) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({0: [0.5, 0.9], 1: [0.4, math.nan], 2: [math.nan]})
-    make_coordinator(ledger, worker, []).run(3, None)
-    _, diverged, at_once = ledger.study.trials
-    for trial in (diverged, at_once):
-        assert trial.state == TrialState.PRUNED
-        assert trial.user_attrs["cause"] == "diverged"
-    assert diverged.intermediate_values == {1: 0.4}
-    assert diverged.user_attrs[CURVE] == [[1, 0.4]]
-    assert at_once.intermediate_values == {}
-    assert CURVE not in at_once.user_attrs
-    assert ledger.study.best_trial.number == 0
-
-
-def test_a_trial_of_two_folds_is_their_mean(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({0: [0.4, 0.2], 1: [0.6, 0.5, 0.4]})
-    published: list[Trained] = []
-    make_coordinator(ledger, worker, published, folds=2).run(1, None)
-    trial = ledger.study.trials[0]
-    assert trial.value == pytest.approx((0.2 + 0.4) / 2)
-    assert trial.intermediate_values[1] == pytest.approx(0.5)
-    # The first fold has ended: its best value counts at the third epoch.
-    assert trial.intermediate_values[3] == pytest.approx((0.2 + 0.4) / 2)
-    assert [a.fold for a in worker.admitted] == [0, 1]
-    assert len(published[-1].outcomes) == 2
-
-
-def test_best_point_of_every_curve_is_the_value_though_folds_end_apart(
-    storage: OpenStorage,
-) -> None:
-    """Folds have their best epochs apart, end apart, and more epochs than a curve has points."""
-    generator = np.random.default_rng(3)
-    lengths = [3, 260, 31, 258, 259, 1]
-    curves = {slot: generator.random(n).tolist() for slot, n in enumerate(lengths)}
-    ledger = make_ledger(storage)
-    make_coordinator(ledger, Script(curves), [], folds=3).run(2, None)
-    for number, trial in enumerate(ledger.study.trials):
-        folds = [curves[3 * number + fold] for fold in range(3)]
-        assert trial.value == np.mean([min(fold) for fold in folds])
-        steps = sorted(trial.intermediate_values)
-        assert min(trial.intermediate_values.values()) == trial.value
-        assert trial.intermediate_values[steps[-1]] == trial.value
-        assert steps[-1] == max(map(len, folds))
-        for step in steps:
-            so_far = np.mean([min(fold[:step]) for fold in folds])
-            assert trial.intermediate_values[step] == so_far
-        raw = trial.user_attrs[CURVE]
-        assert [raw[0][0], raw[-1][0], len(raw)] == [1, steps[-1], 50]
-        for epoch, score in raw:
-            mean = np.mean([fold[min(epoch, len(fold)) - 1] for fold in folds])
-            assert score == pytest.approx(mean, rel=1e-5)
-
-
-def test_fold_that_is_ahead_does_not_change_the_curve(storage: OpenStorage) -> None:
-    """Folds of one trial may train in two fleets, one of which is faster."""
-    curves = {0: [0.9, 0.5, 0.1], 1: [0.8, 0.7, 0.6]}
-    script = Script(curves)
-    receive = script.receive
-
-    def one_after_the_other() -> list[Message]:
-        messages = [message for _ in range(4) for message in receive()]
-        return sorted(messages, key=lambda message: message.slot)  # type: ignore[union-attr]
-
-    script.receive = one_after_the_other  # type: ignore[method-assign]
-    ledger = make_ledger(storage)
-    make_coordinator(ledger, script, [], folds=2).run(1, None)
-    trial = ledger.study.trials[0]
-    assert trial.value == np.mean([0.1, 0.6])
-    assert trial.intermediate_values[3] == trial.value
-    assert min(trial.intermediate_values.values()) == trial.value
-    assert trial.intermediate_values[1] == np.mean([0.9, 0.8])
-
-
-def test_pruned_trials_curve_ends_with_its_value(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    good = {slot: [0.5, 0.4, 0.45, 0.45, 0.45] for slot in range(2)}
-    worker = Script(good | {2: [0.9, 0.8, 0.85, 0.85, 0.85, 0.85]})
-    board = Board(PlateauRule(patience=2, n_startup=2))
-    make_coordinator(ledger, worker, [], board=board).run(3, None)
-    pruned = ledger.study.trials[2]
-    assert pruned.state == TrialState.PRUNED
-    assert pruned.value == 0.8
-    assert pruned.intermediate_values == {1: 0.9, 2: 0.8, 3: 0.8, 4: 0.8}
-
-
-def test_points_of_a_lost_try_beyond_the_end_are_the_value(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    trial, _ = ledger.ask()
-    for epoch, value in enumerate([0.5, 0.4, 0.3, 0.2], 1):
-        ledger.report(trial, epoch, 10, value)
-    ledger.finish(trial, TrialState.COMPLETE, 0.4, {}, last_epoch=2)
-    assert ledger.study.trials[0].intermediate_values == {1: 0.5, 2: 0.4, 3: 0.4, 4: 0.4}
-
-
-def test_workers_are_never_given_more_than_they_have_room_for(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({slot: [0.5] * 4 for slot in range(20)})
-    most = 0
-    receive = worker.receive
-
-    def counting() -> list[Message]:
-        nonlocal most
-        most = max(most, len(worker.epoch))
-        return receive()
-
-    worker.receive = counting  # type: ignore[method-assign]
-    make_coordinator(ledger, worker, [], width=3).run(20, None)
-    assert most == 3
-
-
-def test_pruner_stops_a_trial_that_is_worse_at_its_plateau(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    rule = PlateauRule(patience=2, n_startup=2, grace=0, max_plateaus=2)
-    good, bad = [0.5, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3], [0.9] * 30
-    worker = Script({0: good, 1: good, 2: bad})
-    make_coordinator(ledger, worker, [], board=Board(rule)).run(3, None)
-    states = [trial.state for trial in ledger.study.trials]
-    assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED]
-    assert ledger.study.trials[0].user_attrs["cause"] == "converged"
-    assert ledger.study.trials[2].user_attrs["cause"] == "plateau"
-    assert len(ledger.study.trials[2].intermediate_values) < 10
-
-
-def test_at_the_deadline_the_best_running_trial_counts(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({0: [0.5, 0.4] * 10_000, 1: [0.3] * 20_000, 2: [0.6] * 20_000})
-    published: list[Trained] = []
-    coordinator = make_coordinator(ledger, worker, published, width=3)
-    assert coordinator.progress.stage == ""
-    coordinator.run(None, RunClock(0.2))
-    assert coordinator.progress.stage == ENDING
-    by_number = {trial.number: trial for trial in ledger.study.trials if trial.number < 3}
-    assert by_number[1].state == TrialState.COMPLETE
-    assert by_number[1].user_attrs["cause"] == "time"
-    assert [by_number[n].state for n in (0, 2)] == [TrialState.PRUNED] * 2
-    assert by_number[0].value == 0.4
-    assert [winner.number for winner in published] == [1], "one export, not one for each better"
-
-
-def test_time_over_before_the_first_epoch_still_gives_a_model(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    published: list[Trained] = []
-    worker = Script({0: [0.5] * 50_000, 1: [0.4] * 50_000})
-    coordinator = make_coordinator(ledger, worker, published, width=2)
-    slow = worker.receive
-    calls: Iterator[list[Message]] = iter([[], [], []])
-    worker.receive = lambda: next(calls, None) or slow()  # type: ignore[method-assign]
-    coordinator.run(None, RunClock(1e-9))
-    assert len(published) == 1
-    assert len(worker.admitted) == 1
-
-
-def test_crash_fails_the_trials_it_took_and_the_study_goes_on(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({0: [0.5], 1: [0.4], 2: [0.3]}, crash_at=1)
-    coordinator = make_coordinator(ledger, worker, [])
-    coordinator.run(3, None)
-    states = [trial.state for trial in ledger.study.trials]
-    assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
-    assert "boom" in ledger.study.trials[1].user_attrs["error"]
-    assert coordinator.progress.n_failed == 1
-
-
-def test_an_error_takes_no_other_trial_with_it(storage: OpenStorage) -> None:
-    """Both are tried again, each alone: the innocent one ends, the guilty one fails."""
-    ledger = make_ledger(storage)
-    # Slots 0 and 1 begin together; 2 and 3 are their second tries.
-    curves = {0: [0.6, 0.5], 1: [0.4] * 3, 2: [0.6, 0.5], 3: [0.4] * 3, 4: [0.7]}
-    worker = Script(curves, crash_at=1)
-    receive = worker.receive
-
-    def breaking() -> list[Message]:
-        if 3 in worker.epoch:
-            worker.crash_at = 3
-        return receive()
-
-    worker.receive = breaking  # type: ignore[method-assign]
-    coordinator = make_coordinator(ledger, worker, [], width=2, board=Board(PlateauRule()))
-    coordinator.n_before = 12  # of fifteen trials three may run at once
-    coordinator.run(3, None)
-    assert [a.seed for a in worker.admitted] == [trial_seed(7, n) for n in (0, 1, 0, 1, 2)]
-    assert worker.at_once[0] == (0, 1)
-    assert all(len(slots) <= 1 for slots in worker.at_once[1:])
-    innocent, guilty, third = ledger.study.trials
-    assert third.value == 0.7
-    assert (innocent.state, innocent.value) == (TrialState.COMPLETE, 0.5)
-    assert guilty.state == TrialState.FAIL
-    assert guilty.user_attrs["cause"] == "error"
-    assert coordinator.progress.n_failed == 1
-
-
-@pytest.mark.filterwarnings("error")
-def test_a_dead_workers_trials_go_to_a_new_one(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    heir = Script({1: [0.5, 0.4, 0.3], 2: [0.6]})
-    worker = Script({0: [0.5, 0.4, 0.3]}, dies=True, heir=heir)
-    receive = worker.receive
-    calls = iter([1, 2])
-
-    def dying() -> list[Message]:
-        if next(calls, None) is None:
-            worker.crash_at = 0
-        return receive()
-
-    worker.receive = dying  # type: ignore[method-assign]
-    coordinator = make_coordinator(ledger, worker, [], board=Board(PlateauRule()))
-    coordinator.run(2, None)
-    assert [a.seed for a in heir.admitted] == [trial_seed(7, 0), trial_seed(7, 1)]
-    trials = ledger.study.trials
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
-    assert trials[0].intermediate_values == {1: 0.5, 2: 0.4, 3: 0.3}
-    assert worker.closed
-    assert heir.closed
-
-
-def test_last_worker_gone_is_said_and_its_trial_kept_for_resume(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({0: [0.5]}, crash_at=0, dies=True)
-    with pytest.raises(StudyError, match=r"at least one worker, however: all have ended .*boom"):
-        make_coordinator(ledger, worker, []).run(3, None)
-    assert ledger.study.trials[0].state == TrialState.FAIL
-    assert make_ledger(storage, load=True).recover() == 1
-
-
-def test_what_is_trained_whenever_a_run_dies_is_not_tried_for_ever(storage: OpenStorage) -> None:
-    make_ledger(storage).ask()
-    for death in range(1, 5):
-        ledger = make_ledger(storage, load=True)
-        # Nothing was closed: the run was killed.
-        assert ledger.recover() == (1 if death < 3 else 0)
-        if death < 3:
-            trial, _ = ledger.ask()
-            assert trial.number == death
-    causes = [trial.user_attrs["cause"] for trial in ledger.study.trials]
-    assert causes == ["interrupted", "interrupted", "given_up"]
-
-
-def test_a_trial_whose_worker_dies_twice_fails(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    last = Script({2: [0.4]})
-    heir = Script({1: [0.5]}, crash_at=1, dies=True, heir=last)
-    worker = Script({0: [0.5]}, crash_at=0, dies=True, heir=heir)
-    make_coordinator(ledger, worker, []).run(2, None)
-    states = [trial.state for trial in ledger.study.trials]
-    assert states == [TrialState.FAIL, TrialState.COMPLETE]
-
-
-def test_the_best_is_published_before_it_is_told(storage: OpenStorage) -> None:
-    """Whatever ends the process, what the storage calls the best can be loaded."""
-    ledger = make_ledger(storage)
-    seen = []
-
-    def publish(trained: Trained) -> None:
-        seen.append((trained.number, [trial.state for trial in ledger.study.trials]))
-
-    worker = Script({0: [0.5], 1: [0.6], 2: [0.4]})
-    make_coordinator(ledger, worker, [], publish=publish).run(3, None)
-    done, running = TrialState.COMPLETE, TrialState.RUNNING
-    assert [(number, states[: number + 1]) for number, states in seen] == [
-        (0, [running]),
-        (2, [done, done, running]),
-    ]
-
-
-def test_what_cannot_be_exported_is_no_winner(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    published = []
-
-    def publish(trained: Trained) -> None:
-        if trained.number == 1:
-            raise RuntimeError("the written bundle scores otherwise")
-        published.append(trained.number)
-
-    worker = Script({0: [0.5], 1: [0.2], 2: [0.4]})
-    coordinator = make_coordinator(ledger, worker, [], publish=publish)
-    coordinator.run(3, None)
-    assert published == [0, 2]
-    assert ledger.study.best_trial.number == 2
-    failed = ledger.study.trials[1]
-    assert (failed.state, failed.user_attrs["cause"]) == (TrialState.FAIL, "export")
-    assert "scores otherwise" in failed.user_attrs["error"]
-
-
-def test_trials_in_flight_are_capped_whatever_the_folds(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({slot: [0.5] * 2 for slot in range(30)})
-    make_coordinator(ledger, worker, [], folds=3, width=30).run(10, None)
-    assert max(map(len, worker.at_once)) == 2 * 3  # a fifth of ten trials
-
-
-def test_interrupted_trials_of_several_folds_are_written_down_once(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({slot: [0.5] * 9 for slot in range(6)})
-    receive = worker.receive
-    calls = iter([1, 2, 3])
-
-    def interrupted() -> list[Message]:
-        if next(calls, None) is None:
-            raise KeyboardInterrupt
-        return receive()
-
-    worker.receive = interrupted  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        make_coordinator(ledger, worker, [], folds=3, width=30).run(10, None)
-    causes = [trial.user_attrs["cause"] for trial in ledger.study.trials]
-    assert causes == ["interrupted", "interrupted"]
-    assert make_ledger(storage, load=True).recover() == 2
-
-
-def test_interrupted_trials_are_tried_again_with_their_seed(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({0: [0.5] * 9, 1: [0.4] * 9})
-    coordinator = make_coordinator(ledger, worker, [], width=2)
-    calls = 0
-    receive = worker.receive
-
-    def interrupted() -> list[Message]:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise KeyboardInterrupt
-        return receive()
-
-    worker.receive = interrupted  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        coordinator.run(10, None)
-    assert [t.user_attrs["cause"] for t in ledger.study.trials[:2]] == ["interrupted"] * 2
-
-    again = make_ledger(storage, load=True)
-    assert again.recover() >= 2
-    assert again.recover() == 0  # once each
-    worker = Script({slot: [0.5] for slot in range(4)})
-    make_coordinator(again, worker, [], width=2).run(2, None)
-    before = {t.number: t for t in again.study.trials}
-    repeated = [t for t in again.study.trials if t.state == TrialState.COMPLETE]
-    assert [t.params for t in repeated] == [before[0].params, before[1].params]
-    assert [a.seed for a in worker.admitted] == [trial_seed(7, 0), trial_seed(7, 1)]
-
-
-def test_progress_estimates_the_time_left() -> None:
-    progress = Progress(n_done=10, n_trials=40, elapsed_s=20.0, timeout_s=30.0)
-    assert progress.trials_per_minute == 30
-    assert progress.left_s == 10.0
-    assert Progress(n_done=10, n_trials=40, elapsed_s=20.0).left_s == 60.0
-    assert Progress(n_done=40, n_trials=40, elapsed_s=20.0).left_s is None, "the finals go on"
-    assert Progress().left_s is None
-
-
-SIX = {n: [value] for n, value in enumerate([0.5, 0.3, 0.6, 0.31, 0.7, 0.8])}
-
-
-def test_the_best_trials_are_trained_again_after_the_last_one(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({**SIX, 6: [0.9, 0.4], 7: [0.32, 0.5], 8: [0.42], 9: [0.33]})
-    kept: list[Trained] = []
-    finals = Finals(4)
-    published: list[Trained] = []
-    coordinator = make_coordinator(ledger, worker, published, finals=finals, keep=kept.append)
-    coordinator.run(6, None)
-    again = worker.admitted[6:]
-    # Two of six are finalists; trial 1 is clearly behind after a repeat.
-    assert [(a.repeat, a.seed) for a in again] == [
-        (1, trial_seed(7, 1)),
-        (1, trial_seed(7, 3)),
-        (2, trial_seed(7, 1)),
-        (2, trial_seed(7, 3)),
-    ]
-    assert again[0].config == worker.admitted[1].config
-    trials = ledger.study.trials
-    assert len(trials) == 6, "repeats are no trials"
-    assert [t.value for t in trials] == [0.5, 0.3, 0.6, 0.31, 0.7, 0.8]
-    assert trials[1].intermediate_values == {1: 0.3}
-    assert ledger.study.user_attrs[REPEATS] == [
-        {"trial": 1, "repeat": 1, "value": 0.4, "epochs": [2]},
-        {"trial": 1, "repeat": 2, "value": 0.42, "epochs": [1]},
-        {"trial": 3, "repeat": 1, "value": 0.32, "epochs": [2]},
-        {"trial": 3, "repeat": 2, "value": 0.33, "epochs": [1]},
-    ]
-    winner = finals.decide()
-    assert winner is not None
-    assert (winner.number, winner.leader) == (3, 1)
-    assert [(t.number, t.repeat, t.value) for t in kept[6:]] == [
-        (1, 1, 0.4),
-        (3, 1, 0.32),
-        (1, 2, 0.42),
-        (3, 2, 0.33),
-    ]
-    assert [t.number for t in published] == [0, 1], "the finals are not published trial by trial"
-    assert coordinator.progress.n_repeats == 4
-    assert coordinator.progress.n_complete == 6
-
-
-def test_finals_of_folds_are_means(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    curves = {slot: [SIX[slot // 2][0]] for slot in range(12)}
-    worker = Script(
-        {
-            **curves,
-            12: [0.1],
-            13: [0.3],
-            14: [0.3],
-            15: [0.4],
-            **{slot: [0.5] for slot in range(16, 20)},
-        }
-    )
-    finals = Finals(2)
-    make_coordinator(ledger, worker, [], folds=2, finals=finals).run(6, None)
-    assert [(a.fold, a.repeat) for a in worker.admitted[12:16]] == [(0, 1), (1, 1), (0, 1), (1, 1)]
-    assert finals.known[1].scores() == [0.3, 0.2, 0.5]
-    assert finals.known[3].scores() == [0.31, 0.35, 0.5]
-
-
-def test_the_last_part_of_the_time_is_for_repeats_that_can_end(
-    storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ledger = make_ledger(storage)
-    curves = {**SIX, **{slot: [0.9, 0.9] for slot in range(6, 40)}}
-    worker = Script(curves)
-    finals = Finals(2)
-    coordinator = make_coordinator(ledger, worker, [], finals=finals)
-
-    def elapsed() -> float:
-        # Six trials in the first 80 s, and then two seconds for each epoch.
-        n = len(worker.at_once)
-        return 6.0 * n if n <= 13 else 78 + 2.0 * (n - 12)
-
-    coordinator.run(None, RunClock(100.0, now=elapsed))
-    kinds = [bool(a.repeat) for a in worker.admitted]
-    assert not any(kinds[:6])
-    assert any(kinds[6:]), "the last fifth belongs to the finals"
-    ended = [r.score for finalist in finals.finalists() for r in finalist.repeats.values()]
-    assert ended
-    assert set(ended) == {0.9}
-    states = [t.state for t in ledger.study.trials]
-    assert TrialState.RUNNING not in states
-
-
-@pytest.mark.parametrize(("whole", "begins"), [(0.0, False), (100.0, True), (30.0, False)])
-def test_what_is_left_of_a_budget_goes_on_with_its_finals(
-    storage: OpenStorage, monkeypatch: pytest.MonkeyPatch, whole: float, begins: bool
-) -> None:
-    finals = Finals(2)
-    worker = Script({**SIX, **{slot: [0.9] for slot in range(6, 40)}})
-    coordinator = make_coordinator(make_ledger(storage), worker, [], finals=finals)
-    coordinator.run(6)
-    for finalist in finals.known.values():
-        finalist.repeats = {}
-    # 15 of so many seconds are left, and nothing of them is spent.
-    coordinator.n_trials, coordinator.clock = None, RunClock(15.0, whole_s=whole, now=lambda: 0.0)
-    assert (coordinator._next_repeat() is not None) == begins
-
-
-def test_a_fold_that_has_ended_says_nothing_of_the_others(
-    storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[tuple[int, bool]] = []
-    record = Board.record
-
-    def spy(board: Board, number: int, score: float, **facts: Any) -> Any:
-        seen.append((facts["samples_seen"], facts["lr_dropped"]))
-        return record(board, number, score, **facts)
-
-    monkeypatch.setattr(Board, "record", spy)
-    # The first fold ends after two epochs, its rate dropped at the last.
-    worker = Script({0: [0.9, 0.8], 1: [0.9, 0.8, 0.7, 0.6, 0.5]}, dropped={(0, 2)})
-    board = Board(PlateauRule())
-    make_coordinator(make_ledger(storage), worker, [], folds=2, board=board).run(1, None)
-    assert [samples for samples, _ in seen] == [100, 200, 300, 400, 500]
-    assert not any(dropped for _, dropped in seen[3:])
-
-
-@pytest.mark.parametrize(("reserved", "end"), [(0.0, 100.0), (20.0, 80.0), (40.0, 75.0)])
-def test_time_that_is_reserved_is_left_over(
-    storage: OpenStorage, monkeypatch: pytest.MonkeyPatch, reserved: float, end: float
-) -> None:
-    worker = Script({**SIX, **{slot: [0.9, 0.9] for slot in range(6, 40)}})
-    coordinator = make_coordinator(make_ledger(storage), worker, [])
-    clock = RunClock(100.0, now=lambda: 3.0 * len(worker.at_once))
-    clock.reserve(reserved)
-    coordinator.run(None, clock)
-    assert end <= clock.elapsed_s <= end + 9
-
-
-def test_a_repeat_that_cannot_end_in_time_is_not_begun(
-    storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ledger = make_ledger(storage)
-    finals = Finals(2)
-    curves = {**SIX, **{slot: [0.4] for slot in range(6, 20)}}
-    coordinator = make_coordinator(ledger, Script(curves), [], finals=finals)
-    coordinator.run(6, RunClock(1e9))
-    assert finals.next() is None, "all were repeated"
-    for finalist in finals.known.values():
-        finalist.repeats, finalist.seconds = {}, 30.0
-    time = {"s": 0.0}
-    coordinator.clock = RunClock(100.0, now=lambda: time["s"])
-    for now, n_trials, begins in ((59.0, None, False), (71.0, None, False), (69.0, 6, True)):
-        time["s"], coordinator.n_trials = now, n_trials
-        assert (coordinator._next_repeat() is not None) == begins
-    for finalist in finals.known.values():
-        finalist.seconds = 15.0
-    time["s"] = 84.0
-    assert coordinator._next_repeat() is not None
+EMPTY = State(places=places(A, B), runs=(), lost=(), sign=1.0, clock=clock(None))
+TRIAL, OTHER, LOST = run(A), run(B), run(A)
+STOPPED = run(A, cause=Cause.TIME)
 
 
 @pytest.mark.parametrize(
-    ("schedule", "epoch", "value", "repeat_s", "stopped"),
+    ("state", "expected"),
     [
-        ("cosine", 100, 0.9, 1.0, True),
-        ("cosine", 0, 0.9, 1.0, False),  # nothing is known yet
-        ("cosine", 190, 0.9, 1.0, False),  # it ends in time
-        ("cosine", 100, 0.2, 1.0, False),  # it leads, and counts as it is when time is over
-        ("constant", 100, 0.9, 1.0, False),  # it may converge at any time
-        ("cosine", 100, 0.9, 13.9, True),
-        ("cosine", 100, 0.9, 14.1, False),  # until it has left, a second, the repeat fits no more
+        ({}, Sample()),
+        ({"ready": CONFIG}, Begin(A, 1.0)),
+        ({"ready": CONFIG, "runs": (TRIAL,)}, Begin(B, 1.0)),
+        ({"ready": CONFIG, "runs": (TRIAL, OTHER)}, Wait()),
+        # Budget of trials.
+        ({"n_trials": 3, "n_started": 3}, Stop()),
+        ({"n_trials": 3, "n_started": 3, "runs": (TRIAL,)}, Wait()),
+        ({"n_trials": 3, "n_started": 2, "runs": (TRIAL,)}, Sample()),
+        ({"n_trials": 10, "runs": (TRIAL, OTHER)}, Wait()),
+        # Budget of time.
+        ({"clock": clock(-1), "best": 0.5}, Stop()),
+        ({"clock": clock(-1)}, Sample()),  # a search ends with a model
+        ({"clock": clock(-1), "n_started": 1, "runs": (run(A, epoch=0),)}, Wait()),
+        ({"clock": clock(-1), "n_started": 2, "runs": (TRIAL, OTHER)}, MakeRoom([TRIAL, OTHER])),
+        ({"clock": clock(-1), "n_started": 1, "runs": (STOPPED,)}, Wait()),
+        ({"clock": clock(-1), "n_started": 1, "has_late": True}, Stop()),
+        # Lost with a worker.
+        ({"lost": (LOST,)}, Retry(A)),
+        ({"lost": (LOST,), "runs": (TRIAL,)}, Retry(B)),
+        ({"lost": (LOST,), "runs": (TRIAL, OTHER)}, Wait()),
+        ({"lost": (LOST,), "n_trials": 1, "n_started": 1}, Retry(A)),
+        ({"lost": (LOST,), "clock": clock(-1), "best": 0.5}, Stop()),
+        # No worker left.
+        ({"places": places()}, Wait()),
+        ({"places": places(), "n_trials": 1, "n_started": 1}, Stop()),
     ],
 )
-def test_what_cannot_end_in_time_makes_room_for_a_repeat(
-    storage: OpenStorage, schedule: str, epoch: int, value: float, repeat_s: float, stopped: bool
+def test_next_action_follows_from_the_state(state: dict[str, Any], expected: object) -> None:
+    assert next_action(replace(EMPTY, **state)) == expected
+
+
+ASKED_ALL = {"n_trials": 6, "n_started": 6, "best": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ({**ASKED_ALL}, (0, 1)),
+        ({**ASKED_ALL, "runs": (TRIAL,)}, None),  # finalists are not known yet
+        ({**ASKED_ALL, "lost": (LOST,)}, None),
+        ({"best": 0.0, "clock": clock(15)}, (0, 1)),  # the last fifth
+        ({"best": 0.0, "clock": clock(50)}, None),
+        ({"best": 0.0, "clock": clock(4)}, None),  # a repeat takes 5 s
+        ({"best": 0.0, "clock": clock(None)}, None),
+    ],
+)
+def test_finalists_are_trained_again_at_the_end_of_the_budget(
+    state: dict[str, Any], expected: tuple[int, int] | None
 ) -> None:
-    finals = Finals(2)
-    worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 40)}})
-    ledger = make_ledger(storage, schedule=schedule)
-    coordinator = make_coordinator(ledger, worker, [], finals=finals)
-    coordinator.run(6)
-    for finalist in finals.known.values():
-        finalist.repeats, finalist.seconds = {}, repeat_s
-    time = {"s": 0.0}
-    coordinator.n_trials, coordinator.clock = None, RunClock(100.0, now=lambda: time["s"])
-    coordinator._fill()
-    (long,) = coordinator._trials()
-    assert long.config.epochs == 200
-    # A second for each epoch so far, and fifteen seconds are left.
-    (slot,) = long.slots
-    for done in {1, *([epoch] if epoch else [])}:
-        long.hear(EpochReport(slot, done, 100, 0.5, value, value, False, 1e-3, float(done)), 1)
-    time["s"] = 85.0
-    coordinator._fill()
-    assert (long.cause == "time") == stopped
-    for message in worker.receive():
-        coordinator._handle(worker, message)
-    coordinator._fill()
-    assert [bool(running.repeat) for running in coordinator._trials()] == [stopped]
+    action = next_action(replace(EMPTY, finals=finals(6), **state))
+    found = (action.finalist.number, action.repeat) if isinstance(action, Repeat) else None
+    assert found == expected
 
 
-@pytest.mark.parametrize(("folds", "widths"), [(5, (10, 11)), (1, (2, 9))])
-def test_what_is_left_of_trials_of_unlike_costs_keeps_nobody_out(
-    storage: OpenStorage, folds: int, widths: tuple[int, int]
-) -> None:
-    """Of 5/10 and 5/11, or 1/2 and 1/9, added and taken off again, 5e-17 is left."""
-    curves = {slot: [0.5] * (3 if slot < folds else 4) for slot in range(20 * folds)}
-    worker = Impatient(curves, crash_at=1 if folds == 1 else None)
-    coordinator = make_coordinator(make_ledger(storage), worker, [], folds=folds)
-    asked: dict[float, int] = {}
-
-    def width_of(config: TrialConfig) -> int:
-        following = widths[len(asked)] if len(asked) < 2 else 4
-        return asked.setdefault(config.optimizer["learning_rate"], following)
-
-    coordinator.places.width_of = width_of
-    coordinator.run(10)
-    assert len(coordinator.ledger.study.trials) == 10
+def slow(value: float) -> TrainingRun:
+    """Return a trial that takes 1 s for an epoch, and has 100 of 200 epochs to train."""
+    config = TrialConfig.from_params({"schedule": "cosine", "training.epochs": 200})
+    made = TrialRun(9, config, A, 1.0, 0, (0,), trial=cast(Any, None))
+    for epoch in (1, 100):
+        made.hear(EpochReport(0, epoch, 1, 0.5, value, value, False, 1e-3, float(epoch)), 1.0)
+    made.epoch = 100
+    return made
 
 
-def test_a_repeat_lost_with_its_worker_is_tried_once_more(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 20)}}, crash_at=6)
-    finals = Finals(2)
-    make_coordinator(ledger, worker, [], finals=finals, width=2).run(6, None)
-    assert finals.known[1].scores() == [0.3, 0.4, 0.4]
-    assert finals.known[3].scores() == [0.31, 0.4, 0.4]
-    assert all(t.state == TrialState.COMPLETE for t in ledger.study.trials)
+@pytest.mark.parametrize(("value", "leaves"), [(0.9, True), (0.1, False)])
+def test_trial_that_cannot_end_in_time_leaves_unless_it_leads(value: float, leaves: bool) -> None:
+    trial = slow(value)
+    state = replace(
+        EMPTY,
+        places=places(A),
+        runs=(trial,),
+        clock=clock(15),
+        best=0.5,
+        finals=finals(6),
+    )
+    assert next_action(state) == (MakeRoom([trial]) if leaves else Wait())
 
 
-def test_a_repeat_that_fails_by_itself_is_left_to_another_run(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 20)}}, crash_at=6)
-    finals = Finals(2)
-    make_coordinator(ledger, worker, [], finals=finals).run(6, None)
-    assert finals.known[1].scores() == [0.3]
-    assert finals.known[3].scores() == [0.31, 0.4, 0.4]
-    assert {entry["trial"] for entry in ledger.study.user_attrs[REPEATS]} == {3}
-
-
-def test_repeats_that_their_workers_take_along_decide_nothing(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    # Each of the two finalists' first repeats, 6 and 8, loses a worker, and its second try another.
-    workers = [Script(SIX, crash_at=slot, dies=True) for slot in (6, 7, 8, 9)]
-    for worker, heir in zip(workers, [*workers[1:], Script({})], strict=True):
-        worker.curves = {**SIX, **{slot: [0.4] for slot in range(6, 20)}}
-        worker.heir = heir
-    finals = Finals(2)
-    make_coordinator(ledger, workers[0], [], finals=finals).run(6, None)
-    assert finals.decide() is None
-    assert ledger.study.user_attrs.get(REPEATS, []) == []
-    later = Finals(2)
-    later.known = finals.known
-    assert later.next() is not None
+def test_repeat_does_not_leave_for_another_repeat() -> None:
+    state = replace(
+        EMPTY,
+        places=places(A),
+        runs=(run(A, repeat=1),),
+        clock=clock(15),
+        best=0.5,
+        finals=finals(6),
+    )
+    assert next_action(state) == Wait()

@@ -1,33 +1,20 @@
-"""What the coordinator knows of a trial in training, and what is kept of it at its end."""
+"""One training that is in progress: the reports of its slots, and what follows from them."""
 
 from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import optuna
 
-from autotrain.network import flags as diagnostic_flags
-from autotrain.network.config import dropout_of, input_dropout_of
-from autotrain.network.flags import Diagnosis
-from autotrain.search.attributes import (
-    BEST_EPOCH,
-    CAUSE,
-    CURVE,
-    DIAGNOSTICS,
-    EPOCHS,
-    FLAGS,
-    FOLD_EPOCHS,
-    GRADIENT_RATIO,
-    N_PARAMETERS,
-    SECONDS,
-    Cause,
-)
-from autotrain.search.pruning.pruners import Board, PlateauRule
+from autotrain.search.attributes import Cause
+from autotrain.search.facts import mean_of_folds, runs_to_end, value_of
+from autotrain.search.pruning.pruners import Board, Decision, PlateauRule
+from autotrain.search.recorder import Recorder
+from autotrain.search.trained import Trained
 from autotrain.search.workers.protocol import Worker
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.schedules import SCHEDULES
@@ -37,41 +24,112 @@ CURVE_POINTS = 50
 
 
 @dataclass
-class Running:
-    """A trial in training, or a repeat of one in the finals."""
+class TrainingRun(ABC):
+    """One training of a trial's configuration on all folds."""
 
     number: int
-    """The trial's."""
-    trial: optuna.Trial | None
-    """None for a repeat: nothing of it goes into the trial, which has ended."""
+    """Number of the trial."""
     config: TrialConfig
     worker: Worker
     cost: float
+    """Share of the worker that it takes."""
     seed: int
     slots: tuple[int, ...] = ()
+    """One per fold."""
     started_s: float = 0.0
     reports: dict[int, EpochReport] = field(default_factory=dict)
-    """The latest of each slot."""
+    """The latest report of each slot."""
     first: dict[int, EpochReport] = field(default_factory=dict)
-    """The first of each slot: pace is measured from there."""
+    """The first report of each slot: the pace is measured from there."""
     heard_s: float = 0.0
-    """When the latest report came."""
+    """Time of the latest report."""
     scores: dict[int, list[float]] = field(default_factory=dict)
-    """Each slot's value at each of its epochs."""
+    """Validation score of each slot at each of its epochs."""
     values: dict[int, list[float]] = field(default_factory=dict)
     """The value that each slot would have if it ended at that epoch."""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     epoch: int = 0
+    """The last epoch that all slots have ended."""
     dropped: bool = False
+    """Whether a learning rate has dropped at the last epoch."""
     cause: Cause | None = None
-    """Why the coordinator stops it; None while it may go on."""
+    """Why it is being stopped; None while it may continue."""
     reported: int = 0
-    """Epochs on its curve: more than `epoch` where an earlier try was cut off."""
-    is_again: bool = False
-    """Whether an earlier try was lost with its worker."""
-    repeat: int = 0
-    board: Board | None = None
-    """A repeat's own: it is compared with nobody, but ends where it has converged."""
+    """Points of the trial's curve; more than `epoch` where an earlier attempt was lost."""
+    is_retry: bool = False
+    """Whether an earlier attempt was lost with its worker."""
+
+    repeat = 0
+    """0 for a trial; for a repeat its number."""
+
+    # ---- what differs between trials and repeats -------------------------------------------
+
+    @abstractmethod
+    def board(self, shared: Board | None) -> Board | None:
+        """Return the board that performance scheduling decides by; None where it is off.
+
+        Args:
+            shared: the board on which the trials of the study are compared.
+        """
+
+    @abstractmethod
+    def take_epoch(self, recorder: Recorder, value: float) -> Cause | None:
+        """Record the value at an epoch; return the cause when an Optuna pruner stops it."""
+
+    @abstractmethod
+    def end(self, recorder: Recorder, outcomes: list[Outcome]) -> None:
+        """Record the end of all folds."""
+
+    @abstractmethod
+    def fail(self, recorder: Recorder, cause: Cause, text: str) -> None:
+        """Record an end for a reason outside the configuration.
+
+        Raises: RuntimeError when many trials failed and none succeeded.
+        """
+
+    @abstractmethod
+    def put_off(self, recorder: Recorder) -> None:
+        """Record that the run ended first, so that `resume` trains it again."""
+
+    @abstractmethod
+    def retry(self, worker: Worker) -> TrainingRun:
+        """Return a second attempt, alone on a worker."""
+
+    @abstractmethod
+    def forget(self, recorder: Recorder) -> None:
+        """Remove from comparisons what a lost attempt has reported."""
+
+    def trained(self, outcomes: Sequence[Outcome]) -> Trained:
+        """Return its networks.
+
+        Args:
+            outcomes: one per fold, in the folds' order.
+        """
+        value = value_of(outcomes)
+        return Trained(self.number, value, self.config, self.seed, tuple(outcomes), self.repeat)
+
+    # ---- reports ---------------------------------------------------------------------------
+
+    def judge(self, board: Board, latest: Sequence[EpochReport], score: float) -> Decision:
+        """Let performance scheduling decide about the training at an epoch.
+
+        Args:
+            latest: the latest report of each slot.
+            score: mean over folds; lower is better.
+        """
+        training = [report for report in latest if report.slot not in self.outcomes]
+        decision = board.record(
+            self.number,
+            score,
+            loss=float(np.mean([report.valid_loss for report in latest])),
+            # A fold that has ended counts with its last number of rows.
+            samples_seen=max(report.samples_seen for report in latest),
+            lr_dropped=self.dropped,
+            lr_lowest=bool(training) and all(self.is_lowest(report) for report in training),
+            lr_share=max((self.lr_share(report) for report in training), default=0.0),
+        )
+        self.dropped = any(report.dropped for report in training)
+        return decision
 
     def hear(self, report: EpochReport, sign: float) -> None:
         """Take a slot's report.
@@ -91,6 +149,18 @@ class Running:
             not values or (keeps_last and report.is_finite) or sign * score < sign * values[-1]
         )
         values.append(score if is_kept else values[-1])
+
+    def next_epoch(self) -> list[EpochReport] | None:
+        """Count an epoch that all slots have ended; None while some have not.
+
+        Returns: the latest report of each slot.
+        """
+        latest = [self.reports.get(slot) for slot in self.slots]
+        for slot, report in zip(self.slots, latest, strict=True):
+            if slot not in self.outcomes and (report is None or report.epoch <= self.epoch):
+                return None
+        self.epoch += 1
+        return [report for report in latest if report is not None]
 
     def value_so_far(self) -> float | None:
         """Return the value it would have if it ended now; None before each slot has one."""
@@ -167,88 +237,3 @@ class Running:
             return 0.0
         epochs = self.config.epochs - min(report.epoch for report in training)
         return max(self.epoch_s() * epochs - (time.monotonic() - self.heard_s), 0.0)
-
-
-def value_of(outcomes: Sequence[Outcome]) -> float:
-    """Return a trial's value: the mean of its folds' best ones."""
-    return mean_of_folds([outcome.best_value for outcome in outcomes])
-
-
-def mean_of_folds(numbers: Sequence[float]) -> float:
-    """Return the mean, added up in the order of the folds: the same digits wherever it is made."""
-    return float(np.mean(numbers))
-
-
-def n_parameters(outcomes: Sequence[Outcome]) -> int:
-    """Return how many parameters the largest of a trial's networks has."""
-    return max(0 if o.parameters is None else len(o.parameters) for o in outcomes)
-
-
-def runs_to_end(config: TrialConfig) -> bool:
-    """Tell whether only a trial's last epoch ends it: its schedule ends low, or no stop is asked.
-
-    Such a trial never counts as converged before, and is worth waiting for.
-    """
-    return SCHEDULES[config.schedule.name].anneals or not config.early_stopping["enabled"]
-
-
-def trial_seed(study_seed: int, number: int) -> int:
-    """Return a trial's own seed, from the study's seed and the trial's place in it."""
-    sequence = np.random.SeedSequence([study_seed, number])
-    return int(sequence.generate_state(1, np.uint64)[0])
-
-
-def summary(config: TrialConfig) -> str:
-    """Return a configuration in a few words."""
-    widths = "-".join(map(str, config.hidden_units)) or "linear"
-    words = [widths, *([config.activation.name] if config.hidden_units else [])]
-    words += [config.optimizer.name, f"{config.optimizer['learning_rate']:.2g}"]
-    if config.hidden_units and config.batch_norm.name != "off":
-        words.append("batch norm")
-    if config.hidden_units and dropout_of(config).name != "none":
-        words.append(f"dropout {config.dropout['rate']:.2g}")
-    if input_dropout_of(config).name != "none":
-        words.append(f"input dropout {config.dropout['input_rate']:.2g}")
-    return " ".join([*words, config.schedule.name])
-
-
-def facts_of(outcomes: Sequence[Outcome], cause: Cause, running: Running) -> dict[str, Any]:
-    """Return what is kept on a trial: few and small, the dashboard slows with more."""
-    epochs = [o.epochs for o in outcomes]
-    facts: dict[str, Any] = {
-        CAUSE: cause,
-        EPOCHS: max(epochs),
-        BEST_EPOCH: outcomes[0].best_epoch,
-        SECONDS: round(time.monotonic() - running.started_s, 3),
-        N_PARAMETERS: n_parameters(outcomes),
-    }
-    if min(epochs) < max(epochs):
-        facts[FOLD_EPOCHS] = epochs
-    if curve := running.curve():
-        facts[CURVE] = curve
-    return facts | health_of([outcome.diagnosis for outcome in outcomes])
-
-
-def health_of(folds: Sequence[Diagnosis]) -> dict[str, Any]:
-    """Return a trial's flags and the numbers of the folds that they are about.
-
-    These are the first fold with each flag; the first fold where none has one. Folds count from 1.
-    Flags are decided on the rounded numbers, so that they follow from what is kept.
-    """
-    folds = [Diagnosis.from_json(found.to_json()) for found in folds]
-    kept: dict[int, Diagnosis] = {}
-    flags: set[str] = set()
-    for fold, found in enumerate(folds, 1):
-        if not flags.issuperset(found.flags):
-            kept[fold] = found
-            flags.update(found.flags)
-    kept = kept or {1: folds[0]}
-    facts: dict[str, Any] = {
-        DIAGNOSTICS: [{"fold": fold, **found.to_json()} for fold, found in kept.items()]
-    }
-    if flags:
-        facts[FLAGS] = " ".join(name for name in diagnostic_flags.FLAGS if name in flags)
-    ratios = [found.ratio for found in kept.values() if found.ratio is not None]
-    if ratios:
-        facts[GRADIENT_RATIO] = float(f"{min(ratios):.4g}")
-    return facts

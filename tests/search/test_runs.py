@@ -9,8 +9,10 @@ from typing import Any, cast
 import pytest
 
 from autotrain.network.flags import Diagnosis
+from autotrain.search.facts import health_of, runs_to_end
 from autotrain.search.pruning.pruners import PlateauRule
-from autotrain.search.running import Running, health_of, runs_to_end
+from autotrain.search.runs import RepeatRun
+from autotrain.search.training_run import TrainingRun
 from autotrain.search.workers.protocol import Worker
 from autotrain.space.config import TrialConfig
 from autotrain.training.slot import EpochReport, Outcome
@@ -18,7 +20,7 @@ from autotrain.training.slot import EpochReport, Outcome
 
 def trial(
     schedule: str = "cosine", n_folds: int = 2, *, restores: bool = True, **own: Any
-) -> Running:
+) -> TrainingRun:
     config = TrialConfig.from_params(
         {
             "schedule": schedule,
@@ -28,7 +30,7 @@ def trial(
         }
     )
     slots = tuple(range(n_folds))
-    return Running(0, None, config, cast(Worker, None), 1.0, seed=0, slots=slots)
+    return RepeatRun(0, config, cast(Worker, None), 1.0, 0, slots, repeat=1, own_board=None)
 
 
 def report(slot: int, epoch: int, value: float = 0.5, at_s: float = 0.0) -> EpochReport:
@@ -130,7 +132,7 @@ def test_a_learning_rate_at_min_lr_falls_no_more() -> None:
 
 def test_what_is_left_follows_the_slowest_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     now = {"s": 1000.0}
-    monkeypatch.setattr("autotrain.search.running.time.monotonic", lambda: now["s"])
+    monkeypatch.setattr("autotrain.search.training_run.time.monotonic", lambda: now["s"])
     found = trial()
     found.hear(report(0, 1, at_s=3.0), 1)
     assert (found.epoch_s(), found.left_s()) == (0.0, 0.0), "not known after one epoch"

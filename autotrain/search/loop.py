@@ -1,0 +1,316 @@
+"""The search loop: carries out what the scheduler decides, and passes on what workers report.
+
+The process that runs the loop alone writes to the Optuna study; workers only train. A trial is one
+slot per fold.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing import connection
+
+import optuna
+from optuna.trial import TrialState
+
+from autotrain.errors import StudyError
+from autotrain.search import scheduler
+from autotrain.search.attributes import CAUSE, Cause
+from autotrain.search.facts import runs_to_end, trial_seed
+from autotrain.search.placing import Places
+from autotrain.search.progress import Observer, Progress
+from autotrain.search.pruning.pruners import Board
+from autotrain.search.recorder import Recorder
+from autotrain.search.run_clock import RunClock
+from autotrain.search.runs import RepeatRun, TrialRun
+from autotrain.search.scheduler import State, next_action
+from autotrain.search.slots import Slots
+from autotrain.search.training_run import TrainingRun
+from autotrain.search.workers.protocol import Close, Crashed, Message, Worker
+from autotrain.space.config import TrialConfig
+from autotrain.training.slot import EpochReport, Outcome
+
+SHOW_EVERY_S = 0.25
+WAIT_S = 0.2
+MOST_RENEWED = 10
+"""Workers that are started again after their process died, in one run."""
+ENDING = "ending the last trainings"
+"""The stage of a run whose time is over, until its trainings have ended."""
+
+
+class SearchLoop:
+    """Runs one study in this process.
+
+    Args:
+        recorder: records what trials and repeats come to.
+        workers: at least one; closed when `run` returns.
+        n_folds: slots of a trial.
+        study_seed: from it and its number follows a trial's seed.
+        width_of: config → how many models like it one worker should train together.
+        observer: is shown the progress.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        workers: Sequence[Worker],
+        *,
+        n_folds: int,
+        study_seed: int,
+        width_of: Callable[[TrialConfig], int],
+        observer: Observer,
+    ) -> None:
+        self.recorder = recorder
+        self.ledger = recorder.ledger
+        self.workers = list(workers)
+        self.places = Places(self.workers, n_folds, width_of)
+        self.study_seed = study_seed
+        self.observer = observer
+        self.slots = Slots(n_folds)
+        self.ready: tuple[optuna.Trial, TrialConfig] | None = None
+        self.lost: list[TrainingRun] = []
+        self.n_started = self.epochs = self.n_renewed = 0
+        self.shown_s = -math.inf
+        self.n_trials: int | None = None
+        self.is_whole_space = False
+        """Whether the trials to run are all that a finite space has left."""
+        self.clock = RunClock()
+        self.error_text = ""
+
+    def run(self, n_trials: int | None, clock: RunClock | None = None) -> None:
+        """Run until the number of trials have ended or the time is over; then close the workers.
+
+        When the time is over, models in training end at their next epoch; the best of them counts
+        as complete when it beats all complete ones.
+
+        Args:
+            n_trials: None for no limit.
+            clock: None for no limit of time.
+        Raises:
+            KeyboardInterrupt: after trials in training were recorded to be trained again.
+            StudyError: when all workers have died; `resume` trains again what they had.
+            RuntimeError: when trials fail for reasons that are bugs.
+        """
+        self.n_trials, self.clock = n_trials, clock or RunClock()
+        try:
+            while self._act():
+                for worker, messages in self._receive():
+                    for message in messages:
+                        self._handle(worker, message)
+                self.ledger.show_curves()
+                self._show()
+            self.recorder.end_late()
+            self._put_off()
+        except (KeyboardInterrupt, StudyError):
+            self._put_off()
+            raise
+        finally:
+            self._release_ready()
+            # They leave all at once.
+            for worker in self.workers:
+                worker.send(Close())
+            for worker in self.workers:
+                worker.close()
+            self.ledger.commit()
+            self._show(now=True)
+
+    # ---- acting ----------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """Return what the scheduler decides by."""
+        recorder = self.recorder
+        return State(
+            places=self.places,
+            runs=self.slots.runs(),
+            lost=self.lost,
+            sign=recorder.sign,
+            clock=self.clock,
+            finals=recorder.finals,
+            ready=None if self.ready is None else self.ready[1],
+            n_trials=self.n_trials,
+            n_started=self.n_started,
+            n_before=recorder.n_before,
+            best=None if recorder.best is None else recorder.best[0],
+            has_late=bool(recorder.late),
+        )
+
+    def _act(self) -> bool:
+        """Do all that can be done now; return False at the end of the search.
+
+        Raises: StudyError when there is something to do and no worker is left.
+        """
+        while True:
+            action = next_action(self.state())
+            if isinstance(action, scheduler.Stop):
+                return False
+            if not self.workers:
+                raise StudyError(
+                    f"all worker processes have died (last error: {self.error_text}). Progress is "
+                    "saved. Free memory or use fewer workers, then resume the study."
+                )
+            match action:
+                case scheduler.Wait():
+                    return True
+                case scheduler.MakeRoom():
+                    for run in action.runs:
+                        self.slots.stop(run, Cause.TIME)
+                    if not self.clock.is_late:
+                        return True
+                case scheduler.Sample():
+                    self.ready = self.ledger.ask()
+                case scheduler.Begin():
+                    assert self.ready is not None
+                    (trial, config), self.ready = self.ready, None
+                    number, seed = trial.number, self._seed(trial.number)
+                    worker, cost = action.worker, action.cost
+                    self._admit(TrialRun(number, config, worker, cost, seed, trial=trial))
+                    self.n_started += 1
+                case scheduler.Retry():
+                    self._admit(self.lost.pop(0).retry(action.worker))
+                case scheduler.Repeat():
+                    self._admit(self._repeat_run(action))
+
+    def _repeat_run(self, action: scheduler.Repeat) -> RepeatRun:
+        finalist, board = action.finalist, self.recorder.board
+        return RepeatRun(
+            finalist.number,
+            finalist.config,
+            action.worker,
+            action.cost,
+            self._seed(finalist.number),
+            repeat=action.repeat,
+            own_board=None if board is None else Board(board.rule),
+        )
+
+    def _seed(self, number: int) -> int:
+        return trial_seed(self.study_seed, self.ledger.seed_number(number))
+
+    def _admit(self, run: TrainingRun) -> None:
+        self.slots.admit(run)
+        board = run.board(self.recorder.board)
+        if board is not None:
+            board.begin(run.number, *run.plateau_of(board.rule))
+
+    # ---- messages --------------------------------------------------------------------------
+
+    def _receive(self) -> list[tuple[Worker, list[Message]]]:
+        pipes = [worker.pipe for worker in self.workers if hasattr(worker, "pipe")]
+        if len(pipes) == len(self.workers):
+            connection.wait(pipes, WAIT_S)
+        return [(worker, worker.receive()) for worker in self.workers]
+
+    def _handle(self, worker: Worker, message: Message) -> None:
+        if isinstance(message, Crashed):
+            self._lose(worker, message)
+            return
+        run = self.slots.find(message.slot)
+        if run is None:
+            return  # Sent before the worker knew that the training is over.
+        if isinstance(message, EpochReport):
+            self._take_report(run, message)
+        else:
+            self._take_outcome(run, message)
+
+    def _take_report(self, run: TrainingRun, report: EpochReport) -> None:
+        self.epochs += 1
+        run.hear(report, self.recorder.sign)
+        latest = run.next_epoch() if run.cause is None else None
+        if latest is None:
+            return
+        value = run.value_at(run.epoch)
+        if value is None or not all(report.is_finite for report in latest):
+            return  # The worker ends it as diverged.
+        cause = run.take_epoch(self.recorder, value)
+        if cause is not None:
+            self.slots.stop(run, cause)
+        board = run.board(self.recorder.board)
+        if board is None:
+            return
+        decision = run.judge(board, latest, self.recorder.sign * value)
+        if decision.kind == "prune":
+            self.slots.stop(run, Cause(decision.cause or "plateau"))
+        elif decision.kind == "converged" and not runs_to_end(run.config):
+            self.slots.stop(run, Cause.CONVERGED)
+
+    def _take_outcome(self, run: TrainingRun, outcome: Outcome) -> None:
+        run.outcomes[outcome.slot] = outcome
+        if len(run.outcomes) < len(run.slots):
+            if outcome.cause == Cause.DIVERGED:
+                self.slots.stop(run, Cause.DIVERGED)
+            return
+        self.slots.release(run)
+        run.end(self.recorder, [run.outcomes[slot] for slot in run.slots])
+
+    def _lose(self, worker: Worker, crash: Crashed) -> None:
+        """Have the trainings that an error of a worker ended tried again, once and alone."""
+        self.error_text = (crash.text.strip().splitlines() or [""])[-1]
+        lost = [
+            run
+            for run in self.slots.runs()
+            if run.worker is worker and (not crash.is_alive or set(run.slots) & set(crash.slots))
+        ]
+        for run in lost:
+            if crash.is_alive:
+                # Its other folds would train on for nothing.
+                self.slots.cancel(run)
+            self.slots.release(run)
+            # An error of a training that was alone will return; any other may not be its own.
+            if run.is_retry or (crash.is_alive and len(lost) == 1):
+                run.fail(self.recorder, crash.cause, crash.text)
+                continue
+            run.forget(self.recorder)
+            self.lost.append(run)
+        if not crash.is_alive:
+            worker.close()
+            self.workers.remove(worker)
+            if self.n_renewed < MOST_RENEWED and (new := worker.renew()) is not None:
+                self.n_renewed += 1
+                self.workers.append(new)
+
+    def _put_off(self) -> None:
+        """Record what has not ended: `resume` trains it again."""
+        late = [run for run, _ in self.recorder.late]
+        for run in [*self.slots.runs(), *self.lost, *late]:
+            self.slots.release(run)
+            run.put_off(self.recorder)
+        self.lost.clear()
+        self.recorder.late.clear()
+
+    def _release_ready(self) -> None:
+        """Have a trial that was sampled but not started trained by the next run."""
+        if self.ready is not None:
+            trial, _ = self.ready
+            self.ready = None
+            self.ledger.finish(trial, TrialState.FAIL, None, {CAUSE: Cause.NOT_STARTED})
+
+    # ---- progress --------------------------------------------------------------------------
+
+    def _show(self, *, now: bool = False) -> None:
+        if not now and time.monotonic() - self.shown_s < SHOW_EVERY_S:
+            return
+        self.shown_s = time.monotonic()
+        self.observer.update(self.progress)
+
+    @property
+    def progress(self) -> Progress:
+        """The status of the study."""
+        recorder = self.recorder
+        value, number, words = recorder.best if recorder.best is not None else (None, None, "")
+        return Progress(
+            n_complete=recorder.counts[TrialState.COMPLETE],
+            n_pruned=recorder.counts[TrialState.PRUNED],
+            n_failed=recorder.counts[TrialState.FAIL],
+            n_running=len(self.slots.runs()),
+            n_done=recorder.n_done,
+            n_trials=self.n_trials,
+            is_whole_space=self.is_whole_space,
+            timeout_s=self.clock.limit_s,
+            best_value=value,
+            best_number=number,
+            best_summary=words,
+            n_repeats=recorder.n_repeats,
+            epochs=self.epochs,
+            elapsed_s=self.clock.elapsed_s,
+            stage=ENDING if self.clock.is_late else "",
+        )

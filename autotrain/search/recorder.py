@@ -1,0 +1,190 @@
+"""What the ends of trials and repeats mean for the study: its records, its best trial, its finals.
+
+Only the search loop and its runs write here; the workers never open the study.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.trial import TrialState
+
+from autotrain.search.attributes import (
+    CAUSE,
+    EPOCHS,
+    ERROR,
+    HISTORY,
+    N_PARAMETERS,
+    REPEATS,
+    SECONDS,
+    Cause,
+)
+from autotrain.search.facts import summary, value_of
+from autotrain.search.finalists import Finalist
+from autotrain.search.finals import Finals
+from autotrain.search.ledger import Ledger
+from autotrain.search.pruning.pruners import Board
+from autotrain.search.trained import Trained
+from autotrain.training.slot import Outcome
+
+if TYPE_CHECKING:
+    from autotrain.search.runs import TrialRun
+
+MOST_FAILED = 10
+"""With this number of failed trials and no complete one, the search ends: it is no accident."""
+ERROR_LENGTH = 2_000
+"""Last characters of a traceback that are kept."""
+
+
+class Recorder:
+    """Records a study while it runs.
+
+    Args:
+        ledger: writes trials to Optuna.
+        board: the performance-scheduling pruner; None when `pruner` decides.
+        pruner: an Optuna pruner, asked after every epoch; None when `board` decides.
+        publish: called with a new best trial before it is told complete, so that the model of the
+            best trial in the storage can be loaded, even if the process is killed. Raises
+            RuntimeError when the trial cannot be exported; the trial then fails.
+        finals: knows the trials of earlier runs; None: the best trial wins.
+        keep: called with each complete trial and each repeat.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        board: Board | None,
+        pruner: BasePruner | None,
+        publish: Callable[[Trained], None],
+        finals: Finals | None = None,
+        keep: Callable[[Trained], None] = lambda trained: None,
+    ) -> None:
+        self.ledger = ledger
+        self.board = board
+        self.pruner = pruner
+        self.publish = publish
+        self.finals = finals
+        self.keep = keep
+        self.sign = ledger.metric.sign
+        self.late: list[tuple[TrialRun, list[Outcome]]] = []
+        """Trials that the end of the time has stopped."""
+        self.counts = {TrialState.COMPLETE: 0, TrialState.PRUNED: 0, TrialState.FAIL: 0}
+        self.n_before = self.n_done = self.n_repeats = self.n_failed = 0
+        self.best: tuple[float, int, str] | None = None
+        """Value, number and description of the best complete trial."""
+
+    def restore(self, best: tuple[float, int, str] | None, counts: dict[TrialState, int]) -> None:
+        """Continue earlier runs.
+
+        Args:
+            best: value, number and description of their best trial.
+            counts: their trials by state.
+        """
+        self.best = best
+        self.counts.update(counts)
+        self.n_before = sum(counts.values())
+
+    def is_best(self, value: float) -> bool:
+        """Return whether a value is better than that of every complete trial."""
+        return self.best is None or self.sign * value < self.sign * self.best[0]
+
+    def add_point(self, trial: optuna.Trial, epoch: int, of: int, value: float) -> bool:
+        """Add a point to a trial's curve; return whether an Optuna pruner stops the trial."""
+        self.ledger.report(trial, epoch, of, value)
+        if self.pruner is None:
+            return False
+        frozen = self.ledger.storage.get_trial(trial._trial_id)
+        return self.pruner.prune(self.ledger.study, frozen)
+
+    def complete(self, run: TrialRun, trained: Trained, facts: dict[str, Any]) -> str | None:
+        """End a trial as complete, exported first when it is the best so far.
+
+        Returns: the traceback when it cannot be exported; the trial is then still open.
+        """
+        if self.is_best(trained.value):
+            try:
+                self.publish(trained)
+            except RuntimeError:
+                return traceback.format_exc()
+            self.best = (trained.value, trained.number, summary(trained.config))
+        self.keep(trained)
+        if self.finals is not None:
+            finalist = Finalist(
+                number=trained.number,
+                score=self.sign * trained.value,
+                n_parameters=facts[N_PARAMETERS],
+                config=trained.config,
+                seconds=facts[SECONDS],
+            )
+            self.finals.enter(finalist)
+        self.finish(run, TrialState.COMPLETE, trained.value, facts)
+        return None
+
+    def finish(
+        self, run: TrialRun, state: TrialState, value: float | None, facts: Mapping[str, Any]
+    ) -> None:
+        """End a trial in the storage and in comparisons; when this returns, it is on disk."""
+        facts = {**facts, **self._close_history(run, state, facts[CAUSE] == Cause.DIVERGED)}
+        self.ledger.finish(run.trial, state, value, facts, facts.get(EPOCHS, 0))
+        if Cause(facts[CAUSE]).is_counted:
+            self.counts[state] += 1
+            self.n_done += 1
+
+    def fail(self, run: TrialRun, cause: Cause, text: str) -> None:
+        """End a trial for a reason outside its configuration.
+
+        Raises: RuntimeError when many trials failed and none succeeded.
+        """
+        facts = {CAUSE: cause, ERROR: text[-ERROR_LENGTH:]}
+        if cause == Cause.OUT_OF_MEMORY:
+            self.finish(run, TrialState.PRUNED, None, facts)
+            return
+        self.finish(run, TrialState.FAIL, None, facts)
+        self.n_failed += 1
+        if self.n_failed >= MOST_FAILED and not self.counts[TrialState.COMPLETE]:
+            raise RuntimeError(f"{self.n_failed} trials failed and none succeeded:\n{text}")
+
+    def end_late(self) -> None:
+        """End the trials that the end of the time has stopped: the best may be the study's best."""
+        self.late.sort(key=lambda late: self.sign * value_of(late[1]))
+        while self.late:
+            run, outcomes = self.late.pop(0)
+            run.end_as(self, outcomes, is_complete=self.is_best(value_of(outcomes)))
+
+    def record_repeat(
+        self, number: int, repeat: int, trained: Trained | None, epochs: Sequence[int]
+    ) -> None:
+        """Record how a repeat ended.
+
+        Args:
+            trained: None when it diverged.
+            epochs: of each fold.
+        """
+        assert self.finals is not None
+        score = math.inf
+        if trained is not None:
+            self.keep(trained)
+            score = self.sign * trained.value
+        self.finals.record(number, repeat, score, epochs)
+        self.n_repeats += 1
+        self.ledger.note(REPEATS, self.finals.to_json())
+
+    def lose_repeat(self, number: int) -> None:
+        """Give up the repeats of a finalist in this run."""
+        assert self.finals is not None
+        self.finals.lose(number)
+
+    def _close_history(self, run: TrialRun, state: TrialState, diverged: bool) -> dict[str, Any]:
+        """End a trial on the board; return what a resumed study needs to know about it."""
+        if self.board is None:
+            return {}
+        if state == TrialState.FAIL or not run.epoch:
+            self.board.forget(run.number)
+            return {}
+        return {HISTORY: self.board.end(run.number, diverged=diverged).to_json()}

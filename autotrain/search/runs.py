@@ -1,0 +1,145 @@
+"""Trainings of trials, and of finalists from other seeds.
+
+`TrialRun` and `RepeatRun` differ in what their epochs and their ends mean for the study, which they
+tell a `Recorder`; `TrainingRun` is what both have in common.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.trial import TrialState
+
+from autotrain.search.attributes import CAUSE, Cause
+from autotrain.search.facts import facts_of, value_of
+from autotrain.search.pruning.pruners import Board
+from autotrain.search.recorder import Recorder
+from autotrain.search.training_run import TrainingRun
+from autotrain.search.workers.protocol import Worker
+from autotrain.training.slot import Outcome
+
+
+@dataclass(kw_only=True)
+class TrialRun(TrainingRun):
+    """The training of a trial."""
+
+    trial: optuna.Trial
+
+    def board(self, shared: Board | None) -> Board | None:
+        """Return the study's board."""
+        return shared
+
+    def take_epoch(self, recorder: Recorder, value: float) -> Cause | None:
+        """Add a point to the trial's curve, once."""
+        if self.epoch <= self.reported:
+            return None
+        self.reported = self.epoch
+        is_pruned = recorder.add_point(self.trial, self.epoch, self.config.epochs, value)
+        return Cause.RUNG if is_pruned else None
+
+    def end(self, recorder: Recorder, outcomes: list[Outcome]) -> None:
+        """End the trial: complete, pruned, diverged, or not started."""
+        if any(outcome.cause == Cause.DIVERGED for outcome in outcomes):
+            facts = self.facts(outcomes, Cause.DIVERGED)
+            recorder.finish(self, TrialState.PRUNED, None, facts)
+        elif any(outcome.parameters is None for outcome in outcomes):
+            # Stopped before its first epoch ended: its score is not known.
+            self._fail_as(recorder, Cause.NOT_STARTED)
+        elif self.cause == Cause.TIME:
+            # Exporting each that is better than those before would outlast the time limit.
+            recorder.late.append((self, outcomes))
+        else:
+            self.end_as(recorder, outcomes, is_complete=self.cause in (None, Cause.CONVERGED))
+
+    def end_as(self, recorder: Recorder, outcomes: list[Outcome], *, is_complete: bool) -> None:
+        """End the trial complete, exported first when it is the best so far, or else pruned."""
+        facts = self.facts(outcomes, self.cause or Cause(outcomes[0].cause))
+        if not is_complete:
+            value = value_of(outcomes)
+            recorder.finish(self, TrialState.PRUNED, value, facts)
+            return
+        failure = recorder.complete(self, self.trained(outcomes), facts)
+        if failure is not None:
+            # What cannot be exported is no winner; the search continues for one that can.
+            self.fail(recorder, Cause.EXPORT, failure)
+
+    def fail(self, recorder: Recorder, cause: Cause, text: str) -> None:
+        """End the trial as failed; out of memory as pruned."""
+        recorder.fail(self, cause, text)
+
+    def put_off(self, recorder: Recorder) -> None:
+        """End the trial as interrupted."""
+        self._fail_as(recorder, Cause.INTERRUPTED)
+
+    def retry(self, worker: Worker) -> TrialRun:
+        """Return a second attempt, alone on a worker."""
+        again = TrialRun(self.number, self.config, worker, 1.0, self.seed, trial=self.trial)
+        again.reported, again.is_retry = self.reported, True
+        return again
+
+    def forget(self, recorder: Recorder) -> None:
+        """Remove the trial from the study's board."""
+        if recorder.board is not None:
+            recorder.board.forget(self.number)
+
+    def facts(self, outcomes: Sequence[Outcome], cause: Cause) -> dict[str, object]:
+        """Return the user attributes of its end."""
+        return facts_of(outcomes, cause, time.monotonic() - self.started_s, self.curve())
+
+    def _fail_as(self, recorder: Recorder, cause: Cause) -> None:
+        recorder.finish(self, TrialState.FAIL, None, {CAUSE: cause})
+
+
+@dataclass(kw_only=True)
+class RepeatRun(TrainingRun):
+    """The training of a finalist from another seed; its trial has ended."""
+
+    repeat: int
+    own_board: Board | None
+    """It is compared with no other trial, but ends where it has converged."""
+
+    def board(self, shared: Board | None) -> Board | None:
+        """Return its own board."""
+        return self.own_board
+
+    def take_epoch(self, recorder: Recorder, value: float) -> Cause | None:
+        """Do nothing: the curve of the trial has ended."""
+        return None
+
+    def end(self, recorder: Recorder, outcomes: list[Outcome]) -> None:
+        """Record the score, unless the run was stopped by the end of the time."""
+        if self.cause == Cause.TIME:
+            return
+        epochs = [outcome.epochs for outcome in outcomes]
+        if any(o.cause == Cause.DIVERGED or o.parameters is None for o in outcomes):
+            recorder.record_repeat(self.number, self.repeat, None, epochs)
+        else:
+            recorder.record_repeat(self.number, self.repeat, self.trained(outcomes), epochs)
+
+    def fail(self, recorder: Recorder, cause: Cause, text: str) -> None:
+        """Give up the repeat: it says nothing about the finalist."""
+        recorder.lose_repeat(self.number)
+
+    def put_off(self, recorder: Recorder) -> None:
+        """Do nothing: a later run sees that the repeat is missing."""
+
+    def forget(self, recorder: Recorder) -> None:
+        """Do nothing: the second attempt has a new board."""
+
+    def retry(self, worker: Worker) -> RepeatRun:
+        """Return a second attempt, alone on a worker."""
+        board = self.own_board and Board(self.own_board.rule)
+        again = RepeatRun(
+            self.number,
+            self.config,
+            worker,
+            1.0,
+            self.seed,
+            repeat=self.repeat,
+            own_board=board,
+        )
+        again.is_retry = True
+        return again

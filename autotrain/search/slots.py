@@ -1,0 +1,56 @@
+"""Which training holds which slot: a training on K folds has K slots, each on its worker."""
+
+from __future__ import annotations
+
+import time
+
+from autotrain.search.attributes import Cause
+from autotrain.search.training_run import TrainingRun
+from autotrain.search.workers.protocol import Stop
+from autotrain.training.slot import Admission
+
+
+class Slots:
+    """The slots of one run of a study; numbers are never used twice.
+
+    Args:
+        n_folds: slots of a training.
+    """
+
+    def __init__(self, n_folds: int) -> None:
+        self.n_folds = n_folds
+        self.n_admitted = 0
+        self._by_slot: dict[int, TrainingRun] = {}
+
+    def runs(self) -> list[TrainingRun]:
+        """Return the trainings in progress."""
+        return list({id(run): run for run in self._by_slot.values()}.values())
+
+    def find(self, slot: int) -> TrainingRun | None:
+        """Return the training that holds a slot; None when it has ended."""
+        return self._by_slot.get(slot)
+
+    def admit(self, run: TrainingRun) -> None:
+        """Give a training its slots and send them to its worker."""
+        run.slots = tuple(range(self.n_admitted, self.n_admitted + self.n_folds))
+        run.started_s = time.monotonic()
+        self.n_admitted += self.n_folds
+        for fold, slot in enumerate(run.slots):
+            self._by_slot[slot] = run
+            run.worker.send(Admission(slot, run.config, run.seed, fold, run.repeat))
+
+    def stop(self, run: TrainingRun, cause: Cause) -> None:
+        """Have a training end at its next epoch, unless it is being stopped already."""
+        if run.cause is None:
+            run.cause = cause
+            self.cancel(run)
+
+    def cancel(self, run: TrainingRun) -> None:
+        """Have the worker end all slots of a training."""
+        for slot in run.slots:
+            run.worker.send(Stop(slot))
+
+    def release(self, run: TrainingRun) -> None:
+        """Release the slots of a training: later messages about them are ignored."""
+        for slot in run.slots:
+            self._by_slot.pop(slot, None)

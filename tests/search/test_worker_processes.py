@@ -16,8 +16,8 @@ from autotrain.search.workers.protocol import Close
 from autotrain.validation import default_workers, n_cores
 
 PROGRAM = """
-from autotrain.study.workers.processes import ProcessWorker
-from autotrain.study.workers.protocol import Close
+from autotrain.search.workers.processes import ProcessWorker
+from autotrain.search.workers.protocol import Close
 
 print("started")
 worker = ProcessWorker("cpu", "worker 1")

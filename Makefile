@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports format install constraints dist clean
+.PHONY: help demo test check lint types imports docs format install constraints dist clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,7 +20,7 @@ demo: $(INSTALLED) ## search for one minute on scikit-learn's breast cancer data
 test: $(INSTALLED) ## run the whole test suite
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile
 
-check: lint types imports ## lint, types and import contracts
+check: lint types imports docs ## lint, types, import contracts and the documentation
 
 lint: $(INSTALLED) ## ruff: rules and format
 	$(BIN)/ruff check
@@ -31,6 +31,9 @@ types: $(INSTALLED) ## mypy over package, tests and benchmarks
 
 imports: $(INSTALLED) ## import contracts of pyproject.toml
 	$(BIN)/lint-imports --no-logo
+
+docs: $(INSTALLED) ## build the documentation into build/docs; a warning is an error
+	$(BIN)/sphinx-build -b html -W --keep-going -q -d build/doctrees docs build/docs
 
 format: $(INSTALLED) ## rewrite the code in ruff's format
 	$(BIN)/ruff check --fix
@@ -46,7 +49,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing into $(VENV); the first time takes a few minutes."
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,onnx]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,onnx]'
 	@touch $@
 
 constraints: $(INSTALLED) ## write down what is installed in .venv as the pinned versions

@@ -64,13 +64,21 @@ def texts_of_python(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def texts_of_markdown(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a page outside its code blocks."""
-    is_code = False
+    """Yield the paragraphs of a page outside its code blocks, each with its first line."""
+    is_code, start, paragraph = False, 0, ""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        is_fence = line.startswith(("```", ":::"))
+        if is_fence or not line or line.startswith(("#", "|", "- ")):
+            if paragraph:
+                yield start, paragraph
+            paragraph = ""
         if line.startswith("```"):
             is_code = not is_code
-        elif not is_code:
-            yield number, line
+        elif not is_code and not is_fence:
+            start = start if paragraph else number
+            paragraph += f"{line}\n"
+    if paragraph:
+        yield start, paragraph
 
 
 def found_in(texts: Iterator[tuple[int, str]]) -> list[str]:

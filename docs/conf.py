@@ -6,6 +6,17 @@ Every warning fails the build, so a broken link or an unknown reference cannot s
 from __future__ import annotations
 
 import importlib.metadata
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parents[1]
+# The documented package is the one of this checkout, whatever is installed.
+sys.path.insert(0, str(ROOT))
 
 project = "autotrain"
 author = "The autotrain authors"
@@ -37,7 +48,7 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 autodoc_default_options = {"members": True, "inherited-members": False, "undoc-members": False}
-autosummary_generate = True
+autosummary_generate = False
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
@@ -46,7 +57,58 @@ napoleon_custom_sections = [("Source", "returns_style"), ("See also", "returns_s
 # HTML
 html_theme = "furo"
 html_title = f"autotrain {release}"
-html_static_path = ["images"]
 html_show_sphinx = False
 pygments_style = "default"
 pygments_dark_style = "monokai"
+
+_ONE_LINE_SECTION = re.compile(r"(Args|Returns|Raises|Yields|Examples|Source|See also): (\S.*)")
+_ERROR = re.compile(r"((?:\w*Error|KeyboardInterrupt)(?:, \w*Error)*):? (.*)")
+_CODE = re.compile(r"(`[^`]*`)")
+
+
+def sections_to_google_style(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Rewrite docstrings, in place, into what napoleon and reStructuredText read.
+
+    Our docstrings are plain text: "Returns: the mean." may stand in one line, and stars and
+    underscores are not markup.
+    """
+    written: list[str] = []
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        is_literal = line.lstrip().startswith((">>>", "..."))
+        text = line if is_literal else _escaped(line)
+        match = _ONE_LINE_SECTION.fullmatch(text) if indent == 0 else None
+        if match is None:
+            written.append(text)
+            continue
+        section, body = match.groups()
+        if written and written[-1]:
+            written.append("")
+        if section == "Raises" and (error := _ERROR.fullmatch(body)) is not None:
+            body = f"{error[1]}: {error[2]}"
+        written += [f"{section}:", f"    {body}"]
+    lines[:] = written
+
+
+def _escaped(line: str) -> str:
+    """Escape what reStructuredText would read as markup, except in code between backticks."""
+    parts = _CODE.split(line)
+    for place in range(0, len(parts), 2):
+        parts[place] = re.sub(r"(?<=\w)_(?!\w)|\*|\|", r"\\\g<0>", parts[place])
+    return "".join(parts)
+
+
+def links_to_repository(app: Sphinx, name: str, source: list[str]) -> None:
+    """Turn links to Markdown files outside of docs/ into downloads, in place.
+
+    On GitHub these links open the file. On the site they are no pages.
+    """
+    source[0] = re.sub(r"\]\((\.\./[\w./]+\.md)", r"](path:\1", source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the functions above; napoleon itself runs at priority 500."""
+    app.connect("autodoc-process-docstring", sections_to_google_style, priority=400)
+    app.connect("source-read", links_to_repository)

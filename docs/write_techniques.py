@@ -33,7 +33,7 @@ a constant answer, about what a well-initialized network starts with |
 | dead units of a layer | share of the units whose activation is 0 for every validation row; of \
 all activations except sigmoid, tanh and softplus |
 | saturated outputs of a layer | share of the outputs with \\|f′(z)\\| < {flat_slope:g} on the \
-validation rows; of sigmoid and tanh. Of a parametric activation f is z + a (f(z) − z) |
+validation rows; of sigmoid and tanh. For a parametric activation f is z + a (f(z) − z) |
 
 Each flag is decided layer by layer. "Last epoch" is the last one trained, not the one whose
 weights are kept. With folds, a trial has the flags of all its folds. It keeps the numbers of the

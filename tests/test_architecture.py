@@ -93,7 +93,7 @@ def test_public_names_exist_and_stand_once() -> None:
 
 
 def test_public_names_are_those_of_the_documentation() -> None:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     fenced = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
     blocks = "\n".join(code for word, code in fenced.findall(text) if word == "python")

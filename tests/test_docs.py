@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import subprocess
 import sys
+import time
 import tomllib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +17,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import autotrain as package
+from autotrain.cli.main import autotrain
+from autotrain.errors import SpaceError
 from autotrain.export.onnx import export_onnx
 from autotrain.predictor import load
 from autotrain.search.pruning.pruners import PRUNERS
+from autotrain.search.run import Budget
+from autotrain.space.fixed import fixed_space
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS
 from autotrain.space.values import show
+from autotrain.study import Study
 from tests.winners import mixed_table, train
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def name_of(page: Path) -> str:
+    """Return a page's path for the names of tests."""
+    return page.relative_to(ROOT).as_posix()
 
 
 def test_techniques_page_is_what_the_tables_say() -> None:
@@ -54,19 +69,120 @@ def test_the_page_of_the_commands_has_every_setting_of_the_pruners() -> None:
     assert all(f"**{name}**" in section for name in PRUNERS)
 
 
-def test_the_space_in_the_docs_is_right() -> None:
-    text = (ROOT / "docs" / "spaces.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+def fences(page: Path) -> list[tuple[str, str, str]]:
+    """Return the fenced blocks of a page: language, text, and the prose before the block."""
+    text = page.read_text(encoding="utf-8")
+    found, last = [], 0
+    for match in re.finditer(r"^(`{3,})([^\n]*)\n(.*?)^\1$", text, re.DOTALL | re.MULTILINE):
+        found.append((match[2].strip(), match[3], text[last : match.start()]))
+        last = match.end()
+    return found
+
+
+def test_spaces_page_shows_complete_spaces() -> None:
+    blocks = [text for kind, text, _ in fences(ROOT / "docs" / "spaces.md") if kind == "toml"]
     spaces = [SearchSpace(tomllib.loads(block)).resolve(1000, 5, "binary") for block in blocks]
     assert all(space.distributions() for space in spaces)
     assert "optimizer.nesterov.learning_rate" in spaces[0].distributions()
     assert spaces[0].baselines()
 
 
-def test_readme_python_runs(tmp_path: Path) -> None:
-    """As a script, with several processes and without a guard for them."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_fences_have_a_known_language(page: Path) -> None:
+    """Blocks in `text` are output or commands that cannot run here."""
+    kinds = {kind for kind, _, _ in fences(page)}
+    assert kinds <= {"python", "toml", "console", "text", "{toctree}", "{eval-rst}"}
+
+
+@pytest.fixture
+def small_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every search be two short trials in this process, whatever budget a page shows."""
+    init, optimize = Study.__init__, Study._optimize
+
+    def small_init(self: Study, name: str | None, **arguments: Any) -> None:
+        if arguments.get("space", "default") == "default":
+            arguments["space"] = {"extends": "quick", "training": {"epochs": 3}}
+        small = {"workers": 1, "finalists": 0, "validation": "holdout", "device": "cpu"}
+        init(self, name, **arguments | small)
+
+    def small_optimize(self: Study, budget: Budget, observer: Any, *, quiet: bool) -> Study:
+        return optimize(self, Budget(2, None, time.monotonic()), observer, quiet=True)
+
+    monkeypatch.setattr(Study, "__init__", small_init)
+    monkeypatch.setattr(Study, "_optimize", small_optimize)
+
+
+def customers() -> pd.DataFrame:
+    """Return the table of customers that the pages use as an example."""
+    frame = mixed_table()[["age", "paid", "city", "left"]]
+    return frame.rename(columns={"left": "churned"})
+
+
+def run_console(text: str) -> None:
+    """Run the commands of a console block; those that install something are left out."""
+    for line in text.splitlines():
+        words = shlex.split(line, comments=True)
+        assert words[0] == "$", line
+        if words[1] != "autotrain":
+            assert words[1:3] in (["make", "demo"], ["python", "-m"]), line
+            continue
+        assert not autotrain.main(words[2:], standalone_mode=False, obj=time.monotonic()), line
+
+
+def check_toml(text: str, name: str | None) -> None:
+    """Check a block that is a study file, one configuration or a space; save it under its name."""
+    values = tomllib.loads(text)
+    if "data" in values:
+        Path("study.toml").write_text(text, encoding="utf-8")
+        run_console("$ autotrain search study.toml --dry-run")
+    else:
+        try:
+            fixed_space(values)
+        except SpaceError:
+            SearchSpace(values).resolve(1000, 5, "binary")
+    if name is not None:
+        Path(name).write_text(text, encoding="utf-8")
+
+
+RUN = [
+    page
+    for page in PAGES
+    if page.name != "onnx.md"
+    and {"python", "toml", "console"} & {kind for kind, *_ in fences(page)}
+]
+"""The pages with blocks to run; that of ONNX needs a bundle of its own, see below."""
+
+
+@pytest.mark.parametrize("page", RUN, ids=name_of)
+def test_blocks_of_a_page_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_searches: None
+) -> None:
+    """One after the other, in one folder, with the names of the blocks before."""
+    monkeypatch.chdir(tmp_path)
+    customers().to_csv("customers.csv", index=False)
+    names: dict[str, Any] = {}
+    for kind, text, before in fences(page):
+        if kind == "python":
+            with warnings.catch_warnings():
+                # So few rows calibrate that sets and intervals warn.
+                warnings.simplefilter("ignore", UserWarning)
+                exec(compile(text, page.name, "exec"), names)
+        elif kind == "toml":
+            named = re.findall(r"`(\w+\.toml)`", before)
+            check_toml(text, named[-1] if named else None)
+        elif kind == "console":
+            run_console(text)
+
+
+def test_shown_python_runs_as_a_script(tmp_path: Path) -> None:
+    """Several processes start without a guard for them: README.md, and the estimators."""
+    pages = (ROOT / "README.md", ROOT / "docs" / "quickstart.md")
+    blocks = [
+        text
+        for page in pages
+        for kind, text, _ in fences(page)
+        if kind == "python" and (page.name == "README.md" or "MLPSearchClassifier" in text)
+    ]
     assert len(blocks) == 2
     script = tmp_path / "script.py"
     for block in blocks:
@@ -79,14 +195,12 @@ def test_readme_python_runs(tmp_path: Path) -> None:
             .replace("timeout=30", "n_trials=2")
             .replace('"sklearn:breast_cancer"', '"sklearn:breast_cancer", space="quick", workers=2')
         )
-        script.write_text(
-            f"{smaller}\nprint('columns:', *result.to_frame().columns)\n", encoding="utf-8"
-        )
+        script.write_text(f"{smaller}\nprint('done')\n", encoding="utf-8")
         done = subprocess.run(
             [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        assert len(re.findall(r"^columns: .* entropy ", done.stdout, flags=re.MULTILINE)) == 1
+        assert done.stdout.splitlines().count("done") == 1
 
 
 def test_the_onnx_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +209,7 @@ def test_the_onnx_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     winner = train(frame, {"training.epochs": 2}, target="left")
     predictor = load(winner.export(tmp_path / "best").path)
     export_onnx(predictor, Path("churn-onnx"), n_samples=12)
-    text = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (block,) = (text for kind, text, _ in fences(ROOT / "docs" / "onnx.md") if kind == "python")
     names: dict[str, Any] = {}
     exec(compile(block, "onnx.md", "exec"), names)
     row = pd.DataFrame({"age": [31.0], "paid": [2.5], "city": ["Rom"]})
@@ -105,7 +218,50 @@ def test_the_onnx_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_allclose(names["std"], result.std, atol=1e-5)
 
 
-@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"])
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and MyST make them."""
+    text = re.sub(
+        r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / link).exists(), f"{page.name} links to {link}"
+    text = re.sub(r"\s+", " ", page.read_text(encoding="utf-8"))
+    for link in re.findall(r"\]\(([^):]+)\)", text):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{page.name} links to {link}"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), f"{page.name} links to {link}"
+
+
+def test_python_reference_has_every_public_name() -> None:
+    text = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    documented = re.findall(
+        r"auto(?:class|function|exception):: autotrain\.(\w+)$", text, re.MULTILINE
+    )
+    assert sorted(documented) == sorted(package.__all__)
+
+
+def test_glossary_is_sorted_and_links_to_the_code() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    terms = re.findall(r"^\*\*(.*)\*\*\n: (.*(?:\n  .*)*)", text, flags=re.MULTILINE)
+    assert len(terms) > 30
+    assert [term for term, _ in terms] == sorted(term for term, _ in terms)
+    assert all("](" in meaning for _, meaning in terms)
+
+
+def test_every_page_is_in_the_contents() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    listed = {
+        line
+        for block in re.findall(r"```{toctree}\n(.*?)```", index, flags=re.DOTALL)
+        for line in block.splitlines()
+        if line and not line.startswith(":")
+    }
+    docs = ROOT / "docs"
+    pages = {page.relative_to(docs).with_suffix("").as_posix() for page in docs.rglob("*.md")}
+    assert listed == pages - {"index"}

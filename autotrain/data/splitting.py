@@ -17,7 +17,7 @@ VALIDATION_FRACTION = 0.2
 MAX_VALIDATION_ROWS = 10_000
 # (rows, folds below so many rows); from the last number on one part is held out. Hundreds of trials
 # overfit a few hundred held-out rows, and where there are more, the folds' networks predict better
-# together than one that had more trials to be chosen from (docs/benchmarks.md).
+# together than one that had more trials to be chosen from (docs/lab-notebook.md).
 FOLDS = ((10_000, 5), (30_000, 3))
 CALIBRATION_FRACTION = 0.25
 MAX_CALIBRATION_ROWS = 2_000

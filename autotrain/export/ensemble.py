@@ -15,7 +15,7 @@ before, so the score of an ensemble on them is, like a winner's, a little too go
 
 Source: Caruana, Niculescu-Mizil, Crew & Ksikes 2004, "Ensemble selection from libraries of models",
 ICML, section 2. Differs from it: each model at most once, so that all members weigh the same.
-Contenders: measured, docs/benchmarks.md.
+Contenders: measured, docs/lab-notebook.md.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ LASTING = 0.5
 
 Part of what sets two networks apart is chance, and the folds average that away already. Measured by
 how far apart two models are on new rows, as means of folds, against on validation rows, alone: 0.34
-to 0.82 on tables of more than 2,500 rows (docs/benchmarks.md).
+to 0.82 on tables of more than 2,500 rows (docs/lab-notebook.md).
 """
 LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
 

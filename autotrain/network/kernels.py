@@ -2,7 +2,7 @@
 
 An activation's row is written for hyperparameters that differ from slot to slot. Where all slots
 of a run agree on them, torch has one compiled kernel for f and one for the gradient, instead of the
-row's three to eight passes over memory (docs/benchmarks.md, "Native activations"). To add a twin,
+row's three to eight passes over memory (docs/lab-notebook.md). To add a twin,
 add a row to `TWINS`.
 """
 

@@ -56,7 +56,7 @@ def epochs(shape: DataShape) -> int:
     Schedules such as one_cycle and cosine are spread over all epochs. `early_stopping.patience` may
     end the training earlier, unless `early_stopping.wait_for_schedule` is true. Networks with
     embedded numbers needed 60 epochs with a higher learning rate for the score that took 200 epochs
-    with a lower one (docs/benchmarks.md).
+    with a lower one (docs/lab-notebook.md).
     """
     return min(max(round(ROWS_PER_TRAINING / shape.n_train), MIN_EPOCHS), MAX_EPOCHS)
 

@@ -1,7 +1,7 @@
 """How many models of a size should share a fleet.
 
 Fusing pays where a step is ruled by the overhead of calling operations, and stops paying where the
-arithmetic of one model fills the step. The costs below were measured (docs/benchmarks.md, "Width
+arithmetic of one model fills the step. The costs below were measured (docs/speed.md, "Width
 of the fleet"); they are stored, not measured anew in each run, so that the same study makes the
 same fleets on every machine of a kind.
 """

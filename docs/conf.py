@@ -51,6 +51,7 @@ autodoc_default_options = {"members": True, "inherited-members": False, "undoc-m
 autosummary_generate = False
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # Attributes of dataclasses are documented once.
 napoleon_use_rtype = False
 napoleon_custom_sections = [("Source", "returns_style"), ("See also", "returns_style")]
 

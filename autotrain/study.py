@@ -21,8 +21,10 @@ from typing import Any
 import optuna
 import torch
 from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
+from autotrain.bundle import copy_bundle, read_bundle, refuse_full
 from autotrain.data.dataset import Dataset, load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.errors import StudyError
@@ -39,7 +41,7 @@ from autotrain.search.checkpoints import Checkpoints
 from autotrain.search.finals import N_FINALISTS, Finals, finals_of
 from autotrain.search.given import enqueue, params_of
 from autotrain.search.launch import Launch
-from autotrain.search.opening import open_study
+from autotrain.search.opening import open_study, storage_of
 from autotrain.search.progress import Observer, Progress, Silent
 from autotrain.search.pruning.pruners import read_options
 from autotrain.search.publisher import Published
@@ -48,7 +50,8 @@ from autotrain.search.sampling.allowed import AllowedSampler
 from autotrain.search.sampling.samplers import make_sampler
 from autotrain.search.sampling.untried import Untried, UntriedSampler
 from autotrain.search.settings import AUTO, STUDIES, Definition
-from autotrain.search.storage.open import OpenStorage
+from autotrain.search.storage.open import OpenStorage, word_of
+from autotrain.search.storage.urls import absolute_url
 from autotrain.space.config import TrialConfig
 from autotrain.space.fixed import Config, fixed_space, params_in
 from autotrain.space.search_space import SearchSpace, as_space
@@ -65,7 +68,13 @@ from autotrain.validation import (
     read_workers,
     word_for,
 )
+from autotrain.vocabulary import user_path
 
+KEPT = (
+    *("target", "task", "metric", "weights", "class_weights", "reading"),
+    *("sampler", "pruner", "pruner_options", "validation", "seed"),
+)
+"""Arguments of a study that are the same when it is resumed."""
 DEFAULT_TIMEOUT_S = 600.0
 """Of a search that is given no limit."""
 
@@ -87,6 +96,7 @@ class Study(Results):
             is "pinball:0.9"; it is then also what is trained.
         weights: a column that says what each row counts, in training and in all scores; no feature.
         class_weights: "balanced" or {label: weight}: what each class counts in training.
+        reading: how texts are read, such as {"decimal": ","}. See docs/tables.md, "Texts".
         sampler: "tpe", "gp", "cmaes", "random" or "qmc".
         pruner: "performance", "asha", "median" or "none".
         pruner_options: settings of the pruner by name, such as {"quantile": 0.4}; None for the
@@ -99,12 +109,14 @@ class Study(Results):
         ensemble: export the average of up to N trainings (see `ensembling`); below 2 the winner
             alone. "auto": up to 4 where at most 2,500 rows validate, the winner alone elsewhere.
             Prediction takes up to N times as long.
-        storage: None for the journal in the study's folder, or a storage URL.
+        storage: None for the journal in the study's folder, or a storage URL; a relative SQLite
+            path is relative to the study's folder. Or an Optuna storage object: a study in one
+            that has no URL is resumed in Python alone, with `storage=` again.
         workers: processes; 0 for one per core (or per GPU), and for 1 in a worker process of
             joblib or `multiprocessing`; 1 trains in this process.
         device: "auto", "cpu" or "cuda".
         seed: everything random follows from it.
-        directory: where studies are kept.
+        directory: where studies are kept; a relative path is read when the object is made.
     Raises:
         DataError, SpaceError, StudyError, StorageError, DeviceError: when something asked for
             cannot be; nothing is written then.
@@ -121,6 +133,7 @@ class Study(Results):
         metric: str | None = None,
         weights: str | None = None,
         class_weights: ClassWeights | None = None,
+        reading: Mapping[str, Any] | None = None,
         sampler: str = "tpe",
         pruner: str = "performance",
         pruner_options: Mapping[str, float] | None = None,
@@ -128,7 +141,7 @@ class Study(Results):
         test: Any = None,
         finalists: int = N_FINALISTS,
         ensemble: int | str = AUTO,
-        storage: str | None = None,
+        storage: str | BaseStorage | None = None,
         workers: int = 0,
         device: str = "auto",
         seed: int = 0,
@@ -151,6 +164,7 @@ class Study(Results):
             seed=seed,
             weights=weights,
             class_weights=class_weights,
+            reading=reading,
         )
         self.metric = metric_for(dataset.task, metric)
         check_metric(self.metric, dataset)
@@ -180,20 +194,26 @@ class Study(Results):
             pruner_options=options,
             weights=weights,
             class_weights=class_weights_as_json(class_weights),
-            storage=storage,
+            reading=dict(reading or {}),
+            storage=word_of(storage) if isinstance(storage, BaseStorage) else storage,
             workers=workers,
             device=device,
             versions=definitions.library_versions(),
         )
+        # The working directory may change before the study is opened.
+        directory = user_path(str(directory)).absolute()
         if name is None:
-            definition = definition.with_free_name(dataset.name, Path(directory))
+            definition = definition.with_free_name(dataset.name, directory)
         self.definition = definition
-        self.folder = Path(directory) / definition.name
+        self.folder = directory / definition.name
+        self._given = storage if isinstance(storage, BaseStorage) else None
         if (self.folder / definitions.FILE).is_file():
             begun = Definition.read(self.folder)
             begun.check_same(definition, self.folder)
-            url = begun.storage_url(storage, self.folder)
-            self.definition = replace(definition, storage=url)
+            url = storage_of(begun, storage, self.folder)
+            self.definition = replace(definition, storage=url, stored_as=begun.stored_as)
+        elif definition.storage is not None:
+            absolute_url(definition.storage, self.folder)  # Raises for a database in memory.
         self._storage: OpenStorage | None = None
         self._study: optuna.Study | None = None
         self.progress = Progress()
@@ -208,7 +228,7 @@ class Study(Results):
         *,
         data: Any = None,
         test: Any = None,
-        storage: str | None = None,
+        storage: str | BaseStorage | None = None,
         workers: int | None = None,
         device: str | None = None,
         finalists: int | None = None,
@@ -220,7 +240,8 @@ class Study(Results):
         Args:
             data: the table, when it has moved or was a data frame; it must be the same table.
             test: the test rows, likewise, when they are a table of their own.
-            storage: the URL with its password, when the study is not in its folder's journal.
+            storage: the URL with its password, or the storage object, when the study is not in its
+                folder's journal; also where its trials were moved to.
             workers, device, finalists, ensemble: as for a new study; None: as the study has them.
             directory: where studies are kept.
         Raises:
@@ -235,24 +256,15 @@ class Study(Results):
         return cls(
             name,
             data=old.source if data is None else data,
-            target=old.target,
-            task=old.task,
             space=SearchSpace.from_dict(old.space),
-            metric=old.metric,
-            weights=old.weights,
-            class_weights=old.class_weights,
-            sampler=old.sampler,
-            pruner=old.pruner,
-            pruner_options=old.pruner_options,
-            validation=old.validation,
             finalists=old.finalists if finalists is None else finalists,
             ensemble=old.ensemble if ensemble is None else ensemble,
             test=number_or_text(old.test) if test is None else test,
             storage=storage or old.storage,
             workers=old.workers if workers is None else workers,
             device=device or old.device,
-            seed=old.seed,
             directory=directory,
+            **{argument: getattr(old, argument) for argument in KEPT},
         )
 
     # ---- running ---------------------------------------------------------------------------
@@ -396,7 +408,7 @@ class Study(Results):
             self._run(budget, observer, quiet=quiet)
         else:
             self.hand_over()
-            check_success(self.definition.name, self.optuna_study.trials, self.metric)
+            check_success(self.definition.name, self._own_trials(), self.metric)
         return self
 
     def _run(
@@ -415,13 +427,17 @@ class Study(Results):
                 self.progress = run.progress
                 self._take(run.handed)
             self._hand_over(None, stages(shown, run.progress))
-        check_success(self.definition.name, self.optuna_study.trials, self.metric)
+        check_success(self.definition.name, self._own_trials(), self.metric)
 
     def close(self) -> None:
         """Let other processes work on the study."""
         if self._storage is not None:
-            self._storage.close()
-            self._storage = self._study = None
+            try:
+                self._storage.commit()
+                self._storage.remember(self.optuna_study.get_trials(deepcopy=False))
+            finally:
+                self._storage.close()
+                self._storage = self._study = None
 
     def __enter__(self) -> Study:
         return self
@@ -453,6 +469,32 @@ class Study(Results):
         Raises: RuntimeError when nothing can be exported; a bug.
         """
         return self._hand_over(ensemble, lambda stage: None)
+
+    def export(self, folder: str | Path, trial: int | None = None) -> Path:
+        """Write a model into a folder of its own, which needs neither the study nor Optuna.
+
+        Args:
+            folder: new or empty.
+            trial: number of the trial, one of the best whose weights are kept in `checkpoints/`;
+                None for the model in `best/`.
+        Returns: the folder.
+        Raises:
+            StudyError: when no weights of the trial are kept; it names the trials that have them.
+            BundleError: when there is no model yet.
+            StorageError: when the folder is not empty or cannot be written.
+
+        Examples:
+            >>> study.export("second-best", trial=7)  # doctest: +SKIP
+            PosixPath('second-best')
+        """
+        folder = user_path(str(folder))
+        if trial is None:
+            copy_bundle(read_bundle(self.best_path), folder)
+        else:
+            refuse_full(folder)
+            number = check_count("trial", trial)
+            self._best().export_trial(folder, self.optuna_study, number)
+        return folder
 
     def _hand_over(self, ensemble: int | str | None, on_stage: Callable[[str], None]) -> Path:
         study = self.optuna_study
@@ -497,7 +539,7 @@ class Study(Results):
         """Open the storage and the Optuna study in it, making both if they are new."""
         if self._storage is None:
             self._storage, self._study = open_study(
-                self.folder, self.definition, self.metric, self.sampler
+                self.folder, self.definition, self.metric, self.sampler, self._given
             )
         return self._storage
 
@@ -543,7 +585,7 @@ class Study(Results):
 
         Returns: the seconds of the budget that this run goes on with; 0 when it is given more.
         """
-        trials = self.optuna_study.get_trials(deepcopy=False)
+        trials = self._own_trials()
         if n_trials is not None:
             if self._untried is not None:
                 n_trials = min(n_trials, self._untried.n_left(trials))
@@ -558,7 +600,7 @@ class Study(Results):
 
     def _write_definition(self, **budget: Any) -> None:
         """Keep what may change; where and with what it began stays, unless data have moved."""
-        changing = ("source", "finalists", "ensemble")
+        changing = ("source", "finalists", "ensemble", "storage")
         now = {name: getattr(self.definition, name) for name in changing}
         replace(Definition.read(self.folder), **(now | budget)).write(self.folder)
 

@@ -12,7 +12,11 @@ from typing import Any, TypeGuard
 
 import torch
 
-from autotrain.errors import DataError, DeviceError, StudyError
+from autotrain.errors import (
+    DataError,
+    DeviceError,
+    StudyError,
+)
 from autotrain.vocabulary import user_path
 
 IN_MEMORY = "<table in memory>"

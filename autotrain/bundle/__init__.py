@@ -4,8 +4,17 @@ record.py says what a bundle is, tensors.py names its arrays, files.py makes and
 publishing.py swaps the folder in at once, card.py writes the page for people.
 """
 
-from autotrain.bundle.files import FORMAT_VERSION, encode, read_bundle
-from autotrain.bundle.publishing import CARD, FILES, ONNX, RECORD, TENSORS, discard, publish, stage
+from autotrain.bundle.files import FORMAT_VERSION, copy_bundle, encode, read_bundle
+from autotrain.bundle.publishing import (
+    CARD,
+    FILES,
+    RECORD,
+    TENSORS,
+    discard,
+    publish,
+    refuse_full,
+    stage,
+)
 from autotrain.bundle.record import ENSEMBLE, SELECTION, Bundle, Member
 
 __all__ = [
@@ -13,15 +22,16 @@ __all__ = [
     "ENSEMBLE",
     "FILES",
     "FORMAT_VERSION",
-    "ONNX",
     "RECORD",
     "SELECTION",
     "TENSORS",
     "Bundle",
     "Member",
+    "copy_bundle",
     "discard",
     "encode",
     "publish",
     "read_bundle",
+    "refuse_full",
     "stage",
 ]

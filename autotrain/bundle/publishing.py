@@ -22,13 +22,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from autotrain.bundle.own_files import write_new
 from autotrain.errors import COPY_AGAIN, BundleError, StorageError
 
 RECORD = "bundle.json"
 TENSORS = "model.safetensors"
 CARD = "MODEL_CARD.md"
-ONNX = "predictor.onnx"
-FILES = (RECORD, TENSORS, CARD, ONNX)
+FILES = (RECORD, TENSORS, CARD)
 """What a bundle may hold; other files in its folder are the user's and stay."""
 ATTEMPTS = 100
 """A reader starts again when the folder is swapped while it opens files."""
@@ -44,17 +44,14 @@ def stage(folder: Path, files: Mapping[str, bytes]) -> Path:
         bundle and would be lost.
     """
     folder = Path(os.path.realpath(folder))
-    _refuse_to_replace(folder)
     staged = _beside(folder, "new")
     try:
+        _refuse_to_replace(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         _recover(folder)
         staged.mkdir()
         for name, content in files.items():
-            with (staged / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            write_new(staged / name, content, durable=True)
         _sync(staged)
     except OSError as error:
         discard(staged)
@@ -76,6 +73,22 @@ def publish(staged: Path, folder: Path) -> Path:
     except OSError as error:
         raise _unwritable(folder, error) from error
     return folder
+
+
+def refuse_full(folder: Path) -> None:
+    """Refuse to export into a folder that holds something.
+
+    Raises: StorageError when it does, or cannot be looked at.
+    """
+    try:
+        is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if not is_free:
+        raise StorageError(
+            f"{folder}: expected a new or an empty folder, however: it is there already. "
+            "Give another one with --output, or remove it."
+        )
 
 
 def discard(staged: Path) -> None:
@@ -171,6 +184,10 @@ def _swap(staged: Path, folder: Path) -> Path | None:
 def _recover(folder: Path) -> None:
     """Clear away what a kill in the middle of a swap left behind."""
     old, staged = _beside(folder, "old"), _beside(folder, "new")
+    for leftover in (old, staged):
+        # Not of ours, and what it points to is not either.
+        if leftover.is_symlink() or leftover.is_file():
+            leftover.unlink()
     if old.exists() and not folder.exists():
         old.rename(folder)
     for leftover in (old, staged):

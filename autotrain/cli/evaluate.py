@@ -15,7 +15,8 @@ from autotrain.cli.options import (
     quiet_option,
     sampling_options,
 )
-from autotrain.cli.printing import columns, note, print_json
+from autotrain.cli.printing import columns, note, print_json, say
+from autotrain.cli.reading import reading_asked, reading_options
 from autotrain.vocabulary import count_text, interval_text, value_text
 
 ANSWERS = {
@@ -29,6 +30,7 @@ ANSWERS = {
 @bundle_argument
 @click.argument("data", type=FileName("DATA"))
 @sampling_options
+@reading_options
 @directory_option
 @json_option
 @quiet_option
@@ -42,6 +44,7 @@ def evaluate(
     directory: str,
     as_json: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Score BUNDLE, a bundle's folder or the name of a study, on the rows of DATA.
 
@@ -55,10 +58,10 @@ def evaluate(
     from autotrain.predictor import load
 
     predictor = load(find_bundle(bundle, Path(directory)))
-    table = read_table(data, predictor.reading)
+    table = read_table(data, predictor.reading.given(reading_asked(options)))
     target = target_of(table, predictor.target)
     notices: list[str] = list(table.notes)
-    frame = rows_to_ask(table, notices)
+    frame = rows_to_ask(table, notices, target)
     features, name, weights = frame.drop(columns=target), predictor.weights_name, None
     if name is not None and name in features:
         weights = features.pop(name)
@@ -84,7 +87,7 @@ def evaluate(
     if as_json:
         print_json({"bundle": bundle, "data": data, "target": target, **result, "notes": notices})
     else:
-        click.echo("\n".join(side_by_side(result)))
+        say("\n".join(side_by_side(result)))
 
 
 def side_by_side(result: dict[str, Any]) -> list[str]:

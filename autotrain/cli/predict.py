@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,8 @@ from autotrain.cli.options import (
     quiet_option,
     sampling_options,
 )
-from autotrain.cli.printing import note, print_json
+from autotrain.cli.printing import note, print_json, say_table
+from autotrain.cli.reading import reading_asked, reading_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from autotrain.predictor import Predictor
 
 ENDINGS = (".csv", ".parquet", ".json")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 JSON_ROWS = 10_000
 """Rows made into records at a time."""
 
@@ -34,10 +38,16 @@ JSON_ROWS = 10_000
 @bundle_argument
 @click.argument("data", type=FileName("DATA"))
 @sampling_options
+@reading_options
 @click.option(
     "--output",
     type=FileName("FILE"),
     help="Where to write: .csv, .parquet or .json; else CSV on stdout.",
+)
+@click.option(
+    "--csv-safe",
+    is_flag=True,
+    help="Put ' before labels that a spreadsheet would run as a formula.",
 )
 @directory_option
 @json_option
@@ -52,9 +62,11 @@ def predict(
     per_class: bool,
     output: str | None,
     seed: int,
+    csv_safe: bool,
     directory: str,
     as_json: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Predict the rows of DATA with BUNDLE, a bundle's folder or the name of a study.
 
@@ -65,11 +77,15 @@ def predict(
     """
     if output is not None:
         _check_output(Path(output), data)
+    if csv_safe and (as_json or (output is not None and Path(output).suffix.lower() != ".csv")):
+        raise click.BadParameter(
+            "is for CSV alone, got JSON or Parquet. Leave it out.", param_hint="--csv-safe"
+        )
     from autotrain.data.files import read_table
     from autotrain.predictor import load
 
     predictor = load(find_bundle(bundle, Path(directory)))
-    table = read_table(data, predictor.reading)
+    table = read_table(data, predictor.reading.given(reading_asked(options)))
     notices: list[str] = list(table.notes)
     # The answers and the weights may stand beside the questions; nothing to tell of that.
     beside = [name for name in (predictor.target, predictor.weights_name) if name is not None]
@@ -83,6 +99,7 @@ def predict(
     else:
         frame = _point(predictor, rows, notices)
         notices.append("the model has no dropout: there are predictions, but not how sure they are")
+    frame = _without_formulas(frame) if csv_safe else frame
     for notice in notices:
         note(f"Note: {notice}", quiet=quiet)
     if output is not None:
@@ -93,7 +110,7 @@ def predict(
         where = {"output": output} if output is not None else {"rows": frame.to_dict("records")}
         print_json({**about, "n_rows": len(frame), "notes": notices, **where})
     elif output is None:
-        click.echo(frame.to_csv(index=False), nl=False)
+        say_table(frame.to_csv(index=False))
 
 
 def _point(predictor: Predictor, table: pd.DataFrame, notices: list[str]) -> pd.DataFrame:
@@ -120,6 +137,12 @@ def _check_output(path: Path, data: str) -> None:
             f"must be in a folder that is there, however: {path.parent} is none.",
             param_hint="--output",
         )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise click.BadParameter(
+            f"must be in a folder that can be written, got {path.parent}. "
+            "Change its permissions or choose another folder.",
+            param_hint="--output",
+        )
     try:
         is_there = path.exists()
     except OSError as error:  # a name that is too long
@@ -127,11 +150,28 @@ def _check_output(path: Path, data: str) -> None:
             f"must be a file that can be written, however: {path}: {error.strerror}.",
             param_hint="--output",
         ) from None
+    if is_there and path.is_dir():
+        raise click.BadParameter(
+            f"must be a file, got the folder {path}. Give the name of a file in it.",
+            param_hint="--output",
+        )
     if is_there and Path(data).exists() and path.samefile(data):
         raise click.BadParameter(
             f"must be another file than DATA, which would be lost, however: {path}.",
             param_hint="--output",
         )
+
+
+def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with ' before every text that a spreadsheet would take for a formula."""
+    frame = frame.rename(columns=_no_formula)
+    for name in frame.select_dtypes(exclude=["number", "bool"]):
+        frame[name] = frame[name].map(_no_formula)
+    return frame
+
+
+def _no_formula(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
@@ -148,11 +188,13 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
             _write_json(frame, beside)
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise StorageError(
-            f"{path}: expected a file that can be written, however: {error.strerror}. "
-            "Give another --output."
+            f"{path} must be a file that can be written, got: {error.strerror or error}. "
+            "Free space there, or give another --output."
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def _write_json(frame: pd.DataFrame, path: Path) -> None:

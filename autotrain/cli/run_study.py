@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autotrain.cli.options import STUDIES
-from autotrain.cli.printing import fields, note, print_json
+from autotrain.cli.printing import fields, note, print_json, say
+from autotrain.paths import shown_path
 from autotrain.vocabulary import count_text, duration_text, interval_text, value_text
 
 if TYPE_CHECKING:
@@ -56,20 +57,20 @@ def run(
                 else:
                     study._finish(Budget(0, timeout, started_s, reserve_s), None, quiet=quiet)
             except NoTrialSucceededError as error:
-                click.echo(f"Error: {error}", err=True)
+                say(f"Error: {error}", err=True)
                 raise click.exceptions.Exit(EXIT_NO_TRIAL) from error
             if study.dataset.n_test:
                 note(f"Scoring the {count_text(study.dataset.n_test, 'test row')}.", quiet=quiet)
             result = outcome(study, started_s)
     except KeyboardInterrupt:
         # The terminal has written ^C into the line.
-        click.echo("", err=True)
-        click.echo(interrupted(study), err=True)
+        say("", err=True)
+        say(interrupted(study), err=True)
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     if as_json:
         print_json(result)
     else:
-        click.echo("\n".join(ending(study, result)))
+        say("\n".join(ending(study, result)))
 
 
 def about(study: Study, *, quiet: bool) -> None:
@@ -174,7 +175,7 @@ def outcome(study: Study, started_s: float) -> dict[str, Any]:
         "config": config,
         "params": study.best_params,
         "has_dropout": predictor.has_dropout,
-        "bundle": str(study.best_path),
+        "bundle": shown_path(study.best_path),
         "seconds": round(time.monotonic() - started_s, 1),
         "trials": {
             "complete": standing.n_complete,
@@ -263,7 +264,7 @@ def next_commands(study: Study, n_untried: int | None) -> list[str]:
     """
     name, where = study.definition.name, directory_words(study.folder)
     commands = [
-        ("Predict new rows", f"autotrain predict {study.best_path} DATA --output FILE"),
+        ("Predict new rows", f"autotrain predict {shown_path(study.best_path)} DATA --output FILE"),
         ("See the trials", f"autotrain show {name}{where}"),
         ("In the browser", f"autotrain dashboard {name}{where}"),
     ]
@@ -280,14 +281,15 @@ def interrupted(study: Study) -> str:
         return "Interrupted before the first trial; nothing was written."
     best = ""
     if study.progress.best_value is not None:
-        best = f" The best model so far is in {study.best_path}."
+        best = f" The best model so far is in {shown_path(study.best_path)}."
     words = f"autotrain resume {study.definition.name}{directory_words(study.folder)}"
     return f"Interrupted; everything is saved.{best} Go on with:\n  {words}"
 
 
 def directory_words(folder: Path) -> str:
     """Return the --directory option that finds a study again, if it needs one."""
-    return "" if folder.parent == STUDIES else f" --directory {folder.parent}"
+    studies = shown_path(folder.parent)
+    return "" if studies == str(STUDIES) else f" --directory {studies}"
 
 
 def _ensemble_words(study: Study, members: list[dict[str, Any]] | None) -> str:

@@ -25,6 +25,7 @@ from autotrain.cli.options import (
     number_or_name,
     quiet_option,
     seed_option,
+    storage_of,
     storage_option,
     study_option,
     target_option,
@@ -36,7 +37,9 @@ from autotrain.cli.options import (
     weights_option,
     workers_option,
 )
-from autotrain.cli.printing import fields, print_json
+from autotrain.cli.printing import fields, print_json, say
+from autotrain.cli.reading import reading_asked, reading_options
+from autotrain.paths import shown_path
 from autotrain.vocabulary import count_text, duration_text
 
 if TYPE_CHECKING:
@@ -83,6 +86,7 @@ DEFAULT_TIMEOUT_S = 600.0
 )
 @validation_option
 @test_option
+@reading_options
 @finalists_option
 @ensemble_option
 @storage_option
@@ -114,6 +118,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
     from autotrain.study import Study
 
     finalists = options["finalists"]
+    folder = Path(options["directory"]) / (options["study"] or "")
     study = Study(
         options["study"],
         data=data,
@@ -123,6 +128,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         metric=options["metric"],
         weights=options["weights"],
         class_weights=options["class_weights"],
+        reading=reading_asked(options),
         sampler=options["sampler"],
         pruner=options["pruner"],
         pruner_options=options["pruner_options"],
@@ -130,7 +136,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         test=number_or_name(options["test"]),
         finalists=N_FINALISTS if finalists is None else finalists,
         ensemble=AUTO if options["ensemble"] is None else options["ensemble"],
-        storage=options["storage"],
+        storage=storage_of(ctx, options["storage"], folder),
         workers=options["workers"] or 0,
         device=options["device"] or "auto",
         seed=options["seed"],
@@ -144,7 +150,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         if options["as_json"]:
             print_json(plan)
         else:
-            click.echo("\n".join(plan_lines(study, plan)))
+            say("\n".join(plan_lines(study, plan)))
         return
     run(
         study,
@@ -159,14 +165,14 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
 def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str, Any]:
     """Return what a search would do; nothing is written."""
     from autotrain.cli.run_study import notes_of, row_counts
-    from autotrain.search.storage.open import hide_password
+    from autotrain.search.storage.urls import hide_password
 
     data, definition, size = study.dataset, study.definition, study.space.size()
     return {
         "dry_run": True,
         "study": definition.name,
         "exists": (study.folder / "study.toml").is_file(),
-        "folder": str(study.folder),
+        "folder": shown_path(study.folder),
         "storage": None if definition.storage is None else hide_password(definition.storage),
         "data": definition.source,
         "target": definition.target,

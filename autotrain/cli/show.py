@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autotrain.cli.options import StudyName, directory_option, json_option, storage_option
-from autotrain.cli.printing import columns, fields, print_json
+from autotrain.cli.options import (
+    StudyName,
+    directory_option,
+    json_option,
+    storage_of,
+    storage_option,
+)
+from autotrain.cli.printing import columns, fields, print_json, say
 from autotrain.cli.run_study import directory_words, score_rows, weights_words
 from autotrain.cli.trial_text import param_text, trial_lines
 from autotrain.vocabulary import count_text, duration_text, value_text
 
 if TYPE_CHECKING:
-    from autotrain.reporting.status import Standing
+    from autotrain.reporting.status import Standing, Unread
 
 MOST_NAMED = 12
 """Trials that are named beside a flag."""
@@ -37,61 +43,69 @@ STATES = {
 @storage_option
 @directory_option
 @json_option
+@click.pass_context
 def show(
-    name: str | None, trial: int | None, storage: str | None, directory: str, as_json: bool
+    ctx: click.Context,
+    name: str | None,
+    trial: int | None,
+    storage: str | None,
+    directory: str,
+    as_json: bool,
 ) -> None:
     """Show all studies, the leaderboard of the study NAME, or one of its trials.
 
     Works while a search is running.
     """
-    from autotrain.reporting.status import read_standing, summaries
+    from autotrain.reporting.status import Unread, read_standing, summaries
     from autotrain.reporting.trial import read_trial
 
     studies = Path(directory)
     if trial is not None:
         if name is None:
             raise click.UsageError("--trial needs the NAME of a study.")
-        report = read_trial(studies / name, trial, storage)
+        folder = studies / name
+        report = read_trial(folder, trial, storage_of(ctx, storage, folder))
         if as_json:
             print_json(report.to_json())
         else:
-            click.echo("\n".join(trial_lines(report)))
+            say("\n".join(trial_lines(report)))
         return
     if name is None:
-        found = summaries(studies)
+        found = summaries(studies, storage)
         if as_json:
             print_json(
                 {
                     "studies": [
-                        {"study": entry[0], "error": entry[1]}
-                        if isinstance(entry, tuple)
+                        {"study": entry.name, "error": entry.reason}
+                        if isinstance(entry, Unread)
                         else entry.to_json()
                         for entry in found
                     ]
                 }
             )
         else:
-            click.echo("\n".join(overview(found, studies)))
+            say("\n".join(overview(found, studies)))
         return
-    standing = read_standing(studies / name, storage)
+    standing = read_standing(studies / name, storage_of(ctx, storage, studies / name))
     if as_json:
         print_json(standing.to_json())
     else:
-        click.echo("\n".join(leaderboard(standing)))
+        say("\n".join(leaderboard(standing)))
 
 
-def overview(found: list[Standing | tuple[str, str]], studies: Path) -> list[str]:
+def overview(found: list[Standing | Unread], studies: Path) -> list[str]:
     """Return a table of all studies."""
     if not found:
         return [f"There are no studies in {studies}/ yet. Begin with: autotrain search DATA"]
     from autotrain.bundle.selection import validation_score
+    from autotrain.reporting.status import Unread
 
     rows = [["study", "trials", "score", "metric", "state", "when"]]
     errors = []
     for entry in found:
-        if isinstance(entry, tuple):
-            rows.append([entry[0], "", "", "", "not readable", ""])
-            errors.append(f"{entry[0]}: {entry[1]}")
+        if isinstance(entry, Unread):
+            rows.append([entry.name, "", "", "", entry.state, ""])
+            errors.append(f"{entry.name}: {entry.reason}")
             continue
         value = None if entry.exported is None else validation_score(entry.exported)
         rows.append(
@@ -125,6 +139,8 @@ def leaderboard(standing: Standing) -> list[str]:
             ("Metric", f"{definition.metric}, to {standing.metric.direction}, on validation rows"),
             ("Weights", weights_words(definition.weights, definition.class_weights)),
             ("Trials", f"{standing.n_trials:,}: {', '.join(counts)}"),
+            ("Added", _added_words(standing)),
+            ("Missing", standing.lost or ""),
             ("Time", duration_text(standing.seconds)),
             ("Left", _left_words(standing)),
             ("Model", "" if standing.bundle is None else str(standing.bundle)),
@@ -153,6 +169,15 @@ def leaderboard(standing: Standing) -> list[str]:
         lines += fields([(key, param_text(value)) for key, value in params.items()], indent="  ")
     lines += _ended_early(standing)
     return [*lines, *_flagged(standing)]
+
+
+def _added_words(standing: Standing) -> str:
+    if not standing.added:
+        return ""
+    numbers = ", ".join(map(str, standing.added[:MOST_NAMED]))
+    more = ", …" if len(standing.added) > MOST_NAMED else ""
+    what = "trial" if len(standing.added) == 1 else "trials"
+    return f"{what} {numbers}{more} through Optuna: no model, cannot win"
 
 
 def _ended_early(standing: Standing) -> list[str]:

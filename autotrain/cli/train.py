@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from autotrain.cli.options import (
     number_or_name,
     quiet_option,
     seed_option,
+    storage_of,
     storage_option,
     study_option,
     target_option,
@@ -25,6 +27,7 @@ from autotrain.cli.options import (
     validation_option,
     weights_option,
 )
+from autotrain.cli.reading import reading_asked, reading_options
 
 
 @click.command(short_help="Train one configuration, without a search.")
@@ -44,6 +47,7 @@ from autotrain.cli.options import (
 @task_option
 @validation_option
 @test_option
+@reading_options
 @storage_option
 @device_option
 @seed_option
@@ -65,6 +69,7 @@ def train(ctx: click.Context, data: str, config: str, **options: Any) -> None:
     from autotrain.space.fixed import fixed_space
     from autotrain.study import Study
 
+    folder = Path(options["directory"]) / (options["study"] or "")
     study = Study(
         options["study"],
         data=data,
@@ -74,13 +79,14 @@ def train(ctx: click.Context, data: str, config: str, **options: Any) -> None:
         metric=options["metric"],
         weights=options["weights"],
         class_weights=options["class_weights"],
+        reading=reading_asked(options),
         sampler="random",
         pruner="none",
         validation=options["validation"],
         test=number_or_name(options["test"]),
         finalists=0,
         ensemble=0,
-        storage=options["storage"],
+        storage=storage_of(ctx, options["storage"], folder),
         workers=1,
         device=options["device"] or "auto",
         seed=options["seed"],

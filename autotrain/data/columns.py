@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autotrain.data.inputs import plain
+from autotrain.data.arrays import plain
+from autotrain.data.lookalikes import lookalikes_note
+from autotrain.data.numerals import is_padded
 from autotrain.data.values import (
     LARGEST,
     MOST_SPOILT,
@@ -24,10 +26,12 @@ from autotrain.data.values import (
     day_of,
     days,
     distinct,
+    is_missing,
     number_of,
     numbers,
     texts,
 )
+from autotrain.data.zones import AS_WRITTEN, NAIVE, zone_of
 from autotrain.errors import DataError
 from autotrain.vocabulary import count_text
 
@@ -52,7 +56,9 @@ class Column:
         n_levels: categorical: different cells, the missing one included, among the rows that train
             or validate; so that all folds treat the column alike.
         has_missing: numeric and date: whether any of these rows lacks the value.
+        zone: date: the time zone of its times, see `zones.py`.
         tells_by_gaps: those that do not lack it all hold the same: only the gaps tell something.
+        written: numeric: how the numbers were written, as `Numeral.to_json`; empty when plain.
     """
 
     name: str
@@ -61,6 +67,8 @@ class Column:
     n_levels: int = 0
     has_missing: bool = False
     tells_by_gaps: bool = False
+    zone: str = AS_WRITTEN
+    written: tuple[str, ...] = ()
 
 
 def read_columns(
@@ -76,9 +84,12 @@ def read_columns(
     columns, notes = [], []
     for name in frame.columns:
         kind, note = _kind_of(frame[name], str(name))
-        columns.append(Column(str(name), kind, str(frame[name].dtype)))
+        zone = _zone_of(frame[name], str(name)) if kind == "date" else AS_WRITTEN
+        columns.append(Column(str(name), kind, str(frame[name].dtype), zone=zone))
         if note:
             notes.append(f"column {str(name)!r} {note}")
+        if kind == "categorical":
+            notes += lookalikes_note(f"column {str(name)!r}", texts(plain(frame[name]))[0])
     _refuse_infinities(frame, columns)
     return columns, notes
 
@@ -91,7 +102,7 @@ def _kind_of(series: pd.Series[Any], name: str) -> tuple[str, str]:
     values = plain(series)
     if values.dtype.kind == "b":
         return "boolean", ""
-    if values.dtype.kind in "iufm":
+    if values.dtype.kind in "iuf":
         return ("missing" if pd.isna(values).all() else "numeric"), ""
     if values.dtype.kind == "M":
         return ("missing" if pd.isna(values).all() else "date"), ""
@@ -110,6 +121,14 @@ def _kind_of(series: pd.Series[Any], name: str) -> tuple[str, str]:
     return _kind_of_cells(cells, inverse)
 
 
+def _zone_of(series: pd.Series[Any], name: str) -> str:
+    values = plain(series)
+    if values.dtype.kind == "M":
+        return NAIVE
+    cells, _ = distinct(values)
+    return zone_of((cell for cell in cells if not is_missing(cell)), name)
+
+
 def _kind_of_cells(cells: list[Any], inverse: np.ndarray) -> tuple[str, str]:
     known = [cell for cell in cells if boolean_text_of(cell) is not None]
     if not known:
@@ -119,6 +138,12 @@ def _kind_of_cells(cells: list[Any], inverse: np.ndarray) -> tuple[str, str]:
         for cell in known
     ) and any(number_of(cell) is None or isinstance(cell, bool | np.bool_) for cell in known):
         return "boolean", ""
+    padded = next((cell for cell in known if is_padded(cell)), None)
+    if padded is not None:
+        return "categorical", (
+            f"has leading zeros such as in {padded!r} and is read as text, because numbers lose "
+            "them. Remove the zeros to have it read as numbers"
+        )
     not_numbers = [cell for cell in known if number_of(cell) is None]
     if not not_numbers:
         return "numeric", ""
@@ -204,7 +229,9 @@ def measure(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
             n_levels = len(texts(plain(frame[column.name]), boolean=False)[0])
             measured.append(replace(column, n_levels=n_levels))
         elif column.kind in ("numeric", "date"):
-            read, _ = (days if column.kind == "date" else numbers)(plain(frame[column.name]))
+            values = plain(frame[column.name])
+            is_date = column.kind == "date"
+            read, _ = days(values, column.zone) if is_date else numbers(values)
             known = read[~np.isnan(read)]
             has_missing = len(known) < len(read)
             tells = has_missing and bool((known == known[:1]).all())

@@ -20,11 +20,13 @@ from autotrain.data.fingerprint import fingerprint
 from autotrain.data.fitting import VIEW, fit_preprocessor, rare_levels
 from autotrain.data.labelled import read_test_table, rows_with_target, target_of
 from autotrain.data.leaks import find_leaks
+from autotrain.data.numerals import Numeral
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.reading import Reading
 from autotrain.data.repeats import Repeats, find_repeats
 from autotrain.data.splitting import read_fraction, split_test, split_validation
 from autotrain.data.targets import Label, Target, changed_labels, rare_classes, read_target
+from autotrain.data.trained import reading_of
 from autotrain.data.weights import (
     ClassWeights,
     RowWeights,
@@ -34,7 +36,7 @@ from autotrain.data.weights import (
     weights_column,
     weights_of_classes,
 )
-from autotrain.errors import DataError
+from autotrain.errors import AutotrainError, DataError
 from autotrain.techniques.view import View
 from autotrain.vocabulary import count_text
 
@@ -108,6 +110,9 @@ class Dataset:
         levels: of each column of categories, how many the first fold's training rows have.
         weights: the column of the rows' weights; None when all count alike.
         commas: what commas in a text file's numbers were, see `Reading`.
+        reading: how else another table's texts are to be read, as JSON: "written", how the
+            target's and the weights' numbers were written; "names", the columns of a file that has
+            none; "missing", the user's words for a missing cell.
         repeats: the test rows that equal a row that the search sees; None without test rows.
         test_weights: `[N]` of the test rows; None when all count alike, or when a test table of its
             own lacks the column.
@@ -134,6 +139,7 @@ class Dataset:
     weights: str | None = None
     test_weights: np.ndarray | None = None
     commas: str = ""
+    reading: Mapping[str, Any] = field(default_factory=dict)
     repeats: Repeats | None = None
     _encoded: dict[tuple[int, View], Encoded] = field(default_factory=dict, repr=False)
 
@@ -268,6 +274,7 @@ def load_dataset(
     seed: int = 0,
     weights: str | None = None,
     class_weights: ClassWeights | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Read a table and make it ready for training.
 
@@ -284,22 +291,61 @@ def load_dataset(
         weights: the column that says what each row counts; it is no feature. A row of weight 0 is
             left out, as one without target is.
         class_weights: "balanced", or a weight for each label (1 for those not named).
+        reading: how texts are read: see `Reading.of`.
     Raises: DataError when the table cannot be used as it is, StudyError when class weights do not
         fit the classes.
     """
-    table = read_table(source)
+    notes: list[str] = []
+    try:
+        return _load(
+            source,
+            target,
+            notes,
+            task=task,
+            test=test,
+            validation=validation,
+            seed=seed,
+            weights=weights,
+            class_weights=class_weights,
+            reading=reading,
+        )
+    except AutotrainError as error:
+        # What was left out before may be the reason.
+        for note in notes:
+            error.add_note(f"Note: {note}")
+        raise
+
+
+def _load(
+    source: Any,
+    target: str | None,
+    notes: list[str],
+    *,
+    task: str,
+    test: Any,
+    validation: str,
+    seed: int,
+    weights: str | None,
+    class_weights: ClassWeights | None,
+    reading: Mapping[str, Any] | None,
+) -> Dataset:
+    """Do what `load_dataset` does; `notes` receives what to tell the user, as it is found."""
+    asked = Reading.of(reading)
+    table = read_table(source, asked)
     target = target_of(table, target)
-    frame, rows, dropped = rows_with_target(table, target)
+    notes += table.notes
+    frame, rows, dropped = rows_with_target(table, target, asked)
+    notes += dropped
     names = [str(name) for name in table.frame.columns]
     weights = weights_column(weights, names, target, table.source)
-    of_rows, weightless = None, []
+    of_rows = None
     if weights is not None:
         of_rows = read_weights(frame[weights], weights, table.source, rows)
         counts = of_rows > 0
         if not counts.all():
             frame, rows, of_rows = frame[counts], rows[counts], of_rows[counts]
             left_out = count_text(int((~counts).sum()), "row")
-            weightless = [f"{left_out} of weight 0 in {weights!r}: left out"]
+            notes.append(f"{left_out} of weight 0 in {weights!r}: left out")
     if len(frame) < MIN_ROWS:
         raise DataError(
             f"{table.source}: expected at least {MIN_ROWS} rows with a target"
@@ -310,8 +356,14 @@ def load_dataset(
     check_class_weights(class_weights, coded.classes, target)
     features = _features(frame, target, weights)
     columns, looks = read_columns(features, are_pixels=table.kind == "pixels")
+    columns = _with_numerals(columns, table, asked)
 
-    fraction = _test_fraction(table, test)
+    fraction = _test_fraction(table, test, target)
+    if _is_auto(test) and table.test_frame is not None and fraction is not None:
+        notes.append(
+            f"the test rows of {table.source} have no {target!r} and do not test: "
+            f"{fraction:.0%} of the others do"
+        )
     stratify = coded.task != "regression"
     rest, test_places = split_test(coded.y, fraction or 0.0, seed, stratify=stratify)
     folds: list[Fold] = []
@@ -319,8 +371,7 @@ def load_dataset(
     # The same columns in all folds, so that their networks are alike.
     kept, useless = keep_useful(features.iloc[rest], columns, rows[rest])
     kept = measure(features.iloc[rest], kept)
-    of_target = [*changed_labels(frame[target], coded), *rare_classes(coded)]
-    notes = [*table.notes, *dropped, *weightless, *of_target, *looks, *useless]
+    notes += [*changed_labels(frame[target], coded), *rare_classes(coded), *looks, *useless]
     splits = split_validation(coded.y[rest], validation, seed, stratify=stratify)
     by_class = None
     if class_weights is not None:
@@ -336,15 +387,18 @@ def load_dataset(
         apart = None if calibration is None else rows[rest[calibration]]
         folds.append(replace(fold, weights=own, calibration_rows=apart))
 
+    kept_reading = _kept_reading(table, asked, target, weights)
     frames = [table.frame]
     record: float | str
     test_weights: np.ndarray | None = None
     if fraction is None:
-        reading = Reading({*folds[0].preprocessor.text_columns, *coded.texts}, table.commas)
-        other = _test_table(table, test, [name for name in names if name != weights], reading)
-        raw_test, test_rows_read, dropped = rows_with_target(other, target)
+        known = reading_of(
+            [folds[0].preprocessor], target, coded.texts, table.commas, kept_reading, weights
+        ).given({"decimal": asked.decimal or None, "thousands": asked.thousands or None})
+        other = _test_table(table, test, [name for name in names if name != weights], known)
+        raw_test, test_rows_read, dropped = rows_with_target(other, target, known)
         y_test, test_rows = coded.encode(raw_test[target], other.source), rows[:0]
-        notes += dropped
+        notes += [*(f"{other.source}: {note}" for note in other.notes), *dropped]
         if weights is not None and weights in raw_test:
             test_weights = read_weights(raw_test[weights], weights, other.source, test_rows_read)
         elif weights is not None:
@@ -362,10 +416,13 @@ def load_dataset(
         if of_rows is not None:
             test_weights = of_rows[test_places]
         where, record = table.source, fraction
-    asked = _features(raw_test, target, weights)
-    x_test, repeats = _encode(folds[0].preprocessor, asked, where), None
+    asked_rows = _features(raw_test, target, weights)
+    odd: list[str] = []
+    x_test, repeats = _encode(folds[0].preprocessor, asked_rows, where, odd), None
+    if fraction is None:
+        notes += [f"the test rows ({where}): {note}" for note in odd]
     if len(y_test):
-        repeats = find_repeats(features.iloc[rest], coded.y[rest], asked, y_test, kept)
+        repeats = find_repeats(features.iloc[rest], coded.y[rest], asked_rows, y_test, kept)
         notes += repeats.notes(len(y_test), places)
     return Dataset(
         name=table.name,
@@ -387,6 +444,7 @@ def load_dataset(
         columns=tuple(kept),
         levels=levels,
         commas=table.commas,
+        reading=kept_reading,
         repeats=repeats,
         weights=weights,
         test_weights=test_weights,
@@ -398,14 +456,37 @@ def _features(frame: pd.DataFrame, target: str, weights: str | None) -> pd.DataF
     return frame.drop(columns=[name for name in (target, weights) if name in frame])
 
 
+def _with_numerals(columns: Sequence[Column], table: RawTable, asked: Reading) -> list[Column]:
+    """Note down how the numbers of columns were written, for tables to come."""
+    plain = Numeral(missing=asked.missing)
+    return [
+        replace(column, written=tuple(table.written.get(column.name, plain).to_json()))
+        if column.kind == "numeric"
+        else column
+        for column in columns
+    ]
+
+
+def _kept_reading(
+    table: RawTable, asked: Reading, target: str, weights: str | None
+) -> dict[str, Any]:
+    """Return how another table is to be read, as JSON; see `Dataset.reading`."""
+    beside = {target, *([] if weights is None else [weights])}
+    written = {name: how.to_json() for name, how in table.written.items() if name in beside}
+    names = [] if table.has_header else [str(name) for name in table.frame.columns]
+    kept = {"written": written, "names": names, "missing": list(asked.missing)}
+    return {name: value for name, value in kept.items() if value}
+
+
 def _is_auto(test: Any) -> bool:
     return test is None or (isinstance(test, str) and test == "auto")
 
 
-def _test_fraction(table: RawTable, test: Any) -> float | None:
+def _test_fraction(table: RawTable, test: Any, target: str) -> float | None:
     """Return the fraction of test rows, None when they come from elsewhere."""
     if _is_auto(test):
-        return TEST_FRACTION if table.test_frame is None else None
+        has_own = table.test_frame is not None and target in table.test_frame
+        return None if has_own else TEST_FRACTION
     return read_fraction(test)
 
 
@@ -444,9 +525,11 @@ def _fit_fold(
     return fold, levels
 
 
-def _encode(preprocessor: Preprocessor, frame: pd.DataFrame, where: str) -> np.ndarray:
+def _encode(
+    preprocessor: Preprocessor, frame: pd.DataFrame, where: str, notices: list[str]
+) -> np.ndarray:
     try:
-        return preprocessor.encode(frame)
+        return preprocessor.encode(frame, notices=notices)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
 

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from sklearn.preprocessing import OneHotEncoder
 
+from autotrain.data.arrays import plain
 from autotrain.data.codes import ColumnCode
 from autotrain.data.columns import Column
-from autotrain.data.inputs import plain
 from autotrain.data.preprocessing import FILL, Preprocessor
 from autotrain.data.values import DATE_PARTS, date_parts, days, numbers, texts
 from autotrain.techniques.missing import MISSING
@@ -64,7 +64,8 @@ def fit_preprocessor(
             fit_column = _fit_numeric if column.kind == "numeric" else _fit_dates
             code, fit = fit_column(values, column, scaler)
             had_missing = column.has_missing or code.had_missing
-            codes.append(replace(code, has_missing=has_missing, had_missing=had_missing))
+            code = replace(code, has_missing=has_missing, had_missing=had_missing)
+            codes.append(replace(code, written=column.written))
             fits.append(fit)
         else:
             code, levels[column.name] = _fit_levels(values, column, is_code=is_code(column, view))
@@ -141,7 +142,7 @@ def _fit_numeric(
 def _fit_dates(
     values: np.ndarray, column: Column, scaler: Scaler
 ) -> tuple[ColumnCode, dict[str, np.ndarray]]:
-    since_1970, _ = days(values)
+    since_1970, _ = days(values, column.zone)
     known = since_1970[~np.isnan(since_1970)]
     origin = math.floor(known.min()) if len(known) else 0
     has_clock = bool((known != np.floor(known)).any())
@@ -154,6 +155,7 @@ def _fit_dates(
         parts=parts,
         origin=float(origin),
         had_missing=len(known) < len(since_1970),
+        zone=column.zone,
     )
     return code, fit
 

@@ -20,7 +20,6 @@ import numpy as np
 
 from autotrain.bundle import (
     ENSEMBLE,
-    ONNX,
     SELECTION,
     Bundle,
     Member,
@@ -167,6 +166,7 @@ def _export(
             "n_test": dataset.n_test,
             **_repeats(dataset),
             **({"commas": dataset.commas} if dataset.commas else {}),
+            **({"reading": dict(dataset.reading)} if dataset.reading else {}),
             **({} if dataset.weights is None else {"weights": dataset.weights}),
             **({} if class_weights is None else {"class_weights": class_weights}),
         },
@@ -268,11 +268,8 @@ def record_selection(folder: str | Path, selection: Selection) -> Path:
 
 
 def _rewrite(folder: Path, bundle: Bundle) -> Path:
-    """Replace a bundle by one with the same members; graphs that were exported from them stay."""
-    files = encode(bundle)
-    if (folder / ONNX).exists():
-        files[ONNX] = (folder / ONNX).read_bytes()
-    return publish(stage(folder, files), folder)
+    """Replace a bundle by one with the same members."""
+    return publish(stage(folder, encode(bundle)), folder)
 
 
 def library_versions() -> dict[str, str]:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from autotrain.bundle import Bundle
-from autotrain.data.inputs import plain
+from autotrain.data.arrays import plain
+from autotrain.data.numerals import Numeral
 from autotrain.data.targets import Target
 from autotrain.data.values import texts
 from autotrain.data.weights import read_weights
@@ -75,8 +76,15 @@ class Truth:
                 "rows without one. Pass rows whose target is known.",
                 parameter="y",
             )
+        written = bundle.data.get("reading", {}).get("written", {}).get(bundle.target, ())
         target = Target(
-            bundle.target, bundle.task, "", bundle.classes, bundle.label_dtype, values[:0]
+            bundle.target,
+            bundle.task,
+            "",
+            bundle.classes,
+            bundle.label_dtype,
+            values[:0],
+            Numeral.from_json(written),
         )
         known = target.encode(values[is_known], "y")
         coded = np.zeros(len(values), dtype=known.dtype)

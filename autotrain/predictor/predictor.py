@@ -20,7 +20,8 @@ from torch import Tensor
 from autotrain.bundle import Bundle, encode, read_bundle
 from autotrain.data.codes import are_texts
 from autotrain.data.preprocessing import Preprocessor
-from autotrain.data.reading import DECIMAL, THOUSANDS, Reading
+from autotrain.data.reading import Reading
+from autotrain.data.trained import reading_of
 from autotrain.errors import AutotrainError
 from autotrain.predictor.arguments import check_tolerance, read_sampling
 from autotrain.predictor.distribution import Distribution
@@ -124,11 +125,12 @@ class Predictor:
 
         A text file cannot show that "007" is a text when all cells of its column look like numbers.
         """
-        text_columns = (name for p in self.preprocessors for name in p.text_columns)
+        data = self.bundle.data
         labels = (self.target,) if are_texts(self.bundle.classes) else ()
-        commas = self.bundle.data.get("commas")
-        known = commas if commas in (DECIMAL, THOUSANDS) else ""
-        return Reading((*dict.fromkeys(text_columns), *labels), known)
+        kept = data.get("reading", {})
+        return reading_of(
+            self.preprocessors, self.target, labels, data.get("commas"), kept, self.weights_name
+        )
 
     @property
     def classes_(self) -> np.ndarray:

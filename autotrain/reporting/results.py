@@ -19,6 +19,7 @@ from autotrain.reporting.trial import TrialReport, report_of
 from autotrain.search.finalists import Winner
 from autotrain.search.finals import winner_of
 from autotrain.search.given import config_of
+from autotrain.search.record import own_trials
 from autotrain.search.sampling.untried import Untried
 from autotrain.search.settings import Definition
 from autotrain.space.search_space import SearchSpace
@@ -132,7 +133,7 @@ class Results(ABC):
         """
         if self._untried is None:
             return None
-        return self._untried.count(self.optuna_study.get_trials(deepcopy=False))
+        return self._untried.count(self._own_trials())
 
     def trial(self, number: int) -> TrialReport:
         """Describe one trial: configuration, learning curve, health by layer, flags, its end.
@@ -144,7 +145,14 @@ class Results(ABC):
             >>> study.trial(3).flags  # doctest: +SKIP
             {'vanishing': 'The gradient hardly reaches some layers, ...'}
         """
-        return report_of(self.definition, self.optuna_study.get_trials(deepcopy=False), number)
+        study = self.optuna_study
+        trials = study.get_trials(deepcopy=False)
+        return report_of(self.definition, trials, number, study.user_attrs)
+
+    def _own_trials(self) -> list[FrozenTrial]:
+        """Return the trials that are not added by others."""
+        study = self.optuna_study
+        return own_trials(study.get_trials(deepcopy=False), study.user_attrs)
 
     def trials_dataframe(self) -> pd.DataFrame:
         """Return one row per trial, as `optuna.Study.trials_dataframe`."""

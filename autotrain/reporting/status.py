@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -27,9 +27,10 @@ from autotrain.search.finalists import Winner
 from autotrain.search.finals import finals_of, is_unfinished, winner_of
 from autotrain.search.given import config_of
 from autotrain.search.ledger import best_trial
-from autotrain.search.settings import FILE, Definition, study_names
+from autotrain.search.opening import seen_study
+from autotrain.search.record import is_foreign, own_trials
+from autotrain.search.settings import FILE, Definition, NotConnectedError, study_names
 from autotrain.search.storage.lock import is_held
-from autotrain.search.storage.open import read_storage
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 
@@ -71,6 +72,7 @@ class Standing:
         state: "running", "stopped", "done" or "empty".
         n_complete, n_pruned, n_failed, n_running, n_waiting: trials by state; those that were
             interrupted or never started are in none of them.
+        added: numbers of the trials that others added through Optuna; nothing else counts them.
         causes: trials by what ended them, the commonest first; complete ones that just came to
             their end are left out.
         flags: numbers of the trials that have a flag, by flag, the commonest first.
@@ -83,6 +85,7 @@ class Standing:
         left: of its budget.
         is_unfinished: whether a run was cut off before its winner was handed over, or no trial is
             left but repeats of the best are.
+        lost: what is missing of its trials and how to continue; None where nothing is.
         updated: when its last trial ended, or it was made.
     """
 
@@ -94,6 +97,7 @@ class Standing:
     n_failed: int
     n_running: int
     n_waiting: int
+    added: tuple[int, ...]
     causes: dict[str, int]
     flags: dict[str, tuple[int, ...]]
     top: tuple[Entry, ...]
@@ -104,6 +108,7 @@ class Standing:
     seconds: float
     left: Left
     is_unfinished: bool
+    lost: str | None
     updated: datetime
 
     @property
@@ -139,6 +144,7 @@ class Standing:
                 "running": self.n_running,
                 "waiting": self.n_waiting,
             },
+            "added": list(self.added),
             "causes": self.causes,
             "flags": {flag: list(numbers) for flag, numbers in self.flags.items()},
             "best": None if self.best is None else asdict(self.best),
@@ -151,6 +157,7 @@ class Standing:
             "budget": {"trials": definition.n_trials, "seconds": definition.timeout_s},
             "left": asdict(self.left),
             "is_unfinished": self.is_unfinished,
+            "lost": self.lost,
             "updated": self.updated.isoformat(timespec="seconds"),
         }
 
@@ -165,27 +172,37 @@ class Standing:
         }
 
 
-def read_standing(folder: Path, storage: str | None = None) -> Standing:
+class Unread(NamedTuple):
+    """A study that was not read.
+
+    Args:
+        name: of its folder.
+        reason: why, and what to do.
+        state: "not readable" or "not opened".
+    """
+
+    name: str
+    reason: str
+    state: str = "not readable"
+
+
+def read_standing(folder: Path, storage: str | None = None, *, connects: bool = True) -> Standing:
     """Look at a study.
 
     Args:
         folder: of the study.
         storage: its URL with the password, when the study is not kept in its folder.
+        connects: see `seen_study`.
     Raises:
         StudyError: when there is no such study, or its trials are in another storage.
-        StorageError: when its trials cannot be read.
+        StorageError: when its trials cannot be read; NotConnectedError when they are on a server
+            and `connects` is False.
     """
-    definition = Definition.read(folder)
-    url = definition.storage_url(storage, folder)
-    trials: list[FrozenTrial] = []
-    user_attrs: dict[str, Any] = {}
     is_running = is_held(folder)
-    with read_storage(folder, url) as opened:
-        names = {study.study_name: study._study_id for study in opened.get_all_studies()}
-        if definition.name in names:
-            study_id = names[definition.name]
-            trials = opened.get_all_trials(study_id, deepcopy=False)
-            user_attrs = opened.get_study_user_attrs(study_id)
+    with seen_study(folder, storage, connects=connects, stays_open=False) as seen:
+        definition, user_attrs = seen.definition, seen.user_attrs
+        trials = own_trials(seen.trials, user_attrs)
+        added = tuple(trial.number for trial in seen.trials if is_foreign(trial, user_attrs))
     trial, winner = winner_of(trials, user_attrs, metric_named(definition.metric))
     left = budget_left(definition.n_trials, definition.timeout_s, trials, user_attrs)
     unfinished = _is_unfinished(definition, trials, user_attrs, left)
@@ -194,6 +211,7 @@ def read_standing(folder: Path, storage: str | None = None) -> Standing:
         folder=folder,
         state=_state(trials, left, is_running=is_running, is_unfinished=unfinished),
         **_counts(trials, is_running=is_running),
+        added=added,
         causes=_causes(trials),
         flags=_flags(trials),
         top=_top(definition, trials),
@@ -204,19 +222,33 @@ def read_standing(folder: Path, storage: str | None = None) -> Standing:
         seconds=seconds_spent(trials, user_attrs),
         left=left,
         is_unfinished=unfinished,
+        lost=seen.lost,
         updated=_updated(folder, trials),
     )
 
 
-def summaries(studies: Path) -> list[Standing | tuple[str, str]]:
-    """Look at all studies of a folder, the latest first; (name, why) for what cannot be read."""
+def summaries(studies: Path, storage: str | None = None) -> list[Standing | Unread]:
+    """Look at all studies of a folder, the latest first.
+
+    Args:
+        storage: URL of the one server that may be asked, for studies that are kept there.
+    """
     found: list[Standing] = []
-    unreadable: list[tuple[str, str]] = []
+    unreadable: list[Unread] = []
     for name in study_names(studies):
         try:
-            found.append(read_standing(studies / name))
+            folder = studies / name
+            is_there = storage and Definition.read(folder).is_kept_in(storage, folder)
+            url = storage if is_there else None
+            found.append(read_standing(studies / name, url, connects=False))
+        except NotConnectedError as error:
+            unreadable.append(Unread(name, str(error), "not opened"))
         except AutotrainError as error:
-            unreadable.append((name, str(error)))
+            unreadable.append(Unread(name, str(error)))
+        except Exception as error:
+            # A file that was changed by hand must not hide the other studies.
+            reason = f"{studies / name}: {type(error).__name__}: {error}"
+            unreadable.append(Unread(name, reason))
     found.sort(key=lambda standing: standing.updated, reverse=True)
     return [*found, *unreadable]
 

@@ -28,8 +28,9 @@ from autotrain.search.attributes import (
 )
 from autotrain.search.facts import summary
 from autotrain.search.given import config_of
+from autotrain.search.opening import seen_study
+from autotrain.search.record import is_foreign
 from autotrain.search.settings import Definition
-from autotrain.search.storage.open import read_storage
 from autotrain.space.config import TrialConfig
 from autotrain.space.naming import nest
 from autotrain.space.search_space import SearchSpace
@@ -163,18 +164,17 @@ def read_trial(folder: Path, number: int, storage: str | None = None) -> TrialRe
         StudyError: when there is no such study or trial.
         StorageError: when its trials cannot be read.
     """
-    definition = Definition.read(folder)
-    trials: list[FrozenTrial] = []
-    with read_storage(folder, definition.storage_url(storage, folder)) as opened:
-        names = {study.study_name: study._study_id for study in opened.get_all_studies()}
-        if definition.name in names:
-            trials = opened.get_all_trials(names[definition.name], deepcopy=False)
-    return report_of(definition, trials, number)
+    with seen_study(folder, storage, stays_open=False) as seen:
+        return report_of(seen.definition, seen.trials, number, seen.user_attrs)
 
 
-def report_of(definition: Definition, trials: list[FrozenTrial], number: int) -> TrialReport:
+def report_of(
+    definition: Definition, trials: list[FrozenTrial], number: int, user_attrs: Mapping[str, Any]
+) -> TrialReport:
     """Describe one of a study's trials.
 
+    Args:
+        definition, trials, user_attrs: the study's.
     Raises: StudyError when there is no such trial.
     """
     if not 0 <= number < len(trials):
@@ -195,7 +195,7 @@ def report_of(definition: Definition, trials: list[FrozenTrial], number: int) ->
         value=trial.value,
         words="" if config is None else summary(config),
         config={} if config is None else config.to_params(),
-        cause=cause_of(trial),
+        cause=Cause.ADDED if is_foreign(trial, user_attrs) else cause_of(trial),
         error=known.get(ERROR),
         epochs=epochs_of(trial),
         best_epoch=known.get(BEST_EPOCH),

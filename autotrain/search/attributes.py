@@ -50,6 +50,9 @@ GIVEN: Final = "given"
 CONFIG: Final = "config"
 """dict: the whole configuration of a trial outside the study's space."""
 
+ORIGIN: Final = "origin"
+"""str: "ID/NUMBER", the identity of the study that ended the trial, and its number there."""
+
 # ---- attributes of the study ---------------------------------------------------------------------
 
 SPENT_S: Final = "spent_s"
@@ -65,6 +68,10 @@ IS_EXPORTED: Final = "is_exported"
 EXPORTED: Final = "exported"
 """list: trial and repeat of the exported model, the number of trials and the numbers of waiting
 trials at that time; None for an ensemble."""
+
+
+IDENTITY: Final = "identity"
+"""dict: `id` of the study, and `since`: number of the first trial that has an `ORIGIN`."""
 
 
 class Cause(StrEnum):
@@ -90,6 +97,7 @@ class Cause(StrEnum):
     NOT_STARTED = "not_started"
     FORBIDDEN = "forbidden"
     OUTSIDE_SPACE = "outside_space"
+    ADDED = "added"
 
     @property
     def text(self) -> str:
@@ -139,7 +147,8 @@ _TEXTS = {
     Cause.ERROR: "an error in autotrain: please report it",
     Cause.NOT_STARTED: "not started before the run ended",
     Cause.FORBIDDEN: "a combination that the space forbids; not trained",
-    Cause.OUTSIDE_SPACE: "a configuration outside the study's space; not trained",
+    Cause.OUTSIDE_SPACE: "enqueued with parameters outside the study's space; not trained",
+    Cause.ADDED: "added through Optuna: it has no model and cannot win",
 }
 _FEWER_WORKERS = "Free memory or use fewer workers; 1 trains without worker processes."
 _REPORT = "Report the traceback of the trial (`autotrain show NAME --trial N`)."

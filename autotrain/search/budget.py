@@ -14,6 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.search.attributes import is_counted, seconds_of, spent_seconds
+from autotrain.search.record import own_trials
 
 KEPT_SHARE = 0.05
 """A run keeps something back for its end, so a budget of time is never used to the last second."""
@@ -70,7 +71,8 @@ def seconds_spent(trials: Sequence[FrozenTrial], user_attrs: Mapping[str, Any]) 
 
 def study_seconds(study: optuna.Study) -> float:
     """Return `seconds_spent` of an Optuna study."""
-    return seconds_spent(study.get_trials(deepcopy=False), study.user_attrs)
+    trials = own_trials(study.get_trials(deepcopy=False), study.user_attrs)
+    return seconds_spent(trials, study.user_attrs)
 
 
 def budget_left(

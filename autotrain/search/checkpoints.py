@@ -15,7 +15,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from autotrain.errors import AutotrainError, StorageError
+from autotrain.bundle.own_files import check_own, replace_own
+from autotrain.errors import AutotrainError, StorageError, StudyError
 from autotrain.network.flags import Diagnosis
 from autotrain.search.trained import Trained
 from autotrain.space.config import TrialConfig
@@ -51,11 +52,11 @@ class Checkpoints:
         scores[path] = self.sign * trained.value
         kept = sorted(scores, key=lambda path: (scores[path], path.name))[: self.most]
         if path in kept:
-            temporary, encoded = path.with_suffix(".new"), _encode(trained)
+            encoded = _encode(trained)
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                temporary.write_bytes(encoded)
-                temporary.replace(path)
+                check_own(self.folder)
+                replace_own(path, encoded)
             except OSError as error:
                 raise StorageError(
                     f"{self.folder}: expected a folder that can be written, however: "
@@ -70,6 +71,24 @@ class Checkpoints:
         with contextlib.suppress(*_BROKEN):
             return _read(self._path(number, repeat))
         return None
+
+    def of_trial(self, number: int) -> Trained | None:
+        """Return a trial's own training, or else its first repeat; None when none is kept."""
+        paths = self.folder.glob(f"trial-{number}-*.safetensors")
+        repeats = sorted(int(path.stem.rpartition("-")[2]) for path in paths)
+        found = (self.find(number, repeat) for repeat in repeats)
+        return next((trained for trained in found if trained is not None), None)
+
+    def not_kept(self, number: int) -> StudyError:
+        """Return the error that a trial has no weights, which names those that have."""
+        files = self.folder.glob("trial-*-*.safetensors")
+        kept = ", ".join(map(str, sorted({int(path.stem.split("-")[1]) for path in files})))
+        return StudyError(
+            f"trial must be one whose weights are kept, got {number}. Study "
+            f"{self.folder.parent.name!r} keeps those of its best trainings: "
+            f"{f'trials {kept}' if kept else 'none yet'}. Choose one of these, or train the "
+            "configuration again with Study.train."
+        )
 
     def __len__(self) -> int:
         """Return how many trainings are kept."""
@@ -92,6 +111,7 @@ class Checkpoints:
             self._scores = {}
             for path in sorted(self.folder.glob("trial-*-*.safetensors")):
                 try:
+                    check_own(path)
                     with safe_open(path, framework="numpy") as file:
                         record = json.loads(file.metadata()["trained"])
                     self._scores[path] = self.sign * float(record["value"])
@@ -129,6 +149,7 @@ def _encode(trained: Trained) -> bytes:
 
 
 def _read(path: Path) -> Trained:
+    check_own(path)
     with safe_open(path, framework="numpy") as file:
         record = json.loads(file.metadata()["trained"])
         outcomes = tuple(

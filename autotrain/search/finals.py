@@ -25,6 +25,7 @@ from autotrain.search.attributes import IS_EXPORTED, N_PARAMETERS, REPEATS, SECO
 from autotrain.search.finalists import Finalist, Repeat, Winner, read_epochs
 from autotrain.search.given import config_of
 from autotrain.search.ledger import best_trial
+from autotrain.search.record import own_trials
 from autotrain.space.search_space import SearchSpace
 
 N_FINALISTS = 4
@@ -252,7 +253,7 @@ def finals_of(
     if not n_finalists:
         return None
     finals = Finals(n_finalists, metric.sign)
-    for trial in trials:
+    for trial in own_trials(trials, user_attrs):
         # Of an older version's trials the size is not known: they are not raced.
         if trial.state != TrialState.COMPLETE or N_PARAMETERS not in trial.user_attrs:
             continue
@@ -290,6 +291,7 @@ def winner_of(
     Args:
         trials, user_attrs: the study's.
     """
+    trials = own_trials(trials, user_attrs)
     best = best_trial(trials, metric)
     if best is None or not user_attrs.get(WINNER):
         return best, None

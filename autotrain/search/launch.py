@@ -13,6 +13,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.data.dataset import Dataset
+from autotrain.errors import StorageError
 from autotrain.metrics import Metric
 from autotrain.network.config import view_of
 from autotrain.network.layout import Columns
@@ -24,6 +25,7 @@ from autotrain.search.ledger import Ledger, best_trial
 from autotrain.search.loop import SearchLoop
 from autotrain.search.progress import Observer
 from autotrain.search.pruning.pruners import Board, History, make_pruner, rule_of
+from autotrain.search.record import own_trials
 from autotrain.search.recorder import Recorder
 from autotrain.search.settings import Definition
 from autotrain.search.storage.open import OpenStorage
@@ -68,7 +70,7 @@ class Launch:
             whole_curves=self.definition.pruner in ("asha", "median"),
             only=self.only,
         )
-        trials = study.get_trials(deepcopy=False)
+        trials = own_trials(study.get_trials(deepcopy=False), study.user_attrs)
         if self.only is None and all(GIVEN in trial.user_attrs for trial in trials):
             given = [t.params or fixed_params(t) for t in trials if CONFIG not in t.user_attrs]
             for params in self.space.baselines():
@@ -98,9 +100,15 @@ class Launch:
         try:
             folds = fold_arrays(self.dataset, views)
             rows = StoredRows.write(problem, folds, folder)
-        except BaseException:
+        except BaseException as error:
             for worker in workers:
                 worker.close()
+            if isinstance(error, OSError):
+                raise StorageError(
+                    f"{folder.parent} must take the rows for the worker processes, got: "
+                    f"{error.strerror or error}. Free space there, set TMPDIR to another folder, "
+                    "or train with one worker."
+                ) from error
             raise
         return [worker.give(rows) for worker in workers]
 
@@ -118,7 +126,7 @@ class Launch:
         dataset, definition = self.dataset, self.definition
         n_outputs = problem_of(dataset, self.metric).n_outputs
         costs = GPU if self.device.startswith("cuda") else CPU
-        trials = ledger.study.get_trials(deepcopy=False)
+        trials = own_trials(ledger.study.get_trials(deepcopy=False), ledger.study.user_attrs)
         board = self._board(trials)
         recorder = Recorder(
             ledger,

@@ -32,6 +32,7 @@ from autotrain.search.ledger import Ledger, best_trial
 from autotrain.search.loop import SearchLoop
 from autotrain.search.progress import Observer, Progress
 from autotrain.search.publisher import Published, Publisher
+from autotrain.search.record import own_trials
 from autotrain.search.run_clock import RunClock
 from autotrain.search.sampling.untried import Untried
 from autotrain.search.storage.open import OpenStorage
@@ -121,7 +122,7 @@ class Run:
 
     def _search(self, loop: SearchLoop, n_trials: int | None, clock: RunClock) -> None:
         """Run the loop; a finite space ends a search when nothing is left to try."""
-        trials = self.study.get_trials(deepcopy=False)
+        trials = own_trials(self.study.get_trials(deepcopy=False), self.study.user_attrs)
         untried = Untried.of(self.launch.space) if self.launch.only is None else None
         if untried is not None:
             n_left = untried.n_left(trials)
@@ -149,6 +150,8 @@ class Run:
 def check_success(name: str, trials: Sequence[FrozenTrial], metric: Metric) -> None:
     """Refuse to end without a complete trial.
 
+    Args:
+        trials: the study's own, see `record.own_trials`.
     Raises:
         NoTrialSucceededError: when a study has none.
     """

@@ -11,12 +11,15 @@ import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import tomli_w
 
-from autotrain.errors import StudyError, nearest
-from autotrain.search.storage.open import hide_password
+from autotrain.bundle.own_files import read_own, replace_own
+from autotrain.errors import AutotrainError, StorageError, StudyError, nearest, unknown
+from autotrain.metrics import TASKS, metric_for
+from autotrain.search.storage.urls import HIDDEN, absolute_url, hide_password
 from autotrain.validation import check_count
 
 FILE = "study.toml"
@@ -29,16 +32,21 @@ VERSIONED = ("autotrain", "torch", "optuna", "scikit-learn", "numpy", "pandas")
 CHANGEABLE = ("n_trials", "timeout_s", "finalists", "ensemble", "storage", "workers", "device")
 
 
+class NotConnectedError(StorageError):
+    """The trials are on a server, to which autotrain did not connect."""
+
+
 @dataclass(frozen=True)
 class Definition:
     """The definition of a study.
 
     Args:
-        name: also the folder's name.
+        name: the folder's name.
         source: where the data came from, as the user named it.
         target, task, metric: what is learned and how it is judged.
         weights: the column of the rows' weights; None when all count alike.
         class_weights: "balanced", or the classes' weights by label; None when all count alike.
+        reading: how the table's texts are read, as the user asked; see `data.reading.Reading.of`.
         fingerprint: of the data, see `data/fingerprint.py`.
         split: how rows were split, with the seed.
         test, validation: as the user asked.
@@ -50,7 +58,10 @@ class Definition:
         ensemble: trainings that are exported together, at most; below 2 the winner alone; "auto":
             as the number of validation rows suggests.
         n_trials, timeout_s: the budget; None for no limit.
-        storage: URL without password, None for the journal in the folder.
+        storage: URL without password, None for the journal in the folder; see also
+            `storage.word_of`.
+        stored_as: name of the Optuna study, where it is not the folder's: the folder was renamed
+            or copied.
         workers: processes; 0 for one per core.
         device: "auto", "cpu" or "cuda".
         versions: of the libraries that created the study.
@@ -72,30 +83,47 @@ class Definition:
     pruner_options: dict[str, Any] = field(default_factory=dict)
     weights: str | None = None
     class_weights: str | dict[str, float] | None = None
+    reading: dict[str, Any] = field(default_factory=dict)
     finalists: int = 0
     ensemble: int | str = 0
     n_trials: int | None = None
     timeout_s: float | None = None
-    storage: str | None = None
+    # It may hold a password while the study is open.
+    storage: str | None = field(default=None, repr=False)
+    stored_as: str = ""
     workers: int = 0
     device: str = "auto"
     versions: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def optuna_name(self) -> str:
+        """The name of the study in its storage."""
+        return self.stored_as or self.name
+
     def write(self, folder: Path) -> None:
-        """Write `study.toml`; passwords in the storage's URL are left out."""
+        """Write `study.toml`; passwords in the storage's URL are left out.
+
+        Raises: StorageError when it cannot be written.
+        """
         values = {k: v for k, v in asdict(self).items() if v is not None}
+        if self.optuna_name == self.name:
+            del values["stored_as"]
         if self.storage is not None:
             values["storage"] = hide_password(self.storage)
         # Tables stand last in TOML.
         ordered = sorted(values.items(), key=lambda item: isinstance(item[1], dict))
         text = tomli_w.dumps(dict(ordered))
-        temporary = folder / f".{FILE}"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(folder / FILE)
+        try:
+            replace_own(folder / FILE, text.encode())
+        except OSError as error:
+            raise StorageError(
+                f"{folder / FILE} must be a file that can be written, got: {error.strerror}. "
+                "Change the permissions of the folder, or make room there."
+            ) from error
 
     @classmethod
     def read(cls, folder: Path) -> Definition:
-        """Read a study's folder.
+        """Read a study's folder, whose name is the study's.
 
         Raises:
             StudyError: when there is no study of that name, or its file cannot be read.
@@ -104,19 +132,41 @@ class Definition:
         if not path.is_file():
             raise StudyError(_no_study(folder))
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(read_own(path).decode())
             known = {f.name for f in fields(cls)}
-            return cls(**{name: value for name, value in values.items() if name in known})
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+            definition = cls(**{name: value for name, value in values.items() if name in known})
+            definition._check()
+            name, stored_as = folder.absolute().name, definition.optuna_name
+            definition = replace(
+                definition, name=name, stored_as="" if stored_as == name else stored_as
+            )
+        # tomllib raises ValueError for a number of too many digits, too.
+        except (OSError, ValueError, TypeError, RecursionError, AutotrainError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise StudyError(
-                f"{path}: must be the definition that autotrain wrote, however: {error}. "
-                "Restore the file, or start a study of another name."
+                f"{path}: must be the definition that autotrain wrote, however: "
+                f"{str(reason).rstrip('.')}. Restore the file, or start a study of another name."
             ) from error
+        return definition
+
+    def _check(self) -> None:
+        """Check what a file says: the kind of each value, and words that are looked up later.
+
+        Raises: TypeError, ValueError or AutotrainError.
+        """
+        for name, kind in get_type_hints(type(self)).items():
+            if not _is_of_kind(getattr(self, name), kind):
+                raise TypeError(f"{name} = {getattr(self, name)!r} is of a wrong kind")
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"name = {self.name!r} is no name of a study")
+        if self.task not in TASKS:
+            raise ValueError(unknown("task", self.task, TASKS))
+        metric_for(self.task, self.metric)
 
     def differing(self, other: Definition) -> list[str]:
         """Return the names of what makes two studies' trials incomparable."""
-        # Tables may have moved: whether they are the same their fingerprint says.
-        skipped = {*CHANGEABLE, "versions", "source", "test"}
+        # Tables may have moved: whether they, and their reading, are the same the fingerprint says.
+        skipped = {*CHANGEABLE, "stored_as", "versions", "source", "test", "reading"}
         own, others = (
             {
                 f.name: getattr(study, f.name) if f.name != "split" else study._split()
@@ -148,32 +198,21 @@ class Definition:
             if not (folder / FILE).is_file():
                 return named
             begun = Definition.read(folder)
-            if not begun.differing(named) and begun.is_kept_in(named.storage):
+            if not begun.differing(named) and begun.is_kept_in(named.storage, folder):
                 return named
             number += 1
 
-    def is_kept_in(self, storage: str | None) -> bool:
-        """Whether a URL, with or without its password, is that of this study; None always is."""
+    def is_kept_in(self, storage: str | None, folder: Path) -> bool:
+        """Return whether a URL, with or without its password, is that of this study.
+
+        Args:
+            storage: None always is.
+            folder: the study's.
+        """
         if storage is None:
             return True
         own = self.storage or ""
-        return _without_password(storage) == _without_password(own)
-
-    def storage_url(self, given: str | None, folder: Path) -> str | None:
-        """Return where the trials are: the URL given, which may hold the password, or its own.
-
-        Raises:
-            StudyError: when another storage is given; it would begin the study anew, and put its
-                best model over the one that is there.
-        """
-        if self.is_kept_in(given):
-            return given or self.storage
-        own = f"in {self.storage}" if self.storage is not None else f"in its folder, {folder}"
-        raise StudyError(
-            f"study {self.name!r} keeps its trials {own}, however: --storage is "
-            f"{hide_password(given or '')}. Leave --storage out to go on with it, or choose "
-            f"another --study name. When the trials have moved, change storage in {folder / FILE}."
-        )
+        return _without_password(storage, folder) == _without_password(own, folder)
 
     def check_same(self, other: Definition, folder: Path) -> None:
         """Refuse to go on under this name with anything that makes trials incomparable.
@@ -202,8 +241,21 @@ class Definition:
         return replace(self, n_trials=n_trials, timeout_s=timeout_s)
 
 
-def _without_password(url: str) -> str:
-    return hide_password(url).replace(":***@", "@")
+def _is_of_kind(value: Any, kind: Any) -> bool:
+    """Whether a value read from TOML is of the kind that an annotation names."""
+    if isinstance(kind, UnionType):
+        return any(_is_of_kind(value, each) for each in get_args(kind))
+    if get_origin(kind) is dict:
+        return isinstance(value, dict) and all(
+            get_args(kind)[1] is Any or _is_of_kind(each, get_args(kind)[1])
+            for each in value.values()
+        )
+    # True is an int for Python, and 60 a fine number of seconds.
+    return type(value) is kind or (kind is float and type(value) is int)
+
+
+def _without_password(url: str, folder: Path) -> str:
+    return hide_password(absolute_url(url, folder)).replace(f":{HIDDEN}@", "@")
 
 
 def check_name(name: str) -> str:

@@ -252,8 +252,9 @@ def test_rows_without_target_are_dropped_and_counted() -> None:
     frame.loc[[3, 50, 77], "label"] = [None, "?", " "]
     data = load_dataset(frame, "label")
     assert (
-        "3 of 120 rows of data frame are dropped: their target 'label' is missing (also '?'; where "
-        "that is a class, give it another name)"
+        "3 of 120 rows of data frame are dropped: their target 'label' is missing ('?' in 1 row, "
+        "an empty cell in 2 rows). If such a word is a class, write another word for it in the "
+        "table"
     ) in data.notes
     rows = np.concatenate(rows_of(data))
     assert sorted(rows) == [row for row in range(N) if row not in (3, 50, 77)]
@@ -361,7 +362,7 @@ def test_it_can_be_sent_to_another_process() -> None:
 def test_a_wide_table_of_levels_is_bounded() -> None:
     n_rows = 4000
     frame = pd.DataFrame({"text": [f"level {n % 2500}" for n in range(n_rows)]})
-    data = load_dataset(frame.assign(y=np.arange(n_rows) % 2), "y", test=0)
+    data = load_dataset(frame.assign(y=np.arange(n_rows) % 3), "y", test=0)
     assert data.n_inputs == 64
     assert not data.notes
     (note,) = data.notes_for([View()])
@@ -380,7 +381,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "empty target": (
         {"source": table().assign(label=None)},
-        ["expected values in the target 'label'", "empty in all 120 rows"],
+        ["the target 'label' must have values", "missing in all 120 rows"],
     ),
     "few rows": ({"source": table(0, 9)}, ["at least 10 rows with a target, however: 9"]),
     "fewer rows than folds": ({"validation": "97-fold"}, ["folds (97), however: 96 rows"]),
@@ -485,3 +486,50 @@ def test_labels_that_are_not_kept_as_they_are_are_told(labels: list[Any], note: 
     notes = [each for each in load_dataset(frame, "y").notes if "read so" in each]
     assert len(notes) == (note is not None)
     assert note is None or note in notes[0]
+
+
+def test_what_was_left_out_is_told_with_the_error() -> None:
+    frame = pd.DataFrame({"x": np.arange(40) / 7, "y": ["None", "Some"] * 20})
+    with pytest.raises(DataError, match="at least two different values") as caught:
+        load_dataset(frame, "y")
+    (note,) = caught.value.__notes__
+    assert note.startswith("Note: 20 of 40 rows of data frame are dropped")
+    assert "'None'" in note
+
+
+def test_what_is_odd_in_test_rows_is_told() -> None:
+    train = pd.DataFrame(
+        {"x": np.arange(60) / 7, "town": ["Bern", "Rom"] * 30, "y": ["a", "b", "c"] * 20}
+    )
+    test = train.head(12).assign(
+        x=np.array([np.nan] + [0.5] * 11), town=["Oslo"] * 3 + ["Rom"] * 9, extra=np.arange(12)
+    )
+    notes = load_dataset(train, "y", test=test).notes
+    for part in (
+        "ignored 1 column that training did not have: extra",
+        "column 'x': 1 cell missing, where training had none missing",
+        "column 'town': training never saw the categories of 3 cells ('Oslo')",
+    ):
+        assert f"the test rows (data frame): {part}" in notes
+
+
+def test_test_rows_of_the_split_are_not_called_odd() -> None:
+    frame = pd.DataFrame({"x": np.arange(60) / 7, "town": [f"t{n % 45}" for n in range(60)]})
+    notes = load_dataset(frame.assign(y=["a", "b", "c"] * 20), "y").notes
+    assert not [note for note in notes if "test rows" in note]
+
+
+@pytest.mark.parametrize("options", [{}, {"names": ["x", "y"]}])
+def test_words_that_are_read_as_missing_are_counted(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    lines = [f"{n / 7}; {('None', 'NA', '', 'a', 'b', 'a', 'b', 'zip')[n % 8]}" for n in range(40)]
+    header = [] if options else ["x;y"]
+    (tmp_path / "t.csv").write_text("\n".join(header + lines) + "\n")
+    notes = load_dataset(tmp_path / "t.csv", "y", reading=options).notes
+    (note,) = [note for note in notes if "are dropped" in note]
+    assert "15 of 40 rows" in note
+    assert "('None' in 5 rows, 'NA' in 5 rows, an empty cell in 5 rows)" in note
+    (tmp_path / "t.csv").write_text("\n".join(header + [f"{n / 7};None" for n in range(40)]) + "\n")
+    with pytest.raises(DataError, match=r"missing in all 40 rows \('None' in 40 rows\)"):
+        load_dataset(tmp_path / "t.csv", "y", reading=options)

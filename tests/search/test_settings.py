@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from autotrain.errors import StudyError
+from autotrain.search.opening import storage_of
 from autotrain.search.settings import Definition
 
 
-def _kept_in(storage: str | None) -> Definition:
+def kept_in(storage: str | None) -> Definition:
     return Definition(
         name="churn",
         source="churn.csv",
@@ -34,7 +35,7 @@ def _kept_in(storage: str | None) -> Definition:
 )
 def test_its_own_storage_is_taken_with_the_password_that_is_given(given: str | None) -> None:
     own = "postgresql+psycopg://me:***@h/d"
-    assert _kept_in(own).storage_url(given, Path("studies/churn")) == (given or own)
+    assert storage_of(kept_in(own), given, Path("studies/churn")) == (given or own)
 
 
 @pytest.mark.parametrize(
@@ -50,5 +51,5 @@ def test_another_storage_is_refused_without_telling_the_password(
     own: str | None, given: str
 ) -> None:
     with pytest.raises(StudyError, match="keeps its trials in") as caught:
-        _kept_in(own).storage_url(given, Path("studies/churn"))
+        storage_of(kept_in(own), given, Path("studies/churn"))
     assert "secret" not in str(caught.value)

@@ -201,12 +201,14 @@ def test_frozen() -> None:
         ),
         (
             {"network.hidden_units": "300,100"},
-            "[network] hidden_units must be an integer of at least 1, or the width of each layer "
+            "[network] hidden_units must be an integer of at least 1 and at most "
+            "65,536, or the width of each layer "
             'as text like "300-100", got "300,100".',
         ),
         (
             {"training.batch_size": "auto"},
-            '[training] batch_size must be an integer of at least 1, got "auto".',
+            "[training] batch_size must be an integer of at least 1 and at most "
+            '1,000,000,000, got "auto".',
         ),
         (
             {"optimizer.learning_rate": 0.1, "optimizer.adam.learning_rate": 0.1},
@@ -254,7 +256,10 @@ def test_all_mistakes_at_once() -> None:
     [
         ({"hidden_units": 3}, "hidden_units must be a list of integers, got 3."),
         ({"hidden_units": [0]}, "hidden_units must be a list of integers, got [0]."),
-        ({"epochs": 0}, "[training] epochs must be an integer of at least 1, got 0."),
+        (
+            {"epochs": 0},
+            "[training] epochs must be an integer of at least 1 and at most 1,000,000, got 0.",
+        ),
         (
             {"activation": "relu"},
             '[activation] must have a name and parameters, got "relu".',

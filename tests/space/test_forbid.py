@@ -294,7 +294,7 @@ def test_counting_of_a_large_space() -> None:
             "activation": rows,
             "optimizer": {"choices": ["adam", "sgd", "nadam"]},
             "schedule": {"choices": ["cosine", "constant"]},
-            "network": {"hidden_units": {"low": 1, "high": 1_000_000}},
+            "training": {"epochs": {"low": 1, "high": 1_000_000}},
             "forbid": rules,
         }
     )

@@ -258,9 +258,11 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "widths that are none": (
         "[network]\nhidden_units = { choices = [64, '300-', 0] }",
         [
-            "[network] hidden_units.choices must be an integer of at least 1, or the width "
+            "[network] hidden_units.choices must be an integer of at least 1 and at most "
+            "65,536, or the width "
             'of each layer as text like "300-100", got "300-".',
-            "[network] hidden_units.choices must be an integer of at least 1, or the width "
+            "[network] hidden_units.choices must be an integer of at least 1 and at most "
+            "65,536, or the width "
             'of each layer as text like "300-100", got 0.',
         ],
     ),
@@ -284,7 +286,10 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "almost auto": (
         "[training]\nbatch_size = 'atuo'",
-        ['[training] batch_size must be an integer of at least 1, or "auto", got "atuo".'],
+        [
+            "[training] batch_size must be an integer of at least 1 and at most "
+            '1,000,000,000, or "auto", got "atuo".'
+        ],
     ),
     "forbid is no list of tables": (
         "[forbid]\nactivation = 'relu'",

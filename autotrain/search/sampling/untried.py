@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.search.attributes import CONFIG, is_counted
 from autotrain.search.given import fixed_params
+from autotrain.search.record import own_trials
 from autotrain.search.sampling.samplers import seed_number
 from autotrain.space.finite import Leaf
 from autotrain.space.search_space import SearchSpace
@@ -146,7 +147,7 @@ class UntriedSampler(BaseSampler):
 
     def _leaves_left(self, study: optuna.Study, trial: FrozenTrial) -> list[Leaf]:
         if trial.number not in self._left:
-            trials = study.get_trials(deepcopy=False)
+            trials = own_trials(study.get_trials(deepcopy=False), study.user_attrs)
             self._left[trial.number] = self.untried.left(trials, trial.number)
         return self._left[trial.number]
 

@@ -1,15 +1,24 @@
-"""Record searches, so that rules for choosing a model can be replayed: see winners.py.
+"""Record searches, so that rules can be replayed on them.
 
     python -m benchmarks.records --data FOLDER --output RECORDS [--sets …] [--seeds 0 1]
 
-`RECORDS/{table}-{seed}.pkl` is a pickled dictionary:
+winners.py replays rules for choosing a model, calibration_rules.py rules for calibration, and
+longer.py compares the two models that a search exported: a search is interrupted after `--share` of
+its time, exports its model, and is resumed.
+
+`RECORDS/{table}-{seed}.pkl` is a pickled dictionary. Read only records that you made yourself:
+reading a pickle can run code.
 
     name, seed, task, metric, classes, target_std (1.0 for classes)
     n_train, n_valid (of one fold), n_folds, seconds (of the search)
     fold_of_row [n]         fold of each validation row, rows of all folds one after another
     y_valid [n], y_test [m] class numbers, or numbers in the target's units
     trials                  number, state, value, cause and completed_s of every trial that ended
-    shipped                 (trial, repeat) of the exported model, no ensemble
+    shipped                 (trial, repeat) of the winner; an export may average it with others
+    exports                 the models exported after the share of the time and at the end
+        seconds, n_trainings (averaged), n_trials, reason, validation
+        losses              [m] loss of each test row by what was predicted: −log p for `point` and
+                            `mc` (100 masks), each also `calibrated`; squared errors for numbers
     trainings               those that were kept, the best first; repeat > 0: from another seed
         trial, repeat, value, n_parameters, has_dropout
         completed_s         seconds since the search began; None for repeats
@@ -24,6 +33,7 @@ Tables are those of quality.py, split by it. Files that are there are kept.
 from __future__ import annotations
 
 import argparse
+import math
 import pickle
 import tempfile
 import time
@@ -32,22 +42,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from optuna.trial import TrialState
 
 from autotrain import Study
+from autotrain.bundle.record import ENSEMBLE
 from autotrain.data.dataset import Dataset
 from autotrain.members import members_of
 from autotrain.predictor import Predictor
 from autotrain.predictor.evaluation import Truth
 from autotrain.study.checkpoints import FOLDER, Checkpoints
+from autotrain.study.finals import winner_of
 from autotrain.study.progress import Silent
 from autotrain.study.trained import Trained
 from benchmarks.quality import LEFT_OUT, SETS, Split, make_split
 
 SAMPLES = 100
+LEAST_LOG_P = math.log(1e-7)
+"""Test probabilities are clipped there, as in quality.py."""
 
 
-def search(split: Split, folder: Path, timeout: float, workers: int) -> dict[str, Any]:
+def search(
+    split: Split, folder: Path, timeout: float, workers: int, share: float
+) -> dict[str, Any]:
     """Search a table and return its record."""
     with Study(
         "records",
@@ -55,13 +72,15 @@ def search(split: Split, folder: Path, timeout: float, workers: int) -> dict[str
         target=split.target,
         task=split.task,
         test=str(split.test),
-        ensemble=0,
         workers=workers,
         seed=split.seed,
         directory=folder,
     ) as study:
         started = time.time()
-        study.optimize(timeout=timeout, observer=Silent())
+        exports = []
+        for seconds in (share * timeout, (1 - share) * timeout):
+            study.optimize(timeout=seconds, observer=Silent())
+            exports.append(export_record(study) | {"seconds": seconds})
         trials = [
             {
                 "number": trial.number,
@@ -76,8 +95,14 @@ def search(split: Split, folder: Path, timeout: float, workers: int) -> dict[str
         complete = {t["number"]: t for t in trials if t["state"] == TrialState.COMPLETE.name}
         kept = Checkpoints(study.folder / FOLDER, study.metric.sign).all()
         shipped = study.best_predictor()
-        data, training = study.dataset, shipped.bundle.training
+        data = study.dataset
         frame, labels = data.raw_test()
+        trial, winner = winner_of(
+            study.optuna_study.get_trials(deepcopy=False),
+            study.optuna_study.user_attrs,
+            study.metric,
+        )
+        assert trial is not None
         return {
             "name": split.name,
             "seed": split.seed,
@@ -95,7 +120,8 @@ def search(split: Split, folder: Path, timeout: float, workers: int) -> dict[str
             "y_valid": np.concatenate([_truth(shipped, y) for _, y in _validation(data)]),
             "y_test": _truth(shipped, labels),
             "trials": trials,
-            "shipped": (training["trial"], training["repeat"]),
+            "shipped": (trial.number, 0 if winner is None else winner.repeat),
+            "exports": exports,
             "trainings": [
                 predictions(trained, shipped, data, frame)
                 | {
@@ -107,6 +133,37 @@ def search(split: Split, folder: Path, timeout: float, workers: int) -> dict[str
                 if trained.number in complete
             ],
         }
+
+
+def export_record(study: Study) -> dict[str, Any]:
+    """Return what the exported model is and the loss of each test row."""
+    predictor, selection = study.best_predictor(), study.selection
+    assert selection is not None
+    frame, labels = study.dataset.raw_test()
+    y, x = _truth(predictor, labels), predictor.encoded(frame)
+    point = predictor.draw(x, 0, 0)[0]
+    n_samples = SAMPLES if predictor.has_dropout else 0
+    if study.dataset.classes:
+        mc = predictor.draw(x, n_samples, 0, averaged=True)[0]
+        rows = np.arange(len(y))
+        calibrated = {
+            "point_calibrated": np.log(predictor.predict_proba(frame)),
+            "mc_calibrated": predictor.recalibration.apply(torch.from_numpy(mc)).numpy(),
+        }
+        losses = {
+            name: -np.maximum(log_p[rows, y], LEAST_LOG_P).astype(np.float64)
+            for name, log_p in ({"point": point, "mc": mc} | calibrated).items()
+        }
+    else:
+        mc = predictor.draw(x, n_samples, 0).mean(axis=0)
+        losses = {"point": (point - y) ** 2, "mc": (mc - y) ** 2}
+    return {
+        "n_trainings": len(predictor.bundle.training.get(ENSEMBLE, (0,))),
+        "n_trials": selection.n_trials,
+        "reason": selection.reason,
+        "validation": study.best_value,
+        "losses": losses,
+    }
 
 
 def predictions(
@@ -158,6 +215,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=[n for n in SETS if n not in LEFT_OUT])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--timeout", type=float, default=80.0)
+    parser.add_argument("--share", type=float, default=0.25, help="of the time, first export")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -168,7 +226,9 @@ def main() -> None:
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 split = make_split(arguments.data, name, seed, Path(folder))
-                record = search(split, Path(folder), arguments.timeout, arguments.workers)
+                record = search(
+                    split, Path(folder), arguments.timeout, arguments.workers, arguments.share
+                )
             path.write_bytes(pickle.dumps(record))
             n_trials, n_kept = len(record["trials"]), len(record["trainings"])
             print(f"{path.name}: {n_trials} trials, {n_kept} trainings", flush=True)

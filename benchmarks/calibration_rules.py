@@ -1,21 +1,13 @@
-"""Rules of calibration, replayed on searches that were recorded once.
+"""Rules of calibration, replayed on recorded searches; and what calibration does to exports.
 
-    python -m benchmarks.calibration_rules record FOLDER --data DATA [--sets …] [--seeds 0 1 2]
-    python -m benchmarks.calibration_rules replay FOLDER [--noise]
+    python -m benchmarks.records --data FOLDER --output RECORDS [--sets …] [--seeds 0 1 2]
+    python -m benchmarks.calibration_rules RECORDS
+    python -m benchmarks.calibration_rules RECORDS --noise
 
-`record` runs a search for each table and seed (splits as in quality.py) and keeps what its exported
-model and its other kept trainings predict, for the validation rows out of fold and for the test
-rows, with dropout off and Monte-Carlo averaged over 100 masks. `replay` fits each rule on the
-validation rows and scores it on the test rows. The unit of the paired comparison is one search.
-
-A record is a pickled dictionary, one file for each search:
-
-    name, seed, task, n_folds, y_valid [n], y_test [m], fold_of_row [n], shipped (trial, repeat)
-    trainings   list of dictionaries: trial, repeat, has_dropout,
-                valid_point, test_point   log p [n, C] or predictions [n], dropout off
-                valid_mc, test_mc         log of the mean p [n, C], or samples [100, n]
-
-Only read records that you made yourself: reading a pickle runs code.
+Each rule is fitted on the validation rows, predicted out of fold, and scored on the test rows, with
+dropout off and for the mean over 100 masks. The unit of the paired comparison is one search. The
+last table compares what the exported models predict with and without calibration. `--noise` judges
+the noise of regressions. The format of a record is that of records.py.
 """
 
 from __future__ import annotations
@@ -23,9 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import pickle
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,74 +23,19 @@ import numpy as np
 import torch
 from scipy.special import log_softmax, logsumexp
 
-from autotrain import Study
 from autotrain.calibration import fit_noise, significant_temperature
-from autotrain.members import members_of
-from autotrain.predictor import Predictor
-from autotrain.predictor.evaluation import Truth, calibration_error
+from autotrain.predictor.evaluation import calibration_error
 from autotrain.predictor.mixture import Noise, quantiles
-from autotrain.study.checkpoints import Checkpoints
-from benchmarks.quality import SETS, make_split
 from benchmarks.uci_dropout import fit_tau
 
 Record = dict[str, Any]
 Rule = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 """Takes log p and classes of the validation rows, log p of the test rows, the number of folds."""
 GRID = np.linspace(-2.5, 2.5, 201)
-N_SAMPLES = 100
+ENDINGS = ("", "_calibrated")
 MOST_ROWS = 800
 """Rows of a regression that the noise is fitted on, and scored on."""
 LEVELS = torch.tensor([0.025, 0.05, *np.arange(0.1, 0.95, 0.1), 0.95, 0.975], dtype=torch.float64)
-
-
-# ---- recording -----------------------------------------------------------------------------------
-
-
-def record(data: Path, name: str, seed: int, seconds: float) -> Record:
-    """Search, and return the predictions of the kept trainings."""
-    with tempfile.TemporaryDirectory(prefix="rules-") as folder:
-        split = make_split(data, name, seed, Path(folder))
-        options: dict[str, Any] = {"task": split.task, "test": str(split.test), "seed": seed}
-        options |= {"data": str(split.train), "target": split.target, "directory": folder}
-        with Study("s", workers=2, **options) as study:
-            study.optimize(timeout=seconds)
-            return recorded(study) | {"name": name, "seed": seed}
-
-
-def recorded(study: Study) -> Record:
-    """Return the predictions of a study's exported model and of its other kept trainings."""
-    dataset, shipped = study.dataset, study.best_predictor().bundle
-    rows = [dataset.apart(dataset.raw.iloc[fold.valid_rows]) for fold in dataset.folds]
-    test, labels = dataset.raw_test()
-    trainings = []
-    for kept in Checkpoints(study.folder / "checkpoints", study.metric.sign).all():
-        bundle = replace(shipped, members=members_of(kept.config, kept.outcomes, dataset))
-        together = Predictor(bundle)
-        alone = [Predictor(replace(bundle, members=(member,))) for member in bundle.members]
-        found: Record = {"trial": kept.number, "repeat": kept.repeat}
-        found["has_dropout"] = together.has_dropout
-        for kind, n_samples in (("point", 0), ("mc", N_SAMPLES if together.has_dropout else 0)):
-            of_folds = [_drawn(own, x, n_samples) for own, (x, _) in zip(alone, rows, strict=True)]
-            axis = 1 if n_samples and not bundle.is_classification else 0
-            found[f"valid_{kind}"] = np.concatenate(of_folds, axis=axis)
-            found[f"test_{kind}"] = _drawn(together, test, n_samples)
-        trainings.append(found)
-    truth = [Truth.read(shipped, y).y for _, y in rows]
-    return {
-        "task": dataset.task,
-        "n_folds": len(dataset.folds),
-        "y_valid": np.concatenate(truth),
-        "y_test": Truth.read(shipped, labels).y,
-        "fold_of_row": np.repeat(np.arange(len(truth)), list(map(len, truth))),
-        "shipped": (shipped.training.get("trial"), shipped.training.get("repeat")),
-        "trainings": trainings,
-    }
-
-
-def _drawn(predictor: Predictor, rows: Any, n_samples: int) -> np.ndarray:
-    of_classes = predictor.bundle.is_classification
-    drawn = predictor.draw(predictor.encoded(rows), n_samples, 0, averaged=of_classes)
-    return (drawn if n_samples and not of_classes else drawn[0]).astype(np.float32)
 
 
 def shipped_of(folder: Path, *, classes: bool) -> Iterator[tuple[Record, Record]]:
@@ -279,31 +214,41 @@ def noises(folder: Path) -> None:
         )
 
 
+def exports(folder: Path) -> None:
+    """Print the log loss of exported models, calibrated and not, table by table."""
+    of_tables: dict[str, list[Record]] = {}
+    for path in sorted(folder.glob("*.pkl")):
+        found: Record = pickle.loads(path.read_bytes())
+        if found["task"] != "regression":
+            of_tables.setdefault(found["name"], []).append(found["exports"][-1]["losses"])
+    print(
+        "\n| exported models | off | calibrated | difference | Monte-Carlo | calibrated | "
+        "difference |\n| --- | --- | --- | --- | --- | --- | --- |"
+    )
+    all_of: dict[str, list[float]] = {"point": [], "mc": []}
+    for table, losses in of_tables.items():
+        cells = [table]
+        for kind, differences in all_of.items():
+            before, after = ([each[f"{kind}{end}"] for each in losses] for end in ENDINGS)
+            cells += [f"{np.mean([e.mean() for e in side]):.4f}" for side in (before, after)]
+            cells.append(of_rows(before, after))
+            differences += [a.mean() - b.mean() for b, a in zip(before, after, strict=True)]
+        print(f"| {' | '.join(cells)} |")
+    off, mc = (paired(np.array(differences)) for differences in all_of.values())
+    print(f"| {len(all_of['mc'])} searches | | | {off} | | | {mc} |")
+
+
 def main() -> None:
-    """Record searches, or replay the rules on those that were recorded."""
+    """Replay the rules."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    recording = commands.add_parser("record")
-    recording.add_argument("folder", type=Path)
-    recording.add_argument("--data", type=Path, required=True)
-    recording.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    recording.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    recording.add_argument("--timeout", type=float, default=60.0)
-    replaying = commands.add_parser("replay")
-    replaying.add_argument("folder", type=Path)
-    replaying.add_argument("--noise", action="store_true", help="numbers instead of classes")
+    parser.add_argument("records", type=Path)
+    parser.add_argument("--noise", action="store_true", help="numbers instead of classes")
     arguments = parser.parse_args()
-    if arguments.command == "replay":
-        (noises if arguments.noise else temperatures)(arguments.folder)
-        return
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    for seed in arguments.seeds:
-        for name in arguments.sets:
-            path = arguments.folder / f"{name}-{seed}.pkl"
-            if not path.exists():
-                found = record(arguments.data, name, seed, arguments.timeout)
-                path.write_bytes(pickle.dumps(found))
-                print(f"{path.name}: {len(found['trainings'])} trainings", flush=True)
+    if arguments.noise:
+        noises(arguments.records)
+    else:
+        temperatures(arguments.records)
+        exports(arguments.records)
 
 
 if __name__ == "__main__":

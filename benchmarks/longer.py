@@ -1,13 +1,11 @@
 """Does a search of several times the time give a model that is not worse?
 
-    python -m benchmarks.longer --data FOLDER --output FILE [--sets …] [--seeds 0 1]
-    python -m benchmarks.longer --output FILE
+    python -m benchmarks.records --data FOLDER --output RECORDS --timeout 120 --share 0.25
+    python -m benchmarks.longer RECORDS
 
-Each table is searched for `--timeout` seconds, its exported model is scored on the test rows, and
-the same study goes on until `--times` that time is used, and is scored again. Tables and splits are
-those of quality.py. The loss is the log loss, or the root mean squared error, of what `predict` and
-`predict_proba` give. A line of JSON for each search goes into the output file; searches that are
-there are not run again.
+A record holds the losses of the model that a search exported after a share of its time, and of the
+model at its end (see records.py). The loss is the log loss, or the root mean squared error, of what
+`predict` and `predict_proba` give.
 
 The report has, for each table, the mean of log(longer / shorter) over the seeds and its standard
 error (log losses have `FLOOR` added, because ratios of losses near 0 say nothing), and the paired
@@ -18,78 +16,34 @@ mean is above 0 by more than two of the larger of the two errors.
 from __future__ import annotations
 
 import argparse
-import json
 import math
+import pickle
 import statistics
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-
-from autotrain import Study
-from autotrain.study.progress import Silent
-from benchmarks.quality import LEFT_OUT, SETS, Split, make_split
 
 FLOOR = 0.01
 """Added to a log loss before a ratio is taken, in nats."""
 Row = dict[str, Any]
 
 
-def losses(study: Study) -> np.ndarray:
-    """Return the loss of each test row: −log p, or the squared error."""
-    frame, labels = study.dataset.raw_test()
-    predictor = study.best_predictor()
-    if not study.dataset.classes:
-        errors: np.ndarray = predictor.predict(frame) - np.asarray(labels, dtype=np.float64)
-        return errors**2
-    places = {label: place for place, label in enumerate(predictor.classes_.tolist())}
-    right = [places[label] for label in labels]
-    p = predictor.predict_proba(frame)[np.arange(len(right)), right]
-    found: np.ndarray = -np.log(np.clip(p, 1e-7, 1))
-    return found
-
-
-def compare(split: Split, folder: Path, timeout: float, times: float, workers: int) -> Row:
-    """Search, search on, and return how the two models score."""
-    with Study(
-        "longer",
-        data=str(split.train),
-        target=split.target,
-        task=split.task,
-        test=str(split.test),
-        workers=workers,
-        seed=split.seed,
-        directory=folder,
-    ) as study:
-        rows, models = [], []
-        for seconds in (timeout, (times - 1) * timeout):
-            study.optimize(timeout=seconds, observer=Silent())
-            rows.append(losses(study))
-            selection = study.selection
-            assert selection is not None
-            models.append(
-                {
-                    "trials": selection.n_trials,
-                    "reason": selection.reason,
-                    "validation": study.best_value,
-                }
-            )
-        classifies = bool(study.dataset.classes)
+def compare(record: Row) -> Row:
+    """Return how the two exported models of a record score."""
+    classifies = record["task"] != "regression"
+    kind = "point_calibrated" if classifies else "point"
+    rows = [export["losses"][kind] for export in record["exports"]]
     short, long = (float(r.mean()) if classifies else math.sqrt(r.mean()) for r in rows)
     floor = FLOOR if classifies else 0.0
     difference = rows[1] - rows[0]
     # To first order; the root halves a relative error.
     scale = rows[0].mean() + floor if classifies else 2 * rows[0].mean()
     return {
-        "name": split.name,
-        "seed": split.seed,
+        "name": record["name"],
         "short": short,
         "long": long,
         "log_ratio": math.log((long + floor) / (short + floor)),
         "row_error": float(difference.std() / math.sqrt(len(difference)) / scale),
-        "models": models,
     }
 
 
@@ -125,33 +79,12 @@ def _mean(values: Sequence[float]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Search what is not in the file yet, then report."""
+    """Print the report of the records."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder of the tables; left out: report only")
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--sets", nargs="+", default=[n for n in SETS if n not in LEFT_OUT])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--timeout", type=float, default=30.0)
-    parser.add_argument("--times", type=float, default=4.0)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("records", type=Path)
     arguments = parser.parse_args()
-    lines = arguments.output.read_text().splitlines() if arguments.output.exists() else []
-    rows = [json.loads(line) for line in lines]
-    done = {(row["name"], row["seed"]) for row in rows}
-    for seed in arguments.seeds if arguments.data else ():
-        for name in arguments.sets:
-            if (name, seed) in done:
-                continue
-            with tempfile.TemporaryDirectory() as folder:
-                split = make_split(arguments.data, name, seed, Path(folder))
-                row = compare(
-                    split, Path(folder), arguments.timeout, arguments.times, arguments.workers
-                )
-            rows.append(row)
-            with arguments.output.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            print(f"{name}-{seed}: {row['short']:.4g} → {row['long']:.4g}", flush=True)
-    report(rows)
+    paths = sorted(arguments.records.glob("*.pkl"))
+    report(compare(pickle.loads(path.read_bytes())) for path in paths)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import importlib
+import inspect
 import logging
-import warnings
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -97,6 +96,11 @@ class SteadyQMCSampler(QMCSampler):
     would begin anew, at a point that was tried before, whenever a lower number finishes later.
     """
 
+    def __init__(self, **options: Any) -> None:
+        # Without Optuna's warning that the class is experimental. A filter of warnings is shared by
+        # all threads, and so fails where several of them make samplers.
+        inspect.unwrap(QMCSampler.__init__)(self, **options)
+
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
@@ -150,15 +154,13 @@ def _random(study_seed: int, seed: int) -> BaseSampler:
 
 
 def _qmc(study_seed: int, seed: int) -> BaseSampler:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*QMCSampler is experimental", ExperimentalWarning)
-        return SteadyQMCSampler(
-            scramble=True,
-            # One sequence for the whole study; its position is kept in the storage.
-            seed=sampler_seed(study_seed, 0),
-            independent_sampler=RandomSampler(seed=seed),
-            warn_independent_sampling=False,
-        )
+    return SteadyQMCSampler(
+        scramble=True,
+        # One sequence for the whole study; its position is kept in the storage.
+        seed=sampler_seed(study_seed, 0),
+        independent_sampler=RandomSampler(seed=seed),
+        warn_independent_sampling=False,
+    )
 
 
 SAMPLERS: dict[str, SamplerRow] = {

@@ -1,20 +1,28 @@
 """optuna-dashboard on a study, on the loopback address, only for looking.
 
-The study is read through the storage that never writes, so a search that runs is not disturbed.
-The page's own routes that delete, rename and save are refused: there is no password on them.
+The storage is opened for reading only, so a search that runs is not disturbed. The page's own
+routes that delete, rename and save are refused. It serves no artifacts: autotrain keeps none, and
+those of a folder from elsewhere could be links to any file of the reader.
+
+Every user of this machine reaches the port, so the address holds a random token. Who opens it gets
+the token as a cookie; any other request is refused.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hmac
+import secrets
 import socket
 import socketserver
 from collections.abc import Callable, Iterable
+from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlencode
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna_dashboard
-from optuna.artifacts import FileSystemArtifactStore
 
 from autotrain.errors import StudyError
 from autotrain.study.definition import Definition
@@ -24,6 +32,15 @@ HOST = "127.0.0.1"
 PORT = 8080
 MOST_TRIED = 100
 LOOKING = ("GET", "HEAD", "OPTIONS")
+TOKEN = "token"
+# Sent with every answer; optuna-dashboard has no such rule of its own.
+_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Frame-Options", "DENY"),
+    ("Cache-Control", "no-store"),
+)
+_ELSEWHERE = "access-control-allow-origin"
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -35,28 +52,35 @@ class Dashboard:
         folder: of the study.
         port: None for 8080 or the next free one, 0 for any.
         storage: URL with the password, when the study is not kept in its folder.
+        connects: see `Definition.reading_url`.
     Raises:
         StudyError: when there is no such study, or the port is taken.
         StorageError: when the study cannot be read.
     """
 
     def __init__(
-        self, folder: Path, *, port: int | None = None, storage: str | None = None
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        storage: str | None = None,
+        connects: bool = True,
     ) -> None:
         definition = Definition.read(folder)
-        self.storage: OpenStorage = read_storage(folder, definition.storage_url(storage, folder))
+        url = definition.reading_url(storage, folder, connects=connects)
+        self.storage: OpenStorage = read_storage(folder, url)
         try:
             names = {s.study_name: s._study_id for s in self.storage.get_all_studies()}
-            artifacts = folder / "artifacts"
-            store = FileSystemArtifactStore(artifacts) if artifacts.is_dir() else None
-            page = optuna_dashboard.wsgi(self.storage, artifact_store=store)
-            self._server = _listen(_only_looking(page), port)
+            page = optuna_dashboard.wsgi(self.storage, artifact_store=None)
+            token = secrets.token_urlsafe(24)
+            self._server = _listen(_only_looking(_only_with(token, page)), port)
         except BaseException:
             self.storage.close()
             raise
         study_id = names.get(definition.name)
         place = "dashboard" if study_id is None else f"dashboard/studies/{study_id}"
-        self.address = f"http://{HOST}:{self._server.server_port}/{place}"
+        query = urlencode({TOKEN: token})
+        self.address = f"http://{HOST}:{self._server.server_port}/{place}?{query}"
 
     def serve(self) -> None:
         """Answer until interrupted."""
@@ -119,6 +143,48 @@ def _only_looking(page: Any) -> Application:
         return answer
 
     return application
+
+
+def _only_with(token: str, page: Any) -> Application:
+    """Answer those who know the token: from the address, or from the cookie set for it."""
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        # Cookies do not tell ports apart: two dashboards must not take each other's.
+        name = f"autotrain-{environ.get('SERVER_PORT', '')}"
+        given = parse_qs(environ.get("QUERY_STRING", "")).get(TOKEN, [""])[-1]
+        if _same(given, token):
+            # Out of the address, so that it is in no bookmark and no picture of the screen.
+            cookie = f"{name}={token}; Path=/; HttpOnly; SameSite=Strict"
+            place = environ.get("PATH_INFO", "/")
+            headers = [("Location", f"/{place.lstrip('/')}"), ("Set-Cookie", cookie), *_HEADERS]
+            start_response("303 See Other", headers)
+            return [b""]
+        if not _same(_cookie(environ.get("HTTP_COOKIE", ""), name), token):
+            return _refuse(
+                start_response,
+                "Open the address that autotrain dashboard has printed: it holds a token.",
+            )
+
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            own = {key.lower() for key, _ in _HEADERS} | {_ELSEWHERE}
+            kept = [(key, value) for key, value in headers if key.lower() not in own]
+            return start_response(status, [*kept, *_HEADERS], *more)
+
+        answer: Iterable[bytes] = page(environ, start)
+        return answer
+
+    return application
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+def _cookie(header: str, name: str) -> str:
+    with contextlib.suppress(CookieError):
+        found = SimpleCookie(header).get(name)
+        return "" if found is None else found.value
+    return ""
 
 
 def _refuse(start_response: Callable[..., Any], reason: str) -> Iterable[bytes]:

@@ -20,7 +20,6 @@ import numpy as np
 
 from autotrain.bundle import (
     ENSEMBLE,
-    ONNX,
     SELECTION,
     Bundle,
     Member,
@@ -268,11 +267,8 @@ def record_selection(folder: str | Path, selection: Selection) -> Path:
 
 
 def _rewrite(folder: Path, bundle: Bundle) -> Path:
-    """Replace a bundle by one with the same members; graphs that were exported from them stay."""
-    files = encode(bundle)
-    if (folder / ONNX).exists():
-        files[ONNX] = (folder / ONNX).read_bytes()
-    return publish(stage(folder, files), folder)
+    """Replace a bundle by one with the same members."""
+    return publish(stage(folder, encode(bundle)), folder)
 
 
 def library_versions() -> dict[str, str]:

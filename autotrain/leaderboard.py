@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -22,7 +22,7 @@ from autotrain.errors import AutotrainError, BundleError
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.budget import Left, budget_left, counts, seconds_spent
-from autotrain.study.definition import FILE, Definition, study_names
+from autotrain.study.definition import FILE, Definition, NotConnectedError, study_names
 from autotrain.study.finals import Winner, finals_of, is_unfinished, winner_of
 from autotrain.study.given import config_of
 from autotrain.study.lease import is_held
@@ -163,22 +163,38 @@ class Standing:
         }
 
 
-def read_standing(folder: Path, storage: str | None = None) -> Standing:
+class Unread(NamedTuple):
+    """A study that was not read.
+
+    Args:
+        name: of its folder.
+        reason: why, and what to do.
+        state: "not readable" or "not opened".
+    """
+
+    name: str
+    reason: str
+    state: str = "not readable"
+
+
+def read_standing(folder: Path, storage: str | None = None, *, connects: bool = True) -> Standing:
     """Look at a study.
 
     Args:
         folder: of the study.
         storage: its URL with the password, when the study is not kept in its folder.
+        connects: see `Definition.reading_url`.
     Raises:
         StudyError: when there is no such study, or its trials are in another storage.
-        StorageError: when its trials cannot be read.
+        StorageError: when its trials cannot be read; NotConnectedError when they are on a server
+            and `connects` is False.
     """
     definition = Definition.read(folder)
-    url = definition.storage_url(storage, folder)
+    url = definition.reading_url(storage, folder, connects=connects)
     trials: list[FrozenTrial] = []
     user_attrs: dict[str, Any] = {}
     is_running = is_held(folder)
-    with read_storage(folder, url) as opened:
+    with read_storage(folder, url, stays_open=False) as opened:
         names = {study.study_name: study._study_id for study in opened.get_all_studies()}
         if definition.name in names:
             study_id = names[definition.name]
@@ -206,15 +222,21 @@ def read_standing(folder: Path, storage: str | None = None) -> Standing:
     )
 
 
-def summaries(studies: Path) -> list[Standing | tuple[str, str]]:
-    """Look at all studies of a folder, the latest first; (name, why) for what cannot be read."""
+def summaries(studies: Path) -> list[Standing | Unread]:
+    """Look at all studies of a folder, the latest first; no server is asked."""
     found: list[Standing] = []
-    unreadable: list[tuple[str, str]] = []
+    unreadable: list[Unread] = []
     for name in study_names(studies):
         try:
-            found.append(read_standing(studies / name))
+            found.append(read_standing(studies / name, connects=False))
+        except NotConnectedError as error:
+            unreadable.append(Unread(name, str(error), "not opened"))
         except AutotrainError as error:
-            unreadable.append((name, str(error)))
+            unreadable.append(Unread(name, str(error)))
+        except Exception as error:
+            # A file that was changed by hand must not hide the other studies.
+            reason = f"{studies / name}: {type(error).__name__}: {error}"
+            unreadable.append(Unread(name, reason))
     found.sort(key=lambda standing: standing.updated, reverse=True)
     return [*found, *unreadable]
 

@@ -172,7 +172,7 @@ def read_trial(folder: Path, number: int, storage: str | None = None) -> TrialRe
     """
     definition = Definition.read(folder)
     trials: list[FrozenTrial] = []
-    with read_storage(folder, definition.storage_url(storage, folder)) as opened:
+    with read_storage(folder, definition.storage_url(storage, folder), stays_open=False) as opened:
         names = {study.study_name: study._study_id for study in opened.get_all_studies()}
         if definition.name in names:
             trials = opened.get_all_trials(names[definition.name], deepcopy=False)

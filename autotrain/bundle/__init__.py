@@ -5,7 +5,7 @@ publishing.py swaps the folder in at once, card.py writes the page for people.
 """
 
 from autotrain.bundle.files import FORMAT_VERSION, encode, read_bundle
-from autotrain.bundle.publishing import CARD, FILES, ONNX, RECORD, TENSORS, discard, publish, stage
+from autotrain.bundle.publishing import CARD, FILES, RECORD, TENSORS, discard, publish, stage
 from autotrain.bundle.record import ENSEMBLE, SELECTION, Bundle, Member
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "ENSEMBLE",
     "FILES",
     "FORMAT_VERSION",
-    "ONNX",
     "RECORD",
     "SELECTION",
     "TENSORS",

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from autotrain.errors import COPY_AGAIN, BundleError, StorageError
+from autotrain.own_files import write_new
 
 RECORD = "bundle.json"
 TENSORS = "model.safetensors"
 CARD = "MODEL_CARD.md"
-ONNX = "predictor.onnx"
-FILES = (RECORD, TENSORS, CARD, ONNX)
+FILES = (RECORD, TENSORS, CARD)
 """What a bundle may hold; other files in its folder are the user's and stay."""
 ATTEMPTS = 100
 """A reader starts again when the folder is swapped while it opens files."""
@@ -51,10 +51,7 @@ def stage(folder: Path, files: Mapping[str, bytes]) -> Path:
         _recover(folder)
         staged.mkdir()
         for name, content in files.items():
-            with (staged / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            write_new(staged / name, content, durable=True)
         _sync(staged)
     except OSError as error:
         discard(staged)
@@ -171,6 +168,10 @@ def _swap(staged: Path, folder: Path) -> Path | None:
 def _recover(folder: Path) -> None:
     """Clear away what a kill in the middle of a swap left behind."""
     old, staged = _beside(folder, "old"), _beside(folder, "new")
+    for leftover in (old, staged):
+        # Not of ours, and what it points to is not either.
+        if leftover.is_symlink() or leftover.is_file():
+            leftover.unlink()
     if old.exists() and not folder.exists():
         old.rename(folder)
     for leftover in (old, staged):

@@ -23,7 +23,8 @@ def dashboard(
 ) -> None:
     """Open optuna-dashboard on the study NAME, or on the latest one.
 
-    Only for looking, only on this machine; works while a search is running. Ctrl-C ends it.
+    Only for looking, only on this machine, only for those who have the printed address; works
+    while a search is running. Ctrl-C ends it.
     """
     from autotrain.dashboard import Dashboard
     from autotrain.errors import StudyError
@@ -32,13 +33,14 @@ def dashboard(
     if port is not None and port > 65_535:
         raise click.BadParameter(f"must be at most 65535, however: {port}.", param_hint="--port")
     studies = Path(directory)
+    was_named = name is not None
     name = latest_study(studies) if name is None else name
     if name is None:
         raise StudyError(
             f"expected a study in {studies}/, however: there is none. "
             "Begin with: autotrain search DATA --target COLUMN"
         )
-    page = Dashboard(studies / name, port=port, storage=storage)
+    page = Dashboard(studies / name, port=port, storage=storage, connects=was_named)
     try:
         click.echo(f"Study {name}: {page.address}")
         click.echo("Ctrl-C ends it.", err=True)

@@ -14,7 +14,7 @@ from autotrain.cli.trial_text import param_text, trial_lines
 from autotrain.wording import count_text, duration_text, value_text
 
 if TYPE_CHECKING:
-    from autotrain.leaderboard import Standing
+    from autotrain.leaderboard import Standing, Unread
 
 MOST_NAMED = 12
 """Trials that are named beside a flag."""
@@ -44,7 +44,7 @@ def show(
 
     Works while a search is running.
     """
-    from autotrain.leaderboard import read_standing, summaries
+    from autotrain.leaderboard import Unread, read_standing, summaries
     from autotrain.trial_report import read_trial
 
     studies = Path(directory)
@@ -63,8 +63,8 @@ def show(
             print_json(
                 {
                     "studies": [
-                        {"study": entry[0], "error": entry[1]}
-                        if isinstance(entry, tuple)
+                        {"study": entry.name, "error": entry.reason}
+                        if isinstance(entry, Unread)
                         else entry.to_json()
                         for entry in found
                     ]
@@ -80,18 +80,19 @@ def show(
         click.echo("\n".join(leaderboard(standing)))
 
 
-def overview(found: list[Standing | tuple[str, str]], studies: Path) -> list[str]:
+def overview(found: list[Standing | Unread], studies: Path) -> list[str]:
     """Return a table of all studies."""
     if not found:
         return [f"There are no studies in {studies}/ yet. Begin with: autotrain search DATA"]
     from autotrain.bundle.selection import validation_score
+    from autotrain.leaderboard import Unread
 
     rows = [["study", "trials", "score", "metric", "state", "when"]]
     errors = []
     for entry in found:
-        if isinstance(entry, tuple):
-            rows.append([entry[0], "", "", "", "not readable", ""])
-            errors.append(f"{entry[0]}: {entry[1]}")
+        if isinstance(entry, Unread):
+            rows.append([entry.name, "", "", "", entry.state, ""])
+            errors.append(f"{entry.name}: {entry.reason}")
             continue
         value = None if entry.exported is None else validation_score(entry.exported)
         rows.append(

@@ -77,7 +77,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: expected a study file, however: there is none.{hint}") from None
     except OSError as error:
         raise DataError(f"{path}: expected a study file, however: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of too many digits
         raise StudyError(f"{path}: must be a TOML file, however: {error}.") from None
 
 

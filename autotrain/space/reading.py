@@ -166,7 +166,9 @@ def read_toml(path: Path, source: str) -> dict[str, Any]:
         raise SpaceError(source, [f"cannot be read: {error.strerror}"]) from None
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise SpaceError(source, ["is nested too deeply"]) from None
+    except ValueError as error:  # also a number of too many digits
         what = re.sub(r"\s*\(at (line \d+, column \d+|end of document)\)$", "", str(error))
         place = re.search(r"line \d+, column \d+|end of document", str(error))
         where = place.group() if place else "somewhere"

@@ -18,6 +18,7 @@ from safetensors.numpy import save
 from autotrain.errors import AutotrainError, StorageError
 from autotrain.fused.flags import Diagnosis
 from autotrain.fused.slot import Outcome
+from autotrain.own_files import check_own, replace_own
 from autotrain.space.config import TrialConfig
 from autotrain.study.trained import Trained
 
@@ -51,11 +52,11 @@ class Checkpoints:
         scores[path] = self.sign * trained.value
         kept = sorted(scores, key=lambda path: (scores[path], path.name))[: self.most]
         if path in kept:
-            temporary, encoded = path.with_suffix(".new"), _encode(trained)
+            encoded = _encode(trained)
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                temporary.write_bytes(encoded)
-                temporary.replace(path)
+                check_own(self.folder)
+                replace_own(path, encoded)
             except OSError as error:
                 raise StorageError(
                     f"{self.folder}: expected a folder that can be written, however: "
@@ -92,6 +93,7 @@ class Checkpoints:
             self._scores = {}
             for path in sorted(self.folder.glob("trial-*-*.safetensors")):
                 try:
+                    check_own(path)
                     with safe_open(path, framework="numpy") as file:
                         record = json.loads(file.metadata()["trained"])
                     self._scores[path] = self.sign * float(record["value"])
@@ -129,6 +131,7 @@ def _encode(trained: Trained) -> bytes:
 
 
 def _read(path: Path) -> Trained:
+    check_own(path)
     with safe_open(path, framework="numpy") as file:
         record = json.loads(file.metadata()["trained"])
         outcomes = tuple(

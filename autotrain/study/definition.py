@@ -12,12 +12,15 @@ import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import tomli_w
 
-from autotrain.errors import StudyError, nearest
-from autotrain.study.storage import hide_password
+from autotrain.errors import AutotrainError, StorageError, StudyError, nearest, unknown
+from autotrain.own_files import read_own, replace_own
+from autotrain.study.storage_urls import HIDDEN, hide_password, is_remote
+from autotrain.tasks import TASKS, metric_for
 
 FILE = "study.toml"
 STUDIES = Path("studies")
@@ -27,6 +30,10 @@ VERSIONED = ("autotrain", "torch", "optuna", "scikit-learn", "numpy", "pandas")
 # What may be changed when a study goes on: how long, where, how the winner is chosen; never what a
 # trial is.
 CHANGEABLE = ("n_trials", "timeout_s", "finalists", "ensemble", "storage", "workers", "device")
+
+
+class NotConnectedError(StorageError):
+    """The trials are on a server, to which autotrain did not connect."""
 
 
 @dataclass(frozen=True)
@@ -76,22 +83,30 @@ class Definition:
     ensemble: int | str = 0
     n_trials: int | None = None
     timeout_s: float | None = None
-    storage: str | None = None
+    # It may hold a password while the study is open.
+    storage: str | None = field(default=None, repr=False)
     workers: int = 0
     device: str = "auto"
     versions: dict[str, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write `study.toml`; passwords in the storage's URL are left out."""
+        """Write `study.toml`; passwords in the storage's URL are left out.
+
+        Raises: StorageError when it cannot be written.
+        """
         values = {k: v for k, v in asdict(self).items() if v is not None}
         if self.storage is not None:
             values["storage"] = hide_password(self.storage)
         # Tables stand last in TOML.
         ordered = sorted(values.items(), key=lambda item: isinstance(item[1], dict))
         text = tomli_w.dumps(dict(ordered))
-        temporary = folder / f".{FILE}"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(folder / FILE)
+        try:
+            replace_own(folder / FILE, text.encode())
+        except OSError as error:
+            raise StorageError(
+                f"{folder / FILE} must be a file that can be written, got: {error.strerror}. "
+                "Change the permissions of the folder, or make room there."
+            ) from error
 
     @classmethod
     def read(cls, folder: Path) -> Definition:
@@ -104,14 +119,32 @@ class Definition:
         if not path.is_file():
             raise StudyError(_no_study(folder))
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(read_own(path).decode())
             known = {f.name for f in fields(cls)}
-            return cls(**{name: value for name, value in values.items() if name in known})
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+            definition = cls(**{name: value for name, value in values.items() if name in known})
+            definition._check()
+        # tomllib raises ValueError for a number of too many digits, too.
+        except (OSError, ValueError, TypeError, RecursionError, AutotrainError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise StudyError(
-                f"{path}: must be the definition that autotrain wrote, however: {error}. "
-                "Restore the file, or start a study of another name."
+                f"{path}: must be the definition that autotrain wrote, however: "
+                f"{str(reason).rstrip('.')}. Restore the file, or start a study of another name."
             ) from error
+        return definition
+
+    def _check(self) -> None:
+        """Check what a file says: the kind of each value, and words that are looked up later.
+
+        Raises: TypeError, ValueError or AutotrainError.
+        """
+        for name, kind in get_type_hints(type(self)).items():
+            if not _is_of_kind(getattr(self, name), kind):
+                raise TypeError(f"{name} = {getattr(self, name)!r} is of a wrong kind")
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"name = {self.name!r} is no name of a study")
+        if self.task not in TASKS:
+            raise ValueError(unknown("task", self.task, TASKS))
+        metric_for(self.task, self.metric)
 
     def differing(self, other: Definition) -> list[str]:
         """Return the names of what makes two studies' trials incomparable."""
@@ -175,6 +208,25 @@ class Definition:
             f"another --study name. When the trials have moved, change storage in {folder / FILE}."
         )
 
+    def reading_url(self, given: str | None, folder: Path, *, connects: bool) -> str | None:
+        """Return where the trials are, for looking at them.
+
+        Args:
+            connects: False when the user did not name this study: whoever wrote its folder must
+                not choose a server to which this machine connects.
+        Raises:
+            StudyError: as `storage_url` does.
+            NotConnectedError: when the trials are on a server, and `connects` is False.
+        """
+        url = self.storage_url(given, folder)
+        if url is not None and given is None and is_remote(url) and not connects:
+            raise NotConnectedError(
+                f"study {folder.name!r} keeps its trials in {hide_password(url)}, to which "
+                "autotrain connects only for a study that you name. If you trust this study, run: "
+                f"autotrain show {folder.name} --storage URL"
+            )
+        return url
+
     def check_same(self, other: Definition, folder: Path) -> None:
         """Refuse to go on under this name with anything that makes trials incomparable.
 
@@ -202,8 +254,21 @@ class Definition:
         return replace(self, n_trials=n_trials, timeout_s=timeout_s)
 
 
+def _is_of_kind(value: Any, kind: Any) -> bool:
+    """Whether a value read from TOML is of the kind that an annotation names."""
+    if isinstance(kind, UnionType):
+        return any(_is_of_kind(value, each) for each in get_args(kind))
+    if get_origin(kind) is dict:
+        return isinstance(value, dict) and all(
+            get_args(kind)[1] is Any or _is_of_kind(each, get_args(kind)[1])
+            for each in value.values()
+        )
+    # True is an int for Python, and 60 a fine number of seconds.
+    return type(value) is kind or (kind is float and type(value) is int)
+
+
 def _without_password(url: str) -> str:
-    return hide_password(url).replace(":***@", "@")
+    return hide_password(url).replace(f":{HIDDEN}@", "@")
 
 
 def check_name(name: str) -> str:

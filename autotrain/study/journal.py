@@ -16,11 +16,12 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from optuna.storages.journal import BaseJournalBackend
 
 from autotrain.errors import StorageError
+from autotrain.own_files import open_own
 
 Record = dict[str, Any]
 
@@ -28,6 +29,8 @@ N_OPERATIONS = 11
 # Optuna numbers studies and trials by the order of these records in the file.
 CREATE_OPERATIONS = (0, 4)
 MOST_BUFFERED_BYTES = 1 << 20
+TORN = ".torn"
+"""Ends the name of the file that keeps lines cut off from a journal."""
 
 # macOS has no fdatasync.
 _sync = getattr(os, "fdatasync", os.fsync)
@@ -49,7 +52,7 @@ class JournalReader(BaseJournalBackend):
         """Give the records from that number on, up to the last whole line."""
         if log_number_from < self.line:
             self.line = self._offset = 0
-        with self.path.open("rb") as file:
+        with self._open() as file:
             file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):
@@ -58,6 +61,14 @@ class JournalReader(BaseJournalBackend):
                 self._offset += len(line)
                 if self.line > log_number_from:
                     yield parse(self.path, self.line, line)
+
+    def _open(self) -> BinaryIO:
+        try:
+            return os.fdopen(open_own(self.path, os.O_RDONLY), "rb")
+        except OSError as error:
+            raise StorageError(
+                f"{self.path}: expected a file that can be read, however: {error.strerror}."
+            ) from error
 
     def append_logs(self, logs: list[Record]) -> None:
         """Refuse to write."""
@@ -92,7 +103,7 @@ class GroupCommitBackend(BaseJournalBackend):
         self._broken: StorageError | None = None
         is_new = not path.exists()
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            self._fd = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         except OSError as error:
             raise StorageError(
                 f"{path}: expected a file that can be written, however: {error.strerror}."
@@ -276,7 +287,14 @@ def _cut_torn_line(fd: int, path: Path, chunk: int = 1 << 16) -> int:
     opening = b'{"op_code":'
     if torn.strip(b"\0") and not torn.startswith(opening) and not opening.startswith(torn):
         raise _corrupt(path, _count_lines(fd) + 1, torn)
-    with path.with_name(path.name + ".torn").open("ab") as file:
+    beside = path.with_name(path.name + TORN)
+    try:
+        kept = open_own(beside, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StorageError(
+            f"{beside}: expected a file that can be written, however: {error.strerror}."
+        ) from error
+    with os.fdopen(kept, "ab") as file:
         file.write(torn + b"\n")
         file.flush()
         os.fsync(file.fileno())

@@ -16,8 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from autotrain.errors import StorageError, StudyError
+from autotrain.own_files import open_own
 
 LOCK = "lock"
+# What a file can raise that does not say who holds the lock; a pid of 1e30 overflows.
+_ODD = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 class Lease:
@@ -31,11 +34,12 @@ class Lease:
     def __init__(self, folder: Path) -> None:
         path = folder / LOCK
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            # Whoever may read the file may lock it, and so keep its owner out.
+            self._fd = open_own(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StorageError(
-                f"{folder}: expected a folder that can be written, however: {error.strerror}. "
-                "Change its permissions or choose another place."
+                f"{path}: expected a file that can be written, however: {error.strerror}. "
+                "Change the permissions of the folder or choose another place."
             ) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,6 +55,8 @@ class Lease:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        with contextlib.suppress(OSError):  # of another user, or made by an older version
+            os.fchmod(self._fd, 0o600)
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, json.dumps(who).encode(), 0)
         _held.add(self)
@@ -65,7 +71,7 @@ class Lease:
 def is_held(folder: Path) -> bool:
     """Tell whether a process works on the study in `folder`, without getting in its way."""
     try:
-        fd = os.open(folder / LOCK, os.O_RDONLY)
+        fd = open_own(folder / LOCK, os.O_RDONLY)
     except OSError:
         return False
     try:
@@ -82,7 +88,7 @@ def is_held(folder: Path) -> bool:
 
 
 def _may_live(fd: int) -> bool:
-    with contextlib.suppress(ValueError, KeyError, TypeError):
+    with contextlib.suppress(*_ODD):
         who = json.loads(os.pread(fd, 1000, 0))
         if who["host"] == socket.gethostname():
             try:
@@ -98,7 +104,7 @@ _held: weakref.WeakSet[Lease] = weakref.WeakSet()
 
 
 def _holder(fd: int) -> str:
-    with contextlib.suppress(ValueError, KeyError, TypeError):
+    with contextlib.suppress(*_ODD):
         who = json.loads(os.pread(fd, 1000, 0))
         return f"process {who['pid']} on {who['host']} (since {who['since']})"
     return "another process"

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain import errors
 from autotrain.errors import StudyError
 from autotrain.study.given import CONFIG
 from autotrain.study.grouped_tpe import GroupedTPESampler
+from autotrain.study.replayed_cmaes import ReplayedCmaEsSampler
 
 # User attributes of a trial that repeats one that was cut off: that one's number, and its place.
 RETRY_OF = "retry_of"
@@ -139,7 +140,7 @@ def _gp(study_seed: int, seed: int) -> BaseSampler:
 
 def _cmaes(study_seed: int, seed: int) -> BaseSampler:
     independent = RandomSampler(seed=seed)
-    return CmaEsSampler(
+    return ReplayedCmaEsSampler(
         # Optuna fixes the dimensions for good with the first generation: by then a parameter
         # that not all trials have should have shown itself.
         n_startup_trials=10,

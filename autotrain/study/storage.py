@@ -9,26 +9,38 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import re
 import sqlite3
+import stat
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import unquote
 
+import sqlalchemy
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend, JournalRedisBackend
 
 from autotrain import errors
 from autotrain.errors import StorageError
-from autotrain.study.journal import GroupCommitBackend, JournalReader
+from autotrain.own_files import check_all_own
+from autotrain.study.journal import TORN, GroupCommitBackend, JournalReader
 from autotrain.study.lease import LOCK, Lease
+from autotrain.study.storage_urls import (
+    HIDDEN,
+    check_options,
+    hide_password,
+    is_remote,
+    secrets_of,
+    sqlite_file,
+    sqlite_reading_url,
+)
 
 JOURNAL = "journal.log"
+OWN = ("study.toml", ".study.toml", LOCK, JOURNAL, JOURNAL + TORN, "checkpoints", "best")
+"""What a study keeps in its folder, files and folders."""
 CONNECT_TIMEOUT_S = 10
 SQLITE_TIMEOUT_S = 60
 
@@ -111,10 +123,29 @@ class FileStorage(JournalStorage, OpenStorage):
             OpenStorage.close(self)
 
 
-class RedisStorage(JournalStorage, OpenStorage):
-    """An Optuna journal on a Redis server, under Optuna's own keys."""
+class _WithoutSnapshots(BaseJournalBackend):
+    """The records of a Redis server alone.
 
-    def __init__(self, url: str) -> None:
+    Optuna keeps snapshots there, too, as pickles: who can write to the server could run code in
+    all processes that read it. Opening a study of thousands of trials takes longer without them.
+    """
+
+    def __init__(self, backend: BaseJournalBackend) -> None:
+        self.backend = backend
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        """Give the records from that number on."""
+        return self.backend.read_logs(log_number_from)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add records."""
+        self.backend.append_logs(logs)
+
+
+class RedisStorage(JournalStorage, OpenStorage):
+    """An Optuna journal on a Redis server, under Optuna's own keys; without its snapshots."""
+
+    def __init__(self, url: str, reading: Reading | None = None) -> None:
         self.shown = hide_password(url)
         url = url.removeprefix("journal+")
         if "socket_connect_timeout" not in url:
@@ -123,18 +154,41 @@ class RedisStorage(JournalStorage, OpenStorage):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "JournalRedisBackend", ExperimentalWarning)
             backend: BaseJournalBackend = JournalRedisBackend(url)
-        super().__init__(backend)
+        super().__init__(_WithoutSnapshots(backend))
 
 
 class DatabaseStorage(RDBStorage, OpenStorage):
-    """A study in an SQL database."""
+    """A study in an SQL database.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: of the database.
+        reading: None to write, too; tables are made where there are none.
+    """
+
+    def __init__(self, url: str, reading: Reading | None = None) -> None:
         self.shown = hide_password(url)
-        arguments: dict[str, Any] = {"connect_args": {"connect_timeout": CONNECT_TIMEOUT_S}}
+        connect: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
         if url.startswith("sqlite"):
-            arguments = {"connect_args": {"timeout": SQLITE_TIMEOUT_S, "factory": _WalConnection}}
-        super().__init__(url, engine_kwargs={"pool_pre_ping": True, **arguments})
+            connect = {"timeout": SQLITE_TIMEOUT_S}
+            if reading is None:
+                connect["factory"] = _WalConnection
+            else:
+                url = sqlite_reading_url(_database_file(url), stays_open=reading.stays_open)
+        elif url.startswith("postgresql") and reading is not None:
+            connect["options"] = "-c default_transaction_read_only=on"
+        elif url.startswith("mysql"):
+            connect["local_infile"] = False
+            if reading is not None:
+                connect["init_command"] = "SET SESSION TRANSACTION READ ONLY"
+        arguments = {"pool_pre_ping": True, "connect_args": connect}
+        if reading is not None:
+            _require_study(url, arguments)
+        super().__init__(
+            # Optuna puts its version into {SCHEMA_VERSION}; a brace of ours is a brace.
+            url.replace("{", "{{").replace("}", "}}"),
+            engine_kwargs=arguments,
+            skip_table_creation=reading is not None,
+        )
 
     def close(self) -> None:
         """Close the connections and let others have the study."""
@@ -151,17 +205,52 @@ class _WalConnection(sqlite3.Connection):
         self.execute("PRAGMA journal_mode=WAL").close()
 
 
+def _database_file(url: str) -> Path:
+    """Return the file of a SQLite URL.
+
+    Raises: FileNotFoundError or OSError when there is no regular file.
+    """
+    path = sqlite_file(url)
+    if path is None or not path.exists():
+        raise FileNotFoundError("there is no such file")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is not a regular file")
+    return path
+
+
+def _require_study(url: str, arguments: dict[str, Any]) -> None:
+    """Raise ValueError when Optuna's tables are not there: it would make them."""
+    engine = sqlalchemy.create_engine(url, **arguments)
+    try:
+        tables = set(sqlalchemy.inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    if not tables >= {"studies", "trials", "version_info", "alembic_version"}:
+        raise ValueError("there is no Optuna study in this database")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a storage is opened that is only read.
+
+    Args:
+        stays_open: others may write while it is open, and what they write is to be seen.
+    """
+
+    stays_open: bool = True
+
+
 @dataclass(frozen=True)
 class Scheme:
     """A kind of storage URL.
 
     Args:
-        open: from the URL to the storage.
+        open: from the URL to the storage; a `Reading` when nothing may be written.
         driver: the module it needs; empty: none.
         package: what `pip install` must be given for that.
     """
 
-    open: Callable[[str], OpenStorage]
+    open: Callable[[str, Reading | None], OpenStorage]
     driver: str = ""
     package: str = ""
 
@@ -195,6 +284,7 @@ def open_storage(folder: Path, url: str | None = None) -> OpenStorage:
             f"{folder}: expected a folder for the study, however: {error.strerror}. "
             "Choose another place."
         ) from error
+    _refuse_links(folder)
     lease = Lease(folder)
     try:
         storage = FileStorage(folder / JOURNAL) if url is None else _open_url(url)
@@ -207,6 +297,17 @@ def open_storage(folder: Path, url: str | None = None) -> OpenStorage:
     return storage
 
 
+def _refuse_links(folder: Path) -> None:
+    """Refuse a folder in which a link stands under the name of one of the study's own files."""
+    try:
+        check_all_own(folder, OWN)
+    except OSError as error:
+        raise StorageError(
+            f"{error.filename}: expected a file of the study, however: {error.strerror}. "
+            "If the folder came from somebody else, do not trust it: see docs/safety.md."
+        ) from error
+
+
 def _remove(folder: Path, made: tuple[Path, ...]) -> None:
     """Remove what opening has made, if it made the folder."""
     if made:
@@ -217,14 +318,18 @@ def _remove(folder: Path, made: tuple[Path, ...]) -> None:
             path.rmdir()
 
 
-def read_storage(folder: Path, url: str | None = None) -> OpenStorage:
+def read_storage(folder: Path, url: str | None = None, *, stays_open: bool = True) -> OpenStorage:
     """Open the storage of a study to look at it, also while a coordinator works on it.
 
+    Nothing is written: no table is made, and no journal mode changed.
+
+    Args:
+        stays_open: see `Reading`.
     Raises:
         StorageError: when there is none, or it cannot be opened.
     """
     if url is not None:
-        return _open_url(url)
+        return _open_url(url, Reading(stays_open))
     path = folder / JOURNAL
     if not path.is_file():
         raise StorageError(
@@ -234,23 +339,7 @@ def read_storage(folder: Path, url: str | None = None) -> OpenStorage:
     return FileStorage(path, read_only=True)
 
 
-def hide_password(url: str) -> str:
-    """Return the URL with *** in the place of any password; fit to be printed and stored."""
-    password = _password(url)
-    if password:
-        scheme, _, rest = url.partition("://")
-        login, _, host = rest.rpartition("@")
-        url = f"{scheme}://{login.partition(':')[0]}:***@{host}"
-    return re.sub(r"([?&][^=&]*passw[^=&]*=)[^&]*", r"\1***", url, flags=re.IGNORECASE)
-
-
-def _password(url: str) -> str:
-    # Up to the last @: a password that should have been quoted may hold any character.
-    login, _, _ = url.partition("://")[2].rpartition("@")
-    return login.partition(":")[2]
-
-
-def _open_url(url: str) -> OpenStorage:
+def _open_url(url: str, reading: Reading | None = None) -> OpenStorage:
     shown = hide_password(url)
     name, separator, rest = url.partition("://")
     if not separator:
@@ -261,11 +350,12 @@ def _open_url(url: str) -> OpenStorage:
     name = SHORT_SCHEMES.get(name, name)
     if name not in SCHEMES:
         raise StorageError(f"storage {shown!r}: {errors.unknown('storage', name, SCHEMES)}")
-    if "***" in url:
+    if HIDDEN in url:
         raise StorageError(
             f"storage {shown!r}: expected a password, however: it was never stored. "
             "Give the whole URL again with --storage."
         )
+    check_options(url)
     scheme = SCHEMES[name]
     if scheme.driver:
         try:
@@ -276,15 +366,21 @@ def _open_url(url: str) -> OpenStorage:
                 f"installed. Run: pip install {scheme.package}"
             ) from error
     try:
-        return scheme.open(f"{name}://{rest}")
+        return scheme.open(f"{name}://{rest}", reading)
     except Exception as error:
         # Drivers raise whatever they like, and some put the whole URL into the message: it is
         # cleaned, and the original not chained.
         reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
-        for secret in {_password(url), unquote(_password(url))} - {""}:
-            reason = reason.replace(secret, "***")
+        for secret in secrets_of(url):
+            reason = reason.replace(secret, HIDDEN)
         raise StorageError(
             f"storage {shown!r}: expected a storage that answers, however: "
             f"{type(error).__name__}: {hide_password(reason)}. "
-            "Check that the server runs, the address and the password."
+            f"{_what_to_check(url)}"
         ) from None
+
+
+def _what_to_check(url: str) -> str:
+    if is_remote(url):
+        return "Check that the server runs, the address and the password."
+    return "Check the path; it counts from the current folder."

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from autotrain.bundle import publishing, read_bundle
-from autotrain.bundle.publishing import RECORD, TENSORS, discard, opened, publish, stage
+from autotrain.bundle.publishing import CARD, RECORD, TENSORS, discard, opened, publish, stage
 from autotrain.errors import BundleError, StorageError
 from tests.winners import random_bundle, save
 
@@ -58,7 +58,7 @@ def test_nothing_is_seen_before_it_is_published(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("way")
 def test_a_file_of_the_old_bundle_goes_and_one_of_the_user_stays(tmp_path: Path) -> None:
     folder = put(tmp_path / "best", "one")
-    (folder / "predictor.onnx").write_bytes(b"of the old one")
+    (folder / CARD).write_bytes(b"of the old one")
     (folder / "remarks.txt").write_text("mine")
     put(folder, "two")
     assert sorted(entry.name for entry in folder.iterdir()) == [RECORD, TENSORS, "remarks.txt"]

@@ -23,10 +23,10 @@ from autotrain.study.storage import (
     SCHEMES,
     FileStorage,
     OpenStorage,
-    hide_password,
     open_storage,
     read_storage,
 )
+from autotrain.study.storage_urls import hide_password
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -250,7 +250,7 @@ def redis(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_redis_url_without_our_prefix_and_with_a_timeout(tmp_path: Path) -> None:
     with open_storage(tmp_path, "journal+redis://:pass@host:1/0") as storage:
         run_trials(storage, 1)
-        backend = storage._backend  # type: ignore[attr-defined]
+        backend = storage._backend.backend  # type: ignore[attr-defined]
         assert backend.url == "redis://:pass@host:1/0?socket_connect_timeout=10"
         assert storage.shown == "journal+redis://:***@host:1/0"
 
@@ -280,14 +280,22 @@ def test_redis_backend_is_made_without_a_warning(monkeypatch: pytest.MonkeyPatch
         ("sqlite:////data/a@b/study.db", "sqlite:////data/a@b/study.db"),
         ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
         ("postgresql+psycopg://me:secret@host:5/db", "postgresql+psycopg://me:***@host:5/db"),
-        ("mysql+pymysql://me:se@c/r:et@host/db?a=b", "mysql+pymysql://me:***@host/db?a=b"),
+        (
+            "mysql+pymysql://me:se@c/r:et@host/db?ssl_ca=b",
+            "mysql+pymysql://me:***@host/db?ssl_ca=b",
+        ),
         ("journal+redis://:secret@host", "journal+redis://:***@host"),
         (
-            "postgresql://h/d?user=me&password=secret&a=1",
-            "postgresql://h/d?user=me&password=***&a=1",
+            "postgresql://h/d?user=me&password=secret&port=1",
+            "postgresql://h/d?user=me&password=***&port=1",
         ),
         ("postgresql://h/d?sslPassword=secret", "postgresql://h/d?sslPassword=***"),
         ("study.db", "study.db"),
+        ("journal+redis://token@host", "journal+redis://***@host"),
+        ("journal+rediss://me:@host", "journal+rediss://me:@host"),
+        ("postgresql://h/d?options=-c x=secret", "postgresql://h/d?options=***"),
+        ("postgresql://h/d?port=1;token=secret", "postgresql://h/d?port=1;token=***"),
+        ("mysql://h/d?init_command=secret", "mysql://h/d?init_command=***"),
     ],
 )
 def test_password_is_hidden(url: str, hidden: str) -> None:

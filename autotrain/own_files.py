@@ -1,0 +1,109 @@
+"""Files that autotrain writes under fixed names: opened without following symbolic links.
+
+An archive, a repository or another user of a shared folder can put a link where autotrain writes
+its own file. What follows the link would read or overwrite a file outside the study. A study
+folder that is itself a link is the user's choice and is allowed; its own files must not be links.
+All errors are `OSError`, whose `strerror` says what stands there and what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+LINK = "it is a symbolic link, which autotrain does not follow in its own folders; remove the link"
+NO_FILE = "it is not a regular file; remove it"
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+"""Flags of `open_own` for a file that must not exist yet."""
+
+
+def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
+    """Open a regular file and return its descriptor; never wait for the other end of a pipe.
+
+    Args:
+        flags: as of `os.open`.
+        mode: permissions of a new file, before the umask.
+    Raises: OSError when there is a link or anything but a regular file, or the system refuses.
+    """
+    try:
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    except OSError:
+        # The system's own words for it: "Too many levels of symbolic links", "File exists".
+        check_own(path)
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, NO_FILE, str(path))
+    return fd
+
+
+def check_own(path: Path) -> None:
+    """Accept a regular file, a folder, or nothing.
+
+    Raises: OSError when there is a link, a pipe or a device.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if stat.S_ISLNK(mode):
+        raise OSError(errno.ELOOP, LINK, str(path))
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, NO_FILE, str(path))
+
+
+def check_all_own(folder: Path, names: Iterable[str]) -> None:
+    """Apply `check_own` to files of a folder.
+
+    Raises: OSError, with `filename`, for the first one that is not autotrain's own.
+    """
+    for name in names:
+        check_own(folder / name)
+
+
+def read_own(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises: OSError when it is not a regular file or cannot be read.
+    """
+    with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
+        return file.read()
+
+
+def write_new(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file that must not exist yet.
+
+    Args:
+        durable: return when the content would survive a power cut.
+    Raises: OSError when something stands there or the system refuses.
+    """
+    with os.fdopen(open_own(path, NEW), "wb") as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def replace_own(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; a file or a link of that name is replaced.
+
+    Raises: OSError when the system refuses.
+    """
+    temporary = path.with_name(f".{path.name}")
+    remove_own(temporary)
+    try:
+        write_new(temporary, content)
+        temporary.replace(path)
+    except OSError:
+        remove_own(temporary)
+        raise
+
+
+def remove_own(path: Path) -> None:
+    """Remove a file, or a link itself and never what it points to; nothing is fine, too."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()

@@ -1,0 +1,123 @@
+"""URLs of storages: which options they may have, and how they are shown without secrets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, unquote
+
+from autotrain.errors import StorageError, unknown
+
+HIDDEN = "***"
+_COMMON = ("connect_timeout",)
+# A driver takes any option of its own from a URL. Some read files of this machine, or send them
+# to the server: MySQL's local_infile and read_default_file, PostgreSQL's service and passfile.
+_POSTGRESQL = ("application_name", "dbname", "host", "port", "sslcert", "sslkey", "sslmode")
+_MYSQL = ("charset", "read_timeout", "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert")
+_REDIS = (
+    "db",
+    "health_check_interval",
+    "socket_connect_timeout",
+    "socket_keepalive",
+    "socket_timeout",
+    "ssl_ca_certs",
+    "ssl_cert_reqs",
+    "ssl_certfile",
+    "ssl_check_hostname",
+    "ssl_keyfile",
+)
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "sqlite": ("timeout",),
+    "postgresql": (*_COMMON, *_POSTGRESQL, "sslrootcert", "user", "password"),
+    "mysql": (
+        *(*_COMMON, *_MYSQL, "ssl_verify_identity", "unix_socket", "write_timeout"),
+        *("user", "password"),
+    ),
+    "journal+redis": (*_REDIS, "username", "password"),
+    "journal+rediss": (*_REDIS, "username", "password"),
+}
+"""By database: the options that may follow a URL's question mark."""
+_VISIBLE = {name for options in OPTIONS.values() for name in options} - {"password"}
+
+
+def database_of(url: str) -> str:
+    """Return a key of `OPTIONS`: the scheme without its driver, in small letters."""
+    scheme = url.partition("://")[0].lower()
+    return scheme if scheme.startswith("journal+") else scheme.partition("+")[0]
+
+
+def is_remote(url: str) -> bool:
+    """Whether opening the URL connects to a server."""
+    return database_of(url) != "sqlite"
+
+
+def check_options(url: str) -> None:
+    """Refuse options that are not in `OPTIONS`.
+
+    Raises: StorageError naming the first one, never its value.
+    """
+    known = OPTIONS[database_of(url)]
+    for name in _options(url):
+        if name not in known:
+            raise StorageError(
+                f"storage {hide_password(url)!r}: {unknown('option', name, known)} Others are not "
+                "passed on, because some let a server read files of this machine."
+            )
+
+
+def hide_password(url: str) -> str:
+    """Return the URL with *** in the place of anything secret; fit to be printed and stored."""
+    scheme, separator, rest = url.partition("://")
+    # Up to the last @: a password that should have been quoted may hold any character.
+    login, at, host = rest.rpartition("@")
+    secret = _secret_of_login(url)
+    if secret:
+        login = f"{login.removesuffix(secret)}{HIDDEN}"
+    address, mark, query = host.partition("?")
+    shown = re.sub(r"([^=&;]+)=([^&;]*)", _shown_option, query)
+    return f"{scheme}{separator}{login}{at}{address}{mark}{shown}"
+
+
+def secrets_of(url: str) -> set[str]:
+    """Return what `hide_password` hides, as it was written and as it is meant."""
+    found = {value for name, value in _options(url).items() if name not in _VISIBLE}
+    found.add(_secret_of_login(url))
+    return {text for secret in found for text in (secret, unquote(secret)) if text}
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite URL; None for one in memory."""
+    name = url.partition("://")[2].partition("?")[0].removeprefix("/")
+    return None if name in ("", ":memory:") else Path(name)
+
+
+def sqlite_reading_url(path: Path, *, stays_open: bool) -> str:
+    """Return the URL by which SQLite reads a file and writes nothing.
+
+    Args:
+        path: of a database that exists.
+        stays_open: others may write while it is open. Then SQLite may put its own empty `-shm`
+            and `-wal` beside a database in write-ahead mode, which readers and writers share.
+    """
+    how = "mode=ro"
+    if not stays_open and not path.with_name(path.name + "-wal").exists():
+        # No process has it open for writing: read it without locks.
+        how += "&immutable=1"
+    return f"sqlite:///file:{quote(str(path.absolute()))}?{how}&uri=true"
+
+
+def _secret_of_login(url: str) -> str:
+    user, colon, password = url.partition("://")[2].rpartition("@")[0].partition(":")
+    # For a Redis server a token may stand alone.
+    return user if not colon and url.lower().startswith("journal+redis") else password
+
+
+def _options(url: str) -> dict[str, str]:
+    query = url.partition("://")[2].rpartition("@")[2].partition("?")[2]
+    pairs = parse_qsl(query.replace(";", "&"), keep_blank_values=True)
+    return dict(pairs)
+
+
+def _shown_option(match: re.Match[str]) -> str:
+    name, value = unquote(match[1]), match[2]
+    return f"{match[1]}={value if name in _VISIBLE else HIDDEN}"

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna_dashboard
@@ -85,6 +85,10 @@ class Dashboard:
     def serve(self) -> None:
         """Answer until interrupted."""
         self._server.serve_forever(poll_interval=0.2)
+
+    def stop(self) -> None:
+        """Make `serve`, in another thread, return."""
+        self._server.shutdown()
 
     def close(self) -> None:
         """Give the port back."""
@@ -154,9 +158,13 @@ def _only_with(token: str, page: Any) -> Application:
         given = parse_qs(environ.get("QUERY_STRING", "")).get(TOKEN, [""])[-1]
         if _same(given, token):
             # Out of the address, so that it is in no bookmark and no picture of the screen.
-            cookie = f"{name}={token}; Path=/; HttpOnly; SameSite=Strict"
+            cookie = f"{name}={token}; Path=/; HttpOnly; SameSite=Lax"
             place = environ.get("PATH_INFO", "/")
-            headers = [("Location", f"/{place.lstrip('/')}"), ("Set-Cookie", cookie), *_HEADERS]
+            headers = [
+                ("Location", f"/{quote(place.lstrip('/'))}"),
+                ("Set-Cookie", cookie),
+                *_HEADERS,
+            ]
             start_response("303 See Other", headers)
             return [b""]
         if not _same(_cookie(environ.get("HTTP_COOKIE", ""), name), token):

@@ -159,7 +159,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
 def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str, Any]:
     """Return what a search would do; nothing is written."""
     from autotrain.cli.run_study import notes_of, row_counts
-    from autotrain.study.storage import hide_password
+    from autotrain.study.storage_urls import hide_password
 
     data, definition, size = study.dataset, study.definition, study.space.size()
     return {

@@ -14,6 +14,7 @@ import stat
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -35,7 +36,7 @@ from autotrain.study.storage_urls import (
     is_remote,
     secrets_of,
     sqlite_file,
-    sqlite_reading_url,
+    sqlite_reading_uri,
 )
 
 JOURNAL = "journal.log"
@@ -167,20 +168,19 @@ class DatabaseStorage(RDBStorage, OpenStorage):
 
     def __init__(self, url: str, reading: Reading | None = None) -> None:
         self.shown = hide_password(url)
+        arguments: dict[str, Any] = {"pool_pre_ping": True}
         connect: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
         if url.startswith("sqlite"):
-            connect = {"timeout": SQLITE_TIMEOUT_S}
-            if reading is None:
-                connect["factory"] = _WalConnection
-            else:
-                url = sqlite_reading_url(_database_file(url), stays_open=reading.stays_open)
+            connect = {"timeout": SQLITE_TIMEOUT_S, "factory": _WalConnection}
+            if reading is not None:
+                arguments["creator"] = _reader(url, reading)
         elif url.startswith("postgresql") and reading is not None:
             connect["options"] = "-c default_transaction_read_only=on"
         elif url.startswith("mysql"):
             connect["local_infile"] = False
             if reading is not None:
                 connect["init_command"] = "SET SESSION TRANSACTION READ ONLY"
-        arguments = {"pool_pre_ping": True, "connect_args": connect}
+        arguments["connect_args"] = connect
         if reading is not None:
             _require_study(url, arguments)
         super().__init__(
@@ -216,6 +216,17 @@ def _database_file(url: str) -> Path:
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("it is not a regular file")
     return path
+
+
+def _reader(url: str, reading: Reading) -> Callable[[], sqlite3.Connection]:
+    """Return what connects to a SQLite file for reading; SQLAlchemy would decode the URI itself."""
+    return partial(
+        sqlite3.connect,
+        sqlite_reading_uri(_database_file(url), stays_open=reading.stays_open),
+        uri=True,
+        timeout=SQLITE_TIMEOUT_S,
+        check_same_thread=False,
+    )
 
 
 def _require_study(url: str, arguments: dict[str, Any]) -> None:

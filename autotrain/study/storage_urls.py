@@ -91,8 +91,8 @@ def sqlite_file(url: str) -> Path | None:
     return None if name in ("", ":memory:") else Path(name)
 
 
-def sqlite_reading_url(path: Path, *, stays_open: bool) -> str:
-    """Return the URL by which SQLite reads a file and writes nothing.
+def sqlite_reading_uri(path: Path, *, stays_open: bool) -> str:
+    """Return the URI, in SQLite's own form, by which it reads a file and writes nothing.
 
     Args:
         path: of a database that exists.
@@ -103,7 +103,7 @@ def sqlite_reading_url(path: Path, *, stays_open: bool) -> str:
     if not stays_open and not path.with_name(path.name + "-wal").exists():
         # No process has it open for writing: read it without locks.
         how += "&immutable=1"
-    return f"sqlite:///file:{quote(str(path.absolute()))}?{how}&uri=true"
+    return f"file:{quote(str(path.absolute()))}?{how}"
 
 
 def _secret_of_login(url: str) -> str:

@@ -3,35 +3,52 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator
+from email.message import Message
+from http.cookiejar import CookieJar
 from pathlib import Path
 
 import pytest
 
 from autotrain.dashboard import Dashboard
-from autotrain.errors import StudyError
+from autotrain.errors import StorageError, StudyError
 from autotrain.leaderboard import latest_study
 from autotrain.study.lease import Lease
+from autotrain.study.storage import OpenStorage
 from tests.cli.conftest import N_TRIALS, Run
 from tests.cli.test_interrupt import start
+from tests.study.test_definition import kept_in
 
 
-def ask(address: str, **options: object) -> tuple[int, bytes]:
-    request = urllib.request.Request(address, **options)  # type: ignore[arg-type]
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=60) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
+class Browser:
+    """Asks as a browser does: it follows redirections and keeps cookies."""
+
+    def __init__(self) -> None:
+        self.cookies = CookieJar()
+        self.headers: Message = Message()
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.cookies)
+        )
+
+    def __call__(self, address: str, **options: object) -> tuple[int, bytes]:
+        request = urllib.request.Request(address, **options)  # type: ignore[arg-type]
+        try:
+            with self._opener.open(request, timeout=60) as answer:
+                self.address, self.headers = answer.url, answer.headers
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                self.headers = error.headers
+                return error.code, error.read()
 
 
 @pytest.fixture
@@ -52,6 +69,7 @@ def test_the_page_and_the_study_are_served(
 ) -> None:
     process, address = served
     root = address.partition("/dashboard")[0]
+    ask = Browser()
     # A search may start or go on meanwhile: the study is not locked.
     Lease(there / "studies" / "shop").release()
 
@@ -60,7 +78,12 @@ def test_the_page_and_the_study_are_served(
     assert b"Optuna Dashboard" in page
     studies = json.loads(ask(f"{root}/api/studies")[1])["study_summaries"]
     assert [study["study_name"] for study in studies] == ["shop"]
-    assert address == f"{root}/dashboard/studies/{studies[0]['study_id']}"
+    page_address, _, query = address.partition("?")
+    assert page_address == f"{root}/dashboard/studies/{studies[0]['study_id']}"
+    # The token is in no bookmark and in no picture of the page.
+    assert ask(address)[0] == 200
+    assert ask.address == page_address
+    assert query.startswith("token=")
     trials = json.loads(ask(f"{root}/api/studies/{studies[0]['study_id']}")[1])["trials"]
     assert len(trials) >= N_TRIALS
     assert trials[0]["intermediate_values"]
@@ -73,6 +96,82 @@ def test_the_page_and_the_study_are_served(
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in err
+
+
+def test_other_users_of_the_machine_get_nothing(
+    served: tuple[subprocess.Popen[str], str],
+) -> None:
+    _, address = served
+    page, _, query = address.partition("?")
+    root = page.partition("/dashboard")[0]
+    port = root.rpartition(":")[2]
+    for path in ("/", "/dashboard", "/api/studies", "/csv/0", "/static/bundle.js", "/favicon.ico"):
+        for wrong in ("", "?token=", "?token=x", f"?token={query[6:-1]}", f"?token={query[6:]}x"):
+            status, text = Browser()(f"{root}{path}{wrong}")
+            assert (status, b"it holds a token" in text) == (403, True), path
+        for cookie in (
+            "",
+            "x",
+            "; autotrain-1=",
+            f"autotrain-{port}=x",
+            f"autotrain-1={query[6:]}",
+        ):
+            assert Browser()(f"{root}{path}", headers={"Cookie": cookie})[0] == 403
+    visitor = Browser()
+    assert visitor(address)[0] == 200
+    assert [cookie.name for cookie in visitor.cookies] == [f"autotrain-{port}"]
+    (cookie,) = visitor.cookies
+    assert cookie.has_nonstandard_attr("HttpOnly")
+    assert visitor(f"{root}/api/studies")[0] == 200
+    assert visitor.headers["X-Content-Type-Options"] == "nosniff"
+    assert visitor.headers["Access-Control-Allow-Origin"] is None
+
+
+def test_artifacts_are_not_served(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "studies" / "shop", tmp_path / "shop")
+    artifacts = tmp_path / "shop" / "artifacts"
+    artifacts.mkdir()
+    (tmp_path / "id_rsa").write_text("PRIVATE")
+    (artifacts / "aaaa").symlink_to(tmp_path / "id_rsa")
+    (artifacts / "bbbb").write_text("<script>")
+    page = Dashboard(tmp_path / "shop", port=0)
+    thread = threading.Thread(target=page.serve)
+    thread.start()
+    try:
+        root = page.address.partition("/dashboard")[0]
+        ask = Browser()
+        assert ask(page.address)[0] == 200
+        for artifact in ("aaaa", "bbbb"):
+            for path in (f"/artifacts/0/{artifact}", f"/artifacts/0/0/{artifact}"):
+                status, text = ask(root + path)
+                assert status >= 400
+                assert b"PRIVATE" not in text
+                assert b"<script>" not in text
+    finally:
+        page.stop()
+        thread.join()
+        page.close()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_unnamed_study_on_a_server_is_not_opened(
+    here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    opened = []
+
+    def read(folder: Path, url: str | None) -> OpenStorage:
+        opened.append(url)
+        raise StorageError("seen")
+
+    monkeypatch.setattr("autotrain.dashboard.read_storage", read)
+    folder = here / "studies" / "theirs"
+    folder.mkdir(parents=True)
+    kept_in("mysql+pymysql://evil/d").write(folder)
+    done = autotrain("dashboard", *(["theirs"] if named else []), "--no-browser")
+    assert done.code == 2
+    assert opened == (["mysql+pymysql://evil/d"] if named else [])
+    if not named:
+        assert "autotrain show theirs --storage URL" in done.err
 
 
 def test_a_port_that_is_taken(there: Path, autotrain: Run) -> None:

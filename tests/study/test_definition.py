@@ -10,7 +10,7 @@ from autotrain.errors import StudyError
 from autotrain.study.definition import Definition
 
 
-def _kept_in(storage: str | None) -> Definition:
+def kept_in(storage: str | None) -> Definition:
     return Definition(
         name="churn",
         source="churn.csv",
@@ -34,7 +34,7 @@ def _kept_in(storage: str | None) -> Definition:
 )
 def test_its_own_storage_is_taken_with_the_password_that_is_given(given: str | None) -> None:
     own = "postgresql+psycopg://me:***@h/d"
-    assert _kept_in(own).storage_url(given, Path("studies/churn")) == (given or own)
+    assert kept_in(own).storage_url(given, Path("studies/churn")) == (given or own)
 
 
 @pytest.mark.parametrize(
@@ -50,5 +50,5 @@ def test_another_storage_is_refused_without_telling_the_password(
     own: str | None, given: str
 ) -> None:
     with pytest.raises(StudyError, match="keeps its trials in") as caught:
-        _kept_in(own).storage_url(given, Path("studies/churn"))
+        kept_in(own).storage_url(given, Path("studies/churn"))
     assert "secret" not in str(caught.value)

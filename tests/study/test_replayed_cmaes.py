@@ -43,7 +43,8 @@ def without_memory(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def test_replayed_state_is_the_one_that_optuna_stores(direction: str) -> None:
     sign = 1 if direction == "minimize" else -1
     study = optuna.create_study(
-        direction=direction, sampler=CmaEsSampler(seed=3, n_startup_trials=5)
+        direction=StudyDirection[direction.upper()],
+        sampler=CmaEsSampler(seed=3, n_startup_trials=5),
     )
     study.optimize(lambda trial: sign * bowl(trial), n_trials=60)
     n_compared = 0

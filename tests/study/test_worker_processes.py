@@ -12,7 +12,7 @@ import pytest
 
 from autotrain import arguments
 from autotrain.arguments import default_workers, n_cores
-from autotrain.study.workers.processes import ProcessWorker, can_start_processes
+from autotrain.study.workers.processes import OWN_FOLDER, ProcessWorker, can_start_processes
 from autotrain.study.workers.protocol import Close
 
 PROGRAM = """
@@ -40,6 +40,21 @@ def test_programs_without_a_guard_start_workers(tmp_path: Path, way: str) -> Non
         text=True,
     )
     assert done.stdout == "started\nexit code 0\n", done.stderr
+
+
+def test_working_directory_in_the_search_path_is_not_that_of_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As at a prompt or in a notebook; autotrain itself is found through nothing else here.
+    for module in ("signal", "tokenize", "numpy"):
+        (tmp_path / f"{module}.py").write_text("open('ran', 'w').close()\nraise ImportError")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *(each for each in sys.path if each != OWN_FOLDER)])
+    worker = ProcessWorker("cpu", "worker 1")
+    worker.send(Close())
+    assert worker.process.wait() == 0
+    assert not (tmp_path / "ran").exists()
+    worker.close()
 
 
 def test_process_of_a_pool_may_start_workers(monkeypatch: pytest.MonkeyPatch) -> None:

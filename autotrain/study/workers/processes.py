@@ -52,6 +52,8 @@ _START = (
     "pipe = Connection({fd}); sys.path[:] = pipe.recv(); "
     "from autotrain.study.workers.processes import _serve; _serve(pipe, {device!r})"
 )
+OWN_FOLDER = str(Path(__file__).resolve().parents[3])
+"""Where the package `autotrain` is."""
 _TARGETS = ("y_train", "y_valid")
 _INPUTS = ("x_train", "x_valid")
 _WEIGHTS = tuple(field.name for field in fields(RowWeights))
@@ -157,7 +159,7 @@ class ProcessWorker:
             raise
         finally:
             theirs.close()
-        self._send([folder for folder in sys.path if isinstance(folder, str)])
+        self._send(_module_folders())
         self.has_left = False
 
     def give(self, rows: StoredRows) -> ProcessWorker:
@@ -223,6 +225,16 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _module_folders() -> list[str]:
+    """Return where the coordinator finds its modules, the working directory left out.
+
+    It is '' in the search path of a notebook or a prompt. A worker imports autotrain and what that
+    needs, and no file that stands beside the data.
+    """
+    folders = [folder for folder in sys.path if isinstance(folder, str) and folder]
+    return folders if OWN_FOLDER in folders else [*folders, OWN_FOLDER]
 
 
 def can_start_processes() -> bool:

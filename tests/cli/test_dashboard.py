@@ -109,14 +109,14 @@ def test_other_users_of_the_machine_get_nothing(
         for wrong in ("", "?token=", "?token=x", f"?token={query[6:-1]}", f"?token={query[6:]}x"):
             status, text = Browser()(f"{root}{path}{wrong}")
             assert (status, b"it holds a token" in text) == (403, True), path
-        for cookie in (
+        for sent in (
             "",
             "x",
             "; autotrain-1=",
             f"autotrain-{port}=x",
             f"autotrain-1={query[6:]}",
         ):
-            assert Browser()(f"{root}{path}", headers={"Cookie": cookie})[0] == 403
+            assert Browser()(f"{root}{path}", headers={"Cookie": sent})[0] == 403
     visitor = Browser()
     assert visitor(address)[0] == 200
     assert [cookie.name for cookie in visitor.cookies] == [f"autotrain-{port}"]

@@ -89,15 +89,16 @@ def find_bundle(word: str, studies: Path) -> Path:
     )
 
 
-def rows_to_ask(table: RawTable, notices: list[str]) -> pd.DataFrame:
+def rows_to_ask(table: RawTable, notices: list[str], target: str | None = None) -> pd.DataFrame:
     """Return the rows of DATA that a trained model is asked of, the target among them.
 
     Those are the test rows where the format has some: the others are there to train with.
 
     Args:
         notices: what to tell the user is added.
+        target: a column without which rows cannot be scored; None when it may be missing.
     """
-    if table.test_frame is None:
+    if table.test_frame is None or (target is not None and target not in table.test_frame):
         return table.frame
     rows = count_text(len(table.test_frame), "test row")
     notices.append(f"these are the {rows} of {table.source}, not those it is for training with")

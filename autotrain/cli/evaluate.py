@@ -58,7 +58,7 @@ def evaluate(
     table = read_table(data, predictor.reading)
     target = target_of(table, predictor.target)
     notices: list[str] = list(table.notes)
-    frame = rows_to_ask(table, notices)
+    frame = rows_to_ask(table, notices, target)
     features, name, weights = frame.drop(columns=target), predictor.weights_name, None
     if name is not None and name in features:
         weights = features.pop(name)

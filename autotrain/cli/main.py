@@ -97,7 +97,7 @@ def main() -> int:
         error.show()
         return EXIT_USER
     except AutotrainError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo("\n".join([f"Error: {error}", *getattr(error, "__notes__", ())]), err=True)
         return EXIT_USER
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)

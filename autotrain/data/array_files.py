@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import gzip
+import math
 import re
 import struct
+import tokenize
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
+from numpy.lib import format as npy
 
+from autotrain.data.memory import check_fits
 from autotrain.errors import DataError
 
 TARGET = "target"
+MOST_AXES = 8
+"""Arrays and pictures have at most so many axes; more are a broken file."""
+READ_BYTES = 1 << 24
+_NPZ_KINDS = "biufmMUS"
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _IDX_NAME = re.compile(r"[.-]idx\d?-ubyte(\.gz)?$|\.idx\d?(\.gz)?$|-ubyte(\.gz)?$", re.IGNORECASE)
 
@@ -76,76 +86,149 @@ def _labels_beside(path: Path) -> Path:
 
 def _read(path: Path) -> np.ndarray:
     try:
-        opener = gzip.open if path.name.lower().endswith(".gz") else open
-        with opener(path, "rb") as file:
-            content = file.read()
+        is_gz = path.name.lower().endswith(".gz")
+        with cast(IO[bytes], gzip.open(path) if is_gz else path.open("rb")) as file:
+            dtype, shape = _read_header(path, file)
+            wanted = math.prod(shape) * dtype.itemsize
+            check_fits(str(path), wanted)
+            content = _read_up_to(file, wanted)
+            n_more = len(file.read(1))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: expected a whole IDX file, however: {error}.") from None
-    n_axes = content[3] if len(content) >= 4 else 0
-    dtype = _IDX_TYPES.get(content[2]) if len(content) >= 4 and content[:2] == b"\0\0" else None
-    if dtype is None or len(content) < 4 + 4 * n_axes or n_axes == 0:
-        raise DataError(
-            f"{path}: expected an IDX file (two zero bytes, a type, axes), however: it starts with "
-            f"{content[:4].hex(' ') or 'nothing'}. Download it again."
-        )
-    shape = struct.unpack(f">{n_axes}I", content[4 : 4 + 4 * n_axes])
-    wanted = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    if len(content) - 4 - 4 * n_axes != wanted:
+    if len(content) != wanted or n_more:
         raise DataError(
             f"{path}: expected {wanted} bytes of data for shape {shape}, however: "
-            f"{len(content) - 4 - 4 * n_axes}. Download it again."
+            f"{'more' if n_more else len(content)}. Download it again."
         )
-    array = np.frombuffer(content, dtype, offset=4 + 4 * n_axes).reshape(shape)
+    array = np.frombuffer(content, dtype).reshape(shape)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def pixel_frame(images: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
-    """Return pictures `[N, …]` as a table of pixel columns and the target."""
-    flat = images.reshape(len(images), -1)
+def _read_up_to(file: IO[bytes], n_bytes: int) -> bytearray:
+    """Return so many bytes, or those there are: no more memory than that, whatever is claimed."""
+    content = bytearray()
+    while len(content) < n_bytes:
+        part = file.read(min(n_bytes - len(content), READ_BYTES))
+        if not part:
+            break
+        content += part
+    return content
+
+
+def _read_header(path: Path, file: IO[bytes]) -> tuple[np.dtype, tuple[int, ...]]:
+    """Return the type and the shape that an IDX file gives."""
+    start = file.read(4)
+    n_axes = start[3] if len(start) == 4 else 0
+    dtype = _IDX_TYPES.get(start[2]) if len(start) == 4 and start[:2] == b"\0\0" else None
+    axes = file.read(4 * n_axes)
+    if dtype is None or len(axes) < 4 * n_axes or not 0 < n_axes <= MOST_AXES:
+        raise DataError(
+            f"{path}: expected an IDX file (two zero bytes, a type, 1 to {MOST_AXES} axes), "
+            f"however: it starts with {start.hex(' ') or 'nothing'}. Download it again."
+        )
+    return np.dtype(dtype), struct.unpack(f">{n_axes}I", axes)
+
+
+def pixel_frame(images: np.ndarray, labels: np.ndarray | None) -> pd.DataFrame:
+    """Return pictures `[N, …]` as a table of pixel columns and, when there is one, the target."""
+    flat = images.reshape(len(images), math.prod(images.shape[1:]))
     frame = pd.DataFrame(flat, columns=[f"pixel_{place}" for place in range(flat.shape[1])])
-    return frame.assign(**{TARGET: labels})
+    return frame if labels is None else frame.assign(**{TARGET: labels})
 
 
 _NPZ_PAIRS = (("X", "y"), ("x", "y"), ("x_train", "y_train"), ("X_train", "y_train"))
 _NPZ_TESTS = (("x_test", "y_test"), ("X_test", "y_test"))
 
 
-def read_npz(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, bool]:
-    """Read X and y (or x_train, y_train, x_test, y_test).
+class ArrayTable(NamedTuple):
+    """The tables of an NPZ file.
 
-    Returns: the table, the test table when there is one, and whether it holds pixels: uint8 arrays
-        with more than two axes.
+    Attributes:
+        frame: the rows of X or x_train, with the target when there are labels; those of x_test when
+            it is alone.
+        test_frame: the rows of x_test beside others; without the target when it has no labels.
+        are_pixels: whether X is uint8 with more than two axes.
+    """
+
+    frame: pd.DataFrame
+    test_frame: pd.DataFrame | None
+    are_pixels: bool
+
+
+def read_npz(path: Path) -> ArrayTable:
+    """Read X and y, or x_train, y_train, x_test, y_test; y, y_train and y_test may be left out.
+
+    Other arrays are not read. Raises: DataError when there is no X, or an array is broken, larger
+    than memory, or of a type that is no column of cells.
     """
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        with zipfile.ZipFile(path) as file:
+            names = [name.removesuffix(".npy") for name in file.namelist()]
+            pair, tests = _named(names, _NPZ_PAIRS), _named(names, _NPZ_TESTS)
+            chosen = [each for each in (pair, tests) if each is not None]
+            if not chosen:
+                raise DataError(
+                    f"{path}: expected arrays X and y, however: it holds "
+                    f"{', '.join(names) or 'none'}. Write it with numpy.savez(path, X=…, y=…)."
+                )
+            wanted = [name for each in chosen for name in each if name in names]
+            check_fits(str(path), sum(file.getinfo(f"{name}.npy").file_size for name in wanted))
+            arrays = {name: _read_array(path, file, name) for name in wanted}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path}: expected an NPZ file of plain arrays, however: "
-            f"{str(error).splitlines()[0].rstrip('.')}. Write it with "
+            f"{(str(error).splitlines() or [''])[0].rstrip('.')}. Write it with "
             "numpy.savez(path, X=…, y=…); object arrays are not read."
         ) from None
-    pair = next((pair for pair in _NPZ_PAIRS if set(pair) <= set(arrays)), None)
-    if pair is None:
-        raise DataError(
-            f"{path}: expected arrays X and y, however: it holds {', '.join(arrays) or 'none'}. "
-            "Write it with numpy.savez(path, X=…, y=…)."
-        )
-    tests = next((pair for pair in _NPZ_TESTS if set(pair) <= set(arrays)), None)
-    x = arrays[pair[0]]
-    train = _table(path, x, arrays[pair[1]])
-    test = _table(path, arrays[tests[0]], arrays[tests[1]]) if tests is not None else None
-    return train, test, x.ndim > 2 and x.dtype == np.uint8
+    tables = [_table(path, arrays[x], arrays.get(y)) for x, y in chosen]
+    first = arrays[chosen[0][0]]
+    are_pixels = first.ndim > 2 and first.dtype == np.uint8
+    return ArrayTable(tables[0], tables[1] if len(tables) > 1 else None, are_pixels)
 
 
-def _table(path: Path, x: np.ndarray, y: np.ndarray) -> pd.DataFrame:
-    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    if x.ndim < 2 or y.ndim != 1 or len(x) != len(y):
+def _named(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
+    """Return the names of the rows and their labels: a pair that is whole, else rows alone."""
+    whole = next((pair for pair in pairs if set(pair) <= set(names)), None)
+    return whole or next((pair for pair in pairs if pair[0] in names), None)
+
+
+def _read_array(path: Path, file: zipfile.ZipFile, name: str) -> np.ndarray:
+    """Read one array, after its header is found to fit the size of its part of the file."""
+    info = file.getinfo(f"{name}.npy")
+    with file.open(info) as stream:
+        version = npy.read_magic(stream)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        try:
+            shape, _, dtype = read_header(stream)
+        except (SyntaxError, tokenize.TokenError, TypeError, RecursionError, MemoryError) as error:
+            raise ValueError(f"the header of {name} is broken ({type(error).__name__})") from None
+        if dtype.hasobject:
+            raise ValueError(f"{name} holds objects")
+        if dtype.kind not in _NPZ_KINDS or len(shape) > MOST_AXES:
+            raise DataError(
+                f"{path}: array {name} must hold numbers, truth values, texts, dates or durations "
+                f"in at most {MOST_AXES} axes, got {dtype} with shape {shape}. Write each of its "
+                "fields or parts as a number."
+            )
+        if math.prod(shape) * dtype.itemsize != info.file_size - stream.tell():
+            raise ValueError(
+                f"{name} has {info.file_size - stream.tell()} bytes for the shape {shape} of "
+                f"{dtype}"
+            )
+    with file.open(info) as stream:
+        array = npy.read_array(stream, allow_pickle=False)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _table(path: Path, x: np.ndarray, y: np.ndarray | None) -> pd.DataFrame:
+    if y is not None and y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if x.ndim < 2 or (y is not None and (y.ndim != 1 or len(x) != len(y))):
+        shape = "" if y is None else f" and y {y.shape}"
         raise DataError(
-            f"{path}: expected X [N, columns] and y [N], however: X has shape {x.shape} and y "
-            f"{y.shape}."
+            f"{path}: expected X [N, columns] and y [N], however: X has shape {x.shape}{shape}."
         )
     if x.ndim > 2:
         return pixel_frame(x, y)
     frame = pd.DataFrame(x, columns=[f"x{place}" for place in range(x.shape[1])])
-    return frame.assign(**{TARGET: y})
+    return frame if y is None else frame.assign(**{TARGET: y})

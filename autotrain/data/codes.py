@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from autotrain.data.values import DATE_PARTS, number_of, text_of
+from autotrain.data.zones import AS_WRITTEN, is_zone
 
 FARTHEST_DAY = 5_000_000
 """Days from 1970 to the last date that can be written, and more."""
@@ -31,6 +32,7 @@ class ColumnCode:
         has_missing: numeric and date: one more input is 1 where the value is missing.
         had_missing: numeric and date: whether values were missing before, so that nobody need be
             told when they are again.
+        zone: date: the time zone of the training column's times, see `zones.py`.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ColumnCode:
     is_code: bool = False
     has_missing: bool = False
     had_missing: bool = False
+    zone: str = AS_WRITTEN
 
     @property
     def is_number(self) -> bool:
@@ -131,6 +134,7 @@ _IS_VALUE: Mapping[str, Callable[[Any], bool]] = {
     "is_code": _is_bool,
     "has_missing": _is_bool,
     "had_missing": _is_bool,
+    "zone": is_zone,
 }
 """What each field may be: a bundle is a file, and files can hold anything."""
 

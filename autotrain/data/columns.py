@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autotrain.data.inputs import plain
+from autotrain.data.arrays import plain
+from autotrain.data.lookalikes import lookalikes_note, zeros_note
 from autotrain.data.values import (
     LARGEST,
     MOST_SPOILT,
@@ -24,10 +25,12 @@ from autotrain.data.values import (
     day_of,
     days,
     distinct,
+    is_missing,
     number_of,
     numbers,
     texts,
 )
+from autotrain.data.zones import AS_WRITTEN, NAIVE, zone_of
 from autotrain.errors import DataError
 from autotrain.wording import count_text
 
@@ -52,6 +55,7 @@ class Column:
         n_levels: categorical: different cells, the missing one included, among the rows that train
             or validate; so that all folds treat the column alike.
         has_missing: numeric and date: whether any of these rows lacks the value.
+        zone: date: the time zone of its times, see `zones.py`.
         tells_by_gaps: those that do not lack it all hold the same: only the gaps tell something.
     """
 
@@ -61,6 +65,7 @@ class Column:
     n_levels: int = 0
     has_missing: bool = False
     tells_by_gaps: bool = False
+    zone: str = AS_WRITTEN
 
 
 def read_columns(
@@ -76,9 +81,11 @@ def read_columns(
     columns, notes = [], []
     for name in frame.columns:
         kind, note = _kind_of(frame[name], str(name))
-        columns.append(Column(str(name), kind, str(frame[name].dtype)))
+        zone = _zone_of(frame[name], str(name)) if kind == "date" else AS_WRITTEN
+        columns.append(Column(str(name), kind, str(frame[name].dtype), zone=zone))
         if note:
             notes.append(f"column {str(name)!r} {note}")
+        notes += _misread(frame[name], kind, f"column {str(name)!r}")
     _refuse_infinities(frame, columns)
     return columns, notes
 
@@ -91,7 +98,7 @@ def _kind_of(series: pd.Series[Any], name: str) -> tuple[str, str]:
     values = plain(series)
     if values.dtype.kind == "b":
         return "boolean", ""
-    if values.dtype.kind in "iufm":
+    if values.dtype.kind in "iuf":
         return ("missing" if pd.isna(values).all() else "numeric"), ""
     if values.dtype.kind == "M":
         return ("missing" if pd.isna(values).all() else "date"), ""
@@ -108,6 +115,26 @@ def _kind_of(series: pd.Series[Any], name: str) -> tuple[str, str]:
             "lists or other objects. Give each its own column."
         ) from None
     return _kind_of_cells(cells, inverse)
+
+
+def _misread(series: pd.Series[Any], kind: str, what: str) -> list[str]:
+    """Return what to tell of texts that a reader takes for something else."""
+    if kind not in ("categorical", "numeric"):
+        return []
+    values = plain(series)
+    if values.dtype.kind in "iufb":
+        return []
+    if kind == "categorical":
+        return lookalikes_note(what, texts(values)[0])
+    return zeros_note(what, distinct(values)[0])
+
+
+def _zone_of(series: pd.Series[Any], name: str) -> str:
+    values = plain(series)
+    if values.dtype.kind == "M":
+        return NAIVE
+    cells, _ = distinct(values)
+    return zone_of((cell for cell in cells if not is_missing(cell)), name)
 
 
 def _kind_of_cells(cells: list[Any], inverse: np.ndarray) -> tuple[str, str]:
@@ -204,7 +231,9 @@ def measure(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
             n_levels = len(texts(plain(frame[column.name]), boolean=False)[0])
             measured.append(replace(column, n_levels=n_levels))
         elif column.kind in ("numeric", "date"):
-            read, _ = (days if column.kind == "date" else numbers)(plain(frame[column.name]))
+            values = plain(frame[column.name])
+            is_date = column.kind == "date"
+            read, _ = days(values, column.zone) if is_date else numbers(values)
             known = read[~np.isnan(read)]
             has_missing = len(known) < len(read)
             tells = has_missing and bool((known == known[:1]).all())

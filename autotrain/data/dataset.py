@@ -35,7 +35,7 @@ from autotrain.data.weights import (
     weights_column,
     weights_of_classes,
 )
-from autotrain.errors import DataError
+from autotrain.errors import AutotrainError, DataError
 from autotrain.wording import count_text
 
 MIN_ROWS = 10
@@ -287,19 +287,54 @@ def load_dataset(
     Raises: DataError when the table cannot be used as it is, StudyError when class weights do not
         fit the classes.
     """
+    notes: list[str] = []
+    try:
+        return _load(
+            source,
+            target,
+            notes,
+            task=task,
+            test=test,
+            validation=validation,
+            seed=seed,
+            weights=weights,
+            class_weights=class_weights,
+        )
+    except AutotrainError as error:
+        # What was left out before may be the reason.
+        for note in notes:
+            error.add_note(f"Note: {note}")
+        raise
+
+
+def _load(
+    source: Any,
+    target: str | None,
+    notes: list[str],
+    *,
+    task: str,
+    test: Any,
+    validation: str,
+    seed: int,
+    weights: str | None,
+    class_weights: ClassWeights | None,
+) -> Dataset:
+    """Do what `load_dataset` does; `notes` receives what to tell the user, as it is found."""
     table = read_table(source)
     target = target_of(table, target)
+    notes += table.notes
     frame, rows, dropped = rows_with_target(table, target)
+    notes += dropped
     names = [str(name) for name in table.frame.columns]
     weights = weights_column(weights, names, target, table.source)
-    of_rows, weightless = None, []
+    of_rows = None
     if weights is not None:
         of_rows = read_weights(frame[weights], weights, table.source, rows)
         counts = of_rows > 0
         if not counts.all():
             frame, rows, of_rows = frame[counts], rows[counts], of_rows[counts]
             left_out = count_text(int((~counts).sum()), "row")
-            weightless = [f"{left_out} of weight 0 in {weights!r}: left out"]
+            notes.append(f"{left_out} of weight 0 in {weights!r}: left out")
     if len(frame) < MIN_ROWS:
         raise DataError(
             f"{table.source}: expected at least {MIN_ROWS} rows with a target"
@@ -311,7 +346,7 @@ def load_dataset(
     features = _features(frame, target, weights)
     columns, looks = read_columns(features, are_pixels=table.kind == "pixels")
 
-    fraction = _test_fraction(table, test)
+    fraction = _test_fraction(table, test, target)
     stratify = coded.task != "regression"
     rest, test_places = split_test(coded.y, fraction or 0.0, seed, stratify=stratify)
     folds: list[Fold] = []
@@ -319,8 +354,7 @@ def load_dataset(
     # The same columns in all folds, so that their networks are alike.
     kept, useless = keep_useful(features.iloc[rest], columns, rows[rest])
     kept = measure(features.iloc[rest], kept)
-    of_target = [*changed_labels(frame[target], coded), *rare_classes(coded)]
-    notes = [*table.notes, *dropped, *weightless, *of_target, *looks, *useless]
+    notes += [*changed_labels(frame[target], coded), *rare_classes(coded), *looks, *useless]
     splits = split_validation(coded.y[rest], validation, seed, stratify=stratify)
     by_class = None
     if class_weights is not None:
@@ -344,7 +378,7 @@ def load_dataset(
         other = _test_table(table, test, [name for name in names if name != weights], reading)
         raw_test, test_rows_read, dropped = rows_with_target(other, target)
         y_test, test_rows = coded.encode(raw_test[target], other.source), rows[:0]
-        notes += dropped
+        notes += [*(f"{other.source}: {note}" for note in other.notes), *dropped]
         if weights is not None and weights in raw_test:
             test_weights = read_weights(raw_test[weights], weights, other.source, test_rows_read)
         elif weights is not None:
@@ -363,7 +397,10 @@ def load_dataset(
             test_weights = of_rows[test_places]
         where, record = table.source, fraction
     asked = _features(raw_test, target, weights)
-    x_test, repeats = _encode(folds[0].preprocessor, asked, where), None
+    odd: list[str] = []
+    x_test, repeats = _encode(folds[0].preprocessor, asked, where, odd), None
+    if fraction is None:
+        notes += [f"the test rows ({where}): {note}" for note in odd]
     if len(y_test):
         repeats = find_repeats(features.iloc[rest], coded.y[rest], asked, y_test, kept)
         notes += repeats.notes(len(y_test), places)
@@ -402,10 +439,11 @@ def _is_auto(test: Any) -> bool:
     return test is None or (isinstance(test, str) and test == "auto")
 
 
-def _test_fraction(table: RawTable, test: Any) -> float | None:
+def _test_fraction(table: RawTable, test: Any, target: str) -> float | None:
     """Return the fraction of test rows, None when they come from elsewhere."""
     if _is_auto(test):
-        return TEST_FRACTION if table.test_frame is None else None
+        has_own = table.test_frame is not None and target in table.test_frame
+        return None if has_own else TEST_FRACTION
     return read_fraction(test)
 
 
@@ -444,9 +482,11 @@ def _fit_fold(
     return fold, levels
 
 
-def _encode(preprocessor: Preprocessor, frame: pd.DataFrame, where: str) -> np.ndarray:
+def _encode(
+    preprocessor: Preprocessor, frame: pd.DataFrame, where: str, notices: list[str]
+) -> np.ndarray:
     try:
-        return preprocessor.encode(frame)
+        return preprocessor.encode(frame, notices=notices)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
 

@@ -8,16 +8,20 @@ A new format is a reader and one line in `_READERS`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pyarrow import feather, parquet
 
 from autotrain.data.array_files import is_idx, read_idx, read_npz
-from autotrain.data.inputs import duplicates
+from autotrain.data.arrays import plain
+from autotrain.data.arrow_tables import frame_of
+from autotrain.data.inputs import duplicates, open_table
 from autotrain.data.public_sets import read_openml, read_sklearn
 from autotrain.data.reading import UNKNOWN, Reading
 from autotrain.data.text_tables import read_text
@@ -37,8 +41,9 @@ class RawTable:
         source: what the user gave, for the record.
         frame: all columns, the target among them; column names are texts, each once.
         kind: "table", or "pixels" when all features are pixels of one picture.
-        target: the target when the format gives it, otherwise None.
-        test_frame: the format's own test rows (a folder with IDX test files), otherwise None.
+        target: the target when the format gives it, also when this table lacks it; otherwise None.
+        test_frame: the format's own test rows (x_test, a folder with IDX test files), which may
+            lack the target; otherwise None.
         notes: what the user should know about the reading.
         is_from_text: whether it was a text file, in which words such as NA stand for no value.
         commas: what commas in its numbers were, see `Reading`.
@@ -66,12 +71,12 @@ def read_table(source: Any, reading: Reading = UNKNOWN) -> RawTable:
     """
     if isinstance(source, RawTable):
         return source
-    if hasattr(source, "columns") and hasattr(source, "__getitem__"):
+    if _is_in_memory(source):
         return _named(RawTable("frame", "data frame", _as_pandas(source)))
     if not isinstance(source, str | os.PathLike):
         raise DataError(
-            "expected a path, sklearn:NAME, openml:ID or a data frame, however: "
-            f"{type(source).__name__}."
+            "expected a path, sklearn:NAME, openml:ID or a data frame (or columns or rows by "
+            f"name), however: {type(source).__name__}."
         )
     text = os.fspath(source)
     scheme, colon, name = text.partition(":")
@@ -124,21 +129,27 @@ def _read_path(path: Path, text: str, reading: Reading) -> RawTable:
 
 
 def _read_npz(path: Path, name: str, text: str) -> RawTable:
-    frame, test_frame, are_pixels = read_npz(path)
-    return RawTable(name, text, frame, "pixels" if are_pixels else "table", TARGET, test_frame)
+    read = read_npz(path)
+    kind = "pixels" if read.are_pixels else "table"
+    return RawTable(name, text, read.frame, kind, TARGET, read.test_frame)
 
 
 def _read_parquet(path: Path, name: str, text: str) -> RawTable:
-    return RawTable(name, text, _read_arrow(path, pd.read_parquet, "Parquet"))
+    return RawTable(name, text, _read_arrow(path, _parquet, "Parquet"))
 
 
 def _read_feather(path: Path, name: str, text: str) -> RawTable:
-    return RawTable(name, text, _read_arrow(path, pd.read_feather, "Feather"))
+    return RawTable(name, text, _read_arrow(path, feather.read_table, "Feather"))
 
 
-def _read_arrow(path: Path, read: Callable[[Path], pd.DataFrame], kind: str) -> pd.DataFrame:
+def _parquet(path: Path) -> pa.Table:
+    # Folders such as "key=1" above the file are no column.
+    return parquet.read_table(path, partitioning=None)
+
+
+def _read_arrow(path: Path, read: Callable[[Path], pa.Table], kind: str) -> pd.DataFrame:
     try:
-        return read(path)
+        return frame_of(read(path), str(path))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(
             f"{path}: expected a {kind} file, however: {_first_line(error)}. Write it again."
@@ -171,13 +182,60 @@ def _named(table: RawTable) -> RawTable:
     return table
 
 
+def _is_in_memory(source: Any) -> bool:
+    """Tell whether a source is a table of named columns: of any library, or a list of rows."""
+    if isinstance(source, np.ndarray):
+        return source.dtype.names is not None
+    if isinstance(source, list | tuple):
+        return bool(source) and all(isinstance(row, Mapping) for row in source)
+    has_columns = hasattr(source, "columns") and hasattr(source, "__getitem__")
+    return has_columns or isinstance(source, Mapping)
+
+
 def _as_pandas(frame: Any) -> pd.DataFrame:
-    """Return a frame that may be renamed without touching the user's."""
+    """Return a frame that may be renamed without touching the user's.
+
+    Its columns have what pandas alone keeps (categories, time zones) and the machine's byte order.
+    """
     if isinstance(frame, pd.DataFrame):
-        return frame.reset_index(drop=True)
+        return _in_native_order(_with_named_index(frame))
+    if hasattr(frame, "__arrow_c_stream__"):
+        return frame_of(pa.table(frame), "the data frame")
+    if isinstance(frame, Mapping | list | tuple | np.ndarray):
+        view = open_table(frame, ((),))
+        return pd.DataFrame({name: view.column(name) for name in view.names})
     if hasattr(frame, "to_pandas"):
-        return pd.DataFrame(frame.to_pandas())
+        return _as_pandas(pd.DataFrame(frame.to_pandas()))
     raise DataError(f"expected a pandas data frame, however: {type(frame).__name__}.")
+
+
+def _with_named_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with a numbered index; what had a name is a column, unless one has it too."""
+    names = {str(label).strip() for label in frame.columns}
+    levels = [
+        place
+        for place, name in enumerate(frame.index.names)
+        if name is not None and str(name).strip() not in names
+    ]
+    if levels:
+        frame = frame.reset_index(level=levels)
+    return frame.reset_index(drop=True)
+
+
+def _in_native_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose columns pandas can cut: not of the other byte order."""
+    swapped = [
+        place
+        for place, dtype in enumerate(frame.dtypes)
+        if isinstance(dtype, np.dtype) and not dtype.isnative
+    ]
+    if not swapped:
+        return frame
+    columns = [
+        pd.Series(plain(frame.iloc[:, place])) if place in swapped else frame.iloc[:, place]
+        for place in range(frame.shape[1])
+    ]
+    return pd.concat(columns, axis=1).set_axis(frame.columns, axis=1)
 
 
 def _short_name(path: Path) -> str:

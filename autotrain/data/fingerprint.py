@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autotrain.data.inputs import plain
+from autotrain.data.arrays import plain
 
 ROWS_AT_ONCE = 65_536
 
@@ -24,7 +24,10 @@ def fingerprint(frames: list[pd.DataFrame], target: str) -> str:
     for frame in frames:
         digest.update(repr((frame.shape, [str(name) for name in frame.columns])).encode())
         for place in range(frame.shape[1]):
-            _add(digest, plain(frame.iloc[:, place]))
+            column = frame.iloc[:, place]
+            # Durations as they were before `plain` made seconds of them.
+            is_duration = isinstance(column.dtype, np.dtype) and column.dtype.kind == "m"
+            _add(digest, column.to_numpy() if is_duration else plain(column))
     return digest.hexdigest()
 
 

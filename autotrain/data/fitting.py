@@ -18,9 +18,9 @@ from sklearn.preprocessing import OneHotEncoder
 
 from autotrain.choices.missing import MISSING
 from autotrain.choices.scalers import SCALERS, Scaler
+from autotrain.data.arrays import plain
 from autotrain.data.codes import ColumnCode
 from autotrain.data.columns import Column
-from autotrain.data.inputs import plain
 from autotrain.data.preprocessing import FILL, Preprocessor
 from autotrain.data.values import DATE_PARTS, date_parts, days, numbers, texts
 from autotrain.data.view import View
@@ -141,7 +141,7 @@ def _fit_numeric(
 def _fit_dates(
     values: np.ndarray, column: Column, scaler: Scaler
 ) -> tuple[ColumnCode, dict[str, np.ndarray]]:
-    since_1970, _ = days(values)
+    since_1970, _ = days(values, column.zone)
     known = since_1970[~np.isnan(since_1970)]
     origin = math.floor(known.min()) if len(known) else 0
     has_clock = bool((known != np.floor(known)).any())
@@ -154,6 +154,7 @@ def _fit_dates(
         parts=parts,
         origin=float(origin),
         had_missing=len(known) < len(since_1970),
+        zone=column.zone,
     )
     return code, fit
 

@@ -6,11 +6,13 @@ the predictor needs neither. `open_table` is the way in; `TableView` is what the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
+from autotrain.data.arrays import MOST_EXACT, plain
 from autotrain.errors import DataError, nearest
 
 T = TypeVar("T")
@@ -57,7 +59,7 @@ class TableView:
     def _column(self, name: str) -> np.ndarray:
         label = self._columns[name]
         if isinstance(self._data, np.ndarray):
-            return self._data[:, label]
+            return plain(self._data[:, label])
         return plain(self._data[label])
 
     def block(self, names: Sequence[str]) -> np.ndarray | None:
@@ -94,8 +96,12 @@ def open_table(data: Any, orders: Sequence[Sequence[str]]) -> TableView:
     if isinstance(data, Mapping):
         return _open_mapping(data)
     if hasattr(data, "column_names") and hasattr(data, "column"):  # an Arrow table
-        return _open_mapping({name: data.column(name).to_numpy() for name in data.column_names})
+        names = [str(name).strip() for name in data.column_names]
+        if len(set(names)) != len(names):
+            raise DataError(duplicates("the data", names))
+        return _open_mapping({name: data.column(place) for place, name in enumerate(names)})
     if hasattr(data, "columns") and hasattr(data, "__getitem__"):
+        data = _with_index(data, orders)
         labels = list(data.columns)
         named = {str(label).strip(): label for label in labels}
         if len(named) != len(labels):
@@ -104,8 +110,25 @@ def open_table(data: Any, orders: Sequence[Sequence[str]]) -> TableView:
     return _open_rows(data, orders)
 
 
+def _with_index(data: Any, orders: Sequence[Sequence[str]]) -> Any:
+    """Return a frame with those named levels of its index as columns that are asked for."""
+    levels = getattr(getattr(data, "index", None), "names", ())
+    if not hasattr(data, "reset_index") or all(name is None for name in levels):
+        return data
+    present = {str(label).strip() for label in data.columns}
+    wanted = {name for order in orders for name in order} - present
+    levels = [name for name in levels if name is not None and str(name).strip() in wanted]
+    return data.reset_index(level=levels) if levels else data
+
+
 def _open_mapping(data: Mapping[Any, Any]) -> TableView:
     columns = {str(name).strip(): plain(column) for name, column in data.items()}
+    nested = [name for name, column in columns.items() if column.ndim > 1]
+    if nested:
+        raise DataError(
+            f"column {nested[0]!r} must have one cell per row, got the shape "
+            f"{columns[nested[0]].shape}. Give each of its parts a column of its own."
+        )
     lengths = {name: len(column) if column.ndim else -1 for name, column in columns.items()}
     if -1 in lengths.values() or len(set(lengths.values())) > 1:
         shown = ", ".join(
@@ -153,25 +176,11 @@ def _rows(data: Any) -> np.ndarray:
     """Return rows as an array, keeping numbers and texts as they are when they are mixed."""
     cells = np.array(data, dtype=object)
     kinds = set(map(type, cells.ravel().tolist()))
-    return np.array(data, dtype=np.float64) if kinds <= {int, float} and cells.size else cells
-
-
-def plain(column: Any) -> np.ndarray:
-    """Return a column of any library as a NumPy array."""
-    dtype = getattr(column, "dtype", None)
-    is_nullable = dtype is not None and not isinstance(dtype, np.dtype)
-    kind = getattr(dtype, "kind", "") if is_nullable else ""
-    if kind in ("i", "u") and not column.isna().any():
-        return np.asarray(column.to_numpy(dtype=np.int64 if kind == "i" else np.uint64))
-    if kind in ("i", "u", "f"):
-        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    if isinstance(column, list | tuple):
-        kinds = set(map(type, column))
-        # A list such as [1, "a", None] must not become texts "1", "a", "None".
-        return np.array(column) if len(kinds) == 1 else np.array(column, dtype=object)
-    values = np.asarray(column)
-    # Longer than doubles, which no file holds and torch does not know.
-    return values.astype(np.float64) if values.dtype == np.longdouble else values
+    if not kinds <= {int, float} or not cells.size:
+        return cells
+    read = np.array(data, dtype=np.float64)
+    has_large = int in kinds and bool((np.abs(read) >= MOST_EXACT).any())
+    return cells if has_large else read
 
 
 def require(view: TableView, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -179,8 +188,8 @@ def require(view: TableView, wanted: Sequence[str]) -> tuple[str, ...]:
 
     Raises: DataError naming every missing column, each with the extra column that is nearest.
     """
-    extra = sorted(set(view.names) - set(wanted), key=view.names.index)
-    came = set(view.names)
+    came, known = set(view.names), set(wanted)
+    extra = [name for name in view.names if name not in known]
     lacking = [name for name in wanted if name not in came]
     if lacking:
         lines = []
@@ -198,8 +207,8 @@ def require(view: TableView, wanted: Sequence[str]) -> tuple[str, ...]:
 
 def duplicates(where: str, names: Sequence[str]) -> str:
     """Say which column names stand more than once."""
-    repeated = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
-    shown = ", ".join(f"{name!r} ({list(names).count(name)} times)" for name in repeated[:8])
+    repeated = [(name, count) for name, count in Counter(names).items() if count > 1]
+    shown = ", ".join(f"{name!r} ({count} times)" for name, count in repeated[:8])
     return (
         f"{where}: expected every column name once, however: {shown}. "
         "Rename or drop the repeated columns."

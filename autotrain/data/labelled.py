@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autotrain.data.arrays import plain
 from autotrain.data.files import RawTable, read_table
-from autotrain.data.inputs import open_table, plain, require
+from autotrain.data.inputs import open_table, require
 from autotrain.data.reading import Reading
 from autotrain.data.text_tables import HEADER_ADVICE, looks_like_data
 from autotrain.data.values import distinct, text_of
@@ -35,6 +36,11 @@ def target_of(table: RawTable, target: str | None) -> str:
         )
     if target in names:
         return target
+    if target == table.target:
+        raise DataError(
+            f"{table.source} must have labels to train on or to score, got rows alone. Write them "
+            "beside the rows: numpy.savez(path, X=…, y=…)."
+        )
     message = f"{table.source}: {unknown('target column', target, names)}"
     if len(names) == 1 and target in names[0]:
         raise DataError(
@@ -55,7 +61,13 @@ def rows_with_target(table: RawTable, target: str) -> tuple[pd.DataFrame, np.nda
     if values.dtype.kind in "biufmM":
         missing = np.asarray(pd.isna(values))
     else:
-        cells, inverse = distinct(values)
+        try:
+            cells, inverse = distinct(values)
+        except TypeError:
+            raise DataError(
+                f"{table.source}: target {target!r} must hold one label or number in every cell, "
+                "got lists or other objects. Choose another target column."
+            ) from None
         is_missing = [text_of(cell) is None for cell in cells]
         missing = np.array(is_missing, dtype=bool)[inverse]
         words = [

@@ -8,13 +8,15 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from autotrain.data.arrays import plain
 from autotrain.data.columns import Column
-from autotrain.data.inputs import plain
 from autotrain.data.values import numbers, texts
 
 MIN_ROWS = 30
 MIN_ROWS_A_CLASS = 10
 CORRELATION = 0.9999
+CHANCE = 1e-12
+"""What is less likely than this is not by chance, however many columns a table has."""
 
 
 def find_leaks(
@@ -24,7 +26,8 @@ def find_leaks(
 
     Classification: its values and the classes are one to one on more than 30 filled rows; or the
     classes have numbers of their own, apart from each other's; or no class has both filled and
-    empty cells, more than 30 of each (the reason why a customer left).
+    empty cells, more than 30 of each (the reason why a customer left); or it has more values than
+    there are classes, and each occurs with one class only, too often for chance (a finer code).
     Regression: its correlation with the target is above 0.9999 in size.
     """
     warnings = []
@@ -40,15 +43,47 @@ def find_leaks(
             found, how = True, "has one value for each class"
         elif _tells_by_gaps(pd.isna(values), y):
             found, how = True, "is empty for some classes and filled for the others"
+        elif column.kind == "numeric" and _parts(values, y):
+            found, how = True, "has a range of numbers of its own for each class"
         else:
-            found = column.kind == "numeric" and _parts(values, y)
-            how = "has a range of numbers of its own for each class"
+            found = not is_date and _is_finer(values, y, boolean=column.kind == "boolean")
+            how = "has only values that each occur with one class"
         if found:
             warnings.append(
                 f"column {column.name!r} {how}: a leak of the target? It is kept; drop it from the "
                 "table when it is not known at the time of prediction"
             )
     return warnings
+
+
+def _is_finer(values: np.ndarray, y: np.ndarray, *, boolean: bool) -> bool:
+    """Tell whether every value of a column has one class, and by chance would not.
+
+        Π_levels Σ_classes p_c^n_l < 1e-12
+
+    is the probability that all levels are pure when n_l rows of a level draw their classes from the
+    shares p_c; a level of one row is pure always and says nothing.
+    """
+    if values.dtype.kind in "iufb":
+        known = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), dtype=bool)
+        _, codes = np.unique(values[known], return_inverse=True)
+    else:
+        found, inverse = texts(values, boolean=boolean)
+        numbered = {text: code for code, text in enumerate(dict.fromkeys(found))}
+        of_rows = np.array([numbered[text] for text in found], dtype=np.int64)[inverse]
+        known = of_rows != numbered.get(None, -1)
+        codes = of_rows[known]
+    if known.sum() <= MIN_ROWS:
+        return False
+    classes = y[known]
+    pairs = np.unique(np.stack([codes, classes]), axis=1)
+    n_levels, n_classes = len(np.unique(codes)), len(np.unique(classes))
+    if not pairs.shape[1] == n_levels > n_classes > 1:
+        return False
+    shares = np.unique(classes, return_counts=True)[1] / len(classes)
+    sizes, n_of_size = np.unique(np.unique(codes, return_counts=True)[1], return_counts=True)
+    pure = np.log((shares[None] ** sizes[:, None]).sum(axis=1).clip(np.finfo(float).tiny))
+    return float((pure * n_of_size).sum()) < np.log(CHANCE)
 
 
 def _is_one_to_one(values: np.ndarray, y: np.ndarray, *, boolean: bool) -> bool:

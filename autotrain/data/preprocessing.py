@@ -9,6 +9,7 @@ branch in `Preprocessor.encode` and its fit in `fitting.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ import numpy as np
 from autotrain.choices.scalers import QUANTILES_TO_ENDS, SCALERS, Scaler
 from autotrain.data.codes import ColumnCode, are_texts
 from autotrain.data.inputs import TableView, open_table, require
-from autotrain.data.values import date_parts, days, numbers, texts
+from autotrain.data.values import date_parts, day_of, days, numbers, texts
+from autotrain.data.zones import wrong_zone
 from autotrain.errors import COPY_AGAIN, BundleError, DataError
 from autotrain.wording import count_text
 
@@ -150,7 +152,8 @@ class Preprocessor:
         """
         view = data if isinstance(data, TableView) else self._open(data)
         extra = require(view, self.column_names)
-        unknown = [name for name in extra if name not in set(self.features)]
+        features = set(self.features)
+        unknown = [name for name in extra if name not in features]
         if unknown and notices is not None:
             shown = ", ".join(unknown[:10]) + (", …" if len(unknown) > 10 else "")
             count = count_text(len(unknown), "column")
@@ -192,8 +195,14 @@ class Preprocessor:
     def _numbers(self, view: TableView, column: ColumnCode) -> np.ndarray:
         """Read a numeric or date column as float64 `[N, n_inputs]`."""
         values = view.column(column.name)
-        reader = days if column.kind == "date" else numbers
-        read, bad = view.once((reader, column.name), lambda: _checked(reader, values, column.name))
+        reader = partial(days, zone=column.zone) if column.kind == "date" else numbers
+        read, bad = view.once(
+            (column.kind, column.zone, column.name), lambda: _checked(reader, values, column.name)
+        )
+        if bad is not None and column.kind == "date" and day_of(values[bad]) is not None:
+            raise DataError(
+                f"column {column.name!r}, row {bad + 1}: {wrong_zone(values[bad], column.zone)}"
+            )
         if bad is not None:
             wanted = "ISO dates such as 2024-01-31" if column.kind == "date" else "numbers"
             raise DataError(

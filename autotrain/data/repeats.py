@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from autotrain.data.arrays import plain
 from autotrain.data.columns import Column
-from autotrain.data.inputs import plain
 from autotrain.data.values import days, numbers, texts
 from autotrain.wording import repeats_text
 
@@ -77,7 +77,7 @@ def row_hashes(frame: pd.DataFrame, columns: Sequence[Column]) -> np.ndarray:
     labels = {str(label): label for label in frame.columns}
     found = np.zeros(len(frame), dtype=np.uint64)
     for column in columns:
-        found = _hashed(found, _cells(plain(frame[labels[column.name]]), column.kind))
+        found = _hashed(found, _cells(plain(frame[labels[column.name]]), column))
     return found
 
 
@@ -86,13 +86,13 @@ def _hashed(before: np.ndarray, cells: np.ndarray) -> np.ndarray:
     return before * MULTIPLIER + pd.util.hash_array(cells)
 
 
-def _cells(values: np.ndarray, kind: str) -> np.ndarray:
+def _cells(values: np.ndarray, column: Column) -> np.ndarray:
     """Return one number for each cell, the same for cells that the model reads as the same."""
-    if kind in ("categorical", "boolean"):
-        found, inverse = texts(values, boolean=kind == "boolean")
+    if column.kind in ("categorical", "boolean"):
+        found, inverse = texts(values, boolean=column.kind == "boolean")
         # A text cannot be empty, so the empty one is free for a missing cell.
         levels = np.array([text or "" for text in found], dtype=object)
         return pd.util.hash_array(levels)[inverse]
-    read, _ = days(values) if kind == "date" else numbers(values)
+    read, _ = days(values, column.zone) if column.kind == "date" else numbers(values)
     # 0 and −0 are one number, and so are all NaN.
     return np.where(np.isnan(read), np.nan, read + 0.0)

@@ -1,9 +1,12 @@
 """What is predicted: the task, the classes, and the coded target.
 
-    texts, booleans, or two labels of any kind     classification
+    a categorical column, texts, booleans, or
+      two labels of any kind                       classification
     whole numbers, at most 20 different, that
       count from -1, 0 or 1, each on three rows
       or more on average                           multiclass (class codes such as 0, 1, 2)
+    whole numbers beyond 2^53, as few and as
+      often                                        multiclass (codes: no float keeps them apart)
     all other numbers                              regression (amounts, counts, grades from 3 to 9)
 
 Whole numbers that start elsewhere are a scale whose order regression keeps; codes that count from 0
@@ -18,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from autotrain.data.arrays import MOST_EXACT, plain
 from autotrain.data.codes import are_texts, with_spellings
-from autotrain.data.inputs import plain
+from autotrain.data.lookalikes import lookalikes_note, zeros_note
 from autotrain.data.values import (
     LARGEST,
     MOST_SPOILT,
@@ -82,6 +86,8 @@ class Target:
         places.update({label: place for place, label in enumerate(self.classes)})
         labels, inverse = _labels(column, self.name, had_missing=False)
         found = [places.get(label, places.get(text(label), -1)) for label in labels]
+        if self.label_dtype == "int64" and column.dtype.kind == "f":
+            _refuse_rounded(labels, self.name, where)
         strange = [label for label, place in zip(labels, found, strict=True) if place < 0]
         if strange:
             raise DataError(
@@ -105,6 +111,7 @@ def read_target(values: Any, name: str, task: str = "auto", *, had_missing: bool
     """
     if task not in ("auto", *TASKS):
         raise DataError(unknown("task", task, ("auto", *TASKS)))
+    is_category = _is_category(values)
     column = plain(values)
     labels, inverse = _labels(column, name, had_missing=had_missing)
     if len(labels) < 2:
@@ -115,7 +122,10 @@ def read_target(values: Any, name: str, task: str = "auto", *, had_missing: bool
     if column.dtype.kind == "f":
         _refuse_infinities(column, name, "the table")
     reason = f"{task}, as asked"
-    if task == "auto":
+    if task == "auto" and is_category:
+        task = "binary" if len(labels) == 2 else "multiclass"
+        reason = f"{task}: {len(labels)} categories"
+    elif task == "auto":
         _refuse_spoilt_numbers(labels, inverse, name)
         task, reason = _infer(labels, len(column))
     if task == "regression":
@@ -124,6 +134,11 @@ def read_target(values: Any, name: str, task: str = "auto", *, had_missing: bool
         return Target(name, task, reason, (), "float64", y)
     _check_classes(labels, inverse, name, task)
     return Target(name, task, reason, tuple(labels), _dtype_of(labels, name), inverse)
+
+
+def _is_category(values: Any) -> bool:
+    """Tell whether a column is categorical (pandas), which only its user can have said."""
+    return hasattr(getattr(values, "dtype", None), "categories")
 
 
 def _refuse_spoilt_numbers(labels: Sequence[Label], inverse: np.ndarray, name: str) -> None:
@@ -155,6 +170,11 @@ def _infer(labels: Sequence[Label], n_rows: int) -> tuple[str, str]:
         return "regression", f"regression: {count} different numbers"
     if count > MAX_CODES or n_rows < MIN_ROWS_A_CODE * count:
         return "regression", f"regression: {count} different whole numbers in {n_rows} rows"
+    if any(abs(float(label)) >= MOST_EXACT for label in (labels[0], labels[-1])):
+        return (
+            "multiclass",
+            f"multiclass: {count} whole numbers beyond 2^53, codes rather than amounts",
+        )
     if labels[0] not in (-1, 0, 1):
         return (
             "regression",
@@ -190,18 +210,63 @@ def changed_labels(values: Any, target: Target) -> list[str]:
     Args:
         values: what `read_target` read.
     """
+    column = plain(values)
+    what = f"target {target.name!r}"
+    if target.task == "regression":
+        dtype = str(getattr(values, "dtype", ""))
+        is_duration = "timedelta" in dtype or "duration" in dtype
+        found = [f"target {target.name!r} holds durations: read as seconds"] if is_duration else []
+        if column.dtype.kind not in "iufb":
+            found += zeros_note(what, distinct(column)[0])
+        n_merged = 0 if column.dtype.kind == "f" else _n_merged(column, target.y)
+        if n_merged:
+            found.append(
+                f"target {target.name!r} holds whole numbers beyond 2^53, which regression rounds: "
+                f"{n_merged} fewer different values. Use task multiclass to keep them apart"
+            )
+        return found
+    if column.dtype.kind == "f" and any(abs(label) >= MOST_EXACT for label in _numbers_of(target)):
+        return [
+            f"target {target.name!r} holds whole numbers beyond 2^53 as floats, which do not tell "
+            "neighbours apart: labels may have been merged before. Give the column as nullable "
+            "integers (Int64) or as texts"
+        ]
     if target.label_dtype != "str":
         return []
-    cells, _ = distinct(plain(values))
+    cells, _ = distinct(column)
+    alike = lookalikes_note(what, (label for label in target.classes if isinstance(label, str)))
     changed = [cell for cell in cells if not isinstance(cell, str) or cell != cell.strip()]
     if not changed:
-        return []
+        return alike
     n_merged = len(cells) - len(target.classes)
     merged = f"; {count_text(n_merged, 'label')} fewer than before" if n_merged else ""
     return [
         f"target {target.name!r}: labels are texts without spaces around them: "
-        f"{_shown(changed)} {'is' if len(changed) == 1 else 'are'} read so{merged}"
+        f"{_shown(changed)} {'is' if len(changed) == 1 else 'are'} read so{merged}",
+        *alike,
     ]
+
+
+def _n_merged(column: np.ndarray, y: np.ndarray) -> int:
+    """Return how many different values the target has more than the numbers read from it."""
+    if not len(y) or np.abs(y).max() < MOST_EXACT:
+        return 0
+    cells, _ = distinct(column)
+    return len({text_of(cell) for cell in cells}) - len(np.unique(y))
+
+
+def _numbers_of(target: Target) -> list[float]:
+    return [label for label in target.classes if isinstance(label, int | float)]
+
+
+def _refuse_rounded(labels: Sequence[float], name: str, where: str) -> None:
+    """Refuse floats as labels that are whole numbers which floats do not tell apart."""
+    rounded = [label for label in labels if abs(label) >= MOST_EXACT]
+    if rounded:
+        raise DataError(
+            f"{where}: labels of {name!r} must be whole numbers, got the float {rounded[0]!r}, "
+            "which may stand for several of them. Give the column as nullable integers (Int64)."
+        )
 
 
 def _check_classes(labels: Sequence[Label], inverse: np.ndarray, name: str, task: str) -> None:
@@ -236,13 +301,25 @@ def _labels(column: np.ndarray, name: str, *, had_missing: bool) -> tuple[list[A
         cells = [cell.strip() for cell in cells]
     elif not (kinds == {bool} or kinds <= {int, float}):
         cells = [text_of(cell) for cell in cells]
+    elif kinds == {int, float} and all(float(cell).is_integer() for cell in cells):
+        cells = [int(cell) for cell in cells]
     elif kinds == {int, float}:
-        cells = [float(cell) for cell in cells]
+        cells = [_to_float(cell, name) for cell in cells]
     elif kinds == {float} and had_missing and all(cell.is_integer() for cell in cells):
         cells = [int(cell) for cell in cells]
     labels = sorted(dict.fromkeys(cells))
     place_of = {label: place for place, label in enumerate(labels)}
     return labels, np.array([place_of[cell] for cell in cells], dtype=np.int64)[inverse]
+
+
+def _to_float(cell: float, name: str) -> float:
+    """Return a label as float, to stand beside fractions."""
+    if float(cell) != cell:
+        raise DataError(
+            f"target {name!r} must hold whole numbers or fractions that a float tells apart, got "
+            f"{cell!r} beside fractions. Give the labels as texts."
+        )
+    return float(cell)
 
 
 def _as_numbers(column: np.ndarray, name: str, where: str) -> np.ndarray:

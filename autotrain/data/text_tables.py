@@ -21,6 +21,7 @@ import pyarrow as pa
 from autotrain.data.inputs import duplicates
 from autotrain.data.reading import DECIMAL, THOUSANDS, UNKNOWN, Reading
 from autotrain.data.values import MISSING
+from autotrain.data.whole_numbers import exact, may_be_rounded
 from autotrain.errors import DataError
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -100,11 +101,24 @@ def read_text(path: Path, reading: Reading = UNKNOWN) -> TextTable:
     if as_written:
         again = _parse(path, content, delimiter, as_written)
         frame = frame.assign(**{own: again[own] for own in as_written})
+    frame = _with_exact_numbers(path, frame, content, delimiter)
     frame.columns = pd.Index(header)
     if delimiter == ",":
         return TextTable(frame, notes, "")
     frame, commas = _with_commas_read(path, frame, reading)
     return TextTable(frame, [*notes, *([COMMAS[commas]] if commas else [])], commas)
+
+
+def _with_exact_numbers(
+    path: Path, frame: pd.DataFrame, content: bytes, delimiter: str
+) -> pd.DataFrame:
+    """Read again, exactly, whole numbers that became floats for a missing cell."""
+    rounded = [name for name in frame.columns if may_be_rounded(frame[name])]
+    if not rounded:
+        return frame
+    as_texts = _parse(path, content, delimiter, rounded)
+    columns = {name: exact(as_texts[name]) for name in rounded}
+    return frame.assign(**{name: column for name, column in columns.items() if column is not None})
 
 
 def _holds_booleans(column: pd.Series) -> bool:

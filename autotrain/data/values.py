@@ -11,9 +11,13 @@ import datetime
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
+
+from autotrain.data.arrays import seconds_of
+from autotrain.data.zones import AS_WRITTEN, ISO_DATE, NAIVE, on_clock
 
 MISSING = frozenset(
     ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NaT", "null", "NULL", "None", "<NA>")
@@ -28,11 +32,10 @@ MOST_SPOILT = 0.05
 
 SECONDS_A_DAY = 86_400
 _WHOLE = re.compile(r"-?\d+\.0+")
-_ISO_DATE = re.compile(
-    r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
-)
 _BOOLEAN_TEXTS = {"true": "True", "1": "True", "false": "False", "0": "False"}
 _MISSING_TYPES = ("NAType", "NaTType")
+_NO_CELLS = (tuple, frozenset, complex)
+"""What a dictionary takes as a key, and no column may hold."""
 
 
 def distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
@@ -43,10 +46,14 @@ def distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
     if values.dtype.kind in "biuf":
         found, inverse = np.unique(values, return_inverse=True)
         return found.tolist(), inverse
-    if values.dtype.kind in "mM":
-        values = values.astype(str)
+    if values.dtype.kind == "M":
+        values = values.astype("datetime64[us]")  # so that a cell's text is the same in any unit
     cells = values.tolist()
     kinds = set(map(type, cells))
+    if any(issubclass(kind, _NO_CELLS) for kind in kinds):
+        raise TypeError("a cell is no number, text or date")
+    if any(issubclass(kind, datetime.datetime) for kind in kinds):
+        return _distinct_times(cells)
     if kinds & {bool, np.bool_} and len(kinds - {bool, np.bool_, str, type(None)}) > 0:
         # 1 == True == 1.0 for a dictionary, but not for a reader of the table.
         keyed = [(type(cell), cell) for cell in cells]
@@ -55,6 +62,17 @@ def distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
         return [key[1] for key in order], inverse
     order = {cell: index for index, cell in enumerate(dict.fromkeys(cells))}
     return list(order), np.fromiter(map(order.__getitem__, cells), np.intp, len(cells))
+
+
+def _distinct_times(cells: list[Any]) -> tuple[list[Any], np.ndarray]:
+    """Return `distinct` of cells with times: one moment on two clocks is two cells."""
+    keyed = [
+        (cell, getattr(cell, "tzinfo", None), getattr(cell, "fold", 0), type(cell))
+        for cell in cells
+    ]
+    order = {key: index for index, key in enumerate(dict.fromkeys(keyed))}
+    inverse = np.fromiter(map(order.__getitem__, keyed), np.intp, len(cells))
+    return [key[0] for key in order], inverse
 
 
 def is_missing(cell: Any) -> bool:
@@ -72,7 +90,9 @@ def number_of(cell: Any) -> float | None:
         return math.nan
     if isinstance(cell, str) and "_" in cell:
         return None  # Python reads "1_000" as a number; no table means that
-    if isinstance(cell, datetime.date | datetime.time | datetime.timedelta | bytes | np.datetime64):
+    if isinstance(cell, datetime.timedelta | np.timedelta64):
+        return seconds_of(cell)
+    if isinstance(cell, datetime.date | datetime.time | bytes | np.datetime64):
         return None
     try:
         return float(cell)
@@ -92,12 +112,16 @@ def text_of(cell: Any) -> str | None:
     if isinstance(cell, np.generic):
         cell = cell.item()
     if isinstance(cell, bytes):
-        cell = cell.decode("utf-8", "replace")
+        cell = cell.decode("utf-8", "backslashreplace")
     if isinstance(cell, str):
         cell = cell.strip()
         return cell.partition(".")[0] if _WHOLE.fullmatch(cell) else cell
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
+    if isinstance(cell, datetime.datetime) and cell.tzinfo is None:
+        # So that a column of dates gives the same texts whichever way the table holds dates.
+        has_clock = cell.time() != datetime.time()
+        return cell.isoformat(" ") if has_clock else cell.date().isoformat()
     return str(cell)
 
 
@@ -107,21 +131,26 @@ def boolean_text_of(cell: Any) -> str | None:
     return text if text is None else _BOOLEAN_TEXTS.get(text.lower(), text)
 
 
-def day_of(cell: Any) -> float | None:
-    """Return days since 1970-01-01 on the wall clock (time zones are ignored).
+def day_of(cell: Any, zone: str = AS_WRITTEN) -> float | None:
+    """Return days since 1970-01-01 on the wall clock of a time zone, see `zones.py`.
 
-    NaN when the cell is missing, None when it is no ISO date ("2024-01-31", "2024-01-31 18:30").
+    NaN when the cell is missing, None when it is no ISO date ("2024-01-31", "2024-01-31 18:30") or
+    has a zone where it must have none, or the reverse.
     """
     if is_missing(cell):
         return math.nan
+    if type(cell).__name__ == "Period":  # pandas' month or quarter is its first day
+        cell = cell.start_time
     if isinstance(cell, np.datetime64):
         cell = cell.astype("datetime64[us]").item()
+    if zone != AS_WRITTEN:
+        cell = on_clock(cell, zone)
     if isinstance(cell, datetime.datetime):
         seconds = cell.hour * 3600 + cell.minute * 60 + cell.second
         return cell.toordinal() - _EPOCH + seconds / SECONDS_A_DAY
     if isinstance(cell, datetime.date):
         return float(cell.toordinal() - _EPOCH)
-    match = _ISO_DATE.fullmatch(cell.strip()) if isinstance(cell, str) else None
+    match = ISO_DATE.fullmatch(cell.strip()) if isinstance(cell, str) else None
     if match is None:
         return None
     try:
@@ -140,17 +169,22 @@ def numbers(values: np.ndarray) -> tuple[np.ndarray, int | None]:
     """Return a column as float64 with NaN for missing, and the first row that is no number."""
     if values.dtype.kind in "biuf":
         return values.astype(np.float64), None
-    if values.dtype.kind == "m":
-        return values / np.timedelta64(1, "s"), None
     return _read(values, number_of)
 
 
-def days(values: np.ndarray) -> tuple[np.ndarray, int | None]:
-    """Return a column as days since 1970-01-01 (float64), and the first row that is no date."""
+def days(values: np.ndarray, zone: str = AS_WRITTEN) -> tuple[np.ndarray, int | None]:
+    """Return a column as days since 1970-01-01 (float64), and the first row that is no date.
+
+    Args:
+        zone: whose clock is read, see `zones.py`; a row that does not suit it is no date.
+    """
     if values.dtype.kind == "M":
         since = values.astype("datetime64[s]") - np.datetime64(0, "s")
-        return since / np.timedelta64(1, "D"), None
-    return _read(values, day_of)
+        if zone in (AS_WRITTEN, NAIVE):
+            return since / np.timedelta64(1, "D"), None
+        known = np.flatnonzero(~np.isnat(values))
+        return since / np.timedelta64(1, "D"), int(known[0]) if len(known) else None
+    return _read(values, partial(day_of, zone=zone))
 
 
 def _read(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autotrain.data.inputs import plain
+from autotrain.data.arrays import plain
 from autotrain.data.targets import Label
 from autotrain.data.values import LARGEST, numbers, text_of
 from autotrain.errors import DataError, StudyError, unknown

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autotrain.data.inputs import plain
+from autotrain.data.arrays import plain
 from autotrain.data.values import numbers
 from autotrain.errors import AutotrainError
 from autotrain.predictor import mixture

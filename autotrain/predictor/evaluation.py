@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from autotrain.bundle import Bundle
-from autotrain.data.inputs import plain
+from autotrain.data.arrays import plain
 from autotrain.data.targets import Target
 from autotrain.data.values import texts
 from autotrain.data.weights import read_weights

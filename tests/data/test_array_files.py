@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import io
 import struct
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from autotrain.data.dataset import load_dataset
 from autotrain.data.files import read_table
 from autotrain.errors import DataError
 
@@ -128,4 +132,118 @@ def test_wrong_npz_files_are_refused(tmp_path: Path) -> None:
         read_table(path)
     path.write_bytes(b"PK\x03\x04 broken")
     with pytest.raises(DataError, match="expected an NPZ file of plain arrays"):
+        read_table(path)
+
+
+def test_npz_in_the_other_byte_order_is_read(tmp_path: Path) -> None:
+    x, y = RNG.normal(size=(6, 2)).astype(">f4"), np.arange(6).astype(">i8")
+    np.savez(tmp_path / "a.npz", X=x, y=y)
+    frame = read_table(tmp_path / "a.npz").frame
+    np.testing.assert_array_equal(frame.iloc[[5, 0], :2], x[[5, 0]])
+    assert frame["target"].iloc[[1, 2]].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["X", "x_train", "x_test"])
+def test_npz_without_labels_is_rows_to_predict(name: str, tmp_path: Path) -> None:
+    x = RNG.normal(size=(5, 2))
+    arrays: dict[str, Any] = {name: x}
+    np.savez(tmp_path / "a.npz", **arrays)
+    table = read_table(tmp_path / "a.npz")
+    assert list(table.frame.columns) == ["x0", "x1"]
+    assert table.test_frame is None
+    with pytest.raises(DataError, match="must have labels to train on or to score"):
+        load_dataset(tmp_path / "a.npz")
+
+
+def test_test_rows_without_labels_do_not_test(tmp_path: Path) -> None:
+    x, y = RNG.normal(size=(40, 2)), np.arange(40) % 2
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x[:3])
+    table = read_table(tmp_path / "a.npz")
+    assert table.test_frame is not None
+    assert table.test_frame.shape == (3, 2)
+    assert load_dataset(tmp_path / "a.npz").n_test == 8
+
+
+def test_only_the_named_arrays_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    objects = np.array([{}, {}], dtype=object)
+    np.savez(path, X=np.zeros((3, 2)), y=np.zeros(3), note=objects, allow_pickle=True)
+    assert read_table(path).frame.shape == (3, 3)
+
+
+def test_npz_larger_than_memory_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, X=np.zeros((1000, 100)), y=np.zeros(1000), more=np.zeros((10**5, 9)))
+    monkeypatch.setattr("autotrain.data.memory.available", lambda: 2_000_000)
+    assert read_table(path).frame.shape == (1000, 101)
+    monkeypatch.setattr("autotrain.data.memory.available", lambda: 1_000_000)
+    with pytest.raises(DataError, match=r"must take at most 50% of the available memory"):
+        read_table(path)
+
+
+def npz(path: Path, header: str, data: bytes = bytes(48)) -> None:
+    """Write X with a header of one's own, and labels."""
+    text = header.encode().ljust(117) + b"\n"
+    labels = io.BytesIO()
+    np.save(labels, np.zeros(3))
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("X.npy", b"\x93NUMPY\x01\x00v\x00" + text + data)
+        file.writestr("y.npy", labels.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "part"),
+    [
+        ("(1000000, 1000000)", "'<f8'", "48 bytes for the shape"),
+        (f"({10**30}, 2)", "'<f8'", "48 bytes for the shape"),
+        ("(-3, 2)", "'<f8'", "48 bytes for the shape"),
+        (f"({'1, ' * 9})", "'<f8'", "in at most 8 axes"),
+        ("(3,)", "[('a', '<f8'), ('b', '<f8')]", "must hold numbers, truth values, texts"),
+        ("(3, 1)", "'<c16'", "must hold numbers, truth values, texts"),
+        ("(3, 2)", "'|V8'", "must hold numbers, truth values, texts"),
+        ("(3, 2", "'<f8'", "expected an NPZ file of plain arrays"),
+    ],
+    ids=["8 TB", "10^30 rows", "negative", "nine axes", "fields", "complex", "raw", "broken"],
+)
+def test_headers_that_do_not_fit_are_refused(
+    shape: str, dtype: str, part: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.npz"
+    npz(path, f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}}}")
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert part in str(caught.value)
+
+
+def test_a_header_that_fits_is_read(tmp_path: Path) -> None:
+    npz(tmp_path / "a.npz", "{'descr': '<f8', 'fortran_order': True, 'shape': (3, 2)}")
+    assert read_table(tmp_path / "a.npz").frame.shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("axes", "part"),
+    [
+        ((2**32 - 1,) * 4, "bytes of data for shape"),
+        ((2**16, 2**16, 2**16, 2**16), "bytes of data for shape"),
+        ((1,) * 255, "1 to 8 axes"),
+    ],
+    ids=["huge", "wraps to 0", "255 axes"],
+)
+def test_idx_shapes_that_are_broken_are_refused(
+    axes: tuple[int, ...], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotrain.data.memory.available", lambda: None)
+    path = write_idx(tmp_path)
+    path.write_bytes(struct.pack(f">BBBB{len(axes)}I", 0, 0, 8, len(axes), *axes) + b"1234")
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert part in str(caught.value)
+
+
+def test_idx_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_idx(tmp_path, ending="-ubyte.gz")
+    monkeypatch.setattr("autotrain.data.memory.available", lambda: 200)
+    with pytest.raises(DataError, match="of the available memory"):
         read_table(path)

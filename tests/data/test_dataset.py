@@ -361,7 +361,7 @@ def test_it_can_be_sent_to_another_process() -> None:
 def test_a_wide_table_of_levels_is_bounded() -> None:
     n_rows = 4000
     frame = pd.DataFrame({"text": [f"level {n % 2500}" for n in range(n_rows)]})
-    data = load_dataset(frame.assign(y=np.arange(n_rows) % 2), "y", test=0)
+    data = load_dataset(frame.assign(y=np.arange(n_rows) % 3), "y", test=0)
     assert data.n_inputs == 64
     assert not data.notes
     (note,) = data.notes_for([View()])
@@ -485,3 +485,34 @@ def test_labels_that_are_not_kept_as_they_are_are_told(labels: list[Any], note: 
     notes = [each for each in load_dataset(frame, "y").notes if "read so" in each]
     assert len(notes) == (note is not None)
     assert note is None or note in notes[0]
+
+
+def test_what_was_left_out_is_told_with_the_error() -> None:
+    frame = pd.DataFrame({"x": np.arange(40) / 7, "y": ["None", "Some"] * 20})
+    with pytest.raises(DataError, match="at least two different values") as caught:
+        load_dataset(frame, "y")
+    (note,) = caught.value.__notes__
+    assert note.startswith("Note: 20 of 40 rows of data frame are dropped")
+    assert "'None'" in note
+
+
+def test_what_is_odd_in_test_rows_is_told() -> None:
+    train = pd.DataFrame(
+        {"x": np.arange(60) / 7, "town": ["Bern", "Rom"] * 30, "y": ["a", "b", "c"] * 20}
+    )
+    test = train.head(12).assign(
+        x=np.array([np.nan] + [0.5] * 11), town=["Oslo"] * 3 + ["Rom"] * 9, extra=np.arange(12)
+    )
+    notes = load_dataset(train, "y", test=test).notes
+    for part in (
+        "ignored 1 column that training did not have: extra",
+        "column 'x': 1 cell missing, where training had none missing",
+        "column 'town': training never saw the categories of 3 cells ('Oslo')",
+    ):
+        assert f"the test rows (data frame): {part}" in notes
+
+
+def test_test_rows_of_the_split_are_not_called_odd() -> None:
+    frame = pd.DataFrame({"x": np.arange(60) / 7, "town": [f"t{n % 45}" for n in range(60)]})
+    notes = load_dataset(frame.assign(y=["a", "b", "c"] * 20), "y").notes
+    assert not [note for note in notes if "test rows" in note]

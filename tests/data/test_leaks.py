@@ -30,7 +30,11 @@ GIVEN_AWAY: dict[str, Any] = {
 }
 KEPT_APART: dict[str, Any] = {
     "one cell differs": np.where(np.arange(N) == 5, (CLASSES + 1) % 3, CLASSES),
-    "finer words": [f"level {label}-{n % 2}" for n, label in enumerate(CLASSES)],
+    "finer words, but for a cell": [
+        f"level {(label + (n == 7)) % 3}-{n % 2}" for n, label in enumerate(CLASSES)
+    ],
+    "nearly all different": [f"row {n % 55}" for n in range(N)],
+    "finer, but few repeat": [f"level {label}-{n // 3}" for n, label in enumerate(CLASSES)],
     "ranges that meet": CLASSES * 10 + np.arange(N) % 11,
     "missing by chance": pd.Series(RNG.normal(size=N)).where(np.arange(N) % 2 > 0),
     "coarser": CLASSES // 2,
@@ -48,6 +52,21 @@ def test_one_value_for_each_class_is_warned_of(what: str) -> None:
 @pytest.mark.parametrize("what", KEPT_APART)
 def test_other_columns_are_not(what: str) -> None:
     assert leaks(KEPT_APART[what], CLASSES, "multiclass") == []
+
+
+FINER: dict[str, Any] = {
+    "words": [f"level {label}-{n % 2}" for n, label in enumerate(CLASSES)],
+    "numbers that interleave": CLASSES + 3 * RNG.integers(0, 3, N),
+    "with missing cells": pd.Series(
+        [f"{label}-{n % 2}" if n % 4 else None for n, label in enumerate(CLASSES)]
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FINER)
+def test_a_finer_code_of_the_target_is_warned_of(what: str) -> None:
+    (warning,) = leaks(FINER[what], CLASSES, "multiclass")
+    assert warning.startswith("column 'x' has only values that each occur with one class: a leak")
 
 
 def test_numbers_of_each_class_apart_from_the_others_are_warned_of() -> None:

@@ -81,7 +81,6 @@ SAME = {
     "list of rows": FRAME.to_numpy(dtype=object).tolist(),
     "nullable": FRAME.convert_dtypes(),
     "texts": FRAME.astype("str").where(FRAME.notna(), None),
-    "time zone": changed(day=FRAME["day"].dt.tz_localize("Asia/Tokyo")),
     "dates": changed(day=[moment.date() for moment in FRAME["day"]]),
     "iso texts": changed(day=FRAME["day"].dt.strftime("%Y-%m-%d")),
     "categories": changed(colour=FRAME["colour"].astype("category"), code=[1, 2, 3, 1]),
@@ -129,15 +128,6 @@ def test_rows_without_dropped_columns_fit_too() -> None:
     wanted = preprocessor.encode(frame)
     np.testing.assert_array_equal(preprocessor.encode(frame.to_numpy()), wanted)
     np.testing.assert_array_equal(preprocessor.encode(frame[["x", "y"]].to_numpy()), wanted)
-
-
-def test_a_clock_with_a_zone_is_read_as_it_stands_on_the_wall() -> None:
-    moments = pd.Series(pd.date_range("2024-01-01 01:00", periods=30, freq="5h"))
-    preprocessor = fitted(pd.DataFrame({"when": moments}))
-    wanted = preprocessor.encode({"when": moments})
-    np.testing.assert_array_equal(
-        preprocessor.encode({"when": moments.dt.tz_localize("Asia/Tokyo")}), wanted
-    )
 
 
 def test_lists_of_mixed_cells_keep_their_missing_cells() -> None:

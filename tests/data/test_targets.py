@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autotrain.data.targets import read_target
+from autotrain.data.targets import changed_labels, read_target
 from autotrain.errors import DataError
 
 TASKS: list[tuple[str, Any, str, tuple[Any, ...], str]] = [
@@ -154,3 +154,50 @@ def test_labels_that_no_array_holds_are_refused() -> None:
     labels = np.array([2**63 + 5, 3] * 20, dtype=np.uint64)
     with pytest.raises(DataError, match=r"at most 64 bits .*, however: 9223372036854775813\."):
         read_target(labels, "y", "binary")
+
+
+LARGE = [2**60 + 1, 2**60 + 2, 2**60 + 3]
+
+
+def test_few_whole_numbers_beyond_2_53_are_classes() -> None:
+    target = read_target(pd.Series(LARGE * 4), "y")
+    assert (target.task, target.classes) == ("multiclass", tuple(LARGE))
+    np.testing.assert_array_equal(target.encode(pd.Series(LARGE[::-1]), "t"), [2, 1, 0])
+
+
+def test_floats_are_no_labels_where_classes_are_beyond_2_53() -> None:
+    target = read_target(pd.Series(LARGE * 4), "y")
+    with pytest.raises(DataError, match="t: labels of 'y' must be whole numbers, got the float"):
+        target.encode(pd.Series([float(LARGE[0])]), "t")
+
+
+def test_large_labels_that_are_floats_are_told() -> None:
+    values = pd.Series([float(LARGE[0]), 2.0**61] * 6)
+    (note,) = changed_labels(values, read_target(values, "y"))
+    assert "labels may have been merged" in note
+    values = pd.Series([0.0, 1.0] * 6)
+    assert changed_labels(values, read_target(values, "y")) == []
+
+
+def test_large_numbers_that_regression_merges_are_told() -> None:
+    values = pd.Series([2**60 + n for n in range(30)])
+    (note,) = changed_labels(values, read_target(values, "y"))
+    assert "which regression rounds: 29 fewer different values" in note
+
+
+def test_whole_numbers_and_whole_floats_are_whole() -> None:
+    target = read_target(np.array([2**60 + 1, 2.0, 2**60 + 3] * 4, dtype=object), "y")
+    assert target.classes == (2, 2**60 + 1, 2**60 + 3)
+
+
+def test_large_whole_numbers_beside_fractions_are_refused() -> None:
+    with pytest.raises(DataError, match="that a float tells apart"):
+        read_target(np.array([2**60 + 1, 0.5] * 6, dtype=object), "y")
+
+
+def test_durations_are_seconds_and_told() -> None:
+    values = pd.Series(pd.to_timedelta(np.arange(30) * 1.5, unit="min"))
+    target = read_target(values, "y")
+    np.testing.assert_array_equal(target.y, np.arange(30) * 90)
+    assert changed_labels(values, target) == ["target 'y' holds durations: read as seconds"]
+    np.testing.assert_array_equal(target.encode(values.astype(object), "t"), target.y)

@@ -1,0 +1,47 @@
+"""Whole numbers beyond 2⁵³ of a text file, which a float does not tell apart.
+
+pandas reads a column of whole numbers as floats as soon as a cell is missing. Such a column is read
+once more as text and becomes nullable integers.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from autotrain.data.arrays import MOST_EXACT
+
+_WHOLE = re.compile(r"[+-]?\d+")
+
+
+def may_be_rounded(column: pd.Series) -> bool:
+    """Tell whether a column as read may hold rounded whole numbers."""
+    if column.dtype.kind != "f":
+        return False
+    known = column.to_numpy()[~np.isnan(column.to_numpy())]
+    return bool((np.abs(known) >= MOST_EXACT).any())
+
+
+def exact(texts: pd.Series) -> pd.Series | None:
+    """Return a column as nullable integers, None when it is not only whole numbers of 64 bits.
+
+    Args:
+        texts: the cells as written.
+    """
+    cells = [cell.strip() if isinstance(cell, str) else None for cell in texts]
+    if not all(cell is None or _WHOLE.fullmatch(cell) for cell in cells):
+        return None
+    # Not a series on the way: pandas would make floats of them again.
+    whole = [None if cell is None else int(cell) for cell in cells]
+    known = [number for number in whole if number is not None]
+    dtypes: tuple[tuple[Any, int, int], ...] = (
+        (pd.Int64Dtype(), -(2**63), 2**63),
+        (pd.UInt64Dtype(), 0, 2**64),
+    )
+    for dtype, low, high in dtypes:
+        if known and low <= min(known) and max(known) < high:
+            return pd.Series(whole, dtype=dtype, index=texts.index)
+    return None

@@ -1,0 +1,136 @@
+"""Time zones of a column: which clock its times are read from.
+
+A network reads year, weekday and hour, so that a time must be on the clock on which the pattern
+is. The zone of the training column decides:
+
+    NAIVE       no cell has a zone: the time as it is; a time with a zone is refused
+    a zone      all cells have this zone, such as "Europe/Berlin": other zones are converted to it;
+                a time without a zone is refused
+    AS_WRITTEN  texts with offsets other than UTC, which change with daylight saving time, and
+                objects of several zones: the clock as written (also bundles of earlier versions)
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import zoneinfo
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from autotrain.errors import DataError
+
+NAIVE, AS_WRITTEN, UTC = "naive", "", "UTC"
+ISO_DATE = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
+)
+_OFFSET = re.compile(r":\d{2}(?:\.\d+)?(Z|[+-]\d{2}:?\d{2})$")
+_FIXED = re.compile(r"([+-])(\d{2}):(\d{2})")
+
+
+def zone_of(cells: Iterable[Any], name: str) -> str:
+    """Return the zone of a column's cells, see above.
+
+    Args:
+        cells: all known cells of a column of dates, each once.
+        name: the column, for the error.
+    Raises: DataError when some have a zone and others have none.
+    """
+    found: dict[str, Any] = {}
+    for cell in cells:
+        found.setdefault(_zone_of(cell), cell)
+    if NAIVE in found and len(found) > 1:
+        aware = next(cell for zone, cell in found.items() if zone != NAIVE)
+        raise DataError(
+            f"column {name!r} must have a time zone in every time or in none, got "
+            f"{str(found[NAIVE])!r} and {str(aware)!r}. Write all times in the same way."
+        )
+    return next(iter(found)) if len(found) == 1 else AS_WRITTEN
+
+
+def _zone_of(cell: Any) -> str:
+    if isinstance(cell, str):
+        match = _OFFSET.search(cell.strip())
+        if match is None:
+            return NAIVE
+        return UTC if match[1].replace(":", "") in ("Z", "+0000") else AS_WRITTEN
+    tzinfo = getattr(cell, "tzinfo", None)
+    return NAIVE if tzinfo is None else _name_of(tzinfo)
+
+
+def _name_of(tzinfo: Any) -> str:
+    """Return a name from which `_zone_named` makes the zone again; AS_WRITTEN when it has none."""
+    name = getattr(tzinfo, "key", None) or getattr(tzinfo, "zone", None)
+    offset = tzinfo.utcoffset(None) if name is None else None
+    if offset == datetime.timedelta(0):
+        return UTC
+    if offset is not None:
+        name = str(datetime.timezone(offset)).removeprefix(UTC)
+    return name if isinstance(name, str) and _zone_named(name) is not None else AS_WRITTEN
+
+
+@cache
+def _zone_named(name: str) -> datetime.tzinfo | None:
+    fixed = _FIXED.fullmatch(name)
+    if name == UTC:
+        return datetime.UTC
+    if fixed is not None:
+        offset = datetime.timedelta(hours=int(fixed[2]), minutes=int(fixed[3]))
+        return datetime.timezone(-offset if fixed[1] == "-" else offset)
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        return None
+
+
+def is_zone(name: Any) -> bool:
+    """Tell whether a text may be the zone of a column."""
+    return isinstance(name, str) and len(name) < 256
+
+
+def on_clock(cell: Any, zone: str) -> Any:
+    """Return a date or time on the clock of a zone; None when it does not suit the zone.
+
+    Args:
+        cell: a datetime, a date or a text.
+        zone: NAIVE or a zone's name.
+    Raises: DataError when this machine does not know the zone.
+    """
+    is_naive = _zone_of(cell) == NAIVE
+    if zone == NAIVE:
+        return cell if is_naive else None
+    if is_naive:
+        return None
+    if isinstance(cell, str):
+        if ISO_DATE.fullmatch(cell.strip()) is None:
+            return None
+        try:
+            cell = datetime.datetime.fromisoformat(cell.strip())
+        except ValueError:
+            return None
+    tzinfo = _zone_named(zone)
+    if tzinfo is None:
+        raise DataError(
+            f"expected the time zone {zone!r} of the training table, got none of this name on this "
+            "machine. Install the zones: pip install tzdata."
+        )
+    try:
+        return cell.astimezone(tzinfo)
+    except (OverflowError, ValueError):  # the first or last day that a calendar has
+        return None
+
+
+def wrong_zone(cell: Any, zone: str) -> str:
+    """Say what is wrong with a date that has a zone where it must have none, or the reverse."""
+    shown = repr(str(cell))
+    if zone == NAIVE:
+        return (
+            f"must have times without a time zone, as in training, got {shown}. Convert them to "
+            "the zone of the training table and drop it: "
+            "times.dt.tz_convert(ZONE).dt.tz_localize(None)."
+        )
+    return (
+        f"must have times with a time zone, as in training ({zone}), got {shown}. Give them their "
+        "zone: times.dt.tz_localize(ZONE), or write their offset, such as +02:00."
+    )

@@ -1,0 +1,162 @@
+"""Times are read from one clock: that of the training column's time zone."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from autotrain.data.columns import read_columns
+from autotrain.data.fitting import fit_preprocessor
+from autotrain.data.preprocessing import Preprocessor
+from autotrain.data.zones import AS_WRITTEN, NAIVE
+from autotrain.errors import DataError
+
+BERLIN = "Europe/Berlin"
+# Over the end of daylight saving time.
+MOMENTS = pd.Series(pd.date_range("2024-10-26 03:00", periods=40, freq="h", tz=BERLIN))
+
+
+def fitted(cells: Any) -> Preprocessor:
+    frame = pd.DataFrame({"when": cells})
+    preprocessor, _ = fit_preprocessor(frame, read_columns(frame)[0], ["when"])
+    return preprocessor
+
+
+ZONES: list[tuple[str, Any, str]] = [
+    ("typed", MOMENTS, BERLIN),
+    ("UTC", MOMENTS.dt.tz_convert("UTC"), "UTC"),
+    ("fixed", pd.Series(pd.date_range("2024-01-01", periods=2, tz="+02:30")), "+02:30"),
+    ("objects", MOMENTS.astype(object), BERLIN),
+    ("no zone", MOMENTS.dt.tz_localize(None), NAIVE),
+    ("dates", ["2024-01-31", None, "2024-02-01"], NAIVE),
+    ("date objects", [datetime.date(2024, 1, 31), None], NAIVE),
+    ("texts without a zone", ["2024-01-31 10:00", "2024-01-31"], NAIVE),
+    ("texts in UTC", ["2024-01-31T10:00Z", "2024-01-31 10:00:00+00:00"], "UTC"),
+    ("texts with offsets", ["2024-01-31T10:00+01:00", "2024-07-31T10:00+02:00"], AS_WRITTEN),
+    (
+        "two zones",
+        [
+            datetime.datetime(2024, 1, 1, 9, tzinfo=ZoneInfo(name))
+            for name in (BERLIN, "Asia/Tokyo")
+        ],
+        AS_WRITTEN,
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "cells", "zone"), ZONES, ids=[row[0] for row in ZONES])
+def test_the_zone_of_a_column(what: str, cells: Any, zone: str) -> None:
+    cells = cells if isinstance(cells, pd.Series) else pd.Series(cells, dtype="object")
+    (column,), _ = read_columns(pd.DataFrame({"when": cells}))
+    assert (column.kind, column.zone) == ("date", zone)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["2024-01-31 10:00", "2024-01-31T10:00Z"],
+        [datetime.datetime(2024, 1, 31), datetime.datetime(2024, 1, 31, tzinfo=datetime.UTC)],
+    ],
+)
+def test_a_column_with_and_without_zones_is_refused(cells: list[Any]) -> None:
+    with pytest.raises(DataError, match="'when' must have a time zone in every time or in none"):
+        read_columns(pd.DataFrame({"when": pd.Series(cells, dtype="object")}))
+
+
+FORMS: dict[str, Any] = {
+    "pandas": pd.DataFrame({"when": MOMENTS}),
+    "arrow": pa.table({"when": pa.Array.from_pandas(MOMENTS)}),
+    "nanoseconds": pa.table({"when": pa.array(MOMENTS, pa.timestamp("ns", BERLIN))}),
+    "records": [{"when": moment} for moment in MOMENTS],
+    "datetimes": {"when": MOMENTS.dt.to_pydatetime().tolist()},
+    "another zone": pd.DataFrame({"when": MOMENTS.dt.tz_convert("America/Lima")}),
+    "UTC": pa.table({"when": pa.Array.from_pandas(MOMENTS.dt.tz_convert("UTC"))}),
+    "texts": pd.DataFrame({"when": MOMENTS.astype("str")}),
+    "texts in UTC": {"when": MOMENTS.dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%SZ")},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_read_from_the_clock_of_training(form: str) -> None:
+    preprocessor = fitted(MOMENTS)
+    wall = fitted(MOMENTS.dt.tz_localize(None)).encode({"when": MOMENTS.dt.tz_localize(None)})
+    np.testing.assert_array_equal(preprocessor.encode(FORMS[form]), wall)
+    back = Preprocessor.from_parts(preprocessor.to_json(), preprocessor.to_arrays())
+    np.testing.assert_array_equal(back.encode(FORMS[form]), wall)
+
+
+def test_both_hours_of_the_changed_clock_are_converted() -> None:
+    berlin, utc = MOMENTS, MOMENTS.dt.tz_convert("UTC")
+    preprocessor = fitted(utc)
+    wanted = preprocessor.encode({"when": utc})
+    np.testing.assert_array_equal(
+        preprocessor.encode({"when": berlin.dt.to_pydatetime().tolist()}), wanted
+    )
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        MOMENTS.dt.tz_localize(None),
+        MOMENTS.dt.tz_localize(None).astype("str"),
+        [datetime.date(2024, 1, 31)],
+        ["2024-01-31"],
+    ],
+    ids=["typed", "texts", "dates", "date texts"],
+)
+def test_times_without_a_zone_are_refused_where_training_had_one(cells: Any) -> None:
+    with pytest.raises(DataError, match=r"'when', row 1: must have times with a time zone"):
+        fitted(MOMENTS).encode({"when": cells})
+
+
+@pytest.mark.parametrize(
+    "cells", [MOMENTS, MOMENTS.astype("str"), ["2024-01-31T10:00Z"]], ids=["typed", "texts", "Z"]
+)
+def test_times_with_a_zone_are_refused_where_training_had_none(cells: Any) -> None:
+    with pytest.raises(DataError, match=r"'when', row 1: must have times without a time zone"):
+        fitted(MOMENTS.dt.tz_localize(None)).encode({"when": cells})
+
+
+def test_missing_times_suit_every_zone() -> None:
+    for cells in (MOMENTS, MOMENTS.dt.tz_localize(None)):
+        encoded = fitted(cells).encode({"when": np.array(["NaT"], dtype="datetime64[s]")})
+        np.testing.assert_array_equal(encoded, fitted(cells).encode({"when": [None]}))
+
+
+def test_texts_with_offsets_are_read_as_written() -> None:
+    preprocessor = fitted(["2024-01-31T10:00+01:00", "2024-07-31T11:00+02:00"] * 5)
+    summer = ["2024-07-31T10:00+02:00"]
+    np.testing.assert_array_equal(
+        preprocessor.encode({"when": summer}), preprocessor.encode({"when": ["2024-07-31 10:00"]})
+    )
+
+
+def test_one_moment_on_two_clocks_is_two_times() -> None:
+    noon = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.UTC)
+    cells = [noon, noon.astimezone(ZoneInfo("Asia/Tokyo"))]
+    preprocessor = fitted(pd.Series(cells * 4, dtype="object"))
+    first, second = preprocessor.encode({"when": cells})
+    assert (first != second).any()
+
+
+def test_a_bundle_without_a_zone_reads_every_clock_as_written() -> None:
+    preprocessor = fitted(MOMENTS.dt.tz_localize(None))
+    parts = preprocessor.to_json()
+    del parts["columns"][0]["zone"]
+    older = Preprocessor.from_parts(parts, preprocessor.to_arrays())
+    wanted = preprocessor.encode({"when": MOMENTS.dt.tz_localize(None)})
+    np.testing.assert_array_equal(older.encode({"when": MOMENTS}), wanted)
+
+
+def test_a_zone_that_this_machine_does_not_know_is_named() -> None:
+    parts = fitted(MOMENTS).to_json()
+    parts["columns"][0]["zone"] = "Mars/Olympus"
+    preprocessor = Preprocessor.from_parts(parts, fitted(MOMENTS).to_arrays())
+    with pytest.raises(DataError, match=r"time zone 'Mars/Olympus'.*pip install tzdata"):
+        preprocessor.encode({"when": MOMENTS})

@@ -70,6 +70,11 @@ from autotrain.study.storage import OpenStorage
 from autotrain.study.untried import Untried, UntriedSampler
 from autotrain.tasks import METRICS, metric_for
 
+KEPT = (
+    *("target", "task", "metric", "weights", "class_weights", "reading"),
+    *("sampler", "pruner", "pruner_options", "validation", "seed"),
+)
+"""Arguments of a study that are the same when it is resumed."""
 DEFAULT_TIMEOUT_S = 600.0
 """Of a search that is given no limit."""
 
@@ -91,6 +96,7 @@ class Study(Results):
             is "pinball:0.9"; it is then also what is trained.
         weights: a column that says what each row counts, in training and in all scores; no feature.
         class_weights: "balanced" or {label: weight}: what each class counts in training.
+        reading: how texts are read, such as {"decimal": ","}. See docs/tables.md, "Texts".
         sampler: "tpe", "gp", "cmaes", "random" or "qmc".
         pruner: "performance", "asha", "median" or "none".
         pruner_options: settings of the pruner by name, such as {"quantile": 0.4}; None for the
@@ -125,6 +131,7 @@ class Study(Results):
         metric: str | None = None,
         weights: str | None = None,
         class_weights: ClassWeights | None = None,
+        reading: Mapping[str, Any] | None = None,
         sampler: str = "tpe",
         pruner: str = "performance",
         pruner_options: Mapping[str, float] | None = None,
@@ -155,6 +162,7 @@ class Study(Results):
             seed=seed,
             weights=weights,
             class_weights=class_weights,
+            reading=reading,
         )
         self.metric = metric_for(dataset.task, metric)
         check_metric(self.metric, dataset)
@@ -184,6 +192,7 @@ class Study(Results):
             pruner_options=options,
             weights=weights,
             class_weights=class_weights_as_json(class_weights),
+            reading=dict(reading or {}),
             storage=storage,
             workers=workers,
             device=device,
@@ -239,24 +248,15 @@ class Study(Results):
         return cls(
             name,
             data=old.source if data is None else data,
-            target=old.target,
-            task=old.task,
             space=SearchSpace.from_dict(old.space),
-            metric=old.metric,
-            weights=old.weights,
-            class_weights=old.class_weights,
-            sampler=old.sampler,
-            pruner=old.pruner,
-            pruner_options=old.pruner_options,
-            validation=old.validation,
             finalists=old.finalists if finalists is None else finalists,
             ensemble=old.ensemble if ensemble is None else ensemble,
             test=number_or_text(old.test) if test is None else test,
             storage=storage or old.storage,
             workers=old.workers if workers is None else workers,
             device=device or old.device,
-            seed=old.seed,
             directory=directory,
+            **{argument: getattr(old, argument) for argument in KEPT},
         )
 
     # ---- running ---------------------------------------------------------------------------

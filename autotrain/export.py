@@ -166,6 +166,7 @@ def _export(
             "n_test": dataset.n_test,
             **_repeats(dataset),
             **({"commas": dataset.commas} if dataset.commas else {}),
+            **({"reading": dict(dataset.reading)} if dataset.reading else {}),
             **({} if dataset.weights is None else {"weights": dataset.weights}),
             **({} if class_weights is None else {"class_weights": class_weights}),
         },

@@ -213,6 +213,13 @@ _DATA = _table(
         **dict.fromkeys(_ROWS, _optional(COUNT)),
         **dict.fromkeys(("n_test_repeats", "n_test_repeats_same_target"), COUNT),
         "commas": TEXT,
+        "reading": _table(
+            optional={
+                "written": _table(others=_list_of(TEXT)),
+                "names": _list_of(TEXT),
+                "missing": _list_of(TEXT),
+            }
+        ),
         "weights": TEXT,
         "class_weights": _class_weights,
     }

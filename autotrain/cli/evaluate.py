@@ -16,6 +16,7 @@ from autotrain.cli.options import (
     sampling_options,
 )
 from autotrain.cli.printing import columns, note, print_json
+from autotrain.cli.reading import reading_asked, reading_options
 from autotrain.wording import count_text, interval_text, value_text
 
 ANSWERS = {
@@ -29,6 +30,7 @@ ANSWERS = {
 @bundle_argument
 @click.argument("data", type=FileName("DATA"))
 @sampling_options
+@reading_options
 @directory_option
 @json_option
 @quiet_option
@@ -42,6 +44,7 @@ def evaluate(
     directory: str,
     as_json: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Score BUNDLE, a bundle's folder or the name of a study, on the rows of DATA.
 
@@ -55,7 +58,7 @@ def evaluate(
     from autotrain.predictor import load
 
     predictor = load(find_bundle(bundle, Path(directory)))
-    table = read_table(data, predictor.reading)
+    table = read_table(data, predictor.reading.given(reading_asked(options)))
     target = target_of(table, predictor.target)
     notices: list[str] = list(table.notes)
     frame = rows_to_ask(table, notices, target)

@@ -19,6 +19,7 @@ from autotrain.cli.options import (
     sampling_options,
 )
 from autotrain.cli.printing import note, print_json
+from autotrain.cli.reading import reading_asked, reading_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,7 @@ JSON_ROWS = 10_000
 @bundle_argument
 @click.argument("data", type=FileName("DATA"))
 @sampling_options
+@reading_options
 @click.option(
     "--output",
     type=FileName("FILE"),
@@ -55,6 +57,7 @@ def predict(
     directory: str,
     as_json: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Predict the rows of DATA with BUNDLE, a bundle's folder or the name of a study.
 
@@ -69,7 +72,7 @@ def predict(
     from autotrain.predictor import load
 
     predictor = load(find_bundle(bundle, Path(directory)))
-    table = read_table(data, predictor.reading)
+    table = read_table(data, predictor.reading.given(reading_asked(options)))
     notices: list[str] = list(table.notes)
     # The answers and the weights may stand beside the questions; nothing to tell of that.
     beside = [name for name in (predictor.target, predictor.weights_name) if name is not None]

@@ -37,6 +37,7 @@ from autotrain.cli.options import (
     workers_option,
 )
 from autotrain.cli.printing import fields, print_json
+from autotrain.cli.reading import reading_asked, reading_options
 from autotrain.wording import count_text, duration_text
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ DEFAULT_TIMEOUT_S = 600.0
 )
 @validation_option
 @test_option
+@reading_options
 @finalists_option
 @ensemble_option
 @storage_option
@@ -123,6 +125,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         metric=options["metric"],
         weights=options["weights"],
         class_weights=options["class_weights"],
+        reading=reading_asked(options),
         sampler=options["sampler"],
         pruner=options["pruner"],
         pruner_options=options["pruner_options"],

@@ -9,6 +9,8 @@ import click
 
 from autotrain.cli.options import FileName, SpaceName, Word, json_option
 from autotrain.cli.printing import columns, print_json
+from autotrain.cli.reading import NAMES as READING
+from autotrain.cli.reading import reading_asked, reading_options
 from autotrain.tasks import TASKS
 from autotrain.wording import count_text
 
@@ -60,8 +62,9 @@ def list_(as_json: bool) -> None:
 @click.option("--weights", metavar="COLUMN", help="As for search.")
 @click.option("--validation", metavar="auto|holdout|K-fold", help="As for search.")
 @click.option("--test", type=FileName("FILE|FRACTION"), help="As for search.")
+@reading_options
 @json_option
-def show(space: str, data: str | None, as_json: bool, **options: str | None) -> None:
+def show(space: str, data: str | None, as_json: bool, **options: Any) -> None:
     """Show a space as a tree, with its size.
 
     With --data as a search of that table would have it: [[when]] and "auto" follow the data, and
@@ -105,15 +108,18 @@ def check(space: str, as_json: bool) -> None:
 
 
 def _for_table(
-    searched: SearchSpace, data: str, options: dict[str, str]
+    searched: SearchSpace, data: str, options: dict[str, Any]
 ) -> tuple[SearchSpace, dict[str, Any]]:
     """Return the space that a search of a table would have, and what it follows from."""
     from autotrain.data.dataset import load_dataset
     from autotrain.space.auto import DataShape
 
     # As `search` splits when nothing is said.
-    asked: dict[str, Any] = {"validation": "auto", **options}
-    table = load_dataset(data, **asked)
+    asked = {"validation": "auto", **options}
+    reading = reading_asked(asked)
+    table = load_dataset(
+        data, reading=reading, **{name: asked[name] for name in asked.keys() - {*READING}}
+    )
     n_numbers = table.preprocessor.kinds.n_numeric
     shape = DataShape(table.n_train, table.n_inputs, table.task, table.is_pictures, n_numbers)
     facts = {

@@ -26,6 +26,8 @@ from autotrain.space.shipped import shipped_spaces
 NOT_IN_FILES = ("as_json", "quiet", "dry_run")
 TABLES = ("space", "class_weights", "pruner_options")
 """Keys that may also be a table: the search space itself, a weight for each class, settings."""
+LISTS = ("missing", "names")
+"""Keys that may also be a list of texts."""
 
 
 def merge(path: Path, ctx: click.Context, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -84,6 +86,10 @@ def _read(path: Path) -> dict[str, Any]:
 def _convert(key: str, value: Any, param: click.Parameter, ctx: click.Context, folder: Path) -> Any:
     """Return a value as the option would have read it."""
     if param.name in TABLES and isinstance(value, dict):
+        return value
+    if isinstance(value, list) and param.name in LISTS:
+        return param.type.convert(value, param, ctx)
+    if isinstance(value, bool) and isinstance(param.type, click.types.BoolParamType):
         return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise click.BadParameter(f"must be text or a number, however: {value!r}.")

@@ -25,6 +25,7 @@ from autotrain.cli.options import (
     validation_option,
     weights_option,
 )
+from autotrain.cli.reading import reading_asked, reading_options
 
 
 @click.command(short_help="Train one configuration, without a search.")
@@ -44,6 +45,7 @@ from autotrain.cli.options import (
 @task_option
 @validation_option
 @test_option
+@reading_options
 @storage_option
 @device_option
 @seed_option
@@ -74,6 +76,7 @@ def train(ctx: click.Context, data: str, config: str, **options: Any) -> None:
         metric=options["metric"],
         weights=options["weights"],
         class_weights=options["class_weights"],
+        reading=reading_asked(options),
         sampler="random",
         pruner="none",
         validation=options["validation"],

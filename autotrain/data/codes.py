@@ -33,6 +33,8 @@ class ColumnCode:
         had_missing: numeric and date: whether values were missing before, so that nobody need be
             told when they are again.
         zone: date: the time zone of the training column's times, see `zones.py`.
+        written: numeric: how the numbers were written in the training table, as `Numeral.to_json`;
+            empty when plain.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ColumnCode:
     has_missing: bool = False
     had_missing: bool = False
     zone: str = AS_WRITTEN
+    written: tuple[str, ...] = ()
 
     @property
     def is_number(self) -> bool:
@@ -135,6 +138,7 @@ _IS_VALUE: Mapping[str, Callable[[Any], bool]] = {
     "has_missing": _is_bool,
     "had_missing": _is_bool,
     "zone": is_zone,
+    "written": lambda value: isinstance(value, tuple) and all(map(_is_text, value)),
 }
 """What each field may be: a bundle is a file, and files can hold anything."""
 

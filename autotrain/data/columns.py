@@ -18,6 +18,7 @@ import pandas as pd
 
 from autotrain.data.arrays import plain
 from autotrain.data.lookalikes import lookalikes_note, zeros_note
+from autotrain.data.numerals import is_padded
 from autotrain.data.values import (
     LARGEST,
     MOST_SPOILT,
@@ -57,6 +58,7 @@ class Column:
         has_missing: numeric and date: whether any of these rows lacks the value.
         zone: date: the time zone of its times, see `zones.py`.
         tells_by_gaps: those that do not lack it all hold the same: only the gaps tell something.
+        written: numeric: how the numbers were written, as `Numeral.to_json`; empty when plain.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Column:
     has_missing: bool = False
     tells_by_gaps: bool = False
     zone: str = AS_WRITTEN
+    written: tuple[str, ...] = ()
 
 
 def read_columns(
@@ -146,6 +149,12 @@ def _kind_of_cells(cells: list[Any], inverse: np.ndarray) -> tuple[str, str]:
         for cell in known
     ) and any(number_of(cell) is None or isinstance(cell, bool | np.bool_) for cell in known):
         return "boolean", ""
+    padded = next((cell for cell in known if is_padded(cell)), None)
+    if padded is not None:
+        return "categorical", (
+            f"has leading zeros such as in {padded!r} and is read as text, because numbers lose "
+            "them. Remove the zeros to have it read as numbers"
+        )
     not_numbers = [cell for cell in known if number_of(cell) is None]
     if not not_numbers:
         return "numeric", ""

@@ -20,11 +20,13 @@ from autotrain.data.fingerprint import fingerprint
 from autotrain.data.fitting import VIEW, fit_preprocessor, rare_levels
 from autotrain.data.labelled import read_test_table, rows_with_target, target_of
 from autotrain.data.leaks import find_leaks
+from autotrain.data.numerals import Numeral
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.reading import Reading
 from autotrain.data.repeats import Repeats, find_repeats
 from autotrain.data.splitting import read_fraction, split_test, split_validation
 from autotrain.data.targets import Label, Target, changed_labels, rare_classes, read_target
+from autotrain.data.trained import reading_of
 from autotrain.data.view import View
 from autotrain.data.weights import (
     ClassWeights,
@@ -108,6 +110,9 @@ class Dataset:
         levels: of each column of categories, how many the first fold's training rows have.
         weights: the column of the rows' weights; None when all count alike.
         commas: what commas in a text file's numbers were, see `Reading`.
+        reading: how else another table's texts are to be read, as JSON: "written", how the
+            target's and the weights' numbers were written; "names", the columns of a file that has
+            none; "missing", the user's words for a missing cell.
         repeats: the test rows that equal a row that the search sees; None without test rows.
         test_weights: `[N]` of the test rows; None when all count alike, or when a test table of its
             own lacks the column.
@@ -134,6 +139,7 @@ class Dataset:
     weights: str | None = None
     test_weights: np.ndarray | None = None
     commas: str = ""
+    reading: Mapping[str, Any] = field(default_factory=dict)
     repeats: Repeats | None = None
     _encoded: dict[tuple[int, View], Encoded] = field(default_factory=dict, repr=False)
 
@@ -268,6 +274,7 @@ def load_dataset(
     seed: int = 0,
     weights: str | None = None,
     class_weights: ClassWeights | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Read a table and make it ready for training.
 
@@ -284,6 +291,7 @@ def load_dataset(
         weights: the column that says what each row counts; it is no feature. A row of weight 0 is
             left out, as one without target is.
         class_weights: "balanced", or a weight for each label (1 for those not named).
+        reading: how texts are read: see `Reading.of`.
     Raises: DataError when the table cannot be used as it is, StudyError when class weights do not
         fit the classes.
     """
@@ -299,6 +307,7 @@ def load_dataset(
             seed=seed,
             weights=weights,
             class_weights=class_weights,
+            reading=reading,
         )
     except AutotrainError as error:
         # What was left out before may be the reason.
@@ -318,9 +327,11 @@ def _load(
     seed: int,
     weights: str | None,
     class_weights: ClassWeights | None,
+    reading: Mapping[str, Any] | None,
 ) -> Dataset:
     """Do what `load_dataset` does; `notes` receives what to tell the user, as it is found."""
-    table = read_table(source)
+    asked = Reading.of(reading)
+    table = read_table(source, asked)
     target = target_of(table, target)
     notes += table.notes
     frame, rows, dropped = rows_with_target(table, target)
@@ -345,6 +356,7 @@ def _load(
     check_class_weights(class_weights, coded.classes, target)
     features = _features(frame, target, weights)
     columns, looks = read_columns(features, are_pixels=table.kind == "pixels")
+    columns = _with_numerals(columns, table, asked)
 
     fraction = _test_fraction(table, test, target)
     stratify = coded.task != "regression"
@@ -370,12 +382,15 @@ def _load(
         apart = None if calibration is None else rows[rest[calibration]]
         folds.append(replace(fold, weights=own, calibration_rows=apart))
 
+    kept_reading = _kept_reading(table, asked, target, weights)
     frames = [table.frame]
     record: float | str
     test_weights: np.ndarray | None = None
     if fraction is None:
-        reading = Reading({*folds[0].preprocessor.text_columns, *coded.texts}, table.commas)
-        other = _test_table(table, test, [name for name in names if name != weights], reading)
+        known = reading_of(
+            [folds[0].preprocessor], target, coded.texts, table.commas, kept_reading, weights
+        ).given({"decimal": asked.decimal or None, "thousands": asked.thousands or None})
+        other = _test_table(table, test, [name for name in names if name != weights], known)
         raw_test, test_rows_read, dropped = rows_with_target(other, target)
         y_test, test_rows = coded.encode(raw_test[target], other.source), rows[:0]
         notes += [*(f"{other.source}: {note}" for note in other.notes), *dropped]
@@ -396,13 +411,13 @@ def _load(
         if of_rows is not None:
             test_weights = of_rows[test_places]
         where, record = table.source, fraction
-    asked = _features(raw_test, target, weights)
+    asked_rows = _features(raw_test, target, weights)
     odd: list[str] = []
-    x_test, repeats = _encode(folds[0].preprocessor, asked, where, odd), None
+    x_test, repeats = _encode(folds[0].preprocessor, asked_rows, where, odd), None
     if fraction is None:
         notes += [f"the test rows ({where}): {note}" for note in odd]
     if len(y_test):
-        repeats = find_repeats(features.iloc[rest], coded.y[rest], asked, y_test, kept)
+        repeats = find_repeats(features.iloc[rest], coded.y[rest], asked_rows, y_test, kept)
         notes += repeats.notes(len(y_test), places)
     return Dataset(
         name=table.name,
@@ -424,6 +439,7 @@ def _load(
         columns=tuple(kept),
         levels=levels,
         commas=table.commas,
+        reading=kept_reading,
         repeats=repeats,
         weights=weights,
         test_weights=test_weights,
@@ -433,6 +449,28 @@ def _load(
 def _features(frame: pd.DataFrame, target: str, weights: str | None) -> pd.DataFrame:
     """Return what a network may read: neither the target nor the weights."""
     return frame.drop(columns=[name for name in (target, weights) if name in frame])
+
+
+def _with_numerals(columns: Sequence[Column], table: RawTable, asked: Reading) -> list[Column]:
+    """Note down how the numbers of columns were written, for tables to come."""
+    plain = Numeral(missing=asked.missing)
+    return [
+        replace(column, written=tuple(table.written.get(column.name, plain).to_json()))
+        if column.kind == "numeric"
+        else column
+        for column in columns
+    ]
+
+
+def _kept_reading(
+    table: RawTable, asked: Reading, target: str, weights: str | None
+) -> dict[str, Any]:
+    """Return how another table is to be read, as JSON; see `Dataset.reading`."""
+    beside = {target, *([] if weights is None else [weights])}
+    written = {name: how.to_json() for name, how in table.written.items() if name in beside}
+    names = [] if table.has_header else [str(name) for name in table.frame.columns]
+    kept = {"written": written, "names": names, "missing": list(asked.missing)}
+    return {name: value for name, value in kept.items() if value}
 
 
 def _is_auto(test: Any) -> bool:

@@ -8,8 +8,8 @@ A new format is a reader and one line in `_READERS`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from autotrain.data.array_files import is_idx, read_idx, read_npz
 from autotrain.data.arrays import plain
 from autotrain.data.arrow_tables import frame_of
 from autotrain.data.inputs import duplicates, open_table
+from autotrain.data.number_columns import read_numbers
+from autotrain.data.numerals import Numeral
 from autotrain.data.public_sets import read_openml, read_sklearn
 from autotrain.data.reading import UNKNOWN, Reading
 from autotrain.data.text_tables import read_text
@@ -47,6 +49,8 @@ class RawTable:
         notes: what the user should know about the reading.
         is_from_text: whether it was a text file, in which words such as NA stand for no value.
         commas: what commas in its numbers were, see `Reading`.
+        written: how the numbers of columns were written that were texts.
+        has_header: whether the file itself has the columns' names.
     """
 
     name: str
@@ -58,6 +62,8 @@ class RawTable:
     notes: tuple[str, ...] = ()
     is_from_text: bool = False
     commas: str = ""
+    written: Mapping[str, Numeral] = field(default_factory=dict)
+    has_header: bool = True
 
 
 def read_table(source: Any, reading: Reading = UNKNOWN) -> RawTable:
@@ -66,13 +72,14 @@ def read_table(source: Any, reading: Reading = UNKNOWN) -> RawTable:
     Args:
         source: a path (.csv .tsv .txt, also .gz and .zst; .parquet .feather .npz, IDX files or
             their folder), "sklearn:NAME", "openml:ID", or a data frame.
-        reading: what another table of the kind has shown, where a text file leaves it open.
+        reading: what another table of the kind has shown, or a user asks for, where the cells'
+            texts leave it open.
     Raises: DataError when it is not there, not readable, empty or of an unknown type.
     """
     if isinstance(source, RawTable):
         return source
     if _is_in_memory(source):
-        return _named(RawTable("frame", "data frame", _as_pandas(source)))
+        return _with_numbers(_named(RawTable("frame", "data frame", _as_pandas(source))), reading)
     if not isinstance(source, str | os.PathLike):
         raise DataError(
             "expected a path, sklearn:NAME, openml:ID or a data frame (or columns or rows by "
@@ -85,7 +92,41 @@ def read_table(source: Any, reading: Reading = UNKNOWN) -> RawTable:
     if colon and scheme == "openml":
         frame, target = read_openml(name)
         return _named(RawTable(f"openml-{name}", text, frame, target=target))
-    return _named(_read_path(user_path(text), text, reading))
+    table = _named(_read_path(user_path(text), text, reading))
+    return table if table.is_from_text else _with_numbers(table, reading)
+
+
+def _with_numbers(table: RawTable, reading: Reading) -> RawTable:
+    """Read the texts of a typed table that are numbers written for people."""
+    if {"names", "header"} & {*reading.asked}:
+        raise DataError(
+            f"{table.source}: names and header must be left out for a table that has the names of "
+            "its columns. Leave them out."
+        )
+    if table.kind != "table":
+        return table
+    frame = table.frame
+    if reading.missing:
+        words = {*reading.missing}
+        texts = frame.select_dtypes(include=["object", "string"])
+        frame = frame.assign(
+            **{
+                str(name): texts[name].where(~texts[name].map(lambda cell: _is_word(cell, words)))
+                for name in texts
+            }
+        )
+    read = read_numbers(frame, reading, table.source)
+    return replace(
+        table,
+        frame=read.frame,
+        notes=(*table.notes, *read.notes),
+        commas=read.commas,
+        written=read.written,
+    )
+
+
+def _is_word(cell: Any, words: Collection[str]) -> bool:
+    return isinstance(cell, str) and cell.strip() in words
 
 
 def _read_path(path: Path, text: str, reading: Reading) -> RawTable:
@@ -116,7 +157,14 @@ def _read_path(path: Path, text: str, reading: Reading) -> RawTable:
     if ending in _TEXTS:
         read = read_text(path, reading)
         return RawTable(
-            name, text, read.frame, notes=tuple(read.notes), is_from_text=True, commas=read.commas
+            name,
+            text,
+            read.frame,
+            notes=tuple(read.notes),
+            is_from_text=True,
+            commas=read.commas,
+            written=read.written,
+            has_header=read.has_header,
         )
     reader = _READERS.get(ending)
     if reader is None:

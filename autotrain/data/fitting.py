@@ -64,7 +64,8 @@ def fit_preprocessor(
             fit_column = _fit_numeric if column.kind == "numeric" else _fit_dates
             code, fit = fit_column(values, column, scaler)
             had_missing = column.has_missing or code.had_missing
-            codes.append(replace(code, has_missing=has_missing, had_missing=had_missing))
+            code = replace(code, has_missing=has_missing, had_missing=had_missing)
+            codes.append(replace(code, written=column.written))
             fits.append(fit)
         else:
             code, levels[column.name] = _fit_levels(values, column, is_code=is_code(column, view))

@@ -14,9 +14,9 @@ import pandas as pd
 
 from autotrain.data.arrays import plain
 from autotrain.data.files import RawTable, read_table
+from autotrain.data.headers import HEADER_ADVICE, looks_like_data
 from autotrain.data.inputs import open_table, require
 from autotrain.data.reading import Reading
-from autotrain.data.text_tables import HEADER_ADVICE, looks_like_data
 from autotrain.data.values import distinct, text_of
 from autotrain.errors import DataError, unknown
 
@@ -41,6 +41,8 @@ def target_of(table: RawTable, target: str | None) -> str:
             f"{table.source} must have labels to train on or to score, got rows alone. Write them "
             "beside the rows: numpy.savez(path, X=…, y=…)."
         )
+    if not table.has_header and (place := _place_of(target, len(names))) is not None:
+        return names[place]
     message = f"{table.source}: {unknown('target column', target, names)}"
     if len(names) == 1 and target in names[0]:
         raise DataError(
@@ -48,6 +50,17 @@ def target_of(table: RawTable, target: str | None) -> str:
             f"one column, {names[0][:60]!r}. Save the table again with commas."
         )
     raise DataError(message + (HEADER_ADVICE if looks_like_data(names) else ""))
+
+
+def _place_of(target: str, width: int) -> int | None:
+    """Return the column that a number means: 1 is the first one, -1 the last; None for none."""
+    try:
+        number = int(target)
+    except ValueError:
+        return None
+    if not 1 <= abs(number) <= width:
+        return None
+    return number - 1 if number > 0 else width + number
 
 
 def rows_with_target(table: RawTable, target: str) -> tuple[pd.DataFrame, np.ndarray, list[str]]:

@@ -18,7 +18,8 @@ import numpy as np
 from autotrain.choices.scalers import QUANTILES_TO_ENDS, SCALERS, Scaler
 from autotrain.data.codes import ColumnCode, are_texts
 from autotrain.data.inputs import TableView, open_table, require
-from autotrain.data.values import date_parts, day_of, days, numbers, texts
+from autotrain.data.numerals import Numeral, numbers_like
+from autotrain.data.values import date_parts, day_of, days, texts
 from autotrain.data.zones import wrong_zone
 from autotrain.errors import COPY_AGAIN, BundleError, DataError
 from autotrain.wording import count_text
@@ -195,9 +196,15 @@ class Preprocessor:
     def _numbers(self, view: TableView, column: ColumnCode) -> np.ndarray:
         """Read a numeric or date column as float64 `[N, n_inputs]`."""
         values = view.column(column.name)
-        reader = partial(days, zone=column.zone) if column.kind == "date" else numbers
+        known = Numeral.from_json(column.written)
+        reader = (
+            partial(days, zone=column.zone)
+            if column.kind == "date"
+            else partial(numbers_like, known=known)
+        )
         read, bad = view.once(
-            (column.kind, column.zone, column.name), lambda: _checked(reader, values, column.name)
+            (column.kind, column.zone, known, column.name),
+            lambda: _checked(reader, values, column.name),
         )
         if bad is not None and column.kind == "date" and day_of(values[bad]) is not None:
             raise DataError(

@@ -24,13 +24,13 @@ import numpy as np
 from autotrain.data.arrays import MOST_EXACT, plain
 from autotrain.data.codes import are_texts, with_spellings
 from autotrain.data.lookalikes import lookalikes_note, zeros_note
+from autotrain.data.numerals import PLAIN, Numeral, numbers_like, resembling_numbers
 from autotrain.data.values import (
     LARGEST,
     MOST_SPOILT,
     boolean_text_of,
     distinct,
     number_of,
-    numbers,
     text_of,
 )
 from autotrain.errors import DataError, unknown
@@ -41,6 +41,8 @@ MAX_CODES = 20
 """More different whole numbers are amounts, not class codes."""
 MIN_ROWS_A_CODE = 3
 MAX_CLASSES = 1000
+MOST_OTHERS = 0.5
+"""So large a share of a target of numbers may be something else, such as a word for missing."""
 
 Label = str | int | float | bool
 
@@ -56,6 +58,7 @@ class Target:
         classes: the user's own labels, sorted; empty for regression.
         label_dtype: "str", "int64", "float64" or "bool": what `predict` gives back.
         y: `[N]` int64 class index; regression: float64 as in the table.
+        numeral: regression: how texts of numbers in another table may be written.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Target:
     classes: tuple[Label, ...]
     label_dtype: str
     y: np.ndarray
+    numeral: Numeral = PLAIN
 
     @property
     def texts(self) -> set[str]:
@@ -77,7 +81,7 @@ class Target:
         """
         column = plain(values)
         if self.task == "regression":
-            return _as_numbers(column, self.name, where)
+            return _as_numbers(column, self.name, where, self.numeral)
         text = boolean_text_of if self.label_dtype == "bool" else text_of
         places: dict[Any, int] = with_spellings(
             {text(label): place for place, label in enumerate(self.classes)}
@@ -142,12 +146,22 @@ def _is_category(values: Any) -> bool:
 
 
 def _refuse_spoilt_numbers(labels: Sequence[Label], inverse: np.ndarray, name: str) -> None:
-    """Refuse amounts of which a few are no numbers: each would be a class of its own."""
+    """Refuse amounts of which some are no plain numbers: each would be a class of its own."""
     if not isinstance(labels[0], str):
         return
+    strange = resembling_numbers([str(label) for label in labels])
+    n_strange = int(np.isin(inverse, strange).sum())
+    if len(strange) > MAX_CODES and n_strange >= (1 - MOST_OTHERS) * len(inverse):
+        raise DataError(
+            f"target {name!r}: expected plain numbers or classes, however: {len(strange)} texts "
+            f"look like numbers, such as {_shown([labels[place] for place in strange[:3]])}. "
+            "Write plain numbers, give --decimal, --thousands or --missing, or use task multiclass."
+        )
     spoilt = [place for place, label in enumerate(labels) if number_of(label) is None]
     rows = np.flatnonzero(np.isin(inverse, spoilt))
-    if spoilt and len(labels) > MAX_CODES and len(rows) <= MOST_SPOILT * len(inverse):
+    n_numbers = len(labels) - len(spoilt)
+    most = MOST_OTHERS if n_numbers > MAX_CODES else MOST_SPOILT
+    if spoilt and len(labels) > MAX_CODES and len(rows) <= most * len(inverse):
         raise DataError(
             f"target {name!r}: expected numbers or classes, however: all but {len(rows)} of "
             f"{len(inverse)} cells are numbers, {len(labels) - len(spoilt)} different ones, and "
@@ -322,8 +336,8 @@ def _to_float(cell: float, name: str) -> float:
     return float(cell)
 
 
-def _as_numbers(column: np.ndarray, name: str, where: str) -> np.ndarray:
-    y, bad = numbers(column)
+def _as_numbers(column: np.ndarray, name: str, where: str, numeral: Numeral = PLAIN) -> np.ndarray:
+    y, bad = numbers_like(column, numeral)
     if bad is not None:
         raise DataError(
             f"target {name!r}: expected numbers for regression, however: row {bad + 1} of {where} "

@@ -1,43 +1,39 @@
 """Read CSV and TSV files, plain or compressed, with every mistake of the file named.
 
-The file is checked before pandas reads it: compression, UTF-8, the delimiter, the header. Texts
-stay texts: "true" and "yes" are categories, as the file has them.
+The file is checked before pandas reads it: compression and UTF-8 (`text_files.py`), the delimiter
+and the quotes, the names of the columns (`headers.py`). Numbers that were written for people are
+read afterwards (`number_columns.py`). Texts stay texts: "true" and "yes" are categories, as the
+file has them, and so are digits with leading zeros.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
 import warnings
-import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
-import pyarrow as pa
 
-from autotrain.data.inputs import duplicates
-from autotrain.data.reading import DECIMAL, THOUSANDS, UNKNOWN, Reading
+from autotrain.data.headers import Header, read_header
+from autotrain.data.number_columns import Texts, read_numbers
+from autotrain.data.numerals import Numeral, is_padded, written
+from autotrain.data.reading import UNKNOWN, Reading
+from autotrain.data.text_files import SAMPLE_BYTES, read_content, take_separator
 from autotrain.data.values import MISSING
 from autotrain.data.whole_numbers import exact, may_be_rounded
 from autotrain.errors import DataError
+from autotrain.wording import count_text
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 SAMPLE_LINES = 50
-SAMPLE_BYTES = 1 << 18
-HEADER_ADVICE = (
-    " The first line looks like data, not like names: add a line of column names on top."
-)
-COMMAS = {
-    DECIMAL: "numbers are read with a decimal comma",
-    THOUSANDS: "commas in numbers are read as thousands separators",
-}
-_MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
-_DECIMAL_POINT = re.compile(r"-?\d+\.\d+")
+QUOTE, APOSTROPHE = '"', "'"
+LEAST_SWALLOWED = 2
+"""A cell with so many line breaks may have swallowed rows."""
+_PADDED = re.compile(rb"""(?:^|[\r\n,;\t|"'])[ ]*0[0-9]+[ ]*(?:$|[\r\n,;\t|"'])""")
 
 
 class TextTable(NamedTuple):
@@ -46,11 +42,15 @@ class TextTable(NamedTuple):
     Attributes:
         notes: what was found.
         commas: what commas in its numbers are, see `Reading`; empty when there are none.
+        written: how the numbers of columns are written that are not plain.
+        has_header: whether its first line has the names of the columns.
     """
 
     frame: pd.DataFrame
     notes: list[str]
     commas: str
+    written: dict[str, Numeral]
+    has_header: bool
 
 
 class _Sample(NamedTuple):
@@ -70,77 +70,134 @@ class _Sample(NamedTuple):
         return self.width > 1 and len(self.rows) > 1 and {*map(len, self.rows)} == {self.width}
 
 
+class _Form(NamedTuple):
+    """What parts the cells of a file, and what quotes them."""
+
+    delimiter: str
+    quote: str
+    missing: tuple[str, ...]
+    has_header: bool = True
+
+
 def read_text(path: Path, reading: Reading = UNKNOWN) -> TextTable:
-    """Read a text table with a header line.
+    """Read a text table.
 
     Args:
         reading: what is known of it before.
     Raises: DataError.
     """
-    content = _decompress(path)
-    _check_utf8(path, content)
+    content, separator = take_separator(read_content(path))
     usual = "\t" if ".tsv" in path.name.lower() else ","
-    delimiter, sample = _sniff(path, content, usual)
+    delimiter, quote, sample = _sniff(path, content, usual, separator)
     notes = []
     if delimiter != usual:
-        notes.append(f"read with {DELIMITERS[delimiter]} as the delimiter")
-    header = _check_header(path, sample.rows)
-    if looks_like_data(header) and not _are_places(header):
-        notes.append(
-            f"the first line ({', '.join(header[:5])}{', …' if len(header) > 5 else ''}) is taken "
-            "as column names and looks like data: when it is a row, add a line of names on top"
-        )
+        notes.append(f"read with {DELIMITERS.get(delimiter, repr(delimiter))} as the delimiter")
+    if quote == APOSTROPHE:
+        notes.append(f"read with {APOSTROPHE} as the quotation mark")
+    header = read_header(str(path), sample.rows, reading)
+    notes += header.notes
     notes += _check_widths(path, sample)
-    frame = _parse(path, content, delimiter)
-    # pandas makes True of "true"; the file's own words are the user's labels.
-    as_written = [
-        own
-        for own, name in zip(frame.columns, header, strict=True)
-        if name in reading.texts or _holds_booleans(frame[own])
-    ]
+    form = _Form(delimiter, quote, reading.missing, header.is_line)
+    frame = _parse(path, content, form)
+    _check_width(path, frame, header)
+    places = dict(zip(header.names, frame.columns, strict=True))
+
+    def as_texts(names: list[str]) -> pd.DataFrame:
+        again = _parse(path, content, form, [places[name] for name in names])
+        own = {place: name for name, place in places.items()}
+        return again.rename(columns=own)[names]
+
+    frame.columns = pd.Index(header.names)
+    as_written = [name for name in header.names if _is_text(frame[name], name, reading)]
+    as_written += _whole_columns(frame, reading) if _PADDED.search(content) else []
     if as_written:
-        again = _parse(path, content, delimiter, as_written)
-        frame = frame.assign(**{own: again[own] for own in as_written})
-    frame = _with_exact_numbers(path, frame, content, delimiter)
-    frame.columns = pd.Index(header)
-    if delimiter == ",":
-        return TextTable(frame, notes, "")
-    frame, commas = _with_commas_read(path, frame, reading)
-    return TextTable(frame, [*notes, *([COMMAS[commas]] if commas else [])], commas)
+        again = as_texts(as_written)
+        kept = [
+            name
+            for name in as_written
+            if _is_text(frame[name], name, reading) or again[name].map(is_padded).any()
+        ]
+        frame = frame.assign(**{name: again[name] for name in kept})
+    frame = _with_exact_numbers(frame, as_texts)
+    notes += swallowed_rows(frame, delimiter)
+    read = read_numbers(
+        frame, reading, str(path), is_comma_parted=delimiter == ",", as_texts=as_texts
+    )
+    return TextTable(read.frame, [*notes, *read.notes], read.commas, read.written, header.is_line)
 
 
-def _with_exact_numbers(
-    path: Path, frame: pd.DataFrame, content: bytes, delimiter: str
-) -> pd.DataFrame:
+def _with_exact_numbers(frame: pd.DataFrame, as_texts: Texts) -> pd.DataFrame:
     """Read again, exactly, whole numbers that became floats for a missing cell."""
-    rounded = [name for name in frame.columns if may_be_rounded(frame[name])]
+    rounded = [name for name in map(str, frame.columns) if may_be_rounded(frame[name])]
     if not rounded:
         return frame
-    as_texts = _parse(path, content, delimiter, rounded)
-    columns = {name: exact(as_texts[name]) for name in rounded}
+    again = as_texts(rounded)
+    columns = {name: exact(again[name]) for name in rounded}
     return frame.assign(**{name: column for name, column in columns.items() if column is not None})
 
 
-def _holds_booleans(column: pd.Series) -> bool:
-    if column.dtype == bool:
+def _is_text(column: pd.Series[Any], name: str, reading: Reading) -> bool:
+    """Tell whether a column is text: one is known to be, and pandas makes True of "true"."""
+    if name in reading.texts or column.dtype == bool:
         return True
     return column.dtype == object and any(isinstance(cell, bool) for cell in column)
 
 
-def _parse(
-    path: Path, content: bytes, delimiter: str, texts: list[str] | None = None
-) -> pd.DataFrame:
+def _whole_columns(frame: pd.DataFrame, reading: Reading) -> list[str]:
+    """Return the columns of whole numbers that may be digits with leading zeros, as in "007"."""
+    known = {*reading.texts, *reading.written}
+    return [
+        name
+        for name in map(str, frame.columns)
+        if name not in known
+        and frame[name].dtype.kind in "iuf"
+        and not (frame[name].dropna() % 1 != 0).any()
+    ]
+
+
+def swallowed_rows(frame: pd.DataFrame, delimiter: str) -> list[str]:
+    """Return a note for each column with a cell that looks like several rows of the file."""
+    notes = []
+    inside = len(frame.columns) - 1
+    for name in frame.columns if inside else ():
+        column = frame[name]
+        if column.dtype != object and not isinstance(column.dtype, pd.StringDtype):
+            continue
+        texts = column.dropna().astype(str)
+        texts = texts[texts.str.count("[\r\n]+") >= LEAST_SWALLOWED]
+        for row, text in texts.items():
+            lines = re.split("[\r\n]+", text)[1:-1]
+            like_rows = sum(line.count(delimiter) == inside for line in lines)
+            if 2 * like_rows > len(lines):
+                notes.append(
+                    f"column {name!r}, row {int(str(row)) + 1}: one cell has "
+                    f"{count_text(len(lines) + 1, 'line break')} and "
+                    f"{count_text(text.count(delimiter), 'delimiter')} ({text[:30]!r}…). Close its "
+                    "quotation mark if it has swallowed rows"
+                )
+                break
+    return notes
+
+
+def _parse(path: Path, content: bytes, form: _Form, texts: list[Any] | None = None) -> pd.DataFrame:
+    """Read the file.
+
+    Args:
+        texts: columns to read alone, as texts; None for all, as pandas finds them.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             return pd.read_csv(
                 io.BytesIO(content),
-                sep=delimiter,
+                sep=form.delimiter,
+                quotechar=form.quote,
+                header=0 if form.has_header else None,
                 encoding="utf-8-sig",
                 index_col=False,
                 skipinitialspace=True,
                 keep_default_na=False,
-                na_values=sorted(MISSING),
+                na_values=sorted({*MISSING, *form.missing}),
                 low_memory=False,
                 usecols=texts,
                 dtype=dict.fromkeys(texts, "str") if texts is not None else None,
@@ -149,94 +206,93 @@ def _parse(
         message = str(error).strip().splitlines()[0].removeprefix("Error tokenizing data. C error:")
         raise DataError(
             f"{path}: expected the same number of cells in every line, however: "
-            f"{message.strip().rstrip('.')}. Mend the line; cells that hold a {delimiter!r} stand "
-            "in quotes."
+            f"{message.strip().rstrip('.')}. Mend the line; cells that hold a {form.delimiter!r} "
+            "stand in quotes."
         ) from None
 
 
-def _decompress(path: Path) -> bytes:
-    ending = path.suffix.lower() if path.suffix.lower() in _MAGIC else ""
-    raw = path.read_bytes()
-    kind = next((kind for kind, magic in _MAGIC.items() if raw.startswith(magic)), "")
-    if ending and ending != kind:
+def _check_width(path: Path, frame: pd.DataFrame, header: Header) -> None:
+    if len(frame.columns) != len(header.names):
         raise DataError(
-            f"{path}: expected a {ending} file, however: it starts with {raw[:4].hex(' ')}. "
-            "Compress it again, or take the ending away when it is plain text."
+            f"{path}: expected the same number of cells in every line, however: the first line has "
+            f"{len(header.names)} and others have {len(frame.columns)}. Mend the line."
         )
-    try:
-        if kind == ".gz":
-            with pa.input_stream(pa.BufferReader(raw), compression="gzip") as stream:
-                return bytes(stream.read())
-        if kind == ".zst":
-            with pa.input_stream(pa.BufferReader(raw), compression="zstd") as stream:
-                return bytes(stream.read())
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-        raise DataError(
-            f"{path}: expected a whole {kind} file, however: {str(error).rstrip('.')}. "
-            "Copy or download it again."
-        ) from None
-    return raw
 
 
-def _check_utf8(path: Path, content: bytes) -> None:
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError(
-            f"{path}: expected UTF-8 text, however: it is UTF-16. "
-            f"Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > utf8.csv"
-        )
-    if b"\0" in content[:SAMPLE_BYTES]:
-        raise DataError(
-            f"{path}: expected text, however: byte {content.index(0)} is zero. "
-            "This is no CSV file; save the table as CSV."
-        )
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(content), SAMPLE_BYTES):
-        piece = content[start : start + SAMPLE_BYTES]
-        try:
-            decoder.decode(piece, final=start + SAMPLE_BYTES >= len(content))
-        except UnicodeDecodeError as error:
-            # The decoder keeps the head of a cut character, so its start may lie before `start`.
-            place = start + error.start - (len(error.object) - len(piece))
-            line = content.count(b"\n", 0, place) + 1
-            raise DataError(
-                f"{path}: expected UTF-8 text, however: byte {place} (line {line}) is "
-                f"0x{content[place]:02x}. Convert it: iconv -f LATIN1 -t UTF-8 {path.name} > "
-                "utf8.csv"
-            ) from None
+def _sniff(path: Path, content: bytes, usual: str, separator: str) -> tuple[str, str, _Sample]:
+    """Return the delimiter, the quotation mark, and the first lines split by them.
 
-
-def _sniff(path: Path, content: bytes, usual: str) -> tuple[str, _Sample]:
-    """Return the delimiter and the first lines split by it.
-
-    Another delimiter than the usual one is taken only when every line has as many cells by it.
+    Another delimiter than the usual one is taken only when every line has as many cells by it, or
+    when the file names it.
     """
-    head = content[:SAMPLE_BYTES].decode("utf-8-sig", "ignore")
-    if not head.strip():
-        raise DataError(f"{path}: expected a table, however: the file holds only blanks.")
-    is_whole = len(content) <= SAMPLE_BYTES
-    samples = {delimiter: _split(head, delimiter, is_whole) for delimiter in DELIMITERS}
-    if samples[usual].is_even:
-        return usual, samples[usual]
-    even = [delimiter for delimiter in DELIMITERS if samples[delimiter].is_even]
+    size = SAMPLE_BYTES
+    while True:
+        # One cell of the first row may be longer than the sample.
+        head = content[:size].decode("utf-8-sig", "ignore")
+        is_whole = len(content) <= size
+        if not head.strip() and is_whole:
+            raise DataError(f"{path}: expected a table, however: the file holds only blanks.")
+        delimiter = separator or _delimiter(path, head, usual, is_whole)
+        sample = _split(head, delimiter, QUOTE, is_whole)
+        if is_whole or len(sample.rows) > 1:
+            break
+        size *= 8
+    if QUOTE not in head and head.count(APOSTROPHE) >= 2 * len(sample.rows):
+        quoted = _split(head, delimiter, APOSTROPHE, is_whole)
+        if _is_quoted(sample, delimiter) and len(quoted.rows) > 1:
+            return delimiter, APOSTROPHE, quoted
+    return delimiter, QUOTE, sample
+
+
+def _is_quoted(sample: _Sample, delimiter: str) -> bool:
+    """Tell whether in every row some cell begins with an apostrophe and one ends with one."""
+
+    def is_quoted(row: list[str]) -> bool:
+        parts = [cell.strip() for cell in row]
+        starts = [place for place, part in enumerate(parts) if part.startswith(APOSTROPHE)]
+        ends = [place for place, part in enumerate(parts) if part.endswith(APOSTROPHE)]
+        return bool(starts and ends) and starts[0] <= ends[-1] and len(starts) == len(ends)
+
+    return all(map(is_quoted, sample.rows[1:]))
+
+
+def _delimiter(path: Path, head: str, usual: str, is_whole: bool) -> str:
+    samples = {mark: _split(head, mark, QUOTE, is_whole) for mark in DELIMITERS}
+    even = [mark for mark in DELIMITERS if samples[mark].is_even]
+    if len(even) > 1 and usual in even:
+        # 1,5;2,5 in every line has as many cells by commas as by semicolons.
+        return max(even, key=lambda mark: (_clean_share(samples[mark], even), mark == usual))
+    if usual in even:
+        return usual
     if even:
-        best = max(even, key=lambda delimiter: samples[delimiter].width)
-        return best, samples[best]
-    likely = max(DELIMITERS, key=lambda delimiter: samples[delimiter].width)
+        return max(even, key=lambda mark: samples[mark].width)
+    likely = max(DELIMITERS, key=lambda mark: samples[mark].width)
     if samples[usual].width == 1 and samples[likely].width > 1:
         if len(samples[likely].rows) == 1:
-            return likely, samples[likely]
+            return likely
         raise DataError(
             f"{path}: expected columns parted by {DELIMITERS[usual]}, however: the header "
             f"{samples[usual].rows[0][0][:60]!r} looks parted by {DELIMITERS[likely]}, and not all "
             "lines have as many cells. Save the table again with commas."
         )
-    return usual, samples[usual]
+    return usual
 
 
-def _split(head: str, delimiter: str, is_whole: bool) -> _Sample:
-    reader = csv.reader(io.StringIO(head), delimiter=delimiter, skipinitialspace=True)
+def _clean_share(sample: _Sample, delimiters: Sequence[str]) -> float:
+    """Return the share of cells that are numbers or have no delimiter inside."""
+    cells = [cell for row in sample.rows for cell in row]
+    clean = (
+        written(cell) is not None or not any(mark in cell for mark in delimiters) for cell in cells
+    )
+    return sum(clean) / len(cells)
+
+
+def _split(head: str, delimiter: str, quote: str, is_whole: bool) -> _Sample:
+    lines_of = io.StringIO(head, newline=None)  # all line ends become one
+    reader = csv.reader(lines_of, delimiter=delimiter, quotechar=quote, skipinitialspace=True)
     rows: list[list[str]] = []
     lines: list[int] = []
+    limit = csv.field_size_limit(max(len(head), csv.field_size_limit()))
     try:
         for row in reader:
             if row:
@@ -248,7 +304,9 @@ def _split(head: str, delimiter: str, is_whole: bool) -> _Sample:
             if not is_whole and len(rows) > 1:
                 del rows[-1]  # the sample may end inside a line
     except csv.Error:
-        pass  # a cell larger than the module takes; pandas says what is wrong
+        pass  # pandas says what is wrong
+    finally:
+        csv.field_size_limit(limit)
     return _Sample(rows or [[head]], lines or [1])
 
 
@@ -267,90 +325,3 @@ def _check_widths(path: Path, sample: _Sample) -> list[str]:
                 "missing"
             )
     return notes[:3]
-
-
-def _check_header(path: Path, rows: list[list[str]]) -> list[str]:
-    header = [cell.strip() for cell in rows[0]]
-    header = [cell or f"Unnamed: {place}" for place, cell in enumerate(header)]
-    advice = HEADER_ADVICE if looks_like_data(header) else ""
-    if len(set(header)) != len(header):
-        raise DataError(duplicates(str(path), header) + advice)
-    if len(rows) == 1:
-        raise DataError(
-            f"{path}: expected rows, however: only a header of {len(header)} columns. "
-            "Give a table with rows." + advice
-        )
-    return header
-
-
-def looks_like_data(header: list[str]) -> bool:
-    """Tell whether a header is more likely the first row of a table without one."""
-    cells = sum(1 for cell in header if _is_number(cell) or cell in MISSING)
-    return 4 * cells >= len(header) or any(_DECIMAL_POINT.fullmatch(cell) for cell in header)
-
-
-def _are_places(header: list[str]) -> bool:
-    """Tell whether the numbers among the names only count the columns: 0, 1, 2, … or 1, 2, …"""
-    found = [cell for cell in header if _is_number(cell)]
-    return any(found == [str(first + place) for place in range(len(found))] for first in (0, 1))
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _with_commas_read(
-    path: Path, frame: pd.DataFrame, reading: Reading
-) -> tuple[pd.DataFrame, str]:
-    """Read numbers that are written with commas; all of the file say together what these are.
-
-    Returns: the table, and DECIMAL, THOUSANDS, or nothing where it is neither.
-    Raises: DataError when they may be either.
-    """
-    # Of each column that may be such numbers: the first of them, and which of the two it may be.
-    found: dict[str, tuple[str, bool, bool]] = {}
-    has_points = False
-    for name in frame.columns:
-        column = frame[name]
-        if name in reading.texts:
-            continue
-        if column.dtype.kind == "f":
-            # Of whole numbers without gaps pandas makes no such column.
-            known = column.dropna()
-            has_points = has_points or len(known) == len(column) or not (known % 1 == 0).all()
-        if column.dtype.kind != "O" and not isinstance(column.dtype, pd.StringDtype):
-            continue
-        cells = [str(cell).strip() for cell in column.dropna().unique()]
-        with_comma = [cell for cell in cells if "," in cell]
-        decimal = all(map(_DECIMAL_COMMA.fullmatch, with_comma))
-        thousands = all(map(_THOUSANDS.fullmatch, with_comma))
-        are_numbers = all("," in cell or _is_number(cell) for cell in cells)
-        if with_comma and are_numbers and (decimal or thousands):
-            found[name] = (with_comma[0], decimal, thousands)
-            has_points = has_points or any("." in cell for cell in cells)
-    may_be = {
-        DECIMAL: not has_points and all(decimal for _, decimal, _ in found.values()),
-        THOUSANDS: all(thousands for _, _, thousands in found.values()),
-    }
-    if not found or not any(may_be.values()):
-        return frame, ""
-    commas = next(what for what, may in may_be.items() if may)
-    if all(may_be.values()):
-        if not reading.commas:
-            name, (cell, _, _) = next(iter(found.items()))
-            raise DataError(
-                f"{path}: expected numbers whose comma has one meaning, however: {cell!r} in "
-                f"column {name!r} may be {cell.replace(',', '')} or {cell.replace(',', '.')}. "
-                "Write the numbers without thousands separators, with a decimal point."
-            )
-        commas = reading.commas
-    instead = "." if commas == DECIMAL else ""
-    numbers = {
-        name: pd.to_numeric(frame[name].astype("str").str.strip().str.replace(",", instead))
-        for name in found
-    }
-    return frame.assign(**numbers), commas

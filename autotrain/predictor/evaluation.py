@@ -17,6 +17,7 @@ from torch import Tensor
 
 from autotrain.bundle import Bundle
 from autotrain.data.arrays import plain
+from autotrain.data.numerals import Numeral
 from autotrain.data.targets import Target
 from autotrain.data.values import texts
 from autotrain.data.weights import read_weights
@@ -71,8 +72,15 @@ class Truth:
                 f"y: expected at least one row with a value of {bundle.target!r}, however: "
                 f"{len(values)} rows have none. Give rows whose target is known."
             )
+        written = bundle.data.get("reading", {}).get("written", {}).get(bundle.target, ())
         target = Target(
-            bundle.target, bundle.task, "", bundle.classes, bundle.label_dtype, values[:0]
+            bundle.target,
+            bundle.task,
+            "",
+            bundle.classes,
+            bundle.label_dtype,
+            values[:0],
+            Numeral.from_json(written),
         )
         known = target.encode(values[is_known], "y")
         coded = np.zeros(len(values), dtype=known.dtype)

@@ -22,7 +22,8 @@ from autotrain.bundle import Bundle, encode, read_bundle
 from autotrain.bundle.record import LABEL_TYPES
 from autotrain.data.codes import are_texts
 from autotrain.data.preprocessing import Preprocessor
-from autotrain.data.reading import DECIMAL, THOUSANDS, Reading
+from autotrain.data.reading import Reading
+from autotrain.data.trained import reading_of
 from autotrain.errors import ANEW, AutotrainError, BundleError
 from autotrain.predictor import conformal
 from autotrain.predictor.arguments import LEAST_SAMPLES, check_tolerance, read_sampling
@@ -125,11 +126,12 @@ class Predictor:
 
         A file does not say that "007" is no number where all cells of its column look like some.
         """
-        own = (name for each in self.preprocessors for name in each.text_columns)
+        data = self.bundle.data
         labels = (self.target,) if are_texts(self.bundle.classes) else ()
-        commas = self.bundle.data.get("commas")
-        known = commas if commas in (DECIMAL, THOUSANDS) else ""
-        return Reading((*dict.fromkeys(own), *labels), known)
+        kept = data.get("reading", {})
+        return reading_of(
+            self.preprocessors, self.target, labels, data.get("commas"), kept, self.weights_name
+        )
 
     @property
     def classes_(self) -> np.ndarray:

@@ -46,6 +46,7 @@ class Definition:
         target, task, metric: what is learned and how it is judged.
         weights: the column of the rows' weights; None when all count alike.
         class_weights: "balanced", or the classes' weights by label; None when all count alike.
+        reading: how the table's texts are read, as the user asked; see `data.reading.Reading.of`.
         fingerprint: of the data, see `data/fingerprint.py`.
         split: how rows were split, with the seed.
         test, validation: as the user asked.
@@ -79,6 +80,7 @@ class Definition:
     pruner_options: dict[str, Any] = field(default_factory=dict)
     weights: str | None = None
     class_weights: str | dict[str, float] | None = None
+    reading: dict[str, Any] = field(default_factory=dict)
     finalists: int = 0
     ensemble: int | str = 0
     n_trials: int | None = None
@@ -148,8 +150,8 @@ class Definition:
 
     def differing(self, other: Definition) -> list[str]:
         """Return the names of what makes two studies' trials incomparable."""
-        # Tables may have moved: whether they are the same their fingerprint says.
-        skipped = {*CHANGEABLE, "versions", "source", "test"}
+        # Tables may have moved: whether they, and their reading, are the same the fingerprint says.
+        skipped = {*CHANGEABLE, "versions", "source", "test", "reading"}
         own, others = (
             {
                 f.name: getattr(study, f.name) if f.name != "split" else study._split()

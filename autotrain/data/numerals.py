@@ -1,0 +1,361 @@
+"""How numbers are written for people, and what a column of such cells means.
+
+    1,234.5   1.234,5   1 234,5   1'234   1_234   $1,234   12 €   12.5 %   (3.2)   −5
+
+A cell is read both ways: with a decimal point (`english`) and with a decimal comma
+(`continental`). `read_cells` collects what all cells of a column say; which of the two ways a file
+uses is decided in `number_columns.py` from all of its columns. NumPy and the standard library only,
+because the predictor reads such cells too.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autotrain.data.values import distinct, is_missing, number_of, numbers
+
+POINT, COMMA = ".", ","
+PERCENT = "%"
+MANY_NUMBERS = 20
+"""With more different numbers a column is a scale, not a set of codes."""
+LONG_CODE = 6
+"""Digits from which numbers that are all grouped and all of one length may be codes."""
+MOST_MARKERS = 3
+_SIGNS = "- -- --- – — . .. ... ? ?? *"
+_SHORT = "na n.a. n.a n/a n/d nd n.d. k.a. null none nil nan unk tbd"
+_WORDS = "missing unknown undefined empty blank"
+_ERRORS = "#n/a #value! #div/0! #ref! #num! #name? #null!"  # of spreadsheets
+_PHRASES = ("not available", "not applicable", "not reported", "no data", "keine angabe", "k. a.")
+MARKERS = frozenset([*f"{_SIGNS} {_SHORT} {_WORDS} {_ERRORS}".split(), *_PHRASES])
+"""Texts, in lower case, that stand for a missing number in a column of numbers."""
+
+_SPACES = "\u00a0\u202f\u2009\u2007\u2008\u3000"
+_PLAIN = str.maketrans(
+    dict.fromkeys(_SPACES, " ") | dict.fromkeys("\u2212\u2013\ufe63\uff0d", "-") | {"’": "'"}
+)
+_CURRENCY = (
+    r"(?:(?:US|AU|CA|NZ|HK|[ACRS])?\$|[¢-¥֏؋৲৳৻૱௹฿៛₠-⃀﷼﹩＄￠￡￥￦]|kr\.?|zł|Kč|Rs\.?|"
+    r"(?:USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RON|RUB|TRY|BRL|MXN|ZAR|KRW|"
+    r"SGD|HKD|ILS|THB)\b)"
+)
+_CELL = re.compile(
+    rf"(?P<open>\()?\s*(?P<sign>[+-])?\s*(?P<before>{_CURRENCY})?\s*(?P<inner>[+-])?"
+    r"(?P<body>[.,]?[0-9](?:[0-9.,'_ ]*[0-9.,])?)(?P<power>[eE][+-]?[0-9]+)?"
+    rf"\s*(?P<after>%|{_CURRENCY})?\s*(?P<close>\))?"
+)
+_WITH_WORD = re.compile(r"[<>~≈±]?\s*[+-]?[0-9][0-9.,' ]*?\s*([^\W\d_]{1,4}[²³23]?)")
+_PADDED = re.compile(r"0[0-9]+")
+
+
+def _body(decimal: str, grouped: str) -> re.Pattern[str]:
+    """Return the pattern of digits with this decimal mark and thousands separator."""
+    point, mark = re.escape(decimal), re.escape(grouped)
+    whole = rf"[0-9]+|[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+"
+    if grouped == COMMA:  # lakhs and crores: 12,34,567
+        whole += r"|[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}"
+    other = r"[1-9][0-9]{0,2}(?P<neutral>[ '_])[0-9]{3}(?:(?P=neutral)[0-9]{3})*"
+    return re.compile(rf"(?P<whole>{whole}|{other})?(?:{point}(?P<fraction>[0-9]*))?")
+
+
+_BODIES = {POINT: _body(POINT, COMMA), COMMA: _body(COMMA, POINT)}
+
+
+@dataclass(frozen=True)
+class Numeral:
+    """How the numbers of one column are written.
+
+    Args:
+        decimal: the decimal mark, "." or ",".
+        thousands: the thousands separator; empty when there is none.
+        unit: "%" or a currency that is written beside the numbers; empty when there is none.
+        missing: the column's own texts for a missing number.
+    """
+
+    decimal: str = POINT
+    thousands: str = ""
+    unit: str = ""
+    missing: tuple[str, ...] = ()
+
+    def to_json(self) -> list[str]:
+        """Return the fields as a list of texts; empty for plain numbers."""
+        fields = [self.decimal, self.thousands, self.unit, *self.missing]
+        return [] if self == PLAIN else fields
+
+    @classmethod
+    def from_json(cls, fields: Iterable[str]) -> Numeral:
+        """Read what `to_json` wrote."""
+        given = [*fields]
+        decimal, thousands, unit = [*given, "", "", ""][:3]
+        return cls(COMMA if decimal == COMMA else POINT, thousands, unit, tuple(given[3:]))
+
+    @property
+    def shows_mark(self) -> bool:
+        """Tell whether the column shows what commas and points in its numbers are."""
+        return self.decimal == COMMA or self.thousands == COMMA
+
+
+PLAIN = Numeral()
+
+
+@dataclass(frozen=True)
+class Written:
+    """One cell as a number.
+
+    Args:
+        english: its value with a decimal point; None when it cannot be one.
+        continental: its value with a decimal comma; None when it cannot be one.
+        unit: see `Numeral`.
+        groups: the thousands separator by decimal mark.
+        n_digits: digits of the whole part where it is grouped by a mark that is no comma; else 0.
+        n_groups: thousands separators in it.
+        is_sure: the cell says which mark is the decimal one by more than a single comma.
+    """
+
+    english: float | None
+    continental: float | None
+    unit: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    n_digits: int = 0
+    n_groups: int = 0
+    is_sure: bool = False
+
+    def value(self, decimal: str) -> float | None:
+        """Return the value with this decimal mark."""
+        return self.english if decimal == POINT else self.continental
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether both ways give a number, and not the same one."""
+        both = self.english is not None and self.continental is not None
+        return both and self.english != self.continental
+
+
+def is_padded(cell: Any) -> bool:
+    """Tell whether a cell is a text of digits with a leading zero, such as "007"."""
+    return isinstance(cell, str) and _PADDED.fullmatch(cell.strip()) is not None
+
+
+def written(cell: str) -> Written | None:
+    """Read a text as a number that was written for people; None when it is none."""
+    text = cell.strip().translate(_PLAIN)
+    match = _CELL.fullmatch(text)
+    if match is None:
+        plain = number_of(text)  # such as inf
+        return None if plain is None or math.isnan(plain) else Written(plain, plain)
+    if bool(match["open"]) != bool(match["close"]) or (match["sign"] and match["inner"]):
+        return None
+    if match["before"] and match["after"]:
+        return None
+    if match["open"] and (match["sign"] or match["inner"]):
+        return None
+    is_negative = match["open"] or "-" in (match["sign"], match["inner"])
+    if match["sign"] == "+" and re.search("[ '_]", match["body"]):
+        return None  # a phone number
+    values: dict[str, float | None] = {}
+    groups: dict[str, str] = {}
+    n_digits = n_groups = 0
+    for decimal, pattern in _BODIES.items():
+        body = pattern.fullmatch(match["body"])
+        if body is None or not (body["whole"] or body["fraction"]):
+            values[decimal] = None
+            continue
+        whole, fraction = body["whole"] or "", body["fraction"] or ""
+        marks = re.sub(r"[0-9]", "", whole)
+        digits = re.sub(r"[^0-9]", "", whole)
+        number = float(f"{digits or 0}.{fraction or 0}{match['power'] or ''}")
+        values[decimal] = -number if is_negative else number
+        if marks:
+            groups[decimal] = marks[0]
+            if marks[0] != COMMA and len(digits) >= LONG_CODE:
+                n_digits, n_groups = len(digits), len(marks)
+    english, continental = values[POINT], values[COMMA]
+    if english is None and continental is None:
+        return None
+    unit = match["before"] or match["after"] or ""
+    found = set(match["body"]) - set("0123456789")
+    is_sure = bool(unit) or len(found) > 1 or found == {POINT} or match["body"].count(COMMA) > 1
+    return Written(english, continental, unit.strip(), groups, n_digits, n_groups, is_sure)
+
+
+def resembling_numbers(texts: Sequence[str]) -> list[int]:
+    """Return the places of texts that are numbers, when not all of these are plain.
+
+    Numbers with one and the same word behind them, such as "12 kg", are among them.
+    """
+    words = [match[1] if (match := _WITH_WORD.fullmatch(text.strip())) else "" for text in texts]
+    most = max({*words} - {""}, key=words.count, default=None)
+    are_plain = [number_of(text) is not None for text in texts]
+    found = [
+        place
+        for place, (text, word) in enumerate(zip(texts, words, strict=True))
+        if are_plain[place] or word == most or written(text) is not None
+    ]
+    return [] if all(are_plain[place] for place in found) else found
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What the cells of one column say together.
+
+    Args:
+        numbers: the different cells that are numbers.
+        markers: the different texts for a missing number.
+        others: the different cells that are neither.
+    """
+
+    numbers: Mapping[str, Written]
+    markers: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def decimals(self) -> tuple[str, ...]:
+        """The decimal marks with which all cells are numbers."""
+        cells = self.numbers.values()
+        return tuple(
+            decimal
+            for decimal in (POINT, COMMA)
+            if all(cell.value(decimal) is not None for cell in cells)
+        )
+
+    @functools.cached_property
+    def has_padded(self) -> bool:
+        """Tell whether a cell has a leading zero, which a number would lose."""
+        return any(map(is_padded, self.numbers))
+
+    @functools.cached_property
+    def open_cell(self) -> str | None:
+        """The first cell whose value depends on the decimal mark; None when no cell's does."""
+        return next((text for text, cell in self.numbers.items() if cell.is_open), None)
+
+    @functools.cached_property
+    def is_sure(self) -> bool:
+        """Tell whether some cell shows the decimal mark by more than a single comma."""
+        return any(
+            cell.is_sure and (cell.english is None or cell.continental is None)
+            for cell in self.numbers.values()
+        )
+
+    @property
+    def units(self) -> set[str]:
+        """The units; "" for a number other than 0 that has none."""
+        cells = self.numbers.values()
+        return {cell.unit for cell in cells if cell.unit or cell.english != 0}
+
+    @property
+    def has_clear_unit(self) -> bool:
+        """Tell whether all numbers have one unit: only beside a currency may it be left out."""
+        named = self.units - {""}
+        return len(named) < 2 and not (PERCENT in named and "" in self.units)
+
+    @property
+    def may_be_codes(self) -> bool:
+        """Tell whether all are grouped and of one length, as phone numbers are."""
+        cells = list(self.numbers.values())
+        lengths = {cell.n_digits for cell in cells}
+        if len(cells) < 3 or len(lengths) > 1 or 0 in lengths:
+            return False
+        by_point = any(cell.groups.get(COMMA) == POINT for cell in cells)
+        return all(cell.n_groups > 1 for cell in cells) if by_point else True
+
+    @property
+    def are_many(self) -> bool:
+        """Tell whether there are so many different numbers that they form a scale."""
+        return len(self.numbers) > MANY_NUMBERS
+
+    def numeral(self, decimal: str) -> Numeral:
+        """Return how the column is written, with this decimal mark."""
+        cells = self.numbers.values()
+        grouped = [cell.groups[decimal] for cell in cells if decimal in cell.groups]
+        has_mark = any(cell.english != cell.continental for cell in cells)
+        unit = next((cell.unit for cell in cells if cell.unit), "")
+        mark = decimal if has_mark else POINT
+        return Numeral(mark, grouped[0] if grouped else "", unit, self.markers)
+
+    def value(self, text: str, decimal: str) -> float:
+        """Return the number in a cell; NaN for a marker."""
+        cell = self.numbers.get(text)
+        value = None if cell is None else cell.value(decimal)
+        return math.nan if value is None else value
+
+
+def read_cells(texts: Iterable[str], missing: Iterable[str] = ()) -> Cells:
+    """Sort the different cells of a column into numbers, texts for a missing number, and others.
+
+    Args:
+        missing: texts that are known to stand for a missing number.
+    """
+    known = set(missing)
+    found: dict[str, Written] = {}
+    markers: list[str] = []
+    others: list[str] = []
+    for text in texts:
+        stripped = text.strip()
+        cell = None if stripped in known else written(text)
+        if cell is not None:
+            found[text] = cell
+        elif stripped in known or stripped.lower() in MARKERS:
+            markers.append(text)
+        else:
+            others.append(text)
+    stripped_markers = tuple(dict.fromkeys(text.strip() for text in markers))
+    if len(set(stripped_markers) - known) > MOST_MARKERS:
+        others += markers
+        stripped_markers = ()
+    return Cells(found, stripped_markers, tuple(others))
+
+
+def numbers_like(values: np.ndarray, known: Numeral) -> tuple[np.ndarray, int | None]:
+    """Read a column as `values.numbers`; texts as the training table's column was written.
+
+    Raises: TypeError as `values.distinct`.
+    """
+    if values.dtype.kind in "OUT" and known.decimal == COMMA:
+        return written_numbers(values, known)
+    read, bad = numbers(values)
+    return (read, bad) if bad is None else written_numbers(values, known)
+
+
+def written_numbers(values: np.ndarray, known: Numeral) -> tuple[np.ndarray, int | None]:
+    """Read a column of cells as the training table's column was written.
+
+    The cells' own marks come first; the training table decides where they leave it open.
+
+    Args:
+        values: `[N]` cells of any kind.
+        known: how the training table's column is written.
+    Returns: float64 `[N]`, and the first row that is no number or none in the same unit.
+    """
+    cells, inverse = distinct(values)
+    texts = [cell for cell in cells if isinstance(cell, str) and not is_missing(cell)]
+    found = read_cells(texts, known.missing)
+    is_learned = known.decimal in found.decimals and (
+        found.open_cell is None or COMMA not in found.open_cell or known.shows_mark
+    )
+    mark = known.decimal if is_learned else ("".join(found.decimals) or POINT)
+    read: list[float | None] = []
+    for cell in cells:
+        value = number_of(cell)
+        if isinstance(cell, str) and not is_missing(cell):
+            number = found.numbers.get(cell)
+            value = math.nan if cell.strip() in found.markers else None
+            if number is not None and same_unit(number.unit, known):
+                value = number.value(mark) if len(mark) == 1 else None
+        read.append(value)
+    bad = [place for place, value in enumerate(read) if value is None]
+    table = np.array([math.nan if value is None else value for value in read])
+    first = int(np.flatnonzero(np.isin(inverse, bad))[0]) if bad else None
+    return table[inverse] if cells else np.empty(0), first
+
+
+def same_unit(unit: str, known: Numeral) -> bool:
+    """Tell whether a unit is that of the training table's column; it may be left out."""
+    if not unit or (not known.unit and unit != PERCENT):
+        return True
+    return unit == known.unit

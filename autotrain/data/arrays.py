@@ -63,17 +63,17 @@ def _of_arrow(column: Any) -> np.ndarray:
         # An array, unlike a chunked one, must be allowed to copy.
         wants_leave = not hasattr(column, "chunks")
         return _native(column.to_numpy(zero_copy_only=False) if wants_leave else column.to_numpy())
-    return _of_cells(column.to_pylist())
+    return _native(_objects(column.to_pylist()))
 
 
 def _of_polars(column: Any) -> np.ndarray:
     kind = str(column.dtype)
-    is_whole = kind.startswith(("Int", "UInt")) or kind == "Boolean"
+    is_whole = kind.removeprefix("U") in ("Int8", "Int16", "Int32", "Int64") or kind == "Boolean"
     if kind.startswith("Float") or (is_whole and not column.null_count()):
         return _native(column.to_numpy())
     if kind.startswith("Datetime") and getattr(column.dtype, "time_zone", None) is None:
         return _native(column.to_numpy())
-    return _of_cells(column.to_list())
+    return _native(_objects(column.to_list()))
 
 
 def _of_categories(codes: Any, categories: Any) -> np.ndarray:
@@ -170,7 +170,9 @@ def _settled(values: np.ndarray) -> np.ndarray:
 
 def _of_decimal(cell: decimal.Decimal) -> int | float | decimal.Decimal:
     """Return a number that is written as the decimal is; the decimal itself where none is."""
-    if not cell.is_finite():
+    if cell.is_nan():
+        return math.nan
+    if cell.is_infinite():
         return float(cell)
     if cell == cell.to_integral_value():
         return int(cell)

@@ -359,6 +359,11 @@ def _load(
     columns = _with_numerals(columns, table, asked)
 
     fraction = _test_fraction(table, test, target)
+    if _is_auto(test) and table.test_frame is not None and fraction is not None:
+        notes.append(
+            f"the test rows of {table.source} have no {target!r} and do not test: "
+            f"{fraction:.0%} of the others do"
+        )
     stratify = coded.task != "regression"
     rest, test_places = split_test(coded.y, fraction or 0.0, seed, stratify=stratify)
     folds: list[Fold] = []

@@ -247,14 +247,26 @@ def _as_pandas(frame: Any) -> pd.DataFrame:
     """
     if isinstance(frame, pd.DataFrame):
         return _in_native_order(_with_named_index(frame))
-    if hasattr(frame, "__arrow_c_stream__"):
-        return frame_of(pa.table(frame), "the data frame")
-    if isinstance(frame, Mapping | list | tuple | np.ndarray):
-        view = open_table(frame, ((),))
-        return pd.DataFrame({name: view.column(name) for name in view.names})
+    if hasattr(frame, "__arrow_c_stream__") and not _holds_objects(frame):
+        try:
+            return frame_of(pa.table(frame), "the data frame")
+        except pa.ArrowException:
+            return _by_column(frame)  # a type that Arrow lacks, such as polars' Int128
+    if isinstance(frame, Mapping | list | tuple | np.ndarray) or _holds_objects(frame):
+        return _by_column(frame)
     if hasattr(frame, "to_pandas"):
         return _as_pandas(pd.DataFrame(frame.to_pandas()))
     raise DataError(f"expected a pandas data frame, however: {type(frame).__name__}.")
+
+
+def _holds_objects(frame: Any) -> bool:
+    """Tell whether columns of polars hold Python objects, of which Arrow gets the addresses."""
+    return "Object" in map(str, getattr(frame, "dtypes", ()))
+
+
+def _by_column(frame: Any) -> pd.DataFrame:
+    view = open_table(frame, ((),))
+    return pd.DataFrame({name: view.column(name) for name in view.names})
 
 
 def _with_named_index(frame: pd.DataFrame) -> pd.DataFrame:

@@ -91,7 +91,8 @@ def _cells(values: np.ndarray, column: Column) -> np.ndarray:
     if column.kind in ("categorical", "boolean"):
         found, inverse = texts(values, boolean=column.kind == "boolean")
         # A text cannot be empty, so the empty one is free for a missing cell.
-        levels = np.array([text or "" for text in found], dtype=object)
+        coded = [(text or "").encode("utf-8", "backslashreplace").decode() for text in found]
+        levels = np.array(coded, dtype=object)
         return pd.util.hash_array(levels)[inverse]
     read, _ = days(values, column.zone) if column.kind == "date" else numbers(values)
     # 0 and −0 are one number, and so are all NaN.

@@ -147,7 +147,12 @@ def day_of(cell: Any, zone: str = AS_WRITTEN) -> float | None:
         cell = on_clock(cell, zone)
     if isinstance(cell, datetime.datetime):
         seconds = cell.hour * 3600 + cell.minute * 60 + cell.second
-        return cell.toordinal() - _EPOCH + seconds / SECONDS_A_DAY
+        try:
+            return cell.toordinal() - _EPOCH + seconds / SECONDS_A_DAY
+        except NotImplementedError:  # a moment of pandas after the year 9999
+            moment: Any = cell.replace(tzinfo=None)
+            since: float = moment.to_julian_date() - _EPOCH_JULIAN
+            return math.floor(since) + seconds / SECONDS_A_DAY
     if isinstance(cell, datetime.date):
         return float(cell.toordinal() - _EPOCH)
     match = ISO_DATE.fullmatch(cell.strip()) if isinstance(cell, str) else None
@@ -163,6 +168,7 @@ def day_of(cell: Any, zone: str = AS_WRITTEN) -> float | None:
 
 
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
+_EPOCH_JULIAN = 2_440_587.5
 
 
 def numbers(values: np.ndarray) -> tuple[np.ndarray, int | None]:

@@ -21,7 +21,11 @@ from autotrain.tasks import Metric
 
 
 def log_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the mean of −log p(true class). Equals: `sklearn.metrics.log_loss`."""
+    """Return the mean of −log p(true class).
+
+    Equals: `sklearn.metrics.log_loss`, which raises a p near 0 to the smallest step of a float.
+    Here log p is computed from the logits, finite where p is 0 in a float: the loss is larger.
+    """
     log_p = torch.log_softmax(logits, dim=-1)
     return _mean(-log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1), weights)
 
@@ -45,8 +49,8 @@ def balanced_accuracy(logits: Tensor, labels: Tensor, weights: Tensor | None = N
 def roc_auc(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the area under the ROC curve; for several classes the mean of one-vs-rest.
 
-    Classes without a row among `labels` are left out of the mean. Equals:
-    `sklearn.metrics.roc_auc_score(multi_class="ovr")`.
+    Classes without a row among `labels` are left out of the mean, where scikit-learn has no value.
+    Equals otherwise: `sklearn.metrics.roc_auc_score(multi_class="ovr")`.
     """
     return _one_vs_rest(_area, logits, labels, weights)
 
@@ -54,8 +58,8 @@ def roc_auc(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Te
 def average_precision(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return Σ (R_n − R_{n−1}) P_n over the thresholds; for several classes the mean of them.
 
-    Classes without a row among `labels` are left out of the mean. Equals:
-    `sklearn.metrics.average_precision_score`.
+    Classes without a row among `labels` are left out of the mean, where scikit-learn counts 0.
+    Equals otherwise: `sklearn.metrics.average_precision_score`.
     """
     return _one_vs_rest(_precision, logits, labels, weights)
 

@@ -161,7 +161,9 @@ def test_test_rows_without_labels_do_not_test(tmp_path: Path) -> None:
     table = read_table(tmp_path / "a.npz")
     assert table.test_frame is not None
     assert table.test_frame.shape == (3, 2)
-    assert load_dataset(tmp_path / "a.npz").n_test == 8
+    data = load_dataset(tmp_path / "a.npz")
+    assert data.n_test == 8
+    assert any("have no 'target' and do not test: 20% of the others do" in n for n in data.notes)
 
 
 def test_only_the_named_arrays_are_read(tmp_path: Path) -> None:

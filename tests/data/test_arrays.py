@@ -115,7 +115,14 @@ def test_durations_are_seconds_in_every_form(form: str) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "wanted"),
-    [("1.50", 1.5), ("3.00", 3), ("NaN", np.nan), ("0.1", 0.1)],
+    [
+        ("1.50", 1.5),
+        ("3.00", 3),
+        ("NaN", np.nan),
+        ("sNaN", np.nan),
+        ("-inf", -np.inf),
+        ("0.1", 0.1),
+    ],
 )
 def test_decimals_are_numbers(cell: str, wanted: float) -> None:
     np.testing.assert_array_equal(plain([decimal.Decimal(cell), None]).tolist()[0], wanted)
@@ -181,3 +188,12 @@ def test_a_named_index_is_a_column_where_it_is_asked_for() -> None:
     assert open_table(frame, (("x",),)).names == ("x",)
     by_two = frame.set_index("x", append=True)
     assert open_table(by_two, (("age", "x"),)).column("x").tolist() == [1, 2]
+
+
+def test_whole_numbers_of_128_bits_stay_exact() -> None:
+    assert plain(Series([2**70, 1], "Int128")).tolist() == [2**70, 1]
+
+
+def test_lists_in_an_arrow_column_stay_cells() -> None:
+    assert plain(pa.array([[1, 2], [3, 4]])).tolist() == [[1, 2], [3, 4]]
+    assert plain(pa.array([[1, 2], [3, 4]])).shape == (2,)

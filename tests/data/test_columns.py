@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,9 @@ KINDS: list[tuple[str, Any, str]] = [
     ("ISO dates", ["2024-01-31", "2024-02-01 12:30", None], "date"),
     ("dates", np.array(["2024-01-31", "NaT"], dtype="datetime64[ns]"), "date"),
     ("dates with a zone", pd.date_range("2024-01-31", periods=3, tz="Asia/Tokyo"), "date"),
+    ("periods", pd.period_range("2024-01", periods=3, freq="M"), "date"),
+    ("duration objects", pd.Series([datetime.timedelta(1), None] * 2, dtype="object"), "numeric"),
+    ("decimals", [decimal.Decimal("1.5"), None, decimal.Decimal("2")], "numeric"),
     ("no date", ["2024-02-30", "2024-01-01", "2024-01-01"], "categorical"),
     ("nothing", [None, np.nan, None], "missing"),
     ("blank texts", ["", "NA", "?"], "missing"),

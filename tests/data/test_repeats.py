@@ -111,3 +111,9 @@ def test_no_repeats_no_note() -> None:
     assert not len(dataset.repeats.places)
     assert not any("training row" in note for note in dataset.notes)
     assert load_dataset(table, "y", test=0.0).repeats is None
+
+
+def test_texts_that_are_no_unicode_are_compared() -> None:
+    frame = pd.DataFrame({"x": pd.Series(["\ud800", "\ud801", "a"], dtype="object")})
+    found = row_hashes(frame, read_columns(frame)[0])
+    assert len(set(found.tolist())) == 3

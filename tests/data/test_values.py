@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -155,3 +156,24 @@ def test_a_missing_date_has_missing_parts() -> None:
 def test_empty_columns() -> None:
     for empty in (np.array([], dtype=object), np.array([]), np.array([], dtype="U1")):
         assert len(numbers(empty)[0]) == len(days(empty)[0]) == len(texts(empty)[1]) == 0
+
+
+def test_a_moment_of_pandas_after_the_year_9999_is_a_day() -> None:
+    moment = np.datetime64("20000-01-01T06:00", "s")
+    wanted, _ = days(np.array([moment]))
+    assert day_of(pd.Timestamp(moment)) == wanted[0]
+
+
+@pytest.mark.parametrize("cell", [datetime.timedelta(minutes=2), np.timedelta64(120, "s")])
+def test_a_duration_is_its_seconds(cell: Any) -> None:
+    assert number_of(cell) == 120
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_date_has_one_text_in_every_unit(unit: str) -> None:
+    values = np.array(["2024-01-31", "2024-01-31T12:30", "NaT"], dtype=f"datetime64[{unit}]")
+    assert texts(values)[0] == ["2024-01-31", "2024-01-31 12:30:00", None]
+
+
+def test_bytes_that_are_no_text_stay_different() -> None:
+    assert len({text_of(b"\xff"), text_of(b"\xfe"), text_of(b"a")}) == 3

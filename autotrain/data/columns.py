@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from autotrain.data.arrays import plain
-from autotrain.data.lookalikes import lookalikes_note, zeros_note
+from autotrain.data.lookalikes import lookalikes_note
 from autotrain.data.numerals import is_padded
 from autotrain.data.values import (
     LARGEST,
@@ -88,7 +88,8 @@ def read_columns(
         columns.append(Column(str(name), kind, str(frame[name].dtype), zone=zone))
         if note:
             notes.append(f"column {str(name)!r} {note}")
-        notes += _misread(frame[name], kind, f"column {str(name)!r}")
+        if kind == "categorical":
+            notes += lookalikes_note(f"column {str(name)!r}", texts(plain(frame[name]))[0])
     _refuse_infinities(frame, columns)
     return columns, notes
 
@@ -118,18 +119,6 @@ def _kind_of(series: pd.Series[Any], name: str) -> tuple[str, str]:
             "lists or other objects. Give each its own column."
         ) from None
     return _kind_of_cells(cells, inverse)
-
-
-def _misread(series: pd.Series[Any], kind: str, what: str) -> list[str]:
-    """Return what to tell of texts that a reader takes for something else."""
-    if kind not in ("categorical", "numeric"):
-        return []
-    values = plain(series)
-    if values.dtype.kind in "iufb":
-        return []
-    if kind == "categorical":
-        return lookalikes_note(what, texts(values)[0])
-    return zeros_note(what, distinct(values)[0])
 
 
 def _zone_of(series: pd.Series[Any], name: str) -> str:

@@ -334,7 +334,7 @@ def _load(
     table = read_table(source, asked)
     target = target_of(table, target)
     notes += table.notes
-    frame, rows, dropped = rows_with_target(table, target)
+    frame, rows, dropped = rows_with_target(table, target, asked)
     notes += dropped
     names = [str(name) for name in table.frame.columns]
     weights = weights_column(weights, names, target, table.source)
@@ -396,7 +396,7 @@ def _load(
             [folds[0].preprocessor], target, coded.texts, table.commas, kept_reading, weights
         ).given({"decimal": asked.decimal or None, "thousands": asked.thousands or None})
         other = _test_table(table, test, [name for name in names if name != weights], known)
-        raw_test, test_rows_read, dropped = rows_with_target(other, target)
+        raw_test, test_rows_read, dropped = rows_with_target(other, target, known)
         y_test, test_rows = coded.encode(raw_test[target], other.source), rows[:0]
         notes += [*(f"{other.source}: {note}" for note in other.notes), *dropped]
         if weights is not None and weights in raw_test:

@@ -6,7 +6,7 @@ out and counted, and a test file is checked to have the training table's columns
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,12 @@ from autotrain.data.arrays import plain
 from autotrain.data.files import RawTable, read_table
 from autotrain.data.headers import HEADER_ADVICE, looks_like_data
 from autotrain.data.inputs import open_table, require
-from autotrain.data.reading import Reading
+from autotrain.data.reading import UNKNOWN, Reading
+from autotrain.data.text_tables import missing_words
 from autotrain.data.values import distinct, text_of
 from autotrain.errors import DataError, unknown
+from autotrain.paths import user_path
+from autotrain.wording import count_text
 
 
 def target_of(table: RawTable, target: str | None) -> str:
@@ -63,14 +66,18 @@ def _place_of(target: str, width: int) -> int | None:
     return number - 1 if number > 0 else width + number
 
 
-def rows_with_target(table: RawTable, target: str) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+def rows_with_target(
+    table: RawTable, target: str, reading: Reading = UNKNOWN
+) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """Leave out the rows whose target is missing.
 
+    Args:
+        reading: how the table was read.
     Returns: the rows left, their places in the table, and a note that counts the others.
     Raises: DataError when none is left.
     """
     values = plain(table.frame[target])
-    words: list[str] = []
+    words: dict[str, int] = {}
     if values.dtype.kind in "biufmM":
         missing = np.asarray(pd.isna(values))
     else:
@@ -83,33 +90,41 @@ def rows_with_target(table: RawTable, target: str) -> tuple[pd.DataFrame, np.nda
             ) from None
         is_missing = [text_of(cell) is None for cell in cells]
         missing = np.array(is_missing, dtype=bool)[inverse]
-        words = [
-            repr(cell.strip())
-            for cell, lacks in zip(cells, is_missing, strict=True)
-            if lacks and isinstance(cell, str) and cell.strip()
-        ]
+        counts = np.bincount(inverse, minlength=len(cells))
+        for cell, lacks, count in zip(cells, is_missing, counts, strict=True):
+            if lacks and isinstance(cell, str) and cell.strip():
+                words[cell.strip()] = words.get(cell.strip(), 0) + int(count)
     if not missing.any():
         return table.frame, np.arange(len(missing)), []
-    if missing.all():
+    if table.is_from_text:
+        place = [str(name) for name in table.frame.columns].index(target)
+        path = user_path(table.source)
+        words = missing_words(path, place, reading, has_header=table.has_header)
+    n_missing = int(missing.sum())
+    if n_missing == len(missing):
+        choose = "Or choose" if words else "Choose"
         raise DataError(
-            f"{table.source}: expected values in the target {target!r}, however: it is empty in "
-            f"all {len(missing)} rows. Choose another target column."
+            f"{table.source}: the target {target!r} must have values, but it is missing in all "
+            f"{n_missing} rows ({_read_as_missing(n_missing, words)}. {choose} another target "
+            "column."
         )
     rows = np.flatnonzero(~missing)
     note = (
-        f"{int(missing.sum())} of {len(missing)} rows of {table.source} are dropped: their target "
-        f"{target!r} is missing ({_read_as_missing(table, words)})"
+        f"{n_missing} of {len(missing)} rows of {table.source} are dropped: their target "
+        f"{target!r} is missing ({_read_as_missing(n_missing, words)}"
     )
     return table.frame.iloc[rows], rows, [note]
 
 
-def _read_as_missing(table: RawTable, words: Sequence[str]) -> str:
-    """Return what cells hold that are taken for missing ones; a text file no longer tells."""
-    if words:
-        return f"also {', '.join(words)}; where that is a class, give it another name"
-    if table.is_from_text:
-        return "an empty cell, or a word such as NA, None, null or ?"
-    return "an empty cell"
+def _read_as_missing(n_missing: int, words: Mapping[str, int]) -> str:
+    """Say what the cells hold, and what to do where it is a class; closes the bracket before it."""
+    shown = [f"{word!r} in {count_text(count, 'row')}" for word, count in words.items()]
+    n_empty = n_missing - sum(words.values())
+    if not shown:
+        return "an empty cell)"
+    if n_empty > 0:
+        shown.append(f"an empty cell in {count_text(n_empty, 'row')}")
+    return f"{', '.join(shown)}). If such a word is a class, write another word for it in the table"
 
 
 def read_test_table(test: Any, names: Sequence[str], reading: Reading) -> RawTable:

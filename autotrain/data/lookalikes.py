@@ -7,36 +7,31 @@ these are different categories.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
+
+from autotrain.data.numerals import is_padded
 
 MOST_SHOWN = 3
-_LEADING_ZERO = re.compile(r"[+-]?0\d+(?:\.\d+)?")
 _INVISIBLE = "Cf"
 """Unicode's category of characters without a width: zero-width spaces, marks of direction."""
 
 
-def leading_zeros(cells: Iterable[object]) -> list[str]:
-    """Return the texts among cells that are numbers with leading zeros, such as "007"."""
-    texts = (cell.strip() for cell in cells if isinstance(cell, str))
-    return [text for text in texts if _LEADING_ZERO.fullmatch(text)]
-
-
-def zeros_note(what: str, cells: Iterable[object]) -> list[str]:
-    """Return a notice when leading zeros are lost in a column that is read as numbers.
+def zeros_note(what: str, cells: Iterable[Any]) -> list[str]:
+    """Return a notice when leading zeros are lost in a target that is read as numbers.
 
     Args:
-        what: the column, such as "column 'zip'".
+        what: the target, such as "target 'zip'".
         cells: its distinct cells.
     """
-    found = leading_zeros(cells)
+    found = [cell.strip() for cell in cells if is_padded(cell)]
     if not found:
         return []
     shown = ", ".join(map(repr, found[:MOST_SHOWN])) + (", …" if len(found) > MOST_SHOWN else "")
     return [
         f"{what} is read as numbers, which loses leading zeros (such as in {shown}). If these are "
-        "codes, make the column categorical: frame[name].astype('category')"
+        "codes, use task multiclass"
     ]
 
 

@@ -179,11 +179,37 @@ def swallowed_rows(frame: pd.DataFrame, delimiter: str) -> list[str]:
     return notes
 
 
-def _parse(path: Path, content: bytes, form: _Form, texts: list[Any] | None = None) -> pd.DataFrame:
+def missing_words(path: Path, place: int, reading: Reading, *, has_header: bool) -> dict[str, int]:
+    """Return the words of a column that are read as a missing cell, and how many cells hold each.
+
+    Args:
+        place: of the column.
+        reading: what was known of the file when it was read.
+        has_header: whether its first line has the names.
+    """
+    content, separator = take_separator(read_content(path))
+    usual = "\t" if ".tsv" in path.name.lower() else ","
+    delimiter, quote, _ = _sniff(path, content, usual, separator)
+    form = _Form(delimiter, quote, reading.missing, has_header)
+    cells = _parse(path, content, form, [place], keeps_words=True).iloc[:, 0].str.strip()
+    found = cells[cells.isin([word for word in (*MISSING, *reading.missing) if word])]
+    return {str(word): int(count) for word, count in found.value_counts().items()}
+
+
+def _parse(
+    path: Path,
+    content: bytes,
+    form: _Form,
+    texts: list[Any] | None = None,
+    *,
+    keeps_words: bool = False,
+) -> pd.DataFrame:
     """Read the file.
 
     Args:
-        texts: columns to read alone, as texts; None for all, as pandas finds them.
+        texts: names or places of columns to read alone, as texts; None for all, as pandas finds
+            them.
+        keeps_words: whether the words for a missing cell stay texts.
     """
     try:
         with warnings.catch_warnings():
@@ -197,10 +223,11 @@ def _parse(path: Path, content: bytes, form: _Form, texts: list[Any] | None = No
                 index_col=False,
                 skipinitialspace=True,
                 keep_default_na=False,
-                na_values=sorted({*MISSING, *form.missing}),
+                na_values=[] if keeps_words else sorted({*MISSING, *form.missing}),
+                na_filter=not keeps_words,
                 low_memory=False,
                 usecols=texts,
-                dtype=dict.fromkeys(texts, "str") if texts is not None else None,
+                dtype="str" if texts is not None else None,
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error, ValueError) as error:
         message = str(error).strip().splitlines()[0].removeprefix("Error tokenizing data. C error:")

@@ -41,7 +41,12 @@ DATA = [
         (),
         "at least two different values, however: all 30",
     ),
-    ("target empty", re.sub(",[ab],", ",,", GOOD), (), "'kind', however: it is empty in all 30"),
+    (
+        "target empty",
+        re.sub(",[ab],", ",,", GOOD),
+        (),
+        "missing in all 30 rows (an empty cell)",
+    ),
     ("too few rows", "\n".join(GOOD.splitlines()[:6]), (), "at least 10 rows with a target"),
     ("wrong delimiter", GOOD.replace(",", "~"), (), "expected columns parted by a comma"),
     (

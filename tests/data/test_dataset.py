@@ -252,8 +252,9 @@ def test_rows_without_target_are_dropped_and_counted() -> None:
     frame.loc[[3, 50, 77], "label"] = [None, "?", " "]
     data = load_dataset(frame, "label")
     assert (
-        "3 of 120 rows of data frame are dropped: their target 'label' is missing (also '?'; where "
-        "that is a class, give it another name)"
+        "3 of 120 rows of data frame are dropped: their target 'label' is missing ('?' in 1 row, "
+        "an empty cell in 2 rows). If such a word is a class, write another word for it in the "
+        "table"
     ) in data.notes
     rows = np.concatenate(rows_of(data))
     assert sorted(rows) == [row for row in range(N) if row not in (3, 50, 77)]
@@ -380,7 +381,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "empty target": (
         {"source": table().assign(label=None)},
-        ["expected values in the target 'label'", "empty in all 120 rows"],
+        ["the target 'label' must have values", "missing in all 120 rows"],
     ),
     "few rows": ({"source": table(0, 9)}, ["at least 10 rows with a target, however: 9"]),
     "fewer rows than folds": ({"validation": "97-fold"}, ["folds (97), however: 96 rows"]),
@@ -516,3 +517,19 @@ def test_test_rows_of_the_split_are_not_called_odd() -> None:
     frame = pd.DataFrame({"x": np.arange(60) / 7, "town": [f"t{n % 45}" for n in range(60)]})
     notes = load_dataset(frame.assign(y=["a", "b", "c"] * 20), "y").notes
     assert not [note for note in notes if "test rows" in note]
+
+
+@pytest.mark.parametrize("options", [{}, {"names": ["x", "y"]}])
+def test_words_that_are_read_as_missing_are_counted(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    lines = [f"{n / 7}; {('None', 'NA', '', 'a', 'b', 'a', 'b', 'zip')[n % 8]}" for n in range(40)]
+    header = [] if options else ["x;y"]
+    (tmp_path / "t.csv").write_text("\n".join(header + lines) + "\n")
+    notes = load_dataset(tmp_path / "t.csv", "y", reading=options).notes
+    (note,) = [note for note in notes if "are dropped" in note]
+    assert "15 of 40 rows" in note
+    assert "('None' in 5 rows, 'NA' in 5 rows, an empty cell in 5 rows)" in note
+    (tmp_path / "t.csv").write_text("\n".join(header + [f"{n / 7};None" for n in range(40)]) + "\n")
+    with pytest.raises(DataError, match=r"missing in all 40 rows \('None' in 40 rows\)"):
+        load_dataset(tmp_path / "t.csv", "y", reading=options)

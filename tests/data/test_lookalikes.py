@@ -42,19 +42,6 @@ def test_texts_that_look_different_are_not_told() -> None:
     assert notes == []
 
 
-@pytest.mark.parametrize("cells", [["00.5", "1", "2"], ["-01", "1", None]])
-def test_leading_zeros_that_are_lost_are_told(cells: list[str]) -> None:
-    (column,), (note,) = read_columns(pd.DataFrame({"code": cells * 4}))
-    assert column.kind == "numeric"
-    assert repr(cells[0]) in note
-    assert "astype('category')" in note
-
-
-@pytest.mark.parametrize("cells", [["0", "0.5", "10"], ["-0.1", "100", "0e1"]])
-def test_other_numbers_in_texts_are_not_told(cells: list[str]) -> None:
-    assert read_columns(pd.DataFrame({"code": cells * 4}))[1] == []
-
-
 def test_codes_as_categories_keep_their_zeros() -> None:
     frame = pd.DataFrame({"code": pd.Categorical(["007", "7", "110"] * 4)})
     (column,), notes = read_columns(frame)

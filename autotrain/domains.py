@@ -47,10 +47,17 @@ class Parameter:
         }[self.kind]
         bounds = []
         if self.low > -math.inf:
-            bounds.append(f"{'greater than' if self.open_low else 'at least'} {self.low:g}")
+            bounds.append(
+                f"{'greater than' if self.open_low else 'at least'} {self._shown(self.low)}"
+            )
         if self.high < math.inf:
-            bounds.append(f"{'less than' if self.open_high else 'at most'} {self.high:g}")
+            bounds.append(
+                f"{'less than' if self.open_high else 'at most'} {self._shown(self.high)}"
+            )
         return " ".join([noun, " and ".join(bounds)]) if bounds else noun
+
+    def _shown(self, bound: float) -> str:
+        return f"{bound:,.0f}" if self.kind == "integer" else f"{bound:g}"
 
     def is_legal(self, value: object) -> bool:
         """Tell whether `value` may be this hyperparameter's value."""

@@ -7,6 +7,7 @@ file is refused before it is read when its size is not what the record says.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -81,6 +82,7 @@ def read_bundle(folder: str | Path) -> Bundle:
     folder = Path(folder)
     with opened(folder, (RECORD, TENSORS)) as files:
         record = _read_record(files[RECORD], folder / RECORD)
+        _check_counts(record, folder / TENSORS, _size_of(files[TENSORS]))
         expected = _expected(record, folder / RECORD)
         tensors = _read_tensors(files[TENSORS], folder / TENSORS, record, expected)
     try:
@@ -122,6 +124,21 @@ def _read_record(file: BinaryIO, path: Path) -> dict[str, Any]:
     if own != said:
         raise _refused(path, f"content with SHA-256 {said}", f"{own}; the file was changed")
     return record
+
+
+def _check_counts(record: Mapping[str, Any], path: Path, size: int) -> None:
+    """Refuse more members and columns of categories than the tensors' file has numbers.
+
+    Each needs one number at least. Layouts of a record of 64 MiB would take gigabytes otherwise,
+    before the size of the tensors is compared.
+    """
+    with contextlib.suppress(KeyError, TypeError):  # which `check_fields` explains
+        members = record["members"]
+        count = len(members) + sum(len(member["columns"]["levels"]) for member in members)
+        least = count * np.dtype(np.float32).itemsize
+        if least > size:
+            what = f"at least {least} bytes for {count} members and columns of categories"
+            raise _refused(path, what, f"it has {size}")
 
 
 def _expected(record: Mapping[str, Any], path: Path) -> Shapes:

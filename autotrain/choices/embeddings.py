@@ -262,7 +262,10 @@ EMBEDDINGS = table(
     Embedding(
         "plr",
         "e = relu(V [cos 2πwx, sin 2πwx] + b), w ~ N(0, sigma²) at the start",
-        {**_PERIODIC, "width": Parameter(16, "numbers a column becomes", low=1, kind="integer")},
+        {
+            **_PERIODIC,
+            "width": Parameter(16, "numbers a column becomes", low=1, high=4096, kind="integer"),
+        },
         sizes=lambda p: Sizes(
             2 * whole(p["n_frequencies"]),
             whole(p["width"]),
@@ -277,7 +280,10 @@ EMBEDDINGS = table(
     Embedding(
         "pbld",
         "e = [x, V cos(2πwx + c) + b]; at the start w ~ N(0, sigma²), c ~ U(−π, π)",
-        {**_PERIODIC, "width": Parameter(4, "numbers a column becomes", low=2, kind="integer")},
+        {
+            **_PERIODIC,
+            "width": Parameter(4, "numbers a column becomes", low=2, high=4096, kind="integer"),
+        },
         sizes=lambda p: Sizes(
             whole(p["n_frequencies"]),
             whole(p["width"]),

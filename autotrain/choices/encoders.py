@@ -30,7 +30,9 @@ ENCODERS = table(
         "embedding",
         "x → v[level], a learned vector; one_hot in columns of at most one_hot_limit levels",
         {
-            "one_hot_limit": Parameter(9, "most levels with an input each", low=1, kind="integer"),
+            "one_hot_limit": Parameter(
+                9, "most levels with an input each", low=1, high=1_000_000_000, kind="integer"
+            ),
             "width": Parameter(8, "numbers in a level's vector", low=1, high=256, kind="integer"),
         },
         embeds=True,

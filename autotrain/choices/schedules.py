@@ -217,7 +217,11 @@ SCHEDULES = table(
         {
             "factor": Parameter(0.5, "what η is multiplied by", low=0.0, high=1.0, open_low=True),
             "patience": Parameter(
-                5, "epochs without improvement of the validation loss", low=1, kind="integer"
+                5,
+                "epochs without improvement of the validation loss",
+                low=1,
+                high=1_000_000_000,
+                kind="integer",
             ),
             "min_delta": Parameter(0.0, "an improvement must be larger; absolute", low=0.0),
             "min_lr": Parameter(0.0, "η is never lower", low=0.0),

@@ -42,6 +42,10 @@ from autotrain.space.auto import DataShape
 from autotrain.tasks import CLASSIFICATION, REGRESSION
 
 MAX_LAYERS = 64
+# Far above what trains, and low enough that shapes, steps and seconds are ordinary numbers.
+MOST_UNITS = 65_536
+MOST_EPOCHS = 1_000_000
+MOST = 1_000_000_000
 Applies = Callable[[str, str, Mapping[str, Value]], bool]
 
 
@@ -85,8 +89,11 @@ class Widths(Parameter):
 
     def is_legal(self, value: object) -> bool:
         if isinstance(value, str):
-            return bool(re.fullmatch(r"[1-9]\d*(-[1-9]\d*)*", value)) and (
+            # Of digits alone: int() reads other scripts' digits, too, and refuses very many.
+            is_list = re.fullmatch(r"[1-9][0-9]{0,9}(-[1-9][0-9]{0,9})*", value) is not None
+            return is_list and (
                 value.count("-") < MAX_LAYERS
+                and all(super(Widths, self).is_legal(int(each)) for each in value.split("-"))
             )
         return super().is_legal(value)
 
@@ -106,7 +113,9 @@ SECTIONS = table(
         summary="how many hidden layers, and how wide",
         default="network",
         parameters={
-            "hidden_units": Widths(128, "units of every hidden layer", low=1, kind="integer"),
+            "hidden_units": Widths(
+                128, "units of every hidden layer", low=1, high=MOST_UNITS, kind="integer"
+            ),
             "hidden_layers": Parameter(
                 2, "hidden layers; 0 is a linear model", low=0, high=MAX_LAYERS, kind="integer"
             ),
@@ -125,9 +134,12 @@ SECTIONS = table(
                 32,
                 "rows per step; the incomplete last batch of an epoch is left out",
                 low=1,
+                high=MOST,
                 kind="integer",
             ),
-            "epochs": Parameter(100, "passes over the rows, at most", low=1, kind="integer"),
+            "epochs": Parameter(
+                100, "passes over the rows, at most", low=1, high=MOST_EPOCHS, kind="integer"
+            ),
         },
     ),
     Section(
@@ -283,7 +295,11 @@ SECTIONS = table(
                 True, "end a training early; false trains all epochs", kind="boolean"
             ),
             "patience": Parameter(
-                10, "epochs without improvement of the study's metric", low=1, kind="integer"
+                10,
+                "epochs without improvement of the study's metric",
+                low=1,
+                high=MOST,
+                kind="integer",
             ),
             "min_delta": Parameter(0.0, "an improvement must be larger; absolute", low=0.0),
             "wait_for_schedule": Parameter(

@@ -258,7 +258,7 @@ def count_values(domain: Domain) -> int | None:
     if not isinstance(domain, Range):
         return len(listed(domain))
     if domain.integer:
-        return len(range(int(domain.low), int(domain.high) + 1, int(domain.step or 1)))
+        return (int(domain.high) - int(domain.low)) // int(domain.step or 1) + 1
     if domain.step is None:
         return None
     start, stride = Decimal(str(domain.low)), Decimal(str(domain.step))

@@ -313,7 +313,15 @@ WRONG_RECORDS: dict[str, tuple[Callable[[Record], object], str]] = {
     ),
     "absurd width": (
         lambda r: first(r)["config"].update(hidden_units=[10**9, 10**9]),
-        r"expected \d{19} to \d{19} bytes, however: it has \d+\.",
+        "at least 1 and at most 65,536",
+    ),
+    "absurdly many levels": (
+        lambda r: first(r)["columns"].update(levels=[1] * 100_000),
+        r"at least 400004 bytes for 100001 members and columns of categories, however: it has \d+",
+    ),
+    "absurdly many members": (
+        lambda r: r.update(members=[first(r)] * 10_000),
+        "at least 40000 bytes for 10000 members",
     ),
     "absurd inputs": (lambda r: first(r)["columns"].update(n_plain=10**12), r"expected \d{14} to"),
     "fewer columns than none": (
@@ -357,7 +365,7 @@ WRONG_RECORDS: dict[str, tuple[Callable[[Record], object], str]] = {
         "expected JSON, however: a whole number of 102 characters",
     ),
     "products of digits": (
-        lambda r: first(r)["config"].update(hidden_units=[10**19, 10**19]),
+        lambda r: first(r)["columns"].update(n_plain=10**37),
         r"expected \d{39} to \d{39} bytes",
     ),
     "a text of any length": (

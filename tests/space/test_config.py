@@ -201,12 +201,13 @@ def test_frozen() -> None:
         ),
         (
             {"network.hidden_units": "300,100"},
-            "[network] hidden_units: must be a whole number at least 1, or the width of each layer "
-            'as text like "300-100", however: "300,100"',
+            "[network] hidden_units: must be a whole number at least 1 and at most 65,536, "
+            'or the width of each layer as text like "300-100", however: "300,100"',
         ),
         (
             {"training.batch_size": "auto"},
-            '[training] batch_size: must be a whole number at least 1, however: "auto"',
+            "[training] batch_size: must be a whole number at least 1 and at most 1,000,000,000, "
+            'however: "auto"',
         ),
         (
             {"optimizer.learning_rate": 0.1, "optimizer.adam.learning_rate": 0.1},
@@ -254,7 +255,11 @@ def test_all_mistakes_at_once() -> None:
     [
         ({"hidden_units": 3}, "hidden_units: must be a list of whole numbers, however: 3"),
         ({"hidden_units": [0]}, "hidden_units: must be a list of whole numbers, however: [0]"),
-        ({"epochs": 0}, "[training] epochs: must be a whole number at least 1, however: 0"),
+        (
+            {"epochs": 0},
+            "[training] epochs: must be a whole number at least 1 and at most 1,000,000, "
+            "however: 0",
+        ),
         (
             {"activation": "relu"},
             '[activation] must have a name and parameters, however: "relu"',

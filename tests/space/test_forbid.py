@@ -293,7 +293,7 @@ def test_counting_reaches_far() -> None:
             "activation": rows,
             "optimizer": {"choices": ["adam", "sgd", "nadam"]},
             "schedule": {"choices": ["cosine", "constant"]},
-            "network": {"hidden_units": {"low": 1, "high": 1_000_000}},
+            "training": {"epochs": {"low": 1, "high": 1_000_000}},
             "forbid": rules,
         }
     )

@@ -263,10 +263,10 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "widths that are none": (
         "[network]\nhidden_units = { choices = [64, '300-', 0] }",
         [
-            "[network] hidden_units.choices: must be a whole number at least 1, or the width of "
-            'each layer as text like "300-100", however: "300-"',
-            "[network] hidden_units.choices: must be a whole number at least 1, or the width of "
-            'each layer as text like "300-100", however: 0',
+            "[network] hidden_units.choices: must be a whole number at least 1 and at most 65,536, "
+            'or the width of each layer as text like "300-100", however: "300-"',
+            "[network] hidden_units.choices: must be a whole number at least 1 and at most 65,536, "
+            'or the width of each layer as text like "300-100", however: 0',
         ],
     ),
     "no values": (
@@ -290,7 +290,10 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "almost auto": (
         "[training]\nbatch_size = 'atuo'",
-        ['[training] batch_size: must be a whole number at least 1, or "auto", however: "atuo"'],
+        [
+            "[training] batch_size: must be a whole number at least 1 and at most 1,000,000,000, "
+            'or "auto", however: "atuo"'
+        ],
     ),
     "forbid is no list of tables": (
         "[forbid]\nactivation = 'relu'",

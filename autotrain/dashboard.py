@@ -73,14 +73,21 @@ class Dashboard:
             names = {s.study_name: s._study_id for s in self.storage.get_all_studies()}
             page = optuna_dashboard.wsgi(self.storage, artifact_store=None)
             token = secrets.token_urlsafe(24)
-            self._server = _listen(_only_looking(_only_with(token, page)), port)
+            self._tickets: set[str] = set()
+            self._server = _listen(_only_looking(_only_with(token, self._tickets, page)), port)
         except BaseException:
             self.storage.close()
             raise
         study_id = names.get(definition.name)
         place = "dashboard" if study_id is None else f"dashboard/studies/{study_id}"
-        query = urlencode({TOKEN: token})
-        self.address = f"http://{HOST}:{self._server.server_port}/{place}?{query}"
+        self._place = f"http://{HOST}:{self._server.server_port}/{place}"
+        self.address = f"{self._place}?{urlencode({TOKEN: token})}"
+
+    def address_for_once(self) -> str:
+        """Return an address that works once: other users see those that programs are given."""
+        ticket = secrets.token_urlsafe(24)
+        self._tickets.add(ticket)
+        return f"{self._place}?{urlencode({TOKEN: ticket})}"
 
     def serve(self) -> None:
         """Answer until interrupted."""
@@ -149,14 +156,21 @@ def _only_looking(page: Any) -> Application:
     return application
 
 
-def _only_with(token: str, page: Any) -> Application:
-    """Answer those who know the token: from the address, or from the cookie set for it."""
+def _only_with(token: str, tickets: set[str], page: Any) -> Application:
+    """Answer those who know the token: from the address, or from the cookie set for it.
+
+    Args:
+        tickets: tokens that count once; a used one is removed.
+    """
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         # Cookies do not tell ports apart: two dashboards must not take each other's.
         name = f"autotrain-{environ.get('SERVER_PORT', '')}"
         given = parse_qs(environ.get("QUERY_STRING", "")).get(TOKEN, [""])[-1]
-        if _same(given, token):
+        used = next((ticket for ticket in list(tickets) if _same(given, ticket)), None)
+        if used is not None:
+            tickets.discard(used)
+        if used is not None or _same(given, token):
             # Out of the address, so that it is in no bookmark and no picture of the screen.
             cookie = f"{name}={token}; Path=/; HttpOnly; SameSite=Lax"
             place = environ.get("PATH_INFO", "/")

@@ -222,13 +222,19 @@ def read_standing(folder: Path, storage: str | None = None, *, connects: bool = 
     )
 
 
-def summaries(studies: Path) -> list[Standing | Unread]:
-    """Look at all studies of a folder, the latest first; no server is asked."""
+def summaries(studies: Path, storage: str | None = None) -> list[Standing | Unread]:
+    """Look at all studies of a folder, the latest first.
+
+    Args:
+        storage: URL of the one server that may be asked, for studies that are kept there.
+    """
     found: list[Standing] = []
     unreadable: list[Unread] = []
     for name in study_names(studies):
         try:
-            found.append(read_standing(studies / name, connects=False))
+            is_there = storage and Definition.read(studies / name).is_kept_in(storage)
+            url = storage if is_there else None
+            found.append(read_standing(studies / name, url, connects=False))
         except NotConnectedError as error:
             unreadable.append(Unread(name, str(error), "not opened"))
         except AutotrainError as error:

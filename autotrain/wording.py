@@ -15,6 +15,18 @@ _PART = re.compile(
 )
 
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    """Return the text with control characters written out, such as \\x1b; lines and tabs stay.
+
+    Names and labels come from files, and a file can hold anything: a terminal obeys some control
+    characters, and marks of the writing direction show a text in another order than it has.
+    """
+    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
 def parse_duration(text: str) -> float | None:
     """Return the seconds that "10m", "90s", "1h30m", "2 min" or "600" mean; None for no duration.
 

@@ -6,6 +6,7 @@ Written from the bundle alone. A new section is a function in `_SECTIONS`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from autotrain.fused.flags import FLAGS
 from autotrain.fused.plan import dropout_of, input_dropout_of
 from autotrain.space.config import TrialConfig
 from autotrain.tasks import METRICS
-from autotrain.wording import interval_text, repeats_text
+from autotrain.wording import interval_text, repeats_text, visible
 
 MOST_LISTED = 30
 BAR_WIDTH = 40
@@ -106,7 +107,7 @@ def _scores(bundle: Bundle) -> str:
     lines = [
         "## Scores",
         "",
-        f"| metric | {' | '.join(parts)} |",
+        f"| metric | {' | '.join(map(_word, parts))} |",
         f"| --- |{' --- |' * len(parts)}",
     ]
     intervals = bundle.scores.get("test_interval") or {}
@@ -116,12 +117,12 @@ def _scores(bundle: Bundle) -> str:
             for part, values in parts.items()
         )
         chosen = f" (chose the {chosen_ones})" if name == bundle.metric else ""
-        lines.append(f"| {name}{chosen} | {cells} |")
+        lines.append(f"| {_word(name)}{chosen} | {cells} |")
     if intervals:
         lines += ["", f"In brackets: {interval_text(bundle.data.get('n_test') or 0)}"]
     lines += ["", _what_is_scored(parts)]
     explained = [
-        f"`{name}`: {_SUMMARIES[name.partition(':')[0]]}."
+        f"{_code(name)}: {_SUMMARIES[name.partition(':')[0]]}."
         for name in names
         if name.partition(":")[0] in _SUMMARIES
     ]
@@ -193,7 +194,8 @@ def _calibration(bundle: Bundle) -> str:
     fitted = bundle.calibration
     if not fitted.get("note"):
         return ""
-    lines = ["## How far to trust it", "", f"{fitted['note'][:1].upper()}{fitted['note'][1:]}.", ""]
+    note = _prose(fitted["note"])
+    lines = ["## How far to trust it", "", f"{note[:1].upper()}{note[1:]}.", ""]
     if "conformal_fold_scores" in fitted:
         lines += [_guarantee(bundle), ""]
     if "temperature" in fitted:
@@ -408,7 +410,7 @@ _SECTIONS: tuple[Callable[[Bundle], str], ...] = (
 
 def _class_weights(given: Any) -> str:
     if isinstance(given, str):
-        return given
+        return _word(given)
     return ", ".join(f"{_code(label)} {weight:g}" for label, weight in given.items())
 
 
@@ -434,4 +436,17 @@ def _between(interval: Sequence[float] | None) -> str:
 
 def _code(text: object) -> str:
     """Return a name or label as code: one line, which it cannot leave."""
-    return f"`{' '.join(str(text).replace('`', '´').split())}`"
+    line = " ".join(visible(str(text)).replace("`", "´").split())
+    # Two backticks side by side would begin a code of another kind.
+    return f"`{line or ' '}`"
+
+
+def _word(text: str) -> str:
+    """Return a word of the record as it is; as code of one table cell when it is not one."""
+    return text if re.fullmatch(r"[\w.:]+", text) else _code(text.replace("|", "¦"))
+
+
+def _prose(text: str) -> str:
+    """Return a sentence of the record without anything that Markdown or HTML would read."""
+    line = " ".join(visible(text).split())
+    return re.sub(r"([\\`*_{}\[\]<>#|!~&])", r"\\\1", line)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from autotrain.cli.options import Count, StudyName, directory_option, storage_option
+from autotrain.cli.options import Count, StudyName, directory_option, storage_of, storage_option
+from autotrain.cli.printing import say
 
 
 @click.command(short_help="Look at a study in the browser.")
@@ -18,8 +19,14 @@ from autotrain.cli.options import Count, StudyName, directory_option, storage_op
 @click.option("--browser/--no-browser", default=True, help="Open the page in the browser.")
 @storage_option
 @directory_option
+@click.pass_context
 def dashboard(
-    name: str | None, port: int | None, browser: bool, storage: str | None, directory: str
+    ctx: click.Context,
+    name: str | None,
+    port: int | None,
+    browser: bool,
+    storage: str | None,
+    directory: str,
 ) -> None:
     """Open optuna-dashboard on the study NAME, or on the latest one.
 
@@ -40,12 +47,13 @@ def dashboard(
             f"expected a study in {studies}/, however: there is none. "
             "Begin with: autotrain search DATA --target COLUMN"
         )
+    storage = storage_of(ctx, storage, studies / name)
     page = Dashboard(studies / name, port=port, storage=storage, connects=was_named)
     try:
-        click.echo(f"Study {name}: {page.address}")
-        click.echo("Ctrl-C ends it.", err=True)
+        say(f"Study {name}: {page.address}")
+        say("Ctrl-C ends it.", err=True)
         if browser:
-            webbrowser.open(page.address)
+            webbrowser.open(page.address_for_once())
         # Of a young study Optuna's plots warn with every look; whoever looks sees it.
         warnings.filterwarnings("ignore", module="optuna")
         with contextlib.suppress(KeyboardInterrupt):

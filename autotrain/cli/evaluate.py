@@ -15,7 +15,7 @@ from autotrain.cli.options import (
     quiet_option,
     sampling_options,
 )
-from autotrain.cli.printing import columns, note, print_json
+from autotrain.cli.printing import columns, note, print_json, say
 from autotrain.cli.reading import reading_asked, reading_options
 from autotrain.wording import count_text, interval_text, value_text
 
@@ -87,7 +87,7 @@ def evaluate(
     if as_json:
         print_json({"bundle": bundle, "data": data, "target": target, **result, "notes": notices})
     else:
-        click.echo("\n".join(side_by_side(result)))
+        say("\n".join(side_by_side(result)))
 
 
 def side_by_side(result: dict[str, Any]) -> list[str]:

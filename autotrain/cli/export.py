@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from autotrain.cli.options import Count, FileName, StudyName, Word, directory_option, json_option
-from autotrain.cli.printing import print_json
+from autotrain.cli.printing import print_json, say
 
 
 @click.command(short_help="Copy a study's best model into a folder of its own.")
@@ -75,10 +75,10 @@ def export(
         if as_json:
             print_json({"study": name, "trial": winner, "onnx": str(target), "path": str(folder)})
         else:
-            click.echo(f"{model} of {name}, as graphs, is in {target}")
-            click.echo("inputs.json says what they read, docs/onnx.md how.", err=True)
+            say(f"{model} of {name}, as graphs, is in {target}")
+            say("inputs.json says what they read, docs/onnx.md how.", err=True)
             if not predictor.has_dropout:
-                click.echo("The model has no dropout: there is point.onnx alone.", err=True)
+                say("The model has no dropout: there is point.onnx alone.", err=True)
         return
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise StorageError(
@@ -89,5 +89,5 @@ def export(
     if as_json:
         print_json({"study": name, "trial": winner, "bundle": str(target), "path": str(folder)})
     else:
-        click.echo(f"{model} of {name} is in {target}")
-        click.echo(f"Predict with it: autotrain predict {target} DATA --output FILE", err=True)
+        say(f"{model} of {name} is in {target}")
+        say(f"Predict with it: autotrain predict {target} DATA --output FILE", err=True)

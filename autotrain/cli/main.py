@@ -11,6 +11,7 @@ import atexit
 import difflib
 import gc
 import importlib.metadata
+import io
 import platform
 import signal
 import sys
@@ -24,6 +25,7 @@ from autotrain.cli.dashboard import dashboard
 from autotrain.cli.evaluate import evaluate
 from autotrain.cli.export import export
 from autotrain.cli.predict import predict
+from autotrain.cli.printing import say
 from autotrain.cli.resume import resume
 from autotrain.cli.search import search
 from autotrain.cli.show import show
@@ -90,25 +92,24 @@ def main() -> int:
     try:
         code = autotrain.main(prog_name="autotrain", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return EXIT_USER
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(file=shown)
+        say(shown.getvalue(), err=True, nl=False)
         return EXIT_USER
     except AutotrainError as error:
-        click.echo("\n".join([f"Error: {error}", *getattr(error, "__notes__", ())]), err=True)
+        say("\n".join([f"Error: {error}", *getattr(error, "__notes__", ())]), err=True)
         return EXIT_USER
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+        say("Interrupted.", err=True)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader, such as `head`, has enough. Python would complain when it closes stdout.
         sys.stdout = None
         return 0
     except Exception:
-        traceback.print_exc()
-        click.echo(_bug_words(), err=True)
+        say(traceback.format_exc(), err=True, nl=False)
+        say(_bug_words(), err=True)
         return EXIT_BUG
     return code if isinstance(code, int) else 0
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from autotrain.errors import unknown
@@ -20,6 +21,7 @@ from autotrain.tasks import METRICS, TASKS
 from autotrain.wording import parse_duration
 
 STUDIES = Path("studies")
+STORAGE_VARIABLE = "AUTOTRAIN_STORAGE"
 # The names of the tables in study/, which cannot be read without Optuna; a test holds them equal.
 SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc")
 PRUNERS = ("performance", "asha", "median", "none")
@@ -402,9 +404,25 @@ def storage_option(command: Command) -> Command:
     return click.option(
         "--storage",
         metavar="URL",
+        envvar=STORAGE_VARIABLE,
         help="Where the trials are, when not in the study's folder: sqlite:///study.db, "
-        "postgresql+psycopg://…, mysql+pymysql://…, journal+redis://…",
+        "postgresql+psycopg://…, mysql+pymysql://…, journal+redis://… Give a URL with a password "
+        f"in the environment variable {STORAGE_VARIABLE}: other users can see options.",
     )(command)
+
+
+def storage_of(ctx: click.Context, storage: str | None, folder: Path) -> str | None:
+    """Return --storage for the study in a folder.
+
+    A URL from the environment is for the studies that are kept there, and for new ones: it must
+    not make the others fail.
+    """
+    from autotrain.study.definition import FILE, Definition
+
+    is_meant = ctx.get_parameter_source("storage") is not ParameterSource.ENVIRONMENT
+    if storage is None or is_meant or not (folder / FILE).is_file():
+        return storage
+    return storage if Definition.read(folder).is_kept_in(storage) else None
 
 
 def workers_option(command: Command) -> Command:

@@ -18,7 +18,7 @@ from autotrain.cli.options import (
     quiet_option,
     sampling_options,
 )
-from autotrain.cli.printing import note, print_json
+from autotrain.cli.printing import note, print_json, say_table
 from autotrain.cli.reading import reading_asked, reading_options
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from autotrain.predictor import Predictor
 
 ENDINGS = (".csv", ".parquet", ".json")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 JSON_ROWS = 10_000
 """Rows made into records at a time."""
 
@@ -41,6 +42,11 @@ JSON_ROWS = 10_000
     type=FileName("FILE"),
     help="Where to write: .csv, .parquet or .json; else CSV on stdout.",
 )
+@click.option(
+    "--csv-safe",
+    is_flag=True,
+    help="Put ' before labels that a spreadsheet would run as a formula.",
+)
 @directory_option
 @json_option
 @quiet_option
@@ -54,6 +60,7 @@ def predict(
     per_class: bool,
     output: str | None,
     seed: int,
+    csv_safe: bool,
     directory: str,
     as_json: bool,
     quiet: bool,
@@ -68,6 +75,10 @@ def predict(
     """
     if output is not None:
         _check_output(Path(output), data)
+    if csv_safe and (as_json or (output is not None and Path(output).suffix.lower() != ".csv")):
+        raise click.BadParameter(
+            "is for CSV alone, got JSON or Parquet. Leave it out.", param_hint="--csv-safe"
+        )
     from autotrain.data.files import read_table
     from autotrain.predictor import load
 
@@ -86,6 +97,7 @@ def predict(
     else:
         frame = _point(predictor, rows, notices)
         notices.append("the model has no dropout: there are predictions, but not how sure they are")
+    frame = _without_formulas(frame) if csv_safe else frame
     for notice in notices:
         note(f"Note: {notice}", quiet=quiet)
     if output is not None:
@@ -96,7 +108,7 @@ def predict(
         where = {"output": output} if output is not None else {"rows": frame.to_dict("records")}
         print_json({**about, "n_rows": len(frame), "notes": notices, **where})
     elif output is None:
-        click.echo(frame.to_csv(index=False), nl=False)
+        say_table(frame.to_csv(index=False))
 
 
 def _point(predictor: Predictor, table: pd.DataFrame, notices: list[str]) -> pd.DataFrame:
@@ -135,6 +147,18 @@ def _check_output(path: Path, data: str) -> None:
             f"must be another file than DATA, which would be lost, however: {path}.",
             param_hint="--output",
         )
+
+
+def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with ' before every text that a spreadsheet would take for a formula."""
+    frame = frame.rename(columns=_no_formula)
+    for name in frame.select_dtypes(exclude=["number", "bool"]):
+        frame[name] = frame[name].map(_no_formula)
+    return frame
+
+
+def _no_formula(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:

@@ -17,6 +17,7 @@ from autotrain.cli.options import (
     finalists_option,
     json_option,
     quiet_option,
+    storage_of,
     storage_option,
     timeout_option,
     trials_option,
@@ -71,6 +72,7 @@ def resume(
     from autotrain.leaderboard import read_standing
 
     folder = Path(directory) / name
+    storage = storage_of(ctx, storage, folder)
     left = None
     if trials is None and timeout is None:
         standing = read_standing(folder, storage)

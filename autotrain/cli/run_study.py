@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autotrain.cli.options import STUDIES
-from autotrain.cli.printing import fields, note, print_json
+from autotrain.cli.printing import fields, note, print_json, say
 from autotrain.wording import count_text, duration_text, interval_text, value_text
 
 if TYPE_CHECKING:
@@ -56,20 +56,20 @@ def run(
                 else:
                     study._finish(Budget(0, timeout, started_s, reserve_s), None, quiet=quiet)
             except NoTrialSucceededError as error:
-                click.echo(f"Error: {error}", err=True)
+                say(f"Error: {error}", err=True)
                 raise click.exceptions.Exit(EXIT_NO_TRIAL) from error
             if study.dataset.n_test:
                 note(f"Scoring the {count_text(study.dataset.n_test, 'test row')}.", quiet=quiet)
             result = outcome(study, started_s)
     except KeyboardInterrupt:
         # The terminal has written ^C into the line.
-        click.echo("", err=True)
-        click.echo(interrupted(study), err=True)
+        say("", err=True)
+        say(interrupted(study), err=True)
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     if as_json:
         print_json(result)
     else:
-        click.echo("\n".join(ending(study, result)))
+        say("\n".join(ending(study, result)))
 
 
 def about(study: Study, *, quiet: bool) -> None:

@@ -25,6 +25,7 @@ from autotrain.cli.options import (
     number_or_name,
     quiet_option,
     seed_option,
+    storage_of,
     storage_option,
     study_option,
     target_option,
@@ -36,7 +37,7 @@ from autotrain.cli.options import (
     weights_option,
     workers_option,
 )
-from autotrain.cli.printing import fields, print_json
+from autotrain.cli.printing import fields, print_json, say
 from autotrain.cli.reading import reading_asked, reading_options
 from autotrain.wording import count_text, duration_text
 
@@ -116,6 +117,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
     from autotrain.study.finals import N_FINALISTS
 
     finalists = options["finalists"]
+    folder = Path(options["directory"]) / (options["study"] or "")
     study = Study(
         options["study"],
         data=data,
@@ -133,7 +135,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         test=number_or_name(options["test"]),
         finalists=N_FINALISTS if finalists is None else finalists,
         ensemble=AUTO if options["ensemble"] is None else options["ensemble"],
-        storage=options["storage"],
+        storage=storage_of(ctx, options["storage"], folder),
         workers=options["workers"] or 0,
         device=options["device"] or "auto",
         seed=options["seed"],
@@ -147,7 +149,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         if options["as_json"]:
             print_json(plan)
         else:
-            click.echo("\n".join(plan_lines(study, plan)))
+            say("\n".join(plan_lines(study, plan)))
         return
     run(
         study,

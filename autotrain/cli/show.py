@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autotrain.cli.options import StudyName, directory_option, json_option, storage_option
-from autotrain.cli.printing import columns, fields, print_json
+from autotrain.cli.options import (
+    StudyName,
+    directory_option,
+    json_option,
+    storage_of,
+    storage_option,
+)
+from autotrain.cli.printing import columns, fields, print_json, say
 from autotrain.cli.run_study import directory_words, score_rows, weights_words
 from autotrain.cli.trial_text import param_text, trial_lines
 from autotrain.wording import count_text, duration_text, value_text
@@ -37,8 +43,14 @@ STATES = {
 @storage_option
 @directory_option
 @json_option
+@click.pass_context
 def show(
-    name: str | None, trial: int | None, storage: str | None, directory: str, as_json: bool
+    ctx: click.Context,
+    name: str | None,
+    trial: int | None,
+    storage: str | None,
+    directory: str,
+    as_json: bool,
 ) -> None:
     """Show all studies, the leaderboard of the study NAME, or one of its trials.
 
@@ -51,14 +63,15 @@ def show(
     if trial is not None:
         if name is None:
             raise click.UsageError("--trial needs the NAME of a study.")
-        report = read_trial(studies / name, trial, storage)
+        folder = studies / name
+        report = read_trial(folder, trial, storage_of(ctx, storage, folder))
         if as_json:
             print_json(report.to_json())
         else:
-            click.echo("\n".join(trial_lines(report)))
+            say("\n".join(trial_lines(report)))
         return
     if name is None:
-        found = summaries(studies)
+        found = summaries(studies, storage)
         if as_json:
             print_json(
                 {
@@ -71,13 +84,13 @@ def show(
                 }
             )
         else:
-            click.echo("\n".join(overview(found, studies)))
+            say("\n".join(overview(found, studies)))
         return
-    standing = read_standing(studies / name, storage)
+    standing = read_standing(studies / name, storage_of(ctx, storage, studies / name))
     if as_json:
         print_json(standing.to_json())
     else:
-        click.echo("\n".join(leaderboard(standing)))
+        say("\n".join(leaderboard(standing)))
 
 
 def overview(found: list[Standing | Unread], studies: Path) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autotrain.cli.options import FileName, SpaceName, Word, json_option
-from autotrain.cli.printing import columns, print_json
+from autotrain.cli.printing import columns, print_json, say
 from autotrain.cli.reading import NAMES as READING
 from autotrain.cli.reading import reading_asked, reading_options
 from autotrain.tasks import TASKS
@@ -49,7 +49,7 @@ def list_(as_json: bool) -> None:
     for space in found:
         size_words = [f"{space['combinations']:,}", str(space["continuous"])]
         rows.append([str(space["name"]), *size_words, str(space["summary"])])
-    click.echo("\n".join(columns(rows, right=(1, 2))))
+    say("\n".join(columns(rows, right=(1, 2))))
 
 
 @spaces.command("show")
@@ -85,7 +85,7 @@ def show(space: str, data: str | None, as_json: bool, **options: Any) -> None:
     if as_json:
         print_json(_facts(searched) | facts | {"space": searched.to_dict()})
     else:
-        click.echo("\n".join([*lines, searched.describe(), *_notes(searched)]))
+        say("\n".join([*lines, searched.describe(), *_notes(searched)]))
 
 
 @spaces.command("check")
@@ -100,11 +100,11 @@ def check(space: str, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        click.echo(
+        say(
             f"{space}: ok, {facts['combinations']:,} combinations × "
             f"{count_text(facts['continuous'], 'continuous parameter')}"
         )
-        click.echo("".join(f"{note}\n" for note in _notes(searched)), nl=False)
+        say("".join(f"{note}\n" for note in _notes(searched)), nl=False)
 
 
 def _for_table(

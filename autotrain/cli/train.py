@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from autotrain.cli.options import (
     number_or_name,
     quiet_option,
     seed_option,
+    storage_of,
     storage_option,
     study_option,
     target_option,
@@ -67,6 +69,7 @@ def train(ctx: click.Context, data: str, config: str, **options: Any) -> None:
     from autotrain.cli.run_study import run
     from autotrain.space.fixed import fixed_space
 
+    folder = Path(options["directory"]) / (options["study"] or "")
     study = Study(
         options["study"],
         data=data,
@@ -83,7 +86,7 @@ def train(ctx: click.Context, data: str, config: str, **options: Any) -> None:
         test=number_or_name(options["test"]),
         finalists=0,
         ensemble=0,
-        storage=options["storage"],
+        storage=storage_of(ctx, options["storage"], folder),
         workers=1,
         device=options["device"] or "auto",
         seed=options["seed"],

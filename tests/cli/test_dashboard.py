@@ -135,12 +135,16 @@ def test_artifacts_are_not_served(finished: Path, tmp_path: Path) -> None:
     (artifacts / "aaaa").symlink_to(tmp_path / "id_rsa")
     (artifacts / "bbbb").write_text("<script>")
     page = Dashboard(tmp_path / "shop", port=0)
+    # What a browser is started with is seen by all users, and serves for one visit.
+    once = page.address_for_once()
     thread = threading.Thread(target=page.serve)
     thread.start()
     try:
         root = page.address.partition("/dashboard")[0]
         ask = Browser()
-        assert ask(page.address)[0] == 200
+        assert ask(once)[0] == 200
+        assert Browser()(once)[0] == 403
+        assert Browser()(page.address)[0] == 200
         for artifact in ("aaaa", "bbbb"):
             for path in (f"/artifacts/0/{artifact}", f"/artifacts/0/0/{artifact}"):
                 status, text = ask(root + path)

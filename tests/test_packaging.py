@@ -95,6 +95,27 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     assert pins["torch"] == "2.13.0"
 
 
+def test_every_dependency_has_an_upper_bound() -> None:
+    extras = PROJECT["optional-dependencies"]
+    for requirement in map(
+        Requirement, [*PROJECT["dependencies"], *extras["onnx"], *extras["dev"]]
+    ):
+        bounds = {each.operator for each in requirement.specifier}
+        assert bounds & {"<", "==", "<=", "~="}, requirement
+
+
+def test_every_dependency_is_imported() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "autotrain").rglob("*.py"))
+    imported = set(re.findall(r"^\s*(?:import|from) (\w+)", text, re.MULTILINE))
+    names = {canonical(Requirement(line).name) for line in PROJECT["dependencies"]}
+    modules = {
+        "scikit-learn": "sklearn",
+        "tomli-w": "tomli_w",
+        "optuna-dashboard": "optuna_dashboard",
+    }
+    assert {name for name in names if modules.get(name, name) not in imported} == set()
+
+
 def test_what_dependencies_need_is_pinned_too() -> None:
     pins = pinned_versions()
     missing = set()

@@ -97,11 +97,13 @@ def on_clock(cell: Any, zone: str) -> Any:
         zone: NAIVE or a zone's name.
     Raises: DataError when this machine does not know the zone.
     """
-    is_naive = _zone_of(cell) == NAIVE
+    own = _zone_of(cell)
     if zone == NAIVE:
-        return cell if is_naive else None
-    if is_naive:
+        return cell if own == NAIVE else None
+    if own == NAIVE:
         return None
+    if own == zone:
+        return cell
     if isinstance(cell, str):
         if ISO_DATE.fullmatch(cell.strip()) is None:
             return None

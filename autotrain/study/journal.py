@@ -67,7 +67,7 @@ class JournalReader(BaseJournalBackend):
             return os.fdopen(open_own(self.path, os.O_RDONLY), "rb")
         except OSError as error:
             raise StorageError(
-                f"{self.path}: expected a file that can be read, however: {error.strerror}."
+                f"{self.path} must be a file that can be read, got: {error.strerror}."
             ) from error
 
     def append_logs(self, logs: list[Record]) -> None:
@@ -292,7 +292,7 @@ def _cut_torn_line(fd: int, path: Path, chunk: int = 1 << 16) -> int:
         kept = open_own(beside, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     except OSError as error:
         raise StorageError(
-            f"{beside}: expected a file that can be written, however: {error.strerror}."
+            f"{beside} must be a file that can be written, got: {error.strerror}."
         ) from error
     with os.fdopen(kept, "ab") as file:
         file.write(torn + b"\n")

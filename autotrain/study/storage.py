@@ -314,7 +314,7 @@ def _refuse_links(folder: Path) -> None:
         check_all_own(folder, OWN)
     except OSError as error:
         raise StorageError(
-            f"{error.filename}: expected a file of the study, however: {error.strerror}. "
+            f"{error.filename} must be the study's own, got: {error.strerror}. "
             "If the folder came from somebody else, do not trust it: see docs/safety.md."
         ) from error
 

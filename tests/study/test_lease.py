@@ -98,5 +98,5 @@ def test_holder_that_did_not_say_its_name_yet(tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "lock").mkdir()
-    with pytest.raises(StorageError, match="lock: expected a file that can be written"):
+    with pytest.raises(StorageError, match="lock must be a file that can be written"):
         Lease(tmp_path)

@@ -21,6 +21,7 @@ from typing import Any
 import optuna
 import torch
 from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from autotrain.arguments import (
@@ -36,12 +37,14 @@ from autotrain.arguments import (
     word_for,
 )
 from autotrain.best import Best, Handed
+from autotrain.bundle import copy_bundle, read_bundle, refuse_full
 from autotrain.data.dataset import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.display import make_observer
 from autotrain.errors import StudyError
 from autotrain.export import score_test_rows
 from autotrain.launch import Launch
+from autotrain.paths import user_path
 from autotrain.results import Results
 from autotrain.run import Budget, Run, check_complete, check_success, one_thread, stages
 from autotrain.space.config import TrialConfig
@@ -62,11 +65,12 @@ from autotrain.study.finals import (
     finals_of,
 )
 from autotrain.study.given import GIVEN, enqueue, params_of
-from autotrain.study.opening import open_study
+from autotrain.study.opening import open_study, storage_of
 from autotrain.study.progress import Observer, Progress, Silent
 from autotrain.study.pruning import read_options
 from autotrain.study.sampling import make_sampler
-from autotrain.study.storage import OpenStorage
+from autotrain.study.storage import OpenStorage, word_of
+from autotrain.study.storage_urls import absolute_url
 from autotrain.study.untried import Untried, UntriedSampler
 from autotrain.tasks import METRICS, metric_for
 
@@ -109,12 +113,14 @@ class Study(Results):
         ensemble: export the average of up to N trainings (see `ensembling`); below 2 the winner
             alone. "auto": up to 4 where at most 2,500 rows validate, the winner alone elsewhere.
             Prediction takes up to N times as long.
-        storage: None for the journal in the study's folder, or a storage URL.
+        storage: None for the journal in the study's folder, or a storage URL; a relative SQLite
+            path is relative to the study's folder. Or an Optuna storage object: a study in one
+            that has no URL is resumed in Python alone, with `storage=` again.
         workers: processes; 0 for one per core (or per GPU), and for 1 in a worker process of
             joblib or `multiprocessing`; 1 trains in this process.
         device: "auto", "cpu" or "cuda".
         seed: everything random follows from it.
-        directory: where studies are kept.
+        directory: where studies are kept; a relative path is read when the object is made.
     Raises:
         DataError, SpaceError, StudyError, StorageError, DeviceError: when something asked for
             cannot be; nothing is written then.
@@ -139,7 +145,7 @@ class Study(Results):
         test: Any = None,
         finalists: int = N_FINALISTS,
         ensemble: int | str = AUTO,
-        storage: str | None = None,
+        storage: str | BaseStorage | None = None,
         workers: int = 0,
         device: str = "auto",
         seed: int = 0,
@@ -193,20 +199,25 @@ class Study(Results):
             weights=weights,
             class_weights=class_weights_as_json(class_weights),
             reading=dict(reading or {}),
-            storage=storage,
+            storage=word_of(storage) if isinstance(storage, BaseStorage) else storage,
             workers=workers,
             device=device,
             versions=definitions.library_versions(),
         )
+        # The working directory may change before the study is opened.
+        directory = user_path(str(directory)).absolute()
         if name is None:
-            definition = definition.with_free_name(dataset.name, Path(directory))
+            definition = definition.with_free_name(dataset.name, directory)
         self.definition = definition
-        self.folder = Path(directory) / definition.name
+        self.folder = directory / definition.name
+        self._given = storage if isinstance(storage, BaseStorage) else None
         if (self.folder / definitions.FILE).is_file():
             begun = Definition.read(self.folder)
             begun.check_same(definition, self.folder)
-            url = begun.storage_url(storage, self.folder)
-            self.definition = replace(definition, storage=url)
+            url = storage_of(begun, storage, self.folder)
+            self.definition = replace(definition, storage=url, stored_as=begun.stored_as)
+        elif definition.storage is not None:
+            absolute_url(definition.storage, self.folder)  # Raises for a database in memory.
         self._storage: OpenStorage | None = None
         self._study: optuna.Study | None = None
         self.progress = Progress()
@@ -221,7 +232,7 @@ class Study(Results):
         *,
         data: Any = None,
         test: Any = None,
-        storage: str | None = None,
+        storage: str | BaseStorage | None = None,
         workers: int | None = None,
         device: str | None = None,
         finalists: int | None = None,
@@ -233,7 +244,8 @@ class Study(Results):
         Args:
             data: the table, when it has moved or was a data frame; it must be the same table.
             test: the test rows, likewise, when they are a table of their own.
-            storage: the URL with its password, when the study is not in its folder's journal.
+            storage: the URL with its password, or the storage object, when the study is not in its
+                folder's journal; also where its trials were moved to.
             workers, device, finalists, ensemble: as for a new study; None: as the study has them.
             directory: where studies are kept.
         Raises:
@@ -400,7 +412,7 @@ class Study(Results):
             self._run(budget, observer, quiet=quiet)
         else:
             self.hand_over()
-            check_success(self.definition.name, self.optuna_study.trials, self.metric)
+            check_success(self.definition.name, self._own_trials(), self.metric)
         return self
 
     def _run(
@@ -419,13 +431,17 @@ class Study(Results):
                 self.progress = run.progress
                 self._take(run.handed)
             self._hand_over(None, stages(shown, run.progress))
-        check_success(self.definition.name, self.optuna_study.trials, self.metric)
+        check_success(self.definition.name, self._own_trials(), self.metric)
 
     def close(self) -> None:
         """Let other processes work on the study."""
         if self._storage is not None:
-            self._storage.close()
-            self._storage = self._study = None
+            try:
+                self._storage.commit()
+                self._storage.remember(self.optuna_study.get_trials(deepcopy=False))
+            finally:
+                self._storage.close()
+                self._storage = self._study = None
 
     def __enter__(self) -> Study:
         return self
@@ -457,6 +473,32 @@ class Study(Results):
         Raises: RuntimeError when nothing can be exported; a bug.
         """
         return self._hand_over(ensemble, lambda stage: None)
+
+    def export(self, folder: str | Path, trial: int | None = None) -> Path:
+        """Write a model into a folder of its own, which needs neither the study nor Optuna.
+
+        Args:
+            folder: new or empty.
+            trial: number of the trial, one of the best whose weights are kept in `checkpoints/`;
+                None for the model in `best/`.
+        Returns: the folder.
+        Raises:
+            StudyError: when no weights of the trial are kept; it names the trials that have them.
+            BundleError: when there is no model yet.
+            StorageError: when the folder is not empty or cannot be written.
+
+        Examples:
+            >>> study.export("second-best", trial=7)  # doctest: +SKIP
+            PosixPath('second-best')
+        """
+        folder = user_path(str(folder))
+        if trial is None:
+            copy_bundle(read_bundle(self.best_path), folder)
+        else:
+            refuse_full(folder)
+            number = definitions.check_count("trial", trial)
+            self._best().export_trial(folder, self.optuna_study, number)
+        return folder
 
     def _hand_over(self, ensemble: int | str | None, on_stage: Callable[[str], None]) -> Path:
         study = self.optuna_study
@@ -501,7 +543,7 @@ class Study(Results):
         """Open the storage and the Optuna study in it, making both if they are new."""
         if self._storage is None:
             self._storage, self._study = open_study(
-                self.folder, self.definition, self.metric, self.sampler
+                self.folder, self.definition, self.metric, self.sampler, self._given
             )
         return self._storage
 
@@ -547,7 +589,7 @@ class Study(Results):
 
         Returns: the seconds of the budget that this run goes on with; 0 when it is given more.
         """
-        trials = self.optuna_study.get_trials(deepcopy=False)
+        trials = self._own_trials()
         if n_trials is not None:
             if self._untried is not None:
                 n_trials = min(n_trials, self._untried.n_left(trials))
@@ -562,7 +604,7 @@ class Study(Results):
 
     def _write_definition(self, **budget: Any) -> None:
         """Keep what may change; where and with what it began stays, unless data have moved."""
-        changing = ("source", "finalists", "ensemble")
+        changing = ("source", "finalists", "ensemble", "storage")
         now = {name: getattr(self.definition, name) for name in changing}
         replace(Definition.read(self.folder), **(now | budget)).write(self.folder)
 

@@ -25,7 +25,7 @@ from autotrain.bundle.selection import (
 )
 from autotrain.data.dataset import Dataset
 from autotrain.ensembling import choose, has_few_rows, is_clearly_better, most_members
-from autotrain.errors import BundleError
+from autotrain.errors import BundleError, SpaceError
 from autotrain.export import export_ensemble, record_selection
 from autotrain.fused.plan import view_of
 from autotrain.fused.trainer import Trainer
@@ -36,6 +36,7 @@ from autotrain.study.definition import AUTO, Definition
 from autotrain.study.finals import EXPORTED, Finals, Winner, winner_of
 from autotrain.study.given import GIVEN, config_of
 from autotrain.study.ledger import best_trial
+from autotrain.study.record import own_trials
 from autotrain.study.retraining import train_again
 from autotrain.study.running import FOLD_EPOCHS, trial_seed, value_of
 from autotrain.study.sampling import seed_number
@@ -92,6 +93,19 @@ class Best:
         )
         return exported.notes
 
+    def export_trial(self, folder: Path, study: optuna.Study, number: int) -> None:
+        """Write the model of one trial into another folder, checked like the winner's.
+
+        Raises:
+            StudyError: when the study has no such trial, or no weights of it are kept.
+            StorageError: when the folder cannot be written.
+        """
+        trials = study.get_trials(deepcopy=False)
+        kept = self.checkpoints.of_trial(number) if number < len(trials) else None
+        if kept is None or not self._is_of(study, trials[number], kept):
+            raise self.checkpoints.not_kept(number)
+        replace(self, path=folder).publish(kept)
+
     def hand_over(self, study: optuna.Study, device: str, ensemble: int | str) -> Handed:
         """Put the study's winner into the folder, or those trainings that predict best together.
 
@@ -105,7 +119,7 @@ class Best:
         if ensemble == AUTO and not _has_searched(study):
             n_members = 0
         handed = self._hand_over(study, device, n_members)
-        if self._is_own():
+        if self._is_own(study):
             selection = self.selection(study, read_bundle(self.path))
             if selection is not None:
                 record_selection(self.path, selection)
@@ -117,7 +131,7 @@ class Best:
         Args:
             bundle: the model.
         """
-        trials = study.get_trials(deepcopy=False)
+        trials = own_trials(study.get_trials(deepcopy=False), study.user_attrs)
         trial, winner = winner_of(trials, study.user_attrs, self.metric)
         best = best_trial(trials, self.metric)
         if trial is None or best is None or best.value is None:
@@ -168,7 +182,8 @@ class Best:
         if finals is None:
             return None
         decided, exported = finals.decide(), study.user_attrs.get(EXPORTED)
-        best = best_trial(study.get_trials(deepcopy=False), self.metric)
+        trials = own_trials(study.get_trials(deepcopy=False), study.user_attrs)
+        best = best_trial(trials, self.metric)
         if exported is None or best is None:
             return decided
         trial, repeat, n_trials, waiting = exported
@@ -190,7 +205,7 @@ class Best:
 
     def exported(self, study: optuna.Study) -> list[Any] | None:
         """Return the record of the exported model that `decide` reads; see `EXPORTED`."""
-        if not self._is_own():
+        if not self._is_own(study):
             return None
         training = read_bundle(self.path).training
         if ENSEMBLE in training:
@@ -203,8 +218,7 @@ class Best:
         failures: list[str] = []
         if n_members > 1:
             # What was cut off before it was told complete is tried again under another number.
-            complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-            trials = {trial.number: trial for trial in complete}
+            trials = {trial.number: trial for trial in _complete_trials(study)}
             kept = [
                 trained
                 for trained in self.checkpoints.all()
@@ -219,7 +233,7 @@ class Best:
                     failures.append(_failed("The ensemble", error))
         notes, others = self.restore(study, device, alone=True)
         failures += others
-        if failures and not self._is_own():
+        if failures and not self._is_own(study):
             raise RuntimeError(" ".join(failures))
         return Handed(notes, tuple(failures))
 
@@ -233,7 +247,7 @@ class Best:
         Args:
             alone: an ensemble is another model; otherwise one of this study stays.
         """
-        trials = study.get_trials(deepcopy=False)
+        trials = own_trials(study.get_trials(deepcopy=False), study.user_attrs)
         trial, winner = winner_of(trials, study.user_attrs, self.metric)
         best = best_trial(trials, self.metric)
         if trial is None or best is None:
@@ -305,14 +319,28 @@ class Best:
         value = value_of(outcomes)
         return Trained(trial.number, value, config, seed, outcomes, repeat)
 
-    def _is_own(self) -> bool:
+    def _is_own(self, study: optuna.Study) -> bool:
         """Whether some model of this study is in the folder."""
         try:
             bundle = read_bundle(self.path)
         except BundleError:
             return False
-        is_own = bundle.data.get("fingerprint") == self.dataset.fingerprint
-        return is_own and bundle.training.get("study") == self.definition.name
+        if bundle.data.get("fingerprint") != self.dataset.fingerprint:
+            return False
+        trials = study.get_trials(deepcopy=False)
+        number = bundle.training.get("trial")
+        if not isinstance(number, int) or not 0 <= number < len(trials):
+            return False
+        # The name tells nothing: the folder may have been renamed, or copied.
+        return self._is_training_of(study, trials[number], bundle)
+
+    def _is_training_of(self, study: optuna.Study, trial: FrozenTrial, bundle: Bundle) -> bool:
+        """Return whether the first member is from a training of this trial."""
+        is_seed = bundle.training.get("seed") == self._seed(study, trial)
+        try:
+            return is_seed and bundle.members[0].config == self._config(trial)
+        except SpaceError:
+            return False
 
     def _holds(self, study: optuna.Study, trial: FrozenTrial, repeat: int, *, alone: bool) -> bool:
         """Whether the model in the folder is this one, or an ensemble of this study."""
@@ -322,11 +350,10 @@ class Best:
             return False
         training = bundle.training
         if ENSEMBLE in training:
-            return self._is_own() and not alone
+            return self._is_own(study) and not alone
         # A number alone might be that of another study that was in the folder.
-        found = (training.get("trial"), training.get("repeat", 0), training.get("seed"))
-        is_it = found == (trial.number, repeat, self._seed(study, trial))
-        return is_it and bundle.members[0].config == self._config(trial)
+        found = (training.get("trial"), training.get("repeat", 0))
+        return found == (trial.number, repeat) and self._is_training_of(study, trial, bundle)
 
     def _is_of(self, study: optuna.Study, trial: FrozenTrial, trained: Trained) -> bool:
         """Whether a checkpoint is of this trial, and not of another that had its number."""
@@ -341,8 +368,12 @@ class Best:
 
 def _has_searched(study: optuna.Study) -> bool:
     """Whether a complete trial came from a search, and not from `train`."""
+    return any(trial.user_attrs.get(GIVEN) != "train" for trial in _complete_trials(study))
+
+
+def _complete_trials(study: optuna.Study) -> list[FrozenTrial]:
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return any(trial.user_attrs.get(GIVEN) != "train" for trial in complete)
+    return own_trials(complete, study.user_attrs)
 
 
 def _failed(what: str, error: RuntimeError) -> str:

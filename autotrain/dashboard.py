@@ -25,8 +25,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import optuna_dashboard
 
 from autotrain.errors import StudyError
-from autotrain.study.definition import Definition
-from autotrain.study.storage import OpenStorage, read_storage
+from autotrain.study.opening import seen_study
 
 HOST = "127.0.0.1"
 PORT = 8080
@@ -52,7 +51,7 @@ class Dashboard:
         folder: of the study.
         port: None for 8080 or the next free one, 0 for any.
         storage: URL with the password, when the study is not kept in its folder.
-        connects: see `Definition.reading_url`.
+        connects: see `seen_study`.
     Raises:
         StudyError: when there is no such study, or the port is taken.
         StorageError: when the study cannot be read.
@@ -66,19 +65,14 @@ class Dashboard:
         storage: str | None = None,
         connects: bool = True,
     ) -> None:
-        definition = Definition.read(folder)
-        url = definition.reading_url(storage, folder, connects=connects)
-        self.storage: OpenStorage = read_storage(folder, url)
-        try:
-            names = {s.study_name: s._study_id for s in self.storage.get_all_studies()}
-            page = optuna_dashboard.wsgi(self.storage, artifact_store=None)
-            token = secrets.token_urlsafe(24)
-            self._tickets: set[str] = set()
+        token = secrets.token_urlsafe(24)
+        self._tickets: set[str] = set()
+        with contextlib.ExitStack() as stack:
+            seen = stack.enter_context(seen_study(folder, storage, connects=connects))
+            page = optuna_dashboard.wsgi(seen.storage, artifact_store=None)
             self._server = _listen(_only_looking(_only_with(token, self._tickets, page)), port)
-        except BaseException:
-            self.storage.close()
-            raise
-        study_id = names.get(definition.name)
+            self._opened = stack.pop_all()
+        study_id = seen.study_id
         place = "dashboard" if study_id is None else f"dashboard/studies/{study_id}"
         self._place = f"http://{HOST}:{self._server.server_port}/{place}"
         self.address = f"{self._place}?{urlencode({TOKEN: token})}"
@@ -100,7 +94,7 @@ class Dashboard:
     def close(self) -> None:
         """Give the port back."""
         self._server.server_close()
-        self.storage.close()
+        self._opened.close()
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.arguments import fold_arrays, problem_of
 from autotrain.data.dataset import Dataset
+from autotrain.errors import StorageError
 from autotrain.fused.layout import Columns
 from autotrain.fused.plan import view_of
 from autotrain.fused.trainer import Trainer
@@ -28,6 +29,7 @@ from autotrain.study.given import CONFIG, GIVEN, config_of, configs_outside, fix
 from autotrain.study.ledger import Ledger, best_trial
 from autotrain.study.progress import Observer
 from autotrain.study.pruning import Board, History, make_pruner, rule_of
+from autotrain.study.record import own_trials
 from autotrain.study.running import summary
 from autotrain.study.storage import OpenStorage
 from autotrain.study.trained import Trained
@@ -67,7 +69,7 @@ class Launch:
             whole_curves=self.definition.pruner in ("asha", "median"),
             only=self.only,
         )
-        trials = study.get_trials(deepcopy=False)
+        trials = own_trials(study.get_trials(deepcopy=False), study.user_attrs)
         if self.only is None and all(GIVEN in trial.user_attrs for trial in trials):
             given = [t.params or fixed_params(t) for t in trials if CONFIG not in t.user_attrs]
             for params in self.space.baselines():
@@ -97,9 +99,15 @@ class Launch:
         try:
             folds = fold_arrays(self.dataset, views)
             rows = StoredRows.write(problem, folds, folder)
-        except BaseException:
+        except BaseException as error:
             for worker in workers:
                 worker.close()
+            if isinstance(error, OSError):
+                raise StorageError(
+                    f"{folder.parent} must take the rows for the worker processes, got: "
+                    f"{error.strerror or error}. Free space there, set TMPDIR to another folder, "
+                    "or train with one worker."
+                ) from error
             raise
         return [worker.give(rows) for worker in workers]
 
@@ -117,7 +125,7 @@ class Launch:
         dataset, definition = self.dataset, self.definition
         n_outputs = problem_of(dataset, self.metric).n_outputs
         costs = GPU if self.device.startswith("cuda") else CPU
-        trials = ledger.study.get_trials(deepcopy=False)
+        trials = own_trials(ledger.study.get_trials(deepcopy=False), ledger.study.user_attrs)
         board = self._board(trials)
         coordinator = Coordinator(
             ledger,

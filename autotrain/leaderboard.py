@@ -27,8 +27,9 @@ from autotrain.study.finals import Winner, finals_of, is_unfinished, winner_of
 from autotrain.study.given import config_of
 from autotrain.study.lease import is_held
 from autotrain.study.ledger import FORBIDDEN, INTERRUPTED, NOT_STARTED, best_trial
+from autotrain.study.opening import seen_study
+from autotrain.study.record import is_foreign, own_trials
 from autotrain.study.running import summary
-from autotrain.study.storage import read_storage
 from autotrain.tasks import Metric, metric_named
 
 TOP = 10
@@ -69,6 +70,7 @@ class Standing:
         state: "running", "stopped", "done" or "empty".
         n_complete, n_pruned, n_failed, n_running, n_waiting: trials by state; those that were
             interrupted or never started are in none of them.
+        added: numbers of the trials that others added through Optuna; nothing else counts them.
         causes: trials by what ended them, the commonest first; complete ones that just came to
             their end are left out.
         flags: numbers of the trials that have a flag, by flag, the commonest first.
@@ -81,6 +83,7 @@ class Standing:
         left: of its budget.
         is_unfinished: whether a run was cut off before its winner was handed over, or no trial is
             left but repeats of the best are.
+        lost: what is missing of its trials and how to continue; None where nothing is.
         updated: when its last trial ended, or it was made.
     """
 
@@ -92,6 +95,7 @@ class Standing:
     n_failed: int
     n_running: int
     n_waiting: int
+    added: tuple[int, ...]
     causes: dict[str, int]
     flags: dict[str, tuple[int, ...]]
     top: tuple[Entry, ...]
@@ -102,6 +106,7 @@ class Standing:
     seconds: float
     left: Left
     is_unfinished: bool
+    lost: str | None
     updated: datetime
 
     @property
@@ -137,6 +142,7 @@ class Standing:
                 "running": self.n_running,
                 "waiting": self.n_waiting,
             },
+            "added": list(self.added),
             "causes": self.causes,
             "flags": {flag: list(numbers) for flag, numbers in self.flags.items()},
             "best": None if self.best is None else asdict(self.best),
@@ -149,6 +155,7 @@ class Standing:
             "budget": {"trials": definition.n_trials, "seconds": definition.timeout_s},
             "left": asdict(self.left),
             "is_unfinished": self.is_unfinished,
+            "lost": self.lost,
             "updated": self.updated.isoformat(timespec="seconds"),
         }
 
@@ -183,23 +190,17 @@ def read_standing(folder: Path, storage: str | None = None, *, connects: bool = 
     Args:
         folder: of the study.
         storage: its URL with the password, when the study is not kept in its folder.
-        connects: see `Definition.reading_url`.
+        connects: see `seen_study`.
     Raises:
         StudyError: when there is no such study, or its trials are in another storage.
         StorageError: when its trials cannot be read; NotConnectedError when they are on a server
             and `connects` is False.
     """
-    definition = Definition.read(folder)
-    url = definition.reading_url(storage, folder, connects=connects)
-    trials: list[FrozenTrial] = []
-    user_attrs: dict[str, Any] = {}
     is_running = is_held(folder)
-    with read_storage(folder, url, stays_open=False) as opened:
-        names = {study.study_name: study._study_id for study in opened.get_all_studies()}
-        if definition.name in names:
-            study_id = names[definition.name]
-            trials = opened.get_all_trials(study_id, deepcopy=False)
-            user_attrs = opened.get_study_user_attrs(study_id)
+    with seen_study(folder, storage, connects=connects, stays_open=False) as seen:
+        definition, user_attrs = seen.definition, seen.user_attrs
+        trials = own_trials(seen.trials, user_attrs)
+        added = tuple(trial.number for trial in seen.trials if is_foreign(trial, user_attrs))
     trial, winner = winner_of(trials, user_attrs, metric_named(definition.metric))
     left = budget_left(definition.n_trials, definition.timeout_s, trials, user_attrs)
     unfinished = _is_unfinished(definition, trials, user_attrs, left)
@@ -208,6 +209,7 @@ def read_standing(folder: Path, storage: str | None = None, *, connects: bool = 
         folder=folder,
         state=_state(trials, left, is_running=is_running, is_unfinished=unfinished),
         **_counts(trials, is_running=is_running),
+        added=added,
         causes=_causes(trials),
         flags=_flags(trials),
         top=_top(definition, trials),
@@ -218,6 +220,7 @@ def read_standing(folder: Path, storage: str | None = None, *, connects: bool = 
         seconds=seconds_spent(trials, user_attrs),
         left=left,
         is_unfinished=unfinished,
+        lost=seen.lost,
         updated=_updated(folder, trials),
     )
 

@@ -89,8 +89,8 @@ def export_onnx(
                 shutil.copyfile(path, target / path.name)
         except OSError as error:
             raise StorageError(
-                f"{target}: expected a folder that can be written, however: {error.strerror}. "
-                "Give another one."
+                f"{target} must be a folder that can be written, got: {error.strerror or error}. "
+                "Free space there, or give another one."
             ) from error
     return target
 

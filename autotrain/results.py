@@ -23,6 +23,7 @@ from autotrain.space.search_space import SearchSpace
 from autotrain.study.definition import Definition
 from autotrain.study.finals import Winner, winner_of
 from autotrain.study.given import config_of
+from autotrain.study.record import own_trials
 from autotrain.study.untried import Untried
 from autotrain.tasks import Metric
 from autotrain.trial_report import TrialReport, report_of
@@ -136,7 +137,7 @@ class Results(ABC):
         """
         if self._untried is None:
             return None
-        return self._untried.count(self.optuna_study.get_trials(deepcopy=False))
+        return self._untried.count(self._own_trials())
 
     def trial(self, number: int) -> TrialReport:
         """Describe one trial: configuration, learning curve, health by layer, flags, its end.
@@ -148,7 +149,14 @@ class Results(ABC):
             >>> study.trial(3).flags  # doctest: +SKIP
             {'vanishing': 'The gradient hardly reaches some layers, ...'}
         """
-        return report_of(self.definition, self.optuna_study.get_trials(deepcopy=False), number)
+        study = self.optuna_study
+        trials = study.get_trials(deepcopy=False)
+        return report_of(self.definition, trials, number, study.user_attrs)
+
+    def _own_trials(self) -> list[FrozenTrial]:
+        """Return the trials that are not added by others."""
+        study = self.optuna_study
+        return own_trials(study.get_trials(deepcopy=False), study.user_attrs)
 
     def trials_dataframe(self) -> pd.DataFrame:
         """Return one row per trial, as `optuna.Study.trials_dataframe`."""

@@ -23,6 +23,7 @@ from autotrain.study.coordinator import Coordinator
 from autotrain.study.finals import HANDED_OVER, Finals
 from autotrain.study.ledger import Ledger, best_trial
 from autotrain.study.progress import Observer, Progress
+from autotrain.study.record import own_trials
 from autotrain.study.run_clock import RunClock
 from autotrain.study.storage import OpenStorage
 from autotrain.study.trained import Trained
@@ -116,7 +117,7 @@ class Run:
 
     def _search(self, coordinator: Coordinator, n_trials: int | None, clock: RunClock) -> None:
         """Run the coordinator; a finite space ends a search when nothing is left to try."""
-        trials = self.study.get_trials(deepcopy=False)
+        trials = own_trials(self.study.get_trials(deepcopy=False), self.study.user_attrs)
         untried = Untried.of(self.launch.space) if self.launch.only is None else None
         if untried is not None:
             n_left = untried.n_left(trials)
@@ -160,6 +161,8 @@ ADVICE = {
 def check_success(name: str, trials: Sequence[FrozenTrial], metric: Metric) -> None:
     """Refuse to end without a complete trial.
 
+    Args:
+        trials: the study's own, see `record.own_trials`.
     Raises:
         NoTrialSucceededError: when a study has none.
     """

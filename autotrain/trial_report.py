@@ -20,8 +20,9 @@ from autotrain.space.naming import nest
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.definition import Definition
 from autotrain.study.given import config_of
+from autotrain.study.opening import seen_study
+from autotrain.study.record import is_foreign
 from autotrain.study.running import CURVE, DIAGNOSTICS, summary
-from autotrain.study.storage import read_storage
 
 ENDINGS = {
     "epochs": "trained for all its epochs",
@@ -38,9 +39,12 @@ ENDINGS = {
     "export": "the model could not be exported: please report it",
     "error": "an error in autotrain: please report it",
     "not_started": "not started before the run ended",
+    "outside_space": "enqueued with parameters that are not in the space, not trained",
+    "added": "added through Optuna: it has no model and cannot win",
     "forbidden": "a combination that the space forbids, not trained",
 }
 """What ended a trial, in plain words, by the user attribute `cause`."""
+ADDED = "added"
 CUT_OFF_BEST = "the time was up, and it was the best trial so far"
 """Instead of `time` where the trial is complete."""
 
@@ -170,18 +174,17 @@ def read_trial(folder: Path, number: int, storage: str | None = None) -> TrialRe
         StudyError: when there is no such study or trial.
         StorageError: when its trials cannot be read.
     """
-    definition = Definition.read(folder)
-    trials: list[FrozenTrial] = []
-    with read_storage(folder, definition.storage_url(storage, folder), stays_open=False) as opened:
-        names = {study.study_name: study._study_id for study in opened.get_all_studies()}
-        if definition.name in names:
-            trials = opened.get_all_trials(names[definition.name], deepcopy=False)
-    return report_of(definition, trials, number)
+    with seen_study(folder, storage, stays_open=False) as seen:
+        return report_of(seen.definition, seen.trials, number, seen.user_attrs)
 
 
-def report_of(definition: Definition, trials: list[FrozenTrial], number: int) -> TrialReport:
+def report_of(
+    definition: Definition, trials: list[FrozenTrial], number: int, user_attrs: Mapping[str, Any]
+) -> TrialReport:
     """Describe one of a study's trials.
 
+    Args:
+        definition, trials, user_attrs: the study's.
     Raises: StudyError when there is no such trial.
     """
     if not 0 <= number < len(trials):
@@ -202,7 +205,7 @@ def report_of(definition: Definition, trials: list[FrozenTrial], number: int) ->
         value=trial.value,
         words="" if config is None else summary(config),
         config={} if config is None else config.to_params(),
-        cause=known.get("cause"),
+        cause=ADDED if is_foreign(trial, user_attrs) else known.get("cause"),
         error=known.get("error"),
         epochs=known.get("epochs"),
         best_epoch=known.get("best_epoch"),

@@ -34,6 +34,7 @@ from autotrain.errors import (
     DeviceError,
     NoTrialSucceededError,
     SpaceError,
+    StorageError,
     StudyError,
 )
 from autotrain.export import Exported, export_ensemble
@@ -45,6 +46,7 @@ from autotrain.study.budget import SPENT_S
 from autotrain.study.checkpoints import Checkpoints
 from autotrain.study.definition import Definition
 from autotrain.study.progress import Progress, Silent
+from autotrain.study.record import ORIGIN, origin
 from autotrain.study.trained import Trained
 
 SPACE = {
@@ -668,6 +670,7 @@ def test_what_a_killed_run_used_stays_used(tmp_path: Path) -> None:
     trial = optuna.create_trial(state=TrialState.PRUNED)
     trial.datetime_start, trial.datetime_complete = noon, noon + timedelta(hours=1)
     with study_of_wine(tmp_path) as study:
+        trial.set_user_attr(ORIGIN, origin(study.optuna_study.user_attrs, 0))
         study.optuna_study.add_trial(trial)
         study._optimize(Budget(1, None, time.monotonic() - 600), Silent(), quiet=True)
     spent = read_standing(study.folder).seconds
@@ -1045,6 +1048,7 @@ def test_no_worker_is_left_when_the_rows_cannot_be_written(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("autotrain.launch.StoredRows.write", full)
-    with study_of_wine(tmp_path, workers=2) as study, pytest.raises(OSError, match="No space"):
+    no_space = pytest.raises(StorageError, match="No space")
+    with study_of_wine(tmp_path, workers=2) as study, no_space:
         study.optimize(n_trials=2, observer=Silent())
     assert not children()

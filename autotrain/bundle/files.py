@@ -22,7 +22,7 @@ from safetensors.numpy import save as save_tensors
 
 from autotrain.bundle.card import model_card
 from autotrain.bundle.checking import FieldError, check_fields
-from autotrain.bundle.publishing import CARD, RECORD, TENSORS, opened
+from autotrain.bundle.publishing import CARD, RECORD, TENSORS, opened, publish, refuse_full, stage
 from autotrain.bundle.record import Bundle, Shapes, expected_tensors, from_json
 from autotrain.errors import COPY_AGAIN, AutotrainError, BundleError
 
@@ -59,6 +59,15 @@ def encode(bundle: Bundle) -> dict[str, bytes]:
         TENSORS: tensors,
         CARD: model_card(bundle).encode("utf-8", "replace"),
     }
+
+
+def copy_bundle(bundle: Bundle, folder: Path) -> Path:
+    """Write a bundle into a new or an empty folder; return the folder.
+
+    Raises: StorageError when it holds something or cannot be written.
+    """
+    refuse_full(folder)
+    return publish(stage(folder, encode(bundle)), folder)
 
 
 def checksum_of(content: Mapping[str, Any]) -> str:

@@ -44,9 +44,9 @@ def stage(folder: Path, files: Mapping[str, bytes]) -> Path:
         bundle and would be lost.
     """
     folder = Path(os.path.realpath(folder))
-    _refuse_to_replace(folder)
     staged = _beside(folder, "new")
     try:
+        _refuse_to_replace(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         _recover(folder)
         staged.mkdir()
@@ -73,6 +73,22 @@ def publish(staged: Path, folder: Path) -> Path:
     except OSError as error:
         raise _unwritable(folder, error) from error
     return folder
+
+
+def refuse_full(folder: Path) -> None:
+    """Refuse to export into a folder that holds something.
+
+    Raises: StorageError when it does, or cannot be looked at.
+    """
+    try:
+        is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if not is_free:
+        raise StorageError(
+            f"{folder}: expected a new or an empty folder, however: it is there already. "
+            "Give another one with --output, or remove it."
+        )
 
 
 def discard(staged: Path) -> None:

@@ -24,6 +24,7 @@ import click
 from autotrain.cli.dashboard import dashboard
 from autotrain.cli.evaluate import evaluate
 from autotrain.cli.export import export
+from autotrain.cli.failures import system_error_words
 from autotrain.cli.predict import predict
 from autotrain.cli.printing import say
 from autotrain.cli.resume import resume
@@ -107,7 +108,13 @@ def main() -> int:
         # The reader, such as `head`, has enough. Python would complain when it closes stdout.
         sys.stdout = None
         return 0
-    except Exception:
+    except Exception as error:
+        words = system_error_words(error)
+        if words is not None:
+            # What stdout could not take would be written once more when Python ends.
+            sys.stdout = None
+            say(f"Error: {words}", err=True)
+            return EXIT_USER
         say(traceback.format_exc(), err=True, nl=False)
         say(_bug_words(), err=True)
         return EXIT_BUG

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,6 +137,12 @@ def _check_output(path: Path, data: str) -> None:
             f"must be in a folder that is there, however: {path.parent} is none.",
             param_hint="--output",
         )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise click.BadParameter(
+            f"must be in a folder that can be written, got {path.parent}. "
+            "Change its permissions or choose another folder.",
+            param_hint="--output",
+        )
     try:
         is_there = path.exists()
     except OSError as error:  # a name that is too long
@@ -142,6 +150,11 @@ def _check_output(path: Path, data: str) -> None:
             f"must be a file that can be written, however: {path}: {error.strerror}.",
             param_hint="--output",
         ) from None
+    if is_there and path.is_dir():
+        raise click.BadParameter(
+            f"must be a file, got the folder {path}. Give the name of a file in it.",
+            param_hint="--output",
+        )
     if is_there and Path(data).exists() and path.samefile(data):
         raise click.BadParameter(
             f"must be another file than DATA, which would be lost, however: {path}.",
@@ -175,11 +188,13 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
             _write_json(frame, beside)
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise StorageError(
-            f"{path}: expected a file that can be written, however: {error.strerror}. "
-            "Give another --output."
+            f"{path} must be a file that can be written, got: {error.strerror or error}. "
+            "Free space there, or give another --output."
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def _write_json(frame: pd.DataFrame, path: Path) -> None:

@@ -10,6 +10,7 @@ import click
 
 from autotrain.cli.options import STUDIES
 from autotrain.cli.printing import fields, note, print_json, say
+from autotrain.paths import shown_path
 from autotrain.wording import count_text, duration_text, interval_text, value_text
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def outcome(study: Study, started_s: float) -> dict[str, Any]:
         "config": config,
         "params": study.best_params,
         "has_dropout": predictor.has_dropout,
-        "bundle": str(study.best_path),
+        "bundle": shown_path(study.best_path),
         "seconds": round(time.monotonic() - started_s, 1),
         "trials": {
             "complete": standing.n_complete,
@@ -263,7 +264,7 @@ def next_commands(study: Study, n_untried: int | None) -> list[str]:
     """
     name, where = study.definition.name, directory_words(study.folder)
     commands = [
-        ("Predict new rows", f"autotrain predict {study.best_path} DATA --output FILE"),
+        ("Predict new rows", f"autotrain predict {shown_path(study.best_path)} DATA --output FILE"),
         ("See the trials", f"autotrain show {name}{where}"),
         ("In the browser", f"autotrain dashboard {name}{where}"),
     ]
@@ -280,14 +281,15 @@ def interrupted(study: Study) -> str:
         return "Interrupted before the first trial; nothing was written."
     best = ""
     if study.progress.best_value is not None:
-        best = f" The best model so far is in {study.best_path}."
+        best = f" The best model so far is in {shown_path(study.best_path)}."
     words = f"autotrain resume {study.definition.name}{directory_words(study.folder)}"
     return f"Interrupted; everything is saved.{best} Go on with:\n  {words}"
 
 
 def directory_words(folder: Path) -> str:
     """Return the --directory option that finds a study again, if it needs one."""
-    return "" if folder.parent == STUDIES else f" --directory {folder.parent}"
+    studies = shown_path(folder.parent)
+    return "" if studies == str(STUDIES) else f" --directory {studies}"
 
 
 def _ensemble_words(study: Study, members: list[dict[str, Any]] | None) -> str:

@@ -39,6 +39,7 @@ from autotrain.cli.options import (
 )
 from autotrain.cli.printing import fields, print_json, say
 from autotrain.cli.reading import reading_asked, reading_options
+from autotrain.paths import shown_path
 from autotrain.wording import count_text, duration_text
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str
         "dry_run": True,
         "study": definition.name,
         "exists": (study.folder / "study.toml").is_file(),
-        "folder": str(study.folder),
+        "folder": shown_path(study.folder),
         "storage": None if definition.storage is None else hide_password(definition.storage),
         "data": definition.source,
         "target": definition.target,

@@ -139,6 +139,8 @@ def leaderboard(standing: Standing) -> list[str]:
             ("Metric", f"{definition.metric}, to {standing.metric.direction}, on validation rows"),
             ("Weights", weights_words(definition.weights, definition.class_weights)),
             ("Trials", f"{standing.n_trials:,}: {', '.join(counts)}"),
+            ("Added", _added_words(standing)),
+            ("Missing", standing.lost or ""),
             ("Time", duration_text(standing.seconds)),
             ("Left", _left_words(standing)),
             ("Model", "" if standing.bundle is None else str(standing.bundle)),
@@ -167,6 +169,15 @@ def leaderboard(standing: Standing) -> list[str]:
         lines += fields([(key, param_text(value)) for key, value in params.items()], indent="  ")
     lines += _ended_early(standing)
     return [*lines, *_flagged(standing)]
+
+
+def _added_words(standing: Standing) -> str:
+    if not standing.added:
+        return ""
+    numbers = ", ".join(map(str, standing.added[:MOST_NAMED]))
+    more = ", …" if len(standing.added) > MOST_NAMED else ""
+    what = "trial" if len(standing.added) == 1 else "trials"
+    return f"{what} {numbers}{more} through Optuna: no model, cannot win"
 
 
 def _ended_early(standing: Standing) -> list[str]:

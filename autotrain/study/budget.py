@@ -14,6 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.study.ledger import INTERRUPTED, UNTRIED
+from autotrain.study.record import own_trials
 
 SPENT_S = "spent_s"
 """User attribute of the study: seconds of all runs that ended in order."""
@@ -79,7 +80,8 @@ def seconds_spent(trials: Sequence[FrozenTrial], user_attrs: Mapping[str, Any]) 
 
 def study_seconds(study: optuna.Study) -> float:
     """Return `seconds_spent` of an Optuna study."""
-    return seconds_spent(study.get_trials(deepcopy=False), study.user_attrs)
+    trials = own_trials(study.get_trials(deepcopy=False), study.user_attrs)
+    return seconds_spent(trials, study.user_attrs)
 
 
 def budget_left(

@@ -19,7 +19,7 @@ import tomli_w
 
 from autotrain.errors import AutotrainError, StorageError, StudyError, nearest, unknown
 from autotrain.own_files import read_own, replace_own
-from autotrain.study.storage_urls import HIDDEN, hide_password, is_remote
+from autotrain.study.storage_urls import HIDDEN, absolute_url, hide_password
 from autotrain.tasks import TASKS, metric_for
 
 FILE = "study.toml"
@@ -41,7 +41,7 @@ class Definition:
     """The definition of a study.
 
     Args:
-        name: also the folder's name.
+        name: the folder's name.
         source: where the data came from, as the user named it.
         target, task, metric: what is learned and how it is judged.
         weights: the column of the rows' weights; None when all count alike.
@@ -58,7 +58,10 @@ class Definition:
         ensemble: trainings that are exported together, at most; below 2 the winner alone; "auto":
             as the number of validation rows suggests.
         n_trials, timeout_s: the budget; None for no limit.
-        storage: URL without password, None for the journal in the folder.
+        storage: URL without password, None for the journal in the folder; see also
+            `storage.word_of`.
+        stored_as: name of the Optuna study, where it is not the folder's: the folder was renamed
+            or copied.
         workers: processes; 0 for one per core.
         device: "auto", "cpu" or "cuda".
         versions: of the libraries that created the study.
@@ -87,9 +90,15 @@ class Definition:
     timeout_s: float | None = None
     # It may hold a password while the study is open.
     storage: str | None = field(default=None, repr=False)
+    stored_as: str = ""
     workers: int = 0
     device: str = "auto"
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def optuna_name(self) -> str:
+        """The name of the study in its storage."""
+        return self.stored_as or self.name
 
     def write(self, folder: Path) -> None:
         """Write `study.toml`; passwords in the storage's URL are left out.
@@ -97,6 +106,8 @@ class Definition:
         Raises: StorageError when it cannot be written.
         """
         values = {k: v for k, v in asdict(self).items() if v is not None}
+        if self.optuna_name == self.name:
+            del values["stored_as"]
         if self.storage is not None:
             values["storage"] = hide_password(self.storage)
         # Tables stand last in TOML.
@@ -112,7 +123,7 @@ class Definition:
 
     @classmethod
     def read(cls, folder: Path) -> Definition:
-        """Read a study's folder.
+        """Read a study's folder, whose name is the study's.
 
         Raises:
             StudyError: when there is no study of that name, or its file cannot be read.
@@ -125,6 +136,10 @@ class Definition:
             known = {f.name for f in fields(cls)}
             definition = cls(**{name: value for name, value in values.items() if name in known})
             definition._check()
+            name, stored_as = folder.absolute().name, definition.optuna_name
+            definition = replace(
+                definition, name=name, stored_as="" if stored_as == name else stored_as
+            )
         # tomllib raises ValueError for a number of too many digits, too.
         except (OSError, ValueError, TypeError, RecursionError, AutotrainError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
@@ -151,7 +166,7 @@ class Definition:
     def differing(self, other: Definition) -> list[str]:
         """Return the names of what makes two studies' trials incomparable."""
         # Tables may have moved: whether they, and their reading, are the same the fingerprint says.
-        skipped = {*CHANGEABLE, "versions", "source", "test", "reading"}
+        skipped = {*CHANGEABLE, "stored_as", "versions", "source", "test", "reading"}
         own, others = (
             {
                 f.name: getattr(study, f.name) if f.name != "split" else study._split()
@@ -183,51 +198,21 @@ class Definition:
             if not (folder / FILE).is_file():
                 return named
             begun = Definition.read(folder)
-            if not begun.differing(named) and begun.is_kept_in(named.storage):
+            if not begun.differing(named) and begun.is_kept_in(named.storage, folder):
                 return named
             number += 1
 
-    def is_kept_in(self, storage: str | None) -> bool:
-        """Whether a URL, with or without its password, is that of this study; None always is."""
+    def is_kept_in(self, storage: str | None, folder: Path) -> bool:
+        """Return whether a URL, with or without its password, is that of this study.
+
+        Args:
+            storage: None always is.
+            folder: the study's.
+        """
         if storage is None:
             return True
         own = self.storage or ""
-        return _without_password(storage) == _without_password(own)
-
-    def storage_url(self, given: str | None, folder: Path) -> str | None:
-        """Return where the trials are: the URL given, which may hold the password, or its own.
-
-        Raises:
-            StudyError: when another storage is given; it would begin the study anew, and put its
-                best model over the one that is there.
-        """
-        if self.is_kept_in(given):
-            return given or self.storage
-        own = f"in {self.storage}" if self.storage is not None else f"in its folder, {folder}"
-        raise StudyError(
-            f"study {self.name!r} keeps its trials {own}, however: --storage is "
-            f"{hide_password(given or '')}. Leave --storage out to go on with it, or choose "
-            f"another --study name. When the trials have moved, change storage in {folder / FILE}."
-        )
-
-    def reading_url(self, given: str | None, folder: Path, *, connects: bool) -> str | None:
-        """Return where the trials are, for looking at them.
-
-        Args:
-            connects: False when the user did not name this study: whoever wrote its folder must
-                not choose a server to which this machine connects.
-        Raises:
-            StudyError: as `storage_url` does.
-            NotConnectedError: when the trials are on a server, and `connects` is False.
-        """
-        url = self.storage_url(given, folder)
-        if url is not None and given is None and is_remote(url) and not connects:
-            raise NotConnectedError(
-                f"study {folder.name!r} keeps its trials in {hide_password(url)}, to which "
-                "autotrain connects only for a study that you name. If you trust this study, run: "
-                f"autotrain show {folder.name} --storage URL"
-            )
-        return url
+        return _without_password(storage, folder) == _without_password(own, folder)
 
     def check_same(self, other: Definition, folder: Path) -> None:
         """Refuse to go on under this name with anything that makes trials incomparable.
@@ -269,8 +254,8 @@ def _is_of_kind(value: Any, kind: Any) -> bool:
     return type(value) is kind or (kind is float and type(value) is int)
 
 
-def _without_password(url: str) -> str:
-    return hide_password(url).replace(f":{HIDDEN}@", "@")
+def _without_password(url: str, folder: Path) -> str:
+    return hide_password(absolute_url(url, folder)).replace(f":{HIDDEN}@", "@")
 
 
 def check_name(name: str) -> str:

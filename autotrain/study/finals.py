@@ -25,6 +25,7 @@ from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.given import config_of
 from autotrain.study.ledger import best_trial
+from autotrain.study.record import own_trials
 from autotrain.tasks import Metric
 
 REPEATS = "repeats"
@@ -361,7 +362,7 @@ def finals_of(
     if not n_finalists:
         return None
     finals = Finals(n_finalists, metric.sign)
-    for trial in trials:
+    for trial in own_trials(trials, user_attrs):
         # Of an older version's trials the size is not known: they are not raced.
         if trial.state != TrialState.COMPLETE or "n_parameters" not in trial.user_attrs:
             continue
@@ -399,6 +400,7 @@ def winner_of(
     Args:
         trials, user_attrs: the study's.
     """
+    trials = own_trials(trials, user_attrs)
     best = best_trial(trials, metric)
     if best is None or not user_attrs.get(WINNER):
         return best, None

@@ -7,6 +7,7 @@ is a user attribute, and samplers do not learn from it.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,7 +16,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from autotrain.errors import SpaceError
+from autotrain.errors import AutotrainError, SpaceError
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 
@@ -48,7 +49,13 @@ def params_of(config: TrialConfig, space: SearchSpace) -> tuple[dict[str, Any], 
 
 def configs_outside(trials: Iterable[FrozenTrial]) -> list[TrialConfig]:
     """Return the configurations of those trials that are not in the study's space."""
-    return [TrialConfig.from_dict(t.user_attrs[CONFIG]) for t in trials if CONFIG in t.user_attrs]
+    configs = []
+    for trial in trials:
+        if CONFIG in trial.user_attrs:
+            # One that somebody else made up is refused when it is asked for.
+            with contextlib.suppress(AutotrainError, TypeError, ValueError, AttributeError):
+                configs.append(TrialConfig.from_dict(trial.user_attrs[CONFIG]))
+    return configs
 
 
 def enqueue(study: optuna.Study, params: Mapping[str, Any], **attributes: Any) -> int:

@@ -7,16 +7,19 @@ trials follow within a second.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from autotrain.errors import SpaceError, StudyError
 from autotrain.space.config import TrialConfig
 from autotrain.space.forbidding import ForbiddenCombination
 from autotrain.space.search_space import SearchSpace
-from autotrain.study.given import CONFIG, GIVEN, begin_given, enqueue
+from autotrain.study.given import CONFIG, GIVEN, begin_given, enqueue, fixed_params
+from autotrain.study.record import IDENTITY, ORIGIN, is_foreign, origin
 from autotrain.study.sampling import RETRY_OF, SEED_OF, seed_number
 from autotrain.study.storage import OpenStorage
 from autotrain.tasks import Metric
@@ -31,6 +34,9 @@ INTERRUPTED = "interrupted"
 GIVEN_UP = "given_up"
 NOT_STARTED = "not_started"
 FORBIDDEN = "forbidden"
+OUTSIDE = "outside_space"
+# What a trial raises whose enqueued parameters cannot be.
+REJECTED = (SpaceError, ValueError, TypeError, KeyError, AttributeError)
 # Ends that say nothing about a trial; `show` does not count them as failures.
 UNTRIED = (NOT_STARTED, FORBIDDEN)
 ABANDONED = "abandoned"
@@ -69,6 +75,7 @@ class Ledger:
         self.whole_curves = whole_curves
         self.only = only
         self.committed_s = 0.0
+        self._study_attrs = {IDENTITY: study.user_attrs.get(IDENTITY)}
 
     def enqueue(self, params: Mapping[str, Any], **attributes: Any) -> None:
         """Have these parameters tried before anything is sampled."""
@@ -77,21 +84,58 @@ class Ledger:
     def ask(self) -> tuple[optuna.Trial, TrialConfig]:
         """Return the next trial and its configuration; what a user gave comes first.
 
+        An enqueued trial that is not in the space fails, and the next one is taken.
+
         Raises:
+            StudyError: when a trial that was added keeps Optuna from recording new ones.
             RuntimeError: when nothing but forbidden combinations comes up.
         """
         for _ in range(ATTEMPTS):
             trial = begin_given(self.study, self.only) or self.study.ask()
-            outside = trial.user_attrs.get(CONFIG)
-            if outside is not None:
-                return trial, TrialConfig.from_dict(outside)
             try:
-                return trial, self.space.suggest(trial)
+                return trial, self._config(trial)
             except ForbiddenCombination:
                 # Failed trials are not learned from, and `show` leaves these out.
-                trial.set_user_attr("cause", FORBIDDEN)
-                self.study.tell(trial, state=TrialState.FAIL)
+                self._reject(trial, {"cause": FORBIDDEN})
+            except REJECTED as error:
+                # Nobody could have drawn it: it was enqueued through Optuna.
+                if not self._given(trial) and CONFIG not in trial.user_attrs:
+                    self._reject(trial, {"cause": INTERRUPTED})
+                    raise _not_recordable(self.study, error) from error
+                text = "; ".join(error.mistakes) if isinstance(error, SpaceError) else str(error)
+                self._reject(trial, {"cause": OUTSIDE, "error": text})
         raise RuntimeError(f"{ATTEMPTS} forbidden combinations came up in a row")
+
+    def _config(self, trial: optuna.Trial) -> TrialConfig:
+        """Return the configuration of a trial that has begun.
+
+        Raises:
+            ForbiddenCombination, SpaceError, ValueError, TypeError: when it cannot be trained.
+        """
+        outside = trial.user_attrs.get(CONFIG)
+        if outside is not None:
+            return TrialConfig.from_dict(outside)
+        with warnings.catch_warnings():
+            # Optuna takes enqueued values that are out of range; here the trial fails.
+            warnings.filterwarnings("ignore", "Fixed parameter", UserWarning)
+            config = self.space.suggest(trial)
+        given = self._given(trial)
+        return self.space.config_from(trial.params | given) if given else config
+
+    def _given(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Return the parameters with which a trial was enqueued."""
+        return fixed_params(self.storage.get_trial(trial._trial_id))
+
+    def _reject(self, trial: optuna.Trial, facts: Mapping[str, Any]) -> None:
+        """End a trial that is not trained."""
+        for name, fact in {**facts, **self._origin(trial.number)}.items():
+            trial.set_user_attr(name, fact)
+        self.study.tell(trial, state=TrialState.FAIL)
+
+    def _origin(self, number: int) -> dict[str, str]:
+        """Return the user attribute of a trial that says that this study ended it."""
+        found = origin(self._study_attrs, number)
+        return {} if found is None else {ORIGIN: found}
 
     def report(self, trial: optuna.Trial, epoch: int, of: int, value: float) -> None:
         """Add a point to a running trial's curve, or leave it out where points are dense.
@@ -121,13 +165,14 @@ class Ledger:
                 `sampling.WORST` below all others, whatever its curve.
             last_epoch: its epochs; with a value, at least 1.
         """
-        for name, attribute in attributes.items():
+        for name, attribute in {**attributes, **self._origin(trial.number)}.items():
             trial.set_user_attr(name, attribute)
         if value is not None:
             self._end_curve(trial, last_epoch, value)
         # Optuna takes the last point of a pruned trial's curve as its value.
         self.study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
         self.commit()
+        self.storage.remember(self.study.get_trials(deepcopy=False))
 
     def _end_curve(self, trial: optuna.Trial, epoch: int, value: float) -> None:
         """Let a curve end with the trial's value.
@@ -191,7 +236,8 @@ class Ledger:
         deaths = trial.user_attrs.get(ABANDONED, 0) + 1
         storage.set_trial_user_attr(trial._trial_id, ABANDONED, deaths)
         cause = INTERRUPTED if deaths < MOST_ABANDONED else GIVEN_UP
-        storage.set_trial_user_attr(trial._trial_id, "cause", cause)
+        for name, fact in {"cause": cause, **self._origin(trial.number)}.items():
+            storage.set_trial_user_attr(trial._trial_id, name, fact)
         storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
 
     def seed_number(self, number: int) -> int:
@@ -199,7 +245,22 @@ class Ledger:
         return seed_number(self.study, self.study.get_trials(deepcopy=False)[number])
 
 
+def _not_recordable(study: optuna.Study, error: Exception) -> StudyError:
+    attrs = {IDENTITY: study.user_attrs.get(IDENTITY)}
+    trials = study.get_trials(deepcopy=False)
+    added = [str(trial.number) for trial in trials if is_foreign(trial, attrs)]
+    return StudyError(
+        f"study {study.study_name!r} must take the parameters of its space, got: {error}. "
+        f"Optuna keeps them for good as a trial that was added has them (trial "
+        f"{', '.join(added) or 'unknown'}). Start a study of another name without that trial."
+    )
+
+
 def best_trial(trials: Sequence[FrozenTrial], metric: Metric) -> FrozenTrial | None:
-    """Return the complete trial with the best value, the earlier one of equals."""
+    """Return the complete trial with the best value, the earlier one of equals.
+
+    Args:
+        trials: the study's own, see `record.own_trials`.
+    """
     complete = [t for t in trials if t.state == TrialState.COMPLETE and t.value is not None]
     return min(complete, key=lambda t: metric.sign * (t.value or 0.0), default=None)

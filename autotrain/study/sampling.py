@@ -12,7 +12,7 @@ import copy
 import importlib
 import inspect
 import logging
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from autotrain import errors
 from autotrain.errors import StudyError
 from autotrain.study.given import CONFIG
 from autotrain.study.grouped_tpe import GroupedTPESampler
+from autotrain.study.record import is_foreign, own_trials
 from autotrain.study.replayed_cmaes import ReplayedCmaEsSampler
 
 # User attributes of a trial that repeats one that was cut off: that one's number, and its place.
@@ -59,10 +60,13 @@ class LearnedStudy(optuna.Study):
 
     Trials that are not in the study's space are left out: they have no parameters of it, and a
     sampler over the parameters that all trials have would have none left.
+
+    Args:
+        left_out: numbers of trials not to learn from; see `unlike_own`.
     """
 
-    def __init__(self, study: optuna.Study) -> None:
-        self.__dict__ = study.__dict__
+    def __init__(self, study: optuna.Study, left_out: Collection[int] = ()) -> None:
+        self.__dict__ = study.__dict__ | {"_left_out": left_out}
 
     def _get_trials(
         self,
@@ -74,8 +78,31 @@ class LearnedStudy(optuna.Study):
         return [
             _without_curve(trial) if trial.user_attrs.get("cause") in WORST else trial
             for trial in trials
-            if CONFIG not in trial.user_attrs
+            if CONFIG not in trial.user_attrs and trial.number not in self._left_out
         ]
+
+    _left_out: Collection[int]
+
+
+def unlike_own(study: optuna.Study) -> frozenset[int]:
+    """Return the numbers of the added trials whose parameters are not those of the study's own.
+
+    A trial that was added through Optuna may have other parameters, or others of the same name;
+    a sampler of Optuna's cannot compare these.
+    """
+    attrs, trials = study.user_attrs, study.get_trials(deepcopy=False)
+    added = [trial for trial in trials if is_foreign(trial, attrs)]
+    if not added:
+        return frozenset()
+    known: dict[str, BaseDistribution] = {}
+    for trial in own_trials(trials, attrs):
+        known.update(trial.distributions)
+    return frozenset(
+        trial.number
+        for trial in added
+        if not trial.distributions
+        or any(known.get(name) != kind for name, kind in trial.distributions.items())
+    )
 
 
 def _without_curve(trial: FrozenTrial) -> FrozenTrial:
@@ -201,6 +228,7 @@ class SeededSampler(BaseSampler):
         self.name = name
         self.seed = seed
         self._running: dict[int, BaseSampler] = {}
+        self._left_out: dict[int, frozenset[int]] = {}
 
     def for_trial(self, number: int) -> BaseSampler:
         """Return a fresh sampler for the trial at that place, see `seed_number`."""
@@ -211,7 +239,7 @@ class SeededSampler(BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Begin anew, also when a trial that was cut off is asked for again."""
-        self._running.pop(trial.number, None)
+        self._forget(trial)
         self._sampler_of(study, trial).before_trial(study, trial)
 
     def infer_relative_search_space(
@@ -219,14 +247,14 @@ class SeededSampler(BaseSampler):
     ) -> dict[str, BaseDistribution]:
         """Ask the trial's sampler."""
         sampler = self._sampler_of(study, trial)
-        return sampler.infer_relative_search_space(LearnedStudy(study), trial)
+        return sampler.infer_relative_search_space(self._learned(study, trial), trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Ask the trial's sampler."""
         sampler = self._sampler_of(study, trial)
-        return sampler.sample_relative(LearnedStudy(study), trial, search_space)
+        return sampler.sample_relative(self._learned(study, trial), trial, search_space)
 
     def sample_independent(
         self,
@@ -238,7 +266,7 @@ class SeededSampler(BaseSampler):
         """Ask the trial's sampler."""
         sampler = self._sampler_of(study, trial)
         return sampler.sample_independent(
-            LearnedStudy(study), trial, param_name, param_distribution
+            self._learned(study, trial), trial, param_name, param_distribution
         )
 
     def after_trial(
@@ -249,9 +277,18 @@ class SeededSampler(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         """Tell the trial's sampler, if this process asked for the trial, and drop it."""
-        sampler = self._running.pop(trial.number, None)
+        sampler = self._forget(trial)
         if sampler is not None:
             sampler.after_trial(study, trial, state, values)
+
+    def _forget(self, trial: FrozenTrial) -> BaseSampler | None:
+        self._left_out.pop(trial.number, None)
+        return self._running.pop(trial.number, None)
+
+    def _learned(self, study: optuna.Study, trial: FrozenTrial) -> LearnedStudy:
+        if trial.number not in self._left_out:
+            self._left_out[trial.number] = unlike_own(study)
+        return LearnedStudy(study, self._left_out[trial.number])
 
     def _sampler_of(self, study: optuna.Study, trial: FrozenTrial) -> BaseSampler:
         if trial.number not in self._running:

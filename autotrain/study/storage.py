@@ -12,7 +12,7 @@ import importlib
 import sqlite3
 import stat
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,16 +21,20 @@ from typing import Any, Self
 
 import sqlalchemy
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import BaseJournalBackend, JournalRedisBackend
+from optuna.trial import FrozenTrial
 
 from autotrain import errors
 from autotrain.errors import StorageError
 from autotrain.own_files import check_all_own
 from autotrain.study.journal import TORN, GroupCommitBackend, JournalReader
 from autotrain.study.lease import LOCK, Lease
+from autotrain.study.record import FILE as RECORD
+from autotrain.study.record import Record
 from autotrain.study.storage_urls import (
     HIDDEN,
+    absolute_url,
     check_options,
     hide_password,
     is_remote,
@@ -40,7 +44,7 @@ from autotrain.study.storage_urls import (
 )
 
 JOURNAL = "journal.log"
-OWN = ("study.toml", ".study.toml", LOCK, JOURNAL, JOURNAL + TORN, "checkpoints", "best")
+OWN = ("study.toml", ".study.toml", LOCK, JOURNAL, JOURNAL + TORN, RECORD, "checkpoints", "best")
 """What a study keeps in its folder, files and folders."""
 CONNECT_TIMEOUT_S = 10
 SQLITE_TIMEOUT_S = 60
@@ -57,6 +61,18 @@ class OpenStorage(BaseStorage):
     _lease: Lease | None = None
     _folder: Path | None = None
     _made: tuple[Path, ...] = ()
+    _identity: str | None = None
+
+    def watch(self, identity: str) -> None:
+        """Have `remember` keep the record of the study with this identity in the folder."""
+        self._identity = identity
+
+    def remember(self, trials: Sequence[FrozenTrial]) -> None:
+        """Write down how many trials the study has; call it when they are on disk."""
+        if self._identity is not None and self._folder is not None:
+            # It only helps to notice a loss: a full disk is reported by what must be written.
+            with contextlib.suppress(OSError):
+                Record.of(self._identity, trials).write(self._folder)
 
     def commit(self, *, durable: bool = True) -> None:
         """Let others see all that was said so far; `durable`: make it survive a power cut, too.
@@ -251,6 +267,44 @@ class Reading:
     stays_open: bool = True
 
 
+class GivenStorage(OpenStorage):
+    """An Optuna storage that the user opened, and closes.
+
+    Every method of Optuna's interface asks the user's own storage.
+    """
+
+    def __init__(self, storage: BaseStorage) -> None:
+        self.shown = word_of(storage)
+        # Optuna keeps the trials that have ended of a database in memory; so it reads fast.
+        self._given = get_storage(storage)
+
+
+def _asks_given(name: str) -> Callable[..., Any]:
+    def ask(self: GivenStorage, *arguments: Any, **named: Any) -> Any:
+        return getattr(self._given, name)(*arguments, **named)
+
+    ask.__name__ = name
+    ask.__doc__ = getattr(BaseStorage, name).__doc__
+    return ask
+
+
+for _name in [name for name in vars(BaseStorage) if not name.startswith("_")]:
+    setattr(GivenStorage, _name, _asks_given(_name))
+GivenStorage.__abstractmethods__ = frozenset()
+
+OBJECT = "python:"
+"""Instead of a URL: a storage that only Python can open, and the name of its class."""
+
+
+def word_of(storage: BaseStorage) -> str:
+    """Return how a storage object is written down: its URL, or its class where it has none."""
+    if isinstance(storage, RDBStorage):
+        with contextlib.suppress(StorageError):
+            # Its relative path began in the working directory.
+            return absolute_url(storage.url, Path.cwd())
+    return f"{OBJECT}{type(storage).__name__}"
+
+
 @dataclass(frozen=True)
 class Scheme:
     """A kind of storage URL.
@@ -276,19 +330,23 @@ SCHEMES: dict[str, Scheme] = {
 SHORT_SCHEMES = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
 
-def open_storage(folder: Path, url: str | None = None) -> OpenStorage:
+def open_storage(
+    folder: Path, url: str | None = None, given: BaseStorage | None = None
+) -> OpenStorage:
     """Open the storage of the study in `folder` for its one coordinator.
 
     Args:
         folder: the study's folder, made if it is not there; its `lock` is held until `close`.
         url: another storage than `folder/journal.log`; see `SCHEMES`.
+        given: a storage that is open already, instead of either.
 
     Raises:
         StudyError: when another process works on this study.
         StorageError: when the storage cannot be opened.
     """
-    made = tuple(path for path in (folder, *folder.parents) if not path.exists())
+    made: tuple[Path, ...] = ()
     try:
+        made = tuple(path for path in (folder, *folder.parents) if not path.exists())
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
@@ -298,7 +356,7 @@ def open_storage(folder: Path, url: str | None = None) -> OpenStorage:
     _refuse_links(folder)
     lease = Lease(folder)
     try:
-        storage = FileStorage(folder / JOURNAL) if url is None else _open_url(url)
+        storage = _storage(folder, url, given)
     except BaseException:
         _remove(folder, made)
         lease.release()
@@ -317,6 +375,12 @@ def _refuse_links(folder: Path) -> None:
             f"{error.filename} must be the study's own, got: {error.strerror}. "
             "If the folder came from somebody else, do not trust it: see docs/safety.md."
         ) from error
+
+
+def _storage(folder: Path, url: str | None, given: BaseStorage | None) -> OpenStorage:
+    if given is not None:
+        return GivenStorage(given)  # type: ignore[abstract]
+    return FileStorage(folder / JOURNAL) if url is None else _open_url(absolute_url(url, folder))
 
 
 def _remove(folder: Path, made: tuple[Path, ...]) -> None:
@@ -340,7 +404,7 @@ def read_storage(folder: Path, url: str | None = None, *, stays_open: bool = Tru
         StorageError: when there is none, or it cannot be opened.
     """
     if url is not None:
-        return _open_url(url, Reading(stays_open))
+        return _open_url(absolute_url(url, folder), Reading(stays_open))
     path = folder / JOURNAL
     if not path.is_file():
         raise StorageError(
@@ -352,6 +416,12 @@ def read_storage(folder: Path, url: str | None = None, *, stays_open: bool = Tru
 
 def _open_url(url: str, reading: Reading | None = None) -> OpenStorage:
     shown = hide_password(url)
+    if url.startswith(OBJECT):
+        raise StorageError(
+            f"storage must be a URL to be opened here, got {shown!r}: the study keeps its trials "
+            "in an Optuna storage object. Pass that object in Python: "
+            "autotrain.Study.resume(NAME, storage=...)."
+        )
     name, separator, rest = url.partition("://")
     if not separator:
         raise StorageError(
@@ -394,4 +464,4 @@ def _open_url(url: str, reading: Reading | None = None) -> OpenStorage:
 def _what_to_check(url: str) -> str:
     if is_remote(url):
         return "Check that the server runs, the address and the password."
-    return "Check the path; it counts from the current folder."
+    return "Check the path; a relative one is relative to the study's folder."

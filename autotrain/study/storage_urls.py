@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote
 
 from autotrain.errors import StorageError, unknown
+from autotrain.paths import user_path
 
 HIDDEN = "***"
 _COMMON = ("connect_timeout",)
@@ -83,6 +84,32 @@ def secrets_of(url: str) -> set[str]:
     found = {value for name, value in _options(url).items() if name not in _VISIBLE}
     found.add(_secret_of_login(url))
     return {text for secret in found for text in (secret, unquote(secret)) if text}
+
+
+def absolute_url(url: str, folder: Path) -> str:
+    """Return a storage URL that names the same file from every working directory.
+
+    SQLAlchemy reads a relative SQLite path from the working directory. A study resumed from
+    another one would find no trials there.
+
+    Args:
+        url: `sqlite:///study.db` is relative to the study's folder, `sqlite:////data/study.db` is
+            absolute, and `~` is the home folder. All other URLs are returned as they are.
+        folder: the study's.
+    Raises:
+        StorageError: when the database is kept in memory: the study would end with the process.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or is_remote(url):
+        return url
+    name, mark, options = rest.removeprefix("/").partition("?")
+    in_memory = ("", ":memory:", "file::memory:")
+    if name in in_memory or "mode=memory" in options:
+        raise StorageError(
+            f"storage must be kept when the command ends, got {url!r}, which is kept in memory. "
+            "Give a file, such as sqlite:///study.db, or leave the storage out."
+        )
+    return f"{scheme}:///{folder.absolute() / user_path(name)}{mark}{options}"
 
 
 def sqlite_file(url: str) -> Path | None:

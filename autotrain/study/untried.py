@@ -22,6 +22,7 @@ from autotrain.space.finite import Leaf
 from autotrain.space.search_space import SearchSpace
 from autotrain.study.budget import counts
 from autotrain.study.given import CONFIG, fixed_params
+from autotrain.study.record import own_trials
 from autotrain.study.sampling import seed_number
 
 Key = frozenset[tuple[str, Any]]
@@ -146,7 +147,7 @@ class UntriedSampler(BaseSampler):
 
     def _leaves_left(self, study: optuna.Study, trial: FrozenTrial) -> list[Leaf]:
         if trial.number not in self._left:
-            trials = study.get_trials(deepcopy=False)
+            trials = own_trials(study.get_trials(deepcopy=False), study.user_attrs)
             self._left[trial.number] = self.untried.left(trials, trial.number)
         return self._left[trial.number]
 

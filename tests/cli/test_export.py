@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 
 import autotrain as package
-from tests.cli.conftest import Run
+from autotrain.bundle import read_bundle
+from autotrain.bundle.selection import validation_score
+from autotrain.errors import StorageError
+from tests.cli.conftest import HOLDOUT, Run
 
 
 def test_the_copy_is_a_bundle_of_its_own(there: Path, tmp_path: Path, autotrain: Run) -> None:
@@ -32,7 +35,7 @@ def test_the_copy_is_a_bundle_of_its_own(there: Path, tmp_path: Path, autotrain:
     [
         (("--output", "full"), "full: expected a new or an empty folder, however: it is there"),
         (("--output", "full/file"), "full/file: expected a new or an empty folder"),
-        (("--trial", "3000"), "the best trial, however: 3000"),
+        (("--trial", "3000"), "trial must be one whose weights are kept, got 3000"),
         (("--format", "onxn"), "no format 'onxn'. Did you mean 'onnx'?"),
     ],
 )
@@ -77,3 +80,71 @@ def test_onnx_graphs(there: Path, tmp_path: Path, autotrain: Run) -> None:
     again = autotrain("export", "shop", "--format", "onnx", "--output", target)
     assert again.code == 2
     assert "expected a new or an empty folder" in again.err
+
+
+def test_other_trials_with_weights_are_exported(here: Path, autotrain: Run) -> None:
+    words = ("--target", "bought", "--space", "space.toml", "--study", "s", "--trials", "3")
+    assert autotrain("search", "shop.csv", *words, "--quiet", *HOLDOUT).code == 0
+    values = {
+        entry["number"]: entry["value"] for entry in autotrain("show", "s", "--json").json()["top"]
+    }
+    assert len(values) > 1
+    rows = pd.read_csv("shop.csv")
+    for number, value in values.items():
+        done = autotrain("export", "s", "--trial", number, "--output", f"model-{number}")
+        assert done.code == 0, done.err
+        model = package.load(f"model-{number}")
+        assert model.bundle.training["trial"] == number
+        assert validation_score(model.bundle) == pytest.approx(value, rel=1e-4)
+        assert len(model.predict(rows)) == len(rows)
+    lost = max(values)
+    kept = sorted(values.keys() - {lost})
+    for file in (here / "studies" / "s" / "checkpoints").glob(f"trial-{lost}-*"):
+        file.unlink()
+    done = autotrain("export", "s", "--trial", lost, "--output", "lost")
+    if read_bundle(here / "studies" / "s" / "best").training["trial"] == lost:
+        assert done.code == 0
+    else:
+        assert done.code == 2
+        assert f"best trainings: trials {', '.join(map(str, kept))}" in done.err
+        assert not (here / "lost").exists()
+
+
+def test_trial_of_an_ensemble_is_exported_alone(here: Path, autotrain: Run) -> None:
+    with package.Study(
+        "s",
+        data="shop.csv",
+        target="bought",
+        space="space.toml",
+        validation="holdout",
+        workers=1,
+        finalists=0,
+        ensemble=3,
+    ) as study:
+        study.optimize(n_trials=3, quiet=True)
+        together = read_bundle(study.best_path).training
+        number = together["trial"]
+        alone = read_bundle(study.export(here / "alone", number))
+        assert alone.training["trial"] == number
+        assert "ensemble" not in alone.training
+        best = read_bundle(study.export(here / "best"))
+        assert best.training == together
+        with pytest.raises(StorageError, match="new or an empty folder"):
+            study.export(here / "best", number)
+    facts = autotrain("export", "s", "--trial", number, "--output", "third", "--json").json()
+    assert facts["trial"] == number
+
+
+def test_data_that_moved_are_named_for_the_check(here: Path, autotrain: Run) -> None:
+    words = ("--target", "bought", "--space", "space.toml", "--study", "s", "--trials", "3")
+    assert autotrain("search", "shop.csv", *words, "--quiet", *HOLDOUT).code == 0
+    best = read_bundle(here / "studies" / "s" / "best").training["trial"]
+    other = next(
+        entry["number"]
+        for entry in autotrain("show", "s", "--json").json()["top"]
+        if entry["number"] != best
+    )
+    (here / "shop.csv").rename(here / "moved.csv")
+    assert "--data" in autotrain("export", "s", "--trial", other, "--output", "x").err
+    done = autotrain("export", "s", "--trial", other, "--data", "moved.csv", "--output", "x")
+    assert done.code == 0, done.err

@@ -8,6 +8,7 @@ import pytest
 
 from autotrain.errors import StudyError
 from autotrain.study.definition import Definition
+from autotrain.study.opening import storage_of
 
 
 def kept_in(storage: str | None) -> Definition:
@@ -34,7 +35,7 @@ def kept_in(storage: str | None) -> Definition:
 )
 def test_its_own_storage_is_taken_with_the_password_that_is_given(given: str | None) -> None:
     own = "postgresql+psycopg://me:***@h/d"
-    assert kept_in(own).storage_url(given, Path("studies/churn")) == (given or own)
+    assert storage_of(kept_in(own), given, Path("studies/churn")) == (given or own)
 
 
 @pytest.mark.parametrize(
@@ -50,5 +51,5 @@ def test_another_storage_is_refused_without_telling_the_password(
     own: str | None, given: str
 ) -> None:
     with pytest.raises(StudyError, match="keeps its trials in") as caught:
-        kept_in(own).storage_url(given, Path("studies/churn"))
+        storage_of(kept_in(own), given, Path("studies/churn"))
     assert "secret" not in str(caught.value)

@@ -1,0 +1,168 @@
+"""What a study's folder knows of its trials, so that a study without them is not started over.
+
+`trials.json` stands in the folder: the identity of the Optuna study, how many trials it had and
+how many had ended. Neither number ever falls. The file is written after the trials are on disk, so
+it never claims more than a crash leaves. A storage that holds less, or another study, was lost,
+replaced or is the wrong one: `refuse_loss` says so before anything is written.
+
+A trial that this study trained has the identity in its user attribute `origin`. Trials that were
+added through Optuna have none: see `own_trials`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from autotrain.errors import StudyError
+from autotrain.own_files import read_own, replace_own
+from autotrain.study.checkpoints import FOLDER as CHECKPOINTS
+
+FILE = "trials.json"
+IDENTITY = "identity"
+"""User attribute of the Optuna study: {"id": its identity, "since": number of the first trial that
+has an origin}. Older studies have trials without one."""
+ORIGIN = "origin"
+"""User attribute of a trial: "ID/NUMBER" of the study that ended it and of its number there."""
+MODEL = "best"
+
+
+@dataclass(frozen=True)
+class Record:
+    """The content of `trials.json`.
+
+    Args:
+        id: identity of the Optuna study.
+        n_trials: trials that it had.
+        n_ended: those of them that had ended.
+    """
+
+    id: str
+    n_trials: int
+    n_ended: int
+
+    @classmethod
+    def of(cls, identity: str, trials: Iterable[FrozenTrial]) -> Record:
+        """Return the record of a study with these trials."""
+        ended = [trial.state.is_finished() for trial in trials]
+        return cls(identity, len(ended), sum(ended))
+
+    @classmethod
+    def read(cls, folder: Path) -> Record | None:
+        """Return the record of a study's folder; None where it is missing or cannot be read."""
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            content = json.loads(read_own(folder / FILE))
+            return cls(str(content["id"]), int(content["n_trials"]), int(content["n_ended"]))
+        return None
+
+    def write(self, folder: Path) -> None:
+        """Write the record, whole or not at all.
+
+        Raises: OSError when the system refuses.
+        """
+        replace_own(folder / FILE, json.dumps(asdict(self)).encode() + b"\n")
+
+
+def new_identity(n_trials: int) -> dict[str, Any]:
+    """Return the user attribute `IDENTITY` of an Optuna study that has none yet."""
+    return {"id": uuid.uuid4().hex, "since": n_trials}
+
+
+def origin(user_attrs: Mapping[str, Any], number: int) -> str | None:
+    """Return the `ORIGIN` of a trial that a study ends; None before the study has an identity.
+
+    Args:
+        user_attrs: the study's.
+    """
+    identity = user_attrs.get(IDENTITY)
+    return None if identity is None else f"{identity['id']}/{number}"
+
+
+def own_trials(trials: Iterable[FrozenTrial], user_attrs: Mapping[str, Any]) -> list[FrozenTrial]:
+    """Return the trials that are the study's own: all but those that others ended.
+
+    A trial from `add_trial`, or from `ask` and `tell`, has a value and no model. Samplers learn
+    from it; it does not win, and nothing of the budget is used.
+
+    Args:
+        user_attrs: the study's.
+    """
+    return [trial for trial in trials if not is_foreign(trial, user_attrs)]
+
+
+def is_foreign(trial: FrozenTrial, user_attrs: Mapping[str, Any]) -> bool:
+    """Return whether a trial has ended, but not by training in this study."""
+    if not trial.state.is_finished():
+        return False
+    identity = user_attrs.get(IDENTITY)
+    if identity is None:
+        return False  # Nothing is known of a study that this version has not opened yet.
+    if trial.number < identity["since"]:
+        return "cause" not in trial.user_attrs
+    return bool(trial.user_attrs.get(ORIGIN) != origin(user_attrs, trial.number))
+
+
+def loss(folder: Path, where: str, found: Record | None) -> str | None:
+    """Return what is missing of a study and how to continue; None where nothing is.
+
+    Args:
+        folder: the study's.
+        where: its storage, for people.
+        found: what the storage holds; None where it has no study of that name.
+    """
+    known = Record.read(folder)
+    if known is None:
+        has_model = any((folder / name).is_dir() for name in (MODEL, CHECKPOINTS))
+        if not has_model or (found is not None and found.n_trials):
+            return None
+        wanted = "the trials that its models come from"
+    else:
+        wanted = _counted(known)
+    if found is None or not found.n_trials:
+        if known is not None and not known.n_trials:
+            return None
+        return f"study {folder.name!r} must have {wanted} in {where}, got none. {_remedy(folder)}"
+    assert known is not None
+    if found.id and known.id and found.id != known.id:
+        return (
+            f"study {folder.name!r} must have {wanted} in {where}, got the trials of another "
+            f"study of that name. {_remedy(folder)}"
+        )
+    if found.n_trials < known.n_trials or found.n_ended < known.n_ended:
+        return (
+            f"study {folder.name!r} must have {wanted} in {where}, got {_counted(found)}. "
+            f"{_remedy(folder)} To continue with the trials that are left, delete "
+            f"{folder / FILE}; the next run may then replace a better model."
+        )
+    return None
+
+
+def refuse_loss(folder: Path, where: str, found: Record | None) -> None:
+    """Refuse to continue a study whose trials are gone, before its best model is replaced.
+
+    Raises:
+        StudyError: saying what is missing. For the arguments see `loss`.
+    """
+    text = loss(folder, where, found)
+    if text is not None:
+        raise StudyError(text)
+
+
+def _counted(record: Record) -> str:
+    plural = "" if record.n_trials == 1 else "s"
+    return f"{record.n_trials:,} trial{plural} ({record.n_ended:,} ended)"
+
+
+def _remedy(folder: Path) -> str:
+    return (
+        "Restore the storage from a copy, give the one that holds them (--storage URL, in Python "
+        "storage=...), or start a study of another name. To start again under this name, remove "
+        f"the folder {folder}."
+    )

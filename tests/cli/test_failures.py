@@ -1,0 +1,127 @@
+"""Places that cannot be written: a message and exit code 2, never a traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from autotrain.cli.failures import REMEDIES, system_error_words
+from tests.cli.conftest import Run
+
+
+def fail(number: int) -> Any:
+    def raises(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "some/file")
+
+    return raises
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+@pytest.mark.parametrize(
+    ("ending", "target"),
+    [
+        (".csv", "pandas.DataFrame.to_csv"),
+        (".parquet", "pandas.DataFrame.to_parquet"),
+        (".json", "autotrain.cli.predict._write_json"),
+        (".csv", "pathlib.Path.replace"),
+    ],
+)
+def test_predictions_that_cannot_be_written(
+    there: Path,
+    tmp_path: Path,
+    autotrain: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    ending: str,
+    target: str,
+) -> None:
+    monkeypatch.setattr(target, fail(number))
+    output = tmp_path / f"predictions{ending}"
+    done = autotrain("predict", "shop", "shop.csv", "--output", output)
+    assert done.code == 2
+    assert f"{output} must be a file that can be written" in done.err
+    assert os.strerror(number) in done.err
+    assert "Traceback" not in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_cannot_be_written_is_refused_before_the_work(
+    there: Path, tmp_path: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr("autotrain.predictor.load", fail(errno.EIO))
+    done = autotrain("predict", "shop", "shop.csv", "--output", tmp_path / "p.csv")
+    assert done.code == 2
+    assert "must be in a folder that can be written" in done.err
+
+
+def test_folder_is_no_output_file(there: Path, tmp_path: Path, autotrain: Run) -> None:
+    (tmp_path / "p.csv").mkdir()
+    done = autotrain("predict", "shop", "shop.csv", "--output", tmp_path / "p.csv")
+    assert done.code == 2
+    assert "must be a file, got the folder" in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "shop", "--output"),
+        ("export", "shop", "--format", "onnx", "--output"),
+        ("search", "shop.csv", "--target", "bought", "--trials", "1", "--directory"),
+    ],
+)
+def test_names_that_no_folder_can_have(
+    there: Path, tmp_path: Path, autotrain: Run, words: tuple[str, ...]
+) -> None:
+    done = autotrain(*words, tmp_path / ("x" * 300))
+    assert done.code == 2, done.err
+    assert os.strerror(errno.ENAMETOOLONG) in done.err
+    assert "Traceback" not in done.err
+
+
+def test_output_that_goes_nowhere(
+    there: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("click.echo", _full_stdout(__import__("click").echo))
+    done = autotrain("show")
+    assert done.code == 2
+    assert "No space left on device" in done.err
+    assert "Traceback" not in done.err
+
+
+def _full_stdout(echo: Any) -> Any:
+    def full(*words: object, err: bool = False, **options: Any) -> None:
+        if not err:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        echo(*words, err=err, **options)
+
+    return full
+
+
+def test_errors_of_the_system_are_found_behind_others() -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    wrapped = RuntimeError("Optuna could not")
+    wrapped.__cause__ = full
+    assert "disk is full" in (system_error_words(wrapped) or "")
+    for number, remedy in REMEDIES.items():
+        words = system_error_words(OSError(number, os.strerror(number), "a/file")) or ""
+        assert words.startswith("a/file must be")
+        assert words.endswith(remedy)
+    assert system_error_words(OSError(errno.ENOENT, "no such file", "a/file")) is None
+    assert system_error_words(ValueError("a bug")) is None
+    assert system_error_words(sqlite3.OperationalError("no such table: trials")) is None
+
+
+def test_table_is_written_whole_where_it_can_be(
+    there: Path, tmp_path: Path, autotrain: Run
+) -> None:
+    output = tmp_path / "p.parquet"
+    assert autotrain("predict", "shop", "shop.csv", "--output", output).code == 0
+    assert len(pd.read_parquet(output)) == len(pd.read_csv("shop.csv"))
+    assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]

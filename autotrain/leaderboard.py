@@ -235,7 +235,8 @@ def summaries(studies: Path, storage: str | None = None) -> list[Standing | Unre
     unreadable: list[Unread] = []
     for name in study_names(studies):
         try:
-            is_there = storage and Definition.read(studies / name).is_kept_in(storage)
+            folder = studies / name
+            is_there = storage and Definition.read(folder).is_kept_in(storage, folder)
             url = storage if is_there else None
             found.append(read_standing(studies / name, url, connects=False))
         except NotConnectedError as error:

@@ -15,6 +15,7 @@ from autotrain.cli.options import (
     Word,
     directory_option,
     json_option,
+    storage_of,
     storage_option,
 )
 from autotrain.cli.printing import print_json, say
@@ -78,7 +79,13 @@ def export(
     if trial is None:
         bundle = read_bundle(find_bundle(name, studies))
     else:
-        bundle = _bundle_of(studies / name, trial, data=data, test=test, storage=storage)
+        bundle = _bundle_of(
+            studies / name,
+            trial,
+            data=data,
+            test=test,
+            storage=storage_of(click.get_current_context(), storage, studies / name),
+        )
     winner = bundle.training.get("trial")
     together = bundle.training.get(ENSEMBLE)
     model = f"The ensemble of {len(together)} trainings" if together else f"Trial {winner}"

@@ -422,7 +422,7 @@ def storage_of(ctx: click.Context, storage: str | None, folder: Path) -> str | N
     is_meant = ctx.get_parameter_source("storage") is not ParameterSource.ENVIRONMENT
     if storage is None or is_meant or not (folder / FILE).is_file():
         return storage
-    return storage if Definition.read(folder).is_kept_in(storage) else None
+    return storage if Definition.read(folder).is_kept_in(storage, folder) else None
 
 
 def workers_option(command: Command) -> Command:

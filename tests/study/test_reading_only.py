@@ -258,10 +258,10 @@ def test_a_study_that_makes_reading_fail_does_not_hide_the_others(
     whole(tmp_path / "good")
     whole(tmp_path / "odd")
 
-    def read(folder: Path, **options: Any) -> Any:
+    def read(folder: Path, storage: str | None, **options: Any) -> Any:
         if folder.name == "odd":
             raise ZeroDivisionError("no one thought of this")
-        return read_standing(folder, **options)
+        return read_standing(folder, storage, **options)
 
     monkeypatch.setattr("autotrain.leaderboard.read_standing", read)
     good, odd = summaries(tmp_path)

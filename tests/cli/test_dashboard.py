@@ -167,7 +167,7 @@ def test_unnamed_study_on_a_server_is_not_opened(
         opened.append(url)
         raise StorageError("seen")
 
-    monkeypatch.setattr("autotrain.dashboard.read_storage", read)
+    monkeypatch.setattr("autotrain.study.opening.read_storage", read)
     folder = here / "studies" / "theirs"
     folder.mkdir(parents=True)
     kept_in("mysql+pymysql://evil/d").write(folder)

@@ -163,7 +163,7 @@ def test_unnamed_study_on_a_server_is_not_opened(
 ) -> None:
     opened = []
 
-    def read(folder: Path, url: str | None) -> OpenStorage:
+    def read(folder: Path, url: str | None, **options: bool) -> OpenStorage:
         opened.append(url)
         raise StorageError("seen")
 

@@ -181,7 +181,7 @@ def test_list_opens_the_server_that_the_user_has_named(
         opened.append(url)
         raise ValueError("seen")
 
-    monkeypatch.setattr("autotrain.leaderboard.read_storage", read)
+    monkeypatch.setattr("autotrain.study.opening.read_storage", read)
     monkeypatch.setenv("AUTOTRAIN_STORAGE", "mysql+pymysql://me:secret@h/d")
     done = autotrain("show")
     assert opened == ["mysql+pymysql://me:secret@h/d"]

@@ -65,6 +65,7 @@ class _Judge:
     found: dict[str, Cells] = field(default_factory=dict)
     counts: dict[str, pd.Series[Any]] = field(default_factory=dict)
     is_point_sure: bool = False
+    may_have_comma: bool = False
     notes: list[str] = field(default_factory=list)
 
     def look_at(self, name: str, column: pd.Series[Any]) -> None:
@@ -89,8 +90,10 @@ class _Judge:
         reason = self._reason_against(cells, known)
         if not reason:
             self.found[name], self.counts[name] = cells, counts
-        elif _is_told_here(counts):
-            self._note(name, reason)
+        else:
+            self.may_have_comma = self.may_have_comma or cells.decimals == (COMMA,)
+            if _is_told_here(counts):
+                self._note(name, reason)
 
     def _note(self, name: str, reason: str) -> None:
         self.notes.append(f"column {name!r} {reason}")
@@ -218,7 +221,7 @@ class _Judge:
             return known.decimal
         if self.reading.commas:
             return COMMA if self.reading.commas == DECIMAL else POINT
-        if COMMA in cells.open_cell or self.has_comma():
+        if COMMA in cells.open_cell or self.has_comma() or self.may_have_comma:
             self._refuse(name, cells)
         return POINT
 
@@ -268,7 +271,8 @@ def read_numbers(
         elif column.dtype == object or isinstance(column.dtype, pd.StringDtype):
             judge.look_at(name, column)
     rewritten: Mapping[str, pd.Series[Any]] = {}
-    is_asked = bool(reading.mark == COMMA or judge.open_columns(COMMA) or judge.has_comma())
+    is_asked = reading.mark == COMMA or judge.may_have_comma or judge.has_comma()
+    is_asked = is_asked or bool(judge.open_columns(COMMA))
     marks = [known.decimal for known in map(reading.known, floats) if known is not None]
     is_learned = reading.commas == DECIMAL or COMMA in marks
     is_doubtful = not is_comma_parted and not judge.is_point_sure

@@ -33,6 +33,7 @@ SAMPLE_LINES = 50
 QUOTE, APOSTROPHE = '"', "'"
 LEAST_SWALLOWED = 2
 """A cell with so many line breaks may have swallowed rows."""
+_QUOTED = re.compile('(?:^|[\\r\\n,;\\t|])[ ]*"')
 _PADDED = re.compile(rb"""(?:^|[\r\n,;\t|"'])[ ]*0[0-9]+[ ]*(?:$|[\r\n,;\t|"'])""")
 
 
@@ -259,19 +260,39 @@ def _sniff(path: Path, content: bytes, usual: str, separator: str) -> tuple[str,
         is_whole = len(content) <= size
         if not head.strip() and is_whole:
             raise DataError(f"{path}: expected a table, however: the file holds only blanks.")
-        delimiter = separator or _delimiter(path, head, usual, is_whole)
-        sample = _split(head, delimiter, QUOTE, is_whole)
+        delimiter, quote = _marks(path, head, usual, separator, is_whole)
+        sample = _split(head, delimiter, quote, is_whole)
         if is_whole or len(sample.rows) > 1:
-            break
+            return delimiter, quote, sample
         size *= 8
-    if QUOTE not in head and head.count(APOSTROPHE) >= 2 * len(sample.rows):
-        quoted = _split(head, delimiter, APOSTROPHE, is_whole)
-        if _is_quoted(sample, delimiter) and len(quoted.rows) > 1:
-            return delimiter, APOSTROPHE, quoted
-    return delimiter, QUOTE, sample
 
 
-def _is_quoted(sample: _Sample, delimiter: str) -> bool:
+def _marks(path: Path, head: str, usual: str, separator: str, is_whole: bool) -> tuple[str, str]:
+    """Return the delimiter and the quotation mark of a file's first lines."""
+    may_quote = head.count(APOSTROPHE) > 1
+    marks = separator or tuple(DELIMITERS)
+    if may_quote:
+        shares = {
+            quote: max(
+                (
+                    _clean_share(sample, tuple(DELIMITERS))
+                    for mark in marks
+                    if (sample := _split(head, mark, quote, is_whole)).is_even
+                ),
+                default=0.0,
+            )
+            for quote in (QUOTE, APOSTROPHE)
+        }
+        if shares[APOSTROPHE] > shares[QUOTE]:
+            return _delimiter(path, head, usual, separator, APOSTROPHE, is_whole), APOSTROPHE
+    delimiter = _delimiter(path, head, usual, separator, QUOTE, is_whole)
+    sample = _split(head, delimiter, QUOTE, is_whole)
+    if may_quote and not _QUOTED.search(head) and len(sample.rows) > 1 and _is_quoted(sample):
+        return delimiter, APOSTROPHE
+    return delimiter, QUOTE
+
+
+def _is_quoted(sample: _Sample) -> bool:
     """Tell whether in every row some cell begins with an apostrophe and one ends with one."""
 
     def is_quoted(row: list[str]) -> bool:
@@ -283,8 +304,12 @@ def _is_quoted(sample: _Sample, delimiter: str) -> bool:
     return all(map(is_quoted, sample.rows[1:]))
 
 
-def _delimiter(path: Path, head: str, usual: str, is_whole: bool) -> str:
-    samples = {mark: _split(head, mark, QUOTE, is_whole) for mark in DELIMITERS}
+def _delimiter(
+    path: Path, head: str, usual: str, separator: str, quote: str, is_whole: bool
+) -> str:
+    if separator:
+        return separator
+    samples = {mark: _split(head, mark, quote, is_whole) for mark in DELIMITERS}
     even = [mark for mark in DELIMITERS if samples[mark].is_even]
     if len(even) > 1 and usual in even:
         # 1,5;2,5 in every line has as many cells by commas as by semicolons.
@@ -307,7 +332,7 @@ def _delimiter(path: Path, head: str, usual: str, is_whole: bool) -> str:
 
 def _clean_share(sample: _Sample, delimiters: Sequence[str]) -> float:
     """Return the share of cells that are numbers or have no delimiter inside."""
-    cells = [cell for row in sample.rows for cell in row]
+    cells = [cell.strip(f" {APOSTROPHE}") for row in sample.rows for cell in row]
     clean = (
         written(cell) is not None or not any(mark in cell for mark in delimiters) for cell in cells
     )

@@ -64,6 +64,8 @@ def test_all_columns_say_what_the_marks_are(
         ({"a": ["61,407", "8,250", "1"], "b": ["x", "y", "z"]}, ";"),
         # Points are sure in one column and commas in another.
         (WHOLE | {"b": ["1.234,5", "1", "7"], "c": ["0.5", "1", "2"]}, ";"),
+        # Numbers that may be codes show points that part thousands.
+        (WHOLE | {"b": ["6.463.343", "7.056.020", "8.577.766"]}, ","),
         # In a file that commas part, a comma alone does not say what points are.
         (WHOLE | {"b": ["0,25", "1,5", "7"]}, ","),
     ],

@@ -362,3 +362,9 @@ def test_a_compressed_file_may_not_become_too_large(
     monkeypatch.setattr(text_files, "MOST_BEYOND", 1000)
     with pytest.raises(DataError, match="decompressed table must be at most"):
         read_text(path)
+
+
+def test_delimiters_inside_apostrophes_are_text(tmp_path: Path) -> None:
+    content = "'red';'0,5'\n'blue';'0,25'\n'x;y';'0,75'\n"
+    frame, *_ = read_text(write(tmp_path, content), Reading.of({"header": False}))
+    assert frame.to_dict("list") == {"x1": ["red", "blue", "x;y"], "x2": [0.5, 0.25, 0.75]}

@@ -331,12 +331,14 @@ def _delimiter(
 
 
 def _clean_share(sample: _Sample, delimiters: Sequence[str]) -> float:
-    """Return the share of cells that are numbers or have no delimiter inside."""
+    """Return the share of cells without a delimiter inside, but for commas in numbers."""
+
+    def is_clean(cell: str) -> bool:
+        found = {mark for mark in delimiters if mark in cell}
+        return not found or (found == {","} and written(cell) is not None)
+
     cells = [cell.strip(f" {APOSTROPHE}") for row in sample.rows for cell in row]
-    clean = (
-        written(cell) is not None or not any(mark in cell for mark in delimiters) for cell in cells
-    )
-    return sum(clean) / len(cells)
+    return sum(map(is_clean, cells)) / len(cells)
 
 
 def _split(head: str, delimiter: str, quote: str, is_whole: bool) -> _Sample:

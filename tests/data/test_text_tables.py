@@ -368,3 +368,9 @@ def test_delimiters_inside_apostrophes_are_text(tmp_path: Path) -> None:
     content = "'red';'0,5'\n'blue';'0,25'\n'x;y';'0,75'\n"
     frame, *_ = read_text(write(tmp_path, content), Reading.of({"header": False}))
     assert frame.to_dict("list") == {"x1": ["red", "blue", "x;y"], "x2": [0.5, 0.25, 0.75]}
+
+
+def test_empty_cells_before_decimal_commas_are_cells(tmp_path: Path) -> None:
+    path = write(tmp_path, "\t\t0,6\n\t\t0,75\n")
+    frame, *_ = read_text(path, Reading.of({"header": False}))
+    assert frame["x3"].tolist() == [0.6, 0.75]

@@ -116,3 +116,9 @@ def repeats_text(n: int, n_test: int, n_same_target: int) -> str:
 def user_path(text: str) -> Path:
     """Return a path with the home folder for ~; where there is no such user, it stays as it is."""
     return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as people read it: relative where it is below the working directory."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

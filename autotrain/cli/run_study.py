@@ -10,8 +10,7 @@ import click
 
 from autotrain.cli.options import STUDIES
 from autotrain.cli.printing import fields, note, print_json, say
-from autotrain.paths import shown_path
-from autotrain.vocabulary import count_text, duration_text, interval_text, value_text
+from autotrain.vocabulary import count_text, duration_text, interval_text, shown_path, value_text
 
 if TYPE_CHECKING:
     from autotrain.bundle import Bundle

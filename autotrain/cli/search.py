@@ -39,8 +39,7 @@ from autotrain.cli.options import (
 )
 from autotrain.cli.printing import fields, print_json, say
 from autotrain.cli.reading import reading_asked, reading_options
-from autotrain.paths import shown_path
-from autotrain.vocabulary import count_text, duration_text
+from autotrain.vocabulary import count_text, duration_text, shown_path
 
 if TYPE_CHECKING:
     from autotrain.study import Study

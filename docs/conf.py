@@ -33,6 +33,7 @@ extensions = [
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 nitpicky = True
+smartquotes = False  # "--option" must keep both hyphens.
 # Other libraries' pages are not looked up, because the build needs no network. Our own types that
 # are not public are named in signatures but have no page.
 nitpick_ignore_regex = [(r"py:.*", r".*")]

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docutils import nodes
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
@@ -110,7 +112,15 @@ def links_to_repository(app: Sphinx, name: str, source: list[str]) -> None:
     source[0] = re.sub(r"\]\((\.\./[\w./]+\.md)", r"](path:\1", source[0])
 
 
+def dashes(app: Sphinx, tree: nodes.document, name: str) -> None:
+    """Write the separator of a parameter and its text as a dash, in place."""
+    for text in list(tree.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))
+
+
 def setup(app: Sphinx) -> None:
     """Connect the functions above; napoleon itself runs at priority 500."""
     app.connect("autodoc-process-docstring", sections_to_google_style, priority=400)
     app.connect("source-read", links_to_repository)
+    app.connect("doctree-resolved", dashes)

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docutils import nodes
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
@@ -33,6 +35,7 @@ extensions = [
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 nitpicky = True
+smartquotes = False  # "--option" must keep both hyphens.
 # Other libraries' pages are not looked up, because the build needs no network. Our own types that
 # are not public are named in signatures but have no page.
 nitpick_ignore_regex = [(r"py:.*", r".*")]
@@ -47,7 +50,7 @@ default_role = "code"  # Docstrings write code in single backticks.
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
-autodoc_default_options = {"members": True, "inherited-members": False, "undoc-members": False}
+autodoc_default_options = {"members": True, "undoc-members": False}
 autosummary_generate = False
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -109,7 +112,15 @@ def links_to_repository(app: Sphinx, name: str, source: list[str]) -> None:
     source[0] = re.sub(r"\]\((\.\./[\w./]+\.md)", r"](path:\1", source[0])
 
 
+def dashes(app: Sphinx, tree: nodes.document, name: str) -> None:
+    """Write the separator of a parameter and its text as a dash, in place."""
+    for text in list(tree.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))
+
+
 def setup(app: Sphinx) -> None:
     """Connect the functions above; napoleon itself runs at priority 500."""
     app.connect("autodoc-process-docstring", sections_to_google_style, priority=400)
     app.connect("source-read", links_to_repository)
+    app.connect("doctree-resolved", dashes)

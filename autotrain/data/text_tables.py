@@ -269,7 +269,7 @@ def _sniff(path: Path, content: bytes, usual: str, separator: str) -> tuple[str,
 
 def _marks(path: Path, head: str, usual: str, separator: str, is_whole: bool) -> tuple[str, str]:
     """Return the delimiter and the quotation mark of a file's first lines."""
-    may_quote = head.count(APOSTROPHE) > 1
+    may_quote = _QUOTED.search(head) is None and head.count(APOSTROPHE) > 1
     marks = separator or tuple(DELIMITERS)
     if may_quote:
         shares = {
@@ -287,7 +287,7 @@ def _marks(path: Path, head: str, usual: str, separator: str, is_whole: bool) ->
             return _delimiter(path, head, usual, separator, APOSTROPHE, is_whole), APOSTROPHE
     delimiter = _delimiter(path, head, usual, separator, QUOTE, is_whole)
     sample = _split(head, delimiter, QUOTE, is_whole)
-    if may_quote and not _QUOTED.search(head) and len(sample.rows) > 1 and _is_quoted(sample):
+    if may_quote and len(sample.rows) > 1 and _is_quoted(sample):
         return delimiter, APOSTROPHE
     return delimiter, QUOTE
 

@@ -374,3 +374,12 @@ def test_empty_cells_before_decimal_commas_are_cells(tmp_path: Path) -> None:
     path = write(tmp_path, "\t\t0,6\n\t\t0,75\n")
     frame, *_ = read_text(path, Reading.of({"header": False}))
     assert frame["x3"].tolist() == [0.6, 0.75]
+
+
+def test_apostrophes_beside_quotation_marks_are_text(tmp_path: Path) -> None:
+    path = write(tmp_path, '"6,311",it\'s\n"6,890",it\'s\n"8,376",x;y\n')
+    reading = Reading.of({"header": False, "decimal": "."})
+    assert read_text(path, reading).frame.to_dict("list") == {
+        "x1": [6311, 6890, 8376],
+        "x2": ["it's", "it's", "x;y"],
+    }

@@ -252,7 +252,7 @@ def _short(reasons: list[str]) -> str:
     ):
         if any(words in reason for reason in reasons):
             return words
-    return "fewer than two numbers"
+    return "at most one different number beside words for missing, no notice"
 
 
 def _number(cell: object) -> float:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from autotrain.metrics import metric_named
-from autotrain.network.scores import function_of
+from autotrain.network.metric_formulas import metric_function
 from autotrain.predictor import bootstrap
 from autotrain.predictor.intervals import interval
 
@@ -60,7 +60,7 @@ class World:
 
     def true(self, metric: str) -> float:
         """Return the metric of many rows."""
-        generator, function = np.random.default_rng(1), function_of(metric_named(metric))
+        generator, function = np.random.default_rng(1), metric_function(metric_named(metric))
         scores = []
         for _ in range(TRUE_DRAWS):
             outputs, targets, _ = self.rows(generator, TRUE_ROWS)

@@ -160,7 +160,7 @@ SCHEDULES: dict[str, Callable[[int, int, int, Parameters], float]] = {
 }
 
 # Factor of a strength, given the share of training that is done.
-COURSES: dict[str, Callable[[float], float]] = {
+ANNEALINGS: dict[str, Callable[[float], float]] = {
     "constant": lambda x: 1.0,
     "flat_cos": lambda x: 1.0 if x < 0.5 else 0.5 * (1 + math.cos(math.pi * (2 * x - 1))),
 }
@@ -285,7 +285,7 @@ EMBEDDINGS: dict[str, Callable[[Tensor, Parameters], nn.Module] | None] = {
 }
 
 
-class Front(nn.Module):
+class InputLayer(nn.Module):
     """From encoded rows to the first layer's inputs: numbers embedded, codes looked up, scaled."""
 
     def __init__(self, config: TrialConfig, columns: Columns, x: Tensor) -> None:
@@ -299,7 +299,7 @@ class Front(nn.Module):
             nn.Embedding(n, config.encoder["width"], dtype=DOUBLE) for n in columns.levels
         )
         self.scale: nn.Parameter | None = None
-        if config.front_scale.name == "diagonal":
+        if config.input_scale.name == "diagonal":
             width = self.forward(x[:1]).shape[1]
             self.scale = nn.Parameter(torch.ones(width, dtype=DOUBLE))
 
@@ -422,9 +422,9 @@ class Reference:
     def _build(self, n_inputs: int, n_outputs: int) -> nn.Sequential:
         config, layers = self.config, nn.Sequential()
         scale = PARAMETRIZATIONS[config.parametrization.name]
-        self.front = Front(config, self.columns, self.train_rows[0])
-        layers.append(self.front)
-        n_inputs = self.front(self.train_rows[0][:1]).shape[1]
+        self.input_layer = InputLayer(config, self.columns, self.train_rows[0])
+        layers.append(self.input_layer)
+        n_inputs = self.input_layer(self.train_rows[0][:1]).shape[1]
         norm, dropout = config.batch_norm, config.dropout
 
         def add(kind: str, layer: int, module: nn.Module) -> None:
@@ -474,7 +474,7 @@ class Reference:
             linear.weight.copy_(torch.from_numpy(kernel).T / linear.scale)
             if linear.bias is not None:
                 linear.bias.zero_()
-        self.front.initialize(generator, self.config)
+        self.input_layer.initialize(generator, self.config)
         if self.config.scaler.name == "none" and self.config.batch_norm["input"]:
             self._start_moving_averages()
         if initializer.name == "data_std":
@@ -482,7 +482,7 @@ class Reference:
 
     def _start_moving_averages(self) -> None:
         """Let the input batch norm start with mean and variance of the training rows."""
-        norm, inputs = self.named["batch_norm", INPUT], self.front(self.train_rows[0])
+        norm, inputs = self.named["batch_norm", INPUT], self.input_layer(self.train_rows[0])
         assert isinstance(norm, nn.BatchNorm1d)
         assert norm.running_mean is not None
         assert norm.running_var is not None
@@ -515,8 +515,8 @@ class Reference:
                     factor = config.activation["mix_learning_rate"]
                 elif isinstance(module, Piecewise | Periodic):
                     factor = config.embedding["learning_rate"]
-                elif isinstance(module, Front):
-                    factor = config.front_scale["learning_rate"]
+                elif isinstance(module, InputLayer):
+                    factor = config.input_scale["learning_rate"]
                 yield weight, factor
 
     def parameters(self) -> dict[Key, Tensor]:
@@ -524,7 +524,7 @@ class Reference:
         return dict(self._parameters())
 
     def _parameters(self) -> Iterator[tuple[Key, Tensor]]:
-        yield from self.front.tensors()
+        yield from self.input_layer.tensors()
         for (kind, layer), module in self.named.items():
             if isinstance(module, Mixed):
                 yield ("mix", layer), module.mix.detach()
@@ -624,7 +624,7 @@ class Reference:
     def _set_dropout(self) -> None:
         dropout = self.config.dropout
         share = self.t / (self.n_steps * self.config.epochs)
-        factor = COURSES[dropout["course"]](share)
+        factor = ANNEALINGS[dropout["annealing"]](share)
         floor = dropout["floor"]
         for module in self.model:
             if isinstance(module, GivenDropout):
@@ -636,7 +636,7 @@ class Reference:
         if decay.name == "none":
             return
         share = self.t / (self.n_steps * self.config.epochs)
-        rate = decay["rate"] * COURSES[decay["course"]](share)
+        rate = decay["rate"] * ANNEALINGS[decay["annealing"]](share)
         for linear in self.linears:
             linear.weight *= 1 - self.eta_now * rate
 

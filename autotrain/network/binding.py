@@ -13,9 +13,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from autotrain.network.front import BoundFront
-from autotrain.network.grouping import Run
-from autotrain.network.kernels import Loops, Twin, twin_of
+from autotrain.network.grouping import SlotGroup
+from autotrain.network.input_layer import BoundInputLayer
+from autotrain.network.kernels import CompiledKernels, FusedActivation, fused_activation
 from autotrain.network.layout import Key
 from autotrain.techniques.activations import Activation
 from autotrain.techniques.normalization import (
@@ -64,13 +64,13 @@ class BoundActivation:
     row: Activation
     hyper: Mapping[str, Tensor]
     slope: Tensor
-    twin: Twin | None
+    fused: FusedActivation | None
     mix: Tensor | None
 
     @property
     def needs_z(self) -> bool:
         """Whether `backward` looks at z; where it does not, a may be written over z."""
-        return self.twin is None or self.twin.needs_z or self.mix is not None
+        return self.fused is None or self.fused.needs_z or self.mix is not None
 
     def f(self, z: Tensor, out: Tensor | None = None) -> Tensor:
         """Return a = f(z), or z + mix (f(z) − z), written to `out`; None for new memory."""
@@ -79,8 +79,8 @@ class BoundActivation:
         return self._f(z, out)
 
     def _f(self, z: Tensor, out: Tensor | None) -> Tensor:
-        if self.twin is not None:
-            return self.twin.f(z, torch.empty_like(z) if out is None else out)
+        if self.fused is not None:
+            return self.fused.f(z, torch.empty_like(z) if out is None else out)
         a = self.row.f(z, self.hyper)
         return a if out is None else out.copy_(a)
 
@@ -93,8 +93,8 @@ class BoundActivation:
 
     def backward(self, da: Tensor, z: Tensor, a: Tensor) -> Tensor:
         """Return ∂loss/∂z = ∂loss/∂a · f′(z), written over ∂loss/∂a; for `mix` see `unmix`."""
-        if self.twin is not None:
-            return self.twin.backward(da, z, a)
+        if self.fused is not None:
+            return self.fused.backward(da, z, a)
         return da.mul_(self.row.df(z, a, self.hyper))
 
     def unmix(self, da: Tensor, z: Tensor, d_mix: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ class BoundLayer:
 class Bound:
     """A whole network: of parameters and statistics, or of gradients."""
 
-    front: BoundFront
+    input_layer: BoundInputLayer
     input_norm: Sequence[BoundNorm]
     layers: Sequence[BoundLayer]
     output_kernel: Tensor
@@ -140,17 +140,17 @@ class Bound:
 
 
 def bind_norms(
-    runs: Sequence[Run],
+    groups: Sequence[SlotGroup],
     side: str,
     layer: int,
     parameters: Views,
     statistics: Views | None,
-    loops: Loops | None,
+    compiled: CompiledKernels | None,
 ) -> list[BoundNorm]:
     """Cut one place's normalization; `side` is "before" or "after"."""
     bound = []
-    for run in runs:
-        row, slots = cast(BatchNorm, run.row), run.slots
+    for group in groups:
+        row, slots = cast(BatchNorm, group.row), group.slots
         bound.append(
             BoundNorm(
                 slots,
@@ -159,24 +159,30 @@ def bind_norms(
                 parameters["beta", layer][slots],
                 None if statistics is None else statistics["mean", layer][slots],
                 None if statistics is None else statistics["variance", layer][slots],
-                run.parameters,
-                normalize_batch if loops is None else loops.normalize_batch,
-                batch_norm_gradient if loops is None else loops.batch_norm_gradient,
+                group.parameters,
+                normalize_batch if compiled is None else compiled.normalize_batch,
+                batch_norm_gradient if compiled is None else compiled.batch_norm_gradient,
             )
         )
     return bound
 
 
 def bind_activations(
-    runs: Sequence[Run], layer: int, parameters: Views, loops: Loops | None
+    groups: Sequence[SlotGroup], layer: int, parameters: Views, compiled: CompiledKernels | None
 ) -> list[BoundActivation]:
     """Cut one layer's activations."""
     bound = []
-    for run in runs:
-        row = cast(Activation, run.row)
-        slope = parameters["slope", layer][run.slots]
-        hyper = run.parameters if row.learned is None else {**run.parameters, row.learned: slope}
-        twin = twin_of(row.name, {key: run.parameters[key] for key in row.parameters}, loops)
-        mix = parameters["mix", layer][run.slots] if run.parameters["parametric"].any() else None
-        bound.append(BoundActivation(run.slots, row, hyper, slope, twin, mix))
+    for group in groups:
+        row = cast(Activation, group.row)
+        slope = parameters["slope", layer][group.slots]
+        hyper = (
+            group.parameters if row.learned is None else {**group.parameters, row.learned: slope}
+        )
+        fused = fused_activation(
+            row.name, {key: group.parameters[key] for key in row.parameters}, compiled
+        )
+        mix = (
+            parameters["mix", layer][group.slots] if group.parameters["parametric"].any() else None
+        )
+        bound.append(BoundActivation(group.slots, row, hyper, slope, fused, mix))
     return bound

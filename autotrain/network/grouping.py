@@ -18,17 +18,17 @@ from autotrain.network.config import (
     input_dropout_of,
     input_norm_of,
 )
-from autotrain.network.kernels import Loops
+from autotrain.network.kernels import CompiledKernels
 from autotrain.space.config import Choice, TrialConfig
 from autotrain.techniques.activations import ACTIVATIONS
 from autotrain.techniques.dropout import DROPOUTS
+from autotrain.techniques.input_scales import INPUT_SCALES
 from autotrain.techniques.normalization import BATCH_NORMS
-from autotrain.techniques.scales import FRONT_SCALES
 from autotrain.techniques.technique import Technique
 
 
 @dataclass(frozen=True)
-class Run:
+class SlotGroup:
     """Neighbouring slots that use the same technique.
 
     Args:
@@ -41,16 +41,16 @@ class Run:
     row: Technique
     parameters: Mapping[str, Tensor]
 
-    def within(self, n_slots: int) -> Run | None:
+    def within(self, n_slots: int) -> SlotGroup | None:
         """Return the part of the run that lies among the first `n_slots` slots."""
         start, stop = self.slots.start, min(self.slots.stop, n_slots)
         if stop <= start:
             return None
         parameters = {name: value[: stop - start] for name, value in self.parameters.items()}
-        return Run(slice(start, stop), self.row, parameters)
+        return SlotGroup(slice(start, stop), self.row, parameters)
 
 
-class Numbers:
+class Backend:
     """Makes tensors of one dtype on one device, and knows the compiled loops for them.
 
     Args:
@@ -58,11 +58,11 @@ class Numbers:
     """
 
     def __init__(
-        self, device: torch.device, dtype: torch.dtype, loops: Loops | None = None
+        self, device: torch.device, dtype: torch.dtype, compiled: CompiledKernels | None = None
     ) -> None:
         self.device = device
         self.dtype = dtype
-        self.loops = loops
+        self.compiled = compiled
 
     def column(self, values: Sequence[float], n_axes: int = 2) -> Tensor:
         """Return `[K, 1]` or `[K, 1, 1]` from one number a slot."""
@@ -70,13 +70,13 @@ class Numbers:
         return tensor.view(-1, *[1] * (n_axes - 1))
 
 
-def runs_of(
+def group_slots(
     configs: Sequence[TrialConfig],
     table: Mapping[str, Technique],
     choose: Callable[[TrialConfig], Choice],
-    numbers: Numbers,
+    backend: Backend,
     n_axes: int,
-) -> list[Run]:
+) -> list[SlotGroup]:
     """Cut the fleet into runs of one technique.
 
     Only the numeric hyperparameters of a choice become tensors.
@@ -84,42 +84,42 @@ def runs_of(
     choices = [choose(config) for config in configs]
     # Slots that also learn how much of an activation they use do more than their neighbours.
     kinds = [(choice.name, bool(choice.parameters.get("parametric"))) for choice in choices]
-    runs, start = [], 0
+    groups, start = [], 0
     for stop in range(1, len(choices) + 1):
         if stop < len(choices) and kinds[stop] == kinds[start]:
             continue
         members = choices[start:stop]
         parameters = {
-            name: numbers.column([member.parameters[name] for member in members], n_axes)  # type: ignore[misc]
+            name: backend.column([member.parameters[name] for member in members], n_axes)  # type: ignore[misc]
             for name, value in members[0].parameters.items()
             if isinstance(value, bool | int | float)
         }
-        runs.append(Run(slice(start, stop), table[members[0].name], parameters))
+        groups.append(SlotGroup(slice(start, stop), table[members[0].name], parameters))
         start = stop
-    return runs
+    return groups
 
 
 @dataclass(frozen=True)
-class NetworkRuns:
+class NetworkGroups:
     """The runs of everything that a forward or backward pass does."""
 
-    activation: list[Run]
-    batch_norm: list[Run]
-    dropout: list[Run]
-    input_norm: list[Run]
-    input_dropout: list[Run]
-    front_scale: list[Run]
+    activation: list[SlotGroup]
+    batch_norm: list[SlotGroup]
+    dropout: list[SlotGroup]
+    input_norm: list[SlotGroup]
+    input_dropout: list[SlotGroup]
+    input_scale: list[SlotGroup]
 
 
-def network_runs(configs: Sequence[TrialConfig], numbers: Numbers) -> NetworkRuns:
+def network_groups(configs: Sequence[TrialConfig], backend: Backend) -> NetworkGroups:
     """Plan the passes of a fleet; `configs` in fleet order."""
-    return NetworkRuns(
-        activation=runs_of(configs, ACTIVATIONS, lambda c: c.activation, numbers, 3),
-        batch_norm=runs_of(configs, BATCH_NORMS, lambda c: c.batch_norm, numbers, 3),
-        dropout=runs_of(configs, DROPOUTS, dropout_of, numbers, 3),
-        input_norm=runs_of(configs, BATCH_NORMS, input_norm_of, numbers, 3),
-        input_dropout=runs_of(configs, DROPOUTS, input_dropout_of, numbers, 3),
-        front_scale=runs_of(configs, FRONT_SCALES, lambda c: c.front_scale, numbers, 3),
+    return NetworkGroups(
+        activation=group_slots(configs, ACTIVATIONS, lambda c: c.activation, backend, 3),
+        batch_norm=group_slots(configs, BATCH_NORMS, lambda c: c.batch_norm, backend, 3),
+        dropout=group_slots(configs, DROPOUTS, dropout_of, backend, 3),
+        input_norm=group_slots(configs, BATCH_NORMS, input_norm_of, backend, 3),
+        input_dropout=group_slots(configs, DROPOUTS, input_dropout_of, backend, 3),
+        input_scale=group_slots(configs, INPUT_SCALES, lambda c: c.input_scale, backend, 3),
     )
 
 
@@ -136,6 +136,6 @@ def order_key(config: TrialConfig) -> tuple[object, ...]:
         config.constraint.name,
         bool(config.batch_norm["input"]),
         input_dropout_of(config).name,
-        config.front_scale.name,
+        config.input_scale.name,
         config.weight_decay.name,
     )

@@ -23,7 +23,7 @@ _aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
-class Twin:
+class FusedActivation:
     """An activation with its hyperparameters built in.
 
     Args:
@@ -37,7 +37,7 @@ class Twin:
     needs_z: bool = False
 
 
-def _elu(alpha: float, scale: float) -> Twin:
+def _elu(alpha: float, scale: float) -> FusedActivation:
     def f(z: Tensor, out: Tensor) -> Tensor:
         # exp − 1, not expm1: torch's exp is six times as fast, and what is lost below 1e-7 is lost
         # in the next layer's sum anyhow.
@@ -45,7 +45,7 @@ def _elu(alpha: float, scale: float) -> Twin:
         torch.clamp(z, min=0, out=out)
         return (out if scale == 1 else out.mul_(scale)).add_(below, alpha=alpha * scale)
 
-    return Twin(
+    return FusedActivation(
         f,
         # True: the derivative is taken from a, not from z.
         lambda da, z, a: _aten.elu_backward.grad_input(
@@ -54,33 +54,33 @@ def _elu(alpha: float, scale: float) -> Twin:
     )
 
 
-def _leaky_relu(slope: float) -> Twin:
-    return Twin(
+def _leaky_relu(slope: float) -> FusedActivation:
+    return FusedActivation(
         lambda z, out: _aten.leaky_relu.out(z, slope, out=out),
         lambda da, z, a: _aten.leaky_relu_backward.grad_input(da, z, slope, False, grad_input=da),
         needs_z=True,
     )
 
 
-def _of_z(f: Callable[..., Tensor], backward: Callable[..., Tensor]) -> Twin:
-    return Twin(
+def _of_z(f: Callable[..., Tensor], backward: Callable[..., Tensor]) -> FusedActivation:
+    return FusedActivation(
         lambda z, out: f(z, out=out),
         lambda da, z, a: backward(da, z, grad_input=da),
         needs_z=True,
     )
 
 
-def _of_a(f: Callable[..., Tensor], backward: Callable[..., Tensor]) -> Twin:
-    return Twin(
+def _of_a(f: Callable[..., Tensor], backward: Callable[..., Tensor]) -> FusedActivation:
+    return FusedActivation(
         lambda z, out: f(z, out=out),
         lambda da, z, a: backward(da, a, grad_input=da),
     )
 
 
-TWINS: dict[str, Callable[[Mapping[str, float]], Twin]] = {
+FUSED_ACTIVATIONS: dict[str, Callable[[Mapping[str, float]], FusedActivation]] = {
     "sigmoid": lambda p: _of_a(_aten.sigmoid.out, _aten.sigmoid_backward.grad_input),
     "tanh": lambda p: _of_a(_aten.tanh.out, _aten.tanh_backward.grad_input),
-    "relu": lambda p: Twin(
+    "relu": lambda p: FusedActivation(
         lambda z, out: torch.clamp(z, min=0, out=out),
         lambda da, z, a: _aten.threshold_backward.grad_input(da, a, 0.0, grad_input=da),
     ),
@@ -90,7 +90,7 @@ TWINS: dict[str, Callable[[Mapping[str, float]], Twin]] = {
     "gelu": lambda p: _of_z(_aten.gelu.out, _aten.gelu_backward.grad_input),
     "silu": lambda p: _of_z(_aten.silu.out, _aten.silu_backward.grad_input),
     # mish_backward writes to new memory only.
-    "mish": lambda p: Twin(
+    "mish": lambda p: FusedActivation(
         lambda z, out: _aten.mish.out(z, out=out),
         lambda da, z, a: da.copy_(_aten.mish_backward(da, z)),
         needs_z=True,
@@ -99,7 +99,7 @@ TWINS: dict[str, Callable[[Mapping[str, float]], Twin]] = {
 
 
 @dataclass(frozen=True)
-class Loops:
+class CompiledKernels:
     """Compiled twins (`compiled.py`): each equals the formula of its name in `techniques/`.
 
     Args:
@@ -120,7 +120,9 @@ class Loops:
     keep_below: Callable[[np.ndarray, np.int16, np.ndarray], None]
 
 
-def twin_of(name: str, hyper: Mapping[str, Tensor], loops: Loops | None = None) -> Twin | None:
+def fused_activation(
+    name: str, hyper: Mapping[str, Tensor], compiled: CompiledKernels | None = None
+) -> FusedActivation | None:
     """Return the twin of an activation whose slots agree on its hyperparameters, or None.
 
     Args:
@@ -128,14 +130,14 @@ def twin_of(name: str, hyper: Mapping[str, Tensor], loops: Loops | None = None) 
         hyper: its hyperparameters, `[k, 1, 1]` each.
         loops: compiled loops, where there are any.
     """
-    if name not in TWINS:
+    if name not in FUSED_ACTIVATIONS:
         return None
     values = {key: value.flatten().tolist() for key, value in hyper.items()}
     if any(len(set(column)) > 1 for column in values.values()):
         return None
-    twin = TWINS[name]({key: column[0] for key, column in values.items()})
-    if loops is None or name not in ("elu", "selu"):
-        return twin
+    fused = FUSED_ACTIVATIONS[name]({key: column[0] for key, column in values.items()})
+    if compiled is None or name not in ("elu", "selu"):
+        return fused
     alpha, scale = (values["alpha"][0], 1.0) if name == "elu" else (SELU_ALPHA, SELU_SCALE)
-    elu = loops.elu
-    return replace(twin, f=lambda z, out: elu(z, out, alpha, scale))
+    elu = compiled.elu
+    return replace(fused, f=lambda z, out: elu(z, out, alpha, scale))

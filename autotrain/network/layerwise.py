@@ -96,30 +96,30 @@ def activate(at: BoundLayer, z: Tensor) -> Tensor:
     if len(at.activation) == 1:
         return at.activation[0].f(z, None if at.needs_z else z)
     a = torch.empty_like(z) if at.needs_z else z
-    for run in at.activation:
-        run.f(z[run.slots], a[run.slots])
+    for group in at.activation:
+        group.f(z[group.slots], a[group.slots])
     return a
 
 
 def activate_backward(at: BoundLayer, to: BoundLayer, record: LayerTape, da: Tensor) -> None:
     """Turn ∂loss/∂a into ∂loss/∂z, in place, and write learned parameters' gradients."""
-    for run, gradient in zip(at.activation, to.activation, strict=True):
-        part, z, a = (part_of(x, run, at.activation) for x in (da, record.z, record.a))
-        if run.row.d_learned is not None:
-            slope = part * run.row.d_learned(z, run.hyper)
-            if run.mix is not None:
-                slope *= run.mix
+    for group, gradient in zip(at.activation, to.activation, strict=True):
+        part, z, a = (part_of(x, group, at.activation) for x in (da, record.z, record.a))
+        if group.row.d_learned is not None:
+            slope = part * group.row.d_learned(z, group.hyper)
+            if group.mix is not None:
+                slope *= group.mix
             torch.sum(slope, dim=(1, 2), keepdim=True, out=gradient.slope)
-        if run.mix is not None:
+        if group.mix is not None:
             assert gradient.mix is not None
-            run.unmix(part, z, gradient.mix)
+            group.unmix(part, z, gradient.mix)
         else:
-            run.backward(part, z, a)
+            group.backward(part, z, a)
 
 
-def part_of(x: Tensor, run: BoundNorm | BoundActivation, runs: Sequence[object]) -> Tensor:
+def part_of(x: Tensor, group: BoundNorm | BoundActivation, groups: Sequence[object]) -> Tensor:
     """Return a run's part of `[K, …]`; a slice costs a microsecond: the whole needs none."""
-    return x if len(runs) == 1 else x[run.slots]
+    return x if len(groups) == 1 else x[group.slots]
 
 
 def whole(parts: Sequence[Tensor]) -> Tensor:

@@ -53,8 +53,8 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Front:
-    """What turns encoded rows into the inputs of the first layer; see `network/front.py`.
+class InputLayer:
+    """What turns encoded rows into the inputs of the first layer; see `network/input_layer.py`.
 
     Args:
         columns: of the encoded rows.
@@ -107,12 +107,14 @@ class Shape:
     n_inputs: int
     hidden: tuple[int, ...]
     n_outputs: int
-    front: Front | None = None
+    input_layer: InputLayer | None = None
 
     @classmethod
-    def of(cls, front: Front, hidden: tuple[int, ...], n_outputs: int) -> Shape:
+    def of(cls, input_layer: InputLayer, hidden: tuple[int, ...], n_outputs: int) -> Shape:
         """Return the shape of a network behind a front."""
-        return cls(front.n_inputs, hidden, n_outputs, front if front.embeds else None)
+        return cls(
+            input_layer.n_inputs, hidden, n_outputs, input_layer if input_layer.embeds else None
+        )
 
     @property
     def depth(self) -> int:
@@ -120,7 +122,7 @@ class Shape:
         return len(self.hidden)
 
 
-class Entry(NamedTuple):
+class TensorSpan(NamedTuple):
     """One tensor of a layout: `rows × columns` numbers from `start`."""
 
     start: int
@@ -164,8 +166,8 @@ class Layout:
             for layer, width in zip(range(INPUT, shape.depth), widths, strict=True)
             for kind in ("mean", "variance")
         ]
-        if shape.front is not None:
-            learned, constants = shape.front.entries()
+        if shape.input_layer is not None:
+            learned, constants = shape.input_layer.entries()
             vectors += learned
             moving += constants
         self.parameters, self.n_parameters = _place([*kernels, *vectors])
@@ -181,11 +183,11 @@ class Layout:
         }
 
 
-def _place(tensors: Iterable[tuple[Key, int, int]]) -> tuple[dict[Key, Entry], int]:
-    entries: dict[Key, Entry] = {}
+def _place(tensors: Iterable[tuple[Key, int, int]]) -> tuple[dict[Key, TensorSpan], int]:
+    entries: dict[Key, TensorSpan] = {}
     start = 0
     for key, rows, columns in tensors:
-        entries[key] = Entry(start, rows, columns)
+        entries[key] = TensorSpan(start, rows, columns)
         start += rows * columns
     return entries, start
 
@@ -207,28 +209,32 @@ def fleet_layout(shapes: Sequence[Shape]) -> Layout:
         max(shape.hidden[layer] for shape in shapes if shape.depth > layer)
         for layer in range(depth)
     )
-    front = _joint_front(shapes)
+    input_layer = _joint_input_layer(shapes)
     n_inputs = max(shape.n_inputs for shape in shapes)
     last = max(shape.hidden[-1] for shape in shapes) if depth else n_inputs
-    return Layout(Shape(n_inputs, hidden, first.n_outputs, front), last)
+    return Layout(Shape(n_inputs, hidden, first.n_outputs, input_layer), last)
 
 
-def _joint_front(shapes: Sequence[Shape]) -> Front | None:
+def _joint_input_layer(shapes: Sequence[Shape]) -> InputLayer | None:
     """Return the front into which all fit: folds differ in levels and in plain columns only."""
-    fronts = [shape.front for shape in shapes]
-    first = fronts[0]
-    if first is None or not all(fronts):
-        if any(fronts):
-            raise ValueError(f"a fleet needs a front in all networks or in none: {fronts}")
+    input_layers = [shape.input_layer for shape in shapes]
+    first = input_layers[0]
+    if first is None or not all(input_layers):
+        if any(input_layers):
+            raise ValueError(
+                f"a fleet needs an input layer in all networks or in none, got {input_layers}"
+            )
         return None
-    real = [front for front in fronts if front is not None]
+    real = [input_layer for input_layer in input_layers if input_layer is not None]
     same = {(f.sizes, f.level_width, f.columns.n_numeric, f.columns.n_codes) for f in real}
     if len(same) > 1:
-        raise ValueError(f"a fleet needs fronts of one size, however: {fronts}")
-    levels = tuple(map(max, zip(*(front.columns.levels for front in real), strict=True)))
-    n_plain = max(front.columns.n_plain for front in real)
+        raise ValueError(f"a fleet needs input layers of one size, got {input_layers}")
+    levels = tuple(
+        map(max, zip(*(input_layer.columns.levels for input_layer in real), strict=True))
+    )
+    n_plain = max(input_layer.columns.n_plain for input_layer in real)
     columns = Columns(first.columns.n_numeric, levels, n_plain)
-    return Front(columns, first.sizes, first.level_width)
+    return InputLayer(columns, first.sizes, first.level_width)
 
 
 def pack(

@@ -23,8 +23,8 @@ from autotrain.network import layerwise
 from autotrain.network.binding import Bound, BoundLayer, bind_activations, bind_norms
 from autotrain.network.config import input_dropout_of, kernel_scales, shape_of
 from autotrain.network.dropping import Dropping, Keep, drop
-from autotrain.network.front import FrontEnd, FrontTape
-from autotrain.network.grouping import Numbers, Run, network_runs
+from autotrain.network.grouping import Backend, SlotGroup, network_groups
+from autotrain.network.input_layer import FusedInputLayer, InputLayerTape
 from autotrain.network.layerwise import LayerTape
 from autotrain.network.layout import INPUT, Columns, Layout, fleet_layout
 from autotrain.space.config import TrialConfig
@@ -38,7 +38,7 @@ FEW_COLUMNS = 16
 class Tape:
     """What a backward pass needs of its forward pass."""
 
-    front: FrontTape | None = None
+    input_layer: InputLayerTape | None = None
     input_norm: list[BatchNormCache | None] = field(default_factory=list)
     input_scale: Tensor | None = None
     layers: list[LayerTape] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Tape:
     output_kernel: Tensor = field(init=False)
 
 
-class Network:
+class FusedNetwork:
     """K networks with one padded layout; holds no weights.
 
     Args:
@@ -61,7 +61,7 @@ class Network:
         configs: Sequence[TrialConfig],
         columns: int | Columns | Sequence[Columns],
         n_outputs: int,
-        numbers: Numbers,
+        backend: Backend,
     ) -> None:
         self.n_slots = len(configs)
         if isinstance(columns, int):
@@ -70,7 +70,7 @@ class Network:
         self.shapes = [shape_of(c, own, n_outputs) for own, c in zip(each, configs, strict=True)]
         self.width = max(own.width for own in each)
         """Columns of the rows that the fleet reads."""
-        sizes = None if self.shapes[0].front is None else self.shapes[0].front.sizes
+        sizes = None if self.shapes[0].input_layer is None else self.shapes[0].input_layer.sizes
         features = 0 if sizes is None else each[0].n_numeric * max(sizes.n_features, sizes.n_out)
         self.widest = max(features, *(max(shape.hidden, default=1) for shape in self.shapes), 1)
         """Numbers that the widest of its tensors has a row."""
@@ -81,13 +81,13 @@ class Network:
         self.reach = [
             sum(shape.depth > layer for shape in self.shapes) for layer in range(self.depth + 1)
         ]
-        self.numbers = numbers
-        runs = network_runs(configs, numbers)
-        self.front = FrontEnd(configs, self.layout, runs.front_scale)
-        self.input_norm = runs.input_norm
-        self.runs = runs
-        self.activation = [self._reaching(runs.activation, layer) for layer in range(self.depth)]
-        self.batch_norm = [self._reaching(runs.batch_norm, layer) for layer in range(self.depth)]
+        self.backend = backend
+        groups = network_groups(configs, backend)
+        self.input_layer = FusedInputLayer(configs, self.layout, groups.input_scale)
+        self.input_norm = groups.input_norm
+        self.groups = groups
+        self.activation = [self._reaching(groups.activation, layer) for layer in range(self.depth)]
+        self.batch_norm = [self._reaching(groups.batch_norm, layer) for layer in range(self.depth)]
         self.drop_by(None)
         self.scales = self._kernel_scales(configs)
         self.real = [
@@ -95,16 +95,16 @@ class Network:
             for layer in range(self.depth)
         ]
         self.real_inputs = self._real_units([shape.n_inputs for shape in self.shapes])
-        normalizes_inputs = any(cast(BatchNorm, run.row).before for run in self.input_norm)
-        self.learns_inputs = normalizes_inputs or self.front.is_on
+        normalizes_inputs = any(cast(BatchNorm, group.row).before for group in self.input_norm)
+        self.learns_inputs = normalizes_inputs or self.input_layer.is_on
         self.input_shift = self._input_shift(configs)
 
     def drop_by(self, factors: Tensor | None) -> None:
         """Set the dropout rates: the configurations' times `factors` `[K, 1, 1]`; None for 1."""
-        numbers, runs = self.numbers, self.runs
-        self.input_dropout = Dropping.of(runs.input_dropout, numbers, factors)
+        backend, groups = self.backend, self.groups
+        self.input_dropout = Dropping.of(groups.input_dropout, backend, factors)
         self.dropout = [
-            Dropping.of(self._reaching(runs.dropout, layer), numbers, factors)
+            Dropping.of(self._reaching(groups.dropout, layer), backend, factors)
             for layer in range(self.depth)
         ]
 
@@ -115,11 +115,11 @@ class Network:
         columns = [[own[layer] for own in each[: self.reach[layer]]] for layer in range(self.depth)]
         columns.append([own[-1] for own in each])
         return [
-            None if set(column) == {1.0} else self.numbers.column(column, 3) for column in columns
+            None if set(column) == {1.0} else self.backend.column(column, 3) for column in columns
         ]
 
-    def _reaching(self, runs: list[Run], layer: int) -> list[Run]:
-        parts = (run.within(self.reach[layer]) for run in runs)
+    def _reaching(self, groups: list[SlotGroup], layer: int) -> list[SlotGroup]:
+        parts = (group.within(self.reach[layer]) for group in groups)
         return [part for part in parts if part is not None]
 
     def _real_units(self, widths: list[int]) -> Tensor | None:
@@ -127,9 +127,9 @@ class Network:
         full = max(widths)
         if min(widths) == full:
             return None
-        column = torch.arange(full, device=self.numbers.device)
-        real = column < torch.tensor(widths, device=self.numbers.device).view(-1, 1, 1)
-        return real.to(self.numbers.dtype)
+        column = torch.arange(full, device=self.backend.device)
+        real = column < torch.tensor(widths, device=self.backend.device).view(-1, 1, 1)
+        return real.to(self.backend.dtype)
 
     def _input_shift(self, configs: Sequence[TrialConfig]) -> Tensor | None:
         """Return 1 for slots whose inputs' β has an effect `[K, 1, 1]`; None when all have.
@@ -145,33 +145,33 @@ class Network:
             )
             for c in configs
         ]
-        return None if all(matters) else self.numbers.column(matters, 3)
+        return None if all(matters) else self.backend.column(matters, 3)
 
     def bind(self, parameters: Tensor, statistics: Tensor | None = None) -> Bound:
         """Cut flat rows `[K, P]` (and `[K, S]`) into what the passes need; see binding.py.
 
         The rows of gradients are bound in the same way, without statistics.
         """
-        loops = self.numbers.loops
+        compiled = self.backend.compiled
         views = self.layout.views(parameters)
         moving = None if statistics is None else self.layout.views(statistics, statistics=True)
         layers = []
         for layer in range(self.depth):
-            activations = bind_activations(self.activation[layer], layer, views, loops)
+            activations = bind_activations(self.activation[layer], layer, views, compiled)
             layers.append(
                 BoundLayer(
                     views["kernel", layer][: self.reach[layer]],
                     self.scales[layer],
                     views["bias", layer][: self.reach[layer]],
-                    bind_norms(self.batch_norm[layer], "before", layer, views, moving, loops),
+                    bind_norms(self.batch_norm[layer], "before", layer, views, moving, compiled),
                     activations,
-                    bind_norms(self.batch_norm[layer], "after", layer, views, moving, loops),
+                    bind_norms(self.batch_norm[layer], "after", layer, views, moving, compiled),
                     any(activation.needs_z for activation in activations),
                 )
             )
         return Bound(
-            self.front.bind(views, moving),
-            bind_norms(self.input_norm, "before", INPUT, views, moving, loops),
+            self.input_layer.bind(views, moving),
+            bind_norms(self.input_norm, "before", INPUT, views, moving, compiled),
             layers,
             views["output_kernel", 0],
             self.scales[-1],
@@ -196,8 +196,8 @@ class Network:
         # What is not needed again is overwritten: a step is as fast as its tensors fit the cache.
         tape = Tape()
         h = x
-        if self.front.is_on:
-            h, tape.front = self.front.forward(bound.front, x)
+        if self.input_layer.is_on:
+            h, tape.input_layer = self.input_layer.forward(bound.input_layer, x)
         h, tape.input_norm = layerwise.normalize(bound.input_norm, h, updating)
         h, tape.input_scale = drop(self.input_dropout, h, keep.get(INPUT), self.real_inputs)
         inputs = h
@@ -241,8 +241,8 @@ class Network:
             slopes.append(
                 layerwise.whole(
                     [
-                        run.derivative(layerwise.part_of(z, run, at.activation))
-                        for run in at.activation
+                        group.derivative(layerwise.part_of(z, group, at.activation))
+                        for group in at.activation
                     ]
                 )
             )
@@ -264,13 +264,13 @@ class Network:
             h = self._inputs(bound, x)
         return torch.bmm(h[: self.reach[layer]], layerwise.scaled(at.kernel, at.scale))
 
-    def front_inputs(self, bound: Bound, x: Tensor) -> Tensor:
+    def input_layer_outputs(self, bound: Bound, x: Tensor) -> Tensor:
         """Return the front's output for rows, `[K, B, I]`: the input of an input batch norm."""
-        return self.front.forward(bound.front, x)[0] if self.front.is_on else x
+        return self.input_layer.forward(bound.input_layer, x)[0] if self.input_layer.is_on else x
 
     def _inputs(self, bound: Bound, x: Tensor) -> Tensor:
         """Return what the first layers read of rows, dropout off."""
-        h = self.front_inputs(bound, x)
+        h = self.input_layer_outputs(bound, x)
         if any(norm.is_on for norm in bound.input_norm):
             h = layerwise.normalize_by_moving(bound.input_norm, h.clone())
         return h
@@ -403,8 +403,10 @@ class Network:
             if self.input_shift is not None:
                 for norm in gradients.input_norm:
                     norm.beta.mul_(self.input_shift[norm.slots])
-            if tape.front is not None:
-                self.front.backward(bound.front, gradients.front, tape.front, dh)
+            if tape.input_layer is not None:
+                self.input_layer.backward(
+                    bound.input_layer, gradients.input_layer, tape.input_layer, dh
+                )
 
     def _join(self, layer: int, from_above: Tensor | None, d_last: Tensor) -> Tensor:
         """Return ∂loss/∂h of a layer: from the layer above, or from the output layer."""

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autotrain.network.config import kernel_scales
-from autotrain.network.grouping import Numbers
-from autotrain.network.kernels import Loops
+from autotrain.network.config import dropout_rates, kernel_scales
+from autotrain.network.grouping import Backend
+from autotrain.network.kernels import CompiledKernels
 from autotrain.network.layout import INPUT, Layout, Shape
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.embeddings import EMBEDDINGS
@@ -72,9 +72,11 @@ def _embedding_draws(
 
     def values(name: str, size: int) -> np.ndarray:
         assert draw is not None
-        assert shape.front is not None
+        assert shape.input_layer is not None
         if not drawn:
-            found = draw(generator, shape.front.columns.n_numeric, config.embedding.parameters)
+            found = draw(
+                generator, shape.input_layer.columns.n_numeric, config.embedding.parameters
+            )
             drawn.update({"weight" if key == "kernel" else key: v for key, v in found.items()})
         return drawn[name].ravel() if name in drawn else np.zeros(size)
 
@@ -109,14 +111,13 @@ class DropoutBits:
         reach: Sequence[int],
         streams: Sequence[np.random.SFC64],
         batch_size: int,
-        numbers: Numbers,
+        backend: Backend,
     ) -> None:
         self.streams = streams
         self.batch_size = batch_size
-        self.numbers = numbers
+        self.backend = backend
         self.layers: dict[int, tuple[int, int]] = {}
-        input_rates = [_active_rate(c, "input_rate") for c in configs]
-        rates = [_active_rate(c, "rate") for c in configs]
+        input_rates, rates = map(list, zip(*map(dropout_rates, configs), strict=True))
         if any(input_rates):
             self.layers[INPUT] = (len(configs), layout.shape.n_inputs)
         for layer, width in enumerate(layout.shape.hidden):
@@ -141,8 +142,8 @@ class DropoutBits:
         self.is_padded = {
             layer: min(widths) < self.layers[layer][1] for layer, widths in self.widths.items()
         }
-        loops = numbers.loops
-        self.states = [] if loops is None else [loops.state_of(bits) for bits in streams]
+        compiled = backend.compiled
+        self.states = [] if compiled is None else [compiled.state_of(bits) for bits in streams]
         self.words = [
             np.empty(-(-sum(width for _, width in sites) * batch_size // 4), dtype=np.uint64)
             for sites in self.sites
@@ -159,7 +160,7 @@ class DropoutBits:
                     for k, rate in enumerate(self.rates[layer][:n_slots])
                 ],
                 dtype=torch.int16,
-                device=self.numbers.device,
+                device=self.backend.device,
             ).view(-1, 1, 1)
             for layer, (n_slots, _) in self.layers.items()
         }
@@ -179,7 +180,7 @@ class DropoutBits:
         They stand in memory that the next call overwrites. Where masks are drawn by compiled loops
         there is nothing to draw ahead: `masks` then takes the next step's.
         """
-        if self.numbers.loops is not None:
+        if self.backend.compiled is not None:
             return {}
         drawn = {layer: self._buffer(layer, n_steps) for layer in self.layers}
         for k, (bits, sites) in enumerate(zip(self.streams, self.sites, strict=True)):
@@ -196,7 +197,7 @@ class DropoutBits:
                 drawn[layer][:, k, :, :width] = units
                 start = stop
         return {
-            layer: torch.from_numpy(array).to(self.numbers.device) for layer, array in drawn.items()
+            layer: torch.from_numpy(array).to(self.backend.device) for layer, array in drawn.items()
         }
 
     def _buffer(self, layer: int, n_steps: int) -> np.ndarray:
@@ -215,15 +216,15 @@ class DropoutBits:
 
         Comparing straight into floats measured seven times faster than comparing and converting.
         """
-        if self.numbers.loops is not None:
-            return self._next_masks(self.numbers.loops)
+        if self.backend.compiled is not None:
+            return self._next_masks(self.backend.compiled)
         keep = {}
         for layer, bits in drawn.items():
-            out = torch.empty(bits.shape[1:], dtype=self.numbers.dtype, device=self.numbers.device)
+            out = torch.empty(bits.shape[1:], dtype=self.backend.dtype, device=self.backend.device)
             keep[layer] = torch.lt(bits[step], self.thresholds[layer], out=out)
         return keep
 
-    def _next_masks(self, loops: Loops) -> dict[int, Tensor]:
+    def _next_masks(self, compiled: CompiledKernels) -> dict[int, Tensor]:
         """Draw the next step's keep-masks; the same numbers as by `draw`."""
         keep = {}
         for layer, (n_slots, width) in self.layers.items():
@@ -233,7 +234,7 @@ class DropoutBits:
         for k, (state, sites) in enumerate(zip(self.states, self.sites, strict=True)):
             words = self.words[k]
             if sites:
-                loops.draw_words(state, words)
+                compiled.draw_words(state, words)
             units, start = words.view(np.int16), 0
             drops = dict(sites)
             for layer, array in arrays.items():
@@ -244,10 +245,6 @@ class DropoutBits:
                     continue
                 stop = start + self.batch_size * drops[layer]
                 threshold = self.numpy_thresholds[layer][k]
-                loops.keep_below(units[start:stop], threshold, array[k, :, : drops[layer]])
+                compiled.keep_below(units[start:stop], threshold, array[k, :, : drops[layer]])
                 start = stop
         return keep
-
-
-def _active_rate(config: TrialConfig, name: str) -> float:
-    return 0.0 if config.dropout.name == "none" else float(config.dropout[name])

@@ -3,9 +3,9 @@
     hidden.0.kernel [I, O]   hidden.0.bias [O]   batch_norm.0.gamma [O]   batch_norm.0.beta [O]
     batch_norm.0.moving_mean [O]   batch_norm.0.moving_variance [O]   activation.0.slope [1]
     batch_norm.input.…   output.kernel [I, C]   output.bias [C]   activation.0.mix [O]
-    front.scale [I]   front.level_vectors.0 [L, E]
-    front.embedding_frequency, _phase [D, N]   front.embedding_kernel [D, F · H]
-    front.embedding_bias, _slope [D, H]   front.bin_edge, bin_width [D, F]
+    input_layer.scale [I]   input_layer.level_vectors.0 [L, E]
+    input_layer.embedding_frequency, _phase [D, N]   input_layer.embedding_kernel [D, F · H]
+    input_layer.embedding_bias, _slope [D, H]   input_layer.bin_edge, bin_width [D, F]
 
 Only what the configuration uses is written. A new kind of tensor in `fused.layout` gets its name
 in `_NAMES`.
@@ -18,12 +18,12 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from autotrain.network.config import shape_of
-from autotrain.network.layout import INPUT, Columns, Entry, Key, Layout
+from autotrain.network.layout import INPUT, Columns, Key, Layout, TensorSpan
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.activations import ACTIVATIONS
 from autotrain.techniques.embeddings import EMBEDDINGS
+from autotrain.techniques.input_scales import INPUT_SCALES
 from autotrain.techniques.normalization import BATCH_NORMS
-from autotrain.techniques.scales import FRONT_SCALES
 
 _NAMES = {
     "kernel": "hidden.{}.kernel",
@@ -34,15 +34,15 @@ _NAMES = {
     "variance": "batch_norm.{}.moving_variance",
     "slope": "activation.{}.slope",
     "mix": "activation.{}.mix",
-    "scale": "front.scale",
-    "level_vectors": "front.level_vectors.{}",
-    "embedding_frequency": "front.embedding_frequency",
-    "embedding_phase": "front.embedding_phase",
-    "embedding_weight": "front.embedding_kernel",
-    "embedding_bias": "front.embedding_bias",
-    "embedding_slope": "front.embedding_slope",
-    "bin_edge": "front.bin_edge",
-    "bin_width": "front.bin_width",
+    "scale": "input_layer.scale",
+    "level_vectors": "input_layer.level_vectors.{}",
+    "embedding_frequency": "input_layer.embedding_frequency",
+    "embedding_phase": "input_layer.embedding_phase",
+    "embedding_weight": "input_layer.embedding_kernel",
+    "embedding_bias": "input_layer.embedding_bias",
+    "embedding_slope": "input_layer.embedding_slope",
+    "bin_edge": "input_layer.bin_edge",
+    "bin_width": "input_layer.bin_width",
     "output_kernel": "output.kernel",
     "output_bias": "output.bias",
 }
@@ -104,14 +104,14 @@ def name_of(key: Key) -> str:
 
 def _entries(
     layout: Layout, parameters: np.ndarray, statistics: np.ndarray
-) -> Iterator[tuple[np.ndarray, Key, Entry]]:
+) -> Iterator[tuple[np.ndarray, Key, TensorSpan]]:
     for key, entry in layout.parameters.items():
         yield parameters, key, entry
     for key, entry in layout.statistics.items():
         yield statistics, key, entry
 
 
-def _shape_of(key: Key, entry: Entry) -> tuple[int, ...]:
+def _shape_of(key: Key, entry: TensorSpan) -> tuple[int, ...]:
     return (entry.columns,) if key[0] in _VECTORS else (entry.rows, entry.columns)
 
 
@@ -122,7 +122,7 @@ def _is_used(config: TrialConfig, key: Key) -> bool:
     if kind == "mix":
         return bool(config.activation["parametric"])
     if kind == "scale":
-        return FRONT_SCALES[config.front_scale.name].scales
+        return INPUT_SCALES[config.input_scale.name].scales
     if kind.startswith(("embedding_", "bin_")):
         return _embedding_uses(config, kind)
     if kind not in _NORMALIZATION:

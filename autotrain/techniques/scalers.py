@@ -10,10 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from autotrain.techniques.technique import Technique, table
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
 
 Arrays = Mapping[str, np.ndarray]
 # (x, quantiles, their ranks) → ranks of x, all of one column.
@@ -171,17 +177,32 @@ TAILS = (
 )
 
 
-def normal_quantile(p: np.ndarray) -> np.ndarray:
-    """Return Φ⁻¹(p) for p in [1e-11, 1 − 1e-11], to sixteen digits; NumPy alone.
+def normal_quantile(p: Array, xp: Any = np) -> Array:
+    """Return Φ⁻¹(p) for p in [1e-11, 1 − 1e-11], to sixteen digits.
 
-    Source: Wichura 1988, algorithm AS 241. Equals: `statistics.NormalDist().inv_cdf`.
+    Args:
+        p: probabilities, an array or a tensor of any shape, float64.
+        xp: the module of `p`: `numpy` or `torch`.
+    Returns: the quantiles, of the shape of `p`.
+
+    Source: Wichura 1988, algorithm AS 241. Equals: `statistics.NormalDist().inv_cdf`. It is not
+    `torch.special.ndtri`, because an exported graph must contain it (`predictor/scaling.py`).
     """
     q = p - 0.5
     r = 0.180625 - q * q
-    middle = q * np.polyval(MIDDLE[0], r) / np.polyval(MIDDLE[1], r)
-    r = np.sqrt(-np.log(np.minimum(p, 1 - p))) - 1.6
-    tail = np.polyval(TAILS[0], r) / np.polyval(TAILS[1], r)
-    return np.where(np.abs(q) <= 0.425, middle, np.copysign(tail, q))
+    middle = q * _polynomial(MIDDLE[0], r) / _polynomial(MIDDLE[1], r)
+    r = xp.sqrt(-xp.log(xp.minimum(p, 1 - p))) - 1.6
+    tail = _polynomial(TAILS[0], r) / _polynomial(TAILS[1], r)
+    quantile: Array = xp.where(abs(q) <= 0.425, middle, xp.where(q < 0, -tail, tail))
+    return quantile
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+    """Return the value of a polynomial at x, by Horner's rule; highest power first."""
+    value = coefficients[0] * x + coefficients[1]
+    for coefficient in coefficients[2:]:
+        value = value * x + coefficient
+    return value
 
 
 def fit_quantiles(values: np.ndarray) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autotrain.network.kernels import Loops
+from autotrain.network.kernels import CompiledKernels
 from autotrain.techniques.normalization import BatchNormCache
 from autotrain.techniques.optimizers import State, adam, adamw
 
@@ -214,14 +214,14 @@ def _run_adam(
     _adam(*map(_array, (p, g, state.m, state.v, eta, *betas, state.t, decay)))
 
 
-def _adam_twin(
+def _compiled_adam(
     p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Mapping[str, Tensor]
 ) -> None:
     """Equals: `choices.optimizers.adam`."""
     _run_adam(p, g, state, eta, hyper, torch.zeros_like(state.t))
 
 
-def _adamw_twin(
+def _compiled_adamw(
     p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Mapping[str, Tensor]
 ) -> None:
     """Equals: `choices.optimizers.adamw`."""
@@ -232,17 +232,17 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.numpy()
 
 
-LOOPS = Loops(
+COMPILED = CompiledKernels(
     normalize_batch=normalize_batch,
     batch_norm_gradient=batch_norm_gradient,
     elu=elu,
-    updates={adam: _adam_twin, adamw: _adamw_twin},
+    updates={adam: _compiled_adam, adamw: _compiled_adamw},
     state_of=state_of,
     draw_words=draw_words,
     keep_below=keep_below,
 )
 
 
-def loops_for(device: torch.device, dtype: torch.dtype) -> Loops | None:
+def compiled_for(device: torch.device, dtype: torch.dtype) -> CompiledKernels | None:
     """Return the compiled loops where they are for tensors of this kind."""
-    return LOOPS if dtype == torch.float32 and device.type == "cpu" else None
+    return COMPILED if dtype == torch.float32 and device.type == "cpu" else None

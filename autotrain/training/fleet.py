@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from autotrain.data.batches import effective_batch_size, epoch_order, steps_per_epoch
-from autotrain.network import scores as metrics
+from autotrain.network import metric_formulas
 from autotrain.network.flags import Diagnosis
-from autotrain.network.grouping import Numbers, order_key
+from autotrain.network.grouping import Backend, order_key
 from autotrain.network.layout import pack, unpack
-from autotrain.network.network import Network
+from autotrain.network.network import FusedNetwork
 from autotrain.network.noise import DropoutBits
 from autotrain.training.diagnostics import unit_shares
 from autotrain.training.rows import Rows
@@ -42,16 +42,16 @@ class Fleet:
         rows: the data.
     """
 
-    def __init__(self, slots: Sequence[Slot], rows: Rows, numbers: Numbers) -> None:
+    def __init__(self, slots: Sequence[Slot], rows: Rows, backend: Backend) -> None:
         self.slots = sorted(slots, key=lambda slot: (order_key(slot.config), slot.id))
         self.rows = rows
-        self.numbers = numbers
+        self.backend = backend
         configs = [slot.config for slot in self.slots]
         self.batch_size = effective_batch_size(rows.n_train, configs[0].batch_size)
         self.n_steps = steps_per_epoch(rows.n_train, self.batch_size)
         problem = rows.problem
         columns = [slot.columns for slot in self.slots]
-        self.network = Network(configs, columns, problem.n_outputs, numbers)
+        self.network = FusedNetwork(configs, columns, problem.n_outputs, backend)
         # Slots by the view of the rows that they read.
         self.views = {
             view: [k for k, slot in enumerate(self.slots) if slot.view == view]
@@ -64,7 +64,7 @@ class Fleet:
         # None: all slots read the same validation rows.
         self.places = None
         if len(folds) > 1:
-            self.places = torch.tensor([slot.fold for slot in self.slots], device=numbers.device)
+            self.places = torch.tensor([slot.fold for slot in self.slots], device=backend.device)
         layouts = [slot.layout for slot in self.slots]
 
         def stack(name: str) -> Tensor:
@@ -96,7 +96,7 @@ class Fleet:
             self.network.reach,
             [slot.dropout_bits for slot in self.slots],
             self.batch_size,
-            numbers,
+            backend,
         )
 
     def release(self) -> list[Slot]:
@@ -144,12 +144,12 @@ class Fleet:
         if factors == self.drop_factors or (self.drop_factors is None and set(factors) == {1.0}):
             return
         self.drop_factors = factors
-        self.network.drop_by(self.numbers.column(factors, 3))
+        self.network.drop_by(self.backend.column(factors, 3))
         self.bits.drop_by(factors)
 
     def _decay(self) -> Tensor | None:
         """Return the epoch's factors on weight decay `[K, steps]`, where any decays."""
-        if self.stepper.runs.weight_decay is None:
+        if self.stepper.groups.weight_decay is None:
             return None
         return self._tensor(np.stack([slot.decay() for slot in self.slots]))
 
@@ -162,7 +162,7 @@ class Fleet:
             # Inputs that no slot of this fleet has are no part of its network.
             x = self.rows.view(view).x_train[:, :width]
             return x.index_select(0, indices.reshape(-1)).view(s, k, b, -1)
-        gathered = torch.zeros(s, k, b, width, dtype=self.numbers.dtype, device=self.numbers.device)
+        gathered = torch.zeros(s, k, b, width, dtype=self.backend.dtype, device=self.backend.device)
         for view, members in self.views.items():
             x = self.rows.view(view).x_train[:, :width]
             part = x.index_select(0, indices[:, members].reshape(-1))
@@ -170,15 +170,15 @@ class Fleet:
         return gathered
 
     def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self.numbers.device, self.numbers.dtype)
+        return torch.from_numpy(array).to(self.backend.device, self.backend.dtype)
 
     def _train(self, rates: np.ndarray, momentum: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
         """Take the epoch's steps; return losses `[K, steps]` and norms `[K, steps, L + 1]`."""
         k, b, n = len(self.slots), self.batch_size, self.n_steps
         order = np.stack([self._order(slot) for slot in self.slots])
-        indices = torch.from_numpy(order).to(self.numbers.device)
+        indices = torch.from_numpy(order).to(self.backend.device)
         learning_rates = self._tensor(rates)
-        item = torch.empty((), dtype=self.numbers.dtype).element_size()
+        item = torch.empty((), dtype=self.backend.dtype).element_size()
         per_step = k * b * self.network.width * item + self.bits.bytes_per_step
         ahead = int(np.clip(AHEAD_BYTES // per_step, 1, n))
         decay = self._decay()
@@ -224,7 +224,7 @@ class Fleet:
         for fold in sorted({slot.fold for slot in self.slots}):
             members = [k for k, slot in enumerate(self.slots) if slot.fold == fold]
             own = outputs[members, : self.rows.folds[fold].n_valid]
-            valid_losses[members], values[members] = judge(self.rows, fold, own)
+            valid_losses[members], values[members] = validation_scores(self.rows, fold, own)
         return valid_losses, values
 
     def _predict(self) -> Tensor:
@@ -301,20 +301,20 @@ class Fleet:
         return reports
 
 
-def judge(rows: Rows, fold: int, outputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def validation_scores(rows: Rows, fold: int, outputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return the validation loss and the metric `[K]` of outputs `[K, N, C]` on a fold."""
     problem, place, k = rows.problem, rows.folds[fold], outputs.shape[0]
     targets = rows.y_valid[fold].expand(k, -1)
     of_loss, of_metric = rows.valid_weights(fold, k)
-    function = metrics.function_of(problem.metric, rows.class_weights)
+    function = metric_formulas.metric_function(problem.metric, rows.class_weights)
     if problem.is_classification:
-        loss = metrics.log_loss(outputs, targets, of_loss)
+        loss = metric_formulas.log_loss(outputs, targets, of_loss)
         is_known = problem.metric.row == "log_loss" and of_loss is None
         value = loss if is_known else function(outputs, targets, of_metric)
     else:
         predictions = outputs[..., 0]
         if problem.metric.quantile is None:
-            loss = metrics.mean_squared(predictions, targets, of_loss)
+            loss = metric_formulas.mean_squared(predictions, targets, of_loss)
         else:
             loss = function(predictions, targets, of_loss)
         # In the target's own units single precision would lose the digits of a large mean.
@@ -324,14 +324,14 @@ def judge(rows: Rows, fold: int, outputs: Tensor) -> tuple[np.ndarray, np.ndarra
     return loss.double().cpu().numpy(), value.double().cpu().numpy()
 
 
-def diagnose(slot: Slot, rows: Rows, numbers: Numbers) -> Diagnosis:
+def diagnose(slot: Slot, rows: Rows, backend: Backend) -> Diagnosis:
     """Return a released slot's diagnosis; its units are those of its last epoch."""
     columns, place = slot.columns, rows.folds[slot.fold]
     # What lost its numbers has no units to look at.
     state = (slot.parameters, slot.statistics)
     if not (slot.epoch and all(torch.isfinite(each).all() for each in state)):
         return slot.gradients.diagnosis()
-    network = Network([slot.config], columns, rows.problem.n_outputs, numbers)
+    network = FusedNetwork([slot.config], columns, rows.problem.n_outputs, backend)
     bound = network.bind(slot.parameters.unsqueeze(0), slot.statistics.unsqueeze(0))
     x = rows.view(slot.view).x_valid[slot.fold, : place.n_valid, : columns.width].unsqueeze(0)
     outputs = network.hidden_outputs(bound, x)
@@ -339,7 +339,7 @@ def diagnose(slot: Slot, rows: Rows, numbers: Numbers) -> Diagnosis:
     return slot.gradients.diagnosis(**shares)
 
 
-def outcome(slot: Slot, cause: str, rows: Rows, numbers: Numbers) -> Outcome:
+def outcome(slot: Slot, cause: str, rows: Rows, backend: Backend) -> Outcome:
     """Close a released slot: its best epoch's weights and its diagnostics."""
     found = slot.best_epoch > 0
     return Outcome(
@@ -350,5 +350,5 @@ def outcome(slot: Slot, cause: str, rows: Rows, numbers: Numbers) -> Outcome:
         best_value=rows.problem.metric.sign * slot.best_score if found else math.nan,
         parameters=slot.best_parameters.cpu().numpy() if found else None,
         statistics=slot.best_statistics.cpu().numpy() if found else None,
-        diagnosis=diagnose(slot, rows, numbers),
+        diagnosis=diagnose(slot, rows, backend),
     )

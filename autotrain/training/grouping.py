@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from autotrain.network.grouping import Numbers, Run, runs_of
+from autotrain.network.grouping import Backend, SlotGroup, group_slots
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.clipping import CLIPPINGS
 from autotrain.techniques.constraints import CONSTRAINTS
@@ -16,12 +16,12 @@ from autotrain.techniques.optimizers import OPTIMIZERS
 
 
 @dataclass(frozen=True)
-class StepRuns:
+class StepGroups:
     """The runs of everything that happens between the gradient and the next step."""
 
-    clipping: list[Run]
-    optimizer: list[Run]
-    constraint: list[Run]
+    clipping: list[SlotGroup]
+    optimizer: list[SlotGroup]
+    constraint: list[SlotGroup]
     weight_decay: Tensor | None
     """λ of decoupled weight decay `[K, 1]`; None when 0 everywhere."""
     l1: Tensor | None
@@ -31,16 +31,16 @@ class StepRuns:
     """`[K, 1, 1]`; None when 0 everywhere."""
 
 
-def step_runs(configs: Sequence[TrialConfig], numbers: Numbers) -> StepRuns:
+def step_groups(configs: Sequence[TrialConfig], backend: Backend) -> StepGroups:
     """Plan the steps of a fleet; `configs` in fleet order."""
 
     def if_any(values: list[float], n_axes: int) -> Tensor | None:
-        return numbers.column(values, n_axes) if any(values) else None
+        return backend.column(values, n_axes) if any(values) else None
 
-    return StepRuns(
-        clipping=runs_of(configs, CLIPPINGS, lambda c: c.clipping, numbers, 2),
-        optimizer=runs_of(configs, OPTIMIZERS, lambda c: c.optimizer, numbers, 2),
-        constraint=runs_of(configs, CONSTRAINTS, lambda c: c.constraint, numbers, 3),
+    return StepGroups(
+        clipping=group_slots(configs, CLIPPINGS, lambda c: c.clipping, backend, 2),
+        optimizer=group_slots(configs, OPTIMIZERS, lambda c: c.optimizer, backend, 2),
+        constraint=group_slots(configs, CONSTRAINTS, lambda c: c.constraint, backend, 3),
         weight_decay=if_any([_decay_rate(c) for c in configs], 2),
         l1=if_any([float(c.regularizer["l1"]) for c in configs], 2),
         l2=if_any([float(c.regularizer["l2"]) for c in configs], 2),

@@ -82,7 +82,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Fold:
+class FoldRows:
     """Where one fold's rows lie, and what its target was.
 
     `target_low` and `target_high` are the range of its training target, standardized.
@@ -130,7 +130,7 @@ class Rows:
         dtype: torch.dtype,
     ) -> None:
         self.problem = problem
-        self.folds: list[Fold] = []
+        self.folds: list[FoldRows] = []
         self._arrays = folds
         self._device, self._dtype = device, dtype
         self._views: dict[View, ViewRows] = {}
@@ -140,7 +140,7 @@ class Rows:
             n_train, n_valid = len(fold.y_train), len(fold.y_valid)
             low, high = float(fold.y_train.min()), float(fold.y_train.max())
             self.folds.append(
-                Fold(start, n_train, n_valid, fold.target_mean, fold.target_std, low, high)
+                FoldRows(start, n_train, n_valid, fold.target_mean, fold.target_std, low, high)
             )
             start += n_train
         self.n_train = min(fold.n_train for fold in self.folds)

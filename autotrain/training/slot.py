@@ -17,10 +17,10 @@ from torch import Tensor
 from autotrain.network import noise
 from autotrain.network.config import shape_of, view_of
 from autotrain.network.flags import Diagnosis
-from autotrain.network.grouping import Numbers
+from autotrain.network.grouping import Backend
 from autotrain.network.layout import Columns, Layout
 from autotrain.space.config import TrialConfig
-from autotrain.techniques.decay import COURSES
+from autotrain.techniques.annealing import ANNEALINGS
 from autotrain.techniques.optimizers import OPTIMIZERS
 from autotrain.techniques.schedules import MOMENTUM_DIP, SCHEDULES, Clock, Plateau
 from autotrain.techniques.targets import TARGETS
@@ -100,7 +100,7 @@ class Slot:
     """State of one model; see the module's first paragraph."""
 
     def __init__(
-        self, admission: Admission, columns: Columns, n_outputs: int, clock: Clock, numbers: Numbers
+        self, admission: Admission, columns: Columns, n_outputs: int, clock: Clock, backend: Backend
     ) -> None:
         self.id = admission.slot
         self.fold = admission.fold
@@ -116,7 +116,7 @@ class Slot:
             config, self.shape, self.layout, self._stream(admission, noise.INITIAL_WEIGHTS)
         )
         # Own flat rows; a fleet holds the live ones while the slot is in it.
-        self.parameters = torch.from_numpy(drawn).to(numbers.device, numbers.dtype)
+        self.parameters = torch.from_numpy(drawn).to(backend.device, backend.dtype)
         self.statistics = _fresh_statistics(self.layout, self.parameters)
         self.m = torch.zeros_like(self.parameters)
         self.v = torch.zeros_like(self.parameters)
@@ -193,16 +193,16 @@ class Slot:
 
     def decay(self) -> np.ndarray:
         """Return the coming epoch's factors on decoupled weight decay, `[steps]`."""
-        course = self.config.weight_decay.parameters.get("course", "constant")
+        annealing = self.config.weight_decay.parameters.get("annealing", "constant")
         n = self.clock.steps_per_epoch
         t = np.arange(self.epoch * n, (self.epoch + 1) * n, dtype=np.float64)
-        return COURSES[str(course)].factor(t / max(self.clock.total_steps, 1))
+        return ANNEALINGS[str(annealing)].factor(t / max(self.clock.total_steps, 1))
 
     def drop_factor(self) -> float:
         """Return the coming epoch's factor on the dropout rates."""
         dropout = self.config.dropout
         share = np.array([self.epoch / self.config.epochs])
-        factor = float(COURSES[dropout["course"]].factor(share)[0])
+        factor = float(ANNEALINGS[dropout["annealing"]].factor(share)[0])
         floor = _number(dropout["floor"])
         return floor + (1 - floor) * factor
 

@@ -12,14 +12,14 @@ from torch import Tensor
 from autotrain.network.config import factor_row
 from autotrain.network.dropping import Keep
 from autotrain.network.layout import pack
-from autotrain.network.network import Network
+from autotrain.network.network import FusedNetwork
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.clipping import Clipping
 from autotrain.techniques.constraints import Constraint
 from autotrain.techniques.losses import mean_squared_error, pinball, softmax_cross_entropy
 from autotrain.techniques.optimizers import Optimizer, State
 from autotrain.techniques.regularizers import REGULARIZERS
-from autotrain.training.grouping import step_runs
+from autotrain.training.grouping import step_groups
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Stepper:
 
     def __init__(
         self,
-        network: Network,
+        network: FusedNetwork,
         configs: Sequence[TrialConfig],
         weights: Weights,
         *,
@@ -85,15 +85,15 @@ class Stepper:
         self.weights = weights
         self.classification = classification
         self.quantile = quantile
-        self.runs = step_runs(configs, network.numbers)
+        self.groups = step_groups(configs, network.backend)
         layout = network.layout
         self.gradient = torch.zeros_like(weights.parameters)
         self.bound = network.bind(weights.parameters, weights.statistics)
         self.bound_gradient = network.bind(self.gradient)
         self.factors = _factors(configs, network)
-        loops = network.numbers.loops
+        compiled = network.backend.compiled
         # They take one learning rate a slot.
-        self.updates = {} if loops is None or self.factors is not None else loops.updates
+        self.updates = {} if compiled is None or self.factors is not None else compiled.updates
         self.kernels = weights.parameters[:, : layout.n_kernel]
         self.kernel_gradients = self.gradient[:, : layout.n_kernel]
         # Flat views are contiguous along a row: norms over them cost a third of [I, O] ones.
@@ -105,21 +105,23 @@ class Stepper:
         self.clipped = [
             (
                 clip,
-                self.gradient[run.slots],
-                [tensor[run.slots] for tensor in gradients],
-                run.parameters["threshold"],
+                self.gradient[group.slots],
+                [tensor[group.slots] for tensor in gradients],
+                group.parameters["threshold"],
             )
-            for run in self.runs.clipping
-            if (clip := cast(Clipping, run.row).clip) is not None
+            for group in self.groups.clipping
+            if (clip := cast(Clipping, group.row).clip) is not None
         ]
         self.updated = [
             (
-                run,
-                weights.parameters[run.slots],
-                self.gradient[run.slots],
-                State(*(x[run.slots] for x in (weights.m, weights.v, weights.t, weights.product))),
+                group,
+                weights.parameters[group.slots],
+                self.gradient[group.slots],
+                State(
+                    *(x[group.slots] for x in (weights.m, weights.v, weights.t, weights.product))
+                ),
             )
-            for run in self.runs.optimizer
+            for group in self.groups.optimizer
         ]
         kernels = [
             *((layer.kernel, layer.scale) for layer in self.bound.layers),
@@ -127,14 +129,14 @@ class Stepper:
         ]
         self.constrained = [
             (
-                cast(Constraint, run.row),
+                cast(Constraint, group.row),
                 kernel[part.slots],
                 part.parameters,
                 1.0 if scale is None else scale[part.slots],
             )
-            for run in self.runs.constraint
+            for group in self.groups.constraint
             for kernel, scale in kernels
-            if (part := run.within(len(kernel))) is not None
+            if (part := group.within(len(kernel))) is not None
         ]
 
     def step(
@@ -173,7 +175,7 @@ class Stepper:
         network = self.network
         outputs, tape = network.forward(self.bound, x, keep)
         if self.classification:
-            smoothing = self.runs.label_smoothing
+            smoothing = self.groups.label_smoothing
             loss, d_outputs = softmax_cross_entropy(outputs, y, smoothing, weights)
         elif self.quantile is None:
             loss, d_outputs = mean_squared_error(outputs, y, weights)
@@ -186,7 +188,7 @@ class Stepper:
         return loss, torch.stack(norms, dim=1)
 
     def _regularize(self) -> None:
-        for name, strength in (("l1", self.runs.l1), ("l2", self.runs.l2)):
+        for name, strength in (("l1", self.groups.l1), ("l2", self.groups.l2)):
             if strength is not None:
                 self.kernel_gradients += REGULARIZERS[name].gradient(self.kernels, strength)
 
@@ -196,30 +198,30 @@ class Stepper:
         self.weights.t += 1
         whole = len(self.updated) == 1
         learning_rate = rates.learning_rate
-        if self.runs.weight_decay is not None and rates.decay is not None:
-            self.kernels *= 1 - learning_rate * self.runs.weight_decay * rates.decay
+        if self.groups.weight_decay is not None and rates.decay is not None:
+            self.kernels *= 1 - learning_rate * self.groups.weight_decay * rates.decay
         if self.factors is not None:
             learning_rate = learning_rate * self.factors
-        for run, rows, gradient, state in self.updated:
-            optimizer, hyper = cast(Optimizer, run.row), run.parameters
+        for group, rows, gradient, state in self.updated:
+            optimizer, hyper = cast(Optimizer, group.row), group.parameters
             if rates.momentum is not None and optimizer.momentum is not None:
-                hyper = {**hyper, optimizer.momentum: rates.momentum[run.slots]}
-            eta = learning_rate if whole else learning_rate[run.slots]
+                hyper = {**hyper, optimizer.momentum: rates.momentum[group.slots]}
+            eta = learning_rate if whole else learning_rate[group.slots]
             self.updates.get(optimizer.update, optimizer.update)(rows, gradient, state, eta, hyper)
         for constraint, kernel, parameters, scale in self.constrained:
             if constraint.apply is not None:
                 constraint.apply(kernel, parameters, scale)
 
 
-def _factors(configs: Sequence[TrialConfig], network: Network) -> Tensor | None:
+def _factors(configs: Sequence[TrialConfig], network: FusedNetwork) -> Tensor | None:
     """Return each parameter's factor on the learning rate `[K, P]`; None when all are 1."""
     each = [factor_row(c, layout) for c, layout in zip(configs, network.layouts, strict=True)]
     if all(row is None for row in each):
         return None
-    numbers = network.numbers
+    backend = network.backend
     rows = [
         torch.ones(layout.n_parameters) if row is None else torch.from_numpy(row)
         for row, layout in zip(each, network.layouts, strict=True)
     ]
-    rows = [row.to(numbers.device, numbers.dtype) for row in rows]
+    rows = [row.to(backend.device, backend.dtype) for row in rows]
     return pack(rows, network.layouts, network.layout)

@@ -13,16 +13,16 @@ import torch
 
 from autotrain.data.batches import effective_batch_size, steps_per_epoch
 from autotrain.network.config import network_key, view_of
-from autotrain.network.grouping import Numbers
+from autotrain.network.grouping import Backend
 from autotrain.techniques.schedules import Clock
-from autotrain.training.compiled import loops_for
+from autotrain.training.compiled import compiled_for
 from autotrain.training.fleet import Fleet, outcome
 from autotrain.training.initializing import fit_to_rows
 from autotrain.training.rows import FoldArrays, Problem, Rows
 from autotrain.training.slot import Admission, EpochReport, Outcome, Slot
 
 FleetKey = tuple[object, ...]
-Message = EpochReport | Outcome
+SlotMessage = EpochReport | Outcome
 
 
 def fleet_key(slot: Slot) -> FleetKey:
@@ -48,8 +48,8 @@ class Trainer:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         place = torch.device(device)
-        self.numbers = Numbers(place, dtype, loops_for(place, dtype))
-        self.rows = Rows(problem, folds, self.numbers.device, dtype)
+        self.backend = Backend(place, dtype, compiled_for(place, dtype))
+        self.rows = Rows(problem, folds, self.backend.device, dtype)
         self.fleets: dict[FleetKey, Fleet] = {}
         self.waiting: dict[FleetKey, list[Slot]] = {}
         self.stopping: set[int] = set()
@@ -69,8 +69,8 @@ class Trainer:
         steps = steps_per_epoch(self.rows.n_train, batch_size)
         clock = Clock(steps, steps * config.epochs)
         columns = self.rows.view(view_of(config)).columns[admission.fold]
-        slot = Slot(admission, columns, self.rows.problem.n_outputs, clock, self.numbers)
-        fit_to_rows(slot, self.rows, self.numbers)
+        slot = Slot(admission, columns, self.rows.problem.n_outputs, clock, self.backend)
+        fit_to_rows(slot, self.rows, self.backend)
         self.waiting.setdefault(fleet_key(slot), []).append(slot)
 
     def stop(self, slot: int) -> None:
@@ -78,10 +78,10 @@ class Trainer:
         self.stopping.add(slot)
 
     @torch.inference_mode()
-    def step(self) -> list[Message]:
+    def step(self) -> list[SlotMessage]:
         """Advance the next fleet by one epoch; return reports, and outcomes of ended slots."""
         # Inference mode: operations keep no books for autograd, a quarter of a small step.
-        messages: list[Message] = list(self._regroup())
+        messages: list[SlotMessage] = list(self._regroup())
         key = self._next()
         if key is None:
             return messages
@@ -91,9 +91,9 @@ class Trainer:
             messages += self._rebuild(key)
         return messages
 
-    def run(self) -> list[Message]:
+    def run(self) -> list[SlotMessage]:
         """Step until every admitted model has ended; return all messages."""
-        messages: list[Message] = []
+        messages: list[SlotMessage] = []
         while self.n_slots:
             messages += self.step()
         return messages
@@ -126,9 +126,9 @@ class Trainer:
             if cause is None:
                 going.append(slot)
             else:
-                ended.append(outcome(slot, cause, self.rows, self.numbers))
+                ended.append(outcome(slot, cause, self.rows, self.backend))
         if going:
-            self.fleets[key] = Fleet(going, self.rows, self.numbers)
+            self.fleets[key] = Fleet(going, self.rows, self.backend)
         return ended
 
 

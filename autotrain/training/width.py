@@ -59,8 +59,8 @@ def fleet_width(
     layout, batch = Layout(shape), config.batch_size
     fixed = costs.call_s * (CALLS + CALLS_PER_LAYER * shape.depth)
     embedded = 0
-    if shape.front is not None and shape.front.sizes is not None:
-        sizes = shape.front.sizes
+    if shape.input_layer is not None and shape.input_layer.sizes is not None:
+        sizes = shape.input_layer.sizes
         embedded = columns.n_numeric * (sizes.n_features + sizes.n_out)
     own = (
         costs.flop_s * 6 * batch * layout.n_kernel

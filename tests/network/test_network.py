@@ -123,7 +123,7 @@ def test_hidden_outputs_are_the_activations(fleet: Fleet) -> None:
     for k, slot in enumerate(fleet.slots):
         twin = twin_of(slot)
         twin.model.eval()
-        h = twin.front(x)
+        h = twin.input_layer(x)
         for (kind, layer), module in twin.named.items():
             h = module(h)
             if kind == "activation":
@@ -154,5 +154,5 @@ def test_a_pass_without_updating_leaves_the_moving_averages() -> None:
 def test_dropout_without_masks_is_refused() -> None:
     fleet = make_fleet([Admission(0, make_config({"dropout": "dropout"}), 1)])
     fleet.bits.masks = lambda drawn, step: {}  # type: ignore[method-assign]
-    with pytest.raises(ValueError, match="needs its keep-masks"):
+    with pytest.raises(ValueError, match="keep must be a mask"):
         step_once(fleet)

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotrain.network import noise
-from autotrain.network.grouping import Numbers
+from autotrain.network.grouping import Backend
 from autotrain.network.layout import INPUT, Layout, Shape
-from autotrain.network.network import Network
+from autotrain.network.network import FusedNetwork
 from autotrain.network.noise import DropoutBits, initial_parameters, keep_threshold, stream
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.activations import ACTIVATIONS
 from tests.training.problems import CPU, DOUBLE, make_config
 
 N_INPUTS, BATCH = 3, 16
-NUMBERS = Numbers(CPU, DOUBLE)
+BACKEND = Backend(CPU, DOUBLE)
 
 
 def dropping(units: str, rate: float, input_rate: float = 0.0, **params: Any) -> TrialConfig:
@@ -38,10 +38,10 @@ def dropping(units: str, rate: float, input_rate: float = 0.0, **params: Any) ->
 
 
 def bits_of(configs: Sequence[TrialConfig], seeds: Sequence[int]) -> DropoutBits:
-    network = Network(configs, N_INPUTS, 2, NUMBERS)
+    network = FusedNetwork(configs, N_INPUTS, 2, BACKEND)
     streams = [stream(seed, 0, 0, noise.DROPOUT) for seed in seeds]
     return DropoutBits(
-        configs, network.shapes, network.layout, network.reach, streams, BATCH, NUMBERS
+        configs, network.shapes, network.layout, network.reach, streams, BATCH, BACKEND
     )
 
 
@@ -140,12 +140,12 @@ def test_a_stream_goes_on_where_it_was() -> None:
     """A slot's bits do not start anew when its fleet is built anew."""
     config = dropping("7-5", 0.3)
     whole = masks_of(bits_of([config], [8]), 6)
-    network = Network([config], N_INPUTS, 2, NUMBERS)
+    network = FusedNetwork([config], N_INPUTS, 2, BACKEND)
     bits = stream(8, 0, 0, noise.DROPOUT)
     parts = [
         masks_of(
             DropoutBits(
-                [config], network.shapes, network.layout, network.reach, [bits], BATCH, NUMBERS
+                [config], network.shapes, network.layout, network.reach, [bits], BATCH, BACKEND
             ),
             3,
         )

@@ -57,7 +57,7 @@ def test_names_and_shapes_of_a_front() -> None:
         "activation__parametric": True,
         "encoder": "embedding",
         "encoder__embedding__width": 6,
-        "front_scale": "diagonal",
+        "input_scale": "diagonal",
     }
 
     def new_in(**params: object) -> dict[str, tuple[int, ...]]:

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from autotrain.techniques.activations import SELU_ALPHA, SELU_SCALE
-from autotrain.techniques.decay import COURSES, WEIGHT_DECAYS
+from autotrain.techniques.annealing import ANNEALINGS
+from autotrain.techniques.decay import WEIGHT_DECAYS
 from autotrain.techniques.dropout import ALPHA_PRIME, DROPOUT_PARAMETERS, DROPOUTS
 from autotrain.techniques.technique import Words
 
@@ -111,7 +112,7 @@ def test_alpha_dropout_drops_to_what_selu_is_far_below_zero() -> None:
 
 def test_only_none_drops_nothing_and_rates_are_below_one() -> None:
     assert [name for name in DROPOUTS if name not in KINDS] == ["none"]
-    assert list(DROPOUT_PARAMETERS) == ["course", "rate", "input_rate", "floor"]
+    assert list(DROPOUT_PARAMETERS) == ["annealing", "rate", "input_rate", "floor"]
     for name in ("rate", "input_rate"):
         assert DROPOUT_PARAMETERS[name].is_legal(0.0)
         assert not DROPOUT_PARAMETERS[name].is_legal(1.0)
@@ -121,8 +122,11 @@ def test_only_none_drops_nothing_and_rates_are_below_one() -> None:
 
 
 def test_the_courses_of_dropout_are_those_of_weight_decay() -> None:
-    course, other = DROPOUT_PARAMETERS["course"], WEIGHT_DECAYS["decoupled"].parameters["course"]
-    assert isinstance(course, Words)
+    annealing, other = (
+        DROPOUT_PARAMETERS["annealing"],
+        WEIGHT_DECAYS["decoupled"].parameters["annealing"],
+    )
+    assert isinstance(annealing, Words)
     assert isinstance(other, Words)
-    assert course.words == other.words == tuple(COURSES)
-    assert course.default == other.default == "constant"
+    assert annealing.words == other.words == tuple(ANNEALINGS)
+    assert annealing.default == other.default == "constant"

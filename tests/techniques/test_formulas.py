@@ -15,8 +15,8 @@ import torch
 
 from autotrain.network.layout import Key
 from autotrain.techniques.activations import ACTIVATIONS
+from autotrain.techniques.annealing import ANNEALINGS
 from autotrain.techniques.clipping import CLIPPINGS
-from autotrain.techniques.decay import COURSES
 from autotrain.techniques.optimizers import OPTIMIZERS, State
 from autotrain.techniques.regularizers import REGULARIZERS
 from autotrain.techniques.schedules import SCHEDULES, Clock, Plateau
@@ -185,5 +185,5 @@ def test_clipping_by_norm_keeps_the_direction() -> None:
 
 
 def test_the_course_falls_from_half_time_on() -> None:
-    found = COURSES["flat_cos"].factor(np.array([0.0, 0.5, 0.75, 1.0]))
+    found = ANNEALINGS["flat_cos"].factor(np.array([0.0, 0.5, 0.75, 1.0]))
     np.testing.assert_allclose(found, [1, 1, 0.5, 0], atol=1e-12)

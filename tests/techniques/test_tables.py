@@ -17,13 +17,15 @@ import pytest
 
 import autotrain.techniques
 from autotrain.techniques.activations import ACTIVATION_PARAMETERS, ACTIVATIONS
+from autotrain.techniques.annealing import ANNEALINGS
 from autotrain.techniques.clipping import CLIPPINGS
 from autotrain.techniques.constraints import CONSTRAINTS
-from autotrain.techniques.decay import COURSES, WEIGHT_DECAYS
+from autotrain.techniques.decay import WEIGHT_DECAYS
 from autotrain.techniques.dropout import DROPOUT_PARAMETERS, DROPOUTS
 from autotrain.techniques.embeddings import EMBEDDING_PARAMETERS, EMBEDDINGS
 from autotrain.techniques.encoders import ENCODERS
 from autotrain.techniques.initializers import INITIALIZERS
+from autotrain.techniques.input_scales import INPUT_SCALES
 from autotrain.techniques.losses import LOSS_PARAMETERS
 from autotrain.techniques.missing import MISSING
 from autotrain.techniques.normalization import BATCH_NORM_PARAMETERS, BATCH_NORMS
@@ -31,7 +33,6 @@ from autotrain.techniques.optimizers import OPTIMIZER_PARAMETERS, OPTIMIZERS
 from autotrain.techniques.parametrizations import PARAMETRIZATION_PARAMETERS, PARAMETRIZATIONS
 from autotrain.techniques.regularizers import REGULARIZERS
 from autotrain.techniques.scalers import SCALERS
-from autotrain.techniques.scales import FRONT_SCALES
 from autotrain.techniques.schedules import SCHEDULES
 from autotrain.techniques.targets import TARGETS
 from autotrain.techniques.technique import Parameter, Technique, Words
@@ -42,7 +43,7 @@ KINDS: dict[str, tuple[Mapping[str, Technique], str]] = {
     "missing": (MISSING, "test_missing"),
     "encoder": (ENCODERS, "test_encoders"),
     "embedding": (EMBEDDINGS, "test_embeddings"),
-    "front_scale": (FRONT_SCALES, "test_scales"),
+    "input_scale": (INPUT_SCALES, "test_scales"),
     "parametrization": (PARAMETRIZATIONS, "test_parametrizations"),
     "initializer": (INITIALIZERS, "test_initializers"),
     "activation": (ACTIVATIONS, "test_activations"),
@@ -53,7 +54,7 @@ KINDS: dict[str, tuple[Mapping[str, Technique], str]] = {
     "schedule": (SCHEDULES, "test_schedules"),
     "regularizer": (REGULARIZERS, "test_regularizers"),
     "weight_decay": (WEIGHT_DECAYS, "test_decay"),
-    "course": (COURSES, "test_courses"),
+    "annealing": (ANNEALINGS, "test_annealing"),
     "constraint": (CONSTRAINTS, "test_constraints"),
     "target": (TARGETS, "test_targets"),
 }
@@ -69,7 +70,7 @@ ROWS: dict[str, dict[str, list[str]]] = {
         "plr": ["n_frequencies", "sigma", "width"],
         "pbld": ["n_frequencies", "sigma", "width"],
     },
-    "front_scale": {"off": [], "diagonal": ["learning_rate"]},
+    "input_scale": {"off": [], "diagonal": ["learning_rate"]},
     "parametrization": {"standard": [], "ntk": []},
     "initializer": {
         "glorot_normal": [],
@@ -128,8 +129,8 @@ ROWS: dict[str, dict[str, list[str]]] = {
         "cosine_restarts": ["first", "growth"],
     },
     "regularizer": {"l1": ["l1"], "l2": ["l2"]},
-    "weight_decay": {"none": [], "decoupled": ["rate", "course"]},
-    "course": {"constant": [], "flat_cos": []},
+    "weight_decay": {"none": [], "decoupled": ["rate", "annealing"]},
+    "annealing": {"constant": [], "flat_cos": []},
     "constraint": {"none": [], "max_norm": ["max_value"]},
     "target": {"free": [], "clamped": []},
 }
@@ -156,7 +157,7 @@ DEFAULTS: dict[str, Any] = {
     "embedding.pbld.n_frequencies": 16,
     "embedding.pbld.sigma": 0.1,
     "embedding.pbld.width": 4,
-    "front_scale.diagonal.learning_rate": 6.0,
+    "input_scale.diagonal.learning_rate": 6.0,
     "schedule.power.c": 1.0,
     "schedule.performance.factor": 0.5,
     "schedule.performance.patience": 5,

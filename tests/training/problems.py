@@ -22,7 +22,7 @@ from autotrain.training.fleet import Fleet
 from autotrain.training.rows import FoldArrays, Problem
 from autotrain.training.slot import Admission, EpochReport, Outcome
 from autotrain.training.step import Rates
-from autotrain.training.trainer import Message, Trainer
+from autotrain.training.trainer import SlotMessage, Trainer
 from tests.reference import Reference
 
 DOUBLE = torch.float64
@@ -171,7 +171,7 @@ def make_fleet(models: Sequence[Admission], task: str = "multiclass", **options:
     for model in models:
         trainer.admit(model)
     slots = [slot for waiting in trainer.waiting.values() for slot in waiting]
-    return Fleet(slots, trainer.rows, trainer.numbers)
+    return Fleet(slots, trainer.rows, trainer.backend)
 
 
 def step_once(
@@ -212,7 +212,7 @@ def make_trainer(
     return Trainer(make_problem(task, metric), folds, **{"dtype": DOUBLE, **options})
 
 
-def split(messages: Sequence[Message]) -> tuple[list[EpochReport], list[Outcome]]:
+def split(messages: Sequence[SlotMessage]) -> tuple[list[EpochReport], list[Outcome]]:
     """Separate reports from outcomes."""
     reports = [message for message in messages if isinstance(message, EpochReport)]
     return reports, [message for message in messages if isinstance(message, Outcome)]

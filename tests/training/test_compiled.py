@@ -43,9 +43,9 @@ def strided(tensor: Tensor) -> Tensor:
 
 def test_they_are_for_single_precision_on_the_cpu_alone() -> None:
     cpu = torch.device("cpu")
-    assert compiled.loops_for(cpu, torch.float32) is compiled.LOOPS
-    assert compiled.loops_for(cpu, torch.float64) is None
-    assert compiled.loops_for(torch.device("cuda"), torch.float32) is None
+    assert compiled.compiled_for(cpu, torch.float32) is compiled.COMPILED
+    assert compiled.compiled_for(cpu, torch.float64) is None
+    assert compiled.compiled_for(torch.device("cuda"), torch.float32) is None
 
 
 # ---- batch normalization -----------------------------------------------------------------------
@@ -134,8 +134,8 @@ def test_masks_do_not_depend_on_who_draws_them() -> None:
     ]
     models = [Admission(k, make_config(params), 40 + k) for k, params in enumerate(configs)]
     slow, fast = (make_fleet(models, dtype=dtype) for dtype in (torch.float64, torch.float32))
-    assert slow.numbers.loops is None
-    assert fast.numbers.loops is not None
+    assert slow.backend.compiled is None
+    assert fast.backend.compiled is not None
     drawn = slow.bits.draw(4)
     for step in range(4):
         expected, found = slow.bits.masks(drawn, step), fast.bits.masks({}, step)
@@ -157,7 +157,7 @@ def hyper(k: int, **values: float) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_updates_equal_the_formula(name: str) -> None:
     row, k, n = OPTIMIZERS[name], 3, 57
-    twin = compiled.LOOPS.updates[row.update]
+    twin = compiled.COMPILED.updates[row.update]
     values = hyper(k, beta_1=0.9, beta_2=0.99, epsilon=1e-6, weight_decay=0.3)
     exact = {key: value.double() for key, value in values.items()}
     p = draw(k, n)
@@ -178,7 +178,9 @@ def test_a_slot_that_lost_its_numbers_keeps_that_to_itself() -> None:
     p, g = draw(2, 40), draw(2, 40, seed=1)
     g[1] = torch.nan
     state = State(torch.zeros(2, 40), torch.zeros(2, 40), torch.ones(2, 1), torch.ones(2, 1))
-    compiled.LOOPS.updates[OPTIMIZERS["adam"].update](p, g, state, torch.full((2, 1), 0.1), values)
+    compiled.COMPILED.updates[OPTIMIZERS["adam"].update](
+        p, g, state, torch.full((2, 1), 0.1), values
+    )
     assert torch.isfinite(p[0]).all()
     assert torch.isnan(p[1]).all()
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from autotrain.network.flags import LAYERS, LOSS, NOT_FINITE, Diagnosis
-from autotrain.network.network import Network
+from autotrain.network.network import FusedNetwork
 from autotrain.techniques.activations import ACTIVATIONS
 from autotrain.training.diagnostics import GradientRecord, unit_shares
 from autotrain.training.fleet import outcome
@@ -170,12 +170,12 @@ def test_units_whose_bias_is_hugely_negative_are_dead() -> None:
     fleet.run_epoch()
     [slot] = fleet.release()
     views = slot.layout.views(slot.parameters.unsqueeze(0))
-    assert outcome(slot, "stopped", fleet.rows, fleet.numbers).diagnosis.flags == ()
+    assert outcome(slot, "stopped", fleet.rows, fleet.backend).diagnosis.flags == ()
     for layer in (0, 1):
         views["bias", layer][:] = 10.0 ** (3 + 6 * layer)  # else a unit may be dead by chance
     for n_dead, wanted in ((4, ()), (5, ("dead_units",))):
         views["bias", 0][0, 0, :n_dead] = -1e6
-        found = outcome(slot, "stopped", fleet.rows, fleet.numbers).diagnosis
+        found = outcome(slot, "stopped", fleet.rows, fleet.backend).diagnosis
         assert found.dead_units == (n_dead / 8, 0.0)
         assert found.flags == wanted, "one layer is enough, though 5 of 12 are less than half"
 
@@ -368,8 +368,8 @@ def test_slopes_are_those_of_autograd(name: str, parametric: bool) -> None:
         "batch_norm": "before_activation",
     }
     [slot] = make_fleet([Admission(0, make_config(params), 0)]).slots
-    numbers = make_trainer().numbers
-    network = Network([slot.config], slot.columns, slot.shape.n_outputs, numbers)
+    backend = make_trainer().backend
+    network = FusedNetwork([slot.config], slot.columns, slot.shape.n_outputs, backend)
     parameters, statistics = (
         own.clone().unsqueeze(0) for own in (slot.parameters, slot.statistics)
     )
@@ -414,5 +414,5 @@ def test_units_that_learned_to_let_z_through_are_not_saturated(name: str) -> Non
     slot.epoch, slot.parameters = 1, slot.parameters.clone()
     for share, wanted in ((1.0, ("saturated",)), (0.995, ("saturated",)), (0.5, ())):
         slot.layout.views(slot.parameters.unsqueeze(0))["mix", 0].fill_(share)
-        found = outcome(slot, "epochs", trainer.rows, trainer.numbers).diagnosis
+        found = outcome(slot, "epochs", trainer.rows, trainer.backend).diagnosis
         assert found.flags == wanted

@@ -25,11 +25,11 @@ from autotrain.techniques.dropout import DROPOUTS
 from autotrain.techniques.embeddings import EMBEDDINGS
 from autotrain.techniques.encoders import ENCODERS
 from autotrain.techniques.initializers import INITIALIZERS
+from autotrain.techniques.input_scales import INPUT_SCALES
 from autotrain.techniques.normalization import BATCH_NORMS
 from autotrain.techniques.optimizers import OPTIMIZERS
 from autotrain.techniques.parametrizations import PARAMETRIZATIONS
 from autotrain.techniques.regularizers import REGULARIZERS
-from autotrain.techniques.scales import FRONT_SCALES
 from autotrain.techniques.schedules import SCHEDULES
 from autotrain.techniques.technique import Technique
 from autotrain.training.slot import Admission, Slot
@@ -59,12 +59,12 @@ TABLES: dict[str, Mapping[str, Technique]] = {
     "weight_decay": WEIGHT_DECAYS,
     "embedding": EMBEDDINGS,
     "encoder": ENCODERS,
-    "front_scale": FRONT_SCALES,
+    "input_scale": INPUT_SCALES,
     "parametrization": PARAMETRIZATIONS,
 }
 # Three numbers, two columns of codes, two plain columns; and the same without codes.
 COLUMNS, NO_CODES = Columns(3, (5, 3), 2), Columns(3, (), 4)
-FRONT = ("embedding", "encoder", "front_scale", "parametrization", "weight_decay")
+FRONT = ("embedding", "encoder", "input_scale", "parametrization", "weight_decay")
 
 PARAMETRIC = {"*parametric": True, "*mix_learning_rate": 0.5}
 
@@ -106,11 +106,11 @@ CASES: dict[str, dict[str, list[dict[str, Any]]]] = {
             {"*rate": 0.3},
             {"*rate": 0.0, "*input_rate": 0.2},
             {"*rate": 0.5, "*input_rate": 0.1},
-            {"*rate": 0.5, "*course": "flat_cos"},
+            {"*rate": 0.5, "*annealing": "flat_cos"},
         ],
         "alpha_dropout": [
             {"*rate": 0.2},
-            {"*rate": 0.1, "*input_rate": 0.3, "*course": "flat_cos", "*floor": 0.4},
+            {"*rate": 0.1, "*input_rate": 0.3, "*annealing": "flat_cos", "*floor": 0.4},
         ],
     },
     "clipping": {
@@ -150,7 +150,7 @@ CASES: dict[str, dict[str, list[dict[str, Any]]]] = {
     },
     "weight_decay": {
         "none": [{}],
-        "decoupled": [{"rate": 0.3}, {"rate": 0.5, "course": "flat_cos"}],
+        "decoupled": [{"rate": 0.3}, {"rate": 0.5, "annealing": "flat_cos"}],
     },
     "embedding": {
         "none": [{}],
@@ -162,7 +162,7 @@ CASES: dict[str, dict[str, list[dict[str, Any]]]] = {
         "pbld": [{"n_frequencies": 4, "sigma": 0.3, "width": 3}],
     },
     "encoder": {"one_hot": [{}], "embedding": [{"width": 3}]},
-    "front_scale": {"off": [{}], "diagonal": [{"learning_rate": 6.0}]},
+    "input_scale": {"off": [{}], "diagonal": [{"learning_rate": 6.0}]},
     "parametrization": {
         "standard": [{"*bias_learning_rate": 0.1}],
         "ntk": [{}, {"*bias_learning_rate": 0.1}],
@@ -199,7 +199,7 @@ SURROUNDINGS: dict[str, dict[str, Any]] = {
         "embedding.learning_rate": 0.3,
         "encoder": "embedding",
         "encoder.embedding.width": 2,
-        "front_scale": "diagonal",
+        "input_scale": "diagonal",
         "parametrization": "ntk",
         "parametrization.bias_learning_rate": 0.1,
         "activation": "selu",
@@ -207,14 +207,14 @@ SURROUNDINGS: dict[str, dict[str, Any]] = {
         "dropout": "dropout",
         "dropout.rate": 0.2,
         "dropout.input_rate": 0.1,
-        "dropout.course": "flat_cos",
+        "dropout.annealing": "flat_cos",
         "dropout.floor": 0.1,
         "batch_norm": "before_activation",
         "optimizer": "adam",
         "optimizer.adam.epsilon": 1e-6,
         "schedule": "coslog4",
         "weight_decay": "decoupled",
-        "weight_decay.decoupled.course": "flat_cos",
+        "weight_decay.decoupled.annealing": "flat_cos",
     },
 }
 

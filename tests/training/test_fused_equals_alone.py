@@ -13,7 +13,7 @@ import pytest
 
 from autotrain.space.config import TrialConfig
 from autotrain.training.slot import Admission, EpochReport, Outcome
-from autotrain.training.trainer import Message, Trainer
+from autotrain.training.trainer import SlotMessage, Trainer
 from tests.training.problems import (
     draw_models,
     make_config,
@@ -37,14 +37,16 @@ DRAWS = [
 RTOL, ATOL = 1e-10, 1e-12
 
 
-def by_slot(messages: list[Message]) -> dict[int, list[Message]]:
+def by_slot(messages: list[SlotMessage]) -> dict[int, list[SlotMessage]]:
     sorted_out = defaultdict(list)
     for message in messages:
         sorted_out[message.slot].append(message)
     return sorted_out
 
 
-def assert_same(actual: list[Message], expected: list[Message], config: object = None) -> None:
+def assert_same(
+    actual: list[SlotMessage], expected: list[SlotMessage], config: object = None
+) -> None:
     """Compare all reports and the outcome of one slot."""
     assert [type(m) for m in actual] == [type(m) for m in expected], config
     for one, other in zip(actual, expected, strict=True):
@@ -72,18 +74,18 @@ def assert_same(actual: list[Message], expected: list[Message], config: object =
         assert health == expected_health
 
 
-def all_at_once(trainer: Trainer, models: list[Admission]) -> list[Message]:
+def all_at_once(trainer: Trainer, models: list[Admission]) -> list[SlotMessage]:
     for model in models:
         trainer.admit(model)
     return trainer.run()
 
 
-def in_another_order(trainer: Trainer, models: list[Admission]) -> list[Message]:
+def in_another_order(trainer: Trainer, models: list[Admission]) -> list[SlotMessage]:
     order = np.random.default_rng(0).permutation(len(models))
     return all_at_once(trainer, [models[k] for k in order])
 
 
-def one_after_the_other(trainer: Trainer, models: list[Admission]) -> list[Message]:
+def one_after_the_other(trainer: Trainer, models: list[Admission]) -> list[SlotMessage]:
     """Two more models join after each step: into a fleet that others leave."""
     messages = []
     for k in range(0, len(models), 2):
@@ -93,7 +95,7 @@ def one_after_the_other(trainer: Trainer, models: list[Admission]) -> list[Messa
     return messages + trainer.run()
 
 
-def beside_models_that_blow_up(trainer: Trainer, models: list[Admission]) -> list[Message]:
+def beside_models_that_blow_up(trainer: Trainer, models: list[Admission]) -> list[SlotMessage]:
     """Neighbours with an enormous learning rate, of other sizes; they end as diverged."""
     for k, optimizer in enumerate(("sgd", "adam", "nesterov", "adamw")):
         params: dict[str, Any] = {
@@ -110,7 +112,7 @@ def beside_models_that_blow_up(trainer: Trainer, models: list[Admission]) -> lis
     return [message for message in messages if message.slot < 1000]
 
 
-Trained = tuple[Callable[[], Trainer], list[Admission], dict[int, list[Message]]]
+Trained = tuple[Callable[[], Trainer], list[Admission], dict[int, list[SlotMessage]]]
 
 
 @pytest.fixture(scope="module", params=DRAWS, ids=lambda draw: "-".join(map(str, draw)))
@@ -119,7 +121,7 @@ def trained_alone(request: pytest.FixtureRequest) -> Trained:
     models = draw_models(task, seed, N_MODELS, DEPTHS)
     make = partial(make_trainer, task, metric, [make_fold(task, weighted=weighted)])
     trainer = make()
-    alone: dict[int, list[Message]] = {}
+    alone: dict[int, list[SlotMessage]] = {}
     for model in models:
         reports, outcome = train_alone(trainer, model)
         alone[model.slot] = [*reports, outcome]
@@ -133,7 +135,7 @@ def trained_alone(request: pytest.FixtureRequest) -> Trained:
 )
 def test_models_end_together_where_each_ends_alone(
     trained_alone: Trained,
-    admit: Callable[[Trainer, list[Admission]], list[Message]],
+    admit: Callable[[Trainer, list[Admission]], list[SlotMessage]],
 ) -> None:
     make, models, alone = trained_alone
     together = by_slot(admit(make(), models))
@@ -159,7 +161,7 @@ def test_a_diverging_neighbour_changes_nothing() -> None:
         kinds = ("tanh", "relu", "relu")
         return make_config({"activation": kinds[k], "optimizer.learning_rate": eta})
 
-    def train(eta: float) -> dict[int, list[Message]]:
+    def train(eta: float) -> dict[int, list[SlotMessage]]:
         models = [Admission(k, params(k, eta if k == 2 else 0.01), k) for k in range(3)]
         return by_slot(all_at_once(make_trainer(), models))
 

@@ -88,7 +88,7 @@ def test_repacking_a_fleet_after_every_epoch_changes_no_bit() -> None:
     kept, repacked = make_fleet(models), make_fleet(models)
     for _ in range(3):
         assert kept.run_epoch() == repacked.run_epoch()
-        repacked = Fleet(repacked.release(), repacked.rows, repacked.numbers)
+        repacked = Fleet(repacked.release(), repacked.rows, repacked.backend)
     for one, other in zip(kept.release(), repacked.release(), strict=True):
         for name in ("parameters", "statistics", "m", "v", "t", "product"):
             assert torch.equal(getattr(one, name), getattr(other, name)), name

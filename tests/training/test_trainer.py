@@ -17,7 +17,7 @@ from autotrain.space.config import TrialConfig
 from autotrain.techniques.schedules import SCHEDULES
 from autotrain.training import fleet as fleet_module
 from autotrain.training.slot import Admission, EpochReport, Outcome
-from autotrain.training.trainer import Message, Trainer
+from autotrain.training.trainer import SlotMessage, Trainer
 from tests.training.problems import (
     draw_models,
     make_config,
@@ -45,7 +45,7 @@ def value_in_torch(
     return reference.evaluate()
 
 
-def refill(trainer: Trainer, models: list[Admission], n_places: int) -> list[Message]:
+def refill(trainer: Trainer, models: list[Admission], n_places: int) -> list[SlotMessage]:
     """Keep some places busy until all models have been trained, like a coordinator."""
     waiting, messages = list(models), []
     while waiting or trainer.n_slots:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from autotrain.metrics import METRICS, metric_named
-from autotrain.network.scores import FUNCTIONS, function_of
-from autotrain.training.fleet import judge
+from autotrain.network.metric_formulas import METRIC_FUNCTIONS, metric_function
+from autotrain.training.fleet import validation_scores
 from autotrain.training.rows import FoldArrays, Problem, Rows
 
 Reference = Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
@@ -96,11 +96,11 @@ WEIGHTS = ["none", "real", "whole"]
 
 
 def score(name: str, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    return function_of(metric_named(name))(outputs, targets, weights)
+    return metric_function(metric_named(name))(outputs, targets, weights)
 
 
 def test_every_metric_has_a_function_and_a_reference() -> None:
-    assert set(METRICS) == set(FUNCTIONS) == set(REFERENCES) - {"pinball:0.9"}
+    assert set(METRICS) == set(METRIC_FUNCTIONS) == set(REFERENCES) - {"pinball:0.9"}
 
 
 def draw_weights(kind: str, shape: tuple[int, ...], seed: int = 0) -> Tensor | None:
@@ -325,7 +325,7 @@ def test_a_target_far_from_zero_loses_no_digits(name: str) -> None:
     rows = Rows(
         Problem("regression", 1, metric_named(name)), [fold], torch.device("cpu"), torch.float32
     )
-    _, value = judge(rows, 0, torch.from_numpy(outputs).view(1, 200, 1))
+    _, value = validation_scores(rows, 0, torch.from_numpy(outputs).view(1, 200, 1))
     expected = REFERENCES[name](y.astype(float) * 3 + 1e9, outputs.astype(float) * 3 + 1e9, None)
     assert value[0] == pytest.approx(expected, rel=1e-5)
 
@@ -334,9 +334,11 @@ def test_a_target_far_from_zero_loses_no_digits(name: str) -> None:
 def test_class_weights_are_divided_out_of_probabilities_and_kept_in_labels(name: str) -> None:
     logits, labels = logits_and_labels(1, 40, 3, seed=0)
     class_weights = [0.5, 1.0, 7.0]
-    found = function_of(METRICS[name], class_weights)(logits, labels)
+    found = metric_function(METRICS[name], class_weights)(logits, labels)
     divided = logits - torch.tensor(class_weights, dtype=logits.dtype).log()
     of_labels = name in ("accuracy", "balanced_accuracy", "f1")
-    expected = function_of(METRICS[name])(logits if of_labels else divided, labels)
+    expected = metric_function(METRICS[name])(logits if of_labels else divided, labels)
     torch.testing.assert_close(found, expected)
-    assert not torch.equal(function_of(METRICS[name])(divided, labels), score(name, logits, labels))
+    assert not torch.equal(
+        metric_function(METRICS[name])(divided, labels), score(name, logits, labels)
+    )

@@ -118,7 +118,7 @@ def pinball(
     return _mean(torch.maximum(quantile * error, (quantile - 1) * error), weights)
 
 
-FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+METRIC_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     function.__name__: function
     for function in (
         log_loss,
@@ -136,7 +136,7 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def function_of(
+def metric_function(
     metric: Metric, class_weights: np.ndarray | Sequence[float] | None = None
 ) -> Callable[..., Tensor]:
     """Return a metric's function of outputs, targets and weights.
@@ -146,7 +146,7 @@ def function_of(
             has them divided out of the probabilities (see `predictor.probabilities`), a metric of
             labels follows them. None: all classes have the same weight.
     """
-    function = FUNCTIONS[metric.row]
+    function = METRIC_FUNCTIONS[metric.row]
     if metric.quantile is not None:
         return partial(function, quantile=metric.quantile)
     if class_weights is None or metric.of_labels:
@@ -180,7 +180,7 @@ def influence(
     """
     times = torch.ones(targets.shape, dtype=torch.float64, requires_grad=True)
     own = times if weights is None else weights * times
-    value = function_of(metric, class_weights)(outputs[None], targets[None], own[None])
+    value = metric_function(metric, class_weights)(outputs[None], targets[None], own[None])
     # A perfect model's root mean squared error has no slope; none of its rows has an influence.
     return torch.autograd.grad(value.sum(), times)[0].nan_to_num(0.0)
 

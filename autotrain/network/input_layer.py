@@ -16,17 +16,17 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from autotrain.network.grouping import Run
+from autotrain.network.grouping import SlotGroup
 from autotrain.network.layout import BINS, INPUT, Key, Layout
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.embeddings import EMBEDDINGS, clip_limits
-from autotrain.techniques.scales import FrontScale
+from autotrain.techniques.input_scales import InputScale
 
 _WRITTEN = ("frequency", "phase", "weight", "bias", "slope")
 
 
 @dataclass(frozen=True)
-class BoundFront:
+class BoundInputLayer:
     """The front's tensors, cut from flat rows: slot axis first.
 
     Args:
@@ -42,7 +42,7 @@ class BoundFront:
 
 
 @dataclass
-class FrontTape:
+class InputLayerTape:
     """What the backward pass needs."""
 
     numbers: Tensor | None = None
@@ -53,37 +53,41 @@ class FrontTape:
     unscaled: Tensor | None = None
 
 
-class FrontEnd:
+class FusedInputLayer:
     """The front of a fleet; holds no weights.
 
     Args:
         configs: in fleet order.
         layout: the fleet's.
-        scales: runs of `FRONT_SCALES`.
+        scales: runs of `INPUT_SCALES`.
     """
 
-    def __init__(self, configs: Sequence[TrialConfig], layout: Layout, scales: list[Run]) -> None:
-        self.front = layout.shape.front
+    def __init__(
+        self, configs: Sequence[TrialConfig], layout: Layout, scales: list[SlotGroup]
+    ) -> None:
+        self.input_layer = layout.shape.input_layer
         self.row = EMBEDDINGS[configs[0].embedding.name]
-        self.scaled = [run.slots for run in scales if cast(FrontScale, run.row).scales]
+        self.scaled = [group.slots for group in scales if cast(InputScale, group.row).scales]
         self.n_slots = len(configs)
 
     @property
     def is_on(self) -> bool:
         """Whether rows are not read as they are."""
-        return self.front is not None or bool(self.scaled)
+        return self.input_layer is not None or bool(self.scaled)
 
     @property
     def embeds_numbers(self) -> bool:
         """Whether numbers are embedded."""
-        return self.front is not None and self.front.sizes is not None
+        return self.input_layer is not None and self.input_layer.sizes is not None
 
-    def bind(self, views: Mapping[Key, Tensor], moving: Mapping[Key, Tensor] | None) -> BoundFront:
+    def bind(
+        self, views: Mapping[Key, Tensor], moving: Mapping[Key, Tensor] | None
+    ) -> BoundInputLayer:
         """Cut the front's tensors from a flat row's views."""
         embedding: dict[str, Tensor] = {}
-        front = self.front
-        if front is not None and front.sizes is not None:
-            sizes, d = front.sizes, front.columns.n_numeric
+        input_layer = self.input_layer
+        if input_layer is not None and input_layer.sizes is not None:
+            sizes, d = input_layer.sizes, input_layer.columns.n_numeric
             for name in _WRITTEN:
                 if (f"embedding_{name}", INPUT) in views:
                     embedding[name] = views[f"embedding_{name}", INPUT]
@@ -94,16 +98,16 @@ class FrontEnd:
                 for name in BINS:
                     embedding[name] = moving[f"bin_{name}", INPUT]
                 embedding["low"], embedding["high"] = clip_limits(embedding["width"])
-        n_codes = 0 if front is None else front.columns.n_codes
+        n_codes = 0 if input_layer is None else input_layer.columns.n_codes
         vectors = [views["level_vectors", place] for place in range(n_codes)]
-        return BoundFront(embedding, vectors, views["scale", INPUT])
+        return BoundInputLayer(embedding, vectors, views["scale", INPUT])
 
     # ---- forward ---------------------------------------------------------------------------
 
-    def forward(self, bound: BoundFront, x: Tensor) -> tuple[Tensor, FrontTape]:
+    def forward(self, bound: BoundInputLayer, x: Tensor) -> tuple[Tensor, InputLayerTape]:
         """Return the first layers' inputs `[K, B, I]` of encoded rows `[K, B, W]`, and the tape."""
-        tape = FrontTape()
-        h = x if self.front is None else self._embed(bound, x, tape)
+        tape = InputLayerTape()
+        h = x if self.input_layer is None else self._embed(bound, x, tape)
         if self.scaled:
             tape.unscaled = h
             h = h.clone()
@@ -111,12 +115,12 @@ class FrontEnd:
                 h[slots] *= bound.scale[slots]
         return h, tape
 
-    def _embed(self, bound: BoundFront, x: Tensor, tape: FrontTape) -> Tensor:
-        assert self.front is not None
-        columns = self.front.columns
+    def _embed(self, bound: BoundInputLayer, x: Tensor, tape: InputLayerTape) -> Tensor:
+        assert self.input_layer is not None
+        columns = self.input_layer.columns
         d, n_codes = columns.n_numeric, columns.n_codes
         parts = []
-        if self.front.sizes is None:
+        if self.input_layer.sizes is None:
             parts.append(x[..., :d])
         else:
             parts.append(self._embed_numbers(bound.embedding, x[..., :d], tape))
@@ -127,7 +131,9 @@ class FrontEnd:
         parts.append(x[..., d + n_codes :])
         return torch.cat(parts, dim=2)
 
-    def _embed_numbers(self, p: Mapping[str, Tensor], numbers: Tensor, tape: FrontTape) -> Tensor:
+    def _embed_numbers(
+        self, p: Mapping[str, Tensor], numbers: Tensor, tape: InputLayerTape
+    ) -> Tensor:
         assert self.row.features is not None
         x = numbers.transpose(1, 2).contiguous()
         features, kept = self.row.features(x, p)
@@ -145,18 +151,18 @@ class FrontEnd:
     # ---- backward --------------------------------------------------------------------------
 
     def backward(
-        self, bound: BoundFront, gradients: BoundFront, tape: FrontTape, dh: Tensor
+        self, bound: BoundInputLayer, gradients: BoundInputLayer, tape: InputLayerTape, dh: Tensor
     ) -> None:
         """Write ∂loss/∂parameters of the front; `dh` `[K, B, I]` is overwritten."""
         for slots in self.scaled:
             assert tape.unscaled is not None
             torch.sum(dh[slots] * tape.unscaled[slots], 1, keepdim=True, out=gradients.scale[slots])
             dh[slots] *= bound.scale[slots]
-        if self.front is None:
+        if self.input_layer is None:
             return
-        d = self.front.columns.n_numeric
-        start = d * (1 if self.front.sizes is None else self.front.sizes.n_out)
-        if self.front.sizes is not None:
+        d = self.input_layer.columns.n_numeric
+        start = d * (1 if self.input_layer.sizes is None else self.input_layer.sizes.n_out)
+        if self.input_layer.sizes is not None:
             self._embed_backward(bound.embedding, gradients.embedding, tape, dh[..., :start])
         for vectors, codes in zip(gradients.vectors, tape.codes, strict=True):
             stop = start + vectors.shape[2]
@@ -164,7 +170,7 @@ class FrontEnd:
             start = stop
 
     def _embed_backward(
-        self, p: Mapping[str, Tensor], to: Mapping[str, Tensor], tape: FrontTape, dh: Tensor
+        self, p: Mapping[str, Tensor], to: Mapping[str, Tensor], tape: InputLayerTape, dh: Tensor
     ) -> None:
         x, features = tape.numbers, tape.features
         assert x is not None

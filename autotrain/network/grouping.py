@@ -1,8 +1,9 @@
-"""From configurations to the [K] tensors and runs by which a fleet computes.
+"""Groups of slots that share a technique, and their hyperparameters as tensors.
 
-Slots are ordered so that those that go deeper come first and those that share a technique are
-neighbours: a technique then acts on a slice ("run") of the fleet instead of being chosen slot by
-slot. Grouping is by configuration, never by the shape of a tensor.
+Slots are sorted (`order_key`) so that deeper networks come first and slots that share a technique
+are neighbours. A technique then acts on a slice of the slot axis, a `SlotGroup`, instead of being
+chosen slot by slot. Grouping depends on the configurations alone, never on the shape of a tensor.
+`training/grouping.py` has the groups of a training step.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class SlotGroup:
     """Neighbouring slots that use the same technique.
 
     Args:
-        slots: which slots, as a slice of the slot axis.
-        row: the technique's row.
-        parameters: hyperparameters, `[k, 1, 1]` or `[k, 1]`, the run's own slots only.
+        slots: the k slots, as a slice of the slot axis.
+        row: the technique's row in its table.
+        parameters: hyperparameters of these slots, `[k, 1, 1]` or `[k, 1]` each.
     """
 
     slots: slice
@@ -42,7 +43,7 @@ class SlotGroup:
     parameters: Mapping[str, Tensor]
 
     def within(self, n_slots: int) -> SlotGroup | None:
-        """Return the part of the run that lies among the first `n_slots` slots."""
+        """Return the part of the group among the first `n_slots` slots; None if it is empty."""
         start, stop = self.slots.start, min(self.slots.stop, n_slots)
         if stop <= start:
             return None
@@ -51,10 +52,12 @@ class SlotGroup:
 
 
 class Backend:
-    """Makes tensors of one dtype on one device, and knows the compiled loops for them.
+    """The device, dtype and compiled kernels of a fleet.
 
     Args:
-        loops: None where there are none; then everything is torch's.
+        device: device of all tensors.
+        dtype: dtype of all floating-point tensors.
+        compiled: compiled kernels for this device and dtype; None to compute with torch alone.
     """
 
     def __init__(
@@ -65,7 +68,12 @@ class Backend:
         self.compiled = compiled
 
     def column(self, values: Sequence[float], n_axes: int = 2) -> Tensor:
-        """Return `[K, 1]` or `[K, 1, 1]` from one number a slot."""
+        """Return one number per slot as a tensor that broadcasts over the other axes.
+
+        Args:
+            values: `[K]`.
+            n_axes: 2 for `[K, 1]`, 3 for `[K, 1, 1]`.
+        """
         tensor = torch.tensor([float(v) for v in values], dtype=self.dtype, device=self.device)
         return tensor.view(-1, *[1] * (n_axes - 1))
 
@@ -77,12 +85,18 @@ def group_slots(
     backend: Backend,
     n_axes: int,
 ) -> list[SlotGroup]:
-    """Cut the fleet into runs of one technique.
+    """Group the slots of a fleet by the technique that they use.
 
-    Only the numeric hyperparameters of a choice become tensors.
+    Args:
+        configs: the slots' configurations, in fleet order.
+        table: the table of techniques.
+        choose: returns the choice of a configuration.
+        backend: device and dtype of the hyperparameters.
+        n_axes: axes of the hyperparameters, 2 or 3; see `Backend.column`.
+    Returns: the groups in fleet order. Only numeric hyperparameters become tensors.
     """
     choices = [choose(config) for config in configs]
-    # Slots that also learn how much of an activation they use do more than their neighbours.
+    # Parametric activations need more work than others of the same name, so they are separate.
     kinds = [(choice.name, bool(choice.parameters.get("parametric"))) for choice in choices]
     groups, start = [], 0
     for stop in range(1, len(choices) + 1):
@@ -101,7 +115,7 @@ def group_slots(
 
 @dataclass(frozen=True)
 class NetworkGroups:
-    """The runs of everything that a forward or backward pass does."""
+    """The groups of each technique in a forward or backward pass."""
 
     activation: list[SlotGroup]
     batch_norm: list[SlotGroup]
@@ -112,7 +126,7 @@ class NetworkGroups:
 
 
 def network_groups(configs: Sequence[TrialConfig], backend: Backend) -> NetworkGroups:
-    """Plan the passes of a fleet; `configs` in fleet order."""
+    """Return the groups of a forward and backward pass; `configs` are in fleet order."""
     return NetworkGroups(
         activation=group_slots(configs, ACTIVATIONS, lambda c: c.activation, backend, 3),
         batch_norm=group_slots(configs, BATCH_NORMS, lambda c: c.batch_norm, backend, 3),
@@ -124,7 +138,7 @@ def network_groups(configs: Sequence[TrialConfig], backend: Backend) -> NetworkG
 
 
 def order_key(config: TrialConfig) -> tuple[object, ...]:
-    """Sort key of a slot in its fleet: deeper first, then techniques that cost most to split."""
+    """Return the sort key of a slot: deeper first, then by techniques that are costly to split."""
     return (
         -len(config.hidden_units),
         config.activation.name,

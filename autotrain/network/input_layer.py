@@ -1,10 +1,10 @@
-"""The front of K networks: from encoded rows to the inputs of their first layers.
+"""The input layer of K networks: from encoded rows to the inputs of the first hidden layer.
 
     [numbers | codes | plain] → [embedded numbers | vectors of levels | plain] → times scale
 
-Slots of a fleet share the kind and the sizes of their embeddings, so that no column is padded but
-those of plain inputs, which stand last; everything learned is a slot's own. Where nothing is
-embedded and nothing scaled, the rows are the inputs, and none of this runs.
+All slots of a fleet have the same kind and sizes of embeddings (`config.network_key`), so only the
+plain inputs, which come last, can be padded. The learned values differ between slots. Without
+embeddings and scale, the rows are the inputs and the input layer is skipped.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _WRITTEN = ("frequency", "phase", "weight", "bias", "slope")
 
 @dataclass(frozen=True)
 class BoundInputLayer:
-    """The front's tensors, cut from flat rows: slot axis first.
+    """The tensors of the input layer, as views into flat rows.
 
     Args:
         embedding: "frequency", "phase" `[K, D, N]`, "kernel" `[K, D, F, H]`, "bias", "slope"
-            `[K, D, H]`; bound with statistics also the bins, `[K, D, F]` each.
-        vectors: of each column of codes, `[K, L, E]`.
-        scale: `[K, 1, I]`.
+            `[K, D, H]`; if bound with statistics also the bins, `[K, D, F]` each.
+        vectors: vectors of the levels, one `[K, L, E]` for each column of codes.
+        scale: factor of each input, `[K, 1, I]`.
     """
 
     embedding: Mapping[str, Tensor]
@@ -43,7 +43,16 @@ class BoundInputLayer:
 
 @dataclass
 class InputLayerTape:
-    """What the backward pass needs."""
+    """What the backward pass needs from the forward pass; None for parts that are not used.
+
+    Args:
+        numbers: x, `[K, D, B]`.
+        features: φ(x), `[K, D, B, F]`.
+        kept: what the gradient of φ needs.
+        embedded: end result for each number, `[K, D, B, H]`.
+        codes: indices for `gather`, one `[K, B, E]` for each column of codes.
+        unscaled: inputs before the scale, `[K, B, I]`.
+    """
 
     numbers: Tensor | None = None
     features: Tensor | None = None
@@ -54,12 +63,12 @@ class InputLayerTape:
 
 
 class FusedInputLayer:
-    """The front of a fleet; holds no weights.
+    """The input layer of a fleet; holds no weights.
 
     Args:
-        configs: in fleet order.
-        layout: the fleet's.
-        scales: runs of `INPUT_SCALES`.
+        configs: the slots' configurations, in fleet order.
+        layout: layout of the fleet.
+        scales: slots by row of `INPUT_SCALES`.
     """
 
     def __init__(
@@ -72,18 +81,18 @@ class FusedInputLayer:
 
     @property
     def is_on(self) -> bool:
-        """Whether rows are not read as they are."""
+        """Whether anything is embedded or scaled."""
         return self.input_layer is not None or bool(self.scaled)
-
-    @property
-    def embeds_numbers(self) -> bool:
-        """Whether numbers are embedded."""
-        return self.input_layer is not None and self.input_layer.sizes is not None
 
     def bind(
         self, views: Mapping[Key, Tensor], moving: Mapping[Key, Tensor] | None
     ) -> BoundInputLayer:
-        """Cut the front's tensors from a flat row's views."""
+        """Cut the tensors of the input layer.
+
+        Args:
+            views: views `[K, rows, columns]` of the parameters or gradients.
+            moving: views of the statistics; None for gradients.
+        """
         embedding: dict[str, Tensor] = {}
         input_layer = self.input_layer
         if input_layer is not None and input_layer.sizes is not None:
@@ -99,13 +108,13 @@ class FusedInputLayer:
                     embedding[name] = moving[f"bin_{name}", INPUT]
                 embedding["low"], embedding["high"] = clip_limits(embedding["width"])
         n_codes = 0 if input_layer is None else input_layer.columns.n_codes
-        vectors = [views["level_vectors", place] for place in range(n_codes)]
+        vectors = [views["level_vectors", column] for column in range(n_codes)]
         return BoundInputLayer(embedding, vectors, views["scale", INPUT])
 
     # ---- forward ---------------------------------------------------------------------------
 
     def forward(self, bound: BoundInputLayer, x: Tensor) -> tuple[Tensor, InputLayerTape]:
-        """Return the first layers' inputs `[K, B, I]` of encoded rows `[K, B, W]`, and the tape."""
+        """Return the inputs `[K, B, I]` for encoded rows x `[K, B, W]`, and the tape."""
         tape = InputLayerTape()
         h = x if self.input_layer is None else self._embed(bound, x, tape)
         if self.scaled:
@@ -124,8 +133,8 @@ class FusedInputLayer:
             parts.append(x[..., :d])
         else:
             parts.append(self._embed_numbers(bound.embedding, x[..., :d], tape))
-        for place, vectors in enumerate(bound.vectors):
-            codes = x[..., d + place].long().unsqueeze(2).expand(-1, -1, vectors.shape[2])
+        for column, vectors in enumerate(bound.vectors):
+            codes = x[..., d + column].long().unsqueeze(2).expand(-1, -1, vectors.shape[2])
             tape.codes.append(codes)
             parts.append(vectors.gather(1, codes))
         parts.append(x[..., d + n_codes :])
@@ -153,7 +162,14 @@ class FusedInputLayer:
     def backward(
         self, bound: BoundInputLayer, gradients: BoundInputLayer, tape: InputLayerTape, dh: Tensor
     ) -> None:
-        """Write ∂loss/∂parameters of the front; `dh` `[K, B, I]` is overwritten."""
+        """Write the gradients of the input layer's parameters.
+
+        Args:
+            bound: the parameters.
+            gradients: memory for the gradients.
+            tape: from `forward`.
+            dh: ∂loss/∂inputs, `[K, B, I]`; overwritten.
+        """
         for slots in self.scaled:
             assert tape.unscaled is not None
             torch.sum(dh[slots] * tape.unscaled[slots], 1, keepdim=True, out=gradients.scale[slots])

@@ -1,4 +1,7 @@
-"""The order of the slots in a fleet, and the runs of what happens between gradient and step."""
+"""Groups of slots by the techniques of a training step: clipping, update, constraint, penalties.
+
+`network/grouping.py` has the groups of the forward and backward pass and the order of the slots.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +20,26 @@ from autotrain.techniques.optimizers import OPTIMIZERS
 
 @dataclass(frozen=True)
 class StepGroups:
-    """The runs of everything that happens between the gradient and the next step."""
+    """The groups and strengths of everything between the gradient and the next step.
+
+    Args:
+        clipping, optimizer, constraint: slots by technique.
+        weight_decay: λ of decoupled weight decay, `[K, 1]`; None for 0 in all slots.
+        l1, l2: λ₁ and λ₂ of the penalties, `[K, 1]`; None for 0 in all slots.
+        label_smoothing: ε, `[K, 1, 1]`; None for 0 in all slots.
+    """
 
     clipping: list[SlotGroup]
     optimizer: list[SlotGroup]
     constraint: list[SlotGroup]
     weight_decay: Tensor | None
-    """λ of decoupled weight decay `[K, 1]`; None when 0 everywhere."""
     l1: Tensor | None
     l2: Tensor | None
-    """Strengths `[K, 1]`; None when 0 everywhere."""
     label_smoothing: Tensor | None
-    """`[K, 1, 1]`; None when 0 everywhere."""
 
 
 def step_groups(configs: Sequence[TrialConfig], backend: Backend) -> StepGroups:
-    """Plan the steps of a fleet; `configs` in fleet order."""
+    """Return the groups of a training step; `configs` are in fleet order."""
 
     def if_any(values: list[float], n_axes: int) -> Tensor | None:
         return backend.column(values, n_axes) if any(values) else None

@@ -1,4 +1,7 @@
-"""One training step of a fleet: forward, loss, backward, regularize, clip, update, constrain."""
+"""One training step of a fleet: forward, loss, backward, regularize, clip, update, constrain.
+
+`fleet.py` makes one `Stepper` for the lifetime of a fleet and calls `step` for every batch.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,13 @@ from autotrain.training.grouping import step_groups
 
 @dataclass
 class Weights:
-    """Everything of a fleet that a step changes, stacked: slot axis first.
+    """Everything that a step changes, stacked with the slots as first axis.
 
     Args:
         parameters: `[K, P]`.
-        statistics: batch norm's moving means and variances, `[K, S]`.
-        m, v: the optimizers' moments, `[K, P]`.
-        t: steps taken, `[K, 1]`.
+        statistics: moving means and variances of batch norm, and bins, `[K, S]`.
+        m, v: moments of the optimizers, `[K, P]`.
+        t: number of steps taken, `[K, 1]`.
         product: running product of Nadam's momenta, `[K, 1]`.
     """
 
@@ -42,18 +45,18 @@ class Weights:
     product: Tensor
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """Return all of them, in order."""
+        """Return all tensors, in the order of the fields."""
         return (self.parameters, self.statistics, self.m, self.v, self.t, self.product)
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What schedules say for one step, `[K, 1]` each.
+    """The scheduled values of one step, `[K, 1]` each.
 
     Args:
         learning_rate: η.
-        momentum: where it moves.
-        decay: factor on decoupled weight decay, where there is any.
+        momentum: momentum; None if no schedule moves it.
+        decay: factor on decoupled weight decay; None if no slot has any.
     """
 
     learning_rate: Tensor
@@ -62,14 +65,14 @@ class Rates:
 
 
 class Stepper:
-    """Takes steps of one fleet.
+    """Computes the training steps of one fleet.
 
     Args:
-        network: the fleet's network.
+        network: network of the fleet.
         configs: the slots' configurations, in fleet order.
-        weights: changed in place by every step.
-        classification: softmax cross-entropy if true, else a regression's loss.
-        quantile: that a regression learns by the pinball loss; None for the mean squared error.
+        weights: weights of the fleet; every step changes them in place.
+        classification: whether to train with the softmax cross-entropy.
+        quantile: quantile of the pinball loss of regression; None for the mean squared error.
     """
 
     def __init__(
@@ -92,11 +95,11 @@ class Stepper:
         self.bound_gradient = network.bind(self.gradient)
         self.factors = _factors(configs, network)
         compiled = network.backend.compiled
-        # They take one learning rate a slot.
+        # The compiled updates support one learning rate per slot only.
         self.updates = {} if compiled is None or self.factors is not None else compiled.updates
         self.kernels = weights.parameters[:, : layout.n_kernel]
         self.kernel_gradients = self.gradient[:, : layout.n_kernel]
-        # Flat views are contiguous along a row: norms over them cost a third of [I, O] ones.
+        # Flat views are contiguous along a row; norms of [I, O] views take three times as long.
         gradients = [
             self.gradient[:, start : start + rows * columns]
             for start, rows, columns in layout.parameters.values()
@@ -151,14 +154,14 @@ class Stepper:
         """Train every slot on its own batch.
 
         Args:
-            x: inputs `[K, B, I]`.
-            y: labels or standardized targets `[K, B]`.
-            keep: dropout masks, see `Network.forward`.
-            rates: this step's learning rates.
-            frozen: slots `[K]` (bool) that stay bit for bit as they are; None for none.
-            weights: what the rows count `[K, B]`; None when all count alike.
-        Returns: each slot's loss `[K]` and its gradient norm by layer before clipping, `[K, L+1]`
-            (hidden layers, then the output layer; 0 beyond a slot's depth).
+            x: encoded rows, `[K, B, W]`.
+            y: labels or standardized targets, `[K, B]`.
+            keep: dropout masks, see `FusedNetwork.forward`.
+            rates: scheduled values of this step.
+            frozen: slots that must not change, `[K]` bool; None for none.
+            weights: sample weights, `[K, B]`; None for equal weights.
+        Returns: loss of each slot `[K]`, and gradient norms by layer before clipping, `[K, L + 1]`
+            (hidden layers, then the output layer; 0 beyond the depth of a slot).
         """
         if frozen is not None:
             kept = [tensor[frozen] for tensor in self.weights.tensors()]
@@ -182,7 +185,7 @@ class Stepper:
         else:
             loss, d_outputs = pinball(outputs, y, self.quantile, weights)
         network.backward(self.bound, self.bound_gradient, tape, d_outputs)
-        # Of the loss alone: what a penalty adds says nothing about signals through the layers.
+        # Norms are measured before penalties, which are no signal that went through the layers.
         norms = [torch.linalg.vector_norm(tensor, dim=1) for tensor in self.layer_gradients]
         self._regularize()
         return loss, torch.stack(norms, dim=1)
@@ -214,14 +217,14 @@ class Stepper:
 
 
 def _factors(configs: Sequence[TrialConfig], network: FusedNetwork) -> Tensor | None:
-    """Return each parameter's factor on the learning rate `[K, P]`; None when all are 1."""
-    each = [factor_row(c, layout) for c, layout in zip(configs, network.layouts, strict=True)]
-    if all(row is None for row in each):
+    """Return the factor of each parameter on the learning rate, `[K, P]`; None if all are 1."""
+    factors = [factor_row(c, layout) for c, layout in zip(configs, network.layouts, strict=True)]
+    if all(row is None for row in factors):
         return None
     backend = network.backend
     rows = [
         torch.ones(layout.n_parameters) if row is None else torch.from_numpy(row)
-        for row, layout in zip(each, network.layouts, strict=True)
+        for row, layout in zip(factors, network.layouts, strict=True)
     ]
     rows = [row.to(backend.device, backend.dtype) for row in rows]
     return pack(rows, network.layouts, network.layout)

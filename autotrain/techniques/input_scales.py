@@ -1,8 +1,9 @@
-"""A learnable scale of the network's inputs: which of them count, learned fast.
+"""Learned scale of each input of the network.
 
     x ← s ⊙ x, s = 1 at the start
 
-To add a row, extend `INPUT_SCALES`.
+With a high learning rate of its own, it quickly learns which inputs matter. To add a kind of scale,
+add a row to `INPUT_SCALES`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from autotrain.techniques.technique import Parameter, Technique, table
 
 @dataclass(frozen=True, kw_only=True)
 class InputScale(Technique):
-    """A row of `INPUT_SCALES`: whether inputs are scaled."""
+    """A row of `INPUT_SCALES`.
+
+    Args:
+        scales: whether inputs are scaled.
+    """
 
     scales: bool
 

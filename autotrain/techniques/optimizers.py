@@ -1,9 +1,9 @@
-"""Optimizers: one update rule a row, for k slots at once.
+"""Optimizers: one update rule per row, for k slots at once.
 
-Parameters, gradients and moments are flat, `[k, P]`; hyperparameters, learning rate η and step
-count t are `[k, 1]`, so every slot has its own. g is the gradient, m and v are the first and second
-moment, β the decay rates: the papers' letters. Every row equals its counterpart in `torch.optim`.
-To add one: write its `update` and add a row to `OPTIMIZERS`.
+Parameters p, gradients g and moments m, v are flat, `[k, P]`; hyperparameters, learning rate η and
+step count t are `[k, 1]`, so slots can have different ones. The letters are those of the papers.
+Every row equals its counterpart in `torch.optim`. To add an optimizer, write its `update` and add a
+row to `OPTIMIZERS`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NADAM_MOMENTUM_DECAY = 0.004
 
 
 class State(NamedTuple):
-    """What an optimizer remembers of each slot; all zeros, product one, at the start.
+    """The state of the optimizers; initially 0, except for the product, which is 1.
 
     Args:
         m: first moment or velocity, `[k, P]`.
@@ -45,9 +45,9 @@ class Optimizer(Technique):
     """A row of `OPTIMIZERS`.
 
     Args:
-        update: (parameters, gradient, state, η, hyperparameters) → None; changes parameters and
-            state in place.
-        momentum: the hyperparameter that the one-cycle schedule mirrors, or None.
+        update: (parameters `[k, P]`, gradients `[k, P]`, state, η `[k, 1]` or `[k, P]`,
+            hyperparameters `[k, 1]` each) → None; changes parameters and state in place.
+        momentum: name of the hyperparameter that the one-cycle schedule moves; None without one.
     """
 
     update: Update
@@ -102,18 +102,18 @@ def rmsprop(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> No
 
 
 def _correction(beta: Tensor, t: Tensor) -> Tensor:
-    """Return 1 − βᵗ to the last digit.
+    """Return 1 − βᵗ `[k, 1]` to the last digit.
 
-    In float32, 1 − β ** t with β = 0.999 loses up to 1.5e-5 in the first steps: the power is
-    rounded to 6e-8 and the difference is as small as 1e-3.
+    In float32, 1 − β ** t with β = 0.999 has a relative error of up to 1.5e-5 in the first steps,
+    because the power is rounded to 6e-8 and the difference is as small as 1e-3.
     """
     return torch.expm1(t * torch.log(beta)).neg_()
 
 
 def _moments(g: Tensor, state: State, hyper: Hyper) -> Tensor:
-    """Update m and v and return Adam's denominator √v̂ + ε."""
+    """Update m and v, and return Adam's denominator √v̂ + ε, `[k, P]`."""
     m, v, t, _ = state
-    # lerp(g, m, β) = βm + (1−β)g, without a product for 1 − β.
+    # lerp(g, m, β) = βm + (1−β)g, without a separate product for 1 − β.
     torch.lerp(g, m, hyper["beta_1"], out=m)
     denominator = g * g
     torch.lerp(denominator, v, hyper["beta_2"], out=v)
@@ -133,9 +133,9 @@ def adam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
 
 
 def adamw(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """p ← p (1 − ηλ), then Adam: weight decay decoupled from the gradient.
+    """p ← p (1 − ηλ), then Adam: weight decay that is decoupled from the gradient.
 
-    Every parameter decays, as in torch. Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
+    All parameters decay, as in torch. Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
     Equals: `torch.optim.AdamW`.
     """
     p.mul_(1 - eta * hyper["weight_decay"])
@@ -172,12 +172,12 @@ def nadam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None
 
 
 def _share(default: float, doc: str) -> Parameter:
-    # Nearer to 1, single precision makes it 1, and 1 − βᵗ a division by 0.
+    # In single precision, larger values are 1, which makes a bias correction by 1 − βᵗ infinite.
     return Parameter(default, doc, low=0.0, high=1 - 1e-6)
 
 
 def _epsilon(default: float, doc: str = "ε, added to the square root") -> Parameter:
-    # Far smaller ones are 0 in single precision: 0/0 where a gradient is 0.
+    # In single precision, much smaller values are 0, which gives 0/0 if a gradient is 0.
     return Parameter(default, doc, low=1e-15)
 
 
@@ -194,7 +194,7 @@ OPTIMIZER_PARAMETERS = {
 }
 
 _KERAS_INSIDE = (
-    "ε is outside the square root, as in torch; Keras has it inside, with another default (1e-7)."
+    "ε is outside the square root, as in torch; in Keras it is inside, with the default 1e-7."
 )
 
 OPTIMIZERS = table(
@@ -205,8 +205,8 @@ OPTIMIZERS = table(
         _MOMENTUM,
         update=momentum,
         momentum="momentum",
-        note="As in torch. Keras's velocity includes the learning rate (m ← βm − ηg, p ← p + m): "
-        "the same while η is constant; when η falls, Keras's old velocity keeps its speed.",
+        note="As in torch. In Keras, the velocity includes the learning rate (m ← βm − ηg, "
+        "p ← p + m), which is equal for constant η; when η falls, Keras's velocity adapts later.",
     ),
     Optimizer(
         "nesterov",
@@ -214,14 +214,14 @@ OPTIMIZERS = table(
         _MOMENTUM,
         update=nesterov,
         momentum="momentum",
-        note="As in torch; of Keras the same holds as for momentum.",
+        note="As in torch. Keras differs as for momentum.",
     ),
     Optimizer(
         "adagrad",
         "v ← v + g², p ← p − ηg / (√v + ε)",
         {"epsilon": _epsilon(1e-10)},
         update=adagrad,
-        note=f"{_KERAS_INSIDE} v starts at 0; in Keras at 0.1.",
+        note=f"{_KERAS_INSIDE} v starts at 0, in Keras at 0.1.",
     ),
     Optimizer(
         "rmsprop",
@@ -253,7 +253,7 @@ OPTIMIZERS = table(
         _ADAM,
         update=nadam,
         momentum="beta_1",
-        note="As in torch. Keras has 0.96^t in the place of 0.96^(0.004t).",
+        note="As in torch. Keras has 0.96^t instead of 0.96^(0.004t).",
     ),
     Optimizer(
         "adamw",
@@ -261,7 +261,8 @@ OPTIMIZERS = table(
         _ADAM | _DECAY,
         update=adamw,
         momentum="beta_1",
-        note="All parameters decay, also biases, batch norm, embeddings and scales, and η has the "
-        "factors of single parameters. [weight_decay] decoupled decays weight matrices only.",
+        note="All parameters decay, including biases, batch norm, embeddings and scales, and η "
+        "includes the factors of single parameters. For weight matrices only, use [weight_decay] "
+        "decoupled.",
     ),
 )

@@ -83,7 +83,7 @@ def test_a_table_is_indexed_by_name_in_order() -> None:
 
 
 def test_a_name_stands_once() -> None:
-    with pytest.raises(ValueError, match=r"every name must stand once, however: \['a', 'a'\]"):
+    with pytest.raises(ValueError, match=r"names must be unique, got \['a', 'a'\]"):
         table(Technique("a", "one"), Technique("a", "another"))
 
 

@@ -62,7 +62,7 @@ class BoundActivation:
         row: the activation's row of `ACTIVATIONS`.
         hyper: hyperparameters, `[k, 1, 1]` each; a learned one has its current value.
         slope: the learned hyperparameter, `[k, 1, 1]`.
-        fused: faster version of f and its gradient; None if there is none.
+        fused: faster version of f and its gradient; None without one.
         mix: learned weight of f in z + mix (f(z) − z), `[k, 1, H]`; None for f alone.
     """
 

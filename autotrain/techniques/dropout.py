@@ -34,7 +34,7 @@ class Affine(NamedTuple):
     dropped: Tensor | None
 
     def shift(self, keep: Tensor) -> Tensor | None:
-        """Return what is added to each unit after scaling; None for 0.
+        """Return the addition to each unit after scaling; None for 0.
 
         Args:
             keep: `[K, B, H]`, 1 for kept and 0 for dropped units.

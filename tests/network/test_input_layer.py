@@ -1,4 +1,4 @@
-"""Slots behind fronts of their own: other views of the rows, other folds, the same results."""
+"""Slots with different input layers, views and folds train as if each was alone."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from tests.training.test_fused_equals_alone import (
 
 N_NUMERIC = 3
 LIMIT = 4
-# The levels of two columns, and inputs that are plain in every view, fold by fold.
+# Levels of two columns, and number of plain inputs, by fold.
 LEVELS = ((7, 5), (5, 9))
 N_PLAIN = (2, 4)
 
 
 def fold_of(place: int, task: str = "multiclass") -> FoldArrays:
-    """Make a fold with every view: numbers, then codes or an input a level, then plain inputs."""
+    """Return a fold in every view: numbers, then codes or one-hot inputs, then plain inputs."""
     columns = Columns(N_NUMERIC, LEVELS[place], N_PLAIN[place])
     fold = make_fold(task, n_train=50 + 11 * place, n_inputs=columns.width, columns=columns)
     views = {}
@@ -103,7 +103,7 @@ CODES = {
 
 
 def models_of(input_layer: str, *, has_codes: bool) -> list[Admission]:
-    """Both folds in every view, with all that surrounds a front."""
+    """Return models on both folds in every view, with everything else around an input layer."""
     models: list[Admission] = []
     for place, (scaler, missing) in enumerate(
         (s, m) for s in ("standard", "robust_smooth_clip") for m in ("median", "indicator")
@@ -146,10 +146,10 @@ Admit = Callable[[Trainer, list[Admission]], list[SlotMessage]]
 )
 @pytest.mark.parametrize("has_codes", [False, True])
 @pytest.mark.parametrize("input_layer", INPUT_LAYERS)
-def test_views_and_folds_end_in_one_fleet_where_each_ends_alone(
+def test_mixed_views_and_folds_train_as_alone(
     input_layer: str, has_codes: bool, admit: Admit
 ) -> None:
-    """Others come and leave meanwhile; a model alone knows no other fold and no other view."""
+    """Other models join and leave meanwhile. A model alone has its own fold and view only."""
     folds = [fold_of(0), fold_of(1)]
     models = models_of(input_layer, has_codes=has_codes)
     together = make_trainer(folds=folds)
@@ -163,7 +163,7 @@ def test_views_and_folds_end_in_one_fleet_where_each_ends_alone(
 
 @pytest.mark.parametrize("has_codes", [False, True])
 @pytest.mark.parametrize("input_layer", INPUT_LAYERS)
-def test_they_are_in_one_fleet(input_layer: str, has_codes: bool) -> None:
+def test_mixed_views_and_folds_share_one_fleet(input_layer: str, has_codes: bool) -> None:
     trainer = make_trainer(folds=[fold_of(0), fold_of(1)])
     for model in models_of(input_layer, has_codes=has_codes):
         trainer.admit(model)
@@ -174,7 +174,7 @@ def test_they_are_in_one_fleet(input_layer: str, has_codes: bool) -> None:
     assert len({slot.columns.width for slot in fleet.slots}) > 1
 
 
-def test_other_sizes_and_kinds_of_fronts_are_in_other_fleets() -> None:
+def test_different_input_layers_are_in_different_fleets() -> None:
     trainer = make_trainer(folds=[fold_of(0), fold_of(1)])
     for number, (input_layer, has_codes) in enumerate(
         (f, c) for f in INPUT_LAYERS for c in (False, True)
@@ -187,8 +187,8 @@ def test_other_sizes_and_kinds_of_fronts_are_in_other_fleets() -> None:
     assert len(trainer.fleets) == 2 * len(INPUT_LAYERS) + 1
 
 
-def test_folds_whose_numbers_are_not_as_many_train_all_the_same() -> None:
-    """A date has a clock in the training rows of one fold alone."""
+def test_folds_with_different_numeric_columns_train() -> None:
+    """For example, a date has clock times in the training rows of one fold only."""
     folds = [make_fold(n_inputs=5, columns=Columns(n, (), 5 - n), seed=n) for n in (2, 3)]
     config = make_config(INPUT_LAYERS["pbld"])
     trainer = make_trainer(folds=folds)
@@ -205,7 +205,7 @@ def fleet_of(input_layer: str) -> Fleet:
 
 
 @pytest.mark.parametrize("input_layer", INPUT_LAYERS)
-def test_padding_of_a_front_stays_exactly_zero(input_layer: str) -> None:
+def test_padding_of_input_layer_stays_exactly_zero(input_layer: str) -> None:
     fleet = fleet_of(input_layer)
     padding = is_padding(fleet)
     views = fleet.network.layout.views(fleet.weights.parameters)
@@ -224,7 +224,7 @@ def test_padding_of_a_front_stays_exactly_zero(input_layer: str) -> None:
 
 
 @pytest.mark.parametrize("input_layer", INPUT_LAYERS)
-def test_a_frozen_slot_behind_a_front_stays_bit_for_bit(input_layer: str) -> None:
+def test_frozen_slot_with_input_layer_does_not_change(input_layer: str) -> None:
     columns = Columns(3, (5, 3), 2)
     fold = make_fold(n_inputs=columns.width, columns=columns)
     models = [

@@ -1,4 +1,4 @@
-"""The compiled twins against the formulas of `techniques/`, in the float32 that they are for."""
+"""Compiled kernels equal the formulas of `techniques/` in float32."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def close(actual: Tensor, expected: Tensor, tolerance: float = 2e-5) -> None:
 
 
 def strided(tensor: Tensor) -> Tensor:
-    """Return the same numbers as a slice of wider rows, as parameters of a flat row are."""
+    """Return the same values as a slice of wider rows, like parameters in a flat row."""
     wide = torch.full((*tensor.shape[:-1], tensor.shape[-1] + 3), torch.nan)
     wide[..., 1:-2] = tensor
     return wide[..., 1:-2]
 
 
-def test_they_are_for_single_precision_on_the_cpu_alone() -> None:
+def test_compiled_kernels_exist_for_float32_on_cpu_only() -> None:
     cpu = torch.device("cpu")
     assert compiled.compiled_for(cpu, torch.float32) is compiled.COMPILED
     assert compiled.compiled_for(cpu, torch.float64) is None
@@ -71,7 +71,7 @@ def test_normalization_equals_the_formula(shape: tuple[int, int, int], in_place:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_gradient_of_normalization_equals_the_formula(shape: tuple[int, int, int]) -> None:
+def test_gradient_of_normalization_equals_the_formula(shape: tuple[int, int, int]) -> None:
     k, _, h = shape
     x, gamma = draw(*shape), strided(draw(k, 1, h, seed=1))
     beta, epsilon = draw(k, 1, h), torch.full((k, 1, 1), 1e-3)
@@ -103,7 +103,7 @@ def test_elu_equals_torch_everywhere(alpha: float, scale: float, in_place: bool)
     )
 
 
-def test_elu_keeps_what_is_no_number() -> None:
+def test_elu_keeps_nan() -> None:
     z = torch.tensor([torch.nan, torch.inf, -torch.inf, 1.0])
     found = compiled.elu(z.clone(), torch.empty(4), 1.0, 1.0)
     torch.testing.assert_close(found, torch.nn.functional.elu(z), equal_nan=True)
@@ -113,18 +113,18 @@ def test_elu_keeps_what_is_no_number() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 4, 1001])
-def test_words_are_those_of_the_generator(n: int) -> None:
+def test_draw_words_equals_the_generator(n: int) -> None:
     mine, theirs = np.random.SFC64(5), np.random.SFC64(5)
     words = np.empty(n, dtype=np.uint64)
     for _ in range(3):
         compiled.draw_words(compiled.state_of(mine), words)
         np.testing.assert_array_equal(words, theirs.random_raw(n))
-    # The generator itself has moved on.
+    # The state of the generator itself has advanced.
     assert mine.random_raw() == theirs.random_raw()
 
 
-def test_masks_do_not_depend_on_who_draws_them() -> None:
-    """Slots of different widths and rates, with and without dropout, on inputs and layers."""
+def test_compiled_masks_equal_drawn_masks() -> None:
+    """Slots have different widths and rates, with and without dropout of inputs and layers."""
     configs: list[dict[str, Any]] = [
         {"dropout": "dropout", "dropout.rate": 0.3, "dropout.input_rate": 0.2},
         {"dropout": "alpha_dropout", "dropout.rate": 0.5, "network.hidden_units": "3-9-2"},
@@ -148,7 +148,7 @@ def test_masks_do_not_depend_on_who_draws_them() -> None:
 
 
 def hyper(k: int, **values: float) -> dict[str, Tensor]:
-    """Spread each value a little over the slots."""
+    """Return values that differ a little between slots."""
     return {
         key: torch.tensor([[v * (1 - 0.05 * s)] for s in range(k)]) for key, v in values.items()
     }
@@ -173,7 +173,7 @@ def test_updates_equal_the_formula(name: str) -> None:
             close(found, wanted, 1e-4)
 
 
-def test_a_slot_that_lost_its_numbers_keeps_that_to_itself() -> None:
+def test_nan_in_one_slot_does_not_affect_others() -> None:
     values = hyper(2, beta_1=0.9, beta_2=0.99, epsilon=1e-6)
     p, g = draw(2, 40), draw(2, 40, seed=1)
     g[1] = torch.nan
@@ -198,7 +198,7 @@ def test_a_slot_that_lost_its_numbers_keeps_that_to_itself() -> None:
     ],
     ids=lambda params: params["activation"] + str(len(params)),
 )
-def test_a_slot_in_single_precision_follows_torch(params: dict[str, Any]) -> None:
+def test_slot_in_single_precision_follows_torch(params: dict[str, Any]) -> None:
     config = make_config({"optimizer.learning_rate": 0.01, **params})
     fold, problem = make_fold(), make_problem()
     reference = make_reference(config, problem, fold, seed=3)
@@ -213,7 +213,7 @@ def test_a_slot_in_single_precision_follows_torch(params: dict[str, Any]) -> Non
         close(views[key][0].reshape(tensor.shape), tensor, 2e-3)
 
 
-def test_slots_in_single_precision_do_not_know_their_neighbours() -> None:
+def test_slots_in_single_precision_do_not_depend_on_others() -> None:
     params = {
         "activation": "elu",
         "batch_norm": "before_activation",

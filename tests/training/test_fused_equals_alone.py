@@ -1,4 +1,4 @@
-"""K models trained together end where each ends alone: whoever else trains, whenever it came."""
+"""K models that train together give the results of each model alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.training.problems import (
 
 N_MODELS = 10
 DEPTHS = (0, 1, 2, 3, 4)
-# Task, metric, whether rows are weighed, seed.
+# Task, metric, whether there are sample weights, seed.
 DRAWS = [
     ("multiclass", "log_loss", False, 1),
     ("regression", "rmse", False, 2),
@@ -33,7 +33,7 @@ DRAWS = [
     ("multiclass", "average_precision", True, 4),
     ("regression", "pinball:0.9", True, 5),
 ]
-# Products of other padded sizes add in another order; training magnifies that last digit a little.
+# Products of other padded sizes have other rounding errors, which training magnifies a little.
 RTOL, ATOL = 1e-10, 1e-12
 
 
@@ -52,7 +52,7 @@ def assert_same(
     for one, other in zip(actual, expected, strict=True):
         if isinstance(one, EpochReport):
             assert isinstance(other, EpochReport)
-            # When an epoch ended is no result.
+            # The time of a report is not compared.
             a, b = (astuple(replace(report, at_s=0.0)) for report in (one, other))
             np.testing.assert_allclose(a, b, RTOL, ATOL, err_msg=str(one))
             continue
@@ -86,7 +86,7 @@ def in_another_order(trainer: Trainer, models: list[Admission]) -> list[SlotMess
 
 
 def one_after_the_other(trainer: Trainer, models: list[Admission]) -> list[SlotMessage]:
-    """Two more models join after each step: into a fleet that others leave."""
+    """Admit two more models after each step, while others leave."""
     messages = []
     for k in range(0, len(models), 2):
         for model in models[k : k + 2]:
@@ -95,8 +95,8 @@ def one_after_the_other(trainer: Trainer, models: list[Admission]) -> list[SlotM
     return messages + trainer.run()
 
 
-def beside_models_that_blow_up(trainer: Trainer, models: list[Admission]) -> list[SlotMessage]:
-    """Neighbours with an enormous learning rate, of other sizes; they end as diverged."""
+def with_diverging_models(trainer: Trainer, models: list[Admission]) -> list[SlotMessage]:
+    """Train with other models of different sizes that diverge."""
     for k, optimizer in enumerate(("sgd", "adam", "nesterov", "adamw")):
         params: dict[str, Any] = {
             "optimizer": optimizer,
@@ -130,10 +130,10 @@ def trained_alone(request: pytest.FixtureRequest) -> Trained:
 
 @pytest.mark.parametrize(
     "admit",
-    [all_at_once, in_another_order, one_after_the_other, beside_models_that_blow_up],
+    [all_at_once, in_another_order, one_after_the_other, with_diverging_models],
     ids=lambda function: function.__name__,
 )
-def test_models_end_together_where_each_ends_alone(
+def test_models_train_together_as_alone(
     trained_alone: Trained,
     admit: Callable[[Trainer, list[Admission]], list[SlotMessage]],
 ) -> None:
@@ -144,8 +144,8 @@ def test_models_end_together_where_each_ends_alone(
         assert_same(together[model.slot], alone[model.slot], model.config)
 
 
-def test_models_do_train_in_one_fleet() -> None:
-    """Else everything above compares a model alone with itself alone."""
+def test_models_share_one_fleet() -> None:
+    """Otherwise the tests above would compare a model with itself."""
     trainer = make_trainer()
     for model in draw_models("multiclass", 1, N_MODELS, DEPTHS):
         trainer.admit(model)
@@ -154,8 +154,8 @@ def test_models_do_train_in_one_fleet() -> None:
     assert sizes == [2, 8], "linear models apart, all others together"
 
 
-def test_a_diverging_neighbour_changes_nothing() -> None:
-    """But for the last bits: once it has left, products over fewer slots may be cut differently."""
+def test_diverging_model_does_not_affect_others() -> None:
+    """Last bits may differ: after it has left, products have fewer slots."""
 
     def params(k: int, eta: float) -> TrialConfig:
         kinds = ("tanh", "relu", "relu")
@@ -184,8 +184,8 @@ def test_a_diverging_neighbour_changes_nothing() -> None:
         np.testing.assert_allclose(one.statistics, other.statistics, rtol=1e-11, atol=1e-13)  # type: ignore[arg-type]
 
 
-def test_seeds_folds_and_repeats_matter() -> None:
-    """Models that differ only in where their random streams start do differ."""
+def test_results_depend_on_seed_fold_and_repeat() -> None:
+    """Models that differ in seed, fold or repeat only have different results."""
     config = make_config({"dropout": "dropout"})
     models = [Admission(0, config, 1), Admission(1, config, 2), Admission(2, config, 1, repeat=1)]
     _, outcomes = split(all_at_once(make_trainer(), models))

@@ -1,21 +1,22 @@
-"""Rules of calibration, replayed on searches that were recorded once.
+"""Compares rules of calibration on recorded searches.
 
     python -m benchmarks.calibration_rules record FOLDER --data DATA [--sets …] [--seeds 0 1 2]
     python -m benchmarks.calibration_rules replay FOLDER [--noise]
 
-`record` runs a search for each table and seed (splits as in quality.py) and keeps what its exported
-model and its other kept trainings predict, for the validation rows out of fold and for the test
-rows, with dropout off and Monte-Carlo averaged over 100 masks. `replay` fits each rule on the
-validation rows and scores it on the test rows. The unit of the paired comparison is one search.
+`record` runs a search for each table and seed (splits as in quality.py). It stores the predictions
+of the exported model and of the other stored trainings, for the validation rows (out of fold) and
+for the test rows, without dropout and as Monte-Carlo mean over 100 masks. `replay` fits each rule
+on the validation rows and scores it on the test rows. The unit of the paired comparison is one
+search.
 
-A record is a pickled dictionary, one file for each search:
+A record is a pickled dictionary in one file per search:
 
     name, seed, task, n_folds, y_valid [n], y_test [m], fold_of_row [n], shipped (trial, repeat)
     trainings   list of dictionaries: trial, repeat, has_dropout,
-                valid_point, test_point   log p [n, C] or predictions [n], dropout off
+                valid_point, test_point   log p [n, C] or predictions [n], without dropout
                 valid_mc, test_mc         log of the mean p [n, C], or samples [100, n]
 
-Only read records that you made yourself: reading a pickle runs code.
+Read only records that you created yourself, because reading a pickle can run code.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ from benchmarks.uci_dropout import fit_tau
 
 Record = dict[str, Any]
 Rule = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
-"""Takes log p and classes of the validation rows, log p of the test rows, the number of folds."""
+"""Arguments: log p and classes of the validation rows, log p of the test rows, number of folds."""
 GRID = np.linspace(-2.5, 2.5, 201)
 N_SAMPLES = 100
 MOST_ROWS = 800
-"""Rows of a regression that the noise is fitted on, and scored on."""
+"""Rows of a regression on which the noise is fitted, and on which it is scored."""
 LEVELS = torch.tensor([0.025, 0.05, *np.arange(0.1, 0.95, 0.1), 0.95, 0.975], dtype=torch.float64)
 
 
@@ -57,7 +58,7 @@ LEVELS = torch.tensor([0.025, 0.05, *np.arange(0.1, 0.95, 0.1), 0.95, 0.975], dt
 
 
 def record(data: Path, name: str, seed: int, seconds: float) -> Record:
-    """Search, and return the predictions of the kept trainings."""
+    """Run a search, and return the predictions of its stored trainings."""
     with tempfile.TemporaryDirectory(prefix="rules-") as folder:
         split = make_split(data, name, seed, Path(folder))
         options: dict[str, Any] = {"task": split.task, "test": str(split.test), "seed": seed}
@@ -68,7 +69,7 @@ def record(data: Path, name: str, seed: int, seconds: float) -> Record:
 
 
 def recorded(study: Study) -> Record:
-    """Return the predictions of a study's exported model and of its other kept trainings."""
+    """Return the predictions of a study's exported model and of its other stored trainings."""
     dataset, shipped = study.dataset, study.best_predictor().bundle
     rows = [dataset.apart(dataset.raw.iloc[fold.valid_rows]) for fold in dataset.folds]
     test, labels = dataset.raw_test()
@@ -104,7 +105,7 @@ def _drawn(predictor: Predictor, rows: Any, n_samples: int) -> np.ndarray:
 
 
 def shipped_of(folder: Path, *, classes: bool) -> Iterator[tuple[Record, Record]]:
-    """Yield each record of classes, or of numbers, and the training that was exported."""
+    """Yield each record of classification or of regression, with the exported training."""
     for path in sorted(folder.glob("*.pkl")):
         found: Record = pickle.loads(path.read_bytes())
         if (found["task"] != "regression") == classes:
@@ -120,9 +121,9 @@ def grid_rule(std: float, *, is_capped: bool, is_averaged: bool, shift: float = 
     """Return a rule with the prior log T ~ N(0, std²) and no gate.
 
     Args:
-        is_capped: T of several folds is at most 1.
-        is_averaged: the posterior mean of p^(1/T); else its mode.
-        shift: by how much log T of single networks is above that of their average.
+        is_capped: whether T of several folds is at most 1.
+        is_averaged: whether to use the posterior mean of p^(1/T) instead of the mode.
+        shift: difference of log T between single networks and their average.
     """
 
     def apply(log_p: np.ndarray, y: np.ndarray, new: np.ndarray, n_folds: int) -> np.ndarray:
@@ -147,7 +148,7 @@ def grid_rule(std: float, *, is_capped: bool, is_averaged: bool, shift: float = 
 
 
 def gated_rule(*, is_capped: bool) -> Rule:
-    """Return the rule with the prior's standard deviation ½ and a gain above one standard error."""
+    """Return the rule with a prior of standard deviation ½ and a gain of one standard error."""
 
     def apply(log_p: np.ndarray, y: np.ndarray, new: np.ndarray, n_folds: int) -> np.ndarray:
         highest = 1.0 if is_capped and n_folds > 1 else 20.0
@@ -175,7 +176,7 @@ CHOSEN = "SD ½, gain > 1 SE, T ≤ 1"
 
 
 def temperatures(folder: Path) -> None:
-    """Print each rule against no temperature, then the chosen one table by table."""
+    """Print each rule relative to no temperature, then the chosen one by table."""
     losses: dict[tuple[str, str], list[np.ndarray]] = {}
     errors: dict[tuple[str, str], list[float]] = {}
     units: list[str] = []
@@ -235,7 +236,7 @@ def of_rows(none: list[np.ndarray], rule: list[np.ndarray]) -> str:
 
 
 def noises(folder: Path) -> None:
-    """Print what the intervals of 90 % hold, their width and the CRPS, by the kind of noise."""
+    """Print coverage and width of the 90 % intervals and the CRPS, by kind of noise."""
     rules: dict[str, Callable[[np.ndarray, np.ndarray], Noise]] = {
         "normal, by likelihood": lambda s, y: Noise.normal(fit_tau(s, y)),
         "Student t and a factor on the spread": fit_noise,
@@ -280,7 +281,7 @@ def noises(folder: Path) -> None:
 
 
 def main() -> None:
-    """Record searches, or replay the rules on those that were recorded."""
+    """Record searches, or replay the rules on recorded ones."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     recording = commands.add_parser("record")
@@ -291,7 +292,11 @@ def main() -> None:
     recording.add_argument("--timeout", type=float, default=60.0)
     replaying = commands.add_parser("replay")
     replaying.add_argument("folder", type=Path)
-    replaying.add_argument("--noise", action="store_true", help="numbers instead of classes")
+    replaying.add_argument(
+        "--noise",
+        action="store_true",
+        help="compare the noise of regression instead of temperatures",
+    )
     arguments = parser.parse_args()
     if arguments.command == "replay":
         (noises if arguments.noise else temperatures)(arguments.folder)

@@ -1,18 +1,17 @@
-"""Does a search of several times the time give a model that is not worse?
+"""Tests whether a longer search gives a model that is not worse.
 
     python -m benchmarks.longer --data FOLDER --output FILE [--sets …] [--seeds 0 1]
     python -m benchmarks.longer --output FILE
 
-Each table is searched for `--timeout` seconds, its exported model is scored on the test rows, and
-the same study goes on until `--times` that time is used, and is scored again. Tables and splits are
-those of quality.py. The loss is the log loss, or the root mean squared error, of what `predict` and
-`predict_proba` give. A line of JSON for each search goes into the output file; searches that are
-there are not run again.
+Each table is searched for `--timeout` seconds, and the exported model is scored on the test rows.
+Then the study is resumed until `--times` that time is used, and scored again. Tables and splits are
+those of quality.py. The loss is the log loss or the root mean squared error of `predict_proba` or
+`predict`. The output file gets a line of JSON per search; searches in the file are not repeated.
 
-The report has, for each table, the mean of log(longer / shorter) over the seeds and its standard
-error (log losses have `FLOOR` added, because ratios of losses near 0 say nothing), and the paired
-standard error over test rows of the difference between the two models. "worse" marks a table whose
-mean is above 0 by more than two of the larger of the two errors.
+For each table, the report has the mean of log(longer / shorter) over the seeds and its standard
+error (`FLOOR` is added to log losses, because ratios of losses near 0 are meaningless), and the
+paired standard error over test rows of the difference between the two models. "worse" marks a table
+whose mean is above 0 by more than two of the larger of the two errors.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def losses(study: Study) -> np.ndarray:
 
 
 def compare(split: Split, folder: Path, timeout: float, times: float, workers: int) -> Row:
-    """Search, search on, and return how the two models score."""
+    """Run a search, resume it, and return the scores of both models."""
     with Study(
         "longer",
         data=str(split.train),
@@ -80,7 +79,7 @@ def compare(split: Split, folder: Path, timeout: float, times: float, workers: i
     short, long = (float(r.mean()) if classifies else math.sqrt(r.mean()) for r in rows)
     floor = FLOOR if classifies else 0.0
     difference = rows[1] - rows[0]
-    # To first order; the root halves a relative error.
+    # To first order, the square root halves a relative error.
     scale = rows[0].mean() + floor if classifies else 2 * rows[0].mean()
     return {
         "name": split.name,
@@ -94,7 +93,7 @@ def compare(split: Split, folder: Path, timeout: float, times: float, workers: i
 
 
 def report(rows: Iterable[Row]) -> None:
-    """Print a line per table, and the mean of all."""
+    """Print one line per table, and the mean of all tables."""
     of_tables: dict[str, list[Row]] = {}
     for row in rows:
         of_tables.setdefault(row["name"], []).append(row)
@@ -125,9 +124,11 @@ def _mean(values: Sequence[float]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Search what is not in the file yet, then report."""
+    """Run the searches that are not in the file, then print the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder of the tables; left out: report only")
+    parser.add_argument(
+        "--data", type=Path, help="folder with the tables; without it, only the report is printed"
+    )
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=[n for n in SETS if n not in LEFT_OUT])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

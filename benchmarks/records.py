@@ -1,4 +1,4 @@
-"""Record searches, so that rules for choosing a model can be replayed: see winners.py.
+"""Records searches, so that winners.py can compare rules for choosing a model.
 
     python -m benchmarks.records --data FOLDER --output RECORDS [--sets …] [--seeds 0 1]
 
@@ -8,17 +8,17 @@
     n_train, n_valid (of one fold), n_folds, seconds (of the search)
     fold_of_row [n]         fold of each validation row, rows of all folds one after another
     y_valid [n], y_test [m] class numbers, or numbers in the target's units
-    trials                  number, state, value, cause and completed_s of every trial that ended
-    shipped                 (trial, repeat) of the exported model, no ensemble
-    trainings               those that were kept, the best first; repeat > 0: from another seed
+    trials                  number, state, value, cause and completed_s of every finished trial
+    shipped                 (trial, repeat) of the exported single model
+    trainings               stored trainings, best first; repeat > 0 means another seed
         trial, repeat, value, n_parameters, has_dropout
         completed_s         seconds since the search began; None for repeats
-        valid_point         each row by the network that did not train on it, dropout off:
+        valid_point         out of fold, without dropout:
                             log p [n, C], or numbers [n]
-        test_point          the average of the folds' networks, dropout off: log p [m, C], or [m]
-        valid_mc, test_mc   the same of 100 samples: log of the mean p, or samples [100, n]
+        test_point          average of the folds' networks, without dropout: log p [m, C], or [m]
+        valid_mc, test_mc   the same with 100 samples: log of the mean p, or samples [100, n]
 
-Tables are those of quality.py, split by it. Files that are there are kept.
+Tables and splits are those of quality.py. Existing files are kept.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SAMPLES = 100
 
 
 def search(split: Split, folder: Path, timeout: float, workers: int) -> dict[str, Any]:
-    """Search a table and return its record."""
+    """Run a search on a table and return its record."""
     with Study(
         "records",
         data=str(split.train),
@@ -135,7 +135,7 @@ def predictions(
 
 
 def _drawn(predictor: Predictor, frame: Any, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return predictions with dropout off, and of samples: their mean, or of numbers each."""
+    """Return predictions without dropout, and of samples: mean of p, or each for regression."""
     classifies, x = predictor.bundle.is_classification, predictor.encoded(frame)
     point = predictor.draw(x, 0, 0)[0]
     samples = predictor.draw(x, n_samples, 0, averaged=classifies)
@@ -151,7 +151,7 @@ def _truth(predictor: Predictor, labels: Any) -> np.ndarray:
 
 
 def main() -> None:
-    """Record what is not there yet."""
+    """Record all searches that have no file yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)

@@ -256,7 +256,7 @@ def test_only_one_cycle_moves_momentum() -> None:
 def test_invalid_piecewise_raises(
     boundaries: tuple[float, ...], factors: tuple[float, ...]
 ) -> None:
-    with pytest.raises(ValueError, match=r"rising boundaries .* however: .*boundaries"):
+    with pytest.raises(ValueError, match="must have rising boundaries"):
         ours("piecewise", [0], Clock(1, 1), {"boundaries": boundaries, "factors": factors})
 
 

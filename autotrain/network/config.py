@@ -74,7 +74,7 @@ def input_dropout_of(config: TrialConfig) -> Choice:
 
 
 def input_norm_of(config: TrialConfig) -> Choice:
-    """Return the batch normalization of the inputs, as a placement before the first layer."""
+    """Return the batch normalization of the inputs, as a position before the first layer."""
     name = "before_activation" if config.batch_norm["input"] else "off"
     return Choice(name, config.batch_norm.parameters)
 

@@ -63,11 +63,11 @@ def average_precision(logits: Tensor, labels: Tensor, weights: Tensor | None = N
 
 
 def f1(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return 2·TP / (2·TP + FP + FN): of the second class when binary, else the classes' mean.
+    """Return 2·TP / (2·TP + FP + FN) of the second of two classes, else the mean of the classes.
 
-    A class that is neither predicted nor present is left out of the mean; the second class of two
-    then counts 0. Equals: `sklearn.metrics.f1_score(average="binary" | "macro", zero_division=0)`.
-    Differs from it: a class that only rows of weight 0 have is left out, as if they were not there.
+    A class that is neither predicted nor present is left out of the mean. If this is the second of
+    two classes, the result is 0. Equals: `sklearn.metrics.f1_score(average="binary" | "macro",
+    zero_division=0)`, except that a class with rows of weight 0 only is left out.
     """
     predicted = _one_hot(logits.argmax(-1), logits, weights)
     right = functional.one_hot(labels, logits.shape[-1]).to(logits.dtype)

@@ -86,10 +86,10 @@ def _embedding_draws(
         assert draw is not None
         assert shape.input_layer is not None
         if not drawn:
-            found = draw(
+            tensors = draw(
                 generator, shape.input_layer.columns.n_numeric, config.embedding.parameters
             )
-            drawn.update({"weight" if key == "kernel" else key: v for key, v in found.items()})
+            drawn.update({"weight" if key == "kernel" else key: v for key, v in tensors.items()})
         return drawn[name].ravel() if name in drawn else np.zeros(size)
 
     return values

@@ -55,12 +55,24 @@ class Optimizer(Technique):
 
 
 def sgd(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """p ← p − η g. Equals: `torch.optim.SGD`."""
+    """Update p ← p − η g, plain gradient descent.
+
+    It is a baseline: without momentum it is slow on badly scaled losses. All updates have these
+    arguments and change p and the state in place.
+
+    Args:
+        p, g: parameters and their gradients, `[k, P]`.
+        state: moments and step count of the slots.
+        eta: η, `[k, 1]`, or `[k, P]` with factors of single parameters.
+        hyper: hyperparameters by name, `[k, 1]` each.
+
+    Equals: `torch.optim.SGD`.
+    """
     p.addcmul_(g, eta, value=-1)
 
 
 def momentum(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """m ← β m + g;  p ← p − η m.
+    """Update m ← β m + g;  p ← p − η m: gradient descent with a velocity.
 
     Source: Polyak 1964. Equals: `torch.optim.SGD(momentum=β)`. Differs from: Keras, whose velocity
     includes η.
@@ -71,7 +83,7 @@ def momentum(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> N
 
 
 def nesterov(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """m ← β m + g;  p ← p − η (g + β m).
+    """Update m ← β m + g;  p ← p − η (g + β m): momentum with the gradient one step ahead.
 
     Source: Nesterov 1983, in the form of Sutskever et al. 2013. Equals:
     `torch.optim.SGD(momentum=β, nesterov=True)`.
@@ -82,7 +94,7 @@ def nesterov(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> N
 
 
 def adagrad(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """v ← v + g²;  p ← p − η g / (√v + ε).
+    """Update v ← v + g²;  p ← p − η g / (√v + ε): smaller steps for large past gradients.
 
     Source: Duchi et al. 2011. Equals: `torch.optim.Adagrad`.
     """
@@ -92,7 +104,7 @@ def adagrad(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> No
 
 
 def rmsprop(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """v ← ρ v + (1 − ρ) g²;  p ← p − η g / (√v + ε).
+    """Update v ← ρ v + (1 − ρ) g²;  p ← p − η g / (√v + ε): adagrad that forgets.
 
     Source: Tieleman & Hinton 2012, lecture 6.5. Equals: `torch.optim.RMSprop(alpha=ρ)`.
     """
@@ -122,7 +134,7 @@ def _moments(g: Tensor, state: State, hyper: Hyper) -> Tensor:
 
 
 def adam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  p ← p − η m̂ / (√v̂ + ε).
+    """Update m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  p ← p − η m̂ / (√v̂ + ε).
 
     m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). Source: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1.
     Equals: `torch.optim.Adam`.
@@ -133,7 +145,7 @@ def adam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
 
 
 def adamw(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """p ← p (1 − ηλ), then Adam: weight decay that is decoupled from the gradient.
+    """Update p ← p (1 − ηλ), then Adam: weight decay that is decoupled from the gradient.
 
     All parameters decay, as in torch. Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
     Equals: `torch.optim.AdamW`.
@@ -143,7 +155,7 @@ def adamw(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None
 
 
 def adamax(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """v ← max(β₂ v, |g| + ε);  p ← p − η m / ((1 − β₁ᵗ) v).
+    """Update v ← max(β₂ v, |g| + ε);  p ← p − η m / ((1 − β₁ᵗ) v): Adam with infinity norm.
 
     Source: Kingma & Ba 2015, algorithm 2. Equals: `torch.optim.Adamax`.
     """
@@ -154,7 +166,7 @@ def adamax(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> Non
 
 
 def nadam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """Adam with Nesterov's look-ahead.
+    """Update by Adam with Nesterov's look-ahead.
 
         μₜ = β₁ (1 − ½·0.96^(0.004 t)),  Π = ∏ μᵢ
         p ← p − η [ (1−μₜ)/(1−Π) g + μₜ₊₁/(1−Π μₜ₊₁) m ] / (√v̂ + ε)

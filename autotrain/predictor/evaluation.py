@@ -2,7 +2,8 @@
 
 `evaluate` collects predictions part by part. `Scorer` computes the metrics of
 `network/metric_formulas.py`, which training uses too, on the mean prediction over samples (one
-sample: dropout off), and adds the log likelihood. `Coverage` measures prediction sets and intervals.
+sample: dropout off), and adds the log likelihood. `Coverage` measures prediction sets and
+intervals.
 """
 
 from __future__ import annotations

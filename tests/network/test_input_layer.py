@@ -209,12 +209,12 @@ def test_padding_of_input_layer_stays_exactly_zero(input_layer: str) -> None:
     fleet = fleet_of(input_layer)
     padding = is_padding(fleet)
     views = fleet.network.layout.views(fleet.weights.parameters)
-    of_front = [key for key in views if key[0].startswith(("level_vectors", "scale"))]
+    of_input_layer = [key for key in views if key[0].startswith(("level_vectors", "scale"))]
     start, rows, columns = fleet.network.layout.parameters["level_vectors", 0]
     assert padding[:, start : start + rows * columns].any(), "levels must be padded"
     start, rows, columns = fleet.network.layout.parameters["scale", INPUT]
     assert padding[:, start : start + rows * columns].any(), "inputs must be padded"
-    assert of_front
+    assert of_input_layer
     for epoch in range(3):
         assert all(np.isfinite(report.train_loss) for report in fleet.run_epoch())
         for name in ("parameters", "m"):
@@ -246,8 +246,8 @@ def test_frozen_slot_with_input_layer_does_not_change(input_layer: str) -> None:
     ):
         assert torch.equal(now[frozen], old[frozen])
         assert torch.equal(now[~frozen], moved[~frozen])
-    front_moved = fleet.network.layout.views(free.weights.parameters - before[0])
-    kinds = [key for key in front_moved if key[0].startswith(("level_vectors", "embedding_w"))]
+    moved = fleet.network.layout.views(free.weights.parameters - before[0])
+    kinds = [key for key in moved if key[0].startswith(("level_vectors", "embedding_w"))]
     assert (EMBEDDINGS[input_layer].sizes is not None) == (("embedding_weight", INPUT) in kinds)
     for key in kinds:
-        assert front_moved[key].any(), f"{key} never moves"
+        assert moved[key].any(), f"{key} never moves"

@@ -246,8 +246,8 @@ def test_frozen_slot_with_input_layer_does_not_change(input_layer: str) -> None:
     ):
         assert torch.equal(now[frozen], old[frozen])
         assert torch.equal(now[~frozen], moved[~frozen])
-    moved = fleet.network.layout.views(free.weights.parameters - before[0])
-    kinds = [key for key in moved if key[0].startswith(("level_vectors", "embedding_w"))]
+    views = fleet.network.layout.views(free.weights.parameters - before[0])
+    kinds = [key for key in views if key[0].startswith(("level_vectors", "embedding_w"))]
     assert (EMBEDDINGS[input_layer].sizes is not None) == (("embedding_weight", INPUT) in kinds)
     for key in kinds:
-        assert moved[key].any(), f"{key} never moves"
+        assert views[key].any(), f"{key} never moves"

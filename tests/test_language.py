@@ -47,7 +47,6 @@ TODO = (
     *("autotrain/cli", "autotrain/reporting", "autotrain/data"),
     *("autotrain/search", "autotrain/export"),
     "autotrain/bundle",
-    "benchmarks",
     *("docs/cli.md", "docs/python.md", "docs/spaces.md", "docs/tables.md"),
     "CHANGELOG.md",
 )

@@ -1,7 +1,7 @@
 """Tasks and the metrics by which their models are judged: names and directions only.
 
 Nothing heavy is imported here, so that the command line can list metrics without torch; the
-formulas stand in `network/scores.py`, one function per row.
+formulas stand in `network/metric_formulas.py`, one function per row.
 """
 
 from __future__ import annotations

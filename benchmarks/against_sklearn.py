@@ -1,10 +1,10 @@
-"""The winner's test score against scikit-learn's default MLP, same rows, same preprocessing.
+"""Compares the winner's test score with scikit-learn's default MLP on equal rows.
 
     python benchmarks/against_sklearn.py --timeout 120 FILE:TARGET [FILE:TARGET ...]
 
-Each search is a whole `autotrain search` in its own process, its budget counted from the command's
-start. scikit-learn's MLP (early stopping on) gets the search's training and validation rows,
-encoded by the winner's own preprocessing; both are judged on the same test rows.
+Each search is an `autotrain search` in its own process; its budget starts with the command.
+scikit-learn's MLP, with early stopping, is trained on the training and validation rows of the
+search, encoded by the winner's preprocessing. Both are scored on the same test rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from autotrain.data.dataset import Dataset, load_dataset
 
 
 def search(source: str, target: str, arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
-    """Run one search; return its JSON with the wall time added."""
+    """Run one search; return its JSON with the wall time in seconds."""
     command = [sys.executable, "-m", "autotrain.cli.main", "search", source, "--json", "--quiet"]
     command += ["--timeout", f"{arguments.timeout:g}s", "--study", "bench"]
     command += ["--target", target] if target else []
@@ -65,14 +65,17 @@ def scikit_learn(dataset: Dataset, seed: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print one line a data set."""
+    """Print one line per data set."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+", help="FILE:TARGET; TARGET may be empty")
     parser.add_argument("--timeout", type=float, default=120)
     parser.add_argument("--space", default="default")
     parser.add_argument("--metric", default=None)
     parser.add_argument(
-        "--seeds", type=int, default=3, help="of scikit-learn's MLP; the mean counts"
+        "--seeds",
+        type=int,
+        default=3,
+        help="number of seeds of scikit-learn's MLP, which are averaged",
     )
     arguments = parser.parse_args()
     print(

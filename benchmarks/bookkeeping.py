@@ -1,9 +1,9 @@
-"""Share of a search's wall time that is not training, and how its memory grows.
+"""Measures the fraction of a search's wall time that is not training, and its memory.
 
     python benchmarks/bookkeeping.py [--trials 200] [--rows 20000] [--workers 1]
 
-With one worker everything runs in one process, so the time outside `Worker.receive` is all that
-asking, reporting, pruning, telling, publishing cost. Memory is the process's resident size.
+With one worker everything runs in one process, so the time outside `Worker.receive` is the cost of
+sampling, reporting, pruning, storing and publishing. Memory is the resident size of the process.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from autotrain.study import Study
 
 
 class Memory:
-    """Notes the resident size, in MB, as trials end."""
+    """Records the resident size, in MB, when a trial ends."""
 
     def __init__(self) -> None:
         self.at: dict[int, float] = {}
 
     def update(self, progress: Progress) -> None:
-        """Look at this process's memory."""
+        """Record the resident size of this process."""
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         self.at[progress.n_done] = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def main() -> None:
-    """Print the share and the growth."""
+    """Print the fraction and the growth of memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--rows", type=int, default=20_000)

@@ -1,13 +1,13 @@
-"""How well a search's model knows how sure it is, on test rows that the search never saw.
+"""Measures the calibration of a search's model on test rows that the search does not use.
 
     python -m benchmarks.calibration --data FOLDER [--sets adult car] [--timeout 60] [--seed 0]
 
-FOLDER and splits are those of quality.py. For numbers: how many test rows the 90 % intervals hold
-(the mixture's and the conformal ones), and their width in standard deviations of the target. For
-classes: the expected calibration error of the probabilities before and after calibration (dropout
-off, then Monte-Carlo), the log loss of both, how many rows the 90 % prediction sets hold, and their
-size. The last lines compare the coverage with the bar: 90 ± 3 % on each table of at least 200 test
-rows, 90 ± 1 % on the mean of all tables.
+FOLDER and splits are those of quality.py. For regression, it prints the coverage of the 90 %
+intervals (of the mixture and conformal) and their width in standard deviations of the target. For
+classification, it prints the expected calibration error and the log loss before and after
+calibration (without dropout, then Monte-Carlo), and coverage and size of the 90 % prediction sets.
+The last lines compare the coverage with the requirement: 90 ± 3 % on each table of at least 200
+test rows, 90 ± 1 % on the mean of all tables.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ LARGE = (
     *("bank32nh", "california_housing", "insurance", "winequality_white"),
     *("adult", "car", "letter", "optdigits", "telco_churn"),
 )
-"""Sets of at least 1,000 rows."""
+"""Data sets of at least 1,000 rows."""
 FEWEST = 200
-"""Test rows of a table whose own coverage is compared with the bar."""
+"""Smallest number of test rows of a table whose coverage has a requirement."""
 
 
 def evaluated(data: Path, name: str, timeout: float, seed: int, folder: Path) -> dict[str, Any]:
-    """Search, and evaluate what it found on the test rows."""
+    """Run a search, and evaluate its model on the test rows."""
     split = make_split(data, name, seed, folder)
     cli = [sys.executable, "-m", "autotrain.cli.main"]
     search = [*cli, "search", str(split.train), "--target", split.target, "--task", split.task]
@@ -47,7 +47,7 @@ def evaluated(data: Path, name: str, timeout: float, seed: int, folder: Path) ->
 
 
 def main() -> None:
-    """Print two tables, as far as the sets go."""
+    """Print a table for classification and one for regression."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=list(LARGE), choices=list(SETS))

@@ -1,13 +1,13 @@
-"""Should all folds of a trial keep the weights of one common epoch, or each fold those of its own?
+"""Compares one common best epoch for all folds of a trial with a best epoch for each fold.
 
     python -m benchmarks.common_epoch --data FOLDER [--sets pima mpg] [--configurations 8]
 
 Tables and splits are those of quality.py, with the folds that a search would have. Each of the
 first configurations of `default` (its baselines, then random ones) is trained twice from the same
-seed: once as in a search, where each fold keeps its own best epoch; and once until the epoch with
-the best mean score of the folds, whose weights all folds keep. The average of the folds is scored
-on the test rows. The table has the mean over configurations of log(common / own), of the test loss
-(log losses have `FLOOR` added), and its standard error.
+seed: once as in a search, where each fold keeps the weights of its own best epoch, and once until
+the epoch with the best mean score of the folds, whose weights all folds keep. The average of the
+folds is scored on the test rows. The table has the mean over configurations of log(common / own) of
+the test loss (`FLOOR` is added to log losses), and its standard error.
 """
 
 from __future__ import annotations

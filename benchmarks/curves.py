@@ -1,9 +1,9 @@
-"""Curves against values: the best point of a complete trial's curve is its value.
+"""Checks that the best point of a complete trial's curve is its value.
 
     python benchmarks/curves.py holdout:FILE:TARGET 3-fold:FILE:TARGET 5-fold:FILE:TARGET
 
-Runs a study for each and compares, trial by trial, the intermediate values in the storage with the
-trial's value. Equal means equal in every bit.
+It runs a study for each argument and compares, trial by trial, the intermediate values in the
+storage with the value of the trial. Equal means bit-identical.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from autotrain.search.progress import Silent
 
 
 def main() -> None:
-    """Print one line for each study."""
+    """Print one line per study."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("studies", nargs="+", help="VALIDATION:FILE:TARGET")
     parser.add_argument("--space", default="default")
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def compare(study: Study, validation: str) -> None:
-    """Print how many trials' curves agree with their values."""
+    """Print the number of trials whose curves agree with their values."""
     best = min if study.metric.sign > 0 else max
     found: Counter[str] = Counter()
     for trial in study.optuna_study.get_trials(deepcopy=False):

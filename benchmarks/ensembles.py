@@ -1,9 +1,9 @@
-"""Requests to an ensemble: all members in one fused pass against one after another.
+"""Compares a fused pass of all members of an ensemble with separate passes.
 
     python -m benchmarks.ensembles [--folds 5] [--inputs 30]
 
-Networks without dropout and weights without meaning, rows encoded already: what the predictor's
-`Ensemble` spends. Sides take turns; medians in milliseconds.
+The networks have no dropout and arbitrary weights, and rows are already encoded, so this is the
+time of the predictor's `Ensemble`. The two alternate; results are medians in milliseconds.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def members_of(n_trials: int, units: str, n_folds: int, n_inputs: int) -> list[M
 
 @torch.inference_mode()
 def main() -> None:
-    """Print a row per ensemble and number of rows."""
+    """Print one line per ensemble and number of rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--inputs", type=int, default=30)

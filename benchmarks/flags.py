@@ -1,12 +1,12 @@
-"""Diagnostic flags of random trials, with the numbers behind them, to be read by hand.
+"""Prints diagnostic flags of random trials with the values behind them, for manual inspection.
 
     python benchmarks/flags.py DATA [--target NAME] [--space deep] [--trials 60] [--seed 0]
         [--epochs 6]
 
-Draws configurations of a space at random, trains each on the first fold without pruning, and
-prints for each trial: its configuration and flags, training and validation loss of each epoch,
-gradient norms by layer at the first step and in the last epoch (the output layer last), and the
-shares of dead units or of saturated outputs ("flat") by layer.
+It draws random configurations of a space and trains each on the first fold without pruning. For
+each trial it prints configuration and flags, training and validation loss of each epoch, gradient
+norms by layer at the first step and in the last epoch (the output layer last), and the fractions of
+dead units or of saturated outputs ("flat") by layer.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def draw(space: SearchSpace, n: int, seed: int, epochs: int) -> list[TrialConfig
 def lines_of(
     number: int, config: TrialConfig, reports: Sequence[EpochReport], end: Outcome
 ) -> list[str]:
-    """Return one trial in a few lines."""
+    """Return a description of one trial in a few lines."""
     diagnosis = end.diagnosis
     flags = " ".join(diagnosis.flags) or "-"
     if diagnosis.explosion is not None:

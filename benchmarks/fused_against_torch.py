@@ -1,18 +1,19 @@
-"""Fused training against plain PyTorch: random configurations over every row of every table.
+"""Compares fused training with plain PyTorch on random configurations of all techniques.
 
     python -m benchmarks.fused_against_torch --float32 --orders 100
 
-Of each task, a third of the configurations train together in one fused trainer. Each then trains
-alone in plain PyTorch in float64 (`tests/reference.py`: `nn.Sequential`, autograd, `torch.optim`).
-Prints the largest relative differences |a − b| / |b| of losses and metric over all epochs, and of
-all weights after the last epoch, ‖a − b‖ / ‖b‖: of fused training in float64 and in float32.
+A third of the configurations belongs to each task; they train together in one fused trainer. Each
+then trains alone in plain PyTorch in float64 (`tests/reference.py`: `nn.Sequential`, autograd,
+`torch.optim`). For fused training in float64 and in float32, it prints the largest relative
+differences |a − b| / |b| of losses and metric over all epochs, and ‖a − b‖ / ‖b‖ of all weights
+after the last epoch.
 
 `--float32` also trains plain PyTorch in float32. `--orders N` repeats each configuration whose
-fused float32 curves differ by more than 1e-3, N times in fused and in plain float32: each time the
-rows within every batch are in another random order, which changes rounding and nothing else.
+fused float32 curves differ by more than 1e-3, N times in fused and in plain float32. Each time the
+rows within every batch are in another random order, which only changes rounding.
 
-ε of the optimizers is 1e-6 to 1e-4, as in the tests: a gradient that is 0 except for rounding would
-otherwise be divided by its own size.
+ε of the optimizers is 1e-6 to 1e-4, as in the tests. With a smaller ε, gradients that are 0 up to
+rounding would be magnified.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def draw(n: int, task: str, epochs: int) -> list[Admission]:
             params["network.hidden_units"] = "-".join(str(width) for width in widths)
         params["training.epochs"] = epochs
         params["training.batch_size"] = int(generator.choice([16, 32, 64]))
-        # The last epoch's weights are compared, whichever epoch was best.
+        # The weights of the last epoch are compared, not those of the best one.
         params["early_stopping.restore_best_weights"] = False
         drawn.append(Admission(k, make_config(params), int(generator.integers(2**40))))
     return drawn
@@ -67,7 +68,7 @@ def draw(n: int, task: str, epochs: int) -> list[Admission]:
 
 @dataclass(frozen=True)
 class Trained:
-    """One model's epochs and, after the last, its weights under the names of the layout."""
+    """The epochs of one model and its weights after the last one, by the names of the layout."""
 
     epochs: Sequence[EpochReport | Epoch]
     weights: dict[Key, Tensor]
@@ -90,12 +91,12 @@ class Trained:
 
 
 class Reordered:
-    """Draws the rows of an epoch as `generator` does; within each batch in another order.
+    """Draws the rows of an epoch like `generator`, but in another order within each batch.
 
     Args:
-        generator: the model's own.
-        seed: of the other order.
-        batch_size: rows of a batch.
+        generator: generator of the model.
+        seed: seed of the other order.
+        batch_size: number of rows of a batch.
     """
 
     def __init__(self, generator: np.random.Generator, seed: int, batch_size: int) -> None:
@@ -118,10 +119,10 @@ def fused(
     dtype: torch.dtype,
     order: int | None = None,
 ) -> dict[int, Trained]:
-    """Train all models together; return each by its slot.
+    """Train all models together; return them by slot.
 
     Args:
-        order: seed of another order of the rows within batches; None for their own.
+        order: seed of another order of the rows within batches; None for the original order.
     """
     trainer = make_trainer(task, folds=[fold], dtype=dtype)
     for model in models:
@@ -146,7 +147,7 @@ def fused(
 
 
 def in_float32(reference: Reference) -> Reference:
-    """Turn the weights and rows of a reference that has not trained yet to float32."""
+    """Convert weights and rows of an untrained reference to float32."""
     reference.model.float()
     for name in ("train_rows", "valid_rows"):
         x, y = getattr(reference, name)
@@ -175,7 +176,7 @@ def plain(
 def repeat(
     model: Admission, task: str, problem: Problem, fold: FoldArrays, exact: Trained, n_orders: int
 ) -> None:
-    """Train one model in float32 in other orders; print how often it ends far from float64."""
+    """Train one model in float32 in other orders; print how often it differs from float64."""
     runs = {
         "fused": [
             fused([model], task, fold, torch.float32, k)[model.slot] for k in range(n_orders)

@@ -1,12 +1,12 @@
-"""Rounding errors of one gradient in float32: fused training against plain PyTorch.
+"""Compares the rounding errors of a float32 gradient in fused training and in plain PyTorch.
 
     python -m benchmarks.gradient_errors
 
-Trains the configurations of `benchmarks.fused_against_torch` in float64. Before every step, weights
-and moving statistics are rounded to float32. From these same numbers the gradient of the step's
-batch is computed three times: in float64, by fused training in float32, and by plain PyTorch
-(`tests/reference.py`, autograd) in float32. Prints ‖g32 − g64‖ / ‖g64‖ over all weights, with
-penalties and after clipping. One step has no time to amplify anything: what remains is rounding.
+It trains the configurations of `benchmarks.fused_against_torch` in float64. Before every step,
+weights and moving statistics are rounded to float32. From these values the gradient of the batch is
+computed three times: in float64, by fused training in float32, and by plain PyTorch
+(`tests/reference.py`, autograd) in float32. It prints ‖g32 − g64‖ / ‖g64‖ over all weights, with
+penalties and after clipping. A single step cannot amplify errors, so the difference is rounding.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from tests.training.problems import make_fleet, make_fold, make_problem, make_re
 def plain_gradient(
     reference: Reference, x: Tensor, y: Tensor, keep: Keep, step: int
 ) -> dict[Key, Tensor]:
-    """Return the gradients of one batch by autograd; the reference's weights are lost.
+    """Return the gradients of one batch by autograd; this changes the reference's weights.
 
     Args:
         x: inputs `[B, I]`.
         y: targets `[B]`.
-        keep: masks by place, `[1, B, H]`.
-        step: number of the step, from 0, where dropout has a course.
+        keep: masks by layer, `[1, B, H]`.
+        step: number of the step, from 0, for the annealing of dropout.
     """
     reference.t = step
     reference.model.train()
@@ -59,7 +59,7 @@ class Comparison:
     """Trains one model in float64 and compares the gradient of every step.
 
     Args:
-        model: what to train.
+        model: the model.
     """
 
     def __init__(self, model: Admission, task: str, problem: Problem, fold: FoldArrays) -> None:
@@ -69,7 +69,7 @@ class Comparison:
         )
         self.plain = in_float32(make_reference(model.config, problem, fold, seed=model.seed))
         self.errors: list[tuple[float, float]] = []
-        """Of the fused and of the plain gradient, by step."""
+        """Errors of the fused and of the plain gradient, by step."""
         self.exact_step = self.exact.stepper.step
         self.exact.stepper.step = self._step  # type: ignore[method-assign,assignment]
 
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--configurations", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--rows", type=int, default=400)
-    parser.add_argument("--each", action="store_true", help="also print every configuration")
+    parser.add_argument("--each", action="store_true", help="print every configuration, too")
     given = parser.parse_args()
     torch.set_num_threads(1)
     found = []

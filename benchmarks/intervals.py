@@ -1,11 +1,11 @@
-"""Simulated coverage of the confidence intervals that test scores have.
+"""Simulates the coverage of the confidence intervals of test scores.
 
     python -m benchmarks.intervals --repetitions 2000
 
-A world draws test rows: outputs of a model and the targets. Its true score is that of four million
-rows. For each number of rows: how many of the intervals contain the true score, how many lie
-wholly above and below it, and the interval's median ends divided by the true score. Prints
-Markdown; `--worlds` selects by a part of the name.
+A world draws test rows: outputs of a model and targets. Its true score is that of four million
+rows. For each number of rows, it prints the fraction of intervals that contain the true score, the
+fractions entirely above and below it, and the median ends of the intervals divided by the true
+score, as Markdown. `--worlds` selects worlds by a part of their name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from autotrain.metrics import metric_named
-from autotrain.network.scores import function_of
+from autotrain.network.metric_formulas import metric_function
 from autotrain.predictor import bootstrap
 from autotrain.predictor.intervals import interval
 
@@ -34,11 +34,11 @@ class World:
     """Test rows of one kind.
 
     Args:
-        name: what it is.
-        metrics: what is scored.
+        name: name of the world.
+        metrics: metrics to score.
         draw: returns outputs (log odds `[N]` of the second class, logits `[N, C]`, or numbers
             `[N]`) and targets `[N]`.
-        is_weighted: rows have weights, drawn from an exponential distribution.
+        is_weighted: whether rows have weights, drawn from an exponential distribution.
     """
 
     name: str
@@ -47,7 +47,7 @@ class World:
     is_weighted: bool = False
 
     def rows(self, generator: np.random.Generator, n: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return outputs, targets and weights as `interval` takes them."""
+        """Return outputs, targets and weights in the form that `interval` expects."""
         outputs, targets = self.draw(generator, n)
         weights = generator.exponential(size=n) if self.is_weighted else None
         if targets.dtype.kind == "i" and outputs.ndim == 1:
@@ -60,7 +60,7 @@ class World:
 
     def true(self, metric: str) -> float:
         """Return the metric of many rows."""
-        generator, function = np.random.default_rng(1), function_of(metric_named(metric))
+        generator, function = np.random.default_rng(1), metric_function(metric_named(metric))
         scores = []
         for _ in range(TRUE_DRAWS):
             outputs, targets, _ = self.rows(generator, TRUE_ROWS)
@@ -70,7 +70,7 @@ class World:
 
 
 def calibrated(center: float, spread: float) -> Draw:
-    """A classifier whose probabilities are right: rows with a large loss are rare."""
+    """A calibrated classifier: rows with a large loss are rare."""
 
     def draw(generator: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
         margin = center + spread * generator.normal(size=n)
@@ -82,7 +82,7 @@ def calibrated(center: float, spread: float) -> Draw:
 
 
 def too_sure(accuracy: float, size: float) -> Draw:
-    """A classifier that is as sure where it is wrong: a large margin whatever the truth is."""
+    """An overconfident classifier: its margin is large even if it is wrong."""
 
     def draw(generator: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
         is_right = generator.random(n) < accuracy
@@ -105,7 +105,7 @@ def normal_scores(shift: float, share: float = 0.5) -> Draw:
 
 
 def exponential_scores(ratio: float, share: float = 0.5) -> Draw:
-    """Scores are exponential: a few rows of the second class are among the very lowest."""
+    """Scores are exponential: a few rows of the second class have very low scores."""
 
     def draw(generator: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
         y = (generator.random(n) < share).astype(np.int64)
@@ -126,7 +126,7 @@ def classes(n_classes: int, margin: float) -> Draw:
 
 
 def errors(draw_error: Callable[[np.random.Generator, int], np.ndarray]) -> Draw:
-    """A regression with errors of this kind, whose predictions have twice the normal's spread."""
+    """A regression with errors of this kind and predictions with standard deviation 2."""
 
     def draw(generator: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
         predictions = 2 * generator.normal(size=n)
@@ -169,14 +169,14 @@ WORLDS = (
 
 
 def keep_resamples() -> None:
-    """Draw the resamples once: they are the same in every repetition."""
+    """Draw the resamples once, to use them in every repetition."""
     drawn = bootstrap._resamples
     kept = cache(lambda n_rows: tuple(drawn(n_rows)))
     bootstrap._resamples = lambda n_rows: iter(kept(n_rows))
 
 
 def cells(world: World, metric: str, n_rows: list[int], repetitions: int) -> Iterator[str]:
-    """Yield a table's cell for each number of rows."""
+    """Yield a cell of the table for each number of rows."""
     true = world.true(metric)
     for n in n_rows:
         generator = np.random.default_rng(n)

@@ -1,10 +1,10 @@
-"""What Monte-Carlo samples cost: in passes with dropout off, and against a loop of passes in torch.
+"""Measures the cost of Monte-Carlo samples relative to a pass without dropout and to torch.
 
     python -m benchmarks.monte_carlo [--units 300-100] [--inputs 784] [--samples 100]
 
-One network, weights without meaning, rows encoded already: what the predictor's `draw` spends. The
-loop is what people write: `model.train()`, S forward passes, no gradients; its layers are torch's.
-Sides take turns; medians.
+One network has arbitrary weights, and rows are already encoded, so this is the time of the
+predictor's `draw`. It is compared with the usual loop in torch: `model.train()` and S forward
+passes without gradients. The two alternate; results are medians.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CLASSES = tuple("abcdefghij")
 
 
 def plain_network(n_inputs: int, units: list[int], rate: float) -> nn.Sequential:
-    """Return the same architecture in torch's own layers."""
+    """Return the same architecture with torch's layers."""
     layers: list[nn.Module] = []
     widths = [n_inputs, *units]
     for before, after in zip(widths, units, strict=False):
@@ -39,19 +39,19 @@ def plain_network(n_inputs: int, units: list[int], rate: float) -> nn.Sequential
 
 
 def medians(sides: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Return each side's median seconds; they take turns."""
+    """Return the median seconds of each side; they alternate."""
     spent: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats + 1):
         for name, do in sides.items():
             start = time.perf_counter()
             do()
             spent[name].append(time.perf_counter() - start)
-    # The first one warms up.
+    # The first call is a warm-up.
     return {name: statistics.median(times[1:]) for name, times in spent.items()}
 
 
 def main() -> None:
-    """Print a line per number of rows."""
+    """Print one line per number of rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--units", default="300-100")
     parser.add_argument("--inputs", type=int, default=784)

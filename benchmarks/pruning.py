@@ -1,23 +1,23 @@
-"""Pruners replayed on recorded learning curves: regret, and epochs spent.
+"""Compares pruners on recorded learning curves: regret and epochs spent.
 
     python benchmarks/pruning.py record FOLDER FILE:TARGET [FILE:TARGET …] [--trials 40]
     python benchmarks/pruning.py replay FOLDER [--orders 20] [--at-once 4]
     python benchmarks/pruning.py converge FOLDER
 
-`record` trains random configurations of a space to their last epoch, nothing pruned, nothing
-stopped early, and writes their curves to FOLDER, one file a data set; folds are those that a study
-would have. `replay` feeds the same curves to every rule, in many random orders and some trials at
-once, as a study would: means over the folds. Early stopping of each fold by the space's own
-patience belongs to a trial, so it is part of every rule, of `none` too. A trial's value is the mean
-of its folds' best ones.
+`record` trains random configurations of a space to their last epoch, without pruning or early
+stopping, and writes their curves to FOLDER, one file per data set, with the folds of a study.
+`replay` applies every rule to the same curves, in many random orders and with some trials at once,
+as in a study: on means over the folds. Every rule, including `none`, has early stopping of each
+fold with the patience of the space. The value of a trial is the mean of the best values of its
+folds.
 
-`converge` asks when trials that would not be pruned have converged, those of schedules that do not
-anneal: epochs a trial, η at the end as a share of η₀ (median, the lowest fold), and how much worse
-their values are than without, in percent: on the mean, of the best fifth, and of the best trial.
+`converge` measures rules for convergence without pruning, on schedules that do not anneal. It
+prints epochs per trial, the final η as a fraction of η₀ (median, lowest fold), and the loss in
+value in percent: on average, for the best fifth, and for the best trial.
 
-- epochs: spent, as a share of what `none` spends;
-- regret: how much worse than with `none` the best value found is, in percent of that;
-- lost best: share of orders in which the trial that is best in the end is pruned before its best.
+- epochs: number of epochs as a fraction of those of `none`;
+- regret: difference of the best value from that of `none`, in percent;
+- lost best: fraction of orders in which the best trial is pruned before its best epoch.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Curve = dict[str, Any]
 Result = tuple[int, np.ndarray]
 FOREVER = 1_000_000
 REPORTED = ("value", "loss", "dropped", "rate")
-# Slots of one fleet while recording; how they are packed changes no curve.
+# Number of slots of a fleet while recording; it does not change the curves.
 AT_ONCE = 8
 
 
@@ -108,7 +108,7 @@ def record(
                 curve["rate"].append(message.learning_rate)
             elif isinstance(message, Outcome) and message.cause == "diverged":
                 diverged.add(number)
-    # Nothing prunes these: they end by themselves.
+    # These trials end by themselves, without pruning.
     curves = [curve for number, curve in enumerate(curves) if number not in diverged]
     written = {"rows": dataset.n_train, "metric": metric.name, "curves": curves}
     path = folder / f"{dataset.name}.json"
@@ -129,10 +129,10 @@ def without_patience(config: TrialConfig) -> TrialConfig:
 
 
 def of_folds(recorded: Curve) -> Curve:
-    """Return a trial's curve as a study sees it: means over folds, each stopped early by itself.
+    """Return a trial's curve in a study: means over folds, each with its own early stopping.
 
-    A fold that has ended stays at its last report. `best` is the mean of the folds' best values,
-    the value that the trial would have if it ended there.
+    A fold that has ended keeps its last report. `best` is the mean of the folds' best values, which
+    is the value of the trial if it ends there.
     """
     patience = recorded["patience"]
     folds = [
@@ -151,7 +151,7 @@ def of_folds(recorded: Curve) -> Curve:
         "n_folds": len(folds),
         "epochs": n_epochs,
         "loss": [float(np.mean(at("loss", e))) for e in range(n_epochs)],
-        # A fold that has ended drops no more.
+        # A fold that has ended does not lower its rate any more.
         "dropped": [
             any(fold["dropped"][e] for fold in folds if e < len(fold["dropped"]))
             for e in range(n_epochs)
@@ -164,7 +164,7 @@ def of_folds(recorded: Curve) -> Curve:
 
 
 def stopped_early(values: list[float], patience: int) -> int:
-    """Return how many epochs a fold has with its trial's own patience."""
+    """Return the number of epochs of a fold with the patience of its trial."""
     plateau = Plateau(patience)
     for epoch, value in enumerate(values, 1):
         if plateau.update(value):
@@ -176,17 +176,17 @@ def stopped_early(values: list[float], patience: int) -> int:
 
 
 class Rule(Protocol):
-    """What says after each epoch of a trial whether it ends."""
+    """Decides after each epoch of a trial whether it ends."""
 
     def epoch(self, number: int, curve: Curve, epoch: int) -> str | None:
         """Return "prune", "converged" or None."""
 
     def end(self, number: int, epoch: int, *, pruned: bool) -> None:
-        """Hear that a trial has ended."""
+        """Record the end of a trial."""
 
 
 class Performance:
-    """The default: performance scheduling, exactly as a study asks it."""
+    """The default pruner, used exactly as in a study."""
 
     def __init__(self, rows: int, **changes: Any) -> None:
         self.board = Board(rule_of(changes, rows))
@@ -221,7 +221,7 @@ class Performance:
 
 
 class OptunaRule:
-    """A pruner of Optuna, asked after each epoch."""
+    """A pruner of Optuna, called after each epoch."""
 
     def __init__(self, pruner: optuna.pruners.BasePruner) -> None:
         self.study = optuna.create_study(pruner=pruner)
@@ -245,7 +245,7 @@ class OptunaRule:
 
 
 def rules(rows: int, longest: int) -> dict[str, Callable[[], Rule]]:
-    """Return the rules by name; each call of one starts anew."""
+    """Return functions that create the rules, by name."""
     hyperband = optuna.pruners.HyperbandPruner
     return {
         "performance": lambda: Performance(rows),
@@ -256,7 +256,7 @@ def rules(rows: int, longest: int) -> dict[str, Callable[[], Rule]]:
 
 
 def replay(curves: list[Curve], order: np.ndarray, rule: Rule | None, at_once: int) -> Result:
-    """Run all trials in that order, some at once; return epochs spent and each one's best."""
+    """Run all trials in an order, some at once; return epochs spent and best values."""
     waiting = list(order)
     active: dict[int, int] = {}
     best = np.full(len(curves), np.inf)
@@ -279,7 +279,7 @@ def replay(curves: list[Curve], order: np.ndarray, rule: Rule | None, at_once: i
 
 
 def converge(path: Path) -> None:
-    """Print one line for each way to say that a trial has converged."""
+    """Print one line per rule for convergence."""
     written = json.loads(path.read_text(encoding="utf-8"))
     curves = [c for c in map(of_folds, written["curves"]) if not c["anneals"]]
     whole = np.array([curve["best"][-1] for curve in curves])
@@ -300,7 +300,7 @@ def converge(path: Path) -> None:
 
 
 def converged(curve: Curve, in_a_row: int, in_all: int) -> int:
-    """Return the epoch with which a trial that nothing is compared with has converged."""
+    """Return the epoch in which a trial has converged, without other trials."""
     rule = Performance(1, n_startup=FOREVER, max_plateaus=in_a_row)
     for epoch in range(1, curve["epochs"] + 1):
         decision = rule.epoch(0, curve, epoch)
@@ -350,7 +350,7 @@ def main() -> None:
 
 
 def compare(path: Path, n_orders: int, at_once: int) -> None:
-    """Print one line a rule for one data set."""
+    """Print one line per rule for one data set."""
     written = json.loads(path.read_text(encoding="utf-8"))
     curves = [of_folds(recorded) for recorded in written["curves"]]
     longest = max(curve["epochs"] for curve in curves)

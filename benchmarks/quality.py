@@ -1,37 +1,38 @@
-"""Which method gives the best score in the same time: searches and rivals on the same splits.
+"""Compares the scores of searches and of rival methods in equal time, on equal splits.
 
     python benchmarks/quality.py --data FOLDER [--sets iris mpg] [--methods autotrain optuna]
     python benchmarks/quality.py --report
 
-Every method is a process of its own on the same two cores (the driver binds itself to them) and
-reads the same CSV files: 20 % of the rows, drawn by the seed (by classes for classification), are
-the test rows. A search has `--timeout` seconds, counted from the start of its process:
+Every method runs in its own process on the same two cores (the driver binds itself to them) and
+reads the same CSV files. The test rows are 20 % of the rows, drawn with the seed and stratified for
+classification. A search has `--timeout` seconds, measured from the start of its process:
 
-- autotrain-ensemble: `autotrain search --ensemble 8`, then `autotrain predict` with what it left in
+- autotrain-ensemble: `autotrain search --ensemble 8`, then `autotrain predict` with the model in
   `best/`;
-- autotrain: the best single model of the same search (`Study.hand_over(ensemble=0)` after it), so
-  that the two differ by the ensemble and not by the luck of two searches;
+- autotrain: the best single model of the same search, exported after it, so that the difference
+  between the two is not the noise between two searches;
 - optuna: Optuna around the usual PyTorch loop, `rivals/optuna_mlp.py`.
 
-The others are one fit and run to their end, which `--report` says when it is after the timeout:
+The others are single fits without a time limit. `--report` shows whether they exceed the timeout:
 
 - sklearn-mlp: scikit-learn's MLP with early stopping;
-- hist-gradient-boosting: scikit-learn's, as it comes, with categories known as such;
-- realmlp: pytabkit's RealMLP-TD with what pytabkit recommends for log loss (no label smoothing, the
-  epoch of the best cross-entropy), in a virtual environment that is made at its first use.
+- hist-gradient-boosting: scikit-learn's, with defaults and categorical features;
+- realmlp: pytabkit's RealMLP-TD with its recommendation for log loss (no label smoothing, the epoch
+  of the best cross-entropy), in a virtual environment that is created on first use.
 
-Ours are scored in three ways: as `predict_proba` and `predict` give them (calibrated, dropout off);
-the Monte-Carlo means (of classes calibrated); and as the score that a search reports (dropout off,
-as trained). The report has all, the first one first.
+Our models are scored in three ways: with `predict_proba` and `predict` (calibrated, without
+dropout); with the Monte-Carlo means (calibrated for classification); and with the score that a
+search reports (without dropout or calibration). The report has all three, in this order.
 
-All predictions are scored alike from the raw labels: log loss (probabilities clipped at 1e-7 and
-divided by their sum) and accuracy, or nRMSE, the error as a share of the test target's standard
-deviation. Rows with a label that fewer than 10 rows have are left out: a split may lose it.
+All predictions are scored in the same way from the raw labels: log loss (probabilities clipped at
+1e-7 and divided by their sum) and accuracy, or nRMSE, the error as a fraction of the test target's
+standard deviation. Rows with a label of fewer than 10 rows are left out, because a split may lose
+the label.
 
-Each result goes to the results file at once and is not made again while the split is the same, so
-the whole may be done in parts; `--again METHOD` makes a method's anew. Searches are kept in
-FOLDER/searches; with `--hand-over` ours are handed over from there once more, by the code of today
-(another rule for ensembles, another calibration), without a search.
+Each result is appended to the results file at once and is not repeated for the same split, so the
+benchmark can be run in parts; `--again METHOD` repeats a method. Searches are stored in
+FOLDER/searches; with `--export-again`, our models are exported from these with the current
+code, without a search (for example, with another rule for ensembles or another calibration).
 """
 
 from __future__ import annotations
@@ -64,15 +65,15 @@ ROOT = Path(__file__).resolve().parents[1]
 CORES = 2
 ENSEMBLE = ("--ensemble", "8")
 CLIP = 1e-7
-# A split may lose a label that fewer rows have.
+# Labels with fewer rows are left out, because a split may lose them.
 LEAST_ROWS_OF_A_LABEL = 10
-# How much later than its timeout a search may end.
+# Seconds by which a search may exceed its timeout.
 TOLERANCE = 1.05
 FIRST_BUNDLE_S = 10.0
 POLL_S = 0.05
-# What others may have of the cores before the report says so.
+# Fraction of the cores that other processes may use before the report mentions it.
 QUIET = 0.05
-# A fit that takes longer is ended and counts as failed.
+# A fit that takes longer is stopped and counts as failed.
 LONGEST_FIT_S = 3600.0
 REALMLP_REQUIREMENTS = ("torch==2.13.0", "pytabkit==1.7.3")
 
@@ -82,7 +83,7 @@ Command = list[str]
 
 # ---- data --------------------------------------------------------------------------------------
 
-# The target is the last column. labor is for `--sets labor` only: its 12 test rows say little.
+# The target is the last column. labor is for `--sets labor` only, because it has 12 test rows.
 SETS = {
     "adult": "binary",
     "bank32nh": "regression",
@@ -111,7 +112,7 @@ LEFT_OUT = ("labor",)
 
 @dataclass(frozen=True)
 class Split:
-    """One data set, split by one seed, as files.
+    """Files of one data set, split with one seed.
 
     Attributes:
         test, test_rows: the test rows with and without the target.
@@ -128,18 +129,18 @@ class Split:
     classes: tuple[str, ...]
 
     def digest(self) -> str:
-        """Return a mark of all cells: results of another split are not compared."""
+        """Return a hash of all cells; results of different splits are not compared."""
         written = self.train.read_bytes() + self.test.read_bytes()
         return hashlib.sha256(written).hexdigest()[:12]
 
     def truth(self) -> np.ndarray:
-        """Return the test rows' labels as text `[N]`, or their numbers."""
+        """Return the labels of the test rows as text `[N]`, or their targets `[N]`."""
         values = read_texts(self.test)[self.target]
         return values.to_numpy(dtype=str) if self.classes else values.to_numpy(dtype=np.float64)
 
 
 def read_texts(path: Path) -> pd.DataFrame:
-    """Read a CSV file; each cell stays the text it is."""
+    """Read a CSV file with all cells as text."""
     return pd.read_csv(path, dtype=str, na_filter=False)
 
 
@@ -148,7 +149,7 @@ def table_of(data: Path, name: str) -> Path:
     for path in (data / f"{name}.csv", data / f"{name}.csv.gz"):
         if path.is_file():
             return path
-    sys.exit(f"{data} must hold {name}.csv or {name}.csv.gz, however: neither is there (--data).")
+    sys.exit(f"{data} must contain {name}.csv or {name}.csv.gz. Choose the folder with --data.")
 
 
 def make_split(data: Path, name: str, seed: int, folder: Path) -> Split:
@@ -182,7 +183,7 @@ def make_split(data: Path, name: str, seed: int, folder: Path) -> Split:
 
 
 def scores(truth: np.ndarray, prediction: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
-    """Score predictions; `loss` is what methods are compared by.
+    """Return the scores of predictions; methods are compared by `loss`.
 
     Args:
         truth: `[N]` labels, or numbers.
@@ -193,7 +194,7 @@ def scores(truth: np.ndarray, prediction: np.ndarray, classes: Sequence[str]) ->
     if prediction.shape != expected or not np.isfinite(prediction).all():
         raise ValueError(
             f"predictions must be finite and of shape {expected}, "
-            f"however: {prediction.shape}, {np.isfinite(prediction).mean():.0%} finite"
+            f"got {prediction.shape}, {np.isfinite(prediction).mean():.0%} finite"
         )
     if not classes:
         return {"loss": float(np.sqrt(np.mean((prediction - truth) ** 2)) / truth.std())}
@@ -210,7 +211,7 @@ def scores(truth: np.ndarray, prediction: np.ndarray, classes: Sequence[str]) ->
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Return a process's variables: so many threads in whatever library it loads."""
+    """Return environment variables that limit the threads of all libraries."""
     names = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA", "VECLIB_MAXIMUM")
     limits = {f"{name}_NUM_THREADS": str(threads) for name in names}
     return os.environ | limits | {"PYTHONPATH": str(ROOT)}
@@ -218,12 +219,11 @@ def environment(threads: int) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Run:
-    """What became of a command.
+    """Result of a command.
 
     Attributes:
-        first_s: seconds until a file was there.
-        others: share of the cores' time that went to other processes: the clock of a search runs
-            on meanwhile.
+        first_s: seconds until a file existed.
+        others: fraction of the cores' time that other processes used, which a search loses.
     """
 
     wall_s: float
@@ -233,7 +233,7 @@ class Run:
 
 
 def busy_s() -> float:
-    """Return for how many seconds this process's cores have been busy, whoever was on them."""
+    """Return the busy time of this process's cores in seconds, for all processes."""
     cores = {f"cpu{number}" for number in os.sched_getaffinity(0)}
     busy = 0
     for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
@@ -245,7 +245,7 @@ def busy_s() -> float:
 
 
 def children_s() -> float:
-    """Return how many seconds of processor time the processes that this one started have had."""
+    """Return the processor time of the child processes in seconds."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -260,11 +260,11 @@ def run(
     """Run a command to its end.
 
     Args:
-        limit_s: after which it is ended, with all that it started.
-        watched: a file; `first_s` says when it was there.
+        limit_s: seconds after which it is stopped, with its child processes.
+        watched: file whose creation time is `first_s`.
 
     Raises:
-        RuntimeError: it failed, or was ended.
+        RuntimeError: if it failed or was stopped.
     """
     first = None
     with (folder / "stdout").open("w+") as output, (folder / "stderr").open("w+") as errors:
@@ -289,7 +289,7 @@ def run(
                 time.sleep(POLL_S)
             wall = time.perf_counter() - start
         finally:
-            # Also on Ctrl-C; what is over has left nobody in its group.
+            # This also runs on Ctrl-C. A command that has ended has no process in its group.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -312,9 +312,9 @@ class Job:
     folder: Path
     realmlp_python: Path
     kept: Path
-    """Where our search is kept."""
-    hand_over: bool = False
-    """Hand over from the kept search instead of searching."""
+    """Folder of our search."""
+    export_again: bool = False
+    """Whether to export from the stored search instead of searching."""
 
 
 HAND_OVER = """
@@ -328,26 +328,26 @@ with Study.resume("quality") as study:
 """
 SEARCH = "search.json"
 Answer = tuple[np.ndarray, Row]
-"""Predictions of the test rows, and what else to record."""
+"""Predictions of the test rows, and other values to record."""
 
 
 def autotrain_search(job: Job) -> dict[str, Answer]:
-    """Search; predict the test rows with the ensemble, then with the single model it hands over."""
+    """Search; predict the test rows with the exported ensemble, then with the single model."""
     cli = [sys.executable, "-m", "autotrain.cli.main"]
     best = job.folder / "studies" / "quality" / "best"
-    if job.hand_over:
+    if job.export_again:
         shutil.copytree(job.kept / "studies", job.folder / "studies")
         of_all = json.loads((job.kept / SEARCH).read_text())
-        together = handed_over(job, None)
+        together = exported_again(job, None)
     else:
         together, of_all = searched(job, cli, best)
     answers = {TOGETHER: autotrain_answer(job, cli, best, together, of_all)}
-    answers[SINGLE] = autotrain_answer(job, cli, best, handed_over(job, 0), of_all)
+    answers[SINGLE] = autotrain_answer(job, cli, best, exported_again(job, 0), of_all)
     return answers
 
 
-def handed_over(job: Job, ensemble: int | None) -> Row:
-    """Let the study in the job's folder hand over its model; return what it says of it."""
+def exported_again(job: Job, ensemble: int | None) -> Row:
+    """Export the model of the study in the job's folder; return the report on it."""
     script = HAND_OVER.format(ensemble=ensemble)
     done = run([sys.executable, "-c", script], job.folder, environment(CORES), limit(job))
     result: Row = json.loads(done.output)
@@ -355,13 +355,13 @@ def handed_over(job: Job, ensemble: int | None) -> Row:
 
 
 def searched(job: Job, cli: Command, best: Path) -> tuple[Row, Row]:
-    """Search and keep the study; return what the search says of its model, and of itself."""
+    """Run a search and store the study; return its report on the model and on itself."""
     split = job.split
     command = [*cli, "search", str(split.train), "--target", split.target, "--task", split.task]
     command += ["--test", str(split.test), "--timeout", f"{job.timeout:g}s"]
     command += ["--workers", str(CORES), "--seed", str(split.seed), "--study", "quality"]
     command += ["--json", "--quiet", *ENSEMBLE]
-    # The search's workers choose one thread each for themselves; its first process has both cores.
+    # The workers of the search use one thread each; its main process has both cores.
     variables = environment(CORES)
     searching = run(command, job.folder, variables, limit(job), best / "bundle.json")
     of_all = {
@@ -379,7 +379,7 @@ def searched(job: Job, cli: Command, best: Path) -> tuple[Row, Row]:
 
 
 def autotrain_answer(job: Job, cli: Command, best: Path, result: Row, of_all: Row) -> Answer:
-    """Predict the test rows with the bundle that is there."""
+    """Predict the test rows with the existing bundle."""
     predictions = job.folder / "predictions.parquet"
     command = [*cli, "predict", str(best), str(job.split.test_rows), "--output", str(predictions)]
     predicting = run([*command, "--quiet"], job.folder, environment(CORES), LONGEST_FIT_S)
@@ -404,7 +404,7 @@ def autotrain_answer(job: Job, cli: Command, best: Path, result: Row, of_all: Ro
 
 
 def limit(job: Job) -> float:
-    """Return after how many seconds a search is ended by force."""
+    """Return the seconds after which a search is killed."""
     return 2 * job.timeout + 120
 
 
@@ -423,7 +423,7 @@ def rival(job: Job, module: str, python: str, *, threads: int, timed: bool) -> A
     described = job.folder / "job.json"
     described.write_text(json.dumps(given), encoding="utf-8")
     command = [python, "-m", f"benchmarks.rivals.{module}", str(described)]
-    # Threads that wait for each other sleep: spinning is many times slower once a core is shared.
+    # Waiting threads sleep, because spinning is many times slower on a shared core.
     variables = environment(threads) | {"OMP_WAIT_POLICY": "PASSIVE"}
     done = run(command, job.folder, variables, limit(job) if timed else LONGEST_FIT_S)
     with np.load(answer) as arrays:
@@ -442,10 +442,11 @@ SINGLE, TOGETHER, BOOSTING = "autotrain", "autotrain-ensemble", "hist-gradient-b
 
 @dataclass(frozen=True)
 class Method:
-    """A column of the table; `timed` when its result depends on the timeout.
+    """A column of the table.
 
     Attributes:
-        do: returns its answer, and those of other methods that come with it.
+        timed: whether the result depends on the timeout.
+        do: returns its answer, and answers of other methods that it produces.
     """
 
     do: Callable[[Job], dict[str, Answer]]
@@ -454,7 +455,7 @@ class Method:
 
 
 def of_rival(name: str, module: str, *, threads: int = CORES, timed: bool = False) -> Method:
-    """Return a method of `rivals/`; RealMLP has a Python of its own."""
+    """Return a method of `rivals/`; RealMLP has its own Python."""
 
     def do(job: Job) -> dict[str, Answer]:
         python = str(job.realmlp_python) if module == "realmlp" else sys.executable
@@ -474,7 +475,7 @@ METHODS = {
 
 
 def realmlp_python(folder: Path) -> Path:
-    """Return the Python of RealMLP's environment, which is made when it is not there."""
+    """Return the Python of RealMLP's environment, which is created if it does not exist."""
     python, mark = folder / "bin" / "python", folder / ".installed"
     wanted = "\n".join(REALMLP_REQUIREMENTS)
     if not mark.is_file() or mark.read_text(encoding="utf-8") != wanted:
@@ -487,7 +488,7 @@ def realmlp_python(folder: Path) -> Path:
 
 
 def version() -> str:
-    """Return autotrain's version and commit; `+` when files have been changed since."""
+    """Return autotrain's version and commit, with `+` for uncommitted changes."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]
@@ -498,7 +499,7 @@ def version() -> str:
 
 
 def measure(method: str, job: Job) -> list[Row]:
-    """Run a method on a split; return its row, with `error` when it failed, and those with it."""
+    """Run a method on a split; return its row (with `error` if it failed) and further rows."""
     split = job.split
     row: Row = {
         "set": split.name,
@@ -531,15 +532,15 @@ def read_results(path: Path) -> list[Row]:
 
 
 def key_of(row: Row) -> tuple[Any, ...]:
-    """Return what a row is about; a later row of the same key takes its place."""
+    """Return the key of a row; a later row replaces one with the same key."""
     return row["set"], row["seed"], row["method"], row["timeout"]
 
 
 def latest(rows: Iterable[Row]) -> dict[tuple[Any, ...], Row]:
     """Return the last row of each key.
 
-    A failed one never takes the place of one that is not. Rows of another split than the last one
-    of that data set and seed are left out.
+    A failed row does not replace a successful one. Only rows of the last split of a data set and
+    seed are kept.
     """
     rows = list(rows)
     digests = {(row["set"], row["seed"]): row["digest"] for row in rows}
@@ -554,11 +555,11 @@ def latest(rows: Iterable[Row]) -> dict[tuple[Any, ...], Row]:
 
 @dataclass(frozen=True)
 class Table:
-    """Losses by set and method, means over the seeds that all its methods have.
+    """Losses by set and method: means over the seeds for which all methods have a result.
 
     Attributes:
-        losses: `[set][method]`; a method that has none on a set is absent there.
-        rows: what they were made from, by set and method.
+        losses: `[set][method]`; methods without a result on a set are absent.
+        rows: the rows behind the losses, by set and method.
     """
 
     methods: list[str]
@@ -566,12 +567,12 @@ class Table:
     rows: dict[str, dict[str, list[Row]]]
 
     def shared(self, *methods: str) -> list[str]:
-        """Return the sets on which all these methods have a result."""
+        """Return the sets with results of all these methods."""
         return [name for name, row in self.losses.items() if all(m in row for m in methods)]
 
 
 def dropout_off(row: Row) -> Row:
-    """Return a row with the loss of the point prediction, as the search itself scored it."""
+    """Return a row with the loss of the point prediction, as scored by the search."""
     own = row.get("own_test")
     if own is None:
         return row
@@ -580,7 +581,7 @@ def dropout_off(row: Row) -> Row:
 
 
 def monte_carlo(row: Row) -> Row:
-    """Return a row with the loss of the Monte-Carlo means as they are."""
+    """Return a row with the loss of the Monte-Carlo means."""
     return row | {"loss": row.get("monte_carlo_loss", row["loss"])}
 
 
@@ -612,14 +613,14 @@ def tabulate(rows: Iterable[Row], timeout: float) -> Table:
 
 
 def mean_ranks(table: Table) -> tuple[dict[str, float], int]:
-    """Return each method's mean rank (1 is best, ties share) and the number of sets."""
+    """Return the mean rank of each method (1 is best, ties share ranks) and the number of sets."""
     names = table.shared(*table.methods)
     ranks = pd.DataFrame([table.losses[name] for name in names], columns=table.methods).rank(axis=1)
     return {str(method): float(rank) for method, rank in ranks.mean().items()}, len(names)
 
 
 def wins(table: Table, method: str, other: str) -> tuple[float, int]:
-    """Return the share of sets on which a method has the lower loss, and how many there are.
+    """Return the fraction of sets on which a method has the lower loss, and the number of sets.
 
     A tie is half a win.
     """
@@ -629,7 +630,7 @@ def wins(table: Table, method: str, other: str) -> tuple[float, int]:
 
 
 def gaps(table: Table, method: str) -> dict[str, float]:
-    """Return by set how much a method's loss is above histogram gradient boosting's, as a share."""
+    """Return the relative excess of a method's loss over histogram gradient boosting, by set."""
     names = table.shared(method, BOOSTING)
     return {n: table.losses[n][method] / table.losses[n][BOOSTING] - 1 for n in names}
 
@@ -644,7 +645,7 @@ def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def report(rows: Iterable[Row], timeout: float) -> str:
-    """Return all that the results of one timeout say."""
+    """Return the report on the results of one timeout."""
     rows = list(rows)
     table = tabulate(rows, timeout)
     if not table.losses:
@@ -680,7 +681,7 @@ def report(rows: Iterable[Row], timeout: float) -> str:
 
 
 def compared(table: Table) -> list[str]:
-    """Return the table of losses, and what it says of the bars."""
+    """Return the table of losses and its comparison with the requirements."""
     return [
         markdown(["data", *table.methods], loss_lines(table)),
         "\n".join(f"- {line}" for line in comparisons(table)),
@@ -688,7 +689,7 @@ def compared(table: Table) -> list[str]:
 
 
 def versions(table: Table) -> list[str]:
-    """Return the versions of autotrain that its results are of."""
+    """Return the versions of autotrain in the results."""
     found = [rows for m in table.rows.values() for name, rows in m.items() if METHODS[name].ours]
     named = set()
     for row in (row for rows in found for row in rows):
@@ -713,7 +714,7 @@ def loss_lines(table: Table) -> list[list[str]]:
 
 
 def mean_lines(table: Table, what: str, form: str) -> list[list[str]]:
-    """Return means of a number by set, where rows have it."""
+    """Return means of a value by set, for rows that have it."""
     lines = []
     for name, methods in table.rows.items():
         cells = []
@@ -726,7 +727,7 @@ def mean_lines(table: Table, what: str, form: str) -> list[list[str]]:
 
 
 def comparisons(table: Table) -> list[str]:
-    """Return ranks, wins and gaps, each beside its bar."""
+    """Return ranks, wins and gaps, each with its requirement."""
     ranks, n = mean_ranks(table)
     lines = [f"mean rank on {n} sets: " + ", ".join(f"{m} {r:.2f}" for m, r in ranks.items())]
     for ours in (SINGLE, TOGETHER):
@@ -754,18 +755,18 @@ BARS = {(SINGLE, "optuna"): 0.8, (SINGLE, "realmlp"): 0.6, (TOGETHER, SINGLE): 0
 
 
 def bar(ours: str, other: str, share: float) -> str:
-    """Return what a share of wins must be, and whether it is."""
+    """Return the required fraction of wins, and whether it is met."""
     wanted = BARS.get((ours, other))
     return "" if wanted is None else f" (bar: {wanted:.0%}: {held(share >= wanted)})"
 
 
 def held(holds: bool) -> str:
-    """Return whether a bar holds, in a word."""
+    """Return the word for a requirement that is met or not."""
     return "holds" if holds else "missed"
 
 
 def clock(table: Table, timeout: float) -> list[str]:
-    """Return how timeouts were kept and when first bundles came."""
+    """Return the overruns of timeouts and the times of the first bundles."""
     lines = []
     for method in table.methods:
         found = [row for methods in table.rows.values() for row in methods.get(method, [])]
@@ -807,29 +808,35 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "tidy")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=usual, metavar="SET")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
-    parser.add_argument("--again", nargs="+", choices=METHODS, default=[], help="made anew")
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds a search")
+    parser.add_argument(
+        "--again", nargs="+", choices=METHODS, default=[], help="repeat these methods"
+    )
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds per search")
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--folder", type=Path, default=cache / "autotrain-quality")
-    parser.add_argument("--results", type=Path, help="else FOLDER/results.jsonl")
-    parser.add_argument("--environment", type=Path, help="RealMLP's; else FOLDER/realmlp")
-    parser.add_argument("--hand-over", action="store_true", help="ours anew, from kept searches")
+    parser.add_argument("--results", type=Path, help="default: FOLDER/results.jsonl")
+    parser.add_argument(
+        "--environment", type=Path, help="environment of RealMLP; default: FOLDER/realmlp"
+    )
+    parser.add_argument(
+        "--export-again", action="store_true", help="export our models again from stored searches"
+    )
     parser.add_argument("--report", action="store_true", help="only print what there is")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure what is not there yet, then print the report."""
+    """Run what has no result yet, then print the report."""
     arguments = parse()
     folder = arguments.folder.resolve()
-    if arguments.hand_over:
+    if arguments.export_again:
         arguments.methods = arguments.again = [TOGETHER, SINGLE]
         for seed in arguments.seed:
             for name in arguments.sets:
                 if not (kept_search(folder, name, seed) / SEARCH).is_file():
                     sys.exit(
-                        f"--hand-over: expected a search of {name}, seed {seed}, in "
-                        f"{folder / 'searches'}, however: there is none. Search it first, or name "
+                        f"--export-again needs a search of {name}, seed {seed}, in "
+                        f"{folder / 'searches'}. Run it without --export-again first, or choose "
                         "others with --sets and --seed."
                     )
     methods = list(dict.fromkeys([*arguments.methods, *arguments.again]))
@@ -857,14 +864,14 @@ def main() -> None:
 
 
 def kept_search(folder: Path, name: str, seed: int) -> Path:
-    """Return where our search of a split is kept."""
+    """Return the folder of our search on a split."""
     return folder / "searches" / f"{name}-{seed}"
 
 
 def complete(
     method: str, split: Split, arguments: argparse.Namespace, results: Path, python: Path
 ) -> set[str]:
-    """Add a method's result on a split to the file, unless it is there; return what was added."""
+    """Append a method's result on a split to the file if it is missing; return the new rows."""
     timeout = arguments.timeout if METHODS[method].timed else None
     there = latest(read_results(results)).get((split.name, split.seed, method, timeout))
     usable = there is not None and "error" not in there and there["digest"] == split.digest()
@@ -873,7 +880,7 @@ def complete(
     folder = Path(tempfile.mkdtemp(prefix="quality-"))
     try:
         kept = kept_search(arguments.folder.resolve(), split.name, split.seed)
-        job = Job(split, arguments.timeout, folder, python, kept, arguments.hand_over)
+        job = Job(split, arguments.timeout, folder, python, kept, arguments.export_again)
         rows = measure(method, job)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,13 +1,12 @@
-"""Trial-epochs per second: the fused trainer against the usual loop, side by side in one run.
+"""Compares trial-epochs per second of the fused trainer and of the usual loop in one run.
 
     python benchmarks/throughput.py [--job reference|small|all] [--repeats 5]
 
-The usual loop is what a person writes with Optuna: `DataLoader`, `nn.Module`, autograd,
-`torch.optim.Adam`, `clip_grad_norm_`. Both sides train the same network on the same rows and
-evaluate it once an epoch. "machine": one single-thread process per core on each side, at once,
-one side after the other. "core": one process, one thread. Sides take turns, so that a neighbour's
-load falls on both; the median ratio of the turns counts. `mixed` is the same job with techniques
-and hyperparameters that differ from slot to slot.
+The usual loop is typical code with Optuna: `DataLoader`, `nn.Module`, autograd, `torch.optim.Adam`,
+`clip_grad_norm_`. Both sides train the same network on the same rows and evaluate it once per
+epoch. "machine" runs one single-thread process per core on each side; "core" runs one process with
+one thread. The sides alternate, so that other load affects both; the result is the median ratio of
+the turns. `mixed` is the same job with techniques and hyperparameters that differ between slots.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from autotrain.training.width import fleet_width
 
 @dataclass(frozen=True)
 class Job:
-    """A network and the rows it learns."""
+    """A network and the size of its data."""
 
     n_rows: int
     n_inputs: int
@@ -55,7 +54,7 @@ JOBS = {
 
 
 def rows_of(job: Job) -> FoldArrays:
-    """Make a learnable binary problem with a fifth as many validation rows."""
+    """Return a learnable binary problem; it has one validation row per five training rows."""
     generator = np.random.default_rng(0)
     n = job.n_rows + job.n_rows // 5
     x = generator.normal(size=(n, job.n_inputs)).astype(np.float32)
@@ -93,7 +92,7 @@ def usual_loop(job: Job, seconds: float) -> float:
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             steps += 1
-            # An epoch may be longer than the turn: whole steps are counted.
+            # An epoch can take longer than the turn, so steps are counted.
             if time.perf_counter() - start > seconds:
                 return steps / n_steps / (time.perf_counter() - start)
         model.eval()
@@ -122,7 +121,7 @@ def config_of(job: Job, **changes: Any) -> TrialConfig:
 
 
 def mixed_configs(job: Job) -> list[TrialConfig]:
-    """Return configurations that differ in every technique."""
+    """Return configurations that differ in all techniques."""
     return [
         config_of(job),
         config_of(job, activation="relu", optimizer="nadam", **{"dropout.rate": 0.4}),
@@ -163,14 +162,14 @@ def _measure(side: str, job: Job, barrier: Any, results: Any) -> None:
 
 
 def turn(side: str, job: Job, n_processes: int) -> float:
-    """Run one side once; return trial-epochs per second of all its processes together."""
+    """Run one side once; return the trial-epochs per second of all its processes."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(n_processes), context.Queue()
     processes = [
         context.Process(target=_measure, args=(side, job, barrier, results))
         for _ in range(n_processes)
     ]
-    # Ours run in the environment of a study's workers.
+    # Our processes have the environment of a study's workers.
     before = dict(os.environ)
     if side != "usual":
         os.environ.update(WORKER_ENVIRONMENT)

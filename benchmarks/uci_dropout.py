@@ -1,22 +1,22 @@
-"""The table of the Monte-Carlo dropout paper, with the fused trainer.
+"""Reproduces the table of the Monte-Carlo dropout paper with the fused trainer.
 
     python -m benchmarks.uci_dropout FOLDER [--sets yacht energy] [--epochs 4000] [--samples 10000]
                                      [--folds 5] [--tau-folds 5] [--factors 1 10 100]
 
-FOLDER holds `bostonHousing.csv` and so on: no header, the target last. Gal and Ghahramani's
-protocol, as their 2018 grid search ran it: 20 splits of 90 % and 10 % from `numpy.random.seed(1)`,
-the last 20 % of the training rows validate, one hidden layer of 50 ReLUs, dropout before both
-products, inputs and target standardized by the training rows, Adam, batches of 128, L2 of
-λ = l² (1 − p) / (2 N τ) with l = 0.01; the dropout rate with the best validation log likelihood is
-trained again on all training rows; the weights are those of the last epoch.
+FOLDER contains `bostonHousing.csv` and the other tables, without header and with the target last.
+The protocol is that of Gal and Ghahramani's grid search of 2018: 20 splits of 90 % and 10 % from
+`numpy.random.seed(1)`; the last 20 % of the training rows for validation; one hidden layer of 50
+ReLUs with dropout before both products; inputs and target standardized by the training rows; Adam
+with batches of 128; L2 of λ = l² (1 − p) / (2 N τ) with l = 0.01. The dropout rate with the best
+validation log likelihood is trained again on all training rows, with the weights of the last epoch.
 
-One thing differs: τ is not taken from a grid of a few values but fitted (`fit_tau`), which costs no
-training. λ needs a τ before: ten over the target's variance; at such small λ its size hardly
-matters. The 80 networks of a set that are chosen from train fused, and so do the 20 chosen ones.
+One thing differs: τ is fitted (`fit_tau`), which needs no training, instead of chosen from a small
+grid. λ needs a value of τ beforehand: ten over the target's variance; λ is so small that this
+hardly matters. The 80 candidate networks of a set train fused, and so do the 20 chosen ones.
 
-Three options go beyond the protocol: `--folds` lets K folds of the training rows choose the rate
-and τ, instead of their last 20 %; `--tau-folds` lets them fit τ alone, with what was chosen trained
-once more on each; `--factors` are factors of λ to choose from. None looks at a test row.
+Three options extend the protocol: `--folds` uses K folds of the training rows, instead of the last
+20 %, to choose the rate and τ; `--tau-folds` uses folds to fit τ only, with the chosen network
+trained again on each; `--factors` are factors of λ to choose from. No option uses test rows.
 """
 
 from __future__ import annotations
@@ -60,19 +60,19 @@ LENGTH_SCALE = 0.01
 TAU_OF_VARIANCE = 10.0
 SEED = 1
 GRID_POINTS = 32
-"""The log likelihood may have several modes; the best point of a grid decides which is refined."""
+"""Points of the grid that selects the mode of the log likelihood to refine."""
 TOLERANCE = 1e-6
-"""Of log τ, absolute."""
+"""Tolerance of log τ, absolute."""
 LEAST_VARIANCE = 1e-12
-"""Smallest noise variance, as a share of the target's: a perfect fit has no finite τ."""
+"""Smallest noise variance, as a fraction of the target's; a perfect fit has no finite τ."""
 _GOLDEN = (math.sqrt(5) - 1) / 2
 AT_ONCE = 160
-"""Networks in a fleet; 800 in one took nearly twice as long for each (docs/benchmarks.md)."""
+"""Networks in a fleet; in a fleet of 800, each took almost twice as long (docs/benchmarks.md)."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows to train on and rows to be judged on, standardized by the former."""
+    """Training rows and scored rows, standardized by the training rows."""
 
     x: np.ndarray
     y: np.ndarray
@@ -83,7 +83,7 @@ class Part:
 
     @classmethod
     def of(cls, table: np.ndarray, train: np.ndarray, out: np.ndarray) -> Part:
-        """Cut a table whose last column is the target; `y_out` stays in the target's units."""
+        """Split a table whose last column is the target; `y_out` keeps the target's units."""
         x, y = table[train, :-1], table[train, -1]
         centre, scale = x.mean(0), x.std(0)
         scale[scale == 0] = 1
@@ -110,7 +110,7 @@ def splits(n_rows: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 class Choice(NamedTuple):
-    """What differs between networks: the dropout rate, and a factor of λ."""
+    """The dropout rate of a network, and a factor of λ."""
 
     rate: float
     factor: float
@@ -160,7 +160,7 @@ def train(parts: list[Part], wanted: list[tuple[int, Choice]], epochs: int) -> l
 def sample(
     outcome: Outcome, choice: Choice, part: Part, epochs: int, n_samples: int
 ) -> torch.Tensor:
-    """Return Monte-Carlo predictions `[S, N]` of the rows to be judged, in the target's units."""
+    """Return Monte-Carlo predictions `[S, N]` of the scored rows, in the target's units."""
     n_inputs = part.x.shape[1]
     names = tuple(f"x{place}" for place in range(n_inputs))
     codes = tuple(ColumnCode(name, "numeric", "float64") for name in names)
@@ -180,19 +180,19 @@ def sample(
 
 
 def fit_tau(samples: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return the precision τ that maximizes the mean log likelihood of rows that did not train.
+    """Return the precision τ that maximizes the mean log likelihood of validation rows.
 
-    At the top 1/τ is a weighted mean of the squared errors, so it lies between the mean over rows
-    of the smallest and of the mean squared error of the samples: a grid over this range in log τ,
-    then golden section around its best point.
+    At the maximum, 1/τ is a weighted mean of the squared errors, so it is between the mean over
+    rows of the smallest squared error of the samples and that of their mean squared error. A grid
+    over this range in log τ is followed by a golden-section search around its best point.
 
     Args:
         samples: Monte-Carlo predictions `[S, N]` in the target's units, or `[N]` without dropout.
         y: `[N]`, true values.
-        weights: `[N]`, what each row counts; None when all count alike.
+        weights: sample weights, `[N]`; None for equal weights.
     Returns: τ in 1 / units². For S = 1 it is 1 / mean squared error.
     Raises:
-        ValueError: when there are no rows, or shapes do not fit.
+        ValueError: if there are no rows, or shapes do not fit.
     Source: Gal & Ghahramani 2016, arXiv:1506.02142, eq. 8 (there τ is searched on a grid).
     """
     y_hat, target = np.atleast_2d(samples).astype(np.float64), np.asarray(y, dtype=np.float64)
@@ -234,7 +234,7 @@ def _average(values: np.ndarray, weights: np.ndarray | None) -> float:
 
 
 def inner_parts(table: np.ndarray, training: np.ndarray, n_folds: int) -> list[Part]:
-    """Cut training rows into rows to train on and rows that choose: the last 20 %, or K folds."""
+    """Split training rows into training and validation: the last 20 %, or K folds."""
     if not n_folds:
         n_fit = int(0.8 * len(training))
         return [Part.of(table, training[:n_fit], training[n_fit:])]
@@ -253,7 +253,7 @@ class Found:
 
 
 class Judged(NamedTuple):
-    """A choice's validation log likelihood with its τ."""
+    """Validation log likelihood of a choice, with its τ."""
 
     score: float
     choice: Choice
@@ -267,7 +267,7 @@ def judge(
     epochs: int,
     n_samples: int,
 ) -> list[Judged]:
-    """Return for each split the one of its choices that validates best."""
+    """Return the choice with the best validation score for each split."""
     inner = [inner_parts(table, rows, n_folds) for rows, _ in splits(len(table))]
     parts = [part for own in inner for part in own]
     each = len(inner[0])
@@ -300,7 +300,7 @@ def run(
     epochs: int,
     n_samples: int,
 ) -> Found:
-    """Choose for each split, train again on all of its training rows, and test."""
+    """Choose for each split, retrain on all training rows, and test."""
     best = judge(table, [choices] * N_SPLITS, n_folds, epochs, n_samples)
     chosen = [judged.choice for judged in best]
     fitted = best
@@ -321,7 +321,7 @@ def run(
 
 
 def main() -> None:
-    """Print our columns beside the published ones."""
+    """Print our columns next to the published ones."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sets", nargs="+", default=list(PUBLISHED), choices=list(PUBLISHED))

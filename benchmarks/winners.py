@@ -1,17 +1,18 @@
-"""Which rule should choose the exported model: recorded searches, replayed.
+"""Compares rules that choose the exported model, on recorded searches.
 
     python -m benchmarks.records --data FOLDER --output RECORDS [--sets …] [--seeds 0 1]
     python -m benchmarks.winners RECORDS
 
-A record (see records.py) holds, for the best trainings of one search, predictions of the validation
-rows by the networks that did not train on them, and predictions of the test rows. A rule sees the
-validation rows alone and names the trainings whose average is exported; it is judged by the loss on
-the test rows (log loss; root mean squared error). Each rule is replayed with what was complete at a
-quarter of the time and with everything at the end.
+A record (see records.py) contains predictions of the best trainings of one search: of the
+validation rows (out of fold) and of the test rows. A rule uses only the validation rows and returns
+the trainings whose average is exported. It is scored by the loss on the test rows (log loss or root
+mean squared error). Each rule is applied to the trainings that were complete after a quarter of the
+time, and to all trainings.
 
-The table compares with the model that the search exported: the mean of log(loss / its loss) over
-tables and seeds with its standard error, the median, the share of searches that are better, and the
-worst. Log losses get `FLOOR` added, because a ratio of two losses near 0 says nothing.
+The table compares each rule with the model that the search exported: the mean of log(loss / its
+loss) over tables and seeds with its standard error, the median, the fraction of searches that are
+better, and the worst one. `FLOOR` is added to log losses, because ratios of losses near 0 are
+meaningless.
 """
 
 from __future__ import annotations
@@ -38,19 +39,19 @@ Places = Sequence[int]
 
 @dataclass(frozen=True)
 class Search:
-    """The trainings of one search that were complete at some time, the best first.
+    """The trainings of one search that were complete at some time, best first.
 
     Args:
         name, seed: table and seed.
-        metric: by which the search chose.
+        metric: metric of the search.
         folds: their predictions of the validation rows.
         sizes: `[M]` parameters of each network.
         scores: `[M]` validation scores, lower is better.
-        first: `[M]` whether it is a trial's own training, and not a repeat from another seed.
+        first: `[M]` whether it is a trial's first training, not a repeat with another seed.
         trials: `[M]` their trials.
-        shipped: place of what the search exported; None where it was not complete yet.
+        shipped: index of the exported training; None if it was not complete.
         test: `[M, m]` or `[M, m, C]` predictions of the test rows.
-        y: `[m]` their truth.
+        y: `[m]` true labels or targets.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Search:
 
     @property
     def n_rows(self) -> int:
-        """Validation rows of all folds."""
+        """Number of validation rows of all folds."""
         return sum(len(fold.y) for fold in self.folds)
 
     def loss(self, places: Places) -> float:
@@ -92,7 +93,7 @@ class Search:
 
 
 def read(path: Path, share: float) -> Search | None:
-    """Read what a search had at a share of its time; None where no training was complete."""
+    """Read the state of a search at a fraction of its time; None if no training was complete."""
     record: dict[str, Any] = pickle.loads(path.read_bytes())
     until = share * max(t["completed_s"] for t in record["trials"])
 
@@ -158,33 +159,33 @@ def least_of_all(search: Search) -> Places:
 
 
 def today(search: Search) -> Places:
-    """What the search exported by itself; before its finals the trial with the best score."""
+    """The exported training; before the finals the trial with the best score."""
     return least_value(search) if search.shipped is None else [search.shipped]
 
 
 def by_trial_mean(search: Search) -> Places:
-    """All trainings of the trial that was shipped."""
+    """All trainings of the exported trial."""
     best = today(search)[0]
     return [int(p) for p in np.flatnonzero(search.trials == search.trials[best])]
 
 
 def together(n_members: int) -> Callable[[Search], Places]:
-    """Contenders: those not clearly worse than the best."""
+    """Contenders: the trainings that are not clearly worse than the best."""
     return lambda search: contenders(search.folds, search.metric, n_members)
 
 
 def added(n_members: int) -> Callable[[Search], Places]:
-    """Greedy."""
+    """The greedy ensemble."""
     return lambda search: greedy(search.folds, search.metric, n_members)
 
 
 def top(n_members: int) -> Callable[[Search], Places]:
-    """The best ones, however far behind."""
+    """A fixed number of the best trainings."""
     return lambda search: [int(p) for p in np.argsort(search.scores, kind="stable")[:n_members]]
 
 
 def within(errors: float, order: str) -> Callable[[Search], Places]:
-    """One training: the smallest, or the oldest, within some paired standard errors of the best."""
+    """The smallest or the oldest training within some paired standard errors of the best."""
 
     def choose(search: Search) -> Places:
         best = int(search.scores.argmin())
@@ -225,7 +226,7 @@ def floored(search: Search, loss: float) -> float:
 
 
 def summary(ratios: Sequence[float]) -> str:
-    """Return mean and standard error, median, share that is better, worst; in percent."""
+    """Return mean and standard error, median, fraction that is better, and worst, in percent."""
     if not ratios:
         return "– | – | – | –"
     percent = [100 * r for r in ratios]
@@ -238,7 +239,7 @@ def summary(ratios: Sequence[float]) -> str:
 
 
 def report(pairs: Sequence[tuple[Search | None, Search]]) -> None:
-    """Print each rule against what was exported, and against itself at a quarter of the time."""
+    """Print each rule relative to the exported model, and to itself at a quarter of the time."""
     head = "mean, % | median | better on | worst"
     print(f"| rule | {head} | from ¼ to the whole time: {head} | members |")
     print(f"| --- |{' --- |' * 9}")

@@ -1,11 +1,11 @@
-"""One trial trained in plain PyTorch: what one slot of a fleet does, and nothing else.
+"""One trial in plain PyTorch: the computation of one slot of a fleet, in its simplest form.
 
-`nn.Sequential` of torch's own layers, autograd, `torch.optim`, one loop over epochs and batches: no
-slot axis, no padding, no written-out gradient. The trainer in `autotrain/fused` must end where this
-one ends, so this is also the place to read what the trainer computes. From the package it takes
-only the slot's random numbers: initial weights, order of rows, dropout bits.
+It is an `nn.Sequential` of torch's layers with autograd, `torch.optim` and one loop over epochs and
+batches, without slot axis, padding or handwritten gradients. `autotrain/training` must have the
+same results, so this is also the best place to read what the trainer computes. From the package it
+uses only the random numbers of the slot: initial weights, order of rows, dropout bits.
 
-A new technique is one entry in the table of its kind below.
+To add a technique, add an entry to the table of its kind below.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ACTIVATIONS: dict[str, Callable[[Parameters], nn.Module]] = {
     "mish": lambda p: nn.Mish(),
 }
 
-# What stands between a layer's product and the next layer.
+# Modules between the product of a layer and the next layer, in order.
 BATCH_NORMS = {
     "off": ("activation", "dropout"),
     "before_activation": ("batch_norm", "activation", "dropout"),
@@ -56,12 +56,12 @@ BATCH_NORMS = {
 
 
 def inverted_dropout(h: Tensor, keep: Tensor, rate: float) -> Tensor:
-    """Set units to 0 and scale the others by 1/(1 − p)."""
+    """Return h with dropped units set to 0 and the others scaled by 1/(1 − p)."""
     return h * keep / (1 - rate)
 
 
 def alpha_dropout(h: Tensor, keep: Tensor, rate: float) -> Tensor:
-    """Set units to α′, then restore mean 0 and variance 1 (Klambauer et al. 2017)."""
+    """Return h with dropped units set to α′, mean 0 and variance 1 (Klambauer et al. 2017)."""
     alpha_prime = -1.0507009873554805 * 1.6732632423543772
     q = 1 - rate
     a = 1 / math.sqrt(q + alpha_prime**2 * q * rate)
@@ -77,7 +77,7 @@ DROPOUTS: dict[str, Callable[[Tensor, Tensor, float], Tensor] | None] = {
 
 
 def clip_each_norm(weights: list[nn.Parameter], threshold: float) -> None:
-    """Scale every tensor's gradient to norm ≤ threshold on its own."""
+    """Scale the gradient of each tensor separately to a norm of at most the threshold."""
     for weight in weights:
         clip_grad_norm_(weight, threshold)
 
@@ -108,7 +108,7 @@ OPTIMIZERS: dict[str, Callable[[Any, Parameters], torch.optim.Optimizer]] = {
 
 
 def one_cycle(t: int, steps_per_epoch: int, total: int, p: Parameters) -> float:
-    """Climb from a tenth to 1, come down as fast, then fall to a thousandth."""
+    """Return a factor that rises from 1/10 to 1, falls back as fast, then falls to 1/1000."""
     x, up = t / total, p["warmup"]
     if x < up:
         return 0.1 + 0.9 * x / up
@@ -118,13 +118,13 @@ def one_cycle(t: int, steps_per_epoch: int, total: int, p: Parameters) -> float:
 
 
 def one_cycle_momentum(t: int, total: int, highest: float, p: Parameters) -> float:
-    """Mirror the rate: `highest` at both ends, 0.1 less at the peak, never below 0."""
+    """Return the momentum: `highest` at both ends, 0.1 less at the peak, at least 0."""
     x, up = t / total, p["warmup"]
     return highest - min(0.1, highest) * max(0.0, 1 - abs(x - up) / up)
 
 
 def cosine(t: int, steps_per_epoch: int, total: int, p: Parameters) -> float:
-    """Climb over the warm-up share, then half a cosine down."""
+    """Return a factor that rises during the warm-up, then falls as half a cosine."""
     x, warmup = t / total, p["warmup"]
     if x < warmup:
         return min((t + 1) / max(warmup * total, 1), 1.0)
@@ -132,19 +132,19 @@ def cosine(t: int, steps_per_epoch: int, total: int, p: Parameters) -> float:
 
 
 def piecewise(t: int, steps_per_epoch: int, total: int, p: Parameters) -> float:
-    """Return the factor of the interval that the epoch t / steps_per_epoch lies in."""
+    """Return the factor of the interval of the epoch t / steps_per_epoch."""
     return p["factors"][sum(t / steps_per_epoch >= end for end in p["boundaries"])]
 
 
 def restarts(t: int, steps_per_epoch: int, total: int, p: Parameters) -> float:
-    """Half a cosine down, anew after each run; every run is `growth` times as long as the last."""
+    """Return half a cosine per cycle; each cycle is `growth` times as long as the last."""
     length, epoch = p["first"], t / steps_per_epoch
     while epoch >= length:
         epoch, length = epoch - length, length * p["growth"]
     return 0.5 * (1 + math.cos(math.pi * epoch / length))
 
 
-# Factor of η₀ at step t (from 0), given the steps of an epoch and of the whole training.
+# Factor of η₀ at step t (from 0), given the number of steps of an epoch and of the training.
 SCHEDULES: dict[str, Callable[[int, int, int, Parameters], float]] = {
     "constant": lambda t, n, total, p: 1.0,
     "power": lambda t, n, total, p: 1 / (1 + t / p["k"]) ** p["c"],
@@ -159,8 +159,8 @@ SCHEDULES: dict[str, Callable[[int, int, int, Parameters], float]] = {
     "cosine_restarts": restarts,
 }
 
-# Factor of a strength, given the share of training that is done.
-COURSES: dict[str, Callable[[float], float]] = {
+# Factor of weight decay and dropout, given the fraction of training done.
+ANNEALINGS: dict[str, Callable[[float], float]] = {
     "constant": lambda x: 1.0,
     "flat_cos": lambda x: 1.0 if x < 0.5 else 0.5 * (1 + math.cos(math.pi * (2 * x - 1))),
 }
@@ -172,7 +172,7 @@ PARAMETRIZATIONS: dict[str, Callable[[int], float]] = {
 
 
 def max_norm(weight: Tensor, p: Parameters, scale: float) -> None:
-    """Scale each unit's incoming weights, scale · a row of `nn.Linear.weight`, to norm ≤ r."""
+    """Scale each unit's incoming weights, `scale` times a row of `weight`, to norm ≤ r."""
     norms = (scale * weight).norm(dim=1, keepdim=True)
     weight.mul_((p["max_value"] / norms).clamp(max=1.0))
 
@@ -190,7 +190,7 @@ REGULARIZERS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @contextlib.contextmanager
 def double_precision() -> Iterator[None]:
-    """Make float64 the default type: torch's NAdam keeps its product of momenta in that type."""
+    """Make float64 the default, which torch's NAdam uses for its product of momenta."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(DOUBLE)
     try:
@@ -200,7 +200,7 @@ def double_precision() -> Iterator[None]:
 
 
 class ScaledLinear(nn.Linear):
-    """h (s V)ᵀ + b; `nn.Linear` where s is 1."""
+    """h (s V)ᵀ + b; an `nn.Linear` for s = 1."""
 
     def __init__(self, n_in: int, n_out: int, scale: float, *, bias: bool = True) -> None:
         super().__init__(n_in, n_out, bias=bias, dtype=DOUBLE)
@@ -223,7 +223,7 @@ class Mixed(nn.Module):
 
 
 class Piecewise(nn.Module):
-    """Σ_t V_t φ_t(x) + x v + b, column by column, by the textbook's cases."""
+    """Σ_t V_t φ_t(x) + x v + b, column by column, with φ defined by cases."""
 
     def __init__(self, x: Tensor, n_bins: int, width: int) -> None:
         super().__init__()
@@ -285,8 +285,8 @@ EMBEDDINGS: dict[str, Callable[[Tensor, Parameters], nn.Module] | None] = {
 }
 
 
-class Front(nn.Module):
-    """From encoded rows to the first layer's inputs: numbers embedded, codes looked up, scaled."""
+class InputLayer(nn.Module):
+    """Encoded rows → inputs of the first layer: embedded numbers, vectors of codes, scale."""
 
     def __init__(self, config: TrialConfig, columns: Columns, x: Tensor) -> None:
         super().__init__()
@@ -299,7 +299,7 @@ class Front(nn.Module):
             nn.Embedding(n, config.encoder["width"], dtype=DOUBLE) for n in columns.levels
         )
         self.scale: nn.Parameter | None = None
-        if config.front_scale.name == "diagonal":
+        if config.input_scale.name == "diagonal":
             width = self.forward(x[:1]).shape[1]
             self.scale = nn.Parameter(torch.ones(width, dtype=DOUBLE))
 
@@ -311,12 +311,12 @@ class Front(nn.Module):
         return h if self.scale is None else h * self.scale
 
     def looks(self) -> list[nn.Embedding]:
-        """Return one table of vectors a column of codes."""
+        """Return one table of vectors per column of codes."""
         return [look for look in self.levels if isinstance(look, nn.Embedding)]
 
     @torch.no_grad()
     def initialize(self, generator: np.random.Generator, config: TrialConfig) -> None:
-        """Take the slot's draws: levels first, the last of each at 0, then the embedding."""
+        """Use the draws of the slot: vectors of levels (the last one 0), then the embedding."""
         for look in self.looks():
             look.weight.copy_(torch.from_numpy(generator.normal(size=tuple(look.weight.shape))))
             look.weight[-1] = 0.0
@@ -339,7 +339,7 @@ class Front(nn.Module):
 
 
 class GivenDropout(nn.Module):
-    """Dropout whose mask is given, not drawn; nothing happens when predicting."""
+    """Dropout with a given mask; the identity in prediction."""
 
     def __init__(self, kind: str, rate: float, width: int) -> None:
         super().__init__()
@@ -353,7 +353,7 @@ class GivenDropout(nn.Module):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave; `norms` are the kernels' gradient norms, `[steps, L + 1]`."""
+    """Results of one epoch; `norms` are the gradient norms of the kernels, `[steps, L + 1]`."""
 
     train_loss: float
     valid_loss: float
@@ -366,17 +366,17 @@ class Reference:
     """One model, its optimizer and its rows, in float64.
 
     Args:
-        config: what to train.
+        config: configuration of the model.
         train, valid: inputs `[N, D]` and labels or standardized targets `[N]`.
-        n_outputs: classes, or 1 for regression.
-        metric: (outputs `[N, C]`, targets `[N]`) → the value that chooses the best epoch.
-        maximize: whether more is better.
-        seed, fold, repeat: where the slot's random streams start.
-        n_steps: steps of an epoch; as many whole batches as there are if None.
-        columns: what the rows hold; None for plain inputs.
-        weights: what the training and the validation rows count in the loss, `[N]` each; None when
-            all count alike.
-        quantile: that a regression learns instead of the mean.
+        n_outputs: number of classes, or 1 for regression.
+        metric: (outputs `[N, C]`, targets `[N]`) → metric of an epoch.
+        maximize: whether higher metrics are better.
+        seed, fold, repeat: seeds of the random streams.
+        n_steps: steps per epoch; None for the number of whole batches.
+        columns: kinds of the columns; None for plain inputs.
+        weights: weights of training and validation rows in the loss, `[N]` each; None for equal
+            weights.
+        quantile: quantile that a regression learns; None for the mean.
     """
 
     def __init__(
@@ -422,9 +422,9 @@ class Reference:
     def _build(self, n_inputs: int, n_outputs: int) -> nn.Sequential:
         config, layers = self.config, nn.Sequential()
         scale = PARAMETRIZATIONS[config.parametrization.name]
-        self.front = Front(config, self.columns, self.train_rows[0])
-        layers.append(self.front)
-        n_inputs = self.front(self.train_rows[0][:1]).shape[1]
+        self.input_layer = InputLayer(config, self.columns, self.train_rows[0])
+        layers.append(self.input_layer)
+        n_inputs = self.input_layer(self.train_rows[0][:1]).shape[1]
         norm, dropout = config.batch_norm, config.dropout
 
         def add(kind: str, layer: int, module: nn.Module) -> None:
@@ -432,20 +432,20 @@ class Reference:
             layers.append(module)
 
         def batch_norm(width: int) -> nn.BatchNorm1d:
-            # The notes' momentum is the share of the past, torch's that of the present.
+            # Here momentum is the weight of the past, in torch that of the present.
             return nn.BatchNorm1d(width, norm["epsilon"], 1 - norm["momentum"], dtype=DOUBLE)
 
         drops_inputs = dropout.name != "none" and dropout["input_rate"] > 0
         if norm["input"]:
             add("batch_norm", INPUT, input_norm := batch_norm(n_inputs))
             if norm.name == "before_activation" and config.hidden_units and not drops_inputs:
-                # A shift that the next batch norm subtracts again, like the bias below.
+                # The next batch norm subtracts this shift, like the bias below.
                 input_norm.bias.requires_grad_(False)
         if drops_inputs:
             add("dropout", INPUT, GivenDropout(dropout.name, dropout["input_rate"], n_inputs))
         width = n_inputs
         for layer, units in enumerate(config.hidden_units):
-            # A bias right before batch norm is subtracted again: it has no effect, its gradient is
+            # Batch norm subtracts a bias that is right before it: it has no effect, its gradient is
             # rounding noise, and optimizers that divide by √v would turn noise into full steps.
             bias = norm.name != "before_activation"
             add("linear", layer, ScaledLinear(width, units, scale(width), bias=bias))
@@ -474,15 +474,15 @@ class Reference:
             linear.weight.copy_(torch.from_numpy(kernel).T / linear.scale)
             if linear.bias is not None:
                 linear.bias.zero_()
-        self.front.initialize(generator, self.config)
+        self.input_layer.initialize(generator, self.config)
         if self.config.scaler.name == "none" and self.config.batch_norm["input"]:
             self._start_moving_averages()
         if initializer.name == "data_std":
             self._scale_units()
 
     def _start_moving_averages(self) -> None:
-        """Let the input batch norm start with mean and variance of the training rows."""
-        norm, inputs = self.named["batch_norm", INPUT], self.front(self.train_rows[0])
+        """Set the moving averages of the input batch norm to those of the training rows."""
+        norm, inputs = self.named["batch_norm", INPUT], self.input_layer(self.train_rows[0])
         assert isinstance(norm, nn.BatchNorm1d)
         assert norm.running_mean is not None
         assert norm.running_var is not None
@@ -490,7 +490,7 @@ class Reference:
         norm.running_var.copy_(inputs.var(0))
 
     def _scale_units(self) -> None:
-        """Give every unit's z the standard deviation 1 on training rows, layer after layer."""
+        """Scale weights, layer by layer, so that z of each unit has standard deviation 1."""
         self.model.eval()
         assert len(self.train_rows[0]) <= 1024, "of more a sample is taken"
         for linear in self.linears:
@@ -515,8 +515,8 @@ class Reference:
                     factor = config.activation["mix_learning_rate"]
                 elif isinstance(module, Piecewise | Periodic):
                     factor = config.embedding["learning_rate"]
-                elif isinstance(module, Front):
-                    factor = config.front_scale["learning_rate"]
+                elif isinstance(module, InputLayer):
+                    factor = config.input_scale["learning_rate"]
                 yield weight, factor
 
     def parameters(self) -> dict[Key, Tensor]:
@@ -524,7 +524,7 @@ class Reference:
         return dict(self._parameters())
 
     def _parameters(self) -> Iterator[tuple[Key, Tensor]]:
-        yield from self.front.tensors()
+        yield from self.input_layer.tensors()
         for (kind, layer), module in self.named.items():
             if isinstance(module, Mixed):
                 yield ("mix", layer), module.mix.detach()
@@ -542,7 +542,7 @@ class Reference:
 
     @torch.no_grad()
     def load(self, parameters: Mapping[Key, Tensor], statistics: Mapping[Key, Tensor]) -> None:
-        """Take over weights and moving averages, as `Layout.views` gives them without slot axis."""
+        """Copy weights and moving averages from `Layout.views`, without the slot axis."""
         for own, given in ((self.parameters(), parameters), (self.statistics(), statistics)):
             for key, tensor in own.items():
                 tensor.copy_(given[key].reshape(tensor.shape))
@@ -596,7 +596,7 @@ class Reference:
 
     @torch.no_grad()
     def evaluate(self) -> tuple[float, float]:
-        """Return loss (no smoothing) and metric on the validation rows, dropout off."""
+        """Return loss (without smoothing) and metric on the validation rows, without dropout."""
         self.model.eval()
         x, y = self.valid_rows
         outputs = self.model(x)
@@ -624,7 +624,7 @@ class Reference:
     def _set_dropout(self) -> None:
         dropout = self.config.dropout
         share = self.t / (self.n_steps * self.config.epochs)
-        factor = COURSES[dropout["course"]](share)
+        factor = ANNEALINGS[dropout["annealing"]](share)
         floor = dropout["floor"]
         for module in self.model:
             if isinstance(module, GivenDropout):
@@ -636,12 +636,12 @@ class Reference:
         if decay.name == "none":
             return
         share = self.t / (self.n_steps * self.config.epochs)
-        rate = decay["rate"] * COURSES[decay["course"]](share)
+        rate = decay["rate"] * ANNEALINGS[decay["annealing"]](share)
         for linear in self.linears:
             linear.weight *= 1 - self.eta_now * rate
 
     def _draw_masks(self) -> None:
-        """Take 16 bits a unit, inputs first, then layer by layer; rest a step's last word."""
+        """Set the masks of one step: 16 bits per unit, inputs first, then layer by layer."""
         dropouts = [m for m in self.model if isinstance(m, GivenDropout)]
         n_units = sum(dropout.width for dropout in dropouts) * self.batch_size
         if not dropouts:
@@ -702,7 +702,7 @@ class Reference:
 
     @property
     def eta_now(self) -> float:
-        """The learning rate of this step, before any factor."""
+        """Return the learning rate of this step, without factors of parameters."""
         group = self.optimizer.param_groups[0]
         return float(group["lr"]) / float(group["factor"])
 
@@ -710,7 +710,7 @@ class Reference:
         if self.config.schedule.name != "performance":
             return None
         p: Parameters = self.config.schedule.parameters
-        # torch counts the epochs that are forgiven, we (and Keras) those after which η drops.
+        # torch counts the tolerated epochs, we (like Keras) the epochs after which η drops.
         return torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer,
             factor=p["factor"],
@@ -724,11 +724,10 @@ class Reference:
     # ---- the whole training ----------------------------------------------------------------
 
     def train(self) -> tuple[list[Epoch], int]:
-        """Train to the end: return all epochs and the best one's number; keep its weights.
+        """Train to the end; return all epochs and the number of the best one, and keep its weights.
 
-        Ends after `epochs`, or when the metric has not been better than the best one by
-        `min_delta` for `patience` epochs, early stopping is on and the schedule need not be
-        waited for.
+        Training ends after `epochs`. With early stopping, it also ends after `patience` epochs
+        without an improvement by more than `min_delta`, unless it waits for the schedule.
         """
         stopping = self.config.early_stopping
         waits = stopping["wait_for_schedule"]

@@ -12,16 +12,16 @@ import torch
 
 from autotrain.data.dataset import load_dataset
 from autotrain.network.config import view_of
-from autotrain.network.grouping import Numbers
+from autotrain.network.grouping import Backend
 from autotrain.network.layout import Columns
-from autotrain.network.network import Network
+from autotrain.network.network import FusedNetwork
 from autotrain.predictor import load
 from autotrain.techniques.embeddings import EMBEDDINGS
 from autotrain.techniques.encoders import ENCODERS
+from autotrain.techniques.input_scales import INPUT_SCALES
 from autotrain.techniques.missing import MISSING
 from autotrain.techniques.parametrizations import PARAMETRIZATIONS
 from autotrain.techniques.scalers import SCALERS
-from autotrain.techniques.scales import FRONT_SCALES
 from autotrain.techniques.targets import TARGETS
 from autotrain.techniques.view import View
 from tests.winners import Winner, train
@@ -65,7 +65,7 @@ CASES: dict[str, dict[str, Any]] = {
     **{f"missing-{row}": {"missing": row} for row in MISSING},
     **{f"encoder-{row}": {"encoder": row} for row in ENCODERS},
     **{f"embedding-{row}": {"embedding": row} for row in EMBEDDINGS},
-    **{f"front_scale-{row}": {"front_scale": row} for row in FRONT_SCALES},
+    **{f"input_scale-{row}": {"input_scale": row} for row in INPUT_SCALES},
     **{f"parametrization-{row}": {"parametrization": row} for row in PARAMETRIZATIONS},
     **{f"target-{row}": {"target": row} for row in TARGETS},
     "parametric": {"activation.parametric": True},
@@ -77,11 +77,11 @@ CASES: dict[str, dict[str, Any]] = {
         "missing": "indicator",
         "encoder": "embedding",
         "embedding": "pbld",
-        "front_scale": "diagonal",
+        "input_scale": "diagonal",
         "parametrization": "ntk",
         "activation.parametric": True,
         "initializer": "data_std",
-        "dropout.course": "flat_cos",
+        "dropout.annealing": "flat_cos",
         "schedule": "coslog4",
         "weight_decay": "decoupled",
         "batch_norm": "before_activation",
@@ -95,8 +95,8 @@ def trained_outputs(winner: Winner) -> np.ndarray:
     dataset, config, outcome = winner.dataset, winner.config, winner.outcomes[0]
     encoded = dataset.encoded(0, view_of(config))
     columns = Columns(*encoded.preprocessor.kinds)
-    numbers = Numbers(torch.device("cpu"), torch.float32)
-    network = Network([config], columns, len(dataset.classes) or 1, numbers)
+    numbers = Backend(torch.device("cpu"), torch.float32)
+    network = FusedNetwork([config], columns, len(dataset.classes) or 1, numbers)
     rows = (outcome.parameters, outcome.statistics)
     bound = network.bind(*(torch.tensor(row).float().unsqueeze(0) for row in rows))
     x = torch.from_numpy(encoded.x_valid).unsqueeze(0)

@@ -57,7 +57,7 @@ def test_nrmse_is_1_for_the_mean_and_follows_r2() -> None:
 
 @pytest.mark.parametrize("prediction", [np.zeros(4), np.full((3, 2), np.nan)])
 def test_what_cannot_be_scored_is_refused(prediction: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="however"):
+    with pytest.raises(ValueError, match="must be finite"):
         quality.scores(np.array(["no", "no", "yes"]), prediction, ("no", "yes"))
 
 
@@ -181,7 +181,7 @@ def test_what_comes_of_one_search_is_kept_together(
     for name in both:
         monkeypatch.setitem(quality.METHODS, name, quality.Method(search, timed=True))
     results = tmp_path / "results.jsonl"
-    arguments = argparse.Namespace(timeout=60.0, again=[], folder=tmp_path, hand_over=False)
+    arguments = argparse.Namespace(timeout=60.0, again=[], folder=tmp_path, export_again=False)
     made = quality.complete("autotrain", split, arguments, results, tmp_path)
     assert made == set(both)
     assert quality.complete("autotrain-ensemble", split, arguments, results, tmp_path) == set()
@@ -194,15 +194,15 @@ def test_what_comes_of_one_search_is_kept_together(
     assert len(quality.read_results(results)) == 4
 
 
-def test_handing_over_needs_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["quality.py", "--hand-over", "--folder", str(tmp_path), "--sets", "iris"]
+def test_export_again_needs_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["quality.py", "--export-again", "--folder", str(tmp_path), "--sets", "iris"]
     monkeypatch.setattr("sys.argv", words)
-    with pytest.raises(SystemExit, match=r"expected a search of iris, seed 0, in .*searches, how"):
+    with pytest.raises(SystemExit, match=r"needs a search of iris, seed 0, in .*searches"):
         quality.main()
     assert not (tmp_path / "results.jsonl").exists()
 
 
-def test_the_report_names_who_searched_and_who_handed_over() -> None:
+def test_report_has_versions_of_search_and_export() -> None:
     rows = [row("iris", "autotrain", 0.1, version="2", searched_by="1")]
     assert "autotrain 2 (searched by 1)" in quality.report(rows, 60.0)
     assert "searched by" not in quality.report([row("iris", "autotrain", 0.1)], 60.0)

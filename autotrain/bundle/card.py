@@ -20,7 +20,7 @@ from autotrain.bundle.selection import (
     selection_of,
 )
 from autotrain.metrics import METRICS
-from autotrain.network.config import dropout_of, input_dropout_of
+from autotrain.network.config import has_dropout
 from autotrain.network.flags import FLAGS
 from autotrain.space.config import TrialConfig
 from autotrain.vocabulary import interval_text, repeats_text, visible
@@ -180,7 +180,7 @@ def _model(bundle: Bundle) -> str:
             own = bundle.members[place * n_folds : (place + 1) * n_folds]
             about = "; ".join([*_described(own[0].config), *_flags_of(own)])
             lines.append(f"- trial {each.get('trial')}{repeat}: {about}")
-        silent = sum(not _drops_units(member.config) for member in bundle.members)
+        silent = sum(not has_dropout(member.config) for member in bundle.members)
         if 0 < silent < len(bundle.members):
             lines.append(
                 f"- {silent} of the {len(bundle.members)} have no dropout: among the Monte-Carlo "
@@ -351,11 +351,6 @@ def _ensemble(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
     return recorded if recorded and not len(bundle.members) % len(recorded) else [bundle.training]
 
 
-def _drops_units(config: TrialConfig) -> bool:
-    on_hidden = dropout_of(config).name != "none" and bool(config.hidden_units)
-    return on_hidden or input_dropout_of(config).name != "none"
-
-
 def _limits(bundle: Bundle) -> str:
     lines = [
         "## Limits",
@@ -369,13 +364,13 @@ def _limits(bundle: Bundle) -> str:
     n_rows = bundle.data.get("n_train")
     if isinstance(n_rows, int) and n_rows < FEW_ROWS:
         lines.append(f"- {n_rows} training rows are few: expect the scores to vary.")
-    if not any(_drops_units(member.config) for member in bundle.members):
+    if not any(has_dropout(member.config) for member in bundle.members):
         lines.append("- It was trained without dropout and cannot say how sure it is.")
     return "\n".join(lines)
 
 
 def _how_to_load(bundle: Bundle) -> str:
-    has_dropout = any(_drops_units(member.config) for member in bundle.members)
+    drops_units = any(has_dropout(member.config) for member in bundle.members)
     sure = "predictor.predict_distribution(table)  # how sure it is, by Monte-Carlo dropout"
     unsure = "# predict_distribution is not available: the model was trained without dropout"
     call = "predict_proba(table)" if bundle.is_classification else "predict(table)"
@@ -388,7 +383,7 @@ def _how_to_load(bundle: Bundle) -> str:
             "",
             'predictor = autotrain.load("this folder")',
             f"predictor.{call}",
-            sure if has_dropout else unsure,
+            sure if drops_units else unsure,
             "```",
             "",
             "Needs autotrain, torch, numpy and safetensors. Loading runs no code of the folder.",

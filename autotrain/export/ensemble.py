@@ -33,7 +33,7 @@ from autotrain.data.dataset import Dataset, Fold
 from autotrain.export.members import class_weights_of, members_of, metric_weights
 from autotrain.metrics import Metric, metric_for
 from autotrain.network.config import view_of
-from autotrain.network.scores import function_of, influence
+from autotrain.network.metric_formulas import influence, metric_function
 from autotrain.predictor import Predictor
 from autotrain.search.settings import AUTO
 from autotrain.search.trained import Trained
@@ -353,7 +353,7 @@ def _values(
         block = fold.predictions[places[start : start + size]]
         of_rows = (len(block), -1)
         parts.append(
-            function_of(metric, fold.class_weights)(
+            metric_function(metric, fold.class_weights)(
                 _outputs((total + block) / (n + 1)),
                 y.expand(of_rows),
                 None if weights is None else weights.expand(of_rows),

@@ -1,7 +1,8 @@
-"""A network's flat rows, cut once into what each layer and run needs.
+"""Views into the flat rows of a fleet, cut once for every layer and group of slots.
 
-Taking a slice costs two microseconds and a step would take fifty of them; a fleet lives for
-thousands of steps on the same rows, so they are cut when it is built.
+`FusedNetwork.bind` makes a `Bound` from the parameters, and another one from their gradients.
+Taking a slice costs two microseconds, and a step would need about fifty. A fleet uses the same rows
+for thousands of steps, so they are cut when it is built.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from autotrain.network.front import BoundFront
-from autotrain.network.grouping import Run
-from autotrain.network.kernels import Loops, Twin, twin_of
+from autotrain.network.grouping import SlotGroup
+from autotrain.network.input_layer import BoundInputLayer
+from autotrain.network.kernels import CompiledKernels, FusedActivation, fused_activation
 from autotrain.network.layout import Key
 from autotrain.techniques.activations import Activation
 from autotrain.techniques.normalization import (
@@ -30,12 +31,15 @@ Views = Mapping[Key, Tensor]
 
 @dataclass(frozen=True)
 class BoundNorm:
-    """Batch normalization of one run at one place; `is_on` is False where the run has none.
+    """Batch normalization of one group of slots at one position of the network.
 
     Args:
-        gamma, beta: `[k, 1, H]`, parameters or their gradients.
-        mean, variance: moving statistics `[k, 1, H]`; None when bound without them.
-        normalize, gradient: `normalize_batch` and `batch_norm_gradient`, or compiled twins.
+        slots: the slots of the group.
+        is_on: False if the group has no batch normalization at this position.
+        gamma, beta: parameters or their gradients, `[k, 1, H]`.
+        mean, variance: moving statistics, `[k, 1, H]`; None if bound without them.
+        hyper: hyperparameters, `[k, 1, 1]` each.
+        normalize, gradient: `normalize_batch` and `batch_norm_gradient`, or compiled versions.
     """
 
     slots: slice
@@ -51,56 +55,70 @@ class BoundNorm:
 
 @dataclass(frozen=True)
 class BoundActivation:
-    """The activation of one run at one layer.
+    """The activation of one group of slots at one layer.
 
     Args:
-        hyper: its hyperparameters, the learned one at its present value.
-        slope: where the learned one lies, `[k, 1, 1]`.
-        twin: a faster way to the same numbers, where there is one.
-        mix: how much of f each unit uses, learned, `[k, 1, H]`: z + mix (f(z) − z); None for f.
+        slots: the slots of the group.
+        row: the activation's row of `ACTIVATIONS`.
+        hyper: hyperparameters, `[k, 1, 1]` each; a learned one has its current value.
+        slope: the learned hyperparameter, `[k, 1, 1]`.
+        fused: faster version of f and its gradient; None without one.
+        mix: learned weight of f in z + mix (f(z) − z), `[k, 1, H]`; None for f alone.
     """
 
     slots: slice
     row: Activation
     hyper: Mapping[str, Tensor]
     slope: Tensor
-    twin: Twin | None
+    fused: FusedActivation | None
     mix: Tensor | None
 
     @property
     def needs_z(self) -> bool:
-        """Whether `backward` looks at z; where it does not, a may be written over z."""
-        return self.twin is None or self.twin.needs_z or self.mix is not None
+        """Whether `backward` reads z; if not, a may be written over z."""
+        return self.fused is None or self.fused.needs_z or self.mix is not None
 
     def f(self, z: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return a = f(z), or z + mix (f(z) − z), written to `out`; None for new memory."""
+        """Return a = f(z), or z + mix (f(z) − z), `[k, B, H]`.
+
+        Args:
+            z: `[k, B, H]`.
+            out: memory for the result, which may be `z`; None for new memory.
+        """
         if self.mix is not None:
             return torch.lerp(z, self._f(z, None), self.mix, out=out)
         return self._f(z, out)
 
     def _f(self, z: Tensor, out: Tensor | None) -> Tensor:
-        if self.twin is not None:
-            return self.twin.f(z, torch.empty_like(z) if out is None else out)
+        if self.fused is not None:
+            return self.fused.f(z, torch.empty_like(z) if out is None else out)
         a = self.row.f(z, self.hyper)
         return a if out is None else out.copy_(a)
 
     def derivative(self, z: Tensor) -> Tensor:
-        """Return f′(z), or 1 − mix + mix f′(z)."""
+        """Return f′(z), or 1 − mix + mix f′(z), of z `[k, B, H]`."""
         ones = torch.ones_like(z)
         if self.mix is not None:
             return self.unmix(ones, z, torch.empty_like(self.mix))
         return self.backward(ones, z, self._f(z, None))
 
     def backward(self, da: Tensor, z: Tensor, a: Tensor) -> Tensor:
-        """Return ∂loss/∂z = ∂loss/∂a · f′(z), written over ∂loss/∂a; for `mix` see `unmix`."""
-        if self.twin is not None:
-            return self.twin.backward(da, z, a)
+        """Return ∂loss/∂z = ∂loss/∂a · f′(z), written over ∂loss/∂a; all `[k, B, H]`.
+
+        With `mix`, use `unmix` instead.
+        """
+        if self.fused is not None:
+            return self.fused.backward(da, z, a)
         return da.mul_(self.row.df(z, a, self.hyper))
 
     def unmix(self, da: Tensor, z: Tensor, d_mix: Tensor) -> Tensor:
-        """Return ∂loss/∂z of z + mix (f(z) − z), written over ∂loss/∂a, and write ∂loss/∂mix.
+        """Return ∂loss/∂z of a = z + mix (f(z) − z), written over ∂loss/∂a.
 
         ∂z = ∂a (1 − mix) + ∂a mix f′(z);   ∂mix = Σ_B ∂a (f(z) − z)
+
+        Args:
+            da, z: `[k, B, H]`.
+            d_mix: memory for ∂loss/∂mix, `[k, 1, H]`.
         """
         assert self.mix is not None
         base = self._f(z, None)
@@ -111,10 +129,15 @@ class BoundActivation:
 
 @dataclass(frozen=True)
 class BoundLayer:
-    """One hidden layer: kernel `[K_l, I, O]`, bias `[K_l, 1, O]` and the runs on it.
+    """One hidden layer of the K_l slots that reach it.
 
     Args:
-        scale: s of z = h (s V) + b, `[K_l, 1, 1]`; None where it is 1 in all slots.
+        kernel: V of z = h (s V) + b, `[K_l, I, O]`.
+        scale: s, `[K_l, 1, 1]`; None if it is 1 in all slots.
+        bias: b, `[K_l, 1, O]`.
+        before, after: batch normalization before and after the activation, by group.
+        activation: activations by group.
+        needs_z: whether the backward pass of any activation reads z.
     """
 
     kernel: Tensor
@@ -124,14 +147,22 @@ class BoundLayer:
     activation: Sequence[BoundActivation]
     after: Sequence[BoundNorm]
     needs_z: bool
-    """Whether any of the activations does."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A whole network: of parameters and statistics, or of gradients."""
+    """All tensors of a fleet: its parameters and statistics, or its gradients.
 
-    front: BoundFront
+    Args:
+        input_layer: embeddings and input scale.
+        input_norm: batch normalization of the inputs, by group.
+        layers: the hidden layers.
+        output_kernel: `[K, I, C]`.
+        output_scale: s of the output layer, `[K, 1, 1]`; None for 1.
+        output_bias: `[K, 1, C]`.
+    """
+
+    input_layer: BoundInputLayer
     input_norm: Sequence[BoundNorm]
     layers: Sequence[BoundLayer]
     output_kernel: Tensor
@@ -140,17 +171,26 @@ class Bound:
 
 
 def bind_norms(
-    runs: Sequence[Run],
+    groups: Sequence[SlotGroup],
     side: str,
     layer: int,
     parameters: Views,
     statistics: Views | None,
-    loops: Loops | None,
+    compiled: CompiledKernels | None,
 ) -> list[BoundNorm]:
-    """Cut one place's normalization; `side` is "before" or "after"."""
+    """Cut the batch normalization on one side of one layer's activation.
+
+    Args:
+        groups: slots by batch normalization.
+        side: "before" or "after".
+        layer: `INPUT` or a hidden layer.
+        parameters: views `[K, 1, H]` of the parameters or gradients.
+        statistics: views of the moving statistics; None for gradients.
+        compiled: compiled kernels; None for torch.
+    """
     bound = []
-    for run in runs:
-        row, slots = cast(BatchNorm, run.row), run.slots
+    for group in groups:
+        row, slots = cast(BatchNorm, group.row), group.slots
         bound.append(
             BoundNorm(
                 slots,
@@ -159,24 +199,37 @@ def bind_norms(
                 parameters["beta", layer][slots],
                 None if statistics is None else statistics["mean", layer][slots],
                 None if statistics is None else statistics["variance", layer][slots],
-                run.parameters,
-                normalize_batch if loops is None else loops.normalize_batch,
-                batch_norm_gradient if loops is None else loops.batch_norm_gradient,
+                group.parameters,
+                normalize_batch if compiled is None else compiled.normalize_batch,
+                batch_norm_gradient if compiled is None else compiled.batch_norm_gradient,
             )
         )
     return bound
 
 
 def bind_activations(
-    runs: Sequence[Run], layer: int, parameters: Views, loops: Loops | None
+    groups: Sequence[SlotGroup], layer: int, parameters: Views, compiled: CompiledKernels | None
 ) -> list[BoundActivation]:
-    """Cut one layer's activations."""
+    """Cut the activations of one hidden layer.
+
+    Args:
+        groups: slots by activation.
+        layer: number of the hidden layer.
+        parameters: views `[K, rows, columns]` of the parameters or gradients.
+        compiled: compiled kernels; None for torch.
+    """
     bound = []
-    for run in runs:
-        row = cast(Activation, run.row)
-        slope = parameters["slope", layer][run.slots]
-        hyper = run.parameters if row.learned is None else {**run.parameters, row.learned: slope}
-        twin = twin_of(row.name, {key: run.parameters[key] for key in row.parameters}, loops)
-        mix = parameters["mix", layer][run.slots] if run.parameters["parametric"].any() else None
-        bound.append(BoundActivation(run.slots, row, hyper, slope, twin, mix))
+    for group in groups:
+        row = cast(Activation, group.row)
+        slope = parameters["slope", layer][group.slots]
+        hyper = (
+            group.parameters if row.learned is None else {**group.parameters, row.learned: slope}
+        )
+        fused = fused_activation(
+            row.name, {key: group.parameters[key] for key in row.parameters}, compiled
+        )
+        mix = (
+            parameters["mix", layer][group.slots] if group.parameters["parametric"].any() else None
+        )
+        bound.append(BoundActivation(group.slots, row, hyper, slope, fused, mix))
     return bound

@@ -1,4 +1,8 @@
-"""Dropout of a fleet: each slot's own rate and kind at one place of the network."""
+"""Dropout at one layer of a fleet, with a kind and a rate for each slot.
+
+`grouping.py` groups the slots by kind of dropout, `noise.py` draws the keep-masks, and
+`network.py` applies one `Dropping` per layer in its forward and backward pass.
+"""
 
 from __future__ import annotations
 
@@ -9,71 +13,75 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from autotrain.network.grouping import Numbers, Run
-from autotrain.techniques.dropout import Dropout
+from autotrain.network.grouping import Backend, SlotGroup
+from autotrain.techniques.dropout import Affine, Dropout
 
 Keep = Mapping[int, Tensor]
-"""Keep-masks by layer (`INPUT` or a hidden layer): 1 where a unit stays, 0 where it is dropped or
-only pads; all 1 in slots without dropout. `[K, B, H]` in training, `[K, 1, H]` when one mask
-serves all rows."""
+"""Keep-masks by layer (`INPUT` or a hidden layer).
+
+1 for kept units, 0 for dropped and padded ones; all 1 in slots without dropout. `[K, B, H]` in
+training, `[K, 1, H]` if all rows share a mask.
+"""
 
 
 @dataclass(frozen=True)
 class Dropping:
-    """Dropout of one place of the network, ready to apply.
+    """Dropout at one layer, ready to apply.
 
     Args:
-        scale: of units that stay, `[K, 1, 1]`.
-        shifts: for runs whose dropped units are not 0: (slots, shift of units that stay, how much
-            more of it dropped units get), `[k, 1, 1]` each.
+        scale: factor of kept units, `[K, 1, 1]`.
+        shifted: slots whose kept or dropped units are shifted, with their maps.
     """
 
     scale: Tensor
-    shifts: Sequence[tuple[slice, Tensor, Tensor]]
+    shifted: Sequence[tuple[slice, Affine]]
 
     @classmethod
     def of(
-        cls, runs: Sequence[Run], numbers: Numbers, factors: Tensor | None = None
+        cls, groups: Sequence[SlotGroup], backend: Backend, factors: Tensor | None = None
     ) -> Dropping | None:
-        """Prepare a place's runs; None when none of them ever drops.
+        """Prepare the dropout of one layer; None if no slot has any.
 
         Args:
-            factors: on the rates `[K, 1, 1]`; None for 1.
+            groups: the slots of the layer, grouped by dropout.
+            backend: device and dtype.
+            factors: factors on the rates, `[K, 1, 1]`; None for 1.
         """
-        if all(cast(Dropout, run.row).affine is None for run in runs):
+        if all(cast(Dropout, group.row).affine is None for group in groups):
             return None
-        n_slots = runs[-1].slots.stop
-        scale = torch.ones(n_slots, 1, 1, dtype=numbers.dtype, device=numbers.device)
-        shifts = []
-        for run in runs:
-            affine = cast(Dropout, run.row).affine
+        n_slots = groups[-1].slots.stop
+        scale = torch.ones(n_slots, 1, 1, dtype=backend.dtype, device=backend.device)
+        shifted = []
+        for group in groups:
+            affine = cast(Dropout, group.row).affine
             if affine is None:
                 continue
-            rate = run.parameters["rate"]
-            at = affine(rate if factors is None else rate * factors[run.slots])
-            scale[run.slots] = at.scale
-            if at.kept is not None and at.dropped is not None:
-                shifts.append((run.slots, at.kept, at.dropped - at.kept))
-        return cls(scale, shifts)
+            rate = group.parameters["rate"]
+            at = affine(rate if factors is None else rate * factors[group.slots])
+            scale[group.slots] = at.scale
+            if at.kept is not None:
+                shifted.append((group.slots, at))
+        return cls(scale, shifted)
 
     def apply(
         self, h: Tensor, keep: Tensor, real: Tensor | None, scale: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return h with dropout, padded units at 0, and ∂(that)/∂h `[K, B, H]`.
+        """Return h after dropout, with padded units at 0, and its derivative by h, `[K, B, H]`.
 
         Args:
             h: `[K, B, H]`.
-            keep: see `Keep`.
-            real: 1 for real units `[K, 1, H]`; None when none is padded.
-            scale: where to write ∂/∂h; may be `keep` itself. None: new memory.
+            keep: keep-mask, see `Keep`.
+            real: 1 for real units, 0 for padded ones, `[K, 1, H]`; None if no unit is padded.
+            scale: memory for the derivative, which may be `keep` itself; None for new memory.
         """
         shifts = []
-        for slots, kept, more in self.shifts:
-            shift = torch.addcmul(kept + more, keep[slots], more, value=-1)
+        for slots, at in self.shifted:
+            shift = at.shift(keep[slots])
+            assert shift is not None
             shifts.append(shift if real is None else shift * real[slots])
         scale = torch.mul(keep, self.scale, out=scale)
         h = h * scale
-        for (slots, _, _), shift in zip(self.shifts, shifts, strict=True):
+        for (slots, _), shift in zip(self.shifted, shifts, strict=True):
             h[slots] += shift
         return h, scale
 
@@ -81,9 +89,16 @@ class Dropping:
 def drop(
     dropping: Dropping | None, h: Tensor, keep: Tensor | None, real: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Return h with dropout and padded units at 0, and the scale of its gradient (None for 1)."""
+    """Return h after dropout, with padded units at 0, and its derivative by h (None for 1).
+
+    Args:
+        dropping: the dropout of the layer; None without dropout.
+        h, keep, real: see `Dropping.apply`; overwrites `keep`.
+    Raises:
+        ValueError: if there is dropout but no keep-mask.
+    """
     if dropping is None:
         return (h, None) if real is None else (h * real, real)
     if keep is None:
-        raise ValueError("a layer with dropout needs its keep-masks, however: none came")
+        raise ValueError("keep must be a mask for a layer with dropout, got None")
     return dropping.apply(h, keep, real, keep)

@@ -1,7 +1,7 @@
-"""What a training's diagnosis means: four flags, decided layer by layer.
+"""Flags that interpret the diagnosis of a training.
 
-One row of `FLAGS` is one flag: its definition (docs/techniques.md is generated from it), what it
-means and what to try. A new flag is a new row. `diagnostics.py` measures the numbers.
+`training/diagnostics.py` measures a `Diagnosis`; each row of `FLAGS` has the definition of a flag,
+its meaning and advice. docs/techniques.md is generated from the table. To add a flag, add a row.
 """
 
 from __future__ import annotations
@@ -26,25 +26,27 @@ EXPLOSIONS = {
     "output layer",
     LOSS: f"the training loss is above {EXPLODING_LOSS:g} times the loss at initialization",
 }
-"""What an explosion was first seen by."""
+"""The kinds of evidence for an explosion, with their definitions."""
 
 DIGITS = 4
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Health of one training of one fold, as numbers that JSON can hold.
+    """Health of one training on one fold, as values that JSON can represent.
 
     Args:
-        start_loss: training loss of the first step, before any update; None when not finite.
-        loss: mean training loss of the last epoch; None when that epoch lost its finite numbers.
-        start_norms: gradient norms by layer of the first step, the output layer last.
-        norms: the same, averaged over the last epoch that has a finite step, up to its first
-            non-finite one; empty if every epoch was finite.
-        dead_units: share of dead units of each hidden layer; None where units cannot die.
-        saturated: share of saturated outputs of each hidden layer; None where they cannot saturate.
-        explosion: what an explosion was first seen by; None when there was none.
-        explosion_epoch: when.
+        start_loss: training loss of the first step, before any update; None if not finite.
+        loss: mean training loss of the last epoch; None if that epoch has a non-finite value.
+        start_norms: gradient norm of each layer in the first step, `[L + 1]`, the output layer
+            last; empty if not finite.
+        norms: mean gradient norm of each layer over the last epoch with a finite step, up to its
+            first non-finite step, `[L + 1]`; empty if no step was finite.
+        dead_units: fraction of dead units of each hidden layer; None if units cannot die.
+        saturated: fraction of saturated outputs of each hidden layer; None if the activation
+            cannot saturate.
+        explosion: first evidence of an explosion, a key of `EXPLOSIONS`; None without one.
+        explosion_epoch: epoch of that evidence, from 1.
     """
 
     start_loss: float | None = None
@@ -58,12 +60,12 @@ class Diagnosis:
 
     @property
     def n_hidden(self) -> int:
-        """How many hidden layers there are norms of."""
+        """Number of hidden layers that have norms."""
         return max(len(self.norms or self.start_norms) - 1, 0)
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """Each layer's norm over the output layer's, last epoch; 0 where the latter is 0."""
+        """Ratio of each layer's norm to the output layer's, last epoch; 0 if the latter is 0."""
         output = self.norms[-1] if self.norms else 0.0
         return tuple(norm / output if output else 0.0 for norm in self.norms)
 
@@ -74,11 +76,11 @@ class Diagnosis:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The flags that hold, in the order of `FLAGS`."""
+        """Names of the flags that are set, in the order of `FLAGS`."""
         return tuple(name for name, flag in FLAGS.items() if flag.holds(self))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the rounded numbers that a trial keeps."""
+        """Return the rounded values that are stored with a trial."""
         return {key: _rounded(value) for key, value in asdict(self).items() if value is not None}
 
     @classmethod
@@ -95,12 +97,12 @@ class Flag:
     """One flag.
 
     Args:
-        name: its word.
-        label: what is wrong, in two or three words.
-        definition: when it is set.
-        meaning: what it says about the training.
-        advice: what to try.
-        holds: decides.
+        name: its name in tables and JSON.
+        label: the problem in two or three words.
+        definition: condition under which the flag is set.
+        meaning: consequence for the training, a clause.
+        advice: remedies, a clause that begins with "try".
+        holds: diagnosis → whether the flag is set.
     """
 
     name: str
@@ -112,16 +114,16 @@ class Flag:
 
     @property
     def sentence(self) -> str:
-        """One sentence: what it means and what to try."""
+        """Meaning and advice as one sentence."""
         return f"{self.meaning}: {self.advice}."
 
 
-def _vanishes(found: Diagnosis) -> bool:
-    # An epoch that lost its finite numbers says nothing about vanishing, and with a loss of 0 there
-    # is nothing left to learn.
-    if not found.loss or found.ratio is None:
+def _vanishes(diagnosis: Diagnosis) -> bool:
+    # An epoch with non-finite values is no evidence of vanishing gradients, and small gradients are
+    # to be expected at a loss of 0.
+    if not diagnosis.loss or diagnosis.ratio is None:
         return False
-    return found.ratio < VANISHING_RATIO and min(found.norms[:-1]) < VANISHING_NORM
+    return diagnosis.ratio < VANISHING_RATIO and min(diagnosis.norms[:-1]) < VANISHING_NORM
 
 
 def _exceeds(shares: tuple[float, ...] | None, limit: float) -> bool:
@@ -136,7 +138,7 @@ FLAGS = {
             "gradients vanish",
             f"in the last epoch, the gradient norm of a hidden layer is below {VANISHING_RATIO:g} "
             f"times that of the output layer and below {VANISHING_NORM:g}, or 0",
-            "The gradient hardly reaches some layers, which therefore do not learn",
+            "Hardly any gradient reaches some layers, so they do not learn",
             "try batch norm, He initialization with ReLU or ELU, or fewer layers",
             _vanishes,
         ),
@@ -150,26 +152,26 @@ FLAGS = {
             "first step",
             "The gradient or the loss grew out of proportion",
             "try a lower learning rate, gradient clipping, another initializer or batch norm",
-            lambda found: found.explosion is not None,
+            lambda diagnosis: diagnosis.explosion is not None,
         ),
         Flag(
             "dead_units",
             "units are dead",
-            f"in the last epoch, above {DEAD_SHARE:g} of the ReLU-family units of a hidden layer "
-            "give 0 for every validation row",
-            "More than half of the units of a layer give 0 for every row and no longer learn",
+            f"in the last epoch, more than {DEAD_SHARE:g} of the ReLU-family units of a hidden "
+            "layer output 0 for every validation row",
+            "More than half of the units of a layer output 0 for every row and no longer learn",
             "try a lower learning rate, leaky ReLU or ELU, or batch norm",
-            lambda found: _exceeds(found.dead_units, DEAD_SHARE),
+            lambda diagnosis: _exceeds(diagnosis.dead_units, DEAD_SHARE),
         ),
         Flag(
             "saturated",
             "units are saturated",
-            f"in the last epoch, above {SATURATED_SHARE:g} of the outputs of a sigmoid or tanh "
+            f"in the last epoch, more than {SATURATED_SHARE:g} of the outputs of a sigmoid or tanh "
             f"layer have |f′(z)| < {FLAT_SLOPE:g} on the validation rows",
-            "More than half of the outputs of a layer are where its activation is flat and pass "
-            "hardly any gradient",
+            "More than half of the outputs of a layer are on the flat part of its activation and "
+            "pass hardly any gradient",
             "try a smaller initialization, batch norm before the activation, or ReLU or ELU",
-            lambda found: _exceeds(found.saturated, SATURATED_SHARE),
+            lambda diagnosis: _exceeds(diagnosis.saturated, SATURATED_SHARE),
         ),
     )
 }
@@ -177,5 +179,5 @@ FLAGS = {
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_rounded(each) for each in value]
+        return [_rounded(number) for number in value]
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value

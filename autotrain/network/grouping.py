@@ -1,8 +1,9 @@
-"""From configurations to the [K] tensors and runs by which a fleet computes.
+"""Groups of slots that share a technique, and their hyperparameters as tensors.
 
-Slots are ordered so that those that go deeper come first and those that share a technique are
-neighbours: a technique then acts on a slice ("run") of the fleet instead of being chosen slot by
-slot. Grouping is by configuration, never by the shape of a tensor.
+Slots are sorted (`order_key`) so that deeper networks come first and slots that share a technique
+are neighbours. A technique then acts on a slice of the slot axis, a `SlotGroup`, instead of being
+chosen slot by slot. Grouping depends on the configurations alone, never on the shape of a tensor.
+`training/grouping.py` has the groups of a training step.
 """
 
 from __future__ import annotations
@@ -18,113 +19,126 @@ from autotrain.network.config import (
     input_dropout_of,
     input_norm_of,
 )
-from autotrain.network.kernels import Loops
+from autotrain.network.kernels import CompiledKernels
 from autotrain.space.config import Choice, TrialConfig
 from autotrain.techniques.activations import ACTIVATIONS
 from autotrain.techniques.dropout import DROPOUTS
+from autotrain.techniques.input_scales import INPUT_SCALES
 from autotrain.techniques.normalization import BATCH_NORMS
-from autotrain.techniques.scales import FRONT_SCALES
 from autotrain.techniques.technique import Technique
 
 
 @dataclass(frozen=True)
-class Run:
+class SlotGroup:
     """Neighbouring slots that use the same technique.
 
     Args:
-        slots: which slots, as a slice of the slot axis.
-        row: the technique's row.
-        parameters: hyperparameters, `[k, 1, 1]` or `[k, 1]`, the run's own slots only.
+        slots: the k slots, as a slice of the slot axis.
+        row: the technique's row in its table.
+        parameters: hyperparameters of these slots, `[k, 1, 1]` or `[k, 1]` each.
     """
 
     slots: slice
     row: Technique
     parameters: Mapping[str, Tensor]
 
-    def within(self, n_slots: int) -> Run | None:
-        """Return the part of the run that lies among the first `n_slots` slots."""
+    def within(self, n_slots: int) -> SlotGroup | None:
+        """Return the part of the group among the first `n_slots` slots; None if it is empty."""
         start, stop = self.slots.start, min(self.slots.stop, n_slots)
         if stop <= start:
             return None
         parameters = {name: value[: stop - start] for name, value in self.parameters.items()}
-        return Run(slice(start, stop), self.row, parameters)
+        return SlotGroup(slice(start, stop), self.row, parameters)
 
 
-class Numbers:
-    """Makes tensors of one dtype on one device, and knows the compiled loops for them.
+class Backend:
+    """The device, dtype and compiled kernels of a fleet.
 
     Args:
-        loops: None where there are none; then everything is torch's.
+        device: device of all tensors.
+        dtype: dtype of all floating-point tensors.
+        compiled: compiled kernels for this device and dtype; None to compute with torch alone.
     """
 
     def __init__(
-        self, device: torch.device, dtype: torch.dtype, loops: Loops | None = None
+        self, device: torch.device, dtype: torch.dtype, compiled: CompiledKernels | None = None
     ) -> None:
         self.device = device
         self.dtype = dtype
-        self.loops = loops
+        self.compiled = compiled
 
     def column(self, values: Sequence[float], n_axes: int = 2) -> Tensor:
-        """Return `[K, 1]` or `[K, 1, 1]` from one number a slot."""
+        """Return one number per slot as a tensor that broadcasts over the other axes.
+
+        Args:
+            values: `[K]`.
+            n_axes: 2 for `[K, 1]`, 3 for `[K, 1, 1]`.
+        """
         tensor = torch.tensor([float(v) for v in values], dtype=self.dtype, device=self.device)
         return tensor.view(-1, *[1] * (n_axes - 1))
 
 
-def runs_of(
+def group_slots(
     configs: Sequence[TrialConfig],
     table: Mapping[str, Technique],
     choose: Callable[[TrialConfig], Choice],
-    numbers: Numbers,
+    backend: Backend,
     n_axes: int,
-) -> list[Run]:
-    """Cut the fleet into runs of one technique.
+) -> list[SlotGroup]:
+    """Group the slots of a fleet by the technique that they use.
 
-    Only the numeric hyperparameters of a choice become tensors.
+    Args:
+        configs: the slots' configurations, in fleet order.
+        table: the table of techniques.
+        choose: returns the choice of a configuration.
+        backend: device and dtype of the hyperparameters.
+        n_axes: axes of the hyperparameters, 2 or 3; see `Backend.column`.
+    Returns: the groups in fleet order. Only numeric hyperparameters become tensors.
     """
     choices = [choose(config) for config in configs]
-    # Slots that also learn how much of an activation they use do more than their neighbours.
+    # Parametric activations need more work than others of the same name, so they are separate.
     kinds = [(choice.name, bool(choice.parameters.get("parametric"))) for choice in choices]
-    runs, start = [], 0
+    groups, start = [], 0
     for stop in range(1, len(choices) + 1):
         if stop < len(choices) and kinds[stop] == kinds[start]:
             continue
         members = choices[start:stop]
         parameters = {
-            name: numbers.column([member.parameters[name] for member in members], n_axes)  # type: ignore[misc]
+            name: backend.column([member.parameters[name] for member in members], n_axes)  # type: ignore[misc]
             for name, value in members[0].parameters.items()
             if isinstance(value, bool | int | float)
         }
-        runs.append(Run(slice(start, stop), table[members[0].name], parameters))
+        groups.append(SlotGroup(slice(start, stop), table[members[0].name], parameters))
         start = stop
-    return runs
+    return groups
 
 
 @dataclass(frozen=True)
-class NetworkRuns:
-    """The runs of everything that a forward or backward pass does."""
+class NetworkGroups:
+    """The groups of each technique in a forward or backward pass."""
 
-    activation: list[Run]
-    batch_norm: list[Run]
-    dropout: list[Run]
-    input_norm: list[Run]
-    input_dropout: list[Run]
-    front_scale: list[Run]
+    activation: list[SlotGroup]
+    batch_norm: list[SlotGroup]
+    dropout: list[SlotGroup]
+    input_norm: list[SlotGroup]
+    input_dropout: list[SlotGroup]
+    input_scale: list[SlotGroup]
 
 
-def network_runs(configs: Sequence[TrialConfig], numbers: Numbers) -> NetworkRuns:
-    """Plan the passes of a fleet; `configs` in fleet order."""
-    return NetworkRuns(
-        activation=runs_of(configs, ACTIVATIONS, lambda c: c.activation, numbers, 3),
-        batch_norm=runs_of(configs, BATCH_NORMS, lambda c: c.batch_norm, numbers, 3),
-        dropout=runs_of(configs, DROPOUTS, dropout_of, numbers, 3),
-        input_norm=runs_of(configs, BATCH_NORMS, input_norm_of, numbers, 3),
-        input_dropout=runs_of(configs, DROPOUTS, input_dropout_of, numbers, 3),
-        front_scale=runs_of(configs, FRONT_SCALES, lambda c: c.front_scale, numbers, 3),
+def network_groups(configs: Sequence[TrialConfig], backend: Backend) -> NetworkGroups:
+    """Return the groups of a forward and backward pass; `configs` are in fleet order."""
+    return NetworkGroups(
+        activation=group_slots(configs, ACTIVATIONS, lambda c: c.activation, backend, 3),
+        batch_norm=group_slots(configs, BATCH_NORMS, lambda c: c.batch_norm, backend, 3),
+        dropout=group_slots(configs, DROPOUTS, dropout_of, backend, 3),
+        input_norm=group_slots(configs, BATCH_NORMS, input_norm_of, backend, 3),
+        input_dropout=group_slots(configs, DROPOUTS, input_dropout_of, backend, 3),
+        input_scale=group_slots(configs, INPUT_SCALES, lambda c: c.input_scale, backend, 3),
     )
 
 
 def order_key(config: TrialConfig) -> tuple[object, ...]:
-    """Sort key of a slot in its fleet: deeper first, then techniques that cost most to split."""
+    """Return the sort key of a slot: deeper first, then by techniques that are costly to split."""
     return (
         -len(config.hidden_units),
         config.activation.name,
@@ -136,6 +150,6 @@ def order_key(config: TrialConfig) -> tuple[object, ...]:
         config.constraint.name,
         bool(config.batch_norm["input"]),
         input_dropout_of(config).name,
-        config.front_scale.name,
+        config.input_scale.name,
         config.weight_decay.name,
     )

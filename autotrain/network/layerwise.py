@@ -1,6 +1,7 @@
-"""One layer of K networks at once: product, batch norm and activation, forward and backward.
+"""One layer of K networks: product, batch norm and activation, forward and backward.
 
-Batch norm and activations act on runs, each on its slots' part of `[K, …]` (see plan.py).
+`FusedNetwork` calls these functions layer by layer. Batch norm and activations act on groups of
+slots, each on its part of `[K, …]` (see grouping.py).
 """
 
 from __future__ import annotations
@@ -17,9 +18,15 @@ from autotrain.techniques.normalization import BatchNormCache, normalize_moving,
 
 @dataclass
 class LayerTape:
-    """What one layer's backward pass needs: its input, weights, z, a = f(z), and what changed it.
+    """What the backward pass of one layer needs from the forward pass.
 
-    Where no activation needs z, it is a itself.
+    Args:
+        x: input of the layer, `[K_l, B, I]`.
+        kernel: weights s V, `[K_l, I, O]`.
+        z: input of the activation, `[K_l, B, O]`; the same tensor as `a` if no activation needs z.
+        a: output of the activation, f(z), `[K_l, B, O]`.
+        before, after: caches of batch norm, by group; None for groups without.
+        scale: derivative of dropout and padding by its input; None for 1.
     """
 
     x: Tensor
@@ -32,15 +39,25 @@ class LayerTape:
 
 
 def scaled(kernel: Tensor, scale: Tensor | None) -> Tensor:
-    """Return the weights that the network uses: an NTK parametrization scales what is learned."""
+    """Return the weights W = s V that the network uses, `[K, I, O]`.
+
+    Args:
+        kernel: the learned V, `[K, I, O]`.
+        scale: s, `[K, 1, 1]`; None for 1. Only the NTK parametrization has another scale.
+    """
     return kernel if scale is None else kernel * scale
 
 
 def outputs(kernel: Tensor, bias: Tensor, last: Tensor) -> Tensor:
-    """Return what the output layers say, `[K, B, C]`.
+    """Return the outputs h W + b of the networks, `[K, B, C]`.
 
-    Computed as (Wᵀhᵀ)ᵀ: a product with a few columns measured three times slower than one with
-    a few rows.
+    They are computed as (Wᵀhᵀ)ᵀ: a product with few columns took three times as long as one with
+    few rows.
+
+    Args:
+        kernel: W, `[K, I, C]`.
+        bias: b, `[K, 1, C]`.
+        last: h, the input of the output layer, `[K, B, I]`.
     """
     rows = kernel.transpose(1, 2).contiguous()
     return torch.baddbmm(bias.transpose(1, 2), rows, last.transpose(1, 2)).transpose(1, 2)
@@ -49,7 +66,15 @@ def outputs(kernel: Tensor, bias: Tensor, last: Tensor) -> Tensor:
 def normalize(
     norms: Sequence[BoundNorm], x: Tensor, updating: bool, *, in_place: bool = False
 ) -> tuple[Tensor, list[BatchNormCache | None]]:
-    """Normalize each run that has batch norm; with `in_place`, x is overwritten by x − μ."""
+    """Normalize the slots that have batch norm by the statistics of the batch.
+
+    Args:
+        norms: batch norm by group.
+        x: `[K, B, H]`.
+        updating: whether to update the moving statistics.
+        in_place: whether x may be overwritten (by x − μ).
+    Returns: y `[K, B, H]` and the cache of each group; None for groups without batch norm.
+    """
     if not any(norm.is_on for norm in norms):
         return x, [None] * len(norms)
     caches: list[BatchNormCache | None] = []
@@ -70,7 +95,7 @@ def normalize(
 
 
 def normalize_by_moving(norms: Sequence[BoundNorm], x: Tensor) -> Tensor:
-    """Normalize, in place, each run that has batch norm; return x."""
+    """Normalize x `[K, B, H]` by the moving statistics, in place, and return it."""
     for norm in norms:
         if norm.is_on and norm.mean is not None and norm.variance is not None:
             part, epsilon = part_of(x, norm, norms), norm.hyper["epsilon"]
@@ -84,7 +109,14 @@ def normalize_backward(
     caches: Sequence[BatchNormCache | None],
     dy: Tensor,
 ) -> None:
-    """Turn ∂loss/∂y into ∂loss/∂x, in place, and write the parameters' gradients."""
+    """Turn ∂loss/∂y into ∂loss/∂x, in place, and write the gradients of γ and β.
+
+    Args:
+        norms: batch norm by group, with parameters.
+        gradients: the same, with gradients.
+        caches: from `normalize`.
+        dy: `[K, B, H]`.
+    """
     for norm, to, cache in zip(norms, gradients, caches, strict=True):
         if cache is not None:
             part = part_of(dy, norm, norms)
@@ -92,45 +124,60 @@ def normalize_backward(
 
 
 def activate(at: BoundLayer, z: Tensor) -> Tensor:
-    """Return f(z), written over z where no run needs it again."""
+    """Return f(z) `[K, B, H]`, written over z if the backward pass does not read z."""
     if len(at.activation) == 1:
         return at.activation[0].f(z, None if at.needs_z else z)
     a = torch.empty_like(z) if at.needs_z else z
-    for run in at.activation:
-        run.f(z[run.slots], a[run.slots])
+    for group in at.activation:
+        group.f(z[group.slots], a[group.slots])
     return a
 
 
 def activate_backward(at: BoundLayer, to: BoundLayer, record: LayerTape, da: Tensor) -> None:
-    """Turn ∂loss/∂a into ∂loss/∂z, in place, and write learned parameters' gradients."""
-    for run, gradient in zip(at.activation, to.activation, strict=True):
-        part, z, a = (part_of(x, run, at.activation) for x in (da, record.z, record.a))
-        if run.row.d_learned is not None:
-            slope = part * run.row.d_learned(z, run.hyper)
-            if run.mix is not None:
-                slope *= run.mix
+    """Turn ∂loss/∂a into ∂loss/∂z, in place, and write the gradients of learned parameters.
+
+    Args:
+        at: the layer, with parameters.
+        to: the layer, with gradients.
+        record: the tape of the forward pass.
+        da: `[K_l, B, H]`.
+    """
+    for group, gradient in zip(at.activation, to.activation, strict=True):
+        part, z, a = (part_of(x, group, at.activation) for x in (da, record.z, record.a))
+        if group.row.d_learned is not None:
+            slope = part * group.row.d_learned(z, group.hyper)
+            if group.mix is not None:
+                slope *= group.mix
             torch.sum(slope, dim=(1, 2), keepdim=True, out=gradient.slope)
-        if run.mix is not None:
+        if group.mix is not None:
             assert gradient.mix is not None
-            run.unmix(part, z, gradient.mix)
+            group.unmix(part, z, gradient.mix)
         else:
-            run.backward(part, z, a)
+            group.backward(part, z, a)
 
 
-def part_of(x: Tensor, run: BoundNorm | BoundActivation, runs: Sequence[object]) -> Tensor:
-    """Return a run's part of `[K, …]`; a slice costs a microsecond: the whole needs none."""
-    return x if len(runs) == 1 else x[run.slots]
+def part_of(x: Tensor, group: BoundNorm | BoundActivation, groups: Sequence[object]) -> Tensor:
+    """Return the part of `[K, …]` that belongs to a group.
+
+    A single group gets the whole tensor, because taking a slice costs a microsecond.
+    """
+    return x if len(groups) == 1 else x[group.slots]
 
 
 def whole(parts: Sequence[Tensor]) -> Tensor:
-    """Return the runs' parts as one tensor `[K, …]`."""
+    """Return the parts of all groups as one tensor `[K, …]`."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def bias_gradient(to: BoundLayer, dz: Tensor) -> None:
-    """Write ∂loss/∂bias where it has an effect."""
-    # Batch norm subtracts a bias that stands right before it: such a bias stays 0, or rounding
-    # noise would move it (an adaptive optimizer magnifies noise to full steps).
+    """Write ∂loss/∂bias of the slots whose bias has an effect.
+
+    Args:
+        to: the layer, with gradients.
+        dz: `[K_l, B, H]`.
+    """
+    # Batch norm subtracts a bias that is added right before it. The gradient of such a bias must be
+    # exactly 0: an adaptive optimizer would magnify rounding noise to full steps.
     for norm in to.before:
         if not norm.is_on:
             torch.sum(dz[norm.slots], 1, keepdim=True, out=to.bias[norm.slots])

@@ -1,8 +1,9 @@
-"""Where each parameter of a network lies in a flat row, and how rows of K networks are stacked.
+"""Positions of a network's tensors in a flat row, and stacking of the rows of K networks.
 
-A network's parameters are one row of numbers, so that an optimizer is a handful of operations
-on `[K, P]` whatever the depth. Weight matrices ("kernel") come first, the rest after them. K
-networks of different width and depth share one padded layout; padding is 0 and stays 0.
+All parameters of a network are one flat row, so that an optimizer needs a handful of operations on
+`[K, P]` at any depth. The weight matrices ("kernel") come first. K networks of different widths and
+depths share one padded layout (`fleet_layout`); padding is 0 and stays 0. `Shape` gives the sizes
+of a network, `Layout` the positions of its tensors; `pack` and `unpack` convert between the two.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ BINS = ("edge", "width")
 
 @dataclass(frozen=True)
 class Columns:
-    """What the encoded rows hold, in this order.
+    """Kinds of the columns of encoded rows, in this order.
 
     Args:
-        n_numeric: numbers that an embedding may act on.
-        levels: codes of categories that are embedded: how many codes each of these columns has.
-        n_plain: the rest, read as it is.
+        n_numeric: number of numeric columns, which can be embedded.
+        levels: number of levels of each column of codes, which are embedded.
+        n_plain: number of other columns, which are inputs without any change.
     """
 
     n_numeric: int
@@ -38,28 +39,28 @@ class Columns:
 
     @property
     def n_codes(self) -> int:
-        """Columns of codes."""
+        """Number of columns of codes."""
         return len(self.levels)
 
     @property
     def width(self) -> int:
-        """All columns."""
+        """Number of all columns."""
         return self.n_numeric + self.n_codes + self.n_plain
 
     @classmethod
     def plain(cls, n: int) -> Columns:
-        """Return `n` columns that are read as they are."""
+        """Return `n` plain columns."""
         return cls(0, (), n)
 
 
 @dataclass(frozen=True)
-class Front:
-    """What turns encoded rows into the inputs of the first layer; see `network/front.py`.
+class InputLayer:
+    """Sizes of the input layer of one network; `network/input_layer.py` computes it.
 
     Args:
-        columns: of the encoded rows.
-        sizes: what each number becomes; None where numbers stay as they are.
-        level_width: numbers in a level's vector.
+        columns: columns of the encoded rows.
+        sizes: sizes of the numeric embedding; None without one.
+        level_width: length of the vector of a level.
     """
 
     columns: Columns
@@ -68,7 +69,7 @@ class Front:
 
     @property
     def n_inputs(self) -> int:
-        """What the first layer reads: embedded numbers, then vectors of levels, then the rest."""
+        """Number of inputs: embedded numbers, then vectors of levels, then plain columns."""
         per_number = 1 if self.sizes is None else self.sizes.n_out
         columns = self.columns
         of_codes = columns.n_codes * self.level_width
@@ -80,11 +81,11 @@ class Front:
         return bool(self.columns.levels) or (self.sizes is not None and self.columns.n_numeric > 0)
 
     def entries(self) -> tuple[list[tuple[Key, int, int]], list[tuple[Key, int, int]]]:
-        """Return the learned tensors and the constants (statistics) of the embeddings."""
+        """Return (key, rows, columns) of the learned tensors and of the constants."""
         d = self.columns.n_numeric
         learned: list[tuple[Key, int, int]] = [
-            (("level_vectors", place), n_levels, self.level_width)
-            for place, n_levels in enumerate(self.columns.levels)
+            (("level_vectors", column), n_levels, self.level_width)
+            for column, n_levels in enumerate(self.columns.levels)
         ]
         if self.sizes is None or not d:
             return learned, []
@@ -99,20 +100,26 @@ class Front:
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of one network: input units, units of each hidden layer, output units.
+    """Sizes of one network.
 
-    `n_inputs` is what the first layer reads; `front` what stands before it, None for nothing.
+    Args:
+        n_inputs: number of inputs of the first hidden layer (or of the output layer).
+        hidden: number of units of each hidden layer.
+        n_outputs: number of outputs.
+        input_layer: sizes of the input layer; None if nothing is embedded.
     """
 
     n_inputs: int
     hidden: tuple[int, ...]
     n_outputs: int
-    front: Front | None = None
+    input_layer: InputLayer | None = None
 
     @classmethod
-    def of(cls, front: Front, hidden: tuple[int, ...], n_outputs: int) -> Shape:
-        """Return the shape of a network behind a front."""
-        return cls(front.n_inputs, hidden, n_outputs, front if front.embeds else None)
+    def of(cls, input_layer: InputLayer, hidden: tuple[int, ...], n_outputs: int) -> Shape:
+        """Return the shape of a network with this input layer."""
+        return cls(
+            input_layer.n_inputs, hidden, n_outputs, input_layer if input_layer.embeds else None
+        )
 
     @property
     def depth(self) -> int:
@@ -120,8 +127,8 @@ class Shape:
         return len(self.hidden)
 
 
-class Entry(NamedTuple):
-    """One tensor of a layout: `rows × columns` numbers from `start`."""
+class TensorSpan(NamedTuple):
+    """The position of one tensor in a flat row: `rows × columns` numbers from `start` on."""
 
     start: int
     rows: int
@@ -129,17 +136,19 @@ class Entry(NamedTuple):
 
 
 class Layout:
-    """The places of all tensors of a network in its two flat rows.
+    """Positions of all tensors of a network in its two flat rows.
 
-    Keys are (kind, layer): layer `INPUT` for the input side, 0 … depth − 1 for hidden layers, and
-    "output_kernel"/"output_bias" with layer 0. `parameters` are trained: "kernel" `[I, O]`, "bias",
-    "gamma", "beta" and "mix" (of a parametric activation) `[1, O]`, "slope" `[1, 1]`, the inputs'
-    "scale" and what embeds them (`Front.entries`). `statistics` are batch norm's moving "mean" and
-    "variance" `[1, O]`, and the bins of a piecewise linear embedding.
+    Keys are (kind, layer), where layer is `INPUT` for the input side, 0 … depth − 1 for hidden
+    layers, and 0 for "output_kernel" and "output_bias".
+
+    `parameters` are trained: "kernel" `[I, O]`, "bias", "gamma", "beta" and "mix" (of a parametric
+    activation) `[1, O]`, "slope" `[1, 1]`, the inputs' "scale" `[1, I]` and the tensors of
+    embeddings (`InputLayer.entries`). `statistics` are the moving "mean" and "variance" of batch
+    norm, `[1, O]`, and the bins of a piecewise linear embedding.
 
     Args:
-        shape: the network's sizes; for a fleet the largest of each.
-        last: width that the output layer reads; for one network its last hidden layer's.
+        shape: sizes of the network; for a fleet the largest of each.
+        last: number of inputs of the output layer; None for the width of the last hidden layer.
     """
 
     def __init__(self, shape: Shape, last: int | None = None) -> None:
@@ -164,16 +173,21 @@ class Layout:
             for layer, width in zip(range(INPUT, shape.depth), widths, strict=True)
             for kind in ("mean", "variance")
         ]
-        if shape.front is not None:
-            learned, constants = shape.front.entries()
+        if shape.input_layer is not None:
+            learned, constants = shape.input_layer.entries()
             vectors += learned
             moving += constants
-        self.parameters, self.n_parameters = _place([*kernels, *vectors])
-        self.statistics, self.n_statistics = _place(moving)
+        self.parameters, self.n_parameters = _spans([*kernels, *vectors])
+        self.statistics, self.n_statistics = _spans(moving)
         self.n_kernel = sum(rows * columns for _, rows, columns in kernels)
 
     def views(self, flat: Tensor, *, statistics: bool = False) -> dict[Key, Tensor]:
-        """Return every tensor as a view `[K, rows, columns]` into flat rows `[K, P]`."""
+        """Return every tensor as a view `[K, rows, columns]`.
+
+        Args:
+            flat: flat rows, `[K, P]`, or `[K, S]` with `statistics`.
+            statistics: whether the rows are statistics, not parameters.
+        """
         entries = self.statistics if statistics else self.parameters
         return {
             key: flat[:, start : start + rows * columns].unflatten(1, (rows, columns))
@@ -181,64 +195,73 @@ class Layout:
         }
 
 
-def _place(tensors: Iterable[tuple[Key, int, int]]) -> tuple[dict[Key, Entry], int]:
-    entries: dict[Key, Entry] = {}
+def _spans(tensors: Iterable[tuple[Key, int, int]]) -> tuple[dict[Key, TensorSpan], int]:
+    entries: dict[Key, TensorSpan] = {}
     start = 0
     for key, rows, columns in tensors:
-        entries[key] = Entry(start, rows, columns)
+        entries[key] = TensorSpan(start, rows, columns)
         start += rows * columns
     return entries, start
 
 
 def fleet_layout(shapes: Sequence[Shape]) -> Layout:
-    """Return the smallest layout into which every one of `shapes` fits.
+    """Return the smallest layout in which each of `shapes` fits.
 
     Raises:
-        ValueError: when the networks differ in outputs, or linear ones are mixed with deep ones
-            (their output layers would read different things).
+        ValueError: if the networks differ in the number of outputs or the kind of input layer, or
+            only some of them have hidden layers.
     """
     first = shapes[0]
     if any(shape.n_outputs != first.n_outputs for shape in shapes):
-        raise ValueError(f"a fleet needs equal outputs, however: {shapes}")
+        raise ValueError(f"shapes must have equal numbers of outputs, got {shapes}")
     depth = max(shape.depth for shape in shapes)
     if depth and not all(shape.depth for shape in shapes):
-        raise ValueError(f"a fleet needs hidden layers in all networks or in none: {shapes}")
+        raise ValueError(f"shapes must all have hidden layers, or none of them, got {shapes}")
     hidden = tuple(
         max(shape.hidden[layer] for shape in shapes if shape.depth > layer)
         for layer in range(depth)
     )
-    front = _joint_front(shapes)
+    input_layer = _joint_input_layer(shapes)
     n_inputs = max(shape.n_inputs for shape in shapes)
     last = max(shape.hidden[-1] for shape in shapes) if depth else n_inputs
-    return Layout(Shape(n_inputs, hidden, first.n_outputs, front), last)
+    return Layout(Shape(n_inputs, hidden, first.n_outputs, input_layer), last)
 
 
-def _joint_front(shapes: Sequence[Shape]) -> Front | None:
-    """Return the front into which all fit: folds differ in levels and in plain columns only."""
-    fronts = [shape.front for shape in shapes]
-    first = fronts[0]
-    if first is None or not all(fronts):
-        if any(fronts):
-            raise ValueError(f"a fleet needs a front in all networks or in none: {fronts}")
+def _joint_input_layer(shapes: Sequence[Shape]) -> InputLayer | None:
+    """Return the smallest input layer for all; they may differ in levels and plain columns only."""
+    input_layers = [shape.input_layer for shape in shapes]
+    first = input_layers[0]
+    if first is None or not all(input_layers):
+        if any(input_layers):
+            raise ValueError(f"shapes must all have an input layer, or none of them, got {shapes}")
         return None
-    real = [front for front in fronts if front is not None]
+    real = [input_layer for input_layer in input_layers if input_layer is not None]
     same = {(f.sizes, f.level_width, f.columns.n_numeric, f.columns.n_codes) for f in real}
     if len(same) > 1:
-        raise ValueError(f"a fleet needs fronts of one size, however: {fronts}")
-    levels = tuple(map(max, zip(*(front.columns.levels for front in real), strict=True)))
-    n_plain = max(front.columns.n_plain for front in real)
+        raise ValueError(f"input layers must have equal sizes, got {input_layers}")
+    levels = tuple(
+        map(max, zip(*(input_layer.columns.levels for input_layer in real), strict=True))
+    )
+    n_plain = max(input_layer.columns.n_plain for input_layer in real)
     columns = Columns(first.columns.n_numeric, levels, n_plain)
-    return Front(columns, first.sizes, first.level_width)
+    return InputLayer(columns, first.sizes, first.level_width)
 
 
 def pack(
     rows: Sequence[Tensor], layouts: Sequence[Layout], fleet: Layout, *, statistics: bool = False
 ) -> Tensor:
-    """Stack flat rows of single networks into a fleet's padded `[K, P]`."""
+    """Stack the flat rows of single networks into the padded rows of a fleet, `[K, P]`.
+
+    Args:
+        rows: K flat rows, `[P_k]` each.
+        layouts: the layouts of the networks.
+        fleet: the layout of the fleet.
+        statistics: whether the rows are statistics, not parameters.
+    """
     size = fleet.n_statistics if statistics else fleet.n_parameters
     stacked = rows[0].new_zeros(len(rows), size)
     if statistics:
-        # The variance of a padded unit is 1, not 0: no infinite scale where nothing is.
+        # The variance of a padded unit is 1, because a variance of 0 gives an infinite scale.
         for key, view in fleet.views(stacked, statistics=True).items():
             if key[0] in ("variance", "bin_width"):
                 view.fill_(1.0)
@@ -253,21 +276,28 @@ def pack(
 
 
 def unpack(row: Tensor, layout: Layout, fleet: Layout, *, statistics: bool = False) -> Tensor:
-    """Return one network's own flat row, copied out of its padded row `[P]` of a fleet."""
+    """Return the flat row `[P_k]` of one network, copied from a padded row of a fleet.
+
+    Args:
+        row: padded row, `[P]`.
+        layout: the layout of the network.
+        fleet: the layout of the fleet.
+        statistics: whether the row holds statistics, not parameters.
+    """
     if layout.shape == fleet.shape and layout.last == fleet.last:
         return row.clone()
-    own = row.new_empty(layout.n_statistics if statistics else layout.n_parameters)
+    unpadded = row.new_empty(layout.n_statistics if statistics else layout.n_parameters)
     fleet_views = fleet.views(row.unsqueeze(0), statistics=statistics)
-    for key, view in layout.views(own.unsqueeze(0), statistics=statistics).items():
+    for key, view in layout.views(unpadded.unsqueeze(0), statistics=statistics).items():
         view[0] = fleet_views[key][0, : view.shape[1], : view.shape[2]]
-    return own
+    return unpadded
 
 
 def bucket(hidden: Sequence[int]) -> int:
-    """Return the padded width class of a network: networks of one class may share a fleet.
+    """Return the padded width class of a network; networks of one class can share a fleet.
 
-    The widest layer rounded up to a power of two (at least 32), so that padding at most doubles
-    a width; 0 for a linear model.
+    It is the widest layer, rounded up to a power of two and at least 32, so that padding at most
+    doubles a width; 0 for a linear model.
     """
     if not hidden:
         return 0

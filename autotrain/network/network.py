@@ -1,13 +1,15 @@
-"""The forward and backward pass of K multi-layer perceptrons at once, written out.
+"""The forward and backward pass of K multi-layer perceptrons, written out.
 
-    rows → [front] → [batch norm] → [dropout]
+    rows → [input layer] → [batch norm] → [dropout]
          → { product → [batch norm] → f → [batch norm] → [dropout] } × L → product → outputs
 
-Every bracket is a run over the slots that use it (see plan.py). Slots are sorted by depth, so layer
-l computes on a prefix of the slot axis and a shallow slot's output layer reads its own last
-layer. Units that only pad a slot are masked after every layer. The backward pass is the chain
-rule layer by layer; it measured 2–3 times faster than autograd on a CPU and gives gradients by
-layer for nothing.
+Everything in brackets is computed for the groups of slots that use it (see grouping.py). Slots are
+sorted by depth, so layer l computes on a prefix of the slot axis, and the output layer of a shallow
+slot reads the slot's own last layer. Padded units are masked after every layer. The backward pass
+is the chain rule, layer by layer. On a CPU it was 2 to 3 times as fast as autograd, and it gives
+the gradient of each layer without extra work.
+
+`predictor/plain.py` is the same network as an ordinary `torch.nn.Module`, for one model.
 """
 
 from __future__ import annotations
@@ -23,22 +25,31 @@ from autotrain.network import layerwise
 from autotrain.network.binding import Bound, BoundLayer, bind_activations, bind_norms
 from autotrain.network.config import input_dropout_of, kernel_scales, shape_of
 from autotrain.network.dropping import Dropping, Keep, drop
-from autotrain.network.front import FrontEnd, FrontTape
-from autotrain.network.grouping import Numbers, Run, network_runs
+from autotrain.network.grouping import Backend, SlotGroup, network_groups
+from autotrain.network.input_layer import FusedInputLayer, InputLayerTape
 from autotrain.network.layerwise import LayerTape
 from autotrain.network.layout import INPUT, Columns, Layout, fleet_layout
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.normalization import BATCH_NORMS, BatchNorm, BatchNormCache
 
 FEW_COLUMNS = 16
-"""Products of fewer columns are computed as those of few rows, see `layerwise.outputs`."""
+"""Products with fewer columns are computed transposed, see `layerwise.outputs`."""
 
 
 @dataclass
 class Tape:
-    """What a backward pass needs of its forward pass."""
+    """What a backward pass needs from its forward pass.
 
-    front: FrontTape | None = None
+    Args:
+        input_layer: tape of the input layer; None without one.
+        input_norm: caches of the inputs' batch norm, by group.
+        input_scale: derivative of the inputs' dropout, `[K, B, I]`; None for 1.
+        layers: tapes of the hidden layers.
+        last: inputs of the output layers, `[K, B, last]`.
+        output_kernel: weights of the output layers, `[K, last, C]`.
+    """
+
+    input_layer: InputLayerTape | None = None
     input_norm: list[BatchNormCache | None] = field(default_factory=list)
     input_scale: Tensor | None = None
     layers: list[LayerTape] = field(default_factory=list)
@@ -46,14 +57,15 @@ class Tape:
     output_kernel: Tensor = field(init=False)
 
 
-class Network:
+class FusedNetwork:
     """K networks with one padded layout; holds no weights.
 
     Args:
-        configs: the slots' configurations, already in fleet order (`plan.order_key`).
-        columns: of the rows that each slot reads, or all; a number for so many plain ones.
-        n_outputs: of all.
-        numbers: dtype and device.
+        configs: the slots' configurations, sorted by `grouping.order_key`.
+        columns: columns of the rows that each slot reads, or of all slots; a number n stands for n
+            plain columns.
+        n_outputs: number of outputs of every network.
+        backend: device, dtype and compiled kernels.
     """
 
     def __init__(
@@ -61,33 +73,35 @@ class Network:
         configs: Sequence[TrialConfig],
         columns: int | Columns | Sequence[Columns],
         n_outputs: int,
-        numbers: Numbers,
+        backend: Backend,
     ) -> None:
         self.n_slots = len(configs)
         if isinstance(columns, int):
             columns = Columns.plain(columns)
-        each = [columns] * self.n_slots if isinstance(columns, Columns) else columns
-        self.shapes = [shape_of(c, own, n_outputs) for own, c in zip(each, configs, strict=True)]
-        self.width = max(own.width for own in each)
-        """Columns of the rows that the fleet reads."""
-        sizes = None if self.shapes[0].front is None else self.shapes[0].front.sizes
-        features = 0 if sizes is None else each[0].n_numeric * max(sizes.n_features, sizes.n_out)
+        by_slot = [columns] * self.n_slots if isinstance(columns, Columns) else columns
+        self.shapes = [
+            shape_of(c, of_c, n_outputs) for of_c, c in zip(by_slot, configs, strict=True)
+        ]
+        self.width = max(of_c.width for of_c in by_slot)
+        """Number of columns of the rows that the fleet reads."""
+        sizes = None if self.shapes[0].input_layer is None else self.shapes[0].input_layer.sizes
+        features = 0 if sizes is None else by_slot[0].n_numeric * max(sizes.n_features, sizes.n_out)
         self.widest = max(features, *(max(shape.hidden, default=1) for shape in self.shapes), 1)
-        """Numbers that the widest of its tensors has a row."""
+        """Largest number of values that any tensor has per row."""
         self.layouts = [Layout(shape) for shape in self.shapes]
         self.layout = fleet_layout(self.shapes)
         self.depth = self.layout.shape.depth
-        # Slots that reach hidden layer l: a prefix, because the deepest stand first.
+        # Number of slots that reach hidden layer l; a prefix, because the deepest slots come first.
         self.reach = [
             sum(shape.depth > layer for shape in self.shapes) for layer in range(self.depth + 1)
         ]
-        self.numbers = numbers
-        runs = network_runs(configs, numbers)
-        self.front = FrontEnd(configs, self.layout, runs.front_scale)
-        self.input_norm = runs.input_norm
-        self.runs = runs
-        self.activation = [self._reaching(runs.activation, layer) for layer in range(self.depth)]
-        self.batch_norm = [self._reaching(runs.batch_norm, layer) for layer in range(self.depth)]
+        self.backend = backend
+        groups = network_groups(configs, backend)
+        self.input_layer = FusedInputLayer(configs, self.layout, groups.input_scale)
+        self.input_norm = groups.input_norm
+        self.groups = groups
+        self.activation = [self._reaching(groups.activation, layer) for layer in range(self.depth)]
+        self.batch_norm = [self._reaching(groups.batch_norm, layer) for layer in range(self.depth)]
         self.drop_by(None)
         self.scales = self._kernel_scales(configs)
         self.real = [
@@ -95,46 +109,50 @@ class Network:
             for layer in range(self.depth)
         ]
         self.real_inputs = self._real_units([shape.n_inputs for shape in self.shapes])
-        normalizes_inputs = any(cast(BatchNorm, run.row).before for run in self.input_norm)
-        self.learns_inputs = normalizes_inputs or self.front.is_on
+        normalizes_inputs = any(cast(BatchNorm, group.row).before for group in self.input_norm)
+        self.learns_inputs = normalizes_inputs or self.input_layer.is_on
         self.input_shift = self._input_shift(configs)
 
     def drop_by(self, factors: Tensor | None) -> None:
-        """Set the dropout rates: the configurations' times `factors` `[K, 1, 1]`; None for 1."""
-        numbers, runs = self.numbers, self.runs
-        self.input_dropout = Dropping.of(runs.input_dropout, numbers, factors)
+        """Set the dropout rates to those of the configurations, times factors.
+
+        Args:
+            factors: `[K, 1, 1]`; None for 1.
+        """
+        backend, groups = self.backend, self.groups
+        self.input_dropout = Dropping.of(groups.input_dropout, backend, factors)
         self.dropout = [
-            Dropping.of(self._reaching(runs.dropout, layer), numbers, factors)
+            Dropping.of(self._reaching(groups.dropout, layer), backend, factors)
             for layer in range(self.depth)
         ]
 
     def _kernel_scales(self, configs: Sequence[TrialConfig]) -> list[Tensor | None]:
-        """Return s of z = h (s V) + b by layer, `[K_l, 1, 1]`; None where it is 1 for all."""
-        each = [kernel_scales(c, shape) for c, shape in zip(configs, self.shapes, strict=True)]
-        # The output layer's is each slot's own last; those of layer l belong to a prefix.
-        columns = [[own[layer] for own in each[: self.reach[layer]]] for layer in range(self.depth)]
-        columns.append([own[-1] for own in each])
+        """Return s of z = h (s V) + b by layer, `[K_l, 1, 1]` each; None for 1 in all slots."""
+        by_slot = [kernel_scales(c, shape) for c, shape in zip(configs, self.shapes, strict=True)]
+        # Layer l has the scales of a prefix of the slots; the output layer has one for each slot.
+        columns = [[s[layer] for s in by_slot[: self.reach[layer]]] for layer in range(self.depth)]
+        columns.append([s[-1] for s in by_slot])
         return [
-            None if set(column) == {1.0} else self.numbers.column(column, 3) for column in columns
+            None if set(column) == {1.0} else self.backend.column(column, 3) for column in columns
         ]
 
-    def _reaching(self, runs: list[Run], layer: int) -> list[Run]:
-        parts = (run.within(self.reach[layer]) for run in runs)
+    def _reaching(self, groups: list[SlotGroup], layer: int) -> list[SlotGroup]:
+        parts = (group.within(self.reach[layer]) for group in groups)
         return [part for part in parts if part is not None]
 
     def _real_units(self, widths: list[int]) -> Tensor | None:
-        """Return 1 for real and 0 for padded units `[K_l, 1, H_l]`; None when none is padded."""
+        """Return 1 for real and 0 for padded units, `[K_l, 1, H_l]`; None if no unit is padded."""
         full = max(widths)
         if min(widths) == full:
             return None
-        column = torch.arange(full, device=self.numbers.device)
-        real = column < torch.tensor(widths, device=self.numbers.device).view(-1, 1, 1)
-        return real.to(self.numbers.dtype)
+        column = torch.arange(full, device=self.backend.device)
+        real = column < torch.tensor(widths, device=self.backend.device).view(-1, 1, 1)
+        return real.to(self.backend.dtype)
 
     def _input_shift(self, configs: Sequence[TrialConfig]) -> Tensor | None:
-        """Return 1 for slots whose inputs' β has an effect `[K, 1, 1]`; None when all have.
+        """Return 1 for slots whose input β has an effect, else 0, `[K, 1, 1]`; None for all 1.
 
-        Straight before a product with batch norm it has none, like a bias: see
+        Like a bias, it has no effect if batch norm follows the next product directly, see
         `layerwise.bias_gradient`.
         """
         matters = [
@@ -145,33 +163,35 @@ class Network:
             )
             for c in configs
         ]
-        return None if all(matters) else self.numbers.column(matters, 3)
+        return None if all(matters) else self.backend.column(matters, 3)
 
     def bind(self, parameters: Tensor, statistics: Tensor | None = None) -> Bound:
-        """Cut flat rows `[K, P]` (and `[K, S]`) into what the passes need; see binding.py.
+        """Cut flat rows into the tensors that the passes need; see binding.py.
 
-        The rows of gradients are bound in the same way, without statistics.
+        Args:
+            parameters: `[K, P]`; or gradients, without statistics.
+            statistics: `[K, S]`; None for gradients.
         """
-        loops = self.numbers.loops
+        compiled = self.backend.compiled
         views = self.layout.views(parameters)
         moving = None if statistics is None else self.layout.views(statistics, statistics=True)
         layers = []
         for layer in range(self.depth):
-            activations = bind_activations(self.activation[layer], layer, views, loops)
+            activations = bind_activations(self.activation[layer], layer, views, compiled)
             layers.append(
                 BoundLayer(
                     views["kernel", layer][: self.reach[layer]],
                     self.scales[layer],
                     views["bias", layer][: self.reach[layer]],
-                    bind_norms(self.batch_norm[layer], "before", layer, views, moving, loops),
+                    bind_norms(self.batch_norm[layer], "before", layer, views, moving, compiled),
                     activations,
-                    bind_norms(self.batch_norm[layer], "after", layer, views, moving, loops),
+                    bind_norms(self.batch_norm[layer], "after", layer, views, moving, compiled),
                     any(activation.needs_z for activation in activations),
                 )
             )
         return Bound(
-            self.front.bind(views, moving),
-            bind_norms(self.input_norm, "before", INPUT, views, moving, loops),
+            self.input_layer.bind(views, moving),
+            bind_norms(self.input_norm, "before", INPUT, views, moving, compiled),
             layers,
             views["output_kernel", 0],
             self.scales[-1],
@@ -183,21 +203,21 @@ class Network:
     def forward(
         self, bound: Bound, x: Tensor, keep: Keep, *, updating: bool = True
     ) -> tuple[Tensor, Tape]:
-        """Run the training pass: batch statistics, dropout on, moving averages updated.
+        """Run the training pass, with batch statistics and dropout.
 
         Args:
             bound: parameters and statistics.
-            x: rows `[K, B, W]`; left as they are.
-            keep: keep-masks of the layers that have a slot with dropout, `[K, B, H]` float;
+            x: encoded rows, `[K, B, W]`; not changed.
+            keep: keep-masks of all layers that have a slot with dropout, `[K, B, H]` float;
                 overwritten.
-            updating: whether moving statistics move; False leaves them untouched.
+            updating: whether to update the moving statistics.
         Returns: outputs `[K, B, C]` and the tape for `backward`.
         """
-        # What is not needed again is overwritten: a step is as fast as its tensors fit the cache.
+        # Tensors are overwritten as soon as possible: a step is fast if its tensors fit the cache.
         tape = Tape()
         h = x
-        if self.front.is_on:
-            h, tape.front = self.front.forward(bound.front, x)
+        if self.input_layer.is_on:
+            h, tape.input_layer = self.input_layer.forward(bound.input_layer, x)
         h, tape.input_norm = layerwise.normalize(bound.input_norm, h, updating)
         h, tape.input_scale = drop(self.input_dropout, h, keep.get(INPUT), self.real_inputs)
         inputs = h
@@ -217,22 +237,22 @@ class Network:
         return layerwise.outputs(tape.output_kernel, bound.output_bias, tape.last), tape
 
     def predict(self, bound: Bound, x: Tensor, keep: Keep | None = None) -> Tensor:
-        """Run the predicting pass: moving statistics, dropout off unless masks are given.
+        """Return the outputs `[K, B, C]` in prediction, with moving statistics.
 
         Args:
             bound: parameters and statistics.
-            x: `[K, B, W]`; may be one set of rows expanded over K.
-            keep: keep-masks for Monte-Carlo dropout, `[K, B, H]` or `[K, 1, H]`.
-        Returns: outputs `[K, B, C]`.
+            x: encoded rows, `[K, B, W]`; may be one set of rows expanded over K.
+            keep: keep-masks for Monte-Carlo dropout, `[K, B, H]` or `[K, 1, H]`; None for no
+                dropout.
         """
         return self._predict(bound, x, keep or {})[0]
 
     def hidden_outputs(self, bound: Bound, x: Tensor) -> list[Tensor]:
-        """Return every hidden layer's activations f(z) `[K_l, B, H]`, dropout off."""
+        """Return f(z) of every hidden layer, `[K_l, B, H]` each, without dropout; x `[K, B, W]`."""
         return self._predict(bound, x, {})[1]
 
     def hidden_slopes(self, bound: Bound, x: Tensor) -> list[Tensor]:
-        """Return f′(z) of every hidden layer's units `[K_l, B, H]`, dropout off."""
+        """Return f(z) of every hidden layer, `[K_l, B, H]` each; x `[K, B, W]`, no dropout."""
         h, slopes = self._inputs(bound, x), []
         for layer, at in enumerate(bound.layers):
             kernel = layerwise.scaled(at.kernel, at.scale)
@@ -241,8 +261,8 @@ class Network:
             slopes.append(
                 layerwise.whole(
                     [
-                        run.derivative(layerwise.part_of(z, run, at.activation))
-                        for run in at.activation
+                        group.derivative(layerwise.part_of(z, group, at.activation))
+                        for group in at.activation
                     ]
                 )
             )
@@ -250,9 +270,12 @@ class Network:
         return slopes
 
     def pre_activations(self, bound: Bound, x: Tensor, layer: int) -> Tensor:
-        """Return h (s V) of one layer `[K, B, H]`, or of the output layer when `layer` is L.
+        """Return h (s V) of one layer, without its bias, `[K, B, H]`.
 
-        As in `predict`, dropout off, without this layer's own bias; all slots must reach it.
+        Args:
+            bound: parameters and statistics.
+            x: encoded rows, `[K, B, W]`; the pass is that of `predict`, without dropout.
+            layer: a hidden layer that all slots reach, or L for the output layer.
         """
         outputs, activations = self._predict(bound, x, {})
         if layer == self.depth:
@@ -264,20 +287,20 @@ class Network:
             h = self._inputs(bound, x)
         return torch.bmm(h[: self.reach[layer]], layerwise.scaled(at.kernel, at.scale))
 
-    def front_inputs(self, bound: Bound, x: Tensor) -> Tensor:
-        """Return the front's output for rows, `[K, B, I]`: the input of an input batch norm."""
-        return self.front.forward(bound.front, x)[0] if self.front.is_on else x
+    def input_layer_outputs(self, bound: Bound, x: Tensor) -> Tensor:
+        """Return the inputs `[K, B, I]` of x `[K, B, W]`, before batch norm of the inputs."""
+        return self.input_layer.forward(bound.input_layer, x)[0] if self.input_layer.is_on else x
 
     def _inputs(self, bound: Bound, x: Tensor) -> Tensor:
-        """Return what the first layers read of rows, dropout off."""
-        h = self.front_inputs(bound, x)
+        """Return the inputs `[K, B, I]` of the first layers, without dropout; x `[K, B, W]`."""
+        h = self.input_layer_outputs(bound, x)
         if any(norm.is_on for norm in bound.input_norm):
             h = layerwise.normalize_by_moving(bound.input_norm, h.clone())
         return h
 
     @staticmethod
     def _through(bound: Bound, layer: int, a: Tensor) -> Tensor:
-        """Return what the layer above reads of activations, dropout off."""
+        """Return the inputs `[K_l, B, H]` of the next layer, without dropout; a `[K_l, B, H]`."""
         after = bound.layers[layer].after
         return (
             layerwise.normalize_by_moving(after, a.clone())
@@ -286,29 +309,31 @@ class Network:
         )
 
     def before_dropout(self, bound: Bound, x: Tensor, layer: int) -> Tensor:
-        """Return what the dropout of a place is applied to, `[K, B, H]`; nothing dropped before.
+        """Return the units `[K, B, H]` of one layer before its dropout, without dropout below it.
 
         Args:
-            x: rows `[K, B, W]`.
+            bound: parameters and statistics.
+            x: encoded rows, `[K, B, W]`.
             layer: `INPUT` or a hidden layer that all slots reach.
         """
         h = self._inputs(bound, x)
-        for place in range(layer + 1):
-            h = self._through(bound, place, self._activations(bound, h, place))
+        for below in range(layer + 1):
+            h = self._through(bound, below, self._activations(bound, h, below))
         return h
 
     def predict_on(self, bound: Bound, h: Tensor, layer: int, keep: Keep) -> Tensor:
-        """Return outputs `[K, B, C]` from what `before_dropout` returned, as `predict` does.
+        """Return the outputs `[K, B, C]` of `predict`, starting from one layer.
 
         Args:
-            h: `[K, B, H]`; may be one slot's expanded over K.
-            layer: the place that it stands before; all slots must be of one depth.
-            keep: masks of this place and of those that follow.
+            bound: parameters and statistics.
+            h: result of `before_dropout`, `[K, B, H]`; may be one slot's, expanded over K.
+            layer: the layer of `h`; all slots must have the same depth.
+            keep: keep-masks of this layer and of all above it.
         """
         h = self._drop(h, layer, keep)
-        for place in range(layer + 1, self.depth):
-            h = self._through(bound, place, self._activations(bound, h, place))
-            h = self._drop(h, place, keep)
+        for above in range(layer + 1, self.depth):
+            h = self._through(bound, above, self._activations(bound, h, above))
+            h = self._drop(h, above, keep)
         return layerwise.outputs(
             layerwise.scaled(bound.output_kernel, bound.output_scale), bound.output_bias, h
         )
@@ -326,27 +351,32 @@ class Network:
         ), activations
 
     def _activations(self, bound: Bound, h: Tensor, layer: int) -> Tensor:
-        """Return f(z) of a hidden layer that reads h, `[K_l, B, H]`."""
+        """Return f(z) of a hidden layer, `[K_l, B, H]`; h `[K, B, I]` are its inputs."""
         at, h = bound.layers[layer], h[: self.reach[layer]]
         kernel = layerwise.scaled(at.kernel, at.scale)
         if kernel.shape[2] < FEW_COLUMNS:
-            # There a row's rounding depends on where it stands.
+            # With few columns, the rounding of baddbmm depends on a row's position in the batch.
             z = layerwise.outputs(kernel, at.bias, h).contiguous()
         else:
             z = torch.baddbmm(at.bias, h, kernel)
         return layerwise.activate(at, layerwise.normalize_by_moving(at.before, z))
 
     def _drop(self, h: Tensor, layer: int, keep: Keep) -> Tensor:
-        """Apply the masks of a place, where there are any."""
+        """Return h `[K, B, H]` after the dropout of a layer, if `keep` has a mask for it."""
         dropping = self.input_dropout if layer == INPUT else self.dropout[layer]
         if dropping is None or layer not in keep:
-            # Units that only pad need no mask here: the kernels that read them are 0.
+            # Padded units need no mask here, because the weights that read them are 0.
             return h
         real = self.real_inputs if layer == INPUT else self.real[layer]
         return dropping.apply(h, keep[layer], real)[0]
 
     def _last(self, endings: list[Tensor], inputs: Tensor) -> Tensor:
-        """Return what each slot's output layer reads, `[K, B, last]`."""
+        """Return the inputs of the output layers, `[K, B, last]`.
+
+        Args:
+            endings: outputs of each hidden layer, `[K_l, B, H]`.
+            inputs: inputs of the networks, `[K, B, I]`.
+        """
         if not endings:
             return inputs
         if self.reach[self.depth - 1] == self.n_slots:
@@ -360,16 +390,16 @@ class Network:
     # ---- backward --------------------------------------------------------------------------
 
     def backward(self, bound: Bound, gradients: Bound, tape: Tape, d_outputs: Tensor) -> None:
-        """Write ∂loss/∂parameters into `gradients`, by the chain rule.
-
-        Entries that a slot does not use are left as they are: they must be 0 and stay 0.
+        """Write ∂loss/∂parameters by the chain rule.
 
         Args:
             bound: the parameters.
-            gradients: a flat row like theirs, bound.
-            d_outputs: ∂loss/∂outputs `[K, B, C]`.
+            gradients: memory for the gradients. Entries that a slot does not use are not written,
+                so they must be 0.
+            tape: from `forward`.
+            d_outputs: ∂loss/∂outputs, `[K, B, C]`.
         """
-        # As in `layerwise.outputs`: the few outputs first.
+        # Transposed, as in `layerwise.outputs`: a product with few rows is faster.
         kernel_gradient = torch.bmm(d_outputs.transpose(1, 2), tape.last)
         gradients.output_kernel.copy_(kernel_gradient.transpose(1, 2))
         if bound.output_scale is not None:
@@ -380,7 +410,7 @@ class Network:
         for layer in reversed(range(self.depth)):
             at, to, record = bound.layers[layer], gradients.layers[layer], tape.layers[layer]
             dh = self._join(layer, dh, d_last)
-            # From here to dz each function writes over what it is given.
+            # From here to dz, every function overwrites its argument.
             if record.scale is not None:
                 dh *= record.scale
             layerwise.normalize_backward(at.after, to.after, record.after, dh)
@@ -403,16 +433,24 @@ class Network:
             if self.input_shift is not None:
                 for norm in gradients.input_norm:
                     norm.beta.mul_(self.input_shift[norm.slots])
-            if tape.front is not None:
-                self.front.backward(bound.front, gradients.front, tape.front, dh)
+            if tape.input_layer is not None:
+                self.input_layer.backward(
+                    bound.input_layer, gradients.input_layer, tape.input_layer, dh
+                )
 
     def _join(self, layer: int, from_above: Tensor | None, d_last: Tensor) -> Tensor:
-        """Return ∂loss/∂h of a layer: from the layer above, or from the output layer."""
+        """Return ∂loss/∂h of a layer's outputs, `[K_l, B, H]`.
+
+        Args:
+            layer: number of the hidden layer.
+            from_above: gradient from the next hidden layer, for the slots that reach it.
+            d_last: gradient from the output layer, `[K, B, last]`, for the slots that end here.
+        """
         ends, width = self.reach[layer + 1], self.layout.shape.hidden[layer]
         if from_above is not None and ends == self.reach[layer]:
             return from_above
         from_output = d_last[ends : self.reach[layer], :, :width]
         if width > from_output.shape[2]:
-            # Wider than any last layer: what stands beyond is padding, whose gradient is 0.
+            # The layer is wider than any last layer; the rest is padding, whose gradient is 0.
             from_output = torch.nn.functional.pad(from_output, (0, width - from_output.shape[2]))
         return from_output if from_above is None else torch.cat([from_above, from_output])

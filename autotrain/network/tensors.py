@@ -1,14 +1,14 @@
-"""A network's weights as named tensors, and back: what stands in `model.safetensors`.
+"""Conversion between flat rows and the named tensors of `model.safetensors`.
 
     hidden.0.kernel [I, O]   hidden.0.bias [O]   batch_norm.0.gamma [O]   batch_norm.0.beta [O]
     batch_norm.0.moving_mean [O]   batch_norm.0.moving_variance [O]   activation.0.slope [1]
     batch_norm.input.…   output.kernel [I, C]   output.bias [C]   activation.0.mix [O]
-    front.scale [I]   front.level_vectors.0 [L, E]
-    front.embedding_frequency, _phase [D, N]   front.embedding_kernel [D, F · H]
-    front.embedding_bias, _slope [D, H]   front.bin_edge, bin_width [D, F]
+    input_layer.scale [I]   input_layer.level_vectors.0 [L, E]
+    input_layer.embedding_frequency, _phase [D, N]   input_layer.embedding_kernel [D, F · H]
+    input_layer.embedding_bias, _slope [D, H]   input_layer.bin_edge, bin_width [D, F]
 
-Only what the configuration uses is written. A new kind of tensor in `fused.layout` gets its name
-in `_NAMES`.
+Only tensors that the configuration uses are written. To add a kind of tensor to `layout.py`, add
+its name to `_NAMES`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from autotrain.network.config import shape_of
-from autotrain.network.layout import INPUT, Columns, Entry, Key, Layout
+from autotrain.network.layout import INPUT, Columns, Key, Layout, TensorSpan
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.activations import ACTIVATIONS
 from autotrain.techniques.embeddings import EMBEDDINGS
+from autotrain.techniques.input_scales import INPUT_SCALES
 from autotrain.techniques.normalization import BATCH_NORMS
-from autotrain.techniques.scales import FRONT_SCALES
 
 _NAMES = {
     "kernel": "hidden.{}.kernel",
@@ -34,32 +34,32 @@ _NAMES = {
     "variance": "batch_norm.{}.moving_variance",
     "slope": "activation.{}.slope",
     "mix": "activation.{}.mix",
-    "scale": "front.scale",
-    "level_vectors": "front.level_vectors.{}",
-    "embedding_frequency": "front.embedding_frequency",
-    "embedding_phase": "front.embedding_phase",
-    "embedding_weight": "front.embedding_kernel",
-    "embedding_bias": "front.embedding_bias",
-    "embedding_slope": "front.embedding_slope",
-    "bin_edge": "front.bin_edge",
-    "bin_width": "front.bin_width",
+    "scale": "input_layer.scale",
+    "level_vectors": "input_layer.level_vectors.{}",
+    "embedding_frequency": "input_layer.embedding_frequency",
+    "embedding_phase": "input_layer.embedding_phase",
+    "embedding_weight": "input_layer.embedding_kernel",
+    "embedding_bias": "input_layer.embedding_bias",
+    "embedding_slope": "input_layer.embedding_slope",
+    "bin_edge": "input_layer.bin_edge",
+    "bin_width": "input_layer.bin_width",
     "output_kernel": "output.kernel",
     "output_bias": "output.bias",
 }
 _NORMALIZATION = ("gamma", "beta", "mean", "variance")
-# What a tensor that is not written holds: batch norm that changes nothing.
+# Values of tensors that are not written; 0 for all others. Batch norm then changes nothing.
 _UNUSED = {"gamma": 1.0, "variance": 1.0, "mix": 1.0, "scale": 1.0, "bin_width": 1.0}
-# Tensors of one row.
+# Tensors of one row, written as vectors.
 _VECTORS = ("bias", "gamma", "beta", "mean", "variance", "slope", "mix", "scale", "output_bias")
 
 
 def layout_of(config: TrialConfig, columns: Columns, n_outputs: int) -> Layout:
-    """Return the places of a single network's numbers in its flat rows."""
+    """Return the layout of a single network's flat rows."""
     return Layout(shape_of(config, columns, n_outputs))
 
 
 def tensor_shapes(config: TrialConfig, layout: Layout) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of every tensor that this configuration uses."""
+    """Return the shapes of all tensors that a configuration uses, by name."""
     entries = [*layout.parameters.items(), *layout.statistics.items()]
     return {name_of(key): _shape_of(key, entry) for key, entry in entries if _is_used(config, key)}
 
@@ -67,7 +67,14 @@ def tensor_shapes(config: TrialConfig, layout: Layout) -> dict[str, tuple[int, .
 def to_tensors(
     config: TrialConfig, layout: Layout, parameters: np.ndarray, statistics: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Cut flat rows `[P]` into named float32 tensors."""
+    """Cut flat rows into named float32 tensors.
+
+    Args:
+        config: the configuration.
+        layout: the layout of its network.
+        parameters: `[P]`.
+        statistics: `[S]`.
+    """
     return {
         name_of(key): np.ascontiguousarray(
             row[start : start + rows * columns].reshape(_shape_of(key, entry)), dtype=np.float32
@@ -81,37 +88,38 @@ def to_tensors(
 def from_tensors(
     config: TrialConfig, layout: Layout, tensors: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Put named tensors back into flat rows: parameters and statistics, float32.
+    """Return the flat rows of named tensors: parameters `[P]` and statistics `[S]`, float32.
 
-    Raises: KeyError when a tensor is missing; shapes are to be checked before.
+    Raises:
+        KeyError: if a tensor is missing. Shapes are not checked.
     """
     parameters = np.zeros(layout.n_parameters, dtype=np.float32)
     statistics = np.zeros(layout.n_statistics, dtype=np.float32)
     for row, key, (start, rows, columns) in _entries(layout, parameters, statistics):
-        place = slice(start, start + rows * columns)
+        span = slice(start, start + rows * columns)
         if _is_used(config, key):
-            row[place] = tensors[name_of(key)].ravel()
+            row[span] = tensors[name_of(key)].ravel()
         else:
-            row[place] = _UNUSED.get(key[0], 0.0)
+            row[span] = _UNUSED.get(key[0], 0.0)
     return parameters, statistics
 
 
 def name_of(key: Key) -> str:
-    """Return the name under which a tensor of the layout is written."""
+    """Return the name of a tensor of the layout."""
     kind, layer = key
     return _NAMES[kind].format("input" if layer == INPUT else layer)
 
 
 def _entries(
     layout: Layout, parameters: np.ndarray, statistics: np.ndarray
-) -> Iterator[tuple[np.ndarray, Key, Entry]]:
+) -> Iterator[tuple[np.ndarray, Key, TensorSpan]]:
     for key, entry in layout.parameters.items():
         yield parameters, key, entry
     for key, entry in layout.statistics.items():
         yield statistics, key, entry
 
 
-def _shape_of(key: Key, entry: Entry) -> tuple[int, ...]:
+def _shape_of(key: Key, entry: TensorSpan) -> tuple[int, ...]:
     return (entry.columns,) if key[0] in _VECTORS else (entry.rows, entry.columns)
 
 
@@ -122,7 +130,7 @@ def _is_used(config: TrialConfig, key: Key) -> bool:
     if kind == "mix":
         return bool(config.activation["parametric"])
     if kind == "scale":
-        return FRONT_SCALES[config.front_scale.name].scales
+        return INPUT_SCALES[config.input_scale.name].scales
     if kind.startswith(("embedding_", "bin_")):
         return _embedding_uses(config, kind)
     if kind not in _NORMALIZATION:

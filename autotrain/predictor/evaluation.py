@@ -1,8 +1,9 @@
 """Scores of a predictor on rows whose target is known.
 
-`evaluate` collects predictions part by part. `Scorer` computes the metrics of `network/scores.py`,
-which training uses too, on the mean prediction over samples (one sample: dropout off), and adds the
-log likelihood. `Coverage` measures prediction sets and intervals.
+`evaluate` collects predictions part by part. `Scorer` computes the metrics of
+`network/metric_formulas.py`, which training uses too, on the mean prediction over samples (one
+sample: dropout off), and adds the log likelihood. `Coverage` measures prediction sets and
+intervals.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from autotrain.data.values import texts
 from autotrain.data.weights import read_weights
 from autotrain.errors import DataError
 from autotrain.metrics import METRICS, Metric, metric_named
-from autotrain.network.scores import function_of
+from autotrain.network.metric_formulas import metric_function
 from autotrain.predictor import mixture
 from autotrain.predictor.intervals import interval as interval_of
 from autotrain.predictor.mixture import noise_in
@@ -216,7 +217,7 @@ class Scorer:
         probabilities = self._recalibrated(predictions, recalibration)
         scores = {
             name: float(
-                function_of(metric)(
+                metric_function(metric)(
                     (predictions if metric.of_labels else probabilities).unsqueeze(0),
                     y.unsqueeze(0),
                     None if weights is None else weights.unsqueeze(0),

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from autotrain.metrics import Metric
-from autotrain.network.scores import function_of, influence
+from autotrain.network.metric_formulas import influence, metric_function
 from autotrain.predictor.bootstrap import bootstrap_t
 from autotrain.predictor.shares import Interval, area, effective, harmonic, wilson
 
@@ -55,13 +55,13 @@ class ScoredRows:
 
     def value(self, metric: Metric) -> float:
         """Return the metric of all rows."""
-        function = function_of(metric)
+        function = metric_function(metric)
         return float(function(self.outputs[None], self.targets[None], self.weights[None]))
 
     def losses(self, metric: Metric, targets: Tensor | None = None) -> Tensor:
         """Return the metric of each single row, `[N]` float64, with these targets or its own."""
         each = self.targets if targets is None else targets
-        return function_of(metric)(self.outputs[:, None], each[:, None]).double()
+        return metric_function(metric)(self.outputs[:, None], each[:, None]).double()
 
     def influences(self, metric: Metric) -> Tensor:
         """Return the derivative of the metric by each row's weight, `[N]`."""

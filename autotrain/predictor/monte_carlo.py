@@ -17,7 +17,7 @@ from torch import Tensor
 from autotrain.bundle import Bundle
 from autotrain.bundle.record import LABEL_TYPES
 from autotrain.errors import OLD_BUNDLE, AutotrainError, BundleError
-from autotrain.network.config import dropout_sites
+from autotrain.network.config import has_dropout
 from autotrain.predictor import conformal
 from autotrain.predictor.distribution import (
     ClassificationDistribution,
@@ -64,7 +64,7 @@ class MonteCarlo:
     @property
     def has_dropout(self) -> bool:
         """Whether at least one member has units to drop."""
-        return any(dropout_sites(m.config, m.n_inputs) for m in self.bundle.members)
+        return any(has_dropout(m.config) for m in self.bundle.members)
 
     @property
     def classes(self) -> np.ndarray:

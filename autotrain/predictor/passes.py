@@ -22,9 +22,9 @@ from torch.nn import functional
 from autotrain.bundle import Member
 from autotrain.network.binding import Bound
 from autotrain.network.config import network_key
-from autotrain.network.grouping import Numbers, order_key
+from autotrain.network.grouping import Backend, order_key
 from autotrain.network.layout import pack
-from autotrain.network.network import Network
+from autotrain.network.network import FusedNetwork
 from autotrain.predictor.masks import MaskBank
 
 BLOCK_NUMBERS = 1 << 19
@@ -84,7 +84,7 @@ class Group:
         self._numbers_a_row = len(passes) * max(each.widest for each in passes)
         n_parameters = len(passes) * max(len(each.member.parameters) for each in passes)
         self._pays = len(passes) > 1 and n_parameters <= FUSED_PARAMETERS
-        self._fused: tuple[Network, Bound, Tensor, Tensor] | None = None
+        self._fused: tuple[FusedNetwork, Bound, Tensor, Tensor] | None = None
 
     def fuses(self, n_rows: int) -> bool:
         """Whether one pass for all is faster: as long as its values fit the cache."""
@@ -105,19 +105,19 @@ class Group:
         outputs = network.predict(bound, x).clamp(low, high)[:, : len(rows[0])]
         return dict(zip(self.indices, outputs, strict=True))
 
-    def _fuse(self) -> tuple[Network, Bound, Tensor, Tensor]:
+    def _fuse(self) -> tuple[FusedNetwork, Bound, Tensor, Tensor]:
         """Return the network, its weights, and the limits of its outputs, `[K, 1, 1]` each."""
         members = [passes.member for passes in self._passes]
-        numbers = Numbers(torch.device("cpu"), torch.float32)
+        backend = Backend(torch.device("cpu"), torch.float32)
         columns = [member.columns for member in members]
         configs = [member.config for member in members]
-        network = Network(configs, columns, members[0].n_outputs, numbers)
+        network = FusedNetwork(configs, columns, members[0].n_outputs, backend)
         layouts, joint = [member.layout for member in members], network.layout
         parameters = pack([passes.parameters for passes in self._passes], layouts, joint)
         moving = [passes.statistics for passes in self._passes]
         bound = network.bind(parameters, pack(moving, layouts, joint, statistics=True))
         limits = [member.limits or (-math.inf, math.inf) for member in members]
-        low, high = (numbers.column(side, 3) for side in zip(*limits, strict=True))
+        low, high = (backend.column(side, 3) for side in zip(*limits, strict=True))
         return network, bound, low, high
 
 
@@ -128,7 +128,7 @@ class Passes:
         self.member = member
         self.parameters = torch.tensor(member.parameters, dtype=torch.float32)
         self.statistics = torch.tensor(member.statistics, dtype=torch.float32)
-        self._networks: dict[int, tuple[Network, Bound]] = {}
+        self._networks: dict[int, tuple[FusedNetwork, Bound]] = {}
         network, _ = self._network(1)
         self.widest = max(network.widest, network.width, member.n_outputs)
 
@@ -180,12 +180,12 @@ class Passes:
         limits = self.member.limits
         return outputs if limits is None else outputs.clamp(*limits)
 
-    def _network(self, n_slots: int) -> tuple[Network, Bound]:
+    def _network(self, n_slots: int) -> tuple[FusedNetwork, Bound]:
         if n_slots not in self._networks:
             member = self.member
-            numbers = Numbers(torch.device("cpu"), torch.float32)
+            backend = Backend(torch.device("cpu"), torch.float32)
             configs = [member.config] * n_slots
-            network = Network(configs, member.columns, member.n_outputs, numbers)
+            network = FusedNetwork(configs, member.columns, member.n_outputs, backend)
             weights = (self.parameters, self.statistics)
             bound = network.bind(*(row.expand(n_slots, -1) for row in weights))
             self._networks[n_slots] = network, bound

@@ -181,7 +181,7 @@ class PlainNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return outputs `[N, C]` of rows `[N, D]`; with S masks `[S, N, C]`."""
-        h = self._front(x)
+        h = self._input_layer(x)
         if bool(self.member_config.batch_norm["input"]):
             h = self._normalized(h, "input")
         h = self._drop(h, INPUT)
@@ -202,31 +202,31 @@ class PlainNetwork(nn.Module):
         found: Tensor = getattr(self, _attribute_of(name))
         return found
 
-    def _front(self, x: Tensor) -> Tensor:
+    def _input_layer(self, x: Tensor) -> Tensor:
         d, levels = self.columns.n_numeric, self.columns.levels
         embeds = EMBEDDINGS[self.member_config.embedding.name].sizes is not None and d > 0
         parts = [self._embedded(x[:, :d]) if embeds else x[:, :d]]
         for place in range(len(levels)):
-            vectors = self._own(f"front.level_vectors.{place}")
+            vectors = self._own(f"input_layer.level_vectors.{place}")
             parts.append(vectors[x[:, d + place].long()])
         parts.append(x[:, d + len(levels) :])
         h = torch.cat(parts, dim=1)
-        return h * self._own("front.scale") if hasattr(self, "front_scale") else h
+        return h * self._own("input_layer.scale") if hasattr(self, "input_layer_scale") else h
 
     def _embedded(self, numbers: Tensor) -> Tensor:
         row = EMBEDDINGS[self.member_config.embedding.name]
         own: dict[str, Tensor] = {}
         for name in ("frequency", "phase", "bias", "slope"):
-            if hasattr(self, f"front_embedding_{name}"):
-                own[name] = self._own(f"front.embedding_{name}").unsqueeze(0)
+            if hasattr(self, f"input_layer_embedding_{name}"):
+                own[name] = self._own(f"input_layer.embedding_{name}").unsqueeze(0)
         if row.bins:
             for name in ("edge", "width"):
-                own[name] = self._own(f"front.bin_{name}").unsqueeze(0)
+                own[name] = self._own(f"input_layer.bin_{name}").unsqueeze(0)
             own["low"], own["high"] = clip_limits(own["width"])
         assert row.features is not None
         x = numbers.T.unsqueeze(0)
         features = row.features(x, own)[0][0]  # [D, N, F]
-        kernel = self._own("front.embedding_kernel").unflatten(1, (features.shape[2], -1))
+        kernel = self._own("input_layer.embedding_kernel").unflatten(1, (features.shape[2], -1))
         out = features @ kernel + own["bias"][0].unsqueeze(1)
         if row.adds_x:
             out = out + x[0].unsqueeze(2) * own["slope"][0].unsqueeze(1)
@@ -387,9 +387,8 @@ def _dropped(choice: Choice, keep: Tensor) -> tuple[Tensor, Tensor]:
     affine = DROPOUTS[choice.name].affine
     assert affine is not None
     at = affine(torch.tensor(float(choice["rate"])))
-    if at.kept is None or at.dropped is None:
-        return keep * at.scale, torch.zeros_like(keep)
-    return keep * at.scale, at.kept * keep + at.dropped * (1 - keep)
+    shift = at.shift(keep)
+    return keep * at.scale, torch.zeros_like(keep) if shift is None else shift
 
 
 def _attribute_of(name: str) -> str:

@@ -6,12 +6,17 @@ the two for every row of `SCALERS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
-from autotrain.techniques.scalers import LEAST_NUMBER, MIDDLE, QUANTILE_EDGE, SMOOTH_CLIP, TAILS
+from autotrain.techniques.scalers import (
+    LEAST_NUMBER,
+    QUANTILE_EDGE,
+    SMOOTH_CLIP,
+    normal_quantile,
+)
 
 MOST = 1e100
 Tensors = Mapping[str, Tensor]
@@ -44,7 +49,7 @@ def quantile_normal(x: Tensor, p: Tensors) -> Tensor:
     up = _rank(x, q, (q.unsqueeze(0) <= x.unsqueeze(1)).sum(1) - 1)
     down = _rank(x, q, (q.unsqueeze(0) < x.unsqueeze(1)).sum(1) - 1)
     rank = (up + down) / 2
-    return normal_quantile(_clip(rank, QUANTILE_EDGE, 1 - QUANTILE_EDGE))
+    return normal_quantile(_clip(rank, QUANTILE_EDGE, 1 - QUANTILE_EDGE), torch)
 
 
 def _clip(x: Tensor, low: float, high: float) -> Tensor:
@@ -65,23 +70,6 @@ def _rank(x: Tensor, q: Tensor, below: Tensor) -> Tensor:
     width = right - left
     share = torch.where(width > 0, (x - left) / torch.where(width > 0, width, 1.0), 0.0)
     return torch.where(below >= n - 1, n - 1.0, low + share) / (n - 1)
-
-
-def normal_quantile(p: Tensor) -> Tensor:
-    """Return Φ⁻¹(p). Source: Wichura 1988, algorithm AS 241."""
-    q = p - 0.5
-    r = 0.180625 - q * q
-    middle = q * _polynomial(MIDDLE[0], r) / _polynomial(MIDDLE[1], r)
-    r = torch.sqrt(-torch.log(torch.minimum(p, 1 - p))) - 1.6
-    tail = _polynomial(TAILS[0], r) / _polynomial(TAILS[1], r)
-    return torch.where(q.abs() <= 0.425, middle, torch.where(q < 0, -tail, tail))
-
-
-def _polynomial(coefficients: Sequence[float], x: Tensor) -> Tensor:
-    value = torch.full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
-        value = value * x + coefficient
-    return value
 
 
 SCALINGS: dict[str, Callable[[Tensor, Tensors], Tensor]] = {

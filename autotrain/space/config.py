@@ -57,7 +57,7 @@ class TrialConfig:
     missing: Choice
     encoder: Choice
     embedding: Choice
-    front_scale: Choice
+    input_scale: Choice
     parametrization: Choice
     initializer: Choice
     activation: Choice

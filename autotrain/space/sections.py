@@ -29,6 +29,7 @@ from autotrain.techniques.dropout import DROPOUT_PARAMETERS, DROPOUTS
 from autotrain.techniques.embeddings import EMBEDDING_PARAMETERS, EMBEDDINGS
 from autotrain.techniques.encoders import ENCODERS
 from autotrain.techniques.initializers import INITIALIZERS
+from autotrain.techniques.input_scales import INPUT_SCALES
 from autotrain.techniques.losses import LOSS_PARAMETERS
 from autotrain.techniques.missing import MISSING
 from autotrain.techniques.normalization import BATCH_NORM_PARAMETERS, BATCH_NORMS
@@ -36,7 +37,6 @@ from autotrain.techniques.optimizers import OPTIMIZER_PARAMETERS, OPTIMIZERS
 from autotrain.techniques.parametrizations import PARAMETRIZATION_PARAMETERS, PARAMETRIZATIONS
 from autotrain.techniques.regularizers import REGULARIZERS
 from autotrain.techniques.scalers import SCALERS
-from autotrain.techniques.scales import FRONT_SCALES
 from autotrain.techniques.schedules import SCHEDULES, Clock
 from autotrain.techniques.targets import TARGETS
 from autotrain.techniques.technique import Parameter, Technique, Value, table
@@ -179,10 +179,10 @@ SECTIONS = table(
         has_effect=lambda shape: shape.n_numbers > 0,
     ),
     Section(
-        name="front_scale",
+        name="input_scale",
         summary="a learned scale for each input of the network",
         default="off",
-        rows=FRONT_SCALES,
+        rows=INPUT_SCALES,
     ),
     Section(
         name="parametrization",
@@ -226,17 +226,16 @@ SECTIONS = table(
         name="dropout",
         summary="dropout in training and in Monte-Carlo prediction",
         note="Masks are drawn for each row, unit and step; nothing is dropped in prediction except "
-        "Monte-Carlo prediction. The rates are multiplied by a course c(x), x the fraction of "
+        "Monte-Carlo prediction. annealing multiplies the rates by c(x), x the fraction of "
         "training done: constant is 1; flat_cos is 1 until x = ½, then ½(1 + cos(π(2x − 1))). "
-        "Monte-Carlo prediction drops with the full rates, also where a course has lowered them by "
-        "the end of training.",
+        "Monte-Carlo prediction uses the full rates, even if annealing lowers them in training.",
         default="dropout",
         rows=DROPOUTS,
         parameters=DROPOUT_PARAMETERS,
         applies=lambda key, row, values: (
-            row != "none" and (key != "floor" or values["course"] != "constant")
+            row != "none" and (key != "floor" or values["annealing"] != "constant")
         ),
-        deciding=("course",),
+        deciding=("annealing",),
         idle={"rate": 0.0, "input_rate": 0.0},
     ),
     Section(name="clipping", summary="a limit for gradients", default="none", rows=CLIPPINGS),
@@ -278,8 +277,8 @@ SECTIONS = table(
         summary="decay of weight matrices at every step",
         default="none",
         rows=WEIGHT_DECAYS,
-        note="c(x) is the course, x the fraction of training done: constant is 1; flat_cos is 1 "
-        "until x = ½, then ½(1 + cos(π(2x − 1))).",
+        note="annealing multiplies λ by c(x), x the fraction of training done: constant is 1; "
+        "flat_cos is 1 until x = ½, then ½(1 + cos(π(2x − 1))).",
     ),
     Section(
         name="constraint",

@@ -1,8 +1,9 @@
 """Activations: f and its derivative f′, elementwise.
 
-Every function takes `z` of shape `[K, B, H]` and its parameters as tensors `[K, 1, 1]`, so slots
-may differ. A learned parameter (PReLU's slope) additionally has ∂f/∂parameter. To add one: write
-f and f′ and add a row to `ACTIVATIONS`; the contract tests compare both with torch and autograd.
+Every function takes `z` `[K, B, H]` and its parameters as tensors `[K, 1, 1]`, so slots can have
+different ones. A learned parameter (PReLU's slope) also needs ∂f/∂parameter. To add an activation,
+write f and f′ and add a row to `ACTIVATIONS`. Contract tests compare both with torch and autograd.
+`network/kernels.py` has faster versions for groups of slots with equal parameters.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ class Activation(Technique):
 
     Args:
         f: (z, parameters) → a, both `[K, B, H]`.
-        df: (z, a, parameters) → f′(z); a = f(z) is given because many derivatives are cheap in a.
-        learned: the parameter that is trained, one number per layer, or None.
-        d_learned: (z, parameters) → ∂f/∂learned, `[K, B, H]`; required when `learned`.
-        rectifies: whether it is of the ReLU family, whose units are looked at for being dead.
-        saturates: whether f flattens on both sides (sigmoid, tanh).
+        df: (z, a, parameters) → f′(z) `[K, B, H]`; many derivatives are cheap to compute from
+            a = f(z).
+        learned: name of the parameter that is trained, one number per layer; None without one.
+        d_learned: (z, parameters) → ∂f/∂learned `[K, B, H]`; required with `learned`.
+        rectifies: whether it belongs to the ReLU family, so that its units can be dead.
+        saturates: whether f is flat on both sides (sigmoid, tanh).
     """
 
     f: Callable[[Tensor, Parameters], Tensor]
@@ -44,16 +46,16 @@ class Activation(Technique):
 
 
 def positive(z: Tensor) -> Tensor:
-    """Return 1 where z > 0 and 0 elsewhere, in z's own type.
+    """Return 1 where z > 0 and 0 elsewhere, with the shape and dtype of z.
 
-    Comparing straight into a float tensor measured seven times faster than `(z > 0).to(...)` and
-    than `torch.where`, which is why the piecewise functions below are written as sums.
+    Writing the comparison into a float tensor was seven times as fast as `(z > 0).to(...)` and as
+    `torch.where`. This is why the piecewise functions below are sums.
     """
     return torch.gt(z, 0, out=torch.empty_like(z))
 
 
 def _leaky_relu(z: Tensor, slope: Tensor) -> Tensor:
-    # Not max(αz, z): a learned slope may leave [0, 1].
+    # max(αz, z) would be wrong for a learned slope outside [0, 1].
     return z.clamp(max=0).mul_(slope).add_(z.clamp(min=0))
 
 
@@ -62,18 +64,18 @@ def _leaky_relu_derivative(z: Tensor, slope: Tensor) -> Tensor:
 
 
 def _elu(z: Tensor, alpha: Tensor | float) -> Tensor:
-    # expm1 keeps the digits near 0; the clamp keeps it from overflowing where z is large.
+    # expm1 keeps the digits near 0; the clamp prevents an overflow for large z.
     return (torch.expm1(z.clamp(max=0)) * alpha).add_(z.clamp(min=0))
 
 
 def _elu_derivative(a: Tensor, alpha: Tensor) -> Tensor:
-    """Return 1 where z > 0, a + α elsewhere; a is the value of elu."""
-    # With the sign of a, which is z's: one tensor less to fetch.
+    """Return 1 where z > 0, a + α elsewhere, `[K, B, H]`; a is the value of elu."""
+    # The sign of a is that of z, so z need not be read.
     return a.clamp(max=0).add_(alpha).add_(positive(a).mul_(1 - alpha))
 
 
 def _selu_derivative(a: Tensor) -> Tensor:
-    """Return λ where z > 0, a + λα elsewhere; a is the value of selu."""
+    """Return λ where z > 0, a + λα elsewhere, `[K, B, H]`; a is the value of selu."""
     below = SELU_SCALE * SELU_ALPHA
     return a.clamp(max=0).add_(below).add_(positive(a).mul_(SELU_SCALE - below))
 
@@ -99,7 +101,7 @@ def _mish_derivative(z: Tensor) -> Tensor:
 ACTIVATION_PARAMETERS = {
     # x + a (f(x) − x): Holzmüller et al. 2024, arXiv:2407.04491, section 3.2.
     "parametric": Parameter(
-        False, "learn z + a(f(z) − z), a = 1 at first, one a unit", kind="boolean"
+        False, "use z + a(f(z) − z), a learned for each unit, 1 at first", kind="boolean"
     ),
     "mix_learning_rate": Parameter(1.0, "factor on the learning rate of a", low=0.0, open_low=True),
 }
@@ -135,7 +137,7 @@ ACTIVATIONS = table(
     Activation(
         "leaky_relu",
         "f(z) = z if z ≥ 0, else αz",
-        {"negative_slope": Parameter(0.01, "α, the slope below 0", low=0.0, high=1.0)},
+        {"negative_slope": Parameter(0.01, "α, slope for z < 0", low=0.0, high=1.0)},
         f=lambda z, p: _leaky_relu(z, p["negative_slope"]),
         df=lambda z, a, p: _leaky_relu_derivative(z, p["negative_slope"]),
         rectifies=True,
@@ -143,7 +145,7 @@ ACTIVATIONS = table(
     Activation(
         "prelu",
         "f(z) = z if z ≥ 0, else αz; α learned, one per layer",
-        {"init": Parameter(0.25, "α at the start", low=0.0, high=1.0)},
+        {"init": Parameter(0.25, "initial value of α", low=0.0, high=1.0)},
         f=lambda z, p: _leaky_relu(z, p["init"]),
         df=lambda z, a, p: _leaky_relu_derivative(z, p["init"]),
         learned="init",
@@ -153,7 +155,7 @@ ACTIVATIONS = table(
     Activation(
         "elu",
         "f(z) = z if z ≥ 0, else α(eᶻ − 1)",
-        {"alpha": Parameter(1.0, "α; f(z) tends to −α far below 0", low=0.0, open_low=True)},
+        {"alpha": Parameter(1.0, "α; f(z) → −α for z → −∞", low=0.0, open_low=True)},
         f=lambda z, p: _elu(z, p["alpha"]),
         df=lambda z, a, p: _elu_derivative(a, p["alpha"]),
         rectifies=True,
@@ -161,7 +163,7 @@ ACTIVATIONS = table(
     Activation(
         "selu",
         "f(z) = λz if z ≥ 0, else λα(eᶻ − 1); λ = 1.05070…, α = 1.67326…",
-        note="For lecun_normal or lecun_uniform, and alpha_dropout.",
+        note="Use it with lecun_normal or lecun_uniform, and with alpha_dropout.",
         f=lambda z, p: SELU_SCALE * _elu(z, SELU_ALPHA),
         df=lambda z, a, p: _selu_derivative(a),
         rectifies=True,

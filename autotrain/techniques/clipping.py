@@ -1,7 +1,7 @@
 """Gradient clipping, slot by slot.
 
-A row changes gradients in place, between the backward pass and the optimizer. To add one: write
-its `clip` and add a row to `CLIPPINGS`.
+A row changes gradients in place, between the backward pass and the optimizer. To add a kind of
+clipping, write its `clip` and add a row to `CLIPPINGS`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autotrain.techniques.technique import Parameter, Technique, table
 
-# As in torch: keeps 0/0 away when a gradient vanishes.
+# As in torch; it prevents 0/0 if a gradient is 0.
 EPSILON = 1e-6
 
 
@@ -24,14 +24,19 @@ class Clipping(Technique):
 
     Args:
         clip: (flat `[K, P]`, tensors, threshold `[K, 1]`) → None. `tensors` are views into
-            `flat`, `[K, n]` each, one per parameter tensor of the network.
+            `flat`, `[K, n]` each, one per parameter tensor of the network. None for no clipping.
     """
 
     clip: Callable[[Tensor, Sequence[Tensor], Tensor], None] | None
 
 
 def clip_value(flat: Tensor, tensors: Sequence[Tensor], threshold: Tensor) -> None:
-    """Clamp every component into [−t, t]; this changes the gradient's direction.
+    """Clamp every component to [−t, t]; this changes the direction of the gradient.
+
+    Args:
+        flat: gradients, `[K, P]`; changed in place.
+        tensors: views into `flat`, `[K, n]` each.
+        threshold: t, `[K, 1]`.
 
     Equals: `torch.nn.utils.clip_grad_value_`.
     """
@@ -39,7 +44,9 @@ def clip_value(flat: Tensor, tensors: Sequence[Tensor], threshold: Tensor) -> No
 
 
 def clip_global_norm(flat: Tensor, tensors: Sequence[Tensor], threshold: Tensor) -> None:
-    """Scale the slot's whole gradient: g ← g · min(1, t / ‖g‖₂); the direction is kept.
+    """Scale the whole gradient of each slot: g ← g · min(1, t / ‖g‖₂).
+
+    This keeps the direction of the gradient. Arguments as in `clip_value`.
 
     Source: Pascanu et al. 2013, arXiv:1211.5063. Equals: `torch.nn.utils.clip_grad_norm_`.
     """
@@ -48,7 +55,9 @@ def clip_global_norm(flat: Tensor, tensors: Sequence[Tensor], threshold: Tensor)
 
 
 def clip_norm(flat: Tensor, tensors: Sequence[Tensor], threshold: Tensor) -> None:
-    """Scale each parameter tensor on its own to L2 norm ≤ t.
+    """Scale each parameter tensor separately to an L2 norm of at most t.
+
+    Arguments as in `clip_value`.
 
     Equals: Keras's `clipnorm`; `clip_grad_norm_` called once per parameter tensor.
     """
@@ -76,7 +85,7 @@ CLIPPINGS = table(
     ),
     Clipping(
         "global_norm",
-        "g ← g · min(1, t/‖g‖₂), g all gradients of the network together",
+        "g ← g · min(1, t/‖g‖₂), g the gradient of all parameters together",
         _threshold(1.0, "t, the largest norm of the whole gradient"),
         clip=clip_global_norm,
     ),

@@ -1,6 +1,6 @@
-"""Constraints: what weights must satisfy after every step.
+"""Constraints that weight matrices satisfy after every step.
 
-To add one: write its `apply` and add a row to `CONSTRAINTS`.
+To add a constraint, write its `apply` and add a row to `CONSTRAINTS`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ class Constraint(Technique):
     """A row of `CONSTRAINTS`.
 
     Args:
-        apply: (V `[K, I, O]`, parameters `[K, 1, 1]`, s) → None, in place, so that W = s V holds it
-            (`techniques/parametrizations.py`; s `[K, 1, 1]`, or 1); None when unconstrained.
+        apply: (V `[K, I, O]`, parameters `[K, 1, 1]` each, s) → None; changes V in place so that
+            W = s V satisfies the constraint. s is `[K, 1, 1]` or 1
+            (`techniques/parametrizations.py`). None for no constraint.
     """
 
     apply: Callable[[Tensor, Mapping[str, Tensor], Tensor | float], None] | None
@@ -28,6 +29,11 @@ class Constraint(Technique):
 
 def max_norm(weights: Tensor, parameters: Mapping[str, Tensor], scale: Tensor | float) -> None:
     """Scale each unit's incoming weights to ‖w‖₂ ≤ r: w ← w · r/‖w‖₂ where ‖w‖₂ > r.
+
+    Args:
+        weights: V, `[K, I, O]`; changed in place.
+        parameters: "max_value", r, `[K, 1, 1]`.
+        scale: s of W = s V, `[K, 1, 1]` or 1.
 
     Source: Srivastava et al. 2014, §5.1. Equals: Keras's `MaxNorm(axis=0)` up to its ε.
     """

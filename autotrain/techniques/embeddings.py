@@ -1,11 +1,12 @@
-"""Numeric embeddings: each number becomes several before the first layer, column by column.
+"""Numeric embeddings: each number becomes a vector before the first layer, column by column.
 
     φ = features(x) `[…, F]`,   e = tail(φ V + b)
 
-A row says what φ is, how it is differentiated, and what becomes of φV + b. Slots of a fleet have
-one row and one size; rates, frequencies and weights are their own. Axes: K slot, D column, B row of
-the batch, F feature; x is `[K, D, B]`. To add one: write its functions and add a row to
-`EMBEDDINGS`.
+A row defines φ, its derivative, and the function of φV + b. All slots of a fleet have the same row
+and sizes; learning rates, frequencies and weights can differ. Axes: K slots, D columns, B rows of a
+batch, F features; x is `[K, D, B]`. `network/input_layer.py` computes the forward and backward
+pass. To add an embedding, write its functions and add a row to `EMBEDDINGS`; see
+docs/adding-a-technique.md for the files that a new kind of tensor concerns.
 
 Source: Gorishniy et al. 2022, arXiv:2203.05556 (piecewise linear, PLR); Holzmüller et al. 2024,
 arXiv:2407.04491 (PBLD).
@@ -26,13 +27,20 @@ from autotrain.techniques.technique import Parameter, Technique, table
 
 Tensors = Mapping[str, Tensor]
 NO_BIN = 1e30
-"""Width of a bin that a column does not have; finite, so that it can be written down."""
+"""Width of the bins that a column does not use; finite, so that it can be stored."""
 LEAST_BIN = 1e-6
-"""Least width of a bin, as a share of the column's range."""
+"""Smallest width of a bin, as a fraction of the column's range."""
 
 
 class Sizes(NamedTuple):
-    """Of one column: F features, E numbers in the end, H of them from φV + b; N of `frequency`."""
+    """Sizes of the embedding of one column.
+
+    Args:
+        n_features: F, length of φ.
+        n_out: E, length of the embedding.
+        n_linear: H, length of φV + b.
+        n_frequencies: N, number of frequencies; 0 for other embeddings.
+    """
 
     n_features: int
     n_out: int
@@ -45,16 +53,17 @@ class Embedding(Technique):
     """A row of `EMBEDDINGS`.
 
     Args:
-        sizes: parameters → `Sizes`; None for the row that embeds nothing.
-        draw: (generator, n_columns, parameters) → the learned tensors' first values, float64:
+        sizes: parameters → `Sizes`; None for no embedding.
+        draw: (generator, n_columns, parameters) → initial values of the learned tensors, float64:
             "frequency" and "phase" `[D, N]`, "kernel" `[D, F, H]`, "bias" and "slope" `[D, H]`.
-        features: (x `[K, D, B]`, tensors) → φ `[K, D, B, F]` and what `gradient` needs.
-        gradient: (∂φ, x, kept, tensors) → gradients of "frequency" and "phase" `[K, D, N]`.
-        bins: whether edges are found on the training rows: "edge" and "width" `[D, F]`.
-        has_phase: whether it has a "phase".
-        keeps_x: whether x itself stands before the rest.
+        features: (x `[K, D, B]`, tensors) → φ `[K, D, B, F]` and a tensor that `gradient` needs.
+        gradient: (∂φ `[K, D, B, F]`, x, that tensor, tensors) → gradients of "frequency" and
+            "phase", `[K, D, N]` each; None if φ has no learned parameters.
+        bins: whether φ uses bins of the training rows: "edge" and "width" `[D, F]`.
+        has_phase: whether there is a "phase".
+        keeps_x: whether x is the first component of the embedding.
         adds_x: whether x · slope is added to φV + b.
-        rectifies: whether the end is max(0, ·).
+        rectifies: whether the result is max(0, ·).
     """
 
     sizes: Callable[[Mapping[str, Any]], Sizes] | None = None
@@ -69,16 +78,20 @@ class Embedding(Technique):
 
 
 def whole(value: Any) -> int:
-    """Return a parameter that is a whole number as such."""
+    """Return an integer parameter with the type int.
+
+    Raises:
+        TypeError: if it has another type.
+    """
     if not isinstance(value, int):
-        raise TypeError(f"must be a whole number, however: {value!r}")
+        raise TypeError(f"value must be an integer, got {value!r}")
     return value
 
 
 def _uniform_linear(
     generator: np.random.Generator, n_columns: int, n_features: int, n_out: int
 ) -> dict[str, np.ndarray]:
-    """Draw kernel and bias as `torch.nn.Linear` does: U(±1/√F)."""
+    """Draw kernel `[D, F, H]` and bias `[D, H]` from U(±1/√F), as `torch.nn.Linear` does."""
     limit = 1 / math.sqrt(n_features)
     return {
         "kernel": generator.uniform(-limit, limit, (n_columns, n_features, n_out)),
@@ -90,7 +103,7 @@ def _uniform_linear(
 
 
 def pbld_features(x: Tensor, p: Tensors) -> tuple[Tensor, Tensor | None]:
-    """φ = cos(2π w x + b); keeps sin for the gradient."""
+    """Return φ = cos(2π w x + b), and the sine for the gradient, `[K, D, B, N]` each."""
     angle = torch.addcmul(
         p["phase"].unsqueeze(2), x.unsqueeze(3), (2 * math.pi * p["frequency"]).unsqueeze(2)
     )
@@ -98,7 +111,7 @@ def pbld_features(x: Tensor, p: Tensors) -> tuple[Tensor, Tensor | None]:
 
 
 def pbld_gradient(d: Tensor, x: Tensor, sine: Tensor | None, p: Tensors) -> dict[str, Tensor]:
-    """∂w = −2π Σ_B ∂φ sin x;  ∂b = −Σ_B ∂φ sin."""
+    """Return ∂w = −2π Σ_B ∂φ sin x and ∂b = −Σ_B ∂φ sin, `[K, D, N]` each."""
     assert sine is not None
     slope = d * sine
     return {
@@ -108,14 +121,14 @@ def pbld_gradient(d: Tensor, x: Tensor, sine: Tensor | None, p: Tensors) -> dict
 
 
 def plr_features(x: Tensor, p: Tensors) -> tuple[Tensor, Tensor | None]:
-    """φ = [cos(2π w x), sin(2π w x)]."""
+    """Return φ = [cos(2π w x), sin(2π w x)], `[K, D, B, 2N]`, which the gradient also needs."""
     angle = x.unsqueeze(3) * (2 * math.pi * p["frequency"]).unsqueeze(2)
     features = torch.cat([torch.cos(angle), torch.sin(angle)], dim=3)
     return features, features
 
 
 def plr_gradient(d: Tensor, x: Tensor, features: Tensor | None, p: Tensors) -> dict[str, Tensor]:
-    """∂w = 2π Σ_B (∂sin · cos − ∂cos · sin) x."""
+    """Return ∂w = 2π Σ_B (∂sin · cos − ∂cos · sin) x, `[K, D, N]`."""
     assert features is not None
     n = features.shape[3] // 2
     slope = d[..., n:] * features[..., :n] - d[..., :n] * features[..., n:]
@@ -147,14 +160,15 @@ def _draw_plr(
 
 
 def bin_edges(values: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return each column's bins as left edges and widths `[D, F]`: quantiles of training rows.
+    """Return left edges and widths of the bins of each column, `[D, F]` each.
 
-    A value that fills a bin by itself (most are 0, say) is an edge of its own, and the quantiles
-    are those of the other rows. A column of few values may have fewer than F bins: the others have
-    the width `NO_BIN`, and their feature is 0 everywhere.
+    Edges are quantiles of the values. A value that fills a bin by itself (for example, if most
+    values are 0) is an edge, and the quantiles are those of the other rows. A column of few values
+    can have fewer than F bins: the others have the width `NO_BIN`, and their feature is always 0.
 
     Args:
-        values: `[N, D]`.
+        values: training rows, `[N, D]`.
+        n_bins: F.
     """
     n_columns = values.shape[1]
     edge = np.zeros((n_columns, n_bins))
@@ -167,53 +181,61 @@ def bin_edges(values: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _column_edges(values: np.ndarray, most: int) -> np.ndarray:
-    """Return the edges of one column, sorted and different; 1 to `most`, which is at least 2.
+    """Return the edges of one column, sorted and distinct.
 
-    Quantiles alone would spend several edges on a value that many rows have and merge them to one.
+    Quantiles alone would put several edges on a frequent value, and would lose them as duplicates.
+
+    Args:
+        values: `[N]`.
+        most: largest number of edges, at least 2.
+    Returns: 1 to `most` edges.
     """
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) <= most:
         return _apart(distinct)
-    own = np.zeros(len(distinct), dtype=bool)
+    is_edge = np.zeros(len(distinct), dtype=bool)
     while True:
-        # Fewer than `left` − 1 values can have so many rows: two edges are left in the end.
-        left = most - int(own.sum())
-        heavy = ~own & (counts * (left - 1) > counts[~own].sum())
+        # Fewer than `left` − 1 values can fill a bin alone, so at least two edges are left.
+        left = most - int(is_edge.sum())
+        heavy = ~is_edge & (counts * (left - 1) > counts[~is_edge].sum())
         if not heavy.any():
             break
-        own |= heavy
-    others = np.repeat(distinct[~own], counts[~own])
+        is_edge |= heavy
+    others = np.repeat(distinct[~is_edge], counts[~is_edge])
     quantiles = np.quantile(others, np.linspace(0, 1, left))
-    return _apart(np.unique(np.append(distinct[own], quantiles)))
+    return _apart(np.unique(np.append(distinct[is_edge], quantiles)))
 
 
 def _apart(edges: np.ndarray) -> np.ndarray:
-    """Leave out edges that are next to another: the line beyond a last bin would be too steep."""
+    """Drop edges `[n]` that are close to another: lines beyond the last bin would be too steep."""
     gaps = np.diff(edges) > LEAST_BIN * (edges[-1] - edges[0])
     return np.append(edges[:1], edges[1:][gaps])
 
 
 def piecewise_features(x: Tensor, p: Tensors) -> tuple[Tensor, Tensor | None]:
-    """φ_t = clip((x − edge_t) / width_t, 0, 1).
+    """Return φ_t = clip((x − edge_t) / width_t, 0, 1), `[K, D, B, F]`.
 
-    The first bin also goes on to the left and the last one to the right, as straight lines.
+    The first bin is not clipped at 0 and the last one not at 1: both continue as straight lines.
     """
     raw = (x.unsqueeze(3) - p["edge"].unsqueeze(2)) / p["width"].unsqueeze(2)
     return torch.clamp(raw, p["low"].unsqueeze(2), p["high"].unsqueeze(2)), None
 
 
 def clip_limits(width: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the lower and upper limit of each bin's feature, from the widths `[…, D, F]`.
+    """Return the lower and the upper limit of the feature of each bin, `[…, D, F]` each.
 
-    0 and 1, but −∞ for the first bin and ∞ for the last one that a column has.
+    They are 0 and 1, except −∞ for the first and ∞ for the last bin of a column.
+
+    Args:
+        width: widths of the bins, `[…, D, F]`.
     """
     is_bin = width < NO_BIN / 2
     low, high = torch.zeros_like(width), torch.ones_like(width)
     low[..., 0] = -math.inf
-    place = torch.arange(width.shape[-1], device=width.device)
-    last = torch.where(is_bin, place, -1).amax(-1, keepdim=True)
-    high[place == last] = math.inf
-    # A column without bins (constant) has none that goes on.
+    number = torch.arange(width.shape[-1], device=width.device)
+    last = torch.where(is_bin, number, -1).amax(-1, keepdim=True)
+    high[number == last] = math.inf
+    # A constant column has no bins, so none that continues.
     low[~is_bin], high[~is_bin] = 0.0, 1.0
     return low, high
 
@@ -223,7 +245,7 @@ def _draw_piecewise(
 ) -> dict[str, np.ndarray]:
     width = whole(p["width"])
     limit = 1 / math.sqrt(width)
-    # A straight line at first: what the bins add starts at 0 (version "B" of the authors' package).
+    # The kernel starts at 0, so that the embedding is linear at first (version "B" of the authors).
     return {
         "kernel": np.zeros((n_columns, whole(p["n_bins"]), width)),
         "bias": generator.uniform(-limit, limit, (n_columns, width)),
@@ -238,8 +260,12 @@ EMBEDDING_PARAMETERS = {
 }
 
 _PERIODIC = {
-    "n_frequencies": Parameter(16, "frequencies a column", low=1, high=512, kind="integer"),
-    "sigma": Parameter(0.1, "standard deviation of the first frequencies", low=0.0, open_low=True),
+    "n_frequencies": Parameter(
+        16, "number of frequencies per column", low=1, high=512, kind="integer"
+    ),
+    "sigma": Parameter(
+        0.1, "standard deviation of the initial frequencies", low=0.0, open_low=True
+    ),
 }
 
 EMBEDDINGS = table(
@@ -248,23 +274,27 @@ EMBEDDINGS = table(
         "piecewise_linear",
         "e = V clip((x − edge) / width, 0, 1) + x s + b",
         {
-            "n_bins": Parameter(48, "bins a column", low=2, high=512, kind="integer"),
-            "width": Parameter(16, "numbers a column becomes", low=1, high=256, kind="integer"),
+            "n_bins": Parameter(48, "number of bins per column", low=2, high=512, kind="integer"),
+            "width": Parameter(
+                16, "length of the embedding of a column", low=1, high=256, kind="integer"
+            ),
         },
         sizes=lambda p: Sizes(whole(p["n_bins"]), whole(p["width"]), whole(p["width"]), 0),
         draw=_draw_piecewise,
         features=piecewise_features,
         bins=True,
         adds_x=True,
-        note="Edges are quantiles of the training rows, and values that fill a bin alone. The "
-        "first and the last bin continue outwards as straight lines. V starts at 0.",
+        note="Edges are quantiles of the training rows and values that fill a bin alone. The first "
+        "and the last bin continue outwards as straight lines. V starts at 0.",
     ),
     Embedding(
         "plr",
         "e = relu(V [cos 2πwx, sin 2πwx] + b), w ~ N(0, sigma²) at the start",
         {
             **_PERIODIC,
-            "width": Parameter(16, "numbers a column becomes", low=1, high=4096, kind="integer"),
+            "width": Parameter(
+                16, "length of the embedding of a column", low=1, high=4096, kind="integer"
+            ),
         },
         sizes=lambda p: Sizes(
             2 * whole(p["n_frequencies"]),
@@ -282,7 +312,9 @@ EMBEDDINGS = table(
         "e = [x, V cos(2πwx + c) + b]; at the start w ~ N(0, sigma²), c ~ U(−π, π)",
         {
             **_PERIODIC,
-            "width": Parameter(4, "numbers a column becomes", low=2, high=4096, kind="integer"),
+            "width": Parameter(
+                4, "length of the embedding of a column", low=2, high=4096, kind="integer"
+            ),
         },
         sizes=lambda p: Sizes(
             whole(p["n_frequencies"]),

@@ -1,8 +1,8 @@
-"""Initializers: how the weights of a layer are drawn before training.
+"""Initializers: distributions of the weights of a layer before training.
 
-A row draws one slot's layer from that slot's own random numbers. `fan_in` and `fan_out` are the
-real layer's, never those of a padded buffer. Biases start at 0; the last layer is initialized like
-the others. To add one: write its `draw` and add a row to `INITIALIZERS`.
+A row draws one layer of one slot from the slot's own random numbers. `fan_in` and `fan_out` are
+those of the real layer, never of the padded one. Biases start at 0; the output layer is initialized
+like the others. To add an initializer, write its `draw` and add a row to `INITIALIZERS`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Initializer(Technique):
 
     Args:
         draw: (generator, fan_in, fan_out, parameters) → weights `[fan_in, fan_out]`, float64.
-        by_data: whether each unit is then divided by the standard deviation of what it reads off
-            training rows, layer after layer (`training/initializing.py`).
+        by_data: whether each unit's weights are then divided by the standard deviation of its z
+            on training rows, layer by layer (`training/initializing.py`).
     """
 
     draw: Draw
@@ -80,11 +80,12 @@ def lecun(fan_in: int, fan_out: int) -> float:
 def draw_orthogonal(
     generator: np.random.Generator, fan_in: int, fan_out: int, _: Mapping[str, Any]
 ) -> np.ndarray:
-    """Draw a matrix whose shorter side is orthonormal: QR of a Gaussian, gain 1.
+    """Draw a matrix `[fan_in, fan_out]` whose shorter side is orthonormal, with gain 1.
 
-    The signs of R's diagonal are folded into Q, without which Q would not be uniform.
+    It is Q of the QR decomposition of a Gaussian matrix, times the signs of R's diagonal, without
+    which Q would not be uniformly distributed.
 
-    Source: Saxe et al. 2014, arXiv:1312.6120. Equals: `torch.nn.init.orthogonal_`, in law.
+    Source: Saxe et al. 2014, arXiv:1312.6120. Equals: `torch.nn.init.orthogonal_`, in distribution.
     """
     tall = generator.normal(size=(max(fan_in, fan_out), min(fan_in, fan_out)))
     q, r = np.linalg.qr(tall)
@@ -95,7 +96,7 @@ def draw_orthogonal(
 def draw_normal(
     generator: np.random.Generator, fan_in: int, fan_out: int, parameters: Mapping[str, Any]
 ) -> np.ndarray:
-    """Draw N(0, std²) whatever the fans: the naive initializer, to see it fail."""
+    """Draw N(0, std²) `[fan_in, fan_out]` for layers of all sizes, the naive initializer."""
     return generator.normal(0.0, parameters["std"], (fan_in, fan_out))
 
 
@@ -104,53 +105,57 @@ INITIALIZERS = table(
         "glorot_normal",
         "W ~ N(0, 1/fan_avg)",
         draw=_normal(glorot),
-        note="For tanh, sigmoid and softmax.",
+        note="Use it with tanh, sigmoid and softmax.",
     ),
     Initializer(
         "glorot_uniform",
         "W ~ U(±√(3/fan_avg))",
         draw=_uniform(glorot),
-        note="For tanh, sigmoid and softmax.",
+        note="Use it with tanh, sigmoid and softmax.",
     ),
     Initializer(
         "he_normal",
         "W ~ N(0, 2/fan_in)",
         draw=_normal(he),
-        note="For ReLU, its variants and ELU. Keras truncates its normal initializers at two "
-        "standard deviations; these are not truncated, with the same variance.",
+        note="Use it with ReLU, its variants and ELU. Normal initializers are not truncated; those "
+        "of Keras are, at two standard deviations, with the same variance.",
     ),
     Initializer(
         "he_uniform",
         "W ~ U(±√(6/fan_in))",
         draw=_uniform(he),
-        note="For ReLU, its variants and ELU.",
+        note="Use it with ReLU, its variants and ELU.",
     ),
-    Initializer("lecun_normal", "W ~ N(0, 1/fan_in)", draw=_normal(lecun), note="For SELU."),
-    Initializer("lecun_uniform", "W ~ U(±√(3/fan_in))", draw=_uniform(lecun), note="For SELU."),
+    Initializer(
+        "lecun_normal", "W ~ N(0, 1/fan_in)", draw=_normal(lecun), note="Use it with SELU."
+    ),
+    Initializer(
+        "lecun_uniform", "W ~ U(±√(3/fan_in))", draw=_uniform(lecun), note="Use it with SELU."
+    ),
     Initializer(
         "he_avg_normal",
         "W ~ N(0, 2/fan_avg)",
         draw=_normal(he_avg),
-        note="For ReLU and its variants.",
+        note="Use it with ReLU and its variants.",
     ),
     Initializer(
         "he_avg_uniform",
         "W ~ U(±√(6/fan_avg))",
         draw=_uniform(he_avg),
-        note="For ReLU and its variants.",
+        note="Use it with ReLU and its variants.",
     ),
     Initializer(
         "orthogonal",
         "W = Q of the QR decomposition of a Gaussian matrix: WᵀW = I, or WWᵀ = I",
         draw=draw_orthogonal,
-        note="For deep networks. The gain is 1.",
+        note="Use it in deep networks. The gain is 1.",
     ),
     Initializer(
         "normal",
         "W ~ N(0, std²)",
         {"std": Parameter(1.0, "standard deviation", low=0.0, open_low=True)},
         draw=draw_normal,
-        note="The same for layers of all sizes, to show why the others depend on them.",
+        note="It is the same for layers of all sizes, to show why the others depend on them.",
     ),
     # Holzmüller et al. 2024, arXiv:2407.04491, section 3.2; cf. Mishkin & Matas 2016.
     Initializer(
@@ -158,6 +163,7 @@ INITIALIZERS = table(
         "W ~ N(0, 1/fan_in), then w ← w / std(z) for each unit, z on training rows",
         draw=_normal(lecun),
         by_data=True,
-        note="Layer after layer, on at most 1,024 training rows drawn at random, with dropout off.",
+        note="Layers are scaled one after another, on at most 1,024 random training rows, without "
+        "dropout.",
     ),
 )

@@ -1,8 +1,8 @@
-"""Losses and their gradients, each slot's mean over its batch.
+"""Losses and their gradients: for each slot the mean over its batch.
 
-fleet loss = Σ_slots mean_batch(w · loss), so a slot's gradient does not know its neighbours. The
-weights `[K, B]` have mean 1 over the training rows, not over each batch: a row weighs the same
-whichever rows stand beside it. None weighs all rows alike.
+The loss of a fleet is Σ_slots mean_batch(w · loss), so the gradient of a slot does not depend on
+other slots. Sample weights w `[K, B]` have mean 1 over the training rows, not over each batch, so
+the weight of a row does not depend on the rest of its batch. None means equal weights.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ def softmax_cross_entropy(
 
     Args:
         logits: `[K, B, C]`.
-        labels: `[K, B]`, class numbers, int64.
-        smoothing: ε `[K, 1, 1]` in [0, 1), or None when 0 everywhere.
-        weights: `[K, B]`.
-    Equals: `torch.nn.functional.cross_entropy(label_smoothing=ε)`, of each row times its weight.
+        labels: class numbers, `[K, B]` int64.
+        smoothing: ε in [0, 1), `[K, 1, 1]`; None for 0 in all slots.
+        weights: w, `[K, B]`; None for 1.
+
+    Equals: `torch.nn.functional.cross_entropy(label_smoothing=ε)` of each row, times its weight.
     """
     k, b, c = logits.shape
-    # Classes before rows: torch then computes many rows at a time.
+    # With the classes before the rows, torch vectorizes over the rows.
     log_p = torch.log_softmax(logits.transpose(1, 2), dim=1)
     target = torch.zeros_like(log_p).scatter_(1, labels.unsqueeze(1), 1.0)
     if smoothing is not None:
         target = target.mul_(1 - smoothing).add_(smoothing / c)
-    each = log_p * target
+    terms = log_p * target
     if weights is not None:
-        each = each.mul_(weights.unsqueeze(1))
-    loss = each.view(k, -1).sum(1).mul_(-1 / b)
+        terms = terms.mul_(weights.unsqueeze(1))
+    loss = terms.view(k, -1).sum(1).mul_(-1 / b)
     gradient = log_p.exp_().sub_(target).mul_(1 / b)
     if weights is not None:
         gradient = gradient.mul_(weights.unsqueeze(1))
@@ -49,10 +50,11 @@ def mean_squared_error(
     """Return the mean of w (ŷ − y)² `[K]` and its gradient 2w (ŷ − y)/B `[K, B, 1]`.
 
     Args:
-        outputs: `[K, B, 1]`.
-        targets: `[K, B]`, in the scale the network is trained in.
-        weights: `[K, B]`.
-    Equals: `torch.nn.functional.mse_loss`, of each row times its weight.
+        outputs: ŷ, `[K, B, 1]`.
+        targets: y, standardized, `[K, B]`.
+        weights: w, `[K, B]`; None for 1.
+
+    Equals: `torch.nn.functional.mse_loss` of each row, times its weight.
     """
     error = outputs - targets.unsqueeze(-1)
     weighted = error if weights is None else error * weights.unsqueeze(-1)
@@ -62,16 +64,17 @@ def mean_squared_error(
 def pinball(
     outputs: Tensor, targets: Tensor, quantile: float, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the mean pinball loss `[K]` and its gradient `[K, B, 1]`: the mean of
+    """Return the mean pinball loss `[K]` and its gradient `[K, B, 1]`.
 
-        w q (y − ŷ) where y > ŷ, else w (1 − q)(ŷ − y);   ∂loss/∂ŷ = w (1{y ≤ ŷ} − q)/B
+        loss = w q (y − ŷ) if y > ŷ, else w (1 − q)(ŷ − y);   ∂loss/∂ŷ = w (1{y ≤ ŷ} − q)/B
 
-    Where y = ŷ any slope between the two would do. Least where a share q of the rows lies below ŷ,
-    in whatever scale: the network learns the quantile, not the mean.
+    At y = ŷ any slope between the two is a subgradient. The loss is lowest if a fraction q of the
+    rows is below ŷ, so the network learns the quantile instead of the mean.
 
     Args:
-        outputs, targets, weights: as `mean_squared_error`.
+        outputs, targets, weights: as in `mean_squared_error`.
         quantile: q in (0, 1).
+
     Source: Koenker & Bassett 1978, "Regression Quantiles", Econometrica 46.
     """
     error = outputs - targets.unsqueeze(-1)
@@ -83,6 +86,10 @@ def pinball(
 
 LOSS_PARAMETERS = {
     "label_smoothing": Parameter(
-        0.0, "ε, share of the target spread over all classes", low=0.0, high=1.0, open_high=True
+        0.0,
+        "ε, fraction of the target that is spread over all classes",
+        low=0.0,
+        high=1.0,
+        open_high=True,
     ),
 }

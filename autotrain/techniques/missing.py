@@ -1,6 +1,7 @@
-"""Missing numbers and dates: what stands in their place. To add a way, add a row to `MISSING`.
+"""Replacement of missing numbers and dates.
 
-A column that holds one value or none has an indicator whatever the way: nothing else tells.
+A column with at most one distinct value always has an indicator, because only the missing cells can
+carry information. To add a kind of replacement, add a row to `MISSING`.
 """
 
 from __future__ import annotations
@@ -12,18 +13,22 @@ from autotrain.techniques.technique import Technique, table
 
 @dataclass(frozen=True, kw_only=True)
 class Missing(Technique):
-    """A row of `MISSING`: whether a missing number or date is also told by an input of its own."""
+    """A row of `MISSING`.
+
+    Args:
+        indicates: whether an extra input indicates missing cells.
+    """
 
     indicates: bool
 
 
 MISSING = table(
-    Missing("median", "x ← median of the training rows where x is missing", indicates=False),
+    Missing("median", "x ← median of the training rows if x is missing", indicates=False),
     Missing(
         "indicator",
-        "x ← median where x is missing, and an input that is 1 where it is, else 0",
-        note="Only columns (numbers and dates) with gaps in the rows that train or validate have "
-        "this input.",
+        "x ← median if x is missing, and an extra input, 1 if x is missing, else 0",
+        note="Only columns of numbers and dates with missing cells in the training or validation "
+        "rows have this input.",
         indicates=True,
     ),
 )

@@ -1,9 +1,9 @@
-"""Batch normalization, for K slots at once, and where it may stand.
+"""Batch normalization of K slots, and its position relative to the activation.
 
     x̂ = (x − μ) / √(σ² + ε),   y = γ x̂ + β          Ioffe & Szegedy 2015, arXiv:1502.03167
 
-μ and σ² are those of the batch when training and the moving averages when predicting. `momentum`
-is Keras's: v̄ ← v̄·momentum + v·(1 − momentum), so 0.9 here is 0.1 in torch. To add a placement,
+μ and σ² are statistics of the batch in training and moving averages in prediction. `momentum` has
+Keras's meaning: v̄ ← v̄·momentum + v·(1 − momentum), so 0.9 here is 0.1 in torch. To add a position,
 add a row to `BATCH_NORMS`.
 """
 
@@ -20,14 +20,24 @@ from autotrain.techniques.technique import Parameter, Technique, table
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm(Technique):
-    """A row of `BATCH_NORMS`: which side of the activation is normalized, if any."""
+    """A row of `BATCH_NORMS`.
+
+    Args:
+        before: whether the input of the activation is normalized.
+        after: whether its output is normalized.
+    """
 
     before: bool = False
     after: bool = False
 
 
 class BatchNormCache(NamedTuple):
-    """What the backward pass needs: x − μ `[K, B, H]` and 1/√(σ² + ε) `[K, 1, H]`."""
+    """What the backward pass needs from the forward pass.
+
+    Args:
+        centered: x − μ, `[K, B, H]`.
+        inverse_std: 1/√(σ² + ε), `[K, 1, H]`.
+    """
 
     centered: Tensor
     inverse_std: Tensor
@@ -38,14 +48,15 @@ def normalize_batch(
 ) -> tuple[Tensor, BatchNormCache, Tensor, Tensor]:
     """Normalize by the statistics of the batch.
 
-    Means over the batch axis and plain products: `var_mean` measured a hundred times slower.
+    It uses means and products, because `torch.var_mean` took a hundred times as long.
 
     Args:
         x: `[K, B, H]`.
         gamma, beta: `[K, 1, H]`.
         epsilon: `[K, 1, 1]`.
-        centered: where to write x − μ, for the cache; may be `x` itself. None: a new tensor.
-    Returns: y `[K, B, H]`, the cache, and the batch's mean and *biased* variance `[K, 1, H]`.
+        centered: memory for x − μ, which may be `x` itself; None for new memory.
+    Returns: y `[K, B, H]`, the cache, and mean and *biased* variance of the batch, `[K, 1, H]`.
+
     Equals: `torch.nn.BatchNorm1d` in training mode, slot by slot.
     """
     mean = x.mean(1, keepdim=True)
@@ -64,13 +75,16 @@ def batch_norm_gradient(
     d_gamma: Tensor | None = None,
     d_beta: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (dx `[K, B, H]`, dγ `[K, 1, H]`, dβ `[K, 1, H]`) of `normalize_batch`.
+    """Return the gradients of `normalize_batch`: dx `[K, B, H]`, dγ and dβ `[K, 1, H]`.
 
         x̂ = (x − μ)/√(σ²+ε),   dβ = Σ dy,   dγ = Σ dy · x̂
         dx = γ/√(σ²+ε) · (dy − dβ/B − x̂ · dγ/B)
 
     Args:
-        dx, d_gamma, d_beta: where to write the results; `dx` may be `dy` itself. None: new tensors.
+        dy: ∂loss/∂y, `[K, B, H]`.
+        gamma: γ, `[K, 1, H]`.
+        cache: from `normalize_batch`.
+        dx, d_gamma, d_beta: memory for the results; `dx` may be `dy` itself. None for new memory.
     """
     b = dy.shape[1]
     centered, inverse_std = cache
@@ -92,12 +106,16 @@ def normalize_moving(
     epsilon: Tensor,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Normalize `[K, B, H]` by moving statistics `[K, 1, H]`: the predicting side.
+    """Return x normalized by the moving statistics, `[K, B, H]`, as in prediction.
 
-    The mean is subtracted first: of raw inputs, x and μ may be thousands of standard deviations,
-    and the difference of their products with the scale would lose that many digits.
+    The mean is subtracted first. For raw inputs, x and μ can be thousands of standard deviations,
+    and the difference of their products with the scale would lose digits.
 
-    `out` is where to write the result; it may be `x` itself.
+    Args:
+        x: `[K, B, H]`.
+        gamma, beta, mean, variance: `[K, 1, H]`.
+        epsilon: `[K, 1, 1]`.
+        out: memory for the result, which may be `x` itself; None for new memory.
     """
     centered = torch.sub(x, mean, out=out)
     scale = gamma * torch.rsqrt(variance + epsilon)
@@ -114,11 +132,13 @@ def update_moving(
 ) -> None:
     """Move the averages towards the batch's statistics, in place.
 
-    The variance that is averaged is the unbiased one, as in torch; Keras averages the biased one.
+    As in torch, the unbiased variance is averaged; Keras averages the biased one.
 
     Args:
-        moving_mean, moving_variance, mean, variance: `[K, 1, H]`; `variance` biased.
-        momentum: `[K, 1, 1]`, Keras's convention.
+        moving_mean, moving_variance: the averages, `[K, 1, H]`; changed in place.
+        mean, variance: statistics of the batch, `[K, 1, H]`; the variance is biased.
+        momentum: weight of the past, `[K, 1, 1]`.
+        batch_size: number of rows of the batch.
     """
     unbiased = variance * (batch_size / max(batch_size - 1, 1))
     torch.lerp(mean, moving_mean, momentum, out=moving_mean)
@@ -126,9 +146,7 @@ def update_moving(
 
 
 BATCH_NORM_PARAMETERS = {
-    "input": Parameter(
-        False, "also normalize the inputs, right after the input layer", kind="boolean"
-    ),
+    "input": Parameter(False, "also normalize the inputs, after the input layer", kind="boolean"),
     "momentum": Parameter(
         0.9,
         "weight of the past in v̄ ← v̄·momentum + v·(1 − momentum)",

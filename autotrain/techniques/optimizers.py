@@ -1,9 +1,9 @@
-"""Optimizers: one update rule a row, for k slots at once.
+"""Optimizers: one update rule per row, for k slots at once.
 
-Parameters, gradients and moments are flat, `[k, P]`; hyperparameters, learning rate η and step
-count t are `[k, 1]`, so every slot has its own. g is the gradient, m and v are the first and second
-moment, β the decay rates: the papers' letters. Every row equals its counterpart in `torch.optim`.
-To add one: write its `update` and add a row to `OPTIMIZERS`.
+Parameters p, gradients g and moments m, v are flat, `[k, P]`; hyperparameters, learning rate η and
+step count t are `[k, 1]`, so slots can have different ones. The letters are those of the papers.
+Every row equals its counterpart in `torch.optim`. To add an optimizer, write its `update` and add a
+row to `OPTIMIZERS`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NADAM_MOMENTUM_DECAY = 0.004
 
 
 class State(NamedTuple):
-    """What an optimizer remembers of each slot; all zeros, product one, at the start.
+    """The state of the optimizers; initially 0, except for the product, which is 1.
 
     Args:
         m: first moment or velocity, `[k, P]`.
@@ -45,9 +45,9 @@ class Optimizer(Technique):
     """A row of `OPTIMIZERS`.
 
     Args:
-        update: (parameters, gradient, state, η, hyperparameters) → None; changes parameters and
-            state in place.
-        momentum: the hyperparameter that the one-cycle schedule mirrors, or None.
+        update: (parameters `[k, P]`, gradients `[k, P]`, state, η `[k, 1]` or `[k, P]`,
+            hyperparameters `[k, 1]` each) → None; changes parameters and state in place.
+        momentum: name of the hyperparameter that the one-cycle schedule moves; None without one.
     """
 
     update: Update
@@ -55,12 +55,24 @@ class Optimizer(Technique):
 
 
 def sgd(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """p ← p − η g. Equals: `torch.optim.SGD`."""
+    """Update p ← p − η g, plain gradient descent.
+
+    It is a baseline: without momentum it is slow on badly scaled losses. All updates have these
+    arguments and change p and the state in place.
+
+    Args:
+        p, g: parameters and their gradients, `[k, P]`.
+        state: moments and step count of the slots.
+        eta: η, `[k, 1]`, or `[k, P]` with factors of single parameters.
+        hyper: hyperparameters by name, `[k, 1]` each.
+
+    Equals: `torch.optim.SGD`.
+    """
     p.addcmul_(g, eta, value=-1)
 
 
 def momentum(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """m ← β m + g;  p ← p − η m.
+    """Update m ← β m + g;  p ← p − η m: gradient descent with a velocity.
 
     Source: Polyak 1964. Equals: `torch.optim.SGD(momentum=β)`. Differs from: Keras, whose velocity
     includes η.
@@ -71,7 +83,7 @@ def momentum(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> N
 
 
 def nesterov(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """m ← β m + g;  p ← p − η (g + β m).
+    """Update m ← β m + g;  p ← p − η (g + β m): momentum with the gradient one step ahead.
 
     Source: Nesterov 1983, in the form of Sutskever et al. 2013. Equals:
     `torch.optim.SGD(momentum=β, nesterov=True)`.
@@ -82,7 +94,7 @@ def nesterov(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> N
 
 
 def adagrad(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """v ← v + g²;  p ← p − η g / (√v + ε).
+    """Update v ← v + g²;  p ← p − η g / (√v + ε): smaller steps for large past gradients.
 
     Source: Duchi et al. 2011. Equals: `torch.optim.Adagrad`.
     """
@@ -92,7 +104,7 @@ def adagrad(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> No
 
 
 def rmsprop(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """v ← ρ v + (1 − ρ) g²;  p ← p − η g / (√v + ε).
+    """Update v ← ρ v + (1 − ρ) g²;  p ← p − η g / (√v + ε): adagrad that forgets.
 
     Source: Tieleman & Hinton 2012, lecture 6.5. Equals: `torch.optim.RMSprop(alpha=ρ)`.
     """
@@ -102,18 +114,18 @@ def rmsprop(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> No
 
 
 def _correction(beta: Tensor, t: Tensor) -> Tensor:
-    """Return 1 − βᵗ to the last digit.
+    """Return 1 − βᵗ `[k, 1]` to the last digit.
 
-    In float32, 1 − β ** t with β = 0.999 loses up to 1.5e-5 in the first steps: the power is
-    rounded to 6e-8 and the difference is as small as 1e-3.
+    In float32, 1 − β ** t with β = 0.999 has a relative error of up to 1.5e-5 in the first steps,
+    because the power is rounded to 6e-8 and the difference is as small as 1e-3.
     """
     return torch.expm1(t * torch.log(beta)).neg_()
 
 
 def _moments(g: Tensor, state: State, hyper: Hyper) -> Tensor:
-    """Update m and v and return Adam's denominator √v̂ + ε."""
+    """Update m and v, and return Adam's denominator √v̂ + ε, `[k, P]`."""
     m, v, t, _ = state
-    # lerp(g, m, β) = βm + (1−β)g, without a product for 1 − β.
+    # lerp(g, m, β) = βm + (1−β)g, without a separate product for 1 − β.
     torch.lerp(g, m, hyper["beta_1"], out=m)
     denominator = g * g
     torch.lerp(denominator, v, hyper["beta_2"], out=v)
@@ -122,7 +134,7 @@ def _moments(g: Tensor, state: State, hyper: Hyper) -> Tensor:
 
 
 def adam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  p ← p − η m̂ / (√v̂ + ε).
+    """Update m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  p ← p − η m̂ / (√v̂ + ε).
 
     m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). Source: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1.
     Equals: `torch.optim.Adam`.
@@ -133,9 +145,9 @@ def adam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
 
 
 def adamw(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """p ← p (1 − ηλ), then Adam: weight decay decoupled from the gradient.
+    """Update p ← p (1 − ηλ), then Adam: weight decay that is decoupled from the gradient.
 
-    Every parameter decays, as in torch. Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
+    All parameters decay, as in torch. Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
     Equals: `torch.optim.AdamW`.
     """
     p.mul_(1 - eta * hyper["weight_decay"])
@@ -143,7 +155,7 @@ def adamw(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None
 
 
 def adamax(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """v ← max(β₂ v, |g| + ε);  p ← p − η m / ((1 − β₁ᵗ) v).
+    """Update v ← max(β₂ v, |g| + ε);  p ← p − η m / ((1 − β₁ᵗ) v): Adam with infinity norm.
 
     Source: Kingma & Ba 2015, algorithm 2. Equals: `torch.optim.Adamax`.
     """
@@ -154,7 +166,7 @@ def adamax(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> Non
 
 
 def nadam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """Adam with Nesterov's look-ahead.
+    """Update by Adam with Nesterov's look-ahead.
 
         μₜ = β₁ (1 − ½·0.96^(0.004 t)),  Π = ∏ μᵢ
         p ← p − η [ (1−μₜ)/(1−Π) g + μₜ₊₁/(1−Π μₜ₊₁) m ] / (√v̂ + ε)
@@ -172,12 +184,12 @@ def nadam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None
 
 
 def _share(default: float, doc: str) -> Parameter:
-    # Nearer to 1, single precision makes it 1, and 1 − βᵗ a division by 0.
+    # In single precision, larger values are 1, which makes a bias correction by 1 − βᵗ infinite.
     return Parameter(default, doc, low=0.0, high=1 - 1e-6)
 
 
 def _epsilon(default: float, doc: str = "ε, added to the square root") -> Parameter:
-    # Far smaller ones are 0 in single precision: 0/0 where a gradient is 0.
+    # In single precision, much smaller values are 0, which gives 0/0 if a gradient is 0.
     return Parameter(default, doc, low=1e-15)
 
 
@@ -194,7 +206,7 @@ OPTIMIZER_PARAMETERS = {
 }
 
 _KERAS_INSIDE = (
-    "ε is outside the square root, as in torch; Keras has it inside, with another default (1e-7)."
+    "ε is outside the square root, as in torch; in Keras it is inside, with the default 1e-7."
 )
 
 OPTIMIZERS = table(
@@ -205,8 +217,8 @@ OPTIMIZERS = table(
         _MOMENTUM,
         update=momentum,
         momentum="momentum",
-        note="As in torch. Keras's velocity includes the learning rate (m ← βm − ηg, p ← p + m): "
-        "the same while η is constant; when η falls, Keras's old velocity keeps its speed.",
+        note="As in torch. In Keras, the velocity includes the learning rate (m ← βm − ηg, "
+        "p ← p + m), which is equal for constant η; when η falls, Keras's velocity adapts later.",
     ),
     Optimizer(
         "nesterov",
@@ -214,14 +226,14 @@ OPTIMIZERS = table(
         _MOMENTUM,
         update=nesterov,
         momentum="momentum",
-        note="As in torch; of Keras the same holds as for momentum.",
+        note="As in torch. Keras differs as for momentum.",
     ),
     Optimizer(
         "adagrad",
         "v ← v + g², p ← p − ηg / (√v + ε)",
         {"epsilon": _epsilon(1e-10)},
         update=adagrad,
-        note=f"{_KERAS_INSIDE} v starts at 0; in Keras at 0.1.",
+        note=f"{_KERAS_INSIDE} v starts at 0, in Keras at 0.1.",
     ),
     Optimizer(
         "rmsprop",
@@ -253,7 +265,7 @@ OPTIMIZERS = table(
         _ADAM,
         update=nadam,
         momentum="beta_1",
-        note="As in torch. Keras has 0.96^t in the place of 0.96^(0.004t).",
+        note="As in torch. Keras has 0.96^t instead of 0.96^(0.004t).",
     ),
     Optimizer(
         "adamw",
@@ -261,7 +273,8 @@ OPTIMIZERS = table(
         _ADAM | _DECAY,
         update=adamw,
         momentum="beta_1",
-        note="All parameters decay, also biases, batch norm, embeddings and scales, and η has the "
-        "factors of single parameters. [weight_decay] decoupled decays weight matrices only.",
+        note="All parameters decay, including biases, batch norm, embeddings and scales, and η "
+        "includes the factors of single parameters. For weight matrices only, use [weight_decay] "
+        "decoupled.",
     ),
 )

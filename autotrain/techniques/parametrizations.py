@@ -1,9 +1,9 @@
-"""Parametrizations: in which numbers a layer's weights are learned.
+"""Parametrizations: the scale between the learned values of a layer and its weights.
 
-    z = h (s V) + b, and V is what is learned; the initializer draws W = s V
+    z = h (s V) + b, where V is learned; the initializer draws W = s V
 
-Optimizer, clipping, penalties and weight decay act on V, constraints on W. To add one: add a row to
-`PARAMETRIZATIONS`.
+Optimizer, clipping, penalties and weight decay act on V, constraints on W. To add a
+parametrization, add a row to `PARAMETRIZATIONS`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from autotrain.techniques.technique import Parameter, Technique, table
 
 @dataclass(frozen=True, kw_only=True)
 class Parametrization(Technique):
-    """A row of `PARAMETRIZATIONS`: fan_in → s of z = h (s V) + b."""
+    """A row of `PARAMETRIZATIONS`.
+
+    Args:
+        scale: fan_in → s of z = h (s V) + b.
+    """
 
     scale: Callable[[int], float]
 

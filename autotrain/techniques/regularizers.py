@@ -1,9 +1,9 @@
-"""Penalties on weight matrices, never on biases or batch normalization.
+"""Penalties on weight matrices; biases and batch normalization have none.
 
     loss + λ₁ Σ|w| + λ₂ Σw²
 
-Both may be on. To add one: write its penalty and gradient and add a row to `REGULARIZERS`; the
-row's name is the parameter in `[regularizer]`.
+Both can be used together. To add a penalty, write it and its gradient and add a row to
+`REGULARIZERS`; the name of the row is the name of its parameter in `[regularizer]`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Regularizer(Technique):
     """A row of `REGULARIZERS`.
 
     Args:
-        penalty: (w `[K, P]`, λ `[K, 1]`) → `[K]`, what is added to the loss.
-        gradient: (w, λ) → `[K, P]`, what is added to the gradient.
+        penalty: (w `[K, P]`, λ `[K, 1]`) → addition to the loss, `[K]`.
+        gradient: (w, λ) → addition to the gradient, `[K, P]`.
     """
 
     penalty: Callable[[Tensor, Tensor], Tensor]

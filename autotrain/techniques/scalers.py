@@ -1,8 +1,9 @@
-"""Scalers: what a column of numbers becomes before a network reads it.
+"""Scalers of columns of numbers.
 
-A row is fitted on training rows, column by column, and writes down what it found as float64 arrays
-`[…, P]`; `apply` needs nothing else. Missing cells are filled before. To add one: write `fit`,
-`apply` and `typical`, and add a row to `SCALERS`.
+A row is fitted on the training rows, column by column. The fit is a dictionary of float64 arrays
+`[…, P]`, P columns, which is all that `apply` needs. Missing cells are filled before. To add a
+scaler, write `fit`, `apply` and `typical`, add a row to `SCALERS`, and write the same formula in
+torch in `predictor/scaling.py`.
 """
 
 from __future__ import annotations
@@ -10,33 +11,40 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from autotrain.techniques.technique import Technique, table
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
+
 Arrays = Mapping[str, np.ndarray]
-# (x, quantiles, their ranks) → ranks of x, all of one column.
+# (x `[N]`, quantiles `[Q]`, their ranks `[Q]`) → ranks of x `[N]`, for one column.
 RanksOf = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 MOST_QUANTILES = 1000
-"""As scikit-learn's QuantileTransformer."""
+"""Largest number of quantiles, as in scikit-learn's QuantileTransformer."""
 LEAST_NUMBER = 1e-290
-"""A step of rank over the distance of two numbers this small overflows."""
+"""Smaller numbers are treated as 0, because a slope between two of them would overflow."""
 QUANTILE_EDGE = 1e-7
-"""Ranks are kept so far from 0 and 1, where the normal quantile is infinite: |z| ≤ 5.2."""
+"""Distance of ranks from 0 and 1, where the normal quantile is infinite; |z| ≤ 5.2."""
 SMOOTH_CLIP = 3.0
-"""Where `robust_smooth_clip` levels off: |z| < 3."""
+"""Limit of |z| in `robust_smooth_clip`."""
 LEAST_RAW_STD, MOST_RAW_STD = 2.0**-5, 2.0**40
-"""Raw columns with a standard deviation outside of this are multiplied by a power of two.
+"""Raw columns with a standard deviation outside these bounds are multiplied by a power of two.
 
-Below, batch norm's ε (1e-5) is no longer small compared with the variance; above, squares may
-overflow float32.
+Below, batch norm's ε (1e-5) is not small relative to the variance; above, squares can overflow
+float32.
 """
 MOST_RAW_STDS = 2.0**13
-"""Raw columns whose mean is more standard deviations from 0 have it subtracted.
+"""The mean of raw columns that is more standard deviations from 0 is subtracted.
 
-A standard deviation is then at least 1,024 steps of float32, which has 24 binary digits.
+Within this bound, a standard deviation is at least 1,024 steps of float32, which has 24 binary
+digits.
 """
 
 
@@ -45,14 +53,14 @@ class Scaler(Technique):
     """A row of `SCALERS`.
 
     Args:
-        arrays: names of what `fit` writes down.
-        fit: values `[N, P]` float64, none missing → arrays by name, P last.
+        arrays: names of the arrays of the fit.
+        fit: values `[N, P]` float64 without missing cells → arrays by name, `[…, P]`.
         apply: (values `[N, P]`, arrays) → scaled values `[N, P]` float64.
-        typical: (z `[N, P]` within (−3, 3), arrays) → values `[N, P]` that lie z standard
-            deviations from the column's center; for constant columns the constant. Where numbers
-            are scaled, these are the values that become z.
-        is_raw: whether columns keep their own units, so that only a batch norm right after the
-            input layer brings them to one scale.
+        typical: (z `[N, P]` in (−3, 3), arrays) → values `[N, P]` that are z standard deviations
+            from the center of the column; for constant columns the constant. If the scaler is not
+            raw, it is about the inverse of `apply`.
+        is_raw: whether columns keep their units, so that they have different scales without batch
+            norm of the inputs.
     """
 
     arrays: tuple[str, ...]
@@ -63,14 +71,19 @@ class Scaler(Technique):
 
 
 def fit_standard(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Return mean and standard deviation; the largest number where a column is constant.
+    """Return mean and standard deviation of each column, `[P]` each.
 
-    A column that is constant up to rounding so becomes 0 in every row: other values, which training
-    never saw, would come in the column's own units. Equals:
-    `sklearn.preprocessing.StandardScaler` but for such columns, up to rounding.
+    For a column that is constant up to rounding, the standard deviation is the largest float64, so
+    that all values become 0. With the standard deviation 1, new values would keep the units of the
+    column.
+
+    Args:
+        values: `[N, P]`.
+
+    Equals: `sklearn.preprocessing.StandardScaler`, up to rounding, except for constant columns.
     """
     mean = values.mean(0)
-    # Shifted by the mean once more: what rounding left of it would count as spread.
+    # The mean of the centered values is subtracted, too: it is the rounding error of the mean.
     centered = values - mean
     variance = (centered**2).mean(0) - centered.mean(0) ** 2
     scale = np.sqrt(np.maximum(variance, 0.0))
@@ -81,70 +94,78 @@ def fit_standard(values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def apply_standard(values: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """z = (x − mean) / scale."""
+    """Return z = (x − mean) / scale, `[N, P]`."""
     return (values - arrays["mean"]) / arrays["scale"]
 
 
 def typical_standard(z: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """x = mean + scale · z."""
+    """Return x = mean + scale · z, `[N, P]`."""
     is_constant = arrays["scale"] == np.finfo(np.float64).max
     return arrays["mean"] + np.where(is_constant, 0.0, arrays["scale"]) * z
 
 
 def fit_raw(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the fit of `fit_standard`, and the shift and factor of `apply_raw`.
+    """Return the fit of `fit_standard`, and shift and factor for `apply_raw`, `[P]` each.
 
-    The shift is 0 and the factor 1, except where float32 or batch norm could not see the column's
-    differences: see `LEAST_RAW_STD` and `MOST_RAW_STDS`. Batch norm has the same output for any
-    shift and, up to its ε, any factor. The factor of a constant column is 0, for the reason that
-    `fit_standard` gives.
+    The shift is 0 and the factor 1, unless float32 or batch norm would lose the differences within
+    the column, see `LEAST_RAW_STD` and `MOST_RAW_STDS`. The output of batch norm does not depend on
+    shift and factor, except through its ε. The factor of a constant column is 0; see
+    `fit_standard` for the reason.
+
+    Args:
+        values: `[N, P]`.
     """
-    found = fit_standard(values)
-    mean, std = found["mean"], found["scale"]
+    standard = fit_standard(values)
+    mean, std = standard["mean"], standard["scale"]
     is_constant = std == np.finfo(np.float64).max
     shift = np.where(is_constant | (np.abs(mean) / MOST_RAW_STDS > std), mean, 0.0)
     is_visible = (std >= LEAST_RAW_STD) & (std <= MOST_RAW_STD)
     exponent = np.where(is_constant | is_visible, 0, np.frexp(std)[1])
-    # A power of two changes no digit of a number; 2^1000 is the largest that cannot overflow here.
+    # A power of two changes no digit of a number. 2^1000 cannot overflow here.
     factor = np.ldexp(1.0, np.clip(-exponent, -1000, 1000))
-    return {**found, "shift": shift, "factor": np.where(is_constant, 0.0, factor)}
+    return {**standard, "shift": shift, "factor": np.where(is_constant, 0.0, factor)}
 
 
 def apply_raw(values: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """z = (x − shift) · factor, which is x itself for ordinary columns: see `fit_raw`."""
+    """Return z = (x − shift) · factor, `[N, P]`; x itself for ordinary columns, see `fit_raw`."""
     return (values - arrays["shift"]) * arrays["factor"]
 
 
 def fit_robust(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Return median and 1/IQR; where the IQR is 0 half the range; where that is 0 the factor 0.
+    """Return median and factor of each column, `[P]` each.
+
+    The factor is 1/IQR; 2/range if the IQR is 0; 0 if the range is 0, too.
+
+    Args:
+        values: `[N, P]`.
 
     Source: Holzmüller et al. 2024, arXiv:2407.04491, section 3.1.
     """
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
     width = high - low
     width = np.where(width > 0, width, (values.max(0) - values.min(0)) / 2)
-    # A width of fewer digits than a number has is none: its inverse would be infinite.
+    # The inverse of a subnormal width would be infinite, so such a width counts as 0.
     is_wide = width >= np.finfo(np.float64).tiny
     factor = np.divide(1.0, width, out=np.zeros_like(width), where=is_wide)
     return {"median": median, "factor": factor}
 
 
 def apply_robust(values: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """u = (x − median) · factor;  z = u / √(1 + (u/3)²): linear near 0, |z| < 3."""
+    """Return z = u / √(1 + (u/3)²) with u = (x − median) · factor, `[N, P]`; |z| < 3."""
     with np.errstate(over="ignore"):
         u = (values - arrays["median"]) * arrays["factor"]
-        # u/√(1 + (u/3)²) without overflow: 3 · sin(atan(u/3)).
+        # 3 · sin(atan(u/3)) equals u/√(1 + (u/3)²) and cannot overflow.
         return SMOOTH_CLIP * np.sin(np.arctan(u / SMOOTH_CLIP))
 
 
 def typical_robust(z: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """x = median + u / factor,  u = z / √(1 − (z/3)²)."""
+    """Return x = median + u / factor with u = z / √(1 − (z/3)²), `[N, P]`."""
     factor = arrays["factor"]
     width = np.divide(1.0, factor, out=np.zeros_like(factor), where=factor > 0)
     return arrays["median"] + width * z / np.sqrt(1 - (z / SMOOTH_CLIP) ** 2)
 
 
-# Highest power first: numerator and denominator near the middle, then in the tails.
+# Coefficients of numerator and denominator, highest power first, in the middle and in the tails.
 MIDDLE = (
     (
         *(2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4),
@@ -171,57 +192,76 @@ TAILS = (
 )
 
 
-def normal_quantile(p: np.ndarray) -> np.ndarray:
-    """Return Φ⁻¹(p) for p in [1e-11, 1 − 1e-11], to sixteen digits; NumPy alone.
+def normal_quantile(p: Array, xp: Any = np) -> Array:
+    """Return Φ⁻¹(p) for p in [1e-11, 1 − 1e-11], to sixteen digits.
 
-    Source: Wichura 1988, algorithm AS 241. Equals: `statistics.NormalDist().inv_cdf`.
+    Args:
+        p: probabilities, an array or a tensor of any shape, float64.
+        xp: the module of `p`: `numpy` or `torch`.
+    Returns: the quantiles, of the shape of `p`.
+
+    Source: Wichura 1988, algorithm AS 241. Equals: `statistics.NormalDist().inv_cdf`. It is not
+    `torch.special.ndtri`, because an exported graph must contain it (`predictor/scaling.py`).
     """
     q = p - 0.5
     r = 0.180625 - q * q
-    middle = q * np.polyval(MIDDLE[0], r) / np.polyval(MIDDLE[1], r)
-    r = np.sqrt(-np.log(np.minimum(p, 1 - p))) - 1.6
-    tail = np.polyval(TAILS[0], r) / np.polyval(TAILS[1], r)
-    return np.where(np.abs(q) <= 0.425, middle, np.copysign(tail, q))
+    middle = q * _polynomial(MIDDLE[0], r) / _polynomial(MIDDLE[1], r)
+    r = xp.sqrt(-xp.log(xp.minimum(p, 1 - p))) - 1.6
+    tail = _polynomial(TAILS[0], r) / _polynomial(TAILS[1], r)
+    quantile: Array = xp.where(abs(q) <= 0.425, middle, xp.where(q < 0, -tail, tail))
+    return quantile
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+    """Return the value of a polynomial at x, by Horner's rule; highest power first."""
+    value = coefficients[0] * x + coefficients[1]
+    for coefficient in coefficients[2:]:
+        value = value * x + coefficient
+    return value
 
 
 def fit_quantiles(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the quantiles `[Q, P]` at Q equal steps of rank, Q = min(1000, N).
+    """Return the quantiles `[Q, P]` at Q evenly spaced ranks, Q = min(1000, N).
+
+    Args:
+        values: `[N, P]`.
 
     Equals: `sklearn.preprocessing.QuantileTransformer(subsample=None).quantiles_`.
     """
     n_rows = len(values)
     ranks = np.linspace(0, 1, min(MOST_QUANTILES, n_rows)) * (n_rows - 1)
-    # `np.quantile` parts the rows at all ranks at once, which takes a hundred times as long.
-    ordered, places = np.sort(values, axis=0), np.arange(n_rows)
+    # `np.quantile` partitions the rows at all ranks, which takes a hundred times as long.
+    ordered, positions = np.sort(values, axis=0), np.arange(n_rows)
     quantiles = np.empty((len(ranks), *values.shape[1:]))
     for column in np.ndindex(values.shape[1:]):
-        quantiles[:, *column] = np.interp(ranks, places, ordered[:, *column])
-    # Interpolation may break the order by a rounding error.
+        quantiles[:, *column] = np.interp(ranks, positions, ordered[:, *column])
+    # Rounding errors of the interpolation can break the order.
     return {"quantiles": np.maximum.accumulate(quantiles, axis=0)}
 
 
 def apply_quantiles(values: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """z = Φ⁻¹(rank of x among the training rows), |z| ≤ 5.2; 0 where these were constant.
+    """Return z = Φ⁻¹(rank of x among the training rows), `[N, P]`; 0 for constant columns.
 
-    Ties have the middle of their ranks, and what lies beyond all training rows is where the last of
-    them are: no value is far from all that was seen. Equals:
-    `sklearn.preprocessing.QuantileTransformer(output_distribution="normal")`, but for ties at the
-    least and the largest value, which it moves to ±5.2, as it does all that is within 1e-7 of them.
+    |z| ≤ 5.2. Ties have the mean of their ranks. Values outside the training range have the rank of
+    its nearest end.
+
+    Equals: `sklearn.preprocessing.QuantileTransformer(output_distribution="normal")`, except for
+    values within 1e-7 of the smallest and the largest one, which scikit-learn moves to ±5.2.
     """
     return _normal_ranks(values, arrays["quantiles"], _ranks_within)
 
 
 def typical_quantiles(z: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """x = the quantile at the rank Φ(z)."""
+    """Return x, the quantile at the rank Φ(z), `[N, P]`."""
     quantiles = arrays["quantiles"]
     ranks = np.vectorize(NormalDist().cdf, otypes=[np.float64])(z)
     steps = np.linspace(0, 1, len(quantiles))
-    columns = [np.interp(own, steps, q) for own, q in zip(ranks.T, quantiles.T, strict=True)]
+    columns = [np.interp(rank, steps, q) for rank, q in zip(ranks.T, quantiles.T, strict=True)]
     return np.stack(columns, axis=1) if columns else z
 
 
 def apply_quantiles_to_ends(values: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """As `apply_quantiles`, but all within 1e-7 of the least and the largest value is at ±5.2."""
+    """Return `apply_quantiles`, but ±5.2 within 1e-7 of the smallest and the largest value."""
 
     def ranks_of(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:
         rank = np.where(x >= q[-1] - QUANTILE_EDGE, 1.0, _ranks(x, q, ranks))
@@ -231,6 +271,7 @@ def apply_quantiles_to_ends(values: np.ndarray, arrays: Arrays) -> np.ndarray:
 
 
 def _normal_ranks(values: np.ndarray, quantiles: np.ndarray, ranks_of: RanksOf) -> np.ndarray:
+    """Return Φ⁻¹(rank) of values `[N, P]` among quantiles `[Q, P]`, `[N, P]`."""
     ranks = np.linspace(0, 1, len(quantiles)) if len(quantiles) > 1 else np.full(1, 0.5)
     scaled = np.empty_like(values)
     for column in range(values.shape[1]):
@@ -244,13 +285,14 @@ def _ranks_within(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray
 
 
 def _ranks(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Return interpolated ranks of x `[N]`; of equal quantiles the mean of their ranks."""
     up = np.interp(x, q, ranks)
     down = -np.interp(-x, -q[::-1], -ranks[::-1])
     return (up + down) / 2
 
 
 def _flushed(values: np.ndarray) -> np.ndarray:
-    """Return values with 0 for those so small that a slope between two of them may overflow."""
+    """Return values with 0 instead of numbers below `LEAST_NUMBER`."""
     return np.where(np.abs(values) < LEAST_NUMBER, 0.0, values)
 
 
@@ -266,7 +308,7 @@ SCALERS = table(
     Scaler(
         "robust_smooth_clip",
         "u = (x − median) / IQR, z = u / √(1 + (u/3)²)",
-        note="Outliers end at ±3. Where the IQR is 0, half the range takes its place.",
+        note="Outliers approach ±3. If the IQR is 0, half the range is used.",
         arrays=("median", "factor"),
         fit=fit_robust,
         apply=apply_robust,
@@ -276,7 +318,7 @@ SCALERS = table(
         "quantile_normal",
         "z = Φ⁻¹(rank of x as a fraction of the training rows)",
         note="Ranks are interpolated between at most 1,000 quantiles, and |z| ≤ 5.2. Ties have the "
-        "middle of their ranks; values beyond the training range are at its ends.",
+        "mean of their ranks. Values outside the training range have the rank of its nearest end.",
         arrays=("quantiles",),
         fit=fit_quantiles,
         apply=apply_quantiles,
@@ -285,10 +327,10 @@ SCALERS = table(
     Scaler(
         "none",
         "z = x",
-        note="For networks with batch_norm.input = true. A column whose mean is more than 8,192 "
-        "standard deviations from 0 has its mean subtracted, and one with a standard deviation "
-        "below 1/32 or above 2⁴⁰ is multiplied by a power of two, because float32 or batch norm's "
-        "ε would hide its differences. Columns that are constant in the training rows become 0.",
+        note="Use it with batch_norm.input = true. If the mean of a column is more than 8,192 "
+        "standard deviations from 0, it is subtracted. A column with a standard deviation below "
+        "1/32 or above 2⁴⁰ is multiplied by a power of two. Otherwise float32 or batch norm's ε "
+        "would hide its differences. Columns that are constant in the training rows become 0.",
         arrays=("mean", "scale", "shift", "factor"),
         fit=fit_raw,
         apply=apply_raw,
@@ -297,5 +339,5 @@ SCALERS = table(
     ),
 )
 
-# As it was in preprocessors of format 2, for the bundles that were written so.
+# The quantile scaler of preprocessors of format 2, for bundles in this format.
 QUANTILES_TO_ENDS = replace(SCALERS["quantile_normal"], apply=apply_quantiles_to_ends)

@@ -1,8 +1,8 @@
-"""Learning-rate schedules: what η₀ is multiplied by at each step.
+"""Learning-rate schedules: the factor of η₀ at each step.
 
 A row's `multiplier` is a closed form in t, the number of optimizer steps taken. `performance` has
-no closed form: it is a constant between the drops that `Plateau` finds on the validation loss.
-To add one: write its function and add a row to `SCHEDULES`.
+no closed form: it is constant between plateaus of the validation loss, which `Plateau` detects. To
+add a schedule, write its function and add a row to `SCHEDULES`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from autotrain.techniques.technique import Parameter, Technique, table
 
 @dataclass(frozen=True)
 class Clock:
-    """When steps happen: how many an epoch has, and how many the whole training has at most."""
+    """Length of an epoch and of the training, in steps.
+
+    Args:
+        steps_per_epoch: number of steps of an epoch.
+        total_steps: largest number of steps of the training.
+    """
 
     steps_per_epoch: int
     total_steps: int
@@ -33,13 +38,13 @@ class Schedule(Technique):
     """A row of `SCHEDULES`.
 
     Args:
-        multiplier: (t `[n]` from 0, clock, parameters) → `[n]`, factors of η₀.
-        momentum_drop: (t, clock, parameters) → `[n]` in [0, 1]: how far momentum is on its way
-            from its own value down to `MOMENTUM_DIP` less; None where momentum stays.
+        multiplier: (t `[n]` from 0, clock, parameters) → factors of η₀, `[n]`.
+        momentum_drop: (t `[n]`, clock, parameters) → `[n]` in [0, 1]: reduction of the momentum as
+            a fraction of `MOMENTUM_DIP`; None if the momentum is constant.
         drops_on_plateau: whether each plateau of the validation loss multiplies η by `factor`.
-        anneals: whether η falls by itself later on: a model that has stopped improving may improve
-            again, so plateaus alone do not mean that it has converged.
-        spans: whether it is spread over the whole training, and η is lowest at its last epoch.
+        anneals: whether η falls over time by itself. A model on a plateau may then improve again,
+            so a plateau does not mean that it has converged.
+        spans: whether its length is that of the training, with the lowest η in the last epoch.
     """
 
     multiplier: Form
@@ -49,17 +54,20 @@ class Schedule(Technique):
     spans: bool = False
 
 
-# One-cycle mirrors momentum from e.g. 0.95 down to 0.85 and back (Smith 2018).
+# One-cycle lowers the momentum by this value and raises it again (Smith 2018: 0.95 to 0.85).
 MOMENTUM_DIP = 0.1
 ONE_CYCLE_START = 1 / 10
 ONE_CYCLE_END = 1 / 1000
 
 
 class Plateau:
-    """Find plateaus: `patience` epochs in a row without a new best by more than `min_delta`.
+    """Detects plateaus: `patience` epochs in a row without an improvement.
 
-    After a plateau the count starts anew; the best stays. A loss that is not a number is no
-    improvement.
+    After a plateau the count starts again at 0, and the best loss is kept.
+
+    Args:
+        patience: number of epochs, at least 1.
+        min_delta: an improvement must be larger than this. NaN is no improvement.
 
     Equals: `torch.optim.lr_scheduler.ReduceLROnPlateau(patience=patience − 1,
     threshold=min_delta, threshold_mode="abs")`; `patience` is counted as in Keras.
@@ -73,7 +81,7 @@ class Plateau:
         self.count = 0
 
     def update(self, loss: float) -> bool:
-        """Take one epoch's loss and tell whether a plateau ends with it."""
+        """Record the loss of an epoch; return True if it completes a plateau."""
         if loss < self.best - self.min_delta:
             self.best = loss
             self.waited = 0
@@ -87,38 +95,40 @@ class Plateau:
 
 
 def constant(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
-    """η₀."""
+    """Return the factors 1 of η = η₀, `[n]`; t `[n]` are steps from 0."""
     return np.ones(len(t))
 
 
 def power(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
-    """η₀ / (1 + t/k)ᶜ: half after k steps, a third after 2k when c = 1."""
+    """Return 1 / (1 + t/k)ᶜ, `[n]`: ½ after k steps, ⅓ after 2k steps for c = 1."""
     return (1 + t / p["k"]) ** -p["c"]
 
 
 def exponential(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
-    """η₀ · 0.1^(epoch/s): a tenth every s epochs."""
+    """Return 0.1^(epoch/s), `[n]`: a tenth every s epochs."""
     return 0.1 ** (t / clock.steps_per_epoch / p["s"])
 
 
 def piecewise(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
-    """η₀ · factorᵢ on the i-th interval between boundaries, in epochs.
+    """Return factorᵢ on the i-th interval between the boundaries (in epochs), `[n]`.
 
     Raises:
-        ValueError: when there is not one factor more than boundaries, or they do not rise.
+        ValueError: if the boundaries do not rise, or there is not one factor more than boundaries.
     """
     boundaries = np.asarray(p["boundaries"], dtype=np.float64)
     factors = np.asarray(p["factors"], dtype=np.float64)
     if len(factors) != len(boundaries) + 1 or np.any(np.diff(boundaries) <= 0):
         raise ValueError(
-            "piecewise needs rising boundaries and one factor more than boundaries, however: "
+            "piecewise must have rising boundaries and one factor more than boundaries, got "
             f"boundaries = {list(p['boundaries'])}, factors = {list(p['factors'])}"
         )
     return factors[np.searchsorted(boundaries, t / clock.steps_per_epoch, side="right")]
 
 
 def one_cycle(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
-    """Linear from η₀/10 up to η₀, down again in as long a time, then down to η₀/1000.
+    """Return factors that rise linearly from 1/10 to 1, fall back to 1/10, then to 1/1000, `[n]`.
+
+    Rise and first fall have the length `warmup`, as a fraction of the training.
 
     Source: Smith 2018, arXiv:1803.09820. Equals: `OneCycleLR(three_phase=True,
     anneal_strategy="linear", div_factor=10, final_div_factor=100)` on a continuous time axis.
@@ -131,14 +141,16 @@ def one_cycle(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
 
 
 def one_cycle_momentum(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
-    """Mirror the learning rate: 1 (lowest momentum) at its peak, 0 at both ends."""
+    """Return the reduction of the momentum, `[n]`: 1 at the peak of η, 0 at both ends."""
     share = t / max(clock.total_steps, 1)
     up = p["warmup"]
     return np.interp(share, [0, up, 2 * up, 1], [0, 1, 0, 0])
 
 
 def cosine(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
-    """Linear up over the warm-up share w, then ½ (1 + cos(π (x − w)/(1 − w))), x = t/total.
+    """Return factors that rise linearly until x = w, then ½ (1 + cos(π (x − w)/(1 − w))), `[n]`.
+
+    x = t/total is the fraction of training done.
 
     Source: Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5, without restarts.
     """
@@ -147,15 +159,16 @@ def cosine(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
     down = 0.5 * (1 + np.cos(np.pi * np.clip((share - warmup) / (1 - warmup), 0, 1)))
     if warmup == 0:
         return down
-    # The first step already moves: (t + 1) steps' worth of warm-up.
+    # t + 1, so that the rate of the first step is not 0.
     up = (t + 1) / max(warmup * clock.total_steps, 1)
     return np.where(share < warmup, np.minimum(up, 1), down)
 
 
 def coslog4(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
-    """½ (1 − cos(2π log₂(1 + 15 x))), x = t/total: four waves, each twice as long as the last.
+    """Return ½ (1 − cos(2π log₂(1 + 15 x))), x = t/total, `[n]`.
 
-    It is 0 at x = 0, 1/15, 3/15, 7/15 and 1: there scores of equal length compare.
+    These are four waves, each twice as long as the one before. The factor is 0 at x = 0, 1/15,
+    3/15, 7/15 and 1.
 
     Source: Holzmüller et al. 2024, arXiv:2407.04491, section 3.3.
     """
@@ -164,7 +177,9 @@ def coslog4(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
 
 
 def cosine_restarts(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
-    """½ (1 + cos(π x)), x the share of the present run; runs of `first` epochs, then longer ones.
+    """Return ½ (1 + cos(π x)), x the fraction of the current cycle, `[n]`.
+
+    Cycle i, from 0, is `first` · `growth`ⁱ epochs long.
 
     Source: Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5. Equals:
     `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`, stepped within epochs.
@@ -172,9 +187,9 @@ def cosine_restarts(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.nda
     epoch, first, growth = t / clock.steps_per_epoch, p["first"], p["growth"]
     if growth == 1:
         return 0.5 * (1 + np.cos(np.pi * (epoch % first) / first))
-    run = np.floor(np.log1p(epoch / first * (growth - 1)) / np.log(growth) + 1e-9)
-    start = first * (growth**run - 1) / (growth - 1)
-    share = np.clip((epoch - start) / (first * growth**run), 0, 1)
+    cycle = np.floor(np.log1p(epoch / first * (growth - 1)) / np.log(growth) + 1e-9)
+    start = first * (growth**cycle - 1) / (growth - 1)
+    share = np.clip((epoch - start) / (first * growth**cycle), 0, 1)
     return 0.5 * (1 + np.cos(np.pi * share))
 
 
@@ -184,7 +199,7 @@ SCHEDULES = table(
         "power",
         "η = η₀ / (1 + t/k)ᶜ",
         {
-            "k": Parameter(1000.0, "steps (not epochs) until η = η₀/2ᶜ, half for c = 1", low=1e-6),
+            "k": Parameter(1000.0, "steps (not epochs) until η = η₀/2ᶜ", low=1e-6),
             "c": Parameter(1.0, "exponent", low=0.0),
         },
         multiplier=power,
@@ -193,7 +208,7 @@ SCHEDULES = table(
     Schedule(
         "exponential",
         "η = η₀ · 0.1^(epoch/s)",
-        {"s": Parameter(20.0, "epochs (not steps) until η is a tenth", low=1e-6)},
+        {"s": Parameter(20.0, "epochs (not steps) until η = η₀/10", low=1e-6)},
         multiplier=exponential,
         anneals=True,
     ),
@@ -202,7 +217,7 @@ SCHEDULES = table(
         "η = η₀ · factorᵢ on the i-th interval between the boundaries",
         {
             "boundaries": Parameter(
-                (5.0, 15.0), "epochs, rising; each starts its interval", low=0.0, kind="reals"
+                (5.0, 15.0), "rising epochs, each the start of an interval", low=0.0, kind="reals"
             ),
             "factors": Parameter(
                 (1.0, 0.5, 0.1), "factors of η₀, one more than boundaries", low=0.0, kind="reals"
@@ -215,7 +230,7 @@ SCHEDULES = table(
         "performance",
         "η ← max(η · factor, min_lr) after patience epochs without a lower validation loss",
         {
-            "factor": Parameter(0.5, "what η is multiplied by", low=0.0, high=1.0, open_low=True),
+            "factor": Parameter(0.5, "factor of η", low=0.0, high=1.0, open_low=True),
             "patience": Parameter(
                 5,
                 "epochs without improvement of the validation loss",
@@ -223,14 +238,14 @@ SCHEDULES = table(
                 high=1_000_000_000,
                 kind="integer",
             ),
-            "min_delta": Parameter(0.0, "an improvement must be larger; absolute", low=0.0),
-            "min_lr": Parameter(0.0, "η is never lower", low=0.0),
+            "min_delta": Parameter(0.0, "smallest improvement that counts, absolute", low=0.0),
+            "min_lr": Parameter(0.0, "lowest η", low=0.0),
         },
         multiplier=constant,
         drops_on_plateau=True,
-        note="Follows the validation loss, whatever the study's metric. min_delta is 0 and there "
-        "is no cooldown; Keras's ReduceLROnPlateau has a min_delta of 1e-4. patience is counted as "
-        "in Keras: torch's is one less for the same rule.",
+        note="It follows the validation loss, for every metric of the study. There is no cooldown. "
+        "The default of min_delta is 0; in Keras's ReduceLROnPlateau it is 1e-4. patience is "
+        "counted as in Keras; torch's is one less for the same rule.",
     ),
     Schedule(
         "one_cycle",
@@ -242,8 +257,8 @@ SCHEDULES = table(
         },
         multiplier=one_cycle,
         momentum_drop=one_cycle_momentum,
-        note="Momentum (β, β₁ of the Adam family) falls linearly by 0.1 until x = w and rises back "
-        "until 2w; sgd, adagrad and rmsprop have none.",
+        note="Momentum (β, or β₁ of the Adam family) falls linearly by 0.1 until x = w and rises "
+        "again until 2w. sgd, adagrad and rmsprop have no momentum.",
         anneals=True,
         spans=True,
     ),
@@ -269,13 +284,15 @@ SCHEDULES = table(
     ),
     Schedule(
         "cosine_restarts",
-        "η = η₀ · ½(1 + cos(πx)), x the fraction of the present run that is done",
+        "η = η₀ · ½(1 + cos(πx)), x the fraction of the current cycle that is done",
         {
-            "first": Parameter(10.0, "epochs of the first run", low=1e-6),
-            "growth": Parameter(2.0, "how many times longer each run is", low=1.0, high=10.0),
+            "first": Parameter(10.0, "epochs of the first cycle", low=1e-6),
+            "growth": Parameter(
+                2.0, "ratio of the lengths of successive cycles", low=1.0, high=10.0
+            ),
         },
         multiplier=cosine_restarts,
-        note="Run i is first · growthⁱ epochs long, i from 0.",
+        note="Cycle i is first · growthⁱ epochs long, i from 0.",
         anneals=True,
     ),
 )

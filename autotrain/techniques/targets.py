@@ -1,4 +1,4 @@
-"""What a regression may predict. To add a row, extend `TARGETS`."""
+"""Range of the predictions of regression. To add a range, add a row to `TARGETS`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from autotrain.techniques.technique import Technique, table
 
 @dataclass(frozen=True, kw_only=True)
 class TargetRange(Technique):
-    """A row of `TARGETS`: whether predictions stay within the training target's range."""
+    """A row of `TARGETS`.
+
+    Args:
+        clamps: whether predictions are clamped to the range of the training target.
+    """
 
     clamps: bool
 

@@ -1,7 +1,7 @@
-"""Hyperparameters: what a value may be (`Parameter`) and what a search tries (`Domain`).
+"""Techniques and their hyperparameters: the types that all tables of techniques share.
 
-A technique's row names its `Parameter`s; a search space gives each a `Domain`: `Fixed`, `Choices`
-or `Range`. Neither knows about TOML, Optuna or torch.
+A row of a table is a `Technique` with `Parameter`s, which define the legal values. A search space
+gives each parameter a domain (`space/domains.py`). Nothing here depends on TOML, Optuna or torch.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ Value = bool | int | float | str | tuple[float, ...]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One hyperparameter of a technique: its default and the values that make sense.
+    """One hyperparameter of a technique: its default and its legal values.
 
     Args:
-        default: the value when a space says nothing.
-        doc: one clause: meaning and unit.
-        low: smallest legal value; itself legal unless `open_low`.
-        high: largest legal value; itself legal unless `open_high`.
+        default: value if a space does not mention it.
+        doc: meaning and unit, a phrase.
+        low: lower bound.
+        high: upper bound.
+        open_low, open_high: whether the bound itself is illegal.
         kind: "real", "integer", "boolean", "text", or "reals" (a tuple of numbers).
     """
 
@@ -35,7 +36,7 @@ class Parameter:
     kind: str = "real"
 
     def explain(self) -> str:
-        """Say in words what is legal, for error messages and the documentation."""
+        """Return the legal values in words, for error messages and the documentation."""
         if self.kind == "boolean":
             return "true or false"
         if self.kind == "text":
@@ -60,7 +61,7 @@ class Parameter:
         return f"{bound:,.0f}" if self.kind == "integer" else f"{bound:g}"
 
     def is_legal(self, value: object) -> bool:
-        """Tell whether `value` may be this hyperparameter's value."""
+        """Whether `value` is a legal value."""
         if self.kind == "boolean":
             return isinstance(value, bool)
         if self.kind == "text":
@@ -83,17 +84,21 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Words(Parameter):
-    """A hyperparameter that is one of some words."""
+    """A hyperparameter whose values are words.
+
+    Args:
+        words: the legal values.
+    """
 
     kind: str = "text"
     words: tuple[str, ...] = ()
 
     def explain(self) -> str:
-        """Name the words."""
+        """Return the legal words."""
         return "one of " + ", ".join(f'"{word}"' for word in self.words)
 
     def is_legal(self, value: object) -> bool:
-        """Tell whether `value` is one of the words."""
+        """Whether `value` is one of the words."""
         return isinstance(value, str) and value in self.words
 
 
@@ -102,10 +107,10 @@ class Technique:
     """One row of a table of techniques; each table adds the functions its kind needs.
 
     Args:
-        name: the word in space files, configs and Optuna parameters.
-        summary: the formula in one line, an assignment or a relation; of a section what it is for.
-        parameters: the hyperparameters by name.
-        note: what the formula leaves out: limits, and where torch or Keras differ. Full sentences.
+        name: name in space files, configurations and Optuna's parameters.
+        summary: formula in one line, an assignment or a relation; for a section its purpose.
+        parameters: hyperparameters by name.
+        note: full sentences about use, limits and differences from torch or Keras.
     """
 
     name: str
@@ -118,8 +123,12 @@ Row = TypeVar("Row", bound=Technique)
 
 
 def table(*rows: Row) -> dict[str, Row]:
-    """Index rows by name, refusing a name that stands twice."""
+    """Return rows by name.
+
+    Raises:
+        ValueError: if two rows have the same name.
+    """
     named = {row.name: row for row in rows}
     if len(named) != len(rows):
-        raise ValueError(f"every name must stand once, however: {[row.name for row in rows]}")
+        raise ValueError(f"names must be unique, got {[row.name for row in rows]}")
     return named

@@ -1,7 +1,7 @@
-"""A view: which of the ways to encode a table a configuration asks for.
+"""A view: the encoding of the rows that a configuration asks for.
 
-The rows of a study are encoded once per view that its space can ask for; slots of a fleet may read
-different ones.
+The rows of a study are encoded once for every view that its space contains. Slots of a fleet can
+read different views.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class View:
-    """How numbers and categories are encoded.
+    """Encoding of numbers and categories.
 
     Args:
         scaler: a row of `SCALERS`.
         missing: a row of `MISSING`.
-        one_hot_limit: columns of categories with more levels are codes; 0 for none, so that all
-            have an input a level.
+        one_hot_limit: largest number of levels of a one-hot column; columns with more levels are
+            codes. 0 if all columns are one-hot.
     """
 
     scaler: str = "standard"

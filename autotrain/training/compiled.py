@@ -1,9 +1,10 @@
-"""Compiled twins of formulas, for float32 on a CPU; the same contract tests hold both.
+"""Compiled kernels for float32 on a CPU; the same contract tests check them and the formulas.
 
-What torch does in five to eight passes over memory is one or two loops here, compiled by numba when
-first used and kept on disk. Every loop runs slot by slot, so that a slot's result does not depend
-on its neighbours. The formulas themselves stand in `techniques/`. Only training comes here: a
-predictor needs no numba. To add a twin, write its loop and give it a place in `kernels.Loops`.
+Torch needs five to eight passes over memory for what is one or two loops here. Numba compiles them
+on first use and caches them on disk. Every loop runs slot by slot, so that the result of a slot
+does not depend on the others. The formulas are in `techniques/`. Only training uses this module, so
+a predictor does not need numba. To add a kernel, write its loop and add a field to
+`network/kernels.CompiledKernels`.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autotrain.network.kernels import Loops
+from autotrain.network.kernels import CompiledKernels
 from autotrain.techniques.normalization import BatchNormCache
 from autotrain.techniques.optimizers import State, adam, adamw
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 F = np.float32
-# Sums may be taken in any order, a product and a sum in one; NaN and infinity stay what they are.
+# Sums may be reordered and fused with products. NaN and infinity keep their meaning.
 _FREEDOMS = {"reassoc", "contract", "nsz", "arcp"}
 
 
 def _compiled(function: Function) -> Function:
-    # error_model: a division by 0 is infinite; to check each would keep loops from being vectors.
+    # error_model: a division by 0 gives infinity; a check would prevent vectorized loops.
     options: dict[str, Any] = {"fastmath": _FREEDOMS, "error_model": "numpy", "nogil": True}
     try:
         made: Function = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # nowhere to keep it: compiled anew in every process
+    except RuntimeError:  # no writable cache folder: every process compiles again
         made = numba.njit(**options)(function)
     return made
 
@@ -74,7 +75,7 @@ def _normalize(z, gamma, beta, epsilon, out, mean_out, variance_out, inverse_out
 def normalize_batch(
     x: Tensor, gamma: Tensor, beta: Tensor, epsilon: Tensor, centered: Tensor | None = None
 ) -> tuple[Tensor, BatchNormCache, Tensor, Tensor]:
-    """Equals: `choices.normalization.normalize_batch`."""
+    """Equals: `techniques.normalization.normalize_batch`."""
     if centered is None:
         centered = x.clone(memory_format=torch.contiguous_format)
     elif centered is not x:
@@ -113,7 +114,7 @@ def _normalize_backward(d, centered, gamma, inverse, d_gamma, d_beta):  # type: 
 def batch_norm_gradient(
     dy: Tensor, gamma: Tensor, cache: BatchNormCache, dx: Tensor, d_gamma: Tensor, d_beta: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Equals: `choices.normalization.batch_norm_gradient`, in place."""
+    """Equals: `techniques.normalization.batch_norm_gradient`, in place."""
     assert dx is dy
     tensors = (dy, cache.centered, gamma, cache.inverse_std, d_gamma, d_beta)
     _normalize_backward(*map(_array, tensors))
@@ -125,10 +126,10 @@ def batch_norm_gradient(
 
 @_compiled
 def _elu(z, alpha, scale):  # type: ignore[no-untyped-def]
-    # In place: of two arrays that are one the compiler would make no vectors.
+    # In place: with two arrays that may overlap, the compiler would not vectorize the loop.
     # exp(x) = 2ⁿ exp(r), r = x − n log 2, by Cephes' polynomial: to one unit in the last place.
-    for place in range(z.size):
-        y = z[place]
+    for i in range(z.size):
+        y = z[i]
         x = max(min(y, F(0)), F(-87))
         n = F(np.rint(x * F(1.44269504)))
         r = x - n * F(0.693359375)
@@ -141,12 +142,12 @@ def _elu(z, alpha, scale):  # type: ignore[no-untyped-def]
         p = p * r + F(5.0000001201e-1)
         p = p * r * r + r + F(1)
         power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
-        # y − y is 0, but NaN where y is: the clamps above would lose it.
-        z[place] = scale * (max(y, F(0)) + alpha * (p * power - F(1))) + (y - y)
+        # y − y is 0, but NaN for y = NaN, which the clamps above would lose.
+        z[i] = scale * (max(y, F(0)) + alpha * (p * power - F(1))) + (y - y)
 
 
 def elu(z: Tensor, out: Tensor, alpha: float, scale: float) -> Tensor:
-    """Write scale · elu(z; α) to `out`, which may be `z`; both contiguous."""
+    """Write scale · elu(z; α) to `out`, which may be `z`; both contiguous, of any shape."""
     if out is not z:
         out.copy_(z)
     _elu(out.view(-1).numpy(), F(alpha), F(scale))
@@ -157,22 +158,22 @@ def elu(z: Tensor, out: Tensor, alpha: float, scale: float) -> Tensor:
 
 
 def state_of(bits: np.random.SFC64) -> np.ndarray:
-    """Return the generator's own state `[4]` uint64, not a copy: a change moves `bits` on."""
+    """Return the generator's state `[4]` uint64, not a copy: changes to it advance `bits`."""
     state = (ctypes.c_uint64 * 4).from_address(bits.ctypes.state_address)
     return np.ctypeslib.as_array(state)
 
 
 @_compiled
 def draw_words(state, words):  # type: ignore[no-untyped-def]
-    """Fill `words` as `SFC64.random_raw` does."""
+    """Fill `words` `[n]` uint64 as `SFC64.random_raw` does, and advance `state` `[4]`."""
     a, b, c, counter = state[0], state[1], state[2], state[3]
-    for place in range(words.size):
+    for i in range(words.size):
         word = a + b + counter
         counter += np.uint64(1)
         a = b ^ (b >> np.uint64(11))
         b = c + (c << np.uint64(3))
         c = ((c << np.uint64(24)) | (c >> np.uint64(40))) + word
-        words[place] = word
+        words[i] = word
     state[0], state[1], state[2], state[3] = a, b, c, counter
 
 
@@ -214,17 +215,17 @@ def _run_adam(
     _adam(*map(_array, (p, g, state.m, state.v, eta, *betas, state.t, decay)))
 
 
-def _adam_twin(
+def _compiled_adam(
     p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Mapping[str, Tensor]
 ) -> None:
-    """Equals: `choices.optimizers.adam`."""
+    """Equals: `techniques.optimizers.adam`."""
     _run_adam(p, g, state, eta, hyper, torch.zeros_like(state.t))
 
 
-def _adamw_twin(
+def _compiled_adamw(
     p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Mapping[str, Tensor]
 ) -> None:
-    """Equals: `choices.optimizers.adamw`."""
+    """Equals: `techniques.optimizers.adamw`."""
     _run_adam(p, g, state, eta, hyper, hyper["weight_decay"])
 
 
@@ -232,17 +233,17 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.numpy()
 
 
-LOOPS = Loops(
+COMPILED = CompiledKernels(
     normalize_batch=normalize_batch,
     batch_norm_gradient=batch_norm_gradient,
     elu=elu,
-    updates={adam: _adam_twin, adamw: _adamw_twin},
+    updates={adam: _compiled_adam, adamw: _compiled_adamw},
     state_of=state_of,
     draw_words=draw_words,
     keep_below=keep_below,
 )
 
 
-def loops_for(device: torch.device, dtype: torch.dtype) -> Loops | None:
-    """Return the compiled loops where they are for tensors of this kind."""
-    return LOOPS if dtype == torch.float32 and device.type == "cpu" else None
+def compiled_for(device: torch.device, dtype: torch.dtype) -> CompiledKernels | None:
+    """Return the compiled kernels for float32 on a CPU; None for other devices and dtypes."""
+    return COMPILED if dtype == torch.float32 and device.type == "cpu" else None

@@ -1,8 +1,8 @@
 """Measures the health of a training: gradient norms and losses by epoch, units at its end.
 
-`GradientRecord` follows a slot epoch by epoch and `unit_shares` looks at its units; both end in a
-`Diagnosis`, whose meaning is decided in `flags.py`. A gradient norm is the L2 norm of ∂loss/∂W of
-one layer, without penalties and before clipping.
+`GradientRecord` follows a slot from epoch to epoch, and `unit_shares` examines its units at the
+end. The results form a `Diagnosis`, which `network/flags.py` interprets. A gradient norm is the L2
+norm of ∂loss/∂W of one layer, without penalties and before clipping.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from autotrain.techniques.activations import ACTIVATIONS
 
 
 class GradientRecord:
-    """Follows one trial's losses and gradient norms.
+    """The losses and gradient norms of one slot.
 
     Args:
-        depth: its number of hidden layers.
-        n_outputs: classes, or 1 for regression.
+        depth: number of hidden layers of the slot.
+        n_outputs: number of classes, or 1 for regression.
     """
 
     def __init__(self, depth: int, n_outputs: int) -> None:
-        # A fleet may be deeper than the trial: its own layers, then the output layer.
+        # The fleet may be deeper than the slot: use the layers of the slot and the output layer.
         self.layers = [*range(depth), -1]
         self.constant_loss = math.log(n_outputs) if n_outputs > 1 else 1.0
         self.epoch = 0
@@ -46,15 +46,15 @@ class GradientRecord:
         self.explosion: tuple[str, int] | None = None
 
     def update(self, norms: np.ndarray, losses: np.ndarray, valid_loss: float) -> None:
-        """Take one epoch.
+        """Record one epoch.
 
         Args:
-            norms: the fleet's `[steps, L + 1]` of this trial.
-            losses: training losses `[steps]`.
-            valid_loss: validation loss at the epoch's end.
+            norms: gradient norms of the slot by step and layer of the fleet, `[steps, L + 1]`.
+            losses: training losses, `[steps]`.
+            valid_loss: validation loss at the end of the epoch.
         """
         self.epoch += 1
-        # Sums of single-precision numbers near the largest one would overflow.
+        # In single precision, sums of very large values would overflow.
         watched = np.column_stack([losses, norms[:, self.layers]]).astype(np.float64)
         if self.start is None:
             first, *norms_then = watched[0].tolist()
@@ -73,11 +73,11 @@ class GradientRecord:
             self._note(LOSS)
 
     def _largest_loss(self) -> float:
-        """Return the mean loss of an epoch from which on it has exploded.
+        """Return the largest mean loss of an epoch that is not an explosion.
 
-        A poor initialization may recover within the first epoch, which therefore must also be
-        worse than the first step. A loss that is still far above that of a constant answer in later
-        epochs has exploded from the start.
+        A network may recover from a poor initialization in the first epoch, so there the limit is
+        also relative to the first step. In later epochs, a loss far above that of a constant
+        prediction is an explosion even if it began there.
         """
         largest = EXPLODING_LOSS * self.constant_loss
         if self.epoch == 1 and self.start is not None:
@@ -93,7 +93,11 @@ class GradientRecord:
         dead_units: tuple[float, ...] | None = None,
         saturated: tuple[float, ...] | None = None,
     ) -> Diagnosis:
-        """Return all numbers that are kept of a training."""
+        """Return the diagnosis of the training.
+
+        Args:
+            dead_units, saturated: from `unit_shares`; None where they do not apply.
+        """
         start_loss, start_norms = self.start or (math.nan, [])
         loss, norms = self.last or (math.nan, [])
         kind, epoch = self.explosion or (None, None)
@@ -110,7 +114,7 @@ class GradientRecord:
 
 
 def _n_finite(steps: np.ndarray) -> int:
-    """Return how many rows come before the first that is not finite."""
+    """Return the number of steps before the first non-finite one; steps `[steps, values]`."""
     lost = np.flatnonzero(~np.isfinite(steps).all(axis=1))
     return int(lost[0]) if lost.size else len(steps)
 
@@ -118,18 +122,20 @@ def _n_finite(steps: np.ndarray) -> int:
 def unit_shares(
     config: TrialConfig, activations: Sequence[Tensor], slopes: Callable[[], Sequence[Tensor]]
 ) -> dict[str, tuple[float, ...]]:
-    """Return the shares of dead units and of saturated outputs by layer, where there can be any.
+    """Return the fractions of dead units and of saturated outputs, by hidden layer.
 
     Args:
-        activations: f(z) of every hidden layer on the validation rows, `[1, N, H]`.
-        slopes: gives f′(z) of these; called where units can saturate.
+        config: the configuration of the slot.
+        activations: f(z) of every hidden layer on the validation rows, `[1, N, H]` each.
+        slopes: returns f′(z) of the same units; called only if the activation saturates.
+    Returns: "dead_units" if the activation rectifies, "saturated" if it saturates.
     """
     row = ACTIVATIONS[config.activation.name]
     shares: dict[str, tuple[float, ...]] = {}
     if activations and row.rectifies:
         dead = [(a == 0).all(dim=1) for a in activations]
-        shares["dead_units"] = tuple(float(each.double().mean()) for each in dead)
+        shares["dead_units"] = tuple(float(layer.double().mean()) for layer in dead)
     if activations and row.saturates:
         flat = [slope.abs() < FLAT_SLOPE for slope in slopes()]
-        shares["saturated"] = tuple(float(each.double().mean()) for each in flat)
+        shares["saturated"] = tuple(float(layer.double().mean()) for layer in flat)
     return shares

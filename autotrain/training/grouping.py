@@ -1,4 +1,7 @@
-"""The order of the slots in a fleet, and the runs of what happens between gradient and step."""
+"""Groups of slots by the techniques of a training step: clipping, update, constraint, penalties.
+
+`network/grouping.py` has the groups of the forward and backward pass and the order of the slots.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from autotrain.network.grouping import Numbers, Run, runs_of
+from autotrain.network.grouping import Backend, SlotGroup, group_slots
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.clipping import CLIPPINGS
 from autotrain.techniques.constraints import CONSTRAINTS
@@ -16,31 +19,35 @@ from autotrain.techniques.optimizers import OPTIMIZERS
 
 
 @dataclass(frozen=True)
-class StepRuns:
-    """The runs of everything that happens between the gradient and the next step."""
+class StepGroups:
+    """The groups and strengths of everything between the gradient and the next step.
 
-    clipping: list[Run]
-    optimizer: list[Run]
-    constraint: list[Run]
+    Args:
+        clipping, optimizer, constraint: slots by technique.
+        weight_decay: λ of decoupled weight decay, `[K, 1]`; None for 0 in all slots.
+        l1, l2: λ₁ and λ₂ of the penalties, `[K, 1]`; None for 0 in all slots.
+        label_smoothing: ε, `[K, 1, 1]`; None for 0 in all slots.
+    """
+
+    clipping: list[SlotGroup]
+    optimizer: list[SlotGroup]
+    constraint: list[SlotGroup]
     weight_decay: Tensor | None
-    """λ of decoupled weight decay `[K, 1]`; None when 0 everywhere."""
     l1: Tensor | None
     l2: Tensor | None
-    """Strengths `[K, 1]`; None when 0 everywhere."""
     label_smoothing: Tensor | None
-    """`[K, 1, 1]`; None when 0 everywhere."""
 
 
-def step_runs(configs: Sequence[TrialConfig], numbers: Numbers) -> StepRuns:
-    """Plan the steps of a fleet; `configs` in fleet order."""
+def step_groups(configs: Sequence[TrialConfig], backend: Backend) -> StepGroups:
+    """Return the groups of a training step; `configs` are in fleet order."""
 
     def if_any(values: list[float], n_axes: int) -> Tensor | None:
-        return numbers.column(values, n_axes) if any(values) else None
+        return backend.column(values, n_axes) if any(values) else None
 
-    return StepRuns(
-        clipping=runs_of(configs, CLIPPINGS, lambda c: c.clipping, numbers, 2),
-        optimizer=runs_of(configs, OPTIMIZERS, lambda c: c.optimizer, numbers, 2),
-        constraint=runs_of(configs, CONSTRAINTS, lambda c: c.constraint, numbers, 3),
+    return StepGroups(
+        clipping=group_slots(configs, CLIPPINGS, lambda c: c.clipping, backend, 2),
+        optimizer=group_slots(configs, OPTIMIZERS, lambda c: c.optimizer, backend, 2),
+        constraint=group_slots(configs, CONSTRAINTS, lambda c: c.constraint, backend, 3),
         weight_decay=if_any([_decay_rate(c) for c in configs], 2),
         l1=if_any([float(c.regularizer["l1"]) for c in configs], 2),
         l2=if_any([float(c.regularizer["l2"]) for c in configs], 2),

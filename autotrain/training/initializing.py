@@ -1,6 +1,7 @@
-"""What a new slot learns from its training rows.
+"""Initial values of a slot that depend on its training rows.
 
-Bins of embeddings, the first moving averages of raw inputs, weights scaled by data.
+These are the bins of embeddings, the first moving averages of raw inputs, and weights that are
+scaled by data. `Trainer.admit` calls `fit_to_rows` once for every new slot.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import torch
 from torch import Tensor
 
 from autotrain.network.binding import Bound
-from autotrain.network.grouping import Numbers
+from autotrain.network.grouping import Backend
 from autotrain.network.layout import BINS, INPUT
-from autotrain.network.network import Network
+from autotrain.network.network import FusedNetwork
 from autotrain.techniques.embeddings import EMBEDDINGS
 from autotrain.techniques.initializers import INITIALIZERS
 from autotrain.techniques.scalers import SCALERS
@@ -20,39 +21,45 @@ from autotrain.training.rows import Rows
 from autotrain.training.slot import Slot
 
 SAMPLE_ROWS = 1024
-"""So many training rows tell a unit's standard deviation to 2 %."""
+"""Number of training rows that determines the standard deviation of a unit up to 2 %."""
 SAMPLE_SEED = 0
 SMALLEST_STD = 1e-6
-"""Units that hardly vary are left as they are."""
+"""Units with a smaller standard deviation are not scaled."""
 
 
-def fit_to_rows(slot: Slot, rows: Rows, numbers: Numbers) -> None:
-    """Complete a new slot's weights with what its fold's training rows say."""
-    front = slot.shape.front
+def fit_to_rows(slot: Slot, rows: Rows, backend: Backend) -> None:
+    """Set the values of a new slot that depend on the training rows of its fold, in place.
+
+    Args:
+        slot: the new slot.
+        rows: the rows of all folds.
+        backend: device and dtype.
+    """
+    input_layer = slot.shape.input_layer
     if (
-        front is not None
-        and front.sizes is not None
+        input_layer is not None
+        and input_layer.sizes is not None
         and EMBEDDINGS[slot.config.embedding.name].bins
     ):
-        found = rows.bins(slot.fold, slot.view, front.sizes.n_features)
-        for name, values in zip(BINS, found, strict=True):
+        bins = rows.bins(slot.fold, slot.view, input_layer.sizes.n_features)
+        for name, values in zip(BINS, bins, strict=True):
             start, n_rows, n_columns = slot.layout.statistics[f"bin_{name}", INPUT]
-            own = torch.from_numpy(values.ravel()).to(slot.statistics)
-            slot.statistics[start : start + n_rows * n_columns] = own
+            flat = torch.from_numpy(values.ravel()).to(slot.statistics)
+            slot.statistics[start : start + n_rows * n_columns] = flat
     if SCALERS[slot.config.scaler.name].is_raw and slot.config.batch_norm["input"]:
-        _start_moving_averages(slot, rows, numbers)
+        _start_moving_averages(slot, rows, backend)
     if INITIALIZERS[slot.config.initializer.name].by_data:
-        _scale_units(slot, rows, numbers)
+        _scale_units(slot, rows, backend)
 
 
-def _start_moving_averages(slot: Slot, rows: Rows, numbers: Numbers) -> None:
-    """Set the input batch norm's moving averages to mean and variance of the training rows.
+def _start_moving_averages(slot: Slot, rows: Rows, backend: Backend) -> None:
+    """Set the moving averages of the input batch norm to mean and variance of the training rows.
 
-    From 0 and 1, which fit scaled inputs, they would need log(μ/σ) / log(1/momentum) steps until
-    they fit raw ones, and no prediction before would be of use.
+    The usual initial values 0 and 1 fit scaled inputs. For raw inputs the averages would need
+    log(μ/σ) / log(1/momentum) steps to adapt, and predictions before that would be useless.
     """
-    network, bound, x = _bound_to_sample(slot, rows, numbers)
-    inputs = network.front_inputs(bound, x).double()
+    network, bound, x = _bound_to_sample(slot, rows, backend)
+    inputs = network.input_layer_outputs(bound, x).double()
     [norm] = bound.input_norm
     assert norm.mean is not None
     assert norm.variance is not None
@@ -60,21 +67,23 @@ def _start_moving_averages(slot: Slot, rows: Rows, numbers: Numbers) -> None:
     norm.variance.copy_(inputs.var(1, keepdim=True, unbiased=inputs.shape[1] > 1))
 
 
-def _bound_to_sample(slot: Slot, rows: Rows, numbers: Numbers) -> tuple[Network, Bound, Tensor]:
-    """Return a network of the slot alone, bound to its own rows, and training rows `[1, B, W]`."""
+def _bound_to_sample(
+    slot: Slot, rows: Rows, backend: Backend
+) -> tuple[FusedNetwork, Bound, Tensor]:
+    """Return a network of this slot, its bound weights, and a sample of rows `[1, N, W]`."""
     x = _sample(rows.training_inputs(slot.fold, slot.view)).unsqueeze(0)
-    network = Network([slot.config], slot.columns, slot.shape.n_outputs, numbers)
+    network = FusedNetwork([slot.config], slot.columns, slot.shape.n_outputs, backend)
     return network, network.bind(slot.parameters.unsqueeze(0), slot.statistics.unsqueeze(0)), x
 
 
-def _scale_units(slot: Slot, rows: Rows, numbers: Numbers) -> None:
-    """Divide each unit's weights by the standard deviation of its z on training rows.
+def _scale_units(slot: Slot, rows: Rows, backend: Backend) -> None:
+    """Divide the weights of each unit by the standard deviation of its z on training rows.
 
-    Layer after layer, so that each sees what the ones before have become; dropout and batch norm
-    play no part. Where there are more than `SAMPLE_ROWS`, so many drawn at random: tables are often
-    sorted. They are the same for all models, whatever their seeds.
+    Layers are scaled one after another, so that each layer sees the scaled layers below it. Dropout
+    is off, and batch norm has its initial statistics. At most `SAMPLE_ROWS` rows are used. They are
+    drawn at random, because tables are often sorted, and are the same for all seeds.
     """
-    network, bound, x = _bound_to_sample(slot, rows, numbers)
+    network, bound, x = _bound_to_sample(slot, rows, backend)
     kernels = [*(layer.kernel for layer in bound.layers), bound.output_kernel]
     for layer, kernel in enumerate(kernels):
         std = network.pre_activations(bound, x, layer).std(1, keepdim=True, unbiased=False)
@@ -82,6 +91,7 @@ def _scale_units(slot: Slot, rows: Rows, numbers: Numbers) -> None:
 
 
 def _sample(x: Tensor) -> Tensor:
+    """Return at most `SAMPLE_ROWS` of the rows `[N, W]`, in their order."""
     if len(x) <= SAMPLE_ROWS:
         return x
     chosen = np.random.default_rng(SAMPLE_SEED).choice(len(x), SAMPLE_ROWS, replace=False)

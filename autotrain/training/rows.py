@@ -1,7 +1,7 @@
 """The rows that all slots of a trainer share, on its device.
 
-Training and validation rows of every fold lie in one tensor, so that slots of different folds can
-train in one fleet: a fold is an offset.
+`fold_arrays` makes `FoldArrays` from a `Dataset`; `Rows` copies them to the device. The rows of all
+folds are in one tensor, so slots of different folds can train in one fleet: a fold is an offset.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ from autotrain.techniques.view import View
 
 @dataclass(frozen=True)
 class Inputs:
-    """One fold's inputs in one view: float32 `[N, W]` each, and what their columns are."""
+    """Encoded rows of one fold in one view.
+
+    Args:
+        x_train, x_valid: training and validation rows, `[N, W]` float32.
+        columns: kinds of the columns.
+    """
 
     x_train: np.ndarray
     x_valid: np.ndarray
@@ -34,13 +39,16 @@ class Inputs:
 
 @dataclass(frozen=True)
 class FoldArrays:
-    """One fold as arrays: inputs `[N, W]` float32, labels int64 or standardized targets `[N]`.
+    """The rows of one fold as arrays.
 
     Args:
-        columns: what the columns of the inputs are; None for plain ones.
-        views: the same rows as configurations may ask for them (`view_of`); empty when all read
-            `x_train` and `x_valid`.
-        weights: what each row counts; None when all count alike. All folds have them, or none.
+        x_train, x_valid: encoded rows, `[N, W]` float32.
+        y_train, y_valid: labels int64, or standardized targets, `[N]`.
+        target_mean, target_std: the standardization of the targets.
+        columns: kinds of the columns; None for plain ones.
+        views: the same rows in each view (`view_of`); empty if all configurations read `x_train`
+            and `x_valid`.
+        weights: sample weights; None for equal weights. Either all folds have them or none.
     """
 
     x_train: np.ndarray
@@ -54,7 +62,7 @@ class FoldArrays:
     weights: RowWeights | None = None
 
     def inputs(self, view: View) -> Inputs:
-        """Return the inputs of a view."""
+        """Return the encoded rows of a view."""
         if self.views:
             return self.views[view]
         columns = self.columns or Columns.plain(self.x_train.shape[1])
@@ -63,12 +71,13 @@ class FoldArrays:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be learned, without the rows.
+    """The learning problem, without the rows.
 
     Args:
-        task: a word of `tasks.TASKS`.
-        n_outputs: classes, or 1 for regression.
-        metric: what early stopping, pruning and selection follow; a quantile's is also trained.
+        task: a word of `metrics.TASKS`.
+        n_outputs: number of classes, or 1 for regression.
+        metric: metric for early stopping, pruning and selection. If it has a quantile, it is also
+            the training loss.
     """
 
     task: str
@@ -77,15 +86,19 @@ class Problem:
 
     @property
     def is_classification(self) -> bool:
-        """Whether the targets are class numbers."""
+        """Whether the targets are labels."""
         return self.task in CLASSIFICATION
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Where one fold's rows lie, and what its target was.
+class FoldRows:
+    """Positions of the rows of one fold, and the scale of its target.
 
-    `target_low` and `target_high` are the range of its training target, standardized.
+    Args:
+        train_start: index of its first training row among those of all folds.
+        n_train, n_valid: number of training and validation rows.
+        target_mean, target_std: the standardization of the target.
+        target_low, target_high: range of the training target, standardized.
     """
 
     train_start: int
@@ -99,12 +112,12 @@ class Fold:
 
 @dataclass(frozen=True)
 class ViewRows:
-    """All folds' inputs in one view, on the device.
+    """Encoded rows of all folds in one view, on the device.
 
     Args:
-        x_train: `[ΣN, W]`, fold after fold.
-        x_valid: `[F, N, W]`: slots of several folds are evaluated in one pass.
-        columns: of each fold; the narrower ones are padded with 0 on the right.
+        x_train: training rows, fold after fold, `[ΣN, W]`.
+        x_valid: validation rows, `[F, N, W]`, so that slots of all folds share one pass.
+        columns: kinds of the columns by fold; narrower folds are padded with 0 on the right.
     """
 
     x_train: Tensor
@@ -113,13 +126,14 @@ class ViewRows:
 
 
 class Rows:
-    """All folds' rows as tensors on one device.
+    """The rows of all folds as tensors on one device.
 
     Args:
-        problem: the task and its metric.
-        folds: one entry a fold; inputs may differ in width (one-hot columns differ from fold to
-            fold), the narrower ones are padded with 0 here, and their networks like their hidden
-            layers: padding counts as no input.
+        problem: task, number of outputs and metric.
+        folds: the folds. They may differ in width, because one-hot columns depend on the training
+            rows. Narrower folds are padded with 0, and so are the inputs of their networks.
+        device: device of the tensors.
+        dtype: dtype of inputs, targets and weights.
     """
 
     def __init__(
@@ -130,7 +144,7 @@ class Rows:
         dtype: torch.dtype,
     ) -> None:
         self.problem = problem
-        self.folds: list[Fold] = []
+        self.folds: list[FoldRows] = []
         self._arrays = folds
         self._device, self._dtype = device, dtype
         self._views: dict[View, ViewRows] = {}
@@ -140,7 +154,7 @@ class Rows:
             n_train, n_valid = len(fold.y_train), len(fold.y_valid)
             low, high = float(fold.y_train.min()), float(fold.y_train.max())
             self.folds.append(
-                Fold(start, n_train, n_valid, fold.target_mean, fold.target_std, low, high)
+                FoldRows(start, n_train, n_valid, fold.target_mean, fold.target_std, low, high)
             )
             start += n_train
         self.n_train = min(fold.n_train for fold in self.folds)
@@ -148,49 +162,48 @@ class Rows:
         self.y_train = self._join([fold.y_train for fold in folds], target_dtype)
         self.y_valid = [self._join([fold.y_valid], target_dtype) for fold in folds]
         weights = [fold.weights for fold in folds if fold.weights is not None]
-        # None: all rows count alike.
-        self.w_train = self._join([own.train for own in weights], dtype) if weights else None
-        self.w_valid = [self._join([own.valid], dtype) for own in weights]
-        self.w_metric = [
-            self._join([own.metric], dtype) for own in weights if own.metric is not None
-        ]
-        # Those of the classes in the loss; all folds have the same ones.
+        # Without sample weights, `w_train` is None and the lists are empty.
+        self.w_train = self._join([w.train for w in weights], dtype) if weights else None
+        self.w_valid = [self._join([w.valid], dtype) for w in weights]
+        self.w_metric = [self._join([w.metric], dtype) for w in weights if w.metric is not None]
+        # Weights of the classes in the loss; they are the same in all folds.
         self.class_weights = weights[0].of_classes if weights else None
 
     def valid_weights(self, fold: int, k: int) -> tuple[Tensor | None, Tensor | None]:
-        """Return what a fold's validation rows count in the loss and in the metric, `[k, N]`."""
-        both = [
-            each[fold].expand(k, -1) if each else None for each in (self.w_valid, self.w_metric)
-        ]
-        return both[0], both[1]
+        """Return the validation rows' weights in loss and metric, `[k, N]`; None if equal."""
+        of_loss, of_metric = (
+            by_fold[fold].expand(k, -1) if by_fold else None
+            for by_fold in (self.w_valid, self.w_metric)
+        )
+        return of_loss, of_metric
 
     def _join(self, arrays: list[np.ndarray], to: torch.dtype) -> Tensor:
         joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
         return _tensor(joined).to(self._device, to)
 
     def view(self, view: View) -> ViewRows:
-        """Return a view's inputs; they are brought to the device when first asked for."""
+        """Return the encoded rows of a view; the first call copies them to the device."""
         if view not in self._views:
-            each = [fold.inputs(view) for fold in self._arrays]
-            width = max(inputs.columns.width for inputs in each)
+            by_fold = [fold.inputs(view) for fold in self._arrays]
+            width = max(inputs.columns.width for inputs in by_fold)
             n_valid = max(fold.n_valid for fold in self.folds)
-            x_train = self._join([_padded(i.x_train, width) for i in each], self._dtype)
-            x_valid = self._join([_padded(i.x_valid, width, n_valid) for i in each], self._dtype)
+            x_train = self._join([_padded(i.x_train, width) for i in by_fold], self._dtype)
+            x_valid = self._join([_padded(i.x_valid, width, n_valid) for i in by_fold], self._dtype)
             self._views[view] = ViewRows(
                 x_train,
-                x_valid.view(len(each), n_valid, width),
-                tuple(inputs.columns for inputs in each),
+                x_valid.view(len(by_fold), n_valid, width),
+                tuple(inputs.columns for inputs in by_fold),
             )
         return self._views[view]
 
     def training_inputs(self, fold: int, view: View) -> Tensor:
-        """Return a fold's training inputs `[N, W]`, without padding."""
-        rows, place = self.view(view), self.folds[fold]
-        x = rows.x_train[place.train_start : place.train_start + place.n_train]
+        """Return the encoded training rows `[N, W]` of a fold, without padding."""
+        rows, start = self.view(view), self.folds[fold].train_start
+        x = rows.x_train[start : start + self.folds[fold].n_train]
         return x[:, : rows.columns[fold].width]
 
     def bins(self, fold: int, view: View, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return edges and widths `[D, n_bins]` of the numbers' bins on a fold's training rows."""
+        """Return edges and widths `[D, n_bins]` of the bins of a fold's numeric columns."""
         key = fold, view, n_bins
         if key not in self._bins:
             n_numeric = self.view(view).columns[fold].n_numeric
@@ -200,13 +213,13 @@ class Rows:
 
 
 def _padded(x: np.ndarray, n_columns: int, n_rows: int | None = None) -> np.ndarray:
-    """Return `x` `[N, D]` with zeros added to reach so many columns and rows."""
+    """Return `x` `[N, D]`, padded with 0 to `[n_rows, n_columns]`; None keeps the rows."""
     missing = (0 if n_rows is None else n_rows - len(x), n_columns - x.shape[1])
     return np.pad(x, [(0, more) for more in missing]) if any(missing) else x
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """Wrap an array without a copy; a read-only one (a memory map) is never written to."""
+    """Return a tensor that shares the memory of an array, which may be read-only (a memory map)."""
     if array.flags.writeable:
         return torch.from_numpy(array)
     with warnings.catch_warnings():
@@ -215,19 +228,19 @@ def _tensor(array: np.ndarray) -> Tensor:
 
 
 def problem_of(dataset: Dataset, metric: Metric) -> Problem:
-    """Return what is to be learned from a data set."""
+    """Return the learning problem of a dataset: its task, number of outputs and metric."""
     n_outputs = len(dataset.classes) if dataset.task in CLASSIFICATION else 1
     return Problem(dataset.task, n_outputs, metric)
 
 
 def fold_arrays(dataset: Dataset, views: Iterable[View]) -> list[FoldArrays]:
-    """Return a data set's folds as the trainer takes them, in every view that may be asked for."""
+    """Return the folds of a dataset as arrays, encoded in each of some views."""
     views = list(views)
     arrays = []
-    for place, fold in enumerate(dataset.folds):
+    for number, fold in enumerate(dataset.folds):
         inputs = {}
         for view in views:
-            encoded = dataset.encoded(place, view)
+            encoded = dataset.encoded(number, view)
             columns = Columns(*encoded.preprocessor.kinds)
             inputs[view] = Inputs(encoded.x_train, encoded.x_valid, columns)
         arrays.append(
@@ -246,22 +259,22 @@ def fold_arrays(dataset: Dataset, views: Iterable[View]) -> list[FoldArrays]:
 
 
 def check_metric(metric: Metric, dataset: Dataset) -> None:
-    """Refuse a metric that no model could be given on some fold's validation rows.
+    """Raise an error if a metric is undefined on the validation rows of a fold.
 
     Raises:
-        StudyError: when it needs targets that differ, and they do not.
+        StudyError: if the metric needs different targets and all are equal.
     """
     if not metric.needs_variety:
         return
-    for place, fold in enumerate(dataset.folds):
+    for number, fold in enumerate(dataset.folds):
         counting = fold.y_valid
         if fold.weights is not None and fold.weights.metric is not None:
             counting = counting[fold.weights.metric > 0]
         if len(np.unique(counting)) < 2:
-            where = "the validation rows" + (f" of fold {place}" if len(dataset.folds) > 1 else "")
+            where = "the validation rows" + (f" of fold {number}" if len(dataset.folds) > 1 else "")
             kind = "class" if dataset.task in CLASSIFICATION else "value"
             raise StudyError(
-                f"--metric {metric.name} needs targets that differ, however: {where} "
-                f"({len(counting)}) hold one {kind} only. Give more rows for validation, or "
-                f"choose --metric {metric_for(dataset.task).name}."
+                f"metric {metric.name} needs different targets, but {where} ({len(counting)}) "
+                f"contain only one {kind}. Use more rows for validation, or choose the metric "
+                f"{metric_for(dataset.task).name}."
             )

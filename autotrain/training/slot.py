@@ -1,8 +1,8 @@
-"""One model of a fleet: its state between epochs, and what happened to it.
+"""One model of a fleet: its state between epochs, and its messages to the search.
 
-A slot owns all that makes its training its own: weights, moments, random streams, schedule,
-plateau and patience counters, best epoch. A refilled place in the fleet gets a new `Slot`, so
-nothing can be left over from the one before.
+A slot has the complete state of one training: weights, moments, random streams, schedule, plateau
+and patience counters, best epoch. A fleet holds the stacked weights while it trains and copies them
+back on `release`. Every new model gets a new `Slot`, so no state of an earlier model can remain.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch import Tensor
 from autotrain.network import noise
 from autotrain.network.config import shape_of, view_of
 from autotrain.network.flags import Diagnosis
-from autotrain.network.grouping import Numbers
+from autotrain.network.grouping import Backend
 from autotrain.network.layout import Columns, Layout
 from autotrain.space.config import TrialConfig
-from autotrain.techniques.decay import COURSES
+from autotrain.techniques.annealing import ANNEALINGS
 from autotrain.techniques.optimizers import OPTIMIZERS
 from autotrain.techniques.schedules import MOMENTUM_DIP, SCHEDULES, Clock, Plateau
 from autotrain.techniques.targets import TARGETS
@@ -32,9 +32,10 @@ class Admission:
     """A model to train.
 
     Args:
-        slot: a number of the coordinator's choosing, unique in a study.
-        config: what to train.
-        seed: the trial's own seed; fold and repeat are mixed in.
+        slot: number of the slot, chosen by the scheduler, unique in a study.
+        config: the configuration.
+        seed: seed of the trial; it is combined with fold and repeat.
+        fold, repeat: numbers of the fold and of the repeat, from 0.
     """
 
     slot: int
@@ -49,14 +50,17 @@ class EpochReport:
     """One epoch of one slot.
 
     Args:
-        epoch: epochs done, from 1.
-        samples_seen: rows trained on so far.
-        train_loss: mean over the epoch's batches, dropout on, without penalties.
-        valid_loss: cross-entropy or squared error (standardized target) on the validation rows.
-        value: the metric on the validation rows.
-        dropped: whether the learning rate was lowered by a plateau at the end of this epoch.
-        learning_rate: η of the epoch's last step.
-        at_s: when it ended, by a clock of the process that trains.
+        slot: number of the slot.
+        epoch: number of the epoch, from 1.
+        samples_seen: number of training rows seen so far, with repetitions.
+        train_loss: mean over the batches of the epoch, with dropout, without penalties.
+        valid_loss: cross-entropy, squared error or pinball loss (of the standardized target) on the
+            validation rows.
+        value: metric on the validation rows.
+        dropped: whether a plateau lowered the learning rate at the end of this epoch.
+        learning_rate: η in the last step of the epoch.
+        at_s: time of the end of the epoch in seconds, by the monotonic clock of the training
+            process.
     """
 
     slot: int
@@ -71,7 +75,7 @@ class EpochReport:
 
     @property
     def is_finite(self) -> bool:
-        """Whether loss and metric are numbers; the metric of lost weights alone can look fine."""
+        """Whether loss and metric are finite; the metric alone can be, with non-finite weights."""
         return math.isfinite(self.valid_loss) and math.isfinite(self.value)
 
 
@@ -80,10 +84,15 @@ class Outcome:
     """The end of one slot.
 
     Args:
-        cause: "epochs" (its limit), "early_stopping", "diverged" or "stopped" (by the coordinator).
-        best_epoch: the epoch of the best value, from 1; 0 when no epoch gave one.
-        parameters, statistics: flat rows (see `Layout`) of the best epoch; None when there is none.
-        diagnosis: of its gradients and units, see flags.py.
+        slot: number of the slot.
+        cause: "epochs" (limit reached), "early_stopping", "diverged" or "stopped" (by the
+            scheduler).
+        epochs: number of epochs trained.
+        best_epoch: epoch of the best value, from 1; 0 if no epoch has a finite value.
+        best_value: metric of the best epoch; NaN without one.
+        parameters, statistics: flat rows of the best epoch, `[P]` and `[S]` (see `Layout`); None
+            without one.
+        diagnosis: health of gradients and units, see network/flags.py.
     """
 
     slot: int
@@ -97,10 +106,18 @@ class Outcome:
 
 
 class Slot:
-    """State of one model; see the module's first paragraph."""
+    """The state of one model between epochs.
+
+    Args:
+        admission: configuration and seed.
+        columns: columns of the rows that it reads.
+        n_outputs: number of classes, or 1 for regression.
+        clock: number of steps of an epoch and of the training.
+        backend: device and dtype of the weights.
+    """
 
     def __init__(
-        self, admission: Admission, columns: Columns, n_outputs: int, clock: Clock, numbers: Numbers
+        self, admission: Admission, columns: Columns, n_outputs: int, clock: Clock, backend: Backend
     ) -> None:
         self.id = admission.slot
         self.fold = admission.fold
@@ -115,8 +132,8 @@ class Slot:
         drawn = noise.initial_parameters(
             config, self.shape, self.layout, self._stream(admission, noise.INITIAL_WEIGHTS)
         )
-        # Own flat rows; a fleet holds the live ones while the slot is in it.
-        self.parameters = torch.from_numpy(drawn).to(numbers.device, numbers.dtype)
+        # These flat rows are out of date while a fleet trains the slot.
+        self.parameters = torch.from_numpy(drawn).to(backend.device, backend.dtype)
         self.statistics = _fresh_statistics(self.layout, self.parameters)
         self.m = torch.zeros_like(self.parameters)
         self.v = torch.zeros_like(self.parameters)
@@ -146,34 +163,37 @@ class Slot:
 
     @property
     def clamps(self) -> bool:
-        """Whether its predictions stay within the training target's range."""
+        """Whether predictions are clamped to the range of the training target."""
         return TARGETS[self.config.target.name].clamps
 
     @property
     def may_stop_early(self) -> bool:
-        """Whether its patience ends it: not where its schedule is to run to its end."""
+        """Whether exhausted patience ends the training; not if the schedule must be completed."""
         early_stopping = self.config.early_stopping
         waits = early_stopping["wait_for_schedule"] and SCHEDULES[self.config.schedule.name].spans
         return bool(early_stopping["enabled"] and not waits)
 
     @property
     def keeps_last(self) -> bool:
-        """Whether the weights of its last epoch are kept, not those of its best one."""
+        """Whether the weights of the last epoch are kept instead of those of the best epoch."""
         return not self.config.early_stopping["restore_best_weights"]
 
     def drops(self, valid_loss: float, rate: float) -> bool:
-        """Take an epoch's loss and rate, and tell whether a plateau lowers the rate now.
+        """Record the epoch's validation loss; return True if a plateau lowers the learning rate.
 
-        At `min_lr` a plateau lowers nothing any more.
+        Args:
+            valid_loss: validation loss of the epoch.
+            rate: learning rate of its last step; at `min_lr` it is not lowered any more.
         """
         if self.plateau is None or not self.plateau.update(valid_loss):
             return False
         return bool(self.rates()[0][0] < rate)
 
     def rates(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the coming epoch's learning rates and, where it moves, momentum: `[steps]` each.
+        """Return the coming epoch's learning rates and momenta, `[steps]` each.
 
-        `performance`: η₀ · factorⁿ after n plateaus, never below `min_lr`.
+        The momenta are None if the schedule does not move them. With the schedule `performance`, η
+        is η₀ · factorⁿ after n plateaus, but at least `min_lr`.
         """
         schedule, config = SCHEDULES[self.config.schedule.name], self.config
         parameters = config.schedule.parameters
@@ -193,32 +213,33 @@ class Slot:
 
     def decay(self) -> np.ndarray:
         """Return the coming epoch's factors on decoupled weight decay, `[steps]`."""
-        course = self.config.weight_decay.parameters.get("course", "constant")
+        annealing = self.config.weight_decay.parameters.get("annealing", "constant")
         n = self.clock.steps_per_epoch
         t = np.arange(self.epoch * n, (self.epoch + 1) * n, dtype=np.float64)
-        return COURSES[str(course)].factor(t / max(self.clock.total_steps, 1))
+        return ANNEALINGS[str(annealing)].factor(t / max(self.clock.total_steps, 1))
 
     def drop_factor(self) -> float:
-        """Return the coming epoch's factor on the dropout rates."""
+        """Return the factor on the dropout rates in the coming epoch."""
         dropout = self.config.dropout
         share = np.array([self.epoch / self.config.epochs])
-        factor = float(COURSES[dropout["course"]].factor(share)[0])
+        factor = float(ANNEALINGS[dropout["annealing"]].factor(share)[0])
         floor = _number(dropout["floor"])
         return floor + (1 - floor) * factor
 
     def momentum(self) -> float:
-        """Return the optimizer's momentum where no schedule moves it; 0 when it has none."""
+        """Return the optimizer's constant momentum; 0 if it has none."""
         name = OPTIMIZERS[self.config.optimizer.name].momentum
         return 0.0 if name is None else _number(self.config.optimizer[name])
 
 
 def _number(value: object) -> float:
     if not isinstance(value, int | float):
-        raise TypeError(f"must be a number, however: {value!r}")
+        raise TypeError(f"value must be a number, got {value!r}")
     return float(value)
 
 
 def _fresh_statistics(layout: Layout, like: Tensor) -> Tensor:
+    """Return initial statistics `[S]`, with the dtype and device of `like`."""
     row = like.new_zeros(layout.n_statistics)
     for (kind, _), (start, rows, columns) in layout.statistics.items():
         if kind in ("variance", "bin_width"):

@@ -1,4 +1,7 @@
-"""One training step of a fleet: forward, loss, backward, regularize, clip, update, constrain."""
+"""One training step of a fleet: forward, loss, backward, regularize, clip, update, constrain.
+
+`fleet.py` makes one `Stepper` for the lifetime of a fleet and calls `step` for every batch.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +15,25 @@ from torch import Tensor
 from autotrain.network.config import factor_row
 from autotrain.network.dropping import Keep
 from autotrain.network.layout import pack
-from autotrain.network.network import Network
+from autotrain.network.network import FusedNetwork
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.clipping import Clipping
 from autotrain.techniques.constraints import Constraint
 from autotrain.techniques.losses import mean_squared_error, pinball, softmax_cross_entropy
 from autotrain.techniques.optimizers import Optimizer, State
 from autotrain.techniques.regularizers import REGULARIZERS
-from autotrain.training.grouping import step_runs
+from autotrain.training.grouping import step_groups
 
 
 @dataclass
 class Weights:
-    """Everything of a fleet that a step changes, stacked: slot axis first.
+    """Everything that a step changes, stacked with the slots as first axis.
 
     Args:
         parameters: `[K, P]`.
-        statistics: batch norm's moving means and variances, `[K, S]`.
-        m, v: the optimizers' moments, `[K, P]`.
-        t: steps taken, `[K, 1]`.
+        statistics: moving means and variances of batch norm, and bins, `[K, S]`.
+        m, v: moments of the optimizers, `[K, P]`.
+        t: number of steps taken, `[K, 1]`.
         product: running product of Nadam's momenta, `[K, 1]`.
     """
 
@@ -42,18 +45,18 @@ class Weights:
     product: Tensor
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """Return all of them, in order."""
+        """Return all tensors, in the order of the fields."""
         return (self.parameters, self.statistics, self.m, self.v, self.t, self.product)
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What schedules say for one step, `[K, 1]` each.
+    """The scheduled values of one step, `[K, 1]` each.
 
     Args:
         learning_rate: η.
-        momentum: where it moves.
-        decay: factor on decoupled weight decay, where there is any.
+        momentum: momentum; None if no schedule moves it.
+        decay: factor on decoupled weight decay; None if no slot has any.
     """
 
     learning_rate: Tensor
@@ -62,19 +65,19 @@ class Rates:
 
 
 class Stepper:
-    """Takes steps of one fleet.
+    """Computes the training steps of one fleet.
 
     Args:
-        network: the fleet's network.
+        network: network of the fleet.
         configs: the slots' configurations, in fleet order.
-        weights: changed in place by every step.
-        classification: softmax cross-entropy if true, else a regression's loss.
-        quantile: that a regression learns by the pinball loss; None for the mean squared error.
+        weights: weights of the fleet; every step changes them in place.
+        classification: whether to train with the softmax cross-entropy.
+        quantile: quantile of the pinball loss of regression; None for the mean squared error.
     """
 
     def __init__(
         self,
-        network: Network,
+        network: FusedNetwork,
         configs: Sequence[TrialConfig],
         weights: Weights,
         *,
@@ -85,18 +88,18 @@ class Stepper:
         self.weights = weights
         self.classification = classification
         self.quantile = quantile
-        self.runs = step_runs(configs, network.numbers)
+        self.groups = step_groups(configs, network.backend)
         layout = network.layout
         self.gradient = torch.zeros_like(weights.parameters)
         self.bound = network.bind(weights.parameters, weights.statistics)
         self.bound_gradient = network.bind(self.gradient)
         self.factors = _factors(configs, network)
-        loops = network.numbers.loops
-        # They take one learning rate a slot.
-        self.updates = {} if loops is None or self.factors is not None else loops.updates
+        compiled = network.backend.compiled
+        # The compiled updates support one learning rate per slot only.
+        self.updates = {} if compiled is None or self.factors is not None else compiled.updates
         self.kernels = weights.parameters[:, : layout.n_kernel]
         self.kernel_gradients = self.gradient[:, : layout.n_kernel]
-        # Flat views are contiguous along a row: norms over them cost a third of [I, O] ones.
+        # Flat views are contiguous along a row; norms of [I, O] views take three times as long.
         gradients = [
             self.gradient[:, start : start + rows * columns]
             for start, rows, columns in layout.parameters.values()
@@ -105,21 +108,23 @@ class Stepper:
         self.clipped = [
             (
                 clip,
-                self.gradient[run.slots],
-                [tensor[run.slots] for tensor in gradients],
-                run.parameters["threshold"],
+                self.gradient[group.slots],
+                [tensor[group.slots] for tensor in gradients],
+                group.parameters["threshold"],
             )
-            for run in self.runs.clipping
-            if (clip := cast(Clipping, run.row).clip) is not None
+            for group in self.groups.clipping
+            if (clip := cast(Clipping, group.row).clip) is not None
         ]
         self.updated = [
             (
-                run,
-                weights.parameters[run.slots],
-                self.gradient[run.slots],
-                State(*(x[run.slots] for x in (weights.m, weights.v, weights.t, weights.product))),
+                group,
+                weights.parameters[group.slots],
+                self.gradient[group.slots],
+                State(
+                    *(x[group.slots] for x in (weights.m, weights.v, weights.t, weights.product))
+                ),
             )
-            for run in self.runs.optimizer
+            for group in self.groups.optimizer
         ]
         kernels = [
             *((layer.kernel, layer.scale) for layer in self.bound.layers),
@@ -127,14 +132,14 @@ class Stepper:
         ]
         self.constrained = [
             (
-                cast(Constraint, run.row),
+                cast(Constraint, group.row),
                 kernel[part.slots],
                 part.parameters,
                 1.0 if scale is None else scale[part.slots],
             )
-            for run in self.runs.constraint
+            for group in self.groups.constraint
             for kernel, scale in kernels
-            if (part := run.within(len(kernel))) is not None
+            if (part := group.within(len(kernel))) is not None
         ]
 
     def step(
@@ -149,14 +154,14 @@ class Stepper:
         """Train every slot on its own batch.
 
         Args:
-            x: inputs `[K, B, I]`.
-            y: labels or standardized targets `[K, B]`.
-            keep: dropout masks, see `Network.forward`.
-            rates: this step's learning rates.
-            frozen: slots `[K]` (bool) that stay bit for bit as they are; None for none.
-            weights: what the rows count `[K, B]`; None when all count alike.
-        Returns: each slot's loss `[K]` and its gradient norm by layer before clipping, `[K, L+1]`
-            (hidden layers, then the output layer; 0 beyond a slot's depth).
+            x: encoded rows, `[K, B, W]`.
+            y: labels or standardized targets, `[K, B]`.
+            keep: dropout masks, see `FusedNetwork.forward`.
+            rates: scheduled values of this step.
+            frozen: slots that must not change, `[K]` bool; None for none.
+            weights: sample weights, `[K, B]`; None for equal weights.
+        Returns: loss of each slot `[K]`, and gradient norms by layer before clipping, `[K, L + 1]`
+            (hidden layers, then the output layer; 0 beyond the depth of a slot).
         """
         if frozen is not None:
             kept = [tensor[frozen] for tensor in self.weights.tensors()]
@@ -173,20 +178,20 @@ class Stepper:
         network = self.network
         outputs, tape = network.forward(self.bound, x, keep)
         if self.classification:
-            smoothing = self.runs.label_smoothing
+            smoothing = self.groups.label_smoothing
             loss, d_outputs = softmax_cross_entropy(outputs, y, smoothing, weights)
         elif self.quantile is None:
             loss, d_outputs = mean_squared_error(outputs, y, weights)
         else:
             loss, d_outputs = pinball(outputs, y, self.quantile, weights)
         network.backward(self.bound, self.bound_gradient, tape, d_outputs)
-        # Of the loss alone: what a penalty adds says nothing about signals through the layers.
+        # Norms are measured before penalties, which are no signal that went through the layers.
         norms = [torch.linalg.vector_norm(tensor, dim=1) for tensor in self.layer_gradients]
         self._regularize()
         return loss, torch.stack(norms, dim=1)
 
     def _regularize(self) -> None:
-        for name, strength in (("l1", self.runs.l1), ("l2", self.runs.l2)):
+        for name, strength in (("l1", self.groups.l1), ("l2", self.groups.l2)):
             if strength is not None:
                 self.kernel_gradients += REGULARIZERS[name].gradient(self.kernels, strength)
 
@@ -196,30 +201,30 @@ class Stepper:
         self.weights.t += 1
         whole = len(self.updated) == 1
         learning_rate = rates.learning_rate
-        if self.runs.weight_decay is not None and rates.decay is not None:
-            self.kernels *= 1 - learning_rate * self.runs.weight_decay * rates.decay
+        if self.groups.weight_decay is not None and rates.decay is not None:
+            self.kernels *= 1 - learning_rate * self.groups.weight_decay * rates.decay
         if self.factors is not None:
             learning_rate = learning_rate * self.factors
-        for run, rows, gradient, state in self.updated:
-            optimizer, hyper = cast(Optimizer, run.row), run.parameters
+        for group, rows, gradient, state in self.updated:
+            optimizer, hyper = cast(Optimizer, group.row), group.parameters
             if rates.momentum is not None and optimizer.momentum is not None:
-                hyper = {**hyper, optimizer.momentum: rates.momentum[run.slots]}
-            eta = learning_rate if whole else learning_rate[run.slots]
+                hyper = {**hyper, optimizer.momentum: rates.momentum[group.slots]}
+            eta = learning_rate if whole else learning_rate[group.slots]
             self.updates.get(optimizer.update, optimizer.update)(rows, gradient, state, eta, hyper)
         for constraint, kernel, parameters, scale in self.constrained:
             if constraint.apply is not None:
                 constraint.apply(kernel, parameters, scale)
 
 
-def _factors(configs: Sequence[TrialConfig], network: Network) -> Tensor | None:
-    """Return each parameter's factor on the learning rate `[K, P]`; None when all are 1."""
-    each = [factor_row(c, layout) for c, layout in zip(configs, network.layouts, strict=True)]
-    if all(row is None for row in each):
+def _factors(configs: Sequence[TrialConfig], network: FusedNetwork) -> Tensor | None:
+    """Return the factor of each parameter on the learning rate, `[K, P]`; None if all are 1."""
+    factors = [factor_row(c, layout) for c, layout in zip(configs, network.layouts, strict=True)]
+    if all(row is None for row in factors):
         return None
-    numbers = network.numbers
+    backend = network.backend
     rows = [
         torch.ones(layout.n_parameters) if row is None else torch.from_numpy(row)
-        for row, layout in zip(each, network.layouts, strict=True)
+        for row, layout in zip(factors, network.layouts, strict=True)
     ]
-    rows = [row.to(numbers.device, numbers.dtype) for row in rows]
+    rows = [row.to(backend.device, backend.dtype) for row in rows]
     return pack(rows, network.layouts, network.layout)

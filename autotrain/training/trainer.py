@@ -1,8 +1,8 @@
-"""Trains many models at once: admit them, stop them, step through epochs.
+"""Trains many models at once: admit models, stop them, step through epochs.
 
-Slots of one batch size and padded width class form a fleet; a trainer may hold several fleets and
-gives each an epoch in turn. Slots join and leave at epoch boundaries, so a fleet never waits for
-its slowest member.
+Slots with equal `fleet_key` (batch size, padded width, embeddings) form a fleet. A trainer can have
+several fleets and trains each for one epoch in turn. Slots join and leave between epochs, so a
+fleet never waits for its slowest member.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import torch
 
 from autotrain.data.batches import effective_batch_size, steps_per_epoch
 from autotrain.network.config import network_key, view_of
-from autotrain.network.grouping import Numbers
+from autotrain.network.grouping import Backend
 from autotrain.techniques.schedules import Clock
-from autotrain.training.compiled import loops_for
+from autotrain.training.compiled import compiled_for
 from autotrain.training.fleet import Fleet, outcome
 from autotrain.training.initializing import fit_to_rows
 from autotrain.training.rows import FoldArrays, Problem, Rows
 from autotrain.training.slot import Admission, EpochReport, Outcome, Slot
 
 FleetKey = tuple[object, ...]
-Message = EpochReport | Outcome
+SlotMessage = EpochReport | Outcome
 
 
 def fleet_key(slot: Slot) -> FleetKey:
-    """Return what the slots of a fleet have in common."""
+    """Return the properties in which the slots of a fleet must agree."""
     return (slot.config.batch_size, *network_key(slot.config, slot.shape))
 
 
@@ -34,8 +34,8 @@ class Trainer:
     """Trains admitted models until they end.
 
     Args:
-        problem: the task and its metric.
-        folds: the rows; one entry for a holdout.
+        problem: task, number of outputs and metric.
+        folds: rows of each fold; a single one for a holdout.
         device: "cpu", "cuda" or "cuda:1".
         dtype: float32, or float64 for exact comparisons.
     """
@@ -47,9 +47,9 @@ class Trainer:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        place = torch.device(device)
-        self.numbers = Numbers(place, dtype, loops_for(place, dtype))
-        self.rows = Rows(problem, folds, self.numbers.device, dtype)
+        torch_device = torch.device(device)
+        self.backend = Backend(torch_device, dtype, compiled_for(torch_device, dtype))
+        self.rows = Rows(problem, folds, self.backend.device, dtype)
         self.fleets: dict[FleetKey, Fleet] = {}
         self.waiting: dict[FleetKey, list[Slot]] = {}
         self.stopping: set[int] = set()
@@ -57,20 +57,20 @@ class Trainer:
 
     @property
     def n_slots(self) -> int:
-        """How many models are in training or about to be."""
+        """Number of models that train or wait to be trained."""
         training = sum(len(fleet.slots) for fleet in self.fleets.values())
         return training + sum(len(slots) for slots in self.waiting.values())
 
     @torch.inference_mode()
     def admit(self, admission: Admission) -> None:
-        """Take a model in; it trains from the next epoch of its fleet on."""
+        """Add a model, which trains from the next epoch of its fleet on."""
         config = admission.config
         batch_size = effective_batch_size(self.rows.n_train, config.batch_size)
         steps = steps_per_epoch(self.rows.n_train, batch_size)
         clock = Clock(steps, steps * config.epochs)
         columns = self.rows.view(view_of(config)).columns[admission.fold]
-        slot = Slot(admission, columns, self.rows.problem.n_outputs, clock, self.numbers)
-        fit_to_rows(slot, self.rows, self.numbers)
+        slot = Slot(admission, columns, self.rows.problem.n_outputs, clock, self.backend)
+        fit_to_rows(slot, self.rows, self.backend)
         self.waiting.setdefault(fleet_key(slot), []).append(slot)
 
     def stop(self, slot: int) -> None:
@@ -78,10 +78,10 @@ class Trainer:
         self.stopping.add(slot)
 
     @torch.inference_mode()
-    def step(self) -> list[Message]:
-        """Advance the next fleet by one epoch; return reports, and outcomes of ended slots."""
-        # Inference mode: operations keep no books for autograd, a quarter of a small step.
-        messages: list[Message] = list(self._regroup())
+    def step(self) -> list[SlotMessage]:
+        """Train the next fleet for one epoch; return its reports and outcomes of ended slots."""
+        # Inference mode avoids the bookkeeping for autograd, a quarter of the time of a small step.
+        messages: list[SlotMessage] = list(self._regroup())
         key = self._next()
         if key is None:
             return messages
@@ -91,9 +91,9 @@ class Trainer:
             messages += self._rebuild(key)
         return messages
 
-    def run(self) -> list[Message]:
+    def run(self) -> list[SlotMessage]:
         """Step until every admitted model has ended; return all messages."""
-        messages: list[Message] = []
+        messages: list[SlotMessage] = []
         while self.n_slots:
             messages += self.step()
         return messages
@@ -107,7 +107,7 @@ class Trainer:
         return self.turn[-1]
 
     def _regroup(self) -> list[Outcome]:
-        """Let waiting slots in and stopped ones out, fleet by fleet."""
+        """Add waiting slots to their fleets and remove stopped ones; return their outcomes."""
         changed = set(self.waiting)
         for key, fleet in self.fleets.items():
             if any(slot.id in self.stopping for slot in fleet.slots):
@@ -120,20 +120,20 @@ class Trainer:
         fleet = self.fleets.pop(key, None)
         slots = fleet.release() if fleet is not None else []
         slots = [*slots, *self.waiting.pop(key, [])]
-        ended, going = [], []
+        ended, remaining = [], []
         for slot in slots:
             cause = "stopped" if slot.id in self.stopping else _ending(slot)
             if cause is None:
-                going.append(slot)
+                remaining.append(slot)
             else:
-                ended.append(outcome(slot, cause, self.rows, self.numbers))
-        if going:
-            self.fleets[key] = Fleet(going, self.rows, self.numbers)
+                ended.append(outcome(slot, cause, self.rows, self.backend))
+        if remaining:
+            self.fleets[key] = Fleet(remaining, self.rows, self.backend)
         return ended
 
 
 def _ending(slot: Slot) -> str | None:
-    """Return why a slot ends here, or None."""
+    """Return the cause if a slot ends after this epoch, else None."""
     if slot.diverged:
         return "diverged"
     if slot.epoch >= slot.config.epochs:

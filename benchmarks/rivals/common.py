@@ -1,9 +1,9 @@
-"""What every rival does alike: read its job, write its predictions.
+"""Common code of the rivals: read the job, write the predictions.
 
-A rival is one module run as `python -m benchmarks.rivals.NAME JOB.json`, in an environment of its
-own, so it imports nothing of autotrain. The job names two CSV files, of which the test rows lack
-the target; the answer is an NPZ file with `prediction`: probabilities `[N, C]` in the order of the
-sorted labels, or numbers `[N]`, and `trials` and `validation_value` where there was a search.
+A rival is a module that runs as `python -m benchmarks.rivals.NAME JOB.json`, possibly in its own
+environment, so it does not import autotrain. The job has the paths of two CSV files; the test rows
+have no target. The result is an NPZ file with `prediction`: probabilities `[N, C]` in the order of
+the sorted labels, or numbers `[N]`; after a search also `trials` and `validation_value`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Job:
-    """Rows to learn from and rows to predict.
+    """Training rows and test rows.
 
     Attributes:
-        x_train, x_test: frames of the same columns and types: numbers as float64, with NaN where
-            missing, anything else as categories, among them `""` where missing.
-        y_train: `[N]` places of the labels among the sorted ones, or numbers as they are.
-        n_classes: 0 for regression.
-        deadline: `time.time()` at which a search must be over; None for what just runs to its end.
+        x_train, x_test: frames with equal columns and types: numbers as float64 with NaN for
+            missing cells, all others as categories with `""` for missing cells.
+        y_train: `[N]` indices of the sorted labels, or numbers.
+        n_classes: number of classes; 0 for regression.
+        deadline: `time.time()` at which a search must end; None for methods without a time limit.
     """
 
     x_train: pd.DataFrame
@@ -62,7 +62,7 @@ class Job:
 
 
 def read_job() -> Job:
-    """Read the job that the command line names."""
+    """Read the job from the command line."""
     given = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     train, x_test = typed(read_texts(given["train"]), read_texts(given["test"]))
     target = pd.read_csv(given["train"], usecols=[given["target"]], dtype=str, na_filter=False)
@@ -81,15 +81,15 @@ def read_job() -> Job:
 
 
 def read_texts(path: str) -> pd.DataFrame:
-    """Read a CSV file; each cell stays the text it is."""
+    """Read a CSV file with all cells as text."""
     return pd.read_csv(path, dtype=str, na_filter=False)
 
 
 def typed(train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Type the columns by the training rows.
+    """Set the types of the columns by the training rows.
 
-    A column is numeric when each training cell is a number or empty. Categories are those of the
-    training rows: one that only the test rows have counts as missing there (`""`).
+    A column is numeric if each training cell is a number or empty. Categories are those of the
+    training rows; other categories of the test rows count as missing (`""`).
     """
     columns, tests = {}, {}
     for name in train.columns:

@@ -11,7 +11,7 @@ from benchmarks.rivals.common import Job
 
 
 def encoder(job: Job) -> ColumnTransformer:
-    """Return numbers imputed (a column says where) and standardized, categories one-hot."""
+    """Return imputed (with indicators) and standardized numbers, and one-hot categories."""
     scaled = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     return ColumnTransformer([("x", scaled, job.numbers), ("c", one_hot, job.categories)])

@@ -1,4 +1,4 @@
-"""scikit-learn's histogram gradient boosting as it comes, categories by their type: one fit."""
+"""One fit of scikit-learn's histogram gradient boosting with defaults and categories."""
 
 from __future__ import annotations
 

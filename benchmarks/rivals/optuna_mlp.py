@@ -1,9 +1,9 @@
-"""What a good engineer writes by hand: Optuna around the usual PyTorch loop.
+"""Typical handwritten code: Optuna around the usual PyTorch loop.
 
-TPE and the median pruner; two processes of one thread share the study through a journal file. Each
-trial trains `nn.Sequential` by AdamW, on tensors in memory rather than through a `DataLoader`, and
-stops early on a holdout of 20 % of the training rows. The best network is kept, not trained again.
-What is in training at the deadline counts with its best epoch so far.
+It uses TPE and the median pruner. Two processes with one thread each share the study through a
+journal file. Each trial trains an `nn.Sequential` with AdamW, on tensors in memory instead of a
+`DataLoader`, with early stopping on a holdout of 20 % of the training rows. The best network is
+stored, not retrained. A trial in training at the deadline counts with its best epoch so far.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from benchmarks.rivals.encoding import encoder
 N_PROCESSES = 2
 MAX_EPOCHS = 300
 PATIENCE = 20
-# Kept of the time limit for the test rows and leaving.
+# Seconds of the time limit that are reserved for the test rows and the exit.
 RESERVED_S = 0.5
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "elu": nn.ELU}
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Encoded rows; `y` as places of labels, or standardized."""
+    """Encoded rows; `y` are indices of labels or standardized targets."""
 
     x_train: torch.Tensor
     y_train: torch.Tensor
@@ -48,7 +48,7 @@ class Rows:
 
 
 def encoded(job: Job) -> Rows:
-    """Hold out 20 % of the rows and encode all by the others."""
+    """Hold out 20 % of the rows, and encode all rows by the others."""
     kept, held = train_test_split(
         np.arange(len(job.y_train)),
         test_size=0.2,
@@ -78,7 +78,7 @@ def encoded(job: Job) -> Rows:
 
 
 def network(trial: optuna.Trial, rows: Rows) -> nn.Sequential:
-    """Build the network that a trial asks for."""
+    """Return the network of a trial."""
     activation = ACTIVATIONS[trial.suggest_categorical("activation", list(ACTIVATIONS))]
     batch_norm = trial.suggest_categorical("batch_norm", [False, True])
     rate = trial.suggest_float("dropout", 0.0, 0.5)
@@ -94,7 +94,7 @@ def network(trial: optuna.Trial, rows: Rows) -> nn.Sequential:
 
 
 class Search:
-    """One process's share of the study; keeps its best network."""
+    """The part of the study in one process; stores its best network."""
 
     def __init__(self, job: Job, rows: Rows, number: int) -> None:
         assert job.deadline is not None
@@ -134,7 +134,7 @@ class Search:
         return best
 
     def epoch(self, model: nn.Sequential, optimizer: torch.optim.Optimizer, size: int) -> bool:
-        """Train an epoch; return False when the time was up in it."""
+        """Train an epoch; return False if the time ended in it."""
         model.train()
         for batch in torch.randperm(len(self.rows.x_train)).split(size):
             if time.time() > self.deadline:
@@ -173,13 +173,13 @@ class Search:
 
 
 def main() -> None:
-    """Run both processes; the better one's network answers."""
+    """Run both processes, and use the better network."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(1)
     job = read_job()
     rows = encoded(job)
     folder = job.output.parent
-    # fork: the other process need not import and encode again. No thread has been started yet.
+    # With fork, the other process need not import and encode again. There is no other thread yet.
     context = multiprocessing.get_context("fork")
     parts = [folder / f"part{number}.npz" for number in range(N_PROCESSES)]
     searches = [Search(job, rows, number) for number in range(N_PROCESSES)]

@@ -1,8 +1,8 @@
-"""pytabkit's RealMLP-TD, one fit on its own 80/20 split, in an environment of its own.
+"""One fit of pytabkit's RealMLP-TD on its own 80/20 split, in its own environment.
 
-Defaults but for classification, where pytabkit recommends `use_ls=False` (no label smoothing) and
-`val_metric_name="cross_entropy"` for log loss, which is what is compared here. It takes no missing
-numbers: they become the median, and a column of 0 and 1 says where.
+It uses defaults, except for classification: for log loss, the loss of this comparison, pytabkit
+recommends `use_ls=False` (no label smoothing) and `val_metric_name="cross_entropy"`. It does not
+support missing numbers, so they are replaced by the median, with an indicator column.
 """
 
 from __future__ import annotations

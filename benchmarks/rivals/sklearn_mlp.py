@@ -1,4 +1,4 @@
-"""scikit-learn's MLP as it comes, but for early stopping: one fit."""
+"""One fit of scikit-learn's MLP with defaults and early stopping."""
 
 from __future__ import annotations
 

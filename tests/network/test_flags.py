@@ -1,4 +1,4 @@
-"""Flags as a table: numbers of a training → flags."""
+"""Flags as a table: diagnosis → flags."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ HEALTHY = Diagnosis(start_loss=1.1, loss=0.4, start_norms=(1.0, 1.0, 1.0), norms
         ((2.1e-3, 1.0, 1.0), 0.4, ()),
         ((1.9e-3, 1.0, 1.0), 0.4, ("vanishing",)),
         ((1.0, 1.9e-3, 1.0), 0.4, ("vanishing",)),
-        # A norm of 1 has not vanished, however large the output layer's is.
+        # A norm of 1 has not vanished, even if that of the output layer is very large.
         ((1.0, 500.0, 1e6), 9e4, ()),
         ((0.9, 500.0, 1e6), 9e4, ("vanishing",)),
         ((0.0, 0.0, 0.0, 2.1), 0.4, ("vanishing",)),
         ((0.0, 0.0, 0.0, 0.0), 0.4, ("vanishing",)),
         ((0.5, 0.0, 0.0), 0.4, ("vanishing",)),
-        # Nothing is left to learn.
+        # With a loss of 0, small gradients are expected.
         ((0.0, 0.0, 0.0), 0.0, ()),
-        # What the epoch lost is not known.
+        # The loss of the epoch is not finite.
         ((1e-9, 1.0, 1.0), None, ()),
-        # Without hidden layers there is nothing to compare; without any step neither.
+        # There is no ratio without hidden layers or without steps.
         ((0.7,), 0.4, ()),
         ((0.0,), 0.4, ()),
         ((), None, ()),
     ],
 )
-def test_vanishing(norms: tuple[float, ...], loss: float | None, wanted: tuple[str, ...]) -> None:
+def test_vanishing_gradients_need_small_ratio_and_norm(
+    norms: tuple[float, ...], loss: float | None, wanted: tuple[str, ...]
+) -> None:
     assert Diagnosis(start_loss=1.1, loss=loss, norms=norms).flags == wanted
 
 
@@ -50,14 +52,14 @@ def test_vanishing(norms: tuple[float, ...], loss: float | None, wanted: tuple[s
         ((1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), True),
     ],
 )
-def test_one_layer_with_more_than_half_is_enough(
+def test_one_layer_above_half_sets_the_flag(
     word: str, shares: tuple[float, ...] | None, is_flagged: bool
 ) -> None:
     found = Diagnosis(loss=0.4, norms=(1.0, 1.0), **{word: shares})  # type: ignore[arg-type]
     assert found.flags == ((word,) if is_flagged else ())
 
 
-def test_several_flags_are_in_the_order_of_the_table() -> None:
+def test_flags_are_in_table_order() -> None:
     found = Diagnosis(
         loss=1.0, norms=(0.0, 1.0), saturated=(0.9,), dead_units=(0.9,), explosion="loss"
     )
@@ -74,8 +76,8 @@ def test_several_flags_are_in_the_order_of_the_table() -> None:
         Diagnosis(norms=(3e38, 1.0), saturated=(0.1, 0.2), loss=3e37),
     ],
 )
-def test_json_brings_a_diagnosis_back(found: Diagnosis) -> None:
-    """To four digits, with what is not known left out, in words that JSON has."""
+def test_diagnosis_survives_json(found: Diagnosis) -> None:
+    """Values are rounded to four digits, and unknown ones are left out."""
     text = json.dumps({"fold": 3, **found.to_json()}, allow_nan=False)
     again = Diagnosis.from_json(json.loads(text))
     assert again.flags == found.flags

@@ -1,4 +1,4 @@
-"""Where parameters lie: nothing overlaps, nothing is lost, padding is 0."""
+"""Positions of parameters: nothing overlaps, nothing is lost, padding is 0."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ widths = st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple)
 
 @st.composite
 def fleets(draw: st.DrawFn) -> list[Shape]:
-    """Draw the shapes of networks that may train together."""
+    """Draw the shapes of networks that can share a fleet."""
     n_outputs = draw(st.integers(1, 4))
     n_inputs = draw(st.integers(1, 5))
     if draw(st.booleans()):
@@ -25,7 +25,7 @@ def fleets(draw: st.DrawFn) -> list[Shape]:
 
 
 @given(fleets(), st.booleans())
-def test_packing_and_unpacking_gives_back_every_row(shapes: list[Shape], moving: bool) -> None:
+def test_unpack_inverts_pack(shapes: list[Shape], moving: bool) -> None:
     layouts, fleet = [Layout(shape) for shape in shapes], fleet_layout(shapes)
     sizes = [(own.n_statistics if moving else own.n_parameters) for own in layouts]
     rows = [torch.rand(size) + k + 1 for k, size in enumerate(sizes)]
@@ -34,13 +34,13 @@ def test_packing_and_unpacking_gives_back_every_row(shapes: list[Shape], moving:
     for k, (row, layout) in enumerate(zip(rows, layouts, strict=True)):
         own = unpack(stacked[k], layout, fleet, statistics=moving)
         assert torch.equal(own, row)
-        # A copy: what happens to the fleet later does not reach it.
+        # The result is a copy, so later changes of the fleet do not affect it.
         stacked[k] += 1
         assert torch.equal(own, row)
 
 
 @given(fleets())
-def test_padding_is_zero_and_its_variance_one(shapes: list[Shape]) -> None:
+def test_padding_is_zero_and_its_variance_is_one(shapes: list[Shape]) -> None:
     layouts, fleet = [Layout(shape) for shape in shapes], fleet_layout(shapes)
     ones = [torch.ones(layout.n_parameters) for layout in layouts]
     stacked = pack(ones, layouts, fleet)
@@ -53,7 +53,7 @@ def test_padding_is_zero_and_its_variance_one(shapes: list[Shape]) -> None:
 
 
 @given(fleets())
-def test_every_number_of_a_row_belongs_to_one_tensor(shapes: list[Shape]) -> None:
+def test_each_value_of_a_row_belongs_to_one_tensor(shapes: list[Shape]) -> None:
     for layout in (*map(Layout, shapes), fleet_layout(shapes)):
         for entries, size in (
             (layout.parameters, layout.n_parameters),
@@ -82,7 +82,7 @@ def test_views_write_through() -> None:
     assert flat.count_nonzero() == 1
 
 
-def test_a_fleet_is_as_large_as_its_largest_layers() -> None:
+def test_fleet_layout_has_the_largest_layers() -> None:
     layout = fleet_layout([Shape(4, (3, 9), 2), Shape(4, (7,), 2), Shape(4, (5, 2, 6), 2)])
     assert layout.shape == Shape(4, (7, 9, 6), 2)
     assert layout.last == 9
@@ -96,13 +96,13 @@ def test_a_fleet_is_as_large_as_its_largest_layers() -> None:
     ],
     ids=["outputs differ", "linear and deep"],
 )
-def test_what_cannot_train_together_is_refused(shapes: list[Shape]) -> None:
-    with pytest.raises(ValueError, match="a fleet needs"):
+def test_incompatible_shapes_raise(shapes: list[Shape]) -> None:
+    with pytest.raises(ValueError, match="must"):
         fleet_layout(shapes)
 
 
 @given(widths)
-def test_padding_at_most_doubles_a_width(hidden: tuple[int, ...]) -> None:
+def test_padding_at_most_doubles_width(hidden: tuple[int, ...]) -> None:
     for factor in (1, 10, 100):
         wide = [width * factor for width in hidden]
         assert max(wide) <= bucket(wide) <= max(32, 2 * max(wide) - 1)

@@ -1,4 +1,4 @@
-"""Predicting, with dropout off and on, against torch's modules."""
+"""Prediction without and with dropout equals torch's modules."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ N_ROWS = 12
 
 @pytest.fixture(scope="module")
 def fleet() -> Fleet:
-    """Give a fleet that has trained, of mixed depths, widths and techniques."""
+    """Return a trained fleet of mixed depths, widths and techniques."""
     plain = {"network.hidden_units": "9-2", "dropout": "dropout", "dropout.rate": 0.4}
     special = {
         "network.hidden_units": "3",
@@ -50,11 +50,11 @@ def fleet() -> Fleet:
     return made
 
 
-def twin_of(slot: Slot) -> Reference:
-    twin = make_reference(slot.config, make_problem(), make_fold(), seed=0)
+def reference_of(slot: Slot) -> Reference:
+    reference = make_reference(slot.config, make_problem(), make_fold(), seed=0)
     parameters = slot.layout.views(slot.parameters.unsqueeze(0))
-    twin.load(parameters, slot.layout.views(slot.statistics.unsqueeze(0), statistics=True))
-    return twin
+    reference.load(parameters, slot.layout.views(slot.statistics.unsqueeze(0), statistics=True))
+    return reference
 
 
 def predict(fleet: Fleet, x: Tensor, keep: Mapping[int, Tensor] | None = None) -> Tensor:
@@ -67,18 +67,16 @@ def rows() -> Tensor:
     return torch.randn(N_ROWS, N_INPUTS, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
 
 
-def test_predicting_without_dropout_is_torch_in_eval_mode(fleet: Fleet) -> None:
+def test_prediction_equals_torch_in_eval_mode(fleet: Fleet) -> None:
     x = rows()
     outputs = predict(fleet, x)
     for k, slot in enumerate(fleet.slots):
-        expected = twin_of(slot).model.eval()(x)
+        expected = reference_of(slot).model.eval()(x)
         torch.testing.assert_close(outputs[k], expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_masks", [1, N_ROWS], ids=["one mask for all rows", "one mask a row"])
-def test_predicting_with_masks_is_dropout_in_train_mode_and_batch_norm_in_eval_mode(
-    fleet: Fleet, n_masks: int
-) -> None:
+def test_prediction_with_masks_equals_torch_with_dropout_only(fleet: Fleet, n_masks: int) -> None:
     generator = torch.Generator().manual_seed(1)
     widths = {INPUT: N_INPUTS, **dict(enumerate(fleet.network.layout.shape.hidden))}
     keep = {
@@ -103,42 +101,42 @@ def test_predicting_with_masks_is_dropout_in_train_mode_and_batch_norm_in_eval_m
     outputs, off = predict(fleet, x, keep), predict(fleet, x)
     n_dropping = 0
     for k, slot in enumerate(fleet.slots):
-        twin = twin_of(slot)
-        twin.model.eval()
-        for (_, layer), module in twin.named.items():
+        reference = reference_of(slot)
+        reference.model.eval()
+        for (_, layer), module in reference.named.items():
             if isinstance(module, GivenDropout):
                 module.train()
                 module.keep = keep[layer][k, :, : module.width] > 0
                 n_dropping += 1
-        torch.testing.assert_close(outputs[k], twin.model(x), rtol=1e-10, atol=1e-12)
-        drops = any(isinstance(module, GivenDropout) for module in twin.model)
+        torch.testing.assert_close(outputs[k], reference.model(x), rtol=1e-10, atol=1e-12)
+        drops = any(isinstance(module, GivenDropout) for module in reference.model)
         assert torch.equal(outputs[k], off[k]) == (not drops)
     assert n_dropping > 8
 
 
-def test_hidden_outputs_are_the_activations(fleet: Fleet) -> None:
+def test_hidden_outputs_equal_torch_activations(fleet: Fleet) -> None:
     x = rows()
     stepper = fleet.stepper
     found = fleet.network.hidden_outputs(stepper.bound, x.expand(len(fleet.slots), -1, -1))
     for k, slot in enumerate(fleet.slots):
-        twin = twin_of(slot)
-        twin.model.eval()
-        h = twin.front(x)
-        for (kind, layer), module in twin.named.items():
+        reference = reference_of(slot)
+        reference.model.eval()
+        h = reference.input_layer(x)
+        for (kind, layer), module in reference.named.items():
             h = module(h)
             if kind == "activation":
                 width = slot.shape.hidden[layer]
                 torch.testing.assert_close(found[layer][k, :, :width], h, rtol=1e-10, atol=1e-12)
 
 
-def test_predicting_changes_nothing(fleet: Fleet) -> None:
+def test_prediction_does_not_change_weights(fleet: Fleet) -> None:
     before = [tensor.clone() for tensor in fleet.weights.tensors()]
     fleet.evaluate()
     for tensor, old in zip(fleet.weights.tensors(), before, strict=True):
         assert torch.equal(tensor, old)
 
 
-def test_a_pass_without_updating_leaves_the_moving_averages() -> None:
+def test_pass_without_updating_keeps_moving_averages() -> None:
     models = [Admission(0, make_config({"batch_norm": "after_activation"}), 1)]
     fleet = make_fleet(models)
     stepper = fleet.stepper
@@ -151,8 +149,8 @@ def test_a_pass_without_updating_leaves_the_moving_averages() -> None:
     assert not torch.equal(fleet.weights.statistics, before)
 
 
-def test_dropout_without_masks_is_refused() -> None:
+def test_dropout_without_masks_raises() -> None:
     fleet = make_fleet([Admission(0, make_config({"dropout": "dropout"}), 1)])
     fleet.bits.masks = lambda drawn, step: {}  # type: ignore[method-assign]
-    with pytest.raises(ValueError, match="needs its keep-masks"):
+    with pytest.raises(ValueError, match="keep must be a mask"):
         step_once(fleet)

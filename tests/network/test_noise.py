@@ -1,4 +1,4 @@
-"""Random numbers belong to their slot: independent, repeatable, deaf to padding and neighbours."""
+"""Random numbers of a slot are independent, reproducible, and independent of other slots."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotrain.network import noise
-from autotrain.network.grouping import Numbers
+from autotrain.network.grouping import Backend
 from autotrain.network.layout import INPUT, Layout, Shape
-from autotrain.network.network import Network
+from autotrain.network.network import FusedNetwork
 from autotrain.network.noise import DropoutBits, initial_parameters, keep_threshold, stream
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.activations import ACTIVATIONS
 from tests.training.problems import CPU, DOUBLE, make_config
 
 N_INPUTS, BATCH = 3, 16
-NUMBERS = Numbers(CPU, DOUBLE)
+BACKEND = Backend(CPU, DOUBLE)
 
 
 def dropping(units: str, rate: float, input_rate: float = 0.0, **params: Any) -> TrialConfig:
@@ -38,15 +38,15 @@ def dropping(units: str, rate: float, input_rate: float = 0.0, **params: Any) ->
 
 
 def bits_of(configs: Sequence[TrialConfig], seeds: Sequence[int]) -> DropoutBits:
-    network = Network(configs, N_INPUTS, 2, NUMBERS)
+    network = FusedNetwork(configs, N_INPUTS, 2, BACKEND)
     streams = [stream(seed, 0, 0, noise.DROPOUT) for seed in seeds]
     return DropoutBits(
-        configs, network.shapes, network.layout, network.reach, streams, BATCH, NUMBERS
+        configs, network.shapes, network.layout, network.reach, streams, BATCH, BACKEND
     )
 
 
 def masks_of(bits: DropoutBits, n_steps: int, at_once: int = 1) -> dict[int, np.ndarray]:
-    """Return keep-masks by layer `[steps, K, B, H]`, so many steps drawn at once."""
+    """Return keep-masks by layer, `[steps, K, B, H]`, with some steps drawn at once."""
     steps: list[dict[int, torch.Tensor]] = []
     while len(steps) < n_steps:
         drawn = bits.draw(at_once)
@@ -55,29 +55,29 @@ def masks_of(bits: DropoutBits, n_steps: int, at_once: int = 1) -> dict[int, np.
 
 
 def assert_uncorrelated(samples: np.ndarray) -> None:
-    """Check columns `[n, m]` pairwise: correlations below five standard errors."""
+    """Check that columns `[n, m]` are pairwise uncorrelated, within five standard errors."""
     correlations = np.corrcoef(samples, rowvar=False) - np.eye(samples.shape[1])
     assert np.abs(correlations).max() < 5 / np.sqrt(len(samples))
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.25, 0.5, 0.8, 0.99])
-def test_the_rate_is_met_within_half_a_percent(rate: float) -> None:
+def test_dropped_fraction_matches_the_rate(rate: float) -> None:
     bits = bits_of([dropping("20-10", rate, rate)], [4])
     for layer, kept in masks_of(bits, 2048, at_once=64).items():
         assert set(np.unique(kept)) <= {0.0, 1.0}
         realized = 1 - kept.mean()
-        # Five standard errors of that many draws, and never more than half a percent.
+        # Five standard errors, and at most half a percent.
         n = kept.size
         assert abs(realized - rate) < min(0.005, 5 * np.sqrt(rate * (1 - rate) / n)), layer
 
 
-def test_masks_are_independent_by_slot_row_unit_layer_and_step() -> None:
+def test_masks_are_independent_across_slots_rows_units_layers_steps() -> None:
     n_steps = 512
     bits = bits_of([dropping("6-4", 0.5, 0.5)] * 3, [1, 2, 3])
     masks = masks_of(bits, n_steps, at_once=8)
     n_slots = 3
     first = masks[0]
-    # One column each for units, rows, slots, steps that follow one another.
+    # One column each for successive units, rows, slots and steps.
     assert_uncorrelated(first.reshape(-1, 6))
     assert_uncorrelated(first.transpose(0, 1, 3, 2).reshape(-1, BATCH))
     assert_uncorrelated(first.transpose(0, 2, 3, 1).reshape(-1, n_slots))
@@ -86,15 +86,15 @@ def test_masks_are_independent_by_slot_row_unit_layer_and_step() -> None:
     assert_uncorrelated(np.stack([layer.ravel() for layer in layers], axis=1))
 
 
-def test_no_two_rows_or_slots_share_a_mask() -> None:
+def test_rows_and_slots_have_different_masks() -> None:
     masks = masks_of(bits_of([dropping("40", 0.5)] * 4, [1, 2, 3, 4]), 8)
     rows = masks[0].reshape(-1, 40)
     assert len(np.unique(rows, axis=0)) == len(rows)
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 6])
-def test_masks_do_not_depend_on_how_many_steps_are_drawn_ahead(at_once: int) -> None:
-    # 16 · (3 + 7 + 5) bits of 16 are no whole number of 64-bit words per row, and 3 rows' are.
+def test_masks_do_not_depend_on_number_of_steps_drawn_ahead(at_once: int) -> None:
+    # 15 units of 16 bits do not fill an integer number of 64-bit words.
     configs = [dropping("7-5", 0.3, 0.2), dropping("3", 0.5)]
     one_by_one = masks_of(bits_of(configs, [8, 9]), 12)
     ahead = masks_of(bits_of(configs, [8, 9]), 12, at_once)
@@ -104,7 +104,7 @@ def test_masks_do_not_depend_on_how_many_steps_are_drawn_ahead(at_once: int) -> 
 
 
 @pytest.mark.parametrize("input_rate", [0.0, 0.4])
-def test_masks_do_not_depend_on_neighbours_or_padding(input_rate: float) -> None:
+def test_masks_do_not_depend_on_other_slots_or_padding(input_rate: float) -> None:
     own = dropping("7-5", 0.3, input_rate)
     alone = masks_of(bits_of([own], [8]), 6)
     others = [
@@ -121,7 +121,7 @@ def test_masks_do_not_depend_on_neighbours_or_padding(input_rate: float) -> None
         assert not fused[layer][:, 1, :, width:].any(), "a unit that only pads is never kept"
 
 
-def test_seed_fold_repeat_and_purpose_give_other_streams() -> None:
+def test_streams_depend_on_seed_fold_repeat_and_purpose() -> None:
     keys = [
         (seed, fold, repeat, purpose)
         for seed in (0, 1, 2**32, 2**40 + 1)
@@ -136,16 +136,16 @@ def test_seed_fold_repeat_and_purpose_give_other_streams() -> None:
         assert np.array_equal(stream(*key).random_raw(64), drawn[key])
 
 
-def test_a_stream_goes_on_where_it_was() -> None:
-    """A slot's bits do not start anew when its fleet is built anew."""
+def test_stream_continues_in_a_new_fleet() -> None:
+    """The bits of a slot continue if its fleet is rebuilt."""
     config = dropping("7-5", 0.3)
     whole = masks_of(bits_of([config], [8]), 6)
-    network = Network([config], N_INPUTS, 2, NUMBERS)
+    network = FusedNetwork([config], N_INPUTS, 2, BACKEND)
     bits = stream(8, 0, 0, noise.DROPOUT)
     parts = [
         masks_of(
             DropoutBits(
-                [config], network.shapes, network.layout, network.reach, [bits], BATCH, NUMBERS
+                [config], network.shapes, network.layout, network.reach, [bits], BATCH, BACKEND
             ),
             3,
         )
@@ -159,7 +159,7 @@ def test_a_stream_goes_on_where_it_was() -> None:
 
 
 @given(st.floats(0.0, 1.0, exclude_max=True))
-def test_a_threshold_is_within_its_rounding_of_the_rate(rate: float) -> None:
+def test_threshold_equals_rate_up_to_rounding(rate: float) -> None:
     threshold = keep_threshold(rate)
     assert -(2**15) <= threshold < 2**15
     assert abs((threshold + 2**15) / 2**16 - (1 - rate)) <= 2**-16
@@ -173,7 +173,7 @@ def test_extreme_rates(rate: float, threshold: int) -> None:
     torch.tensor([threshold], dtype=torch.int16)
 
 
-def test_almost_every_unit_dropped_and_almost_none() -> None:
+def test_masks_at_extreme_rates() -> None:
     masks = masks_of(bits_of([dropping("50", 0.99), dropping("50", 1e-6)], [1, 2]), 200)
     assert masks[0][:, 0].mean() == pytest.approx(0.01, rel=0.05)
     assert masks[0][:, 1].mean() > 0.999
@@ -189,7 +189,7 @@ def initial(config: TrialConfig, seed: int = 3) -> dict[tuple[str, int], np.ndar
     return {key: view[0].numpy() for key, view in views.items()}
 
 
-def test_variance_follows_the_real_layers_fans() -> None:
+def test_variance_of_weights_uses_fans_of_real_layers() -> None:
     views = initial(make_config({"network.hidden_units": "900-400", "initializer": "he_normal"}))
     assert views["kernel", 0].std() == pytest.approx(np.sqrt(2 / N_INPUTS), rel=0.05)
     assert views["kernel", 1].std() == pytest.approx(np.sqrt(2 / 900), rel=0.02)
@@ -197,7 +197,7 @@ def test_variance_follows_the_real_layers_fans() -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_everything_but_kernels_starts_at_its_constant(activation: str) -> None:
+def test_parameters_other_than_kernels_start_at_constants(activation: str) -> None:
     views = initial(make_config({"activation": activation}))
     start = {"bias": 0.0, "output_bias": 0.0, "beta": 0.0}
     start |= {"gamma": 1.0, "scale": 1.0, "mix": 1.0}
@@ -207,7 +207,7 @@ def test_everything_but_kernels_starts_at_its_constant(activation: str) -> None:
             assert (view == start[kind]).all(), kind
 
 
-def test_other_seeds_give_other_weights() -> None:
+def test_weights_depend_on_the_seed() -> None:
     config = make_config()
     one, same, other = initial(config), initial(config), initial(config, seed=4)
     assert all(np.array_equal(one[key], same[key]) for key in one)

@@ -1,4 +1,4 @@
-"""What only pads a slot stays 0 and counts nowhere."""
+"""Padding stays 0 and has no effect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WIDTHS = ("2", "8-3-6", "3-9", "7-1-1-2", "5", "6-6", "1-8", "4-2-9", "12-3")
 
 
 def models_of(activation: str) -> list[Admission]:
-    """Nine widths and depths with one activation; all else goes round its table."""
+    """Return nine widths and depths with one activation; other techniques cycle through tables."""
     params = [
         {
             "activation": activation,
@@ -45,7 +45,7 @@ def models_of(activation: str) -> list[Admission]:
 
 
 def is_padding(fleet: Fleet) -> Tensor:
-    """Mark the numbers of `[K, P]` that belong to no slot."""
+    """Return True for the padded values of `[K, P]`."""
     layouts = [slot.layout for slot in fleet.slots]
     ones = [torch.ones(layout.n_parameters) for layout in layouts]
     return pack(ones, layouts, fleet.network.layout) == 0
@@ -64,14 +64,14 @@ def test_padding_stays_exactly_zero(activation: str) -> None:
             held = getattr(weights, name)[padding]
             assert held.count_nonzero() == 0, f"padding of {name} woke up in epoch {epoch}"
         assert fleet.stepper.gradient[padding].count_nonzero() == 0
-        # Adamax adds its ε to |g|; all others keep 0.
+        # Adamax adds ε to |g|; other optimizers keep 0.
         assert weights.v[padding].max() < 1e-6
         assert weights.v[~padding].max() > 1e-6
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "prelu", "selu"])
-def test_padding_enters_no_norm_and_no_loss(activation: str) -> None:
-    """Losses and gradient norms of a padded slot are those of the slot alone."""
+def test_padding_does_not_change_norms_and_losses(activation: str) -> None:
+    """Losses and gradient norms of a padded slot equal those of the slot alone."""
     together = make_fleet(models_of(activation))
     losses, norms = step_once(together)
     for k, slot in enumerate(together.slots):
@@ -85,8 +85,8 @@ def test_padding_enters_no_norm_and_no_loss(activation: str) -> None:
         assert (norms[k, depth:-1] == 0).all(), "layers beyond a slot's depth have no gradient"
 
 
-def test_max_norm_and_penalties_do_not_see_padding() -> None:
-    """After a step with η ≈ 0 only the constraint moves weights: by the norm of the real ones."""
+def test_max_norm_and_penalties_ignore_padding() -> None:
+    """With η ≈ 0, only the constraint changes weights, by the norm of the real ones."""
     params = {
         "optimizer": "sgd",
         "optimizer.learning_rate": 1e-300,
@@ -111,8 +111,8 @@ def test_max_norm_and_penalties_do_not_see_padding() -> None:
                 torch.testing.assert_close(kernel, expected, rtol=1e-14, atol=0)
 
 
-def test_dead_slots_do_not_wake_their_padding() -> None:
-    """Weights that are not numbers stay in their own slot, and the others' padding stays 0."""
+def test_padding_stays_zero_with_nan_weights() -> None:
+    """NaN weights stay in their slot, and the padding of other slots stays 0."""
     models = models_of("elu")
     fleet = make_fleet(models)
     padding = is_padding(fleet)

@@ -1,4 +1,4 @@
-"""Weights under their names: shapes, names, and back."""
+"""Named tensors of a network: names, shapes, and conversion in both directions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def config_of(**params: object) -> TrialConfig:
     return TrialConfig.from_params({name.replace("__", "."): v for name, v in params.items()})
 
 
-def test_names_and_shapes_are_for_people() -> None:
+def test_names_and_shapes_of_all_tensors() -> None:
     config = config_of(
         network__hidden_units="7-4",
         activation="prelu",
@@ -50,14 +50,14 @@ def test_names_and_shapes_are_for_people() -> None:
     }
 
 
-def test_names_and_shapes_of_a_front() -> None:
+def test_names_and_shapes_of_the_input_layer() -> None:
     columns = Columns(3, (5, 2), 4)
     around = {
         "network__hidden_units": "7",
         "activation__parametric": True,
         "encoder": "embedding",
         "encoder__embedding__width": 6,
-        "front_scale": "diagonal",
+        "input_scale": "diagonal",
     }
 
     def new_in(**params: object) -> dict[str, tuple[int, ...]]:
@@ -66,40 +66,40 @@ def test_names_and_shapes_of_a_front() -> None:
         kinds = ("hidden.", "output.")
         return {name: shape for name, shape in shapes.items() if not name.startswith(kinds)}
 
-    levels = {"front.level_vectors.0": (5, 6), "front.level_vectors.1": (2, 6)}
-    # Three numbers, two vectors, four columns as they are.
-    mix, scale = {"activation.0.mix": (7,)}, {"front.scale": (3 + 2 * 6 + 4,)}
+    levels = {"input_layer.level_vectors.0": (5, 6), "input_layer.level_vectors.1": (2, 6)}
+    # Three numbers, two columns of codes, four plain columns.
+    mix, scale = {"activation.0.mix": (7,)}, {"input_layer.scale": (3 + 2 * 6 + 4,)}
     assert new_in() == mix | levels | scale
     assert new_in(embedding="pbld", embedding__pbld__width=5) == {
         **mix,
         **levels,
-        "front.scale": (3 * 5 + 2 * 6 + 4,),
-        "front.embedding_frequency": (3, 16),
-        "front.embedding_phase": (3, 16),
-        "front.embedding_kernel": (3, 16 * 4),
-        "front.embedding_bias": (3, 4),
+        "input_layer.scale": (3 * 5 + 2 * 6 + 4,),
+        "input_layer.embedding_frequency": (3, 16),
+        "input_layer.embedding_phase": (3, 16),
+        "input_layer.embedding_kernel": (3, 16 * 4),
+        "input_layer.embedding_bias": (3, 4),
     }
     assert new_in(embedding="plr", embedding__plr__width=5) == {
         **mix,
         **levels,
-        "front.scale": (3 * 5 + 2 * 6 + 4,),
-        "front.embedding_frequency": (3, 16),
-        "front.embedding_kernel": (3, 32 * 5),
-        "front.embedding_bias": (3, 5),
+        "input_layer.scale": (3 * 5 + 2 * 6 + 4,),
+        "input_layer.embedding_frequency": (3, 16),
+        "input_layer.embedding_kernel": (3, 32 * 5),
+        "input_layer.embedding_bias": (3, 5),
     }
     assert new_in(embedding="piecewise_linear", embedding__piecewise_linear__n_bins=8) == {
         **mix,
         **levels,
-        "front.scale": (3 * 16 + 2 * 6 + 4,),
-        "front.embedding_kernel": (3, 8 * 16),
-        "front.embedding_bias": (3, 16),
-        "front.embedding_slope": (3, 16),
-        "front.bin_edge": (3, 8),
-        "front.bin_width": (3, 8),
+        "input_layer.scale": (3 * 16 + 2 * 6 + 4,),
+        "input_layer.embedding_kernel": (3, 8 * 16),
+        "input_layer.embedding_bias": (3, 16),
+        "input_layer.embedding_slope": (3, 16),
+        "input_layer.bin_edge": (3, 8),
+        "input_layer.bin_width": (3, 8),
     }
 
 
-def test_what_a_configuration_does_not_use_is_not_written() -> None:
+def test_unused_tensors_are_not_written() -> None:
     config = config_of(network__hidden_units="7-4", activation="relu", batch_norm="off")
     assert set(tensor_shapes(config, layout_of(config, Columns(3, (), 0), 2))) == {
         "hidden.0.kernel",
@@ -111,7 +111,7 @@ def test_what_a_configuration_does_not_use_is_not_written() -> None:
     }
 
 
-def test_a_linear_model_has_an_output_layer_alone() -> None:
+def test_linear_model_has_only_an_output_layer() -> None:
     config = config_of(network__hidden_layers=0)
     shapes = tensor_shapes(config, layout_of(config, Columns(3, (), 0), 2))
     assert shapes == {"output.kernel": (3, 2), "output.bias": (2,)}
@@ -120,7 +120,7 @@ def test_a_linear_model_has_an_output_layer_alone() -> None:
 @pytest.mark.parametrize("has_input_norm", [False, True])
 @pytest.mark.parametrize("batch_norm", BATCH_NORMS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_every_used_number_comes_back_in_its_place(
+def test_from_tensors_inverts_to_tensors(
     activation: str, batch_norm: str, has_input_norm: bool
 ) -> None:
     config = config_of(
@@ -147,7 +147,7 @@ def test_every_used_number_comes_back_in_its_place(
         assert set(back[~is_used].tolist()) <= {0.0, 1.0}
 
 
-def test_batch_norm_that_is_not_written_changes_nothing() -> None:
+def test_batch_norm_that_is_not_written_is_the_identity() -> None:
     config = config_of(network__hidden_units="5", batch_norm="off")
     layout = layout_of(config, COLUMNS, 2)
     tensors = to_tensors(

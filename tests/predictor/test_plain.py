@@ -76,7 +76,7 @@ def mixed() -> pd.DataFrame:
     "params",
     [
         {"scaler": "standard"},
-        {"scaler": "robust_smooth_clip", "embedding": "pbld", "front_scale": "diagonal"},
+        {"scaler": "robust_smooth_clip", "embedding": "pbld", "input_scale": "diagonal"},
         {"scaler": "quantile_normal", "embedding": "piecewise_linear"},
         {"embedding": "plr", "encoder": "embedding", "encoder.embedding.one_hot_limit": 2},
     ],

@@ -114,7 +114,7 @@ def test_idle_parameters_have_their_idle_value() -> None:
     # A trainer that reads only the rate must not drop units.
     config = TrialConfig.from_params({"dropout": "none"})
     assert config.dropout.parameters == {
-        "course": "constant",
+        "annealing": "constant",
         "rate": 0.0,
         "input_rate": 0.0,
         "floor": 0.0,
@@ -175,12 +175,12 @@ def test_frozen() -> None:
         ),
         (
             {"dropout.rate": 0.5, "dropout.floor": 0.5},
-            '[dropout] floor has no effect with dropout = "dropout" and course = "constant". '
+            '[dropout] floor has no effect with dropout = "dropout" and annealing = "constant". '
             "Leave it out.",
         ),
         (
-            {"dropout": "none", "dropout.course": "flat_cos"},
-            '[dropout] course has no effect with dropout = "none". Leave it out.',
+            {"dropout": "none", "dropout.annealing": "flat_cos"},
+            '[dropout] annealing has no effect with dropout = "none". Leave it out.',
         ),
         (
             {"activation.mix_learning_rate": 2.0},
@@ -188,8 +188,8 @@ def test_frozen() -> None:
             "parametric = false. Leave it out.",
         ),
         (
-            {"dropout.course": "down"},
-            '[dropout] course must be one of "constant", "flat_cos", got "down".',
+            {"dropout.annealing": "down"},
+            '[dropout] annealing must be one of "constant", "flat_cos", got "down".',
         ),
         (
             {"embedding.learning_rate": 2.0},
@@ -222,7 +222,7 @@ def test_frozen() -> None:
         (
             {"learning_rate": 3},
             "[learning_rate]: no section 'learning_rate'. Known: network, training, scaler, "
-            "missing, encoder, embedding, front_scale, parametrization, initializer, activation, "
+            "missing, encoder, embedding, input_scale, parametrization, initializer, activation, "
             "batch_norm, dropout, clipping, optimizer, schedule, regularizer, weight_decay, "
             "constraint, early_stopping, loss, target. 'learning_rate' belongs to [optimizer] "
             "learning_rate.",

@@ -18,7 +18,7 @@ mine: 72 combinations × 2 continuous parameters
 ├── missing = median
 ├── encoder = one_hot
 ├── embedding = none
-├── front_scale = off
+├── input_scale = off
 ├── parametrization = standard
 ├── initializer = he_normal
 ├── activation relu | leaky_relu

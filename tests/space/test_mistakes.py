@@ -15,7 +15,7 @@ from autotrain.space.search_space import SearchSpace
 
 ACTIVATIONS = "sigmoid, tanh, relu, softplus, leaky_relu, prelu, elu, selu, gelu, silu, mish"
 SECTIONS = (
-    "network, training, scaler, missing, encoder, embedding, front_scale, parametrization, "
+    "network, training, scaler, missing, encoder, embedding, input_scale, parametrization, "
     "initializer, activation, batch_norm, dropout, clipping, optimizer, schedule, regularizer, "
     "weight_decay, constraint, early_stopping, loss, target, extends, forbid, baseline, when"
 )

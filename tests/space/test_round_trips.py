@@ -104,7 +104,7 @@ def test_fingerprint_depends_on_the_meaning() -> None:
 # What else must be said for a shared parameter to have an effect.
 NEEDS: dict[str, dict[str, Any]] = {
     "activation.mix_learning_rate": {"parametric": True},
-    "dropout.floor": {"course": "flat_cos"},
+    "dropout.floor": {"annealing": "flat_cos"},
 }
 
 

@@ -144,7 +144,7 @@ CHAPTER = {
     "missing": {"median"},
     "encoder": {"one_hot"},
     "embedding": {"none"},
-    "front_scale": {"off"},
+    "input_scale": {"off"},
     "parametrization": {"standard"},
     "initializer": {
         f"{name}_{law}"
@@ -223,7 +223,7 @@ NOT_IN_NOTES_PLUS = {
     "missing": {"indicator"},
     "encoder": {"embedding"},
     "embedding": {"piecewise_linear", "plr", "pbld"},
-    "front_scale": {"diagonal"},
+    "input_scale": {"diagonal"},
     "parametrization": {"ntk"},
     "initializer": {"data_std"},
     "dropout": {"none"},
@@ -277,7 +277,7 @@ def test_sections_of_numbers_are_fixed_without_numbers() -> None:
     texts = space.resolve(500, 12, "binary", n_numbers=0)
     found = set(texts.distributions())
     assert not [name for name in found if name.startswith(("scaler", "embedding", "missing"))]
-    assert {"front_scale", "network.hidden_layers", "dropout.rate"} <= found
+    assert {"input_scale", "network.hidden_layers", "dropout.rate"} <= found
     tried = [texts.config_from(params) for params in texts.baselines()]
     assert {(config.scaler.name, config.embedding.name) for config in tried} == {
         ("standard", "none")

@@ -97,7 +97,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "[[when]] 2: [dropout] rate must have low at most high, got low = 0.6, high = "
             "0.1. Swap them.",
             "[[when]] 2: [dropout] rat: no key of [dropout] 'rat'. Did you mean 'rate'? "
-            "Known: choices, course, rate, input_rate, floor, none, dropout, alpha_dropout.",
+            "Known: choices, annealing, rate, input_rate, floor, none, dropout, alpha_dropout.",
         ],
     ),
     "the same mistake in and outside of a block": (

@@ -1,7 +1,7 @@
-"""Activations against `torch.nn.functional`, autograd and the textbook's formulas.
+"""Activations equal `torch.nn.functional`, autograd and formulas in plain Python.
 
-To add an activation: give its torch counterpart in `REFERENCES`, its formula on plain Python
-floats in `FORMULAS` and, when it has parameters, one value per slot in `VALUES`.
+To add an activation, add its torch counterpart to `REFERENCES`, its formula on plain Python floats
+to `FORMULAS` and, if it has parameters, one value per slot to `VALUES`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from autotrain.techniques.activations import ACTIVATIONS
 
 VALUES = {
     "negative_slope": (0.0, 0.01, 0.3, 1.0),
-    # A learned slope may leave [0, 1].
+    # A learned slope can leave [0, 1].
     "init": (0.25, 0.0, -0.3, 1.4),
     "alpha": (1.0, 0.1, 1.7, 6.0),
 }
@@ -59,7 +59,7 @@ FORMULAS: dict[str, Callable[[float, Mapping[str, float]], float]] = {
 
 
 def inputs(dtype: torch.dtype = torch.float64) -> Tensor:
-    """Return z `[K, B, H]`: dense from −30 to 30, tiny numbers, both zeros; other order by slot."""
+    """Return z `[K, B, H]`: −30 to 30, tiny numbers, both zeros, in a different order per slot."""
     tiny = torch.tensor([1e-300, 1e-20, 1e-8, 1e-4, 0.0], dtype=dtype)
     z = torch.cat([torch.linspace(-30, 30, 1190, dtype=dtype), tiny, -tiny])
     return torch.stack([z.roll(7 * k).reshape(40, 30) for k in range(N_SLOTS)])
@@ -87,7 +87,7 @@ def test_value_and_derivative_equal_torch_and_autograd(name: str) -> None:
         own = z[k].clone().requires_grad_()
         expected = REFERENCES[name](own, slot(p, k))
         (gradient,) = torch.autograd.grad(expected.sum(), own)
-        # torch's softplus is linear above 20, which costs it 2e-9.
+        # torch's softplus is linear above 20, with an error of 2e-9.
         torch.testing.assert_close(a[k], expected.detach(), rtol=1e-6, atol=1e-12)
         torch.testing.assert_close(da[k], gradient, rtol=1e-6, atol=1e-8)
 
@@ -105,7 +105,7 @@ def test_value_equals_the_formula(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_digits_are_kept_near_zero(name: str) -> None:
+def test_no_digits_are_lost_near_zero(name: str) -> None:
     p = parameters(name)
     z = torch.tensor([-1e-5, -1e-9, -1e-15, 1e-15, 1e-9, 1e-5], dtype=torch.float64)
     a = ACTIVATIONS[name].f(z.expand(N_SLOTS, 1, -1), p)
@@ -132,7 +132,7 @@ def test_derivative_by_the_learned_parameter_equals_autograd(name: str) -> None:
         torch.testing.assert_close(ours[k : k + 1], expected, rtol=1e-6, atol=1e-12)
 
 
-def test_learned_parameters_are_parameters_and_prelu_is_one_of_them() -> None:
+def test_learned_parameters_are_parameters() -> None:
     assert LEARNED == ["prelu"]
     for row in ACTIVATIONS.values():
         assert row.learned is None or row.learned in row.parameters
@@ -140,7 +140,7 @@ def test_learned_parameters_are_parameters_and_prelu_is_one_of_them() -> None:
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_saturates_says_whether_f_is_flat_on_both_sides(name: str) -> None:
+def test_saturates_means_flat_on_both_sides(name: str) -> None:
     row, p = ACTIVATIONS[name], parameters(name)
     z = torch.tensor([-30.0, 30.0], dtype=torch.float64).expand(N_SLOTS, 1, 2)
     flat = (row.df(z, row.f(z, p), p).expand_as(z).abs() < 0.01).all(dim=(1, 2))
@@ -148,7 +148,7 @@ def test_saturates_says_whether_f_is_flat_on_both_sides(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_a_unit_that_outputs_zero_for_every_row_is_of_a_rectifying_row(name: str) -> None:
+def test_only_rectifying_units_output_exact_zeros(name: str) -> None:
     row, p = ACTIVATIONS[name], parameters(name)
     z = -1 - 100 * torch.rand(N_SLOTS, 50, 1, generator=torch.Generator().manual_seed(1)).double()
     is_dead = (row.f(z, p) == 0).all()
@@ -156,7 +156,7 @@ def test_a_unit_that_outputs_zero_for_every_row_is_of_a_rectifying_row(name: str
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_float32_stays_float32_and_finite_far_out(name: str) -> None:
+def test_float32_stays_float32_and_finite_for_large_z(name: str) -> None:
     row, p = ACTIVATIONS[name], parameters(name, torch.float32)
     far = torch.tensor([-1e30, -1e10, -200.0, -90.0, 90.0, 200.0, 1e10, 1e30])
     z = torch.cat([inputs(torch.float32).reshape(N_SLOTS, 1, -1), far.expand(N_SLOTS, 1, 8)], dim=2)

@@ -1,6 +1,6 @@
-"""Gradient clipping against `torch.nn.utils.clip_grad_value_` and `clip_grad_norm_`.
+"""Gradient clipping equals `torch.nn.utils.clip_grad_value_` and `clip_grad_norm_`.
 
-To add a clipping: give in `REFERENCES` how torch does it to a list of parameters with gradients.
+To add a clipping, add a function that clips a list of torch parameters to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REFERENCES: dict[str, Reference] = {
     "global_norm": clip_grad_norm_,
 }
 
-# A network's weights, biases, weights, biases.
+# Weights, biases, weights, biases of a network.
 SIZES = (6, 3, 8, 1)
 THRESHOLDS = (0.01, 1.0, 3.0, 1000.0)
 
@@ -49,7 +49,7 @@ def clip(name: str, flat: Tensor, threshold: Tensor, sizes: tuple[int, ...] = SI
 def gradients(scale: float = 1.0) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     flat = torch.randn(len(THRESHOLDS), sum(SIZES), dtype=torch.float64, generator=generator)
-    # Tensors of different size, so that each and all together differ.
+    # The tensors have different sizes, so that the norms of each and of all differ.
     flat[:, :6] *= 10
     flat[:, 6:9] *= 0.1
     return flat * scale
@@ -57,7 +57,7 @@ def gradients(scale: float = 1.0) -> Tensor:
 
 @pytest.mark.parametrize("scale", [1e-8, 1e-2, 1.0, 1e3])
 @pytest.mark.parametrize("name", CLIPPINGS)
-def test_each_slot_is_clipped_as_torch_clips_one_network(name: str, scale: float) -> None:
+def test_clipping_of_each_slot_equals_torch(name: str, scale: float) -> None:
     flat = gradients(scale)
     threshold = torch.tensor(THRESHOLDS, dtype=torch.float64).unsqueeze(1)
     clipped = clip(name, flat, threshold)
@@ -72,7 +72,7 @@ def test_each_slot_is_clipped_as_torch_clips_one_network(name: str, scale: float
         torch.testing.assert_close(clipped[k], expected, rtol=1e-12, atol=0)
 
 
-def test_the_example_of_the_notes() -> None:
+def test_clipping_of_a_worked_example() -> None:
     gradient = torch.tensor([[100.0, 1.0], [100.0, 1.0]], dtype=torch.float64)
     threshold = torch.tensor([[1.0], [1000.0]], dtype=torch.float64)
     by_value = clip("value", gradient, threshold, (2,))
@@ -83,7 +83,7 @@ def test_the_example_of_the_notes() -> None:
         assert by_norm[1].tolist() == [100.0, 1.0]
 
 
-def test_norm_looks_at_each_tensor_and_global_norm_at_all() -> None:
+def test_norm_clips_each_tensor_and_global_norm_all() -> None:
     gradient = torch.tensor([[3.0, 4.0, 0.5], [3.0, 4.0, 12.0]], dtype=torch.float64)
     threshold = torch.tensor([[1.0], [6.5]], dtype=torch.float64)
     each = clip("norm", gradient, threshold, (2, 1))
@@ -94,10 +94,10 @@ def test_norm_looks_at_each_tensor_and_global_norm_at_all() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CLIPPINGS if name != "none"])
-def test_a_vanished_gradient_stays_zero(name: str) -> None:
+def test_zero_gradient_stays_zero(name: str) -> None:
     zeros = torch.zeros(2, sum(SIZES))
     assert torch.equal(clip(name, zeros, torch.tensor([[1e-12], [1e3]])), zeros)
 
 
-def test_only_none_does_nothing() -> None:
+def test_only_none_has_no_function() -> None:
     assert [name for name, row in CLIPPINGS.items() if row.clip is None] == ["none"]

@@ -1,6 +1,6 @@
-"""Constraints: what they promise, and equality with `torch.renorm`.
+"""Constraints hold after every step and equal `torch.renorm`.
 
-To add a constraint: give its torch counterpart for one layer `[I, O]` in `REFERENCES`.
+To add a constraint, add its torch counterpart for one layer `[I, O]` to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LIMITS = (0.01, 1.0, 3.0, 1e6)
 def weights() -> Tensor:
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(len(LIMITS), 7, 5, dtype=torch.float64, generator=generator)
-    # Units from far below to far above every limit, and one whose weights are 0.
+    # Norms of units from far below to far above every limit, and one unit with weights 0.
     return drawn * torch.tensor([0.0, 1e-4, 0.3, 1.5, 50.0], dtype=torch.float64)
 
 
@@ -33,7 +33,7 @@ def limits() -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", CONSTRAINTS)
-def test_each_slot_equals_its_reference(name: str) -> None:
+def test_constraint_of_each_slot_equals_its_reference(name: str) -> None:
     constrained = weights()
     rule = CONSTRAINTS[name].apply
     if rule is not None:
@@ -44,7 +44,7 @@ def test_each_slot_equals_its_reference(name: str) -> None:
         torch.testing.assert_close(constrained[k], expected, rtol=1e-4, atol=0)
 
 
-def test_max_norm_scales_only_the_units_above_the_limit() -> None:
+def test_max_norm_scales_only_units_above_the_limit() -> None:
     rule = CONSTRAINTS["max_norm"].apply
     assert rule is not None
     before, after = weights(), weights()
@@ -61,7 +61,7 @@ def test_max_norm_scales_only_the_units_above_the_limit() -> None:
                 )
 
 
-def test_what_is_constrained_is_the_weight_that_the_network_uses() -> None:
+def test_constraint_acts_on_the_scaled_weights() -> None:
     scale = torch.tensor([0.5, 1.0, 0.1, 4.0], dtype=torch.float64).reshape(-1, 1, 1)
     for row in CONSTRAINTS.values():
         if row.apply is not None:
@@ -83,9 +83,9 @@ def test_max_norm_holds_after_every_step(dtype: torch.dtype) -> None:
         rule(w, p, 1.0)
         norms = w.square().sum(dim=1).sqrt()
         assert (norms <= bound).all()
-        # The limits are reached, not undercut.
+        # The norms equal the limits.
         assert (norms[0] > LIMITS[0] * 0.999).all()
 
 
-def test_only_none_does_nothing() -> None:
+def test_only_none_has_no_function() -> None:
     assert [name for name, row in CONSTRAINTS.items() if row.apply is None] == ["none"]

@@ -1,6 +1,6 @@
-"""Decoupled weight decay against `torch.optim.AdamW`, whatever the optimizer.
+"""Decoupled weight decay equals `torch.optim.AdamW`, with all optimizers.
 
-To add a way to decay: give in `REFERENCES` the factor of one step, (η, λ) → factor.
+To add a kind of weight decay, add its factor of one step, (η, λ) → factor, to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ REFERENCES: dict[str, Callable[[float, float], float]] = {
 
 
 @pytest.mark.parametrize("name", WEIGHT_DECAYS)
-def test_what_gets_no_gradient_shrinks_by_the_factor_of_each_step(name: str) -> None:
-    """An input that is 0 in all rows gives its weights no gradient: decay alone moves them."""
+def test_weights_without_gradient_shrink_by_the_factor_of_each_step(name: str) -> None:
+    """The weights of an input that is always 0 have no gradient, so only decay changes them."""
     eta, rate = 0.1, 0.3
     params = {"weight_decay": name, "optimizer": "momentum", "optimizer.learning_rate": eta}
     if WEIGHT_DECAYS[name].decays:
@@ -40,7 +40,7 @@ def test_what_gets_no_gradient_shrinks_by_the_factor_of_each_step(name: str) -> 
     np.testing.assert_allclose(after.numpy(), wanted, rtol=1e-12)
 
 
-def test_one_step_is_that_of_adamw() -> None:
+def test_one_step_equals_adamw() -> None:
     eta, rate = 0.01, 0.2
     weight = torch.ones(1, requires_grad=True)
     optimizer = torch.optim.AdamW([weight], lr=eta, weight_decay=rate)

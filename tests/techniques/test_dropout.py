@@ -1,7 +1,7 @@
-"""Dropout: what is kept in the mean, and equality with torch given the same masks.
+"""Dropout keeps the moments it promises and equals torch with the same masks.
 
-To add a kind: give its torch counterpart in `REFERENCES`. That masks are independent and drop as
-often as they should is tested where they are drawn.
+To add a kind of dropout, add its torch counterpart to `REFERENCES`. The masks themselves are tested
+in tests/network/test_noise.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from autotrain.techniques.activations import SELU_ALPHA, SELU_SCALE
-from autotrain.techniques.decay import COURSES, WEIGHT_DECAYS
+from autotrain.techniques.annealing import ANNEALINGS
+from autotrain.techniques.decay import WEIGHT_DECAYS
 from autotrain.techniques.dropout import ALPHA_PRIME, DROPOUT_PARAMETERS, DROPOUTS
 from autotrain.techniques.technique import Words
 
@@ -45,7 +46,7 @@ def masks(shape: tuple[int, ...], seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_each_slot_equals_torch_given_the_same_mask(name: str) -> None:
+def test_dropout_of_each_slot_equals_torch_with_the_same_mask(name: str) -> None:
     reference = REFERENCES[name]
     assert reference is not None
     generator = torch.Generator().manual_seed(3)
@@ -55,7 +56,7 @@ def test_each_slot_equals_torch_given_the_same_mask(name: str) -> None:
         for k, rate in enumerate(RATES):
             torch.manual_seed(k)
             expected[k] = reference(h[k], rate)
-            # The same seed drops the same units; where the input is huge, so is what is kept.
+            # The same seed drops the same units. Huge inputs show which ones are kept.
             torch.manual_seed(k)
             keep[k] = reference(torch.full_like(h[k], 1e6), rate).abs() > 1e3
     share_dropped = 1 - keep.mean(dim=(1, 2))
@@ -87,7 +88,7 @@ def test_alpha_dropout_keeps_mean_zero_and_variance_one() -> None:
 
 
 def test_alpha_dropout_keeps_the_moments_exactly_in_expectation() -> None:
-    # E over the mask of a unit with E h = 0 and E h² = 1, from the map at keep = 0 and keep = 1.
+    # Expectation over the mask, for a unit with E h = 0 and E h² = 1.
     affine = DROPOUTS["alpha_dropout"].affine
     assert affine is not None
     rate = torch.tensor(RATES, dtype=torch.float64).reshape(-1, 1, 1)
@@ -103,26 +104,29 @@ def test_alpha_dropout_keeps_the_moments_exactly_in_expectation() -> None:
     torch.testing.assert_close(second, torch.ones_like(second), rtol=1e-14, atol=0)
 
 
-def test_alpha_dropout_drops_to_what_selu_is_far_below_zero() -> None:
+def test_alpha_dropout_sets_units_to_the_limit_of_selu() -> None:
     assert pytest.approx(-SELU_SCALE * SELU_ALPHA, rel=1e-15) == ALPHA_PRIME
     far_below = functional.selu(torch.tensor(-1000.0, dtype=torch.float64)).item()
     assert pytest.approx(far_below, rel=1e-15) == ALPHA_PRIME
 
 
-def test_only_none_drops_nothing_and_rates_are_below_one() -> None:
+def test_only_none_has_no_dropout_and_rates_are_below_one() -> None:
     assert [name for name in DROPOUTS if name not in KINDS] == ["none"]
-    assert list(DROPOUT_PARAMETERS) == ["course", "rate", "input_rate", "floor"]
+    assert list(DROPOUT_PARAMETERS) == ["annealing", "rate", "input_rate", "floor"]
     for name in ("rate", "input_rate"):
         assert DROPOUT_PARAMETERS[name].is_legal(0.0)
         assert not DROPOUT_PARAMETERS[name].is_legal(1.0)
-    # All of the rates may be left.
+    # With floor = 1, the rates are constant.
     assert DROPOUT_PARAMETERS["floor"].is_legal(0.0)
     assert DROPOUT_PARAMETERS["floor"].is_legal(1.0)
 
 
-def test_the_courses_of_dropout_are_those_of_weight_decay() -> None:
-    course, other = DROPOUT_PARAMETERS["course"], WEIGHT_DECAYS["decoupled"].parameters["course"]
-    assert isinstance(course, Words)
+def test_dropout_and_weight_decay_share_annealings() -> None:
+    annealing, other = (
+        DROPOUT_PARAMETERS["annealing"],
+        WEIGHT_DECAYS["decoupled"].parameters["annealing"],
+    )
+    assert isinstance(annealing, Words)
     assert isinstance(other, Words)
-    assert course.words == other.words == tuple(COURSES)
-    assert course.default == other.default == "constant"
+    assert annealing.words == other.words == tuple(ANNEALINGS)
+    assert annealing.default == other.default == "constant"

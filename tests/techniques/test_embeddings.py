@@ -1,6 +1,6 @@
-"""Numeric embeddings: features and their gradients, column by column, against autograd.
+"""Features and gradients of numeric embeddings equal references and autograd.
 
-To add an embedding: give in `REFERENCES` its features of one number as a function in torch.
+To add an embedding, add its features of one number, as a function in torch, to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Own = dict[str, Tensor]
 
 
 def _piecewise(x: Tensor, p: Own) -> Tensor:
-    """One number; the textbook's cases: below, inside and above each bin."""
+    """Return the features of one number, by cases: below, inside and above each bin."""
     is_bin = p["width"] < NO_BIN
     last = int(is_bin.sum()) - 1
     features = []
@@ -55,7 +55,7 @@ def inputs() -> Tensor:
 
 
 def tensors() -> Own:
-    """Each slot's own; bins of one column are fewer, of another none."""
+    """Return tensors that differ between slots; one column has fewer bins, another one none."""
     generator = np.random.default_rng(1)
     columns = generator.normal(size=(K, 40, D))
     columns[:, :, 1] = columns[:, :, 1] > 0
@@ -84,7 +84,7 @@ def by_loop(name: str, x: Tensor, p: Own) -> Tensor:
 
 
 @pytest.mark.parametrize("name", EMBEDS)
-def test_features_are_those_of_a_loop_over_numbers(name: str) -> None:
+def test_features_equal_the_reference(name: str) -> None:
     row, x, p = EMBEDDINGS[name], inputs(), tensors()
     assert row.features is not None
     before = x.clone()
@@ -94,7 +94,7 @@ def test_features_are_those_of_a_loop_over_numbers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_gradients_are_those_of_autograd(name: str) -> None:
+def test_gradients_equal_autograd(name: str) -> None:
     row, x, p = EMBEDDINGS[name], inputs(), tensors()
     assert row.features is not None
     assert row.gradient is not None
@@ -112,7 +112,7 @@ def test_gradients_are_those_of_autograd(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EMBEDS)
-def test_what_is_drawn_fits_the_sizes_and_comes_from_the_generator_alone(name: str) -> None:
+def test_drawn_tensors_have_the_sizes_and_use_the_generator_only(name: str) -> None:
     row = EMBEDDINGS[name]
     assert row.sizes is not None
     assert row.draw is not None
@@ -146,7 +146,7 @@ COLUMNS = {
 
 @pytest.mark.parametrize("n_bins", [2, 7, 300])
 @pytest.mark.parametrize("name", COLUMNS)
-def test_bins_join_one_another_and_hold_as_many_rows_each(name: str, n_bins: int) -> None:
+def test_bins_are_adjacent_and_contain_equal_numbers_of_rows(name: str, n_bins: int) -> None:
     column = COLUMNS[name]
     edge, width = bin_edges(column[:, None], n_bins)
     assert edge.shape == width.shape == (1, n_bins)
@@ -167,30 +167,30 @@ def test_bins_join_one_another_and_hold_as_many_rows_each(name: str, n_bins: int
 
 
 def ends_of(column: np.ndarray, n_bins: int) -> np.ndarray:
-    """Return the edges of a column's bins, both ends included."""
+    """Return the edges of a column's bins, including both ends."""
     edge, width = bin_edges(column[:, None], n_bins)
     n = int((width < NO_BIN).sum())
     return np.append(edge[0, :n], edge[0, n - 1] + width[0, n - 1])
 
 
-def test_a_value_that_most_rows_have_is_one_edge_and_the_others_share_the_rest() -> None:
+def test_frequent_value_is_one_edge() -> None:
     others = np.random.default_rng(5).lognormal(size=500)
     column = np.concatenate([np.zeros(9_500), others, np.full(400, 50.0)])
     ends = ends_of(column, 12)
-    # Two of the thirteen edges are the heavy values; quantiles alone would be three edges in all.
+    # Two of the thirteen edges are frequent values; quantiles alone would give three edges.
     expected = [0.0, *np.quantile(others, np.linspace(0, 1, 11)), 50.0]
     np.testing.assert_allclose(ends, expected, rtol=1e-12)
     assert len(np.unique(np.quantile(column, np.linspace(0, 1, 13)))) == 3
 
 
-def test_each_of_few_values_is_an_edge() -> None:
+def test_each_of_few_distinct_values_is_an_edge() -> None:
     column = np.repeat([0.0, 1.0, 2.0, 7.0], [900, 60, 30, 10])
     np.testing.assert_array_equal(ends_of(column, 8), [0, 1, 2, 7])
 
 
 @example([0, 0, -1, -4, -4, -4, -4, 5, -5, -5, -5, -5], 3)
 @given(st.lists(st.integers(-9, 9), min_size=2, max_size=80), st.integers(2, 12))
-def test_edges_rise_within_the_column_and_are_not_too_many(values: list[int], n_bins: int) -> None:
+def test_edges_are_sorted_and_limited_in_number(values: list[int], n_bins: int) -> None:
     column = np.array(values, float)
     if (column == column[0]).all():
         return
@@ -198,13 +198,13 @@ def test_edges_rise_within_the_column_and_are_not_too_many(values: list[int], n_
     assert len(ends) <= n_bins + 1
     assert (np.diff(ends) > 0).all()
     assert ends[0] == column.min()
-    # A bin is kept as its edge and width, whose sum rounds.
+    # A bin is stored as edge and width, whose sum has a rounding error.
     assert ends[-1] == pytest.approx(column.max(), abs=1e-14)
-    # As many as there can be: of few values all.
+    # With few distinct values, each of them is an edge.
     assert len(ends) == len(set(values)) or len(set(values)) > n_bins + 1
 
 
-def test_values_that_differ_by_rounding_are_one_edge() -> None:
+def test_values_that_differ_by_rounding_share_one_edge() -> None:
     column = np.repeat([0.0, 1.0, 1.0 + 1e-7], 10)
     np.testing.assert_array_equal(ends_of(column, 8), [0, 1])
 
@@ -214,10 +214,8 @@ def test_values_that_differ_by_rounding_are_one_edge() -> None:
     st.integers(2, 12),
     st.floats(-100, 100),
 )
-def test_the_features_of_a_number_add_up_to_it(
-    values: list[int], n_bins: int, number: float
-) -> None:
-    """Σ_t φ_t width_t = x − edge₀ for every x, since the outer bins go on as straight lines."""
+def test_weighted_features_sum_to_the_number(values: list[int], n_bins: int, number: float) -> None:
+    """Σ_t φ_t width_t = x − edge₀ for every x, because the outer bins are linear outwards."""
     edge, width = (torch.from_numpy(a) for a in bin_edges(np.array(values, float)[:, None], n_bins))
     low, high = clip_limits(width)
     p = {"edge": edge, "width": width, "low": low, "high": high}

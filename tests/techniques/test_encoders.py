@@ -1,6 +1,6 @@
-"""Encoders against scikit-learn's encoders on the same column.
+"""Encoders equal scikit-learn's encoders on the same column.
 
-To add an encoder: give in `REFERENCES` a function (training texts, texts) → inputs.
+To add an encoder, add a function (training texts, texts) → inputs to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIMIT = 4
 
 
 def _column(texts: list[str | None]) -> np.ndarray:
-    # The missing cell is a level of its own for scikit-learn as a NaN.
+    # For scikit-learn, NaN is a separate level.
     return np.array([np.nan if text is None else text for text in texts], dtype=object)[:, None]
 
 
@@ -40,7 +40,7 @@ def _embedding(train: list[str | None], texts: list[str | None]) -> np.ndarray:
         handle_unknown="use_encoded_value", unknown_value=n_levels, encoded_missing_value=-1
     ).fit(_column(train))
     codes: np.ndarray = encoder.transform(_column(texts))
-    # A missing cell is the last level where training had one, otherwise unknown.
+    # A missing cell is the last level if the training rows have one, otherwise it is unknown.
     codes[codes == -1] = n_levels - 1 if None in train else n_levels
     return codes
 
@@ -60,7 +60,7 @@ def fitted(train: list[str | None], limit: int) -> Preprocessor:
 @pytest.mark.parametrize("has_missing", [False, True])
 @pytest.mark.parametrize("n_levels", [3, 4, 5, 30])
 @pytest.mark.parametrize("name", ENCODERS)
-def test_inputs_are_those_of_the_reference(name: str, n_levels: int, has_missing: bool) -> None:
+def test_inputs_equal_the_reference(name: str, n_levels: int, has_missing: bool) -> None:
     rng = np.random.default_rng(n_levels)
     levels: list[str | None] = [f"level {number}" for number in range(n_levels - has_missing)]
     levels += [None] if has_missing else []
@@ -76,7 +76,7 @@ def test_inputs_are_those_of_the_reference(name: str, n_levels: int, has_missing
     assert len(preprocessor.input_names) == preprocessor.n_inputs == found.shape[1]
 
 
-def test_the_rarest_of_very_many_levels_share_the_code_of_unseen_ones() -> None:
+def test_rarest_levels_share_the_code_of_unseen_levels() -> None:
     levels: list[str | None] = [f"text {n}" for n in range(MAX_CODES + 50)]
     train = levels * 2
     preprocessor = fitted(train + train[: MAX_CODES // 2], LIMIT)
@@ -84,5 +84,5 @@ def test_the_rarest_of_very_many_levels_share_the_code_of_unseen_ones() -> None:
     codes = preprocessor.encode({"text": [*train, "never seen"]})[:, 0]
     assert codes.max() == codes[-1] == MAX_CODES - 1
     assert (codes == MAX_CODES - 1).sum() == 1 + 2 * 51
-    # The frequent ones have codes of their own.
+    # The frequent levels have separate codes.
     assert len(set(codes[: MAX_CODES // 2])) == MAX_CODES // 2

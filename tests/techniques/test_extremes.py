@@ -1,6 +1,6 @@
-"""Every row at the ends of what its hyperparameters may be: still finite, in float32.
+"""Every row is finite in float32 at the bounds of its hyperparameters.
 
-Rows and parameters are found in the tables; nothing is to be added for a new row.
+Rows and parameters are read from the tables; a new row needs no change here.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from autotrain.techniques.regularizers import REGULARIZERS
 from autotrain.techniques.schedules import SCHEDULES, Clock
 from autotrain.techniques.technique import Parameter, Technique
 
-# The smallest and largest numbers taken where a range is open; the one nearest to 1 is 1 in single
-# precision, as legal values may be.
+# Smallest and largest values for open ranges. The value nearest to 1 is 1 in single precision, as
+# legal values can be.
 TINY, NEAR_ONE, LARGE = 1e-12, 1e-12, 1e3
 
 
@@ -125,7 +125,7 @@ def test_extreme_optimizers_are_finite(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in SCHEDULES if n != "piecewise"])
-def test_extreme_schedules_are_shares_of_the_learning_rate(name: str) -> None:
+def test_extreme_schedules_are_fractions_of_the_learning_rate(name: str) -> None:
     row, t = SCHEDULES[name], np.arange(1000)
     for values in itertools.product(*(extremes(p) for p in row.parameters.values())):
         hyper = dict(zip(row.parameters, values, strict=True))
@@ -135,7 +135,7 @@ def test_extreme_schedules_are_shares_of_the_learning_rate(name: str) -> None:
             if row.momentum_drop is not None:
                 drop = row.momentum_drop(t, clock, hyper)
                 assert ((drop >= 0) & (drop <= 1)).all()
-        # A training of one step.
+        # The training has one step.
         assert np.isfinite(row.multiplier(np.array([0]), Clock(1, 1), hyper)).all()
 
 
@@ -165,7 +165,7 @@ def test_extreme_batch_norm_is_finite() -> None:
     mean, variance = torch.zeros(shape), torch.ones(shape)
     for step in range(20):
         generator = torch.Generator().manual_seed(step)
-        # A unit that is constant, one that hardly varies, one that varies wildly.
+        # A constant unit, one that hardly varies, and one that varies by orders of magnitude.
         spread = torch.tensor([0.0, 1e-10, 1.0, 1e8])
         x = 3.3 + spread * torch.randn(len(epsilon), 6, 4, generator=generator)
         y, cache, batch_mean, batch_variance = normalize_batch(x, gamma, beta, epsilon)

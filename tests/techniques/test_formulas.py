@@ -1,6 +1,6 @@
-"""Formulas of docs/techniques.md where a reader may expect another one, computed by hand.
+"""Formulas of docs/techniques.md that differ between libraries, computed by hand.
 
-Each test would fail for the formula that Keras, torch or a paper has in its place.
+Each test would fail for the formula that Keras, torch or a paper has instead.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import torch
 
 from autotrain.network.layout import Key
 from autotrain.techniques.activations import ACTIVATIONS
+from autotrain.techniques.annealing import ANNEALINGS
 from autotrain.techniques.clipping import CLIPPINGS
-from autotrain.techniques.decay import COURSES
 from autotrain.techniques.optimizers import OPTIMIZERS, State
 from autotrain.techniques.regularizers import REGULARIZERS
 from autotrain.techniques.schedules import SCHEDULES, Clock, Plateau
@@ -27,7 +27,7 @@ CLOCK = Clock(steps_per_epoch=8, total_steps=160)
 
 
 def run(name: str, gradients: Sequence[float], etas: Sequence[float], **hyper: float) -> float:
-    """Return where a parameter that starts at 1 ends."""
+    """Return the final value of a parameter that starts at 1."""
     zero = torch.zeros(1, 1, dtype=torch.float64)
     state = State(zero.clone(), zero.clone(), zero.clone(), zero + 1)
     p = zero + 1
@@ -38,7 +38,7 @@ def run(name: str, gradients: Sequence[float], etas: Sequence[float], **hyper: f
     return float(p)
 
 
-def test_the_velocity_of_momentum_does_not_include_the_learning_rate() -> None:
+def test_velocity_of_momentum_does_not_include_the_learning_rate() -> None:
     found = run("momentum", [1.0, 0.5], [0.1, 0.01], momentum=0.9)
     assert found == pytest.approx(1 - 0.1 * 1.0 - 0.01 * (0.9 * 1.0 + 0.5))
     found = run("nesterov", [1.0, 0.5], [0.1, 0.01], momentum=0.9)
@@ -129,7 +129,7 @@ def test_adamw_decays_all_parameters_and_decoupled_decay_only_matrices() -> None
         ("l2", lambda w: 0.3 * w * w, lambda w: 2 * 0.3 * w),
     ],
 )
-def test_penalties_have_no_factor_of_a_half(
+def test_penalties_have_no_factor_one_half(
     name: str, penalty: Callable[[float], float], gradient: Callable[[float], float]
 ) -> None:
     w, strength = torch.tensor([[1.5, -0.4]]), torch.tensor([[0.3]])
@@ -144,13 +144,13 @@ def eta(name: str, t: float, **p: Any) -> float:
 
 
 def test_units_and_exponents_of_schedules() -> None:
-    # k counts steps, and η is half after k of them only where c = 1.
+    # k counts steps, and η is η₀/2 after k steps only for c = 1.
     assert eta("power", 40.0, k=40.0, c=1.0) == pytest.approx(1 / 2)
     assert eta("power", 40.0, k=40.0, c=2.5) == pytest.approx(2**-2.5)
     # s counts epochs, and η falls within an epoch.
     assert eta("exponential", 3.0 * CLOCK.steps_per_epoch, s=3.0) == pytest.approx(0.1)
     assert eta("exponential", 4.0, s=3.0) == pytest.approx(0.1 ** (0.5 / 3))
-    # A boundary starts its interval.
+    # A boundary belongs to the interval that it starts.
     steps = {"boundaries": (2.0, 5.0), "factors": (1.0, 0.5, 0.1)}
     assert [eta("piecewise", t, **steps) for t in (15.0, 16.0, 39.9, 40.0)] == [1, 0.5, 0.5, 0.1]
     one_cycle = [eta("one_cycle", x * CLOCK.total_steps, warmup=0.3) for x in (0, 0.3, 0.6, 1)]
@@ -170,7 +170,7 @@ def test_any_improvement_counts_by_default() -> None:
     ]
 
 
-def test_a_learned_slope_above_one_is_not_a_maximum() -> None:
+def test_learned_slope_above_one_is_not_a_maximum() -> None:
     z = torch.tensor([[[-2.0, 3.0]]])
     found = ACTIVATIONS["prelu"].f(z, {"init": torch.full((1, 1, 1), 1.5)})
     assert found.flatten().tolist() == [-3.0, 3.0]
@@ -184,6 +184,6 @@ def test_clipping_by_norm_keeps_the_direction() -> None:
     assert g[0].tolist() == pytest.approx([100 / math.sqrt(10_001), 1 / math.sqrt(10_001)])
 
 
-def test_the_course_falls_from_half_time_on() -> None:
-    found = COURSES["flat_cos"].factor(np.array([0.0, 0.5, 0.75, 1.0]))
+def test_flat_cos_falls_from_the_middle_on() -> None:
+    found = ANNEALINGS["flat_cos"].factor(np.array([0.0, 0.5, 0.75, 1.0]))
     np.testing.assert_allclose(found, [1, 1, 0.5, 0], atol=1e-12)

@@ -1,7 +1,7 @@
-"""Initializers against `torch.nn.init` and the closed forms: same law, same moments.
+"""Initializers have the distributions of `torch.nn.init` and the moments of their formulas.
 
-To add an initializer: give in `REFERENCES` how torch draws it for a `torch.nn.Linear`, and in
-`VARIANCES` its σ² (and whether it is uniform).
+To add an initializer, add torch's function for a `torch.nn.Linear` to `REFERENCES` and its σ² (and
+whether it is uniform) to `VARIANCES`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import init
 
 from autotrain.techniques.initializers import INITIALIZERS
 
-# Each slot has a layer of its own size, wide to narrow and narrow to wide: 1e6 weights each.
+# Layers of different sizes, wide to narrow and narrow to wide, with 1e6 weights each.
 LAYERS = ((2000, 500, 0.3), (250, 4000, 2.0))
 
 Reference = Callable[[Tensor, Mapping[str, float], torch.Generator], object]
@@ -27,7 +27,7 @@ def _kaiming(draw: Callable[..., Tensor], nonlinearity: str) -> Reference:
     return lambda w, p, g: draw(w, mode="fan_in", nonlinearity=nonlinearity, generator=g)
 
 
-# "linear" has gain 1, which makes He's rule LeCun's; a gain of √2 makes Glorot's He's of fan_avg.
+# With gain 1 ("linear"), He's rule is LeCun's; with gain √2, Glorot's rule is He's of fan_avg.
 REFERENCES: dict[str, Reference] = {
     "glorot_normal": lambda w, p, g: init.xavier_normal_(w, generator=g),
     "glorot_uniform": lambda w, p, g: init.xavier_uniform_(w, generator=g),
@@ -39,7 +39,7 @@ REFERENCES: dict[str, Reference] = {
     "he_avg_uniform": lambda w, p, g: init.xavier_uniform_(w, gain=math.sqrt(2), generator=g),
     "orthogonal": lambda w, p, g: init.orthogonal_(w, generator=g),
     "normal": lambda w, p, g: init.normal_(w, std=p["std"], generator=g),
-    # As drawn; what the rows make of it is in tests/training/test_initializing.py.
+    # Before scaling by rows, which tests/training/test_initializing.py tests.
     "data_std": _kaiming(init.kaiming_normal_, "linear"),
 }
 
@@ -74,7 +74,7 @@ def draw_reference(name: str, fan_in: int, fan_out: int, std: float, seed: int =
 
 
 def has_same_law(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    """Tell what the two-sample Kolmogorov–Smirnov test says at the level of 0.001."""
+    """Whether the two-sample Kolmogorov–Smirnov test accepts equality at the level of 0.001."""
     ours, theirs = np.sort(ours), np.sort(theirs)
     everything = np.concatenate([ours, theirs])
     share_ours = np.searchsorted(ours, everything, side="right") / len(ours)
@@ -100,7 +100,7 @@ def test_moments_of_a_million_draws(name: str, layer: tuple[int, int, float]) ->
 
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("name", INDEPENDENT)
-def test_the_law_is_that_of_torch(name: str, layer: tuple[int, int, float]) -> None:
+def test_distribution_equals_torch(name: str, layer: tuple[int, int, float]) -> None:
     fan_in, fan_out, std = layer
     small = (fan_in // 5, fan_out // 5, std)
     assert has_same_law(draw(name, *small).ravel(), draw_reference(name, *small).ravel())
@@ -125,7 +125,7 @@ def test_orthogonal_has_an_orthonormal_shorter_side(fan_in: int, fan_out: int) -
 
 @pytest.mark.parametrize(("fan_in", "fan_out"), [(3, 3), (4, 2), (2, 4)])
 def test_orthogonal_is_uniform_as_in_torch(fan_in: int, fan_out: int) -> None:
-    # One matrix says nothing about the law: every entry over many, and one product of two.
+    # The distribution is that of each entry, and of one product of two, over many matrices.
     ours = np.stack([draw("orthogonal", fan_in, fan_out, 1.0, seed) for seed in range(1500)])
     theirs = np.stack(
         [draw_reference("orthogonal", fan_in, fan_out, 1.0, seed) for seed in range(1500)]
@@ -133,13 +133,13 @@ def test_orthogonal_is_uniform_as_in_torch(fan_in: int, fan_out: int) -> None:
     for i in range(fan_in):
         for j in range(fan_out):
             assert has_same_law(ours[:, i, j], theirs[:, i, j])
-            # By symmetry: without the signs of R's diagonal it is not.
+            # This follows by symmetry, and fails without the signs of R's diagonal.
             assert abs(ours[:, i, j].mean()) < 0.05
     assert has_same_law(ours[:, 0, 0] * ours[:, 1, 1], theirs[:, 0, 0] * theirs[:, 1, 1])
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)
-def test_draws_come_from_the_given_generator_alone(name: str) -> None:
+def test_draws_use_the_given_generator_only(name: str) -> None:
     first = draw(name, 6, 4, 1.0, seed=1)
     np.testing.assert_array_equal(first, draw(name, 6, 4, 1.0, seed=1))
     assert not np.array_equal(first, draw(name, 6, 4, 1.0, seed=2))

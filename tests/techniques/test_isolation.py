@@ -1,6 +1,6 @@
-"""What goes wrong in a slot stays in that slot: for every function on `[K, ...]`.
+"""Non-finite values in a slot do not affect other slots, for every function on `[K, …]`.
 
-Rows are found in the tables; a new function that is no row needs a case in `CASES`.
+Rows are read from the tables; a new function that is no row needs a case in `CASES`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from autotrain.techniques.optimizers import OPTIMIZERS, State
 from autotrain.techniques.regularizers import REGULARIZERS
 from autotrain.techniques.technique import Technique
 
-# Each case computes what is left of x `[K, B, H]`, slot axis first.
+# Each case is a function of x `[K, B, H]` with the slots as first axis of the result.
 Case = Callable[[Tensor], list[Tensor]]
 K, B, H = 3, 8, 6
 
@@ -152,7 +152,7 @@ CASES: dict[str, Case] = {
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e38])
 @pytest.mark.parametrize("name", CASES)
-def test_what_goes_wrong_in_a_slot_stays_there(name: str, bad: float) -> None:
+def test_nonfinite_slot_does_not_affect_others(name: str, bad: float) -> None:
     x = torch.randn(K, B, H, generator=torch.Generator().manual_seed(0))
     poisoned = x.clone()
     poisoned[1, 0, 0] = bad

@@ -1,4 +1,4 @@
-"""Losses against `torch.nn.functional` and autograd, slot by slot."""
+"""Losses of each slot equal `torch.nn.functional`, gradients equal autograd."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_cross_entropy_of_each_slot(smooth: bool, rows: int, classes: int, scale
         torch.testing.assert_close(gradient[k], own.grad, rtol=1e-10, atol=1e-15)
 
 
-def test_smoothed_targets_are_those_of_the_notes() -> None:
+def test_smoothed_targets_of_a_worked_example() -> None:
     # (1 − ε)·onehot + ε/C with ε = 0.3, C = 3: the gradient is p − q, and p is uniform here.
     logits = torch.zeros(1, 1, 3, dtype=torch.float64)
     epsilon = torch.full((1, 1, 1), 0.3, dtype=torch.float64)
@@ -100,8 +100,8 @@ def test_pinball_loss_of_each_slot(quantile: float, weighted: bool, rows: int) -
         torch.testing.assert_close(gradient[k], own.grad, rtol=1e-12, atol=0)
 
 
-def test_the_quantile_makes_the_pinball_loss_least() -> None:
-    """Of a constant prediction: the slope changes its sign where a share q lies below."""
+def test_pinball_loss_is_lowest_at_the_quantile() -> None:
+    """For a constant prediction, the derivative changes sign where a fraction q is below."""
     targets = torch.arange(100, dtype=torch.float64).unsqueeze(0)
     for quantile in (0.1, 0.5, 0.9):
         at = 100 * quantile
@@ -126,7 +126,7 @@ def test_weighted_cross_entropy_of_each_slot(smooth: bool, rows: int) -> None:
         each = functional.cross_entropy(
             own, labels[k], label_smoothing=epsilon if smooth else 0.0, reduction="none"
         )
-        # By the number of rows, not by the sum of their weights.
+        # The divisor is the number of rows, not the sum of their weights.
         expected = (each * weights[k]).sum() / rows
         expected.backward()
         assert own.grad is not None
@@ -146,7 +146,7 @@ def test_weighted_squared_error_of_each_slot() -> None:
         torch.testing.assert_close(gradient[k], own.grad, rtol=1e-12, atol=0)
 
 
-def test_label_smoothing_is_a_share_below_one() -> None:
+def test_label_smoothing_is_a_fraction_below_one() -> None:
     parameter = LOSS_PARAMETERS["label_smoothing"]
     assert parameter.default == 0.0
     assert parameter.is_legal(0.999)

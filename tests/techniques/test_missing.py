@@ -1,6 +1,6 @@
-"""Ways to fill missing numbers against scikit-learn's `SimpleImputer`.
+"""Replacement of missing numbers equals scikit-learn's `SimpleImputer`.
 
-To add a way: give in `REFERENCES` a function (training values, values) → inputs, unscaled.
+To add a row, add a function (training values, values) → unscaled inputs to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def fitted(train: np.ndarray, missing: str) -> Preprocessor:
 
 
 @pytest.mark.parametrize("name", MISSING)
-def test_inputs_are_those_of_simple_imputer(name: str) -> None:
+def test_inputs_equal_simple_imputer(name: str) -> None:
     train, x = rows(200, 0), rows(50, 1)
     preprocessor = fitted(train, name)
     arrays = preprocessor.to_arrays()
@@ -65,7 +65,7 @@ def test_inputs_are_those_of_simple_imputer(name: str) -> None:
 
 @pytest.mark.parametrize("name", MISSING)
 @pytest.mark.parametrize("has_gaps", [True, False])
-def test_a_missing_date_is_told_as_a_missing_number_is(name: str, has_gaps: bool) -> None:
+def test_missing_date_is_indicated_like_a_missing_number(name: str, has_gaps: bool) -> None:
     days = pd.Series(pd.date_range("2024-01-31", periods=40, freq="D"))
     frame = pd.DataFrame({"day": days, "number": np.arange(40.0)})
     frame.loc[:9, "day"] = pd.NaT if has_gaps else days[0]
@@ -85,7 +85,9 @@ def test_a_missing_date_is_told_as_a_missing_number_is(name: str, has_gaps: bool
 @pytest.mark.parametrize("name", MISSING)
 @pytest.mark.parametrize("scaler", SCALERS)
 @pytest.mark.parametrize("value", [7.0, "2024-01-31"])
-def test_one_value_or_none_is_told_by_its_gaps(name: str, scaler: str, value: object) -> None:
+def test_column_without_distinct_values_has_an_indicator(
+    name: str, scaler: str, value: object
+) -> None:
     frame = pd.DataFrame({"x": pd.Series([value, None, value, value] * 10, dtype="object")})
     columns = measure(frame, read_columns(frame)[0])
     found, _ = fit_preprocessor(frame, columns, ["x"], View(scaler, name))
@@ -95,7 +97,7 @@ def test_one_value_or_none_is_told_by_its_gaps(name: str, scaler: str, value: ob
     np.testing.assert_array_equal(encoded[:, :-1], 0)
 
 
-def test_a_number_that_training_never_missed_is_filled_and_not_told() -> None:
+def test_number_that_is_never_missing_in_training_has_no_indicator() -> None:
     train = rows(200, 0)
     x = train[:3].copy()
     x[:, 1] = np.nan

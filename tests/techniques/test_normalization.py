@@ -1,6 +1,6 @@
-"""Batch normalization against `torch.nn.BatchNorm1d`, step by step.
+"""Batch normalization equals `torch.nn.BatchNorm1d`, step by step.
 
-To add a placement: say in `REFERENCES` where it stands among a layer's steps.
+To add a position, add the order of a layer's operations to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from autotrain.techniques.normalization import (
     update_moving,
 )
 
-# The order of a hidden layer's steps after its product.
+# Order of the operations of a hidden layer after its product.
 REFERENCES = {
     "off": ("activation",),
     "before_activation": ("batch_norm", "activation"),
@@ -29,7 +29,7 @@ MOMENTA = (0.9, 0.0, 0.99, 0.5)
 EPSILONS = (1e-5, 1e-3, 0.5, 1e-8)
 RATES = (0.1, 0.01, 0.3, 0.05)
 N_UNITS = 6
-# Full batches and what is left at the end of an epoch.
+# Sizes of full batches and of the last batch of an epoch.
 BATCH_SIZES = (32, 32, 32, 7, 32, 32, 32, 2) * 5
 
 
@@ -38,7 +38,7 @@ def per_slot(numbers: tuple[float, ...]) -> Tensor:
 
 
 def batch(step: int, rows: int) -> tuple[Tensor, Tensor]:
-    """Return x and dLoss/dy `[K, B, H]`: other location and scale by slot, unit and step."""
+    """Return x and ∂loss/∂y `[K, B, H]`, with location and scale by slot, unit and step."""
     generator = torch.Generator().manual_seed(step)
     shape = (len(MOMENTA), rows, N_UNITS)
     x, dy = (torch.randn(shape, dtype=torch.float64, generator=generator) for _ in range(2))
@@ -57,7 +57,7 @@ def rows_of(tensor: Tensor, k: int) -> Tensor:
     return tensor[k, 0]
 
 
-def test_a_training_run_of_each_slot_equals_torch_step_by_step() -> None:
+def test_training_of_each_slot_equals_torch_step_by_step() -> None:
     layers = torch_layers()
     optimizers = [
         torch.optim.SGD(layer.parameters(), lr=rate)
@@ -90,7 +90,7 @@ def test_a_training_run_of_each_slot_equals_torch_step_by_step() -> None:
                 (rows_of(moving_mean, k), layer.running_mean),
                 (rows_of(moving_variance, k), layer.running_var),
             ):
-                # Relative to the largest: γ and dx pass through 0.
+                # Errors are relative to the largest value, because γ and dx cross 0.
                 atol = 1e-9 * theirs.abs().max().item()
                 torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=atol)
     x, _ = batch(1000, 50)
@@ -105,11 +105,11 @@ def test_momentum_is_the_weight_of_the_past() -> None:
     momentum = torch.tensor([0.9, 0.25]).reshape(2, 1, 1)
     update_moving(moving_mean, moving_variance, mean, variance, momentum, batch_size=4)
     assert moving_mean.flatten().tolist() == pytest.approx([1.0, 7.5])
-    # The biased 3 of four rows is the unbiased 4.
+    # For four rows, the biased variance 3 is the unbiased variance 4.
     assert moving_variance.flatten().tolist() == pytest.approx([1.3, 3.25])
 
 
-def test_a_batch_of_one_row_and_a_constant_unit_stay_finite() -> None:
+def test_batch_of_one_row_and_constant_unit_stay_finite() -> None:
     x = torch.full((2, 1, 3), 3.3)
     gamma, beta = torch.ones(2, 1, 3), torch.full((2, 1, 3), 0.5)
     epsilon = torch.tensor([1e-5, 1e-12]).reshape(2, 1, 1)
@@ -126,12 +126,12 @@ def test_a_batch_of_one_row_and_a_constant_unit_stay_finite() -> None:
 
 
 @pytest.mark.parametrize("name", BATCH_NORMS)
-def test_placements(name: str) -> None:
+def test_positions_of_batch_norm(name: str) -> None:
     row = BATCH_NORMS[name]
     steps = ("batch_norm",) * row.before + ("activation",) + ("batch_norm",) * row.after
     assert steps == REFERENCES[name]
 
 
-def test_the_defaults_are_those_of_the_notes() -> None:
+def test_defaults_of_batch_norm() -> None:
     defaults = {name: parameter.default for name, parameter in BATCH_NORM_PARAMETERS.items()}
     assert defaults == {"input": False, "momentum": 0.9, "epsilon": 1e-5}

@@ -1,7 +1,7 @@
-"""Optimizers against `torch.optim`: 200 steps on logistic regressions, slot by slot.
+"""Optimizers equal `torch.optim` in 200 steps on logistic regressions, slot by slot.
 
-To add an optimizer: give its torch counterpart in `REFERENCES`; a new hyperparameter needs one
-value per slot in `VALUES`.
+To add an optimizer, add its torch counterpart to `REFERENCES`, and one value per slot of each new
+hyperparameter to `VALUES`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _adam_like(kind: Callable[..., optim.Optimizer]) -> Reference:
 REFERENCES: dict[str, Reference] = {
     "sgd": lambda p, lr, h: optim.SGD(p, lr=lr),
     "momentum": lambda p, lr, h: optim.SGD(p, lr=lr, momentum=h["momentum"]),
-    # torch refuses Nesterov without momentum, which is plain SGD.
+    # torch does not accept Nesterov without momentum, which is plain SGD.
     "nesterov": lambda p, lr, h: optim.SGD(
         p, lr=lr, momentum=h["momentum"], nesterov=h["momentum"] > 0
     ),
@@ -47,7 +47,7 @@ VALUES = {
     "rho": (0.9, 0.0, 0.99, 0.5),
     "beta_1": (0.9, 0.0, 0.5, 0.97),
     "beta_2": (0.999, 0.9, 0.0, 0.99),
-    # Large ones show where ε stands: beside the root or under it.
+    # Large values show whether ε is outside or inside the root.
     "epsilon": (1e-8, 1e-3, 0.1, 1e-10),
     "weight_decay": (0.01, 0.0, 0.5, 0.1),
 }
@@ -56,17 +56,17 @@ N_SLOTS, N_ROWS, N_BATCHES, N_PARAMETERS, N_STEPS = 4, 5, 8, 9, 200
 
 @pytest.fixture(autouse=True)
 def _float64() -> Iterator[None]:
-    """Let torch's own counters be float64: NAdam's product of momenta costs 1e-7 in float32."""
+    """Make float64 the default: in float32, NAdam's product of momenta has an error of 1e-7."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
 
 
 class Problem:
-    """K logistic regressions in mini-batches; other data, other start in each slot.
+    """K logistic regressions in mini-batches, with different data and start in each slot.
 
-    In whole batches the gradient would vanish, and g/√v with it: in torch alone, too, a difference
-    of 4e-16 at the start then is 1e-3 after 120 steps.
+    With full batches, the gradient would vanish and g/√v would be ill-conditioned: even in torch,
+    an initial difference of 4e-16 is 1e-3 after 120 steps.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Problem:
         self.start = torch.randn(N_SLOTS, N_PARAMETERS, dtype=torch.float64, generator=generator)
 
     def gradient(self, p: Tensor, steps: list[int], first: int = 0) -> Tensor:
-        """Return the gradients `[k, P]` of the slots from `first` on, each at its own step."""
+        """Return the gradients `[k, P]` of the slots from `first` on, at the step of each slot."""
         batches = [step % N_BATCHES for step in steps]
         slots = list(range(first, first + len(p)))
         x, y = self.x[batches, slots], self.y[batches, slots]
@@ -100,7 +100,7 @@ def new_state(n_slots: int, dtype: torch.dtype = torch.float64) -> State:
 
 
 class TorchRun:
-    """One slot trained by torch alone, its learning rate and momentum set before each step."""
+    """One slot trained by torch, with learning rate and momentum set before each step."""
 
     def __init__(self, name: str, problem: Problem, k: int) -> None:
         self.problem, self.k, self.momentum = problem, k, OPTIMIZERS[name].momentum
@@ -138,8 +138,8 @@ def test_200_steps_of_each_slot_equal_torch(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_slots_of_other_age_under_changing_rate_and_momentum_equal_torch(name: str) -> None:
-    """As in a fleet: slots are admitted at other times, and each follows its own schedule."""
+def test_slots_of_different_age_equal_torch(name: str) -> None:
+    """As in a fleet, slots start at different times and have different schedules."""
     row, problem, age = OPTIMIZERS[name], Problem(), (30, 11, 3, 0)
     hypers = {key: column(values) for key, values in hyper(name).items()}
     p, state = problem.start.clone(), new_state(N_SLOTS)
@@ -167,7 +167,7 @@ def test_slots_of_other_age_under_changing_rate_and_momentum_equal_torch(name: s
             torch.testing.assert_close(p[k], expected, rtol=1e-9, atol=1e-12)
 
     if name == "nesterov":
-        # The slot that was made without momentum has some from its first step on.
+        # The slot that is created without momentum has some from its first step on.
         for run in runs:
             run.optimizer.param_groups[0]["nesterov"] = True
     for k in range(N_SLOTS):
@@ -178,7 +178,7 @@ def test_slots_of_other_age_under_changing_rate_and_momentum_equal_torch(name: s
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_vanished_gradient_moves_nothing_but_by_weight_decay(name: str) -> None:
+def test_zero_gradient_moves_parameters_by_weight_decay_only(name: str) -> None:
     p = torch.ones(N_SLOTS, N_PARAMETERS, dtype=torch.float32)
     state, rates = new_state(N_SLOTS, torch.float32), column(RATES).float()
     hypers = {key: column(values).float() for key, values in hyper(name).items()}
@@ -190,7 +190,7 @@ def test_a_vanished_gradient_moves_nothing_but_by_weight_decay(name: str) -> Non
     assert p.dtype == state.m.dtype == state.v.dtype == torch.float32
 
 
-def test_momentum_names_what_the_one_cycle_schedule_mirrors() -> None:
+def test_momentum_names_the_parameter_that_one_cycle_moves() -> None:
     named = {name: row.momentum for name, row in OPTIMIZERS.items()}
     assert named == {
         "sgd": None,
@@ -213,7 +213,7 @@ def test_learning_rate_is_above_zero() -> None:
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
-def test_every_early_step_in_float32_is_that_of_float64(name: str) -> None:
+def test_early_steps_in_float32_equal_float64(name: str) -> None:
     # Both compute with the same hyperparameters, rounded to float32; 1 − β is near 1e-3.
     shares = {"beta_1": 0.998, "beta_2": 0.999, "rho": 0.999, "momentum": 0.9}
     given = {key: shares.get(key, 1e-3) for key in OPTIMIZERS[name].parameters}
@@ -227,7 +227,7 @@ def test_every_early_step_in_float32_is_that_of_float64(name: str) -> None:
         own = {key: value.to(dtype) for key, value in hyper.items()}
         steps = []
         for gradient in gradients.to(dtype):
-            p = zeros.clone()  # the step itself then keeps all its digits
+            p = zeros.clone()  # so that the step keeps all its digits
             state.t.add_(1)
             OPTIMIZERS[name].update(p, gradient, state, 0.01 * one, own)
             steps.append(p.double())

@@ -1,7 +1,7 @@
-"""Parametrizations: the factor s, and that V / s starts where the initializer says W starts.
+"""Scales s of parametrizations, and initial values of V = W / s.
 
-That a slot trains as torch's layers do is in tests/training/test_follows_reference.py. To add one:
-give s in `REFERENCES`.
+tests/training/test_follows_reference.py compares the training with torch. To add a parametrization,
+add its s to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REFERENCES: dict[str, Callable[[int], float]] = {
 
 
 @pytest.mark.parametrize("name", PARAMETRIZATIONS)
-def test_the_factor_of_each_layer_is_that_of_its_own_inputs(name: str) -> None:
+def test_scale_of_each_layer_depends_on_its_own_inputs(name: str) -> None:
     for fan_in in (1, 2, 7, 784):
         assert PARAMETRIZATIONS[name].scale(fan_in) == pytest.approx(REFERENCES[name](fan_in))
     config = make_config({"network.hidden_units": "7-4", "parametrization": name})
@@ -33,7 +33,7 @@ def test_the_factor_of_each_layer_is_that_of_its_own_inputs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PARAMETRIZATIONS)
-def test_networks_start_alike_in_every_parametrization(name: str) -> None:
+def test_initial_networks_are_equal_in_all_parametrizations(name: str) -> None:
     params = {"network.hidden_units": "7-4", "initializer": "glorot_uniform"}
     plain, own = (
         make_fleet([Admission(0, make_config(params | {"parametrization": row}), 5)]).slots[0]

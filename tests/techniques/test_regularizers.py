@@ -1,6 +1,6 @@
-"""Penalties against plain loops, and their gradients against autograd.
+"""Penalties equal plain loops, their gradients equal autograd.
 
-To add a regularizer: give its penalty for one slot in `REFERENCES`, as a plain loop.
+To add a regularizer, add its penalty of one slot, as a plain loop, to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STRENGTHS = (0.0, 1e-6, 0.01, 2.5)
 def weights() -> Tensor:
     generator = torch.Generator().manual_seed(0)
     w = 3 * torch.randn(len(STRENGTHS), 40, dtype=torch.float64, generator=generator)
-    # |w| has no derivative at 0; 0 is what autograd takes.
+    # |w| has no derivative at 0; autograd uses 0.
     w[:, :3] = 0.0
     return w
 
@@ -57,7 +57,7 @@ def test_penalty_and_gradient_of_each_slot(name: str) -> None:
         torch.testing.assert_close(gradient[k], own.grad, rtol=1e-12, atol=0)
 
 
-def test_the_parameter_is_named_as_the_row() -> None:
+def test_parameter_has_the_name_of_the_row() -> None:
     for name, row in REGULARIZERS.items():
         assert list(row.parameters) == [name]
         assert row.parameters[name].default == 0.0

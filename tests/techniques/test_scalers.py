@@ -1,6 +1,6 @@
-"""Scalers against scikit-learn and a formula in plain Python, column by column.
+"""Scalers equal scikit-learn or a formula in plain Python, column by column.
 
-To add a scaler: give in `REFERENCES` a function (training values, values) → scaled values.
+To add a scaler, add a function (training values, values) → scaled values to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _quantile(train: np.ndarray, x: np.ndarray) -> np.ndarray:
     )
     scaled: np.ndarray = transformer.fit(train).transform(x)
     for d, quantiles in enumerate(fit_quantiles(train)["quantiles"].T.tolist()):
-        # There scikit-learn makes ±5.2 of everything.
+        # Near both ends scikit-learn returns ±5.2.
         near = (x[:, d] < quantiles[0] + 2e-7) | (x[:, d] > quantiles[-1] - 2e-7)
         for row in np.flatnonzero(near):
             scaled[row, d] = _quantile_of_one(quantiles, float(x[row, d]))
@@ -78,7 +78,7 @@ def _raw(train: np.ndarray, x: np.ndarray) -> np.ndarray:
             raw[:, d] = 0.0
             continue
         if abs(mean) > 8192 * std:
-            # With the code's own rounding, which is 1e-6 standard deviations of such a column.
+            # With the rounding of the code, which is 1e-6 standard deviations of such a column.
             raw[:, d] -= train.mean(0)[d]
         if not 1 / 32 <= std <= 2.0**40:
             raw[:, d] /= 2.0 ** (math.floor(math.log2(std)) + 1)
@@ -94,7 +94,7 @@ REFERENCES: dict[str, Reference] = {
 
 
 def table(n_rows: int, seed: int = 0) -> np.ndarray:
-    """Columns that go wrong where something is careless."""
+    """Return columns that are numerically difficult."""
     rng = np.random.default_rng(seed)
     normal = rng.normal(size=n_rows)
     columns = [
@@ -131,28 +131,28 @@ def scaled(name: str, train: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def tolerance(train: np.ndarray) -> np.ndarray:
-    """Return what the rounding of the mean may do to a scaled value, by column."""
+    """Return the largest error of scaled values from the rounding of the mean, by column."""
     std = train.std(0)
     error = 8 * np.finfo(np.float64).eps * np.abs(train.mean(0)) / np.where(std > 0, std, np.inf)
     return 1e-9 + error
 
 
 def compare(found: np.ndarray, wanted: np.ndarray, train: np.ndarray) -> None:
-    # Quantiles of columns far from 0 are interpolated between values of few digits.
+    # Quantiles of columns far from 0 are interpolated between values with few digits.
     excess = np.abs(found - wanted) - (tolerance(train) + 1e-6 * np.abs(wanted))
     assert (excess <= 0).all(), np.argwhere(excess > 0)[:5]
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 5, 999, 1000, 1001, 4000])
 @pytest.mark.parametrize("name", SCALERS)
-def test_scaled_rows_are_those_of_the_reference(name: str, n_rows: int) -> None:
+def test_scaled_rows_equal_the_reference(name: str, n_rows: int) -> None:
     train, other = table(n_rows), table(500, seed=1)
     for x in (train, other):
         compare(scaled(name, train, x), REFERENCES[name](train, x), train)
 
 
 @pytest.mark.parametrize("name", SCALERS)
-def test_values_far_outside_keep_their_side_and_are_numbers(name: str) -> None:
+def test_values_far_outside_keep_their_sign_and_are_finite(name: str) -> None:
     train = table(300)
     spread = np.ptp(train, axis=0) + 1
     far = np.concatenate([train.mean(0) + factor * spread for factor in (-1e6, -30, 30, 1e6)])
@@ -178,25 +178,25 @@ def test_values_far_outside_keep_their_side_and_are_numbers(name: str) -> None:
     st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=30),
     st.lists(st.floats(-1e15, 1e15), min_size=1, max_size=10),
 )
-def test_order_is_kept_and_nothing_is_lost(
+def test_order_is_kept_and_results_are_finite(
     name: str, train: list[float], values: list[float]
 ) -> None:
     x = np.sort(np.array(values))[:, None]
     found = scaled(name, np.array(train)[:, None], x)[:, 0]
     assert np.isfinite(found).all()
-    # Scaled to within a rounding error, or within what a rank is allowed to be off.
+    # Order is kept up to rounding errors.
     steps = np.diff(found)
     assert (steps >= -1e-9 * np.maximum(np.abs(found[1:]), 1)).all()
 
 
-def test_quantiles_that_all_but_touch_overflow_nothing() -> None:
+def test_nearly_equal_quantiles_do_not_overflow() -> None:
     train = np.array([[-1.0], [0.0], [2e-313], [1.0]])
     found = scaled("quantile_normal", train, np.array([[-5e-324], [1e-313], [2e-313]]))
     assert np.isfinite(found).all()
     assert np.ptp(found) == 0
 
 
-def test_ties_at_an_end_have_the_middle_of_their_ranks() -> None:
+def test_ties_at_an_end_have_the_mean_of_their_ranks() -> None:
     train = np.r_[np.zeros(60), np.arange(1.0, 31), np.full(11, 31.0)][:, None]
     x = np.array([-1.0, 0.0, 1e-9, 1.0, 30.0, 31.0, 32.0])[:, None]
     found = scaled("quantile_normal", train, x)[:, 0]
@@ -215,7 +215,7 @@ def test_quantiles_do_not_depend_on_the_unit(unit: float) -> None:
 
 
 @pytest.mark.parametrize("name", SCALERS)
-def test_a_constant_column_is_the_same_for_all_rows_near_it(name: str) -> None:
+def test_constant_column_is_equal_for_all_rows_near_it(name: str) -> None:
     train = np.full((50, 1), 0.1)
     found = scaled(name, train, train)
     assert np.ptp(found) == 0
@@ -224,7 +224,7 @@ def test_a_constant_column_is_the_same_for_all_rows_near_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCALERS)
 @pytest.mark.parametrize("value", [0.0, 0.1, -7e9])
-def test_what_was_constant_in_training_tells_nothing_later(name: str, value: float) -> None:
+def test_column_that_is_constant_in_training_becomes_zero(name: str, value: float) -> None:
     train = np.full((50, 1), value)
     unseen = np.array([[-1e100], [-1e6], [value], [value + 1], [1e6], [1e100]])
     found = scaled(name, train, unseen)
@@ -232,7 +232,7 @@ def test_what_was_constant_in_training_tells_nothing_later(name: str, value: flo
 
 
 @pytest.mark.parametrize("name", SCALERS)
-def test_typical_values_are_those_of_the_column(name: str) -> None:
+def test_typical_values_invert_the_scaler(name: str) -> None:
     generator = np.random.default_rng(3)
     train = np.stack([generator.normal(1990, 20, 500), 1e-6 * generator.gamma(2, size=500)], 1)
     z = generator.normal(size=(50, 2)).clip(-2.5, 2.5)
@@ -254,10 +254,8 @@ def test_ordinary_columns_stay_raw(offset: float, unit: float) -> None:
 @pytest.mark.parametrize(
     ("offset", "unit"), [(0, 1e-9), (1.7e9, 3600), (5, 1e-7), (0, 1e35), (1e150, 1e140)]
 )
-def test_no_raw_column_is_lost_in_float32_or_overflows_its_square(
-    offset: float, unit: float
-) -> None:
-    """A batch norm in float32 finds what standardization finds in float64."""
+def test_raw_columns_keep_digits_and_do_not_overflow_in_float32(offset: float, unit: float) -> None:
+    """Batch norm in float32 equals standardization in float64."""
     x = offset + unit * np.random.default_rng(0).normal(size=(400, 1))
     raw = torch.from_numpy(scaled("none", x, x).astype(np.float32))
     found = torch.nn.BatchNorm1d(1)(raw).detach().numpy()
@@ -266,16 +264,16 @@ def test_no_raw_column_is_lost_in_float32_or_overflows_its_square(
 
 
 @pytest.mark.parametrize("name", SCALERS)
-def test_columns_do_not_see_one_another(name: str) -> None:
+def test_columns_are_scaled_independently(name: str) -> None:
     train, x = table(200), table(50, seed=2)
     together = scaled(name, train, x)
     for d in range(train.shape[1]):
         alone = scaled(name, train[:, d : d + 1], x[:, d : d + 1])
-        # A mean over one column is summed in another order than one over many.
+        # The order of summation differs between one and many columns.
         compare(alone[:, 0:1], together[:, d : d + 1], train[:, d : d + 1])
 
 
-def test_the_smooth_clip_is_linear_in_the_middle_and_ends_at_three() -> None:
+def test_smooth_clip_is_linear_near_zero_and_ends_at_three() -> None:
     train = np.linspace(-1, 1, 101)[:, None]  # median 0, quartiles ±½
     x = np.array([0.0, 1e-4, 4.0, 1e9, -1e300])[:, None]
     found = scaled("robust_smooth_clip", train, x)[:, 0]
@@ -283,7 +281,7 @@ def test_the_smooth_clip_is_linear_in_the_middle_and_ends_at_three() -> None:
     np.testing.assert_allclose(found[3:], [3.0, -3.0], rtol=1e-12)
 
 
-def test_the_normal_quantile_is_that_of_the_standard_library() -> None:
+def test_normal_quantile_equals_the_standard_library() -> None:
     tails = np.geomspace(QUANTILE_EDGE, 0.08, 500)
     p = np.concatenate([tails, np.linspace(0.07, 0.93, 501), 1 - tails])
     wanted = [statistics.NormalDist().inv_cdf(value) for value in p.tolist()]

@@ -1,6 +1,6 @@
-"""Schedules against closed forms at chosen t and against `torch.optim.lr_scheduler`.
+"""Schedules equal closed forms at chosen t and `torch.optim.lr_scheduler`.
 
-To add a schedule: give in `REFERENCES` the torch scheduler that follows it, and its settings.
+To add a schedule, add its torch scheduler and settings to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _cosine(optimizer: torch.optim.Optimizer, clock: Clock, p: Settings) -> Any:
 
 def _coslog4(optimizer: torch.optim.Optimizer, clock: Clock, p: Settings) -> Any:
     def wave(step: int) -> float:
-        # The four waves one by one: from 2^w − 1 to 2^(w + 1) − 1 fifteenths of the training.
+        # Each wave w is from 2^w − 1 to 2^(w + 1) − 1 fifteenths of the training.
         share = 15 * step / clock.total_steps
         w = max(w for w in range(5) if 2**w - 1 <= share)
         return math.sin(math.pi * math.log2((1 + share) / 2**w)) ** 2
@@ -52,7 +52,7 @@ def _coslog4(optimizer: torch.optim.Optimizer, clock: Clock, p: Settings) -> Any
 
 
 class _Restarts(lr_scheduler.CosineAnnealingWarmRestarts):
-    """Torch's takes fractions of an epoch only as an argument of `step`."""
+    """Torch's scheduler accepts fractions of an epoch only as an argument of `step`."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, clock: Clock, p: Settings) -> None:
         super().__init__(optimizer, T_0=p["first"], T_mult=p["growth"])
@@ -76,7 +76,7 @@ REFERENCES: dict[str, Reference] = {
         o, gamma=0.1 ** (1 / (p["s"] * c.steps_per_epoch))
     ),
     "piecewise": _piecewise,
-    # Before the first plateau; its drops are those of ReduceLROnPlateau, tested below.
+    # This is before the first plateau; the drops are compared with ReduceLROnPlateau below.
     "performance": lambda o, c, p: lr_scheduler.ConstantLR(o, factor=1.0),
     "one_cycle": lambda o, c, p: lr_scheduler.OneCycleLR(
         o,
@@ -109,7 +109,7 @@ SETTINGS: dict[str, tuple[Settings, ...]] = {
     "one_cycle": ({"warmup": 0.45}, {"warmup": 0.1}, {"warmup": 0.3}),
     "cosine": ({"warmup": 0.0}, {"warmup": 0.1}, {"warmup": 0.5}),
     "coslog4": ({}, {}, {}),
-    # Torch takes whole numbers alone.
+    # Torch accepts integers only.
     "cosine_restarts": (
         {"first": 10, "growth": 1},
         {"first": 3, "growth": 2},
@@ -141,7 +141,7 @@ def ours(name: str, t: Any, clock: Clock, p: Settings) -> np.ndarray:
 
 @pytest.mark.parametrize("slot", range(len(CLOCKS)))
 @pytest.mark.parametrize("name", [name for name in SCHEDULES if name != "one_cycle"])
-def test_every_step_equals_torch(name: str, slot: int) -> None:
+def test_schedule_equals_torch_at_every_step(name: str, slot: int) -> None:
     clock, p = CLOCKS[slot], SETTINGS[name][slot]
     rates, momenta = torch_run(name, clock, p)
     found = ours(name, np.arange(clock.total_steps), clock, p)
@@ -154,7 +154,7 @@ def test_every_step_equals_torch(name: str, slot: int) -> None:
 def test_one_cycle_equals_torch_on_a_continuous_time_axis(slot: int) -> None:
     clock, p = CLOCKS[slot], SETTINGS["one_cycle"][slot]
     rates, momenta = torch_run("one_cycle", clock, p)
-    # Torch's phases end a step or two early, so that the last step has the last rate; between the
+    # Torch's phases end a step or two early, so that the last step has the final rate; between the
     # ends both are straight lines.
     n, up = clock.total_steps, p["warmup"]
     ends = [0, up * n - 1, 2 * up * n - 2, n - 1]
@@ -163,7 +163,7 @@ def test_one_cycle_equals_torch_on_a_continuous_time_axis(slot: int) -> None:
     drop = SCHEDULES["one_cycle"].momentum_drop
     assert drop is not None
     np.testing.assert_allclose(0.95 - MOMENTUM_DIP * drop(t, clock, p), momenta, rtol=1e-9)
-    # Step by step they differ by no more than the phases are shifted.
+    # The differences at each step are at most those from the shift of the phases.
     shifted = 2 * 0.9 / (up * n) + 1e-12
     assert np.abs(ours("one_cycle", np.arange(n), clock, p) - rates).max() <= shifted
 
@@ -196,7 +196,7 @@ def test_one_cycle_equals_torch_on_a_continuous_time_axis(slot: int) -> None:
             [0, 100, 200, 400],
             [1, 0.5 + math.sqrt(0.125), 0.5, 0],
         ),
-        # 15 · 16 steps would be needed for whole ones; see the test below.
+        # The ends of the waves are not at integer steps; see the test below.
         ("coslog4", {}, [0, 400], [0, 0]),
         (
             "cosine_restarts",
@@ -215,7 +215,7 @@ def test_closed_forms_at_chosen_steps(
     np.testing.assert_allclose(ours(name, t, Clock(10, 400), p), expected, rtol=1e-12, atol=1e-15)
 
 
-def test_coslog4_is_zero_where_scores_compare_and_one_in_the_middle_of_each_wave() -> None:
+def test_coslog4_is_zero_between_waves_and_one_in_their_middle() -> None:
     fifteenths = np.array([0, 1, 3, 7, 15])
     clock = Clock(10, 1500)
     np.testing.assert_allclose(ours("coslog4", 100 * fifteenths, clock, {}), 0, atol=1e-12)
@@ -225,7 +225,9 @@ def test_coslog4_is_zero_where_scores_compare_and_one_in_the_middle_of_each_wave
 
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0.5, 50), st.one_of(st.just(1.0), st.floats(1.001, 10)), st.integers(2, 30))
-def test_restarts_follow_the_sum_of_their_runs(first: float, growth: float, n_steps: int) -> None:
+def test_restarts_are_at_the_sums_of_cycle_lengths(
+    first: float, growth: float, n_steps: int
+) -> None:
     t = np.arange(200)
     found = ours("cosine_restarts", t, Clock(n_steps, 200), {"first": first, "growth": growth})
     for step, value in zip(t, found, strict=True):
@@ -233,13 +235,13 @@ def test_restarts_follow_the_sum_of_their_runs(first: float, growth: float, n_st
         while rest >= length:
             rest, length = rest - length, length * growth
         wanted = 0.5 * (1 + math.cos(math.pi * rest / length))
-        # At a restart rounding may take either side.
+        # Rounding decides the side at a restart.
         is_restart = min(rest, length - rest) < 1e-6 * (1 + step)
         assert math.isclose(value, wanted, abs_tol=1e-6) or is_restart
         assert 0 <= value <= 1
 
 
-def test_one_cycle_mirrors_momentum_and_no_other_does() -> None:
+def test_only_one_cycle_moves_momentum() -> None:
     assert [name for name, row in SCHEDULES.items() if row.momentum_drop] == ["one_cycle"]
     drop = SCHEDULES["one_cycle"].momentum_drop
     assert drop is not None
@@ -251,15 +253,15 @@ def test_one_cycle_mirrors_momentum_and_no_other_does() -> None:
     ("boundaries", "factors"),
     [((5.0,), (1.0,)), ((5.0,), (1.0, 0.5, 0.1)), ((5.0, 5.0), (1, 2, 3)), ((6.0, 5.0), (1, 2, 3))],
 )
-def test_piecewise_refuses_what_has_no_meaning(
+def test_invalid_piecewise_raises(
     boundaries: tuple[float, ...], factors: tuple[float, ...]
 ) -> None:
-    with pytest.raises(ValueError, match=r"rising boundaries .* however: .*boundaries"):
+    with pytest.raises(ValueError, match="must have rising boundaries"):
         ours("piecewise", [0], Clock(1, 1), {"boundaries": boundaries, "factors": factors})
 
 
 def plateaus(losses: list[float], patience: int, min_delta: float) -> list[int]:
-    """Return the epochs, from 0, at whose end a plateau is found."""
+    """Return the epochs, from 0, that complete a plateau."""
     plateau = Plateau(patience, min_delta)
     found = [epoch for epoch, loss in enumerate(losses) if plateau.update(loss)]
     assert plateau.count == len(found)
@@ -332,11 +334,11 @@ def test_plateaus_of_any_curve_equal_torch(
     assert plateaus(losses, patience, min_delta) == torch_plateaus(losses, patience, min_delta)
 
 
-def test_a_plateau_is_patience_epochs_without_a_new_best() -> None:
+def test_plateau_is_patience_epochs_without_improvement() -> None:
     #         best      1    2     3=plateau   1    2     best  1    2     3=plateau
     losses = [1.0, 0.9, 0.9, 0.95, 0.91, 0.90, 0.92, 0.89, 0.89, 0.90, 0.895]
     assert plateaus(losses, patience=3, min_delta=0.0) == [4, 10]
-    # Too small an improvement is none: 0.89 is not better than 0.9 by more than 0.05.
+    # A small improvement does not count: 0.89 is not better than 0.9 by more than 0.05.
     assert plateaus(losses, patience=3, min_delta=0.05) == [4, 7, 10]
     assert plateaus([math.nan] * 4, patience=2, min_delta=0.0) == [1, 3]
 

@@ -1,7 +1,7 @@
 """Contracts of every row of every table of techniques.
 
-A new row needs its name (and its parameters) in `ROWS` below and its reference in the file that
-`KINDS` names. A new table needs an entry in both.
+To add a row, add its name and parameters to `ROWS` and its reference to the file in `KINDS`. A new
+table needs an entry in both.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ import pytest
 
 import autotrain.techniques
 from autotrain.techniques.activations import ACTIVATION_PARAMETERS, ACTIVATIONS
+from autotrain.techniques.annealing import ANNEALINGS
 from autotrain.techniques.clipping import CLIPPINGS
 from autotrain.techniques.constraints import CONSTRAINTS
-from autotrain.techniques.decay import COURSES, WEIGHT_DECAYS
+from autotrain.techniques.decay import WEIGHT_DECAYS
 from autotrain.techniques.dropout import DROPOUT_PARAMETERS, DROPOUTS
 from autotrain.techniques.embeddings import EMBEDDING_PARAMETERS, EMBEDDINGS
 from autotrain.techniques.encoders import ENCODERS
 from autotrain.techniques.initializers import INITIALIZERS
+from autotrain.techniques.input_scales import INPUT_SCALES
 from autotrain.techniques.losses import LOSS_PARAMETERS
 from autotrain.techniques.missing import MISSING
 from autotrain.techniques.normalization import BATCH_NORM_PARAMETERS, BATCH_NORMS
@@ -31,18 +33,17 @@ from autotrain.techniques.optimizers import OPTIMIZER_PARAMETERS, OPTIMIZERS
 from autotrain.techniques.parametrizations import PARAMETRIZATION_PARAMETERS, PARAMETRIZATIONS
 from autotrain.techniques.regularizers import REGULARIZERS
 from autotrain.techniques.scalers import SCALERS
-from autotrain.techniques.scales import FRONT_SCALES
 from autotrain.techniques.schedules import SCHEDULES
 from autotrain.techniques.targets import TARGETS
 from autotrain.techniques.technique import Parameter, Technique, Words
 
-# Each table and the file, beside this one, that verifies it.
+# Each table and the file in this folder that tests it.
 KINDS: dict[str, tuple[Mapping[str, Technique], str]] = {
     "scaler": (SCALERS, "test_scalers"),
     "missing": (MISSING, "test_missing"),
     "encoder": (ENCODERS, "test_encoders"),
     "embedding": (EMBEDDINGS, "test_embeddings"),
-    "front_scale": (FRONT_SCALES, "test_scales"),
+    "input_scale": (INPUT_SCALES, "test_input_scales"),
     "parametrization": (PARAMETRIZATIONS, "test_parametrizations"),
     "initializer": (INITIALIZERS, "test_initializers"),
     "activation": (ACTIVATIONS, "test_activations"),
@@ -53,12 +54,12 @@ KINDS: dict[str, tuple[Mapping[str, Technique], str]] = {
     "schedule": (SCHEDULES, "test_schedules"),
     "regularizer": (REGULARIZERS, "test_regularizers"),
     "weight_decay": (WEIGHT_DECAYS, "test_decay"),
-    "course": (COURSES, "test_courses"),
+    "annealing": (ANNEALINGS, "test_annealing"),
     "constraint": (CONSTRAINTS, "test_constraints"),
     "target": (TARGETS, "test_targets"),
 }
 
-# What every search space can name: the rows and what each may be given.
+# The rows of each table and their parameters.
 ROWS: dict[str, dict[str, list[str]]] = {
     "scaler": {"standard": [], "robust_smooth_clip": [], "quantile_normal": [], "none": []},
     "missing": {"median": [], "indicator": []},
@@ -69,7 +70,7 @@ ROWS: dict[str, dict[str, list[str]]] = {
         "plr": ["n_frequencies", "sigma", "width"],
         "pbld": ["n_frequencies", "sigma", "width"],
     },
-    "front_scale": {"off": [], "diagonal": ["learning_rate"]},
+    "input_scale": {"off": [], "diagonal": ["learning_rate"]},
     "parametrization": {"standard": [], "ntk": []},
     "initializer": {
         "glorot_normal": [],
@@ -128,13 +129,13 @@ ROWS: dict[str, dict[str, list[str]]] = {
         "cosine_restarts": ["first", "growth"],
     },
     "regularizer": {"l1": ["l1"], "l2": ["l2"]},
-    "weight_decay": {"none": [], "decoupled": ["rate", "course"]},
-    "course": {"constant": [], "flat_cos": []},
+    "weight_decay": {"none": [], "decoupled": ["rate", "annealing"]},
+    "annealing": {"constant": [], "flat_cos": []},
     "constraint": {"none": [], "max_norm": ["max_value"]},
     "target": {"free": [], "clamped": []},
 }
 
-# The numbers that the notes (or torch) give.
+# Defaults of textbooks or of torch.
 DEFAULTS: dict[str, Any] = {
     "activation.leaky_relu.negative_slope": 0.01,
     "activation.prelu.init": 0.25,
@@ -156,7 +157,7 @@ DEFAULTS: dict[str, Any] = {
     "embedding.pbld.n_frequencies": 16,
     "embedding.pbld.sigma": 0.1,
     "embedding.pbld.width": 4,
-    "front_scale.diagonal.learning_rate": 6.0,
+    "input_scale.diagonal.learning_rate": 6.0,
     "schedule.power.c": 1.0,
     "schedule.performance.factor": 0.5,
     "schedule.performance.patience": 5,
@@ -186,7 +187,7 @@ EVERY_PARAMETER = {
 
 
 def members(kind: type) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return every public mapping of names to `kind` in the files of `autotrain.techniques`."""
+    """Return all public tables with rows of type `kind` in `autotrain.techniques`."""
     found = []
     for info in pkgutil.iter_modules(autotrain.techniques.__path__):
         module = importlib.import_module(f"autotrain.techniques.{info.name}")
@@ -197,22 +198,22 @@ def members(kind: type) -> list[tuple[str, Mapping[str, Any]]]:
     return found
 
 
-def test_no_table_is_left_out() -> None:
+def test_kinds_contain_all_tables() -> None:
     known = [rows for rows, _ in KINDS.values()]
     for name, rows in members(Technique):
         assert any(rows is other for other in known), (
-            f"autotrain/choices: {name} is a new table; add it to KINDS and ROWS of this file"
+            f"autotrain/techniques: {name} is a new table; add it to KINDS and ROWS of this file"
         )
     listed = set(map(id, EVERY_PARAMETER.values()))
     for name, parameters in members(Parameter):
         for key, parameter in parameters.items():
             assert id(parameter) in listed, (
-                f"autotrain/choices: add {name}[{key!r}] to EVERY_PARAMETER of this file"
+                f"autotrain/techniques: add {name}[{key!r}] to EVERY_PARAMETER of this file"
             )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_and_their_parameters_are_the_promised_ones(kind: str) -> None:
+def test_rows_and_parameters_are_as_listed(kind: str) -> None:
     rows, _ = KINDS[kind]
     assert {name: list(row.parameters) for name, row in rows.items()} == ROWS[kind]
 
@@ -230,7 +231,7 @@ def test_names_and_summary(kind: str, name: str) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), EVERY_ROW)
 def test_every_row_states_its_formula(kind: str, name: str) -> None:
-    """An assignment, a relation or a law, not only words; what it leaves out is the note's."""
+    """A formula is an assignment, a relation or a distribution."""
     row = KINDS[kind][0][name]
     assert re.search(r" [=←→~] ", row.summary)
     assert not row.note or re.fullmatch(r"[^a-z].*[.]", row.note)
@@ -249,7 +250,7 @@ def test_every_parameter_has_a_legal_range(name: str) -> None:
 @pytest.mark.parametrize(("kind", "name"), EVERY_ROW)
 def test_every_row_has_its_reference(kind: str, name: str) -> None:
     file = KINDS[kind][1]
-    references = importlib.import_module(f"tests.choices.{file}").REFERENCES
+    references = importlib.import_module(f"tests.techniques.{file}").REFERENCES
     assert name in references, (
         f"{kind} {name!r} is not verified: add what it must equal to REFERENCES in "
         f"tests/techniques/{file}.py, under the key {name!r}"
@@ -257,9 +258,9 @@ def test_every_row_has_its_reference(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_reference_is_left_of_a_row_that_is_gone(kind: str) -> None:
+def test_each_reference_has_a_row(kind: str) -> None:
     rows, file = KINDS[kind]
-    assert set(importlib.import_module(f"tests.choices.{file}").REFERENCES) <= set(rows)
+    assert set(importlib.import_module(f"tests.techniques.{file}").REFERENCES) <= set(rows)
 
 
 @pytest.mark.parametrize("name", EVERY_PARAMETER)

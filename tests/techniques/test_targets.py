@@ -1,7 +1,7 @@
-"""Ranges of a regression's predictions.
+"""Ranges of the predictions of regression.
 
-That training scores the same predictions is in tests/training/test_follows_reference.py. To add a
-row: give in `REFERENCES` what becomes of predictions, given the training target.
+tests/training/test_follows_reference.py tests that training scores the same predictions. To add a
+row, add its function (predictions, training target) → predictions to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def predictions(name: str, low: float, high: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_predictions_are_within_what_the_row_allows(name: str) -> None:
+def test_predictions_are_in_the_range_of_the_row(name: str) -> None:
     low, high = -0.1, 0.2
     [member] = random_bundle(task="regression").members
     everything = predictions("free", low, high)

@@ -1,4 +1,4 @@
-"""What a hyperparameter may be, and tables of techniques."""
+"""Legal values of hyperparameters, and tables of techniques."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FREE = Parameter(0.0, "any number")
         (FREE, [-1e300, 0, 1e300], [math.nan, True, "0", None]),
     ],
 )
-def test_what_is_legal(parameter: Parameter, legal: list[Any], illegal: list[Any]) -> None:
+def test_legal_values(parameter: Parameter, legal: list[Any], illegal: list[Any]) -> None:
     assert [value for value in legal if not parameter.is_legal(value)] == []
     assert [value for value in illegal if parameter.is_legal(value)] == []
     assert parameter.is_legal(parameter.default)
@@ -54,7 +54,7 @@ def test_what_is_legal(parameter: Parameter, legal: list[Any], illegal: list[Any
         (FREE, "a number"),
     ],
 )
-def test_what_is_legal_in_words(parameter: Parameter, words: str) -> None:
+def test_legal_values_in_words(parameter: Parameter, words: str) -> None:
     assert parameter.explain() == words
 
 
@@ -70,27 +70,27 @@ def test_bounds(value: float, low: int, high: int, open_low: bool, open_high: bo
     parameter = Parameter(0.0, "x", low, high, open_low, open_high)
     inside = low < value < high
     at_an_end = (value == low and not open_low) or (value == high and not open_high)
-    # One number is both ends when low = high; an open end wins.
+    # If low = high, the value is legal only if both bounds are closed.
     if low == high:
         at_an_end = value == low and not open_low and not open_high
     assert parameter.is_legal(value) == (inside or at_an_end)
 
 
-def test_a_table_is_indexed_by_name_in_order() -> None:
+def test_table_is_indexed_by_name_in_order() -> None:
     b, a = Technique("b", "second"), Technique("a", "first", {"x": SHARE})
     rows = table(b, a)
     assert list(rows.items()) == [("b", b), ("a", a)]
 
 
-def test_a_name_stands_once() -> None:
-    with pytest.raises(ValueError, match=r"every name must stand once, however: \['a', 'a'\]"):
+def test_duplicate_names_raise() -> None:
+    with pytest.raises(ValueError, match=r"names must be unique, got \['a', 'a'\]"):
         table(Technique("a", "one"), Technique("a", "another"))
 
 
 @pytest.mark.parametrize(
     "thing", [SHARE, Fixed(1), Choices((1, 2)), Range(0.0, 1.0), Technique("a", "one")]
 )
-def test_values_do_not_change(thing: Any) -> None:
+def test_values_are_immutable(thing: Any) -> None:
     name = dataclasses.fields(thing)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(thing, name, 3)
@@ -108,8 +108,10 @@ def test_techniques_without_parameters_share_nothing() -> None:
     assert first.parameters is not second.parameters
 
 
-@pytest.mark.parametrize("module", ["domains", "errors", "tasks"])
-def test_the_ground_loads_nothing_heavy(module: str) -> None:
+@pytest.mark.parametrize(
+    "module", ["techniques.technique", "space.domains", "errors", "metrics", "vocabulary"]
+)
+def test_module_imports_nothing_heavy(module: str) -> None:
     heavy = "{'numpy', 'optuna', 'pandas', 'sklearn', 'torch'}"
     code = f"import sys, autotrain.{module}; print(sorted({heavy} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

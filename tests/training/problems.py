@@ -1,4 +1,4 @@
-"""Small problems and configurations on which the tests of this folder train."""
+"""Small problems and configurations for the tests of training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from autotrain.training.fleet import Fleet
 from autotrain.training.rows import FoldArrays, Problem
 from autotrain.training.slot import Admission, EpochReport, Outcome
 from autotrain.training.step import Rates
-from autotrain.training.trainer import Message, Trainer
+from autotrain.training.trainer import SlotMessage, Trainer
 from tests.reference import Reference
 
 DOUBLE = torch.float64
@@ -44,11 +44,11 @@ def make_fold(
     columns: Columns | None = None,
     weighted: bool = False,
 ) -> FoldArrays:
-    """Draw rows whose target follows a noisy nonlinear rule: there is something to learn.
+    """Draw rows with a target that is a noisy nonlinear function of the inputs.
 
     Args:
-        weighted: whether rows count more or less, some nothing, and in the loss otherwise than in
-            the metric.
+        weighted: whether rows have sample weights, some of them 0, which differ between loss and
+            metric.
     """
     generator = np.random.default_rng([seed, n_inputs])
     x = generator.normal(size=(n_train + n_valid, n_inputs)).astype(np.float32)
@@ -58,7 +58,7 @@ def make_fold(
     signal = np.sin(x[:, 0]) + x[:, 1] * x[:, 2] + 0.3 * generator.normal(size=len(x))
     mean, std = 0.0, 1.0
     if task == "regression":
-        mean, std = 40.0, 8.0  # what `y` was before it was standardized
+        mean, std = 40.0, 8.0  # the scale of `y` before its standardization
         y = ((signal - signal.mean()) / signal.std()).astype(np.float32)
     else:
         n_classes = 2 if task == "binary" else N_CLASSES
@@ -95,7 +95,7 @@ BASE: dict[str, Any] = {
 
 
 def make_config(params: Mapping[str, Any] | None = None) -> TrialConfig:
-    """Make a config from `BASE` and what differs from it."""
+    """Return a configuration: `BASE`, updated with `params`."""
     merged = BASE | dict(params or {})
     if merged.get("network.hidden_layers") is not None and "network.hidden_units" not in (
         params or {}
@@ -105,10 +105,10 @@ def make_config(params: Mapping[str, Any] | None = None) -> TrialConfig:
 
 
 def _jitter(generator: np.random.Generator, key: str, parameter: Parameter) -> Any:
-    """Draw a value near the default that is legal and acts within a few epochs.
+    """Draw a legal value near the default that has an effect within a few epochs.
 
-    An optimizer's ε is larger than its default: a gradient that is 0 but for rounding (1e-17) is
-    divided by ε, and what is to be compared to ten digits must not hang on that.
+    An optimizer's ε is larger than its default. Gradients that are 0 up to rounding (1e-17) are
+    divided by ε, and comparisons to ten digits must not depend on them.
     """
     if key == "epsilon":
         return 10 ** generator.uniform(-6, -4)
@@ -123,7 +123,7 @@ def _jitter(generator: np.random.Generator, key: str, parameter: Parameter) -> A
 def random_params(
     generator: np.random.Generator, *, depth: int | None = None, task: str = "multiclass"
 ) -> dict[str, Any]:
-    """Draw a configuration over all rows of all tables, sizes small."""
+    """Draw the parameters of a small configuration from all rows of all tables."""
 
     def pick(values: Any) -> Any:
         return values[int(generator.integers(len(values)))]
@@ -166,18 +166,18 @@ def random_params(
 
 
 def make_fleet(models: Sequence[Admission], task: str = "multiclass", **options: Any) -> Fleet:
-    """Put models into one fleet, by hand: what a trainer does on admission."""
+    """Return a fleet of these models, as a trainer builds it on admission."""
     trainer = make_trainer(task, **options)
     for model in models:
         trainer.admit(model)
     slots = [slot for waiting in trainer.waiting.values() for slot in waiting]
-    return Fleet(slots, trainer.rows, trainer.numbers)
+    return Fleet(slots, trainer.rows, trainer.backend)
 
 
 def step_once(
     fleet: Fleet, frozen: Tensor | None = None, first_row: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Take one training step on the same rows for all slots; return losses and gradient norms."""
+    """Take one training step with the same rows for all slots; return losses and gradient norms."""
     rows = slice(first_row, first_row + fleet.batch_size)
     k = len(fleet.slots)
     x = fleet.rows.view(fleet.slots[0].view).x_train[rows].expand(k, -1, -1)
@@ -190,7 +190,7 @@ def step_once(
 def draw_models(
     task: str, seed: int, n_models: int, depths: Sequence[int] = (1, 2, 3, 4)
 ) -> list[Admission]:
-    """Draw models of all techniques, widths and depths that end at different times."""
+    """Draw models of all techniques, widths and depths that end after different epochs."""
     generator = np.random.default_rng(seed)
     drawn = []
     for k in range(n_models):
@@ -212,8 +212,8 @@ def make_trainer(
     return Trainer(make_problem(task, metric), folds, **{"dtype": DOUBLE, **options})
 
 
-def split(messages: Sequence[Message]) -> tuple[list[EpochReport], list[Outcome]]:
-    """Separate reports from outcomes."""
+def split(messages: Sequence[SlotMessage]) -> tuple[list[EpochReport], list[Outcome]]:
+    """Return reports and outcomes separately."""
     reports = [message for message in messages if isinstance(message, EpochReport)]
     return reports, [message for message in messages if isinstance(message, Outcome)]
 
@@ -230,7 +230,7 @@ def train_alone(trainer: Trainer, admission: Admission) -> tuple[list[EpochRepor
 
 
 def value_of(metric: str, fold: FoldArrays) -> Callable[[Tensor, Tensor], float]:
-    """Return a metric by scikit-learn on outputs and coded targets."""
+    """Return scikit-learn's value of a metric for outputs `[N, C]` and targets `[N]`."""
     w = None if fold.weights is None else fold.weights.metric
 
     def value(outputs: Tensor, targets: Tensor) -> float:
@@ -245,7 +245,9 @@ def value_of(metric: str, fold: FoldArrays) -> Callable[[Tensor, Tensor], float]
                 "pinball": partial(sklearn.metrics.mean_pinball_loss, alpha=quantile),
             }
             return float(functions[row](y, predicted, sample_weight=w))
-        if metric == "log_loss" and w is None:  # scikit-learn's takes longer than a small epoch
+        if (
+            metric == "log_loss" and w is None
+        ):  # scikit-learn's log loss takes longer than a small epoch
             return float(torch.nn.functional.cross_entropy(outputs, targets))
         y, p = targets.numpy(), torch.softmax(outputs, 1).numpy()
         is_binary = p.shape[1] == 2
@@ -278,7 +280,7 @@ def make_reference(
     repeat: int = 0,
     n_steps: int | None = None,
 ) -> Reference:
-    """Make the plain PyTorch twin of a slot."""
+    """Return the plain PyTorch version of a slot."""
     target = torch.int64 if problem.is_classification else DOUBLE
 
     weights = fold.weights

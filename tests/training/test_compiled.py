@@ -1,4 +1,4 @@
-"""The compiled twins against the formulas of `techniques/`, in the float32 that they are for."""
+"""Compiled kernels equal the formulas of `techniques/` in float32."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def close(actual: Tensor, expected: Tensor, tolerance: float = 2e-5) -> None:
 
 
 def strided(tensor: Tensor) -> Tensor:
-    """Return the same numbers as a slice of wider rows, as parameters of a flat row are."""
+    """Return the same values as a slice of wider rows, like parameters in a flat row."""
     wide = torch.full((*tensor.shape[:-1], tensor.shape[-1] + 3), torch.nan)
     wide[..., 1:-2] = tensor
     return wide[..., 1:-2]
 
 
-def test_they_are_for_single_precision_on_the_cpu_alone() -> None:
+def test_compiled_kernels_exist_for_float32_on_cpu_only() -> None:
     cpu = torch.device("cpu")
-    assert compiled.loops_for(cpu, torch.float32) is compiled.LOOPS
-    assert compiled.loops_for(cpu, torch.float64) is None
-    assert compiled.loops_for(torch.device("cuda"), torch.float32) is None
+    assert compiled.compiled_for(cpu, torch.float32) is compiled.COMPILED
+    assert compiled.compiled_for(cpu, torch.float64) is None
+    assert compiled.compiled_for(torch.device("cuda"), torch.float32) is None
 
 
 # ---- batch normalization -----------------------------------------------------------------------
@@ -71,7 +71,7 @@ def test_normalization_equals_the_formula(shape: tuple[int, int, int], in_place:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_gradient_of_normalization_equals_the_formula(shape: tuple[int, int, int]) -> None:
+def test_gradient_of_normalization_equals_the_formula(shape: tuple[int, int, int]) -> None:
     k, _, h = shape
     x, gamma = draw(*shape), strided(draw(k, 1, h, seed=1))
     beta, epsilon = draw(k, 1, h), torch.full((k, 1, 1), 1e-3)
@@ -103,7 +103,7 @@ def test_elu_equals_torch_everywhere(alpha: float, scale: float, in_place: bool)
     )
 
 
-def test_elu_keeps_what_is_no_number() -> None:
+def test_elu_keeps_nan() -> None:
     z = torch.tensor([torch.nan, torch.inf, -torch.inf, 1.0])
     found = compiled.elu(z.clone(), torch.empty(4), 1.0, 1.0)
     torch.testing.assert_close(found, torch.nn.functional.elu(z), equal_nan=True)
@@ -113,18 +113,18 @@ def test_elu_keeps_what_is_no_number() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 4, 1001])
-def test_words_are_those_of_the_generator(n: int) -> None:
+def test_draw_words_equals_the_generator(n: int) -> None:
     mine, theirs = np.random.SFC64(5), np.random.SFC64(5)
     words = np.empty(n, dtype=np.uint64)
     for _ in range(3):
         compiled.draw_words(compiled.state_of(mine), words)
         np.testing.assert_array_equal(words, theirs.random_raw(n))
-    # The generator itself has moved on.
+    # The state of the generator itself has advanced.
     assert mine.random_raw() == theirs.random_raw()
 
 
-def test_masks_do_not_depend_on_who_draws_them() -> None:
-    """Slots of different widths and rates, with and without dropout, on inputs and layers."""
+def test_compiled_masks_equal_drawn_masks() -> None:
+    """Slots have different widths and rates, with and without dropout of inputs and layers."""
     configs: list[dict[str, Any]] = [
         {"dropout": "dropout", "dropout.rate": 0.3, "dropout.input_rate": 0.2},
         {"dropout": "alpha_dropout", "dropout.rate": 0.5, "network.hidden_units": "3-9-2"},
@@ -134,8 +134,8 @@ def test_masks_do_not_depend_on_who_draws_them() -> None:
     ]
     models = [Admission(k, make_config(params), 40 + k) for k, params in enumerate(configs)]
     slow, fast = (make_fleet(models, dtype=dtype) for dtype in (torch.float64, torch.float32))
-    assert slow.numbers.loops is None
-    assert fast.numbers.loops is not None
+    assert slow.backend.compiled is None
+    assert fast.backend.compiled is not None
     drawn = slow.bits.draw(4)
     for step in range(4):
         expected, found = slow.bits.masks(drawn, step), fast.bits.masks({}, step)
@@ -148,7 +148,7 @@ def test_masks_do_not_depend_on_who_draws_them() -> None:
 
 
 def hyper(k: int, **values: float) -> dict[str, Tensor]:
-    """Spread each value a little over the slots."""
+    """Return values that differ a little between slots."""
     return {
         key: torch.tensor([[v * (1 - 0.05 * s)] for s in range(k)]) for key, v in values.items()
     }
@@ -157,7 +157,7 @@ def hyper(k: int, **values: float) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_updates_equal_the_formula(name: str) -> None:
     row, k, n = OPTIMIZERS[name], 3, 57
-    twin = compiled.LOOPS.updates[row.update]
+    twin = compiled.COMPILED.updates[row.update]
     values = hyper(k, beta_1=0.9, beta_2=0.99, epsilon=1e-6, weight_decay=0.3)
     exact = {key: value.double() for key, value in values.items()}
     p = draw(k, n)
@@ -173,12 +173,14 @@ def test_updates_equal_the_formula(name: str) -> None:
             close(found, wanted, 1e-4)
 
 
-def test_a_slot_that_lost_its_numbers_keeps_that_to_itself() -> None:
+def test_nan_in_one_slot_does_not_affect_others() -> None:
     values = hyper(2, beta_1=0.9, beta_2=0.99, epsilon=1e-6)
     p, g = draw(2, 40), draw(2, 40, seed=1)
     g[1] = torch.nan
     state = State(torch.zeros(2, 40), torch.zeros(2, 40), torch.ones(2, 1), torch.ones(2, 1))
-    compiled.LOOPS.updates[OPTIMIZERS["adam"].update](p, g, state, torch.full((2, 1), 0.1), values)
+    compiled.COMPILED.updates[OPTIMIZERS["adam"].update](
+        p, g, state, torch.full((2, 1), 0.1), values
+    )
     assert torch.isfinite(p[0]).all()
     assert torch.isnan(p[1]).all()
 
@@ -196,7 +198,7 @@ def test_a_slot_that_lost_its_numbers_keeps_that_to_itself() -> None:
     ],
     ids=lambda params: params["activation"] + str(len(params)),
 )
-def test_a_slot_in_single_precision_follows_torch(params: dict[str, Any]) -> None:
+def test_slot_in_single_precision_follows_torch(params: dict[str, Any]) -> None:
     config = make_config({"optimizer.learning_rate": 0.01, **params})
     fold, problem = make_fold(), make_problem()
     reference = make_reference(config, problem, fold, seed=3)
@@ -211,7 +213,7 @@ def test_a_slot_in_single_precision_follows_torch(params: dict[str, Any]) -> Non
         close(views[key][0].reshape(tensor.shape), tensor, 2e-3)
 
 
-def test_slots_in_single_precision_do_not_know_their_neighbours() -> None:
+def test_slots_in_single_precision_do_not_depend_on_others() -> None:
     params = {
         "activation": "elu",
         "batch_norm": "before_activation",

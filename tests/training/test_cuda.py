@@ -1,4 +1,4 @@
-"""On a GPU models end where they end on the CPU."""
+"""Training on a GPU equals training on the CPU."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RTOL, ATOL = 1e-8, 1e-10
 def train(
     device: str, task: str, metric: str, models: list[Admission]
 ) -> tuple[dict[tuple[int, int], EpochReport], dict[int, Outcome]]:
-    """Train models that come three at a time."""
+    """Train models that are admitted three at a time."""
     trainer = make_trainer(task, metric, device=device)
     waiting, messages = list(models), []
     while waiting or trainer.n_slots:
@@ -66,18 +66,18 @@ def assert_same(task: str, metric: str, models: list[Admission]) -> None:
         ("regression", "r2"),
     ],
 )
-def test_a_mixed_fleet_ends_like_on_the_cpu(task: str, metric: str) -> None:
+def test_mixed_fleet_equals_cpu(task: str, metric: str) -> None:
     assert_same(task, metric, draw_models(task, 71, 16, depths=(0, 1, 2, 3, 4)))
 
 
-def test_every_activation_and_optimizer_ends_like_on_the_cpu() -> None:
+def test_all_activations_and_optimizers_equal_cpu() -> None:
     params = [{"activation": name} for name in ACTIVATIONS]
     params += [{"optimizer": name} for name in OPTIMIZERS]
     models = [Admission(k, make_config(own), seed=k) for k, own in enumerate(params)]
     assert_same("multiclass", "log_loss", models)
 
 
-def test_a_diverging_neighbour_stays_alone() -> None:
+def test_diverging_slot_does_not_affect_others() -> None:
     wild = make_config({"optimizer": "sgd", "activation": "relu", "optimizer.learning_rate": 1e300})
     models = draw_models("regression", 72, 5)
     _, calm = train("cuda", "regression", "rmse", models)
@@ -92,7 +92,7 @@ def test_a_diverging_neighbour_stays_alone() -> None:
         )
 
 
-def test_a_frozen_slot_stays_bit_for_bit() -> None:
+def test_frozen_slot_does_not_change() -> None:
     fleet = make_fleet(draw_models("multiclass", 73, 6), device="cuda")
     step_once(fleet)
     frozen = torch.arange(6, device="cuda") % 2 == 0
@@ -104,7 +104,7 @@ def test_a_frozen_slot_stays_bit_for_bit() -> None:
     assert (fleet.weights.parameters != before[0])[~frozen].any(1).all()
 
 
-def test_single_precision_trains_on_the_gpu() -> None:
+def test_single_precision_training_on_gpu() -> None:
     trainer = make_trainer(device="cuda", dtype=torch.float32)
     for model in draw_models("multiclass", 74, 8):
         trainer.admit(model)

@@ -1,4 +1,4 @@
-"""Numbers of a diagnosis: norms are autograd's, losses and shares those of their definitions."""
+"""Values of a diagnosis: gradient norms equal autograd, losses and fractions their definitions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from autotrain.network.flags import LAYERS, LOSS, NOT_FINITE, Diagnosis
-from autotrain.network.network import Network
+from autotrain.network.network import FusedNetwork
 from autotrain.techniques.activations import ACTIVATIONS
 from autotrain.training.diagnostics import GradientRecord, unit_shares
 from autotrain.training.fleet import outcome
@@ -53,7 +53,7 @@ def test_healthy_model_has_no_flag(activation: str) -> None:
     assert found.loss < found.start_loss
 
 
-def test_deep_sigmoid_network_with_tiny_weights_vanishes() -> None:
+def test_deep_sigmoid_network_with_tiny_weights_has_vanishing_gradients() -> None:
     params = {
         "activation": "sigmoid",
         "initializer": "normal",
@@ -65,13 +65,13 @@ def test_deep_sigmoid_network_with_tiny_weights_vanishes() -> None:
     assert found.ratio is not None
     assert found.ratio < 1e-6
     assert found.norms[0] < 1e-6 < found.norms[-1]
-    # The same depth with what the notes recommend.
+    # The same depth with the recommended techniques.
     healthy = {"activation": "elu", "initializer": "he_normal", "optimizer": "sgd"}
     assert "vanishing" not in diagnose(layers(12) | healthy).flags
 
 
-def test_start_with_tiny_gradients_is_no_explosion() -> None:
-    """Its norms grow by orders of magnitude while it learns, which is what it should do."""
+def test_growth_from_tiny_gradients_is_no_explosion() -> None:
+    """The norms grow by orders of magnitude while it learns, as they should."""
     params = {
         "activation": "tanh",
         "initializer": "normal",
@@ -97,7 +97,7 @@ def test_learning_rate_too_large_explodes() -> None:
 def test_adam_with_an_enormous_learning_rate_explodes(
     learning_rate: float, activation: str
 ) -> None:
-    """Within the first epoch, and its numbers stay finite to the end."""
+    """It explodes in the first epoch, and all values stay finite."""
     params = layers(3) | {
         "activation": activation,
         "optimizer": "adam",
@@ -111,7 +111,7 @@ def test_adam_with_an_enormous_learning_rate_explodes(
 
 
 def test_initialization_far_too_large_explodes() -> None:
-    """Its loss is enormous from the first step on, so it is no measure of itself."""
+    """The loss is enormous from the first step on, so the first step is no reference."""
     params = layers(10) | {
         "activation": "elu",
         "initializer": "normal",
@@ -126,7 +126,7 @@ def test_initialization_far_too_large_explodes() -> None:
     assert (found.explosion, found.explosion_epoch) == (LOSS, 2)
 
 
-def test_model_that_diverges_in_its_first_epoch_keeps_its_norms() -> None:
+def test_model_that_diverges_in_first_epoch_keeps_its_norms() -> None:
     params = {"optimizer": "momentum", "activation": "relu", "optimizer.learning_rate": 1e6}
     trainer = make_trainer("regression", dtype=torch.float32)
     config = make_config(params | {"training.batch_size": 5})
@@ -140,7 +140,7 @@ def test_model_that_diverges_in_its_first_epoch_keeps_its_norms() -> None:
     assert found.dead_units is None
 
 
-def test_relu_units_that_a_large_step_kills_are_dead() -> None:
+def test_relu_units_after_a_huge_step_are_dead() -> None:
     params = {"optimizer": "sgd", "activation": "relu", "optimizer.learning_rate": 500.0}
     found = diagnose(layers(2) | params | {"clipping": "norm", "training.epochs": 5})
     assert "dead_units" in found.flags
@@ -164,18 +164,20 @@ def test_large_weights_saturate(activation: str) -> None:
     assert found.dead_units is None
 
 
-def test_units_whose_bias_is_hugely_negative_are_dead() -> None:
-    """Exactly their share of each layer, on the last epoch's weights."""
+def test_units_with_hugely_negative_bias_are_dead() -> None:
+    """Their fraction of each layer is exact, for the weights of the last epoch."""
     fleet = make_fleet([Admission(0, make_config({"network.hidden_units": "8-4"}), seed=1)])
     fleet.run_epoch()
     [slot] = fleet.release()
     views = slot.layout.views(slot.parameters.unsqueeze(0))
-    assert outcome(slot, "stopped", fleet.rows, fleet.numbers).diagnosis.flags == ()
+    assert outcome(slot, "stopped", fleet.rows, fleet.backend).diagnosis.flags == ()
     for layer in (0, 1):
-        views["bias", layer][:] = 10.0 ** (3 + 6 * layer)  # else a unit may be dead by chance
+        views["bias", layer][:] = 10.0 ** (
+            3 + 6 * layer
+        )  # otherwise a unit could be dead by chance
     for n_dead, wanted in ((4, ()), (5, ("dead_units",))):
         views["bias", 0][0, 0, :n_dead] = -1e6
-        found = outcome(slot, "stopped", fleet.rows, fleet.numbers).diagnosis
+        found = outcome(slot, "stopped", fleet.rows, fleet.backend).diagnosis
         assert found.dead_units == (n_dead / 8, 0.0)
         assert found.flags == wanted, "one layer is enough, though 5 of 12 are less than half"
 
@@ -192,8 +194,8 @@ def test_linear_model_has_norms_and_no_units() -> None:
 # ---- norms ---------------------------------------------------------------------------------
 
 
-def test_gradient_norms_are_those_of_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By layer and step, in a fleet of other depths, before clipping, without penalties."""
+def test_gradient_norms_equal_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Norms by layer and step, in a fleet of mixed depths, before clipping, without penalties."""
     seen: list[tuple[GradientRecord, np.ndarray]] = []
     update = GradientRecord.update
 
@@ -229,7 +231,7 @@ Epoch = tuple[list[list[float]], list[float]]
 
 
 def record_of(*epochs: Epoch, n_outputs: int = 3, valid_loss: float = 1.0) -> Diagnosis:
-    """Give norms `[steps, 3]` and losses, epoch by epoch, to a model of two hidden layers."""
+    """Return a record of norms `[steps, 3]` and losses `[steps]` for two hidden layers."""
     record = GradientRecord(2, n_outputs)
     for norms, losses in epochs:
         record.update(np.array(norms), np.array(losses), valid_loss)
@@ -240,7 +242,7 @@ def calm(loss: float = 1.0) -> Epoch:
     return [[1.0, 1.0, 1.0]] * 2, [loss, loss]
 
 
-def test_norms_and_losses_are_those_of_the_first_step_and_of_the_last_epoch() -> None:
+def test_norms_and_losses_are_of_first_step_and_last_epoch() -> None:
     found = record_of(
         ([[1.0, 2.0, 3.0], [9.0, 9.0, 9.0]], [1.25, 7.0]),
         calm(3.0),
@@ -253,7 +255,7 @@ def test_norms_and_losses_are_those_of_the_first_step_and_of_the_last_epoch() ->
     assert found.ratio == pytest.approx(0.2)
 
 
-def test_ratio_is_that_of_the_smallest_layer_in_the_last_epoch() -> None:
+def test_ratio_is_that_of_the_smallest_layer_in_last_epoch() -> None:
     small: Epoch = [[1.0, 1e-3, 1.0]] * 2, [1.0, 1.0]
     assert record_of(calm(), small).flags == ("vanishing",)
     assert record_of(small, small, calm()).flags == ()
@@ -261,7 +263,7 @@ def test_ratio_is_that_of_the_smallest_layer_in_the_last_epoch() -> None:
 
 
 def test_layer_a_thousand_times_above_the_output_layer_explodes() -> None:
-    """In whichever epoch, as a mean over its steps, the first epoch included."""
+    """The mean over the steps of any epoch counts, including the first."""
     for layer in (0, 1):
         row = [1.0, 1.0, 1.0]
         row[layer] = 1999.0
@@ -276,13 +278,13 @@ def test_layer_a_thousand_times_above_the_output_layer_explodes() -> None:
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2, 10])
-def test_loss_five_times_that_of_a_constant_answer_explodes(n_outputs: int) -> None:
+def test_loss_five_times_that_of_a_constant_prediction_explodes(n_outputs: int) -> None:
     constant = math.log(n_outputs) if n_outputs > 1 else 1.0
     low, high = 4.9 * constant, 5.1 * constant
     assert record_of(calm(), calm(low), n_outputs=n_outputs).explosion is None
     found = record_of(calm(), calm(high), calm(), n_outputs=n_outputs)
     assert (found.explosion, found.explosion_epoch) == (LOSS, 2)
-    # A first batch whose targets happen to be close together.
+    # The targets of the first batch are close together by chance.
     assert record_of(calm(0.01 * constant), calm(), n_outputs=n_outputs).explosion is None
 
 
@@ -296,30 +298,30 @@ def test_first_epoch_is_compared_with_the_first_step() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_explodes(value: float) -> None:
-    """Norms before it are kept; whatever they are, they do not count as vanishing."""
+def test_nonfinite_values_explode(value: float) -> None:
+    """Norms before it are kept, but are no evidence of vanishing gradients."""
     found = record_of(([[1e-9, 1.0, 2.0], [1.0, value, 1.0], [3.0] * 3], [1.0] * 3))
     assert found.norms == (1e-9, 1.0, 2.0)
     assert found.flags == ("exploding",)
     assert found.loss is None
     assert record_of(([[1.0] * 3] * 2, [1.0, value])).explosion == NOT_FINITE
     assert record_of(calm(), valid_loss=value).explosion == NOT_FINITE
-    # From the first step on there is nothing to keep, and JSON has no word for it.
+    # If the first step is not finite, no value is kept, because JSON has no NaN.
     lost = record_of(([[value] * 3], [value]))
     assert (lost.norms, lost.start_norms, lost.start_loss) == ((), (), None)
-    # A later epoch without a finite step leaves the norms of the one before.
+    # A later epoch without a finite step keeps the norms of the epoch before.
     later = record_of(([[1.0, 2.0, 3.0]], [1.0]), ([[value] * 3], [1.0]))
     assert later.norms == (1.0, 2.0, 3.0)
     assert later.explosion_epoch == 2
 
 
-def test_model_that_goes_on_after_a_norm_overflowed_is_still_flagged() -> None:
+def test_model_that_recovers_from_overflow_is_still_flagged() -> None:
     found = record_of(([[np.inf, 1.0, 1.0]], [1.0]), calm())
     assert (found.explosion, found.explosion_epoch) == (NOT_FINITE, 1)
     assert found.loss == 1.0
 
 
-def test_norms_near_the_largest_number_raise_no_warning() -> None:
+def test_norms_near_the_largest_float_raise_no_warning() -> None:
     record = GradientRecord(2, 3)
     huge = np.full((4, 3), 3e38, dtype=np.float32)
     for _ in range(2):
@@ -328,8 +330,8 @@ def test_norms_near_the_largest_number_raise_no_warning() -> None:
     assert record.diagnosis().flags == ()
 
 
-def test_layers_deeper_than_the_model_are_not_its_own() -> None:
-    """A model of one hidden layer in a fleet of three: its first and the output layer count."""
+def test_layers_beyond_the_depth_of_the_model_are_ignored() -> None:
+    """In a fleet of depth three, a model of depth one has its first layer and the output layer."""
     record = GradientRecord(1, 3)
     record.update(np.array([[0.5, 0.0, 0.0, 2.0]]), np.ones(1), 1.0)
     assert record.diagnosis().norms == (0.5, 2.0)
@@ -340,8 +342,8 @@ def test_layers_deeper_than_the_model_are_not_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_shares_of_units_by_activation(name: str) -> None:
-    """z far on either side: which units count as dead or saturated, from the definition."""
+def test_fractions_of_units_by_activation(name: str) -> None:
+    """With large |z|, dead and saturated units follow from the definition."""
     config = make_config({"activation": name})
     parameters = {
         key: torch.tensor(float(config.activation[key])) for key in config.activation.parameters
@@ -361,15 +363,15 @@ def test_shares_of_units_by_activation(name: str) -> None:
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("parametric", [False, True])
-def test_slopes_are_those_of_autograd(name: str, parametric: bool) -> None:
+def test_slopes_equal_autograd(name: str, parametric: bool) -> None:
     params = layers(2) | {
         "activation": name,
         "activation.parametric": parametric,
         "batch_norm": "before_activation",
     }
     [slot] = make_fleet([Admission(0, make_config(params), 0)]).slots
-    numbers = make_trainer().numbers
-    network = Network([slot.config], slot.columns, slot.shape.n_outputs, numbers)
+    backend = make_trainer().backend
+    network = FusedNetwork([slot.config], slot.columns, slot.shape.n_outputs, backend)
     parameters, statistics = (
         own.clone().unsqueeze(0) for own in (slot.parameters, slot.statistics)
     )
@@ -401,8 +403,8 @@ def test_slopes_are_those_of_autograd(name: str, parametric: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
-def test_units_that_learned_to_let_z_through_are_not_saturated(name: str) -> None:
-    """Far from 0 f is flat, but a share of z passes by it."""
+def test_units_that_pass_z_through_are_not_saturated(name: str) -> None:
+    """f is flat far from 0, but a fraction of z bypasses it."""
     params = layers(1) | {
         "activation": name,
         "activation.parametric": True,
@@ -414,5 +416,5 @@ def test_units_that_learned_to_let_z_through_are_not_saturated(name: str) -> Non
     slot.epoch, slot.parameters = 1, slot.parameters.clone()
     for share, wanted in ((1.0, ("saturated",)), (0.995, ("saturated",)), (0.5, ())):
         slot.layout.views(slot.parameters.unsqueeze(0))["mix", 0].fill_(share)
-        found = outcome(slot, "epochs", trainer.rows, trainer.numbers).diagnosis
+        found = outcome(slot, "epochs", trainer.rows, trainer.backend).diagnosis
         assert found.flags == wanted

@@ -1,4 +1,4 @@
-"""Folds share a fleet: other rows, other targets, other one-hot columns, the same results."""
+"""Folds in one fleet have different rows, targets and columns, and train as if alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NARROW, WIDE = 4, 6
 
 
 def two_folds(task: str, *, weighted: bool = False) -> list[FoldArrays]:
-    """One fold has fewer rows and fewer columns; both allow as many whole batches of 16."""
+    """Return two folds of different size and width, with equal numbers of whole batches of 16."""
     small = make_fold(task, n_train=50, n_valid=30, n_inputs=NARROW, seed=1, weighted=weighted)
     large = make_fold(task, n_train=61, n_valid=19, n_inputs=WIDE, seed=2, weighted=weighted)
     return [small, replace(large, target_mean=-3.0, target_std=0.5)]
@@ -44,10 +44,8 @@ def on_folds(task: str, n_models: int = 7) -> list[Admission]:
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["alike", "weighted"])
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
-def test_folds_in_one_fleet_end_like_each_fold_in_its_own_trainer(
-    task: str, weighted: bool
-) -> None:
-    """Where only that fold's rows are known."""
+def test_folds_in_one_fleet_train_as_in_separate_trainers(task: str, weighted: bool) -> None:
+    """The separate trainers have the rows of one fold only."""
     folds = two_folds(task, weighted=weighted)
     together = make_trainer(task, folds=folds)
     models = on_folds(task)
@@ -58,7 +56,7 @@ def test_folds_in_one_fleet_end_like_each_fold_in_its_own_trainer(
     reports, outcomes = split([*first, *together.run()])
     ends = {outcome.slot: outcome for outcome in outcomes}
     for model in models:
-        # It knows this fold alone, under both numbers: the number is in the random streams.
+        # This fold is given for both numbers, because the number seeds the random streams.
         alone = make_trainer(task, folds=[folds[model.fold]] * 2)
         own_reports, own = train_alone(alone, model)
         in_fleet = [report for report in reports if report.slot == model.slot]
@@ -79,7 +77,7 @@ def assert_same_weights(one: Outcome, other: Outcome) -> None:
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
 def test_each_fold_follows_the_reference(task: str) -> None:
-    """Its own rows in its own order, its own scale of the target."""
+    """Each fold has its own rows, order of rows and scale of the target."""
     folds, problem = two_folds(task), make_problem(task)
     trainer = make_trainer(task, folds=folds)
     config = make_config({"dropout": "dropout", "dropout.input_rate": 0.2})
@@ -95,8 +93,8 @@ def test_each_fold_follows_the_reference(task: str) -> None:
             assert report.value == pytest.approx(expected.value, rel=1e-9)
 
 
-def test_all_folds_take_as_many_steps_as_the_smallest() -> None:
-    """Else slots of one fleet would end their epochs at different times."""
+def test_all_folds_have_the_steps_of_the_smallest() -> None:
+    """Otherwise slots of one fleet would end their epochs at different times."""
     folds = [make_fold(n_train=50, seed=1), make_fold(n_train=90, seed=2)]
     trainer = make_trainer(folds=folds)
     for fold in (0, 1):
@@ -110,8 +108,8 @@ def test_all_folds_take_as_many_steps_as_the_smallest() -> None:
         assert report.train_loss == pytest.approx(reference.train_epoch().train_loss, rel=1e-9)
 
 
-def test_a_fold_never_sees_another_folds_rows() -> None:
-    """Rows that would break any training stand in the other fold."""
+def test_fold_does_not_use_rows_of_other_folds() -> None:
+    """The other fold contains rows that would break any training."""
     good = make_fold(seed=1)
     broken = make_fold(seed=2)
     broken.x_train[:] = np.nan

@@ -1,7 +1,6 @@
 """One slot follows plain PyTorch epoch by epoch, for every row of every table.
 
-A new row: say in `CASES` with which parameters it is to be tried, and give its torch counterpart in
-`tests/reference.py`.
+To add a row, add its test parameters to `CASES` and its torch counterpart to `tests/reference.py`.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from autotrain.techniques.dropout import DROPOUTS
 from autotrain.techniques.embeddings import EMBEDDINGS
 from autotrain.techniques.encoders import ENCODERS
 from autotrain.techniques.initializers import INITIALIZERS
+from autotrain.techniques.input_scales import INPUT_SCALES
 from autotrain.techniques.normalization import BATCH_NORMS
 from autotrain.techniques.optimizers import OPTIMIZERS
 from autotrain.techniques.parametrizations import PARAMETRIZATIONS
 from autotrain.techniques.regularizers import REGULARIZERS
-from autotrain.techniques.scales import FRONT_SCALES
 from autotrain.techniques.schedules import SCHEDULES
 from autotrain.techniques.technique import Technique
 from autotrain.training.slot import Admission, Slot
@@ -59,12 +58,12 @@ TABLES: dict[str, Mapping[str, Technique]] = {
     "weight_decay": WEIGHT_DECAYS,
     "embedding": EMBEDDINGS,
     "encoder": ENCODERS,
-    "front_scale": FRONT_SCALES,
+    "input_scale": INPUT_SCALES,
     "parametrization": PARAMETRIZATIONS,
 }
-# Three numbers, two columns of codes, two plain columns; and the same without codes.
+# Three numbers, two columns of codes, two plain columns; then the same without codes.
 COLUMNS, NO_CODES = Columns(3, (5, 3), 2), Columns(3, (), 4)
-FRONT = ("embedding", "encoder", "front_scale", "parametrization", "weight_decay")
+FRONT = ("embedding", "encoder", "input_scale", "parametrization", "weight_decay")
 
 PARAMETRIC = {"*parametric": True, "*mix_learning_rate": 0.5}
 
@@ -106,11 +105,11 @@ CASES: dict[str, dict[str, list[dict[str, Any]]]] = {
             {"*rate": 0.3},
             {"*rate": 0.0, "*input_rate": 0.2},
             {"*rate": 0.5, "*input_rate": 0.1},
-            {"*rate": 0.5, "*course": "flat_cos"},
+            {"*rate": 0.5, "*annealing": "flat_cos"},
         ],
         "alpha_dropout": [
             {"*rate": 0.2},
-            {"*rate": 0.1, "*input_rate": 0.3, "*course": "flat_cos", "*floor": 0.4},
+            {"*rate": 0.1, "*input_rate": 0.3, "*annealing": "flat_cos", "*floor": 0.4},
         ],
     },
     "clipping": {
@@ -150,7 +149,7 @@ CASES: dict[str, dict[str, list[dict[str, Any]]]] = {
     },
     "weight_decay": {
         "none": [{}],
-        "decoupled": [{"rate": 0.3}, {"rate": 0.5, "course": "flat_cos"}],
+        "decoupled": [{"rate": 0.3}, {"rate": 0.5, "annealing": "flat_cos"}],
     },
     "embedding": {
         "none": [{}],
@@ -162,7 +161,7 @@ CASES: dict[str, dict[str, list[dict[str, Any]]]] = {
         "pbld": [{"n_frequencies": 4, "sigma": 0.3, "width": 3}],
     },
     "encoder": {"one_hot": [{}], "embedding": [{"width": 3}]},
-    "front_scale": {"off": [{}], "diagonal": [{"learning_rate": 6.0}]},
+    "input_scale": {"off": [{}], "diagonal": [{"learning_rate": 6.0}]},
     "parametrization": {
         "standard": [{"*bias_learning_rate": 0.1}],
         "ntk": [{}, {"*bias_learning_rate": 0.1}],
@@ -173,7 +172,7 @@ CASES: dict[str, dict[str, list[dict[str, Any]]]] = {
     },
 }
 
-# What surrounds the technique: nothing, or one of everything.
+# Techniques that are combined with the tested one: none, or one of each kind.
 SURROUNDINGS: dict[str, dict[str, Any]] = {
     "alone": {"activation": "tanh", "optimizer": "sgd", "optimizer.learning_rate": 0.1},
     "among_others": {
@@ -199,7 +198,7 @@ SURROUNDINGS: dict[str, dict[str, Any]] = {
         "embedding.learning_rate": 0.3,
         "encoder": "embedding",
         "encoder.embedding.width": 2,
-        "front_scale": "diagonal",
+        "input_scale": "diagonal",
         "parametrization": "ntk",
         "parametrization.bias_learning_rate": 0.1,
         "activation": "selu",
@@ -207,24 +206,24 @@ SURROUNDINGS: dict[str, dict[str, Any]] = {
         "dropout": "dropout",
         "dropout.rate": 0.2,
         "dropout.input_rate": 0.1,
-        "dropout.course": "flat_cos",
+        "dropout.annealing": "flat_cos",
         "dropout.floor": 0.1,
         "batch_norm": "before_activation",
         "optimizer": "adam",
         "optimizer.adam.epsilon": 1e-6,
         "schedule": "coslog4",
         "weight_decay": "decoupled",
-        "weight_decay.decoupled.course": "flat_cos",
+        "weight_decay.decoupled.annealing": "flat_cos",
     },
 }
 
 
 def place(section: str, row: str, values: dict[str, Any], around: dict[str, Any]) -> TrialConfig:
-    """Put a row with its parameters among others; "*key" is a parameter of the whole section."""
+    """Return parameters with a row and its own ones; "*key" is a parameter of the section."""
     params = {
         key: value
         for key, value in around.items()
-        # What belonged to the row replaced.
+        # Remove the parameters of the replaced row.
         if key != section and not (key.startswith(f"{section}.") and section != "regularizer")
     }
     if section == "optimizer":
@@ -252,7 +251,7 @@ def all_cases() -> list[Any]:
 
 
 @pytest.mark.parametrize("section", TABLES)
-def test_every_row_has_a_case_and_a_reference(section: str) -> None:
+def test_each_row_has_a_case_and_a_reference(section: str) -> None:
     references = getattr(reference_tables, f"{section.upper()}S", None)
     for row in TABLES[section]:
         assert row in CASES[section], (
@@ -309,7 +308,7 @@ def close(actual: Any, expected: Any, what: str) -> None:
 
 
 @pytest.mark.parametrize(("config", "has_front"), all_cases())
-def test_a_slot_follows_torch(config: TrialConfig, has_front: bool) -> None:
+def test_slot_follows_torch(config: TrialConfig, has_front: bool) -> None:
     follow(config, columns=columns_for(config) if has_front else None)
 
 
@@ -319,25 +318,25 @@ def columns_for(config: TrialConfig) -> Columns:
 
 @pytest.mark.parametrize("initializer", ["he_normal", "data_std"])
 @pytest.mark.parametrize("embedding", ["none", "pbld"])
-def test_raw_inputs_behind_a_batch_norm_follow_torch(initializer: str, embedding: str) -> None:
+def test_raw_inputs_with_batch_norm_follow_torch(initializer: str, embedding: str) -> None:
     params = {
         "scaler": "none",
         "batch_norm.input": True,
         "initializer": initializer,
         "embedding": embedding,
-        # Adam would divide the bias's gradient, which is rounding noise around 0, by its own size.
+        # Adam would magnify the gradient of this bias, which is rounding noise.
         "optimizer": "momentum",
     }
     follow(make_config(params), columns=NO_CODES)
 
 
 @pytest.mark.parametrize("row", ["free", "clamped"])
-def test_predictions_stay_within_the_target_where_asked_for(row: str) -> None:
-    # So fast that predictions leave the range.
+def test_clamped_predictions_stay_within_target_range(row: str) -> None:
+    # The learning rate is so high that predictions leave the range.
     follow(make_config({"target": row, "optimizer.learning_rate": 0.2}), "regression")
 
 
-def test_outputs_of_a_classification_are_never_clamped() -> None:
+def test_classification_outputs_are_never_clamped() -> None:
     free, clamped = (
         train_alone(make_trainer(), Admission(0, make_config({"target": row}), SEED))[1]
         for row in ("free", "clamped")
@@ -346,7 +345,7 @@ def test_outputs_of_a_classification_are_never_clamped() -> None:
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_any_mixture_of_techniques_follows_torch(seed: int) -> None:
+def test_random_mixture_of_techniques_follows_torch(seed: int) -> None:
     task = ("multiclass", "binary", "regression")[seed % 3]
     params = random_params(np.random.default_rng(seed), depth=seed % 5, task=task)
     config = make_config(params)
@@ -392,12 +391,12 @@ def test_depths_and_widths_follow_torch(network: dict[str, Any], surroundings: s
 
 @pytest.mark.parametrize("batch_size", [1, 7, 50, 512])
 def test_batch_sizes_follow_torch(batch_size: int) -> None:
-    """One row a step; one that does not divide 50 rows; all rows; more than there are."""
+    """Batches have one row, a size that does not divide 50, all rows, or more than exist."""
     norm = {} if batch_size == 1 else {"batch_norm": "before_activation"}
     follow(make_config({"training.batch_size": batch_size, **norm}))
 
 
-def test_performance_schedule_really_drops() -> None:
+def test_performance_schedule_drops_in_these_tests() -> None:
     config = place(
         "schedule",
         "performance",
@@ -412,7 +411,7 @@ def test_performance_schedule_really_drops() -> None:
         True,
         True,
         True,
-        False,  # at `min_lr` already
+        False,  # η is `min_lr` already
         False,
     ]
 
@@ -421,8 +420,8 @@ def test_performance_schedule_really_drops() -> None:
     ("task", "metric"),
     [("multiclass", "log_loss"), ("multiclass", "accuracy"), ("regression", "r2")],
 )
-def test_a_whole_training_ends_like_the_reference(task: str, metric: str) -> None:
-    """The same number of epochs, the same best epoch, its value and its weights."""
+def test_complete_training_equals_the_reference(task: str, metric: str) -> None:
+    """Number of epochs, best epoch, its value and its weights are equal."""
     config = make_config(
         {
             "training.epochs": 30,
@@ -450,12 +449,10 @@ def test_a_whole_training_ends_like_the_reference(task: str, metric: str) -> Non
 
 
 @pytest.mark.parametrize(("input_rate", "moves"), [(0.0, False), (0.3, True)])
-def test_a_shift_that_batch_norm_subtracts_again_does_not_drift(
-    input_rate: float, moves: bool
-) -> None:
-    """Its gradient is rounding noise, of which adagrad would make full steps.
+def test_shift_before_batch_norm_does_not_drift(input_rate: float, moves: bool) -> None:
+    """Its gradient is rounding noise, which adagrad would magnify to full steps.
 
-    The inputs' β has an effect again once inputs are dropped between it and the product.
+    With dropout between input β and the product, β has an effect again.
     """
     params: dict[str, Any] = {
         "batch_norm": "before_activation",

@@ -1,4 +1,4 @@
-"""K models trained together end where each ends alone: whoever else trains, whenever it came."""
+"""K models that train together give the results of each model alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from autotrain.space.config import TrialConfig
 from autotrain.training.slot import Admission, EpochReport, Outcome
-from autotrain.training.trainer import Message, Trainer
+from autotrain.training.trainer import SlotMessage, Trainer
 from tests.training.problems import (
     draw_models,
     make_config,
@@ -25,7 +25,7 @@ from tests.training.problems import (
 
 N_MODELS = 10
 DEPTHS = (0, 1, 2, 3, 4)
-# Task, metric, whether rows are weighed, seed.
+# Task, metric, whether there are sample weights, seed.
 DRAWS = [
     ("multiclass", "log_loss", False, 1),
     ("regression", "rmse", False, 2),
@@ -33,24 +33,26 @@ DRAWS = [
     ("multiclass", "average_precision", True, 4),
     ("regression", "pinball:0.9", True, 5),
 ]
-# Products of other padded sizes add in another order; training magnifies that last digit a little.
+# Products of other padded sizes have other rounding errors, which training magnifies a little.
 RTOL, ATOL = 1e-10, 1e-12
 
 
-def by_slot(messages: list[Message]) -> dict[int, list[Message]]:
+def by_slot(messages: list[SlotMessage]) -> dict[int, list[SlotMessage]]:
     sorted_out = defaultdict(list)
     for message in messages:
         sorted_out[message.slot].append(message)
     return sorted_out
 
 
-def assert_same(actual: list[Message], expected: list[Message], config: object = None) -> None:
+def assert_same(
+    actual: list[SlotMessage], expected: list[SlotMessage], config: object = None
+) -> None:
     """Compare all reports and the outcome of one slot."""
     assert [type(m) for m in actual] == [type(m) for m in expected], config
     for one, other in zip(actual, expected, strict=True):
         if isinstance(one, EpochReport):
             assert isinstance(other, EpochReport)
-            # When an epoch ended is no result.
+            # The time of a report is not compared.
             a, b = (astuple(replace(report, at_s=0.0)) for report in (one, other))
             np.testing.assert_allclose(a, b, RTOL, ATOL, err_msg=str(one))
             continue
@@ -72,19 +74,19 @@ def assert_same(actual: list[Message], expected: list[Message], config: object =
         assert health == expected_health
 
 
-def all_at_once(trainer: Trainer, models: list[Admission]) -> list[Message]:
+def all_at_once(trainer: Trainer, models: list[Admission]) -> list[SlotMessage]:
     for model in models:
         trainer.admit(model)
     return trainer.run()
 
 
-def in_another_order(trainer: Trainer, models: list[Admission]) -> list[Message]:
+def in_another_order(trainer: Trainer, models: list[Admission]) -> list[SlotMessage]:
     order = np.random.default_rng(0).permutation(len(models))
     return all_at_once(trainer, [models[k] for k in order])
 
 
-def one_after_the_other(trainer: Trainer, models: list[Admission]) -> list[Message]:
-    """Two more models join after each step: into a fleet that others leave."""
+def one_after_the_other(trainer: Trainer, models: list[Admission]) -> list[SlotMessage]:
+    """Admit two more models after each step, while others leave."""
     messages = []
     for k in range(0, len(models), 2):
         for model in models[k : k + 2]:
@@ -93,8 +95,8 @@ def one_after_the_other(trainer: Trainer, models: list[Admission]) -> list[Messa
     return messages + trainer.run()
 
 
-def beside_models_that_blow_up(trainer: Trainer, models: list[Admission]) -> list[Message]:
-    """Neighbours with an enormous learning rate, of other sizes; they end as diverged."""
+def with_diverging_models(trainer: Trainer, models: list[Admission]) -> list[SlotMessage]:
+    """Train with other models of different sizes that diverge."""
     for k, optimizer in enumerate(("sgd", "adam", "nesterov", "adamw")):
         params: dict[str, Any] = {
             "optimizer": optimizer,
@@ -110,7 +112,7 @@ def beside_models_that_blow_up(trainer: Trainer, models: list[Admission]) -> lis
     return [message for message in messages if message.slot < 1000]
 
 
-Trained = tuple[Callable[[], Trainer], list[Admission], dict[int, list[Message]]]
+Trained = tuple[Callable[[], Trainer], list[Admission], dict[int, list[SlotMessage]]]
 
 
 @pytest.fixture(scope="module", params=DRAWS, ids=lambda draw: "-".join(map(str, draw)))
@@ -119,7 +121,7 @@ def trained_alone(request: pytest.FixtureRequest) -> Trained:
     models = draw_models(task, seed, N_MODELS, DEPTHS)
     make = partial(make_trainer, task, metric, [make_fold(task, weighted=weighted)])
     trainer = make()
-    alone: dict[int, list[Message]] = {}
+    alone: dict[int, list[SlotMessage]] = {}
     for model in models:
         reports, outcome = train_alone(trainer, model)
         alone[model.slot] = [*reports, outcome]
@@ -128,12 +130,12 @@ def trained_alone(request: pytest.FixtureRequest) -> Trained:
 
 @pytest.mark.parametrize(
     "admit",
-    [all_at_once, in_another_order, one_after_the_other, beside_models_that_blow_up],
+    [all_at_once, in_another_order, one_after_the_other, with_diverging_models],
     ids=lambda function: function.__name__,
 )
-def test_models_end_together_where_each_ends_alone(
+def test_models_train_together_as_alone(
     trained_alone: Trained,
-    admit: Callable[[Trainer, list[Admission]], list[Message]],
+    admit: Callable[[Trainer, list[Admission]], list[SlotMessage]],
 ) -> None:
     make, models, alone = trained_alone
     together = by_slot(admit(make(), models))
@@ -142,8 +144,8 @@ def test_models_end_together_where_each_ends_alone(
         assert_same(together[model.slot], alone[model.slot], model.config)
 
 
-def test_models_do_train_in_one_fleet() -> None:
-    """Else everything above compares a model alone with itself alone."""
+def test_models_share_one_fleet() -> None:
+    """Otherwise the tests above would compare a model with itself."""
     trainer = make_trainer()
     for model in draw_models("multiclass", 1, N_MODELS, DEPTHS):
         trainer.admit(model)
@@ -152,14 +154,14 @@ def test_models_do_train_in_one_fleet() -> None:
     assert sizes == [2, 8], "linear models apart, all others together"
 
 
-def test_a_diverging_neighbour_changes_nothing() -> None:
-    """But for the last bits: once it has left, products over fewer slots may be cut differently."""
+def test_diverging_model_does_not_affect_others() -> None:
+    """Last bits may differ: after it has left, products have fewer slots."""
 
     def params(k: int, eta: float) -> TrialConfig:
         kinds = ("tanh", "relu", "relu")
         return make_config({"activation": kinds[k], "optimizer.learning_rate": eta})
 
-    def train(eta: float) -> dict[int, list[Message]]:
+    def train(eta: float) -> dict[int, list[SlotMessage]]:
         models = [Admission(k, params(k, eta if k == 2 else 0.01), k) for k in range(3)]
         return by_slot(all_at_once(make_trainer(), models))
 
@@ -182,8 +184,8 @@ def test_a_diverging_neighbour_changes_nothing() -> None:
         np.testing.assert_allclose(one.statistics, other.statistics, rtol=1e-11, atol=1e-13)  # type: ignore[arg-type]
 
 
-def test_seeds_folds_and_repeats_matter() -> None:
-    """Models that differ only in where their random streams start do differ."""
+def test_results_depend_on_seed_fold_and_repeat() -> None:
+    """Models that differ in seed, fold or repeat only have different results."""
     config = make_config({"dropout": "dropout"})
     models = [Admission(0, config, 1), Admission(1, config, 2), Admission(2, config, 1, repeat=1)]
     _, outcomes = split(all_at_once(make_trainer(), models))

@@ -1,4 +1,4 @@
-"""Weights that the training rows scale: every unit's z has standard deviation 1 on them."""
+"""Initial values from training rows: scaled weights, bins, moving averages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def slot_of(params: dict[str, Any], x: np.ndarray | None = None) -> tuple[Slot, 
 
 
 def pre_activations(slot: Slot, x: np.ndarray, s: bool = False) -> list[np.ndarray]:
-    """Return z of every layer of a tanh network, in NumPy."""
+    """Return z of every layer of a tanh network, computed with NumPy."""
     views = slot.layout.views(slot.parameters.unsqueeze(0))
     h, z = x.astype(np.float64), []
     keys = [("kernel", layer) for layer in range(slot.shape.depth)] + [("output_kernel", 0)]
@@ -40,14 +40,14 @@ def pre_activations(slot: Slot, x: np.ndarray, s: bool = False) -> list[np.ndarr
 
 
 @pytest.mark.parametrize("parametrization", ["standard", "ntk"])
-def test_every_units_z_varies_by_one_on_training_rows(parametrization: str) -> None:
+def test_z_of_every_unit_has_standard_deviation_one(parametrization: str) -> None:
     params = {"activation": "tanh", "parametrization": parametrization}
     slot, x = slot_of(params | {"network.hidden_units": "9-4-6"})
     for z in pre_activations(slot, x, s=parametrization == "ntk"):
         np.testing.assert_allclose(z.std(0), 1, rtol=1e-9)
 
 
-def test_sorted_rows_are_sampled_all_over_the_table() -> None:
+def test_sorted_rows_are_sampled_from_the_whole_table() -> None:
     n_rows = 4 * SAMPLE_ROWS
     fold = make_fold(n_train=n_rows)
     fold.x_train[:] = np.sort(fold.x_train * [1, 5, 1, 1, 1], axis=0)
@@ -59,20 +59,20 @@ def test_sorted_rows_are_sampled_all_over_the_table() -> None:
     assert torch.equal(slots[0].parameters, slots[1].parameters)
 
 
-def test_dropout_plays_no_part() -> None:
+def test_dropout_does_not_change_initialization() -> None:
     slot, x = slot_of({"activation": "tanh", "dropout": "dropout", "dropout.rate": 0.5})
     for z in pre_activations(slot, x):
         np.testing.assert_allclose(z.std(0), 1, rtol=1e-9)
 
 
-def test_units_of_rows_that_do_not_vary_stay_as_drawn() -> None:
+def test_units_without_variation_are_not_scaled() -> None:
     slot, _ = slot_of({"activation": "tanh"}, x=np.ones((N_ROWS, 5), np.float32))
     assert slot.parameters.isfinite().all()
     plain = make_fleet([Admission(0, make_config({"initializer": "lecun_normal"}), 3)]).slots[0]
     assert torch.equal(slot.parameters, plain.parameters)
 
 
-def test_behind_a_front_the_rows_are_those_that_the_first_layer_reads() -> None:
+def test_scaling_uses_the_output_of_the_input_layer() -> None:
     columns = Columns(3, (4,), 1)
     fold = make_fold(n_train=N_ROWS, n_inputs=5, columns=columns)
     config = make_config(
@@ -93,7 +93,7 @@ def test_behind_a_front_the_rows_are_those_that_the_first_layer_reads() -> None:
 
 
 @pytest.mark.parametrize("n_bins", [3, 40])
-def test_the_bins_of_a_slot_are_those_of_its_own_training_rows(n_bins: int) -> None:
+def test_bins_are_those_of_the_training_rows_of_the_fold(n_bins: int) -> None:
     columns = Columns(2, (), 3)
     folds = [make_fold(n_train=N_ROWS, columns=columns, seed=seed) for seed in (0, 1)]
     config = make_config(
@@ -110,7 +110,7 @@ def test_the_bins_of_a_slot_are_those_of_its_own_training_rows(n_bins: int) -> N
 
 
 @pytest.mark.parametrize("embedding", ["none", "pbld"])
-def test_moving_averages_of_raw_inputs_start_at_those_of_the_training_rows(embedding: str) -> None:
+def test_moving_averages_of_raw_inputs_start_at_training_statistics(embedding: str) -> None:
     columns = Columns(3, (), 2)
     fold = make_fold(n_train=N_ROWS, columns=columns)
     fold.x_train[:] = fold.x_train * [1, 1e4, 1e-1, 1, 1] + [0, 2e6, 5, 0, 1]
@@ -119,7 +119,7 @@ def test_moving_averages_of_raw_inputs_start_at_those_of_the_training_rows(embed
     found = slot.layout.views(slot.statistics.unsqueeze(0), statistics=True)
     mean, variance = (found[kind, INPUT].flatten().numpy() for kind in ("mean", "variance"))
     x = fold.x_train.astype(np.float64)
-    # With pbld, each number stands first in its block.
+    # With pbld, each number is the first component of its block.
     at = [0, 1, 2, 3, 4] if embedding == "none" else [0, len(mean) // 3, 2 * (len(mean) // 3)]
     np.testing.assert_allclose(mean[at], x.mean(0)[: len(at)], rtol=1e-9)
     np.testing.assert_allclose(variance[at], x.var(0, ddof=1)[: len(at)], rtol=1e-9)
@@ -132,7 +132,7 @@ def test_moving_averages_of_scaled_inputs_start_as_in_torch() -> None:
     assert (found["variance", INPUT] == 1).all()
 
 
-def test_behind_a_batch_norm_of_raw_inputs_every_units_z_varies_by_one() -> None:
+def test_z_has_standard_deviation_one_after_batch_norm_of_raw_inputs() -> None:
     x = make_fold(n_train=N_ROWS).x_train * [1, 1e4, 0.1, 1, 1] + 7
     slot, x = slot_of(RAW | {"activation": "tanh"}, x)
     z = (x - x.mean(0)) / np.sqrt(x.astype(np.float64).var(0, ddof=1) + 1e-5)

@@ -1,4 +1,4 @@
-"""A slot is its own: frozen it stays, recycled nothing is left over, repacked nothing changes."""
+"""The state of a slot depends neither on other slots nor on earlier ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.training.problems import (
 
 
 def one_of_each_optimizer() -> list[Admission]:
-    """Deep and shallow, with batch norm's statistics, momentum and everything else that moves."""
+    """Return deep and shallow models, with batch norm, momentum and all other kinds of state."""
     widths = ("7-5", "4-4", "9")
     return [
         Admission(
@@ -43,10 +43,10 @@ def one_of_each_optimizer() -> list[Admission]:
     ]
 
 
-def test_a_frozen_slot_stays_bit_for_bit() -> None:
+def test_frozen_slot_does_not_change() -> None:
     fleet, free = make_fleet(one_of_each_optimizer()), make_fleet(one_of_each_optimizer())
     k = len(fleet.slots)
-    for step in range(3):  # so that moments, statistics and step counts are not at their start
+    for step in range(3):  # so that moments, statistics and step counts have changed
         for each in (fleet, free):
             step_once(each, first_row=5 * step)
     before = [tensor.clone() for tensor in fleet.weights.tensors()]
@@ -59,16 +59,16 @@ def test_a_frozen_slot_stays_bit_for_bit() -> None:
     ):
         assert torch.equal(now[frozen], old[frozen]), f"{name} of a frozen slot moved"
         assert torch.equal(now[~frozen], moved[~frozen]), f"{name} of a free slot differs"
-    # Without freezing every slot moves, or there is nothing to see.
+    # Without freezing, every slot changes.
     assert (free.weights.parameters != before[0]).any(1).all()
     assert (free.weights.statistics != before[1]).any(1).all()
-    # What is reported is what the step would have given.
+    # Loss and norms are reported for frozen slots, too.
     assert torch.equal(losses, free_losses)
     assert torch.equal(norms, free_norms)
 
 
-def test_a_slot_frozen_and_thawed_goes_on_as_if_nothing_had_been() -> None:
-    # Without dropout, whose bits a frozen slot would use up.
+def test_slot_continues_unchanged_after_being_frozen() -> None:
+    # There is no dropout, because a frozen slot would consume its bits.
     models = [
         Admission(k, make_config({"optimizer": optimizer, "batch_norm": "after_activation"}), k)
         for k, optimizer in enumerate(OPTIMIZERS)
@@ -83,12 +83,12 @@ def test_a_slot_frozen_and_thawed_goes_on_as_if_nothing_had_been() -> None:
         assert torch.equal(one, same)
 
 
-def test_repacking_a_fleet_after_every_epoch_changes_no_bit() -> None:
+def test_repacking_a_fleet_after_every_epoch_changes_nothing() -> None:
     models = draw_models("multiclass", 5, 8)
     kept, repacked = make_fleet(models), make_fleet(models)
     for _ in range(3):
         assert kept.run_epoch() == repacked.run_epoch()
-        repacked = Fleet(repacked.release(), repacked.rows, repacked.numbers)
+        repacked = Fleet(repacked.release(), repacked.rows, repacked.backend)
     for one, other in zip(kept.release(), repacked.release(), strict=True):
         for name in ("parameters", "statistics", "m", "v", "t", "product"):
             assert torch.equal(getattr(one, name), getattr(other, name)), name
@@ -108,15 +108,15 @@ def test_released_slots_share_no_memory_with_the_fleet() -> None:
 
 
 def state_of(slot: object) -> list[torch.Tensor]:
-    """Return every tensor that a slot holds, whatever its name."""
+    """Return all tensors of a slot."""
     found = [value for value in vars(slot).values() if isinstance(value, torch.Tensor)]
     assert len(found) >= 8
     return found
 
 
 @pytest.mark.parametrize("left_by", ["diverged", "stopped", "epochs"])
-def test_a_recycled_place_ends_where_a_fresh_one_ends(left_by: str) -> None:
-    """Someone trains beside a place that another left; equal sizes, so bit for bit."""
+def test_model_in_a_reused_position_trains_as_in_a_fresh_trainer(left_by: str) -> None:
+    """Another model trains at the same time; sizes are equal, so results are bit-identical."""
     neighbour = Admission(0, make_config({"training.epochs": 9, "activation": "tanh"}), seed=1)
     wild = {"optimizer.learning_rate": 1e300} if left_by == "diverged" else {}
     limit = {"training.epochs": 2} if left_by == "epochs" else {}

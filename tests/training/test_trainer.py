@@ -1,4 +1,4 @@
-"""Models come, train and go: messages, ends, best epochs, fleets side by side."""
+"""Admission, training and end of models: messages, causes, best epochs, several fleets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from autotrain.space.config import TrialConfig
 from autotrain.techniques.schedules import SCHEDULES
 from autotrain.training import fleet as fleet_module
 from autotrain.training.slot import Admission, EpochReport, Outcome
-from autotrain.training.trainer import Message, Trainer
+from autotrain.training.trainer import SlotMessage, Trainer
 from tests.training.problems import (
     draw_models,
     make_config,
@@ -33,7 +33,7 @@ from tests.training.problems import (
 def value_in_torch(
     outcome: Outcome, config: TrialConfig, task: str, metric: str
 ) -> tuple[float, float]:
-    """Put an outcome's weights into `nn.Sequential` and evaluate: validation loss and metric."""
+    """Return validation loss and metric of an outcome's weights in an `nn.Sequential`."""
     fold, problem = make_fold(task), make_problem(task, metric)
     reference = make_reference(config, problem, fold, seed=0)
     layout = Layout(Shape(fold.x_train.shape[1], config.hidden_units, problem.n_outputs))
@@ -45,8 +45,8 @@ def value_in_torch(
     return reference.evaluate()
 
 
-def refill(trainer: Trainer, models: list[Admission], n_places: int) -> list[Message]:
-    """Keep some places busy until all models have been trained, like a coordinator."""
+def refill(trainer: Trainer, models: list[Admission], n_places: int) -> list[SlotMessage]:
+    """Train all models, some at a time, like the scheduler."""
     waiting, messages = list(models), []
     while waiting or trainer.n_slots:
         while waiting and trainer.n_slots < n_places:
@@ -56,7 +56,7 @@ def refill(trainer: Trainer, models: list[Admission], n_places: int) -> list[Mes
     return messages
 
 
-def test_places_are_refilled_until_every_model_has_ended() -> None:
+def test_positions_are_refilled_until_all_models_have_ended() -> None:
     models = draw_models("multiclass", 11, 14, depths=(0, 1, 2, 3))
     trainer = make_trainer()
     messages = refill(trainer, models, n_places=4)
@@ -74,8 +74,8 @@ def test_places_are_refilled_until_every_model_has_ended() -> None:
     assert trainer.step() == [], "an empty trainer has nothing to say"
 
 
-def test_a_freed_place_is_filled_while_the_others_train_on() -> None:
-    """At the next epoch boundary: a fleet neither waits for its slowest member nor shrinks."""
+def test_freed_position_is_refilled_while_others_train() -> None:
+    """It is refilled at the next epoch; a fleet does not wait for its slowest model."""
     epochs = {0: 2, 1: 7, 2: 3}
     models = [Admission(k, make_config({"training.epochs": n}), k) for k, n in epochs.items()]
     trainer = make_trainer()
@@ -91,8 +91,8 @@ def test_a_freed_place_is_filled_while_the_others_train_on() -> None:
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_the_best_epochs_weights_give_the_best_value(task: str) -> None:
-    """For every metric of the task, evaluated with torch's modules and scikit-learn."""
+def test_best_weights_give_the_best_value(task: str) -> None:
+    """This holds for every metric of the task, evaluated with torch's modules and scikit-learn."""
     for metric in [row.name for row in METRICS.values() if task in row.tasks]:
         models = draw_models(task, 21, 5, depths=(0, 1, 2, 3))
         trainer = make_trainer(task, metric)
@@ -111,8 +111,8 @@ def test_the_best_epochs_weights_give_the_best_value(task: str) -> None:
             assert loss == pytest.approx(own[outcome.best_epoch - 1].valid_loss, rel=1e-9)
 
 
-def test_the_best_epoch_is_kept_when_later_ones_are_worse() -> None:
-    # Steps so large that things get worse before the end.
+def test_best_epoch_is_kept_if_later_ones_are_worse() -> None:
+    # The steps are so large that the metric gets worse before the end.
     params = {"optimizer": "sgd", "optimizer.learning_rate": 3.0, "training.epochs": 12}
     reports, outcome = train_alone(make_trainer(), Admission(0, make_config(params), seed=2))
     values = [report.value for report in reports]
@@ -137,7 +137,7 @@ def test_training_stops_after_patience_epochs_without_improvement(patience: int)
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("waits", [True, False])
-def test_a_schedule_that_spans_the_training_may_run_to_its_end(schedule: str, waits: bool) -> None:
+def test_training_can_wait_for_the_end_of_a_schedule(schedule: str, waits: bool) -> None:
     params = {
         "training.epochs": 8,
         "schedule": schedule,
@@ -179,8 +179,8 @@ def test_training_without_early_stopping_takes_all_epochs(schedule: str, restore
 
 
 @pytest.mark.parametrize("restores", [True, False])
-def test_the_weights_are_those_of_the_best_or_of_the_last_epoch(restores: bool) -> None:
-    # So high a learning rate that the last epoch is not the best one.
+def test_weights_are_of_best_or_last_epoch(restores: bool) -> None:
+    # The learning rate is so high that the last epoch is not the best one.
     params = {
         "training.epochs": 12,
         "optimizer.learning_rate": 0.3,
@@ -194,12 +194,12 @@ def test_the_weights_are_those_of_the_best_or_of_the_last_epoch(restores: bool) 
     assert best < 11
     assert outcome.best_epoch == (best + 1 if restores else 12)
     assert outcome.best_value == pytest.approx(values[best] if restores else values[-1], rel=1e-5)
-    # And the weights are those that gave it.
+    # The weights give this value.
     _, in_torch = value_in_torch(outcome, make_config(params), "multiclass", "log_loss")
     assert outcome.best_value == pytest.approx(in_torch, rel=1e-4)
 
 
-def test_an_improvement_below_min_delta_does_not_count_but_is_kept() -> None:
+def test_improvement_below_min_delta_is_kept_but_does_not_count() -> None:
     params = {
         "training.epochs": 50,
         "early_stopping.patience": 3,
@@ -210,7 +210,7 @@ def test_an_improvement_below_min_delta_does_not_count_but_is_kept() -> None:
     assert outcome.best_epoch == 4, "the value fell from epoch to epoch"
 
 
-def test_a_training_ends_at_its_epoch_limit() -> None:
+def test_training_ends_at_epoch_limit() -> None:
     for epochs in (1, 4):
         config = make_config({"training.epochs": epochs})
         reports, outcome = train_alone(make_trainer(), Admission(0, config, seed=2))
@@ -220,10 +220,10 @@ def test_a_training_ends_at_its_epoch_limit() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
 @pytest.mark.parametrize("learning_rate", [1e6, 1e12, 1e30])
-def test_a_model_that_loses_its_numbers_ends_as_diverged(
+def test_model_with_nonfinite_weights_ends_as_diverged(
     dtype: torch.dtype, task: str, learning_rate: float
 ) -> None:
-    """Without a warning on the way, whatever overflows; its neighbour goes on."""
+    """Overflows raise no warning, and the other model continues."""
     wild = {"optimizer": "momentum", "activation": "relu", "training.epochs": 60}
     trainer = make_trainer(task, dtype=dtype)
     trainer.admit(Admission(0, make_config(wild | {"optimizer.learning_rate": learning_rate}), 1))
@@ -232,7 +232,7 @@ def test_a_model_that_loses_its_numbers_ends_as_diverged(
     ends = {outcome.slot: outcome for outcome in outcomes}
     assert ends[1].cause == "epochs"
     assert all(math.isfinite(report.value) for report in reports if report.slot == 1)
-    if task == "regression":  # squared errors surely overflow
+    if task == "regression":  # squared errors overflow
         assert ends[0].cause == "diverged"
         assert "exploding" in ends[0].diagnosis.flags
         last = [report for report in reports if report.slot == 0][-1]
@@ -244,8 +244,8 @@ def test_a_model_that_loses_its_numbers_ends_as_diverged(
         assert np.isfinite(ends[0].parameters).all()
 
 
-def test_losses_near_the_largest_number_raise_no_warning() -> None:
-    """Each fits into single precision, their sum does not."""
+def test_losses_near_the_largest_float_raise_no_warning() -> None:
+    """Each loss fits into single precision, but not their sum."""
     fold = make_fold("regression")
     huge = replace(fold, y_train=np.full_like(fold.y_train, 4e18))
     params = {"training.batch_size": 1, "optimizer": "sgd", "optimizer.learning_rate": 1e-30}
@@ -255,7 +255,7 @@ def test_losses_near_the_largest_number_raise_no_warning() -> None:
     assert outcome.cause == "epochs"
 
 
-def test_a_model_that_never_had_a_value_has_no_weights() -> None:
+def test_model_without_a_finite_value_has_no_weights() -> None:
     params = {"optimizer": "sgd", "activation": "relu", "optimizer.learning_rate": 1e300}
     config = make_config(params)
     _, outcome = train_alone(make_trainer("regression"), Admission(0, config, 1))
@@ -269,7 +269,7 @@ def test_a_model_that_never_had_a_value_has_no_weights() -> None:
 # ---- stopping ------------------------------------------------------------------------------
 
 
-def test_stopping_ends_a_model_before_its_next_epoch() -> None:
+def test_stop_ends_a_model_before_its_next_epoch() -> None:
     trainer = make_trainer()
     for k in range(3):
         trainer.admit(Admission(k, make_config({"training.epochs": 6}), seed=k))
@@ -285,7 +285,7 @@ def test_stopping_ends_a_model_before_its_next_epoch() -> None:
     assert sorted(o.slot for o in outcomes) == [0, 2]
 
 
-def test_stopping_a_model_that_still_waits() -> None:
+def test_stop_of_a_waiting_model() -> None:
     trainer = make_trainer()
     trainer.admit(Admission(5, make_config(), seed=0))
     trainer.stop(5)
@@ -295,17 +295,17 @@ def test_stopping_a_model_that_still_waits() -> None:
     assert outcome.parameters is None
 
 
-def test_stopping_a_model_that_has_ended_says_nothing_more() -> None:
+def test_stop_of_an_ended_model_gives_no_message() -> None:
     trainer = make_trainer()
     trainer.admit(Admission(0, make_config({"training.epochs": 1}), seed=0))
     trainer.admit(Admission(1, make_config({"training.epochs": 3}), seed=1))
     _, [outcome] = split(trainer.step())
     assert outcome.slot == 0
     trainer.stop(0)
-    trainer.stop(77)  # nobody
+    trainer.stop(77)  # no model has this number
     _, outcomes = split(trainer.run())
     assert [o.slot for o in outcomes] == [1]
-    # And a later model of that number is not stopped by it.
+    # A later model of this number is not stopped.
     trainer.admit(Admission(77, make_config({"training.epochs": 1}), seed=1))
     _, [late] = split(trainer.run())
     assert (late.slot, late.cause) == (77, "epochs")
@@ -323,7 +323,7 @@ APART: list[dict[str, Any]] = [
 ]
 
 
-def test_fleets_of_other_sizes_take_turns() -> None:
+def test_fleets_take_turns() -> None:
     trainer = make_trainer()
     models = [Admission(k, make_config(params), seed=k) for k, params in enumerate(APART)]
     models += [Admission(10 + k, make_config(params), seed=k) for k, params in enumerate(APART)]
@@ -342,20 +342,20 @@ def test_fleets_of_other_sizes_take_turns() -> None:
     assert trainer.n_slots == 0
 
 
-def test_newcomers_do_not_starve_other_fleets() -> None:
+def test_new_models_do_not_starve_other_fleets() -> None:
     trainer = make_trainer()
     long = {"training.epochs": 8}
     trainer.admit(Admission(0, make_config(long), seed=0))
     trainer.admit(Admission(1, make_config(long | {"training.batch_size": 8}), seed=1))
     epochs: Counter[int] = Counter()
     for k in range(12):
-        # Each round someone joins the first fleet.
+        # A new model joins the first fleet in each round.
         trainer.admit(Admission(100 + k, make_config({"training.epochs": 1}), seed=k))
         epochs.update(report.slot for report in split(trainer.step())[0])
     assert abs(epochs[0] - epochs[1]) <= 1
 
 
-def test_a_linear_model_learns_a_linear_rule() -> None:
+def test_linear_model_learns_a_linear_function() -> None:
     fold = make_fold("regression", n_train=200)
     fold.y_train[:] = fold.x_train[:, 0] - 0.5 * fold.x_train[:, 3]
     fold.y_valid[:] = fold.x_valid[:, 0] - 0.5 * fold.x_valid[:, 3]
@@ -367,10 +367,10 @@ def test_a_linear_model_learns_a_linear_rule() -> None:
     assert outcome.parameters[[0, 3]] == pytest.approx([1.0, -0.5], abs=0.02)
 
 
-# ---- numbers -------------------------------------------------------------------------------
+# ---- precision and memory -----------------------------------------------------------------------
 
 
-def test_single_precision_trains_like_double() -> None:
+def test_single_precision_training_equals_double() -> None:
     models = draw_models("multiclass", 31, 8)
     ends = []
     for dtype in (torch.float64, torch.float32):
@@ -389,10 +389,8 @@ def test_single_precision_trains_like_double() -> None:
 
 
 @pytest.mark.parametrize("name", ["AHEAD_BYTES", "EVALUATION_NUMBERS"])
-def test_how_much_is_held_at_a_time_changes_nothing(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Batches gathered one by one or all at once; validation rows in pieces or whole."""
+def test_chunk_sizes_do_not_change_results(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches are gathered one by one or together, validation rows in pieces or as a whole."""
     models = draw_models("multiclass", 41, 4)
     found = []
     for size in (1, 1 << 40):
@@ -406,7 +404,7 @@ def test_how_much_is_held_at_a_time_changes_nothing(
     np.testing.assert_allclose(little, much, rtol=1e-10)
 
 
-def test_rows_that_may_not_be_written_are_read() -> None:
+def test_read_only_rows_are_accepted() -> None:
     fold = make_fold()
     for array in (fold.x_train, fold.y_train, fold.x_valid, fold.y_valid):
         array.flags.writeable = False

@@ -1,4 +1,4 @@
-"""How many models share a fleet: many small ones, few large ones, never none."""
+"""Width of fleets: many small models or few large ones, at least one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def width_of(units: int, layers: int, batch_size: int, n_inputs: int, costs: Cos
 
 
 @pytest.mark.parametrize("costs", [CPU, GPU], ids=["cpu", "gpu"])
-def test_the_smaller_the_model_the_wider_its_fleet(costs: Costs) -> None:
+def test_smaller_models_have_wider_fleets(costs: Costs) -> None:
     sizes = [(8, 1, 16, 5), (64, 2, 32, 30), (256, 3, 128, 100), (2048, 6, 1024, 5000)]
     found = [width_of(*size, costs) for size in sizes]
     assert found == sorted(found, reverse=True)
@@ -30,9 +30,9 @@ def test_the_smaller_the_model_the_wider_its_fleet(costs: Costs) -> None:
     assert all(1 <= width <= costs.widest for width in found)
 
 
-def test_a_model_that_fills_a_core_trains_alone() -> None:
+def test_large_model_trains_alone() -> None:
     assert width_of(2048, 6, 1024, 5000, CPU) == 1
 
 
-def test_a_gpu_takes_more_than_a_core() -> None:
+def test_gpu_has_wider_fleets_than_cpu() -> None:
     assert width_of(128, 2, 128, 50, GPU) > width_of(128, 2, 128, 50, CPU)

@@ -1,4 +1,4 @@
-"""Slots behind fronts of their own: other views of the rows, other folds, the same results."""
+"""Slots with different input layers, views and folds train as if each was alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from autotrain.techniques.view import View
 from autotrain.training.fleet import Fleet
 from autotrain.training.rows import FoldArrays, Inputs
 from autotrain.training.slot import Admission
-from autotrain.training.trainer import Message, Trainer
+from autotrain.training.trainer import SlotMessage, Trainer
 from tests.network.test_padding import is_padding
 from tests.training.problems import make_config, make_fleet, make_fold, make_trainer, step_once
 from tests.training.test_fused_equals_alone import (
@@ -30,13 +30,13 @@ from tests.training.test_fused_equals_alone import (
 
 N_NUMERIC = 3
 LIMIT = 4
-# The levels of two columns, and inputs that are plain in every view, fold by fold.
+# Levels of two columns, and number of plain inputs, by fold.
 LEVELS = ((7, 5), (5, 9))
 N_PLAIN = (2, 4)
 
 
 def fold_of(place: int, task: str = "multiclass") -> FoldArrays:
-    """Make a fold with every view: numbers, then codes or an input a level, then plain inputs."""
+    """Return a fold in every view: numbers, then codes or one-hot inputs, then plain inputs."""
     columns = Columns(N_NUMERIC, LEVELS[place], N_PLAIN[place])
     fold = make_fold(task, n_train=50 + 11 * place, n_inputs=columns.width, columns=columns)
     views = {}
@@ -75,7 +75,7 @@ def fold_of(place: int, task: str = "multiclass") -> FoldArrays:
     return replace(fold, columns=None, views=views)
 
 
-FRONTS: dict[str, dict[str, Any]] = {
+INPUT_LAYERS: dict[str, dict[str, Any]] = {
     "none": {},
     "piecewise_linear": {
         "embedding": "piecewise_linear",
@@ -102,14 +102,14 @@ CODES = {
 }
 
 
-def models_of(front: str, *, has_codes: bool) -> list[Admission]:
-    """Both folds in every view, with all that surrounds a front."""
+def models_of(input_layer: str, *, has_codes: bool) -> list[Admission]:
+    """Return models on both folds in every view, with everything else around an input layer."""
     models: list[Admission] = []
     for place, (scaler, missing) in enumerate(
         (s, m) for s in ("standard", "robust_smooth_clip") for m in ("median", "indicator")
     ):
         params = {
-            **FRONTS[front],
+            **INPUT_LAYERS[input_layer],
             **(CODES if has_codes else {}),
             "scaler": scaler,
             "missing": missing,
@@ -117,7 +117,7 @@ def models_of(front: str, *, has_codes: bool) -> list[Admission]:
             "training.epochs": (2, 5, 3, 4)[place],
             "activation": ("tanh", "elu", "relu", "selu")[place],
             "activation.parametric": place % 2 == 1,
-            "front_scale": ("off", "diagonal")[place // 2],
+            "input_scale": ("off", "diagonal")[place // 2],
             "parametrization": ("ntk", "standard")[place % 2],
             "initializer": ("data_std", "he_normal", "glorot_normal", "data_std")[place],
             "weight_decay": ("decoupled", "none")[place // 2],
@@ -126,7 +126,11 @@ def models_of(front: str, *, has_codes: bool) -> list[Admission]:
             "dropout": ("dropout", "alpha_dropout", "none", "dropout")[place],
         }
         if params["dropout"] != "none":
-            params |= {"dropout.rate": 0.2, "dropout.input_rate": 0.2, "dropout.course": "flat_cos"}
+            params |= {
+                "dropout.rate": 0.2,
+                "dropout.input_rate": 0.2,
+                "dropout.annealing": "flat_cos",
+            }
         if params["optimizer"] == "adam":
             params["optimizer.adam.epsilon"] = 1e-6  # see `_jitter` in problems.py
         config = make_config(params)
@@ -134,20 +138,20 @@ def models_of(front: str, *, has_codes: bool) -> list[Admission]:
     return models
 
 
-Admit = Callable[[Trainer, list[Admission]], list[Message]]
+Admit = Callable[[Trainer, list[Admission]], list[SlotMessage]]
 
 
 @pytest.mark.parametrize(
     "admit", [all_at_once, in_another_order, one_after_the_other], ids=lambda f: f.__name__
 )
 @pytest.mark.parametrize("has_codes", [False, True])
-@pytest.mark.parametrize("front", FRONTS)
-def test_views_and_folds_end_in_one_fleet_where_each_ends_alone(
-    front: str, has_codes: bool, admit: Admit
+@pytest.mark.parametrize("input_layer", INPUT_LAYERS)
+def test_mixed_views_and_folds_train_as_alone(
+    input_layer: str, has_codes: bool, admit: Admit
 ) -> None:
-    """Others come and leave meanwhile; a model alone knows no other fold and no other view."""
+    """Other models join and leave meanwhile. A model alone has its own fold and view only."""
     folds = [fold_of(0), fold_of(1)]
-    models = models_of(front, has_codes=has_codes)
+    models = models_of(input_layer, has_codes=has_codes)
     together = make_trainer(folds=folds)
     found = by_slot(admit(together, models))
     for model in models:
@@ -158,10 +162,10 @@ def test_views_and_folds_end_in_one_fleet_where_each_ends_alone(
 
 
 @pytest.mark.parametrize("has_codes", [False, True])
-@pytest.mark.parametrize("front", FRONTS)
-def test_they_are_in_one_fleet(front: str, has_codes: bool) -> None:
+@pytest.mark.parametrize("input_layer", INPUT_LAYERS)
+def test_mixed_views_and_folds_share_one_fleet(input_layer: str, has_codes: bool) -> None:
     trainer = make_trainer(folds=[fold_of(0), fold_of(1)])
-    for model in models_of(front, has_codes=has_codes):
+    for model in models_of(input_layer, has_codes=has_codes):
         trainer.admit(model)
     trainer.step()
     [fleet] = trainer.fleets.values()
@@ -170,21 +174,23 @@ def test_they_are_in_one_fleet(front: str, has_codes: bool) -> None:
     assert len({slot.columns.width for slot in fleet.slots}) > 1
 
 
-def test_other_sizes_and_kinds_of_fronts_are_in_other_fleets() -> None:
+def test_different_input_layers_are_in_different_fleets() -> None:
     trainer = make_trainer(folds=[fold_of(0), fold_of(1)])
-    for number, (front, has_codes) in enumerate((f, c) for f in FRONTS for c in (False, True)):
-        for model in models_of(front, has_codes=has_codes):
+    for number, (input_layer, has_codes) in enumerate(
+        (f, c) for f in INPUT_LAYERS for c in (False, True)
+    ):
+        for model in models_of(input_layer, has_codes=has_codes):
             trainer.admit(replace(model, slot=model.slot + 100 * number))
-    wider = FRONTS["plr"] | {"embedding.plr.width": 5}
+    wider = INPUT_LAYERS["plr"] | {"embedding.plr.width": 5}
     trainer.admit(Admission(9999, make_config(wider), 0))
     trainer.step()
-    assert len(trainer.fleets) == 2 * len(FRONTS) + 1
+    assert len(trainer.fleets) == 2 * len(INPUT_LAYERS) + 1
 
 
-def test_folds_whose_numbers_are_not_as_many_train_all_the_same() -> None:
-    """A date has a clock in the training rows of one fold alone."""
+def test_folds_with_different_numeric_columns_train() -> None:
+    """For example, a date has clock times in the training rows of one fold only."""
     folds = [make_fold(n_inputs=5, columns=Columns(n, (), 5 - n), seed=n) for n in (2, 3)]
-    config = make_config(FRONTS["pbld"])
+    config = make_config(INPUT_LAYERS["pbld"])
     trainer = make_trainer(folds=folds)
     models = [Admission(fold, config, 5, fold) for fold in (0, 1)]
     found = by_slot(all_at_once(trainer, models))
@@ -193,22 +199,22 @@ def test_folds_whose_numbers_are_not_as_many_train_all_the_same() -> None:
         assert_same(found[model.slot], all_at_once(alone, [model]))
 
 
-def fleet_of(front: str) -> Fleet:
-    models = models_of(front, has_codes=True)
+def fleet_of(input_layer: str) -> Fleet:
+    models = models_of(input_layer, has_codes=True)
     return make_fleet(models, folds=[fold_of(0), fold_of(1)])
 
 
-@pytest.mark.parametrize("front", FRONTS)
-def test_padding_of_a_front_stays_exactly_zero(front: str) -> None:
-    fleet = fleet_of(front)
+@pytest.mark.parametrize("input_layer", INPUT_LAYERS)
+def test_padding_of_input_layer_stays_exactly_zero(input_layer: str) -> None:
+    fleet = fleet_of(input_layer)
     padding = is_padding(fleet)
     views = fleet.network.layout.views(fleet.weights.parameters)
-    of_front = [key for key in views if key[0].startswith(("level_vectors", "scale"))]
+    of_input_layer = [key for key in views if key[0].startswith(("level_vectors", "scale"))]
     start, rows, columns = fleet.network.layout.parameters["level_vectors", 0]
     assert padding[:, start : start + rows * columns].any(), "levels must be padded"
     start, rows, columns = fleet.network.layout.parameters["scale", INPUT]
     assert padding[:, start : start + rows * columns].any(), "inputs must be padded"
-    assert of_front
+    assert of_input_layer
     for epoch in range(3):
         assert all(np.isfinite(report.train_loss) for report in fleet.run_epoch())
         for name in ("parameters", "m"):
@@ -217,12 +223,13 @@ def test_padding_of_a_front_stays_exactly_zero(front: str) -> None:
         assert fleet.stepper.gradient[padding].count_nonzero() == 0
 
 
-@pytest.mark.parametrize("front", FRONTS)
-def test_a_frozen_slot_behind_a_front_stays_bit_for_bit(front: str) -> None:
+@pytest.mark.parametrize("input_layer", INPUT_LAYERS)
+def test_frozen_slot_with_input_layer_does_not_change(input_layer: str) -> None:
     columns = Columns(3, (5, 3), 2)
     fold = make_fold(n_inputs=columns.width, columns=columns)
     models = [
-        Admission(k, model.config, k) for k, model in enumerate(models_of(front, has_codes=True))
+        Admission(k, model.config, k)
+        for k, model in enumerate(models_of(input_layer, has_codes=True))
     ]
     models = [m for m in models if view_of(m.config) == View(one_hot_limit=LIMIT)]
     models = [replace(models[0], slot=k, seed=k) for k in range(4)]
@@ -239,8 +246,8 @@ def test_a_frozen_slot_behind_a_front_stays_bit_for_bit(front: str) -> None:
     ):
         assert torch.equal(now[frozen], old[frozen])
         assert torch.equal(now[~frozen], moved[~frozen])
-    front_moved = fleet.network.layout.views(free.weights.parameters - before[0])
-    kinds = [key for key in front_moved if key[0].startswith(("level_vectors", "embedding_w"))]
-    assert (EMBEDDINGS[front].sizes is not None) == (("embedding_weight", INPUT) in kinds)
+    views = fleet.network.layout.views(free.weights.parameters - before[0])
+    kinds = [key for key in views if key[0].startswith(("level_vectors", "embedding_w"))]
+    assert (EMBEDDINGS[input_layer].sizes is not None) == (("embedding_weight", INPUT) in kinds)
     for key in kinds:
-        assert front_moved[key].any(), f"{key} never moves"
+        assert views[key].any(), f"{key} never moves"

@@ -1,7 +1,7 @@
-"""Scales of the inputs: what starts at 1, and how fast it learns.
+"""Initial values and learning rates of input scales.
 
-That a scaled slot trains as torch does is in tests/training/test_follows_reference.py. To add a
-scale: say in `REFERENCES` whether it scales.
+tests/training/test_follows_reference.py compares the training with torch. To add an input scale,
+add whether it scales to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import pytest
 
 from autotrain.network.config import factor_row, shape_of
 from autotrain.network.layout import INPUT, Columns, Layout
-from autotrain.techniques.scales import FRONT_SCALES
+from autotrain.techniques.input_scales import INPUT_SCALES
 from autotrain.training.slot import Admission
 from tests.training.problems import make_config, make_fleet
 
 REFERENCES = {"off": False, "diagonal": True}
 
 
-@pytest.mark.parametrize("name", FRONT_SCALES)
-def test_inputs_are_scaled_by_a_number_each_where_asked_for(name: str) -> None:
-    fleet = make_fleet([Admission(0, make_config({"front_scale": name}), 0)])
+@pytest.mark.parametrize("name", INPUT_SCALES)
+def test_diagonal_scales_each_input(name: str) -> None:
+    fleet = make_fleet([Admission(0, make_config({"input_scale": name}), 0)])
     [slot] = fleet.slots
     before = slot.layout.views(slot.parameters.unsqueeze(0))["scale", INPUT].clone()
     assert (before == 1).all()
@@ -28,11 +28,11 @@ def test_inputs_are_scaled_by_a_number_each_where_asked_for(name: str) -> None:
     fleet.release()
     after = slot.layout.views(slot.parameters.unsqueeze(0))["scale", INPUT]
     assert bool((after != before).all()) is REFERENCES[name]
-    assert FRONT_SCALES[name].scales is REFERENCES[name]
+    assert INPUT_SCALES[name].scales is REFERENCES[name]
 
 
-def test_the_scale_alone_learns_faster() -> None:
-    config = make_config({"front_scale": "diagonal", "front_scale.diagonal.learning_rate": 7.0})
+def test_only_the_scale_has_its_learning_rate() -> None:
+    config = make_config({"input_scale": "diagonal", "input_scale.diagonal.learning_rate": 7.0})
     layout = Layout(shape_of(config, Columns(3, (), 2), 2))
     row = factor_row(config, layout)
     assert row is not None

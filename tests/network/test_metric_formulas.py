@@ -1,6 +1,6 @@
-"""Metrics of K models at once against scikit-learn, one model at a time.
+"""Metrics of K models equal scikit-learn's metrics of each model.
 
-A new metric: name its scikit-learn counterpart in `REFERENCES`.
+To add a metric, add its scikit-learn counterpart to `REFERENCES`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from autotrain.metrics import METRICS, metric_named
-from autotrain.network.scores import FUNCTIONS, function_of
-from autotrain.training.fleet import judge
+from autotrain.network.metric_formulas import METRIC_FUNCTIONS, metric_function
+from autotrain.training.fleet import validation_scores
 from autotrain.training.rows import FoldArrays, Problem, Rows
 
 Reference = Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
@@ -34,9 +34,9 @@ def _area(y: np.ndarray, p: np.ndarray, c: int, w: np.ndarray | None = None) -> 
 
 
 def _odds(p: np.ndarray, c: int) -> np.ndarray:
-    """Return log p / (1 − p) of one class, whose order is that of p.
+    """Return log(p / (1 − p)) of one class, which has the order of p.
 
-    Rounded: scikit-learn sees a tie only where two numbers are equal to the last digit.
+    It is rounded, because scikit-learn finds a tie only if two numbers are exactly equal.
     """
     rounded: np.ndarray = np.log(p[:, c] / np.delete(p, c, axis=1).sum(1)).round(10)
     return rounded
@@ -91,16 +91,16 @@ REFERENCES: dict[str, Reference] = {
 }
 REGRESSION = ["rmse", "mae", "r2", "pinball", "pinball:0.9"]
 CLASSIFICATION = [name for name in REFERENCES if name not in REGRESSION]
-# How rows may be weighed: not at all, by any number, by how often they are there.
+# Kinds of sample weights: none, real numbers, numbers of repetitions.
 WEIGHTS = ["none", "real", "whole"]
 
 
 def score(name: str, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    return function_of(metric_named(name))(outputs, targets, weights)
+    return metric_function(metric_named(name))(outputs, targets, weights)
 
 
 def test_every_metric_has_a_function_and_a_reference() -> None:
-    assert set(METRICS) == set(FUNCTIONS) == set(REFERENCES) - {"pinball:0.9"}
+    assert set(METRICS) == set(METRIC_FUNCTIONS) == set(REFERENCES) - {"pinball:0.9"}
 
 
 def draw_weights(kind: str, shape: tuple[int, ...], seed: int = 0) -> Tensor | None:
@@ -108,7 +108,7 @@ def draw_weights(kind: str, shape: tuple[int, ...], seed: int = 0) -> Tensor | N
     if kind == "none":
         return None
     if kind == "whole":
-        # The first rows hold every class: without weight a class would not be there.
+        # The first rows contain every class; without weight, a class would be absent.
         drawn = generator.integers(0, 4, size=shape).astype(np.float64)
         drawn[:, :8] = 1
         return torch.from_numpy(drawn)
@@ -118,14 +118,14 @@ def draw_weights(kind: str, shape: tuple[int, ...], seed: int = 0) -> Tensor | N
 def logits_and_labels(
     k: int, n: int, c: int, seed: int, *, ties: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Draw logits `[K, N, C]` that say something about the labels `[K, N]`; every class occurs."""
+    """Draw logits `[K, N, C]` that are correlated with the labels `[K, N]` of all classes."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(c, size=(k, n))
     labels[:, :c] = np.arange(c)
     logits = generator.normal(size=(k, n, c)) * np.linspace(0.3, 3, k)[:, None, None]
     logits += 0.8 * np.eye(c)[labels]
     if ties:
-        # Few values, symmetric around 0: many equal scores, many equal rows.
+        # Few values, symmetric around 0, give many equal scores and rows.
         logits = np.round(logits)
     return torch.from_numpy(logits), torch.from_numpy(labels)
 
@@ -160,7 +160,7 @@ def test_classification_equals_sklearn(name: str, c: int, ties: bool, weights: s
     ties=st.booleans(),
     weights=st.sampled_from(WEIGHTS),
 )
-def test_any_size_equals_sklearn(
+def test_any_number_of_classes_equals_sklearn(
     name: str, k: int, n: int, c: int, seed: int, ties: bool, weights: str
 ) -> None:
     outputs, labels = logits_and_labels(k, n, c, seed, ties=ties)
@@ -178,8 +178,8 @@ def test_regression_equals_sklearn(name: str, weights: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*CLASSIFICATION, *REGRESSION])
-def test_a_whole_weight_counts_a_row_so_often(name: str) -> None:
-    """Also for rows of weight 0: their class, where no other row has it, is not there."""
+def test_integer_weight_equals_repeated_rows(name: str) -> None:
+    """This includes weight 0: a class that has no other rows is absent."""
     generator = np.random.default_rng(4)
     if name in CLASSIFICATION:
         outputs, targets = logits_and_labels(1, 40, 4, seed=4, ties=True)
@@ -196,8 +196,8 @@ def test_a_whole_weight_counts_a_row_so_often(name: str) -> None:
 
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("name", [*CLASSIFICATION, *REGRESSION])
-def test_single_precision_gives_what_double_gives(name: str, weights: str) -> None:
-    """Of the same outputs, though of sure models: in single precision many p are 1."""
+def test_single_precision_equals_double(name: str, weights: str) -> None:
+    """The models are confident, so that many p are 1 in single precision."""
     w = draw_weights(weights, (3, 500))
     if name in CLASSIFICATION:
         outputs, targets = logits_and_labels(3, 500, 4, seed=3)
@@ -214,14 +214,14 @@ def test_single_precision_gives_what_double_gives(name: str, weights: str) -> No
     assert single.tolist() == pytest.approx(double.tolist(), rel=2e-6)
 
 
-def test_all_scores_equal_is_half_an_area() -> None:
+def test_equal_scores_have_area_one_half() -> None:
     for c in (2, 3):
         logits, labels = logits_and_labels(2, 30, c, seed=1)
         area = score("roc_auc", torch.zeros_like(logits), labels)
         assert area.tolist() == pytest.approx([0.5, 0.5])
 
 
-def test_a_perfect_and_a_reversed_ranking() -> None:
+def test_perfect_and_reversed_ranking() -> None:
     labels = torch.tensor([[0, 0, 1, 1]])
     scores = torch.tensor([[-2.0, -1.0, 1.0, 2.0]], dtype=torch.float64)
     for sign, area in ((1, 1.0), (-1, 0.0)):
@@ -229,8 +229,8 @@ def test_a_perfect_and_a_reversed_ranking() -> None:
         assert score("roc_auc", logits, labels).tolist() == [area]
 
 
-def test_a_class_that_does_not_occur() -> None:
-    """Neither among labels nor predictions: left out of both means, as scikit-learn's F₁ does."""
+def test_absent_class_is_left_out() -> None:
+    """It occurs neither in labels nor in predictions; scikit-learn's F₁ leaves it out, too."""
     logits, labels = logits_and_labels(2, 60, 4, seed=5)
     labels = labels.clamp(max=2)
     logits[..., 3] = -50.0
@@ -242,7 +242,7 @@ def test_a_class_that_does_not_occur() -> None:
         assert area == pytest.approx(np.mean(areas), rel=1e-12)
 
 
-def test_a_class_predicted_but_never_right() -> None:
+def test_class_that_is_never_predicted_correctly() -> None:
     logits, labels = logits_and_labels(2, 60, 3, seed=6)
     labels = labels.clamp(max=1)
     assert_equals_sklearn("f1", logits, labels)
@@ -251,7 +251,7 @@ def test_a_class_predicted_but_never_right() -> None:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_one_class_only_has_no_area(weighted: bool) -> None:
+def test_area_of_a_single_class_is_nan(weighted: bool) -> None:
     logits, labels = logits_and_labels(1, 10, 2, seed=7)
     weights = torch.rand(1, 10, dtype=torch.float64) if weighted else None
     assert score("roc_auc", logits, torch.ones_like(labels), weights).isnan().all()
@@ -259,7 +259,7 @@ def test_one_class_only_has_no_area(weighted: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["balanced_accuracy", "average_precision"])
-def test_a_class_without_rows_is_left_out_of_the_mean(name: str) -> None:
+def test_class_without_rows_is_left_out_of_the_mean(name: str) -> None:
     logits, labels = logits_and_labels(2, 60, 4, seed=5)
     labels = labels.clamp(max=2)
     p = torch.softmax(logits, -1).numpy()
@@ -273,8 +273,8 @@ def test_a_class_without_rows_is_left_out_of_the_mean(name: str) -> None:
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 10])
-def test_roc_auc_of_a_very_sure_model_does_not_depend_on_precision(n_classes: int) -> None:
-    """Where p is 1 in single precision; a bundle is scored in double, training in single."""
+def test_roc_auc_of_confident_model_does_not_depend_on_precision(n_classes: int) -> None:
+    """p is 1 in single precision, which training uses; bundles are scored in double precision."""
     logits, labels = logits_and_labels(2, 400, n_classes, seed=3)
     single = score("roc_auc", (40 * logits).float(), labels)
     log_p = torch.log_softmax((40 * logits).double(), dim=-1)
@@ -282,15 +282,15 @@ def test_roc_auc_of_a_very_sure_model_does_not_depend_on_precision(n_classes: in
     assert single.tolist() == pytest.approx(score("roc_auc", log_p, labels).tolist(), abs=1e-6)
 
 
-def test_logits_of_any_size_give_a_finite_loss() -> None:
+def test_large_logits_give_finite_loss() -> None:
     logits = torch.tensor([[[1e4, -1e4], [-800.0, 800.0]]], dtype=torch.float64)
     labels = torch.tensor([[1, 1]])
     assert score("log_loss", logits, labels).tolist() == [1e4]
 
 
 @pytest.mark.parametrize("name", [*CLASSIFICATION, *REGRESSION])
-def test_models_are_judged_apart(name: str) -> None:
-    """Each alone as among others, one of which is not a number."""
+def test_models_are_scored_independently(name: str) -> None:
+    """Each has the score that it has alone, even if another model has NaN outputs."""
     if name in CLASSIFICATION:
         outputs, targets = logits_and_labels(4, 50, 3, seed=8)
     else:
@@ -307,16 +307,16 @@ def test_models_are_judged_apart(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION)
-def test_one_set_of_labels_expanded_over_the_models(name: str) -> None:
-    """As the trainer calls it: labels of stride 0."""
+def test_labels_can_be_expanded_over_models(name: str) -> None:
+    """The trainer passes labels with stride 0."""
     outputs, targets = logits_and_labels(3, 50, 3, seed=9)
     expanded = score(name, outputs, targets[0].expand(3, -1))
     assert torch.equal(expanded, score(name, outputs, targets[:1].repeat(3, 1)))
 
 
 @pytest.mark.parametrize("name", REGRESSION)
-def test_a_target_far_from_zero_loses_no_digits(name: str) -> None:
-    """In single precision 1e9 + 1 is 1e9; the metric is taken before the mean is added."""
+def test_target_far_from_zero_loses_no_digits(name: str) -> None:
+    """In single precision 1e9 + 1 is 1e9, so metrics are computed without the mean."""
     generator = np.random.default_rng(0)
     y = generator.normal(size=200).astype(np.float32)
     outputs = (y + 0.1 * generator.normal(size=200)).astype(np.float32)
@@ -325,18 +325,20 @@ def test_a_target_far_from_zero_loses_no_digits(name: str) -> None:
     rows = Rows(
         Problem("regression", 1, metric_named(name)), [fold], torch.device("cpu"), torch.float32
     )
-    _, value = judge(rows, 0, torch.from_numpy(outputs).view(1, 200, 1))
+    _, value = validation_scores(rows, 0, torch.from_numpy(outputs).view(1, 200, 1))
     expected = REFERENCES[name](y.astype(float) * 3 + 1e9, outputs.astype(float) * 3 + 1e9, None)
     assert value[0] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", [n for n, m in METRICS.items() if "multiclass" in m.tasks])
-def test_class_weights_are_divided_out_of_probabilities_and_kept_in_labels(name: str) -> None:
+def test_class_weights_change_labels_but_not_probabilities(name: str) -> None:
     logits, labels = logits_and_labels(1, 40, 3, seed=0)
     class_weights = [0.5, 1.0, 7.0]
-    found = function_of(METRICS[name], class_weights)(logits, labels)
+    found = metric_function(METRICS[name], class_weights)(logits, labels)
     divided = logits - torch.tensor(class_weights, dtype=logits.dtype).log()
     of_labels = name in ("accuracy", "balanced_accuracy", "f1")
-    expected = function_of(METRICS[name])(logits if of_labels else divided, labels)
+    expected = metric_function(METRICS[name])(logits if of_labels else divided, labels)
     torch.testing.assert_close(found, expected)
-    assert not torch.equal(function_of(METRICS[name])(divided, labels), score(name, logits, labels))
+    assert not torch.equal(
+        metric_function(METRICS[name])(divided, labels), score(name, logits, labels)
+    )

@@ -1,9 +1,11 @@
-"""Metrics of K models on the same kind of rows, one function per row of `tasks.METRICS`.
+"""Formulas of the metrics in torch, for K models at once: one function per row of `METRICS`.
 
-Classification functions take logits `[K, N, C]` and labels `[K, N]`; regression functions take
-predictions and targets `[K, N]`, both in the target's own units. Weights `[K, N]`, at least 0, are
-scikit-learn's `sample_weight`: a row of weight 2 counts as two rows, one of weight 0 is not there;
-None weighs all alike. All return `[K]`.
+`autotrain/metrics.py` has the names and properties of the metrics and imports no torch.
+
+Classification functions take logits `[K, N, C]` and labels `[K, N]` int64; regression functions
+take predictions and targets `[K, N]`, in the units of the target. Weights `[K, N]` are at least 0
+and have the meaning of scikit-learn's `sample_weight`: a row of weight 2 counts like two rows, a
+row of weight 0 is ignored; None means equal weights. All return `[K]`.
 """
 
 from __future__ import annotations
@@ -31,12 +33,12 @@ def log_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> T
 
 
 def accuracy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the share of rows whose likeliest class is right."""
+    """Return the fraction of rows whose most probable class is correct."""
     return _mean((logits.argmax(-1) == labels).to(logits.dtype), weights)
 
 
 def balanced_accuracy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the mean over the classes of the share of their rows that is found.
+    """Return the mean recall of the classes.
 
     Classes without a row among `labels` are left out of the mean. Equals:
     `sklearn.metrics.balanced_accuracy_score`.
@@ -47,7 +49,7 @@ def balanced_accuracy(logits: Tensor, labels: Tensor, weights: Tensor | None = N
 
 
 def roc_auc(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the area under the ROC curve; for several classes the mean of one-vs-rest.
+    """Return the area under the ROC curve; the mean of one-vs-rest for more than two classes.
 
     Classes without a row among `labels` are left out of the mean, where scikit-learn has no value.
     Equals otherwise: `sklearn.metrics.roc_auc_score(multi_class="ovr")`.
@@ -56,7 +58,7 @@ def roc_auc(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Te
 
 
 def average_precision(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return Σ (R_n − R_{n−1}) P_n over the thresholds; for several classes the mean of them.
+    """Return Σ (R_n − R_{n−1}) P_n over the thresholds; the mean for more than two classes.
 
     Classes without a row among `labels` are left out of the mean, where scikit-learn counts 0.
     Equals otherwise: `sklearn.metrics.average_precision_score`.
@@ -65,11 +67,11 @@ def average_precision(logits: Tensor, labels: Tensor, weights: Tensor | None = N
 
 
 def f1(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return 2·TP / (2·TP + FP + FN): of the second class when binary, else the classes' mean.
+    """Return 2·TP / (2·TP + FP + FN) of the second of two classes, else the mean of the classes.
 
-    A class that is neither predicted nor present is left out of the mean; the second class of two
-    then counts 0. Equals: `sklearn.metrics.f1_score(average="binary" | "macro", zero_division=0)`.
-    Differs from it: a class that only rows of weight 0 have is left out, as if they were not there.
+    A class that is neither predicted nor present is left out of the mean. If this is the second of
+    two classes, the result is 0. Equals: `sklearn.metrics.f1_score(average="binary" | "macro",
+    zero_division=0)`, except that a class with rows of weight 0 only is left out.
     """
     predicted = _one_hot(logits.argmax(-1), logits, weights)
     right = functional.one_hot(labels, logits.shape[-1]).to(logits.dtype)
@@ -83,7 +85,7 @@ def f1(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def brier(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the mean of Σ_c (p_c − y_c)², halved for two classes: then (p − y)² of the second.
+    """Return the mean of Σ_c (p_c − y_c)²; for two classes half of it, (p − y)² of the second.
 
     Equals: `sklearn.metrics.brier_score_loss`.
     """
@@ -115,14 +117,14 @@ def pinball(
 ) -> Tensor:
     """Return the mean of q·(y − ŷ) where y is above, (1 − q)·(ŷ − y) where it is below.
 
-    Least where a share q of the targets lies below ŷ. Equals:
+    It is lowest if a fraction q of the targets is below ŷ. Equals:
     `sklearn.metrics.mean_pinball_loss(alpha=q)`.
     """
     error = targets - predictions
     return _mean(torch.maximum(quantile * error, (quantile - 1) * error), weights)
 
 
-FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+METRIC_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     function.__name__: function
     for function in (
         log_loss,
@@ -140,17 +142,18 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def function_of(
+def metric_function(
     metric: Metric, class_weights: np.ndarray | Sequence[float] | None = None
 ) -> Callable[..., Tensor]:
-    """Return a metric's function of outputs, targets and weights.
+    """Return the function (outputs, targets, weights) → `[K]` of a metric.
 
     Args:
-        class_weights: `[C]`, weights of the classes in the training loss. A metric of probabilities
-            has them divided out of the probabilities (see `predictor.probabilities`), a metric of
-            labels follows them. None: all classes have the same weight.
+        metric: the metric, with its quantile if it has one.
+        class_weights: weights of the classes in the training loss, `[C]`; None if they are equal.
+            Metrics of probabilities divide them out of the probabilities (see
+            `predictor.probabilities`); metrics of labels use the weighted decision.
     """
-    function = FUNCTIONS[metric.row]
+    function = METRIC_FUNCTIONS[metric.row]
     if metric.quantile is not None:
         return partial(function, quantile=metric.quantile)
     if class_weights is None or metric.of_labels:
@@ -170,45 +173,50 @@ def influence(
     weights: Tensor | None = None,
     class_weights: np.ndarray | Sequence[float] | None = None,
 ) -> Tensor:
-    """Return how fast a model's metric changes as a row counts more, `[N]` float64.
+    """Return the derivative of one model's metric by the weight of each row, `[N]` float64.
 
-    The metric of a bootstrap's rows is, to first order, the metric plus the sum over the rows of
-    (times drawn − 1) · influence; so the root of the sum of the squares is its standard error. For
-    a mean over rows that is the familiar one, standard deviation / √N.
+    To first order, the metric of a bootstrap sample is the metric plus the sum over the rows of
+    (times drawn − 1) · influence, so the root of the sum of squares is the standard error of the
+    metric. For a mean over rows this is the usual standard deviation / √N.
 
     Args:
-        outputs, targets, weights: of one model, without the axis of models.
-        class_weights: see `function_of`.
+        metric: the metric.
+        outputs: logits `[N, C]` or predictions `[N]` of one model.
+        targets: labels or targets, `[N]`.
+        weights: `[N]`; None for equal weights.
+        class_weights: see `metric_function`.
+
     Source: the infinitesimal jackknife: Efron 1982, "The jackknife, the bootstrap and other
     resampling plans", SIAM, chapter 6.
     """
     times = torch.ones(targets.shape, dtype=torch.float64, requires_grad=True)
-    own = times if weights is None else weights * times
-    value = function_of(metric, class_weights)(outputs[None], targets[None], own[None])
-    # A perfect model's root mean squared error has no slope; none of its rows has an influence.
+    weighted = times if weights is None else weights * times
+    value = metric_function(metric, class_weights)(outputs[None], targets[None], weighted[None])
+    # The root mean squared error has no derivative at 0; the rows of a perfect model have no
+    # influence.
     return torch.autograd.grad(value.sum(), times)[0].nan_to_num(0.0)
 
 
 def mean_squared(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return mean((ŷ − y)²), the validation loss of a regression."""
+    """Return mean((ŷ − y)²), the validation loss of regression."""
     return _mean((predictions - targets) ** 2, weights)
 
 
 def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the mean over the rows of values `[K, N]`."""
+    """Return the mean `[K]` over the rows of values `[K, N]`."""
     if weights is None:
         return values.mean(-1)
     return (values * weights).sum(-1) / weights.sum(-1)
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Return the quotient, not a number over 0; even there its slope by the rows is 0."""
+    """Return the quotient, or NaN with derivative 0 if the denominator is 0."""
     defined = denominator > 0
     return torch.where(defined, numerator / torch.where(defined, denominator, 1.0), math.nan)
 
 
 def _one_hot(labels: Tensor, logits: Tensor, weights: Tensor | None) -> Tensor:
-    """Return a row's weight at its class, `[K, N, C]`."""
+    """Return the weight of each row at its class and 0 at the others, `[K, N, C]`."""
     hot = functional.one_hot(labels, logits.shape[-1]).to(logits.dtype)
     return hot if weights is None else hot * weights.unsqueeze(-1)
 
@@ -219,19 +227,20 @@ def _one_vs_rest(
     labels: Tensor,
     weights: Tensor | None,
 ) -> Tensor:
-    """Return the score `[K]` of the second class, or the mean of the classes that have one."""
+    """Return the score `[K]` of the second of two classes, else the mean of the defined scores."""
     if logits.shape[-1] == 2:
         return score(logits[..., 1] - logits[..., 0], labels == 1, weights)
     odds = _log_odds(logits)
-    each = [score(odds[..., c].contiguous(), labels == c, weights) for c in range(odds.shape[-1])]
-    return torch.stack(each).nanmean(0).to(logits.dtype)
+    scores = [score(odds[..., c].contiguous(), labels == c, weights) for c in range(odds.shape[-1])]
+    return torch.stack(scores).nanmean(0).to(logits.dtype)
 
 
 def _log_odds(logits: Tensor) -> Tensor:
-    """Return log p − log(1 − p): in the order of p, but sure classes are not all tied at p = 1.
+    """Return log p − log(1 − p), `[K, N, C]`: in the order of p, without ties at p = 1.
 
-    1 − p of the likeliest class is the sum of the others: it may be smaller than p's last digit.
-    Rounded to nine decimals, so that equal p stay equal whichever way they were computed.
+    For the most probable class, 1 − p is the sum of the other probabilities, which may be smaller
+    than the last digit of p. Results are rounded to nine decimals, so that equal p remain equal
+    after different roundings.
     """
     log_p = torch.log_softmax(logits.double(), dim=-1)
     p, top = log_p.exp(), log_p.argmax(-1, keepdim=True)
@@ -243,11 +252,16 @@ def _log_odds(logits: Tensor) -> Tensor:
 def _area(scores: Tensor, is_positive: Tensor, weights: Tensor | None) -> Tensor:
     """Return the area under the ROC curve `[K]`, ties at half (Mann–Whitney).
 
-    The share of pairs of a positive and a negative row, by weight, that stand in the right order.
-    Not a number where a class is absent.
+    It is the fraction, by weight, of pairs of a positive and a negative row in the correct order.
+    NaN if a class is absent.
+
+    Args:
+        scores: `[K, N]`.
+        is_positive: `[K, N]` bool.
+        weights: `[K, N]`; None for equal weights.
     """
     scores = scores.contiguous()
-    ordered, places = scores.sort(-1)
+    ordered, order = scores.sort(-1)
     low = torch.searchsorted(ordered, scores, right=False)
     high = torch.searchsorted(ordered, scores, right=True)
     positive = is_positive.to(torch.float64)
@@ -259,7 +273,7 @@ def _area(scores: Tensor, is_positive: Tensor, weights: Tensor | None) -> Tensor
         return _ratio(above, n_positive * n_negative).to(scores.dtype)
     positive = positive * weights
     negative = weights.double() * ~is_positive
-    below = _running_sum(negative.gather(-1, places))
+    below = _running_sum(negative.gather(-1, order))
     above = (positive * (below.gather(-1, low) + below.gather(-1, high)) / 2).sum(-1)
     return _ratio(above, positive.sum(-1) * negative.sum(-1)).to(scores.dtype)
 
@@ -267,26 +281,26 @@ def _area(scores: Tensor, is_positive: Tensor, weights: Tensor | None) -> Tensor
 def _precision(scores: Tensor, is_positive: Tensor, weights: Tensor | None) -> Tensor:
     """Return the average precision `[K]`.
 
-    The mean over the positive rows, by weight, of the precision among all rows whose score is no
-    lower. Not a number where no row is positive.
+    It is the mean over the positive rows, by weight, of the precision among all rows with at least
+    their score. NaN if no row is positive. Arguments as in `_area`.
     """
-    # From the highest score on: tied rows are counted together.
+    # Sorted from the highest score on; tied rows are counted together.
     falling = scores.neg().contiguous()
-    ordered, places = falling.sort(-1)
+    ordered, order = falling.sort(-1)
     through = torch.searchsorted(ordered, falling, right=True)
     positive = is_positive.to(torch.float64)
     if weights is None:
         taken = through.to(torch.float64)
     else:
         positive = positive * weights
-        total = _running_sum(weights.double().expand_as(scores).gather(-1, places))
+        total = _running_sum(weights.double().expand_as(scores).gather(-1, order))
         taken = total.gather(-1, through)
-    right = _running_sum(positive.gather(-1, places)).gather(-1, through)
-    # Rows of weight 0 at the top have no precision, and count nothing.
+    right = _running_sum(positive.gather(-1, order)).gather(-1, through)
+    # Rows of weight 0 at the top have no precision; they do not count.
     precision = right / torch.where(taken > 0, taken, 1.0)
     return _ratio((positive * precision).sum(-1), positive.sum(-1)).to(scores.dtype)
 
 
 def _running_sum(values: Tensor) -> Tensor:
-    """Return the sums of the first 0, 1, … N values, `[K, N + 1]`."""
+    """Return the sums of the first 0, 1, …, N of values `[K, N]`, `[K, N + 1]`."""
     return functional.pad(values.cumsum(-1), (1, 0))

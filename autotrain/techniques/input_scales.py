@@ -1,8 +1,9 @@
-"""A learnable scale of the network's inputs: which of them count, learned fast.
+"""Learned scale of each input of the network.
 
     x ← s ⊙ x, s = 1 at the start
 
-To add a row, extend `FRONT_SCALES`.
+With a high learning rate of its own, it quickly learns which inputs matter. To add a kind of scale,
+add a row to `INPUT_SCALES`.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ from autotrain.techniques.technique import Parameter, Technique, table
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrontScale(Technique):
-    """A row of `FRONT_SCALES`: whether inputs are scaled."""
+class InputScale(Technique):
+    """A row of `INPUT_SCALES`.
+
+    Args:
+        scales: whether inputs are scaled.
+    """
 
     scales: bool
 
 
-FRONT_SCALES = table(
-    FrontScale("off", "x ← x", scales=False),
-    FrontScale(
+INPUT_SCALES = table(
+    InputScale("off", "x ← x", scales=False),
+    InputScale(
         "diagonal",
         "x ← s ⊙ x, s learned, 1 at the start",
         {"learning_rate": Parameter(6.0, "factor on the learning rate", low=0.0, open_low=True)},

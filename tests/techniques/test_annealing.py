@@ -1,6 +1,7 @@
-"""Courses of a strength: closed forms at chosen shares, and torch's cosine.
+"""Annealings equal closed forms and torch's cosine.
 
-To add a course: give in `REFERENCES` what it is at a share of training.
+To add an annealing, add its factor, as a function of the fraction of training done, to
+`REFERENCES`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from autotrain.techniques.decay import COURSES
+from autotrain.techniques.annealing import ANNEALINGS
 
 REFERENCES: dict[str, Callable[[float], float]] = {
     "constant": lambda x: 1.0,
@@ -20,19 +21,19 @@ REFERENCES: dict[str, Callable[[float], float]] = {
 }
 
 
-@pytest.mark.parametrize("name", COURSES)
-def test_factors_are_those_of_the_reference(name: str) -> None:
+@pytest.mark.parametrize("name", ANNEALINGS)
+def test_factors_equal_the_reference(name: str) -> None:
     x = np.linspace(0, 1, 101)
-    found = COURSES[name].factor(x)
+    found = ANNEALINGS[name].factor(x)
     np.testing.assert_allclose(found, [REFERENCES[name](share) for share in x], atol=1e-12)
     assert found.shape == x.shape
     assert (found >= 0).all()
     assert (found <= 1).all()
-    assert COURSES[name].factor(np.array([0.0]))[0] == 1
+    assert ANNEALINGS[name].factor(np.array([0.0]))[0] == 1
 
 
-def test_flat_cos_is_flat_for_half_the_time_and_then_torchs_cosine() -> None:
-    factor = COURSES["flat_cos"].factor
+def test_flat_cos_is_constant_and_then_the_cosine_of_torch() -> None:
+    factor = ANNEALINGS["flat_cos"].factor
     np.testing.assert_array_equal(factor(np.linspace(0, 0.5, 50)), 1)
     np.testing.assert_allclose(factor(np.array([0.75, 1.0])), [0.5, 0], atol=1e-15)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)

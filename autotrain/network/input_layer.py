@@ -1,10 +1,10 @@
-"""The front of K networks: from encoded rows to the inputs of their first layers.
+"""The input layer of K networks: from encoded rows to the inputs of the first hidden layer.
 
     [numbers | codes | plain] → [embedded numbers | vectors of levels | plain] → times scale
 
-Slots of a fleet share the kind and the sizes of their embeddings, so that no column is padded but
-those of plain inputs, which stand last; everything learned is a slot's own. Where nothing is
-embedded and nothing scaled, the rows are the inputs, and none of this runs.
+All slots of a fleet have the same kind and sizes of embeddings (`config.network_key`), so only the
+plain inputs, which come last, can be padded. The learned values differ between slots. Without
+embeddings and scale, the rows are the inputs and the input layer is skipped.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from autotrain.network.grouping import Run
+from autotrain.network.grouping import SlotGroup
 from autotrain.network.layout import BINS, INPUT, Key, Layout
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.embeddings import EMBEDDINGS, clip_limits
-from autotrain.techniques.scales import FrontScale
+from autotrain.techniques.input_scales import InputScale
 
 _WRITTEN = ("frequency", "phase", "weight", "bias", "slope")
 
 
 @dataclass(frozen=True)
-class BoundFront:
-    """The front's tensors, cut from flat rows: slot axis first.
+class BoundInputLayer:
+    """The tensors of the input layer, as views into flat rows.
 
     Args:
         embedding: "frequency", "phase" `[K, D, N]`, "kernel" `[K, D, F, H]`, "bias", "slope"
-            `[K, D, H]`; bound with statistics also the bins, `[K, D, F]` each.
-        vectors: of each column of codes, `[K, L, E]`.
-        scale: `[K, 1, I]`.
+            `[K, D, H]`; if bound with statistics also the bins, `[K, D, F]` each.
+        vectors: vectors of the levels, one `[K, L, E]` for each column of codes.
+        scale: factor of each input, `[K, 1, I]`.
     """
 
     embedding: Mapping[str, Tensor]
@@ -42,8 +42,17 @@ class BoundFront:
 
 
 @dataclass
-class FrontTape:
-    """What the backward pass needs."""
+class InputLayerTape:
+    """What the backward pass needs from the forward pass; None for parts that are not used.
+
+    Args:
+        numbers: x, `[K, D, B]`.
+        features: φ(x), `[K, D, B, F]`.
+        kept: what the gradient of φ needs.
+        embedded: end result for each number, `[K, D, B, H]`.
+        codes: indices for `gather`, one `[K, B, E]` for each column of codes.
+        unscaled: inputs before the scale, `[K, B, I]`.
+    """
 
     numbers: Tensor | None = None
     features: Tensor | None = None
@@ -53,37 +62,41 @@ class FrontTape:
     unscaled: Tensor | None = None
 
 
-class FrontEnd:
-    """The front of a fleet; holds no weights.
+class FusedInputLayer:
+    """The input layer of a fleet; holds no weights.
 
     Args:
-        configs: in fleet order.
-        layout: the fleet's.
-        scales: runs of `FRONT_SCALES`.
+        configs: the slots' configurations, in fleet order.
+        layout: layout of the fleet.
+        scales: slots by row of `INPUT_SCALES`.
     """
 
-    def __init__(self, configs: Sequence[TrialConfig], layout: Layout, scales: list[Run]) -> None:
-        self.front = layout.shape.front
+    def __init__(
+        self, configs: Sequence[TrialConfig], layout: Layout, scales: list[SlotGroup]
+    ) -> None:
+        self.input_layer = layout.shape.input_layer
         self.row = EMBEDDINGS[configs[0].embedding.name]
-        self.scaled = [run.slots for run in scales if cast(FrontScale, run.row).scales]
+        self.scaled = [group.slots for group in scales if cast(InputScale, group.row).scales]
         self.n_slots = len(configs)
 
     @property
     def is_on(self) -> bool:
-        """Whether rows are not read as they are."""
-        return self.front is not None or bool(self.scaled)
+        """Whether anything is embedded or scaled."""
+        return self.input_layer is not None or bool(self.scaled)
 
-    @property
-    def embeds_numbers(self) -> bool:
-        """Whether numbers are embedded."""
-        return self.front is not None and self.front.sizes is not None
+    def bind(
+        self, views: Mapping[Key, Tensor], moving: Mapping[Key, Tensor] | None
+    ) -> BoundInputLayer:
+        """Cut the tensors of the input layer.
 
-    def bind(self, views: Mapping[Key, Tensor], moving: Mapping[Key, Tensor] | None) -> BoundFront:
-        """Cut the front's tensors from a flat row's views."""
+        Args:
+            views: views `[K, rows, columns]` of the parameters or gradients.
+            moving: views of the statistics; None for gradients.
+        """
         embedding: dict[str, Tensor] = {}
-        front = self.front
-        if front is not None and front.sizes is not None:
-            sizes, d = front.sizes, front.columns.n_numeric
+        input_layer = self.input_layer
+        if input_layer is not None and input_layer.sizes is not None:
+            sizes, d = input_layer.sizes, input_layer.columns.n_numeric
             for name in _WRITTEN:
                 if (f"embedding_{name}", INPUT) in views:
                     embedding[name] = views[f"embedding_{name}", INPUT]
@@ -94,16 +107,16 @@ class FrontEnd:
                 for name in BINS:
                     embedding[name] = moving[f"bin_{name}", INPUT]
                 embedding["low"], embedding["high"] = clip_limits(embedding["width"])
-        n_codes = 0 if front is None else front.columns.n_codes
-        vectors = [views["level_vectors", place] for place in range(n_codes)]
-        return BoundFront(embedding, vectors, views["scale", INPUT])
+        n_codes = 0 if input_layer is None else input_layer.columns.n_codes
+        vectors = [views["level_vectors", column] for column in range(n_codes)]
+        return BoundInputLayer(embedding, vectors, views["scale", INPUT])
 
     # ---- forward ---------------------------------------------------------------------------
 
-    def forward(self, bound: BoundFront, x: Tensor) -> tuple[Tensor, FrontTape]:
-        """Return the first layers' inputs `[K, B, I]` of encoded rows `[K, B, W]`, and the tape."""
-        tape = FrontTape()
-        h = x if self.front is None else self._embed(bound, x, tape)
+    def forward(self, bound: BoundInputLayer, x: Tensor) -> tuple[Tensor, InputLayerTape]:
+        """Return the inputs `[K, B, I]` for encoded rows x `[K, B, W]`, and the tape."""
+        tape = InputLayerTape()
+        h = x if self.input_layer is None else self._embed(bound, x, tape)
         if self.scaled:
             tape.unscaled = h
             h = h.clone()
@@ -111,23 +124,25 @@ class FrontEnd:
                 h[slots] *= bound.scale[slots]
         return h, tape
 
-    def _embed(self, bound: BoundFront, x: Tensor, tape: FrontTape) -> Tensor:
-        assert self.front is not None
-        columns = self.front.columns
+    def _embed(self, bound: BoundInputLayer, x: Tensor, tape: InputLayerTape) -> Tensor:
+        assert self.input_layer is not None
+        columns = self.input_layer.columns
         d, n_codes = columns.n_numeric, columns.n_codes
         parts = []
-        if self.front.sizes is None:
+        if self.input_layer.sizes is None:
             parts.append(x[..., :d])
         else:
             parts.append(self._embed_numbers(bound.embedding, x[..., :d], tape))
-        for place, vectors in enumerate(bound.vectors):
-            codes = x[..., d + place].long().unsqueeze(2).expand(-1, -1, vectors.shape[2])
+        for column, vectors in enumerate(bound.vectors):
+            codes = x[..., d + column].long().unsqueeze(2).expand(-1, -1, vectors.shape[2])
             tape.codes.append(codes)
             parts.append(vectors.gather(1, codes))
         parts.append(x[..., d + n_codes :])
         return torch.cat(parts, dim=2)
 
-    def _embed_numbers(self, p: Mapping[str, Tensor], numbers: Tensor, tape: FrontTape) -> Tensor:
+    def _embed_numbers(
+        self, p: Mapping[str, Tensor], numbers: Tensor, tape: InputLayerTape
+    ) -> Tensor:
         assert self.row.features is not None
         x = numbers.transpose(1, 2).contiguous()
         features, kept = self.row.features(x, p)
@@ -145,18 +160,25 @@ class FrontEnd:
     # ---- backward --------------------------------------------------------------------------
 
     def backward(
-        self, bound: BoundFront, gradients: BoundFront, tape: FrontTape, dh: Tensor
+        self, bound: BoundInputLayer, gradients: BoundInputLayer, tape: InputLayerTape, dh: Tensor
     ) -> None:
-        """Write ∂loss/∂parameters of the front; `dh` `[K, B, I]` is overwritten."""
+        """Write the gradients of the input layer's parameters.
+
+        Args:
+            bound: the parameters.
+            gradients: memory for the gradients.
+            tape: from `forward`.
+            dh: ∂loss/∂inputs, `[K, B, I]`; overwritten.
+        """
         for slots in self.scaled:
             assert tape.unscaled is not None
             torch.sum(dh[slots] * tape.unscaled[slots], 1, keepdim=True, out=gradients.scale[slots])
             dh[slots] *= bound.scale[slots]
-        if self.front is None:
+        if self.input_layer is None:
             return
-        d = self.front.columns.n_numeric
-        start = d * (1 if self.front.sizes is None else self.front.sizes.n_out)
-        if self.front.sizes is not None:
+        d = self.input_layer.columns.n_numeric
+        start = d * (1 if self.input_layer.sizes is None else self.input_layer.sizes.n_out)
+        if self.input_layer.sizes is not None:
             self._embed_backward(bound.embedding, gradients.embedding, tape, dh[..., :start])
         for vectors, codes in zip(gradients.vectors, tape.codes, strict=True):
             stop = start + vectors.shape[2]
@@ -164,7 +186,7 @@ class FrontEnd:
             start = stop
 
     def _embed_backward(
-        self, p: Mapping[str, Tensor], to: Mapping[str, Tensor], tape: FrontTape, dh: Tensor
+        self, p: Mapping[str, Tensor], to: Mapping[str, Tensor], tape: InputLayerTape, dh: Tensor
     ) -> None:
         x, features = tape.numbers, tape.features
         assert x is not None

@@ -4,8 +4,8 @@
 
 Each table has one way to write numbers (decimal mark, thousands separator), a delimiter, quotes, an
 encoding, line ends, a header or none; its columns have units, minus signs and texts for a missing
-number. A table that is refused must be refused by a `DataError`; a column of numbers that is read
-as text must be told of; every number that is accepted must be the one that was written.
+number. A refused table must raise a `DataError`. A column of numbers that is read as text must
+have a notice. Every accepted number must equal the number that was written.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _has_open_cell(table: Table) -> bool:
 
 
 def _looks_english(table: Table) -> bool:
-    """Tell whether no cell shows that points are no decimal marks."""
+    """Return True when no cell shows that points are no decimal marks."""
     for column in table.columns:
         cells = [written(cell) for cell in column.cells] if column.numbers is not None else []
         if any(cell is not None and cell.english is None for cell in cells):
@@ -233,7 +233,7 @@ def _looks_english(table: Table) -> bool:
 
 
 def _may_be_text(column: Column) -> bool:
-    """Tell whether a column has too few numbers, or words that may be a category."""
+    """Return True when a column has too few numbers, or words that may be a category."""
     numbers = {
         cell
         for cell, number in zip(column.cells, column.numbers or (), strict=True)
@@ -252,7 +252,7 @@ def _short(reasons: list[str]) -> str:
     ):
         if any(words in reason for reason in reasons):
             return words
-    return "at most one different number beside words for missing, no notice"
+    return "at most one different number next to words for missing, no notice"
 
 
 def _number(cell: object) -> float:
@@ -267,7 +267,7 @@ def _is_same(one: float, other: float) -> bool:
 
 
 def run(n_tables: int, first_seed: int, folder: Path) -> Checker:
-    """Check so many tables; they follow from the seed.
+    """Check a number of tables, which follow from the seed.
 
     Raises: AssertionError with the smallest table that fails.
     """

@@ -136,7 +136,7 @@ def search(
 
 
 def export_record(study: Study) -> dict[str, Any]:
-    """Return what the exported model is and the loss of each test row."""
+    """Return a description of the exported model and the loss of each test row."""
     predictor, selection = study.best_predictor(), study.selection
     assert selection is not None
     frame, labels = study.dataset.raw_test()

@@ -110,9 +110,9 @@ def test_trials_of_another_study_may_come_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({RATE: 5.0}, f"{RATE}: is outside the space: 5.0"),
+        ({RATE: 5.0}, f"{RATE} must be in the space, got 5.0"),
         ({RATE: "fast"}, "fast"),
-        ({"learning_rate": 0.01}, "learning_rate: has no effect or is no parameter"),
+        ({"learning_rate": 0.01}, "learning_rate has no effect or is not a parameter"),
     ],
 )
 def test_impossible_trial_fails_alone_and_says_why(

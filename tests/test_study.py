@@ -536,7 +536,7 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
     tmp_path: Path, validation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Same trials, values and winner; what was cut off is trained again under a new number."""
-    monkeypatch.setattr("autotrain.search.scheduler.SHOW_EVERY_S", 0.0)
+    monkeypatch.setattr("autotrain.search.loop.SHOW_EVERY_S", 0.0)
     found = []
     for name in ("whole", "interrupted"):
         with study_of_wine(tmp_path / name, validation=validation) as study:
@@ -677,7 +677,7 @@ def test_what_a_killed_run_used_stays_used(tmp_path: Path) -> None:
 @pytest.fixture
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train and show one model at a time."""
-    monkeypatch.setattr("autotrain.search.scheduler.SHOW_EVERY_S", 0.0)
+    monkeypatch.setattr("autotrain.search.loop.SHOW_EVERY_S", 0.0)
     monkeypatch.setattr("autotrain.search.launch.fleet_width", lambda *_: 1)
 
 

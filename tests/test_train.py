@@ -56,7 +56,7 @@ def configs_tried(study: Study) -> list[str]:
 @pytest.fixture
 def shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Observers see every step, so that they can interrupt at one; one network is trained first."""
-    monkeypatch.setattr("autotrain.search.scheduler.SHOW_EVERY_S", 0.0)
+    monkeypatch.setattr("autotrain.search.loop.SHOW_EVERY_S", 0.0)
     monkeypatch.setattr("autotrain.search.launch.fleet_width", lambda *_: 1)
 
 

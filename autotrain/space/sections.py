@@ -89,7 +89,7 @@ class Widths(Parameter):
 
     def is_legal(self, value: object) -> bool:
         if isinstance(value, str):
-            # Of digits alone: int() reads other scripts' digits, too, and refuses very many.
+            # ASCII digits only: int() also reads those of other scripts, and refuses long texts.
             is_list = re.fullmatch(r"[1-9][0-9]{0,9}(-[1-9][0-9]{0,9})*", value) is not None
             return is_list and (
                 value.count("-") < MAX_LAYERS

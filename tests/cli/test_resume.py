@@ -102,7 +102,7 @@ def test_finals_that_ctrl_c_cut_off_are_ended_when_no_trial_is_left(
                 self.n = 1 << 30
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr("autotrain.search.scheduler.SHOW_EVERY_S", 0.0)
+    monkeypatch.setattr("autotrain.search.loop.SHOW_EVERY_S", 0.0)
     monkeypatch.setattr("autotrain.search.launch.fleet_width", lambda *_: 1)
     monkeypatch.setattr("autotrain.study.Silent", Once)
     cut = autotrain(*SEARCH, "--trials", 7, "--pruner", "none", "--quiet")

@@ -40,7 +40,7 @@ def test_whole_numbers_have_an_upper_limit(section: str, key: str, row: str | No
 
 @pytest.mark.parametrize("widths", ["65537", "64-99999999999", "8-" + "9" * 5000, "64-٣"])
 def test_widths_as_text_have_the_same_limit(widths: str) -> None:
-    with pytest.raises(SpaceError, match="hidden_units: must be a whole number at least 1 and at"):
+    with pytest.raises(SpaceError, match="hidden_units must be an integer of at least 1 and at"):
         SearchSpace({"network": {"hidden_units": widths}})
     assert TrialConfig.from_params({"network.hidden_units": "65536-1"}).hidden_units == (65_536, 1)
 

@@ -28,7 +28,7 @@ from autotrain.bundle import copy_bundle, read_bundle, refuse_full
 from autotrain.data.dataset import Dataset, load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.errors import StudyError
-from autotrain.export.best_model import Best
+from autotrain.export.best_model import BestModel
 from autotrain.export.writer import score_test_rows
 from autotrain.metrics import METRICS, metric_for
 from autotrain.reporting.display import make_observer
@@ -407,7 +407,7 @@ class Study(Results):
             self._write_definition()
             self._run(budget, observer, quiet=quiet)
         else:
-            self.hand_over()
+            self.export_best()
             check_success(self.definition.name, self._own_trials(), self.metric)
         return self
 
@@ -425,8 +425,8 @@ class Study(Results):
                 run.train(budget, self._finals() if only is None else None, shown)
             finally:
                 self.progress = run.progress
-                self._take(run.handed)
-            self._hand_over(None, stages(shown, run.progress))
+                self._take(run.published)
+            self._export_best(None, stages(shown, run.progress))
         check_success(self.definition.name, self._own_trials(), self.metric)
 
     def close(self) -> None:
@@ -455,7 +455,7 @@ class Study(Results):
             raise StudyError("the study is closed")
         return self._study
 
-    def hand_over(self, ensemble: int | str | None = None) -> Path:
+    def export_best(self, ensemble: int | str | None = None) -> Path:
         """Export the winner, alone or with others that predict best together; `optimize` does it.
 
         The winner is decided by the repeats that have ended, also those of a run that was cut off.
@@ -468,7 +468,7 @@ class Study(Results):
             `export_failures`.
         Raises: RuntimeError when nothing can be exported; a bug.
         """
-        return self._hand_over(ensemble, lambda stage: None)
+        return self._export_best(ensemble, lambda stage: None)
 
     def export(self, folder: str | Path, trial: int | None = None) -> Path:
         """Write a model into a folder of its own, which needs neither the study nor Optuna.
@@ -496,7 +496,7 @@ class Study(Results):
             self._best().export_trial(folder, self.optuna_study, number)
         return folder
 
-    def _hand_over(self, ensemble: int | str | None, on_stage: Callable[[str], None]) -> Path:
+    def _export_best(self, ensemble: int | str | None, on_stage: Callable[[str], None]) -> Path:
         study = self.optuna_study
         if ensemble is None:
             ensemble = self.definition.ensemble
@@ -504,7 +504,7 @@ class Study(Results):
         ensemble = definitions.check_ensemble(ensemble)
         self._decide()
         best = replace(self._best(), on_stage=on_stage)
-        self._take(best.hand_over(study, self.device, ensemble))
+        self._take(best.export(study, self.device, ensemble))
         self._note(EXPORTED, best.exported(study))
         self._note(IS_EXPORTED, True)
         return self.best_path
@@ -566,12 +566,12 @@ class Study(Results):
         if self.optuna_study.user_attrs.get(WINNER) != decision:
             self._note(WINNER, decision)
 
-    def _take(self, handed: Published) -> None:
-        self.export_notes = self.export_notes if handed.notes is None else handed.notes
-        self.export_failures = handed.failures
+    def _take(self, published: Published) -> None:
+        self.export_notes = self.export_notes if published.notes is None else published.notes
+        self.export_failures = published.failures
 
-    def _best(self) -> Best:
-        return Best(
+    def _best(self) -> BestModel:
+        return BestModel(
             self.best_path,
             self.dataset,
             self.metric,

@@ -323,7 +323,7 @@ from autotrain import Study
 from autotrain.cli.run_study import outcome
 
 with Study.resume("quality") as study:
-    study.hand_over({ensemble})
+    study.export_best({ensemble})
     print(json.dumps(outcome(study, 0.0)))
 """
 SEARCH = "search.json"

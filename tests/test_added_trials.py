@@ -16,7 +16,7 @@ from optuna.trial import TrialState, create_trial
 
 from autotrain.cli.show import leaderboard
 from autotrain.errors import NoTrialSucceededError
-from autotrain.reporting.status import read_standing
+from autotrain.reporting.status import read_status
 from autotrain.reporting.trial import read_trial
 from autotrain.search.attributes import IDENTITY, ORIGIN
 from autotrain.search.progress import Silent
@@ -79,18 +79,18 @@ def test_added_trial_does_not_win_and_the_study_continues(
         best = study.best_trial.number
         add(study.optuna_study)
         assert study.best_trial.number == best
-        study.hand_over()
+        study.export_best()
         assert study.best_predictor().bundle.training["trial"] == best
         assert study.trial(2).cause == "added"
         # It uses nothing of the budget.
         study.optimize(3, observer=Silent())
     assert resume(tmp_path) == list(range(7))
-    standing = read_standing(tmp_path / "s")
-    assert standing.added == (2,)
-    assert standing.n_complete == 6
-    assert 2 not in [entry.number for entry in standing.top]
-    assert standing.left.n_trials == 0
-    assert any("Added" in line and "trial 2 " in line for line in leaderboard(standing))
+    status = read_status(tmp_path / "s")
+    assert status.added == (2,)
+    assert status.n_complete == 6
+    assert 2 not in [entry.number for entry in status.top]
+    assert status.left.n_trials == 0
+    assert any("Added" in line and "trial 2 " in line for line in leaderboard(status))
     assert read_trial(tmp_path / "s", 2).cause == "added"
 
 
@@ -104,7 +104,7 @@ def test_trials_of_another_study_may_come_first(tmp_path: Path) -> None:
             _ = study.best_trial
         study.optimize(2, observer=Silent())
         assert study.best_trial.number in (3, 4)
-        assert read_standing(study.folder).added == (0, 1, 2)
+        assert read_status(study.folder).added == (0, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_impossible_trial_fails_alone_and_says_why(
         assert report.cause == "outside_space"
         assert words in (report.error or "")
     assert resume(tmp_path) == [0, 1, 2, 3]
-    standing = read_standing(tmp_path / "s")
-    assert standing.causes == {"outside_space": 1}
-    assert standing.added == ()
+    status = read_status(tmp_path / "s")
+    assert status.causes == {"outside_space": 1}
+    assert status.added == ()
 
 
 def test_made_up_configuration_fails_alone(tmp_path: Path) -> None:

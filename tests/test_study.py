@@ -37,7 +37,7 @@ from autotrain.errors import (
     StudyError,
 )
 from autotrain.export.writer import Exported, export_ensemble
-from autotrain.reporting.status import read_standing
+from autotrain.reporting.status import read_status
 from autotrain.search.attributes import ORIGIN, SPENT_S
 from autotrain.search.checkpoints import Checkpoints
 from autotrain.search.progress import Progress, Silent
@@ -586,14 +586,14 @@ def test_the_finals_choose_the_winner_and_it_is_handed_over(tmp_path: Path) -> N
 
     shutil.rmtree(study.best_path)
     with study_of_wine(tmp_path, validation="3-fold", pruner="none") as again:
-        again.hand_over()
+        again.export_best()
     found = [member.parameters for member in read_bundle(study.best_path).members]
     for before, after in zip(weights, found, strict=True):
         np.testing.assert_array_equal(before, after)
     shutil.rmtree(study.best_path)
     shutil.rmtree(study.folder / "checkpoints")
     with study_of_wine(tmp_path, validation="3-fold", pruner="none") as again:
-        again.hand_over()
+        again.export_best()
         assert again.winner == winner
     found = [member.parameters for member in read_bundle(study.best_path).members]
     for before, after in zip(weights, found, strict=True):
@@ -625,7 +625,7 @@ def test_each_fold_is_trained_again_for_its_own_epochs(
         def handed_over(finalists: int) -> Bundle:
             shutil.rmtree(study.best_path)
             study.definition = replace(study.definition, finalists=finalists)
-            return read_bundle(study.hand_over())
+            return read_bundle(study.export_best())
 
         whole = [handed_over(finalists) for finalists in (4, 0)]
         assert [bool(bundle.training["repeat"]) for bundle in whole] == [True, False]
@@ -670,7 +670,7 @@ def test_what_a_killed_run_used_stays_used(tmp_path: Path) -> None:
         trial.set_user_attr(ORIGIN, origin(study.optuna_study.user_attrs, 0))
         study.optuna_study.add_trial(trial)
         study._optimize(Budget(1, None, time.monotonic() - 600), Silent(), quiet=True)
-    spent = read_standing(study.folder).seconds
+    spent = read_status(study.folder).seconds
     assert 4_200 <= spent < 5_000
 
 
@@ -713,7 +713,7 @@ def test_the_winner_is_decided_by_the_repeats_there_are(tmp_path: Path) -> None:
             study.optimize(n_trials=8, observer=CtrlCInFinals(2))
         assert study.best_trial.value == study.optuna_study.best_value
         assert "winner" not in study.optuna_study.user_attrs
-        study.hand_over()
+        study.export_best()
         winner = study.winner
         assert winner is not None
         training = read_bundle(study.best_path).training
@@ -759,7 +759,7 @@ def test_what_cannot_be_exported_is_passed_over(
         ):
             refuse(monkeypatch, *refused)
             shutil.rmtree(study.best_path)
-            study.hand_over(ensemble=4)
+            study.export_best(ensemble=4)
             training = read_bundle(study.best_path).training
             assert (training["trial"], training["repeat"]) == found
             said = " ".join(study.export_failures)
@@ -770,13 +770,13 @@ def test_what_cannot_be_exported_is_passed_over(
             assert study.winner.number == other.number
         everything = [(t.number, repeat) for t in trials for repeat in range(3)]
         refuse(monkeypatch, *everything)
-        study.hand_over()
+        study.export_best()
         assert training == read_bundle(study.best_path).training
         shutil.rmtree(study.best_path)
         with pytest.raises(RuntimeError, match=rf"Trial {best.number} could not be exported"):
-            study.hand_over()
+            study.export_best()
         refuse(monkeypatch)
-        study.hand_over()
+        study.export_best()
         assert study.export_failures == ()
 
 
@@ -835,11 +835,11 @@ def test_an_earlier_winner_stays_unless_a_new_trial_is_clearly_better(
         assert training["trial"] == (challenger if is_better else first)
         assert (study.selection.reason == "kept") != is_better
         assert study.selection.kept_over == (None if is_better else challenger)
-    standing = read_standing(study.folder)
-    assert standing.winner == training["trial"]
+    status = read_status(study.folder)
+    assert status.winner == training["trial"]
     # Without finals the trial with the best value wins, as asked.
     with study_of_wine(tmp_path, finalists=0, pruner="none") as study:
-        study.hand_over()
+        study.export_best()
         assert study.best_trial.number == study.optuna_study.best_trial.number
 
 
@@ -877,7 +877,7 @@ def test_auto_exports_an_ensemble_where_rows_are_few(
         assert len(read_bundle(study.best_path).training["ensemble"]) > 1
         assert Definition.read(study.folder).ensemble == "auto"
         monkeypatch.setattr("autotrain.export.ensemble.FEW_ROWS", 10)
-        study.hand_over()
+        study.export_best()
         assert "ensemble" not in read_bundle(study.best_path).training
     for wrong in ("many", -1, 2.5):
         with pytest.raises(StudyError):
@@ -930,11 +930,11 @@ def test_an_ensemble_of_what_was_trained_is_handed_over(tmp_path: Path) -> None:
         assert set(study.test()) >= {"log_loss", "accuracy"}
         frame, _ = study.dataset.raw_test()
         together = study.best_predictor().predict_proba(frame)
-        single = autotrain.load(study.hand_over(ensemble=0))
+        single = autotrain.load(study.export_best(ensemble=0))
         assert "ensemble" not in single.bundle.training
         assert single.bundle.training["trial"] == study.best_trial.number
         # Which is what the study would have handed over without.
-        study.hand_over()
+        study.export_best()
         np.testing.assert_array_equal(study.best_predictor().predict_proba(frame), together)
     # It stays, when the study goes on, until something better is found.
     with Study.resume("wine", data=wine(), directory=tmp_path) as study:
@@ -981,7 +981,7 @@ def test_the_winner_alone_is_the_same_with_and_without_an_ensemble(tmp_path: Pat
         with study_of_wine(tmp_path / str(ensemble), ensemble=ensemble) as study:
             study.optimize(n_trials=8, observer=Silent())
             frame, _ = study.dataset.raw_test()
-            single = autotrain.load(study.hand_over(ensemble=1))
+            single = autotrain.load(study.export_best(ensemble=1))
             found.append((study.winner, single.predict_proba(frame)))
     assert found[0][0] == found[1][0]
     np.testing.assert_array_equal(found[0][1], found[1][1])
@@ -1000,7 +1000,7 @@ def test_what_another_study_left_in_the_folder_is_not_taken_for_its_own(tmp_path
         shutil.copytree(other / folder, own / folder)
     assert read_bundle(own / "best").training["seed"] != record["seed"]
     with study_of_wine(tmp_path / "own", finalists=0) as study:
-        found = read_bundle(study.hand_over(ensemble=4)).training
+        found = read_bundle(study.export_best(ensemble=4)).training
     assert "ensemble" not in found
     assert found == record
     assert found["trial"] == number

@@ -16,7 +16,7 @@ from optuna.storages import InMemoryStorage, RDBStorage
 
 from autotrain.bundle import read_bundle
 from autotrain.errors import StorageError, StudyError
-from autotrain.reporting.status import Unread, read_standing, summaries
+from autotrain.reporting.status import Unread, read_status, summaries
 from autotrain.reporting.trial import read_trial
 from autotrain.search.progress import Silent
 from autotrain.search.record import Record
@@ -127,12 +127,12 @@ def resume_after_restoring(folder: Path, studies: Path) -> list[int]:
 def test_trials_that_are_left_are_resumed_on_request(tmp_path: Path) -> None:
     folder = search(tmp_path)
     cut_journal(folder)
-    standing = read_standing(folder)
-    assert standing.lost is not None
-    assert "trials.json" in standing.lost
-    assert standing.to_json()["lost"] == standing.lost
+    status = read_status(folder)
+    assert status.lost is not None
+    assert "trials.json" in status.lost
+    assert status.to_json()["lost"] == status.lost
     (folder / "trials.json").unlink()
-    assert read_standing(folder).lost is None
+    assert read_status(folder).lost is None
     # The trial that lost its end is tried again.
     assert len(resume(tmp_path)) > 2
 
@@ -185,7 +185,7 @@ def test_relative_database_is_in_the_studys_folder(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert resume(tmp_path / "studies") == [0, 1, 2]
-    assert read_standing(folder).n_complete == 3
+    assert read_status(folder).n_complete == 3
     assert read_trial(folder, 2).state == "complete"
     assert list(Path.cwd().iterdir()) == []
     (folder / "trials.db").unlink()
@@ -234,7 +234,7 @@ def test_database_object_is_resumed_by_its_url(
     folder = search(tmp_path / "studies", storage=storage)
     assert len(optuna.load_study(study_name="s", storage=storage).trials) == 2
     monkeypatch.chdir(tmp_path / "studies")
-    assert read_standing(folder).n_complete == 2
+    assert read_status(folder).n_complete == 2
     assert resume(tmp_path / "studies") == [0, 1, 2]
     storage.remove_session()
 
@@ -243,7 +243,7 @@ def test_storage_object_without_a_url_is_resumed_in_python_alone(tmp_path: Path)
     storage = InMemoryStorage()
     folder = search(tmp_path, storage=storage)
     assert resume(tmp_path, storage=storage) == [0, 1, 2]
-    for look in (lambda: read_standing(folder), lambda: resume(tmp_path)):
+    for look in (lambda: read_status(folder), lambda: resume(tmp_path)):
         with pytest.raises(StorageError, match=r"Pass that object in Python: .*storage="):
             look()
     with pytest.raises(StudyError, match="must have 3 trials"):
@@ -256,8 +256,8 @@ def test_storage_object_without_a_url_is_resumed_in_python_alone(tmp_path: Path)
 def test_renamed_study_works_under_its_new_name(tmp_path: Path) -> None:
     search(tmp_path, name="old")
     (tmp_path / "old").rename(tmp_path / "new")
-    standing = read_standing(tmp_path / "new")
-    assert (standing.definition.name, standing.n_complete) == ("new", 2)
+    status = read_status(tmp_path / "new")
+    assert (status.definition.name, status.n_complete) == ("new", 2)
     assert read_trial(tmp_path / "new", 1).study == "new"
     best = read_bundle(tmp_path / "new" / "best")
     assert resume(tmp_path, "new") == [0, 1, 2]
@@ -286,7 +286,7 @@ def test_copies_of_a_study_are_independent(tmp_path: Path, storage: str | None) 
     assert resume(tmp_path, "two", 2) == [0, 1, 2, 3]
     assert resume(tmp_path, "one") == [0, 1, 2]
     assert resume(tmp_path, "two") == [0, 1, 2, 3, 4]
-    assert [read_standing(tmp_path / name).n_complete for name in ("one", "two")] == [3, 5]
+    assert [read_status(tmp_path / name).n_complete for name in ("one", "two")] == [3, 5]
 
 
 def test_study_in_a_database_keeps_its_trials_when_its_folder_moves(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from autotrain import Study
 from autotrain.errors import NoTrialSucceededError, SpaceError
-from autotrain.reporting.status import read_standing
+from autotrain.reporting.status import read_status
 from autotrain.search.attributes import CONFIG
 from autotrain.search.progress import Progress
 from autotrain.search.settings import Definition
@@ -84,9 +84,9 @@ def test_train_gives_one_complete_trial_with_curve_and_bundle(tmp_path: Path) ->
         assert member.config.activation.name == "selu"
         assert study.test()["accuracy"] is not None
         assert study.best_config["network"] == {"hidden_units": "6-3"}
-    standing = read_standing(study.folder)
-    assert (standing.n_complete, standing.left.is_nothing) == (1, True)
-    assert standing.top[0].params["activation"] == "selu"
+    status = read_status(study.folder)
+    assert (status.n_complete, status.left.is_nothing) == (1, True)
+    assert status.top[0].params["activation"] == "selu"
 
 
 @pytest.mark.parametrize("restores", [True, False])
@@ -173,8 +173,8 @@ def test_search_continues_after_a_trial_outside_its_space(tmp_path: Path) -> Non
         assert len(study.optuna_study.trials) == 7
         assert study.best_config["scaler"] == "quantile_normal"
         assert study.winner is not None
-    standing = read_standing(study.folder)
-    assert standing.top[0].number == trial.number
+    status = read_status(study.folder)
+    assert status.top[0].number == trial.number
 
 
 def test_baselines_follow_a_configuration_that_came_first(tmp_path: Path) -> None:
@@ -229,13 +229,13 @@ def test_interrupted_training_is_resumed(tmp_path: Path) -> None:
 def test_training_uses_nothing_of_the_time_left_to_searches(tmp_path: Path) -> None:
     with study_of(tmp_path, space=ENDLESS) as study:
         study.optimize(n_trials=1, timeout=100, quiet=True)
-        left_s = read_standing(study.folder).left.timeout_s
-        spent_s = read_standing(study.folder).seconds
+        left_s = read_status(study.folder).left.timeout_s
+        spent_s = read_status(study.folder).seconds
         endless = {"training.epochs": 5000, "early_stopping.enabled": False}
         study.train(endless, timeout=1, quiet=True)
-        standing = read_standing(study.folder)
-    assert standing.seconds > spent_s + 0.5
-    assert standing.left.timeout_s == pytest.approx(left_s, abs=0.2)
+        status = read_status(study.folder)
+    assert status.seconds > spent_s + 0.5
+    assert status.left.timeout_s == pytest.approx(left_s, abs=0.2)
 
 
 # ---- configurations for a search ---------------------------------------------------------------
@@ -288,7 +288,7 @@ def test_finite_space_ends_when_all_is_tried(
         study.optimize(**budget, quiet=True)
         assert configs_tried(study) == tried
     if "n_trials" in budget:
-        assert read_standing(study.folder).left.is_nothing
+        assert read_status(study.folder).left.is_nothing
 
 
 def test_finite_space_is_completed_over_several_runs(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from autotrain.errors import BundleError, StudyError
 from autotrain.vocabulary import count_text, duration_text
 
 if TYPE_CHECKING:
-    from autotrain.reporting.status import Standing
+    from autotrain.reporting.status import StudyStatus
 
 
 @click.command(short_help="Go on with a study after any stop, or search longer.")
@@ -68,20 +68,20 @@ def resume(
     choice of the winner; with --finalists N or --ensemble N it chooses anew.
     """
     from autotrain.cli.run_study import directory_words, run
-    from autotrain.reporting.status import read_standing
+    from autotrain.reporting.status import read_status
     from autotrain.study import Study
 
     folder = Path(directory) / name
     storage = storage_of(ctx, storage, folder)
     left = None
     if trials is None and timeout is None:
-        standing = read_standing(folder, storage)
-        left = standing.left
-        goes_on = ensemble is not None or finalists is not None or standing.is_unfinished
-        if left.is_nothing and not (goes_on or _lacks_something(standing)):
+        status = read_status(folder, storage)
+        left = status.left
+        goes_on = ensemble is not None or finalists is not None or status.is_unfinished
+        if left.is_nothing and not (goes_on or _lacks_something(status)):
             raise StudyError(
                 f"study {name!r} needs some budget to go on, however: nothing is left of it "
-                f"({count_text(standing.n_trials, 'trial')} in {duration_text(standing.seconds)}). "
+                f"({count_text(status.n_trials, 'trial')} in {duration_text(status.seconds)}). "
                 f"Give it more: autotrain resume {name}{directory_words(folder)} --timeout 10m "
                 "(or --trials 100)."
             )
@@ -103,14 +103,14 @@ def resume(
     run(study, trials, timeout, started_s=started_s, search=search, as_json=as_json, quiet=quiet)
 
 
-def _lacks_something(standing: Standing) -> bool:
+def _lacks_something(status: StudyStatus) -> bool:
     """Tell whether the model is gone or damaged, or was never scored on the test rows there are."""
     from autotrain.bundle import read_bundle
 
-    if standing.bundle is None:
-        return bool(standing.n_complete)
+    if status.bundle is None:
+        return bool(status.n_complete)
     try:
-        bundle = read_bundle(standing.bundle)
+        bundle = read_bundle(status.bundle)
     except BundleError:
         return True
     return bool(bundle.data.get("n_test")) and bundle.scores.get("test") is None

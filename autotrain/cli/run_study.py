@@ -144,7 +144,7 @@ def outcome(study: Study, started_s: float) -> dict[str, Any]:
     """
     from autotrain.bundle import ENSEMBLE
     from autotrain.bundle.selection import selection_of, validation_error, validation_score
-    from autotrain.reporting.status import read_standing
+    from autotrain.reporting.status import read_status
     from autotrain.search.facts import summary
     from autotrain.space.config import TrialConfig
 
@@ -153,7 +153,7 @@ def outcome(study: Study, started_s: float) -> dict[str, Any]:
     bundle = predictor.bundle
     selection = selection_of(bundle)
     best, config, winner = study.best_trial, study.best_config, study.winner
-    standing = read_standing(study.folder, study.definition.storage)
+    status = read_status(study.folder, study.definition.storage)
     return {
         "study": study.definition.name,
         "task": study.definition.task,
@@ -177,9 +177,9 @@ def outcome(study: Study, started_s: float) -> dict[str, Any]:
         "bundle": shown_path(study.best_path),
         "seconds": round(time.monotonic() - started_s, 1),
         "trials": {
-            "complete": standing.n_complete,
-            "pruned": standing.n_pruned,
-            "failed": standing.n_failed,
+            "complete": status.n_complete,
+            "pruned": status.n_pruned,
+            "failed": status.n_failed,
         },
         "untried_configurations": study.n_untried,
         "rows": row_counts(study.dataset),

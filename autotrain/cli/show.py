@@ -20,7 +20,7 @@ from autotrain.cli.trial_text import param_text, trial_lines
 from autotrain.vocabulary import count_text, duration_text, value_text
 
 if TYPE_CHECKING:
-    from autotrain.reporting.status import Standing, Unread
+    from autotrain.reporting.status import StudyStatus, Unread
 
 MOST_NAMED = 12
 """Trials that are named beside a flag."""
@@ -56,7 +56,7 @@ def show(
 
     Works while a search is running.
     """
-    from autotrain.reporting.status import Unread, read_standing, summaries
+    from autotrain.reporting.status import Unread, read_status, summaries
     from autotrain.reporting.trial import read_trial
 
     studies = Path(directory)
@@ -86,14 +86,14 @@ def show(
         else:
             say("\n".join(overview(found, studies)))
         return
-    standing = read_standing(studies / name, storage_of(ctx, storage, studies / name))
+    status = read_status(studies / name, storage_of(ctx, storage, studies / name))
     if as_json:
-        print_json(standing.to_json())
+        print_json(status.to_json())
     else:
-        say("\n".join(leaderboard(standing)))
+        say("\n".join(leaderboard(status)))
 
 
-def overview(found: list[Standing | Unread], studies: Path) -> list[str]:
+def overview(found: list[StudyStatus | Unread], studies: Path) -> list[str]:
     """Return a table of all studies."""
     if not found:
         return [f"There are no studies in {studies}/ yet. Begin with: autotrain search DATA"]
@@ -121,38 +121,38 @@ def overview(found: list[Standing | Unread], studies: Path) -> list[str]:
     return [*columns(rows, right=(1, 2)), *errors]
 
 
-def leaderboard(standing: Standing) -> list[str]:
+def leaderboard(status: StudyStatus) -> list[str]:
     """Return the best trials, the winner, what ended the others."""
-    definition, name = standing.definition, standing.definition.name
-    where = directory_words(standing.folder)
-    counts = [f"{standing.n_complete:,} complete", f"{standing.n_pruned:,} pruned"]
-    counts.append(f"{standing.n_failed:,} failed")
-    if standing.n_running:
-        counts.append(f"{standing.n_running:,} running")
-    if standing.n_waiting:
-        counts.append(f"{standing.n_waiting:,} waiting")
+    definition, name = status.definition, status.definition.name
+    where = directory_words(status.folder)
+    counts = [f"{status.n_complete:,} complete", f"{status.n_pruned:,} pruned"]
+    counts.append(f"{status.n_failed:,} failed")
+    if status.n_running:
+        counts.append(f"{status.n_running:,} running")
+    if status.n_waiting:
+        counts.append(f"{status.n_waiting:,} waiting")
     lines = fields(
         [
             ("Study", name),
-            ("State", STATES[standing.state].format(name=name, where=where)),
+            ("State", STATES[status.state].format(name=name, where=where)),
             ("Data", f"{definition.source}, target {definition.target!r} ({definition.task})"),
-            ("Metric", f"{definition.metric}, to {standing.metric.direction}, on validation rows"),
+            ("Metric", f"{definition.metric}, to {status.metric.direction}, on validation rows"),
             ("Weights", weights_words(definition.weights, definition.class_weights)),
-            ("Trials", f"{standing.n_trials:,}: {', '.join(counts)}"),
-            ("Added", _added_words(standing)),
-            ("Missing", standing.lost or ""),
-            ("Time", duration_text(standing.seconds)),
-            ("Left", _left_words(standing)),
-            ("Model", "" if standing.bundle is None else str(standing.bundle)),
-            *([] if standing.exported is None else score_rows(standing.exported)),
+            ("Trials", f"{status.n_trials:,}: {', '.join(counts)}"),
+            ("Added", _added_words(status)),
+            ("Missing", status.lost or ""),
+            ("Time", duration_text(status.seconds)),
+            ("Left", _left_words(status)),
+            ("Model", "" if status.bundle is None else str(status.bundle)),
+            *([] if status.exported is None else score_rows(status.exported)),
         ]
     )
-    if standing.top:
+    if status.top:
         rows = [["", "trial", "value", "epochs", "time", "configuration"]]
-        for place, entry in enumerate(standing.top, 1):
+        for place, entry in enumerate(status.top, 1):
             rows.append(
                 [
-                    f"{'*' if entry.number == standing.winner else ''}{place}",
+                    f"{'*' if entry.number == status.winner else ''}{place}",
                     str(entry.number),
                     value_text(entry.value),
                     "" if entry.epochs is None else str(entry.epochs),
@@ -161,54 +161,54 @@ def leaderboard(standing: Standing) -> list[str]:
                 ]
             )
         lines += ["", *columns(rows, right=(0, 1, 2, 3, 4))]
-        winner = standing.top[0]
-        for entry in standing.top:
-            winner = entry if entry.number == standing.winner else winner
+        winner = status.top[0]
+        for entry in status.top:
+            winner = entry if entry.number == status.winner else winner
         lines += ["", f"* The winning trial, {winner.number}:"]
         params = winner.params
         lines += fields([(key, param_text(value)) for key, value in params.items()], indent="  ")
-    lines += _ended_early(standing)
-    return [*lines, *_flagged(standing)]
+    lines += _ended_early(status)
+    return [*lines, *_flagged(status)]
 
 
-def _added_words(standing: Standing) -> str:
-    if not standing.added:
+def _added_words(status: StudyStatus) -> str:
+    if not status.added:
         return ""
-    numbers = ", ".join(map(str, standing.added[:MOST_NAMED]))
-    more = ", …" if len(standing.added) > MOST_NAMED else ""
-    what = "trial" if len(standing.added) == 1 else "trials"
+    numbers = ", ".join(map(str, status.added[:MOST_NAMED]))
+    more = ", …" if len(status.added) > MOST_NAMED else ""
+    what = "trial" if len(status.added) == 1 else "trials"
     return f"{what} {numbers}{more} through Optuna: no model, cannot win"
 
 
-def _ended_early(standing: Standing) -> list[str]:
+def _ended_early(status: StudyStatus) -> list[str]:
     from autotrain.search.attributes import known_cause
 
     rows = []
-    for name, n in standing.causes.items():
+    for name, n in status.causes.items():
         cause = known_cause(name)
         rows.append((f"{n:>5,}", name if cause is None else cause.text))
     return ["", "Ended early:", *fields(rows)] if rows else []
 
 
-def _flagged(standing: Standing) -> list[str]:
+def _flagged(status: StudyStatus) -> list[str]:
     from autotrain.network.flags import FLAGS
 
     rows = []
-    for flag, numbers in standing.flags.items():
+    for flag, numbers in status.flags.items():
         named = ", ".join(map(str, numbers[:MOST_NAMED]))
         more = ", …" if len(numbers) > MOST_NAMED else ""
         label = FLAGS[flag].label if flag in FLAGS else flag
         rows.append((f"{len(numbers):>5,}", f"{label} ({flag}): trial {named}{more}"))
     if not rows:
         return []
-    hint = f"Details: autotrain show {standing.definition.name} --trial N"
-    return ["", "Seen in training:", *fields(rows), hint + directory_words(standing.folder)]
+    hint = f"Details: autotrain show {status.definition.name} --trial N"
+    return ["", "Seen in training:", *fields(rows), hint + directory_words(status.folder)]
 
 
-def _left_words(standing: Standing) -> str:
+def _left_words(status: StudyStatus) -> str:
     left = []
-    if standing.left.n_trials is not None:
-        left.append(count_text(standing.left.n_trials, "trial"))
-    if standing.left.timeout_s is not None:
-        left.append(duration_text(standing.left.timeout_s))
-    return "" if standing.left.is_nothing else " or ".join(left)
+    if status.left.n_trials is not None:
+        left.append(count_text(status.left.n_trials, "trial"))
+    if status.left.timeout_s is not None:
+        left.append(duration_text(status.left.timeout_s))
+    return "" if status.left.is_nothing else " or ".join(left)

@@ -40,13 +40,13 @@ from autotrain.search.facts import trial_seed, value_of
 from autotrain.search.finalists import Winner
 from autotrain.search.finals import Finals, winner_of
 from autotrain.search.given import config_of
-from autotrain.search.ledger import best_trial
 from autotrain.search.publisher import Published
 from autotrain.search.record import own_trials
 from autotrain.search.retraining import train_again
 from autotrain.search.sampling.samplers import seed_number
 from autotrain.search.settings import AUTO, Definition
 from autotrain.search.trained import Trained
+from autotrain.search.trial_store import best_trial
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.training.rows import fold_arrays, problem_of
@@ -54,7 +54,7 @@ from autotrain.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class Best:
+class BestModel:
     """The folder of a study's best model.
 
     Args:
@@ -112,7 +112,7 @@ class Best:
             raise self.checkpoints.not_kept(number)
         replace(self, path=folder).publish(kept)
 
-    def hand_over(self, study: optuna.Study, device: str, ensemble: int | str) -> Published:
+    def export(self, study: optuna.Study, device: str, ensemble: int | str) -> Published:
         """Put the study's winner into the folder, or those trainings that predict best together.
 
         The bundle records why this model was chosen.
@@ -124,12 +124,12 @@ class Best:
         n_members = most_members(ensemble, self.dataset)
         if ensemble == AUTO and not _has_searched(study):
             n_members = 0
-        handed = self._hand_over(study, device, n_members)
+        published = self._export(study, device, n_members)
         if self._is_own(study):
             selection = self.selection(study, read_bundle(self.path))
             if selection is not None:
                 record_selection(self.path, selection)
-        return handed
+        return published
 
     def selection(self, study: optuna.Study, bundle: Bundle) -> Selection | None:
         """Return how a model of the study was chosen; None before a trial is complete.
@@ -220,7 +220,7 @@ class Best:
         waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
         return [training["trial"], training["repeat"], len(trials), waiting]
 
-    def _hand_over(self, study: optuna.Study, device: str, n_members: int) -> Published:
+    def _export(self, study: optuna.Study, device: str, n_members: int) -> Published:
         failures: list[str] = []
         if n_members > 1:
             # What was cut off before it was told complete is tried again under another number.

@@ -80,7 +80,7 @@ class Results(ABC):
 
         Raises:
             NoTrialSucceededError: when no trial is complete.
-            BundleError: when the folder is gone or damaged; `hand_over` writes it again.
+            BundleError: when the folder is gone or damaged; `export_best` writes it again.
         """
         value = validation_score(self._best_bundle())
         assert value is not None

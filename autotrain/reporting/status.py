@@ -1,7 +1,7 @@
 """How a study stands, read from its folder: for `autotrain show`, also while a search runs.
 
-`read_standing` looks at one study and returns facts, `summaries` at all of a folder. Nothing is
-written and no lease is taken. How the facts are worded is the command line's business.
+`read_status` looks at one study and returns facts, `summaries` at all of a folder. Nothing is
+written and no lock is taken. How the facts are worded is the command line's business.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from autotrain.bundle.selection import selection_of, validation_error, validatio
 from autotrain.errors import AutotrainError, BundleError
 from autotrain.metrics import Metric, metric_named
 from autotrain.search.attributes import Cause, cause_of, epochs_of, flags_of, is_counted, seconds_of
-from autotrain.search.budget import Left, budget_left, seconds_spent
+from autotrain.search.budget import RemainingBudget, budget_left, seconds_spent
 from autotrain.search.facts import summary
 from autotrain.search.finalists import Winner
 from autotrain.search.finals import finals_of, is_unfinished, winner_of
 from autotrain.search.given import config_of
-from autotrain.search.ledger import best_trial
 from autotrain.search.opening import seen_study
 from autotrain.search.record import is_foreign, own_trials
 from autotrain.search.settings import FILE, Definition, NotConnectedError, study_names
 from autotrain.search.storage.lock import is_held
+from autotrain.search.trial_store import best_trial
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 
@@ -63,7 +63,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Standing:
+class StudyStatus:
     """How a study stands.
 
     Args:
@@ -106,7 +106,7 @@ class Standing:
     bundle: Path | None
     exported: Bundle | None
     seconds: float
-    left: Left
+    left: RemainingBudget
     is_unfinished: bool
     lost: str | None
     updated: datetime
@@ -186,7 +186,7 @@ class Unread(NamedTuple):
     state: str = "not readable"
 
 
-def read_standing(folder: Path, storage: str | None = None, *, connects: bool = True) -> Standing:
+def read_status(folder: Path, storage: str | None = None, *, connects: bool = True) -> StudyStatus:
     """Look at a study.
 
     Args:
@@ -206,7 +206,7 @@ def read_standing(folder: Path, storage: str | None = None, *, connects: bool = 
     trial, winner = winner_of(trials, user_attrs, metric_named(definition.metric))
     left = budget_left(definition.n_trials, definition.timeout_s, trials, user_attrs)
     unfinished = _is_unfinished(definition, trials, user_attrs, left)
-    return Standing(
+    return StudyStatus(
         definition=definition,
         folder=folder,
         state=_state(trials, left, is_running=is_running, is_unfinished=unfinished),
@@ -227,20 +227,20 @@ def read_standing(folder: Path, storage: str | None = None, *, connects: bool = 
     )
 
 
-def summaries(studies: Path, storage: str | None = None) -> list[Standing | Unread]:
+def summaries(studies: Path, storage: str | None = None) -> list[StudyStatus | Unread]:
     """Look at all studies of a folder, the latest first.
 
     Args:
         storage: URL of the one server that may be asked, for studies that are kept there.
     """
-    found: list[Standing] = []
+    found: list[StudyStatus] = []
     unreadable: list[Unread] = []
     for name in study_names(studies):
         try:
             folder = studies / name
             is_there = storage and Definition.read(folder).is_kept_in(storage, folder)
             url = storage if is_there else None
-            found.append(read_standing(studies / name, url, connects=False))
+            found.append(read_status(studies / name, url, connects=False))
         except NotConnectedError as error:
             unreadable.append(Unread(name, str(error), "not opened"))
         except AutotrainError as error:
@@ -249,7 +249,7 @@ def summaries(studies: Path, storage: str | None = None) -> list[Standing | Unre
             # A file that was changed by hand must not hide the other studies.
             reason = f"{studies / name}: {type(error).__name__}: {error}"
             unreadable.append(Unread(name, reason))
-    found.sort(key=lambda standing: standing.updated, reverse=True)
+    found.sort(key=lambda status: status.updated, reverse=True)
     return [*found, *unreadable]
 
 
@@ -305,7 +305,7 @@ def _is_unfinished(
     definition: Definition,
     trials: Sequence[FrozenTrial],
     user_attrs: dict[str, Any],
-    left: Left,
+    left: RemainingBudget,
 ) -> bool:
     finals = finals_of(
         trials,
@@ -320,7 +320,7 @@ def _is_unfinished(
 
 
 def _state(
-    trials: Sequence[FrozenTrial], left: Left, *, is_running: bool, is_unfinished: bool
+    trials: Sequence[FrozenTrial], left: RemainingBudget, *, is_running: bool, is_unfinished: bool
 ) -> str:
     if is_running:
         return RUNNING

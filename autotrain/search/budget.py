@@ -21,7 +21,7 @@ KEPT_SHARE = 0.05
 
 
 @dataclass(frozen=True)
-class Left:
+class RemainingBudget:
     """What is left of a budget.
 
     Args:
@@ -39,7 +39,7 @@ class Left:
         no_trials = self.n_trials is not None and self.n_trials < 1
         return no_trials or (self.timeout_s is not None and self.timeout_s <= self.least_s)
 
-    def after(self, seconds: float) -> Left:
+    def after(self, seconds: float) -> RemainingBudget:
         """Return what is left so many seconds later, without a trial."""
         if self.timeout_s is None:
             return self
@@ -80,14 +80,14 @@ def budget_left(
     timeout_s: float | None,
     trials: Sequence[FrozenTrial],
     user_attrs: Mapping[str, Any],
-) -> Left:
+) -> RemainingBudget:
     """Return what is left of a study's whole budget."""
     left_s = None
     if timeout_s is not None:
         left_s = timeout_s - seconds_spent(trials, user_attrs)
         left_s = left_s if left_s > KEPT_SHARE * timeout_s else 0.0
     left_trials = None if n_trials is None else max(n_trials - trials_tried(trials), 0)
-    return Left(left_trials, left_s, _typical_seconds(trials))
+    return RemainingBudget(left_trials, left_s, _typical_seconds(trials))
 
 
 def _typical_seconds(trials: Sequence[FrozenTrial]) -> float:

@@ -24,8 +24,8 @@ from autotrain.metrics import Metric
 from autotrain.search.attributes import IS_EXPORTED, N_PARAMETERS, REPEATS, SECONDS, WINNER
 from autotrain.search.finalists import Finalist, Repeat, Winner, read_epochs
 from autotrain.search.given import config_of
-from autotrain.search.ledger import best_trial
 from autotrain.search.record import own_trials
+from autotrain.search.trial_store import best_trial
 from autotrain.space.search_space import SearchSpace
 
 N_FINALISTS = 4

@@ -21,7 +21,6 @@ from autotrain.search.attributes import CONFIG, GIVEN, HISTORY, is_counted
 from autotrain.search.facts import summary
 from autotrain.search.finals import Finals
 from autotrain.search.given import config_of, configs_outside, fixed_params
-from autotrain.search.ledger import Ledger, best_trial
 from autotrain.search.loop import SearchLoop
 from autotrain.search.progress import Observer
 from autotrain.search.pruning.pruners import Board, History, make_pruner, rule_of
@@ -30,6 +29,7 @@ from autotrain.search.recorder import Recorder
 from autotrain.search.settings import Definition
 from autotrain.search.storage.open import OpenStorage
 from autotrain.search.trained import Trained
+from autotrain.search.trial_store import TrialStore, best_trial
 from autotrain.search.workers.inline import InlineWorker
 from autotrain.search.workers.processes import ProcessWorker, StoredRows, can_start_processes
 from autotrain.search.workers.protocol import Worker
@@ -60,9 +60,9 @@ class Launch:
     n_workers: int
     only: int | None = None
 
-    def ledger(self, study: optuna.Study, storage: OpenStorage) -> Ledger:
+    def trial_store(self, study: optuna.Study, storage: OpenStorage) -> TrialStore:
         """Return the study's book; a search that begins adds the space's baselines to it."""
-        ledger = Ledger(
+        store = TrialStore(
             study,
             storage,
             self.space,
@@ -75,8 +75,8 @@ class Launch:
             given = [t.params or fixed_params(t) for t in trials if CONFIG not in t.user_attrs]
             for params in self.space.baselines():
                 if params not in given:
-                    ledger.enqueue(params)
-        return ledger
+                    store.enqueue(params)
+        return store
 
     def workers(self, folder: Path, trials: Sequence[FrozenTrial]) -> list[Worker]:
         """Start the workers; train in this process with one on the CPU, or if none can be started.
@@ -114,7 +114,7 @@ class Launch:
 
     def loop(
         self,
-        ledger: Ledger,
+        store: TrialStore,
         workers: list[Worker],
         observer: Observer,
         finals: Finals | None,
@@ -126,10 +126,10 @@ class Launch:
         dataset, definition = self.dataset, self.definition
         n_outputs = problem_of(dataset, self.metric).n_outputs
         costs = GPU if self.device.startswith("cuda") else CPU
-        trials = own_trials(ledger.study.get_trials(deepcopy=False), ledger.study.user_attrs)
+        trials = own_trials(store.study.get_trials(deepcopy=False), store.study.user_attrs)
         board = self._board(trials)
         recorder = Recorder(
-            ledger,
+            store,
             board=board,
             pruner=self._pruner() if board is None and self.only is None else None,
             publish=publish,

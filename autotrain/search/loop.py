@@ -18,7 +18,7 @@ from autotrain.errors import StudyError
 from autotrain.search import scheduler
 from autotrain.search.attributes import CAUSE, Cause
 from autotrain.search.facts import runs_to_end, trial_seed
-from autotrain.search.placing import Places
+from autotrain.search.placing import Placement
 from autotrain.search.progress import Observer, Progress
 from autotrain.search.pruning.pruners import Board
 from autotrain.search.recorder import Recorder
@@ -62,9 +62,9 @@ class SearchLoop:
         observer: Observer,
     ) -> None:
         self.recorder = recorder
-        self.ledger = recorder.ledger
+        self.store = recorder.store
         self.workers = list(workers)
-        self.places = Places(self.workers, n_folds, width_of)
+        self.placement = Placement(self.workers, n_folds, width_of)
         self.study_seed = study_seed
         self.observer = observer
         self.slots = Slots(n_folds)
@@ -98,7 +98,7 @@ class SearchLoop:
                 for worker, messages in self._receive():
                     for message in messages:
                         self._handle(worker, message)
-                self.ledger.show_curves()
+                self.store.show_curves()
                 self._show()
             self.recorder.end_late()
             self._put_off()
@@ -112,7 +112,7 @@ class SearchLoop:
                 worker.send(Close())
             for worker in self.workers:
                 worker.close()
-            self.ledger.commit()
+            self.store.commit()
             self._show(now=True)
 
     # ---- acting ----------------------------------------------------------------------------
@@ -121,7 +121,7 @@ class SearchLoop:
         """Return what the scheduler decides by."""
         recorder = self.recorder
         return State(
-            places=self.places,
+            placement=self.placement,
             runs=self.slots.runs(),
             lost=self.lost,
             sign=recorder.sign,
@@ -158,7 +158,7 @@ class SearchLoop:
                     if not self.clock.is_late:
                         return True
                 case scheduler.Sample():
-                    self.ready = self.ledger.ask()
+                    self.ready = self.store.ask()
                 case scheduler.Begin():
                     assert self.ready is not None
                     (trial, config), self.ready = self.ready, None
@@ -184,7 +184,7 @@ class SearchLoop:
         )
 
     def _seed(self, number: int) -> int:
-        return trial_seed(self.study_seed, self.ledger.seed_number(number))
+        return trial_seed(self.study_seed, self.store.seed_number(number))
 
     def _admit(self, run: TrainingRun) -> None:
         self.slots.admit(run)
@@ -282,7 +282,7 @@ class SearchLoop:
         if self.ready is not None:
             trial, _ = self.ready
             self.ready = None
-            self.ledger.finish(trial, TrialState.FAIL, None, {CAUSE: Cause.NOT_STARTED})
+            self.store.finish(trial, TrialState.FAIL, None, {CAUSE: Cause.NOT_STARTED})
 
     # ---- progress --------------------------------------------------------------------------
 

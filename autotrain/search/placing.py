@@ -16,8 +16,8 @@ from autotrain.space.config import TrialConfig
 ROUNDING = 1e-9
 
 
-class Places:
-    """Places trials on workers.
+class Placement:
+    """Placement trials on workers.
 
     Args:
         workers: those there are; the coordinator's own list, which it changes.

@@ -27,9 +27,9 @@ from autotrain.search.attributes import (
 from autotrain.search.facts import summary, value_of
 from autotrain.search.finalists import Finalist
 from autotrain.search.finals import Finals
-from autotrain.search.ledger import Ledger
 from autotrain.search.pruning.pruners import Board
 from autotrain.search.trained import Trained
+from autotrain.search.trial_store import TrialStore
 from autotrain.training.slot import Outcome
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Recorder:
     """Records a study while it runs.
 
     Args:
-        ledger: writes trials to Optuna.
+        store: writes trials to Optuna.
         board: the performance-scheduling pruner; None when `pruner` decides.
         pruner: an Optuna pruner, asked after every epoch; None when `board` decides.
         publish: called with a new best trial before it is told complete, so that the model of the
@@ -57,7 +57,7 @@ class Recorder:
 
     def __init__(
         self,
-        ledger: Ledger,
+        store: TrialStore,
         *,
         board: Board | None,
         pruner: BasePruner | None,
@@ -65,13 +65,13 @@ class Recorder:
         finals: Finals | None = None,
         keep: Callable[[Trained], None] = lambda trained: None,
     ) -> None:
-        self.ledger = ledger
+        self.store = store
         self.board = board
         self.pruner = pruner
         self.publish = publish
         self.finals = finals
         self.keep = keep
-        self.sign = ledger.metric.sign
+        self.sign = store.metric.sign
         self.late: list[tuple[TrialRun, list[Outcome]]] = []
         """Trials that the end of the time has stopped."""
         self.counts = {TrialState.COMPLETE: 0, TrialState.PRUNED: 0, TrialState.FAIL: 0}
@@ -96,11 +96,11 @@ class Recorder:
 
     def add_point(self, trial: optuna.Trial, epoch: int, of: int, value: float) -> bool:
         """Add a point to a trial's curve; return whether an Optuna pruner stops the trial."""
-        self.ledger.report(trial, epoch, of, value)
+        self.store.report(trial, epoch, of, value)
         if self.pruner is None:
             return False
-        frozen = self.ledger.storage.get_trial(trial._trial_id)
-        return self.pruner.prune(self.ledger.study, frozen)
+        frozen = self.store.storage.get_trial(trial._trial_id)
+        return self.pruner.prune(self.store.study, frozen)
 
     def complete(self, run: TrialRun, trained: Trained, facts: dict[str, Any]) -> str | None:
         """End a trial as complete, exported first when it is the best so far.
@@ -131,7 +131,7 @@ class Recorder:
     ) -> None:
         """End a trial in the storage and in comparisons; when this returns, it is on disk."""
         facts = {**facts, **self._close_history(run, state, facts[CAUSE] == Cause.DIVERGED)}
-        self.ledger.finish(run.trial, state, value, facts, facts.get(EPOCHS, 0))
+        self.store.finish(run.trial, state, value, facts, facts.get(EPOCHS, 0))
         if Cause(facts[CAUSE]).is_counted:
             self.counts[state] += 1
             self.n_done += 1
@@ -173,7 +173,7 @@ class Recorder:
             score = self.sign * trained.value
         self.finals.record(number, repeat, score, epochs)
         self.n_repeats += 1
-        self.ledger.note(REPEATS, self.finals.to_json())
+        self.store.note(REPEATS, self.finals.to_json())
 
     def lose_repeat(self, number: int) -> None:
         """Give up the repeats of a finalist in this run."""

@@ -28,7 +28,6 @@ from autotrain.search.attributes import (
 from autotrain.search.budget import study_seconds
 from autotrain.search.finals import Finals
 from autotrain.search.launch import Launch
-from autotrain.search.ledger import Ledger, best_trial
 from autotrain.search.loop import SearchLoop
 from autotrain.search.progress import Observer, Progress
 from autotrain.search.publisher import Published, Publisher
@@ -37,6 +36,7 @@ from autotrain.search.run_clock import RunClock
 from autotrain.search.sampling.untried import Untried
 from autotrain.search.storage.open import OpenStorage
 from autotrain.search.trained import Trained
+from autotrain.search.trial_store import TrialStore, best_trial
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Run:
         self.storage = storage
         self.progress = Progress()
         """How the study stood in the end, whatever ended the run."""
-        self.handed = Published(None)
+        self.published = Published(None)
         """What became of the last model that went into the folder."""
 
     def train(self, budget: Budget, finals: Finals | None, observer: Observer) -> None:
@@ -94,18 +94,18 @@ class Run:
 
         Raises: as `SearchLoop.run`, after all is saved.
         """
-        ledger = self.launch.ledger(self.study, self.storage)
-        ledger.note(IS_EXPORTED, False)
+        store = self.launch.trial_store(self.study, self.storage)
+        store.note(IS_EXPORTED, False)
         before_s = study_seconds(self.study)
-        ledger.recover()
-        self.handed = self.best.restore(self.study, self.launch.device)
+        store.recover()
+        self.published = self.best.restore(self.study, self.launch.device)
         with tempfile.TemporaryDirectory(prefix="autotrain-") as rows:
             loop = self.launch.loop(
-                ledger,
+                store,
                 self.launch.workers(Path(rows), self.study.get_trials(deepcopy=False)),
                 observer,
                 finals,
-                publish=lambda trained: self._publish(trained, ledger, clock),
+                publish=lambda trained: self._publish(trained, store, clock),
                 keep=lambda trained: self._keep(trained, clock),
             )
             clock = RunClock(budget.left_s(), whole_s=budget.whole_s)
@@ -118,7 +118,7 @@ class Run:
             finally:
                 self.progress = loop.progress
                 # With what an earlier run used that was killed and noted nothing.
-                ledger.note(SPENT_S, round(before_s + budget.spent_s() + kept_s, 1))
+                store.note(SPENT_S, round(before_s + budget.spent_s() + kept_s, 1))
 
     def _search(self, loop: SearchLoop, n_trials: int | None, clock: RunClock) -> None:
         """Run the loop; a finite space ends a search when nothing is left to try."""
@@ -130,11 +130,11 @@ class Run:
                 loop.is_whole_space, n_trials = True, n_left
         loop.run(n_trials, clock)
 
-    def _publish(self, trained: Trained, ledger: Ledger, clock: RunClock) -> None:
+    def _publish(self, trained: Trained, store: TrialStore, clock: RunClock) -> None:
         # By the clock it would take longer than at the end: workers share the cores now.
         begun = time.process_time()
-        self.handed = Published(self.best.publish(trained))
-        ledger.note(EXPORT_S, round(time.process_time() - begun, 3))
+        self.published = Published(self.best.publish(trained))
+        store.note(EXPORT_S, round(time.process_time() - begun, 3))
         self._reserve(clock)
 
     def _keep(self, trained: Trained, clock: RunClock) -> None:

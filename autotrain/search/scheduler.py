@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from autotrain.search.finalists import Finalist
 from autotrain.search.finals import Finals
-from autotrain.search.placing import Places
+from autotrain.search.placing import Placement
 from autotrain.search.run_clock import RunClock
 from autotrain.search.training_run import TrainingRun
 from autotrain.search.workers.protocol import Worker
@@ -34,7 +34,7 @@ class State:
     """The state of a search.
 
     Args:
-        places: the workers and the load of each.
+        placement: the workers and the load of each.
         runs: trainings in progress.
         lost: trainings that were lost with their worker, and wait for a second attempt.
         sign: 1 where lower values are better, −1 where higher values are.
@@ -48,7 +48,7 @@ class State:
         has_late: whether the end of the time has stopped a trial that is not recorded yet.
     """
 
-    places: Places
+    placement: Placement
     runs: Sequence[TrainingRun]
     lost: Sequence[TrainingRun]
     sign: float
@@ -88,7 +88,7 @@ class State:
         """Trials in training at a time, at most; of the whole budget, earlier runs included."""
         if self.n_trials is None:
             return math.inf
-        n_workers = len(self.places.workers)
+        n_workers = len(self.placement.workers)
         return max(n_workers, math.ceil((self.n_before + self.n_trials) / PARTS))
 
 
@@ -148,7 +148,7 @@ def next_action(state: State) -> Action:
     wanted = next_repeat(state)
     if not state.runs and state.starts_none and wanted is None and not state.retries:
         return Stop()
-    if not state.places.workers:
+    if not state.placement.workers:
         return Wait()
     if state.clock.is_late and state.has_result:
         in_training = [run for run in state.runs if run.cause is None]
@@ -156,12 +156,12 @@ def next_action(state: State) -> Action:
             return MakeRoom(in_training)
     if state.retries:
         # Alone on its worker: if it fails once more, it takes no other with it.
-        worker = state.places.least_loaded(state.runs)
+        worker = state.placement.least_loaded(state.runs)
         is_busy = any(run.worker is worker for run in state.runs)
         return Wait() if is_busy else Retry(worker)
     if wanted is not None:
         finalist, repeat = wanted
-        place = state.places.place_for(finalist.config, state.runs)
+        place = state.placement.place_for(finalist.config, state.runs)
         if place is not None:
             return Repeat(finalist, repeat, *place)
         leaving = _to_leave(state, finalist)
@@ -170,7 +170,7 @@ def next_action(state: State) -> Action:
         return Wait()
     if state.ready is None:
         return Sample()
-    place = state.places.place_for(state.ready, state.runs)
+    place = state.placement.place_for(state.ready, state.runs)
     return Wait() if place is None else Begin(*place)
 
 
@@ -204,4 +204,4 @@ def _to_leave(state: State, finalist: Finalist) -> list[TrainingRun]:
         in_time = finalist.seconds + run.epoch_s() <= left_s
         return run.left_s() > left_s and in_time and not leads and not run.repeat
 
-    return state.places.in_the_way(finalist.config, state.runs, may_stop)
+    return state.placement.in_the_way(finalist.config, state.runs, may_stop)

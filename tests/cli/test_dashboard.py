@@ -22,7 +22,7 @@ import pytest
 from autotrain.errors import StorageError, StudyError
 from autotrain.reporting.dashboard import Dashboard
 from autotrain.reporting.status import latest_study
-from autotrain.search.storage.lock import Lease
+from autotrain.search.storage.lock import StudyLock
 from autotrain.search.storage.open import OpenStorage
 from tests.cli.conftest import N_TRIALS, Run
 from tests.cli.test_interrupt import start
@@ -71,7 +71,7 @@ def test_the_page_and_the_study_are_served(
     root = address.partition("/dashboard")[0]
     ask = Browser()
     # A search may start or go on meanwhile: the study is not locked.
-    Lease(there / "studies" / "shop").release()
+    StudyLock(there / "studies" / "shop").release()
 
     status, page = ask(address)
     assert status == 200

@@ -14,7 +14,7 @@ import optuna
 import pytest
 
 from autotrain.reporting.display import PlainLines
-from autotrain.reporting.status import read_standing
+from autotrain.reporting.status import read_status
 from autotrain.search.attributes import RETRY_OF, Cause
 from autotrain.search.progress import Progress
 from tests.cli.conftest import Done, Run
@@ -73,7 +73,7 @@ def test_ctrl_c_in_a_terminal(study: Path, autotrain: Run) -> None:
         return journal.is_file() and journal.read_text().count("intermediate_value") >= 4
 
     wait_for(is_training, process)
-    assert read_standing(study).state == "running"
+    assert read_status(study).state == "running"
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE_S)
 
@@ -107,9 +107,9 @@ def was_interrupted(study: Path, autotrain: Run, done: Done) -> None:
     cut = [t for t in before if t.user_attrs.get("cause") in (Cause.INTERRUPTED, Cause.NOT_STARTED)]
     assert len(cut) >= 2
     assert all(t.state.is_finished() or t.state.name == "WAITING" for t in before)
-    standing = read_standing(study)
-    assert standing.state == "stopped"
-    assert standing.left.n_trials == 40 - standing.n_trials
+    status = read_status(study)
+    assert status.state == "stopped"
+    assert status.left.n_trials == 40 - status.n_trials
 
     resumed = autotrain("resume", "shop", "--trials", 1, "--workers", 1, "--quiet", "--json")
 
@@ -120,4 +120,4 @@ def was_interrupted(study: Path, autotrain: Run, done: Done) -> None:
     for trial in cut:
         again = retried[trial.number]
         assert (again.params or again.system_attrs["fixed_params"]) == trial.params
-    assert sum(resumed.json()["trials"].values()) == standing.n_trials + 1
+    assert sum(resumed.json()["trials"].values()) == status.n_trials + 1

@@ -14,8 +14,8 @@ import pytest
 
 from autotrain.bundle import encode, publish, read_bundle, stage
 from autotrain.bundle.publishing import TENSORS
-from autotrain.export.best_model import Best
-from autotrain.reporting.status import read_standing
+from autotrain.export.best_model import BestModel
+from autotrain.reporting.status import read_status
 from autotrain.search.attributes import IS_EXPORTED
 from autotrain.search.progress import Progress, Silent
 from autotrain.search.settings import FILE, Definition
@@ -40,13 +40,13 @@ def give(study: Path, n_trials: int) -> None:
 
 def test_it_uses_what_is_left_of_the_budget(study: Path, autotrain: Run) -> None:
     give(study, 5)
-    assert read_standing(study).left.n_trials == 3
+    assert read_status(study).left.n_trials == 3
 
     done = autotrain(*RESUME)
 
     assert done.code == 0, done.err
     assert sum(done.json()["trials"].values()) == 5
-    assert read_standing(study).left.n_trials == 0
+    assert read_status(study).left.n_trials == 0
 
 
 def test_nothing_left_is_said_with_the_way_to_give_more(study: Path, autotrain: Run) -> None:
@@ -79,11 +79,11 @@ def test_an_ensemble_may_be_had_when_nothing_is_left(study: Path, autotrain: Run
 def test_an_ensemble_that_cannot_be_exported_is_said(
     study: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(best: Best, *trained: Trained) -> tuple[str, ...]:
+    def refuse(best: BestModel, *trained: Trained) -> tuple[str, ...]:
         raise RuntimeError(f"{len(trained)} score otherwise")
 
     monkeypatch.setattr("autotrain.export.best_model.choose", lambda kept, *_: tuple(kept[:2]))
-    monkeypatch.setattr(Best, "publish", refuse)
+    monkeypatch.setattr(BestModel, "publish", refuse)
     before = read_bundle(study / "best").training
     said = "The ensemble could not be exported (2 score otherwise)."
     assert said in autotrain(*RESUME, "--ensemble", 3).json()["notes"]
@@ -109,18 +109,18 @@ def test_finals_that_ctrl_c_cut_off_are_ended_when_no_trial_is_left(
     monkeypatch.undo()
     monkeypatch.chdir(here)
     assert cut.code == 130
-    standing = read_standing(here / "studies" / "shop")
-    assert standing.left.is_nothing
-    assert (standing.state, standing.is_unfinished, standing.finals) == ("stopped", True, None)
+    status = read_status(here / "studies" / "shop")
+    assert status.left.is_nothing
+    assert (status.state, status.is_unfinished, status.finals) == ("stopped", True, None)
 
     done = autotrain(*RESUME)
 
     assert done.code == 0, done.err
     assert sum(done.json()["trials"].values()) == 7
-    standing = read_standing(here / "studies" / "shop")
-    assert (standing.state, standing.is_unfinished) == ("done", False)
-    assert standing.finals is not None
-    assert done.json()["finals"]["number"] == standing.finals.number == standing.winner
+    status = read_status(here / "studies" / "shop")
+    assert (status.state, status.is_unfinished) == ("done", False)
+    assert status.finals is not None
+    assert done.json()["finals"]["number"] == status.finals.number == status.winner
     assert done.json()["test_value"] is not None
     assert autotrain("resume", "shop").code == 2
 
@@ -161,9 +161,9 @@ def test_a_winner_that_a_kill_kept_from_being_handed_over_is(study: Path, autotr
     with open_storage(study) as storage:
         optuna.load_study(study_name="shop", storage=storage).set_user_attr(IS_EXPORTED, False)
     shutil.rmtree(study / "best")
-    assert read_standing(study).state == "stopped"
+    assert read_status(study).state == "stopped"
     give(study, 3)
-    assert read_standing(study).state == "stopped"
+    assert read_status(study).state == "stopped"
     give(study, 2)
     done = autotrain(*RESUME)
     assert done.code == 0, done.err
@@ -175,12 +175,12 @@ def test_time_that_reading_the_data_takes_is_not_left(
     study: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial takes fifty seconds, and 55 were left before ten of them went by."""
-    spent = read_standing(study).seconds
+    spent = read_status(study).seconds
     Definition.read(study).with_budget(3, spent + 55).write(study)
     monkeypatch.setattr("autotrain.search.budget._typical_seconds", lambda _: 50.0)
     later = SimpleNamespace(monotonic=lambda: time.monotonic() + 10)
     monkeypatch.setattr("autotrain.cli.resume.time", later)
-    assert not read_standing(study).left.is_nothing
+    assert not read_status(study).left.is_nothing
     done = autotrain(*RESUME)
     assert done.code == 0, done.err
     assert sum(done.json()["trials"].values()) == 2
@@ -241,7 +241,7 @@ def test_trials_left_open_by_a_kill_are_tried_again(study: Path, autotrain: Run)
     params = {"network.hidden_units": 8, "activation": "elu"}
     killed.suggest_categorical("network.hidden_units", [4, 8])
     give(study, 4)
-    shown = read_standing(study)
+    shown = read_status(study)
     assert (shown.state, shown.n_running, shown.n_waiting) == ("stopped", 0, 1)
 
     assert autotrain(*RESUME).code == 0
@@ -253,7 +253,7 @@ def test_trials_left_open_by_a_kill_are_tried_again(study: Path, autotrain: Run)
     assert retries[0].params["network.hidden_units"] == killed.params["network.hidden_units"]
     assert params.keys() <= retries[0].params.keys()
     assert trials[killed.number].user_attrs["cause"] == "interrupted"
-    assert read_standing(study).n_trials == 4
+    assert read_status(study).n_trials == 4
 
 
 @pytest.mark.parametrize("left", ["nothing", "the model of another trial", "half of it"])

@@ -198,14 +198,14 @@ def test_the_name_of_another_study(
 def test_a_study_that_another_process_works_on(
     here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autotrain.search.storage.lock import Lease
+    from autotrain.search.storage.lock import StudyLock
 
     words = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
     assert autotrain(*words, "--trials", 1).code == 0
-    lease = Lease(here / "studies" / "shop")
+    lock = StudyLock(here / "studies" / "shop")
     before = listing(here)
     done = autotrain(*words, "--trials", 1)
-    lease.release()
+    lock.release()
     _is_refused(done.code, done.out, done.err, "expected a study that no other process works on")
     assert listing(here) == before
 

@@ -12,9 +12,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from autotrain.errors import StudyError
-from autotrain.reporting.status import TOP, read_standing, summaries
+from autotrain.reporting.status import TOP, read_status, summaries
 from autotrain.search.settings import Definition
-from autotrain.search.storage.lock import Lease, is_held
+from autotrain.search.storage.lock import StudyLock, is_held
 from autotrain.search.storage.open import open_storage
 from autotrain.space.search_space import SearchSpace
 
@@ -87,22 +87,22 @@ def test_the_best_come_first_the_earlier_of_equals(tmp_path: Path) -> None:
     make(folder)
     values = [0.5, 0.9, 0.7, 0.9, *[0.1] * TOP]
     fill(folder, *[(COMPLETE, value, {"epochs": 4, "seconds": 0.5}) for value in values])
-    standing = read_standing(folder)
-    assert [entry.number for entry in standing.top[:4]] == [1, 3, 2, 0]
-    assert len(standing.top) == TOP
-    assert standing.best == standing.top[0]
-    assert standing.top[0].words.startswith("8 elu adam 0.002 dropout 0.2")
-    assert (standing.n_complete, standing.n_trials) == (len(values), len(values))
-    assert standing.left.n_trials == 20 - len(values)
-    assert standing.bundle is None
+    status = read_status(folder)
+    assert [entry.number for entry in status.top[:4]] == [1, 3, 2, 0]
+    assert len(status.top) == TOP
+    assert status.best == status.top[0]
+    assert status.top[0].words.startswith("8 elu adam 0.002 dropout 0.2")
+    assert (status.n_complete, status.n_trials) == (len(values), len(values))
+    assert status.left.n_trials == 20 - len(values)
+    assert status.bundle is None
     (folder / "best").mkdir()
-    assert read_standing(folder).bundle == folder / "best"
+    assert read_status(folder).bundle == folder / "best"
 
 
 def test_a_metric_to_minimize_turns_the_order(tmp_path: Path) -> None:
     make(tmp_path / "one", metric="log_loss")
     fill(tmp_path / "one", (COMPLETE, 0.5, {}), (COMPLETE, 0.2, {}))
-    assert [entry.value for entry in read_standing(tmp_path / "one").top] == [0.2, 0.5]
+    assert [entry.value for entry in read_status(tmp_path / "one").top] == [0.2, 0.5]
 
 
 def test_causes_and_flags_are_counted(tmp_path: Path) -> None:
@@ -119,19 +119,19 @@ def test_causes_and_flags_are_counted(tmp_path: Path) -> None:
         (FAIL, None, {"cause": "interrupted"}),
         (FAIL, None, {}),
     )
-    standing = read_standing(tmp_path / "one")
-    assert standing.causes == {
+    status = read_status(tmp_path / "one")
+    assert status.causes == {
         "plateau": 2,
         "diverged": 1,
         "error": 1,
         "interrupted": 1,
         "unknown": 1,
     }
-    assert next(iter(standing.causes)) == "plateau"
-    assert standing.flags == {"dead_units": (0, 1), "vanishing": (1,), "exploding": (3,)}
-    assert next(iter(standing.flags)) == "dead_units"
-    assert standing.to_json()["flags"]["dead_units"] == [0, 1]
-    assert (standing.n_complete, standing.n_pruned, standing.n_failed) == (1, 3, 2)
+    assert next(iter(status.causes)) == "plateau"
+    assert status.flags == {"dead_units": (0, 1), "vanishing": (1,), "exploding": (3,)}
+    assert next(iter(status.flags)) == "dead_units"
+    assert status.to_json()["flags"]["dead_units"] == [0, 1]
+    assert (status.n_complete, status.n_pruned, status.n_failed) == (1, 3, 2)
 
 
 def test_states(tmp_path: Path) -> None:
@@ -140,16 +140,16 @@ def test_states(tmp_path: Path) -> None:
     fill(tmp_path / "empty")
     fill(tmp_path / "cut", (COMPLETE, 0.5, {}), (FAIL, None, {"cause": "interrupted"}))
     fill(tmp_path / "done", (COMPLETE, 0.5, {}), (PRUNED, None, {"cause": "plateau"}))
-    found = {name: read_standing(tmp_path / name).state for name in ("empty", "cut", "done")}
+    found = {name: read_status(tmp_path / name).state for name in ("empty", "cut", "done")}
     assert found == {"empty": "empty", "cut": "stopped", "done": "done"}
 
-    lease = Lease(tmp_path / "cut")
+    lock = StudyLock(tmp_path / "cut")
     assert is_held(tmp_path / "cut")
-    assert read_standing(tmp_path / "cut").state == "running"
+    assert read_status(tmp_path / "cut").state == "running"
     assert is_held(tmp_path / "cut")  # looking has not let it go
-    lease.release()
+    lock.release()
     assert not is_held(tmp_path / "cut")
-    assert read_standing(tmp_path / "cut").state == "stopped"
+    assert read_status(tmp_path / "cut").state == "stopped"
     assert not is_held(tmp_path)
 
 
@@ -167,4 +167,4 @@ def test_the_latest_study_comes_first_and_the_unreadable_last(tmp_path: Path) ->
 
 def test_no_such_study(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="there must be a study 'x'"):
-        read_standing(tmp_path / "x")
+        read_status(tmp_path / "x")

@@ -17,7 +17,7 @@ from autotrain.errors import AutotrainError, StorageError, StudyError
 from autotrain.search.checkpoints import Checkpoints
 from autotrain.search.settings import FILE, Definition
 from autotrain.search.storage.journal import GroupCommitBackend, JournalReader
-from autotrain.search.storage.lock import Lease, is_held
+from autotrain.search.storage.lock import StudyLock, is_held
 from autotrain.search.storage.open import OWN, open_storage, read_storage
 from tests.search.test_checkpoints import trained
 from tests.search.test_settings import kept_in
@@ -76,7 +76,7 @@ def test_study_folder_may_be_a_link_itself(tmp_path: Path) -> None:
 
 # Each writer alone, as if the check of the whole folder were not there.
 WRITERS: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "lease": ("lock", Lease),
+    "lock": ("lock", StudyLock),
     "journal": ("journal.log", lambda folder: GroupCommitBackend(folder / "journal.log")),
     "definition": (FILE, lambda folder: kept_in(None).write(folder)),
     "temporary definition": (f".{FILE}", lambda folder: kept_in(None).write(folder)),
@@ -160,7 +160,7 @@ def test_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
         os.mkfifo(tmp_path / name)
     assert not is_held(tmp_path)
     with pytest.raises(StorageError, match="it is not a regular file"):
-        Lease(tmp_path)
+        StudyLock(tmp_path)
     with pytest.raises(StorageError, match="it is not a regular file"):
         list(JournalReader(tmp_path / "journal.log").read_logs(0))
     with pytest.raises(StudyError):
@@ -176,14 +176,14 @@ def test_odd_holder_of_a_lock(tmp_path: Path, pid: str) -> None:
     is_held(tmp_path)
     (tmp_path / "lock").write_text(f'{{"host": "{host}", "pid": {pid}}}')
     is_held(tmp_path)
-    Lease(tmp_path).release()
+    StudyLock(tmp_path).release()
 
 
 def test_others_cannot_take_the_lock(tmp_path: Path) -> None:
     (tmp_path / "lock").touch(mode=0o644)
     for folder in (tmp_path, tmp_path / "new"):
         folder.mkdir(exist_ok=True)
-        Lease(folder).release()
+        StudyLock(folder).release()
         assert (folder / "lock").stat().st_mode & 0o777 == 0o600
 
 

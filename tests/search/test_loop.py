@@ -17,7 +17,6 @@ from autotrain.metrics import METRICS
 from autotrain.search.attributes import CURVE, REPEATS, Cause
 from autotrain.search.facts import trial_seed
 from autotrain.search.finals import Finals
-from autotrain.search.ledger import Ledger
 from autotrain.search.loop import ENDING, SearchLoop
 from autotrain.search.progress import Progress, Silent
 from autotrain.search.pruning.pruners import Board, PlateauRule
@@ -26,6 +25,7 @@ from autotrain.search.run_clock import RunClock
 from autotrain.search.scheduler import next_repeat
 from autotrain.search.storage.open import OpenStorage, open_storage
 from autotrain.search.trained import Trained
+from autotrain.search.trial_store import TrialStore
 from autotrain.search.workers.protocol import Close, Command, Crashed, Message, Stop
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
@@ -137,7 +137,9 @@ def storage(tmp_path: Path) -> Iterator[OpenStorage]:
         yield opened
 
 
-def make_ledger(storage: OpenStorage, *, load: bool = False, schedule: str = "constant") -> Ledger:
+def make_store(
+    storage: OpenStorage, *, load: bool = False, schedule: str = "constant"
+) -> TrialStore:
     space = SearchSpace(SPACE | {"schedule": {"choices": [schedule]}}).resolve(100, 3, "binary")
     study = optuna.create_study(
         storage=storage,
@@ -145,11 +147,11 @@ def make_ledger(storage: OpenStorage, *, load: bool = False, schedule: str = "co
         sampler=optuna.samplers.RandomSampler(seed=0),
         load_if_exists=load,
     )
-    return Ledger(study, storage, space, METRICS["log_loss"])
+    return TrialStore(study, storage, space, METRICS["log_loss"])
 
 
 def make_loop(
-    ledger: Ledger,
+    store: TrialStore,
     worker: Script,
     published: list[Trained],
     *,
@@ -164,7 +166,7 @@ def make_loop(
         return width
 
     recorder = Recorder(
-        ledger,
+        store,
         board=board,
         pruner=None,
         publish=published.append if publish is None else publish,
@@ -177,16 +179,16 @@ def make_loop(
 
 
 def test_best_value_not_last_is_told_and_its_weights_are_published(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     published: list[Trained] = []
     worker = Script({0: [0.5, 0.3, 0.9], 1: [0.4, 0.2, 0.6], 2: [0.7, 0.8]})
-    loop = make_loop(ledger, worker, published)
+    loop = make_loop(store, worker, published)
     loop.run(3, None)
-    assert [trial.value for trial in ledger.study.trials] == [0.3, 0.2, 0.7]
-    assert all(trial.state == TrialState.COMPLETE for trial in ledger.study.trials)
-    assert ledger.study.trials[1].intermediate_values == {1: 0.4, 2: 0.2, 3: 0.2}
-    assert ledger.study.trials[1].user_attrs[CURVE] == [[1, 0.4], [2, 0.2], [3, 0.6]]
-    assert ledger.study.trials[1].user_attrs["best_epoch"] == 2
+    assert [trial.value for trial in store.study.trials] == [0.3, 0.2, 0.7]
+    assert all(trial.state == TrialState.COMPLETE for trial in store.study.trials)
+    assert store.study.trials[1].intermediate_values == {1: 0.4, 2: 0.2, 3: 0.2}
+    assert store.study.trials[1].user_attrs[CURVE] == [[1, 0.4], [2, 0.2], [3, 0.6]]
+    assert store.study.trials[1].user_attrs["best_epoch"] == 2
     last = published[-1]
     assert (last.number, last.value) == (1, 0.2)
     assert last.outcomes[0].parameters is not None
@@ -196,9 +198,9 @@ def test_best_value_not_last_is_told_and_its_weights_are_published(storage: Open
 
 
 def test_seed_follows_study_and_trial(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     worker = Script({0: [0.5], 1: [0.4]})
-    make_loop(ledger, worker, []).run(2, None)
+    make_loop(store, worker, []).run(2, None)
     assert [a.seed for a in worker.admitted] == [trial_seed(7, 0), trial_seed(7, 1)]
     assert trial_seed(7, 0) != trial_seed(8, 0)
 
@@ -206,10 +208,10 @@ def test_seed_follows_study_and_trial(storage: OpenStorage) -> None:
 def test_diverged_trial_is_pruned_and_its_curve_holds_its_own_values_only(
     storage: OpenStorage,
 ) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     worker = Script({0: [0.5, 0.9], 1: [0.4, math.nan], 2: [math.nan]})
-    make_loop(ledger, worker, []).run(3, None)
-    _, diverged, at_once = ledger.study.trials
+    make_loop(store, worker, []).run(3, None)
+    _, diverged, at_once = store.study.trials
     for trial in (diverged, at_once):
         assert trial.state == TrialState.PRUNED
         assert trial.user_attrs["cause"] == "diverged"
@@ -217,15 +219,15 @@ def test_diverged_trial_is_pruned_and_its_curve_holds_its_own_values_only(
     assert diverged.user_attrs[CURVE] == [[1, 0.4]]
     assert at_once.intermediate_values == {}
     assert CURVE not in at_once.user_attrs
-    assert ledger.study.best_trial.number == 0
+    assert store.study.best_trial.number == 0
 
 
 def test_a_trial_of_two_folds_is_their_mean(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     worker = Script({0: [0.4, 0.2], 1: [0.6, 0.5, 0.4]})
     published: list[Trained] = []
-    make_loop(ledger, worker, published, folds=2).run(1, None)
-    trial = ledger.study.trials[0]
+    make_loop(store, worker, published, folds=2).run(1, None)
+    trial = store.study.trials[0]
     assert trial.value == pytest.approx((0.2 + 0.4) / 2)
     assert trial.intermediate_values[1] == pytest.approx(0.5)
     # The first fold has ended: its best value counts at the third epoch.
@@ -241,9 +243,9 @@ def test_best_point_of_every_curve_is_the_value_though_folds_end_apart(
     generator = np.random.default_rng(3)
     lengths = [3, 260, 31, 258, 259, 1]
     curves = {slot: generator.random(n).tolist() for slot, n in enumerate(lengths)}
-    ledger = make_ledger(storage)
-    make_loop(ledger, Script(curves), [], folds=3).run(2, None)
-    for number, trial in enumerate(ledger.study.trials):
+    store = make_store(storage)
+    make_loop(store, Script(curves), [], folds=3).run(2, None)
+    for number, trial in enumerate(store.study.trials):
         folds = [curves[3 * number + fold] for fold in range(3)]
         assert trial.value == np.mean([min(fold) for fold in folds])
         steps = sorted(trial.intermediate_values)
@@ -271,9 +273,9 @@ def test_fold_that_is_ahead_does_not_change_the_curve(storage: OpenStorage) -> N
         return sorted(messages, key=lambda message: message.slot)  # type: ignore[union-attr]
 
     script.receive = one_after_the_other  # type: ignore[method-assign]
-    ledger = make_ledger(storage)
-    make_loop(ledger, script, [], folds=2).run(1, None)
-    trial = ledger.study.trials[0]
+    store = make_store(storage)
+    make_loop(store, script, [], folds=2).run(1, None)
+    trial = store.study.trials[0]
     assert trial.value == np.mean([0.1, 0.6])
     assert trial.intermediate_values[3] == trial.value
     assert min(trial.intermediate_values.values()) == trial.value
@@ -281,28 +283,28 @@ def test_fold_that_is_ahead_does_not_change_the_curve(storage: OpenStorage) -> N
 
 
 def test_pruned_trials_curve_ends_with_its_value(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     good = {slot: [0.5, 0.4, 0.45, 0.45, 0.45] for slot in range(2)}
     worker = Script(good | {2: [0.9, 0.8, 0.85, 0.85, 0.85, 0.85]})
     board = Board(PlateauRule(patience=2, n_startup=2))
-    make_loop(ledger, worker, [], board=board).run(3, None)
-    pruned = ledger.study.trials[2]
+    make_loop(store, worker, [], board=board).run(3, None)
+    pruned = store.study.trials[2]
     assert pruned.state == TrialState.PRUNED
     assert pruned.value == 0.8
     assert pruned.intermediate_values == {1: 0.9, 2: 0.8, 3: 0.8, 4: 0.8}
 
 
 def test_points_of_a_lost_try_beyond_the_end_are_the_value(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
-    trial, _ = ledger.ask()
+    store = make_store(storage)
+    trial, _ = store.ask()
     for epoch, value in enumerate([0.5, 0.4, 0.3, 0.2], 1):
-        ledger.report(trial, epoch, 10, value)
-    ledger.finish(trial, TrialState.COMPLETE, 0.4, {}, last_epoch=2)
-    assert ledger.study.trials[0].intermediate_values == {1: 0.5, 2: 0.4, 3: 0.4, 4: 0.4}
+        store.report(trial, epoch, 10, value)
+    store.finish(trial, TrialState.COMPLETE, 0.4, {}, last_epoch=2)
+    assert store.study.trials[0].intermediate_values == {1: 0.5, 2: 0.4, 3: 0.4, 4: 0.4}
 
 
 def test_workers_are_never_given_more_than_they_have_room_for(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     worker = Script({slot: [0.5] * 4 for slot in range(20)})
     most = 0
     receive = worker.receive
@@ -313,32 +315,32 @@ def test_workers_are_never_given_more_than_they_have_room_for(storage: OpenStora
         return receive()
 
     worker.receive = counting  # type: ignore[method-assign]
-    make_loop(ledger, worker, [], width=3).run(20, None)
+    make_loop(store, worker, [], width=3).run(20, None)
     assert most == 3
 
 
 def test_pruner_stops_a_trial_that_is_worse_at_its_plateau(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     rule = PlateauRule(patience=2, n_startup=2, grace=0, max_plateaus=2)
     good, bad = [0.5, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3], [0.9] * 30
     worker = Script({0: good, 1: good, 2: bad})
-    make_loop(ledger, worker, [], board=Board(rule)).run(3, None)
-    states = [trial.state for trial in ledger.study.trials]
+    make_loop(store, worker, [], board=Board(rule)).run(3, None)
+    states = [trial.state for trial in store.study.trials]
     assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED]
-    assert ledger.study.trials[0].user_attrs["cause"] == "converged"
-    assert ledger.study.trials[2].user_attrs["cause"] == "plateau"
-    assert len(ledger.study.trials[2].intermediate_values) < 10
+    assert store.study.trials[0].user_attrs["cause"] == "converged"
+    assert store.study.trials[2].user_attrs["cause"] == "plateau"
+    assert len(store.study.trials[2].intermediate_values) < 10
 
 
 def test_at_the_deadline_the_best_running_trial_counts(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     worker = Script({0: [0.5, 0.4] * 10_000, 1: [0.3] * 20_000, 2: [0.6] * 20_000})
     published: list[Trained] = []
-    loop = make_loop(ledger, worker, published, width=3)
+    loop = make_loop(store, worker, published, width=3)
     assert loop.progress.stage == ""
     loop.run(None, RunClock(0.2))
     assert loop.progress.stage == ENDING
-    by_number = {trial.number: trial for trial in ledger.study.trials if trial.number < 3}
+    by_number = {trial.number: trial for trial in store.study.trials if trial.number < 3}
     assert by_number[1].state == TrialState.COMPLETE
     assert by_number[1].user_attrs["cause"] == "time"
     assert [by_number[n].state for n in (0, 2)] == [TrialState.PRUNED] * 2
@@ -347,10 +349,10 @@ def test_at_the_deadline_the_best_running_trial_counts(storage: OpenStorage) -> 
 
 
 def test_time_over_before_the_first_epoch_still_gives_a_model(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     published: list[Trained] = []
     worker = Script({0: [0.5] * 50_000, 1: [0.4] * 50_000})
-    loop = make_loop(ledger, worker, published, width=2)
+    loop = make_loop(store, worker, published, width=2)
     slow = worker.receive
     calls: Iterator[list[Message]] = iter([[], [], []])
     worker.receive = lambda: next(calls, None) or slow()  # type: ignore[method-assign]
@@ -360,19 +362,19 @@ def test_time_over_before_the_first_epoch_still_gives_a_model(storage: OpenStora
 
 
 def test_crash_fails_the_trials_it_took_and_the_study_goes_on(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     worker = Script({0: [0.5], 1: [0.4], 2: [0.3]}, crash_at=1)
-    loop = make_loop(ledger, worker, [])
+    loop = make_loop(store, worker, [])
     loop.run(3, None)
-    states = [trial.state for trial in ledger.study.trials]
+    states = [trial.state for trial in store.study.trials]
     assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
-    assert "boom" in ledger.study.trials[1].user_attrs["error"]
+    assert "boom" in store.study.trials[1].user_attrs["error"]
     assert loop.progress.n_failed == 1
 
 
 def test_an_error_takes_no_other_trial_with_it(storage: OpenStorage) -> None:
     """Both are tried again, each alone: the innocent one ends, the guilty one fails."""
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     # Slots 0 and 1 begin together; 2 and 3 are their second tries.
     curves = {0: [0.6, 0.5], 1: [0.4] * 3, 2: [0.6, 0.5], 3: [0.4] * 3, 4: [0.7]}
     worker = Script(curves, crash_at=1)
@@ -384,13 +386,13 @@ def test_an_error_takes_no_other_trial_with_it(storage: OpenStorage) -> None:
         return receive()
 
     worker.receive = breaking  # type: ignore[method-assign]
-    loop = make_loop(ledger, worker, [], width=2, board=Board(PlateauRule()))
+    loop = make_loop(store, worker, [], width=2, board=Board(PlateauRule()))
     loop.recorder.n_before = 12  # of fifteen trials three may run at once
     loop.run(3, None)
     assert [a.seed for a in worker.admitted] == [trial_seed(7, n) for n in (0, 1, 0, 1, 2)]
     assert worker.at_once[0] == (0, 1)
     assert all(len(slots) <= 1 for slots in worker.at_once[1:])
-    innocent, guilty, third = ledger.study.trials
+    innocent, guilty, third = store.study.trials
     assert third.value == 0.7
     assert (innocent.state, innocent.value) == (TrialState.COMPLETE, 0.5)
     assert guilty.state == TrialState.FAIL
@@ -400,7 +402,7 @@ def test_an_error_takes_no_other_trial_with_it(storage: OpenStorage) -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_a_dead_workers_trials_go_to_a_new_one(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     heir = Script({1: [0.5, 0.4, 0.3], 2: [0.6]})
     worker = Script({0: [0.5, 0.4, 0.3]}, dies=True, heir=heir)
     receive = worker.receive
@@ -412,10 +414,10 @@ def test_a_dead_workers_trials_go_to_a_new_one(storage: OpenStorage) -> None:
         return receive()
 
     worker.receive = dying  # type: ignore[method-assign]
-    loop = make_loop(ledger, worker, [], board=Board(PlateauRule()))
+    loop = make_loop(store, worker, [], board=Board(PlateauRule()))
     loop.run(2, None)
     assert [a.seed for a in heir.admitted] == [trial_seed(7, 0), trial_seed(7, 1)]
-    trials = ledger.study.trials
+    trials = store.study.trials
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
     assert trials[0].intermediate_values == {1: 0.5, 2: 0.4, 3: 0.3}
     assert worker.closed
@@ -423,47 +425,47 @@ def test_a_dead_workers_trials_go_to_a_new_one(storage: OpenStorage) -> None:
 
 
 def test_last_worker_gone_is_said_and_its_trial_kept_for_resume(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     worker = Script({0: [0.5]}, crash_at=0, dies=True)
     with pytest.raises(StudyError, match="boom"):
-        make_loop(ledger, worker, []).run(3, None)
-    assert ledger.study.trials[0].state == TrialState.FAIL
-    assert make_ledger(storage, load=True).recover() == 1
+        make_loop(store, worker, []).run(3, None)
+    assert store.study.trials[0].state == TrialState.FAIL
+    assert make_store(storage, load=True).recover() == 1
 
 
 def test_what_is_trained_whenever_a_run_dies_is_not_tried_for_ever(storage: OpenStorage) -> None:
-    make_ledger(storage).ask()
+    make_store(storage).ask()
     for death in range(1, 5):
-        ledger = make_ledger(storage, load=True)
+        store = make_store(storage, load=True)
         # Nothing was closed: the run was killed.
-        assert ledger.recover() == (1 if death < 3 else 0)
+        assert store.recover() == (1 if death < 3 else 0)
         if death < 3:
-            trial, _ = ledger.ask()
+            trial, _ = store.ask()
             assert trial.number == death
-    causes = [trial.user_attrs["cause"] for trial in ledger.study.trials]
+    causes = [trial.user_attrs["cause"] for trial in store.study.trials]
     assert causes == ["interrupted", "interrupted", "given_up"]
 
 
 def test_a_trial_whose_worker_dies_twice_fails(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     last = Script({2: [0.4]})
     heir = Script({1: [0.5]}, crash_at=1, dies=True, heir=last)
     worker = Script({0: [0.5]}, crash_at=0, dies=True, heir=heir)
-    make_loop(ledger, worker, []).run(2, None)
-    states = [trial.state for trial in ledger.study.trials]
+    make_loop(store, worker, []).run(2, None)
+    states = [trial.state for trial in store.study.trials]
     assert states == [TrialState.FAIL, TrialState.COMPLETE]
 
 
 def test_the_best_is_published_before_it_is_told(storage: OpenStorage) -> None:
     """Whatever ends the process, what the storage calls the best can be loaded."""
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     seen = []
 
     def publish(trained: Trained) -> None:
-        seen.append((trained.number, [trial.state for trial in ledger.study.trials]))
+        seen.append((trained.number, [trial.state for trial in store.study.trials]))
 
     worker = Script({0: [0.5], 1: [0.6], 2: [0.4]})
-    make_loop(ledger, worker, [], publish=publish).run(3, None)
+    make_loop(store, worker, [], publish=publish).run(3, None)
     done, running = TrialState.COMPLETE, TrialState.RUNNING
     assert [(number, states[: number + 1]) for number, states in seen] == [
         (0, [running]),
@@ -472,7 +474,7 @@ def test_the_best_is_published_before_it_is_told(storage: OpenStorage) -> None:
 
 
 def test_what_cannot_be_exported_is_no_winner(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     published = []
 
     def publish(trained: Trained) -> None:
@@ -481,24 +483,24 @@ def test_what_cannot_be_exported_is_no_winner(storage: OpenStorage) -> None:
         published.append(trained.number)
 
     worker = Script({0: [0.5], 1: [0.2], 2: [0.4]})
-    loop = make_loop(ledger, worker, [], publish=publish)
+    loop = make_loop(store, worker, [], publish=publish)
     loop.run(3, None)
     assert published == [0, 2]
-    assert ledger.study.best_trial.number == 2
-    failed = ledger.study.trials[1]
+    assert store.study.best_trial.number == 2
+    failed = store.study.trials[1]
     assert (failed.state, failed.user_attrs["cause"]) == (TrialState.FAIL, "export")
     assert "scores otherwise" in failed.user_attrs["error"]
 
 
 def test_trials_in_flight_are_capped_whatever_the_folds(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     worker = Script({slot: [0.5] * 2 for slot in range(30)})
-    make_loop(ledger, worker, [], folds=3, width=30).run(10, None)
+    make_loop(store, worker, [], folds=3, width=30).run(10, None)
     assert max(map(len, worker.at_once)) == 2 * 3  # a fifth of ten trials
 
 
 def test_interrupted_trials_of_several_folds_are_written_down_once(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     worker = Script({slot: [0.5] * 9 for slot in range(6)})
     receive = worker.receive
     calls = iter([1, 2, 3])
@@ -510,16 +512,16 @@ def test_interrupted_trials_of_several_folds_are_written_down_once(storage: Open
 
     worker.receive = interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        make_loop(ledger, worker, [], folds=3, width=30).run(10, None)
-    causes = [trial.user_attrs["cause"] for trial in ledger.study.trials]
+        make_loop(store, worker, [], folds=3, width=30).run(10, None)
+    causes = [trial.user_attrs["cause"] for trial in store.study.trials]
     assert causes == ["interrupted", "interrupted"]
-    assert make_ledger(storage, load=True).recover() == 2
+    assert make_store(storage, load=True).recover() == 2
 
 
 def test_interrupted_trials_are_tried_again_with_their_seed(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     worker = Script({0: [0.5] * 9, 1: [0.4] * 9})
-    loop = make_loop(ledger, worker, [], width=2)
+    loop = make_loop(store, worker, [], width=2)
     calls = 0
     receive = worker.receive
 
@@ -533,9 +535,9 @@ def test_interrupted_trials_are_tried_again_with_their_seed(storage: OpenStorage
     worker.receive = interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         loop.run(10, None)
-    assert [t.user_attrs["cause"] for t in ledger.study.trials[:2]] == ["interrupted"] * 2
+    assert [t.user_attrs["cause"] for t in store.study.trials[:2]] == ["interrupted"] * 2
 
-    again = make_ledger(storage, load=True)
+    again = make_store(storage, load=True)
     assert again.recover() >= 2
     assert again.recover() == 0  # once each
     worker = Script({slot: [0.5] for slot in range(4)})
@@ -559,12 +561,12 @@ SIX = {n: [value] for n, value in enumerate([0.5, 0.3, 0.6, 0.31, 0.7, 0.8])}
 
 
 def test_the_best_trials_are_trained_again_after_the_last_one(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     worker = Script({**SIX, 6: [0.9, 0.4], 7: [0.32, 0.5], 8: [0.42], 9: [0.33]})
     kept: list[Trained] = []
     finals = Finals(4)
     published: list[Trained] = []
-    loop = make_loop(ledger, worker, published, finals=finals, keep=kept.append)
+    loop = make_loop(store, worker, published, finals=finals, keep=kept.append)
     loop.run(6, None)
     again = worker.admitted[6:]
     # Two of six are finalists; trial 1 is clearly behind after a repeat.
@@ -575,11 +577,11 @@ def test_the_best_trials_are_trained_again_after_the_last_one(storage: OpenStora
         (2, trial_seed(7, 3)),
     ]
     assert again[0].config == worker.admitted[1].config
-    trials = ledger.study.trials
+    trials = store.study.trials
     assert len(trials) == 6, "repeats are no trials"
     assert [t.value for t in trials] == [0.5, 0.3, 0.6, 0.31, 0.7, 0.8]
     assert trials[1].intermediate_values == {1: 0.3}
-    assert ledger.study.user_attrs[REPEATS] == [
+    assert store.study.user_attrs[REPEATS] == [
         {"trial": 1, "repeat": 1, "value": 0.4, "epochs": [2]},
         {"trial": 1, "repeat": 2, "value": 0.42, "epochs": [1]},
         {"trial": 3, "repeat": 1, "value": 0.32, "epochs": [2]},
@@ -600,7 +602,7 @@ def test_the_best_trials_are_trained_again_after_the_last_one(storage: OpenStora
 
 
 def test_finals_of_folds_are_means(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     curves = {slot: [SIX[slot // 2][0]] for slot in range(12)}
     worker = Script(
         {
@@ -613,7 +615,7 @@ def test_finals_of_folds_are_means(storage: OpenStorage) -> None:
         }
     )
     finals = Finals(2)
-    make_loop(ledger, worker, [], folds=2, finals=finals).run(6, None)
+    make_loop(store, worker, [], folds=2, finals=finals).run(6, None)
     assert [(a.fold, a.repeat) for a in worker.admitted[12:16]] == [(0, 1), (1, 1), (0, 1), (1, 1)]
     assert finals.known[1].scores() == [0.3, 0.2, 0.5]
     assert finals.known[3].scores() == [0.31, 0.35, 0.5]
@@ -622,11 +624,11 @@ def test_finals_of_folds_are_means(storage: OpenStorage) -> None:
 def test_the_last_part_of_the_time_is_for_repeats_that_can_end(
     storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     curves = {**SIX, **{slot: [0.9, 0.9] for slot in range(6, 40)}}
     worker = Script(curves)
     finals = Finals(2)
-    loop = make_loop(ledger, worker, [], finals=finals)
+    loop = make_loop(store, worker, [], finals=finals)
 
     def elapsed() -> float:
         # Six trials in the first 80 s, and then two seconds for each epoch.
@@ -640,7 +642,7 @@ def test_the_last_part_of_the_time_is_for_repeats_that_can_end(
     ended = [r.score for finalist in finals.finalists() for r in finalist.repeats.values()]
     assert ended
     assert set(ended) == {0.9}
-    states = [t.state for t in ledger.study.trials]
+    states = [t.state for t in store.study.trials]
     assert TrialState.RUNNING not in states
 
 
@@ -650,7 +652,7 @@ def test_what_is_left_of_a_budget_goes_on_with_its_finals(
 ) -> None:
     finals = Finals(2)
     worker = Script({**SIX, **{slot: [0.9] for slot in range(6, 40)}})
-    loop = make_loop(make_ledger(storage), worker, [], finals=finals)
+    loop = make_loop(make_store(storage), worker, [], finals=finals)
     loop.run(6)
     for finalist in finals.known.values():
         finalist.repeats = {}
@@ -673,7 +675,7 @@ def test_a_fold_that_has_ended_says_nothing_of_the_others(
     # The first fold ends after two epochs, its rate dropped at the last.
     worker = Script({0: [0.9, 0.8], 1: [0.9, 0.8, 0.7, 0.6, 0.5]}, dropped={(0, 2)})
     board = Board(PlateauRule())
-    make_loop(make_ledger(storage), worker, [], folds=2, board=board).run(1, None)
+    make_loop(make_store(storage), worker, [], folds=2, board=board).run(1, None)
     assert [samples for samples, _ in seen] == [100, 200, 300, 400, 500]
     assert not any(dropped for _, dropped in seen[3:])
 
@@ -683,7 +685,7 @@ def test_time_that_is_reserved_is_left_over(
     storage: OpenStorage, monkeypatch: pytest.MonkeyPatch, reserved: float, end: float
 ) -> None:
     worker = Script({**SIX, **{slot: [0.9, 0.9] for slot in range(6, 40)}})
-    loop = make_loop(make_ledger(storage), worker, [])
+    loop = make_loop(make_store(storage), worker, [])
     clock = RunClock(100.0, now=lambda: 3.0 * len(worker.at_once))
     clock.reserve(reserved)
     loop.run(None, clock)
@@ -693,10 +695,10 @@ def test_time_that_is_reserved_is_left_over(
 def test_a_repeat_that_cannot_end_in_time_is_not_begun(
     storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     finals = Finals(2)
     curves = {**SIX, **{slot: [0.4] for slot in range(6, 20)}}
-    loop = make_loop(ledger, Script(curves), [], finals=finals)
+    loop = make_loop(store, Script(curves), [], finals=finals)
     loop.run(6, RunClock(1e9))
     assert finals.next() is None, "all were repeated"
     for finalist in finals.known.values():
@@ -729,8 +731,8 @@ def test_what_cannot_end_in_time_makes_room_for_a_repeat(
 ) -> None:
     finals = Finals(2)
     worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 40)}})
-    ledger = make_ledger(storage, schedule=schedule)
-    loop = make_loop(ledger, worker, [], finals=finals)
+    store = make_store(storage, schedule=schedule)
+    loop = make_loop(store, worker, [], finals=finals)
     loop.run(6)
     for finalist in finals.known.values():
         finalist.repeats, finalist.seconds = {}, repeat_s
@@ -759,49 +761,49 @@ def test_what_is_left_of_trials_of_unlike_costs_keeps_nobody_out(
     """Of 5/10 and 5/11, or 1/2 and 1/9, added and taken off again, 5e-17 is left."""
     curves = {slot: [0.5] * (3 if slot < folds else 4) for slot in range(20 * folds)}
     worker = Impatient(curves, crash_at=1 if folds == 1 else None)
-    loop = make_loop(make_ledger(storage), worker, [], folds=folds)
+    loop = make_loop(make_store(storage), worker, [], folds=folds)
     asked: dict[float, int] = {}
 
     def width_of(config: TrialConfig) -> int:
         following = widths[len(asked)] if len(asked) < 2 else 4
         return asked.setdefault(config.optimizer["learning_rate"], following)
 
-    loop.places.width_of = width_of
+    loop.placement.width_of = width_of
     loop.run(10)
-    assert len(loop.ledger.study.trials) == 10
+    assert len(loop.store.study.trials) == 10
 
 
 def test_a_repeat_lost_with_its_worker_is_tried_once_more(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 20)}}, crash_at=6)
     finals = Finals(2)
-    make_loop(ledger, worker, [], finals=finals, width=2).run(6, None)
+    make_loop(store, worker, [], finals=finals, width=2).run(6, None)
     assert finals.known[1].scores() == [0.3, 0.4, 0.4]
     assert finals.known[3].scores() == [0.31, 0.4, 0.4]
-    assert all(t.state == TrialState.COMPLETE for t in ledger.study.trials)
+    assert all(t.state == TrialState.COMPLETE for t in store.study.trials)
 
 
 def test_a_repeat_that_fails_by_itself_is_left_to_another_run(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 20)}}, crash_at=6)
     finals = Finals(2)
-    make_loop(ledger, worker, [], finals=finals).run(6, None)
+    make_loop(store, worker, [], finals=finals).run(6, None)
     assert finals.known[1].scores() == [0.3]
     assert finals.known[3].scores() == [0.31, 0.4, 0.4]
-    assert {entry["trial"] for entry in ledger.study.user_attrs[REPEATS]} == {3}
+    assert {entry["trial"] for entry in store.study.user_attrs[REPEATS]} == {3}
 
 
 def test_repeats_that_their_workers_take_along_decide_nothing(storage: OpenStorage) -> None:
-    ledger = make_ledger(storage)
+    store = make_store(storage)
     # Each of the two finalists' first repeats, 6 and 8, loses a worker, and its second try another.
     workers = [Script(SIX, crash_at=slot, dies=True) for slot in (6, 7, 8, 9)]
     for worker, heir in zip(workers, [*workers[1:], Script({})], strict=True):
         worker.curves = {**SIX, **{slot: [0.4] for slot in range(6, 20)}}
         worker.heir = heir
     finals = Finals(2)
-    make_loop(ledger, workers[0], [], finals=finals).run(6, None)
+    make_loop(store, workers[0], [], finals=finals).run(6, None)
     assert finals.decide() is None
-    assert ledger.study.user_attrs.get(REPEATS, []) == []
+    assert store.study.user_attrs.get(REPEATS, []) == []
     later = Finals(2)
     later.known = finals.known
     assert later.next() is not None

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from autotrain.search.placing import Places
+from autotrain.search.placing import Placement
 from autotrain.search.runs import RepeatRun
 from autotrain.search.training_run import TrainingRun
 from autotrain.search.workers.protocol import Worker
@@ -28,13 +28,13 @@ def running(number: int, worker: Worker, cost: float, **facts: Any) -> TrainingR
     return RepeatRun(number, CONFIG, worker, cost, seed=0, repeat=1, own_board=None, **facts)
 
 
-def places(workers: Sequence[Worker] = (A,), n_folds: int = 1, width: int = 1) -> Places:
-    return Places(workers, n_folds, lambda _: width)
+def placement(workers: Sequence[Worker] = (A,), n_folds: int = 1, width: int = 1) -> Placement:
+    return Placement(workers, n_folds, lambda _: width)
 
 
 @pytest.mark.parametrize("width", range(1, 33))
 def test_as_many_trials_as_fill_a_worker(width: int) -> None:
-    found, trials = places(width=width), list[TrainingRun]()
+    found, trials = placement(width=width), list[TrainingRun]()
     while (place := found.place_for(CONFIG, trials)) is not None:
         trials.append(running(len(trials), *place))
     assert len(trials) == width
@@ -44,54 +44,54 @@ def test_as_many_trials_as_fill_a_worker(width: int) -> None:
 
 
 def test_an_empty_worker_takes_anything_and_a_loaded_one_no_more_than_fits() -> None:
-    found = places(n_folds=5, width=4)
+    found = placement(n_folds=5, width=4)
     assert found.place_for(CONFIG, []) == (A, 1.25)
     assert found.place_for(CONFIG, [running(0, A, 1e-12)]) is None
 
 
 def test_the_least_loaded_worker_is_first() -> None:
-    found = places((A, B), width=4)
+    found = placement((A, B), width=4)
     assert found.least_loaded([]) is A
     assert found.least_loaded([running(0, A, 0.5)]) is B
     assert found.least_loaded([running(0, A, 0.5), running(1, B, 0.75)]) is A
 
 
-def stopped(found: Places, trials: list[TrainingRun], *may: int) -> list[int]:
+def stopped(found: Placement, trials: list[TrainingRun], *may: int) -> list[int]:
     chosen = found.in_the_way(CONFIG, trials, lambda each: each.number in may)
     return [each.number for each in chosen]
 
 
 def test_as_few_trials_as_it_takes_leave_the_latest_first() -> None:
     trials = [running(number, A, 0.25) for number in range(4)]
-    assert stopped(places(width=4), trials, 0, 1, 2, 3) == [3]
-    assert stopped(places(width=2), trials, 0, 1, 2, 3) == [3, 2]
-    assert stopped(places(width=2), trials, 0, 2) == [2, 0]
+    assert stopped(placement(width=4), trials, 0, 1, 2, 3) == [3]
+    assert stopped(placement(width=2), trials, 0, 1, 2, 3) == [3, 2]
+    assert stopped(placement(width=2), trials, 0, 2) == [2, 0]
 
 
 def test_as_few_as_it_takes_where_costs_differ() -> None:
     small = [running(number, A, 0.25) for number in range(3)]
-    assert stopped(places((A, B)), [*small, running(3, B, 0.5)], 0, 1, 2, 3) == [3]
+    assert stopped(placement((A, B)), [*small, running(3, B, 0.5)], 0, 1, 2, 3) == [3]
     trials = [running(0, A, 0.5), *(running(number, A, 0.1) for number in range(1, 5))]
-    assert stopped(places(width=2), trials, 0, 1, 2, 3, 4) == [0]
-    assert stopped(places(width=2), trials, 1, 2, 3, 4) == [4, 3, 2, 1]
-    assert stopped(places(), trials, 1, 2, 3, 4) == []
+    assert stopped(placement(width=2), trials, 0, 1, 2, 3, 4) == [0]
+    assert stopped(placement(width=2), trials, 1, 2, 3, 4) == [4, 3, 2, 1]
+    assert stopped(placement(), trials, 1, 2, 3, 4) == []
 
 
 def test_nobody_leaves_where_that_makes_no_room() -> None:
     trials = [running(0, A, 0.6), running(1, A, 0.4)]
-    assert stopped(places(n_folds=3, width=5), trials, 1) == []
-    assert stopped(places(n_folds=3, width=5), trials, 0) == [0]
-    assert stopped(places(), trials, 0) == []
-    assert stopped(places(), trials, 0, 1) == [0, 1]
+    assert stopped(placement(n_folds=3, width=5), trials, 1) == []
+    assert stopped(placement(n_folds=3, width=5), trials, 0) == [0]
+    assert stopped(placement(), trials, 0) == []
+    assert stopped(placement(), trials, 0, 1) == [0, 1]
 
 
 def test_nobody_leaves_while_others_are_leaving() -> None:
     trials = [running(0, A, 0.5), running(1, A, 0.5, cause="time")]
-    assert stopped(places(width=2), trials, 0) == []
-    assert stopped(places(), trials, 0) == [0]
+    assert stopped(placement(width=2), trials, 0) == []
+    assert stopped(placement(), trials, 0) == [0]
 
 
 def test_only_one_worker_is_cleared() -> None:
     trials = [running(0, A, 1.0), running(1, B, 1.0)]
-    assert stopped(places((A, B)), trials, 0, 1) == [0]
-    assert stopped(places((A, B)), trials, 1) == [1]
+    assert stopped(placement((A, B)), trials, 0, 1) == [0]
+    assert stopped(placement((A, B)), trials, 1) == [1]

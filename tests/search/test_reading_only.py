@@ -18,7 +18,7 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.storages.journal._base import BaseJournalSnapshot
 
 from autotrain.errors import StorageError
-from autotrain.reporting.status import Unread, read_standing, summaries
+from autotrain.reporting.status import Unread, read_status, summaries
 from autotrain.search.settings import Definition, NotConnectedError
 from autotrain.search.storage import open as storage_module
 from autotrain.search.storage.open import DatabaseStorage, Reading, open_storage, read_storage
@@ -211,7 +211,7 @@ def test_a_list_of_studies_connects_to_no_server(
     assert unread.reason.endswith("autotrain show theirs --storage URL")
     assert len(found) == 2
     with pytest.raises(NotConnectedError):
-        read_standing(tmp_path / "theirs", connects=False)
+        read_status(tmp_path / "theirs", connects=False)
 
 
 def _only_files(folder: Path, url: str | None, **options: Any) -> Any:
@@ -261,9 +261,9 @@ def test_a_study_that_makes_reading_fail_does_not_hide_the_others(
     def read(folder: Path, storage: str | None, **options: Any) -> Any:
         if folder.name == "odd":
             raise ZeroDivisionError("no one thought of this")
-        return read_standing(folder, storage, **options)
+        return read_status(folder, storage, **options)
 
-    monkeypatch.setattr("autotrain.reporting.status.read_standing", read)
+    monkeypatch.setattr("autotrain.reporting.status.read_status", read)
     good, odd = summaries(tmp_path)
     assert not isinstance(good, Unread)
     assert isinstance(odd, Unread)

@@ -10,7 +10,7 @@ import pytest
 from autotrain.search.attributes import Cause
 from autotrain.search.finalists import Finalist
 from autotrain.search.finals import Finals
-from autotrain.search.placing import Places
+from autotrain.search.placing import Placement
 from autotrain.search.run_clock import RunClock
 from autotrain.search.runs import RepeatRun, TrialRun
 from autotrain.search.scheduler import (
@@ -39,8 +39,8 @@ class Machine:
 A, B = (cast(Worker, Machine()) for _ in range(2))
 
 
-def places(*workers: Worker, width: int = 1) -> Places:
-    return Places(workers, 1, lambda _: width)
+def placement(*workers: Worker, width: int = 1) -> Placement:
+    return Placement(workers, 1, lambda _: width)
 
 
 def clock(left_s: float | None) -> RunClock:
@@ -69,7 +69,7 @@ def finals(n_complete: int, seconds: float = 5.0) -> Finals:
     return found
 
 
-EMPTY = State(places=places(A, B), runs=(), lost=(), sign=1.0, clock=clock(None))
+EMPTY = State(placement=placement(A, B), runs=(), lost=(), sign=1.0, clock=clock(None))
 TRIAL, OTHER, LOST = run(A), run(B), run(A)
 STOPPED = run(A, cause=Cause.TIME)
 
@@ -100,8 +100,8 @@ STOPPED = run(A, cause=Cause.TIME)
         ({"lost": (LOST,), "n_trials": 1, "n_started": 1}, Retry(A)),
         ({"lost": (LOST,), "clock": clock(-1), "best": 0.5}, Stop()),
         # No worker left.
-        ({"places": places()}, Wait()),
-        ({"places": places(), "n_trials": 1, "n_started": 1}, Stop()),
+        ({"placement": placement()}, Wait()),
+        ({"placement": placement(), "n_trials": 1, "n_started": 1}, Stop()),
     ],
 )
 def test_next_action_follows_from_the_state(state: dict[str, Any], expected: object) -> None:
@@ -146,7 +146,7 @@ def test_trial_that_cannot_end_in_time_leaves_unless_it_leads(value: float, leav
     trial = slow(value)
     state = replace(
         EMPTY,
-        places=places(A),
+        placement=placement(A),
         runs=(trial,),
         clock=clock(15),
         best=0.5,
@@ -158,7 +158,7 @@ def test_trial_that_cannot_end_in_time_leaves_unless_it_leads(value: float, leav
 def test_repeat_does_not_leave_for_another_repeat() -> None:
     state = replace(
         EMPTY,
-        places=places(A),
+        placement=placement(A),
         runs=(run(A, repeat=1),),
         clock=clock(15),
         best=0.5,

@@ -1,8 +1,8 @@
 """Finite spaces: which configurations a study has not tried, and a sampler that draws only these.
 
-A configuration counts as tried from the moment that a trial waits for it or trains it. One whose
-trial was cut off is tried again by `Ledger.recover`, with the same parameters. So a finite space
-comes to an end, and no configuration is drawn twice before.
+A configuration counts as tried as soon as a trial with it is waiting or running. A configuration
+whose trial was interrupted is retried by `TrialStore.recover` with the same parameters. So every
+configuration of a finite space is drawn once before the search ends.
 """
 
 from __future__ import annotations

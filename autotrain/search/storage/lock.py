@@ -1,4 +1,4 @@
-"""One coordinator per study folder: the lease.
+"""One coordinator per study folder: the lock.
 
 A lock of the kernel on `folder/lock`: it goes with the process that holds it, however that
 process ends, so there is nothing to clean up after a kill. The file says who holds it.
@@ -23,7 +23,7 @@ LOCK = "lock"
 _ODD = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
-class Lease:
+class StudyLock:
     """Hold the study in `folder`, which exists, until `release` or the end of this process.
 
     Raises:
@@ -100,7 +100,7 @@ def _may_live(fd: int) -> bool:
     return True
 
 
-_held: weakref.WeakSet[Lease] = weakref.WeakSet()
+_held: weakref.WeakSet[StudyLock] = weakref.WeakSet()
 
 
 def _holder(fd: int) -> str:
@@ -112,8 +112,8 @@ def _holder(fd: int) -> str:
 
 # A forked worker shares the lock with its parent and would keep it when the parent is killed.
 def _let_go_in_child() -> None:
-    for lease in list(_held):
-        lease.release()
+    for lock in list(_held):
+        lock.release()
 
 
 os.register_at_fork(after_in_child=_let_go_in_child)

@@ -2,7 +2,7 @@
 
 The default is an Optuna journal in the study's folder (journal.py). Other storages come as URLs,
 one row of `SCHEMES` each; to add one, add a row and, if it is no SQL database, a way to open it.
-The lease on the folder (lease.py) is held whatever the storage.
+The lock on the folder (lock.py) is held whatever the storage.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from autotrain.errors import StorageError
 from autotrain.search.record import FILE as RECORD
 from autotrain.search.record import Record
 from autotrain.search.storage.journal import TORN, GroupCommitBackend, JournalReader
-from autotrain.search.storage.lock import LOCK, Lease
+from autotrain.search.storage.lock import LOCK, StudyLock
 from autotrain.search.storage.urls import (
     HIDDEN,
     absolute_url,
@@ -58,7 +58,7 @@ class OpenStorage(BaseStorage):
     """
 
     shown: str
-    _lease: Lease | None = None
+    _lock: StudyLock | None = None
     _folder: Path | None = None
     _made: tuple[Path, ...] = ()
     _identity: str | None = None
@@ -82,8 +82,8 @@ class OpenStorage(BaseStorage):
 
     def close(self) -> None:
         """Commit, close and let others have the study; a second call does nothing."""
-        if self._lease is not None:
-            self._lease.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def abandon(self) -> None:
         """Close, and leave nothing where opening made the study's folder."""
@@ -354,14 +354,14 @@ def open_storage(
             "Choose another place."
         ) from error
     _refuse_links(folder)
-    lease = Lease(folder)
+    lock = StudyLock(folder)
     try:
         storage = _storage(folder, url, given)
     except BaseException:
         _remove(folder, made)
-        lease.release()
+        lock.release()
         raise
-    storage._lease = lease
+    storage._lock = lock
     storage._folder, storage._made = folder, made
     return storage
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from autotrain.errors import StorageError, StudyError
-from autotrain.search.storage.lock import Lease, is_held
+from autotrain.search.storage.lock import StudyLock, is_held
 
 HOLD = """
 import os, pathlib, sys, time
-from autotrain.search.storage.lock import Lease
-lease = Lease(pathlib.Path(sys.argv[1]))
+from autotrain.search.storage.lock import StudyLock
+lock = StudyLock(pathlib.Path(sys.argv[1]))
 if sys.argv[2] == "with a child":
     read, write = os.pipe()
     if os.fork() == 0:
@@ -39,25 +39,25 @@ def hold_elsewhere(folder: Path, how: str = "alone") -> subprocess.Popen[str]:
 
 
 def test_second_lease_is_refused_until_the_first_is_released(tmp_path: Path) -> None:
-    first = Lease(tmp_path)
+    first = StudyLock(tmp_path)
     who = f"process {os.getpid()} on {socket.gethostname()} (since "
     with pytest.raises(StudyError, match=re.escape(f"{tmp_path}: expected a study that no other")):
-        Lease(tmp_path)
+        StudyLock(tmp_path)
     with pytest.raises(StudyError, match=re.escape(who)):
-        Lease(tmp_path)
+        StudyLock(tmp_path)
     first.release()
     first.release()
-    Lease(tmp_path).release()
+    StudyLock(tmp_path).release()
 
 
 def test_whether_it_is_held_can_be_asked(tmp_path: Path) -> None:
     assert not is_held(tmp_path)
     assert not is_held(tmp_path / "absent")
-    lease = Lease(tmp_path)
+    lock = StudyLock(tmp_path)
     assert is_held(tmp_path)
-    lease.release()
+    lock.release()
     assert not is_held(tmp_path)
-    Lease(tmp_path).release()
+    StudyLock(tmp_path).release()
 
 
 def test_what_a_killed_process_held_is_not_held(tmp_path: Path) -> None:
@@ -77,10 +77,10 @@ def test_lease_goes_with_a_killed_process_even_when_its_child_lives_on(
     process = hold_elsewhere(tmp_path, how)
     try:
         with pytest.raises(StudyError, match=f"process {process.pid} on "):
-            Lease(tmp_path)
+            StudyLock(tmp_path)
         process.kill()
         process.wait()
-        Lease(tmp_path).release()
+        StudyLock(tmp_path).release()
     finally:
         os.killpg(process.pid, signal.SIGKILL) if how != "alone" else None
         assert process.stdout is not None
@@ -89,14 +89,14 @@ def test_lease_goes_with_a_killed_process_even_when_its_child_lives_on(
 
 
 def test_holder_that_did_not_say_its_name_yet(tmp_path: Path) -> None:
-    lease = Lease(tmp_path)
+    lock = StudyLock(tmp_path)
     (tmp_path / "lock").write_text("")
     with pytest.raises(StudyError, match="however: another process does"):
-        Lease(tmp_path)
-    lease.release()
+        StudyLock(tmp_path)
+    lock.release()
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "lock").mkdir()
     with pytest.raises(StorageError, match="lock must be a file that can be written"):
-        Lease(tmp_path)
+        StudyLock(tmp_path)

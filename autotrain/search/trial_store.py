@@ -50,7 +50,7 @@ KEPT = (GIVEN, CONFIG)
 """User attributes that a trial has from the one that it tries again."""
 
 
-class Ledger:
+class TrialStore:
     """Keeps one Optuna study.
 
     Args:

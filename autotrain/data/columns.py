@@ -31,7 +31,7 @@ from autotrain.data.values import (
     numbers,
     texts,
 )
-from autotrain.data.zones import AS_WRITTEN, NAIVE, zone_of
+from autotrain.data.zones import AS_WRITTEN, NAIVE, has_zone, zone_of, zone_of_type
 from autotrain.errors import DataError
 from autotrain.vocabulary import count_text
 
@@ -99,6 +99,8 @@ def _kind_of(series: pd.Series[Any], name: str) -> tuple[str, str]:
         if not series.notna().any():
             return "missing", ""
         return ("boolean" if series.dtype.categories.dtype == bool else "categorical"), ""
+    if has_zone(series):
+        return ("date" if series.notna().any() else "missing"), ""
     values = plain(series)
     if values.dtype.kind == "b":
         return "boolean", ""
@@ -122,6 +124,8 @@ def _kind_of(series: pd.Series[Any], name: str) -> tuple[str, str]:
 
 
 def _zone_of(series: pd.Series[Any], name: str) -> str:
+    if has_zone(series):
+        return zone_of_type(series)
     values = plain(series)
     if values.dtype.kind == "M":
         return NAIVE
@@ -207,7 +211,11 @@ def keep_useful(
     """
     kept, notes = [], []
     for label, column in zip(frame.columns, columns, strict=True):
-        reason = "" if column.kind == "pixel" else _useless(plain(frame[label]), column, rows)
+        reason = (
+            ""
+            if _is_surely_useful(frame[label], column)
+            else _useless(plain(frame[label]), column, rows)
+        )
         if reason:
             notes.append(f"column {column.name!r} is dropped: {reason}")
         else:
@@ -229,9 +237,9 @@ def measure(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
             n_levels = len(texts(plain(frame[column.name]), boolean=False)[0])
             measured.append(replace(column, n_levels=n_levels))
         elif column.kind in ("numeric", "date"):
-            values = plain(frame[column.name])
+            cells = frame[column.name]
             is_date = column.kind == "date"
-            read, _ = days(values, column.zone) if is_date else numbers(values)
+            read, _ = days(cells, column.zone) if is_date else numbers(plain(cells))
             known = read[~np.isnan(read)]
             has_missing = len(known) < len(read)
             tells = has_missing and bool((known == known[:1]).all())
@@ -239,6 +247,11 @@ def measure(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
         else:
             measured.append(column)
     return measured
+
+
+def _is_surely_useful(series: pd.Series[Any], column: Column) -> bool:
+    """Return True for pixels and for varying times with a zone, which need no look at each cell."""
+    return column.kind == "pixel" or (has_zone(series) and series.nunique() > 1)
 
 
 def _useless(values: np.ndarray, column: Column, rows: np.ndarray) -> str:

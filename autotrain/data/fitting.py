@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,19 +56,19 @@ def fit_preprocessor(
     fits: list[dict[str, np.ndarray]] = []
     pixel_fit = _fit_pixels(frame[pixels].to_numpy()) if pixels else {}
     for column in columns:
-        values = plain(frame[column.name]) if column.kind != "pixel" else np.empty(0)
         has_missing = column.has_missing and (indicates or column.tells_by_gaps)
         if column.kind == "pixel":
             codes.append(ColumnCode(column.name, "pixel", column.dtype))
             fits.append(pixel_fit)
         elif column.kind in ("numeric", "date"):
             fit_column = _fit_numeric if column.kind == "numeric" else _fit_dates
-            code, fit = fit_column(values, column, scaler)
+            code, fit = fit_column(frame[column.name], column, scaler)
             had_missing = column.has_missing or code.had_missing
             code = replace(code, has_missing=has_missing, had_missing=had_missing)
             codes.append(replace(code, written=column.written))
             fits.append(fit)
         else:
+            values = plain(frame[column.name])
             code, levels[column.name] = _fit_levels(values, column, is_code=is_code(column, view))
             codes.append(code)
     arrays = {
@@ -131,18 +132,18 @@ def _fit_numbers(values: np.ndarray, scaler: Scaler) -> dict[str, np.ndarray]:
 
 
 def _fit_numeric(
-    values: np.ndarray, column: Column, scaler: Scaler
+    cells: pd.Series[Any], column: Column, scaler: Scaler
 ) -> tuple[ColumnCode, dict[str, np.ndarray]]:
-    read, _ = numbers(values)
+    read, _ = numbers(plain(cells))
     had_missing = bool(np.isnan(read).any())
     code = ColumnCode(column.name, "numeric", column.dtype, had_missing=had_missing)
     return code, _fit_numbers(read[:, None], scaler)
 
 
 def _fit_dates(
-    values: np.ndarray, column: Column, scaler: Scaler
+    cells: pd.Series[Any], column: Column, scaler: Scaler
 ) -> tuple[ColumnCode, dict[str, np.ndarray]]:
-    since_1970, _ = days(values, column.zone)
+    since_1970, _ = days(cells, column.zone)
     known = since_1970[~np.isnan(since_1970)]
     origin = math.floor(known.min()) if len(known) else 0
     has_clock = bool((known != np.floor(known)).any())

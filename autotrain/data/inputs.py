@@ -57,10 +57,12 @@ class TableView:
         return self.once(("column", name), lambda: self._column(name))
 
     def _column(self, name: str) -> np.ndarray:
+        return plain(self.source(name))
+
+    def source(self, name: str) -> Any:
+        """Return one column as the table has it, for readers that use its type."""
         label = self._columns[name]
-        if isinstance(self._data, np.ndarray):
-            return plain(self._data[:, label])
-        return plain(self._data[label])
+        return self._data[:, label] if isinstance(self._data, np.ndarray) else self._data[label]
 
     def block(self, names: Sequence[str]) -> np.ndarray | None:
         """Return several columns at once `[N, len(names)]` when all are plain numbers."""

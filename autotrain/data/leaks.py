@@ -35,13 +35,15 @@ def find_leaks(
         is_date = column.kind == "date"
         if column.kind == "pixel" or (is_date and task == "regression"):
             continue
-        values = plain(frame[column.name])
+        # Only the gaps of a date are looked at, so its cells need not be read.
+        missing = np.asarray(pd.isna(frame[column.name]))
+        values = missing if is_date else plain(frame[column.name])
         if task == "regression":
             found = column.kind == "numeric" and _follows(values, y)
             how = "follows the target in a straight line"
         elif not is_date and _is_one_to_one(values, y, boolean=column.kind == "boolean"):
             found, how = True, "has one value for each class"
-        elif _tells_by_gaps(pd.isna(values), y):
+        elif _tells_by_gaps(missing if is_date else pd.isna(values), y):
             found, how = True, "is empty for some classes and filled for the others"
         elif column.kind == "numeric" and _parts(values, y):
             found, how = True, "has a range of numbers of its own for each class"

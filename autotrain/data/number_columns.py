@@ -16,7 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from autotrain.data.numerals import COMMA, POINT, Cells, Numeral, read_cells, same_unit, written
+from autotrain.data.numerals import (
+    COMMA,
+    POINT,
+    Cells,
+    Numeral,
+    read_cells,
+    same_unit,
+    units_of,
+    written,
+)
 from autotrain.data.reading import DECIMAL, THOUSANDS, Reading
 from autotrain.data.values import MOST_SPOILT, is_missing, number_of
 from autotrain.errors import DataError
@@ -59,6 +68,7 @@ class _Judge:
     is_point_sure: bool = False
     may_have_comma: bool = False
     notes: list[str] = field(default_factory=list)
+    units: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def look_at(self, name: str, column: pd.Series[Any]) -> None:
         """Add a column of texts if its cells are numbers; note why not where it nearly is."""
@@ -69,6 +79,9 @@ class _Judge:
         texts = [cell for cell in counts.index if isinstance(cell, str)]
         missing = self.reading.missing if known is None else known.missing
         sample = texts[:SAMPLE_CELLS]
+        if known is None and (units := units_of(sample)):
+            self.units[name] = units
+            return
         n_numbers = sum(written(text) is not None for text in sample)
         if known is None and n_numbers < max(LEAST_NUMBERS * len(sample), 1):
             return
@@ -144,6 +157,21 @@ class _Judge:
                 f'Python: reading={{"missing": [{words[0]!r}]}})'
             )
         return ""
+
+    def unit_notes(self) -> list[str]:
+        """Return one notice for all columns of numbers with a unit that is not known."""
+        if not self.units:
+            return []
+        units = list(dict.fromkeys(unit for found in self.units.values() for unit in found))
+        examples = [cell for found in self.units.values() for cell in found.values()][:5]
+        has_several = any(len(found) > 1 for found in self.units.values())
+        convert = " after you convert each column to one unit" if has_several else ""
+        return [
+            f"{_columns(list(self.units))}: numbers with the unit"
+            f"{'s' if len(units) > 1 else ''} {', '.join(map(repr, units[:5]))} are read as text "
+            f"(for example {', '.join(map(repr, examples))}). Remove the unit{convert} to read "
+            "them as numbers"
+        ]
 
     # ---- which mark is the decimal one ---------------------------------------------------------
 
@@ -314,7 +342,11 @@ def _convert(
         and not judge.reading.commas
         and judge.reading.known(name) is None
     ]
-    notes = [*judge.notes, *(_told(judge, names, how) for how, names in said.items())]
+    notes = [
+        *judge.notes,
+        *judge.unit_notes(),
+        *(_told(judge, names, how) for how, names in said.items()),
+    ]
     if doubtful:
         cell = judge.found[doubtful[0]].open_cell
         notes.append(

@@ -28,6 +28,10 @@ MANY_NUMBERS = 20
 LONG_CODE = 6
 """Digits from which numbers that are all grouped and all of one length may be codes."""
 MOST_MARKERS = 3
+LEAST_WITH_UNIT = 10
+"""With fewer different cells such as "12 kg", a column may as well be one of categories."""
+MOST_UNITS = 3
+MOST_WITHOUT_UNIT = 0.05
 _SIGNS = "- -- --- – — . .. ... ? ?? *"
 _SHORT = "na n.a. n.a n/a n/d nd n.d. k.a. null none nil nan unk tbd"
 _WORDS = "missing unknown undefined empty blank"
@@ -50,7 +54,9 @@ _CELL = re.compile(
     r"(?P<body>[.,]?[0-9](?:[0-9.,'_ ]*[0-9.,])?)(?P<power>[eE][+-]?[0-9]+)?"
     rf"\s*(?P<after>%|{_CURRENCY})?\s*(?P<close>\))?"
 )
-_WITH_WORD = re.compile(r"[<>~≈±]?\s*[+-]?[0-9][0-9.,' ]*?\s*([^\W\d_]{1,4}[²³23]?)")
+_WITH_WORD = re.compile(
+    r"[<>~≈±]?\s*[+-]?[0-9][0-9.,' ]*?\s*(°?[^\W\d_]{1,4}(?:/[^\W\d_]{1,4})?[²³23]?)"
+)
 _PADDED = re.compile(r"0[0-9]+")
 
 
@@ -198,6 +204,28 @@ def resembling_numbers(texts: Sequence[str]) -> list[int]:
         if are_plain[place] or word == most or written(text) is not None
     ]
     return [] if all(are_plain[place] for place in found) else found
+
+
+def units_of(texts: Sequence[str]) -> dict[str, str]:
+    """Return the unknown units of a column of numbers, each with an example.
+
+    Args:
+        texts: the different cells of a column.
+    Returns: the cell "12 kg" by the unit "kg", the most frequent unit first; empty unless nearly
+        all cells are numbers with one of a few units.
+    """
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        match = _WITH_WORD.fullmatch(text.strip())
+        if match is not None and written(text) is None:
+            found.setdefault(match[1], []).append(text.strip())
+    n_with_unit = sum(map(len, found.values()))
+    n_others = sum(text.strip().lower() not in MARKERS for text in texts) - n_with_unit
+    is_little = n_with_unit < LEAST_WITH_UNIT or len(found) > MOST_UNITS
+    if is_little or n_others > MOST_WITHOUT_UNIT * len(texts):
+        return {}
+    by_number = sorted(found, key=lambda unit: -len(found[unit]))
+    return {unit: found[unit][0] for unit in by_number}
 
 
 @dataclass(frozen=True)

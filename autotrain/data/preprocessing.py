@@ -195,22 +195,22 @@ class Preprocessor:
 
     def _numbers(self, view: TableView, column: ColumnCode) -> np.ndarray:
         """Read a numeric or date column as float64 `[N, n_inputs]`."""
-        values = view.column(column.name)
         known = Numeral.from_json(column.written)
-        reader = (
-            partial(days, zone=column.zone)
-            if column.kind == "date"
-            else partial(numbers_like, known=known)
-        )
+        if column.kind == "date":
+            reader: Any = partial(days, zone=column.zone)
+            source = view.source
+        else:
+            reader, source = partial(numbers_like, known=known), view.column
         read, bad = view.once(
             (column.kind, column.zone, known, column.name),
-            lambda: _checked(reader, values, column.name),
+            lambda: _checked(reader, source(column.name), column.name),
         )
-        if bad is not None and column.kind == "date" and day_of(values[bad]) is not None:
-            raise DataError(
-                f"column {column.name!r}, row {bad + 1}: {wrong_zone(values[bad], column.zone)}"
-            )
         if bad is not None:
+            values = view.column(column.name)
+            if column.kind == "date" and day_of(values[bad]) is not None:
+                raise DataError(
+                    f"column {column.name!r}, row {bad + 1}: {wrong_zone(values[bad], column.zone)}"
+                )
             wanted = "ISO dates such as 2024-01-31" if column.kind == "date" else "numbers"
             raise DataError(
                 f"column {column.name!r}: expected {wanted}, however: row {bad + 1} holds "

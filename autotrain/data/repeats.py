@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,7 +78,7 @@ def row_hashes(frame: pd.DataFrame, columns: Sequence[Column]) -> np.ndarray:
     labels = {str(label): label for label in frame.columns}
     found = np.zeros(len(frame), dtype=np.uint64)
     for column in columns:
-        found = _hashed(found, _cells(plain(frame[labels[column.name]]), column))
+        found = _hashed(found, _cells(frame[labels[column.name]], column))
     return found
 
 
@@ -86,14 +87,14 @@ def _hashed(before: np.ndarray, cells: np.ndarray) -> np.ndarray:
     return before * MULTIPLIER + pd.util.hash_array(cells)
 
 
-def _cells(values: np.ndarray, column: Column) -> np.ndarray:
+def _cells(cells: pd.Series[Any], column: Column) -> np.ndarray:
     """Return one number for each cell, the same for cells that the model reads as the same."""
     if column.kind in ("categorical", "boolean"):
-        found, inverse = texts(values, boolean=column.kind == "boolean")
+        found, inverse = texts(plain(cells), boolean=column.kind == "boolean")
         # A text cannot be empty, so the empty one is free for a missing cell.
         coded = [(text or "").encode("utf-8", "backslashreplace").decode() for text in found]
         levels = np.array(coded, dtype=object)
         return pd.util.hash_array(levels)[inverse]
-    read, _ = days(values, column.zone) if column.kind == "date" else numbers(values)
+    read, _ = days(cells, column.zone) if column.kind == "date" else numbers(plain(cells))
     # 0 and −0 are one number, and so are all NaN.
     return np.where(np.isnan(read), np.nan, read + 0.0)

@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from autotrain.errors import DataError
 
 NAIVE, AS_WRITTEN, UTC = "naive", "", "UTC"
@@ -84,6 +86,16 @@ def _zone_named(name: str) -> datetime.tzinfo | None:
         return None
 
 
+def _zone_to_convert_to(name: str) -> datetime.tzinfo:
+    tzinfo = _zone_named(name)
+    if tzinfo is None:
+        raise DataError(
+            f"the time zone {name!r} of the training table must be known on this machine, but it "
+            "is not. Install the zones: pip install tzdata."
+        )
+    return tzinfo
+
+
 def is_zone(name: Any) -> bool:
     """Tell whether a text may be the zone of a column."""
     return isinstance(name, str) and len(name) < 256
@@ -111,15 +123,38 @@ def on_clock(cell: Any, zone: str) -> Any:
             cell = datetime.datetime.fromisoformat(cell.strip())
         except ValueError:
             return None
-    tzinfo = _zone_named(zone)
-    if tzinfo is None:
-        raise DataError(
-            f"expected the time zone {zone!r} of the training table, got none of this name on this "
-            "machine. Install the zones: pip install tzdata."
-        )
     try:
-        return cell.astimezone(tzinfo)
+        return cell.astimezone(_zone_to_convert_to(zone))
     except (OverflowError, ValueError):  # the first or last day that a calendar has
+        return None
+
+
+def has_zone(column: Any) -> bool:
+    """Return True for a pandas series of times that all have one time zone."""
+    return getattr(getattr(column, "dtype", None), "tz", None) is not None and hasattr(column, "dt")
+
+
+def zone_of_type(column: Any) -> str:
+    """Return the zone of a column for which `has_zone` is True."""
+    return _name_of(column.dtype.tz)
+
+
+def wall_clock(column: Any, zone: str) -> np.ndarray | None:
+    """Return a column's times on the clock of a zone, without a zone: `[N]` datetime64.
+
+    Args:
+        column: a column for which `has_zone` is True.
+        zone: a zone's name or AS_WRITTEN.
+    Returns: the times; None when they must be converted one by one, or must not have a zone.
+    Raises: DataError when this machine does not know the zone.
+    """
+    if zone == NAIVE:
+        return None
+    try:
+        if zone not in (AS_WRITTEN, zone_of_type(column)):
+            column = column.dt.tz_convert(_zone_to_convert_to(zone))
+        return np.asarray(column.dt.tz_localize(None))
+    except (OverflowError, ValueError):  # the first or last moment that the type can represent
         return None
 
 

@@ -211,3 +211,20 @@ def test_names_are_for_files_alone() -> None:
 def test_wrong_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(DataError, match=next(iter(options))):
         Reading.of(options)
+
+
+def test_one_notice_names_all_columns_with_unknown_units(tmp_path: Path) -> None:
+    weights = [f"{number} kg" for number in range(40)]
+    speeds = [f"{number}.5 km/h" if number % 2 else f"{number} m/s" for number in range(40)]
+    columns = {"weight": weights, "speed": speeds, "floor": ["1st", "2nd"] * 20}
+    table = read(tmp_path, columns)
+    (note,) = (note for note in table.notes if "unit" in note)
+    assert table.frame.to_dict("list") == columns
+    for part in ("'weight'", "'speed'", "'kg'", "'0 kg'", "'1.5 km/h'", "Remove the unit"):
+        assert part in note
+
+
+def test_codes_and_few_sizes_have_no_unit(tmp_path: Path) -> None:
+    codes = [f"{number}{letter}" for number in range(10) for letter in "ABCD"]
+    notes = read(tmp_path, {"seat": codes, "size": ["5 kg", "10 kg"] * 20}).notes
+    assert not [note for note in notes if "unit" in note]

@@ -14,6 +14,7 @@ import pytest
 from autotrain.data.columns import read_columns
 from autotrain.data.fitting import fit_preprocessor
 from autotrain.data.preprocessing import Preprocessor
+from autotrain.data.values import days
 from autotrain.data.zones import AS_WRITTEN, NAIVE
 from autotrain.errors import DataError
 
@@ -160,3 +161,27 @@ def test_a_zone_that_this_machine_does_not_know_is_named() -> None:
     preprocessor = Preprocessor.from_parts(parts, fitted(MOMENTS).to_arrays())
     with pytest.raises(DataError, match=r"time zone 'Mars/Olympus'.*pip install tzdata"):
         preprocessor.encode({"when": MOMENTS})
+
+
+@pytest.mark.parametrize("zone", [BERLIN, "UTC", "+02:30", "Asia/Tokyo", AS_WRITTEN])
+@pytest.mark.parametrize("own", [BERLIN, "America/Lima", "UTC", "-03:30"])
+@pytest.mark.parametrize("unit", ["ns", "us", "s"])
+def test_typed_times_equal_times_read_one_by_one(zone: str, own: str, unit: str) -> None:
+    rng = np.random.default_rng(0)
+    around_changes = pd.date_range("2024-03-30 22:00", periods=60, freq="20min", tz="UTC").append(
+        pd.date_range("2024-10-26 22:00", periods=60, freq="20min", tz="UTC")
+    )
+    anywhere = pd.to_datetime(rng.integers(-(10**18) * 4, 10**18 * 4, 200), utc=True)
+    moments = pd.Series(around_changes.append([anywhere, pd.DatetimeIndex([pd.NaT], tz="UTC")]))
+    typed = moments.dt.tz_convert(own).dt.as_unit(unit)
+    found, bad = days(typed, zone)
+    wanted, wanted_bad = days(np.array([*typed], dtype=object), zone)
+    np.testing.assert_array_equal(found, wanted)
+    assert bad is wanted_bad is None
+    assert np.isnan(found[-1])
+
+
+def test_typed_times_must_have_no_zone_where_training_had_none() -> None:
+    typed = pd.concat([pd.Series([pd.NaT], dtype=MOMENTS.dtype), MOMENTS])
+    assert days(typed, NAIVE)[1] == days(np.array([*typed], dtype=object), NAIVE)[1] == 1
+    assert days(typed[:1], NAIVE)[1] is None

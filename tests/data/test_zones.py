@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -166,7 +166,9 @@ def test_a_zone_that_this_machine_does_not_know_is_named() -> None:
 @pytest.mark.parametrize("zone", [BERLIN, "UTC", "+02:30", "Asia/Tokyo", AS_WRITTEN])
 @pytest.mark.parametrize("own", [BERLIN, "America/Lima", "UTC", "-03:30"])
 @pytest.mark.parametrize("unit", ["ns", "us", "s"])
-def test_typed_times_equal_times_read_one_by_one(zone: str, own: str, unit: str) -> None:
+def test_typed_times_equal_times_read_one_by_one(
+    zone: str, own: str, unit: Literal["ns", "us", "s"]
+) -> None:
     rng = np.random.default_rng(0)
     around_changes = pd.date_range("2024-03-30 22:00", periods=60, freq="20min", tz="UTC").append(
         pd.date_range("2024-10-26 22:00", periods=60, freq="20min", tz="UTC")

@@ -1,4 +1,4 @@
-"""Find, train and hand over the best neural network for a table, without hand-tuning."""
+"""Search for, train and export the best neural network for a table."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from autotrain.space.search_space import SearchSpace
     from autotrain.study import Study
 
-# Loaded when first used: importing torch and Optuna takes seconds that `--help` must not take.
-_PLACES = {
+# Each name is imported when it is first used: importing torch and Optuna takes seconds, which
+# `--help` must not take.
+_MODULES = {
     "MLPSearchClassifier": "autotrain.estimators",
     "MLPSearchRegressor": "autotrain.estimators",
     "Study": "autotrain.study",
@@ -61,9 +62,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.metadata.version("autotrain")
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'autotrain' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PLACES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,11 +1,11 @@
-"""scikit-learn's door: a search as an estimator.
+"""scikit-learn estimators that run a whole search in `fit`.
 
     model = MLPSearchClassifier(timeout=60, random_state=0)
     model.fit(X, y).predict_proba(X)
 
-`fit` runs a whole study in a temporary folder and keeps the best trained model; the rest is the
-predictor's. A data frame's columns may be of every kind that the command line reads: strings,
-booleans, dates, missing cells.
+`fit` runs a study in a temporary folder and keeps its exported model; predictions come from the
+`Predictor`. A data frame may have the same kinds of columns as on the command line: numbers,
+strings, booleans and dates, with missing cells.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SEEDS = 2**31
 
 
 class _MLPSearch(BaseEstimator):
-    """What both estimators share; the tasks differ in how a target is read and predicted."""
+    """Base class of both estimators; they differ in how they read and predict the target."""
 
     _names: list[str]
     _keeps_cells: bool
@@ -93,13 +93,14 @@ class _MLPSearch(BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
         tags.input_tags.categorical = True
-        # Time decides how many trials there are, and several processes which comes first.
+        # A time limit makes the number of trials random, and several processes make their order
+        # random.
         by_time = self.n_trials is None or self.timeout is not None
         tags.non_deterministic = by_time or self.n_jobs not in (None, 1)
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
-        # The number of columns is known before a fit has failed.
+        # `n_features_in_` is no sign of a fitted model: it is set even if `fit` fails later.
         return hasattr(self, "predictor_")
 
     def _search(
@@ -110,10 +111,10 @@ class _MLPSearch(BaseEstimator):
         sample_weight: np.ndarray | None,
         class_weights: str | dict[int, float] | None = None,
     ) -> Predictor:
-        """Run the study; keep what it found."""
+        """Run the study, store its results as attributes, and return the predictor."""
         if len(frame) < MIN_ROWS:
             raise ValueError(
-                f"expected at least {MIN_ROWS} rows, some to train and some to validate, however: "
+                f"X must have at least {MIN_ROWS} rows for training and validation, got "
                 f"n_samples={len(frame)}."
             )
         target, weights = _free(TARGET, frame), _free(WEIGHTS, frame)
@@ -154,10 +155,13 @@ class _MLPSearch(BaseEstimator):
             return study.best_predictor()
 
     def _frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
-        """Return rows as a data frame with the names of training.
+        """Return `[N, D]` rows as a data frame with the column names of training.
 
-        An array's columns are named by their places. After an array, and where names are others
-        than training's, a table is read by place.
+        Columns of an array are named by their position. If training used an array, or the names
+        differ from those of training, columns are matched by position.
+
+        Args:
+            reset: True in `fit`, which defines the names.
         """
         if reset:
             self.__dict__.pop("predictor_", None)
@@ -168,15 +172,15 @@ class _MLPSearch(BaseEstimator):
                     f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is "
                     "required."
                 )
-            # Names of columns need not be strings, nor rows be numbered.
+            # Column names may be other types than strings, and the index may be anything.
             frame = X.set_axis([str(name) for name in X.columns], axis=1).reset_index(drop=True)
-            keeps_cells = True  # they came with their kinds
+            keeps_cells = True  # The columns of a data frame have types already.
         else:
             X = validate_data(
                 self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", accept_sparse=False
             )
-            # Where there are texts among them, columns are of their own kinds: "007" of training is
-            # no number in a table that happens to hold nothing else.
+            # With texts in training, later tables are not converted to numbers either: "007" in
+            # training is text, also in a later table in which all cells look like numbers.
             keeps_cells = X.dtype.kind in "US" if reset else self._keeps_cells
             if X.dtype.kind == "O" and not keeps_cells:
                 try:
@@ -193,7 +197,7 @@ class _MLPSearch(BaseEstimator):
         return frame
 
     def predict_distribution(self, X: Any, n_samples: int = 100, **arguments: Any) -> Distribution:
-        """Predict how sure the model is; see `Predictor.predict_distribution`."""
+        """Predict with uncertainty estimates; see `Predictor.predict_distribution`."""
         check_is_fitted(self)
         frame = self._frame(X, reset=False)
         with _value_errors():
@@ -201,33 +205,40 @@ class _MLPSearch(BaseEstimator):
 
 
 class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
-    """Search, train and hand over the best network for a classification.
+    """Classifier that searches for, trains and keeps the best network.
 
     Args:
         space: a shipped space's name, a TOML file, a dictionary or a `SearchSpace`.
-        n_trials: trials to run; None for no limit.
-        timeout: seconds; None for no limit. With neither, ten minutes. A search ends by the clock
-            otherwise after every run: give `n_trials` and `timeout=None` to repeat it exactly.
-        metric: a name of `tasks.METRICS`; None for log_loss.
-        class_weight: "balanced", {label: weight} or None: weights of the classes in the training
-            loss, as `class_weights` of `autotrain.Study`. Scores ignore them. `predict` follows
-            them; `predict_proba` has them divided out, so that its probabilities are those of the
-            table.
-        sampler, pruner, pruner_options, validation, finalists, ensemble, device: as of
+        n_trials: number of trials; None for no limit.
+        timeout: seconds; None for no limit. Without any limit the search takes ten minutes. A
+            search with a time limit is not reproducible: set `n_trials` and `timeout=None`.
+        metric: metric to optimize, a name in `metrics.METRICS`; None for log_loss.
+        class_weight: "balanced", {label: weight} or None: class weights in the training loss, like
+            `class_weights` of `autotrain.Study`. Scores ignore them. `predict` uses them;
+            `predict_proba` divides by them, so that its probabilities refer to the class
+            frequencies of the table.
+        sampler, pruner, pruner_options, validation, finalists, ensemble, device: as for
             `autotrain.Study`.
-        n_jobs: processes, as scikit-learn's: None for 1, which trains in this one; −1 for one per
-            core, −2 for all but one; on GPUs any negative number for one per GPU.
-        random_state: what everything random follows from.
-        verbose: whether progress is shown.
+        n_jobs: number of processes, as in scikit-learn: None is 1, which trains in this process;
+            −1 is one per core, −2 one fewer. On a GPU any negative number is one per GPU.
+        random_state: random seed, as in scikit-learn.
+        verbose: above 0 to show the progress.
 
     Attributes:
         predictor_: the `Predictor` of the best model.
-        classes_: `[C]`, the labels, sorted.
-        best_params_: the winning trial's parameters by Optuna's names.
-        best_score_: validation score of the exported model; of an ensemble that of its average.
-        trials_: a data frame, one row per trial.
-        n_iter_: epochs of all trials together.
-        n_features_in_, feature_names_in_: as scikit-learn's.
+        classes_: `[C]` the labels, sorted.
+        best_params_: the winning trial's parameters with Optuna's names.
+        best_score_: validation score of the exported model or ensemble.
+        trials_: a data frame with one row per trial.
+        n_iter_: number of epochs of all trials together.
+        n_features_in_, feature_names_in_: as in scikit-learn.
+
+    Examples:
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = MLPSearchClassifier(timeout=60).fit(X, y)  # doctest: +SKIP
+        >>> model.predict_proba(X[:1]).shape  # doctest: +SKIP
+        (1, 3)
     """
 
     def __init__(
@@ -268,13 +279,15 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         self.class_weight = class_weight
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Search for so many trials or so long, and keep the best trained model.
+        """Search within `n_trials` and `timeout`, and keep the best trained model.
 
         Args:
             X: `[N, D]` array or data frame.
             y: `[N]` labels.
-            sample_weight: `[N]` what each row counts, in training and in every score.
-        Raises: ValueError when the table cannot be used as it is.
+            sample_weight: `[N]` sample weights, used for training and scoring.
+        Returns: the estimator itself.
+        Raises:
+            ValueError: when the table cannot be used, or a parameter is invalid.
         """
         frame = self._frame(X, reset=True)
         labels = _target(frame, y)
@@ -286,21 +299,20 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         self.classes_, codes = np.unique(labels, return_inverse=True)
         counted = np.unique(codes if weights is None else codes[weights > 0])
         if len(counted) < 2:
-            one = f"one class, {self.classes_[counted[0]]!r}" if len(counted) else ""
+            found = f"one class, {self.classes_[counted[0]]!r}" if len(counted) else "none"
             raise ValueError(
-                "y: expected at least two classes, however: there is "
-                f"{one if len(counted) else 'none that counts'}."
+                f"y must have at least two classes with a positive sample weight, got {found}."
             )
         of_classes = _class_weights(self.class_weight, self.classes_, labels)
         task = "binary" if len(self.classes_) == 2 else "multiclass"
-        # Codes: labels may be of any type, and "1" is no number here.
+        # The study gets codes, because labels may have any type and "1" must not become a number.
         if isinstance(of_classes, dict):
             of_classes = {code: of_classes[code] for code in map(int, counted)}
         self.predictor_ = self._search(frame, codes, task, weights, of_classes)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the label of each row, `[N]`: the likeliest, after `class_weight` if given."""
+        """Predict the labels `[N]`: the most probable class, with `class_weight` applied."""
         check_is_fitted(self)
         frame = self._frame(X, reset=False)
         with _value_errors():
@@ -308,7 +320,7 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         return found
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return calibrated probabilities `[N, C]`, dropout off; columns as `classes_`."""
+        """Predict calibrated probabilities `[N, C]` with dropout off; columns as in `classes_`."""
         check_is_fitted(self)
         frame = self._frame(X, reset=False)
         with _value_errors():
@@ -317,9 +329,9 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
     def predict_distribution(
         self, X: Any, n_samples: int = 100, **arguments: Any
     ) -> ClassificationDistribution:
-        """Predict how sure the model is; see `Predictor.predict_distribution`.
+        """Predict with uncertainty estimates; see `Predictor.predict_distribution`.
 
-        Returns: with the labels and the order of `classes_`.
+        Returns: the distribution, with the labels and the order of `classes_`.
         """
         found = super().predict_distribution(X, n_samples, **arguments)
         assert isinstance(found, ClassificationDistribution)
@@ -344,9 +356,9 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         )
 
     def _of_classes(self, values: np.ndarray) -> np.ndarray:
-        """Return what is known of the learned classes `[…, K]` for all of `classes_`.
+        """Return values `[…, K]` of the trained classes, extended to all `classes_` `[…, C]`.
 
-        A class all of whose rows weighed nothing was not learned: it has 0, and is in no set.
+        A class whose rows all have weight 0 was not trained. It gets 0 and is in no prediction set.
         """
         spread = np.zeros((*values.shape[:-1], len(self.classes_)), dtype=values.dtype)
         spread[..., self.predictor_.classes_] = values
@@ -354,20 +366,22 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
 
 
 class MLPSearchRegressor(RegressorMixin, _MLPSearch):
-    """Search, train and hand over the best network for a number.
+    """Regressor that searches for, trains and keeps the best network.
 
-    Args: as for `MLPSearchClassifier`, without class_weight; metric None is rmse.
-    Attributes: as there, without classes_.
+    Args: as for `MLPSearchClassifier`, without class_weight; the default metric is rmse.
+    Attributes: as for `MLPSearchClassifier`, without classes_.
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Search for so many trials or so long, and keep the best trained model.
+        """Search within `n_trials` and `timeout`, and keep the best trained model.
 
         Args:
             X: `[N, D]` array or data frame.
             y: `[N]` numbers.
-            sample_weight: `[N]` what each row counts, in training and in every score.
-        Raises: ValueError when the table cannot be used as it is.
+            sample_weight: `[N]` sample weights, used for training and scoring.
+        Returns: the estimator itself.
+        Raises:
+            ValueError: when the table cannot be used, or a parameter is invalid.
         """
         frame = self._frame(X, reset=True)
         target = check_array(_target(frame, y), ensure_2d=False, dtype=np.float64, input_name="y")
@@ -378,7 +392,7 @@ class MLPSearchRegressor(RegressorMixin, _MLPSearch):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the prediction for each row `[N]`, float64."""
+        """Predict `[N]` float64 numbers in the units of the target."""
         check_is_fitted(self)
         frame = self._frame(X, reset=False)
         with _value_errors():
@@ -386,7 +400,7 @@ class MLPSearchRegressor(RegressorMixin, _MLPSearch):
 
 
 def _target(X: Any, y: Any) -> np.ndarray:
-    """Return the target as `[N]`, one for each row."""
+    """Return the target as an array `[N]` with one value per row."""
     if y is None:
         raise ValueError("This estimator requires y to be passed, but the target y is None.")
     target = column_or_1d(y, warn=True)
@@ -395,7 +409,7 @@ def _target(X: Any, y: Any) -> np.ndarray:
 
 
 def _check_known(labels: np.ndarray) -> None:
-    """Refuse labels that are missing or infinite."""
+    """Raise ValueError when labels are missing or infinite."""
     if labels.dtype.kind == "f":
         assert_all_finite(labels, input_name="y")
     elif pd.isna(labels).any():
@@ -405,14 +419,15 @@ def _check_known(labels: np.ndarray) -> None:
 def _class_weights(
     class_weight: str | Mapping[Any, float] | None, classes: np.ndarray, labels: np.ndarray
 ) -> str | dict[int, float] | None:
-    """Return class weights as `Study` reads them, by the place of the label in `classes`.
+    """Return class weights for `Study`, with the label's index in `classes` as the key.
 
-    Raises: ValueError when a weight is negative or not finite, a label is unknown, or a text is
-        not "balanced".
+    Raises:
+        ValueError: when a weight is negative or not finite, a label is unknown, or a text is not
+            "balanced".
     """
     if class_weight is None:
         return None
-    # scikit-learn's own checks of names and labels.
+    # This function of scikit-learn also checks the names and labels.
     weights = compute_class_weight(class_weight, classes=classes, y=labels).astype(np.float64)
     wrong = weights[~((weights >= 0) & (weights < np.inf))]
     if len(wrong):
@@ -426,11 +441,11 @@ def _class_weights(
 
 
 def _workers(n_jobs: Any, device: str) -> int:
-    """Return a study's number of processes; 0 for one per core, or per GPU."""
+    """Return the study's number of workers; 0 for one per core, or per GPU."""
     if n_jobs is None:
         return 1
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral):
-        raise ValueError(f"n_jobs must be None or a whole number, however: {n_jobs!r}.")
+        raise ValueError(f"n_jobs must be an integer or None, got {n_jobs!r}.")
     if n_jobs < 0 and find_device(device) == "cuda":
         return 0
     return int(effective_n_jobs(n_jobs))
@@ -438,7 +453,7 @@ def _workers(n_jobs: Any, device: str) -> int:
 
 @contextlib.contextmanager
 def _value_errors() -> Iterator[None]:
-    """Raise what the user can mend as scikit-learn's callers expect it."""
+    """Raise `AutotrainError` as ValueError, which callers of scikit-learn expect."""
     try:
         yield
     except AutotrainError as error:
@@ -446,7 +461,7 @@ def _value_errors() -> Iterator[None]:
 
 
 def _free(name: str, frame: pd.DataFrame) -> str:
-    """Return a name that no column has."""
+    """Return a name that no column has, made by appending underscores."""
     while name in frame.columns:
         name += "_"
     return name

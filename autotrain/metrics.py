@@ -1,7 +1,7 @@
-"""Tasks and the metrics by which their models are judged: names and directions only.
+"""The tasks, and the name, direction and range of each metric.
 
-Nothing heavy is imported here, so that the command line can list metrics without torch; the
-formulas stand in `network/metric_formulas.py`, one function per row.
+This file imports nothing large, so that the command line can list metrics without torch. The
+formulas are in `network/metric_formulas.py`, one function per metric.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ CLASSIFICATION = (BINARY, MULTICLASS)
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that says how good a model is.
+    """A measure of a model's quality.
 
     Args:
-        name: scikit-learn's word without sign or prefix; with its quantile, as the user writes it,
-            such as "pinball:0.9".
-        direction: "minimize" or "maximize", Optuna's words.
+        name: scikit-learn's name without sign or prefix, with the quantile if it has one, such as
+            "pinball:0.9".
+        direction: "minimize" or "maximize", as in Optuna.
         tasks: the tasks it is defined for.
         summary: one line for help and documentation.
-        in_target_units: whether it grows with the target's unit of measure.
-        needs_variety: whether it is undefined on rows whose target is the same everywhere.
-        of_labels: whether it judges the predicted labels alone, not the probabilities.
-        low: no value is lower.
-        quantile: what a quantile's metric, and then the training, aims at; None for all others.
+        in_target_units: whether it has the target's unit of measure.
+        needs_variety: whether it is undefined on rows that all have the same target.
+        of_labels: whether it depends only on the predicted labels, not on the probabilities.
+        low: the lowest possible value.
+        quantile: the quantile to predict, in (0, 1); None for metrics without a quantile.
     """
 
     name: str
@@ -48,17 +48,17 @@ class Metric:
 
     @property
     def row(self) -> str:
-        """Its place in `METRICS`: the name without the quantile."""
+        """The key in `METRICS`: the name without the quantile."""
         return self.name.partition(":")[0]
 
     @property
     def high(self) -> float:
-        """No value is higher: of what is maximized 1."""
+        """The highest possible value: 1 for metrics to maximize, otherwise infinity."""
         return math.inf if self.direction == "minimize" else 1.0
 
     @property
     def sign(self) -> float:
-        """+1 when lower is better, −1 otherwise: sign · value is always to be minimized."""
+        """+1 when lower is better, otherwise −1, so that a lower sign · value is always better."""
         return 1.0 if self.direction == "minimize" else -1.0
 
 
@@ -70,14 +70,14 @@ METRICS = {
             "accuracy",
             "maximize",
             CLASSIFICATION,
-            "share of rows whose likeliest class is right",
+            "fraction of rows whose most probable class is correct",
             of_labels=True,
         ),
         Metric(
             "balanced_accuracy",
             "maximize",
             CLASSIFICATION,
-            "mean over the classes of the share of their rows that is found",
+            "mean recall over the classes",
             of_labels=True,
         ),
         Metric(
@@ -91,21 +91,21 @@ METRICS = {
             "average_precision",
             "maximize",
             CLASSIFICATION,
-            "mean precision over the recalls, of the second class; macro for several classes",
+            "mean precision over the recalls for the second class; macro for several classes",
             needs_variety=True,
         ),
         Metric(
             "f1",
             "maximize",
             CLASSIFICATION,
-            "F₁ of the second class; macro for several classes",
+            "F₁ for the second class; macro for several classes",
             of_labels=True,
         ),
         Metric(
             "brier",
             "minimize",
             CLASSIFICATION,
-            "mean of (p − y)² of the second class; of the sum over several classes",
+            "mean of (p − y)² for the second class; summed over the classes if there are several",
         ),
         Metric(
             "rmse",
@@ -125,7 +125,7 @@ METRICS = {
             "r2",
             "maximize",
             (REGRESSION,),
-            "share of the variance explained",
+            "fraction of the variance that is explained",
             needs_variety=True,
             low=-math.inf,
         ),
@@ -133,7 +133,7 @@ METRICS = {
             "pinball",
             "minimize",
             (REGRESSION,),
-            "mean pinball loss of a quantile, 0.5 unless it is named, in units of the target",
+            "mean pinball loss of a quantile (default 0.5), in units of the target",
             in_target_units=True,
             quantile=0.5,
         ),
@@ -142,11 +142,11 @@ METRICS = {
 
 
 def metric_named(name: str) -> Metric:
-    """Return the metric of a name, such as "roc_auc" or "pinball:0.9".
+    """Return the metric with a name, such as "roc_auc" or "pinball:0.9".
 
     Raises:
-        KeyError: when there is no such metric.
-        ValueError: when what follows the colon is no quantile of a metric that has one.
+        KeyError: when the metric is unknown.
+        ValueError: when the text after the colon is not a quantile, or the metric has none.
     """
     row, colon, text = name.partition(":")
     metric = METRICS[row]
@@ -157,7 +157,7 @@ def metric_named(name: str) -> Metric:
     quantile = float(text)
     if not 0 < quantile < 1:
         raise ValueError(f"{text} is not greater than 0 and less than 1")
-    # One name for one metric, however it was written.
+    # Equal quantiles have equal names, however they were written.
     return (
         metric
         if quantile == metric.quantile
@@ -166,33 +166,34 @@ def metric_named(name: str) -> Metric:
 
 
 def metric_for(task: str, name: str | None = None) -> Metric:
-    """Return the metric named, or the task's default: log_loss, or rmse for regression.
+    """Return a metric by name, or the task's default: log_loss, or rmse for regression.
 
     Raises:
-        StudyError: when there is no such metric, or not for this task, or no such quantile.
+        StudyError: when the metric is unknown or undefined for the task, or the quantile invalid.
     """
     if name is None:
         return METRICS["rmse" if task == REGRESSION else "log_loss"]
     usable = [metric.name for metric in METRICS.values() if task in metric.tasks]
     row, _, text = str(name).partition(":")
     if row not in METRICS:
-        raise StudyError(f"--metric: {unknown('metric', row, usable)}")
+        raise StudyError(f"metric: {unknown('metric', row, usable)}", parameter="metric")
     if row not in usable:
         raise StudyError(
-            f"--metric must be one of {', '.join(usable)} for a {task} target, however: {name!r}. "
-            "Choose one of these, or say --task when the task was inferred wrongly."
+            f"metric must be one of {', '.join(usable)} for a {task} target, got {name!r}. "
+            "Choose one of these, or set the task if it was inferred incorrectly.",
+            parameter="metric",
         )
     try:
         return metric_named(name)
     except ValueError:
-        raise StudyError(wrong_quantile(row, text)) from None
+        raise StudyError(wrong_quantile(row, text), parameter="metric") from None
 
 
 def wrong_quantile(row: str, text: str) -> str:
-    """Say what may follow a metric's name and a colon."""
+    """Return the error message for an invalid text after a metric's name and a colon."""
     if METRICS[row].quantile is None:
-        return f"--metric {row} must stand alone, however: {row}:{text}. Leave out :{text}."
+        return f"metric {row} must have no quantile, got {row}:{text}. Remove :{text}."
     return (
-        f"--metric {row} must be followed by a quantile greater than 0 and less than 1, "
-        f"however: {row}:{text}. Write {row}:0.9 for the value below which 90 % lie."
+        f"metric {row} must have a quantile greater than 0 and less than 1, got {row}:{text}. "
+        f"For example, {row}:0.9 is the value that 90 % of the targets are below."
     )

@@ -1,10 +1,10 @@
-"""The Python door: `Study`, from a table to the best trained model.
+"""`Study`: from a table to the best trained model, the main class of the Python interface.
 
     study = autotrain.Study("churn", data=frame, target="churned")
     study.optimize(timeout=600)
     predictor = study.best_predictor()
 
-The command line goes through the same class.
+The command line uses the same class.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ from autotrain.search.storage.urls import absolute_url
 from autotrain.space.config import TrialConfig
 from autotrain.space.fixed import Config, fixed_space, params_in
 from autotrain.space.search_space import SearchSpace, as_space
-from autotrain.training.rows import (
-    check_metric,
-)
+from autotrain.training.rows import check_metric
 from autotrain.validation import (
     check_count,
     check_still_there,
@@ -74,52 +72,53 @@ KEPT = (
     *("target", "task", "metric", "weights", "class_weights", "reading"),
     *("sampler", "pruner", "pruner_options", "validation", "seed"),
 )
-"""Arguments of a study that are the same when it is resumed."""
+"""Arguments of a study that must not change when it is resumed."""
 DEFAULT_TIMEOUT_S = 600.0
-"""Of a search that is given no limit."""
+"""Duration of a search without a limit, in seconds."""
 
 
 class Study(Results):
     """A search for the best network for one table.
 
-    A study lives in `directory/name`. Making a `Study` of a name that exists goes on with it if
-    data, space and settings are the same, and is refused otherwise.
+    A study is stored in the folder `directory/name`. If a study with the same name, data, space
+    and settings exists, it is resumed. If any of these differ, a `StudyError` is raised.
 
     Args:
-        name: letters, digits, '.', '_', '-'; None for the data's name, with a number behind it
-            when another study has that.
-        data: a data frame, or anything the command line takes as DATA.
-        target: the column to predict; may be left out when the data's format names it.
+        name: letters, digits, '.', '_' and '-'; None for the name of the data, with a number
+            appended when another study has that name.
+        data: a data frame, or anything the command line accepts as DATA.
+        target: the column to predict; optional when the data's format names it.
         task: "auto", "binary", "multiclass" or "regression".
         space: a shipped space's name, a TOML file, a dictionary or a `SearchSpace`.
-        metric: a name of `tasks.METRICS`; None for log_loss, or rmse for regression. A quantile's
-            is "pinball:0.9"; it is then also what is trained.
-        weights: a column that says what each row counts, in training and in all scores; no feature.
-        class_weights: "balanced" or {label: weight}: what each class counts in training.
-        reading: how texts are read, such as {"decimal": ","}. See docs/tables.md, "Texts".
+        metric: metric to optimize, a name in `metrics.METRICS`; None for log_loss, or rmse for
+            regression. "pinball:0.9" optimizes and trains the 0.9 quantile.
+        weights: column with sample weights, used for training and scoring, not as a feature.
+        class_weights: class weights for training: "balanced" or {label: weight}.
+        reading: how to read text cells, such as {"decimal": ","}. See docs/tables.md, "Texts".
         sampler: "tpe", "gp", "cmaes", "random" or "qmc".
         pruner: "performance", "asha", "median" or "none".
         pruner_options: settings of the pruner by name, such as {"quantile": 0.4}; None for the
             defaults. See docs/cli.md.
-        validation: "auto" (5-fold below 10,000 rows beside the test rows, 3-fold below 30,000,
-            else holdout), "holdout" (20 %, at most 10,000 rows) or e.g. "3-fold".
-        test: fraction of the rows, or a file or frame; those rows are never seen by the search.
-        finalists: so many of the best trials are trained again from other seeds, and the winner
-            is chosen by mean; 0: the trial with the best value wins.
-        ensemble: export the average of up to N trainings (see `ensembling`); below 2 the winner
-            alone. "auto": up to 4 where at most 2,500 rows validate, the winner alone elsewhere.
-            Prediction takes up to N times as long.
-        storage: None for the journal in the study's folder, or a storage URL; a relative SQLite
-            path is relative to the study's folder. Or an Optuna storage object: a study in one
-            that has no URL is resumed in Python alone, with `storage=` again.
-        workers: processes; 0 for one per core (or per GPU), and for 1 in a worker process of
-            joblib or `multiprocessing`; 1 trains in this process.
+        validation: "auto" (5-fold below 10,000 rows without the test rows, 3-fold below 30,000,
+            otherwise holdout), "holdout" (20 %, at most 10,000 rows) or "K-fold".
+        test: held-out test set: a fraction of the rows, a file or a data frame. The search never
+            uses these rows.
+        finalists: number of best trials that are retrained with other seeds; the best mean wins.
+            With 0 the trial with the best value wins.
+        ensemble: export the average of up to N trained models (see `export/ensemble.py`). Below 2
+            only the winner is exported. "auto" is 4 with at most 2,500 validation rows, otherwise
+            only the winner. Prediction takes up to N times as long.
+        storage: None for a journal in the study's folder, a storage URL or an Optuna storage. A
+            SQLite path is relative to the study's folder. A study in a storage object without a
+            URL can be resumed only in Python, with the same `storage`.
+        workers: number of processes. 0 is one per core (or per GPU), but 1 in a worker process of
+            joblib or `multiprocessing`. With 1, training runs in this process.
         device: "auto", "cpu" or "cuda".
-        seed: everything random follows from it.
-        directory: where studies are kept; a relative path is read when the object is made.
+        seed: random seed for splits, sampling and training.
+        directory: the folder of all studies; a relative path is resolved immediately.
     Raises:
-        DataError, SpaceError, StudyError, StorageError, DeviceError: when something asked for
-            cannot be; nothing is written then.
+        DataError, SpaceError, StudyError, StorageError, DeviceError: when an argument is invalid;
+            nothing is written in this case.
     """
 
     def __init__(
@@ -173,7 +172,7 @@ class Study(Results):
         self._untried = Untried.of(self.space)
         if self._untried is not None:
             self.sampler = UntriedSampler(self.sampler, self._untried, seed)
-        # A study begun when no rows were set apart has other validation rows.
+        # A study that started without calibration rows has other validation rows.
         calibration = {"calibration": dataset.n_calibration} if dataset.n_calibration else {}
         definition = Definition(
             name=name or "",
@@ -219,7 +218,7 @@ class Study(Results):
         self.progress = Progress()
         self.export_notes: tuple[str, ...] = ()
         self.export_failures: tuple[str, ...] = ()
-        """What would have been handed over instead of the model in `best/`, and why it is not."""
+        """Models that were preferred to the one in `best/` but could not be exported, and why."""
 
     @classmethod
     def resume(
@@ -235,18 +234,19 @@ class Study(Results):
         ensemble: int | str | None = None,
         directory: str | Path = STUDIES,
     ) -> Study:
-        """Open a study that was started before, as it was defined then.
+        """Open an existing study with its original settings.
 
         Args:
-            data: the table, when it has moved or was a data frame; it must be the same table.
-            test: the test rows, likewise, when they are a table of their own.
-            storage: the URL with its password, or the storage object, when the study is not in its
-                folder's journal; also where its trials were moved to.
-            workers, device, finalists, ensemble: as for a new study; None: as the study has them.
-            directory: where studies are kept.
+            name: the study's name.
+            data: the same table again, when its file has moved or it was a data frame.
+            test: the same test table again, when it has moved or was a data frame.
+            storage: the URL with its password, or the storage object, when the trials are not in
+                the folder's journal; or the new storage when the trials were moved.
+            workers, device, finalists, ensemble: as for a new study; None for the study's setting.
+            directory: the folder of all studies.
         Raises:
-            StudyError: when there is no such study or its data has changed.
-            DataError: when its data is not where it was.
+            StudyError: when the study does not exist or its data has changed.
+            DataError: when the file of its data is missing.
         """
         old = Definition.read(Path(directory) / name)
         if data is None:
@@ -277,19 +277,19 @@ class Study(Results):
         observer: Observer | None = None,
         quiet: bool = False,
     ) -> Study:
-        """Search until `n_trials` more trials have ended or `timeout` seconds have passed.
+        """Search until `n_trials` more trials are finished or `timeout` seconds have passed.
 
-        In a finite space the search also ends when every configuration has been tried.
+        A search of a finite space also ends when every configuration has been tried.
 
         Args:
             n_trials: trials to run; None for no limit.
-            timeout: seconds; None for no limit. With neither limit the search takes ten minutes.
-            observer: receives the progress; None for a display that fits the terminal.
-            quiet: show no progress. An `observer` is called in either case.
+            timeout: seconds; None for no limit. Without any limit the search takes ten minutes.
+            observer: receives the progress; None for a display that suits the terminal.
+            quiet: show no progress. An `observer` is called nevertheless.
         Returns: the study itself.
         Raises:
-            NoTrialSucceededError: when there is no complete trial at the end.
-            KeyboardInterrupt: passed on after all is saved; `resume` continues from there.
+            NoTrialSucceededError: when no trial completed.
+            KeyboardInterrupt: re-raised after the progress is saved; `resume` continues.
         """
         n_trials, timeout = read_budget(n_trials, timeout)
         return self._optimize(Budget(n_trials, timeout, time.monotonic()), observer, quiet=quiet)
@@ -301,12 +301,12 @@ class Study(Results):
         observer: Observer | None = None,
         quiet: bool = False,
     ) -> Study:
-        """End what a run that was cut off had begun: repeats of the best trials, and the winner.
+        """Finish an interrupted run: retrain the finalists, then choose and export the winner.
 
-        No new trial is tried; the study's budget stays as it is.
+        No new trial starts, and the study's budget does not change.
 
         Args:
-            timeout: seconds for the repeats; None for no limit. Those that take longer are left.
+            timeout: seconds for the repeats; None for no limit. Longer repeats are skipped.
         Returns: the study itself. For the other arguments and errors see `optimize`.
         """
         return self._finish(Budget(0, timeout, time.monotonic()), observer, quiet=quiet)
@@ -314,16 +314,16 @@ class Study(Results):
     def enqueue(self, config: Config) -> Study:
         """Add a configuration of the space to the study; the next search tries it first.
 
-        It waits in the storage, also when the study is closed and resumed. It is trained even if
-        an equal one was trained before.
+        The configuration is kept in the storage until it is trained, also when the study is closed
+        and resumed. It is trained even if an equal configuration was trained before.
 
         Args:
             config: a dictionary in the shape of a space file's fixed values or of a `[[baseline]]`,
-                a TOML file, or another study's `best_config`. What it leaves out is filled in as
-                for a `[[baseline]]`: with the default where the space has it.
+                a TOML file, or another study's `best_config`. Missing values are filled in as for
+                a `[[baseline]]`: with the default when the space contains it.
         Returns: the study itself.
         Raises:
-            SpaceError: with everything that is not in the space.
+            SpaceError: when values are not in the space; it lists all of them.
 
         Examples:
             >>> study.enqueue({"activation": "elu"}).optimize(n_trials=1)  # doctest: +SKIP
@@ -341,23 +341,23 @@ class Study(Results):
         observer: Observer | None = None,
         quiet: bool = False,
     ) -> FrozenTrial:
-        """Train one configuration: one more trial, without search, pruning and finals.
+        """Train one configuration as a new trial, without search, pruning and finals.
 
-        The configuration need not be in the study's space. The trial has its curve, diagnostics
-        and checkpoint like any other, and competes for `best/` as a new trial of a search does.
-        Samplers learn from a trial that is in the space. The study's budget does not change.
+        The configuration may be outside the study's space. Like any other trial, the trial has a
+        curve, diagnostics and a checkpoint, and it can become the model in `best/`. Samplers learn
+        from the trial if it is inside the space. The study's budget does not change.
 
         Args:
             config: a dictionary in the shape of a space file's fixed values, a TOML file, or
-                another study's `best_config`. What it leaves out has its technique's default;
-                the batch size and the number of epochs follow the data.
-            timeout: seconds, after which training ends at the next epoch; None for no limit.
+                another study's `best_config`. Missing values are the technique's defaults; the
+                batch size and the number of epochs depend on the data.
+            timeout: seconds after which training ends at the next epoch; None for no limit.
             observer, quiet: as for `optimize`.
         Returns: the trial, complete.
         Raises:
-            SpaceError: with every mistake of the configuration.
-            NoTrialSucceededError: when the trial did not end complete, for example diverged.
-            KeyboardInterrupt: passed on; the next search trains the configuration again.
+            SpaceError: when the configuration has mistakes; it lists all of them.
+            NoTrialSucceededError: when the trial did not complete, for example diverged.
+            KeyboardInterrupt: re-raised; the next search trains the configuration again.
 
         Examples:
             >>> study.train({"training": {"epochs": 7}}).user_attrs["epochs"]  # doctest: +SKIP
@@ -371,7 +371,7 @@ class Study(Results):
         try:
             self._run(budget, observer, quiet=quiet, only=number)
         finally:
-            # Beside the seconds that the study's searches were given.
+            # The budget of the searches must not shrink by the seconds of this trial.
             if (whole_s := Definition.read(self.folder).timeout_s) is not None:
                 taken_s = study_seconds(self.optuna_study) - before_s
                 self._write_definition(timeout_s=round(whole_s + taken_s, 1))
@@ -380,11 +380,11 @@ class Study(Results):
         return trial
 
     def _give(self, config: TrialConfig) -> int:
-        """Add a waiting trial of any configuration; return its number."""
+        """Add a waiting trial with any configuration and return its number."""
         study = self.optuna_study
         begun = Definition.read(self.folder)
         if begun.n_trials is not None or begun.timeout_s is None:
-            # Beside the trials that the study's searches were given.
+            # The budget of the searches must not shrink by this trial.
             self._write_definition(n_trials=(begun.n_trials or 0) + 1)
         params, outside = params_of(config, self.space)
         number = enqueue(study, params, **{GIVEN: "train"}, **outside)
@@ -392,7 +392,7 @@ class Study(Results):
         return number
 
     def _optimize(self, budget: Budget, observer: Observer | None, *, quiet: bool) -> Study:
-        """Search within a budget whose clock may have started before; see `optimize`."""
+        """Search within a budget whose clock may already be running; see `optimize`."""
         if budget.n_trials is None and budget.timeout_s is None:
             budget = replace(budget, timeout_s=DEFAULT_TIMEOUT_S)
         self._open()
@@ -401,7 +401,7 @@ class Study(Results):
         return self
 
     def _finish(self, budget: Budget, observer: Observer | None, *, quiet: bool) -> Study:
-        """End within a budget what was cut off; see `finish`."""
+        """Finish an interrupted run within a budget; see `finish`."""
         finals, left_s = self._finals(), budget.left_s()
         if finals is not None and finals.next(left_s=math.inf if left_s is None else left_s):
             self._write_definition()
@@ -414,7 +414,7 @@ class Study(Results):
     def _run(
         self, budget: Budget, observer: Observer | None, *, quiet: bool, only: int | None = None
     ) -> None:
-        """Train within a budget: a search, or the one trial of the number `only`."""
+        """Run a search within a budget, or train only the trial with the number `only`."""
         run = Run(self._launch(only), self._best(), self.optuna_study, self._open())
         if observer is None and quiet:
             observer = Silent()
@@ -430,7 +430,7 @@ class Study(Results):
         check_success(self.definition.name, self._own_trials(), self.metric)
 
     def close(self) -> None:
-        """Let other processes work on the study."""
+        """Close the storage and unlock the study for other processes."""
         if self._storage is not None:
             try:
                 self._storage.commit()
@@ -449,38 +449,39 @@ class Study(Results):
 
     @property
     def optuna_study(self) -> optuna.Study:
-        """The Optuna study itself; opened (and locked for others) on first use."""
+        """The Optuna study, opened and locked for other processes on first use."""
         self._open()
         if self._study is None:
             raise StudyError("the study is closed")
         return self._study
 
     def export_best(self, ensemble: int | str | None = None) -> Path:
-        """Export the winner, alone or with others that predict best together; `optimize` does it.
+        """Export the winner, or an ensemble, to `best/`; `optimize` calls it at the end.
 
-        The winner is decided by the repeats that have ended, also those of a run that was cut off.
+        The winner is chosen by all finished repeats, including those of interrupted runs.
 
         Args:
-            ensemble: this once at most N trainings; below 2 the winner alone; "auto" by the number
-                of validation rows, where trials came from a search and not from `train` alone.
-                None: as the study has it.
-        Returns: the bundle's folder. What cannot be exported is passed over, and said in
+            ensemble: number of trained models for this export, at most; below 2 only the winner.
+                "auto" depends on the number of validation rows, and is the winner alone when all
+                trials came from `train`. None for the study's setting.
+        Returns: the bundle's folder. Models that cannot be exported are skipped and listed in
             `export_failures`.
-        Raises: RuntimeError when nothing can be exported; a bug.
+        Raises:
+            RuntimeError: when no model can be exported, which is a bug.
         """
         return self._export_best(ensemble, lambda stage: None)
 
     def export(self, folder: str | Path, trial: int | None = None) -> Path:
-        """Write a model into a folder of its own, which needs neither the study nor Optuna.
+        """Copy a model to another folder, which needs neither the study nor Optuna.
 
         Args:
-            folder: new or empty.
-            trial: number of the trial, one of the best whose weights are kept in `checkpoints/`;
-                None for the model in `best/`.
+            folder: a new or empty folder.
+            trial: number of a trial whose weights are in `checkpoints/`, which keeps those of the
+                best trials; None for the model in `best/`.
         Returns: the folder.
         Raises:
-            StudyError: when no weights of the trial are kept; it names the trials that have them.
-            BundleError: when there is no model yet.
+            StudyError: when the trial has no checkpoint; it lists the trials that have one.
+            BundleError: when the study has no model yet.
             StorageError: when the folder is not empty or cannot be written.
 
         Examples:
@@ -510,16 +511,15 @@ class Study(Results):
         return self.best_path
 
     def test(self) -> dict[str, float | None]:
-        """Score the best model on the test rows, which the search has never seen, and record it.
+        """Score the best model on the held-out test rows, and record the scores in the bundle.
 
-        Meant to be called once, at the end: a score that guides further choices is no test any
-        more.
+        Call it once, at the end: a score that influences further choices is no longer a test.
 
-        The bundle also keeps a 95 % confidence interval of the study's metric, and how many test
-        rows prediction sets and intervals of 90 % contain.
+        The bundle also records a 95 % confidence interval of the study's metric, and the fraction
+        of test rows that 90 % prediction sets or intervals contain.
 
-        Returns: every metric of the task, dropout off, None where it is not defined on these rows;
-            empty when there are no test rows.
+        Returns: every metric of the task with dropout off, None for metrics that are undefined on
+            these rows. The dictionary is empty when there are no test rows.
         """
         if not self.dataset.n_test:
             return {}
@@ -528,7 +528,7 @@ class Study(Results):
 
     @property
     def n_workers(self) -> int:
-        """How many workers train: as asked for, or one per GPU, or `default_workers` on the CPU."""
+        """The number of workers: the setting, or one per GPU, or `default_workers` on the CPU."""
         if self.definition.workers:
             return self.definition.workers
         return default_workers() if self.device == "cpu" else torch.cuda.device_count()
@@ -536,7 +536,7 @@ class Study(Results):
     # ---- parts -----------------------------------------------------------------------------
 
     def _open(self) -> OpenStorage:
-        """Open the storage and the Optuna study in it, making both if they are new."""
+        """Open the storage and its Optuna study, and create them if they are new."""
         if self._storage is None:
             self._storage, self._study = open_study(
                 self.folder, self.definition, self.metric, self.sampler, self._given
@@ -560,7 +560,7 @@ class Study(Results):
         )
 
     def _decide(self) -> None:
-        """Write down who wins by the repeats so far; a new best trial sets that aside."""
+        """Record the winner among the finished repeats; a new best trial invalidates it."""
         winner = self._best().decide(self.optuna_study, self._finals())
         decision = None if winner is None else winner.to_json()
         if self.optuna_study.user_attrs.get(WINNER) != decision:
@@ -581,9 +581,9 @@ class Study(Results):
         )
 
     def _set_budget(self, n_trials: int | None, timeout: float | None) -> float:
-        """Write down what the study may use in all: what is used and what this run is given.
+        """Record the study's total budget: what was used before plus the budget of this run.
 
-        Returns: the seconds of the budget that this run goes on with; 0 when it is given more.
+        Returns: the total seconds of the previous budget if this run continues it, otherwise 0.
         """
         trials = self._own_trials()
         if n_trials is not None:
@@ -599,7 +599,7 @@ class Study(Results):
         return 0.0 if before is None or is_more else before
 
     def _write_definition(self, **budget: Any) -> None:
-        """Keep what may change; where and with what it began stays, unless data have moved."""
+        """Write the settings that may change; the others stay as they were at the start."""
         changing = ("source", "finalists", "ensemble", "storage")
         now = {name: getattr(self.definition, name) for name in changing}
         replace(Definition.read(self.folder), **(now | budget)).write(self.folder)
@@ -611,7 +611,7 @@ class Study(Results):
 
 
 def resolved(space: SearchSpace, dataset: Dataset) -> SearchSpace:
-    """Return the space resolved for a data set."""
+    """Return the space with the values that depend on the data filled in."""
     return space.resolve(
         dataset.n_train,
         dataset.n_inputs,

@@ -1,4 +1,4 @@
-"""What a study is given, made into what its parts take, or refused."""
+"""Checks and conversions of the arguments of a study."""
 
 from __future__ import annotations
 
@@ -12,24 +12,22 @@ from typing import Any, TypeGuard
 
 import torch
 
-from autotrain.errors import (
-    DataError,
-    DeviceError,
-    StudyError,
-)
+from autotrain.errors import DataError, DeviceError, StudyError
 from autotrain.vocabulary import user_path
 
 IN_MEMORY = "<table in memory>"
 MOST_WORKERS_A_CORE = 16
-"""More would only take the memory of the machine."""
+"""Largest number of workers per core; more would only use up memory."""
 _WORDS = {"data": "a table", "test": "a table of test rows"}
 
 
 def find_device(device: str) -> str:
     """Return "cpu" or "cuda".
 
+    Args:
+        device: "auto", "cpu" or "cuda".
     Raises:
-        DeviceError: when there is no such device here.
+        DeviceError: when the device is unknown or not available.
     """
     known: dict[str, Callable[[], bool]] = {
         "auto": lambda: True,
@@ -37,11 +35,12 @@ def find_device(device: str) -> str:
         "cuda": torch.cuda.is_available,
     }
     if device not in known:
-        raise DeviceError(f"--device must be auto, cpu or cuda, however: {device!r}.")
+        raise DeviceError(f"device must be auto, cpu or cuda, got {device!r}.", parameter="device")
     if not known[device]():
         raise DeviceError(
-            "--device cuda needs a GPU that torch can use, however: torch sees none "
-            f"(torch {torch.__version__}). Use --device cpu, or install a CUDA build of torch."
+            "device must be available, got 'cuda', but torch finds no GPU "
+            f"(torch {torch.__version__}). Use the device cpu, or install a CUDA build of torch.",
+            parameter="device",
         )
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -49,17 +48,17 @@ def find_device(device: str) -> str:
 
 
 def n_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def default_workers() -> int:
-    """Return how many processes train when no number is given: one per core.
+    """Return the default number of worker processes: one per core.
 
-    It is 1 in a worker of a `multiprocessing.Pool` or of joblib: the other workers of the pool
-    use the other cores.
+    It is 1 inside a worker of a `multiprocessing.Pool` or of joblib, because the other workers of
+    the pool use the other cores.
     """
     process = multiprocessing.current_process()
     is_in_pool = process.daemon or ".loky." in f".{type(process).__module__}."
@@ -67,37 +66,37 @@ def default_workers() -> int:
 
 
 def read_workers(workers: Any) -> int:
-    """Return how many processes are to train; 0 for one per core, or per GPU.
+    """Return the number of worker processes; 0 for one per core, or per GPU.
 
     Raises:
-        StudyError: when it is no number of processes, or more than this machine bears.
+        StudyError: when it is not a non-negative integer, or too large for this machine.
     """
     workers, most = check_count("workers", workers), MOST_WORKERS_A_CORE * n_cores()
     if workers > most:
         raise StudyError(
-            f"--workers must be at most {most} on this machine, however: {workers}. "
-            "One for each core, `auto`, is the fastest as a rule."
+            f"workers must be at most {most} on this machine, got {workers}. "
+            "One per core is usually the fastest: use 0 (`auto` on the command line).",
+            parameter="workers",
         )
     return workers
 
 
 def read_budget(n_trials: Any, timeout: Any) -> tuple[int | None, float | None]:
-    """Return trials and seconds as Python's own numbers; None for no limit.
+    """Return the number of trials as an int and the seconds as a float; None for no limit.
 
     Raises:
-        StudyError: when it is a budget of nothing, or no number.
+        StudyError: when one is not a positive number.
     """
     if isinstance(timeout, float) and timeout == math.inf:
         timeout = None
     if n_trials is not None and not (is_number(n_trials, numbers.Integral) and n_trials >= 1):
         raise StudyError(
-            f"n_trials must be a whole number of at least 1, however: {n_trials!r}. "
-            "Give more, or none."
+            f"n_trials must be a positive integer or None, got {n_trials!r}.", parameter="n_trials"
         )
     if timeout is not None and not (is_number(timeout, numbers.Real) and timeout > 0):
         raise StudyError(
-            f"timeout must be a number of seconds above 0, however: {timeout!r}. "
-            "Give more, or none."
+            f"timeout must be a positive number of seconds or None, got {timeout!r}.",
+            parameter="timeout",
         )
     return (
         None if n_trials is None else int(n_trials),
@@ -106,12 +105,12 @@ def read_budget(n_trials: Any, timeout: Any) -> tuple[int | None, float | None]:
 
 
 def is_number(value: object, kind: type = numbers.Real) -> TypeGuard[Any]:
-    """Whether a value is a number of Python or NumPy; True and False are none."""
+    """Whether a value is a Python or NumPy number; True and False are not numbers."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def number_or_text(text: str | None) -> float | str | None:
-    """Return a number where the text is one, nothing where there is no text."""
+    """Return the number that a text contains, otherwise the text; None for an empty text."""
     if not text:
         return None
     try:
@@ -121,42 +120,46 @@ def number_or_text(text: str | None) -> float | str | None:
 
 
 def word_for(table: Any) -> str:
-    """Return by what name a table is found again, or the share of the rows that test."""
+    """Return the path or name of a table, or the fraction of test rows, as text."""
     if isinstance(table, str | os.PathLike) or is_number(table, numbers.Real):
         return str(table)
     return IN_MEMORY
 
 
 def check_still_there(name: str, what: str, source: str) -> None:
-    """Refuse to go on without a table that is not where it was.
+    """Check that a study's table is still available.
 
     Args:
-        name: the study's.
+        name: the study's name.
         what: "data" or "test".
-        source: what `word_for` said of it.
+        source: the text that `word_for` returned for the table.
     Raises:
-        StudyError: when it was a frame.
-        DataError: when there is no such file.
+        StudyError: when it was a table in memory.
+        DataError: when its file is missing.
     """
     if source == IN_MEMORY:
         raise StudyError(
-            f"study {name!r} was started with {_WORDS[what]} in memory, however: none is given. "
-            f"Pass it again: Study.resume(name, {what}=frame)."
+            f"{what} must be given, because study {name!r} was started with {_WORDS[what]} in "
+            f"memory. Pass it again: Study.resume(name, {what}=frame).",
+            parameter=what,
         )
     if ":" not in source and source != "auto" and not user_path(source).exists():
         raise DataError(
-            f"{source}: expected a file, however: there is none in {Path.cwd()}. Study "
-            f"{name!r} was started with it; when it has moved, or you work in another folder, "
-            f"say where it is: --{what} FILE (in Python {what}=...)."
+            f"{source}: file not found in {Path.cwd()}. Study {name!r} was started with it. "
+            f"If it has moved, pass its new path: {what}=... (`--{what} FILE` on the command "
+            "line).",
+            parameter=what,
         )
 
 
 def check_count(name: str, count: Any) -> int:
-    """Return a whole number of at least 0.
+    """Return a non-negative integer as an int.
 
+    Args:
+        name: the parameter, for messages.
     Raises:
-        StudyError: when it is not.
+        StudyError: when it is not a non-negative integer.
     """
     if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 0:
-        raise StudyError(f"--{name} must be a whole number of at least 0, however: {count!r}.")
+        raise StudyError(f"{name} must be a non-negative integer, got {count!r}.", parameter=name)
     return int(count)

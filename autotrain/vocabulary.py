@@ -1,4 +1,4 @@
-"""How durations, scores and their intervals are written for people, and durations read back.
+"""Format durations, scores and intervals as text, and parse durations.
 
 1h30m, 90s, 10m, 600  →  seconds  →  "1 h 30 min", "1 min 30 s"
 """
@@ -21,18 +21,20 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u20
 
 
 def visible(text: str) -> str:
-    """Return the text with control characters written out, such as \\x1b; lines and tabs stay.
+    """Return the text with escaped control characters, such as \\x1b, except newlines and tabs.
 
-    Names and labels come from files, and a file can hold anything: a terminal obeys some control
-    characters, and marks of the writing direction show a text in another order than it has.
+    Names and labels come from files, which can contain anything. A terminal executes some control
+    characters, and marks of the writing direction display a text in a different order.
     """
     return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def parse_duration(text: str) -> float | None:
-    """Return the seconds that "10m", "90s", "1h30m", "2 min" or "600" mean; None for no duration.
+    """Return a duration such as "10m", "90s", "1h30m", "2 min" or "600" in seconds.
 
-    A bare number is seconds; with units the large come first, each once.
+    A number without a unit is in seconds. Units go from large to small, each at most once.
+
+    Returns: seconds; None when the text is not a duration.
     """
     text = text.strip().lower()
     if re.fullmatch(r"\d+(\.\d+)?", text):
@@ -52,7 +54,7 @@ def parse_duration(text: str) -> float | None:
 
 
 def duration_text(seconds: float) -> str:
-    """Write seconds for people, in two units at most: "0.4 s", "1 min 5 s", "2 h 10 min"."""
+    """Format seconds in at most two units: "0.4 s", "1 min 5 s", "2 h 10 min"."""
     if seconds < 9.95:
         short = f"{max(seconds, 0.0):.1f}".removesuffix(".0")
         return f"{short} s"
@@ -66,7 +68,7 @@ def duration_text(seconds: float) -> str:
 
 
 def duration_option(seconds: float) -> str:
-    """Write seconds as the options take them: "90s", "10m", "2h"."""
+    """Format seconds as a command-line value: "90s", "10m", "2h"."""
     whole = max(1, math.ceil(seconds))
     for unit in ("h", "m"):
         size = int(_UNITS[unit])
@@ -76,7 +78,7 @@ def duration_option(seconds: float) -> str:
 
 
 def value_text(value: float) -> str:
-    """Write a score with about four digits and without powers of ten where that can be."""
+    """Format a score with about four digits, without an exponent when possible."""
     if not math.isfinite(value):
         return str(value)
     size = abs(value)
@@ -87,38 +89,40 @@ def value_text(value: float) -> str:
 
 
 FEW_TEST_ROWS = 500
-"""With fewer test rows, a remark says that they are few."""
+"""With fewer test rows, the interval's explanation adds that it is wide."""
 
 
 def count_text(count: int, noun: str, plural: str | None = None) -> str:
-    """Write "1 row", "2,000 rows", "2 processes"."""
+    """Format a count with its noun: "1 row", "2,000 rows", "2 processes"."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def interval_text(n_rows: int) -> str:
     """Return the sentence that explains the 95 % confidence interval of a test score."""
-    few = f" It is wide, because {n_rows} rows are few." if n_rows < FEW_TEST_ROWS else ""
+    few = (
+        f" It is wide because there are only {n_rows} test rows." if n_rows < FEW_TEST_ROWS else ""
+    )
     return (
-        "95 % confidence interval for the score over all rows like these; another test set of this "
-        f"size may lie further away.{few}"
+        "95 % confidence interval for the score on the whole population; the score on another test "
+        f"set of this size can be outside it.{few}"
     )
 
 
 def repeats_text(n: int, n_test: int, n_same_target: int) -> str:
-    """Return how many test rows equal a training row, with their share."""
+    """Return a sentence with the number and fraction of test rows that equal a training row."""
     return (
         f"{n:,} of {count_text(n_test, 'test row')} ({n / n_test:.1%}) "
-        f"{'equals' if n == 1 else 'equal'} a training row in every column that the model reads, "
+        f"{'equals' if n == 1 else 'equal'} a training row in every feature of the model, "
         f"{n_same_target:,} of them also in the target"
     )
 
 
 def user_path(text: str) -> Path:
-    """Return a path with the home folder for ~; where there is no such user, it stays as it is."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises
+    """Return a path with ~ replaced by the home folder; ~ of an unknown user stays."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises
 
 
 def shown_path(path: Path) -> str:
-    """Return a path as people read it: relative where it is below the working directory."""
+    """Return a path as text, relative if it is below the working directory."""
     path = path.absolute()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

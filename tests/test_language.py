@@ -42,8 +42,6 @@ PATTERNS = {
     "says of a program": r"\b(errors?|messages?|files?|folders?|cards?|docs) say(s)?\b",
 }
 TODO = (
-    *("autotrain/__init__.py", "autotrain/study.py", "autotrain/estimators.py"),
-    *("autotrain/metrics.py", "autotrain/validation.py", "autotrain/vocabulary.py"),
     *("autotrain/cli", "autotrain/reporting", "autotrain/data"),
     *("autotrain/search", "autotrain/export"),
     "autotrain/bundle",

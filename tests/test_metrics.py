@@ -65,7 +65,7 @@ def test_an_unknown_metric_is_answered_with_the_usable_ones() -> None:
     with pytest.raises(StudyError) as caught:
         find(BINARY, "acuracy")
     assert str(caught.value) == (
-        "--metric: no metric 'acuracy'. Did you mean 'accuracy'? "
+        "metric: no metric 'acuracy'. Did you mean 'accuracy'? "
         "Known: log_loss, accuracy, balanced_accuracy, roc_auc, average_precision, f1, brier."
     )
     with pytest.raises(StudyError, match=r"Did you mean 'rmse'\? Known: rmse, mae, r2, pinball\."):
@@ -93,12 +93,12 @@ def test_a_quantile_has_one_name_however_it_is_written(
 
 @pytest.mark.parametrize("text", ["", "0", "1", "90", "-0.1", "nan", "median"])
 def test_a_quantile_lies_between_0_and_1(text: str) -> None:
-    with pytest.raises(StudyError, match="must be followed by a quantile greater than 0 and less"):
+    with pytest.raises(StudyError, match="must have a quantile greater than 0 and less"):
         find(REGRESSION, f"pinball:{text}")
 
 
 def test_other_metrics_have_no_quantile() -> None:
-    with pytest.raises(StudyError, match=r"--metric mae must stand alone.*Leave out :0\.9\."):
+    with pytest.raises(StudyError, match=r"metric mae must have no quantile, got mae:0\.9"):
         find(REGRESSION, "mae:0.9")
     with pytest.raises(StudyError, match=r"one of log_loss.* for a binary target"):
         find(BINARY, "pinball:0.9")

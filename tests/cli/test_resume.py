@@ -157,7 +157,7 @@ def test_a_test_score_that_was_cut_off_is_made_up_for(
     assert autotrain("resume", "shop").code == 2
 
 
-def test_a_winner_that_a_kill_kept_from_being_handed_over_is(study: Path, autotrain: Run) -> None:
+def test_resume_exports_a_winner_whose_export_was_killed(study: Path, autotrain: Run) -> None:
     with open_storage(study) as storage:
         optuna.load_study(study_name="shop", storage=storage).set_user_attr(IS_EXPORTED, False)
     shutil.rmtree(study / "best")
@@ -215,8 +215,8 @@ def test_data_that_moved_are_named_and_remembered(study: Path, here: Path, autot
     (here / "shop.csv").rename(here / "moved.csv")
     lost = autotrain(*RESUME, "--trials", 1)
     assert lost.code == 2
-    assert "shop.csv: expected a file, however: there is none" in lost.err
-    assert "say where it is: --data FILE" in lost.err
+    assert "shop.csv: file not found" in lost.err
+    assert "--data FILE" in lost.err
 
     assert autotrain(*RESUME, "--trials", 1, "--data", "moved.csv").code == 0
     assert Definition.read(study).source == "moved.csv"

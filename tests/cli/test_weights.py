@@ -78,8 +78,8 @@ def test_a_study_file_says_the_same(here: Path, weighted: pd.DataFrame, autotrai
     [
         (("--weights", "visit"), "no weights column 'visit'. Did you mean 'visits'?"),
         (("--class-weights", "balance"), "Did you mean 'balanced'?"),
-        (("--metric", "pinball:0.9"), "for a binary target, however: 'pinball:0.9'"),
-        (("--metric", "accuracy:2"), "--metric accuracy must stand alone"),
+        (("--metric", "pinball:0.9"), "for a binary target, got 'pinball:0.9'"),
+        (("--metric", "accuracy:2"), "metric accuracy must have no quantile"),
         (("--metric", "brir"), "no metric 'brir'. Did you mean 'brier'?"),
     ],
 )
@@ -104,4 +104,4 @@ def test_a_quantile_is_a_metric(here: Path, autotrain: Run) -> None:
     assert scores["pinball:0.9"] != scores["pinball"] == pytest.approx(scores["mae"] / 2)
     refused = autotrain(*words, "--metric", "pinball:90")
     assert refused.code == 2
-    assert "greater than 0 and less than 1, however: pinball:90" in " ".join(refused.err.split())
+    assert "greater than 0 and less than 1, got pinball:90" in " ".join(refused.err.split())

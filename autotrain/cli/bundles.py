@@ -1,4 +1,4 @@
-"""Which bundle a word on the command line means: a folder, a study's folder or a study's name."""
+"""Find the bundle that an argument names: a folder, a study's folder or a study's name."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class BundleName(StudyName):
-    """A bundle's folder, or the name of a study; looked up later."""
+    """A bundle's folder, or the name of a study; it is looked up later."""
 
     name = "bundle"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Show BUNDLE in the help."""
+        """Return BUNDLE, for the help."""
         return "BUNDLE"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer studies, then folders."""
+        """Complete studies, then folders."""
         studies = super().shell_complete(ctx, param, incomplete)
         return studies or [CompletionItem(incomplete, type="dir")]
 
@@ -47,58 +47,56 @@ def bundle_argument(command: Command) -> Command:
 
 
 def find_bundle(word: str, studies: Path) -> Path:
-    """Return the folder that is meant; whether it is intact is seen when it is read.
+    """Return the folder of a bundle; the bundle is verified when it is read.
 
     Args:
         word: a bundle's folder, a study's folder, or a study's name.
-        studies: where the studies are kept.
+        studies: the folder that contains the studies.
     Raises:
-        BundleError: when there is nothing of that name; near names are suggested.
+        BundleError: when there is no bundle of that name; similar names are suggested.
     """
     path = user_path(word)
     try:
         for folder in (path, path / BEST, studies / word / BEST):
             if (folder / RECORD).is_file():
                 return folder
-    except OSError as error:  # a name that is too long, for instance
+    except OSError as error:  # for example, the name is too long
         raise BundleError(
-            f"{word}: expected the folder of a bundle, however: {error.strerror}. "
-            "Give the folder, such as studies/NAME/best."
+            f"BUNDLE must be a readable folder, got {word}: {error.strerror}. "
+            "Give the folder of a bundle, such as studies/NAME/best."
         ) from None
     if path.is_dir() and not (path / "study.toml").is_file():
         return path
     if path.is_file():
         raise BundleError(
-            f"{word}: expected the folder of a bundle, however: it is a file. "
-            "Give the folder, such as studies/NAME/best."
+            f"BUNDLE must be a folder, got the file {word}. "
+            "Give the folder of a bundle, such as studies/NAME/best."
         )
     if (studies / word).is_dir() or path.is_dir():
         raise BundleError(
-            f"{word}: expected a study with a model, however: none is exported yet. "
-            "Wait for its first complete trial; a model that a kill or a hand has removed is made "
-            "again by `autotrain resume`."
+            f"study {word} has no exported model yet. Wait for its first complete trial. If the "
+            "model was lost, `autotrain resume` exports it again."
         )
     names = sorted(file.parent.parent.name for file in studies.glob(f"*/{BEST}/{RECORD}"))
     near = nearest(word, names)
     hint = f" Did you mean {near!r}?" if near is not None else ""
     known = f" Studies with a model: {', '.join(names)}." if names else ""
     raise BundleError(
-        f"{word}: expected a bundle's folder or the name of a study, however: there is neither."
-        f"{hint}{known}"
+        f"BUNDLE must be the folder of a bundle or the name of a study, got {word!r}.{hint}{known}"
     )
 
 
-def rows_to_ask(table: RawTable, notices: list[str], target: str | None = None) -> pd.DataFrame:
-    """Return the rows of DATA that a trained model is asked of, the target among them.
+def rows_to_predict(table: RawTable, notices: list[str], target: str | None = None) -> pd.DataFrame:
+    """Return the rows of DATA to predict, including the target.
 
-    Those are the test rows where the format has some: the others are there to train with.
+    If the format has its own test split, these are its test rows.
 
     Args:
-        notices: what to tell the user is added.
-        target: a column without which rows cannot be scored; None when it may be missing.
+        notices: receives a note about the rows that are used.
+        target: a column that the rows must have, in order to be scored; None if it may be missing.
     """
     if table.test_frame is None or (target is not None and target not in table.test_frame):
         return table.frame
     rows = count_text(len(table.test_frame), "test row")
-    notices.append(f"these are the {rows} of {table.source}, not those it is for training with")
+    notices.append(f"using the {rows} of {table.source}, not its training rows")
     return table.test_frame

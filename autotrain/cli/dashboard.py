@@ -1,4 +1,4 @@
-"""`autotrain dashboard`: look at a study in the browser."""
+"""`autotrain dashboard`: show a study in the browser."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from autotrain.cli.options import Count, StudyName, directory_option, storage_of
 from autotrain.cli.printing import say
 
 
-@click.command(short_help="Look at a study in the browser.")
+@click.command(short_help="Show a study in the browser.")
 @click.argument("name", type=StudyName(), required=False)
-@click.option("--port", type=Count(0), help="Port on this machine; else 8080 or the next free one.")
-@click.option("--browser/--no-browser", default=True, help="Open the page in the browser.")
+@click.option(
+    "--port", type=Count(0), help="Port on this machine [default: 8080 or the next free one]."
+)
+@click.option(
+    "--browser/--no-browser", default=True, help="Open the page in the browser [default: yes]."
+)
 @storage_option
 @directory_option
 @click.pass_context
@@ -30,31 +34,30 @@ def dashboard(
 ) -> None:
     """Open optuna-dashboard on the study NAME, or on the latest one.
 
-    Only for looking, only on this machine, only for those who have the printed address; works
-    while a search is running. Ctrl-C ends it.
+    The page is read-only, local to this machine and reachable only with the printed address. It
+    works while a search is running. Stop it with Ctrl-C.
     """
     from autotrain.errors import StudyError
     from autotrain.reporting.dashboard import Dashboard
     from autotrain.reporting.status import latest_study
 
     if port is not None and port > 65_535:
-        raise click.BadParameter(f"must be at most 65535, however: {port}.", param_hint="--port")
+        raise click.BadParameter(f"must be at most 65535, got {port}.", param_hint="--port")
     studies = Path(directory)
     was_named = name is not None
     name = latest_study(studies) if name is None else name
     if name is None:
         raise StudyError(
-            f"expected a study in {studies}/, however: there is none. "
-            "Begin with: autotrain search DATA --target COLUMN"
+            f"{studies}/ contains no study. Start with: autotrain search DATA --target COLUMN"
         )
     storage = storage_of(ctx, storage, studies / name)
     page = Dashboard(studies / name, port=port, storage=storage, connects=was_named)
     try:
         say(f"Study {name}: {page.address}")
-        say("Ctrl-C ends it.", err=True)
+        say("Stop with Ctrl-C.", err=True)
         if browser:
             webbrowser.open(page.address_for_once())
-        # Of a young study Optuna's plots warn with every look; whoever looks sees it.
+        # Optuna's plots warn on each request while a study has few trials. The page shows this too.
         warnings.filterwarnings("ignore", module="optuna")
         with contextlib.suppress(KeyboardInterrupt):
             page.serve()

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from autotrain.cli.bundles import bundle_argument, find_bundle, rows_to_ask
+from autotrain.cli.bundles import bundle_argument, find_bundle, rows_to_predict
 from autotrain.cli.options import (
     FileName,
     directory_option,
@@ -20,9 +20,9 @@ from autotrain.cli.reading import reading_asked, reading_options
 from autotrain.vocabulary import count_text, interval_text, value_text
 
 ANSWERS = {
-    "prediction_set": ("prediction sets", "{} classes on average"),
-    "interval": ("intervals of the mixture", "{} wide on average"),
-    "conformal_interval": ("conformal intervals", "{} wide on average"),
+    "prediction_set": ("prediction sets", "mean size {} classes"),
+    "interval": ("intervals of the mixture", "mean width {}"),
+    "conformal_interval": ("conformal intervals", "mean width {}"),
 }
 
 
@@ -48,10 +48,10 @@ def evaluate(
 ) -> None:
     """Score BUNDLE, a bundle's folder or the name of a study, on the rows of DATA.
 
-    On its test rows, when DATA has a part for them, as folders of pictures do. Every metric of the
-    task, with dropout off, with Monte-Carlo dropout and, for classes, with calibrated
-    probabilities, side by side; weighted when the model was trained with a column of weights and
-    DATA has it.
+    If DATA has its own test split (for example an image folder), that split is used. The table has
+    every metric of the task with dropout off, with Monte-Carlo dropout and, for classes, with
+    calibrated probabilities. If the model was trained with a column of sample weights and DATA has
+    it, the scores are weighted.
     """
     from autotrain.data.files import read_table
     from autotrain.data.labelled import target_of
@@ -61,13 +61,13 @@ def evaluate(
     table = read_table(data, predictor.reading.given(reading_asked(options)))
     target = target_of(table, predictor.target)
     notices: list[str] = list(table.notes)
-    frame = rows_to_ask(table, notices, target)
+    frame = rows_to_predict(table, notices, target)
     features, name, weights = frame.drop(columns=target), predictor.weights_name, None
     if name is not None and name in features:
         weights = features.pop(name)
-        notices.append(f"each row counts as much as {name!r} says")
+        notices.append(f"scores are weighted by column {name!r}")
     elif name is not None:
-        notices.append(f"all rows count alike: there is no column {name!r}, as training had")
+        notices.append(f"scores are not weighted, because column {name!r} is missing")
     result = predictor.evaluate(
         features,
         frame[target],
@@ -81,7 +81,7 @@ def evaluate(
     )
     if result["n_dropped"]:
         rows = count_text(result["n_dropped"], "row")
-        notices.append(f"{rows} without a value of {target!r} left out")
+        notices.append(f"left out {rows} without a value of {target!r}")
     for notice in notices:
         note(f"Note: {notice}", quiet=quiet)
     if as_json:
@@ -91,7 +91,7 @@ def evaluate(
 
 
 def side_by_side(result: dict[str, Any]) -> list[str]:
-    """Return the scores as a table: a line per metric."""
+    """Return the scores as a table with one line per metric."""
     monte_carlo = result["monte_carlo"]
     sides = {"dropout off": result["deterministic"]}
     if result["calibrated"] is not None:
@@ -114,13 +114,13 @@ def side_by_side(result: dict[str, Any]) -> list[str]:
         what, of_size = ANSWERS[name]
         share = f"{found['coverage']:.1%} ± {found['coverage_error']:.1%}"
         lines.append(
-            f"{what} of {1 - result['alpha']:.4g}: {share} of the rows are inside; "
+            f"{what} of {1 - result['alpha']:.4g}: contain the truth of {share} of the rows; "
             f"{of_size.format(value_text(found['size']))}"
         )
     if result["coverage"]:
-        lines.append("± is one standard error of the share.")
+        lines.append("± is one standard error.")
     if monte_carlo is None:
-        lines.append("The model has no dropout, so there is no Monte-Carlo side.")
+        lines.append("The model has no dropout, so there are no Monte-Carlo scores.")
     return lines
 
 

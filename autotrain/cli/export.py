@@ -1,4 +1,4 @@
-"""`autotrain export`: hand over a study's best model."""
+"""`autotrain export`: copy a study's best model, or convert it to ONNX."""
 
 from __future__ import annotations
 
@@ -24,29 +24,43 @@ if TYPE_CHECKING:
     from autotrain.bundle import Bundle
 
 
-@click.command(short_help="Copy a study's best model into a folder of its own.")
+@click.command(short_help="Copy a study's best model into its own folder.")
 @click.argument("name", type=StudyName())
-@click.option("--trial", type=Count(0), help="Number of one of the best trials; else the model.")
-@click.option("--data", type=FileName("DATA"), help="With --trial: the same table, if moved.")
-@click.option("--test", type=FileName("FILE"), help="With --trial: the same test rows, if moved.")
+@click.option(
+    "--trial", type=Count(0), help="Number of one of the best trials [default: the winner]."
+)
+@click.option(
+    "--data", type=FileName("DATA"), help="Path of the same table, if moved (for --trial)."
+)
+@click.option(
+    "--test", type=FileName("FILE"), help="Path of the test rows, if moved (for --trial)."
+)
 @click.option(
     "--format",
     "kind",
     type=Word("format", ("bundle", "onnx")),
     default="bundle",
     show_default=True,
-    help="onnx: graphs for onnxruntime, without autotrain.",
+    help="Format of the model; onnx: graphs for onnxruntime, without autotrain.",
 )
 @click.option(
     "--samples",
     type=Count(1),
     default=100,
     show_default=True,
-    help="Of onnx: Monte-Carlo samples of the graph.",
+    help="Number of Monte-Carlo samples in the graph (ONNX only).",
 )
-@click.option("--seed", type=Count(0), default=0, show_default=True, help="Of onnx: of the masks.")
 @click.option(
-    "--output", type=FileName("DIR", "dir"), help="A new folder; else NAME-bundle or NAME-onnx."
+    "--seed",
+    type=Count(0),
+    default=0,
+    show_default=True,
+    help="Seed of the dropout masks (ONNX only).",
+)
+@click.option(
+    "--output",
+    type=FileName("DIR", "dir"),
+    help="New folder [default: NAME-bundle or NAME-onnx].",
 )
 @storage_option
 @directory_option
@@ -64,11 +78,11 @@ def export(
     directory: str,
     as_json: bool,
 ) -> None:
-    """Copy the best model of the study NAME into a folder of its own, checked.
+    """Verify the best model of the study NAME and copy it into its own folder.
 
-    The folder needs neither the study nor Optuna: `autotrain predict DIR DATA`, or
-    `autotrain.load("DIR")` in Python. With --format onnx it holds graphs that onnxruntime runs.
-    With --trial N it is the model of that trial, which is checked on the table once more.
+    The folder works without the study and without Optuna: `autotrain predict DIR DATA`, or
+    `autotrain.load("DIR")` in Python. With --format onnx it contains graphs for onnxruntime. With
+    --trial N it contains the model of that trial, which is first scored on the table again.
     """
     from autotrain.bundle import ENSEMBLE, copy_bundle, read_bundle
     from autotrain.cli.bundles import find_bundle
@@ -88,7 +102,7 @@ def export(
         )
     winner = bundle.training.get("trial")
     together = bundle.training.get(ENSEMBLE)
-    model = f"The ensemble of {len(together)} trainings" if together else f"Trial {winner}"
+    model = f"the ensemble of {len(together)} trainings" if together else f"trial {winner}"
     target = Path(output if output is not None else f"{name}-{kind}")
     if kind == "onnx":
         from autotrain.export.onnx import export_onnx
@@ -99,23 +113,23 @@ def export(
         if as_json:
             print_json({"study": name, "trial": winner, "onnx": str(target), "path": str(folder)})
         else:
-            say(f"{model} of {name}, as graphs, is in {target}")
-            say("inputs.json says what they read, docs/onnx.md how.", err=True)
+            say(f"Exported {model} of {name} as ONNX graphs to {target}")
+            say("inputs.json describes the inputs; see docs/onnx.md.", err=True)
             if not predictor.has_dropout:
-                say("The model has no dropout: there is point.onnx alone.", err=True)
+                say("The model has no dropout, so there is only point.onnx.", err=True)
         return
     folder = copy_bundle(bundle, target)
     if as_json:
         print_json({"study": name, "trial": winner, "bundle": str(target), "path": str(folder)})
     else:
-        say(f"{model} of {name} is in {target}")
-        say(f"Predict with it: autotrain predict {target} DATA --output FILE", err=True)
+        say(f"Exported {model} of {name} to {target}")
+        say(f"Use it with: autotrain predict {target} DATA --output FILE", err=True)
 
 
 def _bundle_of(
     folder: Path, trial: int, *, data: str | None, test: str | None, storage: str | None
 ) -> Bundle:
-    """Return the model of one trial: that in `best/`, or one of its checkpoint."""
+    """Return the model of one trial, from `best/` or from its checkpoint."""
     from autotrain.bundle import ENSEMBLE, read_bundle
     from autotrain.errors import BundleError
     from autotrain.search.checkpoints import FOLDER as CHECKPOINTS

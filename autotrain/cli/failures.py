@@ -1,4 +1,4 @@
-"""Errors of the system that the user can fix: a full disk, a missing permission."""
+"""Error messages: options instead of Python parameters, and system errors that users can fix."""
 
 from __future__ import annotations
 
@@ -6,22 +6,48 @@ import errno
 import sqlite3
 from collections.abc import Iterator
 
+from autotrain.errors import AutotrainError
+
 REMEDIES = {
     errno.ENOSPC: "Free space there, or choose another place.",
     errno.EDQUOT: "Free space there, or choose another place.",
-    errno.EFBIG: "Choose a place that takes larger files.",
+    errno.EFBIG: "Choose a file system that allows larger files.",
     errno.EROFS: "Choose another place.",
     errno.EACCES: "Change the permissions, or choose another place.",
     errno.EPERM: "Change the permissions, or choose another place.",
     errno.EIO: "Check the disk, or choose another place.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
 }
-"""By the error's number: what to do."""
+"""The fix, by error number."""
 _DATABASE = ("disk is full", "readonly database", "disk I/O error", "database is locked")
 
 
-def system_error_words(error: BaseException) -> str | None:
-    """Return what an error of the system says to the user; None for any other error, a bug."""
+OPTIONS = {
+    "n_trials": "--trials",
+    "n_samples": "--samples",
+    **{
+        name: f"--{name.replace('_', '-')}"
+        for name in (
+            *("alpha", "class_weights", "decimal", "device", "directory", "ensemble", "finalists"),
+            *("header", "metric", "missing", "names", "per_class", "pruner", "pruner_options"),
+            *("sampler", "seed", "space", "storage", "study", "target", "task", "test"),
+            *("thousands", "timeout", "tolerance", "trial", "validation", "weights", "workers"),
+        )
+    },
+}
+"""The option of each Python parameter that has one."""
+
+
+def error_text(error: AutotrainError) -> str:
+    """Return the message of an error, with the option in place of the Python parameter."""
+    text, parameter = str(error), error.parameter
+    if parameter not in OPTIONS or not text.startswith(f"{parameter} "):
+        return text
+    return OPTIONS[parameter] + text.removeprefix(parameter)
+
+
+def system_error_text(error: BaseException) -> str | None:
+    """Return the message for a system error that the user can fix; None for other errors."""
     for each in _chain(error):
         if isinstance(each, OSError) and each.errno in REMEDIES:
             where = each.filename if each.filename is not None else "the output or a file"
@@ -32,13 +58,13 @@ def system_error_words(error: BaseException) -> str | None:
         if isinstance(each, sqlite3.OperationalError) and any(w in str(each) for w in _DATABASE):
             return (
                 f"the study's database must be writable, got: {each}. Free space, change its "
-                "permissions or close what else uses it; then `autotrain resume`."
+                "permissions or close the other program; then run `autotrain resume`."
             )
     return None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Give an error and those that caused it."""
+    """Yield an error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

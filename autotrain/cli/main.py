@@ -1,8 +1,9 @@
-"""The command line: `autotrain COMMAND`. To add a command, write its file and name it below.
+"""The command line: `autotrain COMMAND`.
 
-    0 done · 1 a bug · 2 the user can mend it · 3 no trial succeeded · 130 interrupted
+    exit codes: 0 done · 1 bug · 2 user error · 3 no trial succeeded · 130 interrupted
 
-Commands load what is heavy when they run, so that `--help` answers at once.
+To add a command, write its file and add it to `COMMANDS`. Commands import heavy libraries only when
+they run, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import click
 from autotrain.cli.dashboard import dashboard
 from autotrain.cli.evaluate import evaluate
 from autotrain.cli.export import export
-from autotrain.cli.failures import system_error_words
+from autotrain.cli.failures import error_text, system_error_text
 from autotrain.cli.predict import predict
 from autotrain.cli.printing import say
 from autotrain.cli.resume import resume
@@ -35,7 +36,7 @@ from autotrain.cli.train import train
 from autotrain.errors import AutotrainError
 
 STARTED_S = time.monotonic() - time.process_time()
-"""When the command began, interpreter and imports included; time limits count from here."""
+"""Start of the command, including the interpreter and imports; time limits count from here."""
 EXIT_BUG = 1
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
@@ -43,16 +44,16 @@ COMMANDS = (search, train, resume, show, dashboard, export, predict, evaluate, s
 
 
 class Commands(click.Group):
-    """Commands in the order of use, the near one suggested for an unknown one."""
+    """Commands in the order of use; for an unknown command the nearest one is suggested."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names as they were added."""
+        """Return the names in the order of `COMMANDS`."""
         return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which was meant."""
+        """Return the command, or fail with the nearest one."""
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], self.commands, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -63,15 +64,15 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog='Completion in the shell: put  eval "$(_AUTOTRAIN_COMPLETE=bash_source autotrain)"  '
+    epilog='Shell completion: put  eval "$(_AUTOTRAIN_COMPLETE=bash_source autotrain)"  '
     "into ~/.bashrc (for zsh: zsh_source and ~/.zshrc).",
 )
 @click.version_option(None, "--version", package_name="autotrain", message="autotrain %(version)s")
 @click.pass_context
 def autotrain(ctx: click.Context) -> None:
-    """Find, train and hand over the best neural network for a table.
+    """Search for, train and export the best neural network for a table.
 
-    Begin with:  autotrain search DATA --target COLUMN
+    Start with:  autotrain search DATA --target COLUMN
     """
     ctx.obj = STARTED_S
 
@@ -84,11 +85,11 @@ def main() -> int:
     """Run a command and return the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # A terminal that lacks a sign must not end a search.
+            # A character that the terminal cannot show must not end a search.
             stream.reconfigure(errors="replace")
-    # Python looks at every object once more when it ends: a second with torch loaded.
+    # The garbage collection at exit takes a second with torch loaded, so skip it.
     atexit.register(gc.freeze)
-    # Who ends a process politely means what Ctrl-C means.
+    # SIGTERM is handled as Ctrl-C, so that everything is saved.
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = autotrain.main(prog_name="autotrain", standalone_mode=False)
@@ -99,24 +100,24 @@ def main() -> int:
         say(shown.getvalue(), err=True, nl=False)
         return EXIT_USER
     except AutotrainError as error:
-        say("\n".join([f"Error: {error}", *getattr(error, "__notes__", ())]), err=True)
+        say("\n".join([f"Error: {error_text(error)}", *getattr(error, "__notes__", ())]), err=True)
         return EXIT_USER
     except (click.Abort, KeyboardInterrupt):
         say("Interrupted.", err=True)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader, such as `head`, has enough. Python would complain when it closes stdout.
+        # The reader, such as `head`, has stopped. Without this, closing stdout would fail again.
         sys.stdout = None
         return 0
     except Exception as error:
-        words = system_error_words(error)
-        if words is not None:
-            # What stdout could not take would be written once more when Python ends.
+        text = system_error_text(error)
+        if text is not None:
+            # Without this, Python would try to write the buffered output again at exit.
             sys.stdout = None
-            say(f"Error: {words}", err=True)
+            say(f"Error: {text}", err=True)
             return EXIT_USER
         say(traceback.format_exc(), err=True, nl=False)
-        say(_bug_words(), err=True)
+        say(_bug_text(), err=True)
         return EXIT_BUG
     return code if isinstance(code, int) else 0
 
@@ -125,11 +126,11 @@ def _terminate(number: int, frame: types.FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _bug_words() -> str:
+def _bug_text() -> str:
     version = importlib.metadata.version("autotrain")
     return (
-        "\nThis is a bug in autotrain, not a mistake of yours: please report it, with the lines "
-        f"above and the command.\nautotrain {version}, Python {platform.python_version()}, "
+        "\nThis is a bug in autotrain. Please report it with the command and the lines above."
+        f"\nautotrain {version}, Python {platform.python_version()}, "
         f"{platform.platform()}"
     )
 

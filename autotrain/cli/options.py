@@ -1,7 +1,7 @@
-"""The kinds of values that options take, and the options that several commands share.
+"""Types of option values, and the options that several commands share.
 
-Each kind says what it expected, what came and what to do, and completes in the shell. Nothing
-heavy is imported here: `--help` reads this file.
+Each type has its own error message, metavar and shell completion. This file imports nothing heavy,
+because `--help` must answer at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from autotrain.vocabulary import parse_duration
 
 STUDIES = Path("studies")
 STORAGE_VARIABLE = "AUTOTRAIN_STORAGE"
-# The names of the tables in study/, which cannot be read without Optuna; a test holds them equal.
+# Copies of the names in `search/`, which cannot be imported without Optuna. A test compares them.
 SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc")
 PRUNERS = ("performance", "asha", "median", "none")
 DEVICES = ("auto", "cpu", "cuda")
@@ -31,10 +31,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Word(click.ParamType):
-    """One of a few words; a near one is suggested for any other.
+    """One of a few words; for any other word the nearest one is suggested.
 
     Args:
-        meant: other words that people use for them.
+        meant: common other words, each with the word to suggest for it.
     """
 
     def __init__(
@@ -54,31 +54,31 @@ class Word(click.ParamType):
         return str(value)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Show the words in the help."""
+        """Return the words, for the help."""
         return "|".join(self.words)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer the words."""
+        """Complete the words."""
         return _completions(self.words, incomplete)
 
 
 class MetricName(Word):
-    """A metric; a quantile may follow a colon, and is checked once the task is known."""
+    """A metric; a quantile may follow a colon and is checked once the task is known."""
 
     def __init__(self) -> None:
         super().__init__("metric", tuple(METRICS))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name as it was given."""
+        """Return the name unchanged."""
         row, _, _ = str(value).partition(":")
         super().convert(row, param, ctx)
         return str(value)
 
 
 class Count(click.ParamType):
-    """A whole number with a least value."""
+    """An integer with a lower bound."""
 
     name = "number"
 
@@ -92,42 +92,60 @@ class Count(click.ParamType):
         except ValueError:
             number = None
         if number is None or number < self.least:
-            self.fail(
-                f"must be a whole number, at least {self.least}, however: {value}.", param, ctx
-            )
+            self.fail(f"must be an integer of at least {self.least}, got {value}.", param, ctx)
         return number
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Show N in the help."""
+        """Return N, for the help."""
         return "N"
 
 
-class Share(click.ParamType):
+class Fraction(click.ParamType):
     """A number greater than 0 and less than 1."""
 
-    name = "share"
+    name = "fraction"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Return the number."""
         try:
-            share = float(value)
+            fraction = float(value)
         except ValueError:
-            share = math.nan
-        if not 0 < share < 1:
-            self.fail(
-                f"must be a number greater than 0 and less than 1, however: {value}.", param, ctx
-            )
-        return share
+            fraction = math.nan
+        if not 0 < fraction < 1:
+            self.fail(f"must be a number greater than 0 and less than 1, got {value}.", param, ctx)
+        return fraction
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Show A in the help."""
+        """Return A, for the help."""
         return "A"
 
 
+class PositiveNumber(click.ParamType):
+    """A finite number greater than 0."""
+
+    name = "positive number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf:
+            self.fail(f"must be a finite number greater than 0, got {value}.", param, ctx)
+        return number
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return X, for the help."""
+        return "X"
+
+
 class Duration(click.ParamType):
-    """A time as 10m, 90s, 1h30m or 600 (seconds), more than 0."""
+    """A positive duration: 10m, 90s, 1h30m or 600 (seconds)."""
 
     name = "duration"
 
@@ -138,26 +156,25 @@ class Duration(click.ParamType):
         seconds = parse_duration(str(value))
         if seconds is None:
             self.fail(
-                f"must be a time such as 10m, 90s, 1h30m or 600 (seconds), however: {value}.",
+                f"must be a duration such as 10m, 90s, 1h30m or 600 (seconds), got {value}.",
                 param,
                 ctx,
             )
         if not seconds > 0:
             self.fail(
-                f"must be more than 0 seconds, however: {value}. Leave it out for no limit, or "
-                "give more.",
+                f"must be more than 0 seconds, got {value}. Leave out the option for no limit.",
                 param,
                 ctx,
             )
         return seconds
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Show an example in the help."""
+        """Return an example, for the help."""
         return "10m"
 
 
 class Members(click.ParamType):
-    """A number of trainings, or "auto"."""
+    """A number of ensemble members, or "auto"."""
 
     name = "members"
 
@@ -169,8 +186,8 @@ class Members(click.ParamType):
             return "auto"
         if not str(value).isdigit():
             self.fail(
-                f"must be auto or a whole number, at least 0, got {value}. Give 0 to export one "
-                "model alone.",
+                f"must be auto or an integer of at least 0, got {value}. 0 exports the winner "
+                "alone.",
                 param,
                 ctx,
             )
@@ -182,7 +199,7 @@ class Members(click.ParamType):
 
 
 class Workers(click.ParamType):
-    """A number of processes, or "auto"."""
+    """A number of worker processes, or "auto"."""
 
     name = "workers"
 
@@ -193,15 +210,13 @@ class Workers(click.ParamType):
             return 0
         if text.startswith("ray:"):
             self.fail(
-                "must be a number of processes on this machine, however: Ray clusters are not "
-                "available in this version. Give a number, or auto.",
+                f"must be auto or a number of processes on this machine, got {text}. Ray clusters "
+                "are not supported.",
                 param,
                 ctx,
             )
         if not text.isdigit() or int(text) < 1:
-            self.fail(
-                f"must be auto or a number of processes, at least 1, however: {text}.", param, ctx
-            )
+            self.fail(f"must be auto or an integer of at least 1, got {text}.", param, ctx)
         return int(text)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
@@ -210,7 +225,7 @@ class Workers(click.ParamType):
 
 
 class Settings(click.ParamType):
-    """Settings as NAME=NUMBER pairs; names and legal numbers are checked by who takes them."""
+    """Settings as NAME=NUMBER pairs; the receiver checks the names and ranges."""
 
     name = "settings"
 
@@ -235,7 +250,7 @@ class Settings(click.ParamType):
         return settings
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Show the form in the help."""
+        """Return the format, for the help."""
         return "NAME=NUMBER,…"
 
 
@@ -249,42 +264,42 @@ def _number_of(text: str) -> int | float | None:
 
 
 class SpaceName(click.ParamType):
-    """A shipped search space or a TOML file; read and checked later."""
+    """A shipped search space or a TOML file; it is read and checked later."""
 
     name = "space"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer the shipped spaces, then files."""
+        """Complete the shipped spaces, then files."""
         offered = _completions(shipped_spaces(), incomplete)
         return offered or [CompletionItem(incomplete, type="file")]
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Show the two ways in the help."""
+        """Return the two forms, for the help."""
         return "NAME|FILE"
 
 
 class StudyName(click.ParamType):
-    """The name of a study that is there; looked up later."""
+    """The name of an existing study; it is looked up later."""
 
     name = "study"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer the studies of the folder."""
+        """Complete the studies in the folder."""
         studies = Path(ctx.params.get("directory") or STUDIES)
         names = sorted(path.parent.name for path in studies.glob("*/study.toml"))
         return _completions(names, incomplete)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Show NAME in the help."""
+        """Return NAME, for the help."""
         return "NAME" if param.required else "[NAME]"
 
 
 class FileName(click.ParamType):
-    """A path; completes to files."""
+    """A path; it completes to files or folders."""
 
     name = "path"
 
@@ -293,13 +308,13 @@ class FileName(click.ParamType):
         self.kind = kind
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Show the word in the help."""
+        """Return the metavar, for the help."""
         return self.metavar
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer files or folders."""
+        """Complete files or folders."""
         return [CompletionItem(incomplete, type=self.kind)]
 
 
@@ -309,13 +324,13 @@ def _completions(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
 
 def target_option(command: Command) -> Command:
     """Add --target."""
-    return click.option("--target", metavar="COLUMN", help="The column to predict.")(command)
+    return click.option("--target", metavar="COLUMN", help="Column to predict.")(command)
 
 
 def study_option(command: Command) -> Command:
     """Add --study."""
     return click.option(
-        "--study", metavar="NAME", help="Name of the study; else made from the data's name."
+        "--study", metavar="NAME", help="Name of the study [default: derived from DATA]."
     )(command)
 
 
@@ -324,7 +339,8 @@ def metric_option(command: Command) -> Command:
     return click.option(
         "--metric",
         type=MetricName(),
-        help="What is made best; else log_loss, or rmse for numbers. pinball:0.9 is of a quantile.",
+        help="Metric to optimize [default: log_loss; rmse for regression]. pinball:0.9 predicts "
+        "the 0.9 quantile.",
     )(command)
 
 
@@ -333,7 +349,7 @@ def weights_option(command: Command) -> Command:
     return click.option(
         "--weights",
         metavar="COLUMN",
-        help="What each row counts, in training and in all scores; no feature.",
+        help="Column with sample weights, used for training and scoring, not as a feature.",
     )(command)
 
 
@@ -342,7 +358,7 @@ def class_weights_option(command: Command) -> Command:
     return click.option(
         "--class-weights",
         type=Word("class weights", ("balanced",)),
-        help="What each class counts in training; balanced: all classes the same.",
+        help="Class weights for training; balanced gives every class the same total weight.",
     )(command)
 
 
@@ -353,7 +369,7 @@ def task_option(command: Command) -> Command:
         type=Word("task", ("auto", *TASKS)),
         default="auto",
         show_default=True,
-        help="What kind of target it is; auto looks at its values.",
+        help="Kind of target; auto decides from its values.",
     )(command)
 
 
@@ -364,7 +380,7 @@ def validation_option(command: Command) -> Command:
         metavar="auto|holdout|K-fold",
         default="auto",
         show_default=True,
-        help="How trials are compared: on rows held out, or K times on others (5-fold).",
+        help="Validation split that trials are compared on: a holdout, or K folds (5-fold).",
     )(command)
 
 
@@ -373,7 +389,8 @@ def test_option(command: Command) -> Command:
     return click.option(
         "--test",
         type=FileName("FILE|FRACTION"),
-        help="Rows that only the winner sees, at the end; else 0.2, or the data's own test rows.",
+        help="Held-out test set, scored once at the end: a file or a fraction [default: the data's "
+        "own test split; else 0.2].",
     )(command)
 
 
@@ -384,7 +401,7 @@ def seed_option(command: Command) -> Command:
         type=Count(0),
         default=0,
         show_default=True,
-        help="Everything random follows from it.",
+        help="Seed of everything random.",
     )(command)
 
 
@@ -395,7 +412,7 @@ def directory_option(command: Command) -> Command:
         type=FileName("DIR", "dir"),
         default=str(STUDIES),
         show_default=True,
-        help="Where studies are kept.",
+        help="Folder that contains the studies.",
     )(command)
 
 
@@ -405,17 +422,18 @@ def storage_option(command: Command) -> Command:
         "--storage",
         metavar="URL",
         envvar=STORAGE_VARIABLE,
-        help="Where the trials are, when not in the study's folder: sqlite:///study.db, "
-        "postgresql+psycopg://…, mysql+pymysql://…, journal+redis://… Give a URL with a password "
-        f"in the environment variable {STORAGE_VARIABLE}: other users can see options.",
+        help="Storage of the trials [default: a journal in the study's folder]: "
+        "sqlite:///study.db, postgresql+psycopg://…, mysql+pymysql://…, journal+redis://… Pass a "
+        f"URL with a password in the environment variable {STORAGE_VARIABLE}, because other users "
+        "can see options.",
     )(command)
 
 
 def storage_of(ctx: click.Context, storage: str | None, folder: Path) -> str | None:
-    """Return --storage for the study in a folder.
+    """Return the storage URL for the study in a folder.
 
-    A URL from the environment is for the studies that are kept there, and for new ones: it must
-    not make the others fail.
+    A URL from the environment applies to new studies and to those whose trials it contains. For
+    other studies it is ignored, so that it does not make them fail.
     """
     from autotrain.search.settings import FILE, Definition
 
@@ -428,7 +446,7 @@ def storage_of(ctx: click.Context, storage: str | None, folder: Path) -> str | N
 def workers_option(command: Command) -> Command:
     """Add --workers."""
     return click.option(
-        "--workers", type=Workers(), help="Processes that train; auto: one per core or GPU."
+        "--workers", type=Workers(), help="Worker processes; auto: one per core or GPU."
     )(command)
 
 
@@ -438,8 +456,8 @@ def finalists_option(command: Command) -> Command:
         "--finalists",
         type=Count(0),
         metavar="N",
-        help="How many of the best trials are trained again, to choose the winner by mean; else 4, "
-        "or what the study has. 0: the trial with the best value wins.",
+        help="Number of best trials to retrain with other seeds; the best mean wins. 0: the trial "
+        "with the best value wins. [default: 4, or the study's setting]",
     )(command)
 
 
@@ -448,21 +466,23 @@ def ensemble_option(command: Command) -> Command:
     return click.option(
         "--ensemble",
         type=Members(),
-        help="Export the average of up to N trainings, 0: the winner alone; auto: up to 4 where at "
-        "most 2,500 rows validate. Prediction takes up to N times as long. [default: auto, or what "
-        "the study has]",
+        help="Largest number of trainings in the exported ensemble; 0: the winner alone; auto: up "
+        "to 4 with at most 2,500 validation rows. Prediction takes up to N times as long. "
+        "[default: auto, or the study's setting]",
     )(command)
 
 
 def device_option(command: Command) -> Command:
     """Add --device."""
     device = Word("device", DEVICES, meant={"gpu": "cuda"})
-    return click.option("--device", type=device, help="Where to train.")(command)
+    return click.option("--device", type=device, help="Device for training [default: auto].")(
+        command
+    )
 
 
 def trials_option(command: Command) -> Command:
     """Add --trials."""
-    return click.option("--trials", type=Count(1), help="Stop after so many more trials.")(command)
+    return click.option("--trials", type=Count(1), help="Number of trials to run.")(command)
 
 
 def timeout_option(command: Command) -> Command:
@@ -470,7 +490,7 @@ def timeout_option(command: Command) -> Command:
     return click.option(
         "--timeout",
         type=Duration(),
-        help="Stop after this time, counted from the start of the command: 10m, 90s, 1h30m, 600.",
+        help="Time limit from the start of the command: 10m, 90s, 1h30m or 600 (seconds).",
     )(command)
 
 
@@ -478,26 +498,30 @@ def sampling_options(command: Command) -> Command:
     """Add --samples, --alpha, --per-class and --seed of Monte-Carlo dropout."""
     for option in (
         click.option(
-            "--seed", type=Count(0), default=0, show_default=True, help="Of the dropout masks."
+            "--seed",
+            type=Count(0),
+            default=0,
+            show_default=True,
+            help="Seed of the dropout masks.",
         ),
         click.option(
             "--per-class",
             is_flag=True,
-            help="Prediction sets with the same error rate for every class.",
+            help="Give every class the same error rate in prediction sets.",
         ),
         click.option(
             "--alpha",
-            type=Share(),
+            type=Fraction(),
             default=0.1,
             show_default=True,
-            help="Error rate of intervals and sets: 1 − alpha of the rows are inside.",
+            help="Error rate: intervals and sets contain the truth of about 1 − A of the rows.",
         ),
         click.option(
             "--samples",
             type=Count(1),
             default=100,
             show_default=True,
-            help="Monte-Carlo samples: passes with different dropout masks.",
+            help="Number of Monte-Carlo samples, each with its own dropout mask.",
         ),
     ):
         command = option(command)
@@ -513,11 +537,11 @@ def json_option(command: Command) -> Command:
 
 def quiet_option(command: Command) -> Command:
     """Add --quiet."""
-    return click.option("--quiet", is_flag=True, help="Show no progress and no notes.")(command)
+    return click.option("--quiet", is_flag=True, help="Suppress progress and notes.")(command)
 
 
 def number_or_name(test: str | None) -> float | str | None:
-    """Read --test: a fraction as a number; anything else is the name of the test rows."""
+    """Return --test as a number if it is a fraction, else as the name of a file."""
     if test is None:
         return None
     try:

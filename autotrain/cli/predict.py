@@ -1,4 +1,4 @@
-"""`autotrain predict`: predictions for new rows, with how sure they are."""
+"""`autotrain predict`: predict new rows with uncertainty estimates."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from autotrain.cli.bundles import bundle_argument, find_bundle, rows_to_ask
+from autotrain.cli.bundles import bundle_argument, find_bundle, rows_to_predict
 from autotrain.cli.options import (
     FileName,
+    PositiveNumber,
     directory_option,
     json_option,
     quiet_option,
@@ -31,23 +32,29 @@ if TYPE_CHECKING:
 ENDINGS = (".csv", ".parquet", ".json")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 JSON_ROWS = 10_000
-"""Rows made into records at a time."""
+"""Rows per block of the JSON writer."""
 
 
-@click.command(short_help="Predict new rows, with how sure the model is.")
+@click.command(short_help="Predict new rows with uncertainty estimates.")
 @bundle_argument
 @click.argument("data", type=FileName("DATA"))
 @sampling_options
+@click.option(
+    "--tolerance",
+    type=PositiveNumber(),
+    help="Stop sampling a row once the standard error of its mean is at most X, in probability or "
+    "in the units of the target; --samples is then the largest number.",
+)
 @reading_options
 @click.option(
     "--output",
     type=FileName("FILE"),
-    help="Where to write: .csv, .parquet or .json; else CSV on stdout.",
+    help="File to write: .csv, .parquet or .json [default: CSV on stdout].",
 )
 @click.option(
     "--csv-safe",
     is_flag=True,
-    help="Put ' before labels that a spreadsheet would run as a formula.",
+    help="Put ' before labels that a spreadsheet would run as formulas.",
 )
 @directory_option
 @json_option
@@ -60,6 +67,7 @@ def predict(
     samples: int,
     alpha: float,
     per_class: bool,
+    tolerance: float | None,
     output: str | None,
     seed: int,
     csv_safe: bool,
@@ -70,16 +78,15 @@ def predict(
 ) -> None:
     """Predict the rows of DATA with BUNDLE, a bundle's folder or the name of a study.
 
-    Of its test rows, when DATA has a part for them, as folders of pictures do. Writes a prediction
-    per row with its calibrated probabilities or its interval (both as in Python, dropout off), and
-    the uncertainty by Monte-Carlo dropout. A model without dropout gives predictions and
-    probabilities alone.
+    If DATA has its own test split (for example an image folder), that split is used. Each row gets
+    a prediction with calibrated probabilities or intervals, and an uncertainty estimate by
+    Monte-Carlo dropout. A model without dropout gives predictions and probabilities only.
     """
     if output is not None:
         _check_output(Path(output), data)
     if csv_safe and (as_json or (output is not None and Path(output).suffix.lower() != ".csv")):
         raise click.BadParameter(
-            "is for CSV alone, got JSON or Parquet. Leave it out.", param_hint="--csv-safe"
+            "works with CSV only, got JSON or Parquet. Leave it out.", param_hint="--csv-safe"
         )
     from autotrain.data.files import read_table
     from autotrain.predictor import load
@@ -87,24 +94,31 @@ def predict(
     predictor = load(find_bundle(bundle, Path(directory)))
     table = read_table(data, predictor.reading.given(reading_asked(options)))
     notices: list[str] = list(table.notes)
-    # The answers and the weights may stand beside the questions; nothing to tell of that.
-    beside = [name for name in (predictor.target, predictor.weights_name) if name is not None]
-    rows = rows_to_ask(table, notices).drop(columns=beside, errors="ignore")
-    insists = ctx.get_parameter_source("samples") is not ParameterSource.DEFAULT
-    if predictor.has_dropout or insists:
+    # DATA may contain the target and the weights. They are no inputs, so no note is needed.
+    known = [name for name in (predictor.target, predictor.weights_name) if name is not None]
+    rows = rows_to_predict(table, notices).drop(columns=known, errors="ignore")
+    is_explicit = ctx.get_parameter_source("samples") is not ParameterSource.DEFAULT
+    if predictor.has_dropout or is_explicit or tolerance is not None:
         result = predictor.predict_distribution(
-            rows, samples, alpha, seed, samples=False, per_class=per_class, notices=notices
+            rows,
+            samples,
+            alpha,
+            seed,
+            samples=False,
+            tolerance=tolerance,
+            per_class=per_class,
+            notices=notices,
         )
         frame = result.to_frame()
     else:
         frame = _point(predictor, rows, notices)
-        notices.append("the model has no dropout: there are predictions, but not how sure they are")
+        notices.append("the model has no dropout, so predictions have no uncertainty estimate")
     frame = _without_formulas(frame) if csv_safe else frame
     for notice in notices:
         note(f"Note: {notice}", quiet=quiet)
     if output is not None:
         _write(frame, Path(output))
-        note(f"{len(frame):,} predictions are in {output}", quiet=quiet or as_json)
+        note(f"Wrote {len(frame):,} predictions to {output}", quiet=quiet or as_json)
     if as_json:
         about = {"bundle": bundle, "task": predictor.task, "target": predictor.target}
         where = {"output": output} if output is not None else {"rows": frame.to_dict("records")}
@@ -114,7 +128,7 @@ def predict(
 
 
 def _point(predictor: Predictor, table: pd.DataFrame, notices: list[str]) -> pd.DataFrame:
-    """Return predictions with dropout off: `prediction`, and for classes their probabilities."""
+    """Return predictions with dropout off: `prediction`, and for classes `proba_CLASS`."""
     import pandas as pd
 
     if predictor.task == "regression":
@@ -127,43 +141,43 @@ def _point(predictor: Predictor, table: pd.DataFrame, notices: list[str]) -> pd.
 
 
 def _check_output(path: Path, data: str) -> None:
-    """Refuse before the work what could not be written after it, and to lose the rows asked of."""
+    """Refuse an output that cannot be written or would replace DATA, before any work."""
     if path.suffix.lower() not in ENDINGS:
         raise click.BadParameter(
-            f"must end in {', '.join(ENDINGS)}, however: {path}.", param_hint="--output"
+            f"must end in {', '.join(ENDINGS)}, got {path}.", param_hint="--output"
         )
     if not path.parent.is_dir():
         raise click.BadParameter(
-            f"must be in a folder that is there, however: {path.parent} is none.",
+            f"must be in an existing folder, got {path.parent}. Create the folder first.",
             param_hint="--output",
         )
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise click.BadParameter(
-            f"must be in a folder that can be written, got {path.parent}. "
+            f"must be in a writable folder, got {path.parent}. "
             "Change its permissions or choose another folder.",
             param_hint="--output",
         )
     try:
-        is_there = path.exists()
-    except OSError as error:  # a name that is too long
+        exists = path.exists()
+    except OSError as error:  # for example, the name is too long
         raise click.BadParameter(
-            f"must be a file that can be written, however: {path}: {error.strerror}.",
+            f"must be a writable file, got {path}: {error.strerror}.",
             param_hint="--output",
         ) from None
-    if is_there and path.is_dir():
+    if exists and path.is_dir():
         raise click.BadParameter(
-            f"must be a file, got the folder {path}. Give the name of a file in it.",
+            f"must be a file, got the folder {path}. Add a file name.",
             param_hint="--output",
         )
-    if is_there and Path(data).exists() and path.samefile(data):
+    if exists and Path(data).exists() and path.samefile(data):
         raise click.BadParameter(
-            f"must be another file than DATA, which would be lost, however: {path}.",
+            f"must not be DATA itself, which would be overwritten, got {path}.",
             param_hint="--output",
         )
 
 
 def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with ' before every text that a spreadsheet would take for a formula."""
+    """Return the table with ' before every string that a spreadsheet would run as a formula."""
     frame = frame.rename(columns=_no_formula)
     for name in frame.select_dtypes(exclude=["number", "bool"]):
         frame[name] = frame[name].map(_no_formula)
@@ -175,30 +189,30 @@ def _no_formula(cell: Any) -> Any:
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
-    """Write beside and rename, so that the file is whole or not there."""
+    """Write a temporary file and rename it, so that the output is complete or missing."""
     from autotrain.errors import StorageError
 
-    beside = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
+    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
         if path.suffix.lower() == ".csv":
-            frame.to_csv(beside, index=False)
+            frame.to_csv(temporary, index=False)
         elif path.suffix.lower() == ".parquet":
-            frame.to_parquet(beside, index=False)
+            frame.to_parquet(temporary, index=False)
         else:
-            _write_json(frame, beside)
-        beside.replace(path)
+            _write_json(frame, temporary)
+        temporary.replace(path)
     except OSError as error:
         raise StorageError(
-            f"{path} must be a file that can be written, got: {error.strerror or error}. "
+            f"{path} must be writable, got: {error.strerror or error}. "
             "Free space there, or give another --output."
         ) from error
     finally:
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def _write_json(frame: pd.DataFrame, path: Path) -> None:
-    """Write a list of records with all digits of the numbers; null where there is no finite one."""
+    """Write a list of records, with all digits of numbers; NaN and infinity become null."""
     import numpy as np
 
     with path.open("w", encoding="utf-8") as file:

@@ -1,6 +1,7 @@
-"""Results go to stdout, as text or as one JSON object; everything else to stderr.
+"""Print results to stdout, as text or one JSON object, and everything else to stderr.
 
-All commands print through this module: what comes from files must not reach the terminal as it is.
+All commands print through this module, because text from files may contain terminal control
+characters.
 """
 
 from __future__ import annotations
@@ -19,30 +20,30 @@ from autotrain.vocabulary import CONTROL, visible
 
 
 def print_json(result: Any) -> None:
-    """Print one JSON object; what JSON has no word for (NaN, infinity) becomes null."""
+    """Print one JSON object; NaN and infinity become null."""
     text = json.dumps(_plain(result), indent=2, ensure_ascii=False, allow_nan=False)
-    # Only inside texts, so that JSON's own form of them means the same.
+    # Control characters occur only inside strings, where the escape has the same meaning.
     click.echo(CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Print text for people: control characters are written out.
+    """Print text for people, with control characters escaped.
 
     Args:
-        err: to stderr.
-        nl: end the line.
+        err: print to stderr.
+        nl: end with a line break.
     """
     click.echo(visible(text), err=err, nl=nl)
 
 
 def say_table(text: str) -> None:
-    """Print what a program may read, such as CSV: unchanged, unless it goes to a terminal."""
-    # click.echo would remove some characters from what goes to a file.
+    """Print text for programs, such as CSV: unchanged, except on a terminal."""
+    # click.echo would remove some characters when the output goes to a file.
     sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
 
 
 def note(text: str, *, quiet: bool = False) -> None:
-    """Tell the user something that is no result; lines of a terminal break between words."""
+    """Print a note to stderr; on a terminal, lines break between words."""
     if quiet:
         return
     text = _cell(text)
@@ -56,8 +57,8 @@ def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list
     """Return rows as lines of aligned columns, two spaces apart.
 
     Args:
-        rows: of equal length, the header first.
-        right: the columns that are aligned to the right.
+        rows: rows of equal length; the first one is the header.
+        right: indices of the columns to align to the right.
     """
     rows = [[_cell(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -72,13 +73,13 @@ def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list
 
 
 def fields(rows: Sequence[tuple[str, str]], *, indent: str = "") -> list[str]:
-    """Return (label, text) pairs as lines, the texts aligned; empty texts are left out."""
+    """Return (label, text) pairs as aligned lines; pairs with an empty text are left out."""
     width = max((len(label) for label, text in rows if text), default=0)
     return [f"{indent}{label.ljust(width)}  {_cell(text)}" for label, text in rows if text]
 
 
 def _cell(text: str) -> str:
-    """Keep a text in its line: a name that holds a line break must not look like a line of ours."""
+    """Escape line breaks, so that a name cannot imitate another line of the output."""
     return visible(text).replace("\n", "\\n")
 
 

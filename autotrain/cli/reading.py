@@ -1,4 +1,4 @@
-"""The options that say how the texts of DATA are read: marks in numbers, names of the columns."""
+"""Options for reading DATA: number formats, missing cells, column names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MARKS = {"comma": ",", "point": ".", "dot": ".", "space": " ", "apostrophe": "'"
 
 
 class Mark(click.ParamType):
-    """A character in numbers, or its name; which ones there are is checked later."""
+    """A character in numbers, or its name; it is checked later."""
 
     name = "mark"
 
@@ -23,52 +23,56 @@ class Mark(click.ParamType):
         return MARKS.get(str(value), str(value))
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Show MARK in the help."""
+        """Return MARK, for the help."""
         return "MARK"
 
 
 class Texts(click.ParamType):
-    """Texts parted by commas."""
+    """Comma-separated strings."""
 
     name = "texts"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> list[str]:
-        """Return the texts; a list, as a study file has it, stays one."""
+        """Return the strings; a list, as in a study file, stays a list."""
         parts = value if isinstance(value, list | tuple) else str(value).split(",")
         texts = [str(part).strip() for part in parts]
         if not all(texts):
-            self.fail(f"must be texts parted by commas, got {value!r}.", param, ctx)
+            self.fail(f"must be comma-separated strings, got {value!r}.", param, ctx)
         return texts
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Show the form in the help."""
+        """Return the format, for the help."""
         return "A,B,…"
 
 
 def reading_options(command: Command) -> Command:
     """Add --decimal, --thousands, --missing, --header and --names."""
     for option in (
-        click.option("--names", type=Texts(), help="Names of the columns of a file without them."),
+        click.option("--names", type=Texts(), help="Column names, for a file without a header."),
         click.option(
             "--header/--no-header",
             default=None,
-            help="Whether the first line has the names of the columns; without, they are x1, x2, …",
+            help="Whether the first line contains the column names; without, they are x1, x2, …",
         ),
         click.option(
-            "--missing", type=Texts(), help="More words for a missing cell, such as unknown,n.d."
+            "--missing",
+            type=Texts(),
+            help="Additional markers of missing cells, such as unknown,n.d.",
         ),
-        click.option("--thousands", type=Mark(), help="Thousands separator: , . space ' or _"),
         click.option(
-            "--decimal", type=Mark(), help="Decimal mark: . or , [default: what the table shows]"
+            "--thousands",
+            type=Mark(),
+            help="Thousands separator: , . space ' or _ [default: detected]",
         ),
+        click.option("--decimal", type=Mark(), help="Decimal mark: . or , [default: detected]"),
     ):
         command = option(command)
     return command
 
 
 def reading_asked(options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return these options as `Reading.of` takes them; None when none is given."""
+    """Return the given options as arguments of `Reading.of`; None if no option is given."""
     asked = {name: options[name] for name in NAMES if options.get(name) is not None}
     return asked or None

@@ -1,4 +1,4 @@
-"""`autotrain resume`: go on with a study after any stop."""
+"""`autotrain resume`: resume a study, or extend it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from autotrain.reporting.status import StudyStatus
 
 
-@click.command(short_help="Go on with a study after any stop, or search longer.")
+@click.command(short_help="Resume a study, or search longer.")
 @click.argument("name", type=StudyName())
 @trials_option
 @timeout_option
-@click.option("--data", type=FileName("DATA"), help="The same table, when it has moved.")
-@click.option("--test", type=FileName("FILE"), help="The same test rows, when they have moved.")
+@click.option("--data", type=FileName("DATA"), help="Path of the same table, if it has moved.")
+@click.option(
+    "--test", type=FileName("FILE"), help="Path of the same test rows, if they have moved."
+)
 @finalists_option
 @ensemble_option
 @storage_option
@@ -61,11 +63,11 @@ def resume(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Go on with the study NAME: after Ctrl-C, a kill, a reboot, or to search longer.
+    """Resume the study NAME after Ctrl-C, a kill or a reboot, or search longer.
 
-    Without --trials and --timeout it uses what is left of the study's budget. When no trial is
-    left, or too little time for one, it ends what was cut off: repeats of the best trials, and the
-    choice of the winner; with --finalists N or --ensemble N it chooses anew.
+    Without --trials and --timeout it uses the rest of the study's budget. If no trial is left, or
+    too little time for one, it only completes what was interrupted: the retraining of the best
+    trials and the choice of the winner. With --finalists N or --ensemble N it chooses again.
     """
     from autotrain.cli.run_study import directory_words, run
     from autotrain.reporting.status import read_status
@@ -77,12 +79,12 @@ def resume(
     if trials is None and timeout is None:
         status = read_status(folder, storage)
         left = status.left
-        goes_on = ensemble is not None or finalists is not None or status.is_unfinished
-        if left.is_nothing and not (goes_on or _lacks_something(status)):
+        can_finish = ensemble is not None or finalists is not None or status.is_unfinished
+        if left.is_nothing and not (can_finish or _is_incomplete(status)):
             raise StudyError(
-                f"study {name!r} needs some budget to go on, however: nothing is left of it "
+                f"study {name!r} must have some budget left, got none "
                 f"({count_text(status.n_trials, 'trial')} in {duration_text(status.seconds)}). "
-                f"Give it more: autotrain resume {name}{directory_words(folder)} --timeout 10m "
+                f"Add to it: autotrain resume {name}{directory_words(folder)} --timeout 10m "
                 "(or --trials 100)."
             )
         trials, timeout = left.n_trials, left.timeout_s
@@ -98,13 +100,13 @@ def resume(
         directory=directory,
     )
     started_s = ctx.obj
-    # Reading the data has taken some of it.
+    # Reading the data has used some of the time.
     search = left is None or not left.after(time.monotonic() - started_s).is_nothing
     run(study, trials, timeout, started_s=started_s, search=search, as_json=as_json, quiet=quiet)
 
 
-def _lacks_something(status: StudyStatus) -> bool:
-    """Tell whether the model is gone or damaged, or was never scored on the test rows there are."""
+def _is_incomplete(status: StudyStatus) -> bool:
+    """Return True if the model is missing or damaged, or has no score on its test rows."""
     from autotrain.bundle import read_bundle
 
     if status.bundle is None:

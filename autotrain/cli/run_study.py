@@ -1,4 +1,4 @@
-"""Run a study within its budget and tell how it ended: what `search` and `resume` share."""
+"""Run a study within its budget and print the result, for `search`, `train` and `resume`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXIT_NO_TRIAL = 3
 EXIT_INTERRUPTED = 130
-# Kept of the time limit for scoring the test rows and leaving.
+# The fraction of the time limit that is reserved for the test score and the exit.
 RESERVED_SHARE = 0.02
 
 
@@ -36,10 +36,10 @@ def run(
     """Search, score the winner on the test rows, print the result.
 
     Args:
-        trials: to run; None for no limit.
+        trials: number of trials to run; None for no limit.
         timeout: seconds from `started_s`; None for no limit.
-        started_s: `time.monotonic()` when the command began.
-        search: or only end what earlier searches have begun, and hand over anew.
+        started_s: `time.monotonic()` at the start of the command.
+        search: False: only complete what earlier searches began, and export again.
     """
     from autotrain.errors import NoTrialSucceededError
     from autotrain.search.run import Budget
@@ -62,7 +62,7 @@ def run(
                 note(f"Scoring the {count_text(study.dataset.n_test, 'test row')}.", quiet=quiet)
             result = outcome(study, started_s)
     except KeyboardInterrupt:
-        # The terminal has written ^C into the line.
+        # The terminal has printed ^C in the current line.
         say("", err=True)
         say(interrupted(study), err=True)
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
@@ -73,27 +73,27 @@ def run(
 
 
 def about(study: Study, *, quiet: bool) -> None:
-    """Tell what is searched, and what was noticed in the data."""
+    """Print the task, the data and the notes."""
     for line in described(study):
         note(line, quiet=quiet)
 
 
 def described(study: Study) -> list[str]:
-    """Return what is searched in a few lines: task, data, notes."""
+    """Return lines about the task, the data and the notes."""
     data, definition = study.dataset, study.definition
     lines = [
         f"Study {definition.name}: {definition.target!r} of {definition.source}, "
-        f"{task_words(study)}, by {definition.metric}",
+        f"{task_words(study)}, metric {definition.metric}",
         f"{row_words(row_counts(data), len(data.folds))}; "
         f"{count_text(data.n_features, 'column')}, {count_text(data.n_inputs, 'input')}",
     ]
     weights = weights_words(definition.weights, definition.class_weights)
-    lines += [f"Weights {weights}"] if weights else []
+    lines += [f"{weights[0].upper()}{weights[1:]}"] if weights else []
     return lines + [f"Note: {text}" for text in notes_of(study)]
 
 
 def row_counts(data: Dataset) -> dict[str, int]:
-    """Return how many rows do what; 0 calibrate where those that validate do."""
+    """Return the number of rows by use; 0 for calibration if the validation rows calibrate."""
     return {
         "train": data.n_train,
         "validation": data.n_valid,
@@ -103,7 +103,7 @@ def row_counts(data: Dataset) -> dict[str, int]:
 
 
 def row_words(rows: dict[str, int], n_folds: int) -> str:
-    """Return what `row_counts` returned, for people."""
+    """Return the result of `row_counts` in words."""
     folds = f" in each of {n_folds} folds" if n_folds > 1 else ""
     calibration = f"{rows['calibration']:,} to calibrate, " if rows["calibration"] else ""
     return (
@@ -113,12 +113,12 @@ def row_words(rows: dict[str, int], n_folds: int) -> str:
 
 
 def notes_of(study: Study) -> list[str]:
-    """Return what was noticed in the data, and in the space for them."""
+    """Return the notes about the data and about the space."""
     return [*study.dataset.notes_for(study.space.views()), *study.space.notices]
 
 
 def task_words(study: Study) -> str:
-    """Return the task and why it is this one."""
+    """Return the task and the reason for it."""
     task, reason = study.definition.task, study.dataset.task_reason.rstrip(".")
     if reason == f"{task}, as asked":
         return task
@@ -126,21 +126,21 @@ def task_words(study: Study) -> str:
 
 
 def weights_words(weights: str | None, class_weights: str | dict[str, float] | None) -> str:
-    """Return what rows and classes count; nothing when all count alike."""
-    parts = [] if weights is None else [f"of the rows: {weights}"]
+    """Return the sample and class weights in words; an empty string without weights."""
+    parts = [] if weights is None else [f"sample weights: {weights}"]
     if isinstance(class_weights, dict):
         shown = ", ".join(f"{label} {weight:g}" for label, weight in class_weights.items())
-        parts.append(f"of the classes: {shown}")
+        parts.append(f"class weights: {shown}")
     elif class_weights is not None:
-        parts.append(f"of the classes: {class_weights}")
+        parts.append(f"class weights: {class_weights}")
     return "; ".join(parts)
 
 
 def outcome(study: Study, started_s: float) -> dict[str, Any]:
-    """Score the winner on the test rows and return everything about the end of a search.
+    """Score the winner on the test rows and return the result of a search as JSON.
 
     Args:
-        started_s: `time.monotonic()` when the command began.
+        started_s: `time.monotonic()` at the start of the command.
     """
     from autotrain.bundle import ENSEMBLE
     from autotrain.bundle.selection import selection_of, validation_error, validation_score
@@ -192,11 +192,11 @@ def outcome(study: Study, started_s: float) -> dict[str, Any]:
 
 
 def ending(study: Study, result: dict[str, Any]) -> list[str]:
-    """Return the end of a search as lines for people."""
+    """Return the result of a search as lines for people."""
     metric, trials = study.metric.name, result["trials"]
     counts = ", ".join(f"{trials[state]:,} {state}" for state in ("complete", "pruned", "failed"))
     if result["test"]:
-        unseen = f"on {count_text(study.dataset.n_test, 'row')} that the search never saw"
+        unseen = f"on {count_text(study.dataset.n_test, 'held-out row')}"
         interval = result["test_interval"]
         between = "" if interval is None else f" ({' to '.join(map(_score, interval))})"
         meaning = "" if interval is None else f"in brackets: {interval_text(study.dataset.n_test)}"
@@ -205,12 +205,12 @@ def ending(study: Study, result: dict[str, Any]) -> list[str]:
             f"{name} {_score(value)}" for name, value in result["test"].items() if name != metric
         )
     else:
-        test, meaning, others = "none: no rows were kept for it", "", ""
+        test, meaning, others = "none: no rows were held out", "", ""
     dropout = ""
     if not result["has_dropout"]:
         dropout = (
-            "none in the winner: it predicts, but cannot say how sure it is; a space whose "
-            "[dropout] rate is above 0 gives models that can"
+            "none in the winner, so predictions have no uncertainty estimate; use a space whose "
+            "[dropout] rate is above 0 to get one"
         )
     lines = fields(
         [
@@ -235,7 +235,7 @@ def ending(study: Study, result: dict[str, Any]) -> list[str]:
 
 
 def score_rows(bundle: Bundle) -> list[tuple[str, str]]:
-    """Return a model's validation score, how exact it is, and why the model was chosen."""
+    """Return a model's validation score, its precision, and the reason for choosing the model."""
     from autotrain.bundle.selection import (
         optimism_words,
         reason_words,
@@ -256,24 +256,24 @@ def score_rows(bundle: Bundle) -> list[tuple[str, str]]:
 
 
 def next_commands(study: Study, n_untried: int | None) -> list[str]:
-    """Return the commands to try after a search.
+    """Return the commands to use after a search.
 
     Args:
-        n_untried: configurations that a finite space has left; None for one without end.
+        n_untried: number of untried configurations of a finite space; None for an infinite space.
     """
     name, where = study.definition.name, directory_words(study.folder)
     commands = [
         ("Predict new rows", f"autotrain predict {shown_path(study.best_path)} DATA --output FILE"),
-        ("See the trials", f"autotrain show {name}{where}"),
-        ("In the browser", f"autotrain dashboard {name}{where}"),
+        ("Show the trials", f"autotrain show {name}{where}"),
+        ("Open in a browser", f"autotrain dashboard {name}{where}"),
     ]
     if n_untried != 0:
-        commands.append(("Search on", f"autotrain resume {name}{where} --timeout 10m"))
+        commands.append(("Search longer", f"autotrain resume {name}{where} --timeout 10m"))
     return fields(commands)
 
 
 def interrupted(study: Study) -> str:
-    """Return what to say when a search was stopped before its end."""
+    """Return the message about an interrupted search."""
     from autotrain.search.settings import FILE
 
     if not (study.folder / FILE).is_file():
@@ -282,11 +282,11 @@ def interrupted(study: Study) -> str:
     if study.progress.best_value is not None:
         best = f" The best model so far is in {shown_path(study.best_path)}."
     words = f"autotrain resume {study.definition.name}{directory_words(study.folder)}"
-    return f"Interrupted; everything is saved.{best} Go on with:\n  {words}"
+    return f"Interrupted; everything is saved.{best} Resume with:\n  {words}"
 
 
 def directory_words(folder: Path) -> str:
-    """Return the --directory option that finds a study again, if it needs one."""
+    """Return the --directory option that a study needs, if any."""
     studies = shown_path(folder.parent)
     return "" if studies == str(STUDIES) else f" --directory {studies}"
 
@@ -305,7 +305,7 @@ def _ensemble_words(study: Study, members: list[dict[str, Any]] | None) -> str:
 
 
 def _space_words(n_untried: int | None) -> str:
-    """Return that a finite space has been searched completely."""
+    """Return a remark if a finite space has been searched completely."""
     return "all configurations of the space have been tried" if n_untried == 0 else ""
 
 

@@ -1,4 +1,4 @@
-"""`autotrain search`: find the best network for a table."""
+"""`autotrain search`: search for the best network for a table."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_S = 600.0
 
 
-@click.command(short_help="Find the best network for a table.")
+@click.command(short_help="Search for the best network for a table.")
 @click.argument("data", type=FileName("DATA"))
 @target_option
 @click.option(
@@ -55,7 +55,7 @@ DEFAULT_TIMEOUT_S = 600.0
     type=SpaceName(),
     default="default",
     show_default=True,
-    help="What may be tried; see `autotrain spaces list`.",
+    help="Search space: a shipped name (see `autotrain spaces list`) or a TOML file.",
 )
 @trials_option
 @timeout_option
@@ -69,19 +69,19 @@ DEFAULT_TIMEOUT_S = 600.0
     type=Word("sampler", SAMPLERS),
     default="tpe",
     show_default=True,
-    help="How the next trial is chosen.",
+    help="Sampling strategy.",
 )
 @click.option(
     "--pruner",
     type=Word("pruner", PRUNERS),
     default="performance",
     show_default=True,
-    help="How hopeless trials are ended.",
+    help="Pruning strategy.",
 )
 @click.option(
     "--pruner-options",
     type=Settings(),
-    help="Settings of the pruner, such as quantile=0.4,n_startup=8; see docs/cli.md.",
+    help="Pruner settings, such as quantile=0.4,n_startup=8; see docs/cli.md.",
 )
 @validation_option
 @test_option
@@ -93,23 +93,24 @@ DEFAULT_TIMEOUT_S = 600.0
 @device_option
 @seed_option
 @directory_option
-@click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the plan of the search and write nothing.")
 @json_option
 @quiet_option
 @click.pass_context
 def search(ctx: click.Context, data: str, **options: Any) -> None:
-    """Find the best network for DATA and export it.
+    """Search for the best network for DATA and export it.
 
     DATA is a table (CSV, TSV, Parquet, Feather, NPZ, IDX; text also .gz or .zst), sklearn:NAME,
-    openml:ID, or a study file: studies/NAME.toml holds the same options, those given here win.
+    openml:ID, or a study file. A study file, studies/NAME.toml, contains the same options; those on
+    the command line override it.
 
-    Without --trials and --timeout it searches for ten minutes. A study of the same name, data and
-    settings is gone on with.
+    Without --trials and --timeout the search takes ten minutes. If a study with the same name, data
+    and settings exists, it is resumed.
     """
     if data.endswith(".toml"):
         data, options = study_file.merge(Path(data), ctx, options)
     elif options["study"] is not None and options["study"].endswith(".toml"):
-        raise click.UsageError("--study is a name; a study file is given in the place of DATA.")
+        raise click.UsageError("--study takes a name. To use a study file, pass it as DATA.")
 
     from autotrain.cli.run_study import run
     from autotrain.search.finals import N_FINALISTS
@@ -162,7 +163,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
 
 
 def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str, Any]:
-    """Return what a search would do; nothing is written."""
+    """Return the plan of a search as JSON; nothing is written."""
     from autotrain.cli.run_study import notes_of, row_counts
     from autotrain.search.storage.urls import hide_password
 
@@ -217,15 +218,15 @@ def plan_lines(study: Study, plan: dict[str, Any]) -> list[str]:
     if plan["timeout_s"] is not None:
         limits.append(duration_text(plan["timeout_s"]))
     processes = count_text(plan["workers"], "process", "processes")
-    goes_on = ", which is there and would be gone on with" if plan["exists"] else ""
+    resumed = " (exists; would be resumed)" if plan["exists"] else ""
     lines = fields(
         [
-            ("Study", f"{plan['study']} in {plan['folder']}{goes_on}"),
+            ("Study", f"{plan['study']} in {plan['folder']}{resumed}"),
             ("Data", plan["data"]),
             ("Target", f"{plan['target']}, {task_words(study)}"),
             ("Classes", classes),
             ("Rows", row_words(plan["rows"], plan["folds"])),
-            ("Columns", f"{plan['columns']:,}, which become {count_text(plan['inputs'], 'input')}"),
+            ("Columns", f"{plan['columns']:,}, encoded as {count_text(plan['inputs'], 'input')}"),
             (
                 "Space",
                 f"{space['name']}: {space['combinations']:,} combinations × "

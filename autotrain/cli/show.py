@@ -1,4 +1,4 @@
-"""`autotrain show`: all studies, how one of them stands, or one of its trials."""
+"""`autotrain show`: list studies, show one study's status, or one of its trials."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from autotrain.reporting.status import StudyStatus, Unread
 
 MOST_NAMED = 12
-"""Trials that are named beside a flag."""
+"""Largest number of trials to list per flag."""
 STATES = {
     "running": "running",
-    "stopped": "stopped before its end: autotrain resume {name}{where}",
+    "stopped": "interrupted; continue with: autotrain resume {name}{where}",
     "done": "done",
-    "empty": "no trial has ended yet",
+    "empty": "no trial has finished yet",
 }
 
 
-@click.command(short_help="Show all studies, how one of them stands, or one trial.")
+@click.command(short_help="List studies, or show one study's status or one trial.")
 @click.argument("name", type=StudyName(), required=False)
 @click.option(
     "--trial",
     type=click.IntRange(min=0),
     metavar="N",
-    help="One trial: configuration, learning curve, gradient norms by layer, flags and its end.",
+    help="Trial to show: configuration, learning curve, gradient norms by layer, flags and end.",
 )
 @storage_option
 @directory_option
@@ -52,7 +52,7 @@ def show(
     directory: str,
     as_json: bool,
 ) -> None:
-    """Show all studies, the leaderboard of the study NAME, or one of its trials.
+    """List all studies, or show the leaderboard of the study NAME or one of its trials.
 
     Works while a search is running.
     """
@@ -96,7 +96,7 @@ def show(
 def overview(found: list[StudyStatus | Unread], studies: Path) -> list[str]:
     """Return a table of all studies."""
     if not found:
-        return [f"There are no studies in {studies}/ yet. Begin with: autotrain search DATA"]
+        return [f"{studies}/ contains no studies yet. Start with: autotrain search DATA"]
     from autotrain.bundle.selection import validation_score
     from autotrain.reporting.status import Unread
 
@@ -122,7 +122,7 @@ def overview(found: list[StudyStatus | Unread], studies: Path) -> list[str]:
 
 
 def leaderboard(status: StudyStatus) -> list[str]:
-    """Return the best trials, the winner, what ended the others."""
+    """Return the status, the best trials, the winner, and why other trials ended early."""
     definition, name = status.definition, status.definition.name
     where = directory_words(status.folder)
     counts = [f"{status.n_complete:,} complete", f"{status.n_pruned:,} pruned"]
@@ -177,7 +177,7 @@ def _added_words(status: StudyStatus) -> str:
     numbers = ", ".join(map(str, status.added[:MOST_NAMED]))
     more = ", …" if len(status.added) > MOST_NAMED else ""
     what = "trial" if len(status.added) == 1 else "trials"
-    return f"{what} {numbers}{more} through Optuna: no model, cannot win"
+    return f"{what} {numbers}{more} through Optuna, without a model"
 
 
 def _ended_early(status: StudyStatus) -> list[str]:
@@ -202,7 +202,7 @@ def _flagged(status: StudyStatus) -> list[str]:
     if not rows:
         return []
     hint = f"Details: autotrain show {status.definition.name} --trial N"
-    return ["", "Seen in training:", *fields(rows), hint + directory_words(status.folder)]
+    return ["", "Diagnostics:", *fields(rows), hint + directory_words(status.folder)]
 
 
 def _left_words(status: StudyStatus) -> str:

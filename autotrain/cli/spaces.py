@@ -26,7 +26,7 @@ def spaces() -> None:
 @spaces.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List the spaces that come with autotrain."""
+    """List the search spaces shipped with autotrain."""
     from autotrain.space.search_space import SearchSpace
     from autotrain.space.shipped import shipped_spaces, summary_of
 
@@ -45,7 +45,7 @@ def list_(as_json: bool) -> None:
     if as_json:
         print_json({"spaces": found})
         return
-    rows = [["space", "combinations", "continuous", "for"]]
+    rows = [["space", "combinations", "continuous", "purpose"]]
     for space in found:
         size_words = [f"{space['combinations']:,}", str(space["continuous"])]
         rows.append([str(space["name"]), *size_words, str(space["summary"])])
@@ -55,27 +55,29 @@ def list_(as_json: bool) -> None:
 @spaces.command("show")
 @click.argument("space", type=SpaceName())
 @click.option(
-    "--data", type=FileName("DATA"), help="Show what the space becomes for this table; see search."
+    "--data", type=FileName("DATA"), help="Table for which to show the space; see search."
 )
-@click.option("--target", metavar="COLUMN", help="The column of --data to predict.")
-@click.option("--task", type=Word("task", ("auto", *TASKS)), help="As for search.")
-@click.option("--weights", metavar="COLUMN", help="As for search.")
-@click.option("--validation", metavar="auto|holdout|K-fold", help="As for search.")
-@click.option("--test", type=FileName("FILE|FRACTION"), help="As for search.")
+@click.option("--target", metavar="COLUMN", help="Column of --data to predict.")
+@click.option("--task", type=Word("task", ("auto", *TASKS)), help="Kind of target, as for search.")
+@click.option("--weights", metavar="COLUMN", help="Column with sample weights, as for search.")
+@click.option(
+    "--validation", metavar="auto|holdout|K-fold", help="Validation split, as for search."
+)
+@click.option("--test", type=FileName("FILE|FRACTION"), help="Held-out test set, as for search.")
 @reading_options
 @json_option
 def show(space: str, data: str | None, as_json: bool, **options: Any) -> None:
     """Show a space as a tree, with its size.
 
-    With --data as a search of that table would have it: [[when]] and "auto" follow the data, and
-    the rows that train follow --validation and --test.
+    With --data the space is shown as a search of that table resolves it: [[when]] and "auto" depend
+    on the data, and the number of training rows depends on --validation and --test.
     """
     from autotrain.space.search_space import SearchSpace
 
     given = {name: value for name, value in options.items() if value is not None}
     if given and data is None:
         name = next(iter(given))
-        raise click.UsageError(f"--{name} is about --data, however: no --data is given.")
+        raise click.UsageError(f"--{name} requires --data.")
     searched = SearchSpace.from_toml(space)
     facts: dict[str, Any] = {}
     lines = []
@@ -92,7 +94,7 @@ def show(space: str, data: str | None, as_json: bool, **options: Any) -> None:
 @click.argument("space", type=SpaceName())
 @json_option
 def check(space: str, as_json: bool) -> None:
-    """Check a space; every mistake of the file is told at once."""
+    """Check a space and print all its mistakes at once."""
     from autotrain.space.search_space import SearchSpace
 
     searched = SearchSpace.from_toml(space)
@@ -110,11 +112,11 @@ def check(space: str, as_json: bool) -> None:
 def _for_table(
     searched: SearchSpace, data: str, options: dict[str, Any]
 ) -> tuple[SearchSpace, dict[str, Any]]:
-    """Return the space that a search of a table would have, and what it follows from."""
+    """Return a space as resolved for a table, and the facts that it depends on."""
     from autotrain.data.dataset import load_dataset
     from autotrain.space.auto import DataShape
 
-    # As `search` splits when nothing is said.
+    # The default split of `search`.
     asked = {"validation": "auto", **options}
     reading = reading_asked(asked)
     table = load_dataset(
@@ -136,7 +138,7 @@ def _for_table(
 
 
 def _why(facts: dict[str, Any]) -> str:
-    """Say what the space follows from, in one line."""
+    """Return the facts that the space depends on, in one line."""
     rows = count_text(facts["train_rows"], "training row")
     inputs = count_text(facts["inputs"], "input")
     words = [rows, inputs, facts["task"], *(["pictures"] if facts["pictures"] else [])]
@@ -145,7 +147,7 @@ def _why(facts: dict[str, Any]) -> str:
 
 
 def _facts(searched: SearchSpace) -> dict[str, Any]:
-    """Return a space's name and size."""
+    """Return a space's name, size and notices."""
     size = searched.size()
     return {
         "name": searched.source,

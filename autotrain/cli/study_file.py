@@ -1,12 +1,12 @@
-"""Study files: `studies/NAME.toml` holds what `autotrain search` would be given as options.
+"""Study files: `studies/NAME.toml` contains the options of `autotrain search`.
 
     data = "sklearn:breast_cancer"
     space = "quick"
     trials = 40
     timeout = "1m"
 
-A key is the name of an option; a new option of `search` is a new key by itself. Paths start at the
-file's folder, and the study has the file's name unless it says otherwise.
+A key is the name of an option, so a new option of `search` is a new key without further code. Paths
+are relative to the file's folder. The study has the file's name unless the file sets `study`.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from autotrain.errors import DataError, StudyError, nearest, unknown
 from autotrain.space.shipped import shipped_spaces
 from autotrain.vocabulary import user_path
 
-# How one run is shown is said on the command line.
+# Options about the output of one run are allowed on the command line only.
 NOT_IN_FILES = ("as_json", "quiet", "dry_run")
 TABLES = ("space", "class_weights", "pruner_options")
-"""Keys that may also be a table: the search space itself, a weight for each class, settings."""
+"""Keys that may also be tables: the search space, class weights by label, settings."""
 LISTS = ("missing", "names")
-"""Keys that may also be a list of texts."""
+"""Keys that may also be lists of strings."""
 
 
 def merge(path: Path, ctx: click.Context, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return DATA and the options of a study file; those given on the command line win.
+    """Return DATA and the options of a study file; the command line overrides the file.
 
     Args:
-        path: of the file.
-        ctx: of the search command, whose options are the keys.
-        options: as the command line gave them, by parameter name.
+        path: the study file.
+        ctx: context of the search command, whose options are the keys.
+        options: options of the command line by parameter name.
     Raises:
-        DataError: when there is no such file.
-        StudyError: with every mistake of the file at once.
+        DataError: when the file does not exist.
+        StudyError: when the file has mistakes; the message contains all of them.
     """
     content = _read(path)
     known = {
@@ -59,7 +59,7 @@ def merge(path: Path, ctx: click.Context, options: dict[str, Any]) -> tuple[str,
         except click.BadParameter as error:
             mistakes.append(f"{key}: {error.message}")
     if "data" not in content and "data" not in {nearest(key, known) for key in content}:
-        mistakes.append('data: must be given, such as data = "table.csv", however: it is not.')
+        mistakes.append('data is missing. Add a line such as data = "table.csv".')
     if mistakes:
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
         raise StudyError("\n  ".join([f"{path}: {count}", *mistakes]))
@@ -76,15 +76,15 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         near = nearest(path.name, [file.name for file in path.parent.glob("*.toml")])
         hint = f" Did you mean {path.with_name(near)}?" if near is not None else ""
-        raise DataError(f"{path}: expected a study file, however: there is none.{hint}") from None
+        raise DataError(f"study file {path} does not exist.{hint}") from None
     except OSError as error:
-        raise DataError(f"{path}: expected a study file, however: {error.strerror}.") from None
+        raise DataError(f"study file {path} must be readable, got: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:  # also a number of too many digits
-        raise StudyError(f"{path}: must be a TOML file, however: {error}.") from None
+        raise StudyError(f"study file {path} must be TOML, got: {error}.") from None
 
 
 def _convert(key: str, value: Any, param: click.Parameter, ctx: click.Context, folder: Path) -> Any:
-    """Return a value as the option would have read it."""
+    """Return a value in the form in which the option returns it."""
     if param.name in TABLES and isinstance(value, dict):
         return value
     if isinstance(value, list) and param.name in LISTS:
@@ -92,7 +92,7 @@ def _convert(key: str, value: Any, param: click.Parameter, ctx: click.Context, f
     if isinstance(value, bool) and isinstance(param.type, click.types.BoolParamType):
         return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise click.BadParameter(f"must be text or a number, however: {value!r}.")
+        raise click.BadParameter(f"must be a string or a number, got {value!r}.")
     text = str(value)
     if _is_path(param.name, text):
         text = str(folder / user_path(text))

@@ -36,7 +36,7 @@ from autotrain.cli.reading import reading_asked, reading_options
     "--config",
     type=FileName("FILE"),
     required=True,
-    help="TOML file with one value for each parameter.",
+    help="TOML file with one value per parameter.",
 )
 @target_option
 @timeout_option
@@ -58,9 +58,9 @@ from autotrain.cli.reading import reading_asked, reading_options
 def train(ctx: click.Context, data: str, config: str, **options: Any) -> None:
     """Train the network that FILE configures on DATA and export it.
 
-    FILE has the words of a search space, with one value where a space has a range. What it leaves
-    out has its default. There is no search, no pruning and no repeated training: one trial, in a
-    study of its own, with the same model folder and test score as a search.
+    FILE has the keys of a search space, with one value in place of each range. Parameters that it
+    leaves out have their defaults. There is one trial, in a study of its own, without search,
+    pruning or retraining. The model folder and the test score are those of a search.
 
     If the study exists with the same data, configuration and settings, its result is shown again,
     or its interrupted training is resumed.

@@ -1,4 +1,4 @@
-"""One trial as text: what it is, how it trained, its health layer by layer."""
+"""One trial as text: its configuration, learning curve and diagnostics."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from autotrain.reporting.trial import FoldHealth, TrialReport
 
 MOST_POINTS = 12
-"""Points of a learning curve that are printed."""
+"""Largest number of printed points of a learning curve."""
 
 
 def trial_lines(report: TrialReport) -> list[str]:
-    """Return one trial: what it is, how it trained, its health by layer."""
+    """Return a trial's state, configuration, learning curve and diagnostics as lines."""
     value = "" if report.value is None else f"{report.metric} {value_text(report.value)}"
     ending = "" if report.ending is None else f": {report.ending}"
     best = "" if report.best_epoch is None else f", best epoch {report.best_epoch}"
@@ -57,7 +57,7 @@ def _health(health: FoldHealth) -> list[str]:
         f"Fold {health.fold}: training loss {start} at the first step, {last} in the last epoch"
     ]
     if found["explosion"]:
-        lines.append(f"First seen to explode in {explosion_text(health.diagnosis)}")
+        lines.append(f"First explosion: {explosion_text(health.diagnosis)}")
     header = ["layer", "gradient norm: first step", "last epoch", "/ output layer's"]
     units = [
         (word, title)
@@ -73,7 +73,7 @@ def _health(health: FoldHealth) -> list[str]:
 
 
 def _thinned(curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Return points evenly spread over a curve, its first and last among them."""
+    """Return evenly spaced points of a curve, including its first and last."""
     last = len(curve) - 1
     n = min(len(curve), MOST_POINTS)
     return [curve[round(place * last / max(n - 1, 1))] for place in range(n)]
@@ -84,5 +84,5 @@ def _norm(value: float | None) -> str:
 
 
 def param_text(value: object) -> str:
-    """Write a hyperparameter with four digits at most."""
+    """Return a hyperparameter with at most four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

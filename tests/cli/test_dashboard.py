@@ -223,4 +223,4 @@ def test_warnings_of_the_plots_stay_out_of_the_terminal(
     monkeypatch.setattr(Dashboard, "serve", look)
     done = autotrain("dashboard", "shop", "--port", "0", "--no-browser")
     assert done.code == 0, done.err
-    assert done.err == "Ctrl-C ends it.\n"
+    assert done.err == "Stop with Ctrl-C.\n"

@@ -67,15 +67,15 @@ def test_onnx_graphs(there: Path, tmp_path: Path, autotrain: Run) -> None:
     target = tmp_path / "graphs"
     done = autotrain("export", "shop", "--format", "onnx", "--samples", 4, "--output", target)
     assert done.code == 0, done.err
-    assert done.err == "inputs.json says what they read, docs/onnx.md how.\n"
-    assert f", as graphs, is in {target}" in done.out
+    assert done.err == "inputs.json describes the inputs; see docs/onnx.md.\n"
+    assert f"as ONNX graphs to {target}" in done.out
     assert sorted(path.name for path in target.iterdir()) == [
         "inputs.json",
         "point.onnx",
         "predictor.onnx",
     ]
     silent = autotrain("export", "plain", "--format", "onnx", "--output", tmp_path / "one")
-    assert silent.err.endswith("The model has no dropout: there is point.onnx alone.\n")
+    assert silent.err.endswith("The model has no dropout, so there is only point.onnx.\n")
     assert not (tmp_path / "one" / "predictor.onnx").exists()
     again = autotrain("export", "shop", "--format", "onnx", "--output", target)
     assert again.code == 2

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from autotrain.cli.failures import REMEDIES, system_error_words
+from autotrain.cli.failures import REMEDIES, system_error_text
 from tests.cli.conftest import Run
 
 
@@ -45,7 +45,7 @@ def test_predictions_that_cannot_be_written(
     output = tmp_path / f"predictions{ending}"
     done = autotrain("predict", "shop", "shop.csv", "--output", output)
     assert done.code == 2
-    assert f"{output} must be a file that can be written" in done.err
+    assert f"{output} must be writable" in done.err
     assert os.strerror(number) in done.err
     assert "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == []
@@ -58,7 +58,7 @@ def test_folder_that_cannot_be_written_is_refused_before_the_work(
     monkeypatch.setattr("autotrain.predictor.load", fail(errno.EIO))
     done = autotrain("predict", "shop", "shop.csv", "--output", tmp_path / "p.csv")
     assert done.code == 2
-    assert "must be in a folder that can be written" in done.err
+    assert "must be in a writable folder" in done.err
 
 
 def test_folder_is_no_output_file(there: Path, tmp_path: Path, autotrain: Run) -> None:
@@ -108,14 +108,14 @@ def test_errors_of_the_system_are_found_behind_others() -> None:
     full = sqlite3.OperationalError("database or disk is full")
     wrapped = RuntimeError("Optuna could not")
     wrapped.__cause__ = full
-    assert "disk is full" in (system_error_words(wrapped) or "")
+    assert "disk is full" in (system_error_text(wrapped) or "")
     for number, remedy in REMEDIES.items():
-        words = system_error_words(OSError(number, os.strerror(number), "a/file")) or ""
+        words = system_error_text(OSError(number, os.strerror(number), "a/file")) or ""
         assert words.startswith("a/file must be")
         assert words.endswith(remedy)
-    assert system_error_words(OSError(errno.ENOENT, "no such file", "a/file")) is None
-    assert system_error_words(ValueError("a bug")) is None
-    assert system_error_words(sqlite3.OperationalError("no such table: trials")) is None
+    assert system_error_text(OSError(errno.ENOENT, "no such file", "a/file")) is None
+    assert system_error_text(ValueError("a bug")) is None
+    assert system_error_text(sqlite3.OperationalError("no such table: trials")) is None
 
 
 def test_table_is_written_whole_where_it_can_be(

@@ -105,7 +105,7 @@ def test_output_files_hold_what_stdout_would(
     done = autotrain("predict", "paid", new, "--output", path, "--samples", 10)
     assert done.code == 0
     assert done.out == ""
-    assert f"3 predictions are in {path}" in done.err
+    assert f"Wrote 3 predictions to {path}" in done.err
     readers: dict[str, Callable[[Path], pd.DataFrame]]
     readers = {"csv": pd.read_csv, "parquet": pd.read_parquet, "json": pd.read_json}
     printed = pd.read_csv(io.StringIO(autotrain("predict", "paid", new, "--samples", 10).out))
@@ -124,11 +124,11 @@ def test_names_that_are_too_long(there: Path, new: Path, tmp_path: Path, autotra
     long = "x" * 300
     done = autotrain("predict", "paid", new, "--output", tmp_path / f"{long}.csv")
     assert done.code == 2
-    assert "must be a file that can be written" in " ".join(done.err.split())
+    assert "must be writable" in " ".join(done.err.split())
     for words in (("predict", long, new), ("evaluate", long, "paid.csv")):
         done = autotrain(*words)
         assert done.code == 2
-        assert "expected the folder of a bundle, however: File name too long" in done.err
+        assert "File name too long" in done.err
     # As long as a name may be.
     assert autotrain("predict", "paid", new, "--output", tmp_path / f"{'x' * 251}.csv").code == 0
 
@@ -203,11 +203,11 @@ def test_columns_are_found_by_name_and_surprises_are_told(
         (("paid", "lacking.csv"), "1 is missing: 'city'"),
         (("paid", "none.csv"), "none.csv: expected a file, however: there is none"),
         (("piad", "rows.csv"), "Did you mean 'paid'? Studies with a model: paid, plain, shop"),
-        (("rows.csv", "rows.csv"), "expected the folder of a bundle, however: it is a file"),
+        (("rows.csv", "rows.csv"), "BUNDLE must be a folder, got the file rows.csv"),
         (("paid", "rows.csv", "--output", "x.xlsx"), "must end in .csv, .parquet, .json"),
-        (("paid", "rows.csv", "--output", "no/x.csv"), "must be in a folder that is there"),
-        (("paid", "rows.csv", "--output", "./rows.csv"), "another file than DATA, which would be"),
-        (("paid", "rows.csv", "--samples", "0"), "must be a whole number, at least 1"),
+        (("paid", "rows.csv", "--output", "no/x.csv"), "must be in an existing folder"),
+        (("paid", "rows.csv", "--output", "./rows.csv"), "must not be DATA itself"),
+        (("paid", "rows.csv", "--samples", "0"), "must be an integer of at least 1"),
         (("paid", "rows.csv", "--alpha", "1"), "must be a number greater than 0 and less than 1"),
         (("paid", "rows.csv", "--alpha", "x"), "must be a number greater than 0"),
     ],
@@ -259,7 +259,7 @@ def test_evaluate_shows_both_sides(there: Path, autotrain: Run) -> None:
     assert header.split() == ["90", "rows", "dropout", "off", "Monte-Carlo,", "100", "samples"]
     assert {line.split()[0] for line in lines} >= {"rmse", "mae", "r2", "nll"}
     assert "intervals of the mixture of 0.9: " in done.out
-    assert re.search(r"\d% ± \d+\.\d% of the rows are inside; ", done.out)
+    assert re.search(r"\d% ± \d+\.\d% of the rows; ", done.out)
     assert "conformal intervals of 0.9: " in done.out
     assert (
         "conformal intervals of 0.5: "
@@ -297,7 +297,7 @@ def test_a_folders_test_pictures_are_predicted_and_scored(
     done = autotrain("evaluate", "pictures", pictures, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["n_rows"] == 24
-    said = f"Note: these are the 24 test rows of {pictures}, not those it is for training with"
+    said = f"Note: using the 24 test rows of {pictures}, not its training rows"
     assert said in done.err
     asked = autotrain("predict", "pictures", pictures)
     assert len(asked.out.splitlines()) == 25
@@ -310,7 +310,7 @@ def test_evaluate_shows_calibrated_probabilities_of_classes(there: Path, autotra
     assert header.split()[-5:] == ["Monte-Carlo,", "100", "samples", "calibrated", "Monte-Carlo"]
     line = next(line for line in lines if line.split()[0] == "log_loss")
     assert "ece" in {line.split()[0] for line in lines}
-    assert "classes on average" in lines[-1] or "classes on average" in lines[-2]
+    assert re.search(r"mean size [\d.]+ classes", done.out)
     facts = autotrain("evaluate", "shop", "shop.csv", "--json").json()
     assert float(line.split()[-1]) == pytest.approx(
         facts["monte_carlo_calibrated"]["log_loss"], rel=1e-3
@@ -326,14 +326,14 @@ def test_evaluate_leaves_out_rows_without_a_target(
     path.write_text("\n".join(lines) + "\n")
     done = autotrain("evaluate", "paid", path, "--json")
     assert json.loads(done.out)["n_rows"] == 4
-    assert "1 row without a value of 'amount' left out" in done.err
+    assert "left out 1 row without a value of 'amount'" in done.err
 
 
 def test_evaluate_without_dropout_and_without_target(
     there: Path, tmp_path: Path, autotrain: Run
 ) -> None:
     done = autotrain("evaluate", "plain", "shop.csv")
-    assert "so there is no Monte-Carlo side" in done.out
+    assert "so there are no Monte-Carlo scores" in done.out
     path = tmp_path / "rows.csv"
     path.write_text(ROWS)
     lacking = autotrain("evaluate", "paid", path)

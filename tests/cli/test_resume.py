@@ -49,16 +49,16 @@ def test_it_uses_what_is_left_of_the_budget(study: Path, autotrain: Run) -> None
     assert read_status(study).left.n_trials == 0
 
 
-def test_nothing_left_is_said_with_the_way_to_give_more(study: Path, autotrain: Run) -> None:
+def test_spent_budget_is_refused_with_the_command_to_add_more(study: Path, autotrain: Run) -> None:
     before = listing(study)
     done = autotrain("resume", "shop")
     assert done.code == 2
-    assert "nothing is left of it (2 trials in " in done.err
+    assert "must have some budget left, got none (2 trials in " in done.err
     assert "autotrain resume shop --timeout 10m" in done.err
     assert listing(study) == before
 
 
-def test_an_ensemble_may_be_had_when_nothing_is_left(study: Path, autotrain: Run) -> None:
+def test_ensemble_is_exported_after_the_budget_is_spent(study: Path, autotrain: Run) -> None:
     done = autotrain(*RESUME, "--ensemble", 3)
     assert done.code == 0, done.err
     assert sum(done.json()["trials"].values()) == 2
@@ -67,7 +67,7 @@ def test_an_ensemble_may_be_had_when_nothing_is_left(study: Path, autotrain: Run
     together = done.json()["ensemble"]
     assert len(together) > 1
     exported = autotrain("export", "shop", "--output", "model")
-    assert exported.out == f"The ensemble of {len(together)} trainings of shop is in model\n"
+    assert exported.out == f"Exported the ensemble of {len(together)} trainings of shop to model\n"
 
     alone = autotrain(*RESUME, "--ensemble", 0)
     assert alone.json()["ensemble"] is None

@@ -17,13 +17,13 @@ from tests.cli.conftest import HERE, HOLDOUT, NO_DROPOUT, Run, listing
 SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
 
 
-def test_a_search_tells_scores_winner_model_and_what_to_do_next(here: Path, autotrain: Run) -> None:
+def test_search_prints_scores_winner_model_and_next_commands(here: Path, autotrain: Run) -> None:
     done = autotrain(*SEARCH, "--trials", 3)
 
     assert done.code == 0, done.err
     lines = {line[:12].strip(): line[12:].strip() for line in done.out.splitlines()}
     assert lines["Test"].startswith("log_loss ")
-    assert lines["Test"].endswith("on 18 rows that the search never saw")
+    assert lines["Test"].endswith("on 18 held-out rows")
     assert lines["Validation"].startswith("log_loss ")
     assert lines["Winner"].startswith("trial ")
     assert "dropout 0.2" in lines["Winner"]
@@ -49,7 +49,7 @@ def test_json_is_one_object_and_quiet_is_quiet(here: Path, autotrain: Run) -> No
     assert result["study"] == "shop"
     assert result["bundle"] == "studies/shop/best"
     assert sum(result["trials"].values()) == 2
-    assert result["test"] is None  # no rows were kept for it
+    assert result["test"] is None  # no rows were held out
     assert result["has_dropout"] is True
     assert result["params"].keys() >= {"activation", "optimizer.learning_rate"}
     assert 0 < result["validation_value"] < 5
@@ -189,7 +189,7 @@ def test_a_bug_is_exit_code_1_with_a_traceback(
     assert done.code == 1
     assert "Traceback" in done.err
     assert "ZeroDivisionError: oh" in done.err
-    assert "please report it" in done.err
+    assert "This is a bug in autotrain" in done.err
 
 
 def test_an_interrupt_before_the_first_trial_leaves_nothing(

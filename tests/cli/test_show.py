@@ -146,13 +146,13 @@ def test_trial_that_diverges_in_its_first_epoch_shows_its_norms(here: Path, auto
     (fold,) = facts["folds"]
     assert (fold["explosion"], fold["explosion_epoch"], fold["loss"]) == ("not_finite", 1, None)
     assert all(layer["start_norm"] > 0 and layer["norm"] > 0 for layer in fold["layers"])
-    assert "First seen to explode in epoch 1" in autotrain("show", "wild", "--trial", 0).out
+    assert "First explosion: epoch 1" in autotrain("show", "wild", "--trial", 0).out
 
 
 def test_no_studies_is_said(here: Path, autotrain: Run) -> None:
     done = autotrain("show")
     assert done.code == 0
-    assert "There are no studies in studies/ yet" in done.out
+    assert "studies/ contains no studies yet" in done.out
     assert autotrain("show", "--json").json() == {"studies": []}
 
 

@@ -173,4 +173,4 @@ def test_show_tells_what_is_wrong_with_the_table(here: Path, autotrain: Run) -> 
     assert autotrain("spaces", "show", "space.toml", "--data", "gone.csv").code == 2
     alone = autotrain("spaces", "show", "space.toml", "--target", "bought")
     assert (alone.code, alone.out) == (2, "")
-    assert "no --data is given" in alone.err
+    assert "--target requires --data" in alone.err

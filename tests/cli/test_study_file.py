@@ -75,11 +75,11 @@ def test_all_mistakes_are_told_at_once(here: Path, autotrain: Run) -> None:
     for line in (
         "no key 'trails'. Did you mean 'trials'?",
         "no key 'json'.",
-        "timeout: must be a time such as 10m",
-        "workers: must be auto or a number of processes",
-        "seed: must be text or a number",
+        "timeout: must be a duration such as 10m",
+        "workers: must be auto or an integer of at least 1, got 0",
+        "seed: must be a string or a number",
         "metric: no metric 'acuracy'. Did you mean 'accuracy'?",
-        'data: must be given, such as data = "table.csv", however: it is not.',
+        'data is missing. Add a line such as data = "table.csv".',
     ):
         assert f"\n  {line}" in done.err
 
@@ -87,9 +87,9 @@ def test_all_mistakes_are_told_at_once(here: Path, autotrain: Run) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("data = ", "mine.toml: must be a TOML file, however: "),
+        ("data = ", "study file mine.toml must be TOML, got: "),
         ("dta = 'shop.csv'", "mine.toml: 1 mistake\n  no key 'dta'. Did you mean 'data'?"),
-        (None, "mine.toml: expected a study file, however: there is none. Did you mean"),
+        (None, "study file mine.toml does not exist. Did you mean"),
     ],
 )
 def test_a_file_that_cannot_be_used(

@@ -30,12 +30,12 @@ def test_a_weighted_search_from_start_to_evaluation(
 ) -> None:
     done = autotrain(*SEARCH, *BOTH, "--trials", 2, "--study", "w")
     assert done.code == 0, done.err
-    assert "Weights of the rows: visits; of the classes: balanced" in done.err
+    assert "Sample weights: visits; class weights: balanced" in done.err
     shown = autotrain("show", "w").out
     assert "of the rows: visits; of the classes: balanced" in shown
 
     done = autotrain("evaluate", "w", "weighted.csv", "--json", "--samples", 5)
-    assert "each row counts as much as 'visits' says" in done.err
+    assert "scores are weighted by column 'visits'" in done.err
     found = done.json()
     assert found["weighted"] is True
     predictor = package.load(here / "studies/w/best")
@@ -44,7 +44,7 @@ def test_a_weighted_search_from_start_to_evaluation(
     assert found["deterministic"]["accuracy"] == pytest.approx(expected)
 
     done = autotrain("evaluate", "w", "shop.csv", "--json", "--samples", 5)
-    assert "all rows count alike: there is no column 'visits'" in done.err
+    assert "because column 'visits' is missing" in done.err
     assert done.json()["weighted"] is False
     assert autotrain("predict", "w", "shop.csv", "--quiet").code == 0
     done = autotrain("predict", "w", "weighted.csv")
@@ -69,7 +69,7 @@ def test_a_study_file_says_the_same(here: Path, weighted: pd.DataFrame, autotrai
     assert plans[0]["class_weights"] == "balanced"
     assert plans[1]["class_weights"] == {"yes": 2, "no": 0.5}
     text = autotrain("search", "two.toml", *HOLDOUT, "--dry-run").out
-    assert "of the rows: visits; of the classes: yes 2, no 0.5" in text
+    assert "sample weights: visits; class weights: yes 2, no 0.5" in text
     assert plans[0]["columns"] == plans[1]["columns"] == 3
 
 
@@ -98,7 +98,7 @@ def test_a_quantile_is_a_metric(here: Path, autotrain: Run) -> None:
     done = autotrain(*words, "--metric", "pinball:0.9", "--trials", 1, "--study", "q")
     assert done.code == 0, done.err
     assert "Test        pinball:0.9 " in done.out
-    assert "by pinball:0.9" in done.err
+    assert "metric pinball:0.9" in done.err
     assert "pinball:0.9" in autotrain("show", "q").out
     scores = autotrain("evaluate", "q", "paid.csv", "--json", "--quiet").json()["deterministic"]
     assert scores["pinball:0.9"] != scores["pinball"] == pytest.approx(scores["mae"] / 2)

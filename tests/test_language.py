@@ -42,7 +42,7 @@ PATTERNS = {
     "says of a program": r"\b(errors?|messages?|files?|folders?|cards?|docs) say(s)?\b",
 }
 TODO = (
-    *("autotrain/cli", "autotrain/reporting", "autotrain/data"),
+    *("autotrain/reporting", "autotrain/data"),
     *("autotrain/search", "autotrain/export"),
     "autotrain/bundle",
     *("docs/cli.md", "docs/python.md", "docs/spaces.md", "docs/tables.md"),

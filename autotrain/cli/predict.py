@@ -110,6 +110,8 @@ def predict(
             notices=notices,
         )
         frame = result.to_frame()
+        if tolerance is not None:
+            frame["n_drawn"] = result.n_drawn
     else:
         frame = _point(predictor, rows, notices)
         notices.append("the model has no dropout, so predictions have no uncertainty estimate")

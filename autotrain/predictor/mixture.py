@@ -53,7 +53,9 @@ class Noise(NamedTuple):
     def from_json(cls, record: Mapping[str, Any]) -> Noise:
         """Return the noise that `to_json` wrote."""
         dof = record["dof"]
-        return cls(math.inf if dof is None else dof, record["scale"], record["spread"])
+        # JSON may contain an integer, whose square need not fit into a tensor's 64 bits.
+        scale, spread = float(record["scale"]), float(record["spread"])
+        return cls(math.inf if dof is None else float(dof), scale, spread)
 
     def to_json(self) -> dict[str, Any]:
         """Return the noise as JSON, with the typical error for the model card.

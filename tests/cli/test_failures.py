@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from autotrain.cli.failures import REMEDIES, system_error_text
+from autotrain.cli.failures import OPTIONS, REMEDIES, error_text, system_error_text
+from autotrain.cli.main import COMMANDS
+from autotrain.errors import AutotrainError
 from tests.cli.conftest import Run
 
 
@@ -125,3 +127,22 @@ def test_table_is_written_whole_where_it_can_be(
     assert autotrain("predict", "shop", "shop.csv", "--output", output).code == 0
     assert len(pd.read_parquet(output)) == len(pd.read_csv("shop.csv"))
     assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message", "expected"),
+    [
+        ("n_samples", "n_samples must be positive.", "--samples must be positive."),
+        ("per_class", "per_class must be False.", "--per-class must be False."),
+        ("y", "y must be numbers.", "y must be numbers."),
+        ("seed", "the seed must be positive.", "the seed must be positive."),
+        (None, "seed must be positive.", "seed must be positive."),
+    ],
+)
+def test_message_names_the_option(parameter: str | None, message: str, expected: str) -> None:
+    assert error_text(AutotrainError(message, parameter=parameter)) == expected
+
+
+def test_mapped_options_exist() -> None:
+    known = {option for command in COMMANDS for param in command.params for option in param.opts}
+    assert set(OPTIONS.values()) <= known

@@ -97,6 +97,18 @@ def test_predictions_are_those_of_the_predictor(
     assert autotrain("predict", "shop", path, "--samples", 20, "--seed", 5).out != done.out
 
 
+def test_tolerance_ends_the_samples_of_a_row(there: Path, new: Path, autotrain: Run) -> None:
+    done = autotrain("predict", "paid", new, "--samples", 60, "--tolerance", 1e9)
+    assert done.code == 0, done.err
+    assert [int(row["n_drawn"]) for row in rows_of(done.out)] == [20, 20, 20]
+    exact = rows_of(autotrain("predict", "paid", new, "--samples", 60, "--tolerance", 1e-9).out)
+    assert [int(row["n_drawn"]) for row in exact] == [60, 60, 60]
+    assert "n_drawn" not in rows_of(autotrain("predict", "paid", new, "--samples", 60).out)[0]
+    without = autotrain("predict", "plain", new, "--tolerance", 0.1)
+    assert without.code == 2
+    assert "needs a model trained with dropout" in without.err
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
 def test_output_files_hold_what_stdout_would(
     there: Path, new: Path, tmp_path: Path, autotrain: Run, ending: str
@@ -124,7 +136,7 @@ def test_names_that_are_too_long(there: Path, new: Path, tmp_path: Path, autotra
     long = "x" * 300
     done = autotrain("predict", "paid", new, "--output", tmp_path / f"{long}.csv")
     assert done.code == 2
-    assert "must be writable" in " ".join(done.err.split())
+    assert "must be a writable file" in " ".join(done.err.split())
     for words in (("predict", long, new), ("evaluate", long, "paid.csv")):
         done = autotrain(*words)
         assert done.code == 2
@@ -210,6 +222,8 @@ def test_columns_are_found_by_name_and_surprises_are_told(
         (("paid", "rows.csv", "--samples", "0"), "must be an integer of at least 1"),
         (("paid", "rows.csv", "--alpha", "1"), "must be a number greater than 0 and less than 1"),
         (("paid", "rows.csv", "--alpha", "x"), "must be a number greater than 0"),
+        (("paid", "rows.csv", "--tolerance", "0"), "must be a finite number greater than 0, got 0"),
+        (("paid", "rows.csv", "--tolerance", "inf"), "must be a finite number greater than 0"),
     ],
 )
 def test_what_cannot_be_predicted(

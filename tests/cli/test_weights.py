@@ -32,7 +32,7 @@ def test_a_weighted_search_from_start_to_evaluation(
     assert done.code == 0, done.err
     assert "Sample weights: visits; class weights: balanced" in done.err
     shown = autotrain("show", "w").out
-    assert "of the rows: visits; of the classes: balanced" in shown
+    assert "sample weights: visits; class weights: balanced" in shown
 
     done = autotrain("evaluate", "w", "weighted.csv", "--json", "--samples", 5)
     assert "scores are weighted by column 'visits'" in done.err

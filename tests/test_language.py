@@ -44,7 +44,6 @@ PATTERNS = {
 TODO = (
     *("autotrain/reporting", "autotrain/data"),
     *("autotrain/search", "autotrain/export"),
-    "autotrain/bundle",
     *("docs/cli.md", "docs/python.md", "docs/spaces.md", "docs/tables.md"),
     "CHANGELOG.md",
 )

@@ -1,7 +1,8 @@
-"""The exported model as a folder that needs no pickle: read, verify, write.
+"""The exported model as a folder without pickle: read, verify, write.
 
-record.py says what a bundle is, tensors.py names its arrays, files.py makes and checks the bytes,
-publishing.py swaps the folder in at once, card.py writes the page for people.
+record.py defines a bundle, checking.py checks the fields of its record, files.py encodes and
+verifies its bytes, publishing.py replaces the folder atomically, selection.py explains the choice
+of the model and card.py writes the model card.
 """
 
 from autotrain.bundle.files import FORMAT_VERSION, copy_bundle, encode, read_bundle

@@ -1,6 +1,6 @@
-"""`MODEL_CARD.md`: what a person wants to know of a bundle before using it.
+"""`MODEL_CARD.md`: the facts to know before using a bundle.
 
-Written from the bundle alone. A new section is a function in `_SECTIONS`.
+The card is written from the bundle alone. To add a section, add a function to `_SECTIONS`.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ MOST_LISTED = 30
 BAR_WIDTH = 40
 FEW_ROWS = 500
 QUANTILE = (
-    "It predicts the {quantile:g} quantile: of every 100 rows about {share:.0f} lie below. Only "
-    "`conformal_interval` has the coverage that it is asked for. `interval`, `quantiles`, "
-    "`typical_error` and the likelihoods take the noise for symmetric around this quantile, which "
-    "it is not."
+    "The model predicts the {quantile:g} quantile: about {share:.0f} of every 100 rows lie below. "
+    "Only `conformal_interval` has the requested coverage. `interval`, `quantiles`, "
+    "`typical_error` and the likelihoods assume noise that is symmetric around this quantile, "
+    "which it is not."
 )
 
 
 def model_card(bundle: Bundle) -> str:
-    """Return the card's text, Markdown."""
+    """Return the model card as Markdown."""
     title = f"# {_code(bundle.data.get('name') or bundle.target)}: {_code(bundle.target)}"
     parts = [title, *(section(bundle) for section in _SECTIONS)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -50,7 +50,11 @@ def _what_it_is(bundle: Bundle) -> str:
         of = "" if bundle.quantile is None else f"{bundle.quantile:g} quantile of the "
         what = f"Predicts the {of}number {_code(bundle.target)}"
     count = len(bundle.members)
-    by = "a multi-layer perceptron" if count == 1 else f"{count} multi-layer perceptrons together"
+    by = (
+        "a multi-layer perceptron"
+        if count == 1
+        else f"an average of {count} multi-layer perceptrons"
+    )
     study, n_trained = bundle.training.get("study"), len(_ensemble(bundle))
     who = "the winner" if n_trained == 1 else f"{n_trained} trained models"
     winner = f", {who} of the study {_code(study)}" if study else ""
@@ -79,22 +83,22 @@ def _data(bundle: Bundle) -> str:
         lines.append(f"- rows: {', '.join(rows)}")
     if data.get("n_test") and data.get("n_test_repeats"):
         counts = data["n_test_repeats"], data["n_test"], data.get("n_test_repeats_same_target", 0)
-        lines.append(f"- {repeats_text(*counts)}: the test score may be too good")
+        lines.append(f"- {repeats_text(*counts)}: the test score may be optimistic")
     if data.get("weights"):
         lines.append(
-            f"- each row counts as much as {_code(data['weights'])} says, also in the scores"
+            f"- sample weights: column {_code(data['weights'])}, used for training and scores"
         )
     if data.get("class_weights"):
-        line = f"- classes weigh in training: {_class_weights(data['class_weights'])}"
-        if "class_weights" in bundle.calibration:  # of an older bundle they are not
+        line = f"- class weights in training: {_class_weights(data['class_weights'])}"
+        if "class_weights" in bundle.calibration:  # older bundles lack them
             line += (
-                "; the decision follows these weights, the calibrated probabilities have them "
+                "; predicted labels follow these weights, calibrated probabilities have them "
                 "divided out"
             )
         lines.append(line)
     columns = bundle.members[0].preprocessor.column_names
     lines.append(f"- columns ({len(columns)}): {_listed(columns)}")
-    lines.append("- missing cells and categories that training never saw are accepted")
+    lines.append("- missing cells and unseen categories are accepted")
     return "\n".join(lines)
 
 
@@ -130,27 +134,27 @@ def _scores(bundle: Bundle) -> str:
 
 
 _EXACT = ("test_interval", "test_coverage", VALIDATION_ERROR)
-"""Parts of the scores that are not scores, or say how exact scores are."""
+"""Parts of `Bundle.scores` that are intervals or errors instead of scores."""
 _SUMMARIES = {
     **{name: metric.summary for name, metric in METRICS.items()},
-    "ece": "expected calibration error: by how much the probability of the likeliest class and the "
-    "share that is right differ, in 15 bins",
+    "ece": "expected calibration error: mean difference between the probability of the most likely "
+    "class and its accuracy, in 15 bins",
     "log_likelihood": "mean of log p(y), in nats per unit of the target",
 }
 
 
 def _what_is_scored(parts: Mapping[str, Any]) -> str:
-    """Say of which predictions the scores are."""
-    said = "All are of predictions with dropout off."
+    """Return a sentence about the predictions that were scored."""
+    text = "All scores are for predictions with dropout off."
     if "test_monte_carlo" in parts:
-        said = "All are of predictions with dropout off, except those of Monte-Carlo samples."
+        text = "All scores except `test_monte_carlo…` are for predictions with dropout off."
     if "test_calibrated" in parts:
-        said += " `test_calibrated` is of `predict_proba`, the others as trained."
-    return said
+        text += " `test_calibrated` scores `predict_proba`; the others are not calibrated."
+    return text
 
 
 def _choice(bundle: Bundle) -> str:
-    """Say why this model was chosen, and how far its validation score can be trusted."""
+    """Return why this model was chosen, and how reliable its validation score is."""
     selection = selection_of(bundle)
     if selection is None:
         return ""
@@ -160,8 +164,8 @@ def _choice(bundle: Bundle) -> str:
         optimism_words(bundle, selection),
         reason_words(bundle, selection),
     ]
-    said = [f"- {line[0].upper()}{line[1:]}." for line in lines if line]
-    return "\n".join(["## How it was chosen", "", *said])
+    items = [f"- {line[0].upper()}{line[1:]}." for line in lines if line]
+    return "\n".join(["## How it was chosen", "", *items])
 
 
 def _model(bundle: Bundle) -> str:
@@ -183,29 +187,29 @@ def _model(bundle: Bundle) -> str:
         silent = sum(not has_dropout(member.config) for member in bundle.members)
         if 0 < silent < len(bundle.members):
             lines.append(
-                f"- {silent} of the {len(bundle.members)} have no dropout: among the Monte-Carlo "
-                "samples, each of these always says the same"
+                f"- {silent} of the {len(bundle.members)} networks have no dropout, so their "
+                "Monte-Carlo samples are all equal"
             )
     return "\n".join(lines)
 
 
 def _calibration(bundle: Bundle) -> str:
-    """Say what was fitted, and draw how often the model was right where it was so sure."""
+    """Return the fitted calibration and the reliability table."""
     fitted = bundle.calibration
     if not fitted.get("note"):
         return ""
     note = _prose(fitted["note"])
-    lines = ["## How far to trust it", "", f"{note[:1].upper()}{note[1:]}.", ""]
+    lines = ["## Calibration", "", f"{note[:1].upper()}{note[1:]}.", ""]
     if "conformal_fold_scores" in fitted:
         lines += [_guarantee(bundle), ""]
     if "temperature" in fitted:
         lines += [
-            f"Temperature {_temperature(fitted['temperature'])} of the Monte-Carlo probabilities; "
+            f"Temperature {_temperature(fitted['temperature'])} for the Monte-Carlo probabilities; "
             f"{_temperature(fitted['temperature_point'])} with dropout off.",
             "",
             "`predict_proba` is calibrated, with dropout off. The mean of the Monte-Carlo samples "
-            "costs one pass for each sample and predicts about as well: use the samples for the "
-            "uncertainty (`std`, entropies, `mutual_information`).",
+            "predicts about as well and costs one pass per sample. Use the samples for uncertainty "
+            "(`std`, entropies, `mutual_information`).",
             "",
         ]
     for sentence in _coverage(bundle):
@@ -217,22 +221,22 @@ def _calibration(bundle: Bundle) -> str:
         lines += [_noise(fitted["noise"]), ""]
     groups = fitted.get("reliability")
     if groups:
-        what = "probability of the likeliest class | how often it was right"
+        what = "probability of the most likely class | accuracy"
         if not bundle.is_classification:
-            what = "level of the interval | rows inside"
-        lines += [f"On these rows, {_EXPLAINED[bundle.is_classification]}:", ""]
+            what = "level of the interval | fraction inside"
+        lines += [f"Reliability on these rows, {_EXPLAINED[bundle.is_classification]}:", ""]
         lines += [f"| {what} | | rows |", "| ---: | ---: | --- | ---: |"]
         lines += [
             f"| {group['expected']:.1%} | {group['observed']:.1%} | "
             f"`{_bar(group['observed'], group['expected'])}` | {group['n_rows']:g} |"
             for group in groups
         ]
-        lines += ["", "█ is what was observed, │ what was expected."]
+        lines += ["", "█: observed. │: expected."]
     return "\n".join(lines)
 
 
 def _noise(noise: Mapping[str, Any]) -> str:
-    """Return the typical error that dropout does not explain, and how it is distributed."""
+    """Return the typical error that dropout does not explain, and its distribution."""
     dof = noise["dof"]
     kind = "normal" if dof is None else f"Student's t, {dof} degrees of freedom"
     return (
@@ -242,7 +246,7 @@ def _noise(noise: Mapping[str, Any]) -> str:
 
 
 def _guarantee(bundle: Bundle) -> str:
-    """Return the sentence on the share of rows that conformal sets or intervals contain."""
+    """Return the sentence about the coverage of conformal sets or intervals."""
     answers = "Prediction sets" if bundle.is_classification else "Conformal intervals"
     if bundle.calibration.get("rows") == "calibration":
         return f"{answers} of error rate alpha contain the truth of at least 1 − alpha of new rows."
@@ -258,30 +262,29 @@ def _guarantee(bundle: Bundle) -> str:
 
 
 def _coverage(bundle: Bundle) -> list[str]:
-    """Return how many test rows the sets and intervals contain."""
+    """Return sentences about the coverage on the test rows."""
     return [
         f"On {found['n_rows']:,.0f} test rows, {_ANSWERS[name][0]} of {1 - found['alpha']:.4g} "
         f"contain the truth of {found['coverage']:.1%} of the rows (standard error "
-        f"{found['coverage_error']:.1%}); {_ANSWERS[name][1].format(_size(found['size']))} on "
-        "average."
+        f"{found['coverage_error']:.1%}); {_ANSWERS[name][1].format(_size(found['size']))}."
         for name, found in (bundle.scores.get("test_coverage") or {}).items()
         if name in _ANSWERS
     ]
 
 
 _ANSWERS = {
-    "prediction_set": ("prediction sets", "{} classes"),
-    "interval": ("intervals of the mixture", "{} wide"),
-    "conformal_interval": ("conformal intervals", "{} wide"),
+    "prediction_set": ("prediction sets", "mean size {} classes"),
+    "interval": ("intervals of the mixture", "mean width {}"),
+    "conformal_interval": ("conformal intervals", "mean width {}"),
 }
 _EXPLAINED = {
-    True: "sorted by how sure the calibrated probabilities are",
-    False: "how many lie in the central intervals of the predictive distribution",
+    True: "grouped by the calibrated probability of the most likely class",
+    False: "for central intervals of the predictive distribution",
 }
 
 
 def _bar(observed: float, expected: float) -> str:
-    """Draw a share as a bar of BAR_WIDTH places with a mark where it should end."""
+    """Return a fraction as a bar of BAR_WIDTH characters with a mark at its expected end."""
     place = min(round(expected * BAR_WIDTH), BAR_WIDTH - 1)
     cells = ["█" if cell < round(observed * BAR_WIDTH) else " " for cell in range(BAR_WIDTH)]
     cells[place] = "│"
@@ -289,10 +292,10 @@ def _bar(observed: float, expected: float) -> str:
 
 
 def _described(config: TrialConfig) -> list[str]:
-    """Return what a person wants to know of a configuration, in lines."""
+    """Return the main facts of a configuration as lines."""
     units = "-".join(str(units) for units in config.hidden_units)
     on_inputs = f"on inputs {config.dropout['input_rate']:g}"
-    # Without hidden layers there is nothing that the rest would be of.
+    # Without hidden layers, activation, batch norm and dropout do not apply.
     built = [
         f"hidden units: {units}; activation: {config.activation.name}; "
         f"batch norm: {config.batch_norm.name}",
@@ -300,7 +303,7 @@ def _described(config: TrialConfig) -> list[str]:
     ]
     norm = ", then batch norm on the inputs" if config.batch_norm["input"] else ""
     return [
-        f"numbers: scaler {config.scaler.name}, missing ones by {config.missing.name}{norm}",
+        f"numbers: scaler {config.scaler.name}, missing cells by {config.missing.name}{norm}",
         *(built if units else ["hidden units: none (linear)", f"dropout: {on_inputs}"]),
         f"trained with {config.optimizer.name}, learning rate "
         f"{config.optimizer['learning_rate']:.3g}, schedule {config.schedule.name}",
@@ -308,7 +311,7 @@ def _described(config: TrialConfig) -> list[str]:
 
 
 def _health(members: Sequence[Member]) -> list[str]:
-    """Return the flags of one training's folds and the gradient norms that they are about."""
+    """Return the flags of one training's folds and the gradient norms behind them."""
     flagged = [member for member in members if member.diagnosis.flags]
     shown = (flagged or list(members))[0]
     *hidden, output = shown.diagnosis.norms or (None,)
@@ -325,7 +328,7 @@ def _health(members: Sequence[Member]) -> list[str]:
 
 
 def _flags_of(members: Sequence[Member]) -> list[str]:
-    """Return the flags of one training in one line; nothing where it was not diagnosed."""
+    """Return the flags of one training in one line; an empty list without diagnostics."""
     if not any(member.diagnosis.norms for member in members):
         return []
     return [f"diagnostics: {', '.join(map(_code, _flags(members))) or 'no flag'}"]
@@ -337,14 +340,14 @@ def _flags(members: Sequence[Member]) -> list[str]:
 
 
 def _temperature(value: float) -> str:
-    """Return it with what it says of the probabilities."""
+    """Return a temperature and its meaning."""
     if value == 1:
-        return "1 (no other fits clearly better)"
-    return f"{value:.3g} ({'too sure' if value > 1 else 'too unsure'} without it)"
+        return "1 (no other value fits clearly better)"
+    return f"{value:.3g} ({'overconfident' if value > 1 else 'underconfident'} without it)"
 
 
 def _ensemble(bundle: Bundle) -> Sequence[Mapping[str, Any]]:
-    """Return what is recorded of each trained model, whose folds are neighbouring members."""
+    """Return the record of each training; its folds are consecutive members."""
     recorded = bundle.training.get(ENSEMBLE)
     if not isinstance(recorded, list) or not all(isinstance(each, Mapping) for each in recorded):
         return [bundle.training]
@@ -355,24 +358,24 @@ def _limits(bundle: Bundle) -> str:
     lines = [
         "## Limits",
         "",
-        "- It knows rows like those that it was trained on. Where these end it may be sure and "
-        "wrong; `mutual_information` and `std` of `predict_distribution` are larger there, but "
-        "not always.",
-        "- It finds what goes together in the data, not what causes what.",
-        "- Scores are those of one split of one table; other times and places may differ.",
+        "- The model knows rows like its training rows. Far from them it may be confident and "
+        "wrong. `mutual_information` and `std` of `predict_distribution` are usually larger there, "
+        "but not always.",
+        "- The model captures correlations, not causal effects.",
+        "- Scores are for one split of one table; other times and places may differ.",
     ]
     n_rows = bundle.data.get("n_train")
     if isinstance(n_rows, int) and n_rows < FEW_ROWS:
-        lines.append(f"- {n_rows} training rows are few: expect the scores to vary.")
+        lines.append(f"- With only {n_rows} training rows, expect the scores to vary.")
     if not any(has_dropout(member.config) for member in bundle.members):
-        lines.append("- It was trained without dropout and cannot say how sure it is.")
+        lines.append("- The model has no dropout, so it gives no uncertainty estimate.")
     return "\n".join(lines)
 
 
 def _how_to_load(bundle: Bundle) -> str:
     drops_units = any(has_dropout(member.config) for member in bundle.members)
-    sure = "predictor.predict_distribution(table)  # how sure it is, by Monte-Carlo dropout"
-    unsure = "# predict_distribution is not available: the model was trained without dropout"
+    sure = "predictor.predict_distribution(table)  # with uncertainty, by Monte-Carlo dropout"
+    unsure = "# predict_distribution is not available: the model has no dropout"
     call = "predict_proba(table)" if bundle.is_classification else "predict(table)"
     return "\n".join(
         [
@@ -421,8 +424,8 @@ def _number(value: Any) -> str:
 
 
 def _size(value: float | None) -> str:
-    """Return a mean size; intervals are infinite where calibration rows are too few."""
-    return "infinitely" if value is None or math.isinf(value) else _number(value)
+    """Return a mean size; intervals are infinite with too few calibration rows."""
+    return "infinite" if value is None or math.isinf(value) else _number(value)
 
 
 def _between(interval: Sequence[float] | None) -> str:
@@ -430,18 +433,18 @@ def _between(interval: Sequence[float] | None) -> str:
 
 
 def _code(text: object) -> str:
-    """Return a name or label as code: one line, which it cannot leave."""
+    """Return a name or label as inline code on one line."""
     line = " ".join(visible(str(text)).replace("`", "´").split())
-    # Two backticks side by side would begin a code of another kind.
+    # Two adjacent backticks would start another kind of code.
     return f"`{line or ' '}`"
 
 
 def _word(text: str) -> str:
-    """Return a word of the record as it is; as code of one table cell when it is not one."""
+    """Return a plain word unchanged, and any other text as code for a table cell."""
     return text if re.fullmatch(r"[\w.:]+", text) else _code(text.replace("|", "¦"))
 
 
 def _prose(text: str) -> str:
-    """Return a sentence of the record without anything that Markdown or HTML would read."""
+    """Return a sentence of the record with Markdown and HTML escaped."""
     line = " ".join(visible(text).split())
     return re.sub(r"([\\`*_{}\[\]<>#|!~&])", r"\\\1", line)

@@ -1,8 +1,7 @@
-"""What each field of a record may be: a bundle is a file, and files can hold anything.
+"""Check the type and range of each field of a record, because a file can contain anything.
 
-`check_fields` is asked before anything is built. Whether the fields fit each other is known only
-when the bundle is built: see record.py. Our own few lines, because whoever predicts with a bundle
-needs torch, numpy and safetensors and nothing else.
+`check_fields` runs before a bundle is built. record.py then checks whether the fields fit each
+other. There is no schema library, because prediction must need torch, numpy and safetensors only.
 """
 
 from __future__ import annotations
@@ -18,27 +17,27 @@ from autotrain.data.values import LARGEST
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 Check = Callable[[str, Any], None]
-"""Takes a field's place and value; raises FieldError where the value cannot be one of it."""
+"""Takes the path and the value of a field; raises FieldError for an invalid value."""
 
 
 class FieldError(ValueError):
-    """A field that holds what it cannot.
+    """A field with an invalid value.
 
     Args:
-        expected: its place and what may stand there.
-        however: what came.
+        expected: the valid values and the path of the field, such as "a text as data.name".
+        got: the value.
     """
 
-    def __init__(self, expected: str, however: str) -> None:
+    def __init__(self, expected: str, got: str) -> None:
         self.expected = expected
-        self.however = however
-        super().__init__(f"expected {expected}, however: {however}")
+        self.got = got
+        super().__init__(f"must have {expected}, got {got}")
 
 
 def _value(words: str, is_one: Callable[[Any], bool]) -> Check:
     def check(place: str, value: Any) -> None:
         if not is_one(value):
-            raise FieldError(f"{place}: {words}", reprlib.repr(value))
+            raise FieldError(f"{words} as {place}", reprlib.repr(value))
 
     return check
 
@@ -55,7 +54,7 @@ def _list_of(check: Check, length: int | None = None) -> Check:
     def check_all(place: str, value: Any) -> None:
         if not isinstance(value, list) or len(value) != (length or len(value)):
             count = "" if length is None else f" of {length}"
-            raise FieldError(f"{place}: a list{count}", reprlib.repr(value))
+            raise FieldError(f"a list{count} as {place}", reprlib.repr(value))
         for number, item in enumerate(value):
             check(f"{place}[{number}]", item)
 
@@ -68,15 +67,19 @@ def _table(
     optional: Mapping[str, Check] | None = None,
     others: Check | None = None,
 ) -> Check:
-    """Check a table that has all of `fields` and may have `optional` ones; None: any others."""
+    """Return a check of a table with all `fields` and any of the `optional` ones.
+
+    Args:
+        others: the check of all other fields; None: they may contain anything.
+    """
 
     def check_fields_of(place: str, value: Any) -> None:
         if not isinstance(value, dict):
-            raise FieldError(f"{place}: a table", reprlib.repr(value))
+            raise FieldError(f"a table as {place or 'record'}", reprlib.repr(value))
         start = f"{place}." if place else ""
         for name in fields or {}:
             if name not in value:
-                raise FieldError(start + name, "it is missing")
+                raise FieldError(f"the field {start + name}", "none")
         known = {**(fields or {}), **(optional or {})}
         for name, item in value.items():
             check = known.get(name, others)
@@ -99,17 +102,17 @@ def _number(words: str, low: float, high: float) -> Check:
 
 
 TEXT = _value("a text", lambda value: isinstance(value, str))
-COUNT = _value("a whole number of at least 0", lambda value: _is_whole(value) and value >= 0)
-POSITIVE_COUNT = _value("a whole number of at least 1", lambda v: _is_whole(v) and v >= 1)
+COUNT = _value("an integer of at least 0", lambda value: _is_whole(value) and value >= 0)
+POSITIVE_COUNT = _value("an integer of at least 1", lambda v: _is_whole(v) and v >= 1)
 LABEL = _value("a label", lambda value: isinstance(value, str | int | float))
 NUMBER = _value("a finite number", _is_number)
 SHARE = _number("a number from 0 to 1", 0.0, 1.0)
-# Sums of what is farther away, and inverses of what is nearer to 0, may not be finite.
+# Sums of larger numbers, and inverses of smaller ones, might not be finite.
 IN_UNITS = _number(f"a number within ±{LARGEST:g}", -LARGEST, LARGEST)
 NOT_NEGATIVE = _number(f"a number from 0 to {LARGEST:g}", 0.0, LARGEST)
 POSITIVE = _number(f"a positive number up to {LARGEST:g}", 1 / LARGEST, LARGEST)
 WEIGHT = _number(f"a positive number up to {LARGEST:g}", math.ulp(0.0), LARGEST)
-FLOAT32 = _number("a number that float32 holds", -FLOAT32_MAX, FLOAT32_MAX)
+FLOAT32 = _number("a number in the range of float32", -FLOAT32_MAX, FLOAT32_MAX)
 
 _NOISE = _table(
     {
@@ -148,7 +151,7 @@ _COVERAGE = _table(
     {
         "coverage": SHARE,
         "coverage_error": NOT_NEGATIVE,
-        # Infinite where calibration rows are too few: null in JSON.
+        # Infinite with too few calibration rows; then it is null in JSON.
         "size": _optional(NUMBER),
         "alpha": SHARE,
         "n_rows": NOT_NEGATIVE,
@@ -235,7 +238,7 @@ _DIAGNOSIS = _table(
 )
 _MEMBER = _table(
     {
-        # What is in it is checked by those who read it.
+        # `TrialConfig.from_json` checks the content.
         "config": _table(),
         "columns": _table(
             {"n_numeric": COUNT, "levels": _list_of(POSITIVE_COUNT), "n_plain": COUNT}
@@ -276,10 +279,10 @@ _RECORD = _table(
 
 
 def check_fields(record: Any) -> None:
-    """Check that every field of a record is of its kind.
+    """Check the type and range of every field of a record.
 
-    Fields that are not known may hold anything.
+    Unknown fields may contain anything.
 
-    Raises: FieldError with the place of the first that is not, and what it holds.
+    Raises: FieldError with the path and value of the first invalid field.
     """
     _RECORD("", record)

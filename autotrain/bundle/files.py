@@ -1,8 +1,8 @@
 """The bytes of a bundle: `bundle.json` and `model.safetensors`, written and verified.
 
-`bundle.json` holds the SHA-256 of the tensors' file and of its own content (in canonical form, so
-that spaces do not count): a changed byte is refused. Nothing in either file is ever executed. A
-file is refused before it is read when its size is not what the record says.
+`bundle.json` contains the SHA-256 of the tensor file and of its own content, in canonical form, so
+that white space does not matter. A changed byte is refused. No content of either file is executed.
+A file whose size differs from the record is refused before it is read.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from autotrain.errors import COPY_AGAIN, AutotrainError, BundleError
 
 FORMAT = "autotrain bundle"
 FORMAT_VERSION = 3
-"""Raised when an older autotrain could misread the bundle, which then refuses it. A bundle of a
-lower version is refused, too, with the name of the autotrain that reads it."""
+"""Increased when an older autotrain would misread the bundle. Bundles of other versions are refused
+with the version of autotrain that reads them."""
 MOST_RECORD_BYTES = 64 << 20
 MOST_DIGITS = 100
-"""Of a whole number: more than any seed needs, and few enough to multiply and print."""
+"""Largest number of digits of an integer: more than any seed has, and cheap to multiply."""
 HEADER_BYTES_A_TENSOR = 256
 SHOWN = 400
-"""Characters of a message that are what a file holds."""
+"""Largest number of characters of a file's content in a message."""
 _WRONG = (
     KeyError,
     TypeError,
@@ -62,18 +62,18 @@ def encode(bundle: Bundle) -> dict[str, bytes]:
 
 
 def copy_bundle(bundle: Bundle, folder: Path) -> Path:
-    """Write a bundle into a new or an empty folder; return the folder.
+    """Write a bundle into a new or an empty folder and return the folder.
 
-    Raises: StorageError when it holds something or cannot be written.
+    Raises: StorageError when the folder is not empty or cannot be written.
     """
     refuse_full(folder)
     return publish(stage(folder, encode(bundle)), folder)
 
 
 def checksum_of(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a record but for this checksum itself, keys sorted, no spaces.
+    """Return the SHA-256 of a record without this checksum itself, keys sorted, no spaces.
 
-    Raises: ValueError when it holds a number that is not finite.
+    Raises: ValueError when the record contains a number that is not finite.
     """
     others = {name: value for name, value in content["checksums"].items() if name != RECORD}
     text = json.dumps(
@@ -85,8 +85,8 @@ def checksum_of(content: Mapping[str, Any]) -> str:
 def read_bundle(folder: str | Path) -> Bundle:
     """Read and verify a bundle.
 
-    Raises: BundleError saying which file, what was expected and what to do, when anything is
-        missing, changed, of another version, or cannot be.
+    Raises: BundleError when the bundle is incomplete, changed, of another version or invalid; the
+        message names the file and the fix.
     """
     folder = Path(folder)
     with opened(folder, (RECORD, TENSORS)) as files:
@@ -103,51 +103,51 @@ def read_bundle(folder: str | Path) -> Bundle:
 def _read_record(file: BinaryIO, path: Path) -> dict[str, Any]:
     size = _size_of(file)
     if size > MOST_RECORD_BYTES:
-        raise _refused(path, f"at most {MOST_RECORD_BYTES} bytes", f"it has {size}")
+        raise _refused(path, f"have at most {MOST_RECORD_BYTES} bytes", f"{size}")
     try:
-        record = json.loads(file.read(size), parse_int=_whole_number)
+        record = json.loads(file.read(size), parse_int=_integer)
     except (ValueError, RecursionError) as error:
-        raise _refused(path, "JSON", str(error)) from None
+        raise _refused(path, "be JSON", str(error)) from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise _refused(path, f'"format": "{FORMAT}"', "it is something else")
+        raise _refused(path, f'have "format": "{FORMAT}"', "another file")
     version = record.get("format_version")
     if type(version) is int and version > FORMAT_VERSION:
         raise BundleError(
-            f"{path}: expected format version {FORMAT_VERSION}, however: {version}. "
+            f"{path} must have format version {FORMAT_VERSION}, got {version}. "
             "A newer autotrain wrote this bundle: install that version "
             f"({_writer(record, 'the latest')}) to read it."
         )
     if type(version) is int and 1 <= version < FORMAT_VERSION:
         raise BundleError(
-            f"{path}: expected format version {FORMAT_VERSION}, however: {version}. "
+            f"{path} must have format version {FORMAT_VERSION}, got {version}. "
             "An older autotrain wrote this bundle: install that version "
-            f"({_writer(record, 'an older one')}) to read it, or search again with this."
+            f"({_writer(record, 'an older one')}) to read it, or search again with this version."
         )
     if type(version) is not int or version < 1:
-        raise _refused(path, f"format version {FORMAT_VERSION}", f"{version!r}")
+        raise _refused(path, f"have format version {FORMAT_VERSION}", f"{version!r}")
     try:
         own = checksum_of(record)
-        said = record["checksums"][RECORD]
+        recorded = record["checksums"][RECORD]
     except (*_WRONG, RecursionError) as error:
-        raise _refused(path, "its checksum", f"{type(error).__name__} {error}") from None
-    if own != said:
-        raise _refused(path, f"content with SHA-256 {said}", f"{own}; the file was changed")
+        raise _refused(path, "have a checksum", f"{type(error).__name__} {error}") from None
+    if own != recorded:
+        raise _refused(path, f"have SHA-256 {recorded}", f"{own}, so it was changed")
     return record
 
 
 def _check_counts(record: Mapping[str, Any], path: Path, size: int) -> None:
-    """Refuse more members and columns of categories than the tensors' file has numbers.
+    """Refuse more members and categorical columns than the tensor file has numbers.
 
-    Each needs one number at least. Layouts of a record of 64 MiB would take gigabytes otherwise,
-    before the size of the tensors is compared.
+    Each of them needs at least one number. Without this check, the layouts of a record of 64 MiB
+    would take gigabytes before the size of the tensor file is compared.
     """
-    with contextlib.suppress(KeyError, TypeError):  # which `check_fields` explains
+    with contextlib.suppress(KeyError, TypeError):  # `check_fields` reports these
         members = record["members"]
         count = len(members) + sum(len(member["columns"]["levels"]) for member in members)
         least = count * np.dtype(np.float32).itemsize
         if least > size:
-            what = f"at least {least} bytes for {count} members and columns of categories"
-            raise _refused(path, what, f"it has {size}")
+            what = f"have at least {least} bytes for {count} members and categorical columns"
+            raise _refused(path, what, f"{size}")
 
 
 def _expected(record: Mapping[str, Any], path: Path) -> Shapes:
@@ -155,7 +155,7 @@ def _expected(record: Mapping[str, Any], path: Path) -> Shapes:
         check_fields(record)
         return expected_tensors(record)
     except FieldError as error:
-        raise _refused(path, error.expected, error.however) from None
+        raise _refused(path, f"have {error.expected}", error.got) from None
     except (*_WRONG, AutotrainError) as error:
         raise _impossible(path, error) from error
 
@@ -167,15 +167,15 @@ def _read_tensors(
     least = sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in expected.values())
     most = least + HEADER_BYTES_A_TENSOR * (len(expected) + 1)
     if not least <= size <= most:
-        raise _refused(path, f"{least} to {most} bytes", f"it has {size}")
+        raise _refused(path, f"have {least} to {most} bytes", f"{size}")
     content = file.read(size)
-    said, own = record["checksums"].get(TENSORS), _sha256(content)
-    if own != said:
-        raise _refused(path, f"SHA-256 {said}", f"{own}; the file was changed")
+    recorded, own = record["checksums"].get(TENSORS), _sha256(content)
+    if own != recorded:
+        raise _refused(path, f"have SHA-256 {recorded}", f"{own}, so it was changed")
     try:
         tensors = load_tensors(content)
     except (SafetensorError, *_WRONG) as error:
-        raise _refused(path, "safetensors", str(error)) from error
+        raise _refused(path, "be a safetensors file", str(error)) from error
     for name in sorted(expected.keys() | tensors.keys()):
         _check_tensor(path, name, tensors.get(name), expected.get(name))
     return tensors
@@ -187,20 +187,20 @@ def _check_tensor(
     tensor: np.ndarray | None,
     expected: tuple[tuple[int, ...], str] | None,
 ) -> None:
-    wanted = "no such tensor" if expected is None else f"{expected[1]} {list(expected[0])}"
-    came = "it is missing" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
-    if tensor is None or expected is None or wanted != came:
-        raise _refused(path, f"{name}: {wanted}", came)
+    wanted = "no tensor" if expected is None else f"{expected[1]} {list(expected[0])}"
+    found = "no tensor" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
+    if tensor is None or expected is None or wanted != found:
+        raise _refused(path, f"have {wanted} as {name}", found)
     if not np.isfinite(tensor).all():
-        raise _refused(path, f"{name}: finite numbers", "some are not")
+        raise _refused(path, f"have finite numbers in {name}", "NaN or infinity")
     if name.endswith("moving_variance") and (tensor < 0).any():
-        raise _refused(path, f"{name}: variances", "some are negative")
+        raise _refused(path, f"have variances of at least 0 in {name}", "negative ones")
 
 
-def _whole_number(digits: str) -> int:
-    """Read a number whose products are not absurdly long, either."""
+def _integer(digits: str) -> int:
+    """Return an integer; refuse one whose products would be expensive."""
     if len(digits) > MOST_DIGITS:
-        raise ValueError(f"a whole number of {len(digits)} characters")
+        raise ValueError(f"an integer of {len(digits)} characters")
     return int(digits)
 
 
@@ -218,15 +218,15 @@ def _writer(record: Mapping[str, Any], otherwise: str) -> str:
     return f"autotrain {version}" if isinstance(version, str) else otherwise
 
 
-def _refused(path: Path, expected: str, however: str) -> BundleError:
-    expected, however = (
-        text if len(text) <= SHOWN else f"{text[:SHOWN]} …" for text in (expected, however)
+def _refused(path: Path, expected: str, got: str) -> BundleError:
+    expected, got = (
+        text if len(text) <= SHOWN else f"{text[:SHOWN]} …" for text in (expected, got)
     )
-    return BundleError(f"{path}: expected {expected}, however: {however}. {COPY_AGAIN}")
+    return BundleError(f"{path} must {expected}, got {got}. {COPY_AGAIN}")
 
 
 def _impossible(path: Path, error: Exception) -> BundleError:
     if isinstance(error, AutotrainError):
-        return _refused(path, "a model that can be built", str(error).rstrip("."))
+        return _refused(path, "describe a valid model", str(error).rstrip("."))
     what = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else f"{error}"
-    return _refused(path, "a record of a model", what)
+    return _refused(path, "describe a valid model", what)

@@ -3,7 +3,7 @@
 An archive, a repository or another user of a shared folder can put a link where autotrain writes
 its own file. What follows the link would read or overwrite a file outside the study. A study
 folder that is itself a link is the user's choice and is allowed; its own files must not be links.
-All errors are `OSError`, whose `strerror` says what stands there and what to do.
+All errors are `OSError`, whose `strerror` names the obstacle and the fix.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
-    """Open a regular file and return its descriptor; never wait for the other end of a pipe.
+    """Open a regular file without blocking on pipes, and return its descriptor.
 
     Args:
         flags: as of `os.open`.
         mode: permissions of a new file, before the umask.
-    Raises: OSError when there is a link or anything but a regular file, or the system refuses.
+    Raises: OSError when the path is not a regular file, or the system refuses.
     """
     try:
         fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
     except OSError:
-        # The system's own words for it: "Too many levels of symbolic links", "File exists".
+        # The system's own messages are "Too many levels of symbolic links" and "File exists".
         check_own(path)
         raise
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -42,9 +42,9 @@ def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
 
 
 def check_own(path: Path) -> None:
-    """Accept a regular file, a folder, or nothing.
+    """Check that a path is a regular file, a folder, or does not exist.
 
-    Raises: OSError when there is a link, a pipe or a device.
+    Raises: OSError when it is a link, a pipe or a device.
     """
     try:
         mode = path.lstat().st_mode
@@ -59,7 +59,7 @@ def check_own(path: Path) -> None:
 def check_all_own(folder: Path, names: Iterable[str]) -> None:
     """Apply `check_own` to files of a folder.
 
-    Raises: OSError, with `filename`, for the first one that is not autotrain's own.
+    Raises: OSError, with `filename`, for the first path that is refused.
     """
     for name in names:
         check_own(folder / name)
@@ -79,7 +79,7 @@ def write_new(path: Path, content: bytes, *, durable: bool = False) -> None:
 
     Args:
         durable: return when the content would survive a power cut.
-    Raises: OSError when something stands there or the system refuses.
+    Raises: OSError when the path exists or the system refuses.
     """
     with os.fdopen(open_own(path, NEW), "wb") as file:
         file.write(content)
@@ -89,7 +89,7 @@ def write_new(path: Path, content: bytes, *, durable: bool = False) -> None:
 
 
 def replace_own(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; a file or a link of that name is replaced.
+    """Write a file atomically; a file or a link of that name is replaced.
 
     Raises: OSError when the system refuses.
     """
@@ -104,6 +104,6 @@ def replace_own(path: Path, content: bytes) -> None:
 
 
 def remove_own(path: Path) -> None:
-    """Remove a file, or a link itself and never what it points to; nothing is fine, too."""
+    """Remove a file if it exists; of a link, only the link itself."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()

@@ -1,14 +1,14 @@
-"""The folder of a bundle: written beside its place, then swapped in at once.
+"""The folder of a bundle: written next to its final path, then swapped in atomically.
 
-Readers see the old bundle or the new one, never half of either, also when the writer is killed:
+Readers see the complete old or new bundle, also when the writer is killed:
 
     write  → .NAME.new, every file and the folder synced to disk
     swap   → the kernel exchanges .NAME.new and NAME (`renameat2`, Linux)
-    where it cannot (some file systems): NAME → .NAME.old, .NAME.new → NAME; a reader that comes
-             between the two takes .NAME.old, and so does the next writer after a kill
+    other file systems: NAME → .NAME.old, .NAME.new → NAME; between the two, a reader uses
+             .NAME.old, and so does the next writer after a kill
 
-A reader opens all files of one folder before it reads any, so that a swap in between leaves it with
-the files of one bundle. One writer per folder at a time.
+A reader opens all files of one folder before it reads any, so that a swap cannot mix the files of
+two bundles. There must be one writer per folder at a time.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ RECORD = "bundle.json"
 TENSORS = "model.safetensors"
 CARD = "MODEL_CARD.md"
 FILES = (RECORD, TENSORS, CARD)
-"""What a bundle may hold; other files in its folder are the user's and stay."""
+"""The files of a bundle; other files in its folder belong to the user and are kept."""
 ATTEMPTS = 100
-"""A reader starts again when the folder is swapped while it opens files."""
+"""Largest number of attempts of a reader, which retries when the folder is swapped."""
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
 def stage(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Write a bundle beside `folder`, safe on disk but not yet visible; return where.
+    """Write a bundle into a hidden folder next to `folder` and return the hidden folder.
 
-    Raises: StorageError when it cannot be written, or when `folder` holds something that is not a
-        bundle and would be lost.
+    Raises: StorageError when it cannot be written, or when `folder` contains other files that
+        would be lost.
     """
     folder = Path(os.path.realpath(folder))
     staged = _beside(folder, "new")
@@ -60,7 +60,7 @@ def stage(folder: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def publish(staged: Path, folder: Path) -> Path:
-    """Put what `stage` wrote in its place, at once; return the place.
+    """Move the folder that `stage` returned to its final path, atomically; return that path.
 
     Raises: StorageError when the system refuses.
     """
@@ -76,9 +76,9 @@ def publish(staged: Path, folder: Path) -> Path:
 
 
 def refuse_full(folder: Path) -> None:
-    """Refuse to export into a folder that holds something.
+    """Check that an export would not write into a folder with other files.
 
-    Raises: StorageError when it does, or cannot be looked at.
+    Raises: StorageError when the folder is not empty, or cannot be read.
     """
     try:
         is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
@@ -86,13 +86,13 @@ def refuse_full(folder: Path) -> None:
         raise _unwritable(folder, error) from error
     if not is_free:
         raise StorageError(
-            f"{folder}: expected a new or an empty folder, however: it is there already. "
-            "Give another one with --output, or remove it."
+            f"{folder} must be a new or an empty folder, got one with files. "
+            "Choose another folder, or remove this one."
         )
 
 
 def discard(staged: Path) -> None:
-    """Remove what `stage` wrote."""
+    """Remove the folder that `stage` returned."""
     shutil.rmtree(staged, ignore_errors=True)
 
 
@@ -100,7 +100,7 @@ def discard(staged: Path) -> None:
 def opened(folder: Path, names: Sequence[str]) -> Iterator[dict[str, BinaryIO]]:
     """Open files of one bundle together.
 
-    Raises: BundleError when the folder or one of the files is not there or cannot be read.
+    Raises: BundleError when the folder or one of the files is missing or cannot be read.
     """
     with contextlib.ExitStack() as stack:
         for _ in range(ATTEMPTS):
@@ -117,7 +117,7 @@ def opened(folder: Path, names: Sequence[str]) -> Iterator[dict[str, BinaryIO]]:
 def _open_all(
     folder: Path, names: Sequence[str], stack: contextlib.ExitStack
 ) -> dict[str, BinaryIO] | None:
-    """Open the files; None when the folder is away or was swapped, so that trying again helps."""
+    """Open the files; return None when the folder is missing or was swapped: then retry."""
     try:
         fd = _open_folder(folder)
     except FileNotFoundError:
@@ -125,13 +125,13 @@ def _open_all(
     except OSError as error:
         raise _unreadable(folder, error) from error
     except ValueError:
-        # A character that no path may have.
+        # The path contains a character that no path may have.
         raise _nothing_there(folder) from None
     stack.callback(os.close, fd)
     files: dict[str, BinaryIO] = {}
     for name in names:
         try:
-            # Not to wait for the other end, should it be a pipe.
+            # O_NONBLOCK: a pipe must not block the reader.
             file_fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=fd)
         except FileNotFoundError:
             if not _is_current(folder, fd):
@@ -142,7 +142,7 @@ def _open_all(
         if not stat.S_ISREG(os.fstat(file_fd).st_mode):
             os.close(file_fd)
             raise BundleError(
-                f"{folder / name}: expected a file, however: it is something else. {COPY_AGAIN}"
+                f"{folder / name} must be a regular file, got something else. {COPY_AGAIN}"
             )
         files[name] = stack.enter_context(os.fdopen(file_fd, "rb"))
     return files
@@ -157,7 +157,7 @@ def _open_folder(folder: Path) -> int:
 
 
 def _is_current(folder: Path, fd: int) -> bool:
-    """Tell whether the open folder still is the one that stands at this path."""
+    """Return True if the path still leads to the open folder."""
     try:
         return os.path.samestat(folder.stat(), os.fstat(fd))
     except OSError:
@@ -169,7 +169,7 @@ def _beside(folder: Path, word: str) -> Path:
 
 
 def _swap(staged: Path, folder: Path) -> Path | None:
-    """Put the new folder in place; return where the one before is now, None when there was none."""
+    """Move the new folder to its final path; return the path of the old one, if there was one."""
     if not folder.exists():
         staged.rename(folder)
         return None
@@ -182,10 +182,10 @@ def _swap(staged: Path, folder: Path) -> Path | None:
 
 
 def _recover(folder: Path) -> None:
-    """Clear away what a kill in the middle of a swap left behind."""
+    """Remove the remains of a swap that was interrupted by a kill."""
     old, staged = _beside(folder, "old"), _beside(folder, "new")
     for leftover in (old, staged):
-        # Not of ours, and what it points to is not either.
+        # autotrain writes folders only, so this is foreign; a link's target is not touched.
         if leftover.is_symlink() or leftover.is_file():
             leftover.unlink()
     if old.exists() and not folder.exists():
@@ -196,7 +196,7 @@ def _recover(folder: Path) -> None:
 
 
 def _clear(leftover: Path, folder: Path) -> None:
-    """Remove a folder that is no longer the bundle; the user's own files move to the bundle."""
+    """Remove an old bundle; the user's own files move to the new one."""
     for entry in leftover.iterdir():
         if entry.name not in FILES and folder.exists():
             entry.rename(folder / entry.name)
@@ -206,20 +206,20 @@ def _clear(leftover: Path, folder: Path) -> None:
 def _refuse_to_replace(folder: Path) -> None:
     what = None
     if folder.exists() and not folder.is_dir():
-        what = "a file stands there"
+        what = "a file"
     elif folder.is_dir() and not (folder / RECORD).exists():
         others = sorted(entry.name for entry in folder.iterdir())
         if others:
-            what = f"the folder holds other files ({', '.join(others[:3])})"
+            what = f"a folder with other files ({', '.join(others[:3])})"
     if what is not None:
         raise StorageError(
-            f"{folder}: expected a new folder or a bundle to replace, however: {what}. "
+            f"{folder} must be a new folder or a bundle to replace, got {what}. "
             "Choose another folder."
         )
 
 
 def _exchange(a: Path, b: Path) -> bool:
-    """Exchange two folders in one step; False where the system cannot."""
+    """Exchange two folders atomically; return False if the system does not support it."""
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
     if renameat2 is None:
         return False
@@ -237,37 +237,33 @@ def _sync(folder: Path) -> None:
 
 def _unwritable(folder: Path, error: OSError) -> StorageError:
     return StorageError(
-        f"{folder}: expected a place where a bundle can be written, however: "
-        f"{error.strerror or error}. Free space, change permissions, or choose another place."
+        f"{folder} must be writable, got: {error.strerror or error}. "
+        "Free space, change permissions, or choose another folder."
     )
 
 
 def _nothing_there(folder: Path) -> BundleError:
     return BundleError(
-        f"{folder}: expected a bundle, a folder with {RECORD} and {TENSORS}, however: there is "
-        "nothing. Check the path; a study keeps its bundle in studies/NAME/best."
+        f"{folder} must be a bundle, a folder with {RECORD} and {TENSORS}, got nothing. "
+        "Check the path; the bundle of a study is studies/NAME/best."
     )
 
 
 def _missing(folder: Path, name: str) -> BundleError:
     if (folder / "best" / RECORD).exists():
         return BundleError(
-            f"{folder}: expected a bundle, however: this is a study. "
-            f"Its bundle is {folder / 'best'}."
+            f"{folder} must be a bundle, got a study. Its bundle is {folder / 'best'}."
         )
     return BundleError(
-        f"{folder}: expected a bundle, a folder with {RECORD} and {TENSORS}, however: {name} is "
-        "missing. Check the path, or copy the whole folder again."
+        f"{folder} must be a bundle, a folder with {RECORD} and {TENSORS}, got none with {name}. "
+        "Check the path, or copy the whole folder again."
     )
 
 
 def _unreadable(path: Path, error: OSError) -> BundleError:
     if isinstance(error, NotADirectoryError):
         return BundleError(
-            f"{path}: expected the folder of a bundle, however: it is a file. "
-            f"Give the folder that holds {RECORD} and {TENSORS}."
+            f"{path} must be the folder of a bundle, got a file. "
+            f"Give the folder with {RECORD} and {TENSORS}."
         )
-    return BundleError(
-        f"{path}: expected a bundle that can be read, however: {error.strerror}. "
-        "Check its permissions."
-    )
+    return BundleError(f"{path} must be readable, got: {error.strerror}. Check its permissions.")

@@ -1,9 +1,9 @@
-"""What a bundle is: members that predict together, and what is known about them.
+"""`Bundle`: members that predict together, and their record.
 
-A `Bundle` has one `Member` for a winner trained on one fold, K for one trained on K folds; each
-brings its own preprocessing, because each was fitted on its own training rows. Everything but the
-arrays goes to `bundle.json` (`to_json`) and comes back (`from_json`), each field checked before
-(checking.py), and here whether they fit each other.
+A `Bundle` has one `Member` for a winner trained on one fold, and K for one trained on K folds. Each
+member has its own preprocessing, fitted on its own training rows. `to_json` writes everything
+except the arrays to `bundle.json`, and `from_json` reads it. checking.py checks the fields one by
+one; this file checks whether they fit each other.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ from autotrain.techniques.targets import TARGETS
 LABEL_TYPES: Mapping[str, type] = {"str": str, "int64": int, "float64": float, "bool": bool}
 INT64 = range(-(2**63), 2**63)
 ENSEMBLE = "ensemble"
-"""Where the training record of an ensemble says which trainings it is made of."""
+"""Key of the training record: the trainings of an ensemble."""
 SELECTION = "selection"
-"""Where the training record says how the model was chosen; see selection.py."""
+"""Key of the training record: how the model was chosen; see selection.py."""
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One trained network with what stands before and after it.
+    """One trained network with its preprocessing and the scale of its target.
 
     Args:
-        config: how it was built and trained.
-        n_outputs: classes, or 1.
+        config: its configuration.
+        n_outputs: number of classes, or 1.
         preprocessor: fitted on this member's training rows.
         parameters: flat row `[P]` float32 of `layout_of(config, …)`.
         statistics: flat row of batch norm's moving mean and variance.
         target_mean: regression: output · `target_std` + `target_mean` is in the target's units.
         target_std: see `target_mean`.
-        target_low, target_high: range of its training target, in output's scale; predictions stay
-            within it where the configuration says so.
-        fold: the fold whose training rows it saw.
-        best_epoch: the epoch, from 1, whose weights these are.
+        target_low, target_high: range of its training target, in the scale of the output. If the
+            configuration clamps, predictions stay within it.
+        fold: the fold that it was trained on.
+        best_epoch: the epoch of its weights, from 1.
         value: the metric on its own validation rows at that epoch, as training recorded it.
-        diagnosis: health of its training, see `network/flags.py`.
+        diagnosis: diagnostics of its training, see `network/flags.py`.
     """
 
     config: TrialConfig
@@ -71,23 +71,23 @@ class Member:
 
     @cached_property
     def layout(self) -> Layout:
-        """The places of its numbers in the flat rows."""
+        """The layout of the flat rows."""
         return layout_of(self.config, self.columns, self.n_outputs)
 
     @property
     def columns(self) -> Columns:
-        """What the network reads: the columns that `preprocessor` gives; folds may differ."""
+        """The input columns, as `preprocessor` encodes them; folds may differ."""
         return Columns(*self.preprocessor.kinds)
 
     @property
     def n_inputs(self) -> int:
-        """What its first layer reads."""
+        """Number of inputs of the first layer."""
         return self.layout.shape.n_inputs
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """Range within which outputs stay, or None."""
-        # Of a classification there are no limits, whatever the configuration says.
+        """The range of the outputs, or None without limits."""
+        # A classification has no limits, whatever its configuration contains.
         clamps = self.n_outputs == 1 and TARGETS[self.config.target.name].clamps
         return (self.target_low, self.target_high) if clamps else None
 
@@ -97,20 +97,20 @@ class Bundle:
     """An exported model.
 
     Args:
-        task: a word of `tasks.TASKS`.
+        task: one of `metrics.TASKS`.
         target: name of the target's column.
-        classes: the user's own labels, sorted; empty for regression.
+        classes: the labels of the table, sorted; empty for regression.
         label_dtype: "str", "int64", "float64" or "bool".
         members: at least one; they predict together, with equal weight.
-        metric: what chose the winner, a name for `tasks.metric_named`.
+        metric: the metric that chose the winner, a name for `metrics.metric_named`.
         scores: {"validation": {metric: value}, "test": {…} or None, "validation_error": {metric:
             standard error over rows}}; once there is a test score also "test_interval" {metric:
             [low, high]}, "test_calibrated", "test_monte_carlo" and "test_coverage" {answer:
             {"coverage", "coverage_error", "size", "alpha", "n_rows"}}.
         calibration: numbers fitted on rows that did not train; see export/calibration.py.
-        training: study, trial, seed and the like.
+        training: study, trial, seed and similar facts.
         data: name, source, fingerprint, split, counts of rows.
-        versions: of Python and the libraries at work.
+        versions: versions of Python and the libraries.
         created: ISO date and time, UTC.
     """
 
@@ -129,12 +129,12 @@ class Bundle:
 
     @property
     def is_classification(self) -> bool:
-        """Whether labels are predicted."""
+        """Whether the model predicts labels."""
         return self.task != REGRESSION
 
     @property
     def quantile(self) -> float | None:
-        """Which quantile of the target is predicted; None where it is the mean, or the median."""
+        """The predicted quantile of the target; None for the mean or the median."""
         quantile = metric_named(self.metric).quantile
         return None if quantile == 0.5 else quantile
 
@@ -150,7 +150,7 @@ class Bundle:
         return named
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the arrays as JSON, without format and checksums."""
+        """Return everything except the arrays as JSON, without format and checksums."""
         return {
             "task": self.task,
             "target": {
@@ -170,16 +170,16 @@ class Bundle:
 
 
 def prefix_of(place: int, n_members: int) -> str:
-    """Return what stands before a member's tensor names: nothing when it is the only one."""
+    """Return the prefix of a member's tensor names; empty for the only member."""
     return "" if n_members == 1 else f"member.{place}."
 
 
 def expected_tensors(record: Mapping[str, Any]) -> Shapes:
-    """Return shape and dtype of every array that a record asks for, by name.
+    """Return the shape and dtype of every array that a record needs, by name.
 
     Args:
-        record: one that `check_fields` has passed.
-    Raises: what a record of no model raises: KeyError, TypeError, ValueError, SpaceError.
+        record: a record that passed `check_fields`.
+    Raises: KeyError, TypeError, ValueError or SpaceError when the record describes no model.
     """
     expected: Shapes = {}
     members = record["members"]
@@ -196,12 +196,12 @@ def expected_tensors(record: Mapping[str, Any]) -> Shapes:
 
 
 def from_json(record: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Bundle:
-    """Build the bundle that `to_json` and `tensors` wrote down.
+    """Build a bundle from its record and its tensors.
 
     Args:
-        record: one that `check_fields` has passed.
-        tensors: as `expected_tensors` says.
-    Raises: KeyError, TypeError, ValueError or AutotrainError when the record says what cannot be.
+        record: a record that passed `check_fields`.
+        tensors: tensors with the shapes of `expected_tensors`.
+    Raises: KeyError, TypeError, ValueError or AutotrainError when the record is contradictory.
     """
     target = record["target"]
     known: dict[bytes, Preprocessor] = {}
@@ -230,7 +230,7 @@ def from_json(record: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> B
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON knows it; what is not finite becomes null."""
+    """Return a value as plain JSON; NaN and infinity become null."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -266,7 +266,7 @@ def _member_to_json(member: Member) -> dict[str, Any]:
 def _of_members(
     tensors: Mapping[str, np.ndarray], n_members: int
 ) -> Sequence[Mapping[str, np.ndarray]]:
-    """Return each member's own tensors, by the name they have in a bundle of one."""
+    """Return each member's tensors by their name without the prefix."""
     if n_members == 1:
         return [tensors]
     own: list[dict[str, np.ndarray]] = [{} for _ in range(n_members)]
@@ -308,7 +308,7 @@ def _member_from_json(
 def _preprocessor(
     parts: Mapping[str, Any], tensors: Mapping[str, np.ndarray], known: dict[bytes, Preprocessor]
 ) -> Preprocessor:
-    """Return the one that was read from the same before, so that rows are encoded once for all."""
+    """Return one preprocessor for equal parts, so that members share the encoded rows."""
     arrays = {name: tensors[f"preprocessing.{name}"] for name in array_shapes(parts)}
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for array in arrays.values():
@@ -324,12 +324,12 @@ def _columns_from_json(record: Mapping[str, Any]) -> Columns:
 
 
 def _limit(value: float | None, default: float) -> float:
-    """Read a limit of the target; none is written as null."""
+    """Return a limit of the target; null stands for no limit."""
     return default if value is None else float(value)
 
 
 def _check_target(bundle: Bundle) -> None:
-    """Refuse labels and metrics that no model of the task has."""
+    """Refuse labels and metrics that the task cannot have."""
     if bundle.task not in TASKS:
         raise ValueError(f"task {bundle.task!r}")
     if bundle.task not in metric_named(bundle.metric).tasks:
@@ -346,7 +346,7 @@ def _check_target(bundle: Bundle) -> None:
 
 
 def _check_members(bundle: Bundle) -> None:
-    """Refuse what would load but predict nonsense."""
+    """Refuse members that would load but predict nonsense."""
     if not bundle.members:
         raise ValueError("no members")
     n_outputs = len(bundle.classes) if bundle.is_classification else 1
@@ -357,9 +357,9 @@ def _check_members(bundle: Bundle) -> None:
             raise ValueError(f"target range {member.target_low}, {member.target_high}")
         names, features = member.preprocessor.column_names, member.preprocessor.features
         if len(set(features)) < len(features) or len(set(names)) < len(names):
-            raise ValueError("two columns of one name")
+            raise ValueError("two columns with the same name")
         if not set(names) <= set(features):
-            raise ValueError("columns that are none of the table's")
+            raise ValueError("columns that the table does not have")
 
 
 def _check_calibration(bundle: Bundle) -> None:
@@ -387,7 +387,7 @@ def _check_conformal(bundle: Bundle) -> None:
         raise ValueError("conformal scores are not sorted")
     for name in ("conformal_fold_weights", "conformal_fold_labels"):
         if name in calibration and list(map(len, calibration[name])) != list(map(len, scores)):
-            raise ValueError(f"{name} are not one for each score")
+            raise ValueError(f"{name} must have one entry per score")
     labels = calibration.get("conformal_fold_labels", [])
     if any(label >= len(bundle.classes) for own in labels for label in own):
-        raise ValueError("conformal labels that are no classes")
+        raise ValueError("conformal labels that are not classes")

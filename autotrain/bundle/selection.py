@@ -1,7 +1,7 @@
-"""Why a model was chosen and how exact its validation score is, for everyone who shows it.
+"""Why a model was chosen, and how precise its validation score is.
 
 A search records a `Selection` in the bundle that it exports. The terminal, `autotrain show` and the
-model card read it there, so that they give the same numbers and the same reason.
+model card read it from there, so that all three show the same numbers and the same reason.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ VALIDATION_ERROR = "validation_error"
 ONLY, VALUE, MEAN, SMALLER, INSTEAD = "only", "value", "mean", "smaller", "instead"
 KEPT = "kept"
 CONTENDERS, GREEDY = "contenders", "greedy"
-"""Reasons of a selection."""
+"""Values of `Selection.reason`."""
 FEW_ROWS = 1_000
-"""Below this number of validation rows the choice among trials fits them markedly."""
+"""With fewer validation rows, the choice among trials overfits them noticeably."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Selection:
             over seeds), "smaller" (smallest network within one standard error of that mean),
             "kept" (the winner of an earlier run: no other is clearly better), "instead" (the winner
             could not be exported), "contenders" or "greedy" (an ensemble).
-        n_trials: trials that trained, pruned ones included: the best of them was chosen.
-        n_complete: trials that completed, which were compared with each other.
+        n_trials: number of trials that trained, including pruned ones.
+        n_complete: number of complete trials, which were compared with each other.
         best_trial: the trial with the best single validation score.
         best_value: that score.
-        n_trainings: trainings of the winning trial, each from another seed.
-        mean: the winning trial's mean over these, the first corrected for having been chosen; None
-            when no trial was trained again.
-        seed_std: standard deviation between trainings that differ by the seed alone, pooled over
+        n_trainings: number of trainings of the winning trial, each with its own seed.
+        mean: mean score of these trainings, where the first score is corrected for having been
+            selected; None when no trial was retrained.
+        seed_std: standard deviation between trainings that differ only in the seed, pooled over
             the finalists.
         best_mean: the mean of `best_trial`.
         kept_over: the trial that would have won if the winner of an earlier run had not stayed.
@@ -60,24 +60,24 @@ class Selection:
     kept_over: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as a bundle's training record keeps it."""
+        """Return the selection as JSON for a bundle's training record."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Selection:
-        """Read what `to_json` wrote."""
+        """Return the selection that `to_json` wrote."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in record.items() if name in known})
 
 
 def selection_of(bundle: Bundle) -> Selection | None:
-    """Return how a bundle's model was chosen; None where its search has not ended."""
+    """Return the selection of a bundle; None if its search has not ended."""
     record = bundle.training.get(SELECTION)
     return None if record is None else Selection.from_json(record)
 
 
 def validation_score(bundle: Bundle) -> float | None:
-    """Return the model's own validation score: the number that every page shows first.
+    """Return the validation score of the model, which every output shows first.
 
     Each validation row is predicted by the networks that did not train on it; the score is the mean
     over folds.
@@ -99,7 +99,7 @@ def score_words(bundle: Bundle) -> str:
     if not n_rows:
         return f"{bundle.metric} {words}"
     rows = count_text(n_rows, "row")
-    # An error of 0 (no row is wrong) says nothing about other rows.
+    # An error of 0 (every row is right) is no estimate for other rows.
     if not error:
         return f"{bundle.metric} {words} on {rows}"
     return f"{bundle.metric} {words} ± {value_text(error)} (standard error over {rows})"
@@ -125,14 +125,14 @@ def reason_words(bundle: Bundle, selection: Selection) -> str:
         n = len(bundle.training.get(ENSEMBLE, ()))
         return f"the average of {n} trainings was chosen: {_ENSEMBLES[selection.reason]}"
     if selection.reason == ONLY:
-        return f"{trial} is the only complete trial, so it was compared with no other"
+        return f"{trial} is the only complete trial, so nothing was compared"
     if selection.reason == VALUE:
         return f"{trial} has the best validation score of {complete}"
     if selection.reason == INSTEAD:
-        return f"{trial} was exported because the winning trial could not be"
+        return f"{trial} was exported because the winning trial could not be exported"
     if selection.reason == KEPT:
         return (
-            f"{trial}, the winner before this run, stays: trial {selection.kept_over} is not "
+            f"{trial}, the previous winner, was kept: trial {selection.kept_over} is not "
             "better by more than a standard error of the difference over the validation rows"
         )
     if selection.reason == MEAN:
@@ -143,7 +143,7 @@ def reason_words(bundle: Bundle, selection: Selection) -> str:
 
 
 def optimism_words(bundle: Bundle, selection: Selection) -> str:
-    """Return one sentence on the choices that make the validation score too good."""
+    """Return one sentence about the choices that make the validation score optimistic."""
     n_rows, n_folds = _n_rows(bundle), bundle.training.get("folds", 1)
     rows = f"{n_rows:,} validation rows" if n_rows else "the validation rows"
     networks = "each fold's network" if n_folds > 1 else "the network"
@@ -153,12 +153,12 @@ def optimism_words(bundle: Bundle, selection: Selection) -> str:
     if selection.reason in (CONTENDERS, GREEDY):
         chosen.append("the members of the ensemble")
     listed = f"{', '.join(chosen[:-1])} and {chosen[-1]}" if len(chosen) > 1 else chosen[0]
-    much = "markedly on so few rows" if 0 < n_rows < FEW_ROWS else "a little"
-    words = f"{rows} also chose {listed}, which flatters their score {much}"
+    much = "noticeably with so few rows" if 0 < n_rows < FEW_ROWS else "slightly"
+    words = f"{rows} also chose {listed}, so their score is {much} optimistic"
     if n_folds == 1:
         return words
     average = f"the average of all {n_folds} folds' networks"
-    return f"{words}; {average} is better than each of them, which offsets some of that"
+    return f"{words}; {average} is better than each of them, which partly offsets this"
 
 
 _ENSEMBLES = {
@@ -169,7 +169,7 @@ _ENSEMBLES = {
 
 
 def _leader_words(selection: Selection) -> str:
-    """Return how the trial with the best single score did, where another one won."""
+    """Return the mean of the trial with the best single score, if another trial won."""
     if selection.best_trial == selection.trial:
         return ""
     words = (

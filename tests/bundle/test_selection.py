@@ -94,8 +94,8 @@ def test_optimism_names_epochs_and_the_number_of_trials() -> None:
     assert "455 validation rows" in words
     assert "epoch at which each fold's network stopped" in words
     assert "best of 25 trials" in words
-    assert "markedly" in words
-    assert "markedly" not in optimism_words(bundle_of(CHOSEN, n_rows=50_000), CHOSEN)
+    assert "noticeably" in words
+    assert "noticeably" not in optimism_words(bundle_of(CHOSEN, n_rows=50_000), CHOSEN)
     assert "average of all 2 folds' networks" in words
     one = replace(CHOSEN, n_trials=1)
     assert "best of" not in optimism_words(bundle_of(one), one)

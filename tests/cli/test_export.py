@@ -33,8 +33,8 @@ def test_the_copy_is_a_bundle_of_its_own(there: Path, tmp_path: Path, autotrain:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--output", "full"), "full: expected a new or an empty folder, however: it is there"),
-        (("--output", "full/file"), "full/file: expected a new or an empty folder"),
+        (("--output", "full"), "full must be a new or an empty folder, got one with files"),
+        (("--output", "full/file"), "full/file must be a new or an empty folder"),
         (("--trial", "3000"), "trial must be one whose weights are kept, got 3000"),
         (("--format", "onxn"), "no format 'onxn'. Did you mean 'onnx'?"),
     ],
@@ -79,7 +79,7 @@ def test_onnx_graphs(there: Path, tmp_path: Path, autotrain: Run) -> None:
     assert not (tmp_path / "one" / "predictor.onnx").exists()
     again = autotrain("export", "shop", "--format", "onnx", "--output", target)
     assert again.code == 2
-    assert "expected a new or an empty folder" in again.err
+    assert "must be a new or an empty folder" in again.err
 
 
 def test_other_trials_with_weights_are_exported(here: Path, autotrain: Run) -> None:

@@ -51,7 +51,7 @@ def test_a_weighted_search_from_start_to_evaluation(
     assert done.code == 0, done.err
     assert "ignored" not in done.err
     card = (here / "studies/w/best/MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "each row counts as much as `visits` says" in card
+    assert "sample weights: column `visits`" in card
     assert "classes weigh in training: balanced" in card
     assert "`test_calibrated` is of `predict_proba`" in card
 

@@ -545,7 +545,7 @@ def test_the_card_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path) -
         training={"study": "test"},
     )
     card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "9 multi-layer perceptrons together, 3 trained models of the study `test`" in card
+    assert "an average of 9 multi-layer perceptrons, 3 trained models of the study `test`" in card
     assert "probabilities of these trained models, each of 3 folds, are averaged" in card
     assert re.search(r"- trial 0: .*hidden units: 12-12; activation: elu", card)
     assert re.search(r"- trial 1, repeat 2: .*hidden units: 20; activation: relu", card)

@@ -249,7 +249,7 @@ def test_overflow_raises(task: str) -> None:
 
 
 def test_loading_a_missing_bundle_raises(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"nowhere: expected a bundle.*studies/NAME/best"):
+    with pytest.raises(BundleError, match=r"nowhere must be a bundle.*studies/NAME/best"):
         load(str(tmp_path / "nowhere"))
 
 

@@ -52,8 +52,8 @@ def test_a_weighted_search_from_start_to_evaluation(
     assert "ignored" not in done.err
     card = (here / "studies/w/best/MODEL_CARD.md").read_text(encoding="utf-8")
     assert "sample weights: column `visits`" in card
-    assert "classes weigh in training: balanced" in card
-    assert "`test_calibrated` is of `predict_proba`" in card
+    assert "class weights in training: balanced" in card
+    assert "`test_calibrated` scores `predict_proba`" in card
 
 
 def test_a_study_file_says_the_same(here: Path, weighted: pd.DataFrame, autotrain: Run) -> None:

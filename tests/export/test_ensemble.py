@@ -549,7 +549,7 @@ def test_the_card_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path) -
     assert "probabilities of these trained models, each of 3 folds, are averaged" in card
     assert re.search(r"- trial 0: .*hidden units: 12-12; activation: elu", card)
     assert re.search(r"- trial 1, repeat 2: .*hidden units: 20; activation: relu", card)
-    assert "- 3 of the 9 have no dropout" in card
+    assert "- 3 of the 9 networks have no dropout" in card
     assert "predictor.predict_distribution(table)" in card
     assert "log_loss (chose the models)" in card
     assert re.search(r"- rows: \d+ training, \d+ validation in each of 3 folds, \d+ test", card)

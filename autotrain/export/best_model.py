@@ -1,4 +1,8 @@
-"""`best/`: the best trained model of a study, written when found, made anew when gone."""
+"""`BestModel`: the folder `best/` with the best trained model of a study.
+
+The model is exported whenever a new best trial completes, and restored from checkpoints, or by
+retraining, when the folder is missing or damaged.
+"""
 
 from __future__ import annotations
 
@@ -58,9 +62,9 @@ class BestModel:
     """The folder of a study's best model.
 
     Args:
-        path: the folder; replaced at once, never half written.
-        dataset, metric, definition, space, checkpoints: the study's.
-        on_stage: called with what is done next, such as "calibrating".
+        path: the folder, which is replaced atomically.
+        dataset, metric, definition, space, checkpoints: those of the study.
+        on_stage: called with the name of each stage, such as "calibrating".
     """
 
     path: Path
@@ -72,7 +76,7 @@ class BestModel:
     on_stage: Callable[[str], None] = lambda stage: None
 
     def publish(self, trained: Trained, *others: Trained) -> tuple[str, ...]:
-        """Export a trial's model, alone or with others; return what the user should be told."""
+        """Export a trial's model, alone or in an ensemble; return notes for the user."""
         exported = export_ensemble(
             self.path,
             (trained, *others),
@@ -91,19 +95,19 @@ class BestModel:
         return exported.notes
 
     def seconds_for_export(self, export_s: float) -> float:
-        """Return the longest time in seconds to export an ensemble of the kept trainings.
+        """Return an upper estimate of the seconds to export an ensemble of the checkpoints.
 
         Args:
-            export_s: processor time in seconds of the export of one model.
+            export_s: processor time of the export of one model, in seconds.
         """
         n_members = most_members(self.definition.ensemble, self.dataset)
         return ensemble_seconds(n_members, len(self.checkpoints), export_s)
 
     def export_trial(self, folder: Path, study: optuna.Study, number: int) -> None:
-        """Write the model of one trial into another folder, checked like the winner's.
+        """Export the model of one trial to another folder, with the same checks as the winner.
 
         Raises:
-            StudyError: when the study has no such trial, or no weights of it are kept.
+            StudyError: when the trial does not exist or has no checkpoint.
             StorageError: when the folder cannot be written.
         """
         trials = study.get_trials(deepcopy=False)
@@ -113,13 +117,14 @@ class BestModel:
         replace(self, path=folder).publish(kept)
 
     def export(self, study: optuna.Study, device: str, ensemble: int | str) -> Published:
-        """Put the study's winner into the folder, or those trainings that predict best together.
-
-        The bundle records why this model was chosen.
+        """Export the study's winner or an ensemble, and record in the bundle why it was chosen.
 
         Args:
-            ensemble: at most N trainings, below 2 the winner alone; or "auto".
-        Raises: RuntimeError when nothing can be exported, and no model of the study is there.
+            study: the Optuna study.
+            device: device for retraining, "cpu" or "cuda".
+            ensemble: largest number of members, below 2 for the winner alone; or "auto".
+        Raises:
+            RuntimeError: when no model can be exported and the folder has no model of the study.
         """
         n_members = most_members(ensemble, self.dataset)
         if ensemble == AUTO and not _has_searched(study):
@@ -132,7 +137,7 @@ class BestModel:
         return published
 
     def selection(self, study: optuna.Study, bundle: Bundle) -> Selection | None:
-        """Return how a model of the study was chosen; None before a trial is complete.
+        """Return the record of why a model was chosen; None before a trial is complete.
 
         Args:
             bundle: the model.
@@ -164,10 +169,10 @@ class BestModel:
         )
 
     def _reason(self, bundle: Bundle, number: int, winner: Winner | None, n_complete: int) -> str:
-        """Return the reason of a `Selection`.
+        """Return the `reason` of a `Selection`.
 
         Args:
-            number: the winning trial.
+            number: number of the winning trial.
         """
         if ENSEMBLE in bundle.training:
             return CONTENDERS if has_few_rows(self.dataset) else GREEDY
@@ -180,10 +185,11 @@ class BestModel:
         return ONLY if n_complete == 1 else VALUE
 
     def decide(self, study: optuna.Study, finals: Finals | None) -> Winner | None:
-        """Return the winner by the repeats so far; None: the trial with the best value wins.
+        """Return the winner among the finished repeats; None if the trial with the best value wins.
 
-        The model that an earlier run exported stays unless a trial that is new since then is
-        clearly better: most changes of the winner are luck. Both must be among the checkpoints.
+        The model that an earlier run exported remains the winner unless a later trial is clearly
+        better, because most changes of the winner are due to chance. The comparison needs the
+        checkpoints of both.
         """
         if finals is None:
             return None
@@ -202,7 +208,7 @@ class BestModel:
         return finals.keep(trial, repeat, over=number) or decided
 
     def _complete(self, study: optuna.Study, number: int, repeat: int) -> Trained | None:
-        """Return a complete trial's training from its checkpoint; None without a checkpoint."""
+        """Return the checkpoint of a complete trial; None if there is no checkpoint."""
         kept = self.checkpoints.find(number, repeat)
         trial = study.get_trials(deepcopy=False)[number]
         if kept is None or trial.state != TrialState.COMPLETE:
@@ -210,7 +216,7 @@ class BestModel:
         return kept if self._is_of(study, trial, kept) else None
 
     def exported(self, study: optuna.Study) -> list[Any] | None:
-        """Return the record of the exported model that `decide` reads; see `EXPORTED`."""
+        """Return the record of the exported model for a later `decide`; see `EXPORTED`."""
         if not self._is_own(study):
             return None
         training = read_bundle(self.path).training
@@ -223,7 +229,8 @@ class BestModel:
     def _export(self, study: optuna.Study, device: str, n_members: int) -> Published:
         failures: list[str] = []
         if n_members > 1:
-            # What was cut off before it was told complete is tried again under another number.
+            # A trial with a checkpoint can be incomplete: it was interrupted before it was
+            # recorded as complete, and is retried with another number.
             trials = {trial.number: trial for trial in _complete_trials(study)}
             kept = [
                 trained
@@ -244,14 +251,16 @@ class BestModel:
         return Published(notes, tuple(failures))
 
     def restore(self, study: optuna.Study, device: str, *, alone: bool = False) -> Published:
-        """Put the study's winner into the folder, if another model is there.
+        """Export the study's winner if the folder does not contain it already.
 
-        Its weights come from the checkpoints, or else are trained again; so too when the folder
-        was removed or damaged. What cannot be exported is passed over: for the winner's first
-        training, and then for the trial with the best value.
+        The weights come from the checkpoints or, if these are missing, from retraining. If the
+        winner cannot be exported, its first training is exported instead, and if that fails too,
+        the trial with the best value.
 
         Args:
-            alone: an ensemble is another model; otherwise one of this study stays.
+            study: the Optuna study.
+            device: device for retraining, "cpu" or "cuda".
+            alone: replace also an ensemble of this study, which is kept otherwise.
         """
         trials = own_trials(study.get_trials(deepcopy=False), study.user_attrs)
         trial, winner = winner_of(trials, study.user_attrs, self.metric)
@@ -270,7 +279,7 @@ class BestModel:
                 trained = self._trained(study, trial, device, epochs=epochs, repeat=repeat)
                 return Published(self.publish(trained), (*failures, *instead))
             except RuntimeError as error:
-                again = ", trained again," if repeat else ""
+                again = ", retrained," if repeat else ""
                 failures.append(_failed(f"Trial {number}{again}", error))
         return Published(None, tuple(failures))
 
@@ -283,9 +292,10 @@ class BestModel:
         epochs: Sequence[int] | None,
         repeat: int,
     ) -> Trained:
-        """Return a training from its checkpoint, or else from its record.
+        """Return a trained model from its checkpoint, or retrain it as recorded.
 
-        Raises: RuntimeError when it cannot be had again.
+        Raises:
+            RuntimeError: when retraining diverges.
         """
         kept = self.checkpoints.find(trial.number, repeat)
         if kept is not None and self._is_of(study, trial, kept):
@@ -294,7 +304,7 @@ class BestModel:
             epochs = fold_epochs_of(trial)
         trained = self._train_again(study, trial, device, epochs=epochs, repeat=repeat)
         if trained is None:
-            raise RuntimeError("its weights are lost, and training it once more diverged")
+            raise RuntimeError("its weights are lost, and retraining diverged")
         return trained
 
     def _train_again(
@@ -307,7 +317,7 @@ class BestModel:
         repeat: int,
     ) -> Trained | None:
         config, seed = self._config(trial), self._seed(study, trial)
-        self.on_stage(f"training trial {trial.number} again, whose weights are lost")
+        self.on_stage(f"retraining trial {trial.number}, whose weights are lost")
         outcomes = train_again(
             Trainer(
                 problem_of(self.dataset, self.metric),
@@ -326,7 +336,7 @@ class BestModel:
         return Trained(trial.number, value, config, seed, outcomes, repeat)
 
     def _is_own(self, study: optuna.Study) -> bool:
-        """Whether some model of this study is in the folder."""
+        """Whether the folder contains a model of this study."""
         try:
             bundle = read_bundle(self.path)
         except BundleError:
@@ -337,11 +347,11 @@ class BestModel:
         number = bundle.training.get("trial")
         if not isinstance(number, int) or not 0 <= number < len(trials):
             return False
-        # The name tells nothing: the folder may have been renamed, or copied.
+        # The study's name is no evidence: the folder may have been renamed or copied.
         return self._is_training_of(study, trials[number], bundle)
 
     def _is_training_of(self, study: optuna.Study, trial: FrozenTrial, bundle: Bundle) -> bool:
-        """Return whether the first member is from a training of this trial."""
+        """Whether the first member was trained by this trial."""
         is_seed = bundle.training.get("seed") == self._seed(study, trial)
         try:
             return is_seed and bundle.members[0].config == self._config(trial)
@@ -349,7 +359,7 @@ class BestModel:
             return False
 
     def _holds(self, study: optuna.Study, trial: FrozenTrial, repeat: int, *, alone: bool) -> bool:
-        """Whether the model in the folder is this one, or an ensemble of this study."""
+        """Whether the folder contains this model or, unless `alone`, an ensemble of the study."""
         try:
             bundle = read_bundle(self.path)
         except BundleError:
@@ -357,12 +367,12 @@ class BestModel:
         training = bundle.training
         if ENSEMBLE in training:
             return self._is_own(study) and not alone
-        # A number alone might be that of another study that was in the folder.
+        # An equal number alone could belong to another study that used the folder.
         found = (training.get("trial"), training.get("repeat", 0))
         return found == (trial.number, repeat) and self._is_training_of(study, trial, bundle)
 
     def _is_of(self, study: optuna.Study, trial: FrozenTrial, trained: Trained) -> bool:
-        """Whether a checkpoint is of this trial, and not of another that had its number."""
+        """Whether a checkpoint is from this trial, not from another with the same number."""
         return (trained.config, trained.seed) == (self._config(trial), self._seed(study, trial))
 
     def _config(self, trial: FrozenTrial) -> TrialConfig:

@@ -1,13 +1,13 @@
-"""Numbers fitted when a model is exported, on rows that its networks did not train on.
+"""Calibrate a model at its export, on rows that its networks did not train on.
 
-    noise              of a regression: the error that dropout does not explain
-    T                  the temperature of a classification: how much too sure it is
-    conformal scores   how strange the truth was, see predictor/conformal.py
-    reliability        how often it was right where it was so sure: for the model card
+    noise              regression: the error that dropout does not explain
+    T                  classification: the temperature, which corrects overconfidence
+    conformal scores   how unusual each true value was; see predictor/conformal.py
+    reliability        observed against expected accuracy, for the model card
 
-To add one, write a function that takes predictions and the true values, and put what it returns
-into `_fit_classes` or `_fit_values`: the bundle keeps it in its `calibration`, the predictor
-applies it.
+To add a calibration, write a function of predictions and true values, and add its result in
+`_fit_classes` or `_fit_values`. The bundle stores it in `calibration`, and the predictor applies
+it.
 """
 
 from __future__ import annotations
@@ -34,31 +34,32 @@ from autotrain.predictor.probabilities import Recalibration
 SAMPLES = 100
 SEED = 0
 GRID_POINTS = 32
-"""The posterior may have several modes; the best point of a grid decides which one is refined."""
+"""Points of the grid for the temperature. The posterior may have several modes, so the optimizer
+starts from the best point."""
 TOLERANCE = 1e-6
-"""Of log T, and of log likelihoods."""
+"""Precision of log T, and smallest relevant difference of log likelihoods."""
 LEAST_ERROR = 1e-6
-"""Smallest scale of the noise, as a share of the target's deviation: no fit is perfect."""
+"""Smallest scale of the noise, as a fraction of the target's standard deviation."""
 DEGREES = (math.inf, 16.0, 8.0, 4.0, 2.0)
 """Degrees of freedom of the noise, from normal to the heaviest tails."""
 SPREADS = (math.log(0.05), math.log(10.0))
-"""Of the logarithm of the factor on the spread of the samples."""
+"""Bounds of the logarithm of the factor on the spread of the samples."""
 FITTED_NUMBERS = 100_000
-"""Of more predictions than this, the noise is fitted on evenly spaced samples."""
+"""Largest number of predictions for fitting the noise; of more, evenly spaced samples are used."""
 RELIABILITY_GROUPS = 10
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 LOG_TEMPERATURE_STD = 0.5
-"""Of the prior: temperatures of 0.37 to 2.7 are no surprise."""
+"""Standard deviation of the prior of log T: 95 % of it is between T = 0.37 and T = 2.7."""
 TEMPERATURES = (0.05, 20.0)
-"""Lowest and highest; beyond them nothing changes that four digits show."""
+"""Search bounds of the temperature. Beyond them the probabilities change by less than 1e-4."""
 
 
 def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
-    """Return all that is fitted for a model, with masks and without, as its bundle keeps it.
+    """Return the calibration of a model for its bundle, with dropout on and off.
 
-    The rows are those set apart for it, or else each fold's validation rows (of more than
-    `MAX_CALIBRATION_ROWS` evenly spaced ones), predicted by the members that did not train on
-    them, together.
+    The rows are the calibration rows if the dataset has some, otherwise each fold's validation
+    rows; of more than `MAX_CALIBRATION_ROWS` evenly spaced ones are used. Each row is predicted by
+    the average of the members that did not train on it.
     """
     n_samples = SAMPLES if Predictor(bundle).has_dropout else 0
     rows = [
@@ -98,7 +99,7 @@ def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
 
 
 def _labelled(bundle: Bundle, dataset: Dataset, rows: np.ndarray) -> tuple[pd.DataFrame, Truth]:
-    """Return rows as they were read, and their targets as the model counts them."""
+    """Return raw rows, and their targets encoded for the model."""
     table = dataset.raw.iloc[rows]
     features, labels = dataset.apart(table)
     weights = None if dataset.weights is None else table[dataset.weights]
@@ -106,21 +107,25 @@ def _labelled(bundle: Bundle, dataset: Dataset, rows: np.ndarray) -> tuple[pd.Da
 
 
 def _note(bundle: Bundle, dataset: Dataset, n_rows: int) -> str:
-    """Say what was fitted, on which rows, and what these have done before."""
+    """Return a sentence on what was fitted, on which rows, and how these were used before."""
     what, harm = (
         ("temperature", "probabilities may be slightly overconfident")
         if bundle.is_classification
         else ("noise", "its estimate may be slightly too small")
     )
     if dataset.n_calibration:
-        return f"the {what} was fitted on {n_rows} rows that neither trained nor chose the model"
+        return (
+            f"the {what} was fitted on {n_rows} rows that were not used to train or choose the "
+            "model"
+        )
     if len(dataset.folds) == 1:
         return (
-            f"the {what} was fitted on {n_rows} validation rows, which also chose the model: {harm}"
+            f"the {what} was fitted on {n_rows} validation rows, which were also used to choose "
+            f"the model: {harm}"
         )
     return (
         f"the {what} was cross-fitted: on {n_rows} validation rows, each predicted by networks "
-        f"that did not train on it; as these rows also chose the model, {harm}"
+        f"that did not train on it; because these rows were also used to choose the model, {harm}"
     )
 
 
@@ -131,10 +136,10 @@ def _fit_classes(
     weights: np.ndarray,
     class_weights: list[float] | None,
 ) -> dict[str, Any]:
-    """Fit temperatures of each fold's log p `[1, n, C]`, averaged over masks and dropout off."""
+    """Fit temperatures to each fold's log p `[1, n, C]`: Monte-Carlo average and dropout off."""
     y = np.concatenate(targets)
     (log_p,), (of_points,) = np.concatenate(sampled, axis=1), np.concatenate(points, axis=1)
-    # A row is predicted by one fold's networks, a new row by the average of all folds.
+    # Calibration rows are predicted by one fold's networks, new rows by the average of all folds.
     highest = 1.0 if len(targets) > 1 else TEMPERATURES[1]
     temperature = significant_temperature(log_p, y, weights, class_weights, highest)
     recalibration = Recalibration(temperature, class_weights)
@@ -159,7 +164,7 @@ def _fit_values(
     targets: list[np.ndarray],
     weights: np.ndarray,
 ) -> dict[str, Any]:
-    """Fit the noise of each fold's predictions `[S, n]`, and of those without masks `[1, n]`."""
+    """Fit the noise to each fold's samples `[S, n]`, and to those with dropout off `[1, n]`."""
     drawn, y = np.concatenate(sampled, axis=1), np.concatenate(targets)
     noise = fit_noise(drawn, y, weights)
     return {
@@ -172,7 +177,7 @@ def _fit_values(
 def _value_scores(
     bundle: Bundle, features: pd.DataFrame, n_samples: int, noise: Noise, targets: list[np.ndarray]
 ) -> list[np.ndarray]:
-    """Return the conformal scores of each fold's rows, by the samples that its networks serve."""
+    """Return the conformal scores of each fold's rows, from the samples of its networks."""
     predictor, scores, start = Predictor(bundle), [], 0
     for place, y in enumerate(targets):
         x = predictor.encoded(features.iloc[start : start + len(y)])
@@ -185,9 +190,9 @@ def _value_scores(
 def _conformal(
     scores: list[np.ndarray], weights: list[np.ndarray], labels: list[np.ndarray] | None = None
 ) -> dict[str, Any]:
-    """Return each fold's conformal scores as a bundle keeps them: sorted, rounded up.
+    """Return each fold's conformal scores for the bundle, sorted and rounded up.
 
-    Rows of weight 0 are left out; weights are left out when all are the same.
+    Rows with weight 0 are omitted. Weights are omitted when all are equal.
     """
     kept = []
     for own, counts in zip(scores, weights, strict=True):
@@ -211,31 +216,31 @@ def _conformal(
 
 
 def _relative(weights: np.ndarray) -> np.ndarray:
-    """Return weights whose mean is 1, over the rows that count."""
+    """Return the weights divided by the mean of the positive ones."""
     return weights / weights[weights > 0].mean()
 
 
 def _differ(weights: np.ndarray) -> bool:
-    """Tell whether the rows that count count differently."""
+    """Whether the positive weights differ."""
     return bool(np.ptp(weights[weights > 0]) > 0)
 
 
 def fit_noise(samples: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> Noise:
-    """Return the noise that maximizes the mean log likelihood of rows that did not train.
+    """Return the noise that maximizes the mean log likelihood of held-out rows.
 
         maximize  Σ_rows log p(y | ν, σ, c)  −  (log c)² / 2        ν in `DEGREES`
 
-    Normal noise would follow the few largest errors and widen the intervals of all rows. The factor
-    c on the spread of the samples has a weak prior, because few rows say little about it.
+    Normal noise would be dominated by the few largest errors, which would widen all intervals. The
+    factor c on the spread of the samples has a weak prior, because few rows determine it poorly.
 
     Args:
         samples: Monte-Carlo predictions `[S, N]` in the target's units, or `[N]` without dropout.
-        y: `[N]`, true values.
-        weights: `[N]`, what each row counts; None when all count alike.
+        y: `[N]` true values.
+        weights: `[N]` sample weights; None when all are equal.
     Returns: σ, and the factor c (1 when the samples of every row are equal).
     Raises:
-        ValueError: when there are no rows, or shapes do not fit.
-    Source: our own; judged by CRPS and coverage (docs/benchmarks.md). Likelihood of a mixture:
+        ValueError: when there are no rows, or the shapes differ.
+    Source: our own; evaluated by CRPS and coverage (docs/benchmarks.md). Likelihood of a mixture:
         Gal & Ghahramani 2016, arXiv:1506.02142, eq. 8; scaled spread: Laves et al. 2020,
         arXiv:2104.12376.
     """
@@ -285,15 +290,15 @@ def significant_temperature(
     class_weights: Sequence[float] | None = None,
     highest: float = TEMPERATURES[1],
 ) -> float:
-    """Return the fitted temperature, or 1 when its gain is within one standard error.
+    """Return the fitted temperature, or 1 if its gain is at most one standard error.
 
-    The gain is that of the mean log likelihood, over the same rows; see `fit_temperature`.
+    The gain is the increase of the mean log likelihood over the same rows; see `fit_temperature`.
 
     Args:
-        highest: no temperature is higher. 1 where a row is predicted by one fold's networks but
-            new rows by the average of K folds: an average is less confident than its parts, so a
-            temperature above 1, which a single network needs, makes the average underconfident
-            (measured: docs/benchmarks.md).
+        highest: upper bound of the temperature. It is 1 if calibration rows are predicted by one
+            fold's networks, but new rows by the average of K folds. An average is less confident
+            than its parts, so a temperature above 1 for the parts would make the average
+            underconfident (measured: docs/benchmarks.md).
     """
     temperature = min(fit_temperature(log_p, y, weights, class_weights), highest)
     places = np.arange(len(y))
@@ -314,29 +319,29 @@ def fit_temperature(
     weights: np.ndarray | None = None,
     class_weights: Sequence[float] | None = None,
 ) -> float:
-    """Return the temperature T of `Recalibration` that fits rows best which did not train.
+    """Return the temperature T of `Recalibration` that fits held-out rows best.
 
         minimize  Σ_rows −log p_T(y)  +  (log T)² / (2 σ²),  σ = ½
 
-    The second term is a prior: rows that are all right must not be taken for certainty, and where
-    there are few rows T stays near 1. Smoothed targets do not serve here: they punish the margin of
-    the surest rows, and a few of those make all others unsure.
+    The second term is a prior: without it, rows that are all correct would make T minimal. With few
+    rows, T stays near 1. Smoothed targets are no alternative: they penalize the margin of the most
+    confident rows, so that a few of these make all others underconfident.
 
     Args:
-        log_p: `[N, C]` logarithms of probabilities, averaged over samples and members before.
+        log_p: `[N, C]` logarithms of the mean probabilities of all samples and members.
         y: `[N]` class numbers.
-        weights: `[N]`, what each row counts; None when all count alike.
-        class_weights: `[C]`, what each class counted in training; None when all counted alike.
-    Returns: T in 0.05 to 20; above 1 when the probabilities were too sure.
+        weights: `[N]` sample weights; None when all are equal.
+        class_weights: `[C]` class weights of training; None when all are equal.
+    Returns: T between 0.05 and 20; above 1 when the probabilities were overconfident.
     Raises:
-        ValueError: when there are no rows, or shapes do not fit.
+        ValueError: when there are no rows, or the shapes differ.
     Source: Guo, Pleiss, Sun & Weinberger 2017, arXiv:1706.04599, section 4.2; averaged before:
         Rahaman & Thiery 2021, arXiv:2007.08792. The prior is our own.
     """
     of_classes, truth = np.asarray(log_p, dtype=np.float64), np.asarray(y)
     if of_classes.ndim != 2 or truth.shape != of_classes.shape[:1] or not len(truth):
         shapes = f"{of_classes.shape}, {truth.shape}"
-        raise ValueError(f"log p [N, C] must fit y [N], however: {shapes}")
+        raise ValueError(f"log p [N, C] must fit y [N], got {shapes}")
     counted = len(truth) if weights is None else float(np.sum(weights) ** 2 / np.sum(weights**2))
     drawn, places = torch.from_numpy(of_classes), np.arange(len(truth))
 
@@ -345,7 +350,7 @@ def fit_temperature(
         prior = log_temperature**2 / (2 * LOG_TEMPERATURE_STD**2)
         return -_mean(found[places, truth], weights) + prior / counted
 
-    # The prior may make a second valley; the deepest is found first.
+    # With the prior there can be two minima, so a grid finds the deeper one first.
     low, high = map(math.log, TEMPERATURES)
     grid = np.linspace(low, high, GRID_POINTS)
     lowest = int(np.argmin([loss(point) for point in grid]))
@@ -359,14 +364,14 @@ def fit_temperature(
 def reliability(
     proba: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
 ) -> list[dict[str, float]]:
-    """Return how often the likeliest class is right, by how sure the model is of it.
+    """Return the accuracy of the most probable class in groups of similar confidence.
 
     Args:
         proba: `[N, C]`.
         y: `[N]` class numbers.
-        weights: `[N]`, what each row counts; None when all count alike.
-    Returns: up to ten groups of nearly as many rows, the surest last: "expected", the mean
-        probability; "observed", the share that is right; "n_rows".
+        weights: `[N]` sample weights; None when all are equal.
+    Returns: up to ten groups of nearly equal size, the most confident last, with "expected": the
+        mean probability, "observed": the fraction that is correct, and "n_rows".
     Source: Guo et al. 2017, arXiv:1706.04599, figure 1; groups of equal size: Nixon et al. 2019,
         arXiv:1904.01685.
     """
@@ -388,15 +393,15 @@ def reliability(
 def coverage_of_levels(
     samples: np.ndarray, y: np.ndarray, noise: Noise, weights: np.ndarray | None = None
 ) -> list[dict[str, float]]:
-    """Return how many rows are inside the mixture's central intervals, by the intervals' level.
+    """Return the coverage of the mixture's central intervals for each level.
 
-    A row is inside that of level L when |2 p(Y ≤ y) − 1| ≤ L.
+    A row is inside the interval of level L when |2 p(Y ≤ y) − 1| ≤ L.
 
     Args:
         samples: `[S, N]` predictions in the target's units.
         y: `[N]`.
-        weights: `[N]`, what each row counts; None when all count alike.
-    Returns: "expected", the level; "observed", the share inside; "n_rows".
+        weights: `[N]` sample weights; None when all are equal.
+    Returns: "expected": the level, "observed": the fraction inside, and "n_rows", for each level.
     Source: Gneiting, Balabdaoui & Raftery 2007, doi:10.1111/j.1467-9868.2007.00587.x.
     """
     is_below = below(torch.from_numpy(samples), torch.from_numpy(y), noise).numpy()

@@ -1,21 +1,21 @@
-"""Which of the trained models predict best together, by their out-of-fold predictions.
+"""Choose the members of an ensemble by their out-of-fold predictions.
 
-    contenders   where there are few rows: the best models among those that are not clearly worse
-                 than the very best, by at most two standard errors of the difference
-    greedy       where there are many: start with the best; add the model whose addition makes the
-                 average score best; stop when none does, or when there are enough. Of what an
-                 average gains on one network of each model only half counts where the models are
-                 averages over folds already
+    contenders   for few rows: the best models among those that are at most two standard errors
+                 of the difference worse than the best
+    greedy       for many rows: start with the best model and add the model that improves the score
+                 of the average most, until no model does or there are enough. If the models are
+                 averages over folds, only half of the gain counts, which is measured with one
+                 network of each model
 
-Every fold's validation rows are predicted by the models that did not train on them, and their
-average is scored as a trial is: by the study's metric, the mean over folds. What is averaged is
-what the predictor averages: probabilities, or numbers. Greedy fits a few hundred rows too well: it
-takes what happens to cancel on them. The rows that choose the members have chosen each of them
-before, so the score of an ensemble on them is, like a winner's, a little too good.
+The validation rows of every fold are predicted by the models that did not train on them. The
+average of these predictions (probabilities or numbers) is scored like a trial: with the study's
+metric, averaged over folds. Greedy overfits a few hundred rows: it prefers models whose errors
+cancel on these rows by chance. The same rows have also chosen each member, so the score of an
+ensemble on them is slightly optimistic, as is a winner's score.
 
 Source: Caruana, Niculescu-Mizil, Crew & Ksikes 2004, "Ensemble selection from libraries of models",
-ICML, section 2. Differs from it: each model at most once, so that all members weigh the same.
-Contenders: measured, docs/lab-notebook.md.
+ICML, section 2. Difference: each model is used at most once, so all members have the same
+weight. Contenders: our own, measured in docs/lab-notebook.md.
 """
 
 from __future__ import annotations
@@ -39,40 +39,42 @@ from autotrain.search.settings import AUTO
 from autotrain.search.trained import Trained
 
 MOST_NUMBERS = 1 << 26
-"""Predictions of all candidates held at a time: 256 MB. Beyond it, rows are thinned out evenly."""
+"""Largest number of predictions of all candidates: 256 MB. If more, evenly spaced rows are used."""
 BLOCK_NUMBERS = 1 << 20
-"""Numbers scored at a time: 8 MB in float64."""
+"""Largest number of predictions that are scored at a time: 8 MB in float64."""
 MARGIN = 1.5
-"""Time kept for an ensemble, by what it should take: other processes share the machine."""
+"""Factor between the reserved and the expected time of an ensemble, because other processes share
+the machine."""
 FEW_ROWS = 2_500
-"""Up to so many validation rows contenders are chosen; on more, greedy did as well."""
+"""Largest number of validation rows for `contenders`. With more rows `greedy` was as good."""
 CONTENDING = 2.0
-"""A model contends when it is worse than the best by at most so many standard errors."""
+"""Largest difference between a contender and the best model, in standard errors."""
 CLEARLY = 1.0
-"""A winner of an earlier run stays unless another model is better by more standard errors."""
+"""Difference, in standard errors, by which a model must be better to replace an earlier winner."""
 AUTO_MEMBERS = 4
-"""Members of an ensemble at most where the user leaves it to the number of rows. Eight were no
-better (docs/benchmarks.md) and take twice as long to predict."""
+"""Largest number of members with `ensemble="auto"`. Eight members were not better
+(docs/benchmarks.md) and take twice as long to predict."""
 LASTING = 0.5
-"""Share of an average's gain that is left when what is averaged is the mean of several folds.
+"""Fraction of an average's gain that remains when the models are means over folds.
 
-Part of what sets two networks apart is chance, and the folds average that away already. Measured by
-how far apart two models are on new rows, as means of folds, against on validation rows, alone: 0.34
-to 0.82 on tables of more than 2,500 rows (docs/lab-notebook.md).
+Part of the difference between two networks is random, and the mean over folds already reduces it.
+The fraction was measured as the difference of two models as means over folds on new rows, divided
+by that of their single networks on validation rows: 0.34 to 0.82 on tables of more than 2,500 rows
+(docs/lab-notebook.md).
 """
 LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
 class FoldPredictions:
-    """What M candidates say of one fold's validation rows.
+    """Predictions of M candidates for one fold's validation rows.
 
     Args:
-        predictions: float32 `[M, N, C]` probabilities; or `[M, N]`, of a standardized target.
-        y: `[N]` class numbers, or the standardized target.
-        weights: `[N]`, what each row counts in the metric; None when all count alike.
-        target_std: one unit of a standardized target.
-        class_weights: `[C]`, of the classes in the training loss; None when all are the same.
+        predictions: float32 `[M, N, C]` probabilities, or `[M, N]` values of a standardized target.
+        y: `[N]` class indices, or the standardized target.
+        weights: `[N]` sample weights in the metric; None when all are equal.
+        target_std: standard deviation of the target, the unit of a standardized target.
+        class_weights: `[C]` class weights in the training loss; None when all are equal.
     """
 
     predictions: np.ndarray
@@ -85,19 +87,23 @@ class FoldPredictions:
 def choose(
     candidates: Sequence[Trained], dataset: Dataset, metric: Metric, n_members: int
 ) -> tuple[Trained, ...]:
-    """Return the trained models that predict best together, in the order of their own values.
+    """Return the trained models whose average predicts best, sorted by their own values.
 
     Args:
-        candidates: at least one, each with the weights of all folds; repeats of a trial count as
-            models of their own.
-        metric: the study's.
-        n_members: at most so many; 1 gives the candidate with the best value.
-    Raises: ValueError when there is no candidate, or one lacks weights.
+        candidates: at least one, each with the weights of all folds. Repeats of a trial are
+            separate candidates.
+        dataset: the study's dataset.
+        metric: the study's metric.
+        n_members: largest number of members; 1 returns the candidate with the best value.
+    Raises:
+        ValueError: when there is no candidate, or one has no weights.
     """
-    # Of equals the earlier trial, as everywhere.
+    # Ties are resolved in favor of the earlier trial, as everywhere.
     ordered = sorted(candidates, key=lambda c: (metric.sign * c.value, c.number, c.repeat))
     if not ordered or n_members < 1:
-        raise ValueError(f"expected candidates and members: {len(ordered)}, {n_members}")
+        raise ValueError(
+            f"candidates and n_members must be positive, got {len(ordered)} and {n_members}."
+        )
     if n_members == 1:
         return (ordered[0],)
     places = select(out_of_fold(ordered, dataset), metric, n_members)
@@ -105,17 +111,17 @@ def choose(
 
 
 def ensemble_seconds(n_members: int, n_candidates: int, export_s: float) -> float:
-    """Return the longest time to choose and export an ensemble; 0 without an ensemble.
+    """Return an upper estimate of the seconds to choose and export an ensemble; 0 without one.
 
-    Half of an export is the calibration, whose samples several members share. The rest predicts the
-    validation rows a few times for each member; the choice does so once for each candidate.
-    Measured in processor time: an export of eight members takes 4.5 to 5.3 times as long as that of
-    one, a choice among 24 candidates 0.9 to 1.1 times (docs/benchmarks.md).
+    Half of an export is the calibration, whose samples are shared by the members. The other half
+    predicts the validation rows a few times for each member. The choice predicts them once for each
+    candidate. Measured in processor time, an export of eight members takes 4.5 to 5.3 times as long
+    as that of one. A choice among 24 candidates takes 0.9 to 1.1 times that (docs/benchmarks.md).
 
     Args:
-        n_members: at most as many trainings are exported together.
-        n_candidates: trainings that are kept.
-        export_s: processor time that the export of one model took.
+        n_members: largest number of members.
+        n_candidates: number of checkpoints.
+        export_s: processor time of the export of one model, in seconds.
     """
     n_members = min(n_members, n_candidates)
     if n_members < 2:
@@ -124,29 +130,30 @@ def ensemble_seconds(n_members: int, n_candidates: int, export_s: float) -> floa
 
 
 def select(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> tuple[int, ...]:
-    """Return which of M candidates predict best together with equal weight.
+    """Return the indices of the candidates whose average predicts best.
 
     Args:
-        folds: at least one, all of the same candidates, the best candidates first.
-        n_members: at most so many.
-    Returns: 1 to `n_members` places of candidates in their order; the same folds give the same.
-        The best candidate alone need not be among several.
+        folds: at least one, all with the same M candidates, the best candidates first.
+        metric: the study's metric.
+        n_members: largest number of members.
+    Returns: 1 to `n_members` indices, ascending. The best single candidate may be absent.
     """
     rule = contenders if sum(len(fold.y) for fold in folds) <= FEW_ROWS else greedy
     return tuple(sorted(rule(folds, metric, n_members)))
 
 
 def has_few_rows(dataset: Dataset) -> bool:
-    """Tell whether `contenders` choose the members, and not `greedy`."""
+    """Whether members are chosen by `contenders`, not by `greedy`."""
     return dataset.n_validated <= FEW_ROWS
 
 
 def most_members(ensemble: int | str, dataset: Dataset) -> int:
-    """Return how many trainings are exported together at most; below 2 one alone.
+    """Return the largest number of members; below 2 for the winner alone.
 
     Args:
-        ensemble: the study's setting. With "auto" it depends on the validation rows: where they are
-            few, choosing one training among contenders is mostly luck, and their average is better.
+        ensemble: the study's setting. "auto" depends on the number of validation rows: with few
+            rows, the choice between contenders is mostly random, and their average is better.
+        dataset: the study's dataset.
     """
     if ensemble == AUTO:
         return AUTO_MEMBERS if has_few_rows(dataset) else 0
@@ -154,14 +161,14 @@ def most_members(ensemble: int | str, dataset: Dataset) -> int:
 
 
 def contenders(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> tuple[int, ...]:
-    """Return which of M candidates are not clearly worse than the best of them.
+    """Return the indices of the candidates that are not clearly worse than the best one.
 
-    The standard error is that of the difference to the best on the same rows, so that rows hard for
-    both do not count.
+    The standard error is that of the difference to the best on the same rows, so that rows which
+    are difficult for both have no influence.
 
     Args:
-        folds, n_members: as for `select`.
-    Returns: 1 to `n_members` places, from the best on; of equals the first.
+        folds, metric, n_members: as for `select`.
+    Returns: 1 to `n_members` indices, the best first; ties in the order of the candidates.
     """
     scores = _alone(folds, metric)
     ranked = np.argsort(scores, kind="stable")
@@ -175,12 +182,13 @@ def contenders(folds: Sequence[FoldPredictions], metric: Metric, n_members: int)
 
 
 def is_clearly_better(new: Trained, old: Trained, dataset: Dataset, metric: Metric) -> bool:
-    """Tell whether a model is better than another by more than `CLEARLY` standard errors.
+    """Whether a model is better than another by more than `CLEARLY` standard errors.
 
     The standard error is that of the difference of their scores on the same validation rows.
 
     Args:
-        new, old: each with the weights of all folds.
+        new, old: trained models with the weights of all folds.
+        dataset, metric: those of the study.
     """
     folds = out_of_fold([new, old], dataset)
     scores, errors = _alone(folds, metric), _paired_errors(folds, metric, 0)
@@ -188,22 +196,22 @@ def is_clearly_better(new: Trained, old: Trained, dataset: Dataset, metric: Metr
 
 
 def _alone(folds: Sequence[FoldPredictions], metric: Metric) -> np.ndarray:
-    """Return each candidate's own score `[M]`, lower is better."""
+    """Return each candidate's own score `[M]`; lower is better."""
     nothing = [np.zeros(fold.predictions.shape[1:]) for fold in folds]
     return _scores(folds, nothing, np.arange(len(folds[0].predictions)), 0, metric)
 
 
 def _paired_errors(folds: Sequence[FoldPredictions], metric: Metric, place: int) -> np.ndarray:
-    """Return the standard errors `[M]` of the differences to the candidate at `place`."""
+    """Return the standard errors `[M]` of the differences to the candidate with index `place`."""
     of_rows = np.concatenate([influences(fold, metric) for fold in folds], axis=1) / len(folds)
     errors: np.ndarray = np.linalg.norm(of_rows - of_rows[place], axis=1)
     return errors
 
 
 def influences(fold: FoldPredictions, metric: Metric) -> np.ndarray:
-    """Return how fast each candidate's metric changes as a row counts more, `[M, N]`.
+    """Return the derivative of each candidate's metric by the weight of each row, `[M, N]`.
 
-    See `metrics.influence`.
+    See `metric_formulas.influence`.
     """
     y = torch.from_numpy(fold.y)
     weights = None if fold.weights is None else torch.from_numpy(fold.weights)
@@ -217,14 +225,15 @@ def influences(fold: FoldPredictions, metric: Metric) -> np.ndarray:
 
 
 def greedy(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> tuple[int, ...]:
-    """Return which of M candidates predict best together: each is the best to add to those before.
+    """Return the indices of members that are added one by one, each the best addition.
 
-    What counts is the mean of the members' own scores and, where there are several folds, `LASTING`
-    of what their average is better.
+    Candidates are compared by the score of the average. With several folds, only the fraction
+    `LASTING` of its gain over the mean of the members' own scores counts.
 
     Args:
-        folds, n_members: as for `select`.
-    Returns: 1 to `n_members` places, first the best one; of equals the first.
+        folds, metric, n_members: as for `select`.
+    Returns: 1 to `n_members` indices, in the order of addition, the best candidate first; ties in
+        the order of the candidates.
     """
     totals = [np.zeros(fold.predictions.shape[1:]) for fold in folds]
     left = np.arange(len(folds[0].predictions))
@@ -248,9 +257,10 @@ def greedy(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> 
 
 
 def out_of_fold(candidates: Sequence[Trained], dataset: Dataset) -> list[FoldPredictions]:
-    """Return what each candidate says of every fold's validation rows, dropout off.
+    """Return each candidate's predictions of every fold's validation rows, dropout off.
 
-    Raises: ValueError when a candidate lacks weights.
+    Raises:
+        ValueError: when a candidate has no weights.
     """
     of_all = [members_of(c.config, c.outcomes, dataset) for c in candidates]
     n_rows = sum(len(fold.y_valid) for fold in dataset.folds)
@@ -272,12 +282,12 @@ def out_of_fold(candidates: Sequence[Trained], dataset: Dataset) -> list[FoldPre
 def _of_fold(
     predictions: np.ndarray, fold: Fold, dataset: Dataset, step: int = 1
 ) -> FoldPredictions:
-    """Return predictions of every `step`-th validation row with what they are scored by."""
+    """Return predictions of every `step`-th validation row with the targets and weights."""
     weights = metric_weights(fold)[::step]
     return FoldPredictions(
         predictions,
         fold.y_valid[::step],
-        # Of rows that all count nothing, none is better than another.
+        # If all weights are 0, the rows are weighted equally.
         weights if weights.any() else None,
         fold.target_std,
         class_weights_of(dataset),
@@ -287,12 +297,14 @@ def _of_fold(
 def row_error(members: Sequence[Member], dataset: Dataset, metric: Metric) -> float | None:
     """Return the standard error over rows of the members' validation score.
 
-    A fold's rows are predicted by the average of the members that did not train on them, dropout
-    off. The score is the mean over folds; rows are independent.
+    The rows of a fold are predicted with dropout off by the average of the members that did not
+    train on them. The score is the mean over folds. Rows are assumed to be independent.
 
     Args:
-        members: of a bundle; each fold of the dataset has at least one.
-    Returns: in the metric's units; None where it is not defined on these rows.
+        members: members of a bundle, at least one per fold of the dataset.
+        dataset: the study's dataset.
+        metric: the study's metric.
+    Returns: the standard error in the metric's units; None if it is undefined on these rows.
     """
     squares = 0.0
     for place, fold in enumerate(dataset.folds):
@@ -305,7 +317,7 @@ def row_error(members: Sequence[Member], dataset: Dataset, metric: Metric) -> fl
 
 
 def _predictions(member: Member, fold: Fold, dataset: Dataset, step: int) -> np.ndarray:
-    """Return probabilities `[N, C]`, or numbers `[N]` of the standardized target."""
+    """Return probabilities `[N, C]`, or values `[N]` of the standardized target."""
     x = dataset.encoded(member.fold, view_of(member.config)).x_valid[::step]
     bundle = Bundle(
         task=dataset.task,
@@ -318,7 +330,7 @@ def _predictions(member: Member, fold: Fold, dataset: Dataset, step: int) -> np.
     drawn = Predictor(bundle).draw([np.ascontiguousarray(x)], 0, 0)[0]
     if bundle.is_classification:
         return np.exp(drawn)
-    # A large mean would cost float32 its digits; averages are the same in either scale.
+    # A large mean would cost float32 precision. Averages are the same in both scales.
     return (drawn - fold.target_mean) / fold.target_std
 
 
@@ -329,9 +341,14 @@ def _scores(
     n: int,
     metric: Metric,
 ) -> np.ndarray:
-    """Return the scores `[P]` when each candidate of `places` is added to `n` of these sums.
+    """Return the scores `[P]` of ensembles of `n` members with each candidate of `places` added.
 
-    Lower is better; infinite where the metric is not defined.
+    Lower is better. A score is infinite if the metric is undefined.
+
+    Args:
+        folds: predictions of all candidates.
+        totals: for each fold, the sum of the predictions of the `n` members.
+        places: `[P]` indices of the candidates to add.
     """
     of_folds = [
         _values(fold, total, places, n, metric) for fold, total in zip(folds, totals, strict=True)
@@ -344,7 +361,7 @@ def _scores(
 def _values(
     fold: FoldPredictions, total: np.ndarray, places: np.ndarray, n: int, metric: Metric
 ) -> np.ndarray:
-    """Return the metric `[P]` of one fold when each candidate of `places` is added to `n`."""
+    """Return the metric `[P]` of one fold with each candidate of `places` added; see `_scores`."""
     y = torch.from_numpy(fold.y)
     weights = None if fold.weights is None else torch.from_numpy(fold.weights)
     size = max(BLOCK_NUMBERS // max(total.size, 1), 1)
@@ -360,12 +377,12 @@ def _values(
             )
         )
     values: np.ndarray = torch.cat(parts).double().numpy()
-    # As in training: standardized numbers keep their digits.
+    # As in training, the metric is computed in the standardized scale for precision.
     return values * fold.target_std if metric.in_target_units else values
 
 
 def _outputs(predictions: np.ndarray) -> Tensor:
-    """Return what metrics are computed from: log probabilities `[P, N, C]`, or numbers `[P, N]`."""
+    """Return the inputs of metrics: log probabilities `[P, N, C]`, or numbers `[P, N]`."""
     outputs = torch.from_numpy(predictions).double()
-    # A class that float32 rounds to 0 must not make a row infinitely bad.
+    # A probability that float32 rounds to 0 must not make the loss infinite.
     return outputs if outputs.ndim == 2 else outputs.clamp(min=LEAST_PROBABILITY).log()

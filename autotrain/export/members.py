@@ -1,4 +1,4 @@
-"""What a trial left, as members of a bundle: one per fold, each with its own preprocessing."""
+"""Make the members of a bundle from a trial: one per fold, with the fold's preprocessing."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ from autotrain.training.slot import Outcome
 def members_of(
     config: TrialConfig, outcomes: Sequence[Outcome], dataset: Dataset
 ) -> tuple[Member, ...]:
-    """Return the trained networks of a trial with what stands before and after them.
+    """Return the trained networks of a trial with their preprocessing and target scale.
 
     Args:
+        config: the trial's configuration.
         outcomes: one per fold of the dataset, in the folds' order, each with weights.
-    Raises: ValueError when they do not fit the dataset or the configuration.
+        dataset: the study's dataset.
+    Raises:
+        ValueError: when the outcomes do not fit the dataset or the configuration.
     """
     if len(outcomes) != len(dataset.folds):
-        raise ValueError(f"{len(dataset.folds)} folds need as many outcomes: {len(outcomes)}")
+        raise ValueError(
+            f"outcomes must be one per fold ({len(dataset.folds)}), got {len(outcomes)}."
+        )
     members = []
     for place, (outcome, fold) in enumerate(zip(outcomes, dataset.folds, strict=True)):
         if outcome.parameters is None or outcome.statistics is None:
-            raise ValueError(f"fold {place} ended without weights ({outcome.cause})")
+            raise ValueError(f"fold {place} has no weights ({outcome.cause}).")
         member = Member(
             config=config,
             n_outputs=len(dataset.classes) or 1,
@@ -53,7 +58,7 @@ def members_of(
 
 
 def class_weights_of(dataset: Dataset) -> list[float] | None:
-    """Return the class weights `[C]` of the training loss; None when all are the same."""
+    """Return the class weights `[C]` of the training loss; None when all are equal."""
     weights = dataset.folds[0].weights
     if weights is None or weights.of_classes is None:
         return None
@@ -61,6 +66,6 @@ def class_weights_of(dataset: Dataset) -> list[float] | None:
 
 
 def metric_weights(fold: Fold) -> np.ndarray:
-    """Return what a fold's validation rows count in the metric, `[N]`."""
+    """Return the weights `[N]` of a fold's validation rows in the metric."""
     weights = None if fold.weights is None else fold.weights.metric
     return np.ones(len(fold.y_valid)) if weights is None else weights

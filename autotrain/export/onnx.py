@@ -1,15 +1,14 @@
-"""A bundle as ONNX graphs that run without autotrain: from raw cells to predictions.
+"""Export a bundle as ONNX graphs, which predict raw cells without autotrain.
 
-    point.onnx       dropout off:  point `[N, C]` probabilities as trained, or `[N]` numbers; of
-                     classes also proba `[N, C]`, as `predict_proba`
-    predictor.onnx   Monte-Carlo:  mean, std, samples `[S, …]`; of classes also entropy `[N]` and
-                     calibrated_mean `[N, C]`
-    inputs.json      what stands in which column of the inputs
+    point.onnx       dropout off:  point `[N, C]` uncalibrated probabilities, or `[N]` numbers; for
+                     classification also proba `[N, C]`, as in `predict_proba`
+    predictor.onnx   Monte-Carlo:  mean, std, samples `[S, …]`; for classification also entropy
+                     `[N]` and calibrated_mean `[N, C]`
+    inputs.json      description of the columns of the inputs
 
-Both graphs read `numbers` `[N, P]` float64 (NaN where missing) and `codes` `[N, Q]` int64; one that
-would have no column is left out. The masks are constants of the graph with a leading sample axis:
-ONNX's own Dropout is taken out by onnxruntime's default optimizations, and nothing would be random
-any more.
+Both graphs read `numbers` `[N, P]` float64 (NaN if missing) and `codes` `[N, Q]` int64. An input
+without columns is omitted. The masks are constants of the graph with a leading sample axis, because
+onnxruntime's default optimizations remove ONNX's own Dropout.
 """
 
 from __future__ import annotations
@@ -41,62 +40,64 @@ from autotrain.predictor.probabilities import Recalibration
 OPSET = 20
 POINT, SAMPLED, INPUTS = "point.onnx", "predictor.onnx", "inputs.json"
 TOLERANCE = 1e-5
-"""Probabilities, and numbers in standard deviations of the target, may differ by so much."""
+"""Largest difference of probabilities, or of numbers in standard deviations of the target."""
 CHECKED_ROWS = 64
 LEAST = 1e-30
-"""Smallest probability whose logarithm is taken; single precision can hold it."""
+"""Lower bound of probabilities before the logarithm; single precision can represent it."""
 
 
 def export_onnx(
     predictor: Predictor, folder: str | Path, *, n_samples: int = 100, seed: int = 0
 ) -> Path:
-    """Write the graphs of a model, and check them with onnxruntime on made-up rows.
+    """Write the graphs of a model, and check them with onnxruntime on generated rows.
 
     Args:
-        folder: a new or an empty one.
-        n_samples: S of `predictor.onnx`; without dropout there is only `point.onnx`.
-        seed: of the masks.
+        predictor: the model.
+        folder: a new or empty folder.
+        n_samples: S of `predictor.onnx`. A model without dropout has only `point.onnx`.
+        seed: random seed of the masks.
     Returns: the folder.
     Raises:
         AutotrainError: when onnx, onnxscript or onnxruntime is not installed.
-        StorageError: when the folder holds something or cannot be written.
-        RuntimeError: when a graph says something else than the model; a bug, nothing is written.
+        StorageError: when the folder is not empty or cannot be written.
+        RuntimeError: when the outputs of a graph differ from the model, which is a bug; nothing is
+            written.
     """
     _require_libraries()
     target = Path(folder)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise StorageError(
-            f"{target}: expected a new or an empty folder, however: it is there already. "
-            "Give another one, or remove it."
+            f"{target} must be a new or empty folder, got an existing one. "
+            "Use another folder, or remove this one."
         )
     point = predictor.to_torch()
     about = _inputs(predictor, point)
     with tempfile.TemporaryDirectory(prefix="autotrain-") as made:
-        beside = Path(made)
+        scratch = Path(made)
         of_classes = predictor.bundle.is_classification
         recalibration = predictor.point_recalibration if of_classes else None
-        _write(_Point(point, recalibration), predictor, beside / POINT, about)
+        _write(_Point(point, recalibration), predictor, scratch / POINT, about)
         if predictor.has_dropout:
             recalibration = predictor.recalibration if of_classes else None
             sampled = _Sampled(predictor.to_torch(n_samples, seed), recalibration)
             about |= {"n_samples": n_samples, "seed": seed}
-            _write(sampled, predictor, beside / SAMPLED, about)
+            _write(sampled, predictor, scratch / SAMPLED, about)
         text = json.dumps(about, indent=1, ensure_ascii=False)
-        (beside / INPUTS).write_text(text, encoding="utf-8")
+        (scratch / INPUTS).write_text(text, encoding="utf-8")
         try:
             target.mkdir(parents=True, exist_ok=True)
-            for path in beside.iterdir():
+            for path in scratch.iterdir():
                 shutil.copyfile(path, target / path.name)
         except OSError as error:
             raise StorageError(
-                f"{target} must be a folder that can be written, got: {error.strerror or error}. "
-                "Free space there, or give another one."
+                f"{target} must be a writable folder, got: {error.strerror or error}. "
+                "Free space there, or use another folder."
             ) from error
     return target
 
 
 class _Graph(nn.Module):
-    """Names the inputs and outputs of a graph."""
+    """A module with the names of its outputs."""
 
     outputs: tuple[str, ...]
 
@@ -143,7 +144,7 @@ def _calibrated(proba: Tensor, recalibration: Recalibration) -> Tensor:
 
 
 class _Alone(nn.Module):
-    """A graph of which one input has no column."""
+    """A graph with only one input, because the other has no columns."""
 
     def __init__(self, graph: _Graph, has_numbers: bool) -> None:
         super().__init__()
@@ -158,7 +159,7 @@ class _Alone(nn.Module):
 
 
 def _write(graph: _Graph, predictor: Predictor, path: Path, about: dict[str, Any]) -> None:
-    """Write a graph, and compare what onnxruntime makes of it with the module."""
+    """Write a graph, and compare its outputs in onnxruntime with those of the module."""
     runtime = importlib.import_module("onnxruntime")
     numbers, codes = _rows(predictor, about)
     given = {"numbers": numbers, "codes": codes}
@@ -190,12 +191,12 @@ def _write(graph: _Graph, predictor: Predictor, path: Path, about: dict[str, Any
         for name, mine, its in zip(graph.outputs, expected, found, strict=True):
             apart = float(np.abs(mine.numpy() - its).max()) / unit
             if not apart <= TOLERANCE:
-                raise RuntimeError(f"{path.name}: {name} is {apart:.2g} from the model's")
+                raise RuntimeError(f"{path.name}: {name} differs from the model by {apart:.2g}")
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to itself what the exporter says of its own code."""
+    """Suppress the exporter's warnings about its own code."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     before = [logger.level for logger in loggers]
     try:
@@ -210,7 +211,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _rows(predictor: Predictor, about: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Make up rows: numbers as in training, some missing; codes of every level and of none."""
+    """Generate rows: typical numbers, some missing; known and unknown levels."""
     generator = np.random.default_rng(0)
     numbers = np.concatenate(
         [_numbers_like(each, generator) for each in predictor.preprocessors], axis=1
@@ -229,7 +230,7 @@ def _numbers_like(preprocessor: Preprocessor, generator: np.random.Generator) ->
 
 
 def _inputs(predictor: Predictor, module: PlainPredictor) -> dict[str, Any]:
-    """Return what the columns of the inputs are, as JSON can hold it."""
+    """Return a description of the columns of the inputs as JSON values."""
     bundle = predictor.bundle
     scaled = [
         column
@@ -247,18 +248,18 @@ def _inputs(predictor: Predictor, module: PlainPredictor) -> dict[str, Any]:
             {"column": name, "levels": list(levels)} for name, levels in module.levels.items()
         ],
         "note": (
-            "numbers: float64 [N, P], NaN where missing; several members of different "
-            "preprocessing repeat their columns. Parts of a date: year, month and day from 1, "
-            "weekday from 0 on Monday, hour with its fraction, days since the date given. codes: "
-            "int64 [N, Q], the place of the cell's text among its column's levels (null is the "
-            "missing cell), -1 for any other; a text is taken without the spaces around it, a "
-            "whole number without decimals (7, not 7.0), a truth value as the levels spell it"
+            "numbers: float64 [N, P], NaN if missing. Members with different preprocessing repeat "
+            "their columns. Parts of a date: year; month and day from 1; weekday from 0 (Monday); "
+            "hour with its fraction; days since the given date. codes: int64 [N, Q], the index of "
+            "the cell's text in its column's levels (null is the missing cell), -1 if it is not "
+            "there. Strip spaces around texts, write whole numbers without decimals (7, not 7.0), "
+            "and truth values as in the levels."
         ),
     }
 
 
 def _numbers_of(column: ColumnCode) -> list[dict[str, str]]:
-    """Return what a column of numbers or dates gives, one entry for each number."""
+    """Describe the numbers of a numeric or date column, one entry per number."""
     if column.is_number:
         return [{"column": column.name}]
     since = datetime.date(1970, 1, 1) + datetime.timedelta(days=column.origin)
@@ -277,7 +278,6 @@ def _require_libraries() -> None:
     ]
     if missing:
         raise AutotrainError(
-            f"ONNX: expected onnx, onnxscript and onnxruntime to be installed, however: "
-            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not. "
-            "Install them as autotrain was, with its extra `onnx`: pip install '.[onnx]'."
+            f"The export to ONNX needs packages that are not installed: {', '.join(missing)}. "
+            "Install autotrain with its extra `onnx`: pip install '.[onnx]'."
         )

@@ -1,9 +1,9 @@
-"""The winner as a bundle: checked against its own training record before anyone sees it.
+"""Write the winner's bundle, and check it against its training record before publishing.
 
-The weights are those of the winner's best epoch, never of a model trained again. The bundle is
-written beside its place, read back, and scored on the raw validation rows; only when the score is
-the one that training recorded is it swapped in. A winner of K folds has K members, each scored on
-its own fold's validation rows; an ensemble has those of several trials.
+The weights are those of the winner's best epoch; nothing is retrained. The bundle is written to a
+temporary folder next to its target, read back, and scored on the raw validation rows. It is
+published only if training recorded the same score. A winner of K folds has K members, each scored
+on its own fold's validation rows; an ensemble has the members of several trials.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from autotrain.training.slot import Outcome
 
 LIBRARIES = ("autotrain", "numpy", "optuna", "pandas", "safetensors", "scikit-learn", "torch")
 OUTPUT_TOLERANCE = 1e-5
-"""Probabilities, and predictions in standard deviations of the target, may differ by this much
-between the matrix products of training and those of prediction (float32)."""
+"""Largest difference between the float32 outputs in training and in prediction: of probabilities,
+or of numbers in standard deviations of the target."""
 
 COVERAGE_ROWS = 2_000
-"""Test rows on which the coverage of sets and intervals is measured, evenly spaced: more would take
-time and add nothing to a standard error below 0.7 %."""
+"""Number of evenly spaced test rows for measuring the coverage of sets and intervals. The standard
+error is below 0.7 %, so more rows would cost time without a benefit."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Exported:
 
     Args:
         path: its folder.
-        value: the metric on the validation rows, scored anew; the mean over folds.
+        value: the study's metric on the validation rows, computed with the bundle; mean over folds.
         scores: all metrics of the task on the validation rows.
-        notes: what the user should be told.
+        notes: sentences for the user.
     """
 
     path: Path
@@ -82,16 +82,16 @@ def export_winner(
     """Write, check and publish the bundle of a trial.
 
     Args:
-        folder: where it goes; a bundle that stands there is replaced at once.
-        config: the trial's.
+        folder: the bundle's folder; an existing bundle is replaced atomically.
+        config: the trial's configuration.
         outcomes: one per fold of the dataset, in the folds' order, each with weights.
-        metric: the name by which the study chooses.
-        training: what else to record: study, trial, seed, …
-        class_weights: to record, as the study keeps them.
+        metric: name of the study's metric.
+        training: further facts to record: study, trial, seed, …
+        class_weights: class weights to record, in the form of the study's definition.
     Raises:
         StorageError: when the folder cannot be written.
-        RuntimeError: when the bundle cannot be read again, or does not score what training
-            recorded, which is a bug; nothing is published.
+        RuntimeError: when the bundle cannot be read back, or its score differs from the recorded
+            one, which is a bug; nothing is published.
     """
     members = members_of(config, outcomes, dataset)
     return _export(Path(folder), members, dataset, metric, training or {}, class_weights)
@@ -107,20 +107,21 @@ def export_ensemble(
     class_weights: str | Mapping[str, float] | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> Exported:
-    """Write, check and publish the bundle of several trials, which predict together.
+    """Write, check and publish the bundle of an ensemble.
 
-    Its members are all folds of the first, then all folds of the second, and so on: each is checked
-    against its own training record. Of one trial it writes what `export_winner` does.
+    The members are all folds of the first trained model, then all folds of the second, and so on.
+    Each is checked against its training record. For one trained model the bundle equals that of
+    `export_winner`.
 
     Args:
-        trained: at least one, each with the weights of all folds; see `ensembling.choose`.
-        training: what else to record; of several, "ensemble" then says for each which trial and
-            repeat it is, its seed, value and best epochs.
-        on_stage: called with what is done next: "calibrating", "checking the exported model".
-    Raises: as `export_winner`. For the other arguments see there.
+        trained: at least one, each with the weights of all folds; see `ensemble.choose`.
+        training: further facts to record. For several trained models "ensemble" is added: trial,
+            repeat, seed, value and best epochs of each.
+        on_stage: called with the name of each stage: "calibrating", "checking the exported model".
+    For the other arguments and errors see `export_winner`.
     """
     if not trained:
-        raise ValueError("an ensemble needs at least one trained model")
+        raise ValueError("trained must contain at least one trained model")
     members = tuple(m for each in trained for m in members_of(each.config, each.outcomes, dataset))
     record = dict(training or {})
     if len(trained) > 1:
@@ -197,9 +198,10 @@ def _export(
 
 
 def _read_back(staged: Path) -> Bundle:
-    """Read what was just written.
+    """Read the bundle that was just written.
 
-    Raises: RuntimeError when it is refused, being too large for instance.
+    Raises:
+        RuntimeError: when it cannot be read, for example because it is too large.
     """
     try:
         return read_bundle(staged)
@@ -208,14 +210,14 @@ def _read_back(staged: Path) -> Bundle:
 
 
 def score_test_rows(folder: Path, dataset: Dataset) -> dict[str, float | None]:
-    """Score the model in a folder on a data set's test rows, and record it there.
+    """Score the model in a folder on the test rows, and record the scores in its bundle.
 
-    Returns: what `Predictor.evaluate` calls "deterministic".
+    Returns: the "deterministic" scores of `Predictor.evaluate`.
     """
     frame, labels = dataset.raw_test()
     weights = dataset.test_weights
     predictor = load(folder)
-    # Dropout off: a hundred passes over many rows would outlast a short budget.
+    # Dropout is off, because a hundred passes over many rows could exceed a short budget.
     evaluation = predictor.evaluate(frame, labels, n_samples=0, weights=weights, interval=True)
     if predictor.has_dropout:
         rows = slice(None, None, -(-len(frame) // COVERAGE_ROWS))
@@ -228,11 +230,14 @@ def score_test_rows(folder: Path, dataset: Dataset) -> dict[str, float | None]:
 
 
 def record_test_score(folder: str | Path, evaluation: Mapping[str, Any]) -> Path:
-    """Add the score on the test rows to a bundle: the last thing a search does.
+    """Add the scores on the test rows to a bundle.
 
     Args:
-        evaluation: what `Predictor.evaluate` returned for the test rows.
-    Raises: BundleError when there is no intact bundle, StorageError when it cannot be written.
+        folder: the bundle's folder.
+        evaluation: the result of `Predictor.evaluate` for the test rows.
+    Raises:
+        BundleError: when the bundle is missing or damaged.
+        StorageError: when it cannot be written.
     """
     folder = Path(folder)
     bundle = read_bundle(folder)
@@ -255,9 +260,11 @@ def record_test_score(folder: str | Path, evaluation: Mapping[str, Any]) -> Path
 
 
 def record_selection(folder: str | Path, selection: Selection) -> Path:
-    """Write into a bundle how its model was chosen; known only when the search has ended.
+    """Record in a bundle why its model was chosen, which is known only after the search.
 
-    Raises: BundleError when there is no intact bundle, StorageError when it cannot be written.
+    Raises:
+        BundleError: when the bundle is missing or damaged.
+        StorageError: when it cannot be written.
     """
     folder = Path(folder)
     bundle = read_bundle(folder)
@@ -268,29 +275,29 @@ def record_selection(folder: str | Path, selection: Selection) -> Path:
 
 
 def _rewrite(folder: Path, bundle: Bundle) -> Path:
-    """Replace a bundle by one with the same members."""
+    """Replace a bundle by a version with the same members."""
     return publish(stage(folder, encode(bundle)), folder)
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries at work, without loading them."""
+    """Return the versions of Python and the installed libraries, without importing them."""
     versions = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            continue  # used from a checkout
+            continue  # For example autotrain in a checkout that is not installed.
     return versions
 
 
 _NO_DROPOUT = (
-    "the best model has no dropout, so it cannot say how sure it is (predict_distribution). "
-    "Keep [dropout] rate above 0 in the space, or leave `none` out of its choices."
+    "the best model has no dropout, so predict_distribution has no uncertainty estimate. "
+    "Keep [dropout] rate above 0 in the space, or remove `none` from its choices."
 )
 
 _QUANTILE = (
-    "the model predicts the {quantile} quantile of the target, not its mean: what "
-    "predict_distribution says of the noise lies around that quantile"
+    "the model predicts the {quantile} quantile of the target, not its mean; the noise in "
+    "predict_distribution is relative to that quantile"
 )
 
 
@@ -310,12 +317,13 @@ def _of_fold(members: Sequence[Member], fold: int) -> tuple[Member, ...]:
 def _scores(
     written: Bundle, members: Sequence[Member], dataset: Dataset
 ) -> dict[str, float | None]:
-    """Score the written bundle on the raw validation rows; the mean over folds.
+    """Return the scores of the written bundle on the raw validation rows, averaged over folds.
 
-    A fold's rows are predicted by the members that did not train on them: by each alone, to compare
-    it with its training record, and by all of them together.
+    The rows of a fold are predicted by the members that did not train on them: by each alone, to
+    compare it with its training record, and by all of them together.
 
-    Raises: RuntimeError when a member's outputs or score are not those of training.
+    Raises:
+        RuntimeError: when a member's outputs or score differ from those in training.
     """
     of_folds: list[dict[str, float | None]] = []
     for place, fold in enumerate(dataset.folds):
@@ -349,7 +357,7 @@ def _evaluate(
 def _check_outputs(
     read_back: Predictor, trained: Predictor, features: Any, fold: Fold, x_valid: np.ndarray
 ) -> None:
-    """Compare predictions from raw rows through the bundle with those of the trained weights."""
+    """Compare the bundle's predictions for raw rows with those of the trained weights."""
     expected = trained.draw([x_valid], 0, 0)[0]
     if read_back.bundle.is_classification:
         difference = np.abs(read_back.predict_proba(features, calibrated=False) - np.exp(expected))
@@ -358,7 +366,7 @@ def _check_outputs(
         difference = difference / (1 + np.abs(expected - fold.target_mean) / fold.target_std)
     if not float(difference.max()) <= OUTPUT_TOLERANCE:
         raise RuntimeError(
-            f"the written bundle predicts otherwise than the trained model, by {difference.max()}"
+            f"predictions of the written bundle differ from the trained model by {difference.max()}"
         )
 
 
@@ -367,19 +375,22 @@ def _check_score(
 ) -> None:
     score, recorded = scores[metric], member.value
     if recorded is None or score is None:
-        raise RuntimeError(f"{metric} is {score} on the validation rows, recorded as {recorded}")
+        raise RuntimeError(
+            f"{metric} is {score} on the validation rows, but recorded as {recorded}"
+        )
     if not abs(score - recorded) <= _tolerance(metric, recorded, fold):
         raise RuntimeError(
             f"the written bundle scores {metric} {score} on the validation rows of fold "
-            f"{member.fold}, however: training recorded {recorded} at epoch {member.best_epoch}"
+            f"{member.fold}, but training recorded {recorded} at epoch {member.best_epoch}"
         )
 
 
 def _tolerance(metric: str, recorded: float, fold: Fold) -> float:
-    """Return by how much a score may differ from the recorded one.
+    """Return the largest accepted difference between a score and the recorded one.
 
-    Training computes in float32. Smooth metrics: 1e-4 of the value, and the digits that a large
-    target mean costs. Metrics that count: two rows whose classes are tied up to rounding.
+    Training computes in float32. The tolerance of smooth metrics is 1e-4 of the value, plus the
+    precision lost by a large target mean. The tolerance of metrics that count rows is two rows,
+    whose classes may be tied up to rounding.
     """
     row, weights = metric.partition(":")[0], metric_weights(fold)
     if row == "accuracy":
@@ -393,7 +404,7 @@ def _tolerance(metric: str, recorded: float, fold: Fold) -> float:
 
 
 def _largest_share(weights: np.ndarray) -> float:
-    """Return what the heaviest row changes when it counts the other way."""
+    """Return the largest weight of a row, as a fraction of the sum."""
     return float(weights.max() / weights.sum())
 
 

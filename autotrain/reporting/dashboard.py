@@ -1,11 +1,11 @@
-"""optuna-dashboard on a study, on the loopback address, only for looking.
+"""Serve a read-only optuna-dashboard of a study on the loopback address.
 
-The storage is opened for reading only, so a search that runs is not disturbed. The page's own
-routes that delete, rename and save are refused. It serves no artifacts: autotrain keeps none, and
-those of a folder from elsewhere could be links to any file of the reader.
+The storage is opened read-only, so a running search is not disturbed. Requests that would delete,
+rename or save are refused. Artifacts are not served: autotrain has none, and artifacts in a copied
+study folder could be links to any file of the user.
 
-Every user of this machine reaches the port, so the address holds a random token. Who opens it gets
-the token as a cookie; any other request is refused.
+Every user of this machine can connect to the port, so the address contains a random token. Opening
+it sets the token as a cookie. Requests without the token are refused.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from autotrain.search.opening import seen_study
 HOST = "127.0.0.1"
 PORT = 8080
 MOST_TRIED = 100
-LOOKING = ("GET", "HEAD", "OPTIONS")
+READ_METHODS = ("GET", "HEAD", "OPTIONS")
 TOKEN = "token"
-# Sent with every answer; optuna-dashboard has no such rule of its own.
+# Sent with every response, because optuna-dashboard does not set these headers.
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -45,15 +45,15 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Dashboard:
-    """The page of one study, served until `close`.
+    """A web page of one study, served until `close`.
 
     Args:
-        folder: of the study.
-        port: None for 8080 or the next free one, 0 for any.
-        storage: URL with the password, when the study is not kept in its folder.
+        folder: the study's folder.
+        port: None for 8080 or the next free port, 0 for any free port.
+        storage: URL with the password, when the study is not stored in its folder.
         connects: see `seen_study`.
     Raises:
-        StudyError: when there is no such study, or the port is taken.
+        StudyError: when the study does not exist, or the port is in use.
         StorageError: when the study cannot be read.
     """
 
@@ -70,7 +70,7 @@ class Dashboard:
         with contextlib.ExitStack() as stack:
             seen = stack.enter_context(seen_study(folder, storage, connects=connects))
             page = optuna_dashboard.wsgi(seen.storage, artifact_store=None)
-            self._server = _listen(_only_looking(_only_with(token, self._tickets, page)), port)
+            self._server = _listen(_read_only(_with_token(token, self._tickets, page)), port)
             self._opened = stack.pop_all()
         study_id = seen.study_id
         place = "dashboard" if study_id is None else f"dashboard/studies/{study_id}"
@@ -78,32 +78,32 @@ class Dashboard:
         self.address = f"{self._place}?{urlencode({TOKEN: token})}"
 
     def address_for_once(self) -> str:
-        """Return an address that works once: other users see those that programs are given."""
+        """Return an address that works once, because other users can see arguments of programs."""
         ticket = secrets.token_urlsafe(24)
         self._tickets.add(ticket)
         return f"{self._place}?{urlencode({TOKEN: ticket})}"
 
     def serve(self) -> None:
-        """Answer until interrupted."""
+        """Answer requests until `stop` or an interrupt."""
         self._server.serve_forever(poll_interval=0.2)
 
     def stop(self) -> None:
-        """Make `serve`, in another thread, return."""
+        """Make `serve` return, which runs in another thread."""
         self._server.shutdown()
 
     def close(self) -> None:
-        """Give the port back."""
+        """Release the port and close the storage."""
         self._server.server_close()
         self._opened.close()
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
-    # Otherwise a second server could take the port of a first one on some systems.
+    # A restart must not wait for the system to release the port; `_is_taken` checks the port.
     allow_reuse_address = True
 
     def server_bind(self) -> None:
-        """Bind without asking a name server for this machine's name."""
+        """Bind without looking up this machine's name, which could be slow."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, self.socket.getsockname()[1]
         self.setup_environ()
@@ -111,7 +111,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """Leave requests out of the terminal."""
+        """Print no requests to the terminal."""
 
 
 def _listen(application: Application, port: int | None) -> _Server:
@@ -125,8 +125,9 @@ def _listen(application: Application, port: int | None) -> _Server:
             continue
     shown = port if port is not None else f"{PORT} to {PORT + MOST_TRIED - 1}"
     raise StudyError(
-        f"--port must be free, however: {shown} is taken or not allowed. Give another one, "
-        "or 0 for any."
+        f"port must be free, got {shown}, which is in use or not permitted. Use another port, or 0 "
+        "for any free port.",
+        parameter="port",
     )
 
 
@@ -136,36 +137,38 @@ def _is_taken(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _only_looking(page: Any) -> Application:
+def _read_only(page: Any) -> Application:
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         host = environ.get("HTTP_HOST", HOST).rpartition(":")[0] or environ.get("HTTP_HOST", HOST)
-        # Another site's page could otherwise read the study under a name that means this machine.
+        # Without this check, another website could read the study through a host name that
+        # resolves to this machine.
         if host not in (HOST, "localhost"):
-            return _refuse(start_response, f"expected the host {HOST}, however: {host}")
-        if environ["REQUEST_METHOD"] not in LOOKING:
-            return _refuse(start_response, "this page is only for looking")
+            return _refuse(start_response, f"The host must be {HOST}, got {host}.")
+        if environ["REQUEST_METHOD"] not in READ_METHODS:
+            return _refuse(start_response, "This page is read-only.")
         answer: Iterable[bytes] = page(environ, start_response)
         return answer
 
     return application
 
 
-def _only_with(token: str, tickets: set[str], page: Any) -> Application:
-    """Answer those who know the token: from the address, or from the cookie set for it.
+def _with_token(token: str, tickets: set[str], page: Any) -> Application:
+    """Answer only requests with the token in the address or in the cookie.
 
     Args:
-        tickets: tokens that count once; a used one is removed.
+        tickets: tokens for a single use; a used one is removed.
     """
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        # Cookies do not tell ports apart: two dashboards must not take each other's.
+        # Cookies are shared by all ports, so each dashboard needs a cookie name of its own.
         name = f"autotrain-{environ.get('SERVER_PORT', '')}"
         given = parse_qs(environ.get("QUERY_STRING", "")).get(TOKEN, [""])[-1]
         used = next((ticket for ticket in list(tickets) if _same(given, ticket)), None)
         if used is not None:
             tickets.discard(used)
         if used is not None or _same(given, token):
-            # Out of the address, so that it is in no bookmark and no picture of the screen.
+            # The redirect removes the token from the address, so that bookmarks and screenshots
+            # do not contain it.
             cookie = f"{name}={token}; Path=/; HttpOnly; SameSite=Lax"
             place = environ.get("PATH_INFO", "/")
             headers = [
@@ -178,7 +181,7 @@ def _only_with(token: str, tickets: set[str], page: Any) -> Application:
         if not _same(_cookie(environ.get("HTTP_COOKIE", ""), name), token):
             return _refuse(
                 start_response,
-                "Open the address that autotrain dashboard has printed: it holds a token.",
+                "Open the address that autotrain dashboard printed: it contains a token.",
             )
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:

@@ -1,10 +1,10 @@
-"""The progress of a running search: a live display in a terminal, plain lines elsewhere.
+"""Display the progress of a running search: live in a terminal, otherwise as plain lines.
 
     with make_observer(metric) as observer:
-        coordinator = Coordinator(..., observer=observer)
+        study.optimize(observer=observer)
 
-Everything goes to stderr, results are somebody else's. The live display redraws itself a few
-times a second, also when nothing is heard for a while. In notebooks rich draws into the cell.
+All output goes to stderr, because stdout is for results. The live display redraws itself a few
+times per second, also without new progress. In notebooks it appears in the cell.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ MOST_BAR = 50
 
 
 def make_observer(metric: Metric, console: Console | None = None) -> LiveDisplay | PlainLines:
-    """Return the display that fits where stderr goes; use it in a `with` statement."""
+    """Return the display that suits stderr; use it in a `with` statement."""
     console = Console(stderr=True) if console is None else console
-    # rich believes FORCE_COLOR; a file must not be drawn into all the same.
+    # With FORCE_COLOR, rich treats a file as a terminal, so the file is checked here.
     is_screen = console.is_jupyter or (console.file.isatty() and not console.is_dumb_terminal)
     return LiveDisplay(metric, console) if is_screen else PlainLines(metric, console)
 
 
 class LiveDisplay:
-    """Four lines that are drawn over again: a bar, the trials, the best so far."""
+    """Four lines that are redrawn: a progress bar, the trials and the best trial so far."""
 
     def __init__(self, metric: Metric, console: Console) -> None:
         self.metric = metric
@@ -48,7 +48,7 @@ class LiveDisplay:
             self,
             console=console,
             refresh_per_second=REDRAWS_PER_S,
-            # What goes to stdout is a result and must not be turned to stderr.
+            # Stdout contains results, which must not be redirected to stderr.
             redirect_stdout=False,
         )
 
@@ -67,12 +67,12 @@ class LiveDisplay:
         self._live.stop()
 
     def update(self, progress: Progress) -> None:
-        """Take note; the display redraws itself."""
+        """Store the progress; the display redraws itself."""
         self._seen_s = time.monotonic()
         self.progress = progress
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw, always in the same number of lines, so that nothing jumps."""
+        """Draw a constant number of lines, so that the display does not jump."""
         progress = self.progress
         waited_s = 0.0 if self._has_ended else time.monotonic() - self._seen_s
         times = time_words(progress, waited_s, self._has_ended)
@@ -96,7 +96,7 @@ class LiveDisplay:
 
 
 class PlainLines:
-    """A line at every new best, at every stage of the end, and about every ten seconds."""
+    """One line for every new best trial and every final stage, and about every ten seconds."""
 
     def __init__(self, metric: Metric, console: Console) -> None:
         self.metric = metric
@@ -120,7 +120,7 @@ class PlainLines:
             self._write_state(self._last, has_ended=True)
 
     def update(self, progress: Progress) -> None:
-        """Write a line when there is something to say."""
+        """Write a line if there is news, or ten seconds have passed."""
         now_s = time.monotonic()
         best = (progress.best_number, progress.best_value)
         if progress.best_value is not None and best != self._best:
@@ -141,13 +141,13 @@ class PlainLines:
         self._write(progress, ", ".join(words))
 
     def _write(self, progress: Progress, text: str) -> None:
-        # One call, so that lines of several processes do not mix.
+        # A single call keeps lines of several processes separate.
         self.file.write(f"[{duration_text(progress.elapsed_s):>12}] {text}\n")
         self.file.flush()
 
 
 def share_done(progress: Progress, waited_s: float = 0.0) -> float | None:
-    """Return the share of the budget that is used, the nearer of the two; None without one."""
+    """Return the used fraction of the trials or time, the larger one; None without a budget."""
     shares = []
     if progress.n_trials:
         shares.append(progress.n_done / progress.n_trials)
@@ -158,13 +158,13 @@ def share_done(progress: Progress, waited_s: float = 0.0) -> float | None:
 
 
 def trial_words(progress: Progress) -> list[str]:
-    """Return the trials of the whole study by state, and how many end per minute."""
+    """Return the study's trials by state, and the number of trials per minute, as texts."""
     n_ended = progress.n_complete + progress.n_pruned + progress.n_failed
     total = ""
     if progress.n_trials is not None:
         total = f" of {n_ended - progress.n_done + progress.n_trials:,}"
-    # A finite space limits the trials, whatever number was asked for. One configuration was asked
-    # for as such.
+    # In a finite space the number of configurations limits the trials. For a single requested
+    # configuration this is not worth mentioning.
     is_limited = progress.is_whole_space and progress.n_trials != 1
     words = [
         f"{n_ended:,}{total} done" + (" (the whole space)" if is_limited else ""),
@@ -180,15 +180,15 @@ def trial_words(progress: Progress) -> list[str]:
 
 
 def best_words(progress: Progress, metric: Metric) -> tuple[str, str]:
-    """Return the best score with its trial, and the trial's configuration in words."""
+    """Return the best score with its trial, and a summary of the trial's configuration."""
     if progress.best_value is None:
-        return "none is complete yet", ""
+        return "no complete trial yet", ""
     number = "" if progress.best_number is None else f" (trial {progress.best_number})"
     return f"{metric.name} {value_text(progress.best_value)}{number}", progress.best_summary
 
 
 def time_words(progress: Progress, waited_s: float, has_ended: bool) -> str:
-    """Return the time used and, while running, an estimate of the time left or what still runs."""
+    """Return the elapsed time and, during a run, the stage or the estimated remaining time."""
     used = duration_text(progress.elapsed_s + waited_s)
     if has_ended:
         return used

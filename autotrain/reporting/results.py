@@ -1,4 +1,4 @@
-"""What a study has found: its trials, its winner and the model in `best/`."""
+"""The results of a study: its trials, its winner and the model in `best/`."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ BEST = "best"
 
 
 class Results(ABC):
-    """The part of `Study` that reads.
+    """The methods of `Study` that only read.
 
     Attributes:
-        definition: what the study is.
-        folder: where it is kept.
-        metric, space: its own.
+        definition: the study's settings.
+        folder: the study's folder.
+        metric, space: the study's metric and space.
     """
 
     definition: Definition
@@ -49,12 +49,12 @@ class Results(ABC):
 
     @property
     def best_trial(self) -> FrozenTrial:
-        """The winner: of the complete trials the best one, as the finals decided.
+        """The winning trial, chosen among the complete trials by the finals.
 
-        Not always the one with the best validation value: see `winner`.
+        It need not have the best validation value; see `winner`.
 
         Raises:
-            NoTrialSucceededError: when there is none.
+            NoTrialSucceededError: when no trial is complete.
         """
         study = self.optuna_study
         trial, _ = winner_of(study.trials, study.user_attrs, self.metric)
@@ -66,21 +66,21 @@ class Results(ABC):
 
     @property
     def winner(self) -> Winner | None:
-        """What the finals say of the winner; None when the best trial won without them."""
+        """The decision of the finals; None when the trial with the best value won without them."""
         study = self.optuna_study
         return winner_of(study.get_trials(deepcopy=False), study.user_attrs, self.metric)[1]
 
     @property
     def best_value(self) -> float:
-        """Validation score of the model in `best/`; of an ensemble that of its average.
+        """Validation score of the model or ensemble in `best/`.
 
-        Each validation row is predicted by the networks that did not train on it, dropout off; the
-        score is the mean over folds. The value that Optuna knows of the winning trial is
-        `best_trial.value`: that of its first training, from its first seed.
+        Each validation row is predicted with dropout off by the networks that did not train on it.
+        The score is the mean over folds. `best_trial.value` is the score of the winning trial's
+        first training, with its first seed.
 
         Raises:
             NoTrialSucceededError: when no trial is complete.
-            BundleError: when the folder is gone or damaged; `export_best` writes it again.
+            BundleError: when the folder is missing or damaged; `export_best` writes it again.
         """
         value = validation_score(self._best_bundle())
         assert value is not None
@@ -88,10 +88,10 @@ class Results(ABC):
 
     @property
     def best_error(self) -> float | None:
-        """Standard error of `best_value` over the validation rows; None where not defined.
+        """Standard error of `best_value` over the validation rows; None if it is undefined.
 
-        It says how far the score of other rows of the same kind may lie, not how much better the
-        validation rows look because they chose the model: see `selection`.
+        It measures how much the score varies between samples of rows. It does not include the
+        optimism from choosing the model by these rows; see `selection`.
 
         Raises: as `best_value`.
         """
@@ -99,7 +99,7 @@ class Results(ABC):
 
     @property
     def selection(self) -> Selection | None:
-        """Why the model in `best/` was chosen; None until a search has ended.
+        """The reason why the model in `best/` was chosen; None before the end of a search.
 
         Raises: as `best_value`.
         """
@@ -109,37 +109,37 @@ class Results(ABC):
         try:
             return self.best_predictor().bundle
         except BundleError:
-            _ = self.best_trial  # a study without a complete trial has another error
+            _ = self.best_trial  # Raises NoTrialSucceededError when no trial is complete.
             raise
 
     @property
     def best_params(self) -> dict[str, Any]:
-        """The best trial's parameters, Optuna's names."""
+        """The winning trial's parameters with Optuna's names."""
         return dict(self.best_trial.params)
 
     @property
     def best_config(self) -> dict[str, Any]:
-        """The best trial's whole configuration, fixed values included, in nested tables.
+        """The winning trial's configuration as nested dictionaries, with the fixed values.
 
-        `train`, `enqueue` and, written with `tomli_w`, `autotrain train --config` take it.
+        Pass it to `train` or `enqueue`, or write it with `tomli_w` for `autotrain train --config`.
         """
         return config_of(self.best_trial, self.space).to_dict()
 
     @property
     def n_untried(self) -> int | None:
-        """How many configurations of a finite space are left to try; 0 when all have been tried.
+        """Number of untried configurations in a finite space; 0 when all were tried.
 
-        None where a parameter is real, or the space has more than 10,000 configurations.
+        None when a parameter is a real number, or the space has more than 10,000 configurations.
         """
         if self._untried is None:
             return None
         return self._untried.count(self._own_trials())
 
     def trial(self, number: int) -> TrialReport:
-        """Describe one trial: configuration, learning curve, health by layer, flags, its end.
+        """Return a report of one trial: configuration, learning curve, diagnostics, flags and end.
 
         Raises:
-            StudyError: when the study has no trial of that number.
+            StudyError: when the study has no trial with that number.
 
         Examples:
             >>> study.trial(3).flags  # doctest: +SKIP
@@ -150,23 +150,23 @@ class Results(ABC):
         return report_of(self.definition, trials, number, study.user_attrs)
 
     def _own_trials(self) -> list[FrozenTrial]:
-        """Return the trials that are not added by others."""
+        """Return the trials without those that other programs added."""
         study = self.optuna_study
         return own_trials(study.get_trials(deepcopy=False), study.user_attrs)
 
     def trials_dataframe(self) -> pd.DataFrame:
-        """Return one row per trial, as `optuna.Study.trials_dataframe`."""
+        """Return a data frame with one row per trial, like `optuna.Study.trials_dataframe`."""
         return self.optuna_study.trials_dataframe()
 
     @property
     def best_path(self) -> Path:
-        """Where the best trained model is, complete from the first finished trial on."""
+        """Folder of the exported model; it exists as soon as one trial is complete."""
         return self.folder / BEST
 
     def best_predictor(self) -> Predictor:
-        """Load the best trained model.
+        """Load the exported model.
 
         Raises:
-            BundleError: when none was exported yet.
+            BundleError: when no model has been exported yet.
         """
         return load(self.best_path)

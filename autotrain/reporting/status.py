@@ -1,7 +1,7 @@
-"""How a study stands, read from its folder: for `autotrain show`, also while a search runs.
+"""The status of studies, read from their folders for `autotrain show`, also during a search.
 
-`read_status` looks at one study and returns facts, `summaries` at all of a folder. Nothing is
-written and no lock is taken. How the facts are worded is the command line's business.
+`read_status` reads one study, `summaries` all studies of a folder. Both write nothing and lock
+nothing. The command line formats the result.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from autotrain.space.search_space import SearchSpace
 TOP = 10
 BUNDLE = "best"
 RUNNING, STOPPED, DONE, EMPTY = "running", "stopped", "done", "empty"
-"""States of a study: a search works on it; it was broken off and may go on; it is at its end; no
-trial yet."""
+"""States of a study: a search is running; a search was interrupted and can be resumed; the search
+is finished; no trial is finished yet."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Entry:
     """A line of the leaderboard.
 
     Args:
-        number: the trial's.
-        value: its best validation score.
-        words: its configuration in a few words.
-        params: its parameters, Optuna's names.
-        epochs: trained.
-        seconds: it took.
+        number: number of the trial.
+        value: the trial's best validation score.
+        words: a short summary of the configuration.
+        params: the trial's parameters with Optuna's names.
+        epochs: number of trained epochs.
+        seconds: duration of the training.
     """
 
     number: int
@@ -64,29 +64,28 @@ class Entry:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """How a study stands.
+    """The status of a study.
 
     Args:
-        definition: what it is.
-        folder: where it is.
+        definition: the study's settings.
+        folder: the study's folder.
         state: "running", "stopped", "done" or "empty".
-        n_complete, n_pruned, n_failed, n_running, n_waiting: trials by state; those that were
-            interrupted or never started are in none of them.
-        added: numbers of the trials that others added through Optuna; nothing else counts them.
-        causes: trials by what ended them, the commonest first; complete ones that just came to
-            their end are left out.
-        flags: numbers of the trials that have a flag, by flag, the commonest first.
+        n_complete, n_pruned, n_failed, n_running, n_waiting: number of trials by state, without
+            interrupted trials and those that never started.
+        added: numbers of the trials that other programs added; all other fields exclude them.
+        causes: number of trials that did not complete, by cause, the most frequent first.
+        flags: numbers of the trials with a flag, by flag, the most frequent first.
         top: the best complete trials, the best first.
-        winner: number of the trial whose model is handed over; None before there is one.
-        finals: what the finals say of it; None when it is the best trial, without them.
-        bundle: the folder of the exported model; None before there is one.
-        exported: the model in that folder; None if it is missing or cannot be read.
-        seconds: the study has run in all.
-        left: of its budget.
-        is_unfinished: whether a run was cut off before its winner was handed over, or no trial is
-            left but repeats of the best are.
-        lost: what is missing of its trials and how to continue; None where nothing is.
-        updated: when its last trial ended, or it was made.
+        winner: number of the winning trial; None before a trial is complete.
+        finals: the decision of the finals; None when the trial with the best value won without.
+        bundle: folder of the exported model; None before the first export.
+        exported: the exported model; None if it is missing or cannot be read.
+        seconds: total run time of the study.
+        left: the remaining budget.
+        is_unfinished: whether a run was interrupted before it exported its winner, or all trials
+            are finished but repeats of the best are not.
+        lost: a sentence on missing trials and how to continue; None if nothing is missing.
+        updated: time of the last finished trial, or of the study's creation.
     """
 
     definition: Definition
@@ -113,21 +112,21 @@ class StudyStatus:
 
     @property
     def metric(self) -> Metric:
-        """The metric by which trials are judged."""
+        """The metric that the study optimizes."""
         return metric_named(self.definition.metric)
 
     @property
     def n_trials(self) -> int:
-        """Trials that have ended."""
+        """Number of finished trials."""
         return self.n_complete + self.n_pruned + self.n_failed
 
     @property
     def best(self) -> Entry | None:
-        """The best complete trial."""
+        """The best complete trial; None before a trial is complete."""
         return self.top[0] if self.top else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as JSON has words for."""
+        """Return all fields as JSON values."""
         definition = self.definition
         return {
             "study": definition.name,
@@ -162,7 +161,7 @@ class StudyStatus:
         }
 
     def _exported(self) -> dict[str, Any]:
-        """Return the score of the exported model and why it was chosen."""
+        """Return the score of the exported model and the reason for its choice."""
         model = self.exported
         selection = None if model is None else selection_of(model)
         return {
@@ -173,11 +172,11 @@ class StudyStatus:
 
 
 class Unread(NamedTuple):
-    """A study that was not read.
+    """A study that could not be read.
 
     Args:
-        name: of its folder.
-        reason: why, and what to do.
+        name: name of its folder.
+        reason: the error message.
         state: "not readable" or "not opened".
     """
 
@@ -187,16 +186,16 @@ class Unread(NamedTuple):
 
 
 def read_status(folder: Path, storage: str | None = None, *, connects: bool = True) -> StudyStatus:
-    """Look at a study.
+    """Read the status of a study.
 
     Args:
-        folder: of the study.
-        storage: its URL with the password, when the study is not kept in its folder.
+        folder: the study's folder.
+        storage: URL with the password, when the study is not stored in its folder.
         connects: see `seen_study`.
     Raises:
-        StudyError: when there is no such study, or its trials are in another storage.
-        StorageError: when its trials cannot be read; NotConnectedError when they are on a server
-            and `connects` is False.
+        StudyError: when the study does not exist, or its trials are in another storage.
+        StorageError: when its trials cannot be read. It is a NotConnectedError when they are on a
+            server and `connects` is False.
     """
     is_running = is_held(folder)
     with seen_study(folder, storage, connects=connects, stays_open=False) as seen:
@@ -228,10 +227,11 @@ def read_status(folder: Path, storage: str | None = None, *, connects: bool = Tr
 
 
 def summaries(studies: Path, storage: str | None = None) -> list[StudyStatus | Unread]:
-    """Look at all studies of a folder, the latest first.
+    """Read the status of all studies in a folder, the most recent first.
 
     Args:
-        storage: URL of the one server that may be asked, for studies that are kept there.
+        studies: the folder of all studies.
+        storage: URL of the only server to connect to, for studies that are stored there.
     """
     found: list[StudyStatus] = []
     unreadable: list[Unread] = []
@@ -246,7 +246,7 @@ def summaries(studies: Path, storage: str | None = None) -> list[StudyStatus | U
         except AutotrainError as error:
             unreadable.append(Unread(name, str(error)))
         except Exception as error:
-            # A file that was changed by hand must not hide the other studies.
+            # One damaged study must not hide the others.
             reason = f"{studies / name}: {type(error).__name__}: {error}"
             unreadable.append(Unread(name, reason))
     found.sort(key=lambda status: status.updated, reverse=True)
@@ -254,7 +254,7 @@ def summaries(studies: Path, storage: str | None = None) -> list[StudyStatus | U
 
 
 def latest_study(studies: Path) -> str | None:
-    """Return the name of the study that was written to last."""
+    """Return the name of the most recently written study; None if there is no study."""
     files = [file for name in study_names(studies) for file in (studies / name).glob("*.*")]
     newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
     return None if newest is None else newest.parent.name
@@ -275,7 +275,7 @@ def _counts(trials: Sequence[FrozenTrial], *, is_running: bool) -> dict[str, int
         "n_complete": ended[TrialState.COMPLETE],
         "n_pruned": ended[TrialState.PRUNED],
         "n_failed": ended[TrialState.FAIL],
-        # What a killed search left open runs no more; it is tried again.
+        # Trials that are still marked as running after a killed search will be retried.
         "n_running": running if is_running else 0,
         "n_waiting": open_ones[TrialState.WAITING] + (0 if is_running else running),
     }
@@ -310,7 +310,7 @@ def _is_unfinished(
     finals = finals_of(
         trials,
         user_attrs,
-        # Where trials are left, finals are not due.
+        # The finals start only when no trial is left.
         n_finalists=definition.finalists if left.is_nothing else 0,
         metric=metric_named(definition.metric),
         space=SearchSpace.from_dict(definition.space),
@@ -326,12 +326,12 @@ def _state(
         return RUNNING
     if not any(trial.state.is_finished() for trial in trials):
         return EMPTY
-    was_broken_off = any(
+    was_interrupted = any(
         trial.state == TrialState.RUNNING or cause_of(trial) == Cause.INTERRUPTED
         for trial in trials
     )
-    goes_on = was_broken_off and not left.is_nothing
-    return STOPPED if goes_on or is_unfinished else DONE
+    can_continue = was_interrupted and not left.is_nothing
+    return STOPPED if can_continue or is_unfinished else DONE
 
 
 def _top(definition: Definition, trials: Sequence[FrozenTrial]) -> tuple[Entry, ...]:

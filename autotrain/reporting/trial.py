@@ -1,7 +1,7 @@
-"""One trial of a study: configuration, learning curve, health by layer, why it ended.
+"""Report of one trial: configuration, learning curve, diagnostics by layer and cause of its end.
 
-`read_trial` reads a trial from a study's folder, `report_of` describes one that is at hand. How the
-facts are printed is the command line's business.
+`read_trial` reads a trial from a study's folder, `report_of` uses trials that are already loaded.
+The command line formats the report.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from autotrain.space.config import TrialConfig
 from autotrain.space.naming import nest
 from autotrain.space.search_space import SearchSpace
 
-CUT_OFF_BEST = "the time was up, and it was the best trial so far"
-"""Instead of `time` where the trial is complete."""
+STOPPED_AS_BEST = "the time limit was reached; the trial was the best so far and is complete"
+"""Text for the cause `time` when the trial is complete."""
 
 
 @dataclass(frozen=True)
 class FoldHealth:
-    """Health of a trial's training on one fold.
+    """Diagnostics of a trial's training on one fold.
 
     Args:
-        fold: its number, from 1.
-        diagnosis: the numbers, and the flags that they mean.
+        fold: number of the fold, from 1.
+        diagnosis: the measurements and their flags.
     """
 
     fold: int
     diagnosis: Diagnosis
 
     def to_json(self) -> dict[str, Any]:
-        """Return the numbers layer by layer, the output layer last."""
+        """Return the diagnostics as JSON values, by layer, the output layer last."""
         found = self.diagnosis
         names: list[str | int] = [*range(1, found.n_hidden + 1), "output"]
         layers = [
@@ -79,26 +79,26 @@ class FoldHealth:
 
 @dataclass(frozen=True)
 class TrialReport:
-    """One trial.
+    """Report of one trial.
 
     Args:
-        study: its study's name.
-        number: the trial's.
+        study: name of the study.
+        number: number of the trial.
         state: "complete", "pruned", "failed", "running" or "waiting".
-        metric: what `value` and `curve` are of, on the validation rows.
+        metric: metric of `value` and `curve`, on the validation rows.
         value: the trial's score; None before it has one.
-        words: its configuration in a few words.
-        config: every parameter that has an effect, fixed values included; empty where the trial
-            has none yet.
-        cause: what ended it, None while it is open.
-        error: the end of the traceback of a trial that failed.
-        epochs: trained, on the longest fold.
-        best_epoch: the epoch whose weights are kept, on the first fold.
-        seconds: it took.
-        n_parameters: of its largest network.
-        curve: (epoch, validation score) pairs, means over folds; of a running trial the best score
-            so far.
-        folds: of the first fold with each flag; of the first fold where none has one.
+        words: a short summary of the configuration.
+        config: all parameters with an effect, including fixed values; empty when the trial has no
+            complete configuration yet.
+        cause: cause of its end; None before the end.
+        error: the end of the traceback of a failed trial.
+        epochs: number of trained epochs, on the longest fold.
+        best_epoch: the epoch of the kept weights, on the first fold.
+        seconds: duration of the training.
+        n_parameters: number of parameters of its largest network.
+        curve: (epoch, validation score) pairs, averaged over folds. For a running trial they are
+            the best scores so far.
+        folds: diagnostics of the first fold with each flag, or of the first fold without flags.
     """
 
     study: str
@@ -119,19 +119,19 @@ class TrialReport:
 
     @property
     def ending(self) -> str | None:
-        """Why it ended, in plain words; None while it is open."""
+        """The cause of its end as text; None before the end."""
         if self.cause == Cause.TIME and self.state == "complete":
-            return CUT_OFF_BEST
+            return STOPPED_AS_BEST
         return None if self.cause is None else self.cause.text
 
     @property
     def flags(self) -> dict[str, str]:
-        """Its flags, each with one sentence: what it means and what to try."""
+        """Its flags, each with a sentence on its meaning and what to try."""
         found = {flag for each in self.folds for flag in each.diagnosis.flags}
         return {name: flag.sentence for name, flag in FLAGS.items() if name in found}
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as JSON has words for."""
+        """Return all fields as JSON values."""
         return {
             "study": self.study,
             "trial": self.number,
@@ -154,15 +154,15 @@ class TrialReport:
 
 
 def read_trial(folder: Path, number: int, storage: str | None = None) -> TrialReport:
-    """Read one trial of a study; works while a search runs.
+    """Return the report of one trial of a study, also during a search.
 
     Args:
-        folder: of the study.
-        number: the trial's.
-        storage: its URL with the password, when the study is not kept in its folder.
+        folder: the study's folder.
+        number: number of the trial.
+        storage: URL with the password, when the study is not stored in its folder.
     Raises:
-        StudyError: when there is no such study or trial.
-        StorageError: when its trials cannot be read.
+        StudyError: when the study or the trial does not exist.
+        StorageError: when the trials cannot be read.
     """
     with seen_study(folder, storage, stays_open=False) as seen:
         return report_of(seen.definition, seen.trials, number, seen.user_attrs)
@@ -171,11 +171,13 @@ def read_trial(folder: Path, number: int, storage: str | None = None) -> TrialRe
 def report_of(
     definition: Definition, trials: list[FrozenTrial], number: int, user_attrs: Mapping[str, Any]
 ) -> TrialReport:
-    """Describe one of a study's trials.
+    """Return the report of one of a study's trials.
 
     Args:
-        definition, trials, user_attrs: the study's.
-    Raises: StudyError when there is no such trial.
+        definition, trials, user_attrs: settings, trials and attributes of the study.
+        number: number of the trial.
+    Raises:
+        StudyError: when the trial does not exist.
     """
     if not 0 <= number < len(trials):
         has = f"trials 0 to {len(trials) - 1}" if trials else "no trial yet"
@@ -210,7 +212,7 @@ def report_of(
 
 
 def _config(definition: Definition, trial: FrozenTrial) -> TrialConfig | None:
-    """Return a trial's configuration; None where its parameters are not complete."""
+    """Return a trial's configuration; None while its parameters are incomplete."""
     try:
         return config_of(trial, SearchSpace.from_dict(definition.space))
     except AutotrainError:
@@ -218,7 +220,7 @@ def _config(definition: Definition, trial: FrozenTrial) -> TrialConfig | None:
 
 
 def explosion_text(found: Diagnosis) -> str:
-    """Return when and by what an explosion was first seen; empty without one."""
+    """Return the epoch and cause of the first explosion as text; empty without an explosion."""
     if found.explosion is None:
         return ""
     return f"epoch {found.explosion_epoch}: {EXPLOSIONS.get(found.explosion, found.explosion)}"

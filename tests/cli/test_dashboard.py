@@ -1,4 +1,4 @@
-"""`autotrain dashboard`: the page and its list of studies on a free port; only for looking."""
+"""`autotrain dashboard`: the page and its list of studies on a free port, read-only."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_the_page_and_the_study_are_served(
     assert "Traceback" not in err
 
 
-def test_other_users_of_the_machine_get_nothing(
+def test_requests_without_the_token_are_refused(
     served: tuple[subprocess.Popen[str], str],
 ) -> None:
     _, address = served
@@ -108,7 +108,7 @@ def test_other_users_of_the_machine_get_nothing(
     for path in ("/", "/dashboard", "/api/studies", "/csv/0", "/static/bundle.js", "/favicon.ico"):
         for wrong in ("", "?token=", "?token=x", f"?token={query[6:-1]}", f"?token={query[6:]}x"):
             status, text = Browser()(f"{root}{path}{wrong}")
-            assert (status, b"it holds a token" in text) == (403, True), path
+            assert (status, b"it contains a token" in text) == (403, True), path
         for sent in (
             "",
             "x",
@@ -135,7 +135,7 @@ def test_artifacts_are_not_served(finished: Path, tmp_path: Path) -> None:
     (artifacts / "aaaa").symlink_to(tmp_path / "id_rsa")
     (artifacts / "bbbb").write_text("<script>")
     page = Dashboard(tmp_path / "shop", port=0)
-    # What a browser is started with is seen by all users, and serves for one visit.
+    # All users can see the arguments of the browser, so this address works only once.
     once = page.address_for_once()
     thread = threading.Thread(target=page.serve)
     thread.start()
@@ -185,7 +185,7 @@ def test_a_port_that_is_taken(there: Path, autotrain: Run) -> None:
         port = other.getsockname()[1]
         done = autotrain("dashboard", "shop", "--port", port, "--no-browser")
         assert done.code == 2
-        assert f"--port must be free, however: {port} is taken" in done.err
+        assert f"port must be free, got {port}" in done.err
 
 
 def test_without_a_port_the_next_free_one_is_taken(

@@ -571,7 +571,7 @@ def test_every_member_is_checked_against_its_own_training(
 ) -> None:
     good, other = trained(classifiers[:2])
     outcomes = (replace(other.outcomes[0], best_value=0.123), *other.outcomes[1:])
-    with pytest.raises(RuntimeError, match=r"of fold 0, however: training recorded 0\.123"):
+    with pytest.raises(RuntimeError, match=r"of fold 0, but training recorded 0\.123"):
         export_ensemble(
             tmp_path / "best",
             [good, replace(other, outcomes=outcomes)],
@@ -583,7 +583,7 @@ def test_every_member_is_checked_against_its_own_training(
 
 def test_no_members_are_refused(classifiers: list[Winner], tmp_path: Path) -> None:
     metric, dataset = metric_named("log_loss"), classifiers[0].dataset
-    with pytest.raises(ValueError, match="expected candidates and members: 0, 3"):
+    with pytest.raises(ValueError, match="candidates and n_members must be positive, got 0 and 3"):
         choose([], dataset, metric, 3)
     with pytest.raises(ValueError, match="at least one trained model"):
         export_ensemble(tmp_path / "best", [], dataset=dataset, metric="log_loss")

@@ -121,7 +121,7 @@ def test_trial_that_diverged_at_once_shows_what_was_measured_before(tmp_path: Pa
         (
             TrialState.COMPLETE,
             {"cause": "time"},
-            "the time was up, and it was the best trial so far",
+            "the time limit was reached; the trial was the best so far and is complete",
         ),
         (TrialState.PRUNED, {"cause": "time"}, Cause.TIME.text),
         (TrialState.FAIL, {"cause": "error", "error": "ValueError: x"}, Cause.ERROR.text),

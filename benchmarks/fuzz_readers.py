@@ -199,10 +199,10 @@ class Checker:
 
 def _reason(message: str, table: Table) -> str:
     for words, reason in (
-        ("it is UTF-16", "UTF-16"),
-        ("expected UTF-8", "no UTF-8"),
-        ("have one meaning", "numbers that may be two"),
-        ("parted by", "delimiter"),
+        ("must be UTF-8 text, got UTF-16", "UTF-16"),
+        ("must be UTF-8", "no UTF-8"),
+        ("must be unambiguous", "numbers that may be two"),
+        ("must be separated by", "delimiter"),
         ("same number of cells", "uneven lines"),
         ("is zero", "zero bytes"),
     ):

@@ -1,9 +1,9 @@
-"""A column of any library as a NumPy array, with the same meaning whatever library it comes from.
+"""Convert a column of any library to a NumPy array with the same meaning.
 
-`plain` is the way in. Cells keep what a float or NumPy's own dtypes would lose: whole numbers
-beyond 2⁵³ stay Python integers when a cell is missing, and times with a time zone stay
-`datetime` objects with it. Durations are seconds. NumPy only: columns of pandas, Arrow and polars
-are used through their own methods, so that a predictor needs none of these libraries.
+The entry point is `plain`. Cells keep what a float or a NumPy dtype would lose: integers beyond
+2⁵³ stay Python integers if a cell is missing, and times with a time zone stay `datetime` objects
+with their zone. Durations become seconds. This file imports only NumPy, and uses columns of pandas,
+Arrow and polars through their own methods, so that a predictor does not need these libraries.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 MOST_EXACT = 2**53
-"""Whole numbers up to here are told apart by float64."""
+"""Float64 represents every integer up to this number exactly."""
 
 _EXACT_DIGITS = 15
-"""So many decimal digits survive in a float64."""
+"""Number of decimal digits that a float64 keeps."""
 _ARROW_NUMBERS = frozenset(
     ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 )
@@ -31,10 +31,10 @@ def plain(column: Any) -> np.ndarray:
     """Return a column as a NumPy array in the machine's byte order.
 
     Args:
-        column: of pandas, polars or Arrow; an array, or a list of cells.
-    Returns: numbers and truth values as they are; durations as float64 seconds, NaN where missing;
-        nullable integers as float64 with NaN when float64 tells them apart; everything else as
-        objects, None, NaN, NaT or pandas' NA where missing.
+        column: a column of pandas, polars or Arrow, an array, or a list of cells.
+    Returns: `[N]`. Numbers and booleans are unchanged. Durations are float64 seconds, NaN where
+        missing. Nullable integers are float64 with NaN if float64 represents them exactly.
+        Everything else is an array of objects, with None, NaN, NaT or pandas' NA where missing.
     """
     if hasattr(column, "to_pylist") and hasattr(column, "type"):
         return _of_arrow(column)
@@ -43,9 +43,9 @@ def plain(column: Any) -> np.ndarray:
         return _of_cells(column)
     if isinstance(dtype, np.dtype):
         return _native(np.asarray(column))
-    if hasattr(dtype, "pyarrow_dtype"):  # pandas keeps the column in Arrow's memory
+    if hasattr(dtype, "pyarrow_dtype"):  # a pandas column in Arrow memory
         return _of_arrow(column.array.__arrow_array__())
-    coded = getattr(column, "cat", column)  # of a Series; a Categorical has them itself
+    coded = getattr(column, "cat", column)  # a Series has `cat`, a Categorical does not
     if hasattr(coded, "codes") and hasattr(coded, "categories"):
         return _of_categories(coded.codes, coded.categories)
     if hasattr(column, "to_list") and hasattr(column, "null_count"):
@@ -60,9 +60,9 @@ def _of_arrow(column: Any) -> np.ndarray:
     kind = str(column.type)
     is_number = (kind in _ARROW_NUMBERS and not column.null_count) or kind in _ARROW_FLOATS
     if is_number or (kind.startswith("timestamp[") and "tz=" not in kind):
-        # An array, unlike a chunked one, must be allowed to copy.
-        wants_leave = not hasattr(column, "chunks")
-        return _native(column.to_numpy(zero_copy_only=False) if wants_leave else column.to_numpy())
+        # An array copies only if it is allowed to; a chunked array always does.
+        is_array = not hasattr(column, "chunks")
+        return _native(column.to_numpy(zero_copy_only=False) if is_array else column.to_numpy())
     return _native(_objects(column.to_pylist()))
 
 
@@ -77,7 +77,7 @@ def _of_polars(column: Any) -> np.ndarray:
 
 
 def _of_categories(codes: Any, categories: Any) -> np.ndarray:
-    """Return the cells of a categorical column; the code −1 is a missing cell."""
+    """Return the cells of a categorical column, in which the code −1 is a missing cell."""
     places = np.asarray(codes)
     levels = plain(categories)
     if not len(levels):
@@ -109,14 +109,14 @@ def _with_gaps(values: np.ndarray, missing: np.ndarray, gap: float | None) -> np
 
 
 def _is_exact(values: np.ndarray) -> bool:
-    """Tell whether these are whole numbers that float64 tells apart."""
+    """Whether these are integers that float64 represents exactly."""
     if values.dtype.kind not in "iu" or not len(values):
         return values.dtype.kind in "iu"
     return int(values.min()) >= -MOST_EXACT and int(values.max()) <= MOST_EXACT
 
 
 def _of_cells(column: Any) -> np.ndarray:
-    """Return a list of cells as an array that does not change any of them."""
+    """Return a list of cells as an array, without changing the type of any cell."""
     if not isinstance(column, list | tuple):
         return _native(np.asarray(column))
     kinds = set(map(type, column))
@@ -134,7 +134,7 @@ def _of_cells(column: Any) -> np.ndarray:
 
 
 def _objects(cells: Any) -> np.ndarray:
-    # NumPy would make further axes of lists inside.
+    # NumPy would turn lists inside the cells into more axes.
     found = np.empty(len(cells), dtype=object)
     for place, cell in enumerate(cells):
         found[place] = cell
@@ -142,11 +142,11 @@ def _objects(cells: Any) -> np.ndarray:
 
 
 def _native(values: np.ndarray) -> np.ndarray:
-    """Return an array without what only some libraries make: byte orders, units, decimals."""
+    """Return an array in native byte order, with durations and decimals as numbers."""
     if values.dtype.kind == "m":
         return np.where(np.isnat(values), np.nan, values / _SECOND)
     if values.dtype == np.longdouble or values.dtype == np.float16:
-        # No file holds the one, and torch and pandas know too little of the other.
+        # Neither torch nor pandas fully supports these two types.
         return values.astype(np.float64 if values.dtype == np.longdouble else np.float32)
     if not values.dtype.isnative:
         return values.astype(values.dtype.newbyteorder("="))
@@ -156,7 +156,7 @@ def _native(values: np.ndarray) -> np.ndarray:
 
 
 def _settled(values: np.ndarray) -> np.ndarray:
-    """Return objects with decimals as numbers, and durations alone as seconds."""
+    """Return objects with decimals as numbers; a column of durations only becomes seconds."""
     cells = values.tolist()
     kinds = set(map(type, cells))
     if any(issubclass(kind, decimal.Decimal) for kind in kinds):
@@ -169,7 +169,7 @@ def _settled(values: np.ndarray) -> np.ndarray:
 
 
 def _of_decimal(cell: decimal.Decimal) -> int | float | decimal.Decimal:
-    """Return a number that is written as the decimal is; the decimal itself where none is."""
+    """Return an equal number, or the decimal itself if no number equals it."""
     if cell.is_nan():
         return math.nan
     if cell.is_infinite():

@@ -1,9 +1,9 @@
-"""Arrow tables as pandas frames: Parquet, Feather, and frames of polars and other libraries.
+"""Convert Arrow tables (Parquet, Feather, polars and other libraries) to pandas frames.
 
-pandas' own conversion makes floats of whole numbers with a missing cell. Here every column keeps
-its meaning: nullable integers, categories, time zones. A type that pandas does not take (views,
-run-end encoding) is decoded first; one that is no column of cells (lists, structs) is refused with
-its name. A new type is a branch in `_series`.
+The conversion of pandas turns integers with a missing cell into floats. Here every column keeps its
+meaning: nullable integers, categories and time zones. A type that pandas does not support (views,
+run-end encoding) is decoded first. A type without one value per cell (lists, structs) raises an
+error that names the column. To support another type, add a branch to `_series`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ _NULLABLE = {
 
 
 def frame_of(table: pa.Table, where: str) -> pd.DataFrame:
-    """Return an Arrow table as a frame; the named index of a pandas frame is a column.
+    """Return an Arrow table as a frame, with the named index of a pandas frame as a column.
 
     Args:
-        where: the table's source, for errors.
-    Raises: DataError when a column's type holds no cells, or two columns have one name.
+        where: source of the table, for errors.
+    Raises:
+        DataError: when a column's type has no cells, or two columns have the same name.
     """
     names = [str(name).strip() for name in table.column_names]
     if len(set(names)) != len(names):
@@ -46,7 +47,7 @@ def frame_of(table: pa.Table, where: str) -> pd.DataFrame:
     levels, unnamed, ranges = _index_of(table)
     categorical = _categorical_names(table)
     series: dict[str, Any] = {name: v for name, v in ranges.items() if name not in names}
-    # The index stands on the left in pandas, and on the right in the file.
+    # The index comes first in pandas and last in the file.
     order = [name for name in names if name in levels] + [n for n in names if n not in levels]
     for name in order:
         if name not in unnamed:
@@ -56,7 +57,7 @@ def frame_of(table: pa.Table, where: str) -> pd.DataFrame:
 
 
 def _index_of(table: pa.Table) -> tuple[set[str], set[str], dict[str, np.ndarray]]:
-    """Return the columns that were a named index, those of an unnamed one, and named ranges."""
+    """Return the columns of a named index, those of an unnamed index, and named ranges."""
     about = table.schema.pandas_metadata
     if not isinstance(about, Mapping):
         return set(), set(), {}
@@ -73,7 +74,7 @@ def _index_of(table: pa.Table) -> tuple[set[str], set[str], dict[str, np.ndarray
 
 
 def _categorical_names(table: pa.Table) -> set[str]:
-    """Return the columns that were categorical in pandas: Parquet keeps no numbers so."""
+    """Return the columns that were categorical in pandas; Parquet does not mark such numbers."""
     about = table.schema.pandas_metadata
     columns = about.get("columns") if isinstance(about, Mapping) else None
     return {
@@ -94,8 +95,8 @@ def _series(column: pa.ChunkedArray, where: str) -> pd.Series[Any]:
         return _categories(column, where)
     if pt.is_nested(kind) or pt.is_interval(kind):
         raise DataError(
-            f"{where} must hold one number, text or date in every cell, got the type {kind}. "
-            "Give each of its parts a column of its own, or drop the column."
+            f"{where} must have one number, text or date in every cell, got the type {kind}. "
+            "Put each of its parts into a separate column, or drop the column."
         )
     if str(kind) in ("string_view", "binary_view"):
         column = column.cast(pa.large_string() if str(kind) == "string_view" else pa.large_binary())
@@ -126,7 +127,7 @@ def _categories(column: pa.ChunkedArray, where: str) -> pd.Series[Any]:
         codes.append(chunk.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False))
     if not codes:
         return pd.Series(pd.Categorical([], ordered=ordered))
-    # A dictionary may hold a level twice, and a null.
+    # A dictionary may contain a level twice, and a null.
     categories = pd.Index(levels.dropna().drop_duplicates())
     place_of = np.append(categories.get_indexer(pd.Index(levels)), -1)
     places = place_of[np.concatenate(codes)]

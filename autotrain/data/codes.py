@@ -1,4 +1,4 @@
-"""How one raw column becomes inputs of the network, as plain data that JSON can hold."""
+"""How one raw column becomes inputs of the network, as plain data that can be saved as JSON."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from autotrain.data.values import DATE_PARTS, number_of, text_of
 from autotrain.data.zones import AS_WRITTEN, is_zone
 
 FARTHEST_DAY = 5_000_000
-"""Days from 1970 to the last date that can be written, and more."""
+"""Largest accepted distance from 1970 in days; every date that can be written is nearer."""
 
 
 @dataclass(frozen=True)
 class ColumnCode:
-    """The code of one column.
+    """The encoding of one column.
 
     Args:
         name: the column's name in the training table.
         kind: "numeric", "pixel", "date", "categorical" or "boolean".
-        dtype: the column's type in the training table, for people to read.
-        levels: categorical and boolean: the texts that have their own input, in the inputs' order;
-            None is the missing cell.
-        has_infrequent: one more input takes every other text, seen in training or not.
-        is_binary: two levels need one input, −1 for the first one and 1 for the second.
-        parts: date: what it is expanded to, names of `values.DATE_PARTS`.
+        dtype: the column's type in the training table, for display.
+        levels: categorical and boolean: the texts that have their own input, in the order of the
+            inputs. None is the missing cell.
+        has_infrequent: whether one more input is shared by all other texts, seen in training or
+            not.
+        is_binary: whether two levels share one input, −1 for the first level and 1 for the second.
+        parts: date: the numbers that it is expanded to, names of `values.DATE_PARTS`.
         origin: date: the earliest training date, days since 1970-01-01.
-        is_code: the column is one number, the place of its level among `levels`; any other text is
-            one more code.
-        has_missing: numeric and date: one more input is 1 where the value is missing.
-        had_missing: numeric and date: whether values were missing before, so that nobody need be
-            told when they are again.
+        is_code: whether the column is one number, the index of its level in `levels`. All other
+            texts share one more code.
+        has_missing: numeric and date: whether one more input is 1 where the value is missing.
+        had_missing: numeric and date: whether values were missing in training. If not, missing
+            values in another table cause a notice.
         zone: date: the time zone of the training column's times, see `zones.py`.
-        written: numeric: how the numbers were written in the training table, as `Numeral.to_json`;
-            empty when plain.
+        written: numeric: the number format of the training table, as `Numeral.to_json` returns it;
+            empty for plain numbers.
     """
 
     name: str
@@ -53,12 +54,12 @@ class ColumnCode:
 
     @property
     def is_number(self) -> bool:
-        """Tell whether the column is one scaled number."""
+        """Whether the column is one scaled number."""
         return self.kind in ("numeric", "pixel")
 
     @property
     def is_scaled(self) -> bool:
-        """Tell whether its inputs are numbers with median, mean and scale."""
+        """Whether its inputs are numbers with median, mean and scale."""
         return self.is_number or self.kind == "date"
 
     @property
@@ -74,18 +75,18 @@ class ColumnCode:
 
     @property
     def n_inputs(self) -> int:
-        """Number of inputs that this column gives, the one for missing numbers apart."""
+        """Number of inputs of this column, without the one for missing values."""
         return len(self.input_names)
 
     @property
     def n_codes(self) -> int:
-        """Codes of a column that is one: its levels, and one for any other text."""
+        """Number of codes if `is_code`: one for each level, and one for all other texts."""
         return len(self.levels) + 1
 
     def places(self) -> tuple[dict[str | None, int], int]:
-        """Return the input that each level sets (-1: none), and the one of any other text.
+        """Return the input that each level sets (-1: no input), and the input of any other text.
 
-        A truth value is found however it is spelt.
+        Booleans are found in every spelling.
         """
         places = with_spellings(
             {level: place - self.is_binary for place, level in enumerate(self.levels)}
@@ -93,16 +94,17 @@ class ColumnCode:
         return places, len(self.levels) if self.has_infrequent or self.is_code else -1
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields that are not at their default, so that 784 pixels stay readable."""
+        """Return the fields that differ from their default, which keeps 784 pixels readable."""
         always = ("name", "dtype")  # a name may be empty
         fields = {name: value for name, value in asdict(self).items() if value or name in always}
         return {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items()}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> ColumnCode:
-        """Read what `to_json` wrote.
+        """Return the column from the result of `to_json`.
 
-        Raises: TypeError when a field is missing, unknown, or no value of its kind.
+        Raises:
+            TypeError: when a field is missing or unknown, or has a value of a wrong type.
         """
         read: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
@@ -140,13 +142,13 @@ _IS_VALUE: Mapping[str, Callable[[Any], bool]] = {
     "zone": is_zone,
     "written": lambda value: isinstance(value, tuple) and all(map(_is_text, value)),
 }
-"""What each field may be: a bundle is a file, and files can hold anything."""
+"""Check of each field, because the file of a bundle may contain anything."""
 
 
 def are_texts(levels: Iterable[Any]) -> bool:
-    """Tell whether levels are texts that are not just numbers, such as "007", "1.50" or "A1".
+    """Whether levels are texts that are not plain numbers, such as "007", "1.50" or "A1".
 
-    A file that holds a few of them may look as if it held numbers.
+    A file with only some of these levels may look like a file of numbers.
     """
     return any(
         isinstance(level, str) and text_of(number_of(level)) != level
@@ -156,9 +158,9 @@ def are_texts(levels: Iterable[Any]) -> bool:
 
 
 def with_spellings(places: Mapping[Any, int]) -> dict[Any, int]:
-    """Return places by text, with the other spellings of truth values that are none of these texts.
+    """Return the places by text, extended by the other spellings of booleans.
 
-    What a file calls "true" pandas calls True, and others TRUE.
+    A boolean is "true" in some files, True in pandas, and TRUE in spreadsheets.
     """
     found = dict(places)
     for text, place in places.items():

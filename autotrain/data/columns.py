@@ -1,9 +1,9 @@
-"""What each column of a table is, and which columns are of no use.
+"""Infer the kind of each column, and drop the columns that cannot help.
 
-`read_columns` types every feature from the whole table, as a reader would by looking at it: that is
-the table's format, not a fitted number. `keep_useful` then decides from the rows that train
-or validate, never from test rows, which columns are dropped, and says why. A new kind of column is
-a branch in `_kind_of`; a new reason to drop is a branch in `_useless`.
+`read_columns` infers the kind of every feature from the whole table. The kind is a property of the
+table's format, not a fitted number, so test rows may be read for it. `keep_useful` then decides
+which columns are dropped, and gives the reason. It uses only training and validation rows. To add a
+kind of column, add a branch to `_kind_of`; to add a reason to drop a column, add one to `_useless`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from autotrain.errors import DataError
 from autotrain.vocabulary import count_text
 
 MIN_ROWS_ID = 10
-"""With fewer rows a column is never called id-like: too little to tell."""
+"""With fewer rows a column is never treated as an identifier."""
 ID_SHARE = 0.9
-"""A text column is id-like when at least this share of its cells are different."""
+"""Least fraction of distinct cells in a text column that is treated as an identifier."""
 _ID_NAME = re.compile(
     r"(?:^|[_\W])(?:id|uuid|guid|index|idx|key|nr|no|row|rowid|rownames)$|^unnamed: 0$",
     re.IGNORECASE,
@@ -49,16 +49,17 @@ _OTHER_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T]\d{1,2}:\d{2}.*
 
 @dataclass(frozen=True)
 class Column:
-    """One feature of the table: its name, kind and the dtype it came with.
+    """One feature of the table: its name, kind and original dtype.
 
     Args:
-        kind: "numeric", "categorical", "boolean", "date", "pixel" or "missing" (no cell filled).
-        n_levels: categorical: different cells, the missing one included, among the rows that train
-            or validate; so that all folds treat the column alike.
-        has_missing: numeric and date: whether any of these rows lacks the value.
+        kind: "numeric", "categorical", "boolean", "date", "pixel" or "missing" (all cells empty).
+        n_levels: categorical: number of distinct cells in the training and validation rows
+            together, so that all folds treat the column alike. The missing cell counts as one.
+        has_missing: numeric and date: whether a value is missing in any of these rows.
+        tells_by_gaps: whether all present values are equal, so that only the gaps are informative.
         zone: date: the time zone of its times, see `zones.py`.
-        tells_by_gaps: those that do not lack it all hold the same: only the gaps tell something.
-        written: numeric: how the numbers were written, as `Numeral.to_json`; empty when plain.
+        written: numeric: the number format, as `Numeral.to_json` returns it; empty for plain
+            numbers.
     """
 
     name: str
@@ -74,10 +75,11 @@ class Column:
 def read_columns(
     frame: pd.DataFrame, *, are_pixels: bool = False
 ) -> tuple[list[Column], list[str]]:
-    """Type every column of a table of features.
+    """Infer the kind of every column of a table of features.
 
-    Returns: the columns in order, and notes about columns that look like something else.
-    Raises: DataError when a number is infinite (all such columns at once).
+    Returns: the columns in order, and notices about columns that look like another kind.
+    Raises:
+        DataError: when a number is infinite; the message names all such columns.
     """
     if are_pixels:
         return [Column(str(name), "pixel", str(frame[name].dtype)) for name in frame.columns], []
@@ -110,15 +112,15 @@ def _kind_of(series: pd.Series[Any], name: str) -> tuple[str, str]:
         return ("missing" if pd.isna(values).all() else "date"), ""
     if values.dtype.kind == "c":
         raise DataError(
-            f"column {name!r}: expected real numbers, however: it holds complex numbers. "
-            "Give the real and the imaginary part a column each."
+            f"column {name!r} must contain real numbers, got complex numbers. "
+            "Put the real and the imaginary part into separate columns."
         )
     try:
         cells, inverse = distinct(values)
     except TypeError:
         raise DataError(
-            f"column {name!r}: expected one number, text or date in every cell, however: some hold "
-            "lists or other objects. Give each its own column."
+            f"column {name!r} must have one number, text or date in every cell, got lists or other "
+            "objects. Put each of their parts into a separate column."
         ) from None
     return _kind_of_cells(cells, inverse)
 
@@ -145,8 +147,8 @@ def _kind_of_cells(cells: list[Any], inverse: np.ndarray) -> tuple[str, str]:
     padded = next((cell for cell in known if is_padded(cell)), None)
     if padded is not None:
         return "categorical", (
-            f"has leading zeros such as in {padded!r} and is read as text, because numbers lose "
-            "them. Remove the zeros to have it read as numbers"
+            f"has leading zeros (for example {padded!r}) and is read as text, because numbers "
+            "would lose them. Remove the zeros to read it as numbers"
         )
     not_numbers = [cell for cell in known if number_of(cell) is None]
     if not not_numbers:
@@ -160,21 +162,21 @@ def _kind_of_cells(cells: list[Any], inverse: np.ndarray) -> tuple[str, str]:
     shown = repr(not_numbers[0])
     if n_texts <= MOST_SPOILT * n_known:
         return "categorical", (
-            f"holds numbers but for {count_text(n_texts, 'cell')} such as {shown}: it is read as "
-            "text. "
-            "Mend or empty these cells to have it read as numbers."
+            f"contains numbers and {count_text(n_texts, 'other cell')} (for example {shown}), and "
+            "is read as text. Correct or clear these cells to read it as numbers"
         )
     no_dates = [cell for cell in known if day_of(cell) is None]
     n_others = sum(by_cell[id(cell)] for cell in no_dates)
     if n_others <= MOST_SPOILT * n_known:
         return "categorical", (
-            f"holds dates but for {n_others} cells such as {no_dates[0]!r}: it is read as text. "
-            "Mend or empty these cells to have it read as dates."
+            f"contains dates and {count_text(n_others, 'other cell')} (for example "
+            f"{no_dates[0]!r}), and is read as text. Correct or clear these cells to read it as "
+            "dates"
         )
     if all(isinstance(cell, str) and _OTHER_DATE.fullmatch(cell.strip()) for cell in known):
         return "categorical", (
-            f"looks like dates that are not written as 2024-01-31 (such as {shown}): it is read "
-            "as text. Write the dates in that form to have them expanded."
+            f"looks like dates that are not written as 2024-01-31 (for example {shown}), and is "
+            "read as text. Write the dates in that form to read it as dates"
         )
     return "categorical", ""
 
@@ -191,23 +193,25 @@ def _refuse_infinities(frame: pd.DataFrame, columns: Sequence[Column]) -> None:
                 )
     if found:
         raise DataError(
-            f"expected finite numbers, however: infinities or numbers beyond {LARGEST:g} in column "
-            f"{'; '.join(found)}. Empty these cells when they are missing, or put a number in."
+            f"numbers must be finite and at most {LARGEST:g}, got larger ones in column "
+            f"{'; '.join(found)}. Clear these cells if they are missing, or correct the numbers."
         )
 
 
 def keep_useful(
     frame: pd.DataFrame, columns: Sequence[Column], rows: np.ndarray
 ) -> tuple[list[Column], list[str]]:
-    """Choose the columns worth learning from.
+    """Choose the columns to learn from.
 
     Args:
-        frame: the rows that train or validate (one choice for all folds), features only.
-        columns: their types, from `read_columns`.
-        rows: `[N]` each row's place in the table as it was read: a column that counts the rows is
-            recognised also when some of them only test.
-    Returns: the kept columns, and for each dropped one a note that names it and says why.
-    Raises: DataError when none is left.
+        frame: the features of the training and validation rows together, so that all folds have
+            the same columns.
+        columns: their kinds, from `read_columns`.
+        rows: `[N]` each row's place in the original table. It shows that a column counts the rows
+            although the test rows are not in `frame`.
+    Returns: the kept columns, and a notice with the reason for each dropped column.
+    Raises:
+        DataError: when no column is kept.
     """
     kept, notes = [], []
     for label, column in zip(frame.columns, columns, strict=True):
@@ -222,15 +226,15 @@ def keep_useful(
             kept.append(column)
     if not kept:
         raise DataError(
-            "expected at least one column to learn from, however: none is left. "
-            + ("; ".join(notes) or "The table has only the target")
-            + ". Give a table with columns that vary."
+            "the table must have at least one useful column, but all are dropped ("
+            + ("; ".join(notes) or "the table has only the target")
+            + "). Give a table with columns that vary."
         )
     return kept, notes
 
 
 def measure(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
-    """Return the columns with what is counted on these rows: levels, gaps."""
+    """Return the columns with the number of levels and the gaps in these rows."""
     measured = []
     for column in columns:
         if column.kind == "categorical":
@@ -250,15 +254,15 @@ def measure(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
 
 
 def _is_surely_useful(series: pd.Series[Any], column: Column) -> bool:
-    """Return True for pixels and for varying times with a zone, which need no look at each cell."""
+    """Whether a column is kept without reading its cells: pixels and varying times with a zone."""
     return column.kind == "pixel" or (has_zone(series) and series.nunique() > 1)
 
 
 def _useless(values: np.ndarray, column: Column, rows: np.ndarray) -> str:
-    """Say why a column is of no use, or nothing when it is of use."""
+    """Return the reason why a column is useless; empty if it is useful."""
     boolean = column.kind == "boolean"
     if column.kind == "missing":
-        return "no row has a value"
+        return "all its cells are empty"
     if values.dtype.kind in "iufb":
         found, counts = np.unique(values[~np.isnan(values)], return_counts=True)
         levels: list[Any] = found.tolist()
@@ -269,15 +273,15 @@ def _useless(values: np.ndarray, column: Column, rows: np.ndarray) -> str:
         counts = present[[text is not None for text in read]]
     n_known = int(counts.sum())
     if not levels:
-        return "no training row has a value"
+        return "its cells are empty in all training rows"
     if len(levels) == 1 and n_known == len(values):
-        return f"every training row holds {levels[0]!r}"
+        return f"all training rows have the value {levels[0]!r}"
     if n_known < MIN_ROWS_ID:
         return ""
     if column.kind == "categorical" and len(levels) >= ID_SHARE * n_known:
         return (
-            f"{len(levels)} different texts in {n_known} training rows (an identifier or free "
-            "text, nothing repeats)"
+            f"it has {len(levels)} different texts in {n_known} training rows (an identifier or "
+            "free text)"
         )
     if column.kind == "numeric" and len(levels) == n_known == len(values):
         return _counts_rows(values, column.name, rows)
@@ -289,7 +293,7 @@ def _counts_rows(values: np.ndarray, name: str, rows: np.ndarray) -> str:
     if not np.equal(np.floor(read), read).all():
         return ""
     if np.ptp(read - rows) == 0 and read[0] - rows[0] in (0, 1):
-        return "it only counts the rows"
+        return "it only numbers the rows"
     if _ID_NAME.search(name) or _ID_CAMEL.search(name):
-        return "its name and its values, all different whole numbers, say it is an identifier"
+        return "it is an identifier by its name and its values, which are all different integers"
     return ""

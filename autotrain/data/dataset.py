@@ -1,8 +1,8 @@
-"""The data set of a study: split, encoded, coded; everything fitted on training rows only.
+"""The dataset of a study: split and encoded, with everything fitted on training rows only.
 
-`load_dataset` goes one way: read, leave out rows without target or of weight 0, find the task, type
-the columns, split, then per fold fit the preprocessing on the training rows and encode. A `Dataset`
-comes out.
+`load_dataset` reads the table, drops rows without a target or with weight 0, infers the task and
+the column kinds, and splits the rows. For each fold it then fits the preprocessing on the
+training rows and encodes all rows. The result is a `Dataset`.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from autotrain.techniques.view import View
 from autotrain.vocabulary import count_text
 
 MIN_ROWS = 10
-"""Fewer rows with a target cannot be split into three parts worth the name."""
+"""Fewer rows with a target cannot be split into three useful parts."""
 TEST_FRACTION = 0.2
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One fold's inputs in one view, float32 `[N, D]`, and what was fitted for it."""
+    """The inputs `[N, D]` float32 of one fold in one view, and the fitted preprocessor."""
 
     x_train: np.ndarray
     x_valid: np.ndarray
@@ -56,20 +56,21 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Fold:
-    """One way to train and validate: encoded rows and what was fitted on its training rows.
+    """One training and validation split: encoded rows, and the values fitted on its training rows.
 
     Args:
-        train_rows: `[N]` places of the training rows in the table as read.
-        valid_rows: the same for validation.
-        calibration_rows: the same of those that only calibrate; None: the validation rows do.
+        train_rows: `[N]` indices of the training rows in the original table.
+        valid_rows: the same for the validation rows.
+        calibration_rows: the same for the rows used only for calibration. None: the validation
+            rows are used.
         x_train: float32 `[N, D]`, C-contiguous; D may differ between folds.
-        y_train: int64 `[N]` class index, or float32 standardized target.
+        y_train: `[N]` class indices int64, or standardized target float32.
         x_valid: as `x_train`.
         y_valid: as `y_train`.
         preprocessor: fitted on the training rows.
-        target_mean: regression: mean of the training target; otherwise 0.
-        target_std: regression: standard deviation of the training target; otherwise 1.
-        weights: what each row counts; None when all count alike.
+        target_mean: mean of the training target; 0 for classification.
+        target_std: standard deviation of the training target; 1 for classification.
+        weights: the weights of the rows; None if all are equal.
     """
 
     train_rows: np.ndarray
@@ -87,35 +88,36 @@ class Fold:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A table ready for training; `x_train` and the like are those of the first fold.
+    """A table ready for training. `x_train` and similar properties refer to the first fold.
 
     Args:
         name: short name of the data.
-        source: what the user gave.
+        source: the source as the user gave it.
         task: "binary", "multiclass" or "regression".
-        task_reason: why, one sentence.
-        target: the target's column.
-        classes: the user's own labels, sorted; empty for regression.
-        label_dtype: type of the labels: "str", "int64", "float64", "bool".
-        folds: at least one.
+        task_reason: the reason for the task, one sentence.
+        target: name of the target column.
+        classes: the original labels, sorted; empty for regression.
+        label_dtype: type of the labels: "str", "int64", "float64" or "bool".
+        folds: at least one fold.
         x_test: float32 `[N, D]`, encoded by the first fold's preprocessor; N may be 0.
         y_test: as `Fold.y_train`.
-        notes: what the user should be told.
+        notes: notices for the user.
         fingerprint: SHA-256 of the content.
-        split: {"test", "validation", "seed"} as JSON: `load_dataset(…, **split)` splits again so.
-        raw: all rows as read, features and target (for evaluation end to end).
+        split: {"test", "validation", "seed"} as JSON. `load_dataset(…, **split)` repeats the split.
+        raw: all rows as read, features and target.
         raw_test_rows: the test rows as read, features and target.
-        test_rows: `[N]` places of the test rows in the table; empty when they come from elsewhere.
+        test_rows: `[N]` indices of the test rows in the table; empty if they come from another
+            table.
         columns: the kept columns.
-        levels: of each column of categories, how many the first fold's training rows have.
-        weights: the column of the rows' weights; None when all count alike.
-        commas: what commas in a text file's numbers were, see `Reading`.
-        reading: how else another table's texts are to be read, as JSON: "written", how the
-            target's and the weights' numbers were written; "names", the columns of a file that has
-            none; "missing", the user's words for a missing cell.
-        repeats: the test rows that equal a row that the search sees; None without test rows.
-        test_weights: `[N]` of the test rows; None when all count alike, or when a test table of its
-            own lacks the column.
+        levels: number of levels of each categorical column in the first fold's training rows.
+        weights: name of the column of sample weights; None without weights.
+        commas: meaning of commas in the numbers of a text file, see `Reading`.
+        reading: further settings to read another table in the same way, as JSON. "written" is the
+            number format of the target and the weights, "names" has the column names of a file
+            without a header, and "missing" has the user's words for a missing cell.
+        repeats: the test rows that equal a training or validation row; None without test rows.
+        test_weights: `[N]` sample weights of the test rows. None without weights, or if a separate
+            test table does not have the column.
     """
 
     name: str
@@ -144,13 +146,17 @@ class Dataset:
     _encoded: dict[tuple[int, View], Encoded] = field(default_factory=dict, repr=False)
 
     def notes_for(self, views: Iterable[View]) -> list[str]:
-        """Return the notes, and those about how these views encode the columns."""
+        """Return the notices, including those about how these views encode the columns."""
         return [*self.notes, *rare_levels(self.columns, self.levels, views)]
 
     def encoded(self, place: int, view: View) -> Encoded:
-        """Return a fold's inputs as a configuration wants them; fitted on its training rows.
+        """Return a fold's inputs in one view, fitted on its training rows.
 
-        Limits between which no column lies have the same arrays.
+        Two one-hot limits share their arrays if no column has a number of levels between them.
+
+        Args:
+            place: index of the fold.
+            view: the encoding of a configuration.
         """
         fold = self.folds[place]
         view = replace(view, one_hot_limit=self._limit_of(view))
@@ -168,7 +174,7 @@ class Dataset:
         return self._encoded[place, view]
 
     def _limit_of(self, view: View) -> int:
-        """Return the lowest limit that makes codes of the same columns; 0 when of none."""
+        """Return the lowest limit that embeds the same columns; 0 if no column is embedded."""
         counts = [column.n_levels for column in self.columns if column.kind == "categorical"]
         if view.one_hot_limit >= max(counts, default=0):
             return 0
@@ -212,55 +218,55 @@ class Dataset:
 
     @property
     def n_train(self) -> int:
-        """Training rows of the first fold."""
+        """Number of training rows of the first fold."""
         return len(self.y_train)
 
     @property
     def n_valid(self) -> int:
-        """Validation rows of the first fold."""
+        """Number of validation rows of the first fold."""
         return len(self.y_valid)
 
     @property
     def n_validated(self) -> int:
-        """Validation rows of all folds."""
+        """Number of validation rows of all folds together."""
         return sum(len(fold.y_valid) for fold in self.folds)
 
     @property
     def n_calibration(self) -> int:
-        """Rows that only calibrate; 0 when the validation rows do."""
+        """Number of rows used only for calibration; 0 if the validation rows are used."""
         rows = self.folds[0].calibration_rows
         return 0 if rows is None else len(rows)
 
     @property
     def n_test(self) -> int:
-        """Test rows."""
+        """Number of test rows."""
         return len(self.y_test)
 
     @property
     def n_features(self) -> int:
-        """Raw columns that are kept."""
+        """Number of kept columns."""
         return len(self.preprocessor.columns)
 
     @property
     def is_pictures(self) -> bool:
-        """Whether all columns that are kept are pixels."""
+        """Whether all kept columns are pixels."""
         return all(column.kind == "pixel" for column in self.columns)
 
     @property
     def n_inputs(self) -> int:
-        """D, inputs of the network."""
+        """D, number of inputs of the network."""
         return self.preprocessor.n_inputs
 
     def raw_test(self) -> tuple[pd.DataFrame, pd.Series[Any]]:
-        """Return the test rows as they were read: all features, and the labels."""
+        """Return the features of the test rows as they were read, and their targets."""
         return self.apart(self.raw_test_rows)
 
     def raw_valid(self) -> tuple[pd.DataFrame, pd.Series[Any]]:
-        """Return the first fold's validation rows as they were read: all features, and labels."""
+        """Return the features of the first fold's validation rows as read, and their targets."""
         return self.apart(self.raw.iloc[self.folds[0].valid_rows])
 
     def apart(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[Any]]:
-        """Return the features of rows as they were read, and their labels."""
+        """Return the features and the targets of rows as they were read."""
         return _features(frame, self.target, self.weights), frame[self.target]
 
 
@@ -276,24 +282,25 @@ def load_dataset(
     class_weights: ClassWeights | None = None,
     reading: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """Read a table and make it ready for training.
+    """Read a table and prepare it for training.
 
     Args:
-        source: what `read_table` takes: a path, "sklearn:NAME", "openml:ID", a data frame.
-        target: the column to predict; may be left out when the format names it.
+        source: a source for `read_table`: a path, "sklearn:NAME", "openml:ID" or a data frame.
+        target: the column to predict; None if the format defines it.
         task: "auto", "binary", "multiclass" or "regression".
-        test: fraction of the rows in [0, 1), 0 for none; or a file or frame of test rows. None or
-            "auto" is the format's own test rows when it has some, otherwise 0.2.
-        validation: "holdout": 20 % of the other rows, at most 10,000 (of 2,000 and more a quarter,
-            at most 2,000, only calibrates); "K-fold"; or "auto": 5-fold below 10,000 rows, 3-fold
-            below 30,000, else the holdout.
-        seed: of the split; the same seed and rows give the same split.
-        weights: the column that says what each row counts; it is no feature. A row of weight 0 is
-            left out, as one without target is.
-        class_weights: "balanced", or a weight for each label (1 for those not named).
-        reading: how texts are read: see `Reading.of`.
-    Raises: DataError when the table cannot be used as it is, StudyError when class weights do not
-        fit the classes.
+        test: fraction of the rows in [0, 1) (0: no test rows), or a file or frame of test rows.
+            None or "auto": the format's own test rows if it has any, otherwise 0.2.
+        validation: "holdout", "K-fold" such as "5-fold", or "auto". "holdout" is 20 % of the other
+            rows, at most 10,000; if these are at least 2,000, a quarter of them (at most 2,000) is
+            used only for calibration. "auto" is 5-fold below 10,000 rows, 3-fold below 30,000, and
+            otherwise "holdout".
+        seed: seed of the split. The same seed and rows give the same split.
+        weights: column with sample weights; not used as a feature. Rows with weight 0 are dropped.
+        class_weights: "balanced", or a weight for each label (default 1).
+        reading: options for reading text, see `Reading.of`.
+    Raises:
+        DataError: when the table cannot be used as it is.
+        StudyError: when class weights do not fit the classes.
     """
     notes: list[str] = []
     try:
@@ -310,7 +317,7 @@ def load_dataset(
             reading=reading,
         )
     except AutotrainError as error:
-        # What was left out before may be the reason.
+        # Rows or columns that were dropped before may be the cause.
         for note in notes:
             error.add_note(f"Note: {note}")
         raise
@@ -329,7 +336,7 @@ def _load(
     class_weights: ClassWeights | None,
     reading: Mapping[str, Any] | None,
 ) -> Dataset:
-    """Do what `load_dataset` does; `notes` receives what to tell the user, as it is found."""
+    """Implement `load_dataset`; `notes` receives the notices one by one, also before an error."""
     asked = Reading.of(reading)
     table = read_table(source, asked)
     target = target_of(table, target)
@@ -345,11 +352,11 @@ def _load(
         if not counts.all():
             frame, rows, of_rows = frame[counts], rows[counts], of_rows[counts]
             left_out = count_text(int((~counts).sum()), "row")
-            notes.append(f"{left_out} of weight 0 in {weights!r}: left out")
+            notes.append(f"dropped {left_out} with weight 0 in {weights!r}")
     if len(frame) < MIN_ROWS:
         raise DataError(
-            f"{table.source}: expected at least {MIN_ROWS} rows with a target"
-            f"{' and a weight above 0' if weights is not None else ''}, however: {len(frame)}. "
+            f"{table.source} must have at least {MIN_ROWS} rows with a target"
+            f"{' and a positive weight' if weights is not None else ''}, got {len(frame)}. "
             "Give more rows."
         )
     coded = read_target(frame[target], target, task, had_missing=bool(dropped))
@@ -361,14 +368,14 @@ def _load(
     fraction = _test_fraction(table, test, target)
     if _is_auto(test) and table.test_frame is not None and fraction is not None:
         notes.append(
-            f"the test rows of {table.source} have no {target!r} and do not test: "
-            f"{fraction:.0%} of the others do"
+            f"the test rows of {table.source} have no {target!r} and are ignored: "
+            f"{fraction:.0%} of the other rows are held out as the test set"
         )
     stratify = coded.task != "regression"
     rest, test_places = split_test(coded.y, fraction or 0.0, seed, stratify=stratify)
     folds: list[Fold] = []
     levels: dict[str, int] = {}
-    # The same columns in all folds, so that their networks are alike.
+    # All folds keep the same columns, so that their networks have the same inputs.
     kept, useless = keep_useful(features.iloc[rest], columns, rows[rest])
     kept = measure(features.iloc[rest], kept)
     notes += [*changed_labels(frame[target], coded), *rare_classes(coded), *looks, *useless]
@@ -403,7 +410,7 @@ def _load(
             test_weights = read_weights(raw_test[weights], weights, other.source, test_rows_read)
         elif weights is not None:
             notes.append(
-                f"the test rows ({other.source}) have no column {weights!r}: all weigh the same"
+                f"the test rows ({other.source}) have no column {weights!r} and get equal weights"
             )
         if fingerprint([other.frame], target) == fingerprint([table.frame], target):
             notes.append(f"the test rows ({other.source}) are the training rows")
@@ -452,12 +459,12 @@ def _load(
 
 
 def _features(frame: pd.DataFrame, target: str, weights: str | None) -> pd.DataFrame:
-    """Return what a network may read: neither the target nor the weights."""
+    """Return the columns that a network may read, without target and weights."""
     return frame.drop(columns=[name for name in (target, weights) if name in frame])
 
 
 def _with_numerals(columns: Sequence[Column], table: RawTable, asked: Reading) -> list[Column]:
-    """Note down how the numbers of columns were written, for tables to come."""
+    """Return the columns with the number formats, so that other tables are read alike."""
     plain = Numeral(missing=asked.missing)
     return [
         replace(column, written=tuple(table.written.get(column.name, plain).to_json()))
@@ -470,9 +477,9 @@ def _with_numerals(columns: Sequence[Column], table: RawTable, asked: Reading) -
 def _kept_reading(
     table: RawTable, asked: Reading, target: str, weights: str | None
 ) -> dict[str, Any]:
-    """Return how another table is to be read, as JSON; see `Dataset.reading`."""
-    beside = {target, *([] if weights is None else [weights])}
-    written = {name: how.to_json() for name, how in table.written.items() if name in beside}
+    """Return the settings to read another table, as JSON; see `Dataset.reading`."""
+    others = {target, *([] if weights is None else [weights])}
+    written = {name: how.to_json() for name, how in table.written.items() if name in others}
     names = [] if table.has_header else [str(name) for name in table.frame.columns]
     kept = {"written": written, "names": names, "missing": list(asked.missing)}
     return {name: value for name, value in kept.items() if value}
@@ -483,7 +490,7 @@ def _is_auto(test: Any) -> bool:
 
 
 def _test_fraction(table: RawTable, test: Any, target: str) -> float | None:
-    """Return the fraction of test rows, None when they come from elsewhere."""
+    """Return the fraction of test rows; None if they come from another table."""
     if _is_auto(test):
         has_own = table.test_frame is not None and target in table.test_frame
         return None if has_own else TEST_FRACTION
@@ -491,7 +498,7 @@ def _test_fraction(table: RawTable, test: Any, target: str) -> float | None:
 
 
 def _test_table(table: RawTable, test: Any, names: Sequence[str], reading: Reading) -> RawTable:
-    """Return the format's own test rows, or the table that the user names, with these columns."""
+    """Return the format's own test rows, or the table given by the user, with these columns."""
     if _is_auto(test) and table.test_frame is not None:
         return RawTable(table.name, f"{table.source} (test)", table.test_frame, table.kind)
     return read_test_table(test, names, reading)
@@ -505,7 +512,7 @@ def _fit_fold(
     train: np.ndarray,
     valid: np.ndarray,
 ) -> tuple[Fold, dict[str, int]]:
-    """Fit on the training rows, encode both parts; return the fold and its columns' levels."""
+    """Fit on the training rows and encode both parts; return the fold and its level counts."""
     train_frame = features.iloc[train]
     preprocessor, levels = fit_preprocessor(train_frame, columns, [str(name) for name in features])
     mean, std = 0.0, 1.0

@@ -1,8 +1,8 @@
-"""Read a table from whatever the user names: a file, a folder of pictures, a public data set.
+"""Read a table from a file, a folder of images, a data frame or a public dataset.
 
-`read_table` is the way in. The kind of source decides the reader: `text_tables.py` (CSV, TSV),
-`array_files.py` (NPZ, IDX), `public_sets.py` (sklearn:, openml:), and here the two binary tables.
-A new format is a reader and one line in `_READERS`.
+The entry point is `read_table`. The kind of source decides the reader: `text_tables.py` (CSV, TSV),
+`array_files.py` (NPZ, IDX) or `public_sets.py` (sklearn:, openml:). Parquet and Feather are read
+here. To add a format, write a reader and add one line to `_READERS`.
 """
 
 from __future__ import annotations
@@ -31,26 +31,27 @@ from autotrain.errors import DataError, nearest
 from autotrain.vocabulary import user_path
 
 TARGET = "target"
-"""Name of the target when the format gives it: sklearn:, NPZ, IDX."""
+"""Name of the target in formats that define one: sklearn:, NPZ, IDX."""
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as it was read, nothing dropped or encoded.
+    """A table as it was read, before any row or column is dropped or encoded.
 
     Args:
-        name: short name for people: the file's name without its endings.
-        source: what the user gave, for the record.
-        frame: all columns, the target among them; column names are texts, each once.
-        kind: "table", or "pixels" when all features are pixels of one picture.
-        target: the target when the format gives it, also when this table lacks it; otherwise None.
-        test_frame: the format's own test rows (x_test, a folder with IDX test files), which may
-            lack the target; otherwise None.
-        notes: what the user should know about the reading.
-        is_from_text: whether it was a text file, in which words such as NA stand for no value.
-        commas: what commas in its numbers were, see `Reading`.
-        written: how the numbers of columns were written that were texts.
-        has_header: whether the file itself has the columns' names.
+        name: short name for display: the file's name without its endings.
+        source: the source as the user gave it.
+        frame: all columns including the target. Column names are unique strings.
+        kind: "table", or "pixels" if all features are pixels of one image.
+        target: name of the target if the format defines it, even if this table does not have the
+            column; otherwise None.
+        test_frame: the format's own test rows (x_test, or IDX test files), possibly without the
+            target; otherwise None.
+        notes: notices about the reading.
+        is_from_text: whether it was a text file, in which words such as NA mean a missing cell.
+        commas: meaning of commas in its numbers, see `Reading`.
+        written: number format of each column that was text.
+        has_header: whether the file itself has the column names.
     """
 
     name: str
@@ -72,9 +73,10 @@ def read_table(source: Any, reading: Reading = UNKNOWN) -> RawTable:
     Args:
         source: a path (.csv .tsv .txt, also .gz and .zst; .parquet .feather .npz, IDX files or
             their folder), "sklearn:NAME", "openml:ID", or a data frame.
-        reading: what another table of the kind has shown, or a user asks for, where the cells'
-            texts leave it open.
-    Raises: DataError when it is not there, not readable, empty or of an unknown type.
+        reading: the user's options, or the settings of the training table, for cells that are
+            ambiguous.
+    Raises:
+        DataError: when the source is missing, unreadable, empty or of an unknown type.
     """
     if isinstance(source, RawTable):
         return source
@@ -82,8 +84,9 @@ def read_table(source: Any, reading: Reading = UNKNOWN) -> RawTable:
         return _with_numbers(_named(RawTable("frame", "data frame", _as_pandas(source))), reading)
     if not isinstance(source, str | os.PathLike):
         raise DataError(
-            "expected a path, sklearn:NAME, openml:ID or a data frame (or columns or rows by "
-            f"name), however: {type(source).__name__}."
+            "data must be a path, sklearn:NAME, openml:ID or a data frame (or columns or rows by "
+            f"name), got {type(source).__name__}.",
+            parameter="data",
         )
     text = os.fspath(source)
     scheme, colon, name = text.partition(":")
@@ -97,11 +100,11 @@ def read_table(source: Any, reading: Reading = UNKNOWN) -> RawTable:
 
 
 def _with_numbers(table: RawTable, reading: Reading) -> RawTable:
-    """Read the texts of a typed table that are numbers written for people."""
+    """Convert the text columns of a typed table that contain formatted numbers."""
     if {"names", "header"} & {*reading.asked}:
         raise DataError(
-            f"{table.source}: names and header must be left out for a table that has the names of "
-            "its columns. Leave them out."
+            f"{table.source}: names and header must be omitted for a table with named columns. "
+            "Remove them."
         )
     if table.kind != "table":
         return table
@@ -131,12 +134,9 @@ def _is_word(cell: Any, words: Collection[str]) -> bool:
 
 def _read_path(path: Path, text: str, reading: Reading) -> RawTable:
     if "://" in text:
-        raise DataError(
-            f"{text}: expected a file, however: it is an address. Download it first: "
-            f"curl -LO {text}"
-        )
+        raise DataError(f"{text} must be a file, got a URL. Download it first: curl -LO {text}")
     if not path.exists():
-        raise DataError(f"{text}: expected a file, however: there is none.{_near_files(path)}")
+        raise DataError(f"{text} does not exist.{_near_files(path)}")
     name = _short_name(path)
     if is_idx(path):
         frame, test_frame = read_idx(path)
@@ -144,12 +144,12 @@ def _read_path(path: Path, text: str, reading: Reading) -> RawTable:
     if path.is_dir():
         inside = sorted(entry.name for entry in path.iterdir())[:8]
         raise DataError(
-            f"{text}: expected a file, however: it is a folder"
-            + (f" with {', '.join(inside)}" if inside else " with nothing in it")
-            + ". Name a file, or a folder with IDX pictures (train-images-idx3-ubyte, …)."
+            f"{text} must be a file, got "
+            + (f"a folder that contains {', '.join(inside)}" if inside else "an empty folder")
+            + ". Give a file, or a folder with IDX images (train-images-idx3-ubyte, …)."
         )
     if path.stat().st_size == 0:
-        raise DataError(f"{text}: expected a table, however: the file is empty (0 bytes).")
+        raise DataError(f"{text} must contain a table, but the file is empty (0 bytes).")
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in (".gz", ".zst"):
         suffixes.pop()
@@ -169,8 +169,8 @@ def _read_path(path: Path, text: str, reading: Reading) -> RawTable:
     reader = _READERS.get(ending)
     if reader is None:
         raise DataError(
-            f"{text}: expected one of {', '.join((*_TEXTS, *_READERS))} (text also .gz or .zst) "
-            f"or IDX files, however: {''.join(path.suffixes[-2:]) or 'no ending'}. "
+            f"{text} must end in one of {', '.join((*_TEXTS, *_READERS))} (text also .gz or .zst) "
+            f"or be an IDX file, got {''.join(path.suffixes[-2:]) or 'no ending'}. "
             "Save the table as CSV."
         )
     return reader(path, name, text)
@@ -191,7 +191,7 @@ def _read_feather(path: Path, name: str, text: str) -> RawTable:
 
 
 def _parquet(path: Path) -> pa.Table:
-    # Folders such as "key=1" above the file are no column.
+    # A folder such as "key=1" above the file must not become a column.
     return parquet.read_table(path, partitioning=None)
 
 
@@ -200,7 +200,8 @@ def _read_arrow(path: Path, read: Callable[[Path], pa.Table], kind: str) -> pd.D
         return frame_of(read(path), str(path))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(
-            f"{path}: expected a {kind} file, however: {_first_line(error)}. Write it again."
+            f"{path} must be a {kind} file, but reading failed ({_first_line(error)}). "
+            "Write it again."
         ) from None
 
 
@@ -213,7 +214,7 @@ _READERS: dict[str, Callable[[Path, str, str], RawTable]] = {
 
 
 def _named(table: RawTable) -> RawTable:
-    """Make every column name a text without spaces around it; refuse doubled names and no rows."""
+    """Strip all column names; refuse repeated names and tables without rows."""
     for frame in (table.frame, table.test_frame):
         if frame is None:
             continue
@@ -224,14 +225,14 @@ def _named(table: RawTable) -> RawTable:
             frame.columns = pd.Index(names)
         if len(frame) == 0:
             raise DataError(
-                f"{table.source}: expected rows, however: only a header of {len(names)} columns. "
+                f"{table.source} must have rows, got only a header of {len(names)} columns. "
                 "Give a table with rows."
             )
     return table
 
 
 def _is_in_memory(source: Any) -> bool:
-    """Tell whether a source is a table of named columns: of any library, or a list of rows."""
+    """Whether a source is a table of named columns of any library, or a list of rows."""
     if isinstance(source, np.ndarray):
         return source.dtype.names is not None
     if isinstance(source, list | tuple):
@@ -241,9 +242,9 @@ def _is_in_memory(source: Any) -> bool:
 
 
 def _as_pandas(frame: Any) -> pd.DataFrame:
-    """Return a frame that may be renamed without touching the user's.
+    """Return a frame that may be renamed without changing the user's frame.
 
-    Its columns have what pandas alone keeps (categories, time zones) and the machine's byte order.
+    Its columns keep their categories and time zones, and have native byte order.
     """
     if isinstance(frame, pd.DataFrame):
         return _in_native_order(_with_named_index(frame))
@@ -256,11 +257,11 @@ def _as_pandas(frame: Any) -> pd.DataFrame:
         return _by_column(frame)
     if hasattr(frame, "to_pandas"):
         return _as_pandas(pd.DataFrame(frame.to_pandas()))
-    raise DataError(f"expected a pandas data frame, however: {type(frame).__name__}.")
+    raise DataError(f"data must be a data frame, got {type(frame).__name__}.", parameter="data")
 
 
 def _holds_objects(frame: Any) -> bool:
-    """Tell whether columns of polars hold Python objects, of which Arrow gets the addresses."""
+    """Whether polars columns contain Python objects, for which Arrow would return addresses."""
     return "Object" in map(str, getattr(frame, "dtypes", ()))
 
 
@@ -270,7 +271,7 @@ def _by_column(frame: Any) -> pd.DataFrame:
 
 
 def _with_named_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame with a numbered index; what had a name is a column, unless one has it too."""
+    """Return a frame with its named index levels as columns, unless a column has the same name."""
     names = {str(label).strip() for label in frame.columns}
     levels = [
         place
@@ -283,7 +284,7 @@ def _with_named_index(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _in_native_order(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose columns pandas can cut: not of the other byte order."""
+    """Return a frame in native byte order, because pandas cannot select rows of other orders."""
     swapped = [
         place
         for place, dtype in enumerate(frame.dtypes)
@@ -308,13 +309,13 @@ def _short_name(path: Path) -> str:
 def _near_files(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
-        return f" The folder {folder} is not there either."
+        return f" The folder {folder} does not exist either."
     names = sorted(entry.name for entry in folder.iterdir())
     near = nearest(path.name, names)
     if near is not None:
         return f" Did you mean {folder / near}?"
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    return f" In {folder} there are: {shown}." if names else f" The folder {folder} is empty."
+    return f" The folder {folder} contains {shown}." if names else f" The folder {folder} is empty."
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""A table's fingerprint: the same cells, names and types give the same text, wherever they lie."""
+"""Fingerprint of a table, which depends only on its cells, column names and types."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ROWS_AT_ONCE = 65_536
 def fingerprint(frames: list[pd.DataFrame], target: str) -> str:
     """Return the SHA-256 of the tables' content and the name of the target.
 
-    Not part of it: paths, the rows' index, compression or file type (a CSV file and its Parquet
-    copy agree when the types do).
+    Paths, the row index, compression and file type have no influence: a CSV file and its Parquet
+    copy have the same fingerprint if the types are the same.
     """
     digest = hashlib.sha256()
     digest.update(repr(("autotrain table 1", target, len(frames))).encode())
@@ -25,7 +25,7 @@ def fingerprint(frames: list[pd.DataFrame], target: str) -> str:
         digest.update(repr((frame.shape, [str(name) for name in frame.columns])).encode())
         for place in range(frame.shape[1]):
             column = frame.iloc[:, place]
-            # Durations as they were before `plain` made seconds of them.
+            # The fingerprint uses durations in their own unit, but `plain` returns seconds.
             is_duration = isinstance(column.dtype, np.dtype) and column.dtype.kind == "m"
             _add(digest, column.to_numpy() if is_duration else plain(column))
     return digest.hexdigest()
@@ -40,7 +40,7 @@ def _add(digest: Any, values: np.ndarray) -> None:
         return
     digest.update(b"texts")
     for start in range(0, len(values), ROWS_AT_ONCE):
-        # The lengths keep "ab", "c" and "a", "bc" apart; the type keeps 1 and "1" apart.
+        # The lengths distinguish "ab", "c" from "a", "bc"; the types distinguish 1 from "1".
         cells = [
             cell if type(cell) is str else f"\0{type(cell).__name__}{cell}"
             for cell in values[start : start + ROWS_AT_ONCE].tolist()

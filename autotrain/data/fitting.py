@@ -1,9 +1,9 @@
-"""Fit the preprocessing on training rows and write it down as a `Preprocessor`.
+"""Fit the preprocessing on training rows and return it as a `Preprocessor`.
 
-Numbers: the median for missing ones, then a scaler. Categories: scikit-learn's `OneHotEncoder` with
-at most 64 inputs, the rarer levels sharing the last one; or codes, for columns that are embedded.
-Pixels: one mean and one scale for all, whatever the scaler.
-A new kind of column is a branch in `fit_preprocessor` and one in `Preprocessor.encode`.
+Missing numbers become the median, and all numbers are scaled. Categories are encoded by
+scikit-learn's `OneHotEncoder` with at most 64 inputs, of which the rarer levels share one, or
+become codes if they are embedded. Pixels share one mean and one scale, whatever the scaler is. To
+add a kind of column, add a branch to `fit_preprocessor` and one to `Preprocessor.encode`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from autotrain.techniques.scalers import SCALERS, Scaler
 from autotrain.techniques.view import View
 
 MAX_INPUTS = 64
-"""Most inputs one column of categories may take, the one for infrequent levels included."""
+"""Maximum number of inputs of a categorical column, including one for infrequent levels."""
 MAX_CODES = 1024
-"""Most levels of a column that is embedded; the rarer ones share a code."""
+"""Maximum number of levels of an embedded column; the rarer levels share a code."""
 PIXEL_ROWS = 4096
-"""Rows of pixels added up at a time, so that memory stays bounded."""
+"""Number of rows of pixels summed at a time, so that memory stays bounded."""
 VIEW = View()
 
 
@@ -43,11 +43,11 @@ def fit_preprocessor(
     Args:
         frame: the training rows; its column labels are `columns`' names.
         columns: the kept columns.
-        features: all columns of the table without the target, kept or dropped.
-        view: which way to encode.
-    Returns: the preprocessor, and how many levels each column of categories has in these rows.
+        features: all columns of the table except the target, kept or dropped.
+        view: the encoding.
+    Returns: the preprocessor, and the number of levels of each categorical column in these rows.
     """
-    # Pixels mean the same whatever the scaler: they keep their one mean and scale.
+    # All pixels have the same unit, so one mean and one scale are used with every scaler.
     pixels = [column.name for column in columns if column.kind == "pixel"]
     scaler = SCALERS["standard" if pixels else view.scaler]
     indicates = MISSING[view.missing].indicates
@@ -79,19 +79,19 @@ def fit_preprocessor(
 
 
 def is_code(column: Column, view: View) -> bool:
-    """Tell whether a column of categories becomes codes, which a network embeds."""
+    """Whether a categorical column becomes codes, which a network embeds."""
     return 0 < view.one_hot_limit < column.n_levels
 
 
 def rare_levels(
     columns: Sequence[Column], levels: Mapping[str, int], views: Iterable[View]
 ) -> list[str]:
-    """Return a notice for each column whose rarer levels are not told apart.
+    """Return a notice for each column whose rarer levels share an input or a vector.
 
     Args:
         columns: the kept columns.
-        levels: how many levels a column has in the training rows; see `fit_preprocessor`.
-        views: the ways to encode that the space may ask for.
+        levels: number of levels of a column in the training rows, see `fit_preprocessor`.
+        views: the encodings that the space allows.
     """
     notices = []
     views = list(views)
@@ -99,7 +99,7 @@ def rare_levels(
         count = levels.get(column.name, 0)
         coded = {is_code(column, view) for view in views}
         capped = {
-            f"the {most - 1:,} most frequent have {what} each, the others share one": embeds
+            f"the {most - 1:,} most frequent have {what} each, and the others share one": embeds
             for embeds, most, what in (
                 (False, MAX_INPUTS, "an input"),
                 (True, MAX_CODES, "a vector"),
@@ -117,9 +117,9 @@ def rare_levels(
 
 
 def _fit_numbers(values: np.ndarray, scaler: Scaler) -> dict[str, np.ndarray]:
-    """Return medians `[P]`, and what the scaler finds, of float64 `[N, P]`.
+    """Return the medians `[P]` and the arrays of the scaler for numbers `[N, P]` float64.
 
-    A column without any number in these rows is all zeros.
+    The median of a column without any number is 0.
     """
     known = ~np.isnan(values)
     fill = np.array(

@@ -1,6 +1,6 @@
-"""The names of a text table's columns: its first line, or what the user or the training table says.
+"""Column names of a text table: from its first line, the user or the training table.
 
-A first line that looks like a row is said, because that row would be lost.
+A first line that looks like a row causes a notice, because that row would be lost.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from autotrain.data.values import MISSING
 from autotrain.errors import DataError
 
 HEADER_ADVICE = (
-    " The first line looks like data, not like names: if the file has no names, give --no-header, "
-    'or the names with --names a,b,… (in Python: reading={"names": ["a", "b", …]}).'
+    " The first line looks like data, not like column names. If the file has no header, use "
+    '--no-header, or give the names with --names a,b,… (in Python: reading={"names": ["a", "b", '
+    "…]})."
 )
 _DECIMAL_POINT = re.compile(r"-?\d+\.\d+")
 
@@ -28,8 +29,8 @@ class Header(NamedTuple):
 
     Attributes:
         names: one for each column.
-        is_line: whether the first line has them, and is no row.
-        notes: what the user should know.
+        is_line: whether the first line is the header.
+        notes: notices for the user.
     """
 
     names: list[str]
@@ -38,13 +39,14 @@ class Header(NamedTuple):
 
 
 def read_header(where: str, rows: Sequence[list[str]], reading: Reading) -> Header:
-    """Find the names of the columns.
+    """Return the names of the columns.
 
     Args:
         where: the file, for errors.
         rows: its first lines, split into cells.
-        reading: `header` and `names` as the user or the training table says.
-    Raises: DataError when names repeat, do not fit the columns, or there is no row.
+        reading: `header` and `names` from the user or the training table.
+    Raises:
+        DataError: when names repeat or do not fit the columns, or the file has no row.
     """
     first = [cell.strip() for cell in rows[0]]
     if reading.header is False and not _are_names(first, reading):
@@ -57,29 +59,29 @@ def read_header(where: str, rows: Sequence[list[str]], reading: Reading) -> Head
         raise DataError(duplicates(where, header) + advice)
     if len(rows) == 1:
         raise DataError(
-            f"{where}: expected rows, however: only a header of {len(header)} columns. "
+            f"{where} must have rows, got only a header of {len(header)} columns. "
             "Give a table with rows." + advice
         )
     notes = []
     if advice and not _are_places(header):
         shown = ", ".join(_shown(cell) for cell in header[:5]) + (", …" if len(header) > 5 else "")
         notes.append(
-            f"the first line ({shown}) is taken as column names and looks like data: if it is a "
-            "row, give --no-header, or the names with --names a,b,… (in Python: "
-            'reading={"names": ["a", "b", …]}); if it has the names, --header ends this note'
+            f"the first line ({shown}) is used as column names but looks like data. If it is a "
+            "row, use --no-header, or give the names with --names a,b,… (in Python: "
+            'reading={"names": ["a", "b", …]}). If it has the names, --header silences this notice'
         )
     return Header(header, True, notes)
 
 
 def looks_like_data(header: Sequence[str]) -> bool:
-    """Tell whether a header has cells of a row: numbers, or none at all."""
+    """Whether a header has cells of a row: numbers or missing cells."""
     cells = [cell.strip("'") for cell in header]
     found = sum(1 for cell in cells if _is_number(cell) or cell in MISSING)
     return 4 * found >= len(cells) or any(_DECIMAL_POINT.fullmatch(cell) for cell in cells)
 
 
 def repeats_below(rows: Sequence[list[str]]) -> bool:
-    """Tell whether most cells of the first line are found again in the columns below them."""
+    """Whether most cells of the first line occur again in their column."""
     first = [cell.strip() for cell in rows[0]]
     others = [row for row in rows[1:] if [cell.strip() for cell in row] != first]
     filled = [place for place, cell in enumerate(first) if cell]
@@ -92,8 +94,8 @@ def repeats_below(rows: Sequence[list[str]]) -> bool:
 
 
 def _are_names(first: Sequence[str], reading: Reading) -> bool:
-    """Tell whether a line has the names of a file that may have none."""
-    needed = set(reading.names) - set(reading.beside)
+    """Whether a line has the expected names, in a file that may have no header."""
+    needed = set(reading.names) - set(reading.optional_names)
     return bool(needed) and needed <= set(first) and len(set(first)) == len(first)
 
 
@@ -101,13 +103,13 @@ def _names_for(where: str, width: int, reading: Reading) -> list[str]:
     if not reading.names:
         return [f"x{place}" for place in range(1, width + 1)]
     # A file to predict may lack the target and the weights.
-    for count in range(len(reading.beside) + 1):
-        for lacking in combinations(reading.beside, count):
+    for count in range(len(reading.optional_names) + 1):
+        for lacking in combinations(reading.optional_names, count):
             names = [name for name in reading.names if name not in lacking]
             if len(names) == width:
                 return names
     raise DataError(
-        f"{where}: names must give one name for each of the {width} columns, got "
+        f"{where}: names must have one name for each of the {width} columns, got "
         f"{len(reading.names)} ({', '.join(map(repr, reading.names[:8]))}"
         f"{', …' if len(reading.names) > 8 else ''}). Give them with --names (in Python: "
         'reading={"names": […]}).'
@@ -115,7 +117,7 @@ def _names_for(where: str, width: int, reading: Reading) -> list[str]:
 
 
 def _are_places(header: Sequence[str]) -> bool:
-    """Tell whether the numbers among the names only count the columns: 0, 1, 2, … or 1, 2, …"""
+    """Whether the numbers among the names only number the columns: 0, 1, 2, … or 1, 2, …"""
     found = [cell for cell in header if _is_number(cell)]
     if not found:
         return False

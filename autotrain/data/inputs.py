@@ -1,7 +1,8 @@
-"""One view over everything a table may be: a data frame, columns by name, or rows of numbers.
+"""One view of every kind of table: a data frame, columns by name, or rows of numbers.
 
-NumPy only: pandas and polars frames are used through what they offer (`columns`, `[name]`), so
-the predictor needs neither. `open_table` is the way in; `TableView` is what the preprocessor reads.
+The entry point is `open_table`, and the preprocessor reads the `TableView` that it returns. This
+file imports only NumPy and uses pandas and polars frames through their own attributes (`columns`,
+`[name]`), so that the predictor does not need these libraries.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ class TableView:
     """Columns by name, as plain 1-D arrays.
 
     Args:
-        columns: the column's label by its name; `data[label]` is the column.
-        data: a frame or a mapping; or a 2-D array, whose labels are positions.
+        columns: label of each column by its name; `data[label]` is the column.
+        data: a frame, a mapping, or a 2-D array whose labels are positions.
         n_rows: the number of rows.
 
     Attributes:
-        keeps: whether what was read once is kept for whoever reads it again; off, because all
-            columns at once may be large.
+        keeps: whether columns that were read are kept for the next reader. False by default,
+            because all columns together may be large.
     """
 
     def __init__(self, data: Any, columns: Mapping[str, Any], n_rows: int) -> None:
@@ -40,11 +41,11 @@ class TableView:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns that came, in the order in which they came."""
+        """The columns of the table, in its order."""
         return tuple(self._columns)
 
     def once(self, key: Hashable, read: Callable[[], T]) -> T:
-        """Return what `read` returns, or what it returned before under this key if that is kept."""
+        """Return the result of `read`, or the kept result of an earlier call with this key."""
         if not self.keeps:
             return read()
         if key not in self._read:
@@ -65,7 +66,7 @@ class TableView:
         return self._data[:, label] if isinstance(self._data, np.ndarray) else self._data[label]
 
     def block(self, names: Sequence[str]) -> np.ndarray | None:
-        """Return several columns at once `[N, len(names)]` when all are plain numbers."""
+        """Return several columns `[N, len(names)]`; None unless all are plain numbers."""
         return self.once(("block", *names), lambda: self._block(names))
 
     def _block(self, names: Sequence[str]) -> np.ndarray | None:
@@ -82,13 +83,14 @@ class TableView:
 
 
 def open_table(data: Any, orders: Sequence[Sequence[str]]) -> TableView:
-    """Look at `data` as columns by name.
+    """Return a view of `data` as columns by name.
 
     Args:
         data: a frame, an Arrow table, a mapping of name to column, a list of mappings, or a 2-D
-            array or list of rows whose columns stand in one of `orders`.
-        orders: the column names of an array without names, by its width.
-    Raises: DataError when it is none of these, or lengths or widths do not fit.
+            array or list of rows whose columns are in one of `orders`.
+        orders: possible column names of an array without names; the width decides.
+    Raises:
+        DataError: when `data` is none of these, or lengths or widths do not fit.
     """
     if isinstance(data, np.ndarray) and data.dtype.names:
         data = {name: data[name] for name in data.dtype.names}
@@ -113,7 +115,7 @@ def open_table(data: Any, orders: Sequence[Sequence[str]]) -> TableView:
 
 
 def _with_index(data: Any, orders: Sequence[Sequence[str]]) -> Any:
-    """Return a frame with those named levels of its index as columns that are asked for."""
+    """Return a frame with those levels of its index as columns whose names are in `orders`."""
     levels = getattr(getattr(data, "index", None), "names", ())
     if not hasattr(data, "reset_index") or all(name is None for name in levels):
         return data
@@ -129,7 +131,7 @@ def _open_mapping(data: Mapping[Any, Any]) -> TableView:
     if nested:
         raise DataError(
             f"column {nested[0]!r} must have one cell per row, got the shape "
-            f"{columns[nested[0]].shape}. Give each of its parts a column of its own."
+            f"{columns[nested[0]].shape}. Put each of its parts into a separate column."
         )
     lengths = {name: len(column) if column.ndim else -1 for name, column in columns.items()}
     if -1 in lengths.values() or len(set(lengths.values())) > 1:
@@ -138,7 +140,7 @@ def _open_mapping(data: Mapping[Any, Any]) -> TableView:
             for name, length in list(lengths.items())[:8]
         )
         raise DataError(
-            f"expected columns of one length, however: {shown}. "
+            f"all columns must have the same length, got {shown}. "
             'Give each column as a list, also for one row: {"age": [37]}.'
         )
     return TableView(columns, {name: name for name in columns}, next(iter(lengths.values()), 0))
@@ -152,21 +154,22 @@ def _open_rows(data: Any, orders: Sequence[Sequence[str]]) -> TableView:
         is_ragged = True
     if is_ragged:
         raise DataError(
-            "expected rows of one length, however: they differ. Give every row all columns."
+            "all rows must have the same length, got different lengths. Give every row a cell for "
+            "each column."
         )
     if rows.ndim == 1 and rows.size == 0:
         rows = rows.reshape(0, len(orders[0]))
     if rows.ndim != 2:
         raise DataError(
-            "expected a table: a data frame, columns by name, or rows [N, columns], however: "
-            f"{type(data).__name__} with shape {rows.shape}. One row is written [[…]]."
+            "the data must be a data frame, columns by name, or rows [N, columns], got "
+            f"{type(data).__name__} of shape {rows.shape}. Write one row as [[…]]."
         )
     for order in orders:
         if rows.shape[1] == len(order):
             return TableView(rows, {name: place for place, name in enumerate(order)}, len(rows))
     raise DataError(
-        f"expected {len(orders[0])} columns ({_listed(orders[0])}), however: the rows have "
-        f"{rows.shape[1]}. Give the columns in the order of the training table, or by name."
+        f"rows must have {len(orders[0])} columns ({_listed(orders[0])}), got {rows.shape[1]}. "
+        "Give the columns in the order of the training table, or by name."
     )
 
 
@@ -175,7 +178,7 @@ def _is_row(cell: Any) -> bool:
 
 
 def _rows(data: Any) -> np.ndarray:
-    """Return rows as an array, keeping numbers and texts as they are when they are mixed."""
+    """Return rows as an array that keeps the types of mixed cells."""
     cells = np.array(data, dtype=object)
     kinds = set(map(type, cells.ravel().tolist()))
     if not kinds <= {int, float} or not cells.size:
@@ -186,9 +189,11 @@ def _rows(data: Any) -> np.ndarray:
 
 
 def require(view: TableView, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Check that all wanted columns came; return the names of those that were not wanted.
+    """Check that a table has the wanted columns, and return the names of its other columns.
 
-    Raises: DataError naming every missing column, each with the extra column that is nearest.
+    Raises:
+        DataError: when columns are missing. The message names each with the most similar extra
+            column.
     """
     came, known = set(view.names), set(wanted)
     extra = [name for name in view.names if name not in known]
@@ -200,20 +205,19 @@ def require(view: TableView, wanted: Sequence[str]) -> tuple[str, ...]:
             lines.append(f"{name!r}" + (f" (is it {near!r}?)" if near is not None else ""))
         more = f" and {len(lacking) - 20} more" if len(lacking) > 20 else ""
         raise DataError(
-            f"expected the columns of the training table ({len(wanted)}), however: "
+            f"the table must have the {len(wanted)} columns of the training table, but "
             f"{len(lacking)} {'is' if len(lacking) == 1 else 'are'} missing: "
-            f"{', '.join(lines)}{more}. Columns that came: {_listed(view.names) or 'none'}."
+            f"{', '.join(lines)}{more}. Its columns are: {_listed(view.names) or 'none'}."
         )
     return tuple(extra)
 
 
 def duplicates(where: str, names: Sequence[str]) -> str:
-    """Say which column names stand more than once."""
+    """Return the error message for repeated column names."""
     repeated = [(name, count) for name, count in Counter(names).items() if count > 1]
     shown = ", ".join(f"{name!r} ({count} times)" for name, count in repeated[:8])
     return (
-        f"{where}: expected every column name once, however: {shown}. "
-        "Rename or drop the repeated columns."
+        f"{where}: column names must be unique, got {shown}. Rename or drop the repeated columns."
     )
 
 

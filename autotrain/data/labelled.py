@@ -1,8 +1,4 @@
-"""The rows that have a target: of the training table, and of a test table of its own.
-
-Here the user's word for the target is checked against the table, rows without a target are left
-out and counted, and a test file is checked to have the training table's columns.
-"""
+"""Find the target column, drop rows without a target, and check a separate test table."""
 
 from __future__ import annotations
 
@@ -24,38 +20,40 @@ from autotrain.vocabulary import count_text, user_path
 
 
 def target_of(table: RawTable, target: str | None) -> str:
-    """Return the name of the target's column: the user's word, or what the format gives.
+    """Return the name of the target column, given by the user or by the format.
 
-    Raises: DataError when there is no such column, with the nearest name.
+    Raises:
+        DataError: when the column does not exist; the message suggests the nearest name.
     """
     names = [str(name) for name in table.frame.columns]
-    # Columns of a frame may be numbers; here all names are texts.
+    # The column names of a frame may be numbers, but here all names are strings.
     target = table.target if target is None else str(target).strip()
     if target is None:
         raise DataError(
-            f"{table.source}: expected the name of the target column, however: none is given. "
-            f"Columns: {', '.join(names[:30])}{', …' if len(names) > 30 else ''}."
+            f"{table.source}: target must be the name of a column, got None. "
+            f"Choose from: {', '.join(names[:30])}{', …' if len(names) > 30 else ''}.",
+            parameter="target",
         )
     if target in names:
         return target
     if target == table.target:
         raise DataError(
-            f"{table.source} must have labels to train on or to score, got rows alone. Write them "
-            "beside the rows: numpy.savez(path, X=…, y=…)."
+            f"{table.source} must contain labels for training or scoring, got only features. "
+            "Write both: numpy.savez(path, X=…, y=…)."
         )
     if not table.has_header and (place := _place_of(target, len(names))) is not None:
         return names[place]
     message = f"{table.source}: {unknown('target column', target, names)}"
     if len(names) == 1 and target in names[0]:
         raise DataError(
-            f"{table.source}: expected columns parted by a comma, however: the header is read as "
-            f"one column, {names[0][:60]!r}. Save the table again with commas."
+            f"{table.source}: columns must be separated by commas, but the header is read as one "
+            f"column, {names[0][:60]!r}. Save the table again with commas."
         )
     raise DataError(message + (HEADER_ADVICE if looks_like_data(names) else ""))
 
 
 def _place_of(target: str, width: int) -> int | None:
-    """Return the column that a number means: 1 is the first one, -1 the last; None for none."""
+    """Return the index of a column given by number (1: first, -1: last), or None."""
     try:
         number = int(target)
     except ValueError:
@@ -68,12 +66,14 @@ def _place_of(target: str, width: int) -> int | None:
 def rows_with_target(
     table: RawTable, target: str, reading: Reading = UNKNOWN
 ) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
-    """Leave out the rows whose target is missing.
+    """Drop the rows whose target is missing.
 
     Args:
-        reading: how the table was read.
-    Returns: the rows left, their places in the table, and a note that counts the others.
-    Raises: DataError when none is left.
+        reading: the settings with which the table was read.
+    Returns: the remaining rows, their indices in the table, and a notice with the number of dropped
+        rows.
+    Raises:
+        DataError: when no row remains.
     """
     values = plain(table.frame[target])
     words: dict[str, int] = {}
@@ -84,7 +84,7 @@ def rows_with_target(
             cells, inverse = distinct(values)
         except TypeError:
             raise DataError(
-                f"{table.source}: target {target!r} must hold one label or number in every cell, "
+                f"{table.source}: target {target!r} must have one label or number in every cell, "
                 "got lists or other objects. Choose another target column."
             ) from None
         is_missing = [text_of(cell) is None for cell in cells]
@@ -116,22 +116,25 @@ def rows_with_target(
 
 
 def _read_as_missing(n_missing: int, words: Mapping[str, int]) -> str:
-    """Say what the cells hold, and what to do where it is a class; closes the bracket before it."""
+    """Return the content of missing cells and the fix, with the closing bracket."""
     shown = [f"{word!r} in {count_text(count, 'row')}" for word, count in words.items()]
     n_empty = n_missing - sum(words.values())
     if not shown:
         return "an empty cell)"
     if n_empty > 0:
         shown.append(f"an empty cell in {count_text(n_empty, 'row')}")
-    return f"{', '.join(shown)}). If such a word is a class, write another word for it in the table"
+    return (
+        f"{', '.join(shown)}). If such a word is a class, replace it by another word in the table"
+    )
 
 
 def read_test_table(test: Any, names: Sequence[str], reading: Reading) -> RawTable:
     """Read a file (or frame) of test rows and check that it has the training table's columns.
 
     Args:
-        reading: what the training table has shown.
-    Raises: DataError naming the file and the columns that it lacks.
+        reading: the settings of the training table.
+    Raises:
+        DataError: when columns are missing; the message names the file and the columns.
     """
     table = read_table(test, reading)
     try:

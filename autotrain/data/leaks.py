@@ -1,4 +1,4 @@
-"""Columns that give the target away: warned of, never dropped, for only the user can know."""
+"""Warn about columns that reveal the target. They are kept, because only the user can decide."""
 
 from __future__ import annotations
 
@@ -16,26 +16,31 @@ MIN_ROWS = 30
 MIN_ROWS_A_CLASS = 10
 CORRELATION = 0.9999
 CHANCE = 1e-12
-"""What is less likely than this is not by chance, however many columns a table has."""
+"""Largest probability of a coincidence that still causes a warning."""
 
 
 def find_leaks(
     frame: pd.DataFrame, columns: Sequence[Column], y: np.ndarray, task: str
 ) -> list[str]:
-    """Return a warning for each column that alone tells the target of the training rows.
+    """Return a warning for each column that alone determines the target of the training rows.
 
-    Classification: its values and the classes are one to one on more than 30 filled rows; or the
-    classes have numbers of their own, apart from each other's; or no class has both filled and
-    empty cells, more than 30 of each (the reason why a customer left); or it has more values than
-    there are classes, and each occurs with one class only, too often for chance (a finer code).
-    Regression: its correlation with the target is above 0.9999 in size.
+    In classification one of these must hold:
+
+    - Values and classes correspond one to one on more than 30 filled rows.
+    - The classes have separate ranges of numbers.
+    - No class has both filled and empty cells, with more than 30 of each. An example is the reason
+      why a customer left.
+    - The column has more values than there are classes, and each value occurs with one class only,
+      too often for chance. This is a finer code of the target.
+
+    In regression, the absolute correlation with the target must exceed 0.9999.
     """
     warnings = []
     for column in columns:
         is_date = column.kind == "date"
         if column.kind == "pixel" or (is_date and task == "regression"):
             continue
-        # Only the gaps of a date are looked at, so its cells need not be read.
+        # Only the gaps of a date matter, so its cells are not read.
         missing = np.asarray(pd.isna(frame[column.name]))
         values = missing if is_date else plain(frame[column.name])
         if task == "regression":
@@ -46,25 +51,25 @@ def find_leaks(
         elif _tells_by_gaps(missing if is_date else pd.isna(values), y):
             found, how = True, "is empty for some classes and filled for the others"
         elif column.kind == "numeric" and _parts(values, y):
-            found, how = True, "has a range of numbers of its own for each class"
+            found, how = True, "has a separate range of numbers for each class"
         else:
             found = not is_date and _is_finer(values, y, boolean=column.kind == "boolean")
             how = "has only values that each occur with one class"
         if found:
             warnings.append(
-                f"column {column.name!r} {how}: a leak of the target? It is kept; drop it from the "
-                "table when it is not known at the time of prediction"
+                f"column {column.name!r} {how}, which may leak the target. It is kept. Drop it "
+                "from the table if it is not known at the time of prediction"
             )
     return warnings
 
 
 def _is_finer(values: np.ndarray, y: np.ndarray, *, boolean: bool) -> bool:
-    """Tell whether every value of a column has one class, and by chance would not.
+    """Whether every value of a column occurs with one class, too often for chance.
 
         Π_levels Σ_classes p_c^n_l < 1e-12
 
-    is the probability that all levels are pure when n_l rows of a level draw their classes from the
-    shares p_c; a level of one row is pure always and says nothing.
+    The product is the probability that all levels are pure if the n_l rows of a level draw their
+    classes with probabilities p_c. A level of one row is always pure and contributes a factor 1.
     """
     if values.dtype.kind in "iufb":
         known = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), dtype=bool)
@@ -92,7 +97,7 @@ def _is_one_to_one(values: np.ndarray, y: np.ndarray, *, boolean: bool) -> bool:
     if values.dtype.kind in "iuf" and len(np.unique(values[~np.isnan(values)])) != len(
         np.unique(y)
     ):
-        return False  # most columns; texts of all their numbers would take long
+        return False  # most columns end here, before the slow conversion to texts
     found, inverse = texts(values, boolean=boolean)
     code_of = {text: code for code, text in enumerate(dict.fromkeys(found))}
     if len(code_of) - (None in code_of) != len(np.unique(y)):
@@ -113,7 +118,7 @@ def _tells_by_gaps(missing: np.ndarray, y: np.ndarray) -> bool:
 
 
 def _parts(values: np.ndarray, y: np.ndarray) -> bool:
-    """Tell whether the classes' ranges of a number lie apart; a class of few rows may by chance."""
+    """Whether the classes have separate ranges of a number, each with enough rows."""
     read, _ = numbers(values)
     known = ~np.isnan(read)
     x, classes = read[known], y[known]

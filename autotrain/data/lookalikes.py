@@ -1,8 +1,7 @@
-"""Texts that a reader takes for something else than the computer does; only told, never changed.
+"""Notices about texts that look the same but differ for a model; the texts are not changed.
 
-"007" is a code to its writer and the number 7 to a parser. "café" may be written with one or two
-characters for its last letter, and a zero-width or no-break space is not seen at all: to a model
-these are different categories.
+"007" may be a code, but a parser reads the number 7. The last letter of "café" may be one or two
+characters, and zero-width spaces are invisible; a model treats such texts as different categories.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from autotrain.data.numerals import is_padded
 
 MOST_SHOWN = 3
 _INVISIBLE = "Cf"
-"""Unicode's category of characters without a width: zero-width spaces, marks of direction."""
+"""Unicode category of invisible characters: zero-width spaces, direction marks."""
 
 
 def zeros_note(what: str, cells: Iterable[Any]) -> list[str]:
-    """Return a notice when leading zeros are lost in a target that is read as numbers.
+    """Return a notice if a target that is read as numbers loses leading zeros.
 
     Args:
         what: the target, such as "target 'zip'".
@@ -30,13 +29,13 @@ def zeros_note(what: str, cells: Iterable[Any]) -> list[str]:
         return []
     shown = ", ".join(map(repr, found[:MOST_SHOWN])) + (", …" if len(found) > MOST_SHOWN else "")
     return [
-        f"{what} is read as numbers, which loses leading zeros (such as in {shown}). If these are "
-        "codes, use task multiclass"
+        f"{what} is read as numbers, which loses leading zeros (for example in {shown}). If these "
+        "are codes, use task multiclass"
     ]
 
 
 def lookalikes_note(what: str, texts: Iterable[str | None]) -> list[str]:
-    """Return a notice when texts look the same and are different.
+    """Return a notice if texts look the same but are different.
 
     Args:
         what: the column, such as "target 'city'".
@@ -58,14 +57,14 @@ def lookalikes_note(what: str, texts: Iterable[str | None]) -> list[str]:
     shown = "; ".join(" and ".join(map(ascii, group)) for group in alike[:MOST_SHOWN])
     more = "; …" if len(alike) > MOST_SHOWN else ""
     return [
-        f"{what} has texts that look alike and are different categories: {shown}{more}. If they "
-        "are the same, write them alike: unicodedata.normalize('NFC', text), without zero-width "
-        "characters and no-break spaces"
+        f"{what} has texts that look alike but are different categories: {shown}{more}. If they "
+        "mean the same, make them equal with unicodedata.normalize('NFC', text), and remove "
+        "zero-width characters and no-break spaces"
     ]
 
 
 def _as_seen(text: str) -> str:
-    """Return a text without what is not seen: one form of accents, one kind of space."""
+    """Return a text as it looks: accents composed, invisible characters removed, plain spaces."""
     composed = unicodedata.normalize("NFC", text)
     visible = [c for c in composed if unicodedata.category(c) != _INVISIBLE]
     return " ".join("".join(visible).split())

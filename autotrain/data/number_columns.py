@@ -1,9 +1,9 @@
-"""Which columns of texts are numbers that were written for people.
+"""Find the text columns that contain formatted numbers, such as "1,234.5" or "12 €".
 
 `read_numbers` looks at all columns of a table, because one column may show what the marks of
-another mean: 49.203 is a whole number beside 0,189, and a fraction beside 0.189. What is certain is
-read and said; what may be two different numbers is refused; a column that is nearly one of numbers
-stays text, and that is said. The cells themselves are read in `numerals.py`.
+another mean: 49.203 is an integer in a table with 0,189, and a fraction in a table with 0.189.
+Unambiguous columns are converted, with a notice. Ambiguous numbers raise an error. A column that
+only partly contains numbers stays text, with a notice. The cells are read in `numerals.py`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from autotrain.vocabulary import count_text
 
 SAMPLE_CELLS = 500
 LEAST_NUMBERS = 0.1
-"""A column of which fewer of the first different cells are numbers is text."""
+"""Least fraction of numbers among the first distinct cells; with fewer, a column is text."""
 MOST_OTHERS = 0.5
-"""A column of which at most so large a share is no number is nearly one of numbers."""
+"""Largest fraction of other cells in a column of numbers that causes a notice."""
 LARGEST_WHOLE = 2**53
 ADVICE = 'Give the decimal mark with --decimal (in Python: reading={"decimal": ","})'
 
@@ -43,11 +43,11 @@ Texts = Callable[[list[str]], pd.DataFrame]
 
 
 class Numbers(NamedTuple):
-    """A table whose columns of numbers are numbers.
+    """A table with formatted numbers converted.
 
     Attributes:
-        commas: what commas in its numbers are, see `Reading`; empty when there are none.
-        written: how the numbers of the columns that were texts are written.
+        commas: meaning of commas in its numbers, see `Reading`; empty without commas.
+        written: number format of each column that was text.
     """
 
     frame: pd.DataFrame
@@ -58,7 +58,7 @@ class Numbers(NamedTuple):
 
 @dataclass
 class _Judge:
-    """The columns of one table that may be numbers, and what they say together."""
+    """The columns of one table that may be numbers, and the marks that they show together."""
 
     where: str
     reading: Reading
@@ -71,7 +71,7 @@ class _Judge:
     units: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def look_at(self, name: str, column: pd.Series[Any]) -> None:
-        """Add a column of texts if its cells are numbers; note why not where it nearly is."""
+        """Add a text column if its cells are numbers; add a notice if only some are."""
         counts = _counts(column)
         if counts is None:
             return
@@ -97,7 +97,7 @@ class _Judge:
             self.found[name], self.counts[name] = cells, counts
         else:
             self.may_have_comma = self.may_have_comma or cells.decimals == (COMMA,)
-            if _is_told_here(counts):
+            if _is_noted_here(counts):
                 self._note(name, reason)
 
     def _note(self, name: str, reason: str) -> None:
@@ -105,16 +105,16 @@ class _Judge:
 
     def _note_others(self, name: str, cells: Cells, counts: pd.Series[Any]) -> None:
         total, n_others = int(counts.sum()), sum(int(counts[text]) for text in cells.others)
-        if cells.are_many and n_others <= MOST_OTHERS * total and _is_told_here(counts):
+        if cells.are_many and n_others <= MOST_OTHERS * total and _is_noted_here(counts):
             self._note(
                 name,
-                f"contains numbers and {count_text(n_others, 'other cell')} such as "
-                f"{cells.others[0][:60]!r}, and is read as text. Correct these cells, or name a "
-                'word for a missing number with --missing (in Python: reading={"missing": […]})',
+                f"contains numbers and {count_text(n_others, 'other cell')} (for example "
+                f"{cells.others[0][:60]!r}), and is read as text. Correct these cells, or give a "
+                'word for missing numbers with --missing (in Python: reading={"missing": […]})',
             )
 
     def _reason_against(self, cells: Cells, known: Numeral | None) -> str:
-        """Return why a column of numbers cannot be read as one; empty when it can."""
+        """Return the reason why a column is not read as numbers; empty if it is."""
         shown = ", ".join(repr(text) for text in list(cells.numbers)[:3])
         if not cells.decimals:
             one, other = (
@@ -122,8 +122,8 @@ class _Judge:
                 for mark in (COMMA, POINT)
             )
             return (
-                f"has numbers that are written in different ways ({one!r}, {other!r}) and is read "
-                "as text. Write all its numbers in one way"
+                f"has numbers in different formats ({one!r}, {other!r}) and is read as text. Write "
+                "all its numbers in the same format"
             )
         if not cells.has_clear_unit:
             first = {cell.unit: text for text, cell in cells.numbers.items()}
@@ -138,21 +138,21 @@ class _Judge:
                 ""
                 if not strange
                 else (
-                    f"has {strange[0]!r}, and the training table's numbers have "
+                    f"has {strange[0]!r}, but the numbers of the training table have "
                     f"{f'the unit {known.unit!r}' if known.unit else 'no unit'}"
                 )
             )
         if cells.may_be_codes and not self.reading.thousands:
             return (
-                f"has numbers in groups of digits that are all of one length ({shown}), as phone "
-                "numbers are, and is read as text. If they are amounts, give --thousands (in "
+                f"has grouped numbers that all have the same length ({shown}), like phone numbers, "
+                "and is read as text. If they are amounts, give --thousands (in "
                 'Python: reading={"thousands": " "})'
             )
         words = [text for text in cells.markers if any(map(str.isalpha, text))]
         words = [text for text in words if text not in self.reading.missing]
         if words and not cells.are_many:
             return (
-                f"has {len(cells.numbers)} different numbers and {words[0]!r}, and is read as "
+                f"has only {len(cells.numbers)} different numbers and {words[0]!r}, and is read as "
                 f"text. If that word means a missing number, give --missing {words[0]!r} (in "
                 f'Python: reading={{"missing": [{words[0]!r}]}})'
             )
@@ -173,30 +173,30 @@ class _Judge:
             "them as numbers"
         ]
 
-    # ---- which mark is the decimal one ---------------------------------------------------------
+    # ---- the decimal mark ----------------------------------------------------------------------
 
     @property
     def has_point(self) -> bool:
-        """Tell whether some column shows that points are decimal marks."""
+        """Whether some column shows that points are decimal marks."""
         return self.is_point_sure or any(c.decimals == (POINT,) for c in self.found.values())
 
     def has_comma(self, *, surely: bool = False) -> bool:
-        """Tell whether some column shows that commas are decimal marks."""
+        """Whether some column shows that commas are decimal marks."""
         return any(
             cells.decimals == (COMMA,) and (cells.is_sure or not surely)
             for cells in self.found.values()
         )
 
     def open_columns(self, mark: str) -> list[str]:
-        """Return the columns whose numbers depend on the decimal mark, and have this mark."""
+        """Return the columns with this mark whose numbers depend on the decimal mark."""
         cells = {name: found.open_cell for name, found in self.found.items()}
         return [name for name, cell in cells.items() if cell is not None and mark in cell]
 
     def shown_mark(self) -> str:
-        """Return the decimal mark that the columns show together; empty when they show none.
+        """Return the decimal mark that the columns show together; empty if they show none.
 
-        A single comma is weak: "48,11" may be a pair. So it counts only where no column has
-        decimal points, and in a file parted by commas only where nothing depends on it.
+        A single comma is weak evidence, because "48,11" may be a pair of numbers. It counts only if
+        no column has decimal points, and only in files that are not separated by commas.
         """
         if self.reading.mark:
             return self.reading.mark
@@ -207,9 +207,10 @@ class _Judge:
         return ""
 
     def mark_of(self, name: str) -> str:
-        """Return a column's decimal mark; empty when it stays text.
+        """Return a column's decimal mark; empty if the column stays text.
 
-        Raises: DataError when its numbers may be two different ones.
+        Raises:
+            DataError: when its numbers are ambiguous.
         """
         cells, shown = self.found[name], self.shown_mark()
         if len(cells.decimals) == 1:
@@ -219,16 +220,16 @@ class _Judge:
             if self.reading.mark == POINT:
                 self._note(
                     name,
-                    f"has {next(iter(cells.numbers))!r}, which is no number with the decimal mark "
-                    "'.', and is read as text. Leave the option out, or write '.' in all cells",
+                    f"has {next(iter(cells.numbers))!r}, which is not a number with the decimal "
+                    "mark '.', and is read as text. Omit the option, or write '.' in all cells",
                 )
                 return ""
             known = self.reading.known(name)
             if shown == POINT or (self.has_point and (known is None or known.decimal == POINT)):
                 self._note(
                     name,
-                    f"has decimal commas ({next(iter(cells.numbers))!r}) where other columns have "
-                    f"decimal points, and is read as text. {ADVICE} to have it read as numbers",
+                    f"has decimal commas ({next(iter(cells.numbers))!r}), but other columns have "
+                    f"decimal points, so it is read as text. {ADVICE} to read it as numbers",
                 )
                 return ""
             return mark
@@ -252,10 +253,10 @@ class _Judge:
         names = [*self.open_columns(COMMA), *self.open_columns(POINT)]
         more = "" if len(names) < 2 else f" (and {count_text(len({*names}) - 1, 'other column')})"
         raise DataError(
-            f"{self.where}: expected numbers whose comma and point have one meaning, however: "
-            f"{text!r} in column {name!r}{more} may be {_plain(cell.english)} or "
-            f"{_plain(cell.continental)} (cells: {', '.join(others)}). Give --decimal . or "
-            '--decimal , (in Python: reading={"decimal": "."} or reading={"decimal": ","}).'
+            f"{self.where}: numbers must be unambiguous, but {text!r} in column {name!r}{more} "
+            f"may be {_plain(cell.english)} or {_plain(cell.continental)} (cells: "
+            f"{', '.join(others)}). Give --decimal . or --decimal , (in Python: "
+            'reading={"decimal": "."} or reading={"decimal": ","}).'
         )
 
 
@@ -267,15 +268,16 @@ def read_numbers(
     is_comma_parted: bool = True,
     as_texts: Texts | None = None,
 ) -> Numbers:
-    """Read the columns of texts that are numbers written for people.
+    """Convert the text columns that contain formatted numbers.
 
     Args:
-        frame: the table; its labels are texts.
-        reading: what is known of it.
+        frame: the table; its column labels are strings.
+        reading: the user's options and the settings of the training table.
         where: the table's name, for errors.
-        is_comma_parted: whether commas part the cells of the file.
-        as_texts: returns columns of floats as the file has them; None when there is no file.
-    Raises: DataError when a number may be two different ones.
+        is_comma_parted: whether commas separate the cells of the file.
+        as_texts: returns columns of floats as they are written in the file; None without a file.
+    Raises:
+        DataError: when a number is ambiguous.
     """
     judge = _Judge(where, reading, is_comma_parted)
     floats = []
@@ -301,7 +303,7 @@ def read_numbers(
         rewritten = {name: again[name] for name in floats}
         for name, column in rewritten.items():
             judge.look_at(name, column)
-    elif as_texts is None:  # most frames come from a text file that pandas has read
+    elif as_texts is None:  # most frames were read from a text file by pandas
         judge.is_point_sure = judge.is_point_sure or _have_fractions(frame, floats)
     return _convert(frame, judge, rewritten)
 
@@ -325,7 +327,7 @@ def _convert(
         if COMMA in (numeral.decimal, numeral.thousands):
             commas.add(DECIMAL if numeral.decimal == COMMA else THOUSANDS)
         if name in rewritten and mark == POINT:
-            continue  # as pandas has read it
+            continue  # pandas has already read it correctly
         is_plain = all(number_of(text) is not None for text in (*cells.numbers, *cells.markers))
         if is_plain and mark == POINT:
             continue
@@ -345,22 +347,23 @@ def _convert(
     notes = [
         *judge.notes,
         *judge.unit_notes(),
-        *(_told(judge, names, how) for how, names in said.items()),
+        *(_conversion_note(judge, names, how) for how, names in said.items()),
     ]
     if doubtful:
         cell = judge.found[doubtful[0]].open_cell
         notes.append(
-            f"{_columns(doubtful)}: points are read as decimal marks, such as in {cell!r}. If they "
-            'are thousands separators, give --thousands . (in Python: reading={"thousands": "."})'
+            f"{_columns(doubtful)}: points are read as decimal marks (for example in {cell!r}). If "
+            "they are thousands separators, give --thousands . (in Python: "
+            'reading={"thousands": "."})'
         )
     one = commas.pop() if len(commas) == 1 else ""
     return Numbers(frame.assign(**numbers) if numbers else frame, notes, one, numerals)
 
 
 def _counts(column: pd.Series[Any]) -> pd.Series[Any] | None:
-    """Return how often each different cell occurs, the missing ones left out.
+    """Return the count of each distinct cell that is not missing.
 
-    None when the column has cells that are neither texts nor numbers.
+    None if the column has cells that are neither text nor numbers.
     """
     try:
         counts = column.dropna().value_counts(sort=False)
@@ -374,15 +377,15 @@ def _counts(column: pd.Series[Any]) -> pd.Series[Any] | None:
     return counts[[not is_missing(cell) for cell in cells]]
 
 
-def _is_told_here(counts: pd.Series[Any]) -> bool:
-    """Tell whether more cells than a few are no plain numbers; of a few `columns.py` tells."""
+def _is_noted_here(counts: pd.Series[Any]) -> bool:
+    """Whether many cells are not plain numbers; `columns.py` has the notice for a few."""
     n_plain = sum(int(count) for cell, count in counts.items() if number_of(cell) is not None)
     total = int(counts.sum())
     return total - n_plain > MOST_SPOILT * total
 
 
 def _shows_point(values: np.ndarray) -> bool:
-    """Tell whether some number of a file has a decimal point that cannot part thousands."""
+    """Whether some number has a decimal point that cannot be a thousands separator."""
     known = np.abs(values[np.isfinite(values)])
     known = known[known % 1 != 0]
     thousandths = known * 1000
@@ -407,8 +410,8 @@ def _as_numbers(column: pd.Series[Any], cells: Cells, mark: str) -> pd.Series[An
     return pd.Series(read, index=column.index, name=column.name)
 
 
-def _told(judge: _Judge, names: Sequence[str], numeral: Numeral) -> str:
-    """Return a sentence on how columns are read, with the number of cells and an example."""
+def _conversion_note(judge: _Judge, names: Sequence[str], numeral: Numeral) -> str:
+    """Return a notice on how columns are read, with the number of cells and an example."""
     parts = []
     special = {
         name: {
@@ -435,7 +438,7 @@ def _told(judge: _Judge, names: Sequence[str], numeral: Numeral) -> str:
         value = cell.value(numeral.decimal)
         parts.append(
             f"{count_text(n_cells, 'cell')} {with_marks}{'is' if n_cells == 1 else 'are'} read as "
-            f"numbers, such as {text!r} as {_plain(value)}"
+            f"numbers (for example {text!r} as {_plain(value)})"
         )
     for marker in numeral.missing:
         n_cells = sum(

@@ -1,10 +1,10 @@
-"""How numbers are written for people, and what a column of such cells means.
+"""Read formatted numbers, such as:
 
     1,234.5   1.234,5   1 234,5   1'234   1_234   $1,234   12 €   12.5 %   (3.2)   −5
 
-A cell is read both ways: with a decimal point (`english`) and with a decimal comma
-(`continental`). `read_cells` collects what all cells of a column say; which of the two ways a file
-uses is decided in `number_columns.py` from all of its columns. NumPy and the standard library only,
+Each cell is read in two ways: with a decimal point (`english`) and with a decimal comma
+(`continental`). `read_cells` collects the evidence of all cells of a column, and
+`number_columns.py` decides from all columns which way a file uses. This file imports only NumPy,
 because the predictor reads such cells too.
 """
 
@@ -24,9 +24,9 @@ from autotrain.data.values import distinct, is_missing, number_of, numbers
 POINT, COMMA = ".", ","
 PERCENT = "%"
 MANY_NUMBERS = 20
-"""With more different numbers a column is a scale, not a set of codes."""
+"""A column with more distinct numbers is a scale, not a set of codes."""
 LONG_CODE = 6
-"""Digits from which numbers that are all grouped and all of one length may be codes."""
+"""Least number of digits of grouped numbers of equal length that may be codes."""
 MOST_MARKERS = 3
 LEAST_WITH_UNIT = 10
 """With fewer different cells such as "12 kg", a column may as well be one of categories."""
@@ -38,7 +38,7 @@ _WORDS = "missing unknown undefined empty blank"
 _ERRORS = "#n/a #value! #div/0! #ref! #num! #name? #null!"  # of spreadsheets
 _PHRASES = ("not available", "not applicable", "not reported", "no data", "keine angabe", "k. a.")
 MARKERS = frozenset([*f"{_SIGNS} {_SHORT} {_WORDS} {_ERRORS}".split(), *_PHRASES])
-"""Texts, in lower case, that stand for a missing number in a column of numbers."""
+"""Texts, in lower case, that mean a missing number in a column of numbers."""
 
 _SPACES = "\u00a0\u202f\u2009\u2007\u2008\u3000"
 _PLAIN = str.maketrans(
@@ -75,13 +75,13 @@ _BODIES = {POINT: _body(POINT, COMMA), COMMA: _body(COMMA, POINT)}
 
 @dataclass(frozen=True)
 class Numeral:
-    """How the numbers of one column are written.
+    """The number format of one column.
 
     Args:
         decimal: the decimal mark, "." or ",".
-        thousands: the thousands separator; empty when there is none.
-        unit: "%" or a currency that is written beside the numbers; empty when there is none.
-        missing: the column's own texts for a missing number.
+        thousands: the thousands separator; empty for none.
+        unit: "%" or a currency before or after the numbers; empty for none.
+        missing: texts that mean a missing number in this column.
     """
 
     decimal: str = POINT
@@ -90,20 +90,20 @@ class Numeral:
     missing: tuple[str, ...] = ()
 
     def to_json(self) -> list[str]:
-        """Return the fields as a list of texts; empty for plain numbers."""
+        """Return the fields as a list of strings; empty for plain numbers."""
         fields = [self.decimal, self.thousands, self.unit, *self.missing]
         return [] if self == PLAIN else fields
 
     @classmethod
     def from_json(cls, fields: Iterable[str]) -> Numeral:
-        """Read what `to_json` wrote."""
+        """Return the format from the result of `to_json`."""
         given = [*fields]
         decimal, thousands, unit = [*given, "", "", ""][:3]
         return cls(COMMA if decimal == COMMA else POINT, thousands, unit, tuple(given[3:]))
 
     @property
     def shows_mark(self) -> bool:
-        """Tell whether the column shows what commas and points in its numbers are."""
+        """Whether the column shows the meaning of commas and points in its numbers."""
         return self.decimal == COMMA or self.thousands == COMMA
 
 
@@ -115,13 +115,14 @@ class Written:
     """One cell as a number.
 
     Args:
-        english: its value with a decimal point; None when it cannot be one.
-        continental: its value with a decimal comma; None when it cannot be one.
+        english: its value with a decimal point; None if it is not a number then.
+        continental: its value with a decimal comma; None if it is not a number then.
         unit: see `Numeral`.
         groups: the thousands separator by decimal mark.
-        n_digits: digits of the whole part where it is grouped by a mark that is no comma; else 0.
-        n_groups: thousands separators in it.
-        is_sure: the cell says which mark is the decimal one by more than a single comma.
+        n_digits: number of digits of the integer part if it is grouped by a mark other than a
+            comma; otherwise 0.
+        n_groups: number of thousands separators.
+        is_sure: whether the cell shows the decimal mark by more than a single comma.
     """
 
     english: float | None
@@ -138,18 +139,18 @@ class Written:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether both ways give a number, and not the same one."""
+        """Whether both ways give a number, and the numbers differ."""
         both = self.english is not None and self.continental is not None
         return both and self.english != self.continental
 
 
 def is_padded(cell: Any) -> bool:
-    """Tell whether a cell is a text of digits with a leading zero, such as "007"."""
+    """Whether a cell is a string of digits with a leading zero, such as "007"."""
     return isinstance(cell, str) and _PADDED.fullmatch(cell.strip()) is not None
 
 
 def written(cell: str) -> Written | None:
-    """Read a text as a number that was written for people; None when it is none."""
+    """Return a text as a formatted number; None if it is not a number."""
     text = cell.strip().translate(_PLAIN)
     match = _CELL.fullmatch(text)
     if match is None:
@@ -191,9 +192,9 @@ def written(cell: str) -> Written | None:
 
 
 def resembling_numbers(texts: Sequence[str]) -> list[int]:
-    """Return the places of texts that are numbers, when not all of these are plain.
+    """Return the indices of texts that are numbers; empty if all of these are plain numbers.
 
-    Numbers with one and the same word behind them, such as "12 kg", are among them.
+    This includes numbers with the same word after them, such as "12 kg".
     """
     words = [match[1] if (match := _WITH_WORD.fullmatch(text.strip())) else "" for text in texts]
     most = max({*words} - {""}, key=words.count, default=None)
@@ -230,12 +231,12 @@ def units_of(texts: Sequence[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Cells:
-    """What the cells of one column say together.
+    """The distinct cells of one column, sorted by their meaning.
 
     Args:
-        numbers: the different cells that are numbers.
-        markers: the different texts for a missing number.
-        others: the different cells that are neither.
+        numbers: the distinct cells that are numbers.
+        markers: the distinct texts for a missing number.
+        others: the distinct cells that are neither.
     """
 
     numbers: Mapping[str, Written]
@@ -254,17 +255,17 @@ class Cells:
 
     @functools.cached_property
     def has_padded(self) -> bool:
-        """Tell whether a cell has a leading zero, which a number would lose."""
+        """Whether some cell has a leading zero, which a number would lose."""
         return any(map(is_padded, self.numbers))
 
     @functools.cached_property
     def open_cell(self) -> str | None:
-        """The first cell whose value depends on the decimal mark; None when no cell's does."""
+        """The first cell whose value depends on the decimal mark; None if there is no such cell."""
         return next((text for text, cell in self.numbers.items() if cell.is_open), None)
 
     @functools.cached_property
     def is_sure(self) -> bool:
-        """Tell whether some cell shows the decimal mark by more than a single comma."""
+        """Whether some cell shows the decimal mark by more than a single comma."""
         return any(
             cell.is_sure and (cell.english is None or cell.continental is None)
             for cell in self.numbers.values()
@@ -272,19 +273,19 @@ class Cells:
 
     @property
     def units(self) -> set[str]:
-        """The units; "" for a number other than 0 that has none."""
+        """The units, with "" for a nonzero number without a unit."""
         cells = self.numbers.values()
         return {cell.unit for cell in cells if cell.unit or cell.english != 0}
 
     @property
     def has_clear_unit(self) -> bool:
-        """Tell whether all numbers have one unit: only beside a currency may it be left out."""
+        """Whether all numbers have the same unit; only a currency may be omitted in some cells."""
         named = self.units - {""}
         return len(named) < 2 and not (PERCENT in named and "" in self.units)
 
     @property
     def may_be_codes(self) -> bool:
-        """Tell whether all are grouped and of one length, as phone numbers are."""
+        """Whether all numbers are grouped and have the same length, like phone numbers."""
         cells = list(self.numbers.values())
         lengths = {cell.n_digits for cell in cells}
         if len(cells) < 3 or len(lengths) > 1 or 0 in lengths:
@@ -294,11 +295,11 @@ class Cells:
 
     @property
     def are_many(self) -> bool:
-        """Tell whether there are so many different numbers that they form a scale."""
+        """Whether the number of distinct numbers is large enough for a scale."""
         return len(self.numbers) > MANY_NUMBERS
 
     def numeral(self, decimal: str) -> Numeral:
-        """Return how the column is written, with this decimal mark."""
+        """Return the number format of the column, with this decimal mark."""
         cells = self.numbers.values()
         grouped = [cell.groups[decimal] for cell in cells if decimal in cell.groups]
         has_mark = any(cell.english != cell.continental for cell in cells)
@@ -314,10 +315,10 @@ class Cells:
 
 
 def read_cells(texts: Iterable[str], missing: Iterable[str] = ()) -> Cells:
-    """Sort the different cells of a column into numbers, texts for a missing number, and others.
+    """Sort the distinct cells of a column into numbers, texts for a missing number, and others.
 
     Args:
-        missing: texts that are known to stand for a missing number.
+        missing: texts that are known to mean a missing number.
     """
     known = set(missing)
     found: dict[str, Written] = {}
@@ -340,9 +341,10 @@ def read_cells(texts: Iterable[str], missing: Iterable[str] = ()) -> Cells:
 
 
 def numbers_like(values: np.ndarray, known: Numeral) -> tuple[np.ndarray, int | None]:
-    """Read a column as `values.numbers`; texts as the training table's column was written.
+    """Read a column like `values.numbers`, but text in the format of the training table.
 
-    Raises: TypeError as `values.distinct`.
+    Raises:
+        TypeError: as `values.distinct`.
     """
     if values.dtype.kind in "OUT" and known.decimal == COMMA:
         return written_numbers(values, known)
@@ -351,14 +353,14 @@ def numbers_like(values: np.ndarray, known: Numeral) -> tuple[np.ndarray, int | 
 
 
 def written_numbers(values: np.ndarray, known: Numeral) -> tuple[np.ndarray, int | None]:
-    """Read a column of cells as the training table's column was written.
+    """Read a column of cells in the format of the training table's column.
 
-    The cells' own marks come first; the training table decides where they leave it open.
+    The cells' own marks take precedence. The training table decides only what is ambiguous.
 
     Args:
         values: `[N]` cells of any kind.
-        known: how the training table's column is written.
-    Returns: float64 `[N]`, and the first row that is no number or none in the same unit.
+        known: number format of the training table's column.
+    Returns: float64 `[N]`, and the index of the first row that is not a number in the same unit.
     """
     cells, inverse = distinct(values)
     texts = [cell for cell in cells if isinstance(cell, str) and not is_missing(cell)]
@@ -383,7 +385,7 @@ def written_numbers(values: np.ndarray, known: Numeral) -> tuple[np.ndarray, int
 
 
 def same_unit(unit: str, known: Numeral) -> bool:
-    """Tell whether a unit is that of the training table's column; it may be left out."""
+    """Whether a unit matches the training table's column; cells may omit the unit."""
     if not unit or (not known.unit and unit != PERCENT):
         return True
     return unit == known.unit

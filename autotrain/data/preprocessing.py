@@ -1,8 +1,8 @@
-"""The fitted preprocessing as plain numbers and texts; NumPy only, so that a bundle needs no more.
+"""The fitted preprocessing, which needs only NumPy, so that a bundle has no other dependencies.
 
-`Preprocessor` is what `fitting.py` writes down: per number a median and what its scaler found, per
-category its levels. It encodes any table to the float32 matrix the networks take, and goes to disk
-as JSON (names, levels) and arrays (numbers). A new kind of column is a `ColumnCode` kind with its
+A `Preprocessor` is fitted by `fitting.py`: it has a median and scaler arrays per number, and the
+levels per category. It encodes any table as the float32 matrix that the networks read, and is saved
+as JSON (names, levels) and arrays (numbers). To add a kind of column, add a `ColumnCode` kind, its
 branch in `Preprocessor.encode` and its fit in `fitting.py`.
 """
 
@@ -26,22 +26,22 @@ from autotrain.vocabulary import count_text
 
 FORMAT = 4
 OLDER_FORMATS = {2: {QUANTILES_TO_ENDS.name: QUANTILES_TO_ENDS}, 3: {}}
-"""What is still read, and the scalers that were others then."""
+"""Older formats that can be read, with the scalers that had another definition then."""
 FIRST_SIGNED_FORMAT = 3
-"""Before, the one input of two levels was 0 or 1."""
+"""In older formats, the shared input of two levels was 0 or 1."""
 FIRST_EXACT_HOUR_FORMAT = 4
-"""Before, hours were off by the rounding of days, which a scaler of many equal hours made large."""
+"""In older formats, hours had the rounding errors of days, which some scalers made large."""
 FIRST_WITH_GAPS_FORMAT = 4
-"""Before, it was not written down which numbers had been missing."""
+"""Older formats do not record which columns had missing numbers."""
 FILL = "fill"
 CHUNK_CELLS = 1 << 20
-"""Numbers are scaled in float64 this many cells at a time, so that memory stays bounded."""
+"""Number of cells scaled in float64 at a time, so that memory stays bounded."""
 
 
 class Kinds(NamedTuple):
-    """How many of the encoded columns are numbers, codes and plain, in this order.
+    """Numbers of numeric, coded and plain columns of the encoded matrix, in this order.
 
-    `levels` are the codes that each column of codes may hold.
+    `levels` has the number of codes of each coded column.
     """
 
     n_numeric: int
@@ -50,21 +50,25 @@ class Kinds(NamedTuple):
 
 
 class Preprocessor:
-    """Encode tables as the training table was encoded.
+    """Encode tables in the same way as the training table.
 
-    Numbers come first, scaled; a missing one first becomes the training median. Then the codes of
-    columns that are to be embedded. Then what a network reads as it is: pixels, a 1 among zeros for
-    each category, a 1 where a number was missing. Two levels share one input, which is −1 or 1. A
-    level that training never saw (and a missing cell, when training saw none) goes to the input of
-    infrequent levels when there is one, otherwise to zeros.
+    The inputs have this order:
+
+    1. scaled numbers, of which missing ones are replaced by the training median
+    2. codes of embedded columns
+    3. plain inputs: pixels, one-hot categories, and indicators of missing numbers
+
+    Two levels share one input, which is −1 or 1. A level that is not in the training rows goes to
+    the input of infrequent levels if the column has one; otherwise all its inputs are 0. The same
+    holds for a missing cell if no cell was missing in training.
 
     Args:
         columns: the kept columns in the order of the training table.
-        features: all columns of the training table without the target, kept or dropped.
-        arrays: "fill", medians float64 `[S]`, one entry per scaled input, in input order; and what
-            the scaler found, `[…, S]`.
-        scaler: a row of `SCALERS`.
-        format: the one it was written in; what it then meant, it goes on to mean.
+        features: all columns of the training table except the target, kept or dropped.
+        arrays: "fill", the medians `[S]` float64 of the scaled inputs in their order, and the
+            arrays `[…, S]` of the scaler.
+        scaler: name of a row of `SCALERS`.
+        format: format version; old versions keep their meaning.
     """
 
     def __init__(
@@ -87,12 +91,12 @@ class Preprocessor:
             if not array.ndim or array.shape[-1] != n_scaled:
                 raise BundleError(
                     f"preprocessing: {name} must have one entry per scaled input ({n_scaled}), "
-                    f"however: its shape is {array.shape}. {COPY_AGAIN}"
+                    f"got the shape {array.shape}. {COPY_AGAIN}"
                 )
         self._starts, self._indicators = self._places()
 
     def _places(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Return where each column's inputs start, and where what says that it is missing is."""
+        """Return each column's first input, and the input that indicates its missing cells."""
         numbers = [c for c in self.columns if c.is_scaled and c.kind != "pixel"]
         codes = [c for c in self.columns if c.is_code]
         others = [
@@ -108,7 +112,7 @@ class Preprocessor:
 
     @property
     def kinds(self) -> Kinds:
-        """What the encoded columns are."""
+        """The kinds of the encoded columns."""
         n_numeric = sum(c.n_inputs for c in self.columns if c.is_scaled and c.kind != "pixel")
         levels = tuple(c.n_codes for c in self.columns if c.is_code)
         return Kinds(n_numeric, levels, self._n_inputs - n_numeric - len(levels))
@@ -120,12 +124,12 @@ class Preprocessor:
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        """The raw columns that a reader of a text file must take for texts, whatever they hold."""
+        """The raw columns that must be read as text from a text file, whatever they contain."""
         return tuple(column.name for column in self.columns if are_texts(column.levels))
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """A name for each of the D inputs."""
+        """The names of the D inputs."""
         names = [""] * self._n_inputs
         for column in self.columns:
             start = self._starts[column.name]
@@ -140,16 +144,17 @@ class Preprocessor:
         return self._n_inputs
 
     def encode(self, data: Any, *, notices: list[str] | None = None) -> np.ndarray:
-        """Turn a table into the network's inputs.
+        """Encode a table as the network's inputs.
 
         Args:
-            data: a data frame, a mapping of column to values, a list of mappings, or rows `[N, F]`
-                in the order of the training table. Order of named columns is free. Or a view of
-                one of these: see `open_for_several`.
-            notices: receives a sentence about ignored columns and about unseen categories.
+            data: a data frame, a mapping of column to values, a list of mappings, rows `[N, F]` in
+                the order of the training table, or a view from `open_for_several`. Named columns
+                may have any order.
+            notices: receives notices about ignored columns, missing cells and unseen categories.
         Returns: float32 `[N, D]`, C-contiguous; N may be 0.
-        Raises: DataError when columns are missing, a number or date cannot be read, or a value is
-            infinite or too far away for float32.
+        Raises:
+            DataError: when columns are missing, a number or date cannot be read, or a value is
+                infinite or too large for float32.
         """
         view = data if isinstance(data, TableView) else self._open(data)
         extra = require(view, self.column_names)
@@ -158,10 +163,10 @@ class Preprocessor:
         if unknown and notices is not None:
             shown = ", ".join(unknown[:10]) + (", …" if len(unknown) > 10 else "")
             count = count_text(len(unknown), "column")
-            notices.append(f"ignored {count} that training did not have: {shown}")
+            notices.append(f"ignored {count} that the training table did not have: {shown}")
         encoded = np.zeros((view.n_rows, self.n_inputs), dtype=np.float32)
         first_scaled = 0
-        # Neighbouring columns of plain numbers are read together.
+        # Adjacent columns of plain numbers are read together, which is faster.
         for is_number, run in groupby(self.columns, lambda column: column.is_number):
             columns = list(run)
             block = view.block([column.name for column in columns]) if is_number else None
@@ -179,12 +184,13 @@ class Preprocessor:
         return encoded
 
     def open_for_several(self, data: Any) -> TableView:
-        """Return a view of a table from which each cell is read once, whoever encodes it.
+        """Return a view of a table that several preprocessors can encode without reading it again.
 
-        For the preprocessors of one study's folds, which differ in what was fitted and in their
-        encodings. The view keeps what it read.
+        This is for the folds of one study, whose preprocessors read the same columns. The view
+        keeps the columns in memory.
 
-        Raises: DataError when `data` is no table.
+        Raises:
+            DataError: when `data` is not a table.
         """
         view = self._open(data)
         view.keeps = True
@@ -213,8 +219,8 @@ class Preprocessor:
                 )
             wanted = "ISO dates such as 2024-01-31" if column.kind == "date" else "numbers"
             raise DataError(
-                f"column {column.name!r}: expected {wanted}, however: row {bad + 1} holds "
-                f"{_shown(values[bad])}. Mend the cell, or leave it empty when it is missing."
+                f"column {column.name!r} must contain {wanted}, got {_shown(values[bad])} in row "
+                f"{bad + 1}. Correct the cell, or clear it if it is missing."
             )
         if column.kind == "date":
             is_exact = self.format >= FIRST_EXACT_HOUR_FORMAT
@@ -233,7 +239,7 @@ class Preprocessor:
         n_missing = np.zeros(width, dtype=np.int64)
         scaled = slice(first_scaled, first_scaled + width)
         arrays = {name: array[..., scaled] for name, array in self._arrays.items()}
-        # Columns of a run stand side by side, but pixels stand behind.
+        # Only adjacent columns are scaled together; pixels start at another input.
         first = self._starts[columns[0].name]
         indicated = [
             (place, self._indicators[column.name])
@@ -258,7 +264,7 @@ class Preprocessor:
                 self._refuse(block, start + int(row), int(place), columns)
         if notices is None or self.format < FIRST_WITH_GAPS_FORMAT:
             return
-        # Of a date all parts are missing at once.
+        # All parts of a date are missing together, so the first one is enough.
         for column, count in zip(columns, n_missing, strict=False):
             if count and not column.had_missing and column.kind != "pixel":
                 notices.append(_none_missing(column, int(count)))
@@ -266,7 +272,7 @@ class Preprocessor:
     def _refuse_infinite(
         self, chunk: np.ndarray, block: np.ndarray, start: int, columns: list[ColumnCode]
     ) -> None:
-        # A scaler that levels off would hide it.
+        # A bounded scaler would hide an infinite value.
         if not np.isfinite(chunk).all():
             row, place = np.argwhere(~np.isfinite(chunk))[0]
             self._refuse(block, start + int(row), int(place), columns)
@@ -276,13 +282,13 @@ class Preprocessor:
         name = columns[place].name if len(columns) > 1 else columns[0].name
         what = "is infinite" if np.isinf(value) else "is too far from the training values"
         raise DataError(
-            f"column {name!r}: expected finite numbers, however: row {row + 1} holds {value}, "
-            f"which {what}. Mend the cell, or leave it empty when it is missing."
+            f"column {name!r} must contain finite numbers, got {value} in row {row + 1}, "
+            f"which {what}. Correct the cell, or clear it if it is missing."
         )
 
     @staticmethod
     def _texts(view: TableView, column: ColumnCode) -> tuple[list[str | None], np.ndarray]:
-        """Return the different texts of a column, None for the missing cell, and each row's."""
+        """Return the distinct texts of a column (None: missing) and each row's index into them."""
         is_boolean = column.kind == "boolean"
         found: tuple[list[str | None], np.ndarray] = view.once(
             (texts, is_boolean, column.name),
@@ -321,25 +327,28 @@ class Preprocessor:
             if count:
                 shown = ", ".join(_shown(found[index]) for index in unseen[:3])
                 notices.append(
-                    f"column {column.name!r}: training never saw the categories of "
-                    f"{count_text(count, 'cell')} ({shown}{', …' if len(unseen) > 3 else ''})"
+                    f"column {column.name!r}: {count_text(count, 'cell')} with categories that are "
+                    f"not in the training rows ({shown}{', …' if len(unseen) > 3 else ''})"
                 )
             count = int(np.isin(inverse, empty).sum())
             if count:
                 notices.append(_none_missing(column, count))
 
     def start_of(self, column: ColumnCode) -> int:
-        """Return the place of a column's first input."""
+        """Return the index of a column's first input."""
         return self._starts[column.name]
 
     def indicator_of(self, column: ColumnCode) -> int:
-        """Return the place of the input that is 1 where a column's cell is missing."""
+        """Return the index of the input that is 1 where a column's cell is missing."""
         return self._indicators[column.name]
 
     def raw_numbers(self, data: Any) -> np.ndarray:
-        """Return the numbers that are scaled, as they are: float64 `[N, P]`, NaN where missing.
+        """Return the numbers before scaling, float64 `[N, P]`, NaN where missing.
 
-        Dates come as their parts. Raises: DataError as `encode`.
+        Dates are expanded to their parts.
+
+        Raises:
+            DataError: as `encode`.
         """
         view = self._open(data)
         require(view, self.column_names)
@@ -348,9 +357,10 @@ class Preprocessor:
         return np.concatenate([np.empty((view.n_rows, 0)), *parts], axis=1)
 
     def raw_texts(self, data: Any, names: Sequence[str]) -> dict[str, list[str | None]]:
-        """Return columns of texts as `encode` reads them: one text a row, None where missing.
+        """Return text columns as `encode` reads them: one text per row, None where missing.
 
-        Raises: DataError as `encode`.
+        Raises:
+            DataError: as `encode`.
         """
         view = self._open(data)
         require(view, self.column_names)
@@ -362,19 +372,19 @@ class Preprocessor:
         return found
 
     def typical_numbers(self, z: np.ndarray) -> np.ndarray:
-        """Return numbers `[N, P]` as `raw_numbers` gives them, such as training had.
+        """Return typical numbers of the training table, `[N, P]` as `raw_numbers` returns them.
 
         Args:
-            z: `[N, P]` how many standard deviations from the column's center, within (−3, 3).
+            z: `[N, P]` distances from the column's center in standard deviations, in (−3, 3).
         """
         return self.scaler.typical(z, self._arrays)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the fitted numbers: "fill" (medians) and what the scaler found, float64."""
+        """Return the fitted numbers float64: "fill" (medians) and the arrays of the scaler."""
         return {name: array.copy() for name, array in self._arrays.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything else as JSON: columns, kinds, dtypes, levels."""
+        """Return everything except the arrays as JSON: columns, kinds, dtypes and levels."""
         return {
             "format": self.format,
             "scaler": self.scaler.name,
@@ -385,13 +395,14 @@ class Preprocessor:
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Preprocessor:
-        """Build the preprocessor that `to_json` and `to_arrays` wrote down.
+        """Return the preprocessor from the results of `to_json` and `to_arrays`.
 
-        Raises: BundleError when the parts are incomplete or of another format.
+        Raises:
+            BundleError: when the parts are incomplete or of another format.
         """
         if parts.get("format") not in (FORMAT, *OLDER_FORMATS):
             raise BundleError(
-                f"preprocessing: expected format {FORMAT}, however: {parts.get('format')!r}. "
+                f"preprocessing: format must be {FORMAT}, got {parts.get('format')!r}. "
                 "Use the version of autotrain that wrote the bundle."
             )
         try:
@@ -400,20 +411,21 @@ class Preprocessor:
             return cls(columns, features, arrays, parts["scaler"], parts["format"])
         except (KeyError, TypeError) as error:
             raise BundleError(
-                "preprocessing: expected columns, features, a scaler and its arrays, "
-                f"however: {error}. {COPY_AGAIN}"
+                "preprocessing must have columns, features, a scaler and its arrays, "
+                f"got an invalid entry: {error}. {COPY_AGAIN}"
             ) from None
 
 
 def _none_missing(column: ColumnCode, count: int) -> str:
     cells = count_text(count, "cell")
-    return f"column {column.name!r}: {cells} missing, where training had none missing"
+    return f"column {column.name!r}: {cells} missing, but no cell was missing in training"
 
 
 def array_shapes(parts: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of every array that `to_json` speaks of.
+    """Return name and shape of every array that the result of `to_json` describes.
 
-    Raises: KeyError, TypeError or ValueError when it does not say so properly.
+    Raises:
+        KeyError, TypeError or ValueError: when the description is invalid.
     """
     shapes = {}
     for name in (FILL, *SCALERS[parts["scaler"]].arrays):
@@ -429,8 +441,8 @@ def _checked(reader: Any, values: np.ndarray, name: str) -> Any:
         return reader(values)
     except TypeError:
         raise DataError(
-            f"column {name!r}: expected one number, text or date in every cell, however: some hold "
-            "lists or other objects. Give each its own column."
+            f"column {name!r} must have one number, text or date in every cell, got lists or other "
+            "objects. Put each of their parts into a separate column."
         ) from None
 
 

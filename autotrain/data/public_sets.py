@@ -1,6 +1,6 @@
-"""Data sets that need no file: those inside scikit-learn, those it fetches, and OpenML's.
+"""Public datasets: those of scikit-learn, included or downloaded, and those of OpenML.
 
-A new scikit-learn set is a word in `LOADED` or `FETCHED`.
+To add a scikit-learn dataset, add its name to `LOADED` or `FETCHED`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ from sklearn import datasets
 from autotrain.errors import DataError, unknown
 
 LOADED = ("iris", "wine", "breast_cancer", "diabetes", "digits")
-"""Ship inside scikit-learn."""
+"""Datasets included in scikit-learn."""
 FETCHED = ("california_housing", "covtype", "kddcup99")
-"""Are downloaded on first use."""
+"""Datasets that are downloaded on first use."""
 
 
 def read_sklearn(name: str) -> pd.DataFrame:
-    """Return a scikit-learn data set with its target in the column "target".
+    """Return a scikit-learn dataset with its target in the column "target".
 
-    Class numbers become the set's own names (iris: setosa, versicolor, virginica).
-    Raises: DataError when there is no such set, or the network is away.
+    Class numbers become class names (iris: setosa, versicolor, virginica).
+
+    Raises:
+        DataError: when the dataset is unknown or cannot be downloaded.
     """
     if name not in LOADED + FETCHED:
-        raise DataError(unknown("scikit-learn data set", name, LOADED + FETCHED))
+        raise DataError(unknown("scikit-learn dataset", name, LOADED + FETCHED))
     try:
         load = getattr(datasets, f"load_{name}" if name in LOADED else f"fetch_{name}")
         with warnings.catch_warnings():
@@ -33,8 +35,8 @@ def read_sklearn(name: str) -> pd.DataFrame:
             bunch = load(as_frame=True)
     except OSError as error:
         raise DataError(
-            f"sklearn:{name}: expected to download it, however: {error}. Connect to the network "
-            f"once, or take a set that ships with scikit-learn: {', '.join(LOADED)}."
+            f"sklearn:{name} cannot be downloaded: {error}. Connect to the network once, or use a "
+            f"dataset that is included in scikit-learn: {', '.join(LOADED)}."
         ) from None
     target = bunch.target
     names = getattr(bunch, "target_names", None)
@@ -44,9 +46,10 @@ def read_sklearn(name: str) -> pd.DataFrame:
 
 
 def read_openml(name: str) -> tuple[pd.DataFrame, str | None]:
-    """Return an OpenML data set by number (or name), and its default target.
+    """Return an OpenML dataset by number (or name), and its default target.
 
-    Raises: DataError when there is no such set, or the network is away.
+    Raises:
+        DataError: when the dataset does not exist or cannot be downloaded.
     """
     which = {"data_id": int(name)} if name.isdigit() else {"name": name}
     try:
@@ -55,8 +58,8 @@ def read_openml(name: str) -> tuple[pd.DataFrame, str | None]:
             bunch = datasets.fetch_openml(**which, as_frame=True, parser="auto", n_retries=1)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"openml:{name}: expected to download it, however: {error}. Check the number at "
-            "openml.org and the network connection."
+            f"openml:{name} cannot be downloaded: {error}. Check the number at openml.org and the "
+            "network connection."
         ) from None
     targets = list(bunch.target_names or [])
     return bunch.frame, targets[0] if len(targets) == 1 else None

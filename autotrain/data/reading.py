@@ -1,8 +1,8 @@
-"""How a table's texts are to be read, where the table leaves it open.
+"""Settings for reading text where a table is ambiguous.
 
-`Reading.of` takes what a user asks for: the decimal mark, the thousands separator, words for a
-missing cell, the names of the columns. A bundle keeps what its training table has shown, because a
-few rows may not show it: "007" may look like a number, and "1,000" like one or like a thousand.
+`Reading.of` takes the user's options: decimal mark, thousands separator, words for a missing cell
+and column names. A bundle keeps the settings found in its training table, because a few rows may
+not show them: "007" may look like a number, and "1,000" may be 1 or 1000.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ OPTIONS = ("decimal", "thousands", "missing", "header", "names")
 
 @dataclass(frozen=True)
 class Reading:
-    """What is known of a table before one of its files is read.
+    """Settings that are known before a table is read.
 
     Args:
-        texts: columns that are texts, whatever they hold.
-        commas: what commas in numbers are where that is open, and what dots are not: DECIMAL or
-            THOUSANDS; empty when it is not known.
-        written: how the numbers of known numeric columns are written.
-        decimal: the decimal mark that the user gives; empty for none.
-        thousands: the thousands separator that the user gives; empty for none.
-        missing: words for a missing cell, beside the usual ones.
-        header: whether the first line has the column names; None when that is not known.
-        names: the columns' names, when the file may have none.
-        beside: those of `names` that a file may lack.
-        asked: the names of the options that a user gives.
+        texts: columns that are text, whatever they contain.
+        commas: meaning of commas in ambiguous numbers, DECIMAL or THOUSANDS. Points then have the
+            other meaning. Empty if unknown.
+        written: number formats of known numeric columns.
+        decimal: decimal mark given by the user; empty for none.
+        thousands: thousands separator given by the user; empty for none.
+        missing: additional words for a missing cell.
+        header: whether the first line has the column names; None if unknown.
+        names: the column names, if the file may have no header.
+        optional_names: those of `names` that may be absent from a file.
+        asked: names of the options that the user gave.
     """
 
     texts: Collection[str] = ()
@@ -45,22 +45,24 @@ class Reading:
     missing: tuple[str, ...] = ()
     header: bool | None = None
     names: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
+    optional_names: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, options: Mapping[str, Any] | Reading | None) -> Reading:
-        """Return a reading of what a user asks for.
+        """Return the settings for the options of a user.
 
         Args:
-            options: "decimal": "." or ","; "thousands": one of `SEPARATORS`; "missing" and "names":
-                texts; "header": whether the first line has the names. None values are left out.
-        Raises: DataError naming the option that cannot be used.
+            options: "decimal": "." or ",". "thousands": one of `SEPARATORS`. "missing" and "names":
+                lists of strings. "header": whether the first line has the names. None values are
+                ignored.
+        Raises:
+            DataError: when an option is invalid; the message names it.
         """
         return UNKNOWN.given(options)
 
     def given(self, options: Mapping[str, Any] | Reading | None) -> Reading:
-        """Return this reading with what a user asks for in addition; see `of`."""
+        """Return these settings, overridden by the options of a user; see `of`."""
         if isinstance(options, Reading):
             return options
         asked = {name: value for name, value in (options or {}).items() if value is not None}
@@ -76,36 +78,36 @@ class Reading:
         if read["decimal"] and read["decimal"] == read["thousands"]:
             raise DataError(
                 f"decimal and thousands must be two different marks, got {read['decimal']!r} for "
-                "both. Leave one of them out."
+                "both. Omit one of them."
             )
         header = asked.get("header")
         if header is not None and not isinstance(header, bool):
             raise DataError(f"header must be True or False, got {header!r}.")
         names = _texts(asked, "names")
         if len({*names}) != len(names):
-            raise DataError(
-                f"names must differ from each other, got {', '.join(map(repr, names))}."
-            )
+            raise DataError(f"names must be unique, got {', '.join(map(repr, names))}.")
         if names and header:
             raise DataError(
-                "names must be left out where header is True: the first line then has the names. "
-                "Leave one of them out."
+                "names must be omitted if header is True, because the first line has the names. "
+                "Omit one of them."
             )
         if header is not None or names:
-            read |= {"header": False if names else header, "names": names, "beside": ()}
-            if not names and not header:  # columns of a headerless file have the trained names
-                read |= {"names": self.names, "beside": self.beside}
+            read |= {"header": False if names else header, "names": names, "optional_names": ()}
+            if (
+                not names and not header
+            ):  # a file without a header has the names of the training table
+                read |= {"names": self.names, "optional_names": self.optional_names}
         return replace(self, **read)
 
     @property
     def mark(self) -> str:
-        """The decimal mark that the user's options mean; empty when they leave it open."""
+        """The decimal mark implied by the user's options; empty for none."""
         if self.decimal:
             return self.decimal
         return {COMMA: POINT, POINT: COMMA}.get(self.thousands, "")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the user's options as `of` takes them."""
+        """Return the user's options, in the form that `of` accepts."""
         asked = {name: getattr(self, name) for name in self.asked}
         return {
             name: list(value) if isinstance(value, tuple) else value
@@ -113,7 +115,7 @@ class Reading:
         }
 
     def known(self, name: str) -> Numeral | None:
-        """Return how a column of numbers is written; None of a column that is not known."""
+        """Return the number format of a column; None for an unknown column."""
         found = self.written.get(name)
         if found is None or not self.missing:
             return found
@@ -131,7 +133,7 @@ def _mark(asked: Mapping[str, Any], name: str, known: Sequence[str]) -> str:
 def _texts(asked: Mapping[str, Any], name: str) -> tuple[str, ...]:
     texts = asked.get(name, ())
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise DataError(f"{name} must be a list of texts, got {texts!r}.")
+        raise DataError(f"{name} must be a list of strings, got {texts!r}.")
     return tuple(text.strip() for text in texts)
 
 

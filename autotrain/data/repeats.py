@@ -1,8 +1,8 @@
-"""Test rows that equal a training row, on which a score does not show how well a model generalizes.
+"""Test rows that equal a training row, for which a score does not measure generalization.
 
-Rows are compared in the columns that the model reads and as it reads them: `1` and `1.0` are one
-number, texts are compared without the spaces around them, and a missing cell equals a missing cell.
-They are compared by hashes of 64 bits, so that a million rows take seconds.
+Rows are compared in the columns that the model reads, and with the values that it reads: `1` equals
+`1.0`, surrounding spaces are ignored, and a missing cell equals a missing cell. The comparison uses
+64-bit hashes, so that a million rows take seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from autotrain.vocabulary import repeats_text
 
 MOST_SHOWN = 5
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-"""Odd, so that no hash is lost, and large, so that the order of columns counts."""
+"""Odd, so that no hash is lost, and large, so that the order of columns matters."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,18 @@ class Repeats:
     """The test rows that equal a training row.
 
     Args:
-        places: `[R]` their places among the test rows.
-        n_same_target: how many of them have the target of such a training row, too.
+        places: `[R]` their indices among the test rows.
+        n_same_target: number of those that also have the target of an equal training row.
     """
 
     places: np.ndarray
     n_same_target: int
 
     def notes(self, n_test: int, rows: np.ndarray) -> list[str]:
-        """Return a notice when any test row repeats a training row.
+        """Return a notice if any test row repeats a training row.
 
         Args:
-            rows: `[N]` places of the test rows in their table.
+            rows: `[N]` indices of the test rows in their table.
         """
         n = len(self.places)
         if not n:
@@ -49,8 +49,8 @@ class Repeats:
         more = ", …" if n > MOST_SHOWN else ""
         return [
             f"{repeats_text(n, n_test, self.n_same_target)} (row{'s' if n > 1 else ''} "
-            f"{shown}{more}): the test score may be too good. Remove repeated rows from the table, "
-            "or pass test rows that are not in it"
+            f"{shown}{more}), so the test score may be too good. Remove repeated rows from the "
+            "table, or give test rows that are not in it"
         ]
 
 
@@ -64,8 +64,8 @@ def find_repeats(
     """Find the test rows that equal a training row in these columns.
 
     Args:
-        y_train, y_test: `[N]` class numbers or numbers.
-        columns: those that the model reads.
+        y_train, y_test: `[N]` class indices or numbers.
+        columns: the columns that the model reads.
     """
     known, asked = row_hashes(train, columns), row_hashes(test, columns)
     places = np.flatnonzero(np.isin(asked, known))
@@ -83,18 +83,18 @@ def row_hashes(frame: pd.DataFrame, columns: Sequence[Column]) -> np.ndarray:
 
 
 def _hashed(before: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Return the hashes of rows to which another cell is added, whatever overflows."""
+    """Return the hashes of rows after adding another cell; overflow is intended."""
     return before * MULTIPLIER + pd.util.hash_array(cells)
 
 
 def _cells(cells: pd.Series[Any], column: Column) -> np.ndarray:
-    """Return one number for each cell, the same for cells that the model reads as the same."""
+    """Return one number per cell; cells that the model cannot distinguish have the same number."""
     if column.kind in ("categorical", "boolean"):
         found, inverse = texts(plain(cells), boolean=column.kind == "boolean")
-        # A text cannot be empty, so the empty one is free for a missing cell.
+        # A category is never the empty string, so that can represent a missing cell.
         coded = [(text or "").encode("utf-8", "backslashreplace").decode() for text in found]
         levels = np.array(coded, dtype=object)
         return pd.util.hash_array(levels)[inverse]
     read, _ = days(cells, column.zone) if column.kind == "date" else numbers(plain(cells))
-    # 0 and −0 are one number, and so are all NaN.
+    # 0 must equal −0, and every NaN must have the same bits.
     return np.where(np.isnan(read), np.nan, read + 0.0)

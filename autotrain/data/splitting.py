@@ -1,7 +1,7 @@
-"""Which rows train, validate, calibrate and test: seeded, disjoint, stratified by class.
+"""Split rows into training, validation, calibration and test rows, seeded and stratified by class.
 
-Each class gives every part its share, rounded by largest remainder, and always keeps a row for
-training; so a class of two rows breaks nothing. Folds deal a class's rows around like cards.
+Each class contributes its fraction to every part, rounded by the largest-remainder method, and
+keeps at least one training row. The rows of a class are assigned to the folds in turn.
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ from autotrain.errors import DataError
 
 VALIDATION_FRACTION = 0.2
 MAX_VALIDATION_ROWS = 10_000
-# (rows, folds below so many rows); from the last number on one part is held out. Hundreds of trials
-# overfit a few hundred held-out rows, and where there are more, the folds' networks predict better
-# together than one that had more trials to be chosen from (docs/lab-notebook.md).
+# Pairs of (row limit, number of folds below that limit). Larger tables use a holdout. Hundreds of
+# trials overfit a few hundred held-out rows. With more rows, the networks of several folds together
+# still predict better than one network selected from more trials (docs/lab-notebook.md).
 FOLDS = ((10_000, 5), (30_000, 3))
 CALIBRATION_FRACTION = 0.25
 MAX_CALIBRATION_ROWS = 2_000
-"""τ is then right to 3 %."""
+"""With this number of rows, τ has a relative error of 3 %."""
 MIN_CALIBRATION_ROWS = 500
-"""Fewer would miss the share that intervals and sets promise by more (1.3 points, one standard
-deviation at 90 %) than it does harm to share the rows that choose (docs/benchmarks.md)."""
+"""With fewer rows, the coverage of intervals and sets would deviate by more than 1.3 percentage
+points (one standard deviation at 90 %), which is worse than calibrating on the validation rows
+(docs/benchmarks.md)."""
 _FOLDS = re.compile(r"(\d+)-fold")
 
 
 class Parts(NamedTuple):
-    """Places of rows, ascending.
+    """Indices of rows, ascending.
 
     Args:
-        train: what networks learn from.
-        valid: what stops trainings and chooses among trials.
-        calibration: what noise, temperature and conformal scores are fitted on; None: the rows
-            that validate.
+        train: rows for training.
+        valid: rows for early stopping and for the choice among trials.
+        calibration: rows for noise, temperature and conformal scores. None: the validation rows are
+            used.
     """
 
     train: np.ndarray
@@ -44,9 +45,10 @@ class Parts(NamedTuple):
 
 
 def read_fraction(test: Any) -> float | None:
-    """Return the fraction of test rows, or None when `test` is no number but names a table.
+    """Return the fraction of test rows, or None if `test` is a table.
 
-    Raises: DataError when it is a number that is no fraction.
+    Raises:
+        DataError: when it is a number outside [0, 1).
     """
     if not isinstance(test, str | int | float | np.number):
         return None
@@ -56,8 +58,9 @@ def read_fraction(test: Any) -> float | None:
         return None
     if not 0 <= fraction < 1:
         raise DataError(
-            "test: expected a fraction of the rows (at least 0, less than 1) or a file, however: "
-            f"{test}. 0.2 is usual, 0 keeps no test rows."
+            f"test must be a fraction in [0, 1) or a table of test rows, got {test}. The default "
+            "is 0.2, and 0 means no test rows.",
+            parameter="test",
         )
     return fraction
 
@@ -65,7 +68,7 @@ def read_fraction(test: Any) -> float | None:
 def split_test(
     y: np.ndarray, fraction: float, seed: int, *, stratify: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places of the rows for training and validation, and of the test rows."""
+    """Return the indices of the training and validation rows, and of the test rows."""
     everything = np.arange(len(y))
     if fraction == 0:
         return everything, everything[:0]
@@ -74,16 +77,18 @@ def split_test(
 
 
 def split_validation(y: np.ndarray, validation: str, seed: int, *, stratify: bool) -> list[Parts]:
-    """Return, for each fold, which rows do what.
+    """Return the parts of each fold.
 
-    Of many rows held out a quarter, at most 2,000, calibrates and does nothing else. Rows of folds
-    do both: each is predicted by networks that did not train on it.
+    If many rows are held out, a quarter of them (at most 2,000) is used only for calibration. With
+    several folds the same rows validate and calibrate, because each of them is predicted by
+    networks that did not train on it.
 
     Args:
-        y: `[N]` target of the rows that are not for the test.
-        validation: "holdout" (20 %, at most 10,000 rows, one fold), "K-fold", or "auto": as
-            many folds as `FOLDS` says.
-    Raises: DataError for any other word, and when there are fewer rows than folds.
+        y: `[N]` target of all rows except the test rows.
+        validation: "holdout" (20 %, at most 10,000 rows, one fold), "K-fold" such as "5-fold", or
+            "auto", which takes the number of folds from `FOLDS`.
+    Raises:
+        DataError: when `validation` is invalid, or there are fewer rows than folds.
     """
     rng = np.random.default_rng([seed, 1])
     match = _FOLDS.fullmatch(str(validation).strip().lower())
@@ -92,8 +97,9 @@ def split_validation(y: np.ndarray, validation: str, seed: int, *, stratify: boo
         n_folds = next((folds for below, folds in FOLDS if len(y) < below), 1)
     elif n_folds < 2 and validation != "holdout":
         raise DataError(
-            "validation: expected auto, holdout or K-fold with K at least 2 (such as 5-fold), "
-            f"however: {validation!r}."
+            "validation must be auto, holdout or K-fold with K at least 2 (such as 5-fold), "
+            f"got {validation!r}.",
+            parameter="validation",
         )
     if n_folds > 1:
         pairs = fold_rows(y, n_folds, rng, stratify=stratify)
@@ -102,9 +108,9 @@ def split_validation(y: np.ndarray, validation: str, seed: int, *, stratify: boo
     train, valid = holdout(y, n_valid, rng, stratify=stratify)
     if not len(valid):
         raise DataError(
-            f"validation: expected at least one row, however: none of the {len(y)} rows beside the "
-            f"test rows can validate{_WHO_CAN}. Use a smaller --test, or a target whose values "
-            "repeat."
+            f"the validation split must have at least one row, but none of the {len(y)} rows "
+            f"outside the test set can validate{_WHO_CAN}. Use a smaller test fraction, or a "
+            "target whose values repeat."
         )
     n_apart = min(MAX_CALIBRATION_ROWS, round(CALIBRATION_FRACTION * len(valid)))
     if n_apart < MIN_CALIBRATION_ROWS:
@@ -113,7 +119,7 @@ def split_validation(y: np.ndarray, validation: str, seed: int, *, stratify: boo
     return [Parts(train, valid[choosing], valid[apart])]
 
 
-_WHO_CAN = " (the only row of a class always trains)"
+_WHO_CAN = " (the only row of a class is always used for training)"
 
 
 def holdout(
@@ -122,10 +128,11 @@ def holdout(
     """Choose about `n_out` of N rows.
 
     Args:
-        y: `[N]` class index when `stratify`, otherwise only its length counts.
+        y: `[N]` class indices if `stratify`; otherwise only its length is used.
         n_out: wanted number of chosen rows, less than N.
-        stratify: every class keeps its share, and at least one row that is not chosen.
-    Returns: places of the rows that stay and of those chosen, each ascending.
+        stratify: whether to choose the same fraction of every class, and leave at least one row of
+            each.
+    Returns: indices of the other rows and of the chosen rows, each ascending.
     """
     n_rows = len(y)
     shuffled = rng.permutation(n_rows)
@@ -136,7 +143,7 @@ def holdout(
     exact = counts * (n_out / n_rows)
     give = np.minimum(np.floor(exact).astype(np.int64), most)
     remainder = np.where(give < most, exact - give, -1.0)
-    # Ties go to a random class, otherwise the first classes would always be tested more.
+    # Ties are broken at random. Otherwise the first classes would always get more test rows.
     by_remainder = np.lexsort((rng.random(len(counts)), -remainder))
     for label in by_remainder[: max(0, n_out - int(give.sum()))]:
         give[label] += remainder[label] >= 0
@@ -150,12 +157,13 @@ def holdout(
 def fold_rows(
     y: np.ndarray, n_folds: int, rng: np.random.Generator, *, stratify: bool
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Deal N rows to folds; each fold validates once while the others train.
+    """Assign N rows to folds; each fold is the validation set once.
 
-    The row of a class that has only one here always trains.
+    The only row of a class is always used for training.
 
-    Returns: per fold the training and the validation rows, ascending.
-    Raises: DataError when there are fewer rows than folds.
+    Returns: training and validation rows of each fold, ascending.
+    Raises:
+        DataError: when there are fewer rows than folds.
     """
     order = rng.permutation(len(y))
     if stratify:
@@ -163,9 +171,10 @@ def fold_rows(
         order = order[np.bincount(y)[y[order]] > 1]
     if len(order) < n_folds:
         raise DataError(
-            f"validation: expected at least as many rows as folds ({n_folds}), however: "
-            f"{len(order)} rows beside the test rows can validate{_WHO_CAN if stratify else ''}. "
-            "Use fewer folds or holdout, or a smaller --test."
+            f"validation must have at least one row per fold ({n_folds}), but only {len(order)} "
+            f"rows outside the test set can validate{_WHO_CAN if stratify else ''}. "
+            "Use fewer folds or holdout, or a smaller test fraction.",
+            parameter="validation",
         )
     fold_of = np.full(len(y), -1)
     fold_of[order] = np.arange(len(order)) % n_folds

@@ -1,16 +1,15 @@
-"""What is predicted: the task, the classes, and the coded target.
+"""Infer the task and the classes, and encode the target.
 
     a categorical column, texts, booleans, or
       two labels of any kind                       classification
-    whole numbers, at most 20 different, that
-      count from -1, 0 or 1, each on three rows
-      or more on average                           multiclass (class codes such as 0, 1, 2)
-    whole numbers beyond 2^53, as few and as
-      often                                        multiclass (codes: no float keeps them apart)
+    at most 20 distinct integers that start at
+      -1, 0 or 1, each in at least three rows
+      on average                                   multiclass (class codes such as 0, 1, 2)
+    integers beyond 2^53, as few and as often      multiclass (codes that a float cannot represent)
     all other numbers                              regression (amounts, counts, grades from 3 to 9)
 
-Whole numbers that start elsewhere are a scale whose order regression keeps; codes that count from 0
-or 1 have no order to keep. `task=` overrides, and the reason is there for the user to read.
+Integers that start at another number are a scale, whose order regression preserves. Codes that
+start at 0 or 1 have no order. `task=` overrides this, and `Target.reason` explains the choice.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ from autotrain.vocabulary import count_text
 
 TASKS = ("binary", "multiclass", "regression")
 MAX_CODES = 20
-"""More different whole numbers are amounts, not class codes."""
+"""More distinct integers are amounts, not class codes."""
 MIN_ROWS_A_CODE = 3
 MAX_CLASSES = 1000
 MOST_OTHERS = 0.5
-"""So large a share of a target of numbers may be something else, such as a word for missing."""
+"""Largest fraction of other cells, such as a word for missing, in a target of numbers."""
 
 Label = str | int | float | bool
 
@@ -52,13 +51,13 @@ class Target:
     """The target of a table.
 
     Args:
-        name: its column.
+        name: name of its column.
         task: "binary", "multiclass" or "regression".
-        reason: why this task, one sentence for the user.
-        classes: the user's own labels, sorted; empty for regression.
-        label_dtype: "str", "int64", "float64" or "bool": what `predict` gives back.
-        y: `[N]` int64 class index; regression: float64 as in the table.
-        numeral: regression: how texts of numbers in another table may be written.
+        reason: the reason for the task, one sentence for the user.
+        classes: the original labels, sorted; empty for regression.
+        label_dtype: type of the labels that `predict` returns: "str", "int64", "float64" or "bool".
+        y: `[N]` class indices int64, or for regression the numbers of the table float64.
+        numeral: regression: number format of text in another table.
     """
 
     name: str
@@ -71,13 +70,14 @@ class Target:
 
     @property
     def texts(self) -> set[str]:
-        """Its column when its labels are texts, to be read so in another file too."""
+        """The column's name if its labels are text, so that other files are read alike."""
         return {self.name} if are_texts(self.classes) else set()
 
     def encode(self, values: Any, where: str) -> np.ndarray:
-        """Code the target of another table (a test file) in the same way.
+        """Encode the target of another table (a test file) in the same way.
 
-        Raises: DataError when a label is not among the classes or a cell is no number.
+        Raises:
+            DataError: when a label is not among the classes or a cell is not a number.
         """
         column = plain(values)
         if self.task == "regression":
@@ -86,7 +86,7 @@ class Target:
         places: dict[Any, int] = with_spellings(
             {text(label): place for place, label in enumerate(self.classes)}
         )
-        # The label as it is comes first: "1" and "1.0" may be two classes of a text column.
+        # Exact labels take precedence: "1" and "1.0" may be two classes of a text column.
         places.update({label: place for place, label in enumerate(self.classes)})
         labels, inverse = _labels(column, self.name, had_missing=False)
         found = [places.get(label, places.get(text(label), -1)) for label in labels]
@@ -95,23 +95,24 @@ class Target:
         strange = [label for label, place in zip(labels, found, strict=True) if place < 0]
         if strange:
             raise DataError(
-                f"{where}: expected the classes of the training table in {self.name!r} "
-                f"({_shown(self.classes)}), however: {_shown(strange)}. "
-                "Drop these rows, or add such rows to the training table."
+                f"{where}: labels in {self.name!r} must be classes of the training table "
+                f"({_shown(self.classes)}), got {_shown(strange)}. "
+                "Drop these rows, or add rows with these labels to the training table."
             )
         return np.array(found, dtype=np.int64)[inverse]
 
 
 def read_target(values: Any, name: str, task: str = "auto", *, had_missing: bool = False) -> Target:
-    """Find the task and code the target.
+    """Infer the task and encode the target.
 
     Args:
-        values: the target of every row, none missing.
-        task: "auto", or the task that the user wants.
-        had_missing: rows without a target were dropped; pandas then made whole numbers real, and
-            they become whole again.
-    Raises: DataError when it is constant, infinite, has so many classes that it looks like an
-        identifier, or does not suit the task that was asked for.
+        values: the target of every row, without missing cells.
+        task: "auto", or the task that the user requests.
+        had_missing: whether rows without a target were dropped. pandas then reads integers as
+            floats, and they are converted back.
+    Raises:
+        DataError: when the target is constant or infinite, has too many classes, or does not fit
+            the requested task.
     """
     if task not in ("auto", *TASKS):
         raise DataError(unknown("task", task, ("auto", *TASKS)))
@@ -120,12 +121,12 @@ def read_target(values: Any, name: str, task: str = "auto", *, had_missing: bool
     labels, inverse = _labels(column, name, had_missing=had_missing)
     if len(labels) < 2:
         raise DataError(
-            f"target {name!r}: expected at least two different values, however: all {len(column)} "
-            f"rows hold {_shown(labels)}. Choose another target column."
+            f"target {name!r} must have at least two different values, got {_shown(labels)} in all "
+            f"{len(column)} rows. Choose another target column."
         )
     if column.dtype.kind == "f":
         _refuse_infinities(column, name, "the table")
-    reason = f"{task}, as asked"
+    reason = f"{task}: requested by the user"
     if task == "auto" and is_category:
         task = "binary" if len(labels) == 2 else "multiclass"
         reason = f"{task}: {len(labels)} categories"
@@ -141,21 +142,22 @@ def read_target(values: Any, name: str, task: str = "auto", *, had_missing: bool
 
 
 def _is_category(values: Any) -> bool:
-    """Tell whether a column is categorical (pandas), which only its user can have said."""
+    """Whether the user made this a categorical column."""
     return hasattr(getattr(values, "dtype", None), "categories")
 
 
 def _refuse_spoilt_numbers(labels: Sequence[Label], inverse: np.ndarray, name: str) -> None:
-    """Refuse amounts of which some are no plain numbers: each would be a class of its own."""
+    """Refuse amounts of which some are not plain numbers; each would become a separate class."""
     if not isinstance(labels[0], str):
         return
     strange = resembling_numbers([str(label) for label in labels])
     n_strange = int(np.isin(inverse, strange).sum())
     if len(strange) > MAX_CODES and n_strange >= (1 - MOST_OTHERS) * len(inverse):
         raise DataError(
-            f"target {name!r}: expected plain numbers or classes, however: {len(strange)} texts "
+            f"target {name!r} must contain plain numbers or classes, got {len(strange)} texts that "
             f"look like numbers, such as {_shown([labels[place] for place in strange[:3]])}. "
-            "Write plain numbers, give --decimal, --thousands or --missing, or use task multiclass."
+            "Write plain numbers, give --decimal, --thousands or --missing (in Python: "
+            "reading={…}), or use task multiclass."
         )
     spoilt = [place for place, label in enumerate(labels) if number_of(label) is None]
     rows = np.flatnonzero(np.isin(inverse, spoilt))
@@ -163,15 +165,15 @@ def _refuse_spoilt_numbers(labels: Sequence[Label], inverse: np.ndarray, name: s
     most = MOST_OTHERS if n_numbers > MAX_CODES else MOST_SPOILT
     if spoilt and len(labels) > MAX_CODES and len(rows) <= most * len(inverse):
         raise DataError(
-            f"target {name!r}: expected numbers or classes, however: all but {len(rows)} of "
-            f"{len(inverse)} cells are numbers, {len(labels) - len(spoilt)} different ones, and "
-            f"row {rows[0] + 1} of those with a target holds {labels[inverse[rows[0]]]!r}. Mend or "
-            "empty these cells for a regression, or use task multiclass."
+            f"target {name!r} must contain numbers or classes, got {n_numbers} different numbers "
+            f"and {len(rows)} of {len(inverse)} cells with something else, such as "
+            f"{labels[inverse[rows[0]]]!r} in row {rows[0] + 1} of those with a target. Correct or "
+            "clear these cells for a regression, or use task multiclass."
         )
 
 
 def _infer(labels: Sequence[Label], n_rows: int) -> tuple[str, str]:
-    """Return the task and the reason, by the rules above."""
+    """Return the task and the reason, by the rules in the docstring of this file."""
     count = len(labels)
     if count == 2:
         return "binary", f"binary: two labels ({_shown(labels)})"
@@ -183,67 +185,65 @@ def _infer(labels: Sequence[Label], n_rows: int) -> tuple[str, str]:
     if not all(float(label).is_integer() for label in labels):
         return "regression", f"regression: {count} different numbers"
     if count > MAX_CODES or n_rows < MIN_ROWS_A_CODE * count:
-        return "regression", f"regression: {count} different whole numbers in {n_rows} rows"
+        return "regression", f"regression: {count} different integers in {n_rows} rows"
     if any(abs(float(label)) >= MOST_EXACT for label in (labels[0], labels[-1])):
         return (
             "multiclass",
-            f"multiclass: {count} whole numbers beyond 2^53, codes rather than amounts",
+            f"multiclass: {count} integers beyond 2^53, which are codes rather than amounts",
         )
     if labels[0] not in (-1, 0, 1):
         return (
             "regression",
-            f"regression: whole numbers from {labels[0]:g} to {labels[-1]:g}, a scale that does "
-            "not count from 0 or 1 (task multiclass takes them as classes)",
+            f"regression: integers from {labels[0]:g} to {labels[-1]:g}, a scale that does not "
+            "start at 0 or 1 (task multiclass treats them as classes)",
         )
     return (
         "multiclass",
-        f"multiclass: {count} whole numbers that count from {labels[0]:g} (task regression takes "
-        "them as amounts)",
+        f"multiclass: {count} integers that start at {labels[0]:g} (task regression treats them "
+        "as amounts)",
     )
 
 
 def rare_classes(target: Target) -> list[str]:
-    """Return what to tell of classes that have one row, which trains and is never judged."""
+    """Return a notice about classes with one row, which is used for training only."""
     if target.task == "regression":
         return []
     counts = np.bincount(target.y, minlength=len(target.classes))
     single = [label for label, count in zip(target.classes, counts, strict=True) if count == 1]
     if not single:
         return []
-    have = (
-        "has one row, which trains and is"
-        if len(single) == 1
-        else "have one row each: they train and are"
-    )
-    return [f"target {target.name!r}: {_shown(single)} {have} never validated or tested"]
+    have = "has only one row, which is" if len(single) == 1 else "have only one row each, which is"
+    return [
+        f"target {target.name!r}: {_shown(single)} {have} used for training, never for validation "
+        "or the test"
+    ]
 
 
 def changed_labels(values: Any, target: Target) -> list[str]:
-    """Return what to tell of labels that are not kept as they are: `predict` gives them otherwise.
+    """Return notices about labels that `predict` returns in another form than the table has.
 
     Args:
-        values: what `read_target` read.
+        values: the argument of `read_target`.
     """
     column = plain(values)
     what = f"target {target.name!r}"
     if target.task == "regression":
         dtype = str(getattr(values, "dtype", ""))
         is_duration = "timedelta" in dtype or "duration" in dtype
-        found = [f"target {target.name!r} holds durations: read as seconds"] if is_duration else []
+        found = [f"{what} contains durations, which are read as seconds"] if is_duration else []
         if column.dtype.kind not in "iufb":
             found += zeros_note(what, distinct(column)[0])
         n_merged = 0 if column.dtype.kind == "f" else _n_merged(column, target.y)
         if n_merged:
             found.append(
-                f"target {target.name!r} holds whole numbers beyond 2^53, which regression rounds: "
-                f"{n_merged} fewer different values. Use task multiclass to keep them apart"
+                f"{what} contains integers beyond 2^53, which regression rounds: {n_merged} fewer "
+                "different values. Use task multiclass to keep them exact"
             )
         return found
     if column.dtype.kind == "f" and any(abs(label) >= MOST_EXACT for label in _numbers_of(target)):
         return [
-            f"target {target.name!r} holds whole numbers beyond 2^53 as floats, which do not tell "
-            "neighbours apart: labels may have been merged before. Give the column as nullable "
-            "integers (Int64) or as texts"
+            f"{what} contains integers beyond 2^53 as floats, which are not exact: labels may "
+            "already be merged. Give the column as nullable integers (Int64) or as text"
         ]
     if target.label_dtype != "str":
         return []
@@ -255,14 +255,13 @@ def changed_labels(values: Any, target: Target) -> list[str]:
     n_merged = len(cells) - len(target.classes)
     merged = f"; {count_text(n_merged, 'label')} fewer than before" if n_merged else ""
     return [
-        f"target {target.name!r}: labels are texts without spaces around them: "
-        f"{_shown(changed)} {'is' if len(changed) == 1 else 'are'} read so{merged}",
+        f"{what}: labels are read as text without surrounding spaces: {_shown(changed)}{merged}",
         *alike,
     ]
 
 
 def _n_merged(column: np.ndarray, y: np.ndarray) -> int:
-    """Return how many different values the target has more than the numbers read from it."""
+    """Return the number of distinct values that are lost by reading the target as numbers."""
     if not len(y) or np.abs(y).max() < MOST_EXACT:
         return 0
     cells, _ = distinct(column)
@@ -274,12 +273,12 @@ def _numbers_of(target: Target) -> list[float]:
 
 
 def _refuse_rounded(labels: Sequence[float], name: str, where: str) -> None:
-    """Refuse floats as labels that are whole numbers which floats do not tell apart."""
+    """Refuse labels that are floats beyond 2⁵³, because they are not exact."""
     rounded = [label for label in labels if abs(label) >= MOST_EXACT]
     if rounded:
         raise DataError(
-            f"{where}: labels of {name!r} must be whole numbers, got the float {rounded[0]!r}, "
-            "which may stand for several of them. Give the column as nullable integers (Int64)."
+            f"{where}: labels of {name!r} must be integers, got the float {rounded[0]!r}, which "
+            "may represent several of them. Give the column as nullable integers (Int64)."
         )
 
 
@@ -288,26 +287,26 @@ def _check_classes(labels: Sequence[Label], inverse: np.ndarray, name: str, task
     are_numbers = not isinstance(labels[0], str)
     if task == "binary" and len(labels) != 2:
         raise DataError(
-            f"target {name!r}: expected two labels for task binary, however: {len(labels)} "
+            f"target {name!r} must have two labels for task binary, got {len(labels)} "
             f"({_shown(labels)}). Use task multiclass, or merge the labels to two."
         )
     n_rows = int(counts.sum())
     if len(labels) > MAX_CLASSES or (len(labels) > MAX_CODES and 2 * len(labels) > n_rows):
         raise DataError(
-            f"target {name!r}: expected classes that repeat, at most {MAX_CLASSES}, however: "
-            f"{len(labels)} different labels in {n_rows} rows ({_shown(labels, 3)}); it looks like "
-            f"an identifier. {'Use task regression' if are_numbers else 'Choose another target'}."
+            f"target {name!r} must have classes that repeat, at most {MAX_CLASSES}, got "
+            f"{len(labels)} different labels in {n_rows} rows ({_shown(labels, 3)}), like an "
+            f"identifier. {'Use task regression' if are_numbers else 'Choose another target'}."
         )
 
 
 def _labels(column: np.ndarray, name: str, *, had_missing: bool) -> tuple[list[Any], np.ndarray]:
-    """Return the sorted distinct labels and each row's index `[N]`; mixed kinds become texts."""
+    """Return the sorted distinct labels and each row's index `[N]`; mixed types become text."""
     try:
         cells, inverse = distinct(column)
     except TypeError:
         raise DataError(
-            f"target {name!r}: expected one label or number in every cell, however: some hold "
-            "lists or other objects. Choose another target column."
+            f"target {name!r} must have one label or number in every cell, got lists or other "
+            "objects. Choose another target column."
         ) from None
     cells = [cell.item() if isinstance(cell, np.generic) else cell for cell in cells]
     kinds = {type(cell) for cell in cells}
@@ -327,11 +326,11 @@ def _labels(column: np.ndarray, name: str, *, had_missing: bool) -> tuple[list[A
 
 
 def _to_float(cell: float, name: str) -> float:
-    """Return a label as float, to stand beside fractions."""
+    """Return an integer label of a target with fractions as float."""
     if float(cell) != cell:
         raise DataError(
-            f"target {name!r} must hold whole numbers or fractions that a float tells apart, got "
-            f"{cell!r} beside fractions. Give the labels as texts."
+            f"target {name!r} must have numbers that a float represents exactly, got {cell!r} in a "
+            "column with fractions. Give the labels as text."
         )
     return float(cell)
 
@@ -340,32 +339,32 @@ def _as_numbers(column: np.ndarray, name: str, where: str, numeral: Numeral = PL
     y, bad = numbers_like(column, numeral)
     if bad is not None:
         raise DataError(
-            f"target {name!r}: expected numbers for regression, however: row {bad + 1} of {where} "
-            f"holds {_shown([column[bad]])}. Mend the cell, or use task multiclass."
+            f"target {name!r} must contain numbers for regression, got {_shown([column[bad]])} in "
+            f"row {bad + 1} of {where}. Correct the cell, or use task multiclass."
         )
     _refuse_infinities(y, name, where)
     return y
 
 
 def _refuse_infinities(y: np.ndarray, name: str, where: str) -> None:
-    # Single precision has no such number to compare with.
+    # The limit is beyond the range of single precision.
     infinite = np.flatnonzero(np.abs(y.astype(np.float64)) > LARGEST)
     if len(infinite):
         raise DataError(
-            f"target {name!r}: expected finite numbers, however: {len(infinite)} in {where} are "
-            f"infinite or beyond {LARGEST:g}, the first in row {infinite[0] + 1}. Drop these rows, "
-            "or put a number in."
+            f"target {name!r} must contain finite numbers up to {LARGEST:g}, got {len(infinite)} "
+            f"larger ones in {where}, the first in row {infinite[0] + 1}. Drop these rows, or "
+            "correct the numbers."
         )
 
 
 def _refuse_tiny(y: np.ndarray, name: str) -> None:
-    """Refuse numbers whose squares may be 0."""
+    """Refuse a target with a range so small that squares may become 0."""
     spread = float(np.ptp(y))
     if 0 < spread < 1 / LARGEST:
         raise DataError(
-            f"target {name!r}: expected numbers that differ by more than {1 / LARGEST:g}, however: "
-            f"they differ by {spread:.3g}, too little to compute with. Give them in a larger "
-            "unit."
+            f"target {name!r} must have a range of at least {1 / LARGEST:g}, got {spread:.3g}, "
+            "which is too small to compute with. Convert it to a smaller unit, so that its numbers "
+            "become larger."
         )
 
 
@@ -374,8 +373,8 @@ def _dtype_of(labels: Sequence[Label], name: str) -> str:
     far = [label for label in labels if type(label) is int and not -(2**63) <= label < 2**63]
     if kinds == {int} and far:
         raise DataError(
-            f"target {name!r}: expected whole numbers of at most 64 bits with a sign as labels, "
-            f"however: {_shown(far, 3)}. Give them as texts."
+            f"target {name!r} must have signed integers of at most 64 bits as labels, got "
+            f"{_shown(far, 3)}. Give them as text."
         )
     if kinds == {bool}:
         return "bool"

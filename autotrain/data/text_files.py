@@ -1,4 +1,4 @@
-"""The bytes of a text file: decompressed up to a limit, and checked to be UTF-8."""
+"""Read the bytes of a text file: decompress them up to a limit, and check that they are UTF-8."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autotrain.errors import DataError
 
 SAMPLE_BYTES = 1 << 18
 MOST_RATIO = 200
-"""A compressed file may become so many times as large, and `MOST_BEYOND` bytes more."""
+"""Largest growth factor of a compressed file; `MOST_BEYOND` bytes are allowed in addition."""
 MOST_BEYOND = 1 << 30
 CHUNK_BYTES = 1 << 22
 _MAGIC = {".gz": (b"\x1f\x8b", "gzip"), ".zst": (b"\x28\xb5\x2f\xfd", "zstd")}
@@ -26,7 +26,8 @@ _SEPARATOR_LINE = re.compile(
 def read_content(path: Path) -> bytes:
     """Return a file's text as UTF-8 bytes.
 
-    Raises: DataError when it is damaged, no UTF-8 text, or becomes too large.
+    Raises:
+        DataError: when it is damaged, not UTF-8 text, or too large when decompressed.
     """
     content = _decompress(path)
     _check_utf8(path, content)
@@ -34,9 +35,9 @@ def read_content(path: Path) -> bytes:
 
 
 def take_separator(content: bytes) -> tuple[bytes, str]:
-    """Return the content without a first line such as "sep=;", and the delimiter that it names.
+    """Return the content without a first line such as "sep=;", and the delimiter in that line.
 
-    Spreadsheets write this line. An empty line stays, so that line numbers are the file's.
+    Spreadsheets write this line. An empty line remains, so that line numbers stay the same.
     """
     match = _SEPARATOR_LINE.match(content)
     if match is None:
@@ -50,8 +51,8 @@ def _decompress(path: Path) -> bytes:
     kind = next((kind for kind, (magic, _) in _MAGIC.items() if raw.startswith(magic)), "")
     if ending and ending != kind:
         raise DataError(
-            f"{path}: expected a {ending} file, however: it starts with {raw[:4].hex(' ')}. "
-            "Compress it again, or take the ending away when it is plain text."
+            f"{path} must be a {ending} file, but it starts with {raw[:4].hex(' ')}. "
+            "Compress it again, or remove the ending if it is plain text."
         )
     if not kind:
         return raw
@@ -67,8 +68,8 @@ def _decompress(path: Path) -> bytes:
                     break
     except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
         raise DataError(
-            f"{path}: expected a whole {kind} file, however: {str(error).rstrip('.')}. "
-            "Copy or download it again."
+            f"{path} must be a complete {kind} file, but reading failed "
+            f"({str(error).rstrip('.')}). Copy or download it again."
         ) from None
     if size > most:
         raise DataError(
@@ -80,7 +81,7 @@ def _decompress(path: Path) -> bytes:
 
 
 def most_bytes(size: int) -> int:
-    """Return how large a compressed file of `size` bytes may become."""
+    """Return the maximum decompressed size in bytes of a file of `size` bytes."""
     free = available()
     most = MOST_RATIO * size + MOST_BEYOND
     return most if free is None else min(most, int(SHARE * free))
@@ -89,13 +90,13 @@ def most_bytes(size: int) -> int:
 def _check_utf8(path: Path, content: bytes) -> None:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError(
-            f"{path}: expected UTF-8 text, however: it is UTF-16. "
+            f"{path} must be UTF-8 text, got UTF-16. "
             f"Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > utf8.csv"
         )
     if b"\0" in content[:SAMPLE_BYTES]:
         raise DataError(
-            f"{path}: expected text, however: byte {content.index(0)} is zero. "
-            "This is no CSV file; save the table as CSV."
+            f"{path} must be text, but byte {content.index(0)} is zero. "
+            "This is not a CSV file. Save the table as CSV."
         )
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(content), SAMPLE_BYTES):
@@ -103,11 +104,11 @@ def _check_utf8(path: Path, content: bytes) -> None:
         try:
             decoder.decode(piece, final=start + SAMPLE_BYTES >= len(content))
         except UnicodeDecodeError as error:
-            # The decoder keeps the head of a cut character, so its start may lie before `start`.
+            # The decoder keeps the first bytes of a cut character, which may precede `start`.
             place = start + error.start - (len(error.object) - len(piece))
             line = content.count(b"\n", 0, place) + 1
             raise DataError(
-                f"{path}: expected UTF-8 text, however: byte {place} (line {line}) is "
+                f"{path} must be UTF-8 text, but byte {place} (line {line}) is "
                 f"0x{content[place]:02x}. Convert it: iconv -f LATIN1 -t UTF-8 {path.name} > "
                 "utf8.csv"
             ) from None

@@ -1,9 +1,9 @@
-"""Read CSV and TSV files, plain or compressed, with every mistake of the file named.
+"""Read CSV and TSV files, plain or compressed, with a clear error for each kind of mistake.
 
-The file is checked before pandas reads it: compression and UTF-8 (`text_files.py`), the delimiter
-and the quotes, the names of the columns (`headers.py`). Numbers that were written for people are
-read afterwards (`number_columns.py`). Texts stay texts: "true" and "yes" are categories, as the
-file has them, and so are digits with leading zeros.
+The file is checked before pandas reads it: compression and UTF-8 (`text_files.py`), delimiter and
+quotation mark, and the column names (`headers.py`). Formatted numbers are converted afterwards
+(`number_columns.py`). Text is not changed: "true" and "yes" are categories, and so are digits with
+leading zeros.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 SAMPLE_LINES = 50
 QUOTE, APOSTROPHE = '"', "'"
 LEAST_SWALLOWED = 2
-"""A cell with so many line breaks may have swallowed rows."""
+"""Least number of line breaks in a cell that may have swallowed rows."""
 _QUOTED = re.compile('(?:^|[\\r\\n,;\\t|])[ ]*"')
 _PADDED = re.compile(rb"""(?:^|[\r\n,;\t|"'])[ ]*0[0-9]+[ ]*(?:$|[\r\n,;\t|"'])""")
 
 
 class TextTable(NamedTuple):
-    """A table as it stands in a text file.
+    """The content of a text file.
 
     Attributes:
-        notes: what was found.
-        commas: what commas in its numbers are, see `Reading`; empty when there are none.
-        written: how the numbers of columns are written that are not plain.
-        has_header: whether its first line has the names of the columns.
+        notes: notices for the user.
+        commas: meaning of commas in its numbers, see `Reading`; empty without commas.
+        written: number format of each column whose numbers are not plain.
+        has_header: whether its first line has the column names.
     """
 
     frame: pd.DataFrame
@@ -58,21 +58,21 @@ class _Sample(NamedTuple):
     """The first lines of a file, split by one delimiter."""
 
     rows: list[list[str]]
-    lines: list[int]  # the file's line that each row ends on
+    lines: list[int]  # line number in the file at which each row ends
 
     @property
     def width(self) -> int:
-        """Cells of the header."""
+        """Number of cells of the header."""
         return len(self.rows[0])
 
     @property
     def is_even(self) -> bool:
-        """Tell whether there are rows, and all have as many cells as the header, more than one."""
+        """Whether all rows have the same number of cells as the header, which is at least 2."""
         return self.width > 1 and len(self.rows) > 1 and {*map(len, self.rows)} == {self.width}
 
 
 class _Form(NamedTuple):
-    """What parts the cells of a file, and what quotes them."""
+    """Delimiter, quotation mark and further settings of a file."""
 
     delimiter: str
     quote: str
@@ -84,8 +84,9 @@ def read_text(path: Path, reading: Reading = UNKNOWN) -> TextTable:
     """Read a text table.
 
     Args:
-        reading: what is known of it before.
-    Raises: DataError.
+        reading: the user's options and the settings of the training table.
+    Raises:
+        DataError: when the file cannot be read as a table.
     """
     content, separator = take_separator(read_content(path))
     usual = "\t" if ".tsv" in path.name.lower() else ","
@@ -128,7 +129,7 @@ def read_text(path: Path, reading: Reading = UNKNOWN) -> TextTable:
 
 
 def _with_exact_numbers(frame: pd.DataFrame, as_texts: Texts) -> pd.DataFrame:
-    """Read again, exactly, whole numbers that became floats for a missing cell."""
+    """Return a frame with large integers exact that became floats because of a missing cell."""
     rounded = [name for name in map(str, frame.columns) if may_be_rounded(frame[name])]
     if not rounded:
         return frame
@@ -138,14 +139,14 @@ def _with_exact_numbers(frame: pd.DataFrame, as_texts: Texts) -> pd.DataFrame:
 
 
 def _is_text(column: pd.Series[Any], name: str, reading: Reading) -> bool:
-    """Tell whether a column is text: one is known to be, and pandas makes True of "true"."""
+    """Whether a column must be text: by its settings, or because pandas reads "true" as True."""
     if name in reading.texts or column.dtype == bool:
         return True
     return column.dtype == object and any(isinstance(cell, bool) for cell in column)
 
 
 def _whole_columns(frame: pd.DataFrame, reading: Reading) -> list[str]:
-    """Return the columns of whole numbers that may be digits with leading zeros, as in "007"."""
+    """Return the columns of integers that may be digits with leading zeros, such as "007"."""
     known = {*reading.texts, *reading.written}
     return [
         name
@@ -157,7 +158,7 @@ def _whole_columns(frame: pd.DataFrame, reading: Reading) -> list[str]:
 
 
 def swallowed_rows(frame: pd.DataFrame, delimiter: str) -> list[str]:
-    """Return a note for each column with a cell that looks like several rows of the file."""
+    """Return a notice for each column with a cell that looks like several rows of the file."""
     notes = []
     inside = len(frame.columns) - 1
     for name in frame.columns if inside else ():
@@ -173,20 +174,20 @@ def swallowed_rows(frame: pd.DataFrame, delimiter: str) -> list[str]:
                 notes.append(
                     f"column {name!r}, row {int(str(row)) + 1}: one cell has "
                     f"{count_text(len(lines) + 1, 'line break')} and "
-                    f"{count_text(text.count(delimiter), 'delimiter')} ({text[:30]!r}…). Close its "
-                    "quotation mark if it has swallowed rows"
+                    f"{count_text(text.count(delimiter), 'delimiter')} ({text[:30]!r}…). If it "
+                    "contains several rows, close its quotation mark"
                 )
                 break
     return notes
 
 
 def missing_words(path: Path, place: int, reading: Reading, *, has_header: bool) -> dict[str, int]:
-    """Return the words of a column that are read as a missing cell, and how many cells hold each.
+    """Return the words of a column that are read as a missing cell, with their counts.
 
     Args:
-        place: of the column.
-        reading: what was known of the file when it was read.
-        has_header: whether its first line has the names.
+        place: index of the column.
+        reading: the settings with which the file was read.
+        has_header: whether its first line has the column names.
     """
     content, separator = take_separator(read_content(path))
     usual = "\t" if ".tsv" in path.name.lower() else ","
@@ -205,12 +206,12 @@ def _parse(
     *,
     keeps_words: bool = False,
 ) -> pd.DataFrame:
-    """Read the file.
+    """Parse the file with pandas.
 
     Args:
-        texts: names or places of columns to read alone, as texts; None for all, as pandas finds
-            them.
-        keeps_words: whether the words for a missing cell stay texts.
+        texts: names or indices of columns; only these are read, as text. None: all columns are
+            read, with the types that pandas infers.
+        keeps_words: whether the words for a missing cell are kept as text.
     """
     try:
         with warnings.catch_warnings():
@@ -233,33 +234,33 @@ def _parse(
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error, ValueError) as error:
         message = str(error).strip().splitlines()[0].removeprefix("Error tokenizing data. C error:")
         raise DataError(
-            f"{path}: expected the same number of cells in every line, however: "
-            f"{message.strip().rstrip('.')}. Mend the line; cells that hold a {form.delimiter!r} "
-            "stand in quotes."
+            f"{path} must have the same number of cells in every line, but reading failed "
+            f"({message.strip().rstrip('.')}). Correct the line, and quote cells that contain "
+            f"{form.delimiter!r}."
         ) from None
 
 
 def _check_width(path: Path, frame: pd.DataFrame, header: Header) -> None:
     if len(frame.columns) != len(header.names):
         raise DataError(
-            f"{path}: expected the same number of cells in every line, however: the first line has "
-            f"{len(header.names)} and others have {len(frame.columns)}. Mend the line."
+            f"{path} must have the same number of cells in every line, got {len(header.names)} in "
+            f"the first line and {len(frame.columns)} in others. Correct the line."
         )
 
 
 def _sniff(path: Path, content: bytes, usual: str, separator: str) -> tuple[str, str, _Sample]:
     """Return the delimiter, the quotation mark, and the first lines split by them.
 
-    Another delimiter than the usual one is taken only when every line has as many cells by it, or
-    when the file names it.
+    An unusual delimiter is used only if it splits every line into the same number of cells, or if
+    the file names it.
     """
     size = SAMPLE_BYTES
     while True:
-        # One cell of the first row may be longer than the sample.
+        # Read a larger sample if one cell of the first row is longer than this one.
         head = content[:size].decode("utf-8-sig", "ignore")
         is_whole = len(content) <= size
         if not head.strip() and is_whole:
-            raise DataError(f"{path}: expected a table, however: the file holds only blanks.")
+            raise DataError(f"{path} must contain a table, but the file has only blanks.")
         delimiter, quote = _marks(path, head, usual, separator, is_whole)
         sample = _split(head, delimiter, quote, is_whole)
         if is_whole or len(sample.rows) > 1:
@@ -268,7 +269,7 @@ def _sniff(path: Path, content: bytes, usual: str, separator: str) -> tuple[str,
 
 
 def _marks(path: Path, head: str, usual: str, separator: str, is_whole: bool) -> tuple[str, str]:
-    """Return the delimiter and the quotation mark of a file's first lines."""
+    """Return the delimiter and the quotation mark of the first lines."""
     may_quote = _QUOTED.search(head) is None and head.count(APOSTROPHE) > 1
     marks = separator or tuple(DELIMITERS)
     if may_quote:
@@ -293,7 +294,7 @@ def _marks(path: Path, head: str, usual: str, separator: str, is_whole: bool) ->
 
 
 def _is_quoted(sample: _Sample) -> bool:
-    """Tell whether in every row some cell begins with an apostrophe and one ends with one."""
+    """Whether in every row some cell begins with an apostrophe and one ends with one."""
 
     def is_quoted(row: list[str]) -> bool:
         parts = [cell.strip() for cell in row]
@@ -312,7 +313,7 @@ def _delimiter(
     samples = {mark: _split(head, mark, quote, is_whole) for mark in DELIMITERS}
     even = [mark for mark in DELIMITERS if samples[mark].is_even]
     if len(even) > 1 and usual in even:
-        # 1,5;2,5 in every line has as many cells by commas as by semicolons.
+        # Commas and semicolons both split 1,5;2,5 evenly, so prefer the one with clean cells.
         return max(even, key=lambda mark: (_clean_share(samples[mark], even), mark == usual))
     if usual in even:
         return usual
@@ -323,15 +324,15 @@ def _delimiter(
         if len(samples[likely].rows) == 1:
             return likely
         raise DataError(
-            f"{path}: expected columns parted by {DELIMITERS[usual]}, however: the header "
-            f"{samples[usual].rows[0][0][:60]!r} looks parted by {DELIMITERS[likely]}, and not all "
-            "lines have as many cells. Save the table again with commas."
+            f"{path}: columns must be separated by {DELIMITERS[usual]}, but the header "
+            f"{samples[usual].rows[0][0][:60]!r} looks separated by {DELIMITERS[likely]}, and the "
+            "lines have different numbers of cells. Save the table again with commas."
         )
     return usual
 
 
 def _clean_share(sample: _Sample, delimiters: Sequence[str]) -> float:
-    """Return the share of cells without a delimiter inside, but for commas in numbers."""
+    """Return the fraction of cells without a delimiter inside; commas in numbers are allowed."""
 
     def is_clean(cell: str) -> bool:
         found = {mark for mark in delimiters if mark in cell}
@@ -342,7 +343,7 @@ def _clean_share(sample: _Sample, delimiters: Sequence[str]) -> float:
 
 
 def _split(head: str, delimiter: str, quote: str, is_whole: bool) -> _Sample:
-    lines_of = io.StringIO(head, newline=None)  # all line ends become one
+    lines_of = io.StringIO(head, newline=None)  # all line ends become "\n"
     reader = csv.reader(lines_of, delimiter=delimiter, quotechar=quote, skipinitialspace=True)
     rows: list[list[str]] = []
     lines: list[int] = []
@@ -358,24 +359,24 @@ def _split(head: str, delimiter: str, quote: str, is_whole: bool) -> _Sample:
             if not is_whole and len(rows) > 1:
                 del rows[-1]  # the sample may end inside a line
     except csv.Error:
-        pass  # pandas says what is wrong
+        pass  # pandas reports the error when it reads the file
     finally:
         csv.field_size_limit(limit)
     return _Sample(rows or [[head]], lines or [1])
 
 
 def _check_widths(path: Path, sample: _Sample) -> list[str]:
-    """Refuse lines longer than the header, which would lose cells; say which are shorter."""
+    """Refuse lines longer than the header, which would lose cells, and return shorter lines."""
     notes = []
     for row, line in zip(sample.rows[1:], sample.lines[1:], strict=False):
         if len(row) > sample.width and any(row[sample.width :]):
             raise DataError(
-                f"{path}: expected the same number of cells in every line, however: the header has "
-                f"{sample.width} cells and line {line} has {len(row)}. Mend the header or the line."
+                f"{path} must have the same number of cells in every line, got {sample.width} in "
+                f"the header and {len(row)} in line {line}. Correct the header or the line."
             )
         if len(row) < sample.width:
             notes.append(
-                f"line {line} has {len(row)} cells of {sample.width}: the others are read as "
+                f"line {line} has only {len(row)} of {sample.width} cells; the others are read as "
                 "missing"
             )
     return notes[:3]

@@ -1,4 +1,4 @@
-"""How tables are to be read that are like the training table: rows to predict, test rows."""
+"""Settings to read test rows, or rows to predict, in the same way as the training table."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def reading_of(
     kept: Mapping[str, Any],
     weights: str | None,
 ) -> Reading:
-    """Return what the training table has shown.
+    """Return the settings found in the training table.
 
     Args:
-        preprocessors: the fitted ones.
-        target: the target's column.
-        labels: the target's column again when its labels are texts.
+        preprocessors: the fitted preprocessors.
+        target: name of the target column.
+        labels: the name of the target column if its labels are text; otherwise empty.
         commas: see `Reading`.
         kept: see `Dataset.reading`.
-        weights: the column of the rows' weights.
+        weights: name of the column of sample weights.
     """
     texts = dict.fromkeys(name for each in preprocessors for name in each.text_columns)
     written = {
@@ -44,5 +44,7 @@ def reading_of(
         missing=tuple(kept.get("missing", ())),
         header=False if names else None,
         names=names or preprocessors[0].features,
-        beside=tuple(name for name in (target, weights) if name is not None and name in names),
+        optional_names=tuple(
+            name for name in (target, weights) if name is not None and name in names
+        ),
     )

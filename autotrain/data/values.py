@@ -1,8 +1,9 @@
-"""Cells of a column to numbers, texts and days; NumPy only, as the predictor uses it too.
+"""Convert the cells of a column to numbers, texts and days.
 
-Each reader takes one column as a 1-D array of any dtype, works on the distinct cells and spreads
-the result over the rows, so that a column of a million rows with ten levels costs ten readings.
-A new kind of cell is a new branch in `number_of`, `text_of` or `day_of`.
+Each function takes one column as a 1-D array of any dtype, converts the distinct cells and expands
+the result to the rows, so that a column of a million rows with ten levels needs ten conversions. To
+add a kind of cell, add a branch to `number_of`, `text_of` or `day_of`. This file imports only
+NumPy, because the predictor uses it too.
 """
 
 from __future__ import annotations
@@ -22,40 +23,41 @@ from autotrain.data.zones import AS_WRITTEN, ISO_DATE, NAIVE, has_zone, on_clock
 MISSING = frozenset(
     ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NaT", "null", "NULL", "None", "<NA>")
 )
-"""Texts that stand for a missing cell, compared without the spaces around them."""
+"""Texts that mean a missing cell, compared without surrounding spaces."""
 
 LARGEST = 1e100
-"""Larger numbers are taken for infinities: their squares overflow."""
+"""Larger numbers are treated as infinite, because their squares overflow."""
 
 MOST_SPOILT = 0.05
-"""So large a share of a column of numbers or dates may be something else by mistake."""
+"""Largest fraction of other cells in a column of numbers or dates that looks like a mistake."""
 
 SECONDS_A_DAY = 86_400
 _WHOLE = re.compile(r"-?\d+\.0+")
 _BOOLEAN_TEXTS = {"true": "True", "1": "True", "false": "False", "0": "False"}
 _MISSING_TYPES = ("NAType", "NaTType")
 _NO_CELLS = (tuple, frozenset, complex)
-"""What a dictionary takes as a key, and no column may hold."""
+"""Types that are hashable but not allowed in a column."""
 
 
 def distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
-    """Return the distinct cells of a column and, for every row, the index of its cell.
+    """Return the distinct cells of a column, and the index of each row's cell.
 
-    Raises: TypeError when a cell cannot be compared (a list inside a cell).
+    Raises:
+        TypeError: when a cell cannot be compared (for example a list).
     """
     if values.dtype.kind in "biuf":
         found, inverse = np.unique(values, return_inverse=True)
         return found.tolist(), inverse
     if values.dtype.kind == "M":
-        values = values.astype("datetime64[us]")  # so that a cell's text is the same in any unit
+        values = values.astype("datetime64[us]")  # the text of a cell must not depend on the unit
     cells = values.tolist()
     kinds = set(map(type, cells))
     if any(issubclass(kind, _NO_CELLS) for kind in kinds):
-        raise TypeError("a cell is no number, text or date")
+        raise TypeError("a cell is not a number, text or date")
     if any(issubclass(kind, datetime.datetime) for kind in kinds):
         return _distinct_times(cells)
     if kinds & {bool, np.bool_} and len(kinds - {bool, np.bool_, str, type(None)}) > 0:
-        # 1 == True == 1.0 for a dictionary, but not for a reader of the table.
+        # 1 == True == 1.0 in a dictionary, but they are different cells of a table.
         keyed = [(type(cell), cell) for cell in cells]
         order = {key: index for index, key in enumerate(dict.fromkeys(keyed))}
         inverse = np.fromiter(map(order.__getitem__, keyed), np.intp, len(cells))
@@ -65,7 +67,7 @@ def distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
 
 
 def _distinct_times(cells: list[Any]) -> tuple[list[Any], np.ndarray]:
-    """Return `distinct` of cells with times: one moment on two clocks is two cells."""
+    """Return `distinct` for times; the same moment in two time zones is two cells."""
     keyed = [
         (cell, getattr(cell, "tzinfo", None), getattr(cell, "fold", 0), type(cell))
         for cell in cells
@@ -76,7 +78,7 @@ def _distinct_times(cells: list[Any]) -> tuple[list[Any], np.ndarray]:
 
 
 def is_missing(cell: Any) -> bool:
-    """Tell whether one cell is missing: None, NaN, NaT, pandas' NA or a text of `MISSING`."""
+    """Whether one cell is missing: None, NaN, NaT, pandas' NA or a text of `MISSING`."""
     if cell is None or type(cell).__name__ in _MISSING_TYPES:
         return True
     if isinstance(cell, str):
@@ -85,11 +87,11 @@ def is_missing(cell: Any) -> bool:
 
 
 def number_of(cell: Any) -> float | None:
-    """Return the number in a cell, NaN when it is missing, None when it is not a number."""
+    """Return the number in a cell; NaN if it is missing, None if it is not a number."""
     if is_missing(cell):
         return math.nan
     if isinstance(cell, str) and "_" in cell:
-        return None  # Python reads "1_000" as a number; no table means that
+        return None  # Python reads "1_000" as a number, but a table does not mean one
     if isinstance(cell, datetime.timedelta | np.timedelta64):
         return seconds_of(cell)
     if isinstance(cell, datetime.date | datetime.time | bytes | np.datetime64):
@@ -103,9 +105,9 @@ def number_of(cell: Any) -> float | None:
 
 
 def text_of(cell: Any) -> str | None:
-    """Return the text by which a category is compared, None when the cell is missing.
+    """Return the text that identifies a category; None if the cell is missing.
 
-    1, 1.0, "1" and "1.0" are the same category "1"; spaces around a text do not count.
+    1, 1.0, "1" and "1.0" are the same category "1". Surrounding spaces are ignored.
     """
     if is_missing(cell):
         return None
@@ -119,27 +121,27 @@ def text_of(cell: Any) -> str | None:
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     if isinstance(cell, datetime.datetime) and cell.tzinfo is None:
-        # So that a column of dates gives the same texts whichever way the table holds dates.
+        # The text of a date must not depend on the type that the table uses for dates.
         has_clock = cell.time() != datetime.time()
         return cell.isoformat(" ") if has_clock else cell.date().isoformat()
     return str(cell)
 
 
 def boolean_text_of(cell: Any) -> str | None:
-    """Return "True", "False", None when missing, or the cell's text when it is neither."""
+    """Return "True" or "False", None if the cell is missing, and otherwise its text."""
     text = text_of(cell)
     return text if text is None else _BOOLEAN_TEXTS.get(text.lower(), text)
 
 
 def day_of(cell: Any, zone: str = AS_WRITTEN) -> float | None:
-    """Return days since 1970-01-01 on the wall clock of a time zone, see `zones.py`.
+    """Return the days since 1970-01-01 on the wall clock of a time zone, see `zones.py`.
 
-    NaN when the cell is missing, None when it is no ISO date ("2024-01-31", "2024-01-31 18:30") or
-    has a zone where it must have none, or the reverse.
+    NaN if the cell is missing. None if it is not an ISO date ("2024-01-31", "2024-01-31 18:30"), or
+    has a zone although it must not, or the reverse.
     """
     if is_missing(cell):
         return math.nan
-    if type(cell).__name__ == "Period":  # pandas' month or quarter is its first day
+    if type(cell).__name__ == "Period":  # a month or quarter of pandas is read as its first day
         cell = cell.start_time
     if isinstance(cell, np.datetime64):
         cell = cell.astype("datetime64[us]").item()
@@ -149,7 +151,7 @@ def day_of(cell: Any, zone: str = AS_WRITTEN) -> float | None:
         seconds = cell.hour * 3600 + cell.minute * 60 + cell.second
         try:
             return cell.toordinal() - _EPOCH + seconds / SECONDS_A_DAY
-        except NotImplementedError:  # a moment of pandas after the year 9999
+        except NotImplementedError:  # a pandas time after the year 9999
             moment: Any = cell.replace(tzinfo=None)
             since: float = moment.to_julian_date() - _EPOCH_JULIAN
             return math.floor(since) + seconds / SECONDS_A_DAY
@@ -172,7 +174,7 @@ _EPOCH_JULIAN = 2_440_587.5
 
 
 def numbers(values: np.ndarray) -> tuple[np.ndarray, int | None]:
-    """Return a column as float64 with NaN for missing, and the first row that is no number."""
+    """Return a column as float64 (NaN: missing), and the first row that is not a number."""
     if values.dtype.kind in "biuf":
         return values.astype(np.float64), None
     return _read(values, number_of)
@@ -187,7 +189,7 @@ def days(column: Any, zone: str = AS_WRITTEN) -> tuple[np.ndarray, int | None]:
             is not a date.
     """
     if has_zone(column):
-        # pandas converts a whole column much faster than one cell after the other.
+        # Converting the whole column at once is much faster than cell by cell.
         clock = wall_clock(column, zone)
         if clock is not None:
             return _days_on_clock(clock), None
@@ -231,7 +233,8 @@ def texts(values: np.ndarray, *, boolean: bool = False) -> tuple[list[str | None
 
 
 DATE_PARTS = ("year", "month", "day", "weekday", "days", "hour")
-"""What a date is expanded to; "days" counts from the earliest training date, Monday is 0."""
+"""Numbers that a date is expanded to. "days" is relative to the earliest training date, and
+"weekday" is 0 on Mondays."""
 
 
 def date_parts(
@@ -240,8 +243,8 @@ def date_parts(
     """Expand days since 1970-01-01 `[N]` to the named parts `[N, len(parts)]`; NaN stays NaN.
 
     Args:
-        exact_hours: so that a second of the day is the same number on every day; else as they come
-            out of the days' rounding.
+        exact_hours: whether the same time of day gives exactly the same hour on every day. False:
+            hours have the rounding errors of days, as in older bundles.
     """
     known = ~np.isnan(since_1970)
     since = np.where(known, since_1970, 0.0)

@@ -1,7 +1,7 @@
-"""Whole numbers beyond 2⁵³ of a text file, which a float does not tell apart.
+"""Read integers beyond 2⁵³ from a text file, which a float cannot represent exactly.
 
-pandas reads a column of whole numbers as floats as soon as a cell is missing. Such a column is read
-once more as text and becomes nullable integers.
+pandas reads a column of integers as floats if a cell is missing. Such a column is read again as
+text and becomes nullable integers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _WHOLE = re.compile(r"[+-]?\d+")
 
 
 def may_be_rounded(column: pd.Series) -> bool:
-    """Tell whether a column as read may hold rounded whole numbers."""
+    """Whether a column may contain rounded integers."""
     if column.dtype.kind != "f":
         return False
     known = column.to_numpy()[~np.isnan(column.to_numpy())]
@@ -26,15 +26,15 @@ def may_be_rounded(column: pd.Series) -> bool:
 
 
 def exact(texts: pd.Series) -> pd.Series | None:
-    """Return a column as nullable integers, None when it is not only whole numbers of 64 bits.
+    """Return a column as nullable integers; None if it has other cells than 64-bit integers.
 
     Args:
-        texts: the cells as written.
+        texts: the cells as written in the file.
     """
     cells = [cell.strip() if isinstance(cell, str) else None for cell in texts]
     if not all(cell is None or _WHOLE.fullmatch(cell) for cell in cells):
         return None
-    # Not a series on the way: pandas would make floats of them again.
+    # A list, not a series, because pandas would convert a series to floats again.
     whole = [None if cell is None else int(cell) for cell in cells]
     known = [number for number in whole if number is not None]
     dtypes: tuple[tuple[Any, int, int], ...] = (

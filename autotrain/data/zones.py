@@ -1,13 +1,13 @@
-"""Time zones of a column: which clock its times are read from.
+"""Time zones: the clock from which the times of a column are read.
 
-A network reads year, weekday and hour, so that a time must be on the clock on which the pattern
-is. The zone of the training column decides:
+A network reads year, weekday and hour, so the clock must be that of the people or processes behind
+the data. The training column decides:
 
-    NAIVE       no cell has a zone: the time as it is; a time with a zone is refused
-    a zone      all cells have this zone, such as "Europe/Berlin": other zones are converted to it;
-                a time without a zone is refused
+    NAIVE       no cell has a zone: times are used as they are; a time with a zone is refused
+    a zone      all cells have this zone, such as "Europe/Berlin": times of other zones are
+                converted to it; a time without a zone is refused
     AS_WRITTEN  texts with offsets other than UTC, which change with daylight saving time, and
-                objects of several zones: the clock as written (also bundles of earlier versions)
+                objects of several zones: the clock as written (also bundles of older versions)
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ _FIXED = re.compile(r"([+-])(\d{2}):(\d{2})")
 
 
 def zone_of(cells: Iterable[Any], name: str) -> str:
-    """Return the zone of a column's cells, see above.
+    """Return the zone of a column's cells.
 
     Args:
-        cells: all known cells of a column of dates, each once.
-        name: the column, for the error.
-    Raises: DataError when some have a zone and others have none.
+        cells: the distinct cells of a column of dates, without missing ones.
+        name: name of the column, for the error.
+    Raises:
+        DataError: when some cells have a zone and others do not.
     """
     found: dict[str, Any] = {}
     for cell in cells:
@@ -62,7 +63,7 @@ def _zone_of(cell: Any) -> str:
 
 
 def _name_of(tzinfo: Any) -> str:
-    """Return a name from which `_zone_named` makes the zone again; AS_WRITTEN when it has none."""
+    """Return a name from which `_zone_named` returns the zone; AS_WRITTEN if it has no name."""
     name = getattr(tzinfo, "key", None) or getattr(tzinfo, "zone", None)
     offset = tzinfo.utcoffset(None) if name is None else None
     if offset == datetime.timedelta(0):
@@ -97,17 +98,18 @@ def _zone_to_convert_to(name: str) -> datetime.tzinfo:
 
 
 def is_zone(name: Any) -> bool:
-    """Tell whether a text may be the zone of a column."""
+    """Whether a value may be the zone of a column."""
     return isinstance(name, str) and len(name) < 256
 
 
 def on_clock(cell: Any, zone: str) -> Any:
-    """Return a date or time on the clock of a zone; None when it does not suit the zone.
+    """Return a date or time on the clock of a zone; None if it does not fit the zone.
 
     Args:
-        cell: a datetime, a date or a text.
-        zone: NAIVE or a zone's name.
-    Raises: DataError when this machine does not know the zone.
+        cell: a datetime, a date or a string.
+        zone: NAIVE or the name of a zone.
+    Raises:
+        DataError: when this machine does not know the zone.
     """
     own = _zone_of(cell)
     if zone == NAIVE:
@@ -125,12 +127,12 @@ def on_clock(cell: Any, zone: str) -> Any:
             return None
     try:
         return cell.astimezone(_zone_to_convert_to(zone))
-    except (OverflowError, ValueError):  # the first or last day that a calendar has
+    except (OverflowError, ValueError):  # the first or last day of the calendar
         return None
 
 
 def has_zone(column: Any) -> bool:
-    """Return True for a pandas series of times that all have one time zone."""
+    """Whether a column is a pandas series of times with one time zone."""
     return getattr(getattr(column, "dtype", None), "tz", None) is not None and hasattr(column, "dt")
 
 
@@ -146,7 +148,8 @@ def wall_clock(column: Any, zone: str) -> np.ndarray | None:
         column: a column for which `has_zone` is True.
         zone: a zone's name or AS_WRITTEN.
     Returns: the times; None when they must be converted one by one, or must not have a zone.
-    Raises: DataError when this machine does not know the zone.
+    Raises:
+        DataError: when this machine does not know the zone.
     """
     if zone == NAIVE:
         return None
@@ -159,15 +162,15 @@ def wall_clock(column: Any, zone: str) -> np.ndarray | None:
 
 
 def wrong_zone(cell: Any, zone: str) -> str:
-    """Say what is wrong with a date that has a zone where it must have none, or the reverse."""
+    """Return the error for a time with a zone although training had none, or the reverse."""
     shown = repr(str(cell))
     if zone == NAIVE:
         return (
             f"must have times without a time zone, as in training, got {shown}. Convert them to "
-            "the zone of the training table and drop it: "
+            "the zone of the training table and remove the zone: "
             "times.dt.tz_convert(ZONE).dt.tz_localize(None)."
         )
     return (
-        f"must have times with a time zone, as in training ({zone}), got {shown}. Give them their "
-        "zone: times.dt.tz_localize(ZONE), or write their offset, such as +02:00."
+        f"must have times with a time zone, as in training ({zone}), got {shown}. Add the zone "
+        "with times.dt.tz_localize(ZONE), or write the offset, such as +02:00."
     )

@@ -140,7 +140,7 @@ REFUSED: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_types_that_hold_no_cells_are_refused_with_their_name(kind: str) -> None:
-    with pytest.raises(DataError, match=r"column 'a' must hold one number, text or date"):
+    with pytest.raises(DataError, match=r"column 'a' must have one number, text or date"):
         read_table(pa.table({"a": REFUSED[kind]}))
 
 

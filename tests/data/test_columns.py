@@ -59,13 +59,17 @@ def test_pixels_are_taken_as_they_are() -> None:
 
 def test_a_few_texts_among_numbers_are_said() -> None:
     _, notes = read_columns(pd.DataFrame({"size": ["1", "2", "3", "4", "5"] * 5 + ["n.a."]}))
-    assert notes[0].startswith("column 'size' holds numbers but for 1 cell such as 'n.a.'")
+    assert notes[0].startswith(
+        "column 'size' contains numbers and 1 other cell (for example 'n.a.')"
+    )
 
 
 def test_a_few_other_cells_among_dates_are_said() -> None:
     dates = [f"2024-01-{day:02}" for day in range(1, 31)]
     _, notes = read_columns(pd.DataFrame({"when": [*dates, "0000-00-00"]}))
-    assert notes[0].startswith("column 'when' holds dates but for 1 cells such as '0000-00-00'")
+    assert notes[0].startswith(
+        "column 'when' contains dates and 1 other cell (for example '0000-00-00')"
+    )
 
 
 def test_dates_in_another_form_are_said() -> None:
@@ -105,18 +109,21 @@ RNG = np.random.default_rng(0)
 SHUFFLED = RNG.permutation(1000)[:N]
 
 DROPPED: list[tuple[str, Any, str, str]] = [
-    ("constant", [5] * N, "x", "every training row holds 5"),
-    ("constant text", ["a"] * N, "x", "every training row holds 'a'"),
-    ("constant boolean", [True] * N, "x", "every training row holds"),
-    ("one date", ["2024-01-31"] * N, "x", "every training row holds '2024-01-31'"),
-    ("no value", [None] * N, "x", "no row has a value"),
+    ("constant", [5] * N, "x", "all training rows have the value 5"),
+    ("constant text", ["a"] * N, "x", "all training rows have the value 'a'"),
+    ("constant boolean", [True] * N, "x", "all training rows have the value"),
+    ("one date", ["2024-01-31"] * N, "x", "all training rows have the value '2024-01-31'"),
+    ("no value", [None] * N, "x", "all its cells are empty"),
     ("all texts differ", [f"name {n}" for n in range(N)], "x", "40 different texts in 40"),
     ("nearly all differ", [f"n{n}" for n in range(N - 3)] + ["n1"] * 3, "x", "37 different texts"),
-    ("counts from 0", np.arange(N), "x", "it only counts the rows"),
-    ("counts from 1", np.arange(1, N + 1), "x", "it only counts the rows"),
-    ("counts as text", [str(n) for n in range(N)], "x", "it only counts the rows"),
-    *(("an id", SHUFFLED, name, "say it is an identifier") for name in ("id", "userId", "row_no")),
-    ("an unnamed index", SHUFFLED, "Unnamed: 0", "say it is an identifier"),
+    ("counts from 0", np.arange(N), "x", "it only numbers the rows"),
+    ("counts from 1", np.arange(1, N + 1), "x", "it only numbers the rows"),
+    ("counts as text", [str(n) for n in range(N)], "x", "it only numbers the rows"),
+    *(
+        ("an id", SHUFFLED, name, "it is an identifier by its name")
+        for name in ("id", "userId", "row_no")
+    ),
+    ("an unnamed index", SHUFFLED, "Unnamed: 0", "it is an identifier by its name"),
 ]
 
 
@@ -148,7 +155,7 @@ def test_useful_columns_are_kept(what: str, cells: Any, name: str) -> None:
 
 def test_a_column_that_counts_is_found_in_some_of_its_rows() -> None:
     rows = np.sort(RNG.permutation(1000)[:N])
-    assert "it only counts the rows" in dropped(rows + 1, rows=rows)
+    assert "it only numbers the rows" in dropped(rows + 1, rows=rows)
     assert dropped(np.sort(SHUFFLED), rows=rows) == ""
 
 
@@ -160,5 +167,5 @@ def test_nothing_left_is_an_error() -> None:
     frame = pd.DataFrame({"a": [1] * 3, "b": [None] * 3})
     with pytest.raises(DataError) as caught:
         keep_useful(frame, read_columns(frame)[0], np.arange(3))
-    for part in ("none is left", "'a' is dropped", "'b' is dropped"):
+    for part in ("all are dropped", "'a' is dropped", "'b' is dropped"):
         assert part in str(caught.value)

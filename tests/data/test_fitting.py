@@ -125,7 +125,7 @@ def test_notices_about_rare_levels_follow_what_a_space_does(
     found = rare_levels(columns, fitted[0][1], views)
     assert len(found) == len(said)
     for notice, words in zip(found, said, strict=True):
-        assert f"has {n_levels:,} levels in the training rows: {words}, the others" in notice
+        assert f"has {n_levels:,} levels in the training rows: {words}, and the others" in notice
     # What is said is what the columns have become: two levels or more without a place of their own.
     kept = [len(preprocessor.columns[0].levels) for preprocessor, _ in fitted]
     own = {count for count in kept if n_levels - count > 1}

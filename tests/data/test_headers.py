@@ -48,7 +48,7 @@ def test_names_that_are_found_once_below_are_names(tmp_path: Path) -> None:
 
 
 def test_doubled_cells_of_a_row_get_the_right_advice(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"every column name once.*--no-header"):
+    with pytest.raises(DataError, match=r"column names must be unique.*--no-header"):
         read(tmp_path, ["e,x,x,n", "p,x,x,w", "e,b,x,n"])
 
 

@@ -119,7 +119,7 @@ def test_formats_are_read_and_told(what: str, is_frame: bool, tmp_path: Path) ->
     [
         (["5 %", "6", "7 %"], "different units"),
         (["$5", "€6", "7"], "different units"),
-        (["1,5", "3.5", "2"], "in different ways"),
+        (["1,5", "3.5", "2"], "in different formats"),
         (["555 123 456", "555 987 654", "600 111 222"], "phone numbers"),
         (["unknown", "1", "2"], "--missing 'unknown'"),
     ],
@@ -154,7 +154,7 @@ def test_a_word_among_many_numbers_is_a_missing_one(tmp_path: Path) -> None:
     # Another word is told of.
     cells = [*(str(number / 2) for number in range(40)), *["shut"] * 30]
     (note,) = read(tmp_path, {"a": cells, "b": ["x"] * 70}).notes[1:]
-    assert "30 other cells such as 'shut'" in note
+    assert "30 other cells (for example 'shut')" in note
 
 
 @pytest.mark.parametrize("is_frame", [False, True])
@@ -164,7 +164,7 @@ def test_leading_zeros_are_kept_and_told(is_frame: bool, tmp_path: Path) -> None
     assert table.frame["zip"].tolist()[:3] == ["00501", "02134", "90210"]
     (column, number), (note,) = read_columns(table.frame)
     assert (column.kind, number.kind) == ("categorical", "numeric")
-    assert "leading zeros such as in '00501'" in note
+    assert "leading zeros (for example '00501')" in note
 
 
 def test_other_codes_stay_texts(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_frame_keeps_its_own_index_and_cells() -> None:
 
 
 def test_names_are_for_files_alone() -> None:
-    with pytest.raises(DataError, match="names and header must be left out"):
+    with pytest.raises(DataError, match="names and header must be omitted"):
         read_table(pd.DataFrame({"a": [1]}), Reading.of({"names": ["b"]}))
 
 

@@ -117,7 +117,7 @@ def test_the_row_of_a_mistake_counts_over_chunks(monkeypatch: pytest.MonkeyPatch
     preprocessor = fitted(pd.DataFrame(values, columns=["a", "b", "c"]))
     values[40, 1] = np.inf
     monkeypatch.setattr("autotrain.data.preprocessing.CHUNK_CELLS", 9)
-    with pytest.raises(DataError, match=r"column 'b': .*row 41 holds inf"):
+    with pytest.raises(DataError, match=r"column 'b' must .*got inf in row 41"):
         preprocessor.encode(values)
 
 
@@ -149,8 +149,8 @@ def test_unseen_and_missing_categories_are_zeros_and_said() -> None:
     encoded = PREPROCESSOR.encode(frame, notices=notices)
     np.testing.assert_array_equal(encoded[:, 7:10], [[0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]])
     assert notices == [
-        "column 'colour': training never saw the categories of 2 cells ('violet')",
-        "column 'colour': 1 cell missing, where training had none missing",
+        "column 'colour': 2 cells with categories that are not in the training rows ('violet')",
+        "column 'colour': 1 cell missing, but no cell was missing in training",
     ]
 
 
@@ -159,8 +159,8 @@ def test_missing_numbers_and_dates_are_said_where_training_had_none() -> None:
     cells = {"age": [20, None, None, 50], "size": [None] * 4, "day": ["2024-01-31", None, "", None]}
     PREPROCESSOR.encode(changed(**cells), notices=notices)
     assert notices == [
-        "column 'age': 2 cells missing, where training had none missing",
-        "column 'day': 3 cells missing, where training had none missing",
+        "column 'age': 2 cells missing, but no cell was missing in training",
+        "column 'day': 3 cells missing, but no cell was missing in training",
     ]
     # Older bundles do not know what training had.
     older = Preprocessor.from_parts(
@@ -174,7 +174,7 @@ def test_extra_columns_are_ignored_and_said() -> None:
     notices: list[str] = []
     encoded = PREPROCESSOR.encode(changed(weight=1, height=2), notices=notices)
     np.testing.assert_array_equal(encoded, ENCODED)
-    assert notices == ["ignored 2 columns that training did not have: weight, height"]
+    assert notices == ["ignored 2 columns that the training table did not have: weight, height"]
 
 
 def test_missing_numbers_and_dates_take_the_median() -> None:
@@ -203,31 +203,31 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
     ),
     "text for a number": (
         changed(age=["20", "3O", "40", "50"]),
-        ["column 'age'", "expected numbers", "row 2 holds '3O'"],
+        ["column 'age'", "must contain numbers", "got '3O' in row 2"],
     ),
     "a date for a number": (changed(age=datetime.date(2024, 1, 1)), ["column 'age'", "row 1"]),
     "text for a date": (
         changed(day=["2024-01-31", "yesterday", "2024-01-31", "2024-01-31"]),
-        ["column 'day'", "ISO dates", "row 2 holds 'yesterday'"],
+        ["column 'day'", "ISO dates", "got 'yesterday' in row 2"],
     ),
     "infinite": (
         changed(size=[1.0, 2.0, -np.inf, 1.0]),
-        ["column 'size'", "row 3 holds -inf", "infinite"],
+        ["column 'size'", "got -inf in row 3", "infinite"],
     ),
     "infinite text": (changed(size=["1", "inf", "2", "3"]), ["column 'size'", "row 2"]),
     "too far": (changed(size=1e300), ["column 'size'", "too far from the training values"]),
     "lists in cells": (changed(colour=[[1], [2], [3], [4]]), ["column 'colour'", "lists"]),
-    "too few columns": (np.zeros((2, 5)), ["expected 6 columns (age, size", "the rows have 5"]),
-    "one row flat": ([1, 2, 3, 4, 5, 6], ["expected a table", "[[…]]"]),
-    "ragged rows": ([[1, 2], [3]], ["rows of one length"]),
+    "too few columns": (np.zeros((2, 5)), ["must have 6 columns (age, size", "got 5"]),
+    "one row flat": ([1, 2, 3, 4, 5, 6], ["must be a data frame", "[[…]]"]),
+    "ragged rows": ([[1, 2], [3]], ["rows must have the same length"]),
     "ragged columns": (
         {"age": [1, 2], "size": [1]},
-        ["columns of one length", "age: 2", "size: 1"],
+        ["columns must have the same length", "age: 2", "size: 1"],
     ),
     "single values": ({"age": 1, "size": 2}, ["age: one value", '{"age": [37]}']),
     "repeated columns": (
         pd.concat([FRAME, FRAME[["age"]]], axis=1),
-        ["every column name once", "'age' (2 times)"],
+        ["column names must be unique", "'age' (2 times)"],
     ),
 }
 
@@ -280,8 +280,8 @@ def test_disk_and_back_with_every_kind() -> None:
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"format": 99}, "expected format 4, however: 99"),
-        ({"columns": [{"kind": "numeric"}]}, "expected columns"),
+        ({"format": 99}, "format must be 4, got 99"),
+        ({"columns": [{"kind": "numeric"}]}, "must have columns"),
         ({"columns": []}, "one entry per scaled input (0)"),
     ],
 )

@@ -30,7 +30,7 @@ def test_classes_have_their_names() -> None:
 
 
 def test_an_unknown_set() -> None:
-    with pytest.raises(DataError, match=r"no scikit-learn data set 'iris2'. Did you mean 'iris'"):
+    with pytest.raises(DataError, match=r"no scikit-learn dataset 'iris2'. Did you mean 'iris'"):
         read_table("sklearn:iris2")
 
 
@@ -48,7 +48,7 @@ def no_network(*_: Any, **__: Any) -> None:
 )
 def test_no_network(source: str, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, function, no_network)
-    with pytest.raises(DataError, match=f"{source}: expected to download it, however: .*Name or"):
+    with pytest.raises(DataError, match=f"{source} cannot be downloaded: .*Name or"):
         read_table(source)
 
 

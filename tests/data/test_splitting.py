@@ -168,27 +168,29 @@ def test_fractions(test: Any, fraction: float | None) -> None:
 
 @pytest.mark.parametrize("test", [1, 1.5, -0.1, "2", float("nan")])
 def test_wrong_fractions(test: Any) -> None:
-    with pytest.raises(DataError, match=re.escape(f"however: {test}. 0.2 is usual")):
+    with pytest.raises(DataError, match=re.escape(f"got {test}. The default is 0.2")):
         read_fraction(test)
 
 
 @pytest.mark.parametrize("validation", ["1-fold", "0-fold", "fold", "5", "5 fold", "none"])
 def test_wrong_validations(validation: str) -> None:
-    with pytest.raises(DataError, match=f"auto, holdout or K-fold.*however: '{validation}'"):
+    with pytest.raises(DataError, match=f"auto, holdout or K-fold.*got '{validation}'"):
         split_validation(np.zeros(20), validation, 0, stratify=False)
 
 
 def test_fewer_rows_than_folds() -> None:
-    with pytest.raises(DataError, match=r"as many rows as folds \(9\), however: 8 rows"):
+    with pytest.raises(DataError, match=r"one row per fold \(9\), but only 8 rows"):
         split_validation(np.zeros(8), "9-fold", 0, stratify=False)
-    with pytest.raises(DataError, match=r"as many rows as folds \(5\), however: 4 rows"):
+    with pytest.raises(DataError, match=r"one row per fold \(5\), but only 4 rows"):
         split_validation(np.array([0, 0, 0, 0, 1]), "5-fold", 0, stratify=True)
 
 
 def test_rows_of_which_none_can_validate() -> None:
-    with pytest.raises(DataError, match="none of the 12 rows beside the test rows can validate"):
+    with pytest.raises(DataError, match="none of the 12 rows outside the test set can validate"):
         split_validation(np.arange(12), "holdout", 0, stratify=True)
-    with pytest.raises(DataError, match=r"0 rows beside .* can validate \(the only row of a class"):
+    with pytest.raises(
+        DataError, match=r"only 0 rows outside .* can validate \(the only row of a class"
+    ):
         split_validation(np.arange(12), "5-fold", 0, stratify=True)
 
 

@@ -85,26 +85,30 @@ def test_whole_numbers_with_missing_cells_stay_whole() -> None:
 )
 def test_the_user_may_choose(cells: Any, task: str, classes: tuple[Any, ...]) -> None:
     target = read_target(cells, "y", task)
-    assert (target.task, target.classes, target.reason) == (task, classes, f"{task}, as asked")
+    assert (target.task, target.classes, target.reason) == (
+        task,
+        classes,
+        f"{task}: requested by the user",
+    )
 
 
 WRONG: list[tuple[str, Any, str, list[str]]] = [
-    ("constant", [1] * 5, "auto", ["'y'", "at least two different values", "all 5 rows hold 1"]),
+    ("constant", [1] * 5, "auto", ["'y'", "at least two different values", "got 1 in all 5 rows"]),
     ("an id", [f"id{n}" for n in range(50)], "auto", ["50 different labels", "an identifier"]),
-    ("numbers", list(range(50)), "multiclass", ["looks like an identifier", "task regression"]),
+    ("numbers", list(range(50)), "multiclass", ["like an identifier", "task regression"]),
     ("too many", list(range(1001)) * 3, "multiclass", ["at most 1000"]),
-    ("not binary", ["a", "b", "c"] * 2, "binary", ["expected two labels", "'a', 'b', 'c'"]),
-    ("no numbers", ["1", "2", "x"] * 2, "regression", ["row 3 of the table holds 'x'"]),
-    ("infinite", [1.0, np.inf, 2.0, -np.inf], "auto", ["2 in the table are infinite", "row 2"]),
-    ("tiny", np.arange(40) * 1e-150, "regression", ["more than 1e-100", "differ by 3.9e-149"]),
+    ("not binary", ["a", "b", "c"] * 2, "binary", ["must have two labels", "'a', 'b', 'c'"]),
+    ("no numbers", ["1", "2", "x"] * 2, "regression", ["got 'x' in row 3 of the table"]),
+    ("infinite", [1.0, np.inf, 2.0, -np.inf], "auto", ["got 2 larger ones in the table", "row 2"]),
+    ("tiny", np.arange(40) * 1e-150, "regression", ["at least 1e-100", "got 3.9e-149"]),
     ("lists", pd.Series([[1], [2], [1]]), "auto", ["lists or other objects"]),
     (
         "spoilt",
         [f"{n / 100}" for n in range(60)] + ["unknown"],
         "auto",
-        ["all but 1 of 61 cells are numbers, 60 different", "row 61", "'unknown'", "multiclass"],
+        ["60 different numbers and 1 of 61 cells", "row 61", "'unknown'", "multiclass"],
     ),
-    ("single", np.array([1, np.inf], np.float32), "auto", ["1 in the table are infinite"]),
+    ("single", np.array([1, np.inf], np.float32), "auto", ["got 1 larger ones in the table"]),
     ("task", [0, 1], "classification", ["no task 'classification'", "multiclass"]),
 ]
 
@@ -139,20 +143,20 @@ def test_another_table_is_coded_in_the_same_way(cells: Any, other: Any, wanted: 
 
 
 def test_other_classes_in_another_table_are_refused() -> None:
-    with pytest.raises(DataError, match=r"test.csv: .*'a', 'b'\), however: 'c'"):
+    with pytest.raises(DataError, match=r"test.csv: .*'a', 'b'\), got 'c'"):
         read_target(["a", "b"] * 2, "y").encode(["a", "c"], "test.csv")
 
 
 def test_other_numbers_in_another_table_are_read() -> None:
     target = read_target([0.5, 1.5, 7.0], "y")
     np.testing.assert_array_equal(target.encode(["1.5", "99"], "test.csv"), [1.5, 99])
-    with pytest.raises(DataError, match=r"row 2 of test.csv holds 'x'"):
+    with pytest.raises(DataError, match=r"got 'x' in row 2 of test.csv"):
         target.encode(["1.5", "x"], "test.csv")
 
 
 def test_labels_that_no_array_holds_are_refused() -> None:
     labels = np.array([2**63 + 5, 3] * 20, dtype=np.uint64)
-    with pytest.raises(DataError, match=r"at most 64 bits .*, however: 9223372036854775813\."):
+    with pytest.raises(DataError, match=r"at most 64 bits .*, got 9223372036854775813\."):
         read_target(labels, "y", "binary")
 
 
@@ -167,14 +171,14 @@ def test_few_whole_numbers_beyond_2_53_are_classes() -> None:
 
 def test_floats_are_no_labels_where_classes_are_beyond_2_53() -> None:
     target = read_target(pd.Series(LARGE * 4), "y")
-    with pytest.raises(DataError, match="t: labels of 'y' must be whole numbers, got the float"):
+    with pytest.raises(DataError, match="t: labels of 'y' must be integers, got the float"):
         target.encode(pd.Series([float(LARGE[0])]), "t")
 
 
 def test_large_labels_that_are_floats_are_told() -> None:
     values = pd.Series([float(LARGE[0]), 2.0**61] * 6)
     (note,) = changed_labels(values, read_target(values, "y"))
-    assert "labels may have been merged" in note
+    assert "labels may already be merged" in note
     values = pd.Series([0.0, 1.0] * 6)
     assert changed_labels(values, read_target(values, "y")) == []
 
@@ -191,7 +195,7 @@ def test_whole_numbers_and_whole_floats_are_whole() -> None:
 
 
 def test_large_whole_numbers_beside_fractions_are_refused() -> None:
-    with pytest.raises(DataError, match="that a float tells apart"):
+    with pytest.raises(DataError, match="that a float represents exactly"):
         read_target(np.array([2**60 + 1, 0.5] * 6, dtype=object), "y")
 
 
@@ -199,5 +203,7 @@ def test_durations_are_seconds_and_told() -> None:
     values = pd.Series(pd.to_timedelta(np.arange(30) * 1.5, unit="min"))
     target = read_target(values, "y")
     np.testing.assert_array_equal(target.y, np.arange(30) * 90)
-    assert changed_labels(values, target) == ["target 'y' holds durations: read as seconds"]
+    assert changed_labels(values, target) == [
+        "target 'y' contains durations, which are read as seconds"
+    ]
     np.testing.assert_array_equal(target.encode(values.astype(object), "t"), target.y)

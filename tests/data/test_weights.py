@@ -137,7 +137,7 @@ def test_a_row_of_weight_0_is_as_if_it_were_not_there(
     own = both[both["count"] > 0].reset_index(drop=True).astype({"gap": float})
     with_it = load_dataset(both, target, weights="count", validation=validation, seed=seed)
     without = load_dataset(own, target, weights="count", validation=validation, seed=seed)
-    assert "40 rows of weight 0 in 'count': left out" in with_it.notes
+    assert "dropped 40 rows with weight 0 in 'count'" in with_it.notes
     assert (with_it.task, with_it.classes) == (without.task, without.classes)
     np.testing.assert_array_equal(with_it.test_weights, without.test_weights)
     view = View("robust_smooth_clip", "indicator")
@@ -159,7 +159,7 @@ def test_a_row_that_is_dropped_needs_no_weight() -> None:
     frame.loc[5, ["y", "count"]] = [None, np.nan]
     assert load_dataset(frame, "y", weights="count").folds[0].weights is not None
     frame.loc[8, "count"] = np.nan
-    with pytest.raises(DataError, match="row 9 holds nothing"):
+    with pytest.raises(DataError, match="got an empty cell in row 9"):
         load_dataset(frame, "y", weights="count")
 
 
@@ -170,18 +170,18 @@ def test_test_rows_of_their_own() -> None:
     without = load_dataset(frame, "y", weights="count", test=other.drop(columns="count"))
     assert without.test_weights is None
     assert without.n_test == 20
-    assert any("have no column 'count': all weigh the same" in note for note in without.notes)
+    assert any("have no column 'count' and get equal weights" in note for note in without.notes)
 
 
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        ([1.0] * 59 + [-1.0], r"expected in 'w' a weight of at least 0 .*row 60 holds -1\.0"),
-        ([1.0] * 59 + [np.inf], "row 60 holds inf"),
-        ([1.0] * 58 + [np.nan, 1.0], r"row 59 holds nothing\. Mend the cell"),
-        (["1"] * 59 + ["much"], "row 60 holds 'much'"),
-        ([0.0] * 60, "some weight above 0, however: all 60 are 0"),
-        ([1.0] + [0.0] * 59, "at least 10 rows with a target and a weight above 0, however: 1"),
+        ([1.0] * 59 + [-1.0], r"weights in 'w' must be numbers of at least 0, got -1\.0 in row 60"),
+        ([1.0] * 59 + [np.inf], "got inf in row 60"),
+        ([1.0] * 58 + [np.nan, 1.0], r"got an empty cell in row 59\. Correct the cell"),
+        (["1"] * 59 + ["much"], "got 'much' in row 60"),
+        ([0.0] * 60, "must be positive, but all 60 are 0"),
+        ([1.0] + [0.0] * 59, "at least 10 rows with a target and a positive weight, got 1"),
     ],
 )
 def test_weights_that_cannot_be_used(cells: list[Any], message: str) -> None:
@@ -193,7 +193,7 @@ def test_weights_that_cannot_be_used(cells: list[Any], message: str) -> None:
     ("name", "message"),
     [
         ("cuont", r"no weights column 'cuont'\. Did you mean 'count'\? Known: x, count\."),
-        ("y", "beside the target, however: 'y' is the target"),
+        ("y", "weights must not be the target column, got 'y'"),
     ],
 )
 def test_a_column_that_cannot_weigh(name: str, message: str) -> None:
@@ -204,11 +204,11 @@ def test_a_column_that_cannot_weigh(name: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("target", "given", "message"),
     [
-        ("y", "balance", "must be balanced, or a weight for each class, however: 'balance'"),
-        ("y", {"d": 1.0}, r"--class-weights: no class 'd'\..* Known: a, b, c\."),
-        ("y", {"a": -1.0}, "must be numbers of at least 0, however: -1.0 for class 'a'"),
-        ("y", {"a": "much"}, "however: 'much' for class 'a'"),
-        ("x", "balanced", "--class-weights need classes, however: 'x' is a number"),
+        ("y", "balance", "must be 'balanced' or a weight for each class, got 'balance'"),
+        ("y", {"d": 1.0}, r"class_weights: no class 'd'\..* Known: a, b, c\."),
+        ("y", {"a": -1.0}, "must be numbers of at least 0, got -1.0 for class 'a'"),
+        ("y", {"a": "much"}, "got 'much' for class 'a'"),
+        ("x", "balanced", "class_weights must be None for a regression, but 'x' is a number"),
     ],
 )
 def test_class_weights_that_cannot_be_used(target: str, given: Any, message: str) -> None:

@@ -195,7 +195,7 @@ def test_what_cannot_be_predicted_is_a_value_error() -> None:
     strange = X.head(3).astype(object)
     strange.iloc[1, 2] = "much"
     for ask in (model.predict, model.predict_distribution):
-        with pytest.raises(ValueError, match="row 2 holds 'much'"):
+        with pytest.raises(ValueError, match="got 'much' in row 2"):
             ask(strange)
     with pytest.raises(ValueError, match="alpha must be between 0 and 1"):
         model.predict_distribution(X, alpha=2)

@@ -168,7 +168,7 @@ def test_study_resumes_with_any_kind_of_test_argument(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "budget", "message"),
     [
-        ({"validation": 5}, {}, "validation: expected auto, holdout or K-fold"),
+        ({"validation": 5}, {}, "validation must be auto, holdout or K-fold"),
         ({"workers": "auto"}, {}, "workers must be a non-negative integer"),
         ({"workers": -1}, {}, "workers must be a non-negative integer"),
         ({"seed": 1.5}, {}, "seed must be a non-negative integer, got 1.5"),

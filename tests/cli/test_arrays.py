@@ -38,8 +38,8 @@ def test_a_search_tells_what_evaluate_tells_of_test_rows(here: Path, autotrain: 
     searched, evaluated = autotrain("search", *words), autotrain("evaluate", "odd", "odd.csv")
     assert searched.code == evaluated.code == 0, searched.err + evaluated.err
     for part in (
-        "column 'age': 1 cell missing, where training had none missing",
-        "column 'city': training never saw the categories of 2 cells ('Trier')",
+        "column 'age': 1 cell missing, but no cell was missing in training",
+        "column 'city': 2 cells with categories that are not in the training rows ('Trier')",
     ):
         assert f"the test rows (odd.csv): {part}" in searched.err
         assert part in evaluated.err
@@ -51,5 +51,5 @@ def test_an_error_comes_with_what_was_left_out(here: Path, autotrain: Run) -> No
     done = autotrain("search", "damage.csv", "--target", "damage", "--dry-run")
     assert (done.code, done.out) == (2, "")
     error, note = done.err.splitlines()
-    assert error.startswith("Error: target 'damage': expected at least two different values")
+    assert error.startswith("Error: target 'damage' must have at least two different values")
     assert note.startswith("Note: 20 of 40 rows of damage.csv are dropped")

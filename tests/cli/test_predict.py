@@ -213,7 +213,7 @@ def test_columns_are_found_by_name_and_surprises_are_told(
     ("words", "message"),
     [
         (("paid", "lacking.csv"), "1 is missing: 'city'"),
-        (("paid", "none.csv"), "none.csv: expected a file, however: there is none"),
+        (("paid", "none.csv"), "none.csv does not exist"),
         (("piad", "rows.csv"), "Did you mean 'paid'? Studies with a model: paid, plain, shop"),
         (("rows.csv", "rows.csv"), "BUNDLE must be a folder, got the file rows.csv"),
         (("paid", "rows.csv", "--output", "x.xlsx"), "must end in .csv, .parquet, .json"),

@@ -180,7 +180,7 @@ def test_options_in_a_study_file(nameless: Path, autotrain: Run) -> None:
         (("--decimal", ",", "--thousands", ","), "two different marks"),
         (("--names", "a,b"), "one name for each of the 5 columns, got 2"),
         (("--names", "a,a,b,c,d"), "names must differ from each other"),
-        (("--names", "a,b,c,d,e", "--header"), "names must be left out"),
+        (("--names", "a,b,c,d,e", "--header"), "names must be omitted"),
     ],
 )
 def test_options_that_cannot_be(

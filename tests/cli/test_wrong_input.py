@@ -30,9 +30,9 @@ SIZE = ("--target", "size")
 
 # (name, what is written as t.csv, further words, what the message must say)
 DATA = [
-    ("missing file", None, (), "t.csv: expected a file, however: there is none"),
+    ("missing file", None, (), "t.csv does not exist"),
     ("empty file", "", (), "t.csv: expected a table, however: the file is empty (0 bytes)"),
-    ("only a header", "age,kind,size\n", (), "expected rows, however: only a header of 3 columns"),
+    ("only a header", "age,kind,size\n", (), "must have rows, got only a header of 3 columns"),
     ("no target named", GOOD, None, "expected the name of the target column, however: none"),
     ("target absent", GOOD, ("--target", "knid"), "no target column 'knid'. Did you mean 'kind'?"),
     (
@@ -48,24 +48,24 @@ DATA = [
         "missing in all 30 rows (an empty cell)",
     ),
     ("too few rows", "\n".join(GOOD.splitlines()[:6]), (), "at least 10 rows with a target"),
-    ("wrong delimiter", GOOD.replace(",", "~"), (), "expected columns parted by a comma"),
+    ("wrong delimiter", GOOD.replace(",", "~"), (), "columns must be separated by commas"),
     (
         "not UTF-8",
         GOOD.replace("a,", "\xe4,").encode("latin-1"),
         (),
-        "expected UTF-8 text, however",
+        "must be UTF-8 text, but",
     ),
     ("duplicate columns", GOOD.replace("size", "age"), (), "'age' (2 times)"),
     ("ragged rows", GOOD + "1,2,3,4,5\n", (), "same number of cells in every line"),
-    ("infinite cell", _column(lambda i: "inf" if i == 3 else i), (), "expected finite numbers"),
-    ("infinite target", _column(lambda i: "inf" if i == 3 else i), SIZE, "expected finite numbers"),
+    ("infinite cell", _column(lambda i: "inf" if i == 3 else i), (), "must be finite"),
+    ("infinite target", _column(lambda i: "inf" if i == 3 else i), SIZE, "must contain finite numbers"),
     ("no column left", "a,kind\n" + ",x\n,y\n" * 15, (), "at least one column to learn from"),
     ("fewer rows than folds", GOOD, ("--validation", "40-fold"), "as many rows as folds (40)"),
     ("no such validation", GOOD, ("--validation", "5fold"), "K-fold with K at least 2"),
     ("one fold", GOOD, ("--validation", "1-fold"), "K-fold with K at least 2"),
     ("test fraction", GOOD, ("--test", "1.5"), "a fraction of the rows"),
-    ("test file missing", GOOD, ("--test", "u.csv"), "u.csv: expected a file, however: there is"),
-    ("task that cannot be", GOOD, ("--task", "regression"), "expected numbers for regression"),
+    ("test file missing", GOOD, ("--test", "u.csv"), "u.csv does not exist"),
+    ("task that cannot be", GOOD, ("--task", "regression"), "must contain numbers for regression"),
     ("metric of another task", GOOD, ("--metric", "rmse"), "metric must be one of log_loss,"),
     ("unknown metric", GOOD, ("--metric", "acuracy"), "Did you mean 'accuracy'?"),
     ("unknown sampler", GOOD, ("--sampler", "tpee"), "no sampler 'tpee'. Did you mean 'tpe'?"),
@@ -139,8 +139,8 @@ def test_the_table_and_the_options(
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (_column(lambda i: ""), "column 'size' is dropped: no row has"),
-        (_column(lambda i: 5), "column 'size' is dropped: every training"),
+        (_column(lambda i: ""), "column 'size' is dropped: all its cells"),
+        (_column(lambda i: 5), "column 'size' is dropped: all training"),
         (GOOD.replace("3,b", "3,", 1), "1 of 30 rows of t.csv are dropped: their target"),
         (GOOD.replace(",", "|"), "read with bar as the delimiter"),
     ],

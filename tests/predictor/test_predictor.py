@@ -144,7 +144,7 @@ def test_wrong_tables_raise() -> None:
         predictor.predict(frame)
     with pytest.raises(DataError, match="expected 5 columns"):
         predictor.predict(table(n_features=4))
-    with pytest.raises(DataError, match="column 'x2': expected numbers, however: row 7"):
+    with pytest.raises(DataError, match="column 'x2' must contain numbers, got .* in row 7"):
         predictor.predict(
             frame.rename(columns={"X4": "x4"})
             .astype(object)

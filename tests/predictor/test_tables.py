@@ -98,7 +98,7 @@ def test_every_preprocessor_encodes_every_part() -> None:
 def test_error_names_the_row_of_the_whole_table() -> None:
     table = frame().astype(object)
     table.loc[36, "age"] = "old"
-    with pytest.raises(DataError, match="row 37 holds 'old'"):
+    with pytest.raises(DataError, match="got 'old' in row 37"):
         list(encoded_parts(table, [PREPROCESSOR], None))
 
 

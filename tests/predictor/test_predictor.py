@@ -142,9 +142,9 @@ def test_wrong_tables_raise() -> None:
     frame = pd.DataFrame(table(), columns=["x0", "x1", "x2", "x3", "X4"])
     with pytest.raises(DataError, match=r"missing: 'x4' \(is it 'X4'\?\)"):
         predictor.predict(frame)
-    with pytest.raises(DataError, match="expected 5 columns"):
+    with pytest.raises(DataError, match="must have 5 columns"):
         predictor.predict(table(n_features=4))
-    with pytest.raises(DataError, match="column 'x2' must contain numbers, got .* in row 7"):
+    with pytest.raises(DataError, match=r"column 'x2' must contain numbers, got .* in row 7"):
         predictor.predict(
             frame.rename(columns={"X4": "x4"})
             .astype(object)

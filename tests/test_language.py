@@ -42,10 +42,7 @@ PATTERNS = {
     "says of a program": r"\b(errors?|messages?|files?|folders?|cards?|docs) say(s)?\b",
 }
 TODO = (
-    "autotrain/data",
     "autotrain/search",
-    "docs/spaces.md",
-    "docs/tables.md",
     "CHANGELOG.md",
 )
 """Folders and files whose text has not been rewritten yet; to become empty."""

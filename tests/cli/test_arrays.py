@@ -23,7 +23,7 @@ def test_rows_without_labels_are_predicted_and_not_scored(here: Path, autotrain:
         assert len(done.out.splitlines()) == 4
         done = autotrain("evaluate", "arrays", f"{name}.npz")
         assert (done.code, done.out) == (2, "")
-        assert "must have labels to train on or to score" in done.err
+        assert "must contain labels for training or scoring" in done.err
     # Rows to predict beside rows with labels: only the latter can be scored.
     np.savez(here / "both.npz", x_train=x, y_train=labels, x_test=x[:3])
     assert len(autotrain("predict", "arrays", "both.npz").out.splitlines()) == 4

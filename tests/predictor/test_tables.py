@@ -104,7 +104,7 @@ def test_error_names_the_row_of_the_whole_table() -> None:
 
 def test_columns_of_different_length_raise_before_cutting() -> None:
     table = {"age": [1.0] * 47, "city": ["Rom"] * 40}
-    with pytest.raises(DataError, match="expected columns must have the same length"):
+    with pytest.raises(DataError, match="columns must have the same length"):
         list(encoded_parts(table, [PREPROCESSOR], None))
 
 

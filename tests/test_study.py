@@ -221,7 +221,7 @@ def test_another_table_or_space_under_the_same_name_is_refused(tmp_path: Path) -
 def test_one_coordinator_per_study(tmp_path: Path) -> None:
     with study_of_wine(tmp_path) as study:
         study.optimize(n_trials=1, observer=Silent())
-        with pytest.raises(StudyError, match="no other process"):
+        with pytest.raises(StudyError, match="is locked"):
             study_of_wine(tmp_path).optimize(n_trials=1, observer=Silent())
 
 

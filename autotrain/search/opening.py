@@ -1,7 +1,7 @@
-"""A study's storage and the Optuna study in it: opened, read, or made when they are new.
+"""Open or create a study's storage and the Optuna study in it, for writing or reading.
 
-A study is recognized by its folder. The name under which Optuna keeps it is looked up, so that a
-renamed or copied folder works under its new name.
+The folder identifies a study. The name of the Optuna study is recorded, so that a renamed or copied
+folder works with its new name.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ PLACE = "place"
 
 @dataclass(frozen=True)
 class Seen:
-    """A study as its storage has it.
+    """A study that is open for reading.
 
     Args:
-        definition: what it is.
-        storage: open for reading.
-        study_id: Optuna's; None where the storage has no such study.
-        trials, user_attrs: the study's.
-        lost: what is missing of its trials and how to continue; None where nothing is.
+        definition: the study's settings.
+        storage: the storage, open read-only.
+        study_id: Optuna's number of the study; None when it is not in the storage.
+        trials, user_attrs: trials and attributes of the study.
+        lost: a sentence on missing trials and how to continue; None if nothing is missing.
     """
 
     definition: Definition
@@ -65,30 +65,30 @@ class Seen:
 def seen_study(
     folder: Path, storage: str | None = None, *, connects: bool = True, stays_open: bool = True
 ) -> Iterator[Seen]:
-    """Open a study to look at it, also while a coordinator works on it.
+    """Open a study read-only, also during a search.
 
     Args:
-        folder: of the study.
-        storage: its URL with the password, when the study is not kept in its folder.
-        connects: False when the user did not name this study: whoever wrote its folder must not
-            choose a server to which this machine connects.
-        stays_open: see `storage.Reading`.
+        folder: the study's folder.
+        storage: URL with the password, when the study is not stored in its folder.
+        connects: False when the user did not name this study, because the author of its folder must
+            not make this machine connect to a server.
+        stays_open: see `storage.open.Reading`.
     Raises:
-        StudyError: when there is no such study, its trials are in another storage, or are gone.
+        StudyError: when the study does not exist, or its trials are in another storage or lost.
         StorageError: when its trials cannot be read.
-        NotConnectedError: when the trials are on a server, and `connects` is False.
+        NotConnectedError: when the trials are on a server and `connects` is False.
     """
     definition = Definition.read(folder)
     url = storage_of(definition, storage, folder)
     if url is not None and storage is None and not connects and _is_server(url):
         raise NotConnectedError(
-            f"study {folder.name!r} keeps its trials in {hide_password(url)}, to which "
-            "autotrain connects only for a study that you name. If you trust this study, run: "
+            f"the trials of study {folder.name!r} are in {hide_password(url)}, and autotrain "
+            "connects to a server only for a study that you name. If you trust this study, run: "
             f"autotrain show {folder.name} --storage URL"
         )
     where = _where(folder, url)
     if not _is_there(folder, url):
-        # A database that is opened is made. What it would hold is known: nothing.
+        # Opening would create a missing database, so the loss is reported before.
         refuse_loss(folder, where, None)
     with read_storage(folder, url, stays_open=stays_open) as opened:
         study_id = _id_of(opened, definition)
@@ -102,34 +102,35 @@ def seen_study(
 
 
 def storage_of(definition: Definition, given: str | BaseStorage | None, folder: Path) -> str | None:
-    """Return where a study's trials are: the given storage, or its own.
+    """Return the storage of a study's trials: the given one, or the recorded one.
 
     Args:
-        definition: the study's.
-        given: a URL, which may hold the password, or a storage object; None for the study's own.
-        folder: the study's.
+        definition: the study's settings.
+        given: a URL, possibly with its password, or a storage object; None for the recorded one.
+        folder: the study's folder.
     Raises:
-        StudyError: when another storage is given that does not hold the study; it would be started
-            over, and its best model be replaced.
+        StudyError: when the given storage does not contain the study; the study would start again
+            and its best model would be replaced.
     """
     word = word_of(given) if isinstance(given, BaseStorage) else given
     if word is None:
         return definition.storage
     if definition.is_kept_in(word, folder):
-        # A password was never stored; a relative path is kept as it is, for the folder may move.
+        # The password is not saved. A relative path stays relative, because the folder may move.
         return word if "***" in (definition.storage or "") else definition.storage
     if _has_moved(given, folder):
         return word
     own = f"in {definition.storage}" if definition.storage is not None else f"in {folder / JOURNAL}"
     raise StudyError(
-        f"study {definition.name!r} keeps its trials {own}, and {hide_password(word)} does "
-        "not hold them. Leave the storage out to resume the study, give the storage that its "
-        "trials were copied to, or choose another study name."
+        f"storage must contain the trials of study {definition.name!r}, which are {own}, got "
+        f"{hide_password(word)}. Omit the storage to resume the study, pass the storage to which "
+        "its trials were copied, or choose another study name.",
+        parameter="storage",
     )
 
 
 def _has_moved(given: str | BaseStorage | None, folder: Path) -> bool:
-    """Return whether a storage other than the recorded one holds the study and all its trials."""
+    """Whether the given storage, which is not the recorded one, contains the study."""
     record = Record.read(folder)
     if record is None or given is None:
         return False
@@ -155,13 +156,17 @@ def open_study(
     sampler: BaseSampler,
     given: BaseStorage | None = None,
 ) -> tuple[OpenStorage, optuna.Study]:
-    """Open a study for this process alone; a new one is written down.
+    """Open or create a study for writing, and lock it for this process.
 
     Args:
-        given: the open storage that holds the study, instead of `definition.storage`.
+        folder: the study's folder.
+        definition: the study's settings; those of a new study are written to the folder.
+        metric: the study's metric.
+        sampler: the sampler of the Optuna study.
+        given: an open storage in place of `definition.storage`.
     Raises:
-        StudyError: when another process works on it, the storage has another of its name, or the
-            trials that it had are gone.
+        StudyError: when another process has locked the study, the storage contains another study
+            with its name, or trials are lost.
         StorageError: when the storage cannot be used.
     """
     url, is_begun = definition.storage, (folder / FILE).is_file()
@@ -178,7 +183,7 @@ def open_study(
             attrs = {} if study_id is None else storage.get_study_user_attrs(study_id)
             refuse_loss(folder, where, None if study_id is None else _record(trials, attrs))
         else:
-            _refuse_strangers(storage, folder, definition.name)
+            _refuse_other_studies(storage, folder, definition.name)
             definition.write(folder)
         if study_id is None:
             with _quiet_optuna():
@@ -203,7 +208,7 @@ def open_study(
 
 
 def _identify(storage: OpenStorage, study_id: int, folder: Path) -> None:
-    """Give a study without one its identity, and keep its record in the folder."""
+    """Set the identity of a new study, and start to record its trials in the folder."""
     attrs = storage.get_study_user_attrs(study_id)
     if IDENTITY not in attrs:
         n_trials = len(storage.get_all_trials(study_id, deepcopy=False))
@@ -216,10 +221,10 @@ def _identify(storage: OpenStorage, study_id: int, folder: Path) -> None:
 
 
 def _own_copy(storage: OpenStorage, study_id: int, folder: Path, definition: Definition) -> int:
-    """Return the Optuna study of this folder alone.
+    """Return the number of an Optuna study that belongs only to this folder.
 
-    The folder of a study in a database may have been copied: both folders name one Optuna study
-    then. The copy gets its own, with the same trials.
+    If the folder of a study in a database was copied, both folders refer to one Optuna study. The
+    copy then gets an Optuna study of its own with the same trials.
     """
     attrs = storage.get_study_user_attrs(study_id)
     place = attrs.get(PLACE)
@@ -243,7 +248,7 @@ def _own_copy(storage: OpenStorage, study_id: int, folder: Path, definition: Def
 
 @contextlib.contextmanager
 def _quiet_optuna() -> Iterator[None]:
-    """Keep Optuna from logging that it creates a study."""
+    """Suppress Optuna's log message about a new study."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -257,9 +262,9 @@ def _place(folder: Path) -> list[str]:
 
 
 def _id_of(storage: BaseStorage, definition: Definition) -> int | None:
-    """Return the Optuna study's number in the storage; None where it is not there.
+    """Return the number of the Optuna study in the storage; None if it is missing.
 
-    The journal of a study's folder holds one study, whatever its name.
+    The journal in a study's folder contains one study, with any name.
     """
     studies = storage.get_all_studies()
     for study in studies:
@@ -273,7 +278,7 @@ def _record(trials: list[FrozenTrial], user_attrs: dict[str, Any]) -> Record:
 
 
 def _is_there(folder: Path, url: str | None) -> bool:
-    """Return False for a storage that is a file which is missing."""
+    """Whether the storage exists; True for servers and storage objects."""
     if url is None:
         return (folder / JOURNAL).is_file()
     if url.startswith(OBJECT):
@@ -294,20 +299,20 @@ def _where(folder: Path, url: str | None) -> str:
 
 
 def _refuse_leftovers(folder: Path) -> None:
-    """Refuse to begin a study where the models of an earlier one would be replaced."""
+    """Raise StudyError when a new study would replace the models of an earlier one."""
     names = [name for name in (MODEL, CHECKPOINTS) if (folder / name).is_dir()]
     if names:
         raise StudyError(
-            f"folder {folder} must be new or hold a study, got {names[0]}/ of an earlier study "
+            f"folder {folder} must be new or contain a study, got {names[0]}/ of an earlier study "
             f"without its {FILE}. Restore the file, remove the folder, or choose another study "
             "name."
         )
 
 
-def _refuse_strangers(storage: OpenStorage, folder: Path, name: str) -> None:
-    """Refuse to mix a new study's trials with those of another that has its name there."""
+def _refuse_other_studies(storage: OpenStorage, folder: Path, name: str) -> None:
+    """Raise StudyError when the storage contains another study with the name of a new one."""
     if any(study.study_name == name for study in storage.get_all_studies()):
         raise StudyError(
-            f"study {name!r} must be new in {storage.shown}, however: there is one of that "
-            f"name, and no {folder / FILE} that says what it is. Choose another --study name."
+            f"study {name!r} must be new in {storage.shown}, but the storage contains a study with "
+            f"that name, and {folder / FILE} does not exist. Choose another study name."
         )

@@ -1,9 +1,10 @@
 """What a study's folder knows of its trials, so that a study without them is not started over.
 
-`trials.json` stands in the folder: the identity of the Optuna study, how many trials it had and
-how many had ended. Neither number ever falls. The file is written after the trials are on disk, so
-it never claims more than a crash leaves. A storage that holds less, or another study, was lost,
-replaced or is the wrong one: `refuse_loss` says so before anything is written.
+The folder contains `trials.json` with the identity of the Optuna study, its number of trials and
+its number of finished trials. The numbers never decrease. The file is written after the trials are
+on disk, so it never contains more than the storage has after a crash. If the storage has fewer
+trials, or another study, then it was lost or replaced or is the wrong one, and `refuse_loss` raises
+an error before anything is written.
 
 A trial that this study trained has the identity in its user attribute `origin`. Trials that were
 added through Optuna have none: see `own_trials`.
@@ -94,7 +95,7 @@ def own_trials(trials: Iterable[FrozenTrial], user_attrs: Mapping[str, Any]) -> 
 
 
 def is_foreign(trial: FrozenTrial, user_attrs: Mapping[str, Any]) -> bool:
-    """Return whether a trial has ended, but not by training in this study."""
+    """Whether a trial was finished by another program than this study."""
     if not trial.state.is_finished():
         return False
     identity = user_attrs.get(IDENTITY)
@@ -106,12 +107,12 @@ def is_foreign(trial: FrozenTrial, user_attrs: Mapping[str, Any]) -> bool:
 
 
 def loss(folder: Path, where: str, found: Record | None) -> str | None:
-    """Return what is missing of a study and how to continue; None where nothing is.
+    """Return a sentence on a study's lost trials and how to continue; None if none are lost.
 
     Args:
-        folder: the study's.
-        where: its storage, for people.
-        found: what the storage holds; None where it has no study of that name.
+        folder: the study's folder.
+        where: address of its storage, for the message.
+        found: record of the trials in the storage; None if it does not contain the study.
     """
     known = Record.read(folder)
     if known is None:

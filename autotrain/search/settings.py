@@ -1,7 +1,7 @@
-"""What a study is: everything that must stay the same for its trials to be comparable.
+"""`Definition`: the settings of a study, which must stay the same so that trials are comparable.
 
-Written as `study.toml` into the study's folder when it is created, read again by `resume`. A study
-whose data or space differ from what is asked for is another study, and said to be.
+They are written to `study.toml` in the study's folder when the study is created, and read by
+`resume`. Resuming with other data, another space or other settings raises a `StudyError`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ STUDIES = Path("studies")
 AUTO = "auto"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 VERSIONED = ("autotrain", "torch", "optuna", "scikit-learn", "numpy", "pandas")
-# What may be changed when a study goes on: how long, where, how the winner is chosen; never what a
-# trial is.
+# Settings that may change when a study is resumed: duration, location and choice of the winner, but
+# nothing that affects a trial.
 CHANGEABLE = ("n_trials", "timeout_s", "finalists", "ensemble", "storage", "workers", "device")
 
 
@@ -41,30 +41,30 @@ class Definition:
     """The definition of a study.
 
     Args:
-        name: the folder's name.
-        source: where the data came from, as the user named it.
-        target, task, metric: what is learned and how it is judged.
-        weights: the column of the rows' weights; None when all count alike.
-        class_weights: "balanced", or the classes' weights by label; None when all count alike.
-        reading: how the table's texts are read, as the user asked; see `data.reading.Reading.of`.
-        fingerprint: of the data, see `data/fingerprint.py`.
-        split: how rows were split, with the seed.
-        test, validation: as the user asked.
-        space: the search space, resolved, as `SearchSpace.to_dict`.
-        seed: everything random follows from it.
+        name: name of the study and of its folder.
+        source: path or name of the data, as the user wrote it.
+        target, task, metric: the learning problem.
+        weights: column with sample weights; None when all are equal.
+        class_weights: "balanced" or class weights by label; None when all are equal.
+        reading: the user's settings for reading texts; see `data.reading.Reading.of`.
+        fingerprint: fingerprint of the data; see `data/fingerprint.py`.
+        split: numbers of rows of the split, and its seed.
+        test, validation: the user's settings.
+        space: the resolved search space, from `SearchSpace.to_dict`.
+        seed: random seed.
         sampler, pruner: names.
         pruner_options: settings of the pruner that differ from its defaults.
-        finalists: trials that are trained again to choose the winner among them.
-        ensemble: trainings that are exported together, at most; below 2 the winner alone; "auto":
-            as the number of validation rows suggests.
-        n_trials, timeout_s: the budget; None for no limit.
-        storage: URL without password, None for the journal in the folder; see also
-            `storage.word_of`.
-        stored_as: name of the Optuna study, where it is not the folder's: the folder was renamed
-            or copied.
-        workers: processes; 0 for one per core.
+        finalists: number of trials that are retrained to choose the winner.
+        ensemble: largest number of members of an ensemble; below 2 for the winner alone. "auto"
+            depends on the number of validation rows.
+        n_trials, timeout_s: the total budget; None for no limit.
+        storage: URL without its password; None for the journal in the folder. See also
+            `storage.open.word_of`.
+        stored_as: name of the Optuna study if it differs from the folder's name, because the folder
+            was renamed or copied.
+        workers: number of processes; 0 for one per core.
         device: "auto", "cpu" or "cuda".
-        versions: of the libraries that created the study.
+        versions: versions of the libraries that created the study.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Definition:
     ensemble: int | str = 0
     n_trials: int | None = None
     timeout_s: float | None = None
-    # It may hold a password while the study is open.
+    # The URL contains the password while the study is open.
     storage: str | None = field(default=None, repr=False)
     stored_as: str = ""
     workers: int = 0
@@ -101,32 +101,33 @@ class Definition:
         return self.stored_as or self.name
 
     def write(self, folder: Path) -> None:
-        """Write `study.toml`; passwords in the storage's URL are left out.
+        """Write `study.toml`, without passwords in the storage's URL.
 
-        Raises: StorageError when it cannot be written.
+        Raises:
+            StorageError: when it cannot be written.
         """
         values = {k: v for k, v in asdict(self).items() if v is not None}
         if self.optuna_name == self.name:
             del values["stored_as"]
         if self.storage is not None:
             values["storage"] = hide_password(self.storage)
-        # Tables stand last in TOML.
+        # In TOML, tables must come last.
         ordered = sorted(values.items(), key=lambda item: isinstance(item[1], dict))
         text = tomli_w.dumps(dict(ordered))
         try:
             replace_own(folder / FILE, text.encode())
         except OSError as error:
             raise StorageError(
-                f"{folder / FILE} must be a file that can be written, got: {error.strerror}. "
-                "Change the permissions of the folder, or make room there."
+                f"{folder / FILE} must be a writable file, got: {error.strerror}. "
+                "Change the permissions of the folder, or free space there."
             ) from error
 
     @classmethod
     def read(cls, folder: Path) -> Definition:
-        """Read a study's folder, whose name is the study's.
+        """Read the definition in a study's folder; the folder's name is the study's name.
 
         Raises:
-            StudyError: when there is no study of that name, or its file cannot be read.
+            StudyError: when the study does not exist, or its file cannot be read.
         """
         path = folder / FILE
         if not path.is_file():
@@ -140,32 +141,33 @@ class Definition:
             definition = replace(
                 definition, name=name, stored_as="" if stored_as == name else stored_as
             )
-        # tomllib raises ValueError for a number of too many digits, too.
+        # tomllib also raises ValueError for a number with too many digits.
         except (OSError, ValueError, TypeError, RecursionError, AutotrainError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise StudyError(
-                f"{path}: must be the definition that autotrain wrote, however: "
-                f"{str(reason).rstrip('.')}. Restore the file, or start a study of another name."
+                f"{path} must be a definition written by autotrain, got a file with a mistake: "
+                f"{str(reason).rstrip('.')}. Restore the file, or start a study with another name."
             ) from error
         return definition
 
     def _check(self) -> None:
-        """Check what a file says: the kind of each value, and words that are looked up later.
+        """Check the types of the values, and names that are looked up later.
 
-        Raises: TypeError, ValueError or AutotrainError.
+        Raises:
+            TypeError, ValueError, AutotrainError: when a value is wrong.
         """
         for name, kind in get_type_hints(type(self)).items():
             if not _is_of_kind(getattr(self, name), kind):
-                raise TypeError(f"{name} = {getattr(self, name)!r} is of a wrong kind")
+                raise TypeError(f"{name} = {getattr(self, name)!r} has a wrong type")
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"name = {self.name!r} is no name of a study")
+            raise ValueError(f"name = {self.name!r} is not a valid name of a study")
         if self.task not in TASKS:
             raise ValueError(unknown("task", self.task, TASKS))
         metric_for(self.task, self.metric)
 
     def differing(self, other: Definition) -> list[str]:
-        """Return the names of what makes two studies' trials incomparable."""
-        # Tables may have moved: whether they, and their reading, are the same the fingerprint says.
+        """Return the names of the settings that make the trials of two studies incomparable."""
+        # The paths of the tables may differ, because the fingerprint covers their content.
         skipped = {*CHANGEABLE, "stored_as", "versions", "source", "test", "reading"}
         own, others = (
             {
@@ -178,16 +180,16 @@ class Definition:
         return [name for name, value in own.items() if value != others[name]]
 
     def _split(self) -> dict[str, Any]:
-        """Return how rows were split; of a table of test rows not where it is."""
+        """Return `split` without the path of the test table."""
         test = self.split.get("test")
         return {**self.split, "test": "a table" if isinstance(test, str) else test}
 
     def with_free_name(self, wanted: str, studies: Path) -> Definition:
-        """Return the definition under a name that is free, or that of the very same study.
+        """Return the definition with a free name, or the name of an identical study.
 
         Args:
-            wanted: what the name is made from; "-2", "-3", … follow when others have it.
-            studies: where the studies are kept.
+            wanted: base of the name; "-2", "-3", … are appended when it is taken.
+            studies: the folder of all studies.
         """
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted.removesuffix(".toml")).strip("._-")[:90]
         number = 1
@@ -203,11 +205,11 @@ class Definition:
             number += 1
 
     def is_kept_in(self, storage: str | None, folder: Path) -> bool:
-        """Return whether a URL, with or without its password, is that of this study.
+        """Whether a URL, with or without its password, is the storage of this study.
 
         Args:
-            storage: None always is.
-            folder: the study's.
+            storage: the URL; the result for None is True.
+            folder: the study's folder.
         """
         if storage is None:
             return True
@@ -215,10 +217,10 @@ class Definition:
         return _without_password(storage, folder) == _without_password(own, folder)
 
     def check_same(self, other: Definition, folder: Path) -> None:
-        """Refuse to go on under this name with anything that makes trials incomparable.
+        """Check that another definition has comparable trials, so that the study can be resumed.
 
         Raises:
-            StudyError: naming everything that differs.
+            StudyError: when it has not; it lists the settings that differ.
         """
         differing = self.differing(other)
         if not differing:
@@ -231,9 +233,9 @@ class Definition:
             for name in differing
         )
         raise StudyError(
-            f"study {self.name!r} exists and can only go on with what it was started with, "
-            f"however: its {shown} differ{'s' if len(differing) == 1 else ''}. "
-            f"Choose another --study name, or remove the folder {folder} to start anew."
+            f"study {self.name!r} exists and can be resumed only with its original settings, but "
+            f"its {shown} differ{'s' if len(differing) == 1 else ''}. "
+            f"Choose another study name, or remove the folder {folder} to start again."
         )
 
     def with_budget(self, n_trials: int | None, timeout_s: float | None) -> Definition:
@@ -242,7 +244,7 @@ class Definition:
 
 
 def _is_of_kind(value: Any, kind: Any) -> bool:
-    """Whether a value read from TOML is of the kind that an annotation names."""
+    """Whether a value from TOML has the type of an annotation."""
     if isinstance(kind, UnionType):
         return any(_is_of_kind(value, each) for each in get_args(kind))
     if get_origin(kind) is dict:
@@ -250,7 +252,7 @@ def _is_of_kind(value: Any, kind: Any) -> bool:
             get_args(kind)[1] is Any or _is_of_kind(each, get_args(kind)[1])
             for each in value.values()
         )
-    # True is an int for Python, and 60 a fine number of seconds.
+    # True is an int in Python, and 60 is a valid number of seconds.
     return type(value) is kind or (kind is float and type(value) is int)
 
 
@@ -259,21 +261,22 @@ def _without_password(url: str, folder: Path) -> str:
 
 
 def check_name(name: str) -> str:
-    """Return a study's name if it can be a folder's name everywhere.
+    """Return a study's name if it is a valid folder name on all systems.
 
     Raises:
-        StudyError: when it cannot.
+        StudyError: when it is not.
     """
     if not _NAME.fullmatch(name) or name.endswith(".toml"):
         raise StudyError(
-            "--study must be letters, digits, '.', '_' and '-' (at most 100, the first a letter "
-            f"or digit, not ending in .toml), however: {name!r}."
+            "name must consist of letters, digits, '.', '_' and '-' (at most 100, the first a "
+            f"letter or digit, not ending in .toml), got {name!r}.",
+            parameter="name",
         )
     return name
 
 
 def check_ensemble(ensemble: Any) -> int | str:
-    """Return a number of trainings, or "auto".
+    """Return the largest number of members of an ensemble, or "auto".
 
     Raises:
         StudyError: when it is neither.
@@ -282,14 +285,15 @@ def check_ensemble(ensemble: Any) -> int | str:
         return AUTO
     if isinstance(ensemble, str):
         raise StudyError(
-            f"--ensemble must be a whole number of at least 0 or {AUTO!r}, got {ensemble!r}. "
-            "Give 0 to export one model alone."
+            f"ensemble must be a non-negative integer or {AUTO!r}, got {ensemble!r}. "
+            "Use 0 to export only the winner.",
+            parameter="ensemble",
         )
     return check_count("ensemble", ensemble)
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that decide what a study computes."""
+    """Return the versions of the libraries that influence a study's results."""
     return {name: importlib.metadata.version(name) for name in VERSIONED}
 
 
@@ -304,6 +308,6 @@ def _no_study(folder: Path) -> str:
     hint = f" Did you mean {near!r}?" if near else ""
     known = f" Known: {', '.join(names)}." if names else " There are no studies here yet."
     return (
-        f"there must be a study {folder.name!r} in {folder.parent}/, however: {folder / FILE} "
-        f"is not there.{hint}{known}"
+        f"there must be a study {folder.name!r} in {folder.parent}/, but {folder / FILE} "
+        f"does not exist.{hint}{known}"
     )

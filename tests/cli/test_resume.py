@@ -229,7 +229,7 @@ def test_other_data_are_refused(study: Path, here: Path, autotrain: Run) -> None
     before = listing(study)
     done = autotrain(*RESUME, "--trials", 1)
     assert done.code == 2
-    assert "can only go on with what it was started with, however: its data differ" in done.err
+    assert "can be resumed only with its original settings, but its data differ" in done.err
     assert listing(study) == before
 
 

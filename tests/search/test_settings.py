@@ -50,6 +50,6 @@ def test_its_own_storage_is_taken_with_the_password_that_is_given(given: str | N
 def test_another_storage_is_refused_without_telling_the_password(
     own: str | None, given: str
 ) -> None:
-    with pytest.raises(StudyError, match="keeps its trials in") as caught:
+    with pytest.raises(StudyError, match="must contain the trials of study") as caught:
         storage_of(kept_in(own), given, Path("studies/churn"))
     assert "secret" not in str(caught.value)

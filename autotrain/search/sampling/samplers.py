@@ -307,13 +307,13 @@ def make_sampler(name: str = "tpe", seed: int = 0) -> SeededSampler:
     if name not in SAMPLERS:
         raise StudyError(errors.unknown("sampler", name, SAMPLERS))
     if seed < 0:
-        raise StudyError(f"seed: must be at least 0, however: seed = {seed}")
+        raise StudyError(f"seed must be at least 0, got {seed}.", parameter="seed")
     for package in SAMPLERS[name].packages:
         try:
             importlib.import_module(package)
         except ImportError as error:
             raise StudyError(
-                f"sampler {name!r}: expected the package {package}, however: it is not "
-                f"installed. Run: pip install {package}"
+                f"sampler {name!r} needs the package {package}, which is not installed. "
+                f"Run: pip install {package}"
             ) from error
     return SeededSampler(name, seed)

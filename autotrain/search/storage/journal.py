@@ -1,12 +1,12 @@
-"""The file in which a study is kept: an Optuna journal with one writer, written behind.
+"""Optuna journal file of a study, with one writer and buffered writes.
 
-One JSON record a line, exactly what Optuna's own `JournalFileBackend` reads and writes, so
-optuna-dashboard opens the file as it is, also while a search writes it. Optuna's backend locks
-and syncs at every record (about 28 times a trial); `GroupCommitBackend` collects records in
-memory and syncs once per `commit`. Readers always see whole lines.
+Each line is a JSON record in the format of Optuna's `JournalFileBackend`, so optuna-dashboard can
+open the file, also during a search. Optuna's backend locks and syncs the file for every record
+(about 28 times per trial). `GroupCommitBackend` buffers records in memory and syncs once per
+`commit`. Readers always see whole lines.
 
-Another process may append too, as optuna-dashboard does when a note is saved there: its records
-are found at the next write and handed to Optuna in the order in which they stand in the file.
+Other processes may append too, for example optuna-dashboard when a note is saved. Their records
+are read at the next write and passed to Optuna in the order of the file.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ N_OPERATIONS = 11
 CREATE_OPERATIONS = (0, 4)
 MOST_BUFFERED_BYTES = 1 << 20
 TORN = ".torn"
-"""Ends the name of the file that keeps lines cut off from a journal."""
+"""Suffix of the file with incomplete lines that were cut off from a journal."""
 
 # macOS has no fdatasync.
 _sync = getattr(os, "fdatasync", os.fsync)
 
 
 class JournalReader(BaseJournalBackend):
-    """Read a journal that others may be writing; never change it.
+    """Reads a journal, also while another process writes it, and never changes it.
 
     Attributes:
-        line: number of the last line that was handed out, from 1.
+        line: number of the last line that was returned, from 1.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +49,7 @@ class JournalReader(BaseJournalBackend):
         self._offset = 0
 
     def read_logs(self, log_number_from: int) -> Iterator[Record]:
-        """Give the records from that number on, up to the last whole line."""
+        """Yield the records from that number on, up to the last complete line."""
         if log_number_from < self.line:
             self.line = self._offset = 0
         with self._open() as file:
@@ -71,22 +71,22 @@ class JournalReader(BaseJournalBackend):
             ) from error
 
     def append_logs(self, logs: list[Record]) -> None:
-        """Refuse to write."""
+        """Raise StorageError, because a reader must not write."""
         raise StorageError(
-            f"{self.path}: expected only reading, however: something was to be written. "
+            f"{self.path} is open read-only and cannot be written. "
             "Open the study with `open_storage` to change it."
         )
 
 
 class GroupCommitBackend(BaseJournalBackend):
-    """Write a journal behind: records wait in memory until `commit`.
+    """Writes a journal with a buffer in memory, which `commit` writes to disk.
 
-    The last line of a writer that was killed may be torn. It is cut off when the file is opened
-    and kept in `journal.log.torn`. Records that create a study or a trial are written at once
-    (not synced), so that their order, which gives the numbers, is that of the file.
+    If a writer was killed, its last line may be incomplete. It is cut off when the file is opened,
+    and saved in `journal.log.torn`. Records that create a study or a trial are written at once
+    (without a sync), because their order in the file defines the numbers.
 
-    Memory holds the records that are not written yet and those that were not yet asked for;
-    `JournalStorage` asks after each one.
+    The memory contains only records that are not yet written or not yet read; `JournalStorage`
+    reads after each write.
 
     Raises:
         StorageError: when the file cannot be opened, or is not a journal.
@@ -105,9 +105,7 @@ class GroupCommitBackend(BaseJournalBackend):
         try:
             self._fd = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         except OSError as error:
-            raise StorageError(
-                f"{path}: expected a file that can be written, however: {error.strerror}."
-            ) from error
+            raise StorageError(f"{path} must be a writable file, got: {error.strerror}.") from error
         self._is_open = True
         try:
             if is_new:
@@ -119,7 +117,7 @@ class GroupCommitBackend(BaseJournalBackend):
             raise
 
     def __reduce__(self) -> tuple[type[JournalReader], tuple[Path]]:
-        """Become a reader in another process: there is one writer."""
+        """Pickle as a reader, because only one process may write."""
         self.commit(durable=False)
         return JournalReader, (self.path,)
 
@@ -129,7 +127,7 @@ class GroupCommitBackend(BaseJournalBackend):
         return self._reader.line
 
     def read_logs(self, log_number_from: int) -> Iterable[Record]:
-        """Give the records from that number on, also those that are not written yet."""
+        """Return the records from that number on, including those that are not written yet."""
         with self._mutex:
             if log_number_from >= self._n_read:
                 logs = self._unread[log_number_from - self._n_read :]
@@ -140,12 +138,12 @@ class GroupCommitBackend(BaseJournalBackend):
         return self._reader.read_logs(log_number_from)
 
     def append_logs(self, logs: list[Record]) -> None:
-        """Take records; they are on disk after the next `commit`."""
+        """Append records to the buffer; they are on disk after the next `commit`."""
         lines = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs]
         with self._mutex:
             if not self._is_open:
                 raise StorageError(
-                    f"{self.path}: expected an open study, however: it was closed. "
+                    f"{self.path} is closed and cannot be written. "
                     "Open it again with `open_storage`."
                 )
             self._buffer += lines
@@ -155,17 +153,17 @@ class GroupCommitBackend(BaseJournalBackend):
                 try:
                     self._write()
                 except StorageError:
-                    # Optuna takes them as never said; neither may the file say them later.
+                    # Optuna ignores the records after this error: they must not be written later.
                     del self._buffer[-len(lines) :]
                     raise
-            # As a later reader of the file sees them: no tuples, no numpy, nothing shared.
+            # These records equal those of a later reader of the file: JSON types, nothing shared.
             self._unread += [json.loads(line) for line in lines]
 
     def commit(self, *, durable: bool = True) -> None:
-        """Write what waits in memory; `durable`: return when it would survive a power cut.
+        """Write the buffer; with `durable`, return when it would survive a power failure.
 
         Raises:
-            StorageError: when it cannot be written; the records are kept for a second try.
+            StorageError: when it cannot be written; the records stay in the buffer.
         """
         with self._mutex:
             if not self._is_open:
@@ -174,7 +172,7 @@ class GroupCommitBackend(BaseJournalBackend):
             if not (durable and self._needs_sync):
                 return
             self._needs_sync = False
-        # Outside the lock: a sync may last, and others may go on collecting.
+        # The sync is outside the lock, because it can be slow and must not block `append_logs`.
         try:
             _sync(self._fd)
         except OSError as error:
@@ -196,14 +194,13 @@ class GroupCommitBackend(BaseJournalBackend):
             raise self._broken
         if os.fstat(self._fd).st_nlink == 0:
             raise StorageError(
-                f"{self.path}: expected the file of this study, however: it was deleted "
-                "while the study was open."
+                f"{self.path} was deleted while the study was open, so its trials cannot be saved."
             )
         data = b"".join(self._buffer)
         n_written = 0
         try:
-            # One call for everything, so that no other process sees or writes half a line;
-            # only a full disk makes it come back early.
+            # A single call, so that no other process sees or writes part of a line. It is
+            # incomplete only when the disk is full.
             while n_written < len(data):
                 n_written += os.write(self._fd, data[n_written:])
         except OSError as error:
@@ -222,7 +219,7 @@ class GroupCommitBackend(BaseJournalBackend):
             self._take_foreign(os.fstat(self._fd).st_size, must_be_whole=False)
 
     def _take_foreign(self, end: int, *, must_be_whole: bool) -> None:
-        """Hand out what another process appended between our last write and `end`."""
+        """Read the records that other processes appended between our last write and `end`."""
         if end <= self._size:
             return
         data = os.pread(self._fd, end - self._size, self._size)
@@ -237,13 +234,13 @@ class GroupCommitBackend(BaseJournalBackend):
 
     def _cannot_write(self, error: OSError) -> StorageError:
         return StorageError(
-            f"{self.path}: expected to write the study, however: {error.strerror}. "
-            "Make room, then resume the study; what was announced as finished is kept."
+            f"{self.path} must be writable, got: {error.strerror}. "
+            "Free space, then resume the study; finished trials are saved."
         )
 
 
 def parse(path: Path, line_number: int, line: bytes) -> Record:
-    """Read one line of a journal.
+    """Return the record in one line of a journal.
 
     Raises:
         StorageError: when it is not a record of an Optuna journal.
@@ -264,14 +261,14 @@ def parse(path: Path, line_number: int, line: bytes) -> Record:
 def _corrupt(path: Path, line_number: int, line: bytes) -> StorageError:
     shown = repr(line[:60].decode(errors="replace").rstrip("\n"))
     return StorageError(
-        f"{path}, line {line_number}: expected one record of an Optuna journal, however: "
-        f"{shown}{' …' if len(line) > 60 else ''}. To go on with the lines before it, keep a copy "
-        f"of the file and cut it there: head -n {line_number - 1} {path.name} > intact.log"
+        f"{path}, line {line_number} must be a record of an Optuna journal, got "
+        f"{shown}{' …' if len(line) > 60 else ''}. To continue with the lines before it, copy the "
+        f"file and cut it: head -n {line_number - 1} {path.name} > intact.log"
     )
 
 
 def _cut_torn_line(fd: int, path: Path, chunk: int = 1 << 16) -> int:
-    """Cut off a last line without its end, keep its bytes beside, return the size that is left."""
+    """Move an incomplete last line to the `.torn` file, and return the remaining size."""
     size = keep = os.fstat(fd).st_size
     while keep > 0:
         start = max(0, keep - chunk)
@@ -283,16 +280,17 @@ def _cut_torn_line(fd: int, path: Path, chunk: int = 1 << 16) -> int:
     if keep == size:
         return size
     torn = os.pread(fd, size - keep, keep)
-    # A power cut may leave zeros; anything else that is not the start of a record is not ours.
+    # After a power failure there may be zeros. Other bytes that do not begin a record are not
+    # written by autotrain.
     opening = b'{"op_code":'
     if torn.strip(b"\0") and not torn.startswith(opening) and not opening.startswith(torn):
         raise _corrupt(path, _count_lines(fd) + 1, torn)
-    beside = path.with_name(path.name + TORN)
+    torn_path = path.with_name(path.name + TORN)
     try:
-        kept = open_own(beside, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        kept = open_own(torn_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     except OSError as error:
         raise StorageError(
-            f"{beside} must be a file that can be written, got: {error.strerror}."
+            f"{torn_path} must be a writable file, got: {error.strerror}."
         ) from error
     with os.fdopen(kept, "ab") as file:
         file.write(torn + b"\n")
@@ -312,7 +310,7 @@ def _count_lines(fd: int, chunk: int = 1 << 20) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the name of a new file in the folder survive a power cut, as its content does."""
+    """Sync the folder, so that the name of a new file survives a power failure."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)

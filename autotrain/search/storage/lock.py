@@ -1,7 +1,7 @@
-"""One coordinator per study folder: the lock.
+"""`StudyLock`: allows only one process per study to write.
 
-A lock of the kernel on `folder/lock`: it goes with the process that holds it, however that
-process ends, so there is nothing to clean up after a kill. The file says who holds it.
+It is a kernel lock on `folder/lock`, which the system releases when the process ends for any
+reason, so a killed process leaves nothing to clean up. The file contains the process and host.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from autotrain.bundle.own_files import open_own
 from autotrain.errors import StorageError, StudyError
 
 LOCK = "lock"
-# What a file can raise that does not say who holds the lock; a pid of 1e30 overflows.
+# Exceptions for a lock file with invalid content; for example, a pid of 1e30 overflows.
 _ODD = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 class StudyLock:
-    """Hold the study in `folder`, which exists, until `release` or the end of this process.
+    """Locks the study in an existing `folder` until `release` or the end of this process.
 
     Raises:
-        StudyError: when another process, or another part of this one, holds it.
+        StudyError: when the study is locked already, by another process or by this one.
         StorageError: when the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
         path = folder / LOCK
         try:
-            # Whoever may read the file may lock it, and so keep its owner out.
+            # Only the owner may read the file, because every reader could lock it.
             self._fd = open_own(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StorageError(
-                f"{path} must be a file that can be written, got: {error.strerror}. "
-                "Change the permissions of the folder or choose another place."
+                f"{path} must be a writable file, got: {error.strerror}. "
+                "Change the permissions of the folder, or choose another folder."
             ) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -47,36 +47,36 @@ class StudyLock:
             holder = _holder(self._fd)
             os.close(self._fd)
             raise StudyError(
-                f"{folder}: expected a study that no other process works on, however: "
-                f"{holder} does. Wait for it, stop it, or give this study another name."
+                f"{folder} is locked, because {holder} is working on the study. Wait for it, stop "
+                "it, or choose another study name."
             ) from error
         who = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        with contextlib.suppress(OSError):  # of another user, or made by an older version
+        with contextlib.suppress(OSError):  # The file may belong to another user.
             os.fchmod(self._fd, 0o600)
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, json.dumps(who).encode(), 0)
         _held.add(self)
 
     def release(self) -> None:
-        """Let others have the study; a second call does nothing."""
+        """Unlock the study; a second call does nothing."""
         if self in _held:
             _held.discard(self)
             os.close(self._fd)
 
 
 def is_held(folder: Path) -> bool:
-    """Tell whether a process works on the study in `folder`, without getting in its way."""
+    """Whether a process has locked the study in `folder`; the check does not disturb it."""
     try:
         fd = open_own(folder / LOCK, os.O_RDONLY)
     except OSError:
         return False
     try:
-        # Only where the process that signed last is still there is the lock itself tried: who
-        # starts at this very moment could find it taken.
+        # The lock itself is tried only if the last holder may be alive, because a process that
+        # starts at this moment would find it locked by this check.
         if not _may_live(fd):
             return False
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -110,10 +110,10 @@ def _holder(fd: int) -> str:
     return "another process"
 
 
-# A forked worker shares the lock with its parent and would keep it when the parent is killed.
-def _let_go_in_child() -> None:
+# A forked worker inherits the lock and would keep it when the parent is killed.
+def _release_in_child() -> None:
     for lock in list(_held):
         lock.release()
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+os.register_at_fork(after_in_child=_release_in_child)

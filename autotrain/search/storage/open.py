@@ -1,8 +1,8 @@
-"""Where a study is kept: `open_storage` for the one coordinator, `read_storage` for all others.
+"""Open the storage of a study: `open_storage` for the only writer, `read_storage` for readers.
 
-The default is an Optuna journal in the study's folder (journal.py). Other storages come as URLs,
-one row of `SCHEMES` each; to add one, add a row and, if it is no SQL database, a way to open it.
-The lock on the folder (lock.py) is held whatever the storage.
+The default is an Optuna journal in the study's folder (journal.py). Other storages are URLs with
+one row of `SCHEMES` each. To add one, add a row and, if it is not an SQL database, a class. The
+folder is locked (lock.py) with every storage.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from autotrain.search.storage.urls import (
 
 JOURNAL = "journal.log"
 OWN = ("study.toml", ".study.toml", LOCK, JOURNAL, JOURNAL + TORN, RECORD, "checkpoints", "best")
-"""What a study keeps in its folder, files and folders."""
+"""Files and folders that a study has in its folder."""
 CONNECT_TIMEOUT_S = 10
 SQLITE_TIMEOUT_S = 60
 
@@ -54,7 +54,7 @@ class OpenStorage(BaseStorage):
     """An Optuna storage that can be committed and closed.
 
     Attributes:
-        shown: where it is, for messages and records: without a password.
+        shown: its address without a password, for messages and records.
     """
 
     shown: str
@@ -64,29 +64,29 @@ class OpenStorage(BaseStorage):
     _identity: str | None = None
 
     def watch(self, identity: str) -> None:
-        """Have `remember` keep the record of the study with this identity in the folder."""
+        """Make `remember` write the record of the study with this identity to the folder."""
         self._identity = identity
 
     def remember(self, trials: Sequence[FrozenTrial]) -> None:
-        """Write down how many trials the study has; call it when they are on disk."""
+        """Record the number of trials of the study; call it when they are on disk."""
         if self._identity is not None and self._folder is not None:
-            # It only helps to notice a loss: a full disk is reported by what must be written.
+            # The record only helps to detect lost trials. A full disk is reported by other writes.
             with contextlib.suppress(OSError):
                 Record.of(self._identity, trials).write(self._folder)
 
     def commit(self, *, durable: bool = True) -> None:
-        """Let others see all that was said so far; `durable`: make it survive a power cut, too.
+        """Make all changes visible to readers; with `durable` they also survive a power failure.
 
         Databases commit each operation themselves.
         """
 
     def close(self) -> None:
-        """Commit, close and let others have the study; a second call does nothing."""
+        """Commit, close and unlock the study; a second call does nothing."""
         if self._lock is not None:
             self._lock.release()
 
     def abandon(self) -> None:
-        """Close, and leave nothing where opening made the study's folder."""
+        """Close, and remove the study's folder if opening created it."""
         self.close()
         if self._folder is not None:
             _remove(self._folder, self._made)
@@ -104,7 +104,7 @@ class OpenStorage(BaseStorage):
 
 
 class FileStorage(JournalStorage, OpenStorage):
-    """The journal in the study's folder, written behind; still readable when closed."""
+    """The journal in the study's folder, with buffered writes; readable also when closed."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.shown = str(path)
@@ -117,22 +117,21 @@ class FileStorage(JournalStorage, OpenStorage):
                 backend.close()
             if isinstance(error, StorageError):
                 raise
-            # A record, but not one that can follow those before it.
+            # The record is valid JSON, but cannot follow the previous records.
             raise StorageError(
-                f"{path}, line {backend.line}: expected a record that Optuna understands, "
-                f"however: {type(error).__name__}: {error}. To go on with the lines before it, "
-                f"keep a copy of the file and cut it there: head -n {backend.line - 1} "
-                f"{path.name} > intact.log"
+                f"{path}, line {backend.line} must be a valid record of Optuna, got "
+                f"{type(error).__name__}: {error}. To continue with the lines before it, copy the "
+                f"file and cut it: head -n {backend.line - 1} {path.name} > intact.log"
             ) from error
         self._writer = None if read_only else backend
 
     def commit(self, *, durable: bool = True) -> None:
-        """Write all records that wait in memory."""
+        """Write all buffered records."""
         if isinstance(self._writer, GroupCommitBackend):
             self._writer.commit(durable=durable)
 
     def close(self) -> None:
-        """Commit, close the file and let others have the study."""
+        """Commit, close the file and unlock the study."""
         try:
             if isinstance(self._writer, GroupCommitBackend):
                 self._writer.close()
@@ -141,17 +140,17 @@ class FileStorage(JournalStorage, OpenStorage):
 
 
 class _WithoutSnapshots(BaseJournalBackend):
-    """The records of a Redis server alone.
+    """The records of a Redis server, without Optuna's snapshots.
 
-    Optuna keeps snapshots there, too, as pickles: who can write to the server could run code in
-    all processes that read it. Opening a study of thousands of trials takes longer without them.
+    The snapshots are pickles: someone with write access to the server could run code in all
+    processes that read them. Without them, opening a study with thousands of trials is slower.
     """
 
     def __init__(self, backend: BaseJournalBackend) -> None:
         self.backend = backend
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        """Give the records from that number on."""
+        """Return the records from that number on."""
         return self.backend.read_logs(log_number_from)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -160,7 +159,7 @@ class _WithoutSnapshots(BaseJournalBackend):
 
 
 class RedisStorage(JournalStorage, OpenStorage):
-    """An Optuna journal on a Redis server, under Optuna's own keys; without its snapshots."""
+    """An Optuna journal on a Redis server with Optuna's keys, but without its snapshots."""
 
     def __init__(self, url: str, reading: Reading | None = None) -> None:
         self.shown = hide_password(url)
@@ -178,8 +177,8 @@ class DatabaseStorage(RDBStorage, OpenStorage):
     """A study in an SQL database.
 
     Args:
-        url: of the database.
-        reading: None to write, too; tables are made where there are none.
+        url: URL of the database.
+        reading: None to write, which creates missing tables.
     """
 
     def __init__(self, url: str, reading: Reading | None = None) -> None:
@@ -200,21 +199,21 @@ class DatabaseStorage(RDBStorage, OpenStorage):
         if reading is not None:
             _require_study(url, arguments)
         super().__init__(
-            # Optuna puts its version into {SCHEMA_VERSION}; a brace of ours is a brace.
+            # Optuna formats the URL to fill in {SCHEMA_VERSION}, so other braces must be escaped.
             url.replace("{", "{{").replace("}", "}}"),
             engine_kwargs=arguments,
             skip_table_creation=reading is not None,
         )
 
     def close(self) -> None:
-        """Close the connections and let others have the study."""
+        """Close the connections and unlock the study."""
         self.scoped_session.remove()
         self.engine.dispose()
         OpenStorage.close(self)
 
 
 class _WalConnection(sqlite3.Connection):
-    """Write-ahead log: readers do not block the writer, and writing is 2.6 times faster."""
+    """Uses the write-ahead log: readers do not block the writer; writing is 2.6 times faster."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -224,18 +223,19 @@ class _WalConnection(sqlite3.Connection):
 def _database_file(url: str) -> Path:
     """Return the file of a SQLite URL.
 
-    Raises: FileNotFoundError or OSError when there is no regular file.
+    Raises:
+        FileNotFoundError, OSError: when there is no regular file.
     """
     path = sqlite_file(url)
     if path is None or not path.exists():
-        raise FileNotFoundError("there is no such file")
+        raise FileNotFoundError("the file does not exist")
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("it is not a regular file")
     return path
 
 
 def _reader(url: str, reading: Reading) -> Callable[[], sqlite3.Connection]:
-    """Return what connects to a SQLite file for reading; SQLAlchemy would decode the URI itself."""
+    """Return a function that connects read-only; SQLAlchemy would decode the URI itself."""
     return partial(
         sqlite3.connect,
         sqlite_reading_uri(_database_file(url), stays_open=reading.stays_open),
@@ -246,7 +246,7 @@ def _reader(url: str, reading: Reading) -> Callable[[], sqlite3.Connection]:
 
 
 def _require_study(url: str, arguments: dict[str, Any]) -> None:
-    """Raise ValueError when Optuna's tables are not there: it would make them."""
+    """Raise ValueError when Optuna's tables are missing, because Optuna would create them."""
     engine = sqlalchemy.create_engine(url, **arguments)
     try:
         tables = set(sqlalchemy.inspect(engine).get_table_names())
@@ -258,28 +258,28 @@ def _require_study(url: str, arguments: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a storage is opened that is only read.
+    """Options for opening a storage read-only.
 
     Args:
-        stays_open: others may write while it is open, and what they write is to be seen.
+        stays_open: whether changes of other processes must be visible while it is open.
     """
 
     stays_open: bool = True
 
 
 class GivenStorage(OpenStorage):
-    """An Optuna storage that the user opened, and closes.
+    """An Optuna storage that the user opens and closes.
 
-    Every method of Optuna's interface asks the user's own storage.
+    All methods of Optuna's interface are forwarded to it.
     """
 
     def __init__(self, storage: BaseStorage) -> None:
         self.shown = word_of(storage)
-        # Optuna keeps the trials that have ended of a database in memory; so it reads fast.
+        # `get_storage` caches finished trials of a database in memory, which makes reading fast.
         self._given = get_storage(storage)
 
 
-def _asks_given(name: str) -> Callable[..., Any]:
+def _forward(name: str) -> Callable[..., Any]:
     def ask(self: GivenStorage, *arguments: Any, **named: Any) -> Any:
         return getattr(self._given, name)(*arguments, **named)
 
@@ -289,18 +289,18 @@ def _asks_given(name: str) -> Callable[..., Any]:
 
 
 for _name in [name for name in vars(BaseStorage) if not name.startswith("_")]:
-    setattr(GivenStorage, _name, _asks_given(_name))
+    setattr(GivenStorage, _name, _forward(_name))
 GivenStorage.__abstractmethods__ = frozenset()
 
 OBJECT = "python:"
-"""Instead of a URL: a storage that only Python can open, and the name of its class."""
+"""Prefix, followed by a class name, in place of the URL of a storage that only Python can open."""
 
 
 def word_of(storage: BaseStorage) -> str:
-    """Return how a storage object is written down: its URL, or its class where it has none."""
+    """Return the text that represents a storage object: its URL, or its class without a URL."""
     if isinstance(storage, RDBStorage):
         with contextlib.suppress(StorageError):
-            # Its relative path began in the working directory.
+            # Optuna resolved a relative path from the working directory.
             return absolute_url(storage.url, Path.cwd())
     return f"{OBJECT}{type(storage).__name__}"
 
@@ -310,9 +310,9 @@ class Scheme:
     """A kind of storage URL.
 
     Args:
-        open: from the URL to the storage; a `Reading` when nothing may be written.
-        driver: the module it needs; empty: none.
-        package: what `pip install` must be given for that.
+        open: opens a URL, read-only with a `Reading`.
+        driver: name of the required module, or "".
+        package: argument of `pip install` for the module.
     """
 
     open: Callable[[str, Reading | None], OpenStorage]
@@ -333,15 +333,14 @@ SHORT_SCHEMES = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 def open_storage(
     folder: Path, url: str | None = None, given: BaseStorage | None = None
 ) -> OpenStorage:
-    """Open the storage of the study in `folder` for its one coordinator.
+    """Open the storage of the study in `folder` for writing.
 
     Args:
-        folder: the study's folder, made if it is not there; its `lock` is held until `close`.
-        url: another storage than `folder/journal.log`; see `SCHEMES`.
-        given: a storage that is open already, instead of either.
-
+        folder: the study's folder, created if it is missing, and locked until `close`.
+        url: URL of a storage; None for `folder/journal.log`. See `SCHEMES`.
+        given: an open storage, in place of `url`.
     Raises:
-        StudyError: when another process works on this study.
+        StudyError: when another process has locked this study.
         StorageError: when the storage cannot be opened.
     """
     made: tuple[Path, ...] = ()
@@ -350,8 +349,8 @@ def open_storage(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
-            f"{folder}: expected a folder for the study, however: {error.strerror}. "
-            "Choose another place."
+            f"{folder} must be a folder for the study, got: {error.strerror}. "
+            "Choose another folder."
         ) from error
     _refuse_links(folder)
     lock = StudyLock(folder)
@@ -367,13 +366,13 @@ def open_storage(
 
 
 def _refuse_links(folder: Path) -> None:
-    """Refuse a folder in which a link stands under the name of one of the study's own files."""
+    """Raise StorageError when one of the study's own files is a link."""
     try:
         check_all_own(folder, OWN)
     except OSError as error:
         raise StorageError(
-            f"{error.filename} must be the study's own, got: {error.strerror}. "
-            "If the folder came from somebody else, do not trust it: see docs/safety.md."
+            f"{error.filename} must be a file of the study, got: {error.strerror}. "
+            "If you received the folder from someone else, do not trust it: see docs/safety.md."
         ) from error
 
 
@@ -384,7 +383,7 @@ def _storage(folder: Path, url: str | None, given: BaseStorage | None) -> OpenSt
 
 
 def _remove(folder: Path, made: tuple[Path, ...]) -> None:
-    """Remove what opening has made, if it made the folder."""
+    """Remove the files and folders that opening created, if it created the study's folder."""
     if made:
         for name in (LOCK, JOURNAL):
             (folder / name).unlink(missing_ok=True)
@@ -394,22 +393,24 @@ def _remove(folder: Path, made: tuple[Path, ...]) -> None:
 
 
 def read_storage(folder: Path, url: str | None = None, *, stays_open: bool = True) -> OpenStorage:
-    """Open the storage of a study to look at it, also while a coordinator works on it.
+    """Open the storage of a study read-only, also during a search.
 
-    Nothing is written: no table is made, and no journal mode changed.
+    Nothing is written: no table is created, and no journal mode is changed.
 
     Args:
+        folder: the study's folder.
+        url: URL of the storage; None for the journal in the folder.
         stays_open: see `Reading`.
     Raises:
-        StorageError: when there is none, or it cannot be opened.
+        StorageError: when the storage does not exist or cannot be opened.
     """
     if url is not None:
         return _open_url(absolute_url(url, folder), Reading(stays_open))
     path = folder / JOURNAL
     if not path.is_file():
         raise StorageError(
-            f"{path}: expected the journal of a study, however: there is no such file. "
-            "See `autotrain show` for the studies that are there."
+            f"{path} must be the journal of a study, but the file does not exist. "
+            "`autotrain show` lists all studies."
         )
     return FileStorage(path, read_only=True)
 
@@ -418,23 +419,25 @@ def _open_url(url: str, reading: Reading | None = None) -> OpenStorage:
     shown = hide_password(url)
     if url.startswith(OBJECT):
         raise StorageError(
-            f"storage must be a URL to be opened here, got {shown!r}: the study keeps its trials "
-            "in an Optuna storage object. Pass that object in Python: "
+            f"storage must be a URL, got {shown!r}: the trials of the study are in an Optuna "
+            "storage object. Pass that object in Python: "
             "autotrain.Study.resume(NAME, storage=...)."
         )
     name, separator, rest = url.partition("://")
     if not separator:
         raise StorageError(
-            f"storage {shown!r}: expected a URL such as sqlite:///study.db, however: there is "
-            f"no '://' in it. Known: {', '.join(SCHEMES)}."
+            f"storage must be a URL such as sqlite:///study.db, got {shown!r} without '://'. "
+            f"Known: {', '.join(SCHEMES)}.",
+            parameter="storage",
         )
     name = SHORT_SCHEMES.get(name, name)
     if name not in SCHEMES:
         raise StorageError(f"storage {shown!r}: {errors.unknown('storage', name, SCHEMES)}")
     if HIDDEN in url:
         raise StorageError(
-            f"storage {shown!r}: expected a password, however: it was never stored. "
-            "Give the whole URL again with --storage."
+            f"storage must contain the password, which is not saved, got {shown!r}. "
+            "Pass the whole URL.",
+            parameter="storage",
         )
     check_options(url)
     scheme = SCHEMES[name]
@@ -443,25 +446,24 @@ def _open_url(url: str, reading: Reading | None = None) -> OpenStorage:
             importlib.import_module(scheme.driver)
         except ImportError as error:
             raise StorageError(
-                f"storage {shown!r}: expected the package {scheme.driver}, however: it is not "
-                f"installed. Run: pip install {scheme.package}"
+                f"storage {shown!r} needs the package {scheme.driver}, which is not installed. "
+                f"Run: pip install {scheme.package}"
             ) from error
     try:
         return scheme.open(f"{name}://{rest}", reading)
     except Exception as error:
-        # Drivers raise whatever they like, and some put the whole URL into the message: it is
-        # cleaned, and the original not chained.
+        # Drivers raise arbitrary exceptions, and some messages contain the whole URL. Secrets are
+        # removed, and the original exception is not chained.
         reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
         for secret in secrets_of(url):
             reason = reason.replace(secret, HIDDEN)
         raise StorageError(
-            f"storage {shown!r}: expected a storage that answers, however: "
-            f"{type(error).__name__}: {hide_password(reason)}. "
+            f"storage {shown!r} cannot be opened: {type(error).__name__}: {hide_password(reason)}. "
             f"{_what_to_check(url)}"
         ) from None
 
 
 def _what_to_check(url: str) -> str:
     if is_remote(url):
-        return "Check that the server runs, the address and the password."
+        return "Check the address and password, and that the server is running."
     return "Check the path; a relative one is relative to the study's folder."

@@ -1,4 +1,4 @@
-"""URLs of storages: which options they may have, and how they are shown without secrets."""
+"""URLs of storages: their permitted options, and their display without secrets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from autotrain.vocabulary import user_path
 
 HIDDEN = "***"
 _COMMON = ("connect_timeout",)
-# A driver takes any option of its own from a URL. Some read files of this machine, or send them
-# to the server: MySQL's local_infile and read_default_file, PostgreSQL's service and passfile.
+# Drivers accept many options in a URL. Some read files of this machine or send them to the server:
+# MySQL's local_infile and read_default_file, PostgreSQL's service and passfile.
 _POSTGRESQL = ("application_name", "dbname", "host", "port", "sslcert", "sslkey", "sslmode")
 _MYSQL = ("charset", "read_timeout", "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert")
 _REDIS = (
@@ -37,12 +37,12 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "journal+redis": (*_REDIS, "username", "password"),
     "journal+rediss": (*_REDIS, "username", "password"),
 }
-"""By database: the options that may follow a URL's question mark."""
+"""The permitted options in the URL of each database."""
 _VISIBLE = {name for options in OPTIONS.values() for name in options} - {"password"}
 
 
 def database_of(url: str) -> str:
-    """Return a key of `OPTIONS`: the scheme without its driver, in small letters."""
+    """Return a key of `OPTIONS`: the lower-case scheme without its driver."""
     scheme = url.partition("://")[0].lower()
     return scheme if scheme.startswith("journal+") else scheme.partition("+")[0]
 
@@ -53,9 +53,10 @@ def is_remote(url: str) -> bool:
 
 
 def check_options(url: str) -> None:
-    """Refuse options that are not in `OPTIONS`.
+    """Check that all options are in `OPTIONS`.
 
-    Raises: StorageError naming the first one, never its value.
+    Raises:
+        StorageError: when one is not; it contains the name but not the value.
     """
     known = OPTIONS[database_of(url)]
     for name in _options(url):
@@ -67,9 +68,9 @@ def check_options(url: str) -> None:
 
 
 def hide_password(url: str) -> str:
-    """Return the URL with *** in the place of anything secret; fit to be printed and stored."""
+    """Return the URL with *** in place of all secrets, which can be printed and stored."""
     scheme, separator, rest = url.partition("://")
-    # Up to the last @: a password that should have been quoted may hold any character.
+    # The login ends at the last @, because an unquoted password may contain any character.
     login, at, host = rest.rpartition("@")
     secret = _secret_of_login(url)
     if secret:
@@ -80,24 +81,24 @@ def hide_password(url: str) -> str:
 
 
 def secrets_of(url: str) -> set[str]:
-    """Return what `hide_password` hides, as it was written and as it is meant."""
+    """Return the secrets that `hide_password` hides, both quoted and unquoted."""
     found = {value for name, value in _options(url).items() if name not in _VISIBLE}
     found.add(_secret_of_login(url))
     return {text for secret in found for text in (secret, unquote(secret)) if text}
 
 
 def absolute_url(url: str, folder: Path) -> str:
-    """Return a storage URL that names the same file from every working directory.
+    """Return a storage URL that is independent of the working directory.
 
-    SQLAlchemy reads a relative SQLite path from the working directory. A study resumed from
-    another one would find no trials there.
+    SQLAlchemy resolves a relative SQLite path from the working directory, so a study that is
+    resumed from another one would find no trials.
 
     Args:
         url: `sqlite:///study.db` is relative to the study's folder, `sqlite:////data/study.db` is
             absolute, and `~` is the home folder. All other URLs are returned as they are.
-        folder: the study's.
+        folder: the study's folder.
     Raises:
-        StorageError: when the database is kept in memory: the study would end with the process.
+        StorageError: when the database is in memory, because the study would be lost.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or is_remote(url):
@@ -106,8 +107,8 @@ def absolute_url(url: str, folder: Path) -> str:
     in_memory = ("", ":memory:", "file::memory:")
     if name in in_memory or "mode=memory" in options:
         raise StorageError(
-            f"storage must be kept when the command ends, got {url!r}, which is kept in memory. "
-            "Give a file, such as sqlite:///study.db, or leave the storage out."
+            f"storage must be persistent, got {url!r}, which is in memory. "
+            "Use a file, such as sqlite:///study.db, or omit the storage."
         )
     return f"{scheme}:///{folder.absolute() / user_path(name)}{mark}{options}"
 
@@ -119,23 +120,23 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def sqlite_reading_uri(path: Path, *, stays_open: bool) -> str:
-    """Return the URI, in SQLite's own form, by which it reads a file and writes nothing.
+    """Return a URI with which SQLite opens a file read-only.
 
     Args:
-        path: of a database that exists.
-        stays_open: others may write while it is open. Then SQLite may put its own empty `-shm`
-            and `-wal` beside a database in write-ahead mode, which readers and writers share.
+        path: an existing database.
+        stays_open: whether others may write while it is open. SQLite may then create empty `-shm`
+            and `-wal` files next to a database in write-ahead mode.
     """
     how = "mode=ro"
     if not stays_open and not path.with_name(path.name + "-wal").exists():
-        # No process has it open for writing: read it without locks.
+        # No process has it open for writing, so it can be read without locks.
         how += "&immutable=1"
     return f"file:{quote(str(path.absolute()))}?{how}"
 
 
 def _secret_of_login(url: str) -> str:
     user, colon, password = url.partition("://")[2].rpartition("@")[0].partition(":")
-    # For a Redis server a token may stand alone.
+    # A Redis URL may have a token without a user name.
     return user if not colon and url.lower().startswith("journal+redis") else password
 
 

@@ -240,7 +240,7 @@ def test_missing_package_is_named(name: str, package: str, monkeypatch: pytest.M
     with pytest.raises(StudyError) as caught:
         make_sampler(name)
     assert str(caught.value) == (
-        f"sampler {name!r}: expected the package {package}, however: it is not installed. "
+        f"sampler {name!r} needs the package {package}, which is not installed. "
         f"Run: pip install {package}"
     )
 
@@ -251,7 +251,7 @@ def test_unknown_sampler_is_told_the_near_name() -> None:
 
 
 def test_negative_seed_is_refused() -> None:
-    with pytest.raises(StudyError, match="seed: must be at least 0, however: seed = -1"):
+    with pytest.raises(StudyError, match="seed must be at least 0, got -1"):
         make_sampler("tpe", -1)
 
 

@@ -41,7 +41,7 @@ def hold_elsewhere(folder: Path, how: str = "alone") -> subprocess.Popen[str]:
 def test_second_lease_is_refused_until_the_first_is_released(tmp_path: Path) -> None:
     first = StudyLock(tmp_path)
     who = f"process {os.getpid()} on {socket.gethostname()} (since "
-    with pytest.raises(StudyError, match=re.escape(f"{tmp_path}: expected a study that no other")):
+    with pytest.raises(StudyError, match=re.escape(f"{tmp_path} is locked")):
         StudyLock(tmp_path)
     with pytest.raises(StudyError, match=re.escape(who)):
         StudyLock(tmp_path)
@@ -91,7 +91,7 @@ def test_lease_goes_with_a_killed_process_even_when_its_child_lives_on(
 def test_holder_that_did_not_say_its_name_yet(tmp_path: Path) -> None:
     lock = StudyLock(tmp_path)
     (tmp_path / "lock").write_text("")
-    with pytest.raises(StudyError, match="however: another process does"):
+    with pytest.raises(StudyError, match="another process is working"):
         StudyLock(tmp_path)
     lock.release()
 

@@ -371,7 +371,7 @@ def _refuse_links(folder: Path) -> None:
         check_all_own(folder, OWN)
     except OSError as error:
         raise StorageError(
-            f"{error.filename} must be a file of the study, got: {error.strerror}. "
+            f"{error.filename} must be the study's own, got: {error.strerror}. "
             "If you received the folder from someone else, do not trust it: see docs/safety.md."
         ) from error
 

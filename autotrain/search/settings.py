@@ -118,7 +118,7 @@ class Definition:
             replace_own(folder / FILE, text.encode())
         except OSError as error:
             raise StorageError(
-                f"{folder / FILE} must be a writable file, got: {error.strerror}. "
+                f"{folder / FILE} must be a file that can be written, got: {error.strerror}. "
                 "Change the permissions of the folder, or free space there."
             ) from error
 

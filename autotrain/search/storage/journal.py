@@ -105,7 +105,9 @@ class GroupCommitBackend(BaseJournalBackend):
         try:
             self._fd = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         except OSError as error:
-            raise StorageError(f"{path} must be a writable file, got: {error.strerror}.") from error
+            raise StorageError(
+                f"{path} must be a file that can be written, got: {error.strerror}."
+            ) from error
         self._is_open = True
         try:
             if is_new:
@@ -290,7 +292,7 @@ def _cut_torn_line(fd: int, path: Path, chunk: int = 1 << 16) -> int:
         kept = open_own(torn_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     except OSError as error:
         raise StorageError(
-            f"{torn_path} must be a writable file, got: {error.strerror}."
+            f"{torn_path} must be a file that can be written, got: {error.strerror}."
         ) from error
     with os.fdopen(kept, "ab") as file:
         file.write(torn + b"\n")

@@ -38,7 +38,7 @@ class StudyLock:
             self._fd = open_own(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StorageError(
-                f"{path} must be a writable file, got: {error.strerror}. "
+                f"{path} must be a file that can be written, got: {error.strerror}. "
                 "Change the permissions of the folder, or choose another folder."
             ) from error
         try:

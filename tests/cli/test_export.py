@@ -79,7 +79,7 @@ def test_onnx_graphs(there: Path, tmp_path: Path, autotrain: Run) -> None:
     assert not (tmp_path / "one" / "predictor.onnx").exists()
     again = autotrain("export", "shop", "--format", "onnx", "--output", target)
     assert again.code == 2
-    assert "new or an empty folder" in again.err
+    assert "must be a new or empty folder" in again.err
 
 
 def test_other_trials_with_weights_are_exported(here: Path, autotrain: Run) -> None:

@@ -165,7 +165,7 @@ def test_a_study_that_cannot_be_read_does_not_hide_the_others(
     done = autotrain("show")
     assert done.code == 0
     assert "shop" in done.out
-    assert "plain: studies/plain/journal.log, line 1: expected one record" in done.out
+    assert "plain: studies/plain/journal.log, line 1 must be a record" in done.out
 
 
 def test_studies_elsewhere_are_found_with_directory(

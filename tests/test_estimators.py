@@ -339,7 +339,7 @@ def test_processes_and_time() -> None:
         ({"n_jobs": 10**9}, "workers must be at most .*, got 1000000000"),
         ({"class_weight": {0: -1, 1: 1, 2: 1}}, "class_weight must be .* got -1"),
         ({"class_weight": {0: np.nan, 1: 1, 2: 1}}, "class_weight must be .* got nan"),
-        ({"class_weight": {0: 0, 1: 0, 2: 0}}, "some weight above 0"),
+        ({"class_weight": {0: 0, 1: 0, 2: 0}}, "one weight must be positive"),
         ({"class_weight": {0: 1, 7: 1}}, "are not in class_weight"),
         ({"class_weight": "balance"}, "balanced"),
     ],

@@ -179,7 +179,7 @@ def test_options_in_a_study_file(nameless: Path, autotrain: Run) -> None:
         (("--decimal", "x"), "decimal must be one of '.', ',', got 'x'"),
         (("--decimal", ",", "--thousands", ","), "two different marks"),
         (("--names", "a,b"), "one name for each of the 5 columns, got 2"),
-        (("--names", "a,a,b,c,d"), "names must differ from each other"),
+        (("--names", "a,a,b,c,d"), "names must be unique"),
         (("--names", "a,b,c,d,e", "--header"), "names must be omitted"),
     ],
 )

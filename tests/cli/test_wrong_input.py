@@ -271,7 +271,7 @@ def test_a_study_without_a_name_leaves_one_in_another_storage_alone(
     [
         (("serch",), "no command 'serch'. Did you mean 'search'?"),
         (("search",), "Missing argument 'DATA'"),
-        (("search", "https://example.org/t.csv"), "it is an address. Download it first: curl -LO"),
+        (("search", "https://example.org/t.csv"), "got a URL. Download it first: curl -LO"),
         (("spaces", "list", "more"), "unexpected extra argument"),
         (("dashboard", "nothing"), "there must be a study 'nothing'"),
         (("dashboard",), "studies/ contains no study"),

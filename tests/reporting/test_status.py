@@ -162,7 +162,7 @@ def test_the_latest_study_comes_first_and_the_unreadable_last(tmp_path: Path) ->
     found = summaries(tmp_path)
     assert [e[0] if isinstance(e, tuple) else e.definition.name for e in found] == ["c", "a", "b"]
     assert isinstance(found[2], tuple)
-    assert "expected the journal of a study" in found[2][1]
+    assert "must be the journal of a study" in found[2][1]
 
 
 def test_no_such_study(tmp_path: Path) -> None:

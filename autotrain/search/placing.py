@@ -17,7 +17,7 @@ ROUNDING = 1e-9
 
 
 class Placement:
-    """Placement trials on workers.
+    """Place trials on workers.
 
     Args:
         workers: those there are; the coordinator's own list, which it changes.

@@ -41,10 +41,7 @@ PATTERNS = {
     "by its own accord": r"\bof its own accord\b",
     "says of a program": r"\b(errors?|messages?|files?|folders?|cards?|docs) say(s)?\b",
 }
-TODO = (
-    "autotrain/search",
-    "CHANGELOG.md",
-)
+TODO = ("CHANGELOG.md",)
 """Folders and files whose text has not been rewritten yet; to become empty."""
 
 

@@ -177,7 +177,7 @@ def known_cause(name: object) -> Cause | None:
 
 
 def is_counted(trial: FrozenTrial) -> bool:
-    """Return whether a trial has ended and counts in the budget."""
+    """Return True when a trial has ended and counts in the budget."""
     cause = cause_of(trial)
     return trial.state.is_finished() and (cause is None or cause.is_counted)
 

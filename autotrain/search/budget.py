@@ -1,6 +1,6 @@
 """How much of a study's budget is used: trials that were tried, seconds that were spent.
 
-A study's budget is the sum of what all its runs were given; `resume` goes on with what is left.
+A study's budget is the sum of what all its runs were given; `resume` uses the rest.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from autotrain.search.attributes import is_counted, seconds_of, spent_seconds
 from autotrain.search.record import own_trials
 
 KEPT_SHARE = 0.05
-"""A run keeps something back for its end, so a budget of time is never used to the last second."""
+"""A run reserves time for its end: a remaining time below this share of the budget is none."""
 
 
 @dataclass(frozen=True)
 class RemainingBudget:
-    """What is left of a budget.
+    """The remaining budget of a study.
 
     Args:
         n_trials, timeout_s: None where there is no limit.
-        least_s: what a trial takes: in less time than this none could end.
+        least_s: typical runtime of a trial in seconds; in less time no trial could end.
     """
 
     n_trials: int | None
@@ -40,7 +40,7 @@ class RemainingBudget:
         return no_trials or (self.timeout_s is not None and self.timeout_s <= self.least_s)
 
     def after(self, seconds: float) -> RemainingBudget:
-        """Return what is left so many seconds later, without a trial."""
+        """Return the budget that remains after a number of seconds without a trial."""
         if self.timeout_s is None:
             return self
         return replace(self, timeout_s=max(self.timeout_s - seconds, 0.0))
@@ -81,7 +81,7 @@ def budget_left(
     trials: Sequence[FrozenTrial],
     user_attrs: Mapping[str, Any],
 ) -> RemainingBudget:
-    """Return what is left of a study's whole budget."""
+    """Return the remaining budget of a whole study."""
     left_s = None
     if timeout_s is not None:
         left_s = timeout_s - seconds_spent(trials, user_attrs)
@@ -91,6 +91,6 @@ def budget_left(
 
 
 def _typical_seconds(trials: Sequence[FrozenTrial]) -> float:
-    """Return what half of the complete trials took at most; 0 when there is none."""
+    """Return the median runtime of the complete trials in seconds; 0 without one."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     return median([seconds_of(trial) or 0.0 for trial in complete] or [0.0])

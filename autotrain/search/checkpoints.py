@@ -33,7 +33,7 @@ class Checkpoints:
     Args:
         folder: made when the first one is kept.
         sign: 1 where lower values are better, −1 where higher ones are.
-        most: as many are kept, the best ones.
+        most: largest number of trainings that are kept, the best ones.
     """
 
     def __init__(self, folder: Path, sign: float = 1.0, most: int = MOST) -> None:
@@ -43,7 +43,7 @@ class Checkpoints:
         self._scores: dict[Path, float] | None = None
 
     def keep(self, trained: Trained) -> None:
-        """Write a training down, unless as many better ones are there.
+        """Write a training down, unless `most` better ones are kept.
 
         Raises: StorageError when the folder cannot be written.
         """
@@ -60,7 +60,7 @@ class Checkpoints:
             except OSError as error:
                 raise StorageError(
                     f"{self.folder}: expected a folder that can be written, however: "
-                    f"{error.strerror or error}. Make room there, then `autotrain resume`."
+                    f"{error.strerror or error}. Free space there, then run `autotrain resume`."
                 ) from error
         for worse in scores.keys() - set(kept):
             worse.unlink(missing_ok=True)

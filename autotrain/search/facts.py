@@ -44,7 +44,7 @@ def n_parameters(outcomes: Sequence[Outcome]) -> int:
 
 
 def runs_to_end(config: TrialConfig) -> bool:
-    """Tell whether only a trial's last epoch ends it: its schedule ends low, or no stop is asked.
+    """Return True when only the last epoch ends a trial: it anneals, or early stopping is off.
 
     Such a trial never counts as converged before, and is worth waiting for.
     """

@@ -15,7 +15,7 @@ class Repeat(NamedTuple):
 
     Args:
         score: infinite when it diverged.
-        epochs: of each fold; one number where all had as many.
+        epochs: of each fold; one number where all folds are equal.
     """
 
     score: float

@@ -31,14 +31,14 @@ from autotrain.space.search_space import SearchSpace
 N_FINALISTS = 4
 MOST_REPEATS = 2
 BEHIND = 2.0
-"""A finalist that is so many standard errors of the difference behind drops out."""
+"""A finalist behind by more than this number of standard errors of the difference drops out."""
 
 
 class Finals:
     """Knows all complete trials and says which to train again, and who wins.
 
     Args:
-        n_finalists: so many of the best are raced; fewer than two: the best trial wins.
+        n_finalists: number of best trials in the finals; with fewer than two the best trial wins.
         sign: 1 where lower values are better, −1 where higher ones are.
     """
 
@@ -109,7 +109,7 @@ class Finals:
 
         Args:
             running: (trial, repeat) of every repeat in training.
-            left_s: what takes longer than so many seconds is passed over: it would be for nothing.
+            left_s: remaining seconds; a finalist that takes longer is skipped.
         """
         finalists = self.finalists()
         out = self._behind(finalists) | self.lost
@@ -201,7 +201,7 @@ class Finals:
 
 
 def _rank(finalist: Finalist) -> tuple[float, int]:
-    """Return what finalists are sorted by: of equals the earlier trial is first."""
+    """Return the sort key of finalists; of equals the earlier trial is first."""
     return finalist.score, finalist.number
 
 
@@ -248,13 +248,13 @@ def finals_of(
 
     Args:
         trials, user_attrs, metric, space: the study's.
-        n_finalists: so many of the best are raced.
+        n_finalists: number of best trials in the finals.
     """
     if not n_finalists:
         return None
     finals = Finals(n_finalists, metric.sign)
     for trial in own_trials(trials, user_attrs):
-        # Of an older version's trials the size is not known: they are not raced.
+        # Trials of older versions lack their size and do not enter the finals.
         if trial.state != TrialState.COMPLETE or N_PARAMETERS not in trial.user_attrs:
             continue
         if trial.value is not None:
@@ -273,7 +273,7 @@ def finals_of(
 def is_unfinished(
     finals: Finals | None, user_attrs: Mapping[str, Any], left_s: float = math.inf
 ) -> bool:
-    """Tell whether a study still has something to do for its winner, new trials aside.
+    """Return True when finals or the export of a study are unfinished.
 
     Args:
         finals, user_attrs: the study's.

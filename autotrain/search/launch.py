@@ -171,5 +171,5 @@ class Launch:
         return make_pruner(self.definition.pruner, self.definition.pruner_options)
 
     def _columns(self, config: TrialConfig) -> Columns:
-        """Return what a configuration's network reads."""
+        """Return the columns of the encoded rows that a configuration's network reads."""
         return Columns(*self.dataset.encoded(0, view_of(config)).preprocessor.kinds)

@@ -118,7 +118,7 @@ class SearchLoop:
     # ---- acting ----------------------------------------------------------------------------
 
     def state(self) -> State:
-        """Return what the scheduler decides by."""
+        """Return the state of the search for the scheduler."""
         recorder = self.recorder
         return State(
             placement=self.placement,

@@ -1,8 +1,8 @@
-"""Which worker has room for a trial.
+"""Which worker has capacity for a trial.
 
 A trial of K folds has K slots, and costs K/width of a worker, where width is how many such models
 one worker should train together. A worker takes trials up to a cost of 1, and an empty one takes
-any. Loads are summed anew each time: what is left after adding and taking off is not exactly 0.
+any. Loads are summed each time, because adding and subtracting would not return exactly to 0.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Placement:
     def place_for(
         self, config: TrialConfig, trials: Sequence[TrainingRun]
     ) -> tuple[Worker, float] | None:
-        """Return a worker that has room for one more trial, and what that costs of it."""
+        """Return a worker with capacity for one more trial, and the trial's share of it."""
         cost, worker = self.cost(config), self.least_loaded(trials)
         return (worker, cost) if _fits(cost, _on(worker, trials)) else None
 
@@ -57,10 +57,10 @@ class Placement:
         trials: Sequence[TrainingRun],
         may_stop: Callable[[TrainingRun], bool],
     ) -> list[TrainingRun]:
-        """Return which trials to stop for one more to have room, as few as it takes.
+        """Return the smallest set of trials to stop so that one more fits; of equals the latest.
 
-        Of equals the latest. Nobody, where there is room once those have left that are stopped
-        already, or where there would be none even so.
+        The set is empty where the trials that are being stopped already free enough capacity, and
+        where stopping others would not free enough.
 
         Args:
             may_stop: whether a trial may be stopped.
@@ -80,7 +80,7 @@ class Placement:
 def _fewest(
     cost: float, trials: Sequence[TrainingRun], may_stop: Callable[[TrainingRun], bool]
 ) -> list[TrainingRun] | None:
-    """Return the fewest that make room on their worker; None when all together do not."""
+    """Return the smallest set whose end frees enough capacity; None when no set does."""
     left, stopped = list(trials), []
     # The largest first: no smaller number of others frees as much.
     for running in sorted(trials, key=lambda each: (-each.cost, -each.started_s)):
@@ -101,5 +101,5 @@ def _load(trials: Sequence[TrainingRun]) -> float:
 
 
 def _fits(cost: float, others: Sequence[TrainingRun]) -> bool:
-    """Tell whether a trial of that cost fits beside these on a worker."""
+    """Return True when a trial of that cost fits on a worker together with these."""
     return not others or _load(others) + cost <= 1 + ROUNDING

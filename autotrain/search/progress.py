@@ -1,4 +1,4 @@
-"""How a study stands, for whoever shows it: terminal, plain lines, notebook."""
+"""Progress of a study, for the displays: terminal, plain lines, notebook."""
 
 from __future__ import annotations
 

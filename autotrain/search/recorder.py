@@ -48,9 +48,9 @@ class Recorder:
         store: writes trials to Optuna.
         board: the performance-scheduling pruner; None when `pruner` decides.
         pruner: an Optuna pruner, asked after every epoch; None when `board` decides.
-        publish: called with a new best trial before it is told complete, so that the model of the
-            best trial in the storage can be loaded, even if the process is killed. Raises
-            RuntimeError when the trial cannot be exported; the trial then fails.
+        publish: called with a new best trial before the storage has it as complete, so that the
+            best trial's model can be loaded even if the process is killed. Raises RuntimeError when
+            the trial cannot be exported; the trial then fails.
         finals: knows the trials of earlier runs; None: the best trial wins.
         keep: called with each complete trial and each repeat.
     """
@@ -91,11 +91,11 @@ class Recorder:
         self.n_before = sum(counts.values())
 
     def is_best(self, value: float) -> bool:
-        """Return whether a value is better than that of every complete trial."""
+        """Return True when a value is better than that of every complete trial."""
         return self.best is None or self.sign * value < self.sign * self.best[0]
 
     def add_point(self, trial: optuna.Trial, epoch: int, of: int, value: float) -> bool:
-        """Add a point to a trial's curve; return whether an Optuna pruner stops the trial."""
+        """Add a point to a trial's curve; return True when an Optuna pruner stops it."""
         self.store.report(trial, epoch, of, value)
         if self.pruner is None:
             return False
@@ -181,7 +181,7 @@ class Recorder:
         self.finals.lose(number)
 
     def _close_history(self, run: TrialRun, state: TrialState, diverged: bool) -> dict[str, Any]:
-        """End a trial on the board; return what a resumed study needs to know about it."""
+        """End a trial on the board; return the attributes that a resumed study needs."""
         if self.board is None:
             return {}
         if state == TrialState.FAIL or not run.epoch:

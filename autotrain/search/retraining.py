@@ -1,7 +1,8 @@
 """Train a finished trial once more, from its record: the same epochs, the same weights.
 
-A trial's result follows from its configuration and seed alone, so what was lost can be had again;
-but for rounding, since in float32 a sum depends a little on how many models are added up at once.
+A trial's result follows from its configuration and seed alone, so lost weights can be trained
+again. They are equal up to rounding, because a float32 sum depends slightly on the number of models
+in a fleet.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def train_again(
     epochs: Sequence[int],
     repeat: int = 0,
 ) -> tuple[Outcome, ...]:
-    """Train one trial, nothing beside it, and end it where it once ended.
+    """Train one trial alone, and end it at the epoch at which it ended before.
 
     Args:
         trainer: without models.

@@ -62,14 +62,14 @@ class Budget:
         return time.monotonic() - self.started_s
 
     def left_s(self) -> float | None:
-        """Return what is left by now, at least 0; None when time is no limit."""
+        """Return the remaining seconds, at least 0; None without a time limit."""
         if self.timeout_s is None:
             return None
         return max(self.timeout_s - self.reserve_s - self.spent_s(), 0.0)
 
 
 class Run:
-    """Trains; what to hand over at the end is not its business.
+    """Trains until the budget is used. The export at the end is not part of it.
 
     Args:
         launch: sets it up.

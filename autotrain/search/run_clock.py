@@ -9,9 +9,9 @@ from collections.abc import Callable
 FINALS_SHARE = 0.2
 """The last part of a budget of time, in which repeats of the best trials go before new trials."""
 ROUNDS = 2.0
-"""It is as long as so many trainings of the best trial take: a worker must become free before."""
+"""Length of that part, in runtimes of the best trial, because a worker must become free first."""
 MOST_FINALS_SHARE = 0.4
-"""But no longer than this share."""
+"""Upper limit of that part, as a share of the budget."""
 MOST_RESERVED = 0.25
 """At most this share of the time is kept for choosing and exporting an ensemble."""
 
@@ -68,7 +68,7 @@ class RunClock:
         return self.left_s <= 0
 
     def is_for_finals(self, repeat_s: float) -> bool:
-        """Tell whether it is the last part of the budget, in which finals go first.
+        """Return True in the last part of the budget, in which finals go first.
 
         Args:
             repeat_s: how long the best trial trained.

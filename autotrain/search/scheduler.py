@@ -1,4 +1,4 @@
-"""What a search does next: start a training, make room for one, wait, or stop.
+"""What a search does next: start a training, stop others for one, wait, or stop.
 
 `next_action` is a function of the state of the search alone; the search loop (`loop.py`) carries
 out what it returns and calls it again. In this order:
@@ -7,7 +7,7 @@ out what it returns and calls it again. In this order:
 2. A training that was lost with its worker is tried once more, alone on a worker.
 3. In the last part of the budget, the best trials are trained again from other seeds; trials that
    cannot end in time leave for them.
-4. While the budget allows, the next trial starts where a worker has room.
+4. While the budget allows, the next trial starts where a worker has capacity.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ Action = Start | MakeRoom | Wait | Stop
 
 
 def next_action(state: State) -> Action:
-    """Return what the search does next."""
+    """Return the next action of the search."""
     wanted = next_repeat(state)
     if not state.runs and state.starts_none and wanted is None and not state.retries:
         return Stop()

@@ -37,7 +37,8 @@ from autotrain.space.config import TrialConfig
 from autotrain.space.forbidding import ForbiddenCombination
 from autotrain.space.search_space import SearchSpace
 
-# A curve keeps its first epochs and then about so many points: the dashboard slows with more.
+# A curve keeps its first epochs and about this number of later points, because the dashboard slows
+# down with more.
 FIRST_POINTS = 10
 POINTS = 50
 CURVES_EVERY_S = 1.0
@@ -102,7 +103,7 @@ class TrialStore:
                 # Failed trials are not learned from, and `show` leaves these out.
                 self._reject(trial, {CAUSE: Cause.FORBIDDEN})
             except REJECTED as error:
-                # Nobody could have drawn it: it was enqueued through Optuna.
+                # A sampler cannot have drawn it: it was enqueued through Optuna.
                 if not self._given(trial) and CONFIG not in trial.user_attrs:
                     self._reject(trial, {CAUSE: Cause.INTERRUPTED})
                     raise _not_recordable(self.study, error) from error

@@ -1,4 +1,4 @@
-"""`autotrain search`: a model comes out, the result is told, the exit code says how it went."""
+"""`autotrain search`: a model, the printed result and the exit code."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def test_the_finals_and_the_ensemble_are_told(here: Path, autotrain: Run) -> Non
     assert "repeats of the best" in done.err
     assert "(" in lines[0], "the interval of the test score"
 
-    # It goes on as it was begun, or otherwise when told so.
+    # It resumes with its own settings unless others are given.
     again = autotrain(
         "resume", "shop", "--trials", 1, "--ensemble", 0, "--finalists", 0, "--json", "--quiet"
     ).json()

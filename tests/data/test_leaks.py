@@ -30,7 +30,7 @@ GIVEN_AWAY: dict[str, Any] = {
 }
 KEPT_APART: dict[str, Any] = {
     "one cell differs": np.where(np.arange(N) == 5, (CLASSES + 1) % 3, CLASSES),
-    "finer words, but for a cell": [
+    "finer words except in one cell": [
         f"level {(label + (n == 7)) % 3}-{n % 2}" for n, label in enumerate(CLASSES)
     ],
     "nearly all different": [f"row {n % 55}" for n in range(N)],

@@ -1,4 +1,4 @@
-"""Texts that look like something else are told, with examples and what to do."""
+"""Look-alike texts get a notice with examples and a fix."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def test_a_word_among_many_numbers_is_a_missing_one(tmp_path: Path) -> None:
     cells = [*(str(number / 2) for number in range(40)), *["Unknown"] * 60]
     table = read(tmp_path, {"a": cells, "b": ["x"] * 100})
     assert int(table.frame["a"].isna().sum()) == 60
-    # Another word is told of.
+    # Another word gets a notice.
     cells = [*(str(number / 2) for number in range(40)), *["shut"] * 30]
     (note,) = read(tmp_path, {"a": cells, "b": ["x"] * 70}).notes[1:]
     assert "30 other cells (for example 'shut')" in note

@@ -1,4 +1,4 @@
-"""Looking at a study writes nothing, runs nothing and connects to no server it was not told of."""
+"""Looking at a study writes nothing, runs nothing and connects to no server that the user did not name."""
 
 from __future__ import annotations
 

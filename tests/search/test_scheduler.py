@@ -44,7 +44,7 @@ def placement(*workers: Worker, width: int = 1) -> Placement:
 
 
 def clock(left_s: float | None) -> RunClock:
-    """Return the clock of a budget of 100 s with so many seconds left; None for no budget."""
+    """Return the clock of a budget of 100 s at a remaining time; None for no budget."""
     now = 0.0
     made = RunClock(None if left_s is None else 100.0, now=lambda: now)
     if left_s is not None:

@@ -2,11 +2,11 @@
 
 `patience` epochs without an improvement of the validation loss are a plateau. At its j-th plateau
 a trial is compared with what the others had reached at *their* j-th plateau, whatever their epochs.
-Before its first plateau a trial is compared at rungs, with what the others had reached after as
-many rows. So from its first plateau on a trial is not pruned for learning slowly; before it, it may
-be, if the others are much better after as many rows. A schedule that falls by itself has plateaus
-while its learning rate is high, and improves when it is low: such a trial is pruned at plateaus
-only once its rate is at most `high_rate` of η₀, where others have come to rest as well.
+Before its first plateau a trial is compared at rungs, with what the others had reached after the
+same number of rows. So from its first plateau on a trial is not pruned for learning slowly; before
+it, it may be, if the others are much better at the same rung. An annealing schedule has plateaus
+while its learning rate is high, and improves when the rate is low. A trial with such a schedule is
+pruned at plateaus only when its rate is at most `high_rate` of η₀.
 
 A trial has converged at a plateau when another drop of the learning rate would no longer help:
 
@@ -244,7 +244,7 @@ class History:
         return self.event
 
     def _is_last_plateau(self) -> bool:
-        """Count a plateau, and tell whether it is the last one of `max_plateaus` in a row."""
+        """Count a plateau; return True when it is the last one of `max_plateaus` in a row."""
         improved = self._tracker.best < self._loss_at_plateau
         self._loss_at_plateau = self._tracker.best
         self._in_a_row = 1 if improved else self._in_a_row + 1
@@ -255,11 +255,11 @@ class History:
         self.ended, self.diverged, self.event = True, diverged, None
 
     def in_grace(self) -> bool:
-        """Tell whether the learning rate dropped less than `grace` epochs ago."""
+        """Return True when the learning rate dropped less than `grace` epochs ago."""
         return self._drop_epoch is not None and self.epochs - self._drop_epoch < self.rule.grace
 
     def is_spared(self, event: Event) -> bool:
-        """Tell whether an event does not prune: the learning rate has just dropped or is high."""
+        """Return True when an event cannot prune: the learning rate has just dropped or is high."""
         has_high_rate = event.kind == "plateau" and self.lr_share > self.rule.high_rate
         return has_high_rate or self.in_grace()
 
@@ -275,7 +275,7 @@ class History:
     def to_json(self) -> dict[str, Any]:
         """Write down everything, so that a resumed study prunes as if it had never stopped.
 
-        Of a trial that has ended, no more than what others are compared with.
+        A trial that has ended is written with the values alone that others are compared with.
         """
         state: dict[str, Any] = {
             "epochs": self.epochs,

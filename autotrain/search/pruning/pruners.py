@@ -2,7 +2,7 @@
 
 The default is the rule of plateaus.py. autotrain's own studies ask a `Board`, which keeps all
 trials ready to be compared; `PerformancePruner` is the same rule for plain Optuna studies.
-Optuna's other pruners stand beside it: to add one, add a row to `PRUNERS`.
+Optuna's other pruners are there, too: to add one, add a row to `PRUNERS`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Ladder:
         self._carried: list[float] = []
 
     def at(self, index: int) -> list[float]:
-        # Nobody has been on a new level, so every ended trial is carried up to it.
+        # No trial has reached a new level yet, so every ended trial is carried up to it.
         while len(self._levels) <= index:
             self._levels.append(sorted(self._carried))
         return self._levels[index]
@@ -174,7 +174,7 @@ class PerformancePruner(BasePruner):
         self.rule = rule_of({}, 1) if rule is None else rule
 
     def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
-        """Tell whether the trial should stop now, as Optuna asks after each report."""
+        """Return True when the trial should stop now; Optuna asks after each report."""
         history = self._replay(study, trial)
         if history.event is None:
             return False

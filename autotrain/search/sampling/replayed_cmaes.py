@@ -32,7 +32,7 @@ class _Replay:
 
     Args:
         about: the search space and the direction.
-        told: the generations that the optimizer was told.
+        told: the generations that the optimizer has seen.
     """
 
     about: tuple[dict[str, BaseDistribution], StudyDirection] | None = None
@@ -46,7 +46,7 @@ _last = _Replay()
 class ReplayedCmaEsSampler(CmaEsSampler):
     """Optuna's CMA-ES without its pickle.
 
-    A generation consists of the first trials of it that completed, as many as the population has.
+    A generation consists of the first trials of it that completed, the size of the population.
     A trial that completes later is left out, so that it does not change later generations.
     When trials without one of the parameters arrive, all generations are replayed without it.
     """
@@ -75,7 +75,7 @@ class ReplayedCmaEsSampler(CmaEsSampler):
         transform: _SearchSpaceTransform,
         direction: StudyDirection,
     ) -> cmaes.CMA:
-        """Return an optimizer that was told all generations that are complete."""
+        """Return an optimizer that has seen all complete generations."""
         global _last
         optimizer = self._init_optimizer(transform, direction)
         told = self._told(complete, optimizer.population_size)

@@ -122,7 +122,7 @@ class SteadyQMCSampler(QMCSampler):
     """Optuna's scrambled Sobol sequence over the parameters of the study's first trial.
 
     Optuna takes the first *finished* trial, so that with several trials at a time the sequence
-    would begin anew, at a point that was tried before, whenever a lower number finishes later.
+    would restart, at a point that was tried before, whenever a lower number finishes later.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -239,7 +239,7 @@ class SeededSampler(BaseSampler):
         """Do nothing: a seed depends on the trial's number, not on the process that asks."""
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Begin anew, also when a trial that was cut off is asked for again."""
+        """Make a new sampler, also when an interrupted trial is asked for again."""
         self._forget(trial)
         self._sampler_of(study, trial).before_trial(study, trial)
 

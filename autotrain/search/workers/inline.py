@@ -28,4 +28,4 @@ class InlineWorker:
         """Nothing to end."""
 
     def renew(self) -> None:
-        """Nothing can be started anew: this process would have to have died."""
+        """Return None: an inline worker cannot be restarted."""

@@ -202,7 +202,7 @@ class ProcessWorker:
         self.has_left = True
 
     def _has_ended(self) -> bool:
-        """Wait a moment for the process; return whether it has ended."""
+        """Wait a moment for the process; return True when it has ended."""
         try:
             self.process.wait(LEAVING_S)
         except subprocess.TimeoutExpired:
@@ -232,14 +232,14 @@ def _module_folders() -> list[str]:
     """Return where the coordinator finds its modules, the working directory left out.
 
     It is '' in the search path of a notebook or a prompt. A worker imports autotrain and what that
-    needs, and no file that stands beside the data.
+    needs, and no file next to the data.
     """
     folders = [folder for folder in sys.path if isinstance(folder, str) and folder]
     return folders if OWN_FOLDER in folders else [*folders, OWN_FOLDER]
 
 
 def can_start_processes() -> bool:
-    """Return whether there is an interpreter to start; a frozen program has none of its own."""
+    """Return True when there is an interpreter to start; a frozen program has none."""
     return bool(spawn.get_executable()) and not getattr(sys, "frozen", False)
 
 

@@ -37,7 +37,7 @@ class Crashed:
         slots: the numbers of these slots.
         cause: OUT_OF_MEMORY, ERROR or WORKER_DIED.
         text: the traceback, or what is known.
-        is_alive: whether the worker goes on with an empty trainer.
+        is_alive: whether the worker continues with an empty trainer.
     """
 
     slots: tuple[int, ...]
@@ -59,7 +59,7 @@ class Worker(Protocol):
         """Give the worker a command; it acts on it at its next epoch boundary."""
 
     def receive(self) -> list[Message]:
-        """Return what the worker has to say; may be empty. Inline workers train here."""
+        """Return the worker's new messages, possibly none. Inline workers train here."""
 
     def close(self) -> None:
         """End the worker and free what it holds; may be called twice."""

@@ -39,7 +39,7 @@ class Training:
         self._waiting.append(command)
 
     def step(self) -> list[Message]:
-        """Train one fleet for one epoch and return what there is to say."""
+        """Train one fleet for one epoch and return its messages."""
         commands, self._waiting = self._waiting, []
         crashed: list[Message] = []
         for command in commands:

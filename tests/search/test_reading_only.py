@@ -1,4 +1,4 @@
-"""Looking at a study writes nothing, runs nothing and connects to no server that the user did not name."""
+"""Reading a study writes nothing, runs nothing and connects only to servers that the user names."""
 
 from __future__ import annotations
 

@@ -34,6 +34,10 @@ class Metric:
         of_labels: whether it depends only on the predicted labels, not on the probabilities.
         low: the lowest possible value.
         quantile: the quantile to predict, in (0, 1); None for metrics without a quantile.
+    Examples:
+        >>> metric = METRICS["roc_auc"]
+        >>> metric.direction, metric.sign, metric.high
+        ('maximize', -1.0, 1.0)
     """
 
     name: str
@@ -147,6 +151,9 @@ def metric_named(name: str) -> Metric:
     Raises:
         KeyError: when the metric is unknown.
         ValueError: when the text after the colon is not a quantile, or the metric has none.
+    Examples:
+        >>> metric_named("pinball:0.9").quantile
+        0.9
     """
     row, colon, text = name.partition(":")
     metric = METRICS[row]
@@ -170,6 +177,11 @@ def metric_for(task: str, name: str | None = None) -> Metric:
 
     Raises:
         StudyError: when the metric is unknown or undefined for the task, or the quantile invalid.
+    Examples:
+        >>> metric_for("binary").name, metric_for("regression").name
+        ('log_loss', 'rmse')
+        >>> metric_for("regression", "pinball:0.9").quantile
+        0.9
     """
     if name is None:
         return METRICS["rmse" if task == REGRESSION else "log_loss"]

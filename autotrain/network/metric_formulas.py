@@ -25,6 +25,10 @@ from autotrain.metrics import Metric
 def log_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the mean of −log p(true class).
 
+    Examples:
+        >>> log_loss(torch.tensor([[[0.0, 0.0], [2.0, 0.0]]]), torch.tensor([[0, 1]]))
+        tensor([1.4100])
+
     Equals: `sklearn.metrics.log_loss`, which raises a p near 0 to the smallest step of a float.
     Here log p is computed from the logits, finite where p is 0 in a float: the loss is larger.
     """
@@ -33,7 +37,12 @@ def log_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> T
 
 
 def accuracy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the fraction of rows whose most probable class is correct."""
+    """Return the fraction of rows whose most probable class is correct.
+
+    Examples:
+        >>> accuracy(torch.tensor([[[0.0, 1.0], [2.0, 0.0]]]), torch.tensor([[1, 1]]))
+        tensor([0.5000])
+    """
     return _mean((logits.argmax(-1) == labels).to(logits.dtype), weights)
 
 
@@ -42,6 +51,11 @@ def balanced_accuracy(logits: Tensor, labels: Tensor, weights: Tensor | None = N
 
     Classes without a row among `labels` are left out of the mean. Equals:
     `sklearn.metrics.balanced_accuracy_score`.
+
+    Examples:
+        >>> logits = torch.tensor([[[0.0, 1.0], [2.0, 0.0], [2.0, 0.0]]])
+        >>> balanced_accuracy(logits, torch.tensor([[1, 1, 0]]))
+        tensor([0.7500])
     """
     actual = _one_hot(labels, logits, weights)
     right = (logits.argmax(-1) == labels).to(logits.dtype).unsqueeze(-1)
@@ -53,6 +67,11 @@ def roc_auc(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Te
 
     Classes without a row among `labels` are left out of the mean, where scikit-learn has no value.
     Equals otherwise: `sklearn.metrics.roc_auc_score(multi_class="ovr")`.
+
+    Examples:
+        >>> logits = torch.tensor([[[0.0, 3.0], [0.0, 1.0], [0.0, 2.0]]])
+        >>> roc_auc(logits, torch.tensor([[1, 1, 0]]))
+        tensor([0.5000])
     """
     return _one_vs_rest(_area, logits, labels, weights)
 
@@ -62,6 +81,11 @@ def average_precision(logits: Tensor, labels: Tensor, weights: Tensor | None = N
 
     Classes without a row among `labels` are left out of the mean, where scikit-learn counts 0.
     Equals otherwise: `sklearn.metrics.average_precision_score`.
+
+    Examples:
+        >>> logits = torch.tensor([[[0.0, 3.0], [0.0, 1.0], [0.0, 2.0]]])
+        >>> average_precision(logits, torch.tensor([[1, 1, 0]]))
+        tensor([0.8333])
     """
     return _one_vs_rest(_precision, logits, labels, weights)
 
@@ -72,6 +96,11 @@ def f1(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     A class that is neither predicted nor present is left out of the mean. If this is the second of
     two classes, the result is 0. Equals: `sklearn.metrics.f1_score(average="binary" | "macro",
     zero_division=0)`, except that a class with rows of weight 0 only is left out.
+
+    Examples:
+        >>> logits = torch.tensor([[[0.0, 1.0], [2.0, 0.0], [2.0, 0.0]]])
+        >>> f1(logits, torch.tensor([[1, 1, 0]]))
+        tensor([0.6667])
     """
     predicted = _one_hot(logits.argmax(-1), logits, weights)
     right = functional.one_hot(labels, logits.shape[-1]).to(logits.dtype)
@@ -87,6 +116,10 @@ def f1(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
 def brier(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the mean of Σ_c (p_c − y_c)²; for two classes half of it, (p − y)² of the second.
 
+    Examples:
+        >>> brier(torch.tensor([[[0.0, 0.0], [0.0, 0.0]]]), torch.tensor([[0, 1]]))
+        tensor([0.2500])
+
     Equals: `sklearn.metrics.brier_score_loss`.
     """
     p = torch.softmax(logits, dim=-1)
@@ -96,17 +129,32 @@ def brier(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tens
 
 
 def rmse(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return √mean((ŷ − y)²)."""
+    """Return √mean((ŷ − y)²).
+
+    Examples:
+        >>> rmse(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]]))
+        tensor([1.4142])
+    """
     return mean_squared(predictions, targets, weights).sqrt()
 
 
 def mae(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return mean|ŷ − y|."""
+    """Return mean|ŷ − y|.
+
+    Examples:
+        >>> mae(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]]))
+        tensor([1.])
+    """
     return _mean((predictions - targets).abs(), weights)
 
 
 def r2(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return 1 − Σ(ŷ − y)² / Σ(y − ȳ)²."""
+    """Return 1 − Σ(ŷ − y)² / Σ(y − ȳ)².
+
+    Examples:
+        >>> r2(torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 4.0]]))
+        tensor([0.7778])
+    """
     center = _mean(targets, weights).unsqueeze(-1)
     total = mean_squared(center, targets, weights)
     return 1 - mean_squared(predictions, targets, weights) / total
@@ -119,6 +167,10 @@ def pinball(
 
     It is lowest if a fraction q of the targets is below ŷ. Equals:
     `sklearn.metrics.mean_pinball_loss(alpha=q)`.
+
+    Examples:
+        >>> pinball(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]]), quantile=0.9)
+        tensor([0.9000])
     """
     error = targets - predictions
     return _mean(torch.maximum(quantile * error, (quantile - 1) * error), weights)

@@ -35,6 +35,15 @@ class Activation(Technique):
         d_learned: (z, parameters) → ∂f/∂learned `[K, B, H]`; required with `learned`.
         rectifies: whether it belongs to the ReLU family, so that its units can be dead.
         saturates: whether f is flat on both sides (sigmoid, tanh).
+    Examples:
+        >>> elu = ACTIVATIONS["elu"]
+        >>> elu.f(torch.tensor([-1.0, 0.0, 2.0]), {"alpha": torch.tensor(1.0)})
+        tensor([-0.6321,  0.0000,  2.0000])
+        >>> ACTIVATIONS["relu"].f(torch.tensor([-1.0, 0.0, 2.0]), {})
+        tensor([0., 0., 2.])
+        >>> slope = {"negative_slope": torch.tensor(0.01)}
+        >>> ACTIVATIONS["leaky_relu"].f(torch.tensor([-1.0, 2.0]), slope)
+        tensor([-0.0100,  2.0000])
     """
 
     f: Callable[[Tensor, Parameters], Tensor]
@@ -50,6 +59,10 @@ def positive(z: Tensor) -> Tensor:
 
     Writing the comparison into a float tensor was seven times as fast as `(z > 0).to(...)` and as
     `torch.where`. This is why the piecewise functions below are sums.
+
+    Examples:
+        >>> positive(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([0., 0., 1.])
     """
     return torch.gt(z, 0, out=torch.empty_like(z))
 

@@ -28,8 +28,13 @@ class Annealing(Technique):
 def flat_cos(x: np.ndarray) -> np.ndarray:
     """Return 1 in the first half of training, then half a cosine down to 0, `[n]`.
 
+    Strong regularization guides the first half; the second half fits the rows exactly.
+
     Args:
         x: fraction of training done, `[n]`.
+    Examples:
+        >>> flat_cos(np.array([0.0, 0.5, 0.75, 1.0]))
+        array([1. , 1. , 0.5, 0. ])
 
     Source: Holzmüller et al. 2024, arXiv:2407.04491, section 3.4.
     """

@@ -33,10 +33,17 @@ class Clipping(Technique):
 def clip_value(flat: Tensor, tensors: Sequence[Tensor], threshold: Tensor) -> None:
     """Clamp every component to [−t, t]; this changes the direction of the gradient.
 
+    It stops single exploding components, for example behind a rare input.
+
     Args:
         flat: gradients, `[K, P]`; changed in place.
         tensors: views into `flat`, `[K, n]` each.
         threshold: t, `[K, 1]`.
+    Examples:
+        >>> g = torch.tensor([[3.0, -0.5, 0.0]])
+        >>> clip_value(g, (), torch.tensor([[1.0]]))
+        >>> g
+        tensor([[ 1.0000, -0.5000,  0.0000]])
 
     Equals: `torch.nn.utils.clip_grad_value_`.
     """
@@ -46,7 +53,15 @@ def clip_value(flat: Tensor, tensors: Sequence[Tensor], threshold: Tensor) -> No
 def clip_global_norm(flat: Tensor, tensors: Sequence[Tensor], threshold: Tensor) -> None:
     """Scale the whole gradient of each slot: g ← g · min(1, t / ‖g‖₂).
 
-    This keeps the direction of the gradient. Arguments as in `clip_value`.
+    This keeps the direction of the gradient. Use it when deep networks diverge. Arguments as in
+    `clip_value`.
+
+    Examples:
+        >>> g = torch.tensor([[3.0, 4.0], [0.3, 0.4]])
+        >>> clip_global_norm(g, (), torch.tensor([[1.0], [1.0]]))
+        >>> g
+        tensor([[0.6000, 0.8000],
+                [0.3000, 0.4000]])
 
     Source: Pascanu et al. 2013, arXiv:1211.5063. Equals: `torch.nn.utils.clip_grad_norm_`.
     """
@@ -58,6 +73,12 @@ def clip_norm(flat: Tensor, tensors: Sequence[Tensor], threshold: Tensor) -> Non
     """Scale each parameter tensor separately to an L2 norm of at most t.
 
     Arguments as in `clip_value`.
+
+    Examples:
+        >>> g = torch.tensor([[3.0, 4.0, 0.5]])
+        >>> clip_norm(g, (g[:, :2], g[:, 2:]), torch.tensor([[1.0]]))
+        >>> g
+        tensor([[0.6000, 0.8000, 0.5000]])
 
     Equals: Keras's `clipnorm`; `clip_grad_norm_` called once per parameter tensor.
     """

@@ -30,10 +30,18 @@ class Constraint(Technique):
 def max_norm(weights: Tensor, parameters: Mapping[str, Tensor], scale: Tensor | float) -> None:
     """Scale each unit's incoming weights to ‖w‖₂ ≤ r: w ← w · r/‖w‖₂ where ‖w‖₂ > r.
 
+    It bounds the weights however large η is, so it allows large learning rates with dropout.
+
     Args:
         weights: V, `[K, I, O]`; changed in place.
         parameters: "max_value", r, `[K, 1, 1]`.
         scale: s of W = s V, `[K, 1, 1]` or 1.
+    Examples:
+        >>> weights = torch.tensor([[[3.0, 0.1], [4.0, 0.2]]])
+        >>> max_norm(weights, {"max_value": torch.tensor([[[1.0]]])}, 1.0)
+        >>> weights
+        tensor([[[0.6000, 0.1000],
+                 [0.8000, 0.2000]]])
 
     Source: Srivastava et al. 2014, §5.1. Equals: Keras's `MaxNorm(axis=0)` up to its ε.
     """

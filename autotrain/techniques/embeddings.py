@@ -103,7 +103,14 @@ def _uniform_linear(
 
 
 def pbld_features(x: Tensor, p: Tensors) -> tuple[Tensor, Tensor | None]:
-    """Return φ = cos(2π w x + b), and the sine for the gradient, `[K, D, B, N]` each."""
+    """Return φ = cos(2π w x + b), and the sine for the gradient, `[K, D, B, N]` each.
+
+    Examples:
+        >>> p = {"frequency": torch.tensor([[[0.25]]]), "phase": torch.zeros(1, 1, 1)}
+        >>> pbld_features(torch.tensor([[[0.0, 2.0]]]), p)[0]
+        tensor([[[[ 1.],
+                  [-1.]]]])
+    """
     angle = torch.addcmul(
         p["phase"].unsqueeze(2), x.unsqueeze(3), (2 * math.pi * p["frequency"]).unsqueeze(2)
     )
@@ -121,7 +128,14 @@ def pbld_gradient(d: Tensor, x: Tensor, sine: Tensor | None, p: Tensors) -> dict
 
 
 def plr_features(x: Tensor, p: Tensors) -> tuple[Tensor, Tensor | None]:
-    """Return φ = [cos(2π w x), sin(2π w x)], `[K, D, B, 2N]`, which the gradient also needs."""
+    """Return φ = [cos(2π w x), sin(2π w x)], `[K, D, B, 2N]`, which the gradient also needs.
+
+    Examples:
+        >>> p = {"frequency": torch.tensor([[[0.25]]])}
+        >>> plr_features(torch.tensor([[[0.0, 1.0]]]), p)[0].round().abs()
+        tensor([[[[1., 0.],
+                  [0., 1.]]]])
+    """
     angle = x.unsqueeze(3) * (2 * math.pi * p["frequency"]).unsqueeze(2)
     features = torch.cat([torch.cos(angle), torch.sin(angle)], dim=3)
     return features, features
@@ -169,6 +183,9 @@ def bin_edges(values: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
     Args:
         values: training rows, `[N, D]`.
         n_bins: F.
+    Examples:
+        >>> bin_edges(np.array([[0.0], [0.0], [0.0], [1.0], [2.0], [4.0]]), n_bins=3)
+        (array([[0., 1., 2.]]), array([[1., 1., 2.]]))
     """
     n_columns = values.shape[1]
     edge = np.zeros((n_columns, n_bins))
@@ -216,6 +233,16 @@ def piecewise_features(x: Tensor, p: Tensors) -> tuple[Tensor, Tensor | None]:
     """Return φ_t = clip((x − edge_t) / width_t, 0, 1), `[K, D, B, F]`.
 
     The first bin is not clipped at 0 and the last one not at 1: both continue as straight lines.
+
+    Examples:
+        >>> edge, width = torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[1.0, 3.0]]])
+        >>> low, high = clip_limits(width)
+        >>> p = {"edge": edge, "width": width, "low": low, "high": high}
+        >>> piecewise_features(torch.tensor([[[-1.0, 0.5, 4.0, 7.0]]]), p)[0]
+        tensor([[[[-1.0000,  0.0000],
+                  [ 0.5000,  0.0000],
+                  [ 1.0000,  1.0000],
+                  [ 1.0000,  2.0000]]]])
     """
     raw = (x.unsqueeze(3) - p["edge"].unsqueeze(2)) / p["width"].unsqueeze(2)
     return torch.clamp(raw, p["low"].unsqueeze(2), p["high"].unsqueeze(2)), None

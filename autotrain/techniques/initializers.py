@@ -27,6 +27,11 @@ class Initializer(Technique):
         draw: (generator, fan_in, fan_out, parameters) → weights `[fan_in, fan_out]`, float64.
         by_data: whether each unit's weights are then divided by the standard deviation of its z
             on training rows, layer by layer (`training/initializing.py`).
+    Examples:
+        >>> generator = np.random.default_rng(0)
+        >>> weights = INITIALIZERS["he_normal"].draw(generator, 200, 300, {})
+        >>> weights.shape, round(float(weights.var() * 200), 2)
+        ((200, 300), 2.0)
     """
 
     draw: Draw
@@ -58,22 +63,50 @@ def _uniform(variance: Callable[[int, int], float]) -> Draw:
 
 
 def glorot(fan_in: int, fan_out: int) -> float:
-    """Return σ² = 1 / fan_avg (Glorot & Bengio 2010, eq. 12)."""
+    """Return σ² = 1 / fan_avg (Glorot & Bengio 2010, eq. 12).
+
+    It is a compromise: the variance stays about equal in the forward and in the backward pass.
+
+    Examples:
+        >>> glorot(200, 300)
+        0.004
+    """
     return 1 / _fan_avg(fan_in, fan_out)
 
 
 def he(fan_in: int, fan_out: int) -> float:
-    """Return σ² = 2 / fan_in (He et al. 2015, arXiv:1502.01852, eq. 10)."""
+    """Return σ² = 2 / fan_in (He et al. 2015, arXiv:1502.01852, eq. 10).
+
+    It makes up for the half of the inputs that ReLU sets to 0.
+
+    Examples:
+        >>> he(200, 300)
+        0.01
+    """
     return 2 / fan_in
 
 
 def he_avg(fan_in: int, fan_out: int) -> float:
-    """Return σ² = 2 / fan_avg (He et al. 2015, between eq. 10 and 14)."""
+    """Return σ² = 2 / fan_avg (He et al. 2015, between eq. 10 and 14).
+
+    It is the compromise of `glorot` between forward and backward pass, for ReLU.
+
+    Examples:
+        >>> he_avg(200, 300)
+        0.008
+    """
     return 2 / _fan_avg(fan_in, fan_out)
 
 
 def lecun(fan_in: int, fan_out: int) -> float:
-    """Return σ² = 1 / fan_in (LeCun et al. 1998, "Efficient BackProp", eq. 16)."""
+    """Return σ² = 1 / fan_in (LeCun et al. 1998, "Efficient BackProp", eq. 16).
+
+    It keeps the variance of z in the forward pass of linear or selu units.
+
+    Examples:
+        >>> lecun(200, 300)
+        0.005
+    """
     return 1 / fan_in
 
 
@@ -83,7 +116,13 @@ def draw_orthogonal(
     """Draw a matrix `[fan_in, fan_out]` whose shorter side is orthonormal, with gain 1.
 
     It is Q of the QR decomposition of a Gaussian matrix, times the signs of R's diagonal, without
-    which Q would not be uniformly distributed.
+    which Q would not be uniformly distributed. Norms are kept through many layers, which helps deep
+    networks.
+
+    Examples:
+        >>> w = draw_orthogonal(np.random.default_rng(0), 4, 2, {})
+        >>> bool(np.allclose(w.T @ w, np.eye(2)))
+        True
 
     Source: Saxe et al. 2014, arXiv:1312.6120. Equals: `torch.nn.init.orthogonal_`, in distribution.
     """
@@ -96,7 +135,12 @@ def draw_orthogonal(
 def draw_normal(
     generator: np.random.Generator, fan_in: int, fan_out: int, parameters: Mapping[str, Any]
 ) -> np.ndarray:
-    """Draw N(0, std²) `[fan_in, fan_out]` for layers of all sizes, the naive initializer."""
+    """Draw N(0, std²) `[fan_in, fan_out]` for layers of all sizes, the naive initializer.
+
+    Examples:
+        >>> draw_normal(np.random.default_rng(0), 200, 300, {"std": 1.0}).std().round(2)
+        np.float64(1.0)
+    """
     return generator.normal(0.0, parameters["std"], (fan_in, fan_out))
 
 

@@ -25,6 +25,11 @@ def softmax_cross_entropy(
         labels: class numbers, `[K, B]` int64.
         smoothing: ε in [0, 1), `[K, 1, 1]`; None for 0 in all slots.
         weights: w, `[K, B]`; None for 1.
+    Examples:
+        >>> logits, labels = torch.tensor([[[2.0, 0.0], [0.0, 0.0]]]), torch.tensor([[0, 1]])
+        >>> softmax_cross_entropy(logits, labels, None)
+        (tensor([0.4100]), tensor([[[-0.0596,  0.0596],
+                 [ 0.2500, -0.2500]]]))
 
     Equals: `torch.nn.functional.cross_entropy(label_smoothing=ε)` of each row, times its weight.
     """
@@ -53,6 +58,10 @@ def mean_squared_error(
         outputs: ŷ, `[K, B, 1]`.
         targets: y, standardized, `[K, B]`.
         weights: w, `[K, B]`; None for 1.
+    Examples:
+        >>> mean_squared_error(torch.tensor([[[1.0], [2.0]]]), torch.tensor([[0.0, 2.0]]))
+        (tensor([0.5000]), tensor([[[1.],
+                 [0.]]]))
 
     Equals: `torch.nn.functional.mse_loss` of each row, times its weight.
     """
@@ -74,6 +83,10 @@ def pinball(
     Args:
         outputs, targets, weights: as in `mean_squared_error`.
         quantile: q in (0, 1).
+    Examples:
+        >>> pinball(torch.tensor([[[1.0], [1.0]]]), torch.tensor([[0.0, 2.0]]), 0.9)
+        (tensor([0.5000]), tensor([[[ 0.0500],
+                 [-0.4500]]]))
 
     Source: Koenker & Bassett 1978, "Regression Quantiles", Econometrica 46.
     """

@@ -56,6 +56,13 @@ def normalize_batch(
         epsilon: `[K, 1, 1]`.
         centered: memory for x − μ, which may be `x` itself; None for new memory.
     Returns: y `[K, B, H]`, the cache, and mean and *biased* variance of the batch, `[K, 1, H]`.
+    Examples:
+        >>> x = torch.tensor([[[1.0], [3.0]]])
+        >>> one, zero = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
+        >>> y, _, mean, variance = normalize_batch(x, one, zero, 0.0 * one)
+        >>> y, mean, variance
+        (tensor([[[-1.],
+                 [ 1.]]]), tensor([[[2.]]]), tensor([[[1.]]]))
 
     Equals: `torch.nn.BatchNorm1d` in training mode, slot by slot.
     """
@@ -116,6 +123,11 @@ def normalize_moving(
         gamma, beta, mean, variance: `[K, 1, H]`.
         epsilon: `[K, 1, 1]`.
         out: memory for the result, which may be `x` itself; None for new memory.
+    Examples:
+        >>> one, zero = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
+        >>> normalize_moving(torch.tensor([[[1.0], [3.0]]]), one, zero, zero, 4 * one, 0.0 * one)
+        tensor([[[0.5000],
+                 [1.5000]]])
     """
     centered = torch.sub(x, mean, out=out)
     scale = gamma * torch.rsqrt(variance + epsilon)

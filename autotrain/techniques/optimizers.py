@@ -29,6 +29,9 @@ class State(NamedTuple):
         v: second moment, sum of squares or infinity norm, `[k, P]`.
         t: number of the current step, from 1, `[k, 1]`.
         product: running product of Nadam's momenta, `[k, 1]`.
+    Examples:
+        >>> State(torch.zeros(1, 3), torch.zeros(1, 3), torch.ones(1, 1), torch.ones(1, 1)).m
+        tensor([[0., 0., 0.]])
     """
 
     m: Tensor
@@ -65,6 +68,12 @@ def sgd(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
         state: moments and step count of the slots.
         eta: η, `[k, 1]`, or `[k, P]` with factors of single parameters.
         hyper: hyperparameters by name, `[k, 1]` each.
+    Examples:
+        >>> p, g = torch.tensor([[1.0]]), torch.tensor([[2.0]])
+        >>> state = State(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1))
+        >>> sgd(p, g, state, torch.tensor([[0.1]]), {})
+        >>> p
+        tensor([[0.8000]])
 
     Equals: `torch.optim.SGD`.
     """
@@ -73,6 +82,16 @@ def sgd(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
 
 def momentum(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
     """Update m ← β m + g;  p ← p − η m: gradient descent with a velocity.
+
+    It is faster than sgd on losses that are steep in some directions and flat in others.
+
+    Examples:
+        >>> p, g = torch.tensor([[1.0]]), torch.tensor([[2.0]])
+        >>> state = State(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1))
+        >>> for _ in range(2):
+        ...     momentum(p, g, state, torch.tensor([[0.1]]), {"momentum": torch.tensor([[0.9]])})
+        >>> p, state.m
+        (tensor([[0.4200]]), tensor([[3.8000]]))
 
     Source: Polyak 1964. Equals: `torch.optim.SGD(momentum=β)`. Differs from: Keras, whose velocity
     includes η.
@@ -85,6 +104,15 @@ def momentum(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> N
 def nesterov(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
     """Update m ← β m + g;  p ← p − η (g + β m): momentum with the gradient one step ahead.
 
+    It usually converges faster than momentum and oscillates less.
+
+    Examples:
+        >>> p, g = torch.tensor([[1.0]]), torch.tensor([[2.0]])
+        >>> state = State(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1))
+        >>> nesterov(p, g, state, torch.tensor([[0.1]]), {"momentum": torch.tensor([[0.9]])})
+        >>> p, state.m
+        (tensor([[0.6200]]), tensor([[2.]]))
+
     Source: Nesterov 1983, in the form of Sutskever et al. 2013. Equals:
     `torch.optim.SGD(momentum=β, nesterov=True)`.
     """
@@ -96,6 +124,15 @@ def nesterov(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> N
 def adagrad(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
     """Update v ← v + g²;  p ← p − η g / (√v + ε): smaller steps for large past gradients.
 
+    It suits sparse inputs. η falls without end, so long trainings of deep networks may stop early.
+
+    Examples:
+        >>> p, g = torch.tensor([[1.0]]), torch.tensor([[2.0]])
+        >>> state = State(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1))
+        >>> adagrad(p, g, state, torch.tensor([[0.1]]), {"epsilon": torch.tensor([[1e-10]])})
+        >>> p, state.v
+        (tensor([[0.9000]]), tensor([[4.]]))
+
     Source: Duchi et al. 2011. Equals: `torch.optim.Adagrad`.
     """
     v = state.v
@@ -105,6 +142,16 @@ def adagrad(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> No
 
 def rmsprop(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
     """Update v ← ρ v + (1 − ρ) g²;  p ← p − η g / (√v + ε): adagrad that forgets.
+
+    Steps stay large enough for long trainings, because old gradients lose their weight.
+
+    Examples:
+        >>> p, g = torch.tensor([[1.0]]), torch.tensor([[2.0]])
+        >>> state = State(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1))
+        >>> hyper = {"rho": torch.tensor([[0.9]]), "epsilon": torch.tensor([[1e-8]])}
+        >>> rmsprop(p, g, state, torch.tensor([[0.1]]), hyper)
+        >>> p, state.v
+        (tensor([[0.6838]]), tensor([[0.4000]]))
 
     Source: Tieleman & Hinton 2012, lecture 6.5. Equals: `torch.optim.RMSprop(alpha=ρ)`.
     """
@@ -136,7 +183,17 @@ def _moments(g: Tensor, state: State, hyper: Hyper) -> Tensor:
 def adam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
     """Update m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  p ← p − η m̂ / (√v̂ + ε).
 
-    m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). Source: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1.
+    Examples:
+        >>> p, g = torch.tensor([[1.0]]), torch.tensor([[2.0]])
+        >>> state = State(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1))
+        >>> hyper = {"beta_1": torch.tensor([[0.9]]), "beta_2": torch.tensor([[0.999]])}
+        >>> adam(p, g, state, torch.tensor([[0.1]]), hyper | {"epsilon": torch.tensor([[1e-8]])})
+        >>> p, state.m, state.v
+        (tensor([[0.9000]]), tensor([[0.2000]]), tensor([[0.0040]]))
+
+    m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). It needs little tuning: η₀ = 1e-3 is often good enough.
+
+    Source: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1.
     Equals: `torch.optim.Adam`.
     """
     denominator = _moments(g, state, hyper)
@@ -147,8 +204,20 @@ def adam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
 def adamw(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
     """Update p ← p (1 − ηλ), then Adam: weight decay that is decoupled from the gradient.
 
-    All parameters decay, as in torch. Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
+    All parameters decay, as in torch. It regularizes evenly, where an L2 penalty of Adam decays
+    parameters with large gradients less.
+
+    Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
     Equals: `torch.optim.AdamW`.
+
+    Examples:
+        >>> p, g = torch.tensor([[1.0]]), torch.tensor([[0.0]])
+        >>> state = State(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1))
+        >>> values = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "weight_decay": 0.5}
+        >>> hyper = {name: torch.tensor([[value]]) for name, value in values.items()}
+        >>> adamw(p, g, state, torch.tensor([[0.1]]), hyper)
+        >>> p
+        tensor([[0.9500]])
     """
     p.mul_(1 - eta * hyper["weight_decay"])
     adam(p, g, state, eta, hyper)
@@ -156,6 +225,16 @@ def adamw(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None
 
 def adamax(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
     """Update v ← max(β₂ v, |g| + ε);  p ← p − η m / ((1 − β₁ᵗ) v): Adam with infinity norm.
+
+    It is less sensitive to single large gradients, which leave v within 1/(1 − β₂) steps.
+
+    Examples:
+        >>> p, g = torch.tensor([[1.0]]), torch.tensor([[2.0]])
+        >>> state = State(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1))
+        >>> hyper = {"beta_1": torch.tensor([[0.9]]), "beta_2": torch.tensor([[0.999]])}
+        >>> adamax(p, g, state, torch.tensor([[0.1]]), hyper | {"epsilon": torch.tensor([[1e-8]])})
+        >>> p, state.v
+        (tensor([[0.9000]]), tensor([[2.]]))
 
     Source: Kingma & Ba 2015, algorithm 2. Equals: `torch.optim.Adamax`.
     """
@@ -166,10 +245,18 @@ def adamax(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> Non
 
 
 def nadam(p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Hyper) -> None:
-    """Update by Adam with Nesterov's look-ahead.
+    """Update by Adam with Nesterov's look-ahead, which often converges a little faster than Adam.
 
         μₜ = β₁ (1 − ½·0.96^(0.004 t)),  Π = ∏ μᵢ
         p ← p − η [ (1−μₜ)/(1−Π) g + μₜ₊₁/(1−Π μₜ₊₁) m ] / (√v̂ + ε)
+
+    Examples:
+        >>> p, g = torch.tensor([[1.0]]), torch.tensor([[2.0]])
+        >>> state = State(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1))
+        >>> hyper = {"beta_1": torch.tensor([[0.9]]), "beta_2": torch.tensor([[0.999]])}
+        >>> nadam(p, g, state, torch.tensor([[0.1]]), hyper | {"epsilon": torch.tensor([[1e-8]])})
+        >>> p, state.product
+        (tensor([[0.8944]]), tensor([[0.4501]]))
 
     Source: Dozat 2016. Equals: `torch.optim.NAdam`.
     """

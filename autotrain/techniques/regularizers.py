@@ -24,6 +24,10 @@ class Regularizer(Technique):
     Args:
         penalty: (w `[K, P]`, λ `[K, 1]`) → addition to the loss, `[K]`.
         gradient: (w, λ) → addition to the gradient, `[K, P]`.
+    Examples:
+        >>> l2, w = REGULARIZERS["l2"], torch.tensor([[1.0, -2.0]])
+        >>> l2.penalty(w, torch.tensor([[0.1]])), l2.gradient(w, torch.tensor([[0.1]]))
+        (tensor([0.5000]), tensor([[ 0.2000, -0.4000]]))
     """
 
     penalty: Callable[[Tensor, Tensor], Tensor]

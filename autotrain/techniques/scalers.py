@@ -79,6 +79,9 @@ def fit_standard(values: np.ndarray) -> dict[str, np.ndarray]:
 
     Args:
         values: `[N, P]`.
+    Examples:
+        >>> fit_standard(np.array([[1.0], [3.0]]))
+        {'mean': array([2.]), 'scale': array([1.])}
 
     Equals: `sklearn.preprocessing.StandardScaler`, up to rounding, except for constant columns.
     """
@@ -94,7 +97,14 @@ def fit_standard(values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def apply_standard(values: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """Return z = (x − mean) / scale, `[N, P]`."""
+    """Return z = (x − mean) / scale, `[N, P]`.
+
+    Examples:
+        >>> fit = {"mean": np.array([2.0]), "scale": np.array([1.0])}
+        >>> apply_standard(np.array([[1.0], [5.0]]), fit)
+        array([[-1.],
+               [ 3.]])
+    """
     return (values - arrays["mean"]) / arrays["scale"]
 
 
@@ -114,6 +124,10 @@ def fit_raw(values: np.ndarray) -> dict[str, np.ndarray]:
 
     Args:
         values: `[N, P]`.
+    Examples:
+        >>> fit = fit_raw(np.array([[1.0, 1e6], [3.0, 1e6 + 2]]))
+        >>> fit["shift"], fit["factor"]
+        (array([      0., 1000001.]), array([1., 1.]))
     """
     standard = fit_standard(values)
     mean, std = standard["mean"], standard["scale"]
@@ -127,7 +141,14 @@ def fit_raw(values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def apply_raw(values: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """Return z = (x − shift) · factor, `[N, P]`; x itself for ordinary columns, see `fit_raw`."""
+    """Return z = (x − shift) · factor, `[N, P]`; x itself for ordinary columns, see `fit_raw`.
+
+    Examples:
+        >>> values = np.array([[1.0, 1e6], [3.0, 1e6 + 2]])
+        >>> apply_raw(values, fit_raw(values))
+        array([[ 1., -1.],
+               [ 3.,  1.]])
+    """
     return (values - arrays["shift"]) * arrays["factor"]
 
 
@@ -138,6 +159,9 @@ def fit_robust(values: np.ndarray) -> dict[str, np.ndarray]:
 
     Args:
         values: `[N, P]`.
+    Examples:
+        >>> fit_robust(np.array([[0.0], [1.0], [2.0], [3.0], [100.0]]))
+        {'median': array([2.]), 'factor': array([0.5])}
 
     Source: Holzmüller et al. 2024, arXiv:2407.04491, section 3.1.
     """
@@ -151,7 +175,13 @@ def fit_robust(values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def apply_robust(values: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """Return z = u / √(1 + (u/3)²) with u = (x − median) · factor, `[N, P]`; |z| < 3."""
+    """Return z = u / √(1 + (u/3)²) with u = (x − median) · factor, `[N, P]`; |z| < 3.
+
+    Examples:
+        >>> values = np.array([[0.0], [1.0], [2.0], [3.0], [100.0]])
+        >>> apply_robust(values, fit_robust(values)).T.round(2)
+        array([[-0.95, -0.49,  0.  ,  0.49,  2.99]])
+    """
     with np.errstate(over="ignore"):
         u = (values - arrays["median"]) * arrays["factor"]
         # 3 · sin(atan(u/3)) equals u/√(1 + (u/3)²) and cannot overflow.
@@ -199,6 +229,9 @@ def normal_quantile(p: Array, xp: Any = np) -> Array:
         p: probabilities, an array or a tensor of any shape, float64.
         xp: the module of `p`: `numpy` or `torch`.
     Returns: the quantiles, of the shape of `p`.
+    Examples:
+        >>> normal_quantile(np.array([0.025, 0.5, 0.975])).round(3)
+        array([-1.96,  0.  ,  1.96])
 
     Source: Wichura 1988, algorithm AS 241. Equals: `statistics.NormalDist().inv_cdf`. It is not
     `torch.special.ndtri`, because an exported graph must contain it (`predictor/scaling.py`).
@@ -225,6 +258,9 @@ def fit_quantiles(values: np.ndarray) -> dict[str, np.ndarray]:
 
     Args:
         values: `[N, P]`.
+    Examples:
+        >>> fit_quantiles(np.array([[4.0], [1.0], [3.0]]))["quantiles"].T
+        array([[1., 3., 4.]])
 
     Equals: `sklearn.preprocessing.QuantileTransformer(subsample=None).quantiles_`.
     """
@@ -244,6 +280,11 @@ def apply_quantiles(values: np.ndarray, arrays: Arrays) -> np.ndarray:
 
     |z| ≤ 5.2. Ties have the mean of their ranks. Values outside the training range have the rank of
     its nearest end.
+
+    Examples:
+        >>> values = np.array([[1.0], [10.0], [100.0]])
+        >>> apply_quantiles(values, fit_quantiles(values)).T.round(2)
+        array([[-5.2,  0. ,  5.2]])
 
     Equals: `sklearn.preprocessing.QuantileTransformer(output_distribution="normal")`, except for
     values within 1e-7 of the smallest and the largest one, which scikit-learn moves to ±5.2.

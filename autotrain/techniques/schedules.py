@@ -24,6 +24,9 @@ class Clock:
     Args:
         steps_per_epoch: number of steps of an epoch.
         total_steps: largest number of steps of the training.
+    Examples:
+        >>> Clock(steps_per_epoch=50, total_steps=1000)
+        Clock(steps_per_epoch=50, total_steps=1000)
     """
 
     steps_per_epoch: int
@@ -45,6 +48,10 @@ class Schedule(Technique):
         anneals: whether η falls over time by itself. A model on a plateau may then improve again,
             so a plateau does not mean that it has converged.
         spans: whether its length is that of the training, with the lowest η in the last epoch.
+    Examples:
+        >>> t = np.array([0, 500, 1000])
+        >>> SCHEDULES["exponential"].multiplier(t, Clock(50, 1000), {"s": 20.0}).round(3)
+        array([1.   , 0.316, 0.1  ])
     """
 
     multiplier: Form
@@ -68,6 +75,10 @@ class Plateau:
     Args:
         patience: number of epochs, at least 1.
         min_delta: an improvement must be larger than this. NaN is no improvement.
+    Examples:
+        >>> plateau = Plateau(patience=2)
+        >>> [plateau.update(loss) for loss in (0.9, 0.8, 0.8, 0.85)]
+        [False, False, False, True]
 
     Equals: `torch.optim.lr_scheduler.ReduceLROnPlateau(patience=patience − 1,
     threshold=min_delta, threshold_mode="abs")`; `patience` is counted as in Keras.
@@ -95,17 +106,36 @@ class Plateau:
 
 
 def constant(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
-    """Return the factors 1 of η = η₀, `[n]`; t `[n]` are steps from 0."""
+    """Return the factors 1 of η = η₀, `[n]`; t `[n]` are steps from 0.
+
+    Examples:
+        >>> constant(np.array([0, 100]), Clock(50, 1000), {})
+        array([1., 1.])
+    """
     return np.ones(len(t))
 
 
 def power(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
-    """Return 1 / (1 + t/k)ᶜ, `[n]`: ½ after k steps, ⅓ after 2k steps for c = 1."""
+    """Return 1 / (1 + t/k)ᶜ, `[n]`: ½ after k steps, ⅓ after 2k steps for c = 1.
+
+    η falls fast at first and ever slower later, so k need not be tuned to the training's length.
+
+    Examples:
+        >>> power(np.array([0, 1000, 2000]), Clock(50, 2000), {"k": 1000.0, "c": 1.0})
+        array([1.        , 0.5       , 0.33333333])
+    """
     return (1 + t / p["k"]) ** -p["c"]
 
 
 def exponential(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
-    """Return 0.1^(epoch/s), `[n]`: a tenth every s epochs."""
+    """Return 0.1^(epoch/s), `[n]`: a tenth every s epochs.
+
+    Use it if the number of epochs is known, since η is soon too small to learn.
+
+    Examples:
+        >>> exponential(np.array([0, 1000, 2000]), Clock(50, 2000), {"s": 20.0})
+        array([1.  , 0.1 , 0.01])
+    """
     return 0.1 ** (t / clock.steps_per_epoch / p["s"])
 
 
@@ -114,6 +144,10 @@ def piecewise(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
 
     Raises:
         ValueError: if the boundaries do not rise, or there is not one factor more than boundaries.
+    Examples:
+        >>> p = {"boundaries": (5.0, 15.0), "factors": (1.0, 0.5, 0.1)}
+        >>> piecewise(np.array([0, 250, 1000]), Clock(50, 1000), p)
+        array([1. , 0.5, 0.1])
     """
     boundaries = np.asarray(p["boundaries"], dtype=np.float64)
     factors = np.asarray(p["factors"], dtype=np.float64)
@@ -130,6 +164,10 @@ def one_cycle(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
 
     Rise and first fall have the length `warmup`, as a fraction of the training.
 
+    Examples:
+        >>> one_cycle(np.array([0, 450, 900, 1000]), Clock(50, 1000), {"warmup": 0.45})
+        array([0.1  , 1.   , 0.1  , 0.001])
+
     Source: Smith 2018, arXiv:1803.09820. Equals: `OneCycleLR(three_phase=True,
     anneal_strategy="linear", div_factor=10, final_div_factor=100)` on a continuous time axis.
     """
@@ -141,7 +179,12 @@ def one_cycle(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
 
 
 def one_cycle_momentum(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
-    """Return the reduction of the momentum, `[n]`: 1 at the peak of η, 0 at both ends."""
+    """Return the reduction of the momentum, `[n]`: 1 at the peak of η, 0 at both ends.
+
+    Examples:
+        >>> one_cycle_momentum(np.array([0, 225, 450, 900]), Clock(50, 1000), {"warmup": 0.45})
+        array([0. , 0.5, 1. , 0. ])
+    """
     share = t / max(clock.total_steps, 1)
     up = p["warmup"]
     return np.interp(share, [0, up, 2 * up, 1], [0, 1, 0, 0])
@@ -151,6 +194,10 @@ def cosine(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
     """Return factors that rise linearly until x = w, then ½ (1 + cos(π (x − w)/(1 − w))), `[n]`.
 
     x = t/total is the fraction of training done.
+
+    Examples:
+        >>> cosine(np.array([0, 500, 1000]), Clock(50, 1000), {"warmup": 0.0}).round(3)
+        array([1. , 0.5, 0. ])
 
     Source: Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5, without restarts.
     """
@@ -170,6 +217,10 @@ def coslog4(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.ndarray:
     These are four waves, each twice as long as the one before. The factor is 0 at x = 0, 1/15,
     3/15, 7/15 and 1.
 
+    Examples:
+        >>> coslog4(np.array([0, 50, 100, 200, 600, 1500]), Clock(50, 1500), {}).round(3)
+        array([0.   , 0.93 , 0.   , 0.93 , 0.324, 0.   ])
+
     Source: Holzmüller et al. 2024, arXiv:2407.04491, section 3.3.
     """
     share = t / max(clock.total_steps, 1)
@@ -180,6 +231,11 @@ def cosine_restarts(t: np.ndarray, clock: Clock, p: Mapping[str, Any]) -> np.nda
     """Return ½ (1 + cos(π x)), x the fraction of the current cycle, `[n]`.
 
     Cycle i, from 0, is `first` · `growth`ⁱ epochs long.
+
+    Examples:
+        >>> p = {"first": 10.0, "growth": 2.0}
+        >>> cosine_restarts(np.array([0, 5, 10, 20, 30]), Clock(1, 70), p).round(3)
+        array([1. , 0.5, 1. , 0.5, 1. ])
 
     Source: Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5. Equals:
     `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`, stepped within epochs.

@@ -25,6 +25,9 @@ class Parameter:
         high: upper bound.
         open_low, open_high: whether the bound itself is illegal.
         kind: "real", "integer", "boolean", "text", or "reals" (a tuple of numbers).
+    Examples:
+        >>> Parameter(0.9, "weight of the past", low=0.0, high=1.0, open_high=True).explain()
+        'a number of at least 0 and less than 1'
     """
 
     default: Value
@@ -61,7 +64,12 @@ class Parameter:
         return f"{bound:,.0f}" if self.kind == "integer" else f"{bound:g}"
 
     def is_legal(self, value: object) -> bool:
-        """Whether `value` is a legal value."""
+        """Whether `value` is a legal value.
+
+        Examples:
+            >>> Parameter(0.9, "weight of the past", low=0.0, high=1.0).is_legal(1.5)
+            False
+        """
         if self.kind == "boolean":
             return isinstance(value, bool)
         if self.kind == "text":
@@ -88,6 +96,9 @@ class Words(Parameter):
 
     Args:
         words: the legal values.
+    Examples:
+        >>> Words("constant", "annealing", words=("constant", "flat_cos")).explain()
+        'one of "constant", "flat_cos"'
     """
 
     kind: str = "text"
@@ -127,6 +138,9 @@ def table(*rows: Row) -> dict[str, Row]:
 
     Raises:
         ValueError: if two rows have the same name.
+    Examples:
+        >>> list(table(Technique("relu", "max(0, z)"), Technique("tanh", "tanh z")))
+        ['relu', 'tanh']
     """
     named = {row.name: row for row in rows}
     if len(named) != len(rows):

@@ -4,9 +4,9 @@
 
     reading.py     a TOML file, shipped name or dictionary → one `WrittenSpace`, with `extends`
                    followed (merging.py); shipped.py finds the files
-    checking.py    sections → domains of all parameters; rules.py checks forbids, baselines.py
-                   baselines and cases.py `[[when]]` blocks → one `SpaceDefinition` (definition.py)
-    resolve()      the data are known: blocks that apply are merged, "auto" (auto.py) is replaced
+    checking.py    sections (section_checking.py), forbids (rules.py), baselines (baselines.py) and
+                   `[[when]]` blocks (conditions.py) → one `SpaceDefinition` (definition.py)
+    resolving.py   the data are known: blocks that apply are merged, "auto" (auto.py) is replaced
     suggesting.py  asks a trial for every parameter that has an effect → `TrialConfig` (config.py)
 
 `sections.py` lists all sections, techniques and parameters; everything else reads that table.

@@ -126,8 +126,9 @@ def read_baselines(written: Sequence[Any], n_own: int) -> list[Candidate]:
         if isinstance(baseline, Mapping) and "when" in baseline:
             rest = {name: value for name, value in baseline.items() if name != "when"}
             when, found = _read_when(baseline["when"])
-        label = f"[[baseline]] {number}"
-        candidates.append(Candidate(rest, when, label, number <= n_own, tuple(found)))
+        is_own = number <= n_own
+        label = f"[[baseline]] {number if is_own else number - n_own}"
+        candidates.append(Candidate(rest, when, label, is_own, tuple(found)))
     return candidates
 
 

@@ -2,27 +2,35 @@
 
 A check never stops at the first mistake. Each mistake names its place, the legal values and the
 nearest known word.
+
+Each `[[when]]` block is checked on its own: with its baselines, it must be valid over the rest of
+the space, without the other blocks. resolving.py merges the blocks that apply to given data.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from autotrain.errors import SpaceError, unknown
-from autotrain.space.auto import AUTO_VALUES
-from autotrain.space.cases import Cases, CheckedSpace
-from autotrain.space.definition import SectionSpace, SpaceDefinition, default_row
-from autotrain.space.domains import Domain, Fixed, Range
+from autotrain.errors import SpaceError, nearest, unknown
+from autotrain.space.baselines import Candidate, read_baselines
+from autotrain.space.conditions import CONDITIONS, Conditions, parse_conditions
+from autotrain.space.definition import Baseline, Block, Dropped, SpaceDefinition
+from autotrain.space.merging import merge
 from autotrain.space.naming import mistake
 from autotrain.space.reading import WrittenSpace
-from autotrain.space.rules import check_forbids
-from autotrain.space.sections import SECTIONS, Section, unknown_key, unknown_parameter, where_else
-from autotrain.space.values import AUTO, listed, middle, parse_domain, show
-from autotrain.techniques.technique import Parameter
+from autotrain.space.rules import own_rules
+from autotrain.space.section_checking import CheckedSections, check_sections
+from autotrain.space.sections import SECTIONS, where_else
+from autotrain.space.values import show
+from autotrain.space.writing import to_dict
 
-OTHER_WORDS = ("extends", "forbid", "baseline", "when")
+OUTSIDE = {
+    "extends": "A space extends another for all data.",
+    "forbid": "Combinations are forbidden for all data.",
+    "when": "Write one block with the conditions of both.",
+}
 
 
 def check(written: WrittenSpace) -> SpaceDefinition:
@@ -32,193 +40,154 @@ def check(written: WrittenSpace) -> SpaceDefinition:
         SpaceError: with all mistakes of the space at once.
     """
     mistakes = list(written.mistakes)
-    general = _check_sections(written)
+    dropped: list[Dropped] = []
+    general = check_sections(written)
     mistakes += general.mistakes
-    cases = Cases(written, general, _check_sections, mistakes)
-    baselines = cases.baselines(mistakes) if written.is_whole else ()
-    blocks = cases.checked_blocks(mistakes)
+    n_own = len(own_rules(written.baseline, "baseline", mistakes))
+    candidates = read_baselines(written.all_baseline(), n_own) if written.is_whole else []
+    baselines = _fitting(candidates, general, "", mistakes, dropped)
+    n_inherited = len(written.all_when()) - len(own_rules(written.when, "when", mistakes))
+    check_block = _BlockCheck(written, general, dropped)
+    blocks = []
+    for number, block in enumerate(written.all_when(), start=1):
+        own_number = number - n_inherited
+        is_own = own_number > 0
+        label = f"[[when]] {own_number}" if is_own else f"[[when]] {number} of the space it extends"
+        found: list[str] = []
+        checked = check_block.run(_read_block(block, is_own, found), number, found)
+        mistakes += [mistake(label, what) for what in found]
+        if checked.sections or checked.baselines or checked.is_only:
+            blocks.append(checked)
     if mistakes:
         raise SpaceError(written.source, mistakes)
     return SpaceDefinition(
-        general.sections, general.forbids, baselines, blocks, tuple(cases.dropped)
+        general.sections, general.forbids, baselines, tuple(blocks), tuple(dropped)
     )
 
 
-def _check_sections(written: WrittenSpace) -> CheckedSpace:
-    """Check the sections and forbids of a space, without its baselines and blocks."""
-    mistakes: list[str] = []
-    broken: set[str] = set()
-    for name in written.sections:
-        if name not in SECTIONS:
-            known = [*SECTIONS, *OTHER_WORDS]
-            mistakes.append(f"[{name}]: {unknown('section', name, known)}{where_else(name)}")
-    sections = {
-        name: _SectionCheck(section, mistakes, broken, is_whole=written.is_whole).run(
-            written.sections.get(name, {})
-        )
-        for name, section in SECTIONS.items()
-    }
-    forbids = check_forbids(written, sections, broken, mistakes) if written.is_whole else ()
-    return CheckedSpace(sections, forbids, broken, tuple(mistakes))
+def with_blocks(
+    source: str, general: Mapping[str, Any], blocks: Iterable[Mapping[str, Any]]
+) -> WrittenSpace:
+    """Merge the sections of blocks over the rest of a space, which `to_dict` wrote."""
+    sections = dict(general)
+    forbids = sections.pop("forbid", [])
+    for block in blocks:
+        sections = merge(sections, block)
+    return WrittenSpace(source, sections, inherited_forbid=forbids, above="the rest of the space")
 
 
-class _SectionCheck:
-    """The check of one section.
+def _fitting(
+    candidates: Iterable[Candidate],
+    space: CheckedSections,
+    place: str,
+    mistakes: list[str],
+    dropped: list[Dropped],
+) -> tuple[Baseline, ...]:
+    """Return the baselines that fit; own ones that do not are mistakes, inherited ones dropped."""
+    fitting: list[Baseline] = []
+    for candidate in candidates:
+        baseline, misfits = space.fit(candidate)
+        found = [*candidate.mistakes, *misfits]
+        if candidate.is_own:
+            mistakes += [mistake(candidate.label, what) for what in found]
+        elif found:
+            dropped.append(Dropped(f"{candidate.label}{place}", found[0]))
+        if not found and baseline not in fitting:
+            fitting.append(baseline)
+    return tuple(fitting)
+
+
+@dataclass
+class _WrittenBlock:
+    """A block as it is written.
 
     Args:
-        section: the row of `SECTIONS`.
-        mistakes: mistakes are appended here.
-        broken: names whose domains are wrong are added here; later checks skip them.
-        is_whole: False when the space to extend could not be read.
+        when: the conditions that are right.
+        sections: what is merged over the rest of the space.
+        candidates: its baselines.
+        is_only: whether it drops the baselines before it.
+    """
+
+    when: Conditions = field(default_factory=dict)
+    sections: dict[str, Any] = field(default_factory=dict)
+    candidates: list[Candidate] = field(default_factory=list)
+    is_only: bool = False
+
+
+class _BlockCheck:
+    """The check of blocks over the rest of a space.
+
+    Args:
+        written: the space.
+        general: the space without its blocks, checked.
+        dropped: inherited baselines that do not fit are appended here.
     """
 
     def __init__(
-        self, section: Section, mistakes: list[str], broken: set[str], *, is_whole: bool
+        self, written: WrittenSpace, general: CheckedSections, dropped: list[Dropped]
     ) -> None:
-        self.section = section
-        self.mistakes = mistakes
-        self.broken = broken
-        self.is_whole = is_whole
-
-    def complain(self, path: str, what: str) -> None:
-        where = f"[{self.section.name}] {path}" if path else f"[{self.section.name}]"
-        self.mistakes.append(mistake(where, what))
-
-    def run(self, written: Any) -> SectionSpace:
-        section = self.section
-        if not isinstance(written, Mapping):
-            self.complain("", f"must be a table{self._example()}, got {show(written)}.")
-            written = {}
-        choices = self._choices(written)
-        parameters = {
-            key: self._domain(key, parameter, written[key])
-            if key in written
-            else self._default(key, parameter)
-            for key, parameter in section.parameters.items()
-        }
-        for key in written:
-            if key not in (*section.parameters, *section.rows, "choices", "choice"):
-                self.complain(key, unknown_key(section, key))
-        rows = {row: self._row(row, written.get(row, {})) for row in choices}
-        self._rows_not_chosen(written, choices)
-        space = SectionSpace(section, choices, parameters, rows)
-        self._without_effect(space)
-        self._conflicts(space)
-        return space
-
-    def _example(self) -> str:
-        if self.section.rows:
-            return f' or the name of one choice, such as "{self.section.default}"'
-        return f" with {' or '.join(self.section.parameters)}"
-
-    def _choices(self, written: Mapping[str, Any]) -> tuple[str, ...]:
-        section = self.section
-        if not section.rows:
-            for word in ("choices", "choice"):
-                if word in written:
-                    keys = ", ".join(section.parameters)
-                    self.complain(word, f"this section has no choices. Known: {keys}.")
-            return ()
-        if "choices" in written and "choice" in written:
-            self.complain("choices", "must not be combined with choice. Remove one.")
-        if "choices" in written:
-            word, names = "choices", written["choices"]
-            if not isinstance(names, list):
-                self.complain(word, f"must be a list of names, got {show(names)}.")
-                return tuple(section.rows)
-            if not names:
-                self.complain(word, "must contain at least one name, got []. " + self._known())
-                return tuple(section.rows)
-        elif "choice" in written:
-            word, names = "choice", [written["choice"]]
+        self.written = written
+        self.general = general
+        self.dropped = dropped
+        # `resolving.py` merges over the same form. With mistakes, only the written form exists.
+        if written.is_whole and not general.mistakes:
+            self.base = to_dict(SpaceDefinition(general.sections, general.forbids))
         else:
-            return default_row(section)
-        n_mistakes = len(self.mistakes)
-        for number, name in enumerate(names):
-            if not isinstance(name, str):
-                self.complain(word, f"must be text, got {show(name)}. {self._known()}")
-            elif name not in section.rows:
-                self.complain(word, unknown(section.name, name, section.rows))
-            elif name in names[:number]:
-                self.complain(word, f"must contain every name once, got {name!r} twice.")
-        # After a wrong name the rest is checked as if all rows were chosen.
-        return tuple(names) if len(self.mistakes) == n_mistakes else tuple(section.rows)
+            self.base = {**written.sections, "forbid": written.all_forbid()}
 
-    def _known(self) -> str:
-        return f"Known: {', '.join(self.section.rows)}."
+    def run(self, block: _WrittenBlock, number: int, mistakes: list[str]) -> Block:
+        """Return a checked block; its mistakes are appended to `mistakes`."""
+        source, is_whole = self.written.source, self.written.is_whole
+        merged = with_blocks(source, self.base, [block.sections])
+        checked = check_sections(replace(merged, is_whole=is_whole))
+        alone = check_sections(WrittenSpace(source, block.sections, is_whole=False)).mistakes
+        mistakes += [m for m in checked.mistakes if m not in self.general.mistakes or m in alone]
+        baselines: tuple[Baseline, ...] = ()
+        if is_whole:
+            place = f" of [[when]] {number}"
+            baselines = _fitting(block.candidates, checked, place, mistakes, self.dropped)
+        sections = {name: _with_choices(section) for name, section in block.sections.items()}
+        return Block(block.when, sections, baselines, block.is_only)
 
-    def _default(self, key: str, parameter: Parameter) -> Domain:
-        is_auto = f"{self.section.name}.{key}" in AUTO_VALUES
-        return Fixed(AUTO if is_auto else parameter.default)
 
-    def _domain(self, path: str, parameter: Parameter, spec: object) -> Domain:
-        """Return the domain, or the default when it is wrong."""
-        domain = parse_domain(
-            parameter,
-            spec,
-            lambda below, what: self.complain(f"{path}.{below}" if below else path, what),
-            may_be_auto=f"{self.section.name}.{path}" in AUTO_VALUES,
+def _read_block(written: Any, is_own: bool, mistakes: list[str]) -> _WrittenBlock:
+    """Return a block; mistakes in its conditions and keys are appended to `mistakes`."""
+    if not isinstance(written, Mapping):
+        mistakes.append(f"must be a table of conditions and sections, got {show(written)}.")
+        return _WrittenBlock()
+    before = len(mistakes)
+    known = [*CONDITIONS, *SECTIONS, "baseline", *OUTSIDE]
+    others = [key for key in written if key not in known]
+    unknown_conditions = [key for key in others if _is_meant_as_condition(key, written[key])]
+    when = parse_conditions(written, unknown_conditions, mistakes)
+    for key in others:
+        if key not in unknown_conditions:
+            words = [*SECTIONS, "baseline"]
+            mistakes.append(f"[{key}]: {unknown('section', key, words)}{where_else(key)}")
+    for key, why in OUTSIDE.items():
+        if key in written:
+            mistakes.append(f"{key} must be outside of [[when]], got one inside. {why}")
+    sections = {key: value for key, value in written.items() if key in SECTIONS}
+    baselines = own_rules(written.get("baseline"), "baseline", mistakes)
+    is_only = written.get("baseline") == []
+    if is_own and not sections and not baselines and not is_only and len(mistakes) == before:
+        mistakes.append(
+            "must have sections or baselines, got only conditions. "
+            "Write [when.dropout] for a section of the block, not [dropout]."
         )
-        if domain is not None:
-            return domain
-        self.broken.add(f"{self.section.name}.{path}")
-        return Fixed(parameter.default)
+    candidates = read_baselines(baselines, len(baselines) if is_own else 0)
+    return _WrittenBlock(when, sections, candidates, is_only)
 
-    def _row(self, row: str, written: Any) -> dict[str, Domain]:
-        """Return the domains of a row's own parameters and of shared ones that it overrides."""
-        own, shared = self.section.own_parameters(row), self.section.parameters
-        if not isinstance(written, Mapping):
-            what = " or ".join(f"{row}.{key} = ..." for key in own)
-            hint = f"Write {what}." if own else "It has no parameters."
-            self.complain(row, f"must be a table, got {show(written)}. {hint}")
-            written = {}
-        domains: dict[str, Domain] = {key: Fixed(p.default) for key, p in own.items()}
-        for key, spec in written.items():
-            parameter = own.get(key, shared.get(key))
-            if parameter is None:
-                self.complain(f"{row}.{key}", unknown_parameter(self.section, row, key))
-            else:
-                domains[key] = self._domain(f"{row}.{key}", parameter, spec)
-        return domains
 
-    def _rows_not_chosen(self, written: Mapping[str, Any], choices: tuple[str, ...]) -> None:
-        for row, inside in written.items():
-            if row not in self.section.rows or row in choices or row in self.section.parameters:
-                continue
-            self._row(row, inside)
-            if self.is_whole:
-                only = "" if "choices" in written or "choice" in written else ", the default"
-                chosen = ", ".join(choices)
-                self.complain(
-                    row,
-                    f"must be one of the choices to have an effect, got choices {chosen}{only}. "
-                    f"Add {row!r} to choices or leave it out.",
-                )
+def _is_meant_as_condition(key: str, value: Any) -> bool:
+    """Whether an unknown key of a block is probably a misspelled condition."""
+    if isinstance(value, Mapping):
+        return False
+    return nearest(key, CONDITIONS) is not None or nearest(key, SECTIONS) is None
 
-    def _without_effect(self, space: SectionSpace) -> None:
-        """Report shared parameters that are overridden for a row without an effect there."""
-        asked = {named.name for named in space.named()}
-        for row, domains in space.rows.items():
-            for key in domains:
-                if f"{self.section.name}.{row}.{key}" not in asked:
-                    self.complain(f"{row}.{key}", f"has no effect with {row!r}. Leave it out.")
 
-    def _conflicts(self, space: SectionSpace) -> None:
-        """Report lists that contradict each other, in any combination of their choices."""
-        for row in space.choices:
-            own = self.section.own_parameters(row)
-            typical = {key: middle(own[key], space.rows[row][key]) for key in own}
-            lists = {
-                key: listed(domain)
-                for key in own
-                if own[key].kind == "reals"
-                and not isinstance(domain := space.rows[row][key], Range)
-            }
-            found: dict[str, None] = {}
-            for combination in itertools.product(*lists.values()):
-                values = typical | dict(zip(lists, combination, strict=True))
-                conflict = self.section.conflict(self.section.rows[row], values)
-                if conflict is not None:
-                    found[conflict] = None
-            for conflict in found:
-                self.complain(row, conflict)
+def _with_choices(section: Any) -> Any:
+    """Convert `choice` to `choices`, so that equal blocks are written equally."""
+    if not isinstance(section, Mapping) or "choice" not in section:
+        return section
+    return {"choices": [section["choice"]]} | {k: v for k, v in section.items() if k != "choice"}

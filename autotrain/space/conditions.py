@@ -1,13 +1,12 @@
 """Conditions on the data, of `[[when]]` blocks and of baselines with `when`.
 
-To add a condition, add a row to `CONDITIONS` and its values to `every_shape`, and a field to
-`DataShape` if it depends on a new property.
+To add a condition, add a row to `CONDITIONS`, and a field to `DataShape` if it depends on a new
+property.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,28 +151,3 @@ def write_conditions(conditions: Conditions) -> dict[str, Any]:
         one = value[0] if isinstance(value, tuple) and len(value) == 1 else value
         written[name] = list(one) if isinstance(one, tuple) else one
     return written
-
-
-def every_shape(conditions: Iterable[Conditions]) -> Iterator[DataShape]:
-    """Yield data shapes for every combination of these conditions that can hold."""
-    named: dict[str, set[Any]] = {}
-    for each in conditions:
-        for name, value in each.items():
-            named.setdefault(name, set()).add(value)
-    rows = _around(named, "rows")
-    columns = _around(named, "columns")
-    tasks = TASKS if "task" in named else TASKS[:1]
-    pictures = (False, True) if "pictures" in named else (False,)
-    numbers = _around(named, "numbers", least=0)
-    for shape in itertools.product(rows, columns, tasks, pictures, numbers):
-        yield DataShape(*shape)
-
-
-def _around(named: Mapping[str, set[int]], noun: str, least: int = 1) -> list[int]:
-    """Return one number per interval between the limits, and one outside on either side.
-
-    Args:
-        least: the smallest number that a table can have.
-    """
-    limits = named.get(f"{noun}_above", set()) | named.get(f"{noun}_below", set())
-    return sorted(n for n in limits | {max(limits, default=0) + 1} if n >= least)

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 from autotrain.errors import SpaceError
 from autotrain.space.auto import AUTO_VALUES
-from autotrain.space.checking import OTHER_WORDS
 from autotrain.space.config import TrialConfig, label
 from autotrain.space.merging import to_builtin
 from autotrain.space.naming import flatten, nest
 from autotrain.space.reading import read_toml
 from autotrain.space.search_space import SearchSpace
+from autotrain.space.section_checking import OTHER_WORDS
 from autotrain.space.sections import SECTIONS
 from autotrain.space.values import AUTO, DOMAIN_KEYS, show
 from autotrain.vocabulary import user_path

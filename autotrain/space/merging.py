@@ -17,6 +17,8 @@ from typing import Any
 
 from autotrain.space.sections import SECTIONS, Section
 
+CHOICE_WORDS = ("choices", "choice")
+
 
 def to_builtin(value: Any) -> Any:
     """Convert mappings, tuples and NumPy's values to dictionaries, lists and Python's numbers."""
@@ -55,12 +57,13 @@ def _merge_section(
     section: Section, inherited: Mapping[str, Any], own: Mapping[str, Any]
 ) -> dict[str, Any]:
     merged = dict(inherited)
-    if "choices" in own or "choice" in own:
-        merged.pop("choices", None)
-        merged.pop("choice", None)
-        chosen = own.get("choices", own.get("choice"))
-        kept = chosen if isinstance(chosen, list) else [chosen]
-        merged = {key: v for key, v in merged.items() if key not in section.rows or key in kept}
+    kept = _chosen(own)
+    if kept is not None:
+        merged = {
+            key: value
+            for key, value in merged.items()
+            if key not in CHOICE_WORDS and (key not in section.rows or key in kept)
+        }
     for key, value in own.items():
         before = merged.get(key)
         if not isinstance(value, Mapping) or not isinstance(before, Mapping):
@@ -90,54 +93,42 @@ def _is_partial(domain: Any) -> bool:
 def without_overridden(block: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of an inherited block that the space's own sections do not override.
 
-    Merging the result over the inherited and the own sections is like merging the block first and
-    the own sections then. The only difference: parameters of a technique that only the block
-    removes are kept.
+    Both are in the form of `spell_out`. An own parameter replaces the block's, and own choices
+    replace the block's choices and the parameters of techniques that they leave out.
     """
     left = {}
     for name, value in block.items():
         overriding = own.get(name)
-        if name not in own:
+        if name in SECTIONS and isinstance(value, Mapping) and isinstance(overriding, Mapping):
+            value = _section_without_overridden(SECTIONS[name], value, overriding)
+        elif name in own:
+            continue
+        if value or name not in own:
             left[name] = value
-        elif name in SECTIONS and isinstance(value, Mapping) and isinstance(overriding, Mapping):
-            rest = _section_without_overridden(SECTIONS[name], value, overriding)
-            if rest:
-                left[name] = rest
     return left
 
 
 def _section_without_overridden(
     section: Section, block: Mapping[str, Any], own: Mapping[str, Any]
 ) -> dict[str, Any]:
-    left = dict(block)
-    if "choices" in own or "choice" in own:
-        chosen = own.get("choices", own.get("choice"))
-        kept = chosen if isinstance(chosen, list) else [chosen]
-        gone = {"choices", "choice", *(row for row in section.rows if row not in kept)}
-        left = {key: value for key, value in left.items() if key not in gone}
-    for key in set(left) & set(own):
-        value, overriding = left[key], own[key]
-        rest: dict[str, Any] | None
-        is_row = key in section.rows and key not in section.parameters
-        if is_row and isinstance(value, Mapping) and isinstance(overriding, Mapping):
-            inside = {
-                k: _domain_without_overridden(v, overriding[k]) if k in overriding else v
-                for k, v in value.items()
-            }
-            rest = {k: v for k, v in inside.items() if v is not None}
-        else:
-            rest = _domain_without_overridden(value, overriding)
-        if rest:
-            left[key] = rest
-        else:
-            del left[key]
+    kept = _chosen(own)
+    left = {}
+    for key, value in block.items():
+        is_choice = key in CHOICE_WORDS
+        if kept is not None and (is_choice or (key in section.rows and key not in kept)):
+            continue
+        if key in own:
+            is_row = key in section.rows and key not in section.parameters
+            if not (is_row and isinstance(value, Mapping) and isinstance(own[key], Mapping)):
+                continue
+            value = {inner: item for inner, item in value.items() if inner not in own[key]}
+            if not value:
+                continue
+        left[key] = value
     return left
 
 
-def _domain_without_overridden(block: Any, own: Any) -> dict[str, Any] | None:
-    """Return the part of a block's domain that is not overridden; None for nothing."""
-    if not _is_partial(own) or not isinstance(block, Mapping) or "choices" in block:
-        return None
-    if _is_partial(block):
-        return {key: value for key, value in block.items() if key not in own} or None
-    return {**block, **own}
+def _chosen(section: Mapping[str, Any]) -> list[Any] | None:
+    """Return the techniques that a written section chooses; None if it does not say."""
+    chosen = section.get("choices", section.get("choice"))
+    return [chosen] if chosen is not None and not isinstance(chosen, list) else chosen

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +18,10 @@ from typing import Any, NamedTuple
 from autotrain.errors import SpaceError
 from autotrain.space.auto import AUTO_VALUES, DataShape
 from autotrain.space.baselines import fill_in, fit_baseline
-from autotrain.space.cases import for_data
 from autotrain.space.checking import check
 from autotrain.space.conditions import conditions_text, hold
 from autotrain.space.config import Choice, TrialConfig
-from autotrain.space.definition import Baseline, SpaceDefinition, default_row
+from autotrain.space.definition import SpaceDefinition
 from autotrain.space.describing import describe
 from autotrain.space.domains import Choices, Domain, Fixed, Range
 from autotrain.space.finite import Leaf, all_leaves
@@ -31,13 +29,13 @@ from autotrain.space.forbidding import ForbiddenCombination, Forbids
 from autotrain.space.naming import flatten
 from autotrain.space.notices import may_lack_dropout, notices_of
 from autotrain.space.reading import read_dict, read_file
+from autotrain.space.resolving import resolve
 from autotrain.space.shipped import find_space
 from autotrain.space.suggesting import GivenParams, Trial, suggest_section
 from autotrain.space.values import AUTO
 from autotrain.space.writing import to_dict, to_toml
 from autotrain.techniques.embeddings import whole
 from autotrain.techniques.encoders import ENCODERS
-from autotrain.techniques.technique import Value
 from autotrain.techniques.view import View
 
 
@@ -120,44 +118,13 @@ class SearchSpace:
             n_numbers: number of numeric columns and parts of dates among the inputs; None: all of
                 them, or none for pictures.
         Returns: a space without blocks and "auto".
+        Raises:
+            SpaceError: when blocks that apply to these data contradict each other.
         """
         if n_numbers is None:
             n_numbers = 0 if pictures else n_inputs
         shape = DataShape(n_train, n_inputs, task, pictures, n_numbers)
-        definition = self._definition
-        if definition.has_conditions:
-            merged = check(for_data(definition, shape, self.source))
-            # Baselines that do not fit these data are intended; the notice about those that never
-            # fit is kept.
-            definition = replace(merged, dropped=definition.dropped)
-        sections = {}
-        for name, space in definition.sections.items():
-            parameters = {
-                key: _resolve(domain, f"{name}.{key}", shape)
-                for key, domain in space.parameters.items()
-            }
-            choices, rows = space.choices, space.rows
-            if not space.section.has_effect(shape):
-                parameters = {key: Fixed(p.default) for key, p in space.section.parameters.items()}
-                choices = default_row(space.section)
-                rows = {
-                    row: {
-                        key: Fixed(parameter.default)
-                        for key, parameter in space.section.own_parameters(row).items()
-                    }
-                    for row in choices
-                }
-            sections[name] = replace(space, choices=choices, parameters=parameters, rows=rows)
-        definition = replace(definition, sections=sections)
-        idle = [name for name, space in sections.items() if not space.section.has_effect(shape)]
-        definition = replace(
-            definition,
-            forbids=tuple(f for f in definition.forbids if not any(_is_in(n, idle) for n in f)),
-            baselines=tuple(
-                Baseline({name: v for name, v in values.items() if not _is_in(name, idle)}, {})
-                for values, _ in definition.baselines
-            ),
-        )
+        definition = resolve(self._definition, shape, self.source)
         return self._from_definition(definition, self.source)
 
     def conditions(self, shape: DataShape) -> list[str]:
@@ -384,24 +351,8 @@ def _spellings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield spelled
 
 
-def _is_in(name: str, sections: Sequence[str]) -> bool:
-    return name.split(".")[0] in sections
-
-
 def _unpickle(described: Mapping[str, Any], source: str) -> SearchSpace:
     return SearchSpace(described, source=source)
-
-
-def _resolve(domain: Domain, name: str, shape: DataShape) -> Domain:
-    if name not in AUTO_VALUES:
-        return domain
-    value: Value = AUTO_VALUES[name](shape)
-    if domain == Fixed(AUTO):
-        return Fixed(value)
-    if isinstance(domain, Choices) and AUTO in domain.values:
-        values = dict.fromkeys(value if item == AUTO else item for item in domain.values)
-        return Choices(tuple(values)) if len(values) > 1 else Fixed(next(iter(values)))
-    return domain
 
 
 def _integers(domain: Domain | None) -> Iterator[int]:

@@ -1,8 +1,7 @@
-"""Conditions on the data, and shapes for every combination of them."""
+"""Conditions on the data."""
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from autotrain.space.auto import DataShape
 from autotrain.space.conditions import (
     CONDITIONS,
     conditions_text,
-    every_shape,
     hold,
     parse_conditions,
     write_conditions,
@@ -67,33 +65,6 @@ def test_all_conditions_must_hold() -> None:
     assert not hold(both, DataShape(21, 6, "binary"))
     assert not hold(both, DataShape(20, 5, "binary"))
     assert hold({}, DataShape(1, 1, "binary"))
-
-
-def test_every_combination_of_conditions_has_a_shape() -> None:
-    # For any data, one of the shapes satisfies exactly the same conditions.
-    several = [
-        parsed({"rows_above": 3}),
-        parsed({"rows_below": 5, "task": ["binary", "regression"]}),
-        parsed({"columns_above": 2, "pictures": True}),
-        parsed({"columns_below": 4}),
-        parsed({"rows_above": 0, "columns_below": 1}),
-        parsed({"numbers_above": 2, "numbers_below": 3}),
-        parsed({"numbers_above": 0}),
-    ]
-
-    def decided(shape: DataShape) -> tuple[bool, ...]:
-        return tuple(hold(conditions, shape) for conditions in several)
-
-    everything = itertools.product(
-        range(1, 8),
-        range(1, 7),
-        ("binary", "multiclass", "regression"),
-        (False, True),
-        range(5),
-    )
-    met = {decided(shape) for shape in every_shape(several)}
-    assert met == {decided(DataShape(*shape)) for shape in everything}
-    assert all(shape.n_train > 0 and shape.n_inputs > 0 for shape in every_shape(several))
 
 
 def test_text_and_written_form() -> None:

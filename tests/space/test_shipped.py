@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from autotrain.space import shipped
+from autotrain.space.conditions import parse_conditions
 from autotrain.space.config import TrialConfig
 from autotrain.space.domains import Choices, Fixed, Range
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS
 from autotrain.space.shipped import find_space, shipped_spaces, summary_of
+from tests.space.shapes import every_shape
 
 NAMES = ["default", "deep", "notes", "notes_plus", "quick", "regularized"]
 
@@ -33,6 +35,20 @@ def test_each_has_a_summary(name: str) -> None:
     summary = summary_of(shipped_spaces()[name])
     assert summary.startswith("For ")
     assert 20 < len(summary) < 110
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_resolves_for_every_data_shape(name: str) -> None:
+    space = SearchSpace.from_toml(name)
+    written = space.to_dict()
+    blocks = written.get("when", [])
+    baselines = [*written["baseline"], *(b for block in blocks for b in block.get("baseline", []))]
+    tables = [*blocks, *(baseline["when"] for baseline in baselines if "when" in baseline)]
+    conditions = [parse_conditions(table, (), []) for table in tables]
+    for shape in every_shape(conditions):
+        resolved = space.resolve(*astuple(shape))
+        assert not resolved.to_dict().get("when")
+        assert resolved.baselines(), shape
 
 
 @pytest.mark.parametrize("name", NAMES)

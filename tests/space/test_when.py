@@ -156,8 +156,8 @@ def test_baselines_with_conditions() -> None:
 
 def test_baseline_with_conditions_fits_only_where_they_hold() -> None:
     text = (
-        "[[baseline]]\nactivation = 'elu'\nwhen = { rows_above = 2000 }\n"
-        "[[when]]\nrows_above = 1000\n[when.activation]\nchoices = ['relu', 'elu']"
+        "[[when]]\nrows_above = 1000\n[when.activation]\nchoices = ['relu', 'elu']\n"
+        "[[when.baseline]]\nactivation = 'elu'\nwhen = { rows_above = 2000 }"
     )
     assert first_trials(resolved(text, 2000)) == []
     assert first_trials(resolved(text, 2001)) == [{"activation": "elu"}]
@@ -356,8 +356,8 @@ def test_empty_list_drops_inherited_blocks(base: Path) -> None:
         ("[dropout]\nrate = { low = 0.2, high = 0.3 }", "dropout.rate", Range(0.2, 0.3)),
         ("[dropout]\nrate = { choices = [0.2, 0.3] }", "dropout.rate", Choices((0.2, 0.3))),
         ("[dropout]\nrate = 0.3", "dropout.rate", None),
-        # ... bound by bound: the last block has a whole range, so log is gone.
-        ("[dropout]\nrate.high = 0.6", "dropout.rate", Range(0.1, 0.6)),
+        # ... also with one bound. The other is that of the space it extends.
+        ("[dropout]\nrate.high = 0.6", "dropout.rate", Range(0.1, 0.6, log=True)),
         ("[optimizer]\nchoices = ['adam', 'sgd']", "optimizer.nesterov.momentum", None),
         # Parts that it does not mention come from the block.
         ("[optimizer]\nlearning_rate = 0.1", "optimizer", Choices(("adam", "nesterov"))),
@@ -370,29 +370,21 @@ def test_own_sections_have_priority_over_inherited_blocks(
     assert extend(base, said).resolve(6000, 5, "binary").distributions().get(name) == domain
 
 
-def test_partial_ranges_of_space_and_inherited_block(base: Path) -> None:
-    space = extend(base, "[dropout]\nrate.high = 0.6").resolve(1001, 5, "binary")
-    assert domains(space, "dropout.rate") == [Range(0.05, 0.6, log=True)]
-    with pytest.raises(SpaceError) as caught:
-        extend(base, "[dropout]\nrate.low = 0.3")
-    assert caught.value.mistakes == (
-        "[[when]] 2 of the space it extends: [dropout] rate must have low at most high, "
-        "got low = 0.3, high = 0.15. Swap them.",
-    )
-
-
 def test_partial_range_of_a_technique_in_an_inherited_block(tmp_path: Path) -> None:
     path = tmp_path / "base.toml"
     path.write_text(
         "[optimizer]\nchoices = ['nesterov', 'adam']\n"
         "nesterov.momentum = { low = 0.5, high = 0.9 }\n"
         "[[when]]\nrows_above = 9\n[when.optimizer]\n"
-        "nesterov.momentum = { low = 0.8, high = 0.99 }"
+        "nesterov = { momentum = { low = 0.8, high = 0.99 }, learning_rate = 0.01 }"
     )
     space = extend(path, "[optimizer]\nnesterov.momentum.low = 0.85")
     name = "optimizer.nesterov.momentum"
     assert domains(space.resolve(9, 5, "binary"), name) == [Range(0.85, 0.9)]
-    assert domains(space.resolve(10, 5, "binary"), name) == [Range(0.85, 0.99)]
+    assert domains(space.resolve(10, 5, "binary"), name) == [Range(0.85, 0.9)]
+    # The block's other parameters are kept.
+    nesterov = space.resolve(10, 5, "binary").to_dict()["optimizer"]["nesterov"]
+    assert nesterov["learning_rate"] == 0.01
 
 
 def test_overridden_parts_of_inherited_blocks_are_dropped(base: Path) -> None:

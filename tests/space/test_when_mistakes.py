@@ -124,6 +124,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             "[[when]] 1: rows_abov: no condition 'rows_abov'. Did you mean 'rows_above'? "
             f"Known: {CONDITIONS}.",
+            "[[when]] 1: [activation] elu must be one of the choices to have an effect, got "
+            "choices relu. Add 'elu' to choices or leave it out.",
             "[[when]] 1: [dropout] rate must be a number of at least 0 and at most 0.99, got 2.0.",
         ],
     ),
@@ -150,15 +152,6 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             "[[when]] 1: [activation] selu must be one of the choices to have an effect, got "
             "choices relu, elu. Add 'selu' to choices or leave it out.",
-        ],
-    ),
-    "two blocks that hold together contradict each other": (
-        "[activation]\nchoices = ['relu', 'elu']\n"
-        "[[when]]\nrows_above = 3\nactivation = 'relu'\n"
-        "[[when]]\nrows_below = 4\n[when.activation]\nelu.alpha = 2.0",
-        [
-            "[[when]] 2: [activation] elu must be one of the choices to have an effect, got "
-            "choices relu. Add 'elu' to choices or leave it out.",
         ],
     ),
     "everything is forbidden there": (
@@ -202,19 +195,22 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "3, rows_below = 2. No table satisfies both.",
         ],
     ),
-    "a baseline that fits nowhere": (
-        "[[baseline]]\nactivation = 'elu'\nwhen.rows_below = 2\n"
-        "[[when]]\nrows_above = 2\nactivation = 'elu'",
+    "a block that needs another block": (
+        "[[when]]\nrows_above = 5\nactivation = 'elu'\n"
+        "[[when]]\nrows_above = 5\n[when.activation]\nelu.alpha = 2.0",
         [
-            "[[baseline]] 1: activation: no choice of activation 'elu'. Did you mean 'relu'? "
-            "Known: relu."
+            "[[when]] 2: [activation] elu must be one of the choices to have an effect, got "
+            "choices relu. Add 'elu' to choices or leave it out.",
         ],
     ),
-    "a baseline that is never tried": (
-        "[[when]]\nrows_above = 2\n[[when.baseline]]\nwhen.rows_below = 2",
+    "baselines that need another block": (
+        "[[baseline]]\nactivation = 'elu'\nwhen.rows_above = 2\n"
+        "[[when]]\nrows_above = 2\nactivation = 'elu'\n"
+        "[[when]]\nrows_above = 2\n[[when.baseline]]\nactivation = 'elu'",
         [
-            "[[when]] 1: [[baseline]] 1: when must hold for some data of the block, got rows "
-            "≤ 2 with rows > 2.",
+            f"{place}[[baseline]] 1: activation: no choice of activation 'elu'. Did you mean "
+            "'relu'? Known: relu."
+            for place in ("", "[[when]] 2: ")
         ],
     ),
 }
@@ -246,31 +242,46 @@ def test_keys_must_be_text() -> None:
     )
 
 
-def test_blocks_that_never_apply_together_may_contradict() -> None:
-    text = CASES["two blocks that hold together contradict each other"][0]
-    space = SearchSpace(tomllib.loads(text.replace("rows_below = 4", "rows_below = 3")))
-    assert len(space.to_dict()["when"]) == 2
+CONTRADICTION = (
+    "[activation]\nchoices = ['relu', 'elu']\n"
+    "[[when]]\ntask = 'binary'\ndropout = 'none'\n"
+    "[[when]]\nrows_above = 3\nactivation = 'relu'\n"
+    "[[when]]\nrows_below = 4\n[when.activation]\nelu.alpha = 2.0"
+)
 
 
-def test_block_may_need_another_that_always_applies_with_it() -> None:
-    text = (
-        "[[when]]\nrows_above = {}\nactivation = 'elu'\n"
-        "[[when]]\nrows_above = 5\n[when.activation]\nelu.alpha = 2.0"
+def test_conflict_of_two_blocks_names_both() -> None:
+    space = SearchSpace(tomllib.loads(CONTRADICTION), source="mine.toml")
+    with pytest.raises(SpaceError) as caught:
+        space.resolve(4, 1, "binary")
+    assert caught.value.source == "mine.toml"
+    assert caught.value.mistakes == (
+        "[[when]] blocks for (rows > 3) and (rows ≤ 4) must not contradict each other: "
+        "[activation] elu must be one of the choices to have an effect, got choices relu. Add "
+        "'elu' to choices or leave it out. Or change a condition so that only one of them applies.",
     )
-    space = SearchSpace(tomllib.loads(text.format(5)))
-    assert space.resolve(6, 1, "binary").to_dict()["activation"]["elu"] == {"alpha": 2.0}
-    (mistake,) = mistakes_of(tomllib.loads(text.format(6)))
-    assert mistake.startswith("[[when]] 2: [activation] elu must be one of the choices")
 
 
-def test_tables_without_numbers_are_checked() -> None:
+@pytest.mark.parametrize("n_train", [3, 5])
+def test_blocks_that_do_not_apply_together_may_contradict(n_train: int) -> None:
+    space = SearchSpace(tomllib.loads(CONTRADICTION))
+    assert space.resolve(n_train, 1, "binary").baselines() == []
+
+
+def test_conflict_of_three_blocks_names_all() -> None:
+    # Only all three blocks together leave nothing that is allowed.
     text = (
-        "[[when]]\n{}_above = 0\nactivation = 'elu'\n"
-        "[[when]]\nrows_above = 5\n[when.activation]\nelu.alpha = 2.0"
+        "[activation]\nchoices = ['relu', 'elu']\n[clipping]\nchoices = ['none', 'norm']\n"
+        "[batch_norm]\nchoices = ['off', 'after_activation']\n"
+        "[[forbid]]\nactivation = 'elu'\nclipping = 'norm'\nbatch_norm = 'off'\n"
+        "[[when]]\nrows_above = 1\nactivation = 'elu'\n"
+        "[[when]]\nrows_above = 2\nclipping = 'norm'\n"
+        "[[when]]\nrows_above = 3\nbatch_norm = 'off'"
     )
-    (mistake,) = mistakes_of(tomllib.loads(text.format("numbers")))
-    assert mistake.startswith("[[when]] 2: [activation] elu must be one of the choices")
-    assert SearchSpace(tomllib.loads(text.format("columns")))
+    space = SearchSpace(tomllib.loads(text))
+    assert space.resolve(3, 1, "binary")
+    with pytest.raises(SpaceError, match=r"\(rows > 1\) and \(rows > 2\) and \(rows > 3\)"):
+        space.resolve(4, 1, "binary")
 
 
 def test_mistakes_of_blocks_are_reported_without_the_base(tmp_path: Path) -> None:

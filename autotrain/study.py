@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -35,7 +34,7 @@ from autotrain.reporting.display import make_observer
 from autotrain.reporting.results import Results
 from autotrain.search import settings as definitions
 from autotrain.search.attributes import EXPORTED, GIVEN, IS_EXPORTED, WINNER
-from autotrain.search.budget import study_seconds, trials_tried
+from autotrain.search.budget import Budget, RunBudget, Used
 from autotrain.search.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.search.checkpoints import Checkpoints
 from autotrain.search.finals import N_FINALISTS, Finals, finals_of
@@ -45,7 +44,7 @@ from autotrain.search.opening import open_study, storage_of
 from autotrain.search.progress import Observer, Progress, Silent
 from autotrain.search.pruning.pruners import read_options
 from autotrain.search.publisher import Published
-from autotrain.search.run import Budget, Run, check_complete, check_success, one_thread, stages
+from autotrain.search.run import Run, check_complete, check_success, one_thread, stages
 from autotrain.search.sampling.allowed import AllowedSampler
 from autotrain.search.sampling.samplers import make_sampler
 from autotrain.search.sampling.untried import Untried, UntriedSampler
@@ -73,8 +72,6 @@ KEPT = (
     *("sampler", "pruner", "pruner_options", "validation", "seed"),
 )
 """Arguments of a study that must not change when it is resumed."""
-DEFAULT_TIMEOUT_S = 600.0
-"""Duration of a search without a limit, in seconds."""
 
 
 class Study(Results):
@@ -292,7 +289,7 @@ class Study(Results):
             KeyboardInterrupt: re-raised after the progress is saved; `resume` continues.
         """
         n_trials, timeout = read_budget(n_trials, timeout)
-        return self._optimize(Budget(n_trials, timeout, time.monotonic()), observer, quiet=quiet)
+        return self._optimize(RunBudget(n_trials, timeout), observer, quiet=quiet)
 
     def finish(
         self,
@@ -309,7 +306,7 @@ class Study(Results):
             timeout: seconds for the repeats; None for no limit. Longer repeats are skipped.
         Returns: the study itself. For the other arguments and errors see `optimize`.
         """
-        return self._finish(Budget(0, timeout, time.monotonic()), observer, quiet=quiet)
+        return self._finish(RunBudget(0, timeout), observer, quiet=quiet)
 
     def enqueue(self, config: Config) -> Study:
         """Add a configuration of the space to the study; the next search tries it first.
@@ -366,14 +363,14 @@ class Study(Results):
         _, timeout = read_budget(1, timeout)
         wanted = resolved(fixed_space(config), self.dataset).config_from({})
         number = self._give(wanted)
-        budget = Budget(1, timeout, time.monotonic())
-        before_s = study_seconds(self.optuna_study)
+        budget = RunBudget(1, timeout)
+        before_s = Used.by(self.optuna_study).seconds
         try:
             self._run(budget, observer, quiet=quiet, only=number)
         finally:
             # The budget of the searches must not shrink by the seconds of this trial.
             if (whole_s := Definition.read(self.folder).timeout_s) is not None:
-                taken_s = study_seconds(self.optuna_study) - before_s
+                taken_s = Used.by(self.optuna_study).seconds - before_s
                 self._write_definition(timeout_s=round(whole_s + taken_s, 1))
         trial = self.optuna_study.get_trials(deepcopy=False)[number]
         check_complete(trial)
@@ -391,16 +388,13 @@ class Study(Results):
         self._open().commit()
         return number
 
-    def _optimize(self, budget: Budget, observer: Observer | None, *, quiet: bool) -> Study:
+    def _optimize(self, budget: RunBudget, observer: Observer | None, *, quiet: bool) -> Study:
         """Search within a budget whose clock may already be running; see `optimize`."""
-        if budget.n_trials is None and budget.timeout_s is None:
-            budget = replace(budget, timeout_s=DEFAULT_TIMEOUT_S)
         self._open()
-        whole_s = self._set_budget(budget.n_trials, budget.timeout_s)
-        self._run(replace(budget, whole_s=whole_s), observer, quiet=quiet)
+        self._run(self._add_budget(budget.or_default()), observer, quiet=quiet)
         return self
 
-    def _finish(self, budget: Budget, observer: Observer | None, *, quiet: bool) -> Study:
+    def _finish(self, budget: RunBudget, observer: Observer | None, *, quiet: bool) -> Study:
         """Finish an interrupted run within a budget; see `finish`."""
         finals, left_s = self._finals(), budget.left_s()
         if finals is not None and finals.next(left_s=math.inf if left_s is None else left_s):
@@ -412,7 +406,7 @@ class Study(Results):
         return self
 
     def _run(
-        self, budget: Budget, observer: Observer | None, *, quiet: bool, only: int | None = None
+        self, budget: RunBudget, observer: Observer | None, *, quiet: bool, only: int | None = None
     ) -> None:
         """Run a search within a budget, or train only the trial with the number `only`."""
         run = Run(self._launch(only), self._best(), self.optuna_study, self._open())
@@ -580,23 +574,16 @@ class Study(Results):
             Checkpoints(self.folder / CHECKPOINTS, self.metric.sign),
         )
 
-    def _set_budget(self, n_trials: int | None, timeout: float | None) -> float:
-        """Record the study's total budget: what was used before plus the budget of this run.
-
-        Returns: the total seconds of the previous budget if this run continues it, otherwise 0.
-        """
-        trials = self._own_trials()
-        if n_trials is not None:
-            if self._untried is not None:
-                n_trials = min(n_trials, self._untried.n_left(trials))
-            n_trials += trials_tried(trials)
-        if timeout is not None:
-            timeout = round(timeout + study_seconds(self.optuna_study), 1)
-        self.definition = self.definition.with_budget(n_trials, timeout)
-        before = Definition.read(self.folder).timeout_s
-        self._write_definition(n_trials=n_trials, timeout_s=timeout)
-        is_more = timeout is None or before is None or timeout > before
-        return 0.0 if before is None or is_more else before
+    def _add_budget(self, budget: RunBudget) -> RunBudget:
+        """Add the budget of a run to what the study has used, and record the sum as its total."""
+        used, n_trials = Used.by(self.optuna_study), budget.n_trials
+        if n_trials is not None and self._untried is not None:
+            n_trials = min(n_trials, self._untried.n_left(self._own_trials()))
+        total = Budget(n_trials, budget.timeout_s).plus(used)
+        begun = Definition.read(self.folder)
+        self.definition = self.definition.with_budget(total.n_trials, total.timeout_s)
+        self._write_definition(n_trials=total.n_trials, timeout_s=total.timeout_s)
+        return budget.continuing(total, Budget(begun.n_trials, begun.timeout_s))
 
     def _write_definition(self, **budget: Any) -> None:
         """Write the settings that may change; the others stay as they were at the start."""

@@ -22,8 +22,8 @@ from autotrain.cli.main import autotrain
 from autotrain.errors import SpaceError
 from autotrain.export.onnx import export_onnx
 from autotrain.predictor import load
+from autotrain.search.budget import RunBudget
 from autotrain.search.pruning.pruners import PRUNERS
-from autotrain.search.run import Budget
 from autotrain.space.fixed import fixed_space
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS
@@ -105,8 +105,8 @@ def small_searches(monkeypatch: pytest.MonkeyPatch) -> None:
         small = {"workers": 1, "finalists": 0, "validation": "holdout", "device": "cpu"}
         init(self, name, **arguments | small)
 
-    def small_optimize(self: Study, budget: Budget, observer: Any, *, quiet: bool) -> Study:
-        return optimize(self, Budget(2, None, time.monotonic()), observer, quiet=True)
+    def small_optimize(self: Study, budget: RunBudget, observer: Any, *, quiet: bool) -> Study:
+        return optimize(self, RunBudget(2), observer, quiet=True)
 
     monkeypatch.setattr(Study, "__init__", small_init)
     monkeypatch.setattr(Study, "_optimize", small_optimize)

@@ -39,10 +39,10 @@ from autotrain.errors import (
 from autotrain.export.writer import Exported, export_ensemble
 from autotrain.reporting.status import read_status
 from autotrain.search.attributes import ORIGIN, SPENT_S
+from autotrain.search.budget import RunBudget
 from autotrain.search.checkpoints import Checkpoints
 from autotrain.search.progress import Progress, Silent
 from autotrain.search.record import origin
-from autotrain.search.run import Budget
 from autotrain.search.settings import Definition
 from autotrain.search.trained import Trained
 from autotrain.study import Study
@@ -653,12 +653,12 @@ class CtrlCInFinals(Silent):
 def test_resumed_run_knows_its_previous_budget(tmp_path: Path) -> None:
     with study_of_wine(tmp_path) as study:
         study.optuna_study.set_user_attr(SPENT_S, 0.0)
-        assert study._set_budget(None, 30.0) == 0.0
+        assert study._add_budget(RunBudget(None, 30.0)).whole_s == 0.0
         study.optuna_study.set_user_attr(SPENT_S, 26.0)
-        assert study._set_budget(None, 4.0) == 30.0
-        assert study._set_budget(None, 10.0) == 0.0
-        assert study._set_budget(5, None) == 0.0
-        assert study._set_budget(None, 4.0) == 0.0
+        assert study._add_budget(RunBudget(None, 4.0)).whole_s == 30.0
+        assert study._add_budget(RunBudget(None, 10.0)).whole_s == 0.0
+        assert study._add_budget(RunBudget(5, None)).whole_s == 0.0
+        assert study._add_budget(RunBudget(None, 4.0)).whole_s == 0.0
 
 
 def test_time_of_a_killed_run_counts_as_spent(tmp_path: Path) -> None:
@@ -669,7 +669,7 @@ def test_time_of_a_killed_run_counts_as_spent(tmp_path: Path) -> None:
     with study_of_wine(tmp_path) as study:
         trial.set_user_attr(ORIGIN, origin(study.optuna_study.user_attrs, 0))
         study.optuna_study.add_trial(trial)
-        study._optimize(Budget(1, None, time.monotonic() - 600), Silent(), quiet=True)
+        study._optimize(RunBudget(1, None, time.monotonic() - 600), Silent(), quiet=True)
     spent = read_status(study.folder).seconds
     assert 4_200 <= spent < 5_000
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 EXIT_NO_TRIAL = 3
 EXIT_INTERRUPTED = 130
-# The fraction of the time limit that is reserved for the test score and the exit.
-RESERVED_SHARE = 0.02
 
 
 def run(
@@ -42,19 +40,18 @@ def run(
         search: False: only complete what earlier searches began, and export again.
     """
     from autotrain.errors import NoTrialSucceededError
-    from autotrain.search.run import Budget
+    from autotrain.search.budget import SCORING_SHARE, RunBudget
 
     about(study, quiet=quiet)
     try:
         with study:
             try:
-                reserve_s = RESERVED_SHARE * (timeout or 0.0)
                 if search:
-                    study._optimize(
-                        Budget(trials, timeout, started_s, reserve_s), None, quiet=quiet
-                    )
+                    budget = RunBudget(trials, timeout, started_s, SCORING_SHARE)
+                    study._optimize(budget, None, quiet=quiet)
                 else:
-                    study._finish(Budget(0, timeout, started_s, reserve_s), None, quiet=quiet)
+                    budget = RunBudget(0, timeout, started_s, SCORING_SHARE)
+                    study._finish(budget, None, quiet=quiet)
             except NoTrialSucceededError as error:
                 say(f"Error: {error}", err=True)
                 raise click.exceptions.Exit(EXIT_NO_TRIAL) from error

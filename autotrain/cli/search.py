@@ -42,9 +42,8 @@ from autotrain.cli.reading import reading_asked, reading_options
 from autotrain.vocabulary import count_text, duration_text, shown_path
 
 if TYPE_CHECKING:
+    from autotrain.search.budget import Budget
     from autotrain.study import Study
-
-DEFAULT_TIMEOUT_S = 600.0
 
 
 @click.command(short_help="Search for the best network for a table.")
@@ -113,6 +112,7 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         raise click.UsageError("--study takes a name. To use a study file, pass it as DATA.")
 
     from autotrain.cli.run_study import run
+    from autotrain.search.budget import Budget
     from autotrain.search.finals import N_FINALISTS
     from autotrain.search.settings import AUTO
     from autotrain.study import Study
@@ -142,11 +142,9 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         seed=options["seed"],
         directory=options["directory"],
     )
-    trials, timeout = options["trials"], options["timeout"]
-    if trials is None and timeout is None:
-        timeout = DEFAULT_TIMEOUT_S
+    budget = Budget(options["trials"], options["timeout"]).or_default()
     if options["dry_run"]:
-        plan = planned(study, trials, timeout)
+        plan = planned(study, budget)
         if options["as_json"]:
             print_json(plan)
         else:
@@ -154,15 +152,15 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
         return
     run(
         study,
-        trials,
-        timeout,
+        budget.n_trials,
+        budget.timeout_s,
         started_s=ctx.obj,
         as_json=options["as_json"],
         quiet=options["quiet"],
     )
 
 
-def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str, Any]:
+def planned(study: Study, budget: Budget) -> dict[str, Any]:
     """Return the plan of a search as JSON; nothing is written."""
     from autotrain.cli.run_study import notes_of, row_counts
     from autotrain.search.storage.urls import hide_password
@@ -199,8 +197,8 @@ def planned(study: Study, trials: int | None, timeout: float | None) -> dict[str
         "pruner_options": definition.pruner_options,
         "finalists": definition.finalists,
         "ensemble": definition.ensemble,
-        "trials": trials,
-        "timeout_s": timeout,
+        "trials": budget.n_trials,
+        "timeout_s": budget.timeout_s,
         "device": study.device,
         "workers": study.n_workers,
         "seed": definition.seed,

@@ -21,7 +21,7 @@ from autotrain.bundle.selection import selection_of, validation_error, validatio
 from autotrain.errors import AutotrainError, BundleError
 from autotrain.metrics import Metric, metric_named
 from autotrain.search.attributes import Cause, cause_of, epochs_of, flags_of, is_counted, seconds_of
-from autotrain.search.budget import RemainingBudget, budget_left, seconds_spent
+from autotrain.search.budget import Budget, Used
 from autotrain.search.facts import summary
 from autotrain.search.finalists import Winner
 from autotrain.search.finals import finals_of, is_unfinished, winner_of
@@ -105,7 +105,7 @@ class StudyStatus:
     bundle: Path | None
     exported: Bundle | None
     seconds: float
-    left: RemainingBudget
+    left: Budget
     is_unfinished: bool
     lost: str | None
     updated: datetime
@@ -203,7 +203,8 @@ def read_status(folder: Path, storage: str | None = None, *, connects: bool = Tr
         trials = own_trials(seen.trials, user_attrs)
         added = tuple(trial.number for trial in seen.trials if is_foreign(trial, user_attrs))
     trial, winner = winner_of(trials, user_attrs, metric_named(definition.metric))
-    left = budget_left(definition.n_trials, definition.timeout_s, trials, user_attrs)
+    used = Used.of(trials, user_attrs)
+    left = Budget(definition.n_trials, definition.timeout_s).minus(used)
     unfinished = _is_unfinished(definition, trials, user_attrs, left)
     return StudyStatus(
         definition=definition,
@@ -218,7 +219,7 @@ def read_status(folder: Path, storage: str | None = None, *, connects: bool = Tr
         finals=winner,
         bundle=folder / BUNDLE if (folder / BUNDLE).is_dir() else None,
         exported=_exported(folder / BUNDLE),
-        seconds=seconds_spent(trials, user_attrs),
+        seconds=used.seconds,
         left=left,
         is_unfinished=unfinished,
         lost=seen.lost,
@@ -305,7 +306,7 @@ def _is_unfinished(
     definition: Definition,
     trials: Sequence[FrozenTrial],
     user_attrs: dict[str, Any],
-    left: RemainingBudget,
+    left: Budget,
 ) -> bool:
     finals = finals_of(
         trials,
@@ -320,7 +321,7 @@ def _is_unfinished(
 
 
 def _state(
-    trials: Sequence[FrozenTrial], left: RemainingBudget, *, is_running: bool, is_unfinished: bool
+    trials: Sequence[FrozenTrial], left: Budget, *, is_running: bool, is_unfinished: bool
 ) -> str:
     if is_running:
         return RUNNING

@@ -17,12 +17,12 @@ from optuna.trial import TrialState
 from autotrain.errors import StudyError
 from autotrain.search import scheduler
 from autotrain.search.attributes import CAUSE, Cause
+from autotrain.search.budget import RunClock
 from autotrain.search.facts import runs_to_end, trial_seed
 from autotrain.search.placing import Placement
 from autotrain.search.progress import Observer, Progress
 from autotrain.search.pruning.pruners import Board
 from autotrain.search.recorder import Recorder
-from autotrain.search.run_clock import RunClock
 from autotrain.search.runs import RepeatRun, TrialRun
 from autotrain.search.scheduler import State, next_action
 from autotrain.search.slots import Slots

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -25,47 +25,17 @@ from autotrain.search.attributes import (
     is_counted,
     known_cause,
 )
-from autotrain.search.budget import study_seconds
+from autotrain.search.budget import RunBudget, RunClock, Used
 from autotrain.search.finals import Finals
 from autotrain.search.launch import Launch
 from autotrain.search.loop import SearchLoop
 from autotrain.search.progress import Observer, Progress
 from autotrain.search.publisher import Published, Publisher
 from autotrain.search.record import own_trials
-from autotrain.search.run_clock import RunClock
 from autotrain.search.sampling.untried import Untried
 from autotrain.search.storage.open import OpenStorage
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore, best_trial
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a run may use.
-
-    Args:
-        n_trials: None for no limit; 0 for repeats alone.
-        timeout_s: from `started_s`; None for no limit.
-        started_s: `time.monotonic()` when the run began, or the command that it belongs to.
-        reserve_s: so much of the timeout is kept for what follows the run.
-        whole_s: the budget of which `timeout_s` is what an earlier run left; 0 for one of its own.
-    """
-
-    n_trials: int | None
-    timeout_s: float | None
-    started_s: float
-    reserve_s: float = 0.0
-    whole_s: float = 0.0
-
-    def spent_s(self) -> float:
-        """Return the seconds since the start."""
-        return time.monotonic() - self.started_s
-
-    def left_s(self) -> float | None:
-        """Return the remaining seconds, at least 0; None without a time limit."""
-        if self.timeout_s is None:
-            return None
-        return max(self.timeout_s - self.reserve_s - self.spent_s(), 0.0)
 
 
 class Run:
@@ -89,14 +59,14 @@ class Run:
         self.published = Published(None)
         """What became of the last model that went into the folder."""
 
-    def train(self, budget: Budget, finals: Finals | None, observer: Observer) -> None:
+    def train(self, budget: RunBudget, finals: Finals | None, observer: Observer) -> None:
         """Train until the budget is used, and note how long that took.
 
         Raises: as `SearchLoop.run`, after all is saved.
         """
         store = self.launch.trial_store(self.study, self.storage)
         store.note(IS_EXPORTED, False)
-        before_s = study_seconds(self.study)
+        before_s = Used.by(self.study).seconds
         store.recover()
         self.published = self.best.restore(self.study, self.launch.device)
         with tempfile.TemporaryDirectory(prefix="autotrain-") as rows:

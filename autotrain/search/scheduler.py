@@ -16,10 +16,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from autotrain.search.budget import RunClock
 from autotrain.search.finalists import Finalist
 from autotrain.search.finals import Finals
 from autotrain.search.placing import Placement
-from autotrain.search.run_clock import RunClock
 from autotrain.search.training_run import TrainingRun
 from autotrain.search.workers.protocol import Worker
 from autotrain.space.config import TrialConfig

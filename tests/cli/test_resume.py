@@ -177,7 +177,7 @@ def test_time_that_reading_the_data_takes_is_not_left(
     """A trial takes fifty seconds, and 55 were left before ten of them went by."""
     spent = read_status(study).seconds
     Definition.read(study).with_budget(3, spent + 55).write(study)
-    monkeypatch.setattr("autotrain.search.budget._typical_seconds", lambda _: 50.0)
+    monkeypatch.setattr("autotrain.search.budget.seconds_of", lambda trial: 50.0)
     later = SimpleNamespace(monotonic=lambda: time.monotonic() + 10)
     monkeypatch.setattr("autotrain.cli.resume.time", later)
     assert not read_status(study).left.is_nothing

@@ -10,7 +10,7 @@ import tomli_w
 
 import autotrain as package
 from autotrain import study as api
-from autotrain.search.run import Budget
+from autotrain.search.budget import RunBudget
 from autotrain.search.settings import Definition
 from tests.cli.conftest import Run
 
@@ -109,7 +109,7 @@ def test_interrupted_training_is_exit_code_130_and_resumed(
 ) -> None:
     original = api.Study._run
 
-    def run(study: api.Study, budget: Budget, *rest: object, **options: object) -> None:
+    def run(study: api.Study, budget: RunBudget, *rest: object, **options: object) -> None:
         study.enqueue({})
         raise KeyboardInterrupt
 

@@ -22,6 +22,7 @@ from autotrain.export.ensemble import (
     FoldPredictions,
     choose,
     contenders,
+    ensemble_seconds,
     greedy,
     influences,
     is_clearly_better,
@@ -587,3 +588,12 @@ def test_no_members_are_refused(classifiers: list[Winner], tmp_path: Path) -> No
         choose([], dataset, metric, 3)
     with pytest.raises(ValueError, match="at least one trained model"):
         export_ensemble(tmp_path / "best", [], dataset=dataset, metric="log_loss")
+
+
+def test_reserved_seconds_grow_with_the_possible_members() -> None:
+    assert ensemble_seconds(0, 24, 0.5) == ensemble_seconds(1, 24, 0.5) == 0.0
+    assert ensemble_seconds(8, 1, 0.5) == ensemble_seconds(8, 0, 0.5) == 0.0
+    of_two, of_few, of_many = (ensemble_seconds(8, n, 0.5) for n in (2, 5, 24))
+    assert 0.5 < of_two < of_few < of_many
+    assert ensemble_seconds(4, 24, 0.5) < of_many
+    assert ensemble_seconds(8, 24, 1.0) == 2 * of_many

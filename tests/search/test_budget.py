@@ -1,14 +1,17 @@
-"""What of a budget is used: trials with a result, the time in which they ran."""
+"""Budgets: what is used and left of them, and how a run divides its time."""
 
 from __future__ import annotations
 
+import math
+import time
 from datetime import datetime, timedelta
 
 import optuna
+import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.search.attributes import SPENT_S
-from autotrain.search.budget import budget_left, seconds_spent, trials_tried
+from autotrain.search.budget import Budget, RunBudget, RunClock, Used
 
 NOON = datetime(2026, 1, 1, 12)
 
@@ -40,37 +43,170 @@ RUN = [
 ]
 
 
-def test_trials_that_were_not_tried_are_not_counted() -> None:
-    assert trials_tried(RUN) == 5
+def test_used_counts_trials_that_were_tried_and_the_seconds_in_which_they_ran() -> None:
+    assert Used.of(RUN, {}) == Used(5, 25)
+    assert Used.of([], {}) == Used(0, 0)
 
 
-def test_time_is_when_trials_ran_or_what_runs_noted() -> None:
-    assert seconds_spent(RUN, {}) == 25
-    assert seconds_spent(RUN, {SPENT_S: 31.5}) == 31.5
-    assert seconds_spent(RUN, {SPENT_S: 4.0}) == 25
-    assert seconds_spent([], {}) == 0
+@pytest.mark.parametrize(("recorded", "seconds"), [(31.5, 31.5), (4.0, 25)])
+def test_used_seconds_are_the_recorded_ones_if_these_are_more(
+    recorded: float, seconds: float
+) -> None:
+    assert Used.of(RUN, {SPENT_S: recorded}).seconds == seconds
 
 
-def test_what_is_left() -> None:
-    left = budget_left(12, 100.0, RUN, {})
-    assert (left.n_trials, left.timeout_s, left.is_nothing) == (7, 75.0, False)
-    assert budget_left(5, 100.0, RUN, {}).is_nothing
-    assert budget_left(3, None, RUN, {}).n_trials == 0
-    # A run keeps a little of its time for the end.
-    assert budget_left(None, 26.0, RUN, {}).is_nothing
-    assert not budget_left(None, 27.0, RUN, {}).is_nothing
-    assert budget_left(None, None, RUN, {}).is_nothing is False
-
-
-def test_time_in_which_no_trial_could_end_is_nothing() -> None:
-    """Half of the trials take longer than five seconds."""
+def test_typical_runtime_is_the_median_of_complete_trials() -> None:
     trials = [trial(0, 10), trial(2, 6, TrialState.PRUNED), trial(5, 15), trial(9, 24)]
     for made, seconds in zip(trials, (4.0, 0.1, 5.0, 15.0), strict=True):
         made.set_user_attr("seconds", seconds)
-    left = budget_left(None, 30.0, trials, {SPENT_S: 25.5})
-    assert (left.timeout_s, left.least_s, left.is_nothing) == (4.5, 5.0, True)
-    assert not budget_left(None, 30.0, trials, {SPENT_S: 24.5}).is_nothing
-    assert (left.after(3.0).timeout_s, left.after(9.0).timeout_s) == (1.5, 0.0)
-    assert budget_left(5, None, trials, {}).after(9.0).timeout_s is None
-    # Before a trial has ended nobody knows: a search never ends with empty hands.
-    assert not budget_left(None, 30.0, trials[1:2], {SPENT_S: 28.0}).is_nothing
+    assert Used.of(trials, {}).typical_s == 5.0
+    assert Used.of(trials[1:2], {}).typical_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("given", "used", "left", "is_nothing"),
+    [
+        (Budget(12, 100.0), Used(5, 25.0), Budget(7, 75.0), False),
+        (Budget(5, 100.0), Used(5, 25.0), Budget(0, 75.0), True),
+        (Budget(3, None), Used(5, 25.0), Budget(0, None), True),
+        (Budget(None, None), Used(5, 25.0), Budget(None, None), False),
+        # A run reserves a part of its time for the end: 1 s of 26 s is nothing, 2 s of 27 s remain.
+        (Budget(None, 26.0), Used(5, 25.0), Budget(None, 0.0), True),
+        (Budget(None, 27.0), Used(5, 25.0), Budget(None, 2.0), False),
+        # Half of the trials take longer than five seconds.
+        (Budget(None, 30.0), Used(3, 25.5, 5.0), Budget(None, 4.5, 5.0), True),
+        (Budget(None, 30.0), Used(3, 24.5, 5.0), Budget(None, 5.5, 5.0), False),
+        # Before a trial is complete its runtime is unknown.
+        (Budget(None, 30.0), Used(0, 28.0), Budget(None, 2.0), False),
+    ],
+)
+def test_left_is_what_was_given_minus_what_was_used(
+    given: Budget, used: Used, left: Budget, is_nothing: bool
+) -> None:
+    assert given.minus(used) == left
+    assert left.is_nothing is is_nothing
+
+
+@pytest.mark.parametrize(
+    ("given", "used", "total"),
+    [
+        (Budget(10, None), Used(5, 25.04), Budget(15, None)),
+        (Budget(None, 60.0), Used(5, 25.04), Budget(None, 85.0)),
+        (Budget(10, 60.0), Used(), Budget(10, 60.0)),
+    ],
+)
+def test_total_is_what_was_used_plus_what_is_given(
+    given: Budget, used: Used, total: Budget
+) -> None:
+    assert given.plus(used) == total
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds", "left_s"), [(4.5, 3.0, 1.5), (4.5, 9.0, 0.0), (None, 9.0, None)]
+)
+def test_seconds_without_a_trial_shorten_the_budget(
+    given: float | None, seconds: float, left_s: float | None
+) -> None:
+    assert Budget(5, given).after(seconds) == Budget(5, left_s)
+
+
+@pytest.mark.parametrize(
+    ("n_trials", "timeout_s", "expected_s"),
+    [(None, None, 600.0), (3, None, None), (None, 5.0, 5.0)],
+)
+def test_default_time_limit_is_for_budgets_without_a_limit(
+    n_trials: int | None, timeout_s: float | None, expected_s: float | None
+) -> None:
+    assert Budget(n_trials, timeout_s).or_default() == Budget(n_trials, expected_s)
+    assert RunBudget(n_trials, timeout_s).or_default().timeout_s == expected_s
+
+
+@pytest.mark.parametrize(
+    ("total_s", "before_s", "whole_s"),
+    [
+        (60.0, None, 0.0),
+        (None, 60.0, 0.0),
+        (70.0, 60.0, 0.0),
+        (60.0, 60.0, 60.0),
+        (50.0, 60.0, 60.0),
+    ],
+)
+def test_run_without_additional_time_continues_the_earlier_budget(
+    total_s: float | None, before_s: float | None, whole_s: float
+) -> None:
+    run = RunBudget(None, 30.0).continuing(Budget(None, total_s), Budget(None, before_s))
+    assert (run.timeout_s, run.whole_s) == (30.0, whole_s)
+
+
+def test_run_budget_reserves_a_share_and_counts_from_the_start_of_the_command() -> None:
+    started_s = time.monotonic() - 30
+    left_s = RunBudget(None, 100.0, started_s, reserved_share=0.1).left_s()
+    assert left_s == pytest.approx(60, abs=1)
+    assert RunBudget(None, 20.0, started_s).left_s() == 0.0
+    assert RunBudget(5, None, started_s).left_s() is None
+
+
+class Now:
+    """A clock that is set by hand."""
+
+    s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+def test_training_ends_when_the_rest_is_reserved() -> None:
+    now = Now()
+    clock = RunClock(100.0, now=now)
+    clock.reserve(10.0)
+    now.s += 89
+    assert (clock.elapsed_s, clock.end_s, clock.left_s, clock.is_late) == (89, 90, 1, False)
+    clock.reserve(15.0)
+    assert clock.is_late
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "wanted_s", "reserved_s"), [(8.0, 100.0, 2.0), (8.0, 1.0, 1.0), (None, 1e9, 0.0)]
+)
+def test_reserved_time_is_at_most_a_quarter(
+    limit_s: float | None, wanted_s: float, reserved_s: float
+) -> None:
+    clock = RunClock(limit_s)
+    clock.reserve(wanted_s)
+    assert clock.reserved_s == reserved_s
+
+
+def test_run_without_a_limit_is_never_late() -> None:
+    clock = RunClock()
+    assert (clock.end_s, clock.left_s) == (math.inf, math.inf)
+    assert not clock.is_late
+    assert not clock.is_for_finals(0.0)
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "whole_s", "begin", "end"),
+    [(100.0, 0.0, 80, 100), (15.0, 0.0, 12, 15), (50.0, 100.0, 30, 50), (15.0, 100.0, 0, 15)],
+)
+def test_last_fifth_of_the_whole_budget_is_for_finals(
+    limit_s: float, whole_s: float, begin: int, end: int
+) -> None:
+    now = Now()
+    clock = RunClock(limit_s, whole_s=whole_s, now=now)
+    found = []
+    for second in range(110):
+        now.s = clock.begun_s + second
+        if clock.is_for_finals(0.0):
+            found.append(second)
+    assert found == list(range(begin, end))
+
+
+@pytest.mark.parametrize(
+    ("repeat_s", "begin"), [(0.0, 80), (9.0, 80), (15.0, 70), (20.0, 60), (90.0, 60)]
+)
+def test_finals_begin_earlier_if_trainings_are_long(repeat_s: float, begin: int) -> None:
+    now = Now()
+    clock = RunClock(100.0, now=now)
+    now.s += begin
+    assert clock.is_for_finals(repeat_s)
+    now.s -= 1
+    assert not clock.is_for_finals(repeat_s)

@@ -15,13 +15,13 @@ from optuna.trial import TrialState
 from autotrain.errors import StudyError
 from autotrain.metrics import METRICS
 from autotrain.search.attributes import CURVE, REPEATS, Cause
+from autotrain.search.budget import RunClock
 from autotrain.search.facts import trial_seed
 from autotrain.search.finals import Finals
 from autotrain.search.loop import ENDING, SearchLoop
 from autotrain.search.progress import Progress, Silent
 from autotrain.search.pruning.pruners import Board, PlateauRule
 from autotrain.search.recorder import Recorder
-from autotrain.search.run_clock import RunClock
 from autotrain.search.scheduler import next_repeat
 from autotrain.search.storage.open import OpenStorage, open_storage
 from autotrain.search.trained import Trained

@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 from autotrain.search.attributes import Cause
+from autotrain.search.budget import RunClock
 from autotrain.search.finalists import Finalist
 from autotrain.search.finals import Finals
 from autotrain.search.placing import Placement
-from autotrain.search.run_clock import RunClock
 from autotrain.search.runs import RepeatRun, TrialRun
 from autotrain.search.scheduler import (
     Begin,

@@ -26,6 +26,13 @@ class AutotrainError(Exception):
         message: the whole sentence.
         parameter: the Python parameter that is wrong, where one is; the command line shows the
             name of its option instead.
+    Examples:
+        >>> import autotrain
+        >>> try:
+        ...     autotrain.Study("iris", data="sklearn:iris", metric="acuracy")
+        ... except autotrain.AutotrainError as error:
+        ...     print(error.parameter)
+        metric
     """
 
     def __init__(self, message: str = "", *, parameter: str | None = None) -> None:
@@ -34,7 +41,16 @@ class AutotrainError(Exception):
 
 
 class DataError(AutotrainError):
-    """The table cannot be used as it is."""
+    """The table cannot be used as it is.
+
+    Examples:
+        >>> import autotrain
+        >>> try:
+        ...     autotrain.Study("iris", data="sklearn:iris", target="colour")
+        ... except autotrain.DataError as error:
+        ...     print(str(error).partition(".")[0])
+        sklearn:iris: no target column 'colour'
+    """
 
 
 class SpaceError(AutotrainError):
@@ -43,6 +59,13 @@ class SpaceError(AutotrainError):
     Args:
         source: the file (or "search space") that contains the mistakes.
         mistakes: one line each: "[section] key must be X, got Y. Fix."
+    Examples:
+        >>> import autotrain
+        >>> try:
+        ...     autotrain.SearchSpace({"activation": "rellu"})
+        ... except autotrain.SpaceError as error:
+        ...     print(len(error.mistakes), error.source)
+        1 search space
     """
 
     def __init__(self, source: str, mistakes: Sequence[str]) -> None:
@@ -57,23 +80,68 @@ class SpaceError(AutotrainError):
 
 
 class StudyError(AutotrainError):
-    """The study cannot be opened, resumed or changed in this way."""
+    """The study cannot be opened, resumed or changed in this way.
+
+    Examples:
+        >>> import autotrain
+        >>> try:
+        ...     autotrain.Study("my study", data="sklearn:iris")
+        ... except autotrain.StudyError as error:
+        ...     print(error.parameter)
+        name
+    """
 
 
 class StorageError(AutotrainError):
-    """The storage cannot be reached, read or written."""
+    """The storage cannot be reached, read or written.
+
+    Examples:
+        >>> import autotrain
+        >>> try:
+        ...     autotrain.Study("iris", data="sklearn:iris", storage="sqlite:///:memory:")
+        ... except autotrain.StorageError as error:
+        ...     print(str(error).partition(",")[0])
+        storage must be persistent
+    """
 
 
 class BundleError(AutotrainError):
-    """The bundle is not complete, not intact or not of a known version."""
+    """The bundle is not complete, not intact or not of a known version.
+
+    Examples:
+        >>> import autotrain
+        >>> try:
+        ...     autotrain.load("missing")
+        ... except autotrain.BundleError as error:
+        ...     print(str(error).partition(",")[0])
+        missing must be a bundle
+    """
 
 
 class DeviceError(AutotrainError):
-    """The device that was asked for is not available."""
+    """The device that was asked for is not available.
+
+    Examples:
+        >>> import autotrain
+        >>> try:
+        ...     autotrain.Study("iris", data="sklearn:iris", device="tpu")
+        ... except autotrain.DeviceError as error:
+        ...     print(error)
+        device must be auto, cpu or cuda, got 'tpu'.
+    """
 
 
 class NoTrialSucceededError(AutotrainError):
-    """Every trial of the search failed or was pruned; there is no best model."""
+    """Every trial of the search failed or was pruned; there is no best model.
+
+    Examples:
+        >>> import autotrain
+        >>> try:
+        ...     autotrain.Study("new", data="sklearn:iris").best_trial
+        ... except autotrain.NoTrialSucceededError as error:
+        ...     print(error)
+        study 'new' has no complete trial yet. Call optimize().
+    """
 
 
 OLD_BUNDLE = "Use the autotrain version that wrote it, or search again with this version."
@@ -86,7 +154,12 @@ COPY_AGAIN = (
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is nearest to a misspelled one, or None."""
+    """Return the known word that is nearest to a misspelled one, or None.
+
+    Examples:
+        >>> nearest("adm", ["adam", "sgd"])
+        'adam'
+    """
     known = list(known)
     by_lower = {name.lower(): name for name in known}
     if word.lower() in by_lower:
@@ -100,6 +173,9 @@ def unknown(kind: str, word: object, known: Iterable[str], *, most: int = 30) ->
 
     Args:
         most: the largest number of known words to list.
+    Examples:
+        >>> unknown("optimizer", "adm", ["adam", "sgd"])
+        "no optimizer 'adm'. Did you mean 'adam'? Known: adam, sgd."
     """
     known = list(known)
     near = nearest(str(word), known)

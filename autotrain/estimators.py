@@ -197,7 +197,12 @@ class _MLPSearch(BaseEstimator):
         return frame
 
     def predict_distribution(self, X: Any, n_samples: int = 100, **arguments: Any) -> Distribution:
-        """Predict with uncertainty estimates; see `Predictor.predict_distribution`."""
+        """Predict with uncertainty estimates; see `Predictor.predict_distribution`.
+
+        Examples:
+            >>> model.predict_distribution(X[:2], n_samples=20).n_samples
+            20
+        """
         check_is_fitted(self)
         frame = self._frame(X, reset=False)
         with _value_errors():
@@ -232,12 +237,13 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         trials_: a data frame with one row per trial.
         n_iter_: number of epochs of all trials together.
         n_features_in_, feature_names_in_: as in scikit-learn.
-
     Examples:
         >>> from sklearn.datasets import load_iris
+        >>> from autotrain import MLPSearchClassifier
         >>> X, y = load_iris(return_X_y=True)
-        >>> model = MLPSearchClassifier(timeout=60).fit(X, y)  # doctest: +SKIP
-        >>> model.predict_proba(X[:1]).shape  # doctest: +SKIP
+        >>> space = {"extends": "quick", "training": {"epochs": 5}}
+        >>> model = MLPSearchClassifier(space=space, n_trials=1, timeout=None, random_state=0)
+        >>> model.fit(X, y).predict_proba(X[:1]).shape
         (1, 3)
     """
 
@@ -288,6 +294,9 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         Returns: the estimator itself.
         Raises:
             ValueError: when the table cannot be used, or a parameter is invalid.
+        Examples:
+            >>> model.fit(X, y).classes_
+            array([0, 1, 2])
         """
         frame = self._frame(X, reset=True)
         labels = _target(frame, y)
@@ -312,7 +321,12 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predict the labels `[N]`: the most probable class, with `class_weight` applied."""
+        """Predict the labels `[N]`: the most probable class, with `class_weight` applied.
+
+        Examples:
+            >>> model.predict(X[:2]).shape
+            (2,)
+        """
         check_is_fitted(self)
         frame = self._frame(X, reset=False)
         with _value_errors():
@@ -320,7 +334,12 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         return found
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Predict calibrated probabilities `[N, C]` with dropout off; columns as in `classes_`."""
+        """Predict calibrated probabilities `[N, C]` with dropout off; columns as in `classes_`.
+
+        Examples:
+            >>> model.predict_proba(X[:2]).sum(axis=1).round(6)
+            array([1., 1.])
+        """
         check_is_fitted(self)
         frame = self._frame(X, reset=False)
         with _value_errors():
@@ -332,6 +351,9 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         """Predict with uncertainty estimates; see `Predictor.predict_distribution`.
 
         Returns: the distribution, with the labels and the order of `classes_`.
+        Examples:
+            >>> model.predict_distribution(X[:2], n_samples=20).entropy.shape
+            (2,)
         """
         found = super().predict_distribution(X, n_samples, **arguments)
         assert isinstance(found, ClassificationDistribution)
@@ -370,6 +392,15 @@ class MLPSearchRegressor(RegressorMixin, _MLPSearch):
 
     Args: as for `MLPSearchClassifier`, without class_weight; the default metric is rmse.
     Attributes: as for `MLPSearchClassifier`, without classes_.
+
+    Examples:
+        >>> from sklearn.datasets import load_diabetes
+        >>> from autotrain import MLPSearchRegressor
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> space = {"extends": "quick", "training": {"epochs": 5}}
+        >>> model = MLPSearchRegressor(space=space, n_trials=1, timeout=None, random_state=0)
+        >>> model.fit(X, y).predict(X[:2]).shape
+        (2,)
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -382,6 +413,9 @@ class MLPSearchRegressor(RegressorMixin, _MLPSearch):
         Returns: the estimator itself.
         Raises:
             ValueError: when the table cannot be used, or a parameter is invalid.
+        Examples:
+            >>> model.fit(X, y).n_features_in_
+            10
         """
         frame = self._frame(X, reset=True)
         target = check_array(_target(frame, y), ensure_2d=False, dtype=np.float64, input_name="y")
@@ -392,7 +426,12 @@ class MLPSearchRegressor(RegressorMixin, _MLPSearch):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predict `[N]` float64 numbers in the units of the target."""
+        """Predict `[N]` float64 numbers in the units of the target.
+
+        Examples:
+            >>> model.predict(X[:3]).dtype
+            dtype('float64')
+        """
         check_is_fitted(self)
         frame = self._frame(X, reset=False)
         with _value_errors():

@@ -116,6 +116,12 @@ class Study(Results):
     Raises:
         DataError, SpaceError, StudyError, StorageError, DeviceError: when an argument is invalid;
             nothing is written in this case.
+    Examples:
+        >>> import autotrain
+        >>> space = {"extends": "quick", "training": {"epochs": 5}}
+        >>> study = autotrain.Study("flowers", data="sklearn:iris", space=space, workers=1)
+        >>> study.optimize(n_trials=2, quiet=True).best_predictor()
+        Predictor(multiclass 'target' from 4 columns)
     """
 
     def __init__(
@@ -244,6 +250,12 @@ class Study(Results):
         Raises:
             StudyError: when the study does not exist or its data has changed.
             DataError: when the file of its data is missing.
+        Examples:
+            >>> study.close()
+            >>> study = autotrain.Study.resume("flowers")
+            >>> study.dataset.target, study.best_path.name
+            ('target', 'best')
+            >>> study.close()
         """
         old = Definition.read(Path(directory) / name)
         if data is None:
@@ -287,6 +299,9 @@ class Study(Results):
         Raises:
             NoTrialSucceededError: when no trial completed.
             KeyboardInterrupt: re-raised after the progress is saved; `resume` continues.
+        Examples:
+            >>> study.optimize(n_trials=1, quiet=True).best_trial.state.name
+            'COMPLETE'
         """
         n_trials, timeout = read_budget(n_trials, timeout)
         return self._optimize(RunBudget(n_trials, timeout), observer, quiet=quiet)
@@ -305,6 +320,9 @@ class Study(Results):
         Args:
             timeout: seconds for the repeats; None for no limit. Longer repeats are skipped.
         Returns: the study itself. For the other arguments and errors see `optimize`.
+        Examples:
+            >>> study.finish(quiet=True).best_path.name
+            'best'
         """
         return self._finish(RunBudget(0, timeout), observer, quiet=quiet)
 
@@ -321,9 +339,11 @@ class Study(Results):
         Returns: the study itself.
         Raises:
             SpaceError: when values are not in the space; it lists all of them.
-
         Examples:
-            >>> study.enqueue({"activation": "elu"}).optimize(n_trials=1)  # doctest: +SKIP
+            >>> study = study.enqueue({"optimizer.learning_rate": 0.01})
+            >>> study = study.optimize(n_trials=1, quiet=True)
+            >>> study.optuna_study.trials[-1].params["optimizer.learning_rate"]
+            0.01
         """
         params = params_in(self.space, config)
         enqueue(self.optuna_study, params, **{GIVEN: "enqueue"})
@@ -355,9 +375,9 @@ class Study(Results):
             SpaceError: when the configuration has mistakes; it lists all of them.
             NoTrialSucceededError: when the trial did not complete, for example diverged.
             KeyboardInterrupt: re-raised; the next search trains the configuration again.
-
         Examples:
-            >>> study.train({"training": {"epochs": 7}}).user_attrs["epochs"]  # doctest: +SKIP
+            >>> trial = study.train({"activation": "elu", "training": {"epochs": 7}}, quiet=True)
+            >>> trial.user_attrs["epochs"]
             7
         """
         _, timeout = read_budget(1, timeout)
@@ -424,7 +444,13 @@ class Study(Results):
         check_success(self.definition.name, self._own_trials(), self.metric)
 
     def close(self) -> None:
-        """Close the storage and unlock the study for other processes."""
+        """Close the storage and unlock the study for other processes.
+
+        Examples:
+            >>> with study:
+            ...     print(study.best_trial.state.name)
+            COMPLETE
+        """
         if self._storage is not None:
             try:
                 self._storage.commit()
@@ -443,7 +469,12 @@ class Study(Results):
 
     @property
     def optuna_study(self) -> optuna.Study:
-        """The Optuna study, opened and locked for other processes on first use."""
+        """The Optuna study, opened and locked for other processes on first use.
+
+        Examples:
+            >>> study.optuna_study.study_name, study.optuna_study.direction.name
+            ('flowers', 'MINIMIZE')
+        """
         self._open()
         if self._study is None:
             raise StudyError("the study is closed")
@@ -462,6 +493,9 @@ class Study(Results):
             `export_failures`.
         Raises:
             RuntimeError: when no model can be exported, which is a bug.
+        Examples:
+            >>> study.export_best(ensemble=0).name
+            'best'
         """
         return self._export_best(ensemble, lambda stage: None)
 
@@ -477,10 +511,11 @@ class Study(Results):
             StudyError: when the trial has no checkpoint; it lists the trials that have one.
             BundleError: when the study has no model yet.
             StorageError: when the folder is not empty or cannot be written.
-
         Examples:
-            >>> study.export("second-best", trial=7)  # doctest: +SKIP
-            PosixPath('second-best')
+            >>> autotrain.load(study.export("flowers-model"))
+            Predictor(multiclass 'target' from 4 columns)
+            >>> study.export("first", trial=0)
+            PosixPath('first')
         """
         folder = user_path(str(folder))
         if trial is None:
@@ -514,6 +549,10 @@ class Study(Results):
 
         Returns: every metric of the task with dropout off, None for metrics that are undefined on
             these rows. The dictionary is empty when there are no test rows.
+        Examples:
+            >>> scores = study.test()
+            >>> 0 <= scores["accuracy"] <= 1
+            True
         """
         if not self.dataset.n_test:
             return {}
@@ -522,7 +561,12 @@ class Study(Results):
 
     @property
     def n_workers(self) -> int:
-        """The number of workers: the setting, or one per GPU, or `default_workers` on the CPU."""
+        """The number of workers: the setting, or one per GPU, or `default_workers` on the CPU.
+
+        Examples:
+            >>> study.n_workers
+            1
+        """
         if self.definition.workers:
             return self.definition.workers
         return default_workers() if self.device == "cpu" else torch.cuda.device_count()

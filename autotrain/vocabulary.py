@@ -35,6 +35,9 @@ def parse_duration(text: str) -> float | None:
     A number without a unit is in seconds. Units go from large to small, each at most once.
 
     Returns: seconds; None when the text is not a duration.
+    Examples:
+        >>> parse_duration("1h30m")
+        5400.0
     """
     text = text.strip().lower()
     if re.fullmatch(r"\d+(\.\d+)?", text):

@@ -38,7 +38,7 @@ def examples() -> Iterator[doctest.DocTest]:
 
 DOCSTRINGS = {test.name: test for test in docstrings()}
 EXAMPLES = list(examples())
-Names = dict[str, dict[str, Any]]
+Done = dict[str, tuple[str, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +51,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def names(folder: Path) -> Iterator[Names]:
-    """Yield the names that the examples of classes made, by class; each class runs once."""
-    made: Names = {}
-    yield made
-    for of_class in made.values():
-        if isinstance(study := of_class.get("study"), autotrain.Study):
+def done(folder: Path) -> Iterator[Done]:
+    """Yield the examples of classes that ran, by class: the failures, and the names they made."""
+    classes: Done = {}
+    yield classes
+    for _, names in classes.values():
+        if isinstance(study := names.get("study"), autotrain.Study):
             study.close()
 
 
@@ -64,58 +64,67 @@ def is_public(name: str) -> bool:
     return not any(part.startswith("_") for part in name.split("."))
 
 
+def named(test: doctest.DocTest, *, levels: int = 0) -> Any:
+    """Return the object that a docstring is of, or the one some levels around it."""
+    found: Any = importlib.import_module(test.globs["__name__"])
+    parts = test.name.removeprefix(found.__name__).split(".")[1:]
+    for part in parts[: len(parts) - levels]:
+        found = getattr(found, part)
+    return found
+
+
 def class_with_example(test: doctest.DocTest) -> str | None:
     """Return the name of the class whose example a method continues; None for other tests.
 
     The methods of a base class without an example continue that of a public subclass.
     """
-    owner, _, _ = test.name.rpartition(".")
-    module = importlib.import_module(test.globs["__name__"])
-    found: Any = module
-    for part in owner.removeprefix(module.__name__).strip(".").split("."):
-        found = getattr(found, part, None)
-    if not inspect.isclass(found):
+    owner = named(test, levels=1)
+    if not inspect.isclass(owner):
         return None
-    for kind in (found, *(getattr(autotrain, name) for name in autotrain.__all__)):
+    for kind in (owner, *(getattr(autotrain, name) for name in autotrain.__all__)):
         name = f"{kind.__module__}.{kind.__qualname__}"
-        if inspect.isclass(kind) and issubclass(kind, found) and DOCSTRINGS[name].examples:
+        if inspect.isclass(kind) and issubclass(kind, owner) and DOCSTRINGS[name].examples:
             return name
     return None
 
 
-def failures(test: doctest.DocTest) -> str:
-    """Run an example, keep the names it made in `test.globs`, and return the report."""
+def run(test: doctest.DocTest, names: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+    """Return the failures of an example, and the names that exist after it."""
     report: list[str] = []
-    doctest.DocTestRunner().run(test, out=report.append, clear_globs=False)
-    return "".join(report)
-
-
-def run(test: doctest.DocTest, names: Names) -> str:
-    """Run an example with the names of its class, and return the report of its failures."""
-    owner = class_with_example(test)
-    if owner is not None and owner not in names:
-        of_class = copy.copy(DOCSTRINGS[owner])
-        assert failures(of_class) == ""
-        names[owner] = of_class.globs
     test = copy.copy(test)
-    test.globs = dict(names[owner] if owner is not None else test.globs)
-    return failures(test)
+    test.globs = dict(test.globs if names is None else names)
+    doctest.DocTestRunner().run(test, out=report.append, clear_globs=False)
+    return "".join(report), test.globs
+
+
+def failures(test: doctest.DocTest, done: Done) -> str:
+    """Return the failures of an example, which starts with the names of its class."""
+    of_class = test.name if inspect.isclass(named(test)) else class_with_example(test)
+    if of_class is None:
+        return run(test)[0]
+    if of_class not in done:
+        done[of_class] = run(DOCSTRINGS[of_class])
+    report, names = done[of_class]
+    return report if of_class == test.name else report + run(test, names)[0]
 
 
 def test_many_public_names_have_examples() -> None:
     assert sum(is_public(test.name) for test in EXAMPLES) >= LEAST_EXAMPLES
+    assert all(not example.options for test in DOCSTRINGS.values() for example in test.examples)
+    of_users = {f"{getattr(autotrain, name).__module__}.{name}" for name in autotrain.__all__}
+    assert of_users <= {test.name for test in EXAMPLES}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_example_shows_what_it_returns(
-    example: doctest.DocTest, folder: Path, names: Names, monkeypatch: pytest.MonkeyPatch
+    example: doctest.DocTest, folder: Path, done: Done, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    assert run(example, names) == ""
+    assert failures(example, done) == ""
 
 
-def test_a_wrong_output_is_found(folder: Path, names: Names) -> None:
+def test_a_wrong_output_is_found() -> None:
     parser = doctest.DocTestParser()
     for text, is_wrong in ((">>> 1 + 1\n2\n", False), (">>> 1 + 1\n3\n", True)):
-        wrong = parser.get_doctest(text, {"__name__": "autotrain"}, "autotrain.text", None, 0)
-        assert bool(run(wrong, names)) is is_wrong
+        report, _ = run(parser.get_doctest(text, {}, "text", None, 0))
+        assert bool(report) is is_wrong

@@ -83,7 +83,12 @@ class ClassificationDistribution:
 
     @property
     def mc_error(self) -> np.ndarray:
-        """`[N, C]` standard error of `mean`: std / √S."""
+        """`[N, C]` standard error of `mean`: std / √S.
+
+        Examples:
+            >>> found.mc_error.shape
+            (1, 3)
+        """
         if self.n_drawn is None:
             return self.std / math.sqrt(self.n_samples)
         return self.std / np.sqrt(self.n_drawn)[:, None]
@@ -93,6 +98,10 @@ class ClassificationDistribution:
 
         Columns: prediction (`label`), proba_CLASS, mc_proba_CLASS (`calibrated_mean`), std_CLASS,
         entropy, expected_entropy, mutual_information, variation_ratio, in_set_CLASS.
+
+        Examples:
+            >>> list(found.to_dict())[:3]
+            ['prediction', 'proba_setosa', 'proba_versicolor']
         """
         columns = {"prediction": self.label}
         for kind, values in (
@@ -109,7 +118,12 @@ class ClassificationDistribution:
         return columns
 
     def to_frame(self) -> Any:
-        """Return `to_dict` as a pandas data frame, with rows in the order of the input."""
+        """Return `to_dict` as a pandas data frame, with rows in the order of the input.
+
+        Examples:
+            >>> found.to_frame().shape
+            (1, 17)
+        """
         return _frame(self.to_dict())
 
 
@@ -157,7 +171,12 @@ class RegressionDistribution:
 
     @property
     def mc_error(self) -> np.ndarray:
-        """`[N]` standard error of `mean`: std / √S."""
+        """`[N]` standard error of `mean`: std / √S.
+
+        Examples:
+            >>> found.mc_error.shape
+            (1,)
+        """
         return self.std / np.sqrt(self.n_samples if self.n_drawn is None else self.n_drawn)
 
     @property
@@ -166,12 +185,21 @@ class RegressionDistribution:
 
         Where all samples agree, 68 % of the errors are smaller. It contains the noise of the target
         and errors of the model that dropout does not show.
+
+        Examples:
+            >>> bool(found.typical_error > 0)
+            True
         """
         return self.noise.typical_error
 
     @property
     def total_error(self) -> np.ndarray:
-        """`[N]` √((c · std)² + typical_error²), with `noise.spread` as c."""
+        """`[N]` √((c · std)² + typical_error²), with `noise.spread` as c.
+
+        Examples:
+            >>> bool(found.total_error[0] >= found.typical_error)
+            True
+        """
         found: np.ndarray = mixture.total_error(self.std, self.noise)
         return found
 
@@ -183,6 +211,10 @@ class RegressionDistribution:
         Returns: `[N]` for one level, `[N, Q]` for several.
         Raises:
             AutotrainError: when a level is not in (0, 1), or the samples were not kept.
+        Examples:
+            >>> low, high = found.quantiles([0.05, 0.95])[0]
+            >>> bool(low < high)
+            True
         """
         levels = np.asarray(q)
         levels = levels.astype(np.float64) if levels.dtype.kind in "fiu" else np.array(np.nan)
@@ -203,6 +235,9 @@ class RegressionDistribution:
         Returns: `[N]`.
         Raises:
             AutotrainError: when `y` has another length, or the samples were not kept.
+        Examples:
+            >>> found.log_likelihood([150.0]).shape
+            (1,)
         """
         cells = plain(y)
         target, bad = numbers(cells)
@@ -225,6 +260,10 @@ class RegressionDistribution:
 
         Columns: prediction (`point`), mean, std, mc_error, typical_error, total_error, lower and
         upper (`interval`), conformal_lower and conformal_upper.
+
+        Examples:
+            >>> list(found.to_dict())[:3]
+            ['prediction', 'mean', 'std']
         """
         columns = {
             "prediction": self.point,
@@ -242,7 +281,12 @@ class RegressionDistribution:
         return columns
 
     def to_frame(self) -> Any:
-        """Return `to_dict` as a pandas data frame, with rows in the order of the input."""
+        """Return `to_dict` as a pandas data frame, with rows in the order of the input.
+
+        Examples:
+            >>> found.to_frame().shape
+            (1, 10)
+        """
         return _frame(self.to_dict())
 
     def _kept(self) -> Tensor:

@@ -46,7 +46,12 @@ class Noise(NamedTuple):
 
     @classmethod
     def normal(cls, tau: float) -> Noise:
-        """Return normal noise of precision τ, without a change of the samples' spread."""
+        """Return normal noise of precision τ, without a change of the samples' spread.
+
+        Examples:
+            >>> Noise.normal(tau=4.0).scale
+            0.5
+        """
         return cls(math.inf, tau**-0.5)
 
     @classmethod

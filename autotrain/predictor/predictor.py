@@ -94,17 +94,32 @@ class Predictor:
 
     @property
     def task(self) -> str:
-        """The task: "binary", "multiclass" or "regression"."""
+        """The task: "binary", "multiclass" or "regression".
+
+        Examples:
+            >>> predictor.task
+            'multiclass'
+        """
         return self.bundle.task
 
     @property
     def target(self) -> str:
-        """Name of the column that is predicted."""
+        """Name of the column that is predicted.
+
+        Examples:
+            >>> predictor.target
+            'target'
+        """
         return self.bundle.target
 
     @property
     def weights_name(self) -> str | None:
-        """Name of the column with the sample weights of training; None without weights."""
+        """Name of the column with the sample weights of training; None without weights.
+
+        Examples:
+            >>> print(predictor.weights_name)
+            None
+        """
         name = self.bundle.data.get("weights")
         return None if name is None else str(name)
 
@@ -115,7 +130,12 @@ class Predictor:
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """Names of the columns that a table must have."""
+        """Names of the columns that a table must have.
+
+        Examples:
+            >>> predictor.column_names[:2]
+            ('sepal length (cm)', 'sepal width (cm)')
+        """
         names = (name for p in self.preprocessors for name in p.column_names)
         return tuple(dict.fromkeys(names))
 
@@ -134,7 +154,12 @@ class Predictor:
 
     @property
     def classes_(self) -> np.ndarray:
-        """`[C]` the labels, sorted, in the type of the training table; classification only."""
+        """`[C]` the labels, sorted, in the type of the training table; classification only.
+
+        Examples:
+            >>> predictor.classes_
+            array(['setosa', 'versicolor', 'virginica'], dtype='<U10')
+        """
         if not self.bundle.is_classification:
             raise AttributeError("a regression has no classes_")
         return self._monte_carlo.classes
@@ -145,17 +170,31 @@ class Predictor:
 
         A member without dropout is a component of the mixture like any other: its own samples are
         all equal, but they differ from those of the other members.
+
+        Examples:
+            >>> predictor.has_dropout
+            True
         """
         return self._monte_carlo.has_dropout
 
     @property
     def noise(self) -> Noise | None:
-        """The error that dropout does not explain; None for classification."""
+        """The error that dropout does not explain; None for classification.
+
+        Examples:
+            >>> autotrain.load("studies/diabetes/best").noise.scale > 0
+            True
+        """
         return noise_in(self.bundle.calibration, "noise")
 
     @property
     def temperature(self) -> float | None:
-        """Temperature of the Monte-Carlo probabilities; None for regression."""
+        """Temperature of the Monte-Carlo probabilities; None for regression.
+
+        Examples:
+            >>> 0 < predictor.temperature <= 1
+            True
+        """
         value = self.bundle.calibration.get("temperature")
         return None if value is None else float(value)
 
@@ -415,6 +454,10 @@ class Predictor:
             unseen categories.
         Raises:
             DataError: when columns are missing or cells cannot be read.
+        Examples:
+            >>> numbers, codes = predictor.raw_inputs([[5.1, 3.5, 1.4, 0.2]])
+            >>> numbers.shape, codes.shape
+            (torch.Size([1, 4]), torch.Size([1, 0]))
         """
         return raw_inputs(X, self.preprocessors)
 

@@ -86,6 +86,9 @@ class SearchSpace:
 
         Raises:
             SpaceError: when it cannot be found or read, or with all mistakes at once.
+        Examples:
+            >>> SearchSpace.from_toml("quick")
+            SearchSpace('quick': 432 combinations, 2 continuous parameters)
         """
         source = str(path_or_name)
         path = find_space(source, Path())
@@ -93,7 +96,12 @@ class SearchSpace:
 
     @classmethod
     def from_dict(cls, described: Mapping[str, Any]) -> SearchSpace:
-        """Make a space from a dictionary, the inverse of `to_dict`."""
+        """Make a space from a dictionary, the inverse of `to_dict`.
+
+        Examples:
+            >>> SearchSpace.from_dict(space.to_dict()) == space
+            True
+        """
         return cls(described)
 
     def resolve(
@@ -120,6 +128,9 @@ class SearchSpace:
         Returns: a space without blocks and "auto".
         Raises:
             SpaceError: when blocks that apply to these data contradict each other.
+        Examples:
+            >>> space.resolve(n_train=1000, n_inputs=20, task="binary").to_dict()["training"]
+            {'batch_size': 64, 'epochs': 200}
         """
         if n_numbers is None:
             n_numbers = 0 if pictures else n_inputs
@@ -140,6 +151,11 @@ class SearchSpace:
         Raises:
             ForbiddenCombination: when the trial suggests a forbidden combination.
             SpaceError: when the space depends on the data and is not resolved.
+        Examples:
+            >>> import optuna
+            >>> trial = optuna.trial.FixedTrial({"activation": "elu"})
+            >>> space.resolve(1000, 20, "binary").suggest(trial).activation.name
+            'elu'
         """
         return self._assemble(self._ask(trial))
 
@@ -160,6 +176,10 @@ class SearchSpace:
         Raises:
             SpaceError: when parameters are missing, unknown or outside the space.
             ForbiddenCombination: when the combination is forbidden.
+        Examples:
+            >>> config = space.resolve(1000, 20, "binary").config_from({"activation": "elu"})
+            >>> config.activation.name, config.hidden_units
+            ('elu', (128, 128))
         """
         given = GivenParams(params)
         choices = self._ask(given)
@@ -176,6 +196,12 @@ class SearchSpace:
         """Return the configurations to try first, for `enqueue_trial`.
 
         Each dictionary has all parameters that the space asks for.
+
+        Examples:
+            >>> described = {"activation": {"choices": ["relu", "elu"]}}
+            >>> described["baseline"] = [{"activation": "elu"}]
+            >>> SearchSpace(described).resolve(1000, 20, "binary").baselines()
+            [{'activation': 'elu'}]
         """
         self._require_resolved()
         filled: list[dict[str, Any]] = []
@@ -194,6 +220,9 @@ class SearchSpace:
             source: the name of the configuration in messages.
         Raises:
             SpaceError: with all values that are not in the space.
+        Examples:
+            >>> space.resolve(1000, 20, "binary").fit({"activation": "elu"})
+            {'activation': 'elu'}
         """
         self._require_resolved()
         sections = self._definition.sections
@@ -208,7 +237,12 @@ class SearchSpace:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether the space contains a single configuration."""
+        """Whether the space contains a single configuration.
+
+        Examples:
+            >>> space.is_fixed, SearchSpace({"activation": "elu"}).is_fixed
+            (False, True)
+        """
         return not any(section.is_searched for section in self._definition.sections.values())
 
     @cached_property
@@ -239,12 +273,21 @@ class SearchSpace:
         """Whether an allowed configuration has these parameters of the study.
 
         A sampler that rejects every value after which this is False wastes no trial.
+
+        Examples:
+            >>> space.can_complete({"activation": "elu"})
+            True
         """
         return self._forbids.can_complete(params)
 
     @property
     def may_lack_dropout(self) -> bool:
-        """Whether some networks have no dropout, so that they cannot estimate their uncertainty."""
+        """Whether some networks have no dropout, so that they cannot estimate their uncertainty.
+
+        Examples:
+            >>> space.may_lack_dropout
+            False
+        """
         return may_lack_dropout(self._definition)
 
     @property
@@ -261,7 +304,12 @@ class SearchSpace:
         return notices_of(self._definition, self._forbids)
 
     def distributions(self) -> dict[str, Domain]:
-        """Return the domain of every parameter of the study, by name."""
+        """Return the domain of every parameter of the study, by name.
+
+        Examples:
+            >>> space.distributions()
+            {'activation': Choices(values=('relu', 'elu'))}
+        """
         found: dict[str, Domain] = {}
         for name, space in self._definition.sections.items():
             if len(space.choices) > 1:
@@ -272,7 +320,12 @@ class SearchSpace:
         return found
 
     def size(self) -> Size:
-        """Return the number of combinations and of continuous parameters."""
+        """Return the number of combinations and of continuous parameters.
+
+        Examples:
+            >>> space.size()
+            Size(combinations=2, continuous=0)
+        """
         continuous = [
             domain
             for domain in self.distributions().values()
@@ -281,7 +334,12 @@ class SearchSpace:
         return Size(self._forbids.count(), len(continuous))
 
     def describe(self) -> str:
-        """Return the space as a tree of text."""
+        """Return the space as a tree of text.
+
+        Examples:
+            >>> print(space.describe().splitlines()[0])
+            search space: 2 combinations × 0 continuous parameters
+        """
         size = self.size()
         title = (
             f"{self.source}: {size.combinations:,} combinations × "
@@ -290,15 +348,31 @@ class SearchSpace:
         return describe(self._definition, title)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the complete space without `extends` and defaults, the inverse of `from_dict`."""
+        """Return the complete space without `extends` and defaults, the inverse of `from_dict`.
+
+        Examples:
+            >>> space.to_dict()["activation"]["choices"]
+            ['relu', 'elu']
+        """
         return to_dict(self._definition)
 
     def to_toml(self) -> str:
-        """Return the complete space as the text of a TOML file."""
+        """Return the complete space as the text of a TOML file.
+
+        Examples:
+            >>> "[activation]" in space.to_toml()
+            True
+        """
         return to_toml(self._definition)
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 that is equal exactly for equal spaces, whatever their written form."""
+        """Return a SHA-256 that is equal exactly for equal spaces, whatever their written form.
+
+        Examples:
+            >>> same = SearchSpace({"activation": {"choices": ["relu", "elu"]}})
+            >>> space.fingerprint() == same.fingerprint()
+            True
+        """
         canonical = json.dumps(self.to_dict(), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -368,7 +442,12 @@ def _integers(domain: Domain | None) -> Iterator[int]:
 
 
 def as_space(space: str | Path | Mapping[str, Any] | SearchSpace) -> SearchSpace:
-    """Return a search space from a name, a path, a dictionary or a search space."""
+    """Return a search space from a name, a path, a dictionary or a search space.
+
+    Examples:
+        >>> as_space("quick") == SearchSpace.from_toml("quick")
+        True
+    """
     if isinstance(space, SearchSpace):
         return space
     if isinstance(space, Mapping):

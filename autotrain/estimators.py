@@ -37,7 +37,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from autotrain.data.dataset import MIN_ROWS
+from autotrain.data.loading import MIN_ROWS
 from autotrain.errors import AutotrainError
 from autotrain.predictor import Predictor
 from autotrain.predictor.distribution import ClassificationDistribution, Distribution

@@ -24,7 +24,8 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from autotrain.bundle import copy_bundle, read_bundle, refuse_full
-from autotrain.data.dataset import Dataset, load_dataset
+from autotrain.data.dataset import Dataset
+from autotrain.data.loading import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.errors import StudyError
 from autotrain.export.best_model import BestModel
@@ -648,5 +649,5 @@ def resolved(space: SearchSpace, dataset: Dataset) -> SearchSpace:
         dataset.n_inputs,
         dataset.task,
         pictures=dataset.is_pictures,
-        n_numbers=dataset.preprocessor.kinds.n_numeric,
+        n_numbers=dataset.preprocessor().input_columns.n_numeric,
     )

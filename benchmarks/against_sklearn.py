@@ -27,7 +27,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, log_loss, root_mean_squared_error
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from autotrain.data.dataset import Dataset, load_dataset
+from autotrain.data.dataset import Dataset
+from autotrain.data.loading import load_dataset
 
 
 def search(source: str, target: str, arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
@@ -47,13 +48,13 @@ def search(source: str, target: str, arguments: argparse.Namespace, folder: str)
 
 def scikit_learn(dataset: Dataset, seed: int) -> dict[str, float]:
     """Fit scikit-learn's default MLP with early stopping; return its test metrics."""
-    x = np.concatenate([dataset.x_train, dataset.x_valid])
-    y = np.concatenate([dataset.y_train, dataset.y_valid])
+    x = np.concatenate([dataset.encoded().x_train, dataset.encoded().x_valid])
+    y = np.concatenate([dataset.folds[0].y_train, dataset.folds[0].y_valid])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if dataset.task == "regression":
             model = MLPRegressor(early_stopping=True, random_state=seed).fit(x, y)
-            scale, mean = dataset.target_std, dataset.target_mean
+            scale, mean = dataset.folds[0].target_std, dataset.folds[0].target_mean
             predicted = model.predict(dataset.x_test) * scale + mean
             return {"rmse": root_mean_squared_error(dataset.y_test * scale + mean, predicted)}
         model = MLPClassifier(early_stopping=True, random_state=seed).fit(x, y)

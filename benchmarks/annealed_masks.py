@@ -60,7 +60,7 @@ def losses(study: Study) -> dict[str, tuple[float, float, float]]:
     data, bundle = study.dataset, study.best_predictor().bundle
     test, labels = data.raw_test()
     y_test = Truth.read(bundle, labels).y
-    folds = [data.apart(data.raw.iloc[fold.valid_rows]) for fold in data.folds]
+    folds = [data.raw_valid(fold) for fold in range(len(data.folds))]
     y = np.concatenate([Truth.read(bundle, truth).y for _, truth in folds])
     found = {}
     for name, factor in {"off": 0.0, **{f"rates × {f:g}": f for f in FACTORS}}.items():

@@ -31,7 +31,7 @@ from autotrain.predictor import Predictor
 from autotrain.predictor.evaluation import Truth
 from autotrain.search.retraining import train_again
 from autotrain.space.config import TrialConfig
-from autotrain.training.rows import fold_arrays, problem_of
+from autotrain.training.rows import problem_of
 from autotrain.training.slot import Admission, Outcome
 from autotrain.training.trainer import Trainer
 from benchmarks.longer import FLOOR
@@ -85,7 +85,7 @@ def train_until(study: Study, config: TrialConfig, seed: int, epoch: int) -> tup
 
 def new_trainer(study: Study, config: TrialConfig) -> Trainer:
     """Return a trainer for the study's folds."""
-    folds = fold_arrays(study.dataset, [view_of(config)])
+    folds = study.dataset.encoded_folds([view_of(config)])
     return Trainer(problem_of(study.dataset, study.metric), folds)
 
 

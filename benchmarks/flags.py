@@ -29,7 +29,7 @@ from autotrain.space.config import TrialConfig
 from autotrain.space.forbidding import ForbiddenCombination
 from autotrain.space.search_space import SearchSpace
 from autotrain.study import Study
-from autotrain.training.rows import fold_arrays, problem_of
+from autotrain.training.rows import problem_of
 from autotrain.training.slot import Admission, EpochReport, Outcome
 from autotrain.training.trainer import Trainer
 
@@ -59,7 +59,7 @@ def main() -> None:
         configs = draw(study.space, arguments.trials, arguments.seed, arguments.epochs)
         views = {view_of(config) for config in configs}
         problem = problem_of(study.dataset, study.metric)
-        trainer = Trainer(problem, fold_arrays(study.dataset, views)[:1])
+        trainer = Trainer(problem, study.dataset.encoded_folds(views)[:1])
     for number, config in enumerate(configs):
         trainer.admit(Admission(number, config, seed=arguments.seed * 1000 + number))
     messages = trainer.run()

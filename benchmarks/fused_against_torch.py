@@ -28,8 +28,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autotrain.data.encoded import EncodedFold
 from autotrain.space.sections import SECTIONS
-from autotrain.training.rows import FoldArrays, Problem
+from autotrain.training.rows import Problem
 from autotrain.training.slot import Admission, EpochReport
 from tests.reference import Epoch, Key, Reference
 from tests.training.problems import (
@@ -115,7 +116,7 @@ class Reordered:
 def fused(
     models: Sequence[Admission],
     task: str,
-    fold: FoldArrays,
+    fold: EncodedFold,
     dtype: torch.dtype,
     order: int | None = None,
 ) -> dict[int, Trained]:
@@ -158,7 +159,7 @@ def in_float32(reference: Reference) -> Reference:
 def plain(
     model: Admission,
     problem: Problem,
-    fold: FoldArrays,
+    fold: EncodedFold,
     dtype: torch.dtype,
     order: int | None = None,
 ) -> Trained:
@@ -174,7 +175,7 @@ def plain(
 
 
 def repeat(
-    model: Admission, task: str, problem: Problem, fold: FoldArrays, exact: Trained, n_orders: int
+    model: Admission, task: str, problem: Problem, fold: EncodedFold, exact: Trained, n_orders: int
 ) -> None:
     """Train one model in float32 in other orders; print how often it differs from float64."""
     runs = {

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autotrain.data.encoded import EncodedFold
 from autotrain.network.dropping import Keep
 from autotrain.training.fleet import Fleet
-from autotrain.training.rows import FoldArrays, Problem
+from autotrain.training.rows import Problem
 from autotrain.training.slot import Admission
 from autotrain.training.step import Rates
 from benchmarks.fused_against_torch import TASKS, draw, in_float32
@@ -62,7 +63,7 @@ class Comparison:
         model: the model.
     """
 
-    def __init__(self, model: Admission, task: str, problem: Problem, fold: FoldArrays) -> None:
+    def __init__(self, model: Admission, task: str, problem: Problem, fold: EncodedFold) -> None:
         self.exact, self.fused = (
             make_fleet([model], task, folds=[fold], dtype=dtype)
             for dtype in (torch.float64, torch.float32)

@@ -36,7 +36,7 @@ import numpy as np
 import optuna
 import torch
 
-from autotrain.data.dataset import load_dataset
+from autotrain.data.loading import load_dataset
 from autotrain.metrics import metric_for
 from autotrain.search.pruning.pruners import Board, make_pruner, rule_of
 from autotrain.search.sampling.allowed import AllowedSampler
@@ -44,7 +44,7 @@ from autotrain.search.sampling.samplers import make_sampler
 from autotrain.space.config import Choice, TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.techniques.schedules import SCHEDULES, Plateau
-from autotrain.training.rows import fold_arrays, problem_of
+from autotrain.training.rows import problem_of
 from autotrain.training.slot import Admission, EpochReport, Outcome
 from autotrain.training.trainer import Trainer
 
@@ -68,7 +68,7 @@ def record(
         dataset.n_inputs,
         dataset.task,
         dataset.is_pictures,
-        dataset.preprocessor.kinds.n_numeric,
+        dataset.preprocessor().input_columns.n_numeric,
     )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = AllowedSampler(make_sampler("random", 1), resolved, 1)
@@ -78,7 +78,7 @@ def record(
         trial = study.ask()
         configs.append(resolved.suggest(trial))
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    trainer = Trainer(problem_of(dataset, metric), fold_arrays(dataset, resolved.views()))
+    trainer = Trainer(problem_of(dataset, metric), dataset.encoded_folds(resolved.views()))
     n_folds = len(dataset.folds)
     curves: list[Curve] = [
         {

@@ -109,13 +109,13 @@ def search(
             "task": data.task,
             "metric": study.metric.name,
             "classes": data.classes,
-            "target_std": 1.0 if data.classes else data.target_std,
+            "target_std": 1.0 if data.classes else data.folds[0].target_std,
             "n_train": data.n_train,
             "n_valid": data.n_valid,
             "n_folds": len(data.folds),
             "seconds": timeout,
             "fold_of_row": np.repeat(
-                np.arange(len(data.folds)), [len(fold.valid_rows) for fold in data.folds]
+                np.arange(len(data.folds)), [len(split.valid) for split in data.splits]
             ),
             "y_valid": np.concatenate([_truth(shipped, y) for _, y in _validation(data)]),
             "y_test": _truth(shipped, labels),
@@ -200,7 +200,7 @@ def _drawn(predictor: Predictor, frame: Any, n_samples: int) -> tuple[np.ndarray
 
 
 def _validation(data: Dataset) -> list[tuple[Any, Any]]:
-    return [data.apart(data.raw.iloc[fold.valid_rows]) for fold in data.folds]
+    return [data.raw_valid(fold) for fold in range(len(data.folds))]
 
 
 def _truth(predictor: Predictor, labels: Any) -> np.ndarray:

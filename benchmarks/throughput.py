@@ -26,10 +26,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from autotrain.data.codes import Columns
+from autotrain.data.encoded import EncodedFold, EncodedView
 from autotrain.metrics import METRICS
 from autotrain.search.workers.processes import WORKER_ENVIRONMENT
 from autotrain.space.config import TrialConfig
-from autotrain.training.rows import FoldArrays, Problem
+from autotrain.techniques.view import View
+from autotrain.training.rows import Problem
 from autotrain.training.slot import Admission
 from autotrain.training.trainer import Trainer
 from autotrain.training.width import fleet_width
@@ -53,22 +56,24 @@ JOBS = {
 }
 
 
-def rows_of(job: Job) -> FoldArrays:
+def rows_of(job: Job) -> EncodedFold:
     """Return a learnable binary problem; it has one validation row per five training rows."""
     generator = np.random.default_rng(0)
     n = job.n_rows + job.n_rows // 5
     x = generator.normal(size=(n, job.n_inputs)).astype(np.float32)
     y = (x @ generator.normal(size=job.n_inputs) + generator.normal(size=n) > 0).astype(np.int64)
     k = job.n_rows
-    return FoldArrays(x[:k], y[:k], x[k:], y[k:])
+    encoded = EncodedView(x[:k], x[k:], Columns.plain(job.n_inputs))
+    return EncodedFold(y[:k], y[k:], {View(): encoded})
 
 
 def usual_loop(job: Job, seconds: float) -> float:
     """Train with the usual loop; return trial-epochs per second."""
     rows = rows_of(job)
-    train = TensorDataset(torch.from_numpy(rows.x_train), torch.from_numpy(rows.y_train))
+    inputs = rows.views[View()]
+    train = TensorDataset(torch.from_numpy(inputs.x_train), torch.from_numpy(rows.y_train))
     loader = DataLoader(train, batch_size=job.batch_size, shuffle=True, drop_last=True)
-    x_valid, y_valid = torch.from_numpy(rows.x_valid), torch.from_numpy(rows.y_valid)
+    x_valid, y_valid = torch.from_numpy(inputs.x_valid), torch.from_numpy(rows.y_valid)
     layers: list[nn.Module] = []
     width = job.n_inputs
     for _ in range(job.depth):

@@ -35,14 +35,16 @@ import numpy as np
 import torch
 
 from autotrain.bundle import Member
-from autotrain.data.codes import ColumnCode
+from autotrain.data.codes import ColumnCode, Columns
+from autotrain.data.encoded import EncodedFold, EncodedView
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.metrics import METRICS
 from autotrain.predictor.masks import MaskBank
 from autotrain.predictor.mixture import Noise, log_likelihood
 from autotrain.predictor.passes import Passes
 from autotrain.space.config import TrialConfig
-from autotrain.training.rows import FoldArrays, Problem
+from autotrain.techniques.view import View
+from autotrain.training.rows import Problem
 from autotrain.training.slot import Admission, Outcome
 from autotrain.training.trainer import Trainer
 
@@ -145,7 +147,8 @@ def train(parts: list[Part], wanted: list[tuple[int, Choice]], epochs: int) -> l
     folds = []
     for part in parts:
         y_out = ((part.y_out - part.mean) / part.std).astype(np.float32)
-        folds.append(FoldArrays(part.x, part.y, part.x_out, y_out, part.mean, part.std))
+        encoded = EncodedView(part.x, part.x_out, Columns.plain(part.x.shape[1]))
+        folds.append(EncodedFold(part.y, y_out, {View(): encoded}, part.mean, part.std))
     found: dict[int, Outcome] = {}
     for start in range(0, len(wanted), AT_ONCE):
         trainer = Trainer(Problem("regression", 1, METRICS["rmse"]), folds)

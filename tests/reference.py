@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 import autotrain.techniques.embeddings as choices
+from autotrain.data.codes import Columns
 from autotrain.network import noise
-from autotrain.network.layout import Columns
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.initializers import INITIALIZERS
 

@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
-from autotrain.data.dataset import load_dataset
+from autotrain.data.loading import load_dataset
 from autotrain.network.config import view_of
 from autotrain.network.grouping import Backend
-from autotrain.network.layout import Columns
 from autotrain.network.network import FusedNetwork
 from autotrain.predictor import load
 from autotrain.techniques.embeddings import EMBEDDINGS
@@ -54,7 +53,7 @@ def table() -> pd.DataFrame:
 
 def frame_of(target: str) -> pd.DataFrame:
     frame = table().drop(columns={"dear": "amount", "amount": "dear"}[target])
-    valid = load_dataset(frame, target).folds[0].valid_rows
+    valid = load_dataset(frame, target).splits[0].valid
     frame.loc[valid[0], "city"] = "Atlantis"
     frame.loc[valid[1], ["city", "age", "income", "since"]] = None
     return frame
@@ -94,9 +93,8 @@ def trained_outputs(winner: Winner) -> np.ndarray:
     """Return the trainer's outputs `[N, C]` on the first fold's encoded validation rows."""
     dataset, config, outcome = winner.dataset, winner.config, winner.outcomes[0]
     encoded = dataset.encoded(0, view_of(config))
-    columns = Columns(*encoded.preprocessor.kinds)
     numbers = Backend(torch.device("cpu"), torch.float32)
-    network = FusedNetwork([config], columns, len(dataset.classes) or 1, numbers)
+    network = FusedNetwork([config], encoded.columns, dataset.n_outputs, numbers)
     rows = (outcome.parameters, outcome.statistics)
     bound = network.bind(*(torch.tensor(row).float().unsqueeze(0) for row in rows))
     x = torch.from_numpy(encoded.x_valid).unsqueeze(0)
@@ -215,7 +213,7 @@ def test_raw_columns_behind_a_batch_norm_train_as_well_as_standardized_ones(
 def test_the_raw_numbers_of_a_date_are_its_parts() -> None:
     dataset = load_dataset(raw_table(), "y")
     encoded = dataset.encoded(0, View("none"))
-    days = dataset.raw.iloc[dataset.folds[0].train_rows]["day"]
+    days = dataset.raw.iloc[dataset.splits[0].train]["day"]
     wanted = {
         "year": days.dt.year,
         "month": days.dt.month,
@@ -223,6 +221,6 @@ def test_the_raw_numbers_of_a_date_are_its_parts() -> None:
         "weekday": days.dt.day_of_week,
         "days": (days - days.min()).dt.days,
     }
-    names = encoded.preprocessor.input_names
+    names = dataset.preprocessor(0, View("none")).input_names
     found = [place for place, name in enumerate(names) if name.startswith("day")]
     np.testing.assert_array_equal(encoded.x_train[:, found], np.stack([*wanted.values()], 1))

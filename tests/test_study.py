@@ -451,7 +451,7 @@ def test_weights_count_in_validation_and_test(tmp_path: Path, workers: int) -> N
         predictor, best_value = study.best_predictor(), study.best_value
     frame, dataset = weighted_wine(), study.dataset
     for rows, value in (
-        (dataset.folds[0].valid_rows, best_value),
+        (dataset.splits[0].valid, best_value),
         (dataset.test_rows, scores["log_loss"]),
     ):
         own = frame.iloc[rows]
@@ -1044,7 +1044,7 @@ def test_no_worker_is_left_when_the_rows_cannot_be_written(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("autotrain.search.launch.StoredRows.write", full)
+    monkeypatch.setattr("autotrain.search.launch.pack", full)
     no_space = pytest.raises(StorageError, match="No space")
     with study_of_wine(tmp_path, workers=2) as study, no_space:
         study.optimize(n_trials=2, observer=Silent())

@@ -18,17 +18,17 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autotrain.bundle import Bundle, Member, encode, publish, stage
-from autotrain.data.codes import ColumnCode
-from autotrain.data.dataset import Dataset, load_dataset
+from autotrain.data.codes import ColumnCode, Columns
+from autotrain.data.dataset import Dataset
+from autotrain.data.loading import load_dataset
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.export.writer import Exported, export_winner
 from autotrain.metrics import metric_for
 from autotrain.network.config import view_of
-from autotrain.network.layout import Columns
 from autotrain.network.tensors import from_tensors, layout_of, to_tensors
 from autotrain.predictor.mixture import Noise
 from autotrain.space.config import TrialConfig
-from autotrain.training.rows import Problem, fold_arrays
+from autotrain.training.rows import Problem
 from autotrain.training.slot import Admission, Outcome
 from autotrain.training.trainer import Trainer
 from tests import reference
@@ -78,7 +78,7 @@ def train(
     dataset = load_dataset(source, target, **options)
     config = TrialConfig.from_params({**SMALL, **(params or {})})
     chosen = metric_for(dataset.task, metric)
-    folds = fold_arrays(dataset, [view_of(config)])
+    folds = dataset.encoded_folds([view_of(config)])
     trainer = Trainer(Problem(dataset.task, len(dataset.classes) or 1, chosen), folds)
     for fold in range(len(folds)):
         trainer.admit(Admission(fold, config, seed=5, fold=fold))

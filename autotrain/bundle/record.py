@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from autotrain.data.codes import Columns
 from autotrain.data.preprocessing import Preprocessor, array_shapes
 from autotrain.metrics import REGRESSION, TASKS, metric_named
 from autotrain.network.flags import Diagnosis
-from autotrain.network.layout import Columns, Layout
+from autotrain.network.layout import Layout
 from autotrain.network.tensors import from_tensors, layout_of, tensor_shapes, to_tensors
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.targets import TARGETS
@@ -77,7 +78,7 @@ class Member:
     @property
     def columns(self) -> Columns:
         """The input columns, as `preprocessor` encodes them; folds may differ."""
-        return Columns(*self.preprocessor.kinds)
+        return self.preprocessor.input_columns
 
     @property
     def n_inputs(self) -> int:
@@ -286,8 +287,8 @@ def _member_from_json(
     layout = layout_of(config, columns, record["n_outputs"])
     parameters, statistics = from_tensors(config, layout, tensors)
     preprocessor = _preprocessor(record["preprocessing"], tensors, known)
-    if Columns(*preprocessor.kinds) != columns:
-        raise ValueError(f"the preprocessing gives {preprocessor.kinds} for {columns}")
+    if preprocessor.input_columns != columns:
+        raise ValueError(f"the preprocessing gives {preprocessor.input_columns} for {columns}")
     return Member(
         config=config,
         n_outputs=record["n_outputs"],

@@ -113,7 +113,7 @@ def _for_table(
     searched: SearchSpace, data: str, options: dict[str, Any]
 ) -> tuple[SearchSpace, dict[str, Any]]:
     """Return a space as resolved for a table, and the facts that it depends on."""
-    from autotrain.data.dataset import load_dataset
+    from autotrain.data.loading import load_dataset
     from autotrain.space.auto import DataShape
 
     # The default split of `search`.
@@ -122,7 +122,7 @@ def _for_table(
     table = load_dataset(
         data, reading=reading, **{name: asked[name] for name in asked.keys() - {*READING}}
     )
-    n_numbers = table.preprocessor.kinds.n_numeric
+    n_numbers = table.preprocessor().input_columns.n_numeric
     shape = DataShape(table.n_train, table.n_inputs, table.task, table.is_pictures, n_numbers)
     facts = {
         "data": data,

@@ -1,4 +1,4 @@
-"""How one raw column becomes inputs of the network, as plain data that can be saved as JSON."""
+"""How raw columns become columns of the encoded rows, as plain data that can be saved as JSON."""
 
 from __future__ import annotations
 
@@ -11,6 +11,36 @@ from autotrain.data.zones import AS_WRITTEN, is_zone
 
 FARTHEST_DAY = 5_000_000
 """Largest accepted distance from 1970 in days; every date that can be written is nearer."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Kinds of the columns of encoded rows, in this order.
+
+    Args:
+        n_numeric: number of numeric columns, which can be embedded.
+        levels: number of levels of each column of codes, which are embedded.
+        n_plain: number of other columns, which are inputs without any change.
+    """
+
+    n_numeric: int
+    levels: tuple[int, ...]
+    n_plain: int
+
+    @property
+    def n_codes(self) -> int:
+        """Number of columns of codes."""
+        return len(self.levels)
+
+    @property
+    def width(self) -> int:
+        """Number of all columns."""
+        return self.n_numeric + self.n_codes + self.n_plain
+
+    @classmethod
+    def plain(cls, n: int) -> Columns:
+        """Return `n` plain columns."""
+        return cls(0, (), n)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from autotrain.data.codes import ColumnCode, are_texts
+from autotrain.data.codes import ColumnCode, Columns, are_texts
 from autotrain.data.inputs import TableView, open_table, require
 from autotrain.data.numerals import Numeral, numbers_like
 from autotrain.data.values import date_parts, day_of, days, texts
@@ -36,17 +36,6 @@ FIRST_WITH_GAPS_FORMAT = 4
 FILL = "fill"
 CHUNK_CELLS = 1 << 20
 """Number of cells scaled in float64 at a time, so that memory stays bounded."""
-
-
-class Kinds(NamedTuple):
-    """Numbers of numeric, coded and plain columns of the encoded matrix, in this order.
-
-    `levels` has the number of codes of each coded column.
-    """
-
-    n_numeric: int
-    levels: tuple[int, ...]
-    n_plain: int
 
 
 class Preprocessor:
@@ -111,11 +100,11 @@ class Preprocessor:
         return starts, dict(zip(indicated, range(start, self._n_inputs), strict=True))
 
     @property
-    def kinds(self) -> Kinds:
-        """The kinds of the encoded columns."""
+    def input_columns(self) -> Columns:
+        """The kinds of the D encoded columns."""
         n_numeric = sum(c.n_inputs for c in self.columns if c.is_scaled and c.kind != "pixel")
         levels = tuple(c.n_codes for c in self.columns if c.is_code)
-        return Kinds(n_numeric, levels, self._n_inputs - n_numeric - len(levels))
+        return Columns(n_numeric, levels, self._n_inputs - n_numeric - len(levels))
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ points (one standard deviation at 90 %), which is worse than calibrating on the 
 _FOLDS = re.compile(r"(\d+)-fold")
 
 
-class Parts(NamedTuple):
+class Split(NamedTuple):
     """Indices of rows, ascending.
 
     Args:
@@ -76,7 +76,7 @@ def split_test(
     return holdout(y, n_test, np.random.default_rng([seed, 0]), stratify=stratify)
 
 
-def split_validation(y: np.ndarray, validation: str, seed: int, *, stratify: bool) -> list[Parts]:
+def split_validation(y: np.ndarray, validation: str, seed: int, *, stratify: bool) -> list[Split]:
     """Return the parts of each fold.
 
     If many rows are held out, a quarter of them (at most 2,000) is used only for calibration. With
@@ -103,7 +103,7 @@ def split_validation(y: np.ndarray, validation: str, seed: int, *, stratify: boo
         )
     if n_folds > 1:
         pairs = fold_rows(y, n_folds, rng, stratify=stratify)
-        return [Parts(train, valid, None) for train, valid in pairs]
+        return [Split(train, valid, None) for train, valid in pairs]
     n_valid = min(MAX_VALIDATION_ROWS, max(1, round(VALIDATION_FRACTION * len(y))))
     train, valid = holdout(y, n_valid, rng, stratify=stratify)
     if not len(valid):
@@ -114,9 +114,9 @@ def split_validation(y: np.ndarray, validation: str, seed: int, *, stratify: boo
         )
     n_apart = min(MAX_CALIBRATION_ROWS, round(CALIBRATION_FRACTION * len(valid)))
     if n_apart < MIN_CALIBRATION_ROWS:
-        return [Parts(train, valid, None)]
+        return [Split(train, valid, None)]
     choosing, apart = holdout(y[valid], n_apart, rng, stratify=stratify)
-    return [Parts(train, valid[choosing], valid[apart])]
+    return [Split(train, valid[choosing], valid[apart])]
 
 
 _WHO_CAN = " (the only row of a class is always used for training)"

@@ -53,7 +53,7 @@ from autotrain.search.trained import Trained
 from autotrain.search.trial_store import best_trial
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
-from autotrain.training.rows import fold_arrays, problem_of
+from autotrain.training.rows import problem_of
 from autotrain.training.trainer import Trainer
 
 
@@ -321,7 +321,7 @@ class BestModel:
         outcomes = train_again(
             Trainer(
                 problem_of(self.dataset, self.metric),
-                fold_arrays(self.dataset, [view_of(config)]),
+                self.dataset.encoded_folds([view_of(config)]),
                 device,
             ),
             config,

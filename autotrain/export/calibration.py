@@ -63,8 +63,7 @@ def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     """
     n_samples = SAMPLES if Predictor(bundle).has_dropout else 0
     rows = [
-        fold.valid_rows if fold.calibration_rows is None else fold.calibration_rows
-        for fold in dataset.folds
+        split.valid if split.calibration is None else split.calibration for split in dataset.splits
     ]
     step = -(-sum(map(len, rows)) // MAX_CALIBRATION_ROWS)
     taken = [own[::step] for own in rows]

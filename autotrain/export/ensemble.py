@@ -29,7 +29,8 @@ import torch
 from torch import Tensor
 
 from autotrain.bundle import Bundle, Member
-from autotrain.data.dataset import Dataset, Fold
+from autotrain.data.dataset import Dataset
+from autotrain.data.encoded import EncodedFold
 from autotrain.export.members import class_weights_of, members_of, metric_weights
 from autotrain.metrics import Metric, metric_for
 from autotrain.network.config import view_of
@@ -280,7 +281,7 @@ def out_of_fold(candidates: Sequence[Trained], dataset: Dataset) -> list[FoldPre
 
 
 def _of_fold(
-    predictions: np.ndarray, fold: Fold, dataset: Dataset, step: int = 1
+    predictions: np.ndarray, fold: EncodedFold, dataset: Dataset, step: int = 1
 ) -> FoldPredictions:
     """Return predictions of every `step`-th validation row with the targets and weights."""
     weights = metric_weights(fold)[::step]
@@ -316,7 +317,7 @@ def row_error(members: Sequence[Member], dataset: Dataset, metric: Metric) -> fl
     return error if math.isfinite(error) else None
 
 
-def _predictions(member: Member, fold: Fold, dataset: Dataset, step: int) -> np.ndarray:
+def _predictions(member: Member, fold: EncodedFold, dataset: Dataset, step: int) -> np.ndarray:
     """Return probabilities `[N, C]`, or values `[N]` of the standardized target."""
     x = dataset.encoded(member.fold, view_of(member.config)).x_valid[::step]
     bundle = Bundle(

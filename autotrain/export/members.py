@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from autotrain.bundle import Member
-from autotrain.data.dataset import Dataset, Fold
+from autotrain.data.dataset import Dataset
+from autotrain.data.encoded import EncodedFold
 from autotrain.network.config import view_of
 from autotrain.space.config import TrialConfig
 from autotrain.training.slot import Outcome
@@ -33,16 +34,17 @@ def members_of(
     for place, (outcome, fold) in enumerate(zip(outcomes, dataset.folds, strict=True)):
         if outcome.parameters is None or outcome.statistics is None:
             raise ValueError(f"fold {place} has no weights ({outcome.cause}).")
+        low, high = fold.target_range
         member = Member(
             config=config,
-            n_outputs=len(dataset.classes) or 1,
-            preprocessor=dataset.encoded(place, view_of(config)).preprocessor,
+            n_outputs=dataset.n_outputs,
+            preprocessor=dataset.preprocessor(place, view_of(config)),
             parameters=np.asarray(outcome.parameters, dtype=np.float32),
             statistics=np.asarray(outcome.statistics, dtype=np.float32),
             target_mean=fold.target_mean,
             target_std=fold.target_std,
-            target_low=float(fold.y_train.min()),
-            target_high=float(fold.y_train.max()),
+            target_low=low,
+            target_high=high,
             fold=place,
             best_epoch=outcome.best_epoch,
             value=outcome.best_value,
@@ -65,7 +67,7 @@ def class_weights_of(dataset: Dataset) -> list[float] | None:
     return [float(weight) for weight in weights.of_classes]
 
 
-def metric_weights(fold: Fold) -> np.ndarray:
+def metric_weights(fold: EncodedFold) -> np.ndarray:
     """Return the weights `[N]` of a fold's validation rows in the metric."""
     weights = None if fold.weights is None else fold.weights.metric
     return np.ones(len(fold.y_valid)) if weights is None else weights

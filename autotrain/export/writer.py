@@ -30,7 +30,8 @@ from autotrain.bundle import (
     stage,
 )
 from autotrain.bundle.selection import VALIDATION_ERROR, Selection, selection_of
-from autotrain.data.dataset import Dataset, Fold
+from autotrain.data.dataset import Dataset
+from autotrain.data.encoded import EncodedFold
 from autotrain.errors import BundleError
 from autotrain.export.calibration import calibrate
 from autotrain.export.ensemble import row_error
@@ -327,7 +328,7 @@ def _scores(
     """
     of_folds: list[dict[str, float | None]] = []
     for place, fold in enumerate(dataset.folds):
-        rows = dataset.raw.iloc[fold.valid_rows]
+        rows = dataset.raw.iloc[dataset.splits[place].valid]
         features, labels = dataset.apart(rows)
         weights = None if dataset.weights is None else rows[dataset.weights]
         read_back = _of_fold(written.members, place)
@@ -355,7 +356,7 @@ def _evaluate(
 
 
 def _check_outputs(
-    read_back: Predictor, trained: Predictor, features: Any, fold: Fold, x_valid: np.ndarray
+    read_back: Predictor, trained: Predictor, features: Any, fold: EncodedFold, x_valid: np.ndarray
 ) -> None:
     """Compare the bundle's predictions for raw rows with those of the trained weights."""
     expected = trained.draw([x_valid], 0, 0)[0]
@@ -371,7 +372,7 @@ def _check_outputs(
 
 
 def _check_score(
-    metric: str, scores: Mapping[str, float | None], member: Member, fold: Fold
+    metric: str, scores: Mapping[str, float | None], member: Member, fold: EncodedFold
 ) -> None:
     score, recorded = scores[metric], member.value
     if recorded is None or score is None:
@@ -385,7 +386,7 @@ def _check_score(
         )
 
 
-def _tolerance(metric: str, recorded: float, fold: Fold) -> float:
+def _tolerance(metric: str, recorded: float, fold: EncodedFold) -> float:
     """Return the largest accepted difference between a score and the recorded one.
 
     Training computes in float32. The tolerance of smooth metrics is 1e-4 of the value, plus the

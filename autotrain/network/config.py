@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autotrain.network.layout import INPUT, Columns, InputLayer, Layout, Shape, bucket
+from autotrain.data.codes import Columns
+from autotrain.network.layout import INPUT, InputLayer, Layout, Shape, bucket
 from autotrain.space.config import Choice, TrialConfig
 from autotrain.techniques.dropout import DROPOUTS
 from autotrain.techniques.embeddings import EMBEDDINGS

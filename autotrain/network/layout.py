@@ -15,42 +15,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from autotrain.data.codes import Columns
 from autotrain.techniques.embeddings import Sizes
 
 INPUT = -1
 Key = tuple[str, int]
 PERIODIC = ("frequency", "phase")
 BINS = ("edge", "width")
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Kinds of the columns of encoded rows, in this order.
-
-    Args:
-        n_numeric: number of numeric columns, which can be embedded.
-        levels: number of levels of each column of codes, which are embedded.
-        n_plain: number of other columns, which are inputs without any change.
-    """
-
-    n_numeric: int
-    levels: tuple[int, ...]
-    n_plain: int
-
-    @property
-    def n_codes(self) -> int:
-        """Number of columns of codes."""
-        return len(self.levels)
-
-    @property
-    def width(self) -> int:
-        """Number of all columns."""
-        return self.n_numeric + self.n_codes + self.n_plain
-
-    @classmethod
-    def plain(cls, n: int) -> Columns:
-        """Return `n` plain columns."""
-        return cls(0, (), n)
 
 
 @dataclass(frozen=True)

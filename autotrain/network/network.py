@@ -21,6 +21,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from autotrain.data.codes import Columns
 from autotrain.network import layerwise
 from autotrain.network.binding import Bound, BoundLayer, bind_activations, bind_norms
 from autotrain.network.config import input_dropout_of, kernel_scales, shape_of
@@ -28,7 +29,7 @@ from autotrain.network.dropping import Dropping, Keep, drop
 from autotrain.network.grouping import Backend, SlotGroup, network_groups
 from autotrain.network.input_layer import FusedInputLayer, InputLayerTape
 from autotrain.network.layerwise import LayerTape
-from autotrain.network.layout import INPUT, Columns, Layout, fleet_layout
+from autotrain.network.layout import INPUT, Layout, fleet_layout
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.normalization import BATCH_NORMS, BatchNorm, BatchNormCache
 

@@ -17,8 +17,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from autotrain.data.codes import Columns
 from autotrain.network.config import shape_of
-from autotrain.network.layout import INPUT, Columns, Key, Layout, TensorSpan
+from autotrain.network.layout import INPUT, Key, Layout, TensorSpan
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.activations import ACTIVATIONS
 from autotrain.techniques.embeddings import EMBEDDINGS

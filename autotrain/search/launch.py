@@ -12,11 +12,12 @@ import torch
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
+from autotrain.data.codes import Columns
 from autotrain.data.dataset import Dataset
+from autotrain.data.encoded import pack
 from autotrain.errors import StorageError
 from autotrain.metrics import Metric
 from autotrain.network.config import view_of
-from autotrain.network.layout import Columns
 from autotrain.search.attributes import CONFIG, GIVEN, HISTORY, is_counted
 from autotrain.search.facts import summary
 from autotrain.search.finals import Finals
@@ -31,11 +32,11 @@ from autotrain.search.storage.open import OpenStorage
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore, best_trial
 from autotrain.search.workers.inline import InlineWorker
-from autotrain.search.workers.processes import ProcessWorker, StoredRows, can_start_processes
+from autotrain.search.workers.processes import ProcessWorker, can_start_processes
 from autotrain.search.workers.protocol import Worker
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
-from autotrain.training.rows import fold_arrays, problem_of
+from autotrain.training.rows import problem_of
 from autotrain.training.trainer import Trainer
 from autotrain.training.width import CPU, GPU, fleet_width
 
@@ -92,14 +93,14 @@ class Launch:
         if self.device != "cpu":
             devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(self.n_workers)]
         if devices == ["cpu"] or not can_start_processes():
-            folds = fold_arrays(self.dataset, views)
+            folds = self.dataset.encoded_folds(views)
             return [InlineWorker(partial(Trainer, problem, folds, devices[0]))]
         workers = [
             ProcessWorker(device, f"worker {number}") for number, device in enumerate(devices, 1)
         ]
         try:
-            folds = fold_arrays(self.dataset, views)
-            rows = StoredRows.write(problem, folds, folder)
+            folds = self.dataset.encoded_folds(views)
+            packed = pack(folds, folder)
         except BaseException as error:
             for worker in workers:
                 worker.close()
@@ -110,7 +111,7 @@ class Launch:
                     "or train with one worker."
                 ) from error
             raise
-        return [worker.give(rows) for worker in workers]
+        return [worker.give(problem, packed) for worker in workers]
 
     def loop(
         self,
@@ -124,7 +125,7 @@ class Launch:
     ) -> SearchLoop:
         """Return the search loop, which continues what earlier runs found."""
         dataset, definition = self.dataset, self.definition
-        n_outputs = problem_of(dataset, self.metric).n_outputs
+        n_outputs = dataset.n_outputs
         costs = GPU if self.device.startswith("cuda") else CPU
         trials = own_trials(store.study.get_trials(deepcopy=False), store.study.user_attrs)
         board = self._board(trials)
@@ -172,4 +173,4 @@ class Launch:
 
     def _columns(self, config: TrialConfig) -> Columns:
         """Return the columns of the encoded rows that a configuration's network reads."""
-        return Columns(*self.dataset.encoded(0, view_of(config)).preprocessor.kinds)
+        return self.dataset.preprocessor(0, view_of(config)).input_columns

@@ -1,72 +1,26 @@
 """The rows that all slots of a trainer share, on its device.
 
-`fold_arrays` makes `FoldArrays` from a `Dataset`; `Rows` copies them to the device. The rows of all
-folds are in one tensor, so slots of different folds can train in one fleet: a fold is an offset.
+`Rows` copies the `EncodedFold`s of a `Dataset` to the device. The training rows of all folds are in
+one tensor, so slots of different folds can train in one fleet: a fold is an offset.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from autotrain.data.codes import Columns
 from autotrain.data.dataset import Dataset
-from autotrain.data.weights import RowWeights
+from autotrain.data.encoded import EncodedFold
 from autotrain.errors import StudyError
 from autotrain.metrics import CLASSIFICATION, Metric, metric_for
-from autotrain.network.layout import Columns
 from autotrain.techniques.embeddings import bin_edges
 from autotrain.techniques.view import View
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Encoded rows of one fold in one view.
-
-    Args:
-        x_train, x_valid: training and validation rows, `[N, W]` float32.
-        columns: kinds of the columns.
-    """
-
-    x_train: np.ndarray
-    x_valid: np.ndarray
-    columns: Columns
-
-
-@dataclass(frozen=True)
-class FoldArrays:
-    """The rows of one fold as arrays.
-
-    Args:
-        x_train, x_valid: encoded rows, `[N, W]` float32.
-        y_train, y_valid: labels int64, or standardized targets, `[N]`.
-        target_mean, target_std: the standardization of the targets.
-        columns: kinds of the columns; None for plain ones.
-        views: the same rows in each view (`view_of`); empty if all configurations read `x_train`
-            and `x_valid`.
-        weights: sample weights; None for equal weights. Either all folds have them or none.
-    """
-
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_valid: np.ndarray
-    y_valid: np.ndarray
-    target_mean: float = 0.0
-    target_std: float = 1.0
-    columns: Columns | None = None
-    views: Mapping[View, Inputs] = field(default_factory=dict)
-    weights: RowWeights | None = None
-
-    def inputs(self, view: View) -> Inputs:
-        """Return the encoded rows of a view."""
-        if self.views:
-            return self.views[view]
-        columns = self.columns or Columns.plain(self.x_train.shape[1])
-        return Inputs(self.x_train, self.x_valid, columns)
 
 
 @dataclass(frozen=True)
@@ -139,23 +93,21 @@ class Rows:
     def __init__(
         self,
         problem: Problem,
-        folds: Sequence[FoldArrays],
+        folds: Sequence[EncodedFold],
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
         self.problem = problem
         self.folds: list[FoldRows] = []
-        self._arrays = folds
+        self._encoded = folds
         self._device, self._dtype = device, dtype
         self._views: dict[View, ViewRows] = {}
         self._bins: dict[tuple[int, View, int], tuple[np.ndarray, np.ndarray]] = {}
         start = 0
         for fold in folds:
             n_train, n_valid = len(fold.y_train), len(fold.y_valid)
-            low, high = float(fold.y_train.min()), float(fold.y_train.max())
-            self.folds.append(
-                FoldRows(start, n_train, n_valid, fold.target_mean, fold.target_std, low, high)
-            )
+            mean, std = fold.target_mean, fold.target_std
+            self.folds.append(FoldRows(start, n_train, n_valid, mean, std, *fold.target_range))
             start += n_train
         self.n_train = min(fold.n_train for fold in self.folds)
         target_dtype = torch.int64 if problem.is_classification else dtype
@@ -184,15 +136,15 @@ class Rows:
     def view(self, view: View) -> ViewRows:
         """Return the encoded rows of a view; the first call copies them to the device."""
         if view not in self._views:
-            by_fold = [fold.inputs(view) for fold in self._arrays]
-            width = max(inputs.columns.width for inputs in by_fold)
+            by_fold = [fold.views[view] for fold in self._encoded]
+            width = max(encoded.columns.width for encoded in by_fold)
             n_valid = max(fold.n_valid for fold in self.folds)
             x_train = self._join([_padded(i.x_train, width) for i in by_fold], self._dtype)
             x_valid = self._join([_padded(i.x_valid, width, n_valid) for i in by_fold], self._dtype)
             self._views[view] = ViewRows(
                 x_train,
                 x_valid.view(len(by_fold), n_valid, width),
-                tuple(inputs.columns for inputs in by_fold),
+                tuple(encoded.columns for encoded in by_fold),
             )
         return self._views[view]
 
@@ -229,33 +181,7 @@ def _tensor(array: np.ndarray) -> Tensor:
 
 def problem_of(dataset: Dataset, metric: Metric) -> Problem:
     """Return the learning problem of a dataset: its task, number of outputs and metric."""
-    n_outputs = len(dataset.classes) if dataset.task in CLASSIFICATION else 1
-    return Problem(dataset.task, n_outputs, metric)
-
-
-def fold_arrays(dataset: Dataset, views: Iterable[View]) -> list[FoldArrays]:
-    """Return the folds of a dataset as arrays, encoded in each of some views."""
-    views = list(views)
-    arrays = []
-    for number, fold in enumerate(dataset.folds):
-        inputs = {}
-        for view in views:
-            encoded = dataset.encoded(number, view)
-            columns = Columns(*encoded.preprocessor.kinds)
-            inputs[view] = Inputs(encoded.x_train, encoded.x_valid, columns)
-        arrays.append(
-            FoldArrays(
-                fold.x_train,
-                fold.y_train,
-                fold.x_valid,
-                fold.y_valid,
-                fold.target_mean,
-                fold.target_std,
-                views=inputs,
-                weights=fold.weights,
-            )
-        )
-    return arrays
+    return Problem(dataset.task, dataset.n_outputs, metric)
 
 
 def check_metric(metric: Metric, dataset: Dataset) -> None:

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autotrain.data.codes import Columns
 from autotrain.network import noise
 from autotrain.network.config import shape_of, view_of
 from autotrain.network.flags import Diagnosis
 from autotrain.network.grouping import Backend
-from autotrain.network.layout import Columns, Layout
+from autotrain.network.layout import Layout
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.annealing import ANNEALINGS
 from autotrain.techniques.optimizers import OPTIMIZERS

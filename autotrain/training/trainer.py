@@ -12,13 +12,14 @@ from collections.abc import Sequence
 import torch
 
 from autotrain.data.batches import effective_batch_size, steps_per_epoch
+from autotrain.data.encoded import EncodedFold
 from autotrain.network.config import network_key, view_of
 from autotrain.network.grouping import Backend
 from autotrain.techniques.schedules import Clock
 from autotrain.training.compiled import compiled_for
 from autotrain.training.fleet import Fleet, outcome
 from autotrain.training.initializing import fit_to_rows
-from autotrain.training.rows import FoldArrays, Problem, Rows
+from autotrain.training.rows import Problem, Rows
 from autotrain.training.slot import Admission, EpochReport, Outcome, Slot
 
 FleetKey = tuple[object, ...]
@@ -43,7 +44,7 @@ class Trainer:
     def __init__(
         self,
         problem: Problem,
-        folds: Sequence[FoldArrays],
+        folds: Sequence[EncodedFold],
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from autotrain.data.codes import Columns
 from autotrain.network.config import shape_of
-from autotrain.network.layout import Columns, Layout
+from autotrain.network.layout import Layout
 from autotrain.space.config import TrialConfig
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autotrain.data.dataset import load_dataset
 from autotrain.data.files import read_table
+from autotrain.data.loading import load_dataset
 from autotrain.errors import DataError
 
 RNG = np.random.default_rng(0)

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pytest
 from pyarrow import feather, parquet
 
-from autotrain.data.dataset import load_dataset
 from autotrain.data.files import read_table
 from autotrain.data.fingerprint import fingerprint
+from autotrain.data.loading import load_dataset
 from autotrain.errors import DataError
 
 LARGE = [2**60 + 1, None, 2**60 + 2, 7]

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 
-from autotrain.data.dataset import Dataset, load_dataset
+from autotrain.data.dataset import Dataset
+from autotrain.data.loading import load_dataset
 from autotrain.errors import DataError
 from autotrain.techniques.view import View
 
@@ -41,7 +42,7 @@ def table(seed: int = 0, n_rows: int = N) -> pd.DataFrame:
 
 
 def rows_of(data: Dataset) -> list[np.ndarray]:
-    return [data.folds[0].train_rows, data.folds[0].valid_rows, data.test_rows]
+    return [data.splits[0].train, data.splits[0].valid, data.test_rows]
 
 
 def test_iris_is_ready_for_training() -> None:
@@ -53,8 +54,8 @@ def test_iris_is_ready_for_training() -> None:
     assert (data.n_features, data.n_inputs, data.notes) == (4, 4, ())
     assert json.loads(json.dumps(data.split)) == {"test": 0.2, "validation": "holdout", "seed": 0}
     for x, y in (
-        (data.x_train, data.y_train),
-        (data.x_valid, data.y_valid),
+        (data.encoded().x_train, data.folds[0].y_train),
+        (data.encoded().x_valid, data.folds[0].y_valid),
         (data.x_test, data.y_test),
     ):
         assert x.dtype == np.float32
@@ -64,12 +65,12 @@ def test_iris_is_ready_for_training() -> None:
         np.testing.assert_array_equal(np.bincount(y), [len(y) / 3] * 3)
     bunch = load_iris()
     for x, y, rows in zip(
-        (data.x_train, data.x_valid, data.x_test),
-        (data.y_train, data.y_valid, data.y_test),
+        (data.encoded().x_train, data.encoded().x_valid, data.x_test),
+        (data.folds[0].y_train, data.folds[0].y_valid, data.y_test),
         rows_of(data),
         strict=True,
     ):
-        train = bunch.data[data.folds[0].train_rows]
+        train = bunch.data[data.splits[0].train]
         wanted = (bunch.data[rows] - train.mean(axis=0)) / train.std(axis=0)
         np.testing.assert_allclose(x, wanted, atol=1e-5)
         np.testing.assert_array_equal(y, bunch.target[rows])
@@ -80,11 +81,18 @@ def test_the_target_of_regression_is_standardized_on_training_rows() -> None:
     y = load_diabetes().target
     train, valid, test = rows_of(data)
     assert (data.task, data.classes, data.label_dtype) == ("regression", (), "float64")
-    assert data.target_mean == pytest.approx(y[train].mean())
-    assert data.target_std == pytest.approx(y[train].std())
-    for coded, rows in ((data.y_train, train), (data.y_valid, valid), (data.y_test, test)):
+    fold = data.folds[0]
+    assert fold.target_mean == pytest.approx(y[train].mean())
+    assert fold.target_std == pytest.approx(y[train].std())
+    for coded, rows in (
+        (fold.y_train, train),
+        (fold.y_valid, valid),
+        (data.y_test, test),
+    ):
         assert coded.dtype == np.float32
-        np.testing.assert_allclose(coded * data.target_std + data.target_mean, y[rows], rtol=1e-5)
+        np.testing.assert_allclose(
+            coded * data.folds[0].target_std + data.folds[0].target_mean, y[rows], rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("target", ["label", "amount", "flag"])
@@ -92,28 +100,30 @@ def test_the_target_of_regression_is_standardized_on_training_rows() -> None:
 def test_the_parts_are_disjoint_and_complete(target: str, validation: str) -> None:
     data = load_dataset(table(), target, validation=validation)
     assert len(data.folds) == (4 if validation == "4-fold" else 1)
-    for fold in data.folds:
-        rows = np.concatenate([fold.train_rows, fold.valid_rows, data.test_rows])
+    for place, (fold, split) in enumerate(zip(data.folds, data.splits, strict=True)):
+        encoded = data.encoded(place)
+        rows = np.concatenate([split.train, split.valid, data.test_rows])
         assert sorted(rows) == list(range(N))
-        assert len(fold.x_train) == len(fold.y_train) == len(fold.train_rows)
-        assert len(fold.x_valid) == len(fold.y_valid) == len(fold.valid_rows)
-        assert fold.x_train.shape[1] == fold.x_valid.shape[1] == fold.preprocessor.n_inputs
+        assert len(encoded.x_train) == len(fold.y_train) == len(split.train)
+        assert len(encoded.x_valid) == len(fold.y_valid) == len(split.valid)
+        n_inputs = data.preprocessor(place).n_inputs
+        assert encoded.x_train.shape[1] == encoded.x_valid.shape[1] == n_inputs
     if validation == "4-fold":
-        validated = np.concatenate([fold.valid_rows for fold in data.folds])
+        validated = np.concatenate([split.valid for split in data.splits])
         assert sorted([*validated, *data.test_rows]) == list(range(N))
 
 
 def test_rows_that_calibrate_are_of_no_other_part() -> None:
     frame = table(n_rows=15_000)
     data = load_dataset(frame, "label", weights="count")
-    (fold,) = data.folds
-    assert fold.calibration_rows is not None
-    parts = (fold.train_rows, fold.valid_rows, fold.calibration_rows, data.test_rows)
+    (fold,), (split,) = data.folds, data.splits
+    assert split.calibration is not None
+    parts = (split.train, split.valid, split.calibration, data.test_rows)
     counting = np.flatnonzero(frame["count"] > 0)
     assert sorted(np.concatenate(parts)) == counting.tolist()
-    assert data.n_calibration == len(fold.calibration_rows) >= 500
+    assert data.n_calibration == len(split.calibration) >= 500
     assert fold.weights is not None
-    assert len(fold.y_valid) == len(fold.weights.valid) == len(fold.valid_rows)
+    assert len(fold.y_valid) == len(fold.weights.valid) == len(split.valid)
     assert load_dataset(frame, "label", validation="3-fold").n_calibration == 0
 
 
@@ -122,7 +132,7 @@ def test_the_seed_decides_the_split() -> None:
     for rows, same, different in zip(rows_of(first), rows_of(again), rows_of(other), strict=True):
         np.testing.assert_array_equal(rows, same)
         assert rows.tolist() != different.tolist()
-    np.testing.assert_array_equal(first.x_train, again.x_train)
+    np.testing.assert_array_equal(first.encoded().x_train, again.encoded().x_train)
 
 
 def spoil(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
@@ -142,8 +152,8 @@ def spoil(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
 def test_rows_that_do_not_train_influence_nothing_fitted(validation: str) -> None:
     frame = table()
     clean = load_dataset(frame, "amount", validation=validation)
-    for place, fold in enumerate(clean.folds):
-        outside = np.concatenate([fold.valid_rows, clean.test_rows])
+    for place, (fold, split) in enumerate(zip(clean.folds, clean.splits, strict=True)):
+        outside = np.concatenate([split.valid, clean.test_rows])
         changed = spoil(frame, outside)
         # But for which columns are of use: rows that validate say that too, once for all folds.
         changed["same"] = frame["same"]
@@ -151,14 +161,16 @@ def test_rows_that_do_not_train_influence_nothing_fitted(validation: str) -> Non
         changed.loc[outside, "amount"] = 1e9
         spoiled = load_dataset(changed, "amount", validation=validation)
         same = spoiled.folds[place]
-        np.testing.assert_array_equal(same.train_rows, fold.train_rows)
-        np.testing.assert_array_equal(same.x_train, fold.x_train)
+        one, other = clean.encoded(place), spoiled.encoded(place)
+        np.testing.assert_array_equal(spoiled.splits[place].train, split.train)
+        np.testing.assert_array_equal(one.x_train, other.x_train)
         np.testing.assert_array_equal(same.y_train, fold.y_train)
-        assert same.preprocessor.to_json() == fold.preprocessor.to_json()
-        for name, array in fold.preprocessor.to_arrays().items():
-            np.testing.assert_array_equal(same.preprocessor.to_arrays()[name], array)
+        fitted, again = clean.preprocessor(place), spoiled.preprocessor(place)
+        assert fitted.to_json() == again.to_json()
+        for name, array in fitted.to_arrays().items():
+            np.testing.assert_array_equal(again.to_arrays()[name], array)
         assert (same.target_mean, same.target_std) == (fold.target_mean, fold.target_std)
-        assert not np.array_equal(same.x_valid, fold.x_valid)
+        assert not np.array_equal(one.x_valid, other.x_valid)
 
 
 def test_limits_that_make_the_same_codes_share_their_arrays() -> None:
@@ -170,7 +182,9 @@ def test_limits_that_make_the_same_codes_share_their_arrays() -> None:
     assert counts == {"letter": 5, "label": 3, "few": 3, "many": 11}
     found = {limit: data.encoded(0, View(one_hot_limit=limit)) for limit in range(13)}
     for limit, encoded in found.items():
-        codes = {column.name for column in encoded.preprocessor.columns if column.is_code}
+        fitted = data.preprocessor(0, View(one_hot_limit=limit))
+        codes = {column.name for column in fitted.columns if column.is_code}
+        assert encoded.columns.n_codes == len(codes)
         assert codes == {name for name, count in counts.items() if 0 < limit < count}
     arrays = {limit: id(encoded.x_train) for limit, encoded in found.items()}
     for alike in ((0, 11, 12), (1, 2), (3, 4), (5, 6, 7, 8, 9, 10)):
@@ -186,9 +200,9 @@ def test_folds_have_the_same_columns() -> None:
     frame.loc[3, ["number", "hardly"]] = [np.nan, 1]
     frame.loc[4, "letter"] = "rare"
     data = load_dataset(frame, "amount", validation="5-fold", test=0)
-    assert "hardly" in data.preprocessor.column_names
+    assert "hardly" in data.preprocessor().column_names
     view = View("quantile_normal", "indicator", 2)
-    kinds = [data.encoded(place, view).preprocessor.kinds for place in range(5)]
+    kinds = [data.encoded(place, view).columns for place in range(5)]
     assert {(own.n_numeric, len(own.levels), own.n_plain) for own in kinds} == {
         (kinds[0].n_numeric, len(kinds[0].levels), kinds[0].n_plain)
     }
@@ -198,7 +212,7 @@ def test_a_column_may_have_the_name_of_an_input_for_gaps() -> None:
     frame = pd.DataFrame({"a": [1.0, None, 3.0, 4.0] * 10, "a=(missing)": np.sqrt(range(40))})
     frame["y"] = ["u", "v"] * 20
     data = load_dataset(frame, "y", validation="holdout")
-    found = data.encoded(0, View("standard", "indicator", 0)).preprocessor
+    found = data.preprocessor(0, View("standard", "indicator", 0))
     assert found.input_names == ("a", "a=(missing)", "a=(missing)")
     encoded = found.encode(frame.drop(columns="y"))
     np.testing.assert_array_equal(encoded[:, 2], frame["a"].isna())
@@ -210,22 +224,23 @@ def test_rows_that_do_not_train_influence_no_view(validation: str) -> None:
     frame = table()
     view = View("robust_smooth_clip", "median", 2)
     clean = load_dataset(frame, "amount", validation=validation)
-    for place, fold in enumerate(clean.folds):
-        outside = np.concatenate([fold.valid_rows, clean.test_rows])
+    for place, split in enumerate(clean.splits):
+        outside = np.concatenate([split.valid, clean.test_rows])
         changed = spoil(frame, outside)
         changed["same"] = frame["same"]
         spoiled = load_dataset(changed, "amount", validation=validation)
         one, other = clean.encoded(place, view), spoiled.encoded(place, view)
         np.testing.assert_array_equal(one.x_train, other.x_train)
-        assert one.preprocessor.to_json() == other.preprocessor.to_json()
+        fitted, again = (data.preprocessor(place, view) for data in (clean, spoiled))
+        assert fitted.to_json() == again.to_json()
         assert not np.array_equal(one.x_valid, other.x_valid)
 
 
 def test_training_rows_do_influence_what_is_fitted() -> None:
     frame = table()
     clean = load_dataset(frame, "amount")
-    spoiled = load_dataset(spoil(frame, clean.folds[0].train_rows[:5]), "amount")
-    assert spoiled.preprocessor.to_json() != clean.preprocessor.to_json()
+    spoiled = load_dataset(spoil(frame, clean.splits[0].train[:5]), "amount")
+    assert spoiled.preprocessor().to_json() != clean.preprocessor().to_json()
 
 
 def test_useless_columns_are_said_and_not_encoded() -> None:
@@ -234,8 +249,15 @@ def test_useless_columns_are_said_and_not_encoded() -> None:
         "column 'id' is dropped",
         "column 'same' is dropped",
     ]
-    assert data.preprocessor.column_names == ("number", "count", "letter", "flag", "day", "amount")
-    assert "id" in data.preprocessor.features
+    assert data.preprocessor().column_names == (
+        "number",
+        "count",
+        "letter",
+        "flag",
+        "day",
+        "amount",
+    )
+    assert "id" in data.preprocessor().features
     assert data.n_features == 6
 
 
@@ -243,7 +265,7 @@ def test_leaks_are_said_and_kept() -> None:
     frame = table().assign(copy=lambda rows: rows["label"].str.upper())
     data = load_dataset(frame, "label")
     assert any("column 'copy' has one value for each class" in note for note in data.notes)
-    assert "copy" in data.preprocessor.column_names
+    assert "copy" in data.preprocessor().column_names
 
 
 def test_rows_without_target_are_dropped_and_counted() -> None:
@@ -260,7 +282,7 @@ def test_rows_without_target_are_dropped_and_counted() -> None:
     assert sorted(rows) == [row for row in range(N) if row not in (3, 50, 77)]
     np.testing.assert_array_equal(
         data.raw["label"].to_numpy()[rows_of(data)[0]],
-        [data.classes[index] for index in data.y_train],
+        [data.classes[index] for index in data.folds[0].y_train],
     )
 
 
@@ -287,10 +309,10 @@ def test_raw_rows_lead_to_the_encoded_ones() -> None:
     data = load_dataset(frame, "label")
     for (features, labels), x, y in (
         (data.raw_test(), data.x_test, data.y_test),
-        (data.raw_valid(), data.x_valid, data.y_valid),
+        (data.raw_valid(), data.encoded().x_valid, data.folds[0].y_valid),
     ):
         assert list(features.columns) == [name for name in frame.columns if name != "label"]
-        np.testing.assert_array_equal(data.preprocessor.encode(features), x)
+        np.testing.assert_array_equal(data.preprocessor().encode(features), x)
         assert [data.classes[index] for index in y] == labels.tolist()
     pd.testing.assert_frame_equal(
         data.raw_test()[0], frame.drop(columns="label").iloc[data.test_rows]
@@ -304,7 +326,7 @@ def test_test_rows_may_come_from_a_file(tmp_path: Path) -> None:
     data = load_dataset(frame, "label", test=str(path))
     assert (data.n_train, data.n_valid, data.n_test, len(data.test_rows)) == (96, 24, 30, 0)
     assert [data.classes[index] for index in data.y_test] == other["label"].tolist()
-    np.testing.assert_array_equal(data.x_test, data.preprocessor.encode(other))
+    np.testing.assert_array_equal(data.x_test, data.preprocessor().encode(other))
     assert data.split["test"] == str(path)
     assert load_dataset(frame, "label", **data.split).fingerprint == data.fingerprint
     changed = load_dataset(frame, "label", test=other.iloc[:-1])
@@ -329,9 +351,9 @@ def test_the_tests_of_a_format_are_used_unless_a_fraction_is_wanted(tmp_path: Pa
     np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x[:7], y_test=y[:7])
     data = load_dataset(tmp_path / "a.npz")
     assert (data.n_train, data.n_valid, data.n_test) == (40, 10, 7)
-    assert {column.kind for column in data.preprocessor.columns} == {"pixel"}
-    assert data.x_train.mean() == pytest.approx(0, abs=1e-5)
-    assert data.x_train.std() == pytest.approx(1, abs=1e-5)
+    assert {column.kind for column in data.preprocessor().columns} == {"pixel"}
+    assert data.encoded().x_train.mean() == pytest.approx(0, abs=1e-5)
+    assert data.encoded().x_train.std() == pytest.approx(1, abs=1e-5)
     assert data.split["test"] == "auto"
     assert load_dataset(tmp_path / "a.npz", **data.split).n_test == 7
     data = load_dataset(tmp_path / "a.npz", test=0.2)
@@ -353,9 +375,9 @@ def test_the_path_does_not_change_the_fingerprint(tmp_path: Path) -> None:
 def test_it_can_be_sent_to_another_process() -> None:
     data = load_dataset(table(), "label")
     again = pickle.loads(pickle.dumps(data))
-    np.testing.assert_array_equal(again.x_train, data.x_train)
+    np.testing.assert_array_equal(again.encoded().x_train, data.encoded().x_train)
     np.testing.assert_array_equal(
-        again.preprocessor.encode(table()), data.preprocessor.encode(table())
+        again.preprocessor().encode(table()), data.preprocessor().encode(table())
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from autotrain.data.columns import read_columns
-from autotrain.data.dataset import load_dataset
+from autotrain.data.loading import load_dataset
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 

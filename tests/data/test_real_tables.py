@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autotrain.data.dataset import load_dataset
+from autotrain.data.loading import load_dataset
 from autotrain.errors import DataError
 
 TABLES = [
@@ -38,9 +38,9 @@ def test_tidy_tables(
 ) -> None:
     data = load_dataset(shared_data / "tidy" / name, target)
     assert (data.task, data.n_features, data.n_inputs) == (task, n_features, n_inputs)
-    for x in (data.x_train, data.x_valid, data.x_test):
+    for x in (data.encoded().x_train, data.encoded().x_valid, data.x_test):
         assert np.isfinite(x).all()
-    np.testing.assert_array_equal(data.preprocessor.encode(data.raw_test()[0]), data.x_test)
+    np.testing.assert_array_equal(data.preprocessor().encode(data.raw_test()[0]), data.x_test)
 
 
 def test_blank_numbers_and_an_id_column(shared_data: Path) -> None:
@@ -49,7 +49,7 @@ def test_blank_numbers_and_an_id_column(shared_data: Path) -> None:
     assert note.startswith("column 'customerID' is dropped: it has 5634 different texts")
     # Some customers differ in nothing else than their identifier.
     assert repeats.startswith("13 of 1,409 test rows")
-    kinds = {column.name: column.kind for column in data.preprocessor.columns}
+    kinds = {column.name: column.kind for column in data.preprocessor().columns}
     assert kinds["TotalCharges"] == "numeric"
 
 
@@ -66,8 +66,8 @@ def test_fashion_mnist(shared_data: Path) -> None:
     counts = (data.n_train, data.n_valid, data.n_calibration, data.n_test)
     assert counts == (50_000, 8_000, 2_000, 10_000)
     assert (data.task, data.classes, data.n_inputs) == ("multiclass", tuple(range(10)), 784)
-    assert np.bincount(data.y_valid).tolist() == [800] * 10
+    assert np.bincount(data.folds[0].y_valid).tolist() == [800] * 10
     # The mean and standard deviation that everyone uses for this set, from all its pictures.
-    fitted = data.preprocessor.to_arrays()
+    fitted = data.preprocessor().to_arrays()
     np.testing.assert_allclose(fitted["mean"] / 255, 0.2860, atol=1e-3)
     np.testing.assert_allclose(fitted["scale"] / 255, 0.3530, atol=1e-3)

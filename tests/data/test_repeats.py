@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from autotrain.data.columns import Column, read_columns
-from autotrain.data.dataset import load_dataset
+from autotrain.data.loading import load_dataset
 from autotrain.data.repeats import find_repeats, row_hashes
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
-from autotrain.data.dataset import load_dataset
+from autotrain.data.loading import load_dataset
 from autotrain.errors import DataError, StudyError
 from autotrain.techniques.view import View
 
@@ -30,11 +30,11 @@ def test_every_fold_has_the_weights_of_its_rows(validation: str) -> None:
     frame = table()
     data = load_dataset(frame, "y", weights="count", validation=validation)
     counts = frame["count"].to_numpy(float)
-    for fold in data.folds:
+    for fold, split in zip(data.folds, data.splits, strict=True):
         weights = fold.weights
         assert weights is not None
         assert weights.metric is not None
-        for own, rows in ((weights.train, fold.train_rows), (weights.valid, fold.valid_rows)):
+        for own, rows in ((weights.train, split.train), (weights.valid, split.valid)):
             np.testing.assert_allclose(own, counts[rows] / counts[rows].mean(), rtol=1e-14)
         np.testing.assert_array_equal(weights.metric, weights.valid)
     assert data.test_weights is not None
@@ -44,9 +44,8 @@ def test_every_fold_has_the_weights_of_its_rows(validation: str) -> None:
 def test_the_column_is_no_feature_anywhere() -> None:
     data = load_dataset(table(), "y", weights="count")
     assert [column.name for column in data.columns] == ["x"]
-    assert data.preprocessor.features == ("x",)
-    other = data.encoded(0, View(scaler="quantile_normal"))
-    assert other.preprocessor.features == ("x",)
+    assert data.preprocessor().features == ("x",)
+    assert data.preprocessor(0, View(scaler="quantile_normal")).features == ("x",)
     for frame, labels in (data.raw_test(), data.raw_valid()):
         assert list(frame) == ["x"]
         assert labels.name == "y"
@@ -87,22 +86,22 @@ def test_balanced_classes_of_weighted_rows_are_scikit_learns(unit: float) -> Non
     by_class = compute_class_weight("balanced", classes=np.arange(3), y=every, sample_weight=own)
     sums = np.bincount(every, by_class[every] * own)
     np.testing.assert_allclose(sums, sums.mean(), rtol=1e-12)
-    for fold in data.folds:
+    for fold, split in zip(data.folds, data.splits, strict=True):
         assert fold.weights is not None
-        wanted = by_class[fold.y_train] * own[fold.train_rows]
+        wanted = by_class[fold.y_train] * own[split.train]
         np.testing.assert_allclose(fold.weights.train, wanted / wanted.mean(), rtol=1e-12)
 
 
 def test_named_classes_and_rows_multiply() -> None:
     frame = table()
     data = load_dataset(frame, "y", weights="count", class_weights={"c": 4, "b": 0.5})
-    [fold] = data.folds
+    [fold], [split] = data.folds, data.splits
     of_labels = frame["y"].map({"a": 1.0, "b": 0.5, "c": 4.0}) * frame["count"]
-    expected = of_labels.to_numpy()[fold.train_rows]
+    expected = of_labels.to_numpy()[split.train]
     assert fold.weights is not None
     assert fold.weights.metric is not None
     np.testing.assert_allclose(fold.weights.train, expected / expected.mean(), rtol=1e-14)
-    counts = frame["count"].to_numpy(float)[fold.valid_rows]
+    counts = frame["count"].to_numpy(float)[split.valid]
     np.testing.assert_allclose(fold.weights.metric, counts / counts.mean(), rtol=1e-14)
 
 
@@ -140,18 +139,18 @@ def test_a_row_of_weight_0_is_as_if_it_were_not_there(
     assert "dropped 40 rows with weight 0 in 'count'" in with_it.notes
     assert (with_it.task, with_it.classes) == (without.task, without.classes)
     np.testing.assert_array_equal(with_it.test_weights, without.test_weights)
-    view = View("robust_smooth_clip", "indicator")
     for place, (one, other) in enumerate(zip(with_it.folds, without.folds, strict=True)):
         assert (one.target_mean, one.target_std) == (other.target_mean, other.target_std)
         assert one.weights is not None
         assert other.weights is not None
         for name in ("train", "valid", "metric"):
             np.testing.assert_array_equal(getattr(one.weights, name), getattr(other.weights, name))
-        for name in ("x_train", "y_train", "x_valid", "y_valid"):
-            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-        encoded = [data.encoded(place, view) for data in (with_it, without)]
-        np.testing.assert_array_equal(encoded[0].x_train, encoded[1].x_train)
-        np.testing.assert_array_equal(encoded[0].x_valid, encoded[1].x_valid)
+        np.testing.assert_array_equal(one.y_train, other.y_train)
+        np.testing.assert_array_equal(one.y_valid, other.y_valid)
+        for view in (View(), View("robust_smooth_clip", "indicator")):
+            encoded = [data.encoded(place, view) for data in (with_it, without)]
+            np.testing.assert_array_equal(encoded[0].x_train, encoded[1].x_train)
+            np.testing.assert_array_equal(encoded[0].x_valid, encoded[1].x_valid)
 
 
 def test_a_row_that_is_dropped_needs_no_weight() -> None:

@@ -354,8 +354,7 @@ def export(winners: Sequence[Winner], folder: Path) -> Exported:
 
 
 def raw_valid(winner: Winner, fold: int) -> pd.DataFrame:
-    dataset = winner.dataset
-    return dataset.apart(dataset.raw.iloc[dataset.folds[fold].valid_rows])[0]
+    return winner.dataset.raw_valid(fold)[0]
 
 
 def test_out_of_fold_predictions_are_those_of_the_bundles(

@@ -94,7 +94,7 @@ def test_every_metric_of_weighted_rows_too(metric: str, tmp_path: Path) -> None:
     predictor = load(exported.path)
     assert predictor.weights_name == "w"
     assert "w" not in predictor.column_names
-    valid = frame.iloc[winner.dataset.folds[0].valid_rows]
+    valid = frame.iloc[winner.dataset.splits[0].valid]
     found = predictor.evaluate(valid, valid["target"], n_samples=0, weights=valid["w"])
     assert found["deterministic"] == pytest.approx(dict(exported.scores), rel=1e-6)
 
@@ -155,10 +155,10 @@ def test_standard_error_over_rows_is_that_of_the_rows_losses(
     winner = train("sklearn:wine", {"training.epochs": 3}, validation=validation)
     bundle = read_bundle(winner.export(tmp_path / "best").path)
     variances = []
-    for place, fold in enumerate(winner.dataset.folds):
+    for place in range(len(winner.dataset.folds)):
         (member,) = (m for m in bundle.members if m.fold == place)
         own = Predictor(replace(bundle, members=(member,)))
-        features, labels = winner.dataset.apart(winner.dataset.raw.iloc[fold.valid_rows])
+        features, labels = winner.dataset.raw_valid(place)
         right = [list(bundle.classes).index(label) for label in labels]
         losses = -np.log(
             own.predict_proba(features, calibrated=False)[np.arange(len(right)), right]
@@ -166,7 +166,7 @@ def test_standard_error_over_rows_is_that_of_the_rows_losses(
         variances.append(losses.var() / len(losses))
     expected = math.sqrt(sum(variances)) / len(variances)
     assert bundle.scores["validation_error"]["log_loss"] == pytest.approx(expected, rel=1e-4)
-    assert bundle.data["n_validated"] == sum(len(f.valid_rows) for f in winner.dataset.folds)
+    assert bundle.data["n_validated"] == sum(len(split.valid) for split in winner.dataset.splits)
 
 
 def test_selection_is_recorded_and_the_rest_stays(wine: Winner, tmp_path: Path) -> None:
@@ -265,11 +265,11 @@ def test_many_rows_held_out_calibrate_apart(task: str, tmp_path: Path) -> None:
     frame["y"] = np.where(y > 0, "up", "down") if task == "binary" else y
     winner = train(frame, {"training.epochs": 2}, target="y", test=0.0)
     exported = winner.export(tmp_path / "best")
-    predictor, (fold,) = load(exported.path), winner.dataset.folds
+    predictor, (split,) = load(exported.path), winner.dataset.splits
     calibration = predictor.bundle.calibration
-    assert fold.calibration_rows is not None
-    assert (len(fold.valid_rows), len(fold.calibration_rows)) == (1_500, 500)
-    own = frame.iloc[fold.calibration_rows]
+    assert split.calibration is not None
+    assert (len(split.valid), len(split.calibration)) == (1_500, 500)
+    own = frame.iloc[split.calibration]
     if task == "regression":
         errors = predictor.predict(own) - own["y"]
         expected = fit_noise(own["y"].to_numpy() + errors.to_numpy(), own["y"].to_numpy())
@@ -283,7 +283,7 @@ def test_many_rows_held_out_calibrate_apart(task: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(calibration["conformal_fold_scores"][0], np.sort(scores), 1e-5)
     assert (calibration["n_rows"], calibration["rows"]) == (500, "calibration")
     # The score that chose the winner is of the other rows alone.
-    valid = frame.iloc[fold.valid_rows]
+    valid = frame.iloc[split.valid]
     found = predictor.evaluate(valid, valid["y"], n_samples=0)["deterministic"]
     assert found[predictor.bundle.metric] == pytest.approx(exported.value, rel=1e-6)
     card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -325,11 +325,11 @@ def test_conformal_answers_hold_the_promised_share_of_validation_rows(
         del pooled_scores["conformal_fold_labels"]
     # Each row by the member that did not train on it, as when the scores were made.
     inside = 0.0
-    for place, fold in enumerate(winner.dataset.folds):
+    for place in range(len(winner.dataset.folds)):
         (member,) = (m for m in predictor.bundle.members if m.fold == place)
         own = replace(predictor.bundle, members=(member,))
         alone = Predictor(replace(own, calibration={**calibration, **pooled_scores}))
-        features, y = winner.dataset.apart(winner.dataset.raw.iloc[fold.valid_rows])
+        features, y = winner.dataset.raw_valid(place)
         (found,) = (
             value["coverage"]
             for name, value in alone.evaluate(features, y, alpha=0.2)["coverage"].items()
@@ -345,8 +345,8 @@ def test_conformal_scores_of_numbers_are_those_that_are_served(tmp_path: Path) -
     winner = train("sklearn:diabetes", {"training.epochs": 3}, validation="3-fold")
     predictor = load(winner.export(tmp_path / "best").path)
     calibration = predictor.bundle.calibration
-    for place, fold in enumerate(winner.dataset.folds):
-        features, y = winner.dataset.apart(winner.dataset.raw.iloc[fold.valid_rows])
+    for place in range(len(winner.dataset.folds)):
+        features, y = winner.dataset.raw_valid(place)
         drawn = predictor.predict_distribution(features, samples=True)
         assert isinstance(drawn, RegressionDistribution)
         assert drawn.samples is not None
@@ -464,9 +464,11 @@ def test_a_failed_export_leaves_the_bundle_before_it(
 
 def test_rows_encoded_otherwise_are_noticed(wine: Winner, diabetes: Winner, tmp_path: Path) -> None:
     for winner in (wine, diabetes):
-        (fold,) = winner.dataset.folds
-        shifted = replace(fold, x_valid=fold.x_valid + np.float32(0.001))
-        dataset = replace(winner.dataset, folds=(shifted,))
+        fitted = {
+            key: (preprocessor, replace(rows, x_valid=rows.x_valid + np.float32(0.001)))
+            for key, (preprocessor, rows) in winner.dataset.fitted.items()
+        }
+        dataset = replace(winner.dataset, fitted=fitted)
         with pytest.raises(RuntimeError, match="predictions of the written bundle differ"):
             winner.export(tmp_path / "best", dataset=dataset)
     assert nothing_but(tmp_path)
@@ -487,7 +489,7 @@ def test_a_metric_of_classes_may_differ_by_two_rows_of_the_rarest(
 ) -> None:
     winner = train("sklearn:breast_cancer", {"training.epochs": 2}, metric=metric)
     (outcome,) = winner.outcomes
-    n_rarest = int(np.bincount(winner.dataset.y_valid).min())
+    n_rarest = int(np.bincount(winner.dataset.folds[0].y_valid).min())
     changed(winner, best_value=outcome.best_value - 1 / n_rarest).export(tmp_path / "best")
     with pytest.raises(RuntimeError, match="training recorded"):
         changed(winner, best_value=outcome.best_value - 3 / n_rarest).export(tmp_path / "best")

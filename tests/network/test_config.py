@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autotrain.data.codes import Columns
 from autotrain.network.config import (
     dropout_of,
     dropout_rates,
@@ -21,7 +22,7 @@ from autotrain.network.config import (
     shape_of,
     view_of,
 )
-from autotrain.network.layout import INPUT, Columns, Layout
+from autotrain.network.layout import INPUT, Layout
 from autotrain.techniques.view import View
 from tests.training.problems import make_config
 

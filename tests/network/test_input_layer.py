@@ -10,16 +10,24 @@ import numpy as np
 import pytest
 import torch
 
+from autotrain.data.codes import Columns
+from autotrain.data.encoded import EncodedFold, EncodedView
 from autotrain.network.config import view_of
-from autotrain.network.layout import INPUT, Columns
+from autotrain.network.layout import INPUT
 from autotrain.techniques.embeddings import EMBEDDINGS
 from autotrain.techniques.view import View
 from autotrain.training.fleet import Fleet
-from autotrain.training.rows import FoldArrays, Inputs
 from autotrain.training.slot import Admission
 from autotrain.training.trainer import SlotMessage, Trainer
 from tests.network.test_padding import is_padding
-from tests.training.problems import make_config, make_fleet, make_fold, make_trainer, step_once
+from tests.training.problems import (
+    inputs_of,
+    make_config,
+    make_fleet,
+    make_fold,
+    make_trainer,
+    step_once,
+)
 from tests.training.test_fused_equals_alone import (
     all_at_once,
     assert_same,
@@ -35,7 +43,7 @@ LEVELS = ((7, 5), (5, 9))
 N_PLAIN = (2, 4)
 
 
-def fold_of(place: int, task: str = "multiclass") -> FoldArrays:
+def fold_of(place: int, task: str = "multiclass") -> EncodedFold:
     """Return a fold in every view: numbers, then codes or one-hot inputs, then plain inputs."""
     columns = Columns(N_NUMERIC, LEVELS[place], N_PLAIN[place])
     fold = make_fold(task, n_train=50 + 11 * place, n_inputs=columns.width, columns=columns)
@@ -69,10 +77,10 @@ def fold_of(place: int, task: str = "multiclass") -> FoldArrays:
                     if limit
                     else Columns(N_NUMERIC, (), n_plain + sum(LEVELS[place]))
                 )
-                x_train, x_valid = encode(fold.x_train), encode(fold.x_valid)
+                x_train, x_valid = encode(inputs_of(fold).x_train), encode(inputs_of(fold).x_valid)
                 assert x_train.shape[1] == own.width
-                views[View(scaler, missing, limit)] = Inputs(x_train, x_valid, own)
-    return replace(fold, columns=None, views=views)
+                views[View(scaler, missing, limit)] = EncodedView(x_train, x_valid, own)
+    return replace(fold, views=views)
 
 
 INPUT_LAYERS: dict[str, dict[str, Any]] = {

@@ -18,7 +18,8 @@ from torch import Tensor
 from autotrain.metrics import METRICS, metric_named
 from autotrain.network.metric_formulas import METRIC_FUNCTIONS, metric_function
 from autotrain.training.fleet import validation_scores
-from autotrain.training.rows import FoldArrays, Problem, Rows
+from autotrain.training.rows import Problem, Rows
+from tests.training.problems import fold_of
 
 Reference = Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
 
@@ -321,7 +322,7 @@ def test_target_far_from_zero_loses_no_digits(name: str) -> None:
     y = generator.normal(size=200).astype(np.float32)
     outputs = (y + 0.1 * generator.normal(size=200)).astype(np.float32)
     x = np.zeros((200, 1), dtype=np.float32)
-    fold = FoldArrays(x, y, x, y, target_mean=1e9, target_std=3.0)
+    fold = fold_of(x, y, x, y, target_mean=1e9, target_std=3.0)
     rows = Rows(
         Problem("regression", 1, metric_named(name)), [fold], torch.device("cpu"), torch.float32
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autotrain.network.layout import Columns
+from autotrain.data.codes import Columns
 from autotrain.network.tensors import from_tensors, layout_of, tensor_shapes, to_tensors
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.activations import ACTIVATIONS

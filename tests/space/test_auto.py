@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from autotrain.data.batches import effective_batch_size
-from autotrain.data.dataset import load_dataset
+from autotrain.data.loading import load_dataset
 from autotrain.space.auto import AUTO_VALUES, DataShape, batch_size, epochs
 from autotrain.space.domains import Choices
 from autotrain.space.search_space import SearchSpace

@@ -13,7 +13,7 @@ import torch
 
 from autotrain.techniques.decay import WEIGHT_DECAYS
 from autotrain.training.slot import Admission
-from tests.training.problems import make_config, make_fleet, make_fold
+from tests.training.problems import inputs_of, make_config, make_fleet, make_fold
 
 REFERENCES: dict[str, Callable[[float, float], float]] = {
     "none": lambda eta, rate: 1.0,
@@ -29,7 +29,7 @@ def test_weights_without_gradient_shrink_by_the_factor_of_each_step(name: str) -
     if WEIGHT_DECAYS[name].decays:
         params["weight_decay.decoupled.rate"] = rate
     fold = make_fold()
-    fold.x_train[:, 0] = 0.0
+    inputs_of(fold).x_train[:, 0] = 0.0
     fleet = make_fleet([Admission(0, make_config(params), 0)], folds=[fold])
     [slot] = fleet.slots
     before = slot.layout.views(slot.parameters.unsqueeze(0))["kernel", 0][0, 0].clone()

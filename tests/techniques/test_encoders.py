@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
+from autotrain.data.codes import Columns
 from autotrain.data.columns import measure, read_columns
 from autotrain.data.fitting import MAX_CODES, fit_preprocessor
-from autotrain.data.preprocessing import Kinds, Preprocessor
+from autotrain.data.preprocessing import Preprocessor
 from autotrain.techniques.encoders import ENCODERS
 from autotrain.techniques.view import View
 
@@ -71,8 +72,8 @@ def test_inputs_equal_the_reference(name: str, n_levels: int, has_missing: bool)
     found = preprocessor.encode({"text": np.array(texts, dtype=object)})
     np.testing.assert_array_equal(found, REFERENCES[name](train, texts))
     is_code = ENCODERS[name].embeds and n_levels > LIMIT
-    kinds = Kinds(0, (n_levels + 1,), 0) if is_code else Kinds(0, (), n_levels)
-    assert preprocessor.kinds == kinds
+    kinds = Columns(0, (n_levels + 1,), 0) if is_code else Columns(0, (), n_levels)
+    assert preprocessor.input_columns == kinds
     assert len(preprocessor.input_names) == preprocessor.n_inputs == found.shape[1]
 
 
@@ -80,7 +81,7 @@ def test_rarest_levels_share_the_code_of_unseen_levels() -> None:
     levels: list[str | None] = [f"text {n}" for n in range(MAX_CODES + 50)]
     train = levels * 2
     preprocessor = fitted(train + train[: MAX_CODES // 2], LIMIT)
-    assert preprocessor.kinds == Kinds(0, (MAX_CODES,), 0)
+    assert preprocessor.input_columns == Columns(0, (MAX_CODES,), 0)
     codes = preprocessor.encode({"text": [*train, "never seen"]})[:, 0]
     assert codes.max() == codes[-1] == MAX_CODES - 1
     assert (codes == MAX_CODES - 1).sum() == 1 + 2 * 51

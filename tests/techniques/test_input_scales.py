@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from autotrain.data.codes import Columns
 from autotrain.network.config import factor_row, shape_of
-from autotrain.network.layout import INPUT, Columns, Layout
+from autotrain.network.layout import INPUT, Layout
 from autotrain.techniques.input_scales import INPUT_SCALES
 from autotrain.training.slot import Admission
 from tests.training.problems import make_config, make_fleet

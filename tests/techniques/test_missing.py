@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from sklearn.impute import SimpleImputer
 
+from autotrain.data.codes import Columns
 from autotrain.data.columns import measure, read_columns
 from autotrain.data.fitting import fit_preprocessor
-from autotrain.data.preprocessing import Kinds, Preprocessor
+from autotrain.data.preprocessing import Preprocessor
 from autotrain.techniques.missing import MISSING
 from autotrain.techniques.scalers import SCALERS
 from autotrain.techniques.view import View
@@ -58,7 +59,7 @@ def test_inputs_equal_simple_imputer(name: str) -> None:
         wanted[:, :4] = (wanted[:, :4] - arrays["mean"]) / arrays["scale"]
         np.testing.assert_allclose(preprocessor.encode(values), wanted, rtol=1e-5, atol=1e-6)
     n_indicators = 3 if MISSING[name].indicates else 0
-    assert preprocessor.kinds == Kinds(4, (), n_indicators)
+    assert preprocessor.input_columns == Columns(4, (), n_indicators)
     names = ("a=(missing)", "c=(missing)", "d=(missing)")[:n_indicators]
     assert preprocessor.input_names == (*"abcd", *names)
 
@@ -74,7 +75,7 @@ def test_missing_date_is_indicated_like_a_missing_number(name: str, has_gaps: bo
     encoded, last = found.encode(frame), found.input_names[-1]
     tells = has_gaps and MISSING[name].indicates
     assert (last == "day=(missing)") == tells
-    assert found.kinds == Kinds(6, (), int(tells))
+    assert found.input_columns == Columns(6, (), int(tells))
     again = Preprocessor.from_parts(found.to_json(), found.to_arrays())
     np.testing.assert_array_equal(again.encode(frame), encoded)
     if tells:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,14 +13,16 @@ import sklearn.metrics
 import torch
 from torch import Tensor
 
+from autotrain.data.codes import Columns
+from autotrain.data.encoded import EncodedFold, EncodedView
 from autotrain.data.weights import RowWeights
 from autotrain.metrics import METRICS, metric_named
-from autotrain.network.layout import Columns
 from autotrain.space.config import TrialConfig
 from autotrain.space.sections import SECTIONS
 from autotrain.techniques.technique import Parameter
+from autotrain.techniques.view import View
 from autotrain.training.fleet import Fleet
-from autotrain.training.rows import FoldArrays, Problem
+from autotrain.training.rows import Problem
 from autotrain.training.slot import Admission, EpochReport, Outcome
 from autotrain.training.step import Rates
 from autotrain.training.trainer import SlotMessage, Trainer
@@ -34,6 +37,25 @@ N_CLASSES = 3
 # ---- data ----------------------------------------------------------------------------------
 
 
+def fold_of(
+    x_train: np.ndarray,
+    y_train: np.ndarray,
+    x_valid: np.ndarray,
+    y_valid: np.ndarray,
+    columns: Columns | None = None,
+    **options: Any,
+) -> EncodedFold:
+    """Return a fold with these inputs in every view, whatever a configuration asks for."""
+    columns = Columns.plain(x_train.shape[1]) if columns is None else columns
+    encoded = EncodedView(x_train, x_valid, columns)
+    return EncodedFold(y_train, y_valid, defaultdict(lambda: encoded), **options)
+
+
+def inputs_of(fold: EncodedFold) -> EncodedView:
+    """Return the inputs of a fold from `fold_of`."""
+    return fold.views[View()]
+
+
 def make_fold(
     task: str = "multiclass",
     *,
@@ -43,7 +65,7 @@ def make_fold(
     seed: int = 0,
     columns: Columns | None = None,
     weighted: bool = False,
-) -> FoldArrays:
+) -> EncodedFold:
     """Draw rows with a target that is a noisy nonlinear function of the inputs.
 
     Args:
@@ -63,11 +85,12 @@ def make_fold(
     else:
         n_classes = 2 if task == "binary" else N_CLASSES
         y = np.searchsorted(np.quantile(signal, np.arange(1, n_classes) / n_classes), signal)
-    fold = FoldArrays(x[:n_train], y[:n_train], x[n_train:], y[n_train:], mean, std, columns)
+    rows = (x[:n_train], y[:n_train], x[n_train:], y[n_train:])
+    fold = fold_of(*rows, columns, target_mean=mean, target_std=std)
     return replace(fold, weights=_draw_weights(generator, fold)) if weighted else fold
 
 
-def _draw_weights(generator: np.random.Generator, fold: FoldArrays) -> RowWeights:
+def _draw_weights(generator: np.random.Generator, fold: EncodedFold) -> RowWeights:
     def draw(like: np.ndarray) -> np.ndarray:
         drawn = generator.exponential(size=len(like))
         drawn[::7] = 0
@@ -205,7 +228,7 @@ def draw_models(
 def make_trainer(
     task: str = "multiclass",
     metric: str | None = None,
-    folds: list[FoldArrays] | None = None,
+    folds: list[EncodedFold] | None = None,
     **options: Any,
 ) -> Trainer:
     folds = [make_fold(task)] if folds is None else folds
@@ -229,7 +252,7 @@ def train_alone(trainer: Trainer, admission: Admission) -> tuple[list[EpochRepor
 # ---- the reference -------------------------------------------------------------------------
 
 
-def value_of(metric: str, fold: FoldArrays) -> Callable[[Tensor, Tensor], float]:
+def value_of(metric: str, fold: EncodedFold) -> Callable[[Tensor, Tensor], float]:
     """Return scikit-learn's value of a metric for outputs `[N, C]` and targets `[N]`."""
     w = None if fold.weights is None else fold.weights.metric
 
@@ -273,7 +296,7 @@ def value_of(metric: str, fold: FoldArrays) -> Callable[[Tensor, Tensor], float]
 def make_reference(
     config: TrialConfig,
     problem: Problem,
-    fold: FoldArrays,
+    fold: EncodedFold,
     *,
     seed: int,
     fold_number: int = 0,
@@ -283,7 +306,7 @@ def make_reference(
     """Return the plain PyTorch version of a slot."""
     target = torch.int64 if problem.is_classification else DOUBLE
 
-    weights = fold.weights
+    inputs, weights = inputs_of(fold), fold.weights
 
     def tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(DOUBLE)
@@ -293,8 +316,8 @@ def make_reference(
 
     return Reference(
         config,
-        rows(fold.x_train, fold.y_train),
-        rows(fold.x_valid, fold.y_valid),
+        rows(inputs.x_train, fold.y_train),
+        rows(inputs.x_valid, fold.y_valid),
         problem.n_outputs,
         value_of(problem.metric.name, fold),
         maximize=problem.metric.direction == "maximize",
@@ -302,7 +325,7 @@ def make_reference(
         fold=fold_number,
         repeat=repeat,
         n_steps=n_steps,
-        columns=fold.columns,
+        columns=inputs.columns,
         weights=None if weights is None else (tensor(weights.train), tensor(weights.valid)),
         quantile=problem.metric.quantile,
     )

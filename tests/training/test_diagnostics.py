@@ -17,6 +17,7 @@ from autotrain.training.fleet import outcome
 from autotrain.training.slot import Admission
 from tests.training.problems import (
     draw_models,
+    inputs_of,
     make_config,
     make_fleet,
     make_fold,
@@ -383,7 +384,7 @@ def test_slopes_equal_autograd(name: str, parametric: bool) -> None:
         elif key[0] == "kernel":
             view *= 20
     bound = network.bind(parameters, statistics)
-    x = torch.from_numpy(make_fold().x_valid).to(slot.parameters).unsqueeze(0)
+    x = torch.from_numpy(inputs_of(make_fold()).x_valid).to(slot.parameters).unsqueeze(0)
     outputs, slopes = network.hidden_outputs(bound, x), network.hidden_slopes(bound, x)
     assert len(outputs) == len(slopes) == 2
     kernel, bias = views["kernel", 0], views["bias", 0]

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autotrain.training.rows import FoldArrays
+from autotrain.data.encoded import EncodedFold
 from autotrain.training.slot import Admission, Outcome
 from tests.training.problems import (
     draw_models,
+    inputs_of,
     make_config,
     make_fold,
     make_problem,
@@ -24,7 +25,7 @@ RTOL, ATOL = 1e-10, 1e-12
 NARROW, WIDE = 4, 6
 
 
-def two_folds(task: str, *, weighted: bool = False) -> list[FoldArrays]:
+def two_folds(task: str, *, weighted: bool = False) -> list[EncodedFold]:
     """Return two folds of different size and width, with equal numbers of whole batches of 16."""
     small = make_fold(task, n_train=50, n_valid=30, n_inputs=NARROW, seed=1, weighted=weighted)
     large = make_fold(task, n_train=61, n_valid=19, n_inputs=WIDE, seed=2, weighted=weighted)
@@ -112,8 +113,8 @@ def test_fold_does_not_use_rows_of_other_folds() -> None:
     """The other fold contains rows that would break any training."""
     good = make_fold(seed=1)
     broken = make_fold(seed=2)
-    broken.x_train[:] = np.nan
-    broken.x_valid[:] = np.nan
+    inputs_of(broken).x_train[:] = np.nan
+    inputs_of(broken).x_valid[:] = np.nan
     trainer, expected = make_trainer(folds=[good, broken]), make_trainer(folds=[good])
     model = Admission(0, make_config(), seed=5)
     _, outcome = train_alone(trainer, model)

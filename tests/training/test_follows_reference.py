@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import tests.reference as reference_tables
+from autotrain.data.codes import Columns
 from autotrain.metrics import METRICS
-from autotrain.network.layout import INPUT, Columns
+from autotrain.network.layout import INPUT
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.activations import ACTIVATIONS
 from autotrain.techniques.clipping import CLIPPINGS

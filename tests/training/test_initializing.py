@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from autotrain.network.layout import INPUT, Columns
+from autotrain.data.codes import Columns
+from autotrain.network.layout import INPUT
 from autotrain.training.initializing import SAMPLE_ROWS
 from autotrain.training.slot import Admission, Slot
-from tests.training.problems import make_config, make_fleet, make_fold
+from tests.training.problems import inputs_of, make_config, make_fleet, make_fold
 
 N_ROWS = 200
 
@@ -22,9 +23,9 @@ RAW = {"scaler": "none", "batch_norm.input": True}
 def slot_of(params: dict[str, Any], x: np.ndarray | None = None) -> tuple[Slot, np.ndarray]:
     fold = make_fold(n_train=N_ROWS)
     if x is not None:
-        fold.x_train[:] = x
+        inputs_of(fold).x_train[:] = x
     config = make_config({"initializer": "data_std"} | params)
-    return make_fleet([Admission(0, config, 3)], folds=[fold]).slots[0], fold.x_train
+    return make_fleet([Admission(0, config, 3)], folds=[fold]).slots[0], inputs_of(fold).x_train
 
 
 def pre_activations(slot: Slot, x: np.ndarray, s: bool = False) -> list[np.ndarray]:
@@ -50,11 +51,11 @@ def test_z_of_every_unit_has_standard_deviation_one(parametrization: str) -> Non
 def test_sorted_rows_are_sampled_from_the_whole_table() -> None:
     n_rows = 4 * SAMPLE_ROWS
     fold = make_fold(n_train=n_rows)
-    fold.x_train[:] = np.sort(fold.x_train * [1, 5, 1, 1, 1], axis=0)
+    inputs_of(fold).x_train[:] = np.sort(inputs_of(fold).x_train * [1, 5, 1, 1, 1], axis=0)
     config = make_config({"initializer": "data_std", "activation": "tanh"})
     admissions = [Admission(0, config, 3), Admission(1, config, 3)]
     slots = make_fleet(admissions, folds=[fold]).slots
-    for z in pre_activations(slots[0], fold.x_train):
+    for z in pre_activations(slots[0], inputs_of(fold).x_train):
         np.testing.assert_allclose(z.std(0), 1, rtol=0.3)
     assert torch.equal(slots[0].parameters, slots[1].parameters)
 
@@ -85,7 +86,7 @@ def test_scaling_uses_the_output_of_the_input_layer() -> None:
         }
     )
     [slot] = make_fleet([Admission(0, config, 3)], folds=[fold]).slots
-    x = fold.x_train
+    x = inputs_of(fold).x_train
     vectors = slot.layout.views(slot.parameters.unsqueeze(0))["level_vectors", 0][0].numpy()
     read = np.concatenate([x[:, :3], vectors[x[:, 3].astype(int)], x[:, 4:]], axis=1)
     for z in pre_activations(slot, read):
@@ -103,7 +104,9 @@ def test_bins_are_those_of_the_training_rows_of_the_fold(n_bins: int) -> None:
     for slot, fold in zip(sorted(slots, key=lambda own: own.fold), folds, strict=True):
         statistics = slot.layout.views(slot.statistics.unsqueeze(0), statistics=True)
         for d in range(2):
-            wanted = np.quantile(fold.x_train[:, d].astype(float), np.linspace(0, 1, n_bins + 1))
+            wanted = np.quantile(
+                inputs_of(fold).x_train[:, d].astype(float), np.linspace(0, 1, n_bins + 1)
+            )
             edges, widths = statistics["bin_edge", INPUT][0], statistics["bin_width", INPUT][0]
             np.testing.assert_allclose(edges[d].numpy(), wanted[:-1], rtol=1e-6)
             np.testing.assert_allclose(widths[d].numpy(), np.diff(wanted), rtol=1e-6)
@@ -113,12 +116,12 @@ def test_bins_are_those_of_the_training_rows_of_the_fold(n_bins: int) -> None:
 def test_moving_averages_of_raw_inputs_start_at_training_statistics(embedding: str) -> None:
     columns = Columns(3, (), 2)
     fold = make_fold(n_train=N_ROWS, columns=columns)
-    fold.x_train[:] = fold.x_train * [1, 1e4, 1e-1, 1, 1] + [0, 2e6, 5, 0, 1]
+    inputs_of(fold).x_train[:] = inputs_of(fold).x_train * [1, 1e4, 1e-1, 1, 1] + [0, 2e6, 5, 0, 1]
     config = make_config(RAW | {"embedding": embedding})
     [slot] = make_fleet([Admission(0, config, 3)], folds=[fold]).slots
     found = slot.layout.views(slot.statistics.unsqueeze(0), statistics=True)
     mean, variance = (found[kind, INPUT].flatten().numpy() for kind in ("mean", "variance"))
-    x = fold.x_train.astype(np.float64)
+    x = inputs_of(fold).x_train.astype(np.float64)
     # With pbld, each number is the first component of its block.
     at = [0, 1, 2, 3, 4] if embedding == "none" else [0, len(mean) // 3, 2 * (len(mean) // 3)]
     np.testing.assert_allclose(mean[at], x.mean(0)[: len(at)], rtol=1e-9)
@@ -133,7 +136,7 @@ def test_moving_averages_of_scaled_inputs_start_as_in_torch() -> None:
 
 
 def test_z_has_standard_deviation_one_after_batch_norm_of_raw_inputs() -> None:
-    x = make_fold(n_train=N_ROWS).x_train * [1, 1e4, 0.1, 1, 1] + 7
+    x = inputs_of(make_fold(n_train=N_ROWS)).x_train * [1, 1e4, 0.1, 1, 1] + 7
     slot, x = slot_of(RAW | {"activation": "tanh"}, x)
     z = (x - x.mean(0)) / np.sqrt(x.astype(np.float64).var(0, ddof=1) + 1e-5)
     for layer in pre_activations(slot, z):

@@ -20,6 +20,7 @@ from autotrain.training.slot import Admission, EpochReport, Outcome
 from autotrain.training.trainer import SlotMessage, Trainer
 from tests.training.problems import (
     draw_models,
+    inputs_of,
     make_config,
     make_fold,
     make_problem,
@@ -36,7 +37,7 @@ def value_in_torch(
     """Return validation loss and metric of an outcome's weights in an `nn.Sequential`."""
     fold, problem = make_fold(task), make_problem(task, metric)
     reference = make_reference(config, problem, fold, seed=0)
-    layout = Layout(Shape(fold.x_train.shape[1], config.hidden_units, problem.n_outputs))
+    layout = Layout(Shape(inputs_of(fold).x_train.shape[1], config.hidden_units, problem.n_outputs))
     assert outcome.parameters is not None
     assert outcome.statistics is not None
     parameters = layout.views(torch.from_numpy(outcome.parameters).unsqueeze(0))
@@ -357,8 +358,9 @@ def test_new_models_do_not_starve_other_fleets() -> None:
 
 def test_linear_model_learns_a_linear_function() -> None:
     fold = make_fold("regression", n_train=200)
-    fold.y_train[:] = fold.x_train[:, 0] - 0.5 * fold.x_train[:, 3]
-    fold.y_valid[:] = fold.x_valid[:, 0] - 0.5 * fold.x_valid[:, 3]
+    inputs = inputs_of(fold)
+    for x, y in ((inputs.x_train, fold.y_train), (inputs.x_valid, fold.y_valid)):
+        y[:] = x[:, 0] - 0.5 * x[:, 3]
     params = {"network.hidden_layers": 0, "training.epochs": 30, "optimizer.learning_rate": 0.05}
     trainer = make_trainer("regression", "r2", folds=[fold])
     _, outcome = train_alone(trainer, Admission(0, make_config(params), seed=0))
@@ -406,7 +408,7 @@ def test_chunk_sizes_do_not_change_results(name: str, monkeypatch: pytest.Monkey
 
 def test_read_only_rows_are_accepted() -> None:
     fold = make_fold()
-    for array in (fold.x_train, fold.y_train, fold.x_valid, fold.y_valid):
+    for array in (inputs_of(fold).x_train, fold.y_train, inputs_of(fold).x_valid, fold.y_valid):
         array.flags.writeable = False
     _, outcome = train_alone(make_trainer(folds=[fold]), Admission(0, make_config(), seed=0))
     _, expected = train_alone(make_trainer(), Admission(0, make_config(), seed=0))

@@ -17,24 +17,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
 from functools import partial
 from multiprocessing import Pipe, spawn
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from autotrain.data.weights import RowWeights
-from autotrain.network.layout import Columns
+from autotrain.data.encoded import PackedFolds, unpack
 from autotrain.search.attributes import Cause
 from autotrain.search.workers.protocol import Close, Command, Crashed, Message
 from autotrain.search.workers.training import Training
-from autotrain.techniques.view import View
-from autotrain.training.rows import FoldArrays, Inputs, Problem
+from autotrain.training.rows import Problem
 from autotrain.training.trainer import Trainer
 
 # Read as the child's interpreter starts. One thread per process; and glibc keeps the memory that a
@@ -55,80 +51,8 @@ _START = (
 )
 OWN_FOLDER = str(Path(__file__).resolve().parents[3])
 """Where the package `autotrain` is."""
-_TARGETS = ("y_train", "y_valid")
-_INPUTS = ("x_train", "x_valid")
-_WEIGHTS = tuple(field.name for field in fields(RowWeights))
 # How long a process may take to leave by itself before it is ended.
 LEAVING_S = 2.0
-
-
-@dataclass(frozen=True)
-class StoredRows:
-    """Where the folds' arrays lie, and what is to be learned from them; small enough to send."""
-
-    problem: Problem
-    folder: str
-    scales: tuple[tuple[float, float], ...]
-    views: tuple[tuple[View, tuple[Columns, ...]], ...]
-
-    @classmethod
-    def write(cls, problem: Problem, folds: Sequence[FoldArrays], folder: Path) -> StoredRows:
-        """Write the arrays as .npy files into `folder`, which must exist."""
-        for number, fold in enumerate(folds):
-            for name in _TARGETS:
-                np.save(folder / f"{number}.{name}.npy", getattr(fold, name))
-            for name in _WEIGHTS:
-                weights = getattr(fold.weights, name, None)
-                if weights is not None:
-                    np.save(folder / f"{number}.weights.{name}.npy", weights)
-        views = []
-        for place, view in enumerate(folds[0].views):
-            for number, fold in enumerate(folds):
-                for name in _INPUTS:
-                    np.save(
-                        folder / f"{number}.{place}.{name}.npy", getattr(fold.views[view], name)
-                    )
-            views.append((view, tuple(fold.views[view].columns for fold in folds)))
-        scales = tuple((fold.target_mean, fold.target_std) for fold in folds)
-        return cls(problem, str(folder), scales, tuple(views))
-
-    def read(self) -> list[FoldArrays]:
-        """Map the arrays into memory, read-only."""
-        folds = []
-        for number, (mean, std) in enumerate(self.scales):
-            y_train, y_valid = (self._array(f"{number}.{name}") for name in _TARGETS)
-            views = {}
-            for place, (view, columns) in enumerate(self.views):
-                x_train, x_valid = (self._array(f"{number}.{place}.{name}") for name in _INPUTS)
-                views[view] = Inputs(x_train, x_valid, columns[number])
-            first = next(iter(views.values()))
-            folds.append(
-                FoldArrays(
-                    first.x_train,
-                    y_train,
-                    first.x_valid,
-                    y_valid,
-                    mean,
-                    std,
-                    views=views,
-                    weights=self._weights(number),
-                )
-            )
-        return folds
-
-    def _weights(self, number: int) -> RowWeights | None:
-        found = {
-            name: self._array(f"{number}.weights.{name}")
-            for name in _WEIGHTS
-            if (Path(self.folder) / f"{number}.weights.{name}.npy").exists()
-        }
-        if not found:
-            return None
-        return RowWeights(**found)
-
-    def _array(self, name: str) -> np.ndarray:
-        array: np.ndarray = np.load(Path(self.folder) / f"{name}.npy", mmap_mode="r")
-        return array
 
 
 class ProcessWorker:
@@ -142,7 +66,7 @@ class ProcessWorker:
     """
 
     def __init__(self, device: str, name: str) -> None:
-        self.rows: StoredRows | None = None
+        self.rows: tuple[Problem, PackedFolds] | None = None
         self.device = device
         self.name = name
         self.pipe, theirs = Pipe()
@@ -163,17 +87,17 @@ class ProcessWorker:
         self._send(_module_folders())
         self.has_left = False
 
-    def give(self, rows: StoredRows) -> ProcessWorker:
-        """Tell it where the data are, before any command; return this worker."""
-        self.rows = rows
-        self._send(rows)
+    def give(self, problem: Problem, folds: PackedFolds) -> ProcessWorker:
+        """Send the problem and the places of the rows, before any command; return this worker."""
+        self.rows = problem, folds
+        self._send(self.rows)
         return self
 
     def send(self, command: Command) -> None:
         """Send a command; a process that is gone is noticed by `receive`."""
         self._send(command)
 
-    def _send(self, message: Command | StoredRows | list[str]) -> None:
+    def _send(self, message: Command | tuple[Problem, PackedFolds] | list[str]) -> None:
         with contextlib.suppress(BrokenPipeError, OSError):
             self.pipe.send(message)
 
@@ -212,7 +136,7 @@ class ProcessWorker:
     def renew(self) -> ProcessWorker:
         """Start another process of that name on the same rows."""
         assert self.rows is not None
-        return ProcessWorker(self.device, self.name).give(self.rows)
+        return ProcessWorker(self.device, self.name).give(*self.rows)
 
 
 @contextlib.contextmanager
@@ -258,10 +182,11 @@ def _serve(pipe: Connection, device: str) -> None:
     # The garbage collector need not look at the libraries again, above all not when leaving.
     gc.freeze()
     with contextlib.suppress(EOFError, OSError):
-        rows = pipe.recv()
-        if isinstance(rows, Close):
+        first = pipe.recv()
+        if isinstance(first, Close):
             return
-        training = Training(partial(_make_trainer, rows, device))
+        problem, folds = first
+        training = Training(partial(_make_trainer, problem, folds, device))
         while True:
             # An idle worker sleeps in recv; a busy one looks between epochs.
             while training.is_idle or pipe.poll():
@@ -272,5 +197,5 @@ def _serve(pipe: Connection, device: str) -> None:
             pipe.send(training.step())
 
 
-def _make_trainer(rows: StoredRows, device: str) -> Trainer:
-    return Trainer(rows.problem, rows.read(), device)
+def _make_trainer(problem: Problem, folds: PackedFolds, device: str) -> Trainer:
+    return Trainer(problem, unpack(folds), device)

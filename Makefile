@@ -41,12 +41,12 @@ format: $(INSTALLED) ## rewrite the code in ruff's format
 
 install: $(INSTALLED) ## make .venv with the pinned dependencies
 
-# Runs again when what is to be installed has changed. A half-made .venv is made anew.
+# Runs again when what is to be installed has changed. An incomplete .venv is made again.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "autotrain needs Python 3.11 or newer, however: $(PYTHON) is" \
-			"$$($(PYTHON) --version 2>/dev/null || echo not there)." >&2; \
-		echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+		echo "autotrain needs Python 3.11 or newer, got $(PYTHON):" \
+			"$$($(PYTHON) --version 2>/dev/null || echo not installed)." >&2; \
+		echo "Choose another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing into $(VENV); the first time takes a few minutes."
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,onnx]'

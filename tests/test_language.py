@@ -31,18 +31,23 @@ PATTERNS = {
     "taken for": r"\b(take|takes|taken|took) for\b",
     "what is made best": r"\bwhat is made best\b",
     "which number it is": r"\bwhich number it is\b",
-    "sentence that starts with Of": r"(?:^|[.!?] )(?-i:Of) (?!course)[a-z]",
+    "sentence that starts with Of": r"(?:^[\"'# ]*|[.!?] )(?-i:Of) (?!course)[a-z]",
     "speaks": r"\bspeaks? (of|for|in)\b",
     "house": r"\b(house|rooms?|doors?|stranger|empty hands)\b",
-    "stands for is": r"\bstands? (beside|there|in the place)\b",
+    "stands for is": r"\bstands?\b(?! for\b)",
     "besides as beside": r"\bbeside\b",
     "nobody": r"\bnobody\b",
     "lie about numbers": r"\bmay lie\b",
     "by its own accord": r"\bof its own accord\b",
-    "says of a program": r"\b(errors?|messages?|files?|folders?|cards?|docs) say(s)?\b",
+    "says of a program": r"\b(errors?|messages?|files?|folders?|cards?|docs) say(s)?\b|\bsays\b",
+    "tells of a program": r"(?<!`)\btells?\b(?![`(])",
+    "a study's book": r"\b(study's|trial's) book\b",
+    "so much of": r"\b(so|as) much of\b",
+    "knows nothing of": r"\b(knows?|says?) nothing of\b",
+    "as if it had never been": r"\bas if it had never been\b",
+    "docstring that is a clause": r"^\"{3}(?-i:What|Which|Where|How|Knows|Is) [a-z]",
+    "fits as it comes": r"\bas (it|they) comes?\b",
 }
-TODO = ("CHANGELOG.md",)
-"""Folders and files whose text has not been rewritten yet; to become empty."""
 
 
 def texts_of_python(path: Path) -> Iterator[tuple[int, str]]:
@@ -75,7 +80,7 @@ def found_in(texts: Iterator[tuple[int, str]]) -> list[str]:
     """Return the phrases of `PATTERNS` in some texts, with their lines."""
     found = []
     for number, text in texts:
-        joined = re.sub(r"\s+", " ", text.strip("\"'# "))
+        joined = re.sub(r"\s+", " ", text)
         for name, pattern in PATTERNS.items():
             match = re.search(pattern, joined, re.IGNORECASE)
             if match is not None:
@@ -83,20 +88,15 @@ def found_in(texts: Iterator[tuple[int, str]]) -> list[str]:
     return found
 
 
-def is_done(path: Path) -> bool:
-    relative = path.relative_to(ROOT).as_posix()
-    return not any(relative == part or relative.startswith(f"{part}/") for part in TODO)
-
-
 def python_files() -> list[Path]:
     files = [*(ROOT / "autotrain").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     assert len(files) > 100
-    return [path for path in sorted(files) if is_done(path)]
+    return sorted(files)
 
 
 def pages() -> list[Path]:
     files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    return [path for path in sorted(files) if is_done(path)]
+    return sorted(files)
 
 
 @pytest.mark.parametrize("path", python_files(), ids=lambda path: str(path.relative_to(ROOT)))
@@ -134,6 +134,13 @@ SENTENCES = {
     "lie about numbers": "The score may lie further away.",
     "by its own accord": "It ends of its own accord.",
     "says of a program": "The error says why.",
+    "tells of a program": "A notice tells the reason.",
+    "a study's book": "The study's book has it.",
+    "so much of": "Take so much of the time.",
+    "knows nothing of": "The search knows nothing of exports.",
+    "as if it had never been": "Remove it as if it had never been.",
+    "docstring that is a clause": "What a search does next.",
+    "fits as it comes": "One fit as it comes.",
 }
 
 

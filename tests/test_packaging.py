@@ -27,7 +27,7 @@ def pinned_versions() -> dict[str, str]:
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             match = re.fullmatch(r"([\w.-]+)==([0-9][0-9a-z.]*)", line)
-            assert match, f"expected name==version, however: {line!r}"
+            assert match, f"expected name==version, got {line!r}"
             pins[canonical(match[1])] = match[2]
     return pins
 

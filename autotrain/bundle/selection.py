@@ -26,7 +26,7 @@ FEW_ROWS = 1_000
 
 @dataclass(frozen=True)
 class Selection:
-    """How a search chose its model.
+    """The choice of a search's model, with its reason.
 
     Args:
         trial: the winning trial.

@@ -1,4 +1,4 @@
-"""How raw columns become columns of the encoded rows, as plain data that can be saved as JSON."""
+"""Codes: the conversion of raw columns to encoded columns, as data that JSON can store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one configuration means for its network: sizes, scales, learning rates and dropout.
+"""The parts of a network that follow from its configuration: sizes, scales, rates and dropout.
 
 Every question about a single configuration is answered here and nowhere else, for example "does it
 have dropout?" (`has_dropout`). `grouping.py` applies the answers to K configurations at once.

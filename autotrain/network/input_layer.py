@@ -43,7 +43,7 @@ class BoundInputLayer:
 
 @dataclass
 class InputLayerTape:
-    """What the backward pass needs from the forward pass; None for parts that are not used.
+    """Values that the backward pass needs from the forward pass; None for unused parts.
 
     Args:
         numbers: x, `[K, D, B]`.

@@ -18,7 +18,7 @@ from autotrain.techniques.normalization import BatchNormCache, normalize_moving,
 
 @dataclass
 class LayerTape:
-    """What the backward pass of one layer needs from the forward pass.
+    """Values that the backward pass of one layer needs from the forward pass.
 
     Args:
         x: input of the layer, `[K_l, B, I]`.

@@ -39,7 +39,7 @@ FEW_COLUMNS = 16
 
 @dataclass
 class Tape:
-    """What a backward pass needs from its forward pass.
+    """Values that a backward pass needs from its forward pass.
 
     Args:
         input_layer: tape of the input layer; None without one.

@@ -141,7 +141,7 @@ class Predictor:
 
     @property
     def reading(self) -> Reading:
-        """How to read a text file of rows: as the training table was read.
+        """The settings for reading a text file of rows, equal to those of the training table.
 
         A text file cannot show that "007" is a text when all cells of its column look like numbers.
         """

@@ -106,7 +106,7 @@ class Cause(StrEnum):
 
     @property
     def advice(self) -> str:
-        """How to avoid this end; "" where there is nothing to do."""
+        """Advice for avoiding this end; may be empty."""
         return _ADVICE.get(self, "")
 
     @property

@@ -59,7 +59,7 @@ class Checkpoints:
                 replace_own(path, encoded)
             except OSError as error:
                 raise StorageError(
-                    f"{self.folder}: expected a folder that can be written, however: "
+                    f"{self.folder} must be a folder that can be written, got: "
                     f"{error.strerror or error}. Free space there, then run `autotrain resume`."
                 ) from error
         for worse in scores.keys() - set(kept):

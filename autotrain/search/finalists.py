@@ -48,7 +48,7 @@ class Finalist:
     repeats: dict[int, Repeat] = field(default_factory=dict)
 
     def scores(self, loss: float = 0.0) -> list[float]:
-        """Return all its scores, its own first, with what the choice of it must have gained."""
+        """Return all scores, its own first, corrected by `loss` for the optimism of its choice."""
         return [self.score + loss, *(repeat.score for repeat in self.repeats.values())]
 
     def estimate(self, loss: float) -> float:
@@ -59,7 +59,7 @@ class Finalist:
 
 @dataclass(frozen=True)
 class Winner:
-    """What the finals decided.
+    """The decision of the finals.
 
     Args:
         number: the trial.

@@ -35,7 +35,7 @@ BEHIND = 2.0
 
 
 class Finals:
-    """Knows all complete trials and says which to train again, and who wins.
+    """Records all complete trials, and decides which to retrain and which wins.
 
     Args:
         n_finalists: number of best trials in the finals; with fewer than two the best trial wins.
@@ -57,9 +57,9 @@ class Finals:
         self.known[number].repeats[repeat] = Repeat.of(score, epochs)
 
     def lose(self, number: int) -> None:
-        """Take note that a finalist's repeat failed, which says nothing about the finalist.
+        """Record that a finalist's repeat failed; the finalist keeps its other scores.
 
-        It is not trained again now; a later run knows nothing of it and tries once more.
+        It is not retrained in this run. A later run tries it once more.
         """
         self.lost.add(number)
 
@@ -87,7 +87,7 @@ class Finals:
 
     @property
     def n_raced(self) -> int:
-        """How many are raced, a third of the complete trials at most: worse ones could not win."""
+        """Number of finalists, at most a third of the complete trials: worse ones could not win."""
         n = min(self.n_finalists, len(self.known) // 3)
         return n if n > 1 else 0
 
@@ -97,7 +97,7 @@ class Finals:
 
     @property
     def best_seconds(self) -> float:
-        """How long the best trial took; 0 where nothing is raced."""
+        """Duration of the best trial in seconds; 0 without finalists."""
         if not self.n_raced:
             return 0.0
         return min(self.known.values(), key=_rank).seconds
@@ -137,7 +137,7 @@ class Finals:
         if not math.isfinite(first.estimate(loss)):
             return None
         margin = first.estimate(loss) + spread / math.sqrt(len(first.scores()))
-        # What was not repeated may win by being far ahead, not by being small.
+        # A trial without repeats can win by a clear lead only, not by its small size.
         near = [f for f in repeated if f.estimate(loss) <= margin] or [first]
         winner = min(near, key=lambda f: (f.n_parameters, f.estimate(loss)))
         scored = {0: winner.score, **{n: each.score for n, each in winner.repeats.items()}}

@@ -1,4 +1,4 @@
-"""What runs a study, set up from what it is and what its storage knows of earlier runs."""
+"""Set up the parts of a run from a study's settings and from its storage."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Launch:
     only: int | None = None
 
     def trial_store(self, study: optuna.Study, storage: OpenStorage) -> TrialStore:
-        """Return the study's book; a search that begins adds the space's baselines to it."""
+        """Return the store of the study's trials; a new search adds the space's baselines to it."""
         store = TrialStore(
             study,
             storage,

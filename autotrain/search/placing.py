@@ -1,4 +1,4 @@
-"""Which worker has capacity for a trial.
+"""Place trials on workers with free capacity.
 
 A trial of K folds has K slots, and costs K/width of a worker, where width is how many such models
 one worker should train together. A worker takes trials up to a cost of 1, and an empty one takes

@@ -63,10 +63,10 @@ class Progress:
 
 
 class Observer(Protocol):
-    """Is shown a study's progress a few times a second."""
+    """Protocol of a display, which is updated a few times a second."""
 
     def update(self, progress: Progress) -> None:
-        """Show how the study stands now."""
+        """Show the current progress."""
 
 
 class Silent:

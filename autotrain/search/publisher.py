@@ -1,4 +1,4 @@
-"""What a search needs of the folder of the best model, so that it knows nothing of exports.
+"""The interface through which a search exports, so that it does not depend on the export.
 
 `export/best_model.py` implements it, `study.py` connects the two.
 """

@@ -1,4 +1,4 @@
-"""What a study's folder knows of its trials, so that a study without them is not started over.
+"""The record of trials in a study's folder: a study that lost them is not silently restarted.
 
 The folder contains `trials.json` with the identity of the Optuna study, its number of trials and
 its number of finished trials. The numbers never decrease. The file is written after the trials are

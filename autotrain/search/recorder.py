@@ -1,4 +1,4 @@
-"""What the ends of trials and repeats mean for the study: its records, its best trial, its finals.
+"""Record the ends of trials and repeats: in the storage, the best model and the finals.
 
 Only the search loop and its runs write here; the workers never open the study.
 """

@@ -55,9 +55,9 @@ class Run:
         self.study = study
         self.storage = storage
         self.progress = Progress()
-        """How the study stood in the end, whatever ended the run."""
+        """The progress at the end of the run, whatever ended it."""
         self.published = Published(None)
-        """What became of the last model that went into the folder."""
+        """The result of the last export."""
 
     def train(self, budget: RunBudget, finals: Finals | None, observer: Observer) -> None:
         """Train until the budget is used, and note how long that took.

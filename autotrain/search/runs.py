@@ -1,7 +1,7 @@
 """Trainings of trials, and of finalists from other seeds.
 
-`TrialRun` and `RepeatRun` differ in what their epochs and their ends mean for the study, which they
-tell a `Recorder`; `TrainingRun` is what both have in common.
+`TrialRun` and `RepeatRun` differ in their reports to the `Recorder`, after epochs and at the end;
+`TrainingRun` has the common part.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class TrialRun(TrainingRun):
             return
         failure = recorder.complete(self, self.trained(outcomes), facts)
         if failure is not None:
-            # What cannot be exported is no winner; the search continues for one that can.
+            # A model that cannot be exported cannot win; the search continues without it.
             self.fail(recorder, Cause.EXPORT, failure)
 
     def fail(self, recorder: Recorder, cause: Cause, text: str) -> None:
@@ -120,7 +120,7 @@ class RepeatRun(TrainingRun):
             recorder.record_repeat(self.number, self.repeat, self.trained(outcomes), epochs)
 
     def fail(self, recorder: Recorder, cause: Cause, text: str) -> None:
-        """Give up the repeat: it says nothing about the finalist."""
+        """Give up the repeat; the finalist keeps its other scores."""
         recorder.lose_repeat(self.number)
 
     def put_off(self, recorder: Recorder) -> None:

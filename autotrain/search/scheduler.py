@@ -1,4 +1,4 @@
-"""What a search does next: start a training, stop others for one, wait, or stop.
+"""Decide the next action of a search: start a training, stop others for one, wait, or stop.
 
 `next_action` is a function of the state of the search alone; the search loop (`loop.py`) carries
 out what it returns and calls it again. In this order:

@@ -1,4 +1,4 @@
-"""Which training holds which slot: a training on K folds has K slots, each on its worker."""
+"""The assignment of slots to trainings: a training on K folds has K slots, each on a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a trial left: its trained networks, one per fold."""
+"""`Trained`: the trained networks of a trial, one per fold."""
 
 from __future__ import annotations
 

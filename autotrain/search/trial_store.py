@@ -1,4 +1,4 @@
-"""The study's book: trials asked of Optuna, their curves, their ends.
+"""The study's trials in Optuna: asking for them, reporting their curves, finishing them.
 
 Only the coordinator writes here. A trial announced as finished is on disk; curves of running
 trials follow within a second.
@@ -138,7 +138,7 @@ class TrialStore:
         self.study.tell(trial, state=TrialState.FAIL)
 
     def _origin(self, number: int) -> dict[str, str]:
-        """Return the user attribute of a trial that says that this study ended it."""
+        """Return the user attribute that marks a trial as ended by this study."""
         found = origin(self._study_attrs, number)
         return {} if found is None else {ORIGIN: found}
 

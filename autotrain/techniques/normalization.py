@@ -32,7 +32,7 @@ class BatchNorm(Technique):
 
 
 class BatchNormCache(NamedTuple):
-    """What the backward pass needs from the forward pass.
+    """Values that the backward pass needs from the forward pass.
 
     Args:
         centered: x − μ, `[K, B, H]`.

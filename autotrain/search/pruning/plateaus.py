@@ -135,7 +135,7 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a trial, and in words why."""
+    """A decision on a trial, with its reason in words."""
 
     kind: Literal["continue", "prune", "converged"]
     cause: Literal["plateau", "rung"] | None = None
@@ -146,7 +146,7 @@ CONTINUE = Decision("continue")
 
 
 class History:
-    """What the rule needs to know of one trial; every epoch costs O(1).
+    """The history of one trial, as far as the rule needs it; every epoch costs O(1).
 
     Attributes:
         best: the lowest score so far; infinite before the first finite one.

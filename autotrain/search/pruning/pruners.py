@@ -47,7 +47,7 @@ __all__ = [
 
 
 class _Ladder:
-    """What the trials of a study were worth at each plateau (or rung), kept sorted."""
+    """The scores of a study's trials at each plateau (or rung), sorted."""
 
     def __init__(self) -> None:
         self._levels: list[list[float]] = []
@@ -142,7 +142,7 @@ class Board:
         return history
 
     def forget(self, number: int) -> None:
-        """Take a trial out, as if it had never been: one that failed says nothing of others."""
+        """Remove a trial from all comparisons; a failed trial is no evidence about others."""
         history = self._running.pop(number, None)
         if history is not None:
             self._take_back(history)

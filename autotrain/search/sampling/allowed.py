@@ -27,7 +27,7 @@ class AllowedSampler(BaseSampler):
 
     Args:
         inner: the sampler that learns.
-        space: says what can be completed.
+        space: decides which parameters can be completed.
         seed: the study's.
     """
 
@@ -35,7 +35,7 @@ class AllowedSampler(BaseSampler):
         self.inner = inner
         self.space = space
         self.seed = seed
-        # What was drawn for a trial before it asks for its first parameter.
+        # Values drawn for a trial before it asks for its first parameter.
         self._ahead: dict[int, dict[str, Any]] = {}
 
     def reseed_rng(self) -> None:

@@ -45,11 +45,11 @@ def seed_number(study: optuna.Study, trial: FrozenTrial) -> int:
 
 
 class LearnedStudy(optuna.Study):
-    """A study as its samplers see it: the same one, read in another way.
+    """The study as samplers see it: the same trials, with other curves.
 
     A pruned trial's curve ends with the value that it would have had if it had ended there, which
     is what a sampler should learn. The curve of a trial that diverged, or did not fit into memory,
-    says nothing about its configuration: here such a trial has no curve. TPE, the only one of
+    is no evidence about its configuration: here such a trial has no curve. TPE, the only one of
     `SAMPLERS` that learns from pruned trials, ranks complete trials first, then pruned ones by
     epochs and value, then those without a curve. An epoch is one pass over the training rows
     whatever the batch size, so epochs compare.
@@ -160,7 +160,7 @@ def _tpe(study_seed: int, seed: int) -> BaseSampler:
 
 
 def _gp(study_seed: int, seed: int) -> BaseSampler:
-    # It says once a process that one more package would make it a little faster.
+    # It logs once per process that one more package would make it a little faster.
     logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
     independent = RandomSampler(seed=seed)
     return GPSampler(seed=seed, independent_sampler=independent, warn_independent_sampling=False)
@@ -277,7 +277,7 @@ class SeededSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Tell the trial's sampler, if this process asked for the trial, and drop it."""
+        """Notify the trial's sampler, if this process asked for the trial, and drop it."""
         sampler = self._forget(trial)
         if sampler is not None:
             sampler.after_trial(study, trial, state, values)

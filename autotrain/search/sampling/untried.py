@@ -29,7 +29,7 @@ Key = frozenset[tuple[str, Any]]
 
 
 class Untried:
-    """Knows every configuration of a finite space.
+    """All configurations of a finite space.
 
     Args:
         leaves: every set of parameters, see `space/finite.py`.
@@ -47,7 +47,7 @@ class Untried:
 
     @property
     def n_configs(self) -> int:
-        """How many different configurations the space has."""
+        """Number of different configurations of the space."""
         return len(set(self._configs.values()))
 
     def left(self, trials: Iterable[FrozenTrial], but: int | None = None) -> list[Leaf]:
@@ -75,7 +75,7 @@ class Untried:
 class UntriedSampler(BaseSampler):
     """Give the inner sampler's answers where they lead to something untried, others elsewhere.
 
-    When everything has been tried, the inner sampler's answers stand.
+    When everything has been tried, the inner sampler's answers are used.
 
     Args:
         inner: the sampler that learns.

@@ -50,7 +50,7 @@ _START = (
     "from autotrain.search.workers.processes import _serve; _serve(pipe, {device!r})"
 )
 OWN_FOLDER = str(Path(__file__).resolve().parents[3])
-"""Where the package `autotrain` is."""
+"""Folder of the package `autotrain`."""
 # How long a process may take to leave by itself before it is ended.
 LEAVING_S = 2.0
 

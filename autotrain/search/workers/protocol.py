@@ -1,4 +1,4 @@
-"""What a coordinator and its workers say to each other.
+"""The messages between the coordinator and its workers.
 
 Coordinator → worker: `Admission` (train this), `Stop` (end that slot), `Close` (no more).
 Worker → coordinator: a list of `EpochReport`s and `Outcome`s after every epoch of a fleet, or

@@ -1,4 +1,4 @@
-"""What every worker does, wherever it runs: keep a trainer, obey commands, survive errors."""
+"""The part that all workers share: keep a trainer, obey commands, survive errors."""
 
 from __future__ import annotations
 

@@ -80,5 +80,5 @@ def test_what_cannot_be_read_is_as_if_it_were_not_there(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("a file")
-    with pytest.raises(StorageError, match="checkpoints: expected a folder that can be written"):
+    with pytest.raises(StorageError, match="must be a folder that can be written"):
         Checkpoints(tmp_path / "checkpoints").keep(trained(1, 0.5))

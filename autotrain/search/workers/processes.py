@@ -143,7 +143,7 @@ class ProcessWorker:
 def _without_interrupts() -> Iterator[None]:
     """Hold Ctrl-C back, for good in a process that is started meanwhile.
 
-    A worker that heard it before `_serve` says what it means would print a traceback.
+    A worker that received it before `_serve` handles it would print a traceback.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

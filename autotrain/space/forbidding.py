@@ -5,10 +5,10 @@ list means any of its values. `Forbids` answers three questions: is this configu
 can these first parameters be completed to an allowed configuration, and how many combinations are
 allowed.
 
-Samplers need the second answer. A trial draws its parameters one by one; when it never accepts a
-value that leaves no allowed configuration, it ends at an allowed one, and no trial is wasted.
-`SearchSpace.suggest` cannot draw again, because Optuna keeps the first answer of a trial. It raises
-`ForbiddenCombination` when the sampler did not check.
+Samplers need the second answer. A trial draws its parameters one by one. A sampler that rejects
+every value after which no allowed configuration is left ends at an allowed one, so no trial is
+wasted. `SearchSpace.suggest` cannot draw again, because Optuna keeps a trial's first answer. It
+raises `ForbiddenCombination` if the sampler did not check.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from autotrain.errors import AutotrainError
+from autotrain.errors import SpaceError
 from autotrain.space.config import Choice
 from autotrain.space.definition import Forbid, SectionSpace
 from autotrain.space.domains import Domain, Range
@@ -33,15 +33,8 @@ Local = frozenset[tuple[str, Value]]
 OTHER = "\0other"
 
 
-class ForbiddenCombination(AutotrainError):  # noqa: N818 - caught by the search, which draws another trial
-    """A trial drew a combination that the space forbids; draw another trial."""
-
-    def __init__(self, forbid: Forbid) -> None:
-        self.forbid = dict(forbid)
-        super().__init__(f"must not be combined: {explain(forbid)}.")
-
-    def __reduce__(self) -> tuple[type[ForbiddenCombination], tuple[Forbid]]:
-        return type(self), (self.forbid,)
+class ForbiddenCombination(SpaceError):  # noqa: N818 - caught by the search
+    """A trial drew a combination that the space forbids."""
 
 
 def explain(forbid: Forbid) -> str:

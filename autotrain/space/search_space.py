@@ -25,7 +25,7 @@ from autotrain.space.definition import SpaceDefinition
 from autotrain.space.describing import describe
 from autotrain.space.domains import Choices, Domain, Fixed, Range
 from autotrain.space.finite import Leaf, all_leaves
-from autotrain.space.forbidding import ForbiddenCombination, Forbids
+from autotrain.space.forbidding import ForbiddenCombination, Forbids, explain
 from autotrain.space.naming import flatten
 from autotrain.space.notices import may_lack_dropout, notices_of
 from autotrain.space.reading import read_dict, read_file
@@ -167,7 +167,7 @@ class SearchSpace:
     def _assemble(self, choices: Mapping[str, Choice]) -> TrialConfig:
         broken = self._forbids.find(choices)
         if broken is not None:
-            raise ForbiddenCombination(broken)
+            raise ForbiddenCombination(self.source, [f"must not be combined: {explain(broken)}."])
         return TrialConfig.assemble(choices)
 
     def config_from(self, params: Mapping[str, Any]) -> TrialConfig:

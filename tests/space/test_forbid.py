@@ -182,8 +182,8 @@ def test_exception_names_the_combination() -> None:
     message = (
         'must not be combined: activation = "elu", activation.elu.alpha = 2.0, batch_norm = "off".'
     )
-    assert str(caught.value) == message
-    assert str(pickle.loads(pickle.dumps(caught.value))) == message
+    assert caught.value.mistakes == (message,)
+    assert pickle.loads(pickle.dumps(caught.value)).mistakes == (message,)
     space.suggest(FixedTrial(answers | {"activation.elu.alpha": 1.0}))
 
 

@@ -115,7 +115,7 @@ def test_trials_of_another_study_may_come_first(tmp_path: Path) -> None:
         ({"learning_rate": 0.01}, "learning_rate has no effect or is not a parameter"),
     ],
 )
-def test_impossible_trial_fails_alone_and_says_why(
+def test_impossible_trial_fails_alone_with_its_reason(
     tmp_path: Path, params: dict[str, Any], words: str
 ) -> None:
     with study_of(tmp_path) as study:
@@ -134,7 +134,7 @@ def test_impossible_trial_fails_alone_and_says_why(
     assert status.added == ()
 
 
-def test_made_up_configuration_fails_alone(tmp_path: Path) -> None:
+def test_invalid_configuration_fails_alone(tmp_path: Path) -> None:
     with study_of(tmp_path) as study:
         study.optuna_study.enqueue_trial({}, user_attrs={"config": {"optimizer": "none of these"}})
         study.optimize(1, observer=Silent())
@@ -142,7 +142,7 @@ def test_made_up_configuration_fails_alone(tmp_path: Path) -> None:
         assert study.best_trial.number == 1
 
 
-def test_trial_that_nobody_ended_is_no_obstacle(tmp_path: Path) -> None:
+def test_added_trial_that_never_ended_is_ignored(tmp_path: Path) -> None:
     with study_of(tmp_path) as study:
         study.optuna_study.ask().suggest_int("n", 0, 5)
         study.optimize(1, observer=Silent())
@@ -151,7 +151,7 @@ def test_trial_that_nobody_ended_is_no_obstacle(tmp_path: Path) -> None:
         study.optimize(1, observer=Silent())
 
 
-def test_trials_of_older_versions_are_the_studys_own() -> None:
+def test_trials_of_older_versions_belong_to_the_study() -> None:
     own = create_trial(value=1.0, user_attrs={"cause": "epochs"})
     added = create_trial(value=1.0)
     added.number = own.number = 3

@@ -84,7 +84,7 @@ def test_predicting_needs_no_pandas_scikit_learn_or_optuna() -> None:
     assert not modules & (HEAVY - {"torch"})
 
 
-def test_public_names_exist_and_stand_once() -> None:
+def test_public_names_exist_and_are_listed_once() -> None:
     names = list(autotrain.__all__)
     assert sorted(set(names)) == sorted(names)
     for name in names:
@@ -110,7 +110,7 @@ def test_public_names_are_those_of_the_documentation() -> None:
     assert not unsaid, f"in autotrain.__all__, not in README.md or docs/: {unsaid}"
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         autotrain.no_such_name  # noqa: B018
 
@@ -123,7 +123,7 @@ def test_no_module_is_too_long() -> None:
     assert {name: size for name, size in sizes.items() if size > MOST_LINES} == {}
 
 
-def test_no_file_names_a_place_on_one_machine() -> None:
+def test_no_file_contains_a_path_of_one_machine() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

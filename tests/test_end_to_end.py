@@ -111,7 +111,7 @@ RUNS = [
 
 
 @pytest.mark.parametrize(("name", "target"), RUNS)
-def test_the_bundle_predicts_from_raw_rows_what_training_saw(
+def test_bundle_predicts_raw_rows_as_in_training(
     name: str, target: str, tmp_path: Path
 ) -> None:
     params = dict(CASES[name])
@@ -144,7 +144,7 @@ def test_the_bundle_predicts_from_raw_rows_what_training_saw(
     assert any("'El Dorado'" in notice for notice in notices)
 
 
-def test_levels_never_seen_are_alike_and_unlike_those_seen(tmp_path: Path) -> None:
+def test_unseen_levels_are_equal_and_differ_from_seen_ones(tmp_path: Path) -> None:
     winner = train(frame_of("amount"), {"encoder": "embedding"}, target="amount")
     predictor = load(winner.export(tmp_path / "best").path)
     features, _ = winner.dataset.raw_valid()
@@ -184,7 +184,7 @@ def raw_table(n_rows: int = 600) -> pd.DataFrame:
     return frame
 
 
-def test_raw_columns_behind_a_batch_norm_train_as_well_as_standardized_ones(
+def test_raw_columns_with_batch_norm_train_as_well_as_standardized_ones(
     tmp_path: Path,
 ) -> None:
     base = {"training.epochs": 40, "early_stopping.patience": 40, "network.hidden_units": 32}
@@ -210,7 +210,7 @@ def test_raw_columns_behind_a_batch_norm_train_as_well_as_standardized_ones(
     np.testing.assert_allclose(found, predictor.predict(rows), atol=1e-4)
 
 
-def test_the_raw_numbers_of_a_date_are_its_parts() -> None:
+def test_raw_numbers_of_a_date_are_its_parts() -> None:
     dataset = load_dataset(raw_table(), "y")
     encoded = dataset.encoded(0, View("none"))
     days = dataset.raw.iloc[dataset.splits[0].train]["day"]

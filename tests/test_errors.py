@@ -14,7 +14,7 @@ from autotrain.errors import AutotrainError, SpaceError, nearest, unknown
 NAMES = ("adagrad", "adam", "adamax", "adamw", "momentum", "nadam", "nesterov", "rmsprop", "sgd")
 
 
-def test_the_tree_is_the_one_drawn_on_top_of_the_file() -> None:
+def test_exceptions_equal_the_tree_in_the_docstring() -> None:
     drawn = set(re.findall(r"\w+Error", errors.__doc__ or ""))
     defined = {
         name
@@ -28,7 +28,7 @@ def test_the_tree_is_the_one_drawn_on_top_of_the_file() -> None:
 
 
 @pytest.mark.parametrize("name", ["DataError", "StudyError", "StorageError", "BundleError"])
-def test_the_message_is_the_sentence(name: str) -> None:
+def test_message_is_the_sentence(name: str) -> None:
     assert str(getattr(errors, name)("the file must exist")) == "the file must exist"
 
 
@@ -42,7 +42,7 @@ def test_error_keeps_its_parameter_when_it_is_pickled(name: str) -> None:
     assert getattr(errors, name)("x").parameter is None
 
 
-def test_a_space_error_lists_every_mistake_once() -> None:
+def test_space_error_lists_every_mistake_once() -> None:
     error = SpaceError("wide.toml", ["[a] b: wrong", "[c] d: wrong, too"])
     assert str(error) == "wide.toml: 2 mistakes\n  [a] b: wrong\n  [c] d: wrong, too"
     assert error.source == "wide.toml"
@@ -65,11 +65,11 @@ def test_a_space_error_lists_every_mistake_once() -> None:
         ("sgdd", iter(NAMES), "sgd"),
     ],
 )
-def test_the_nearest_word(word: str, known: tuple[str, ...], expected: str | None) -> None:
+def test_nearest_word(word: str, known: tuple[str, ...], expected: str | None) -> None:
     assert nearest(word, known) == expected
 
 
-def test_an_unknown_word_is_answered_with_a_near_one_and_all_known() -> None:
+def test_unknown_word_is_reported_with_a_near_one_and_all_known_ones() -> None:
     assert unknown("optimizer", "adan", NAMES) == (
         "no optimizer 'adan'. Did you mean 'adam'? "
         "Known: adagrad, adam, adamax, adamw, momentum, nadam, nesterov, rmsprop, sgd."
@@ -80,7 +80,7 @@ def test_an_unknown_word_is_answered_with_a_near_one_and_all_known() -> None:
     assert unknown("optimizer", 3, ["sgd"]) == "no optimizer '3'. Known: sgd."
 
 
-def test_long_lists_are_cut_but_searched_to_the_end() -> None:
+def test_long_lists_are_shortened_but_searched_completely() -> None:
     columns = [f"column_{i:03d}" for i in range(100)] + ["target"]
     message = unknown("column", "targt", columns, most=3)
     assert message == (

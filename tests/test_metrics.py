@@ -50,7 +50,7 @@ def test_tasks() -> None:
     ("task", "usable"),
     [(BINARY, OF_CLASSES), (MULTICLASS, OF_CLASSES), (REGRESSION, OF_NUMBERS)],
 )
-def test_which_task_may_use_which_metric(task: str, usable: list[str]) -> None:
+def test_metrics_of_each_task(task: str, usable: list[str]) -> None:
     assert find(task) is METRICS[usable[0]]
     for name, metric in METRICS.items():
         if name in usable:
@@ -61,7 +61,7 @@ def test_which_task_may_use_which_metric(task: str, usable: list[str]) -> None:
                 find(task, name)
 
 
-def test_an_unknown_metric_is_answered_with_the_usable_ones() -> None:
+def test_unknown_metric_is_reported_with_the_valid_ones() -> None:
     with pytest.raises(StudyError) as caught:
         find(BINARY, "acuracy")
     assert str(caught.value) == (
@@ -82,7 +82,7 @@ def test_an_unknown_metric_is_answered_with_the_usable_ones() -> None:
         ("pinball:0.975", "pinball:0.975", 0.975),
     ],
 )
-def test_a_quantile_has_one_name_however_it_is_written(
+def test_quantile_has_one_name_in_every_spelling(
     written: str, name: str, quantile: float
 ) -> None:
     metric = find(REGRESSION, written)
@@ -92,7 +92,7 @@ def test_a_quantile_has_one_name_however_it_is_written(
 
 
 @pytest.mark.parametrize("text", ["", "0", "1", "90", "-0.1", "nan", "median"])
-def test_a_quantile_lies_between_0_and_1(text: str) -> None:
+def test_quantile_is_between_0_and_1(text: str) -> None:
     with pytest.raises(StudyError, match="must have a quantile greater than 0 and less"):
         find(REGRESSION, f"pinball:{text}")
 

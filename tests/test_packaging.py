@@ -50,7 +50,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_wheel_holds_the_search_spaces(wheel: Path) -> None:
+def test_wheel_contains_the_search_spaces(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     held = sorted(Path(name).name for name in names if name.startswith("autotrain/search_spaces/"))
     assert held == SPACES
@@ -83,7 +83,7 @@ for name in sys.argv[2:]:
     assert done.returncode == 0, done.stderr
 
 
-def test_version_is_said_once() -> None:
+def test_version_is_defined_once() -> None:
     assert autotrain.__version__ == PROJECT["version"] == metadata.version("autotrain")
 
 
@@ -117,7 +117,7 @@ def test_every_dependency_is_imported() -> None:
     assert {name for name in names if modules.get(name, name) not in imported} == set()
 
 
-def test_what_dependencies_need_is_pinned_too() -> None:
+def test_transitive_dependencies_are_pinned() -> None:
     pins = pinned_versions()
     installed = {canonical(each.metadata["Name"]) for each in metadata.distributions()}
     # `make` installs all of them; another environment may be without the extra `docs`.

@@ -33,7 +33,7 @@ def row(name: str, method: str, loss: float, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def test_scores_of_labels_are_scikit_learns() -> None:
+def test_scores_of_labels_equal_scikit_learn() -> None:
     generator = np.random.default_rng(0)
     truth = generator.choice(LABELS, 50)
     proba = generator.dirichlet(np.ones(3), 50)
@@ -42,7 +42,7 @@ def test_scores_of_labels_are_scikit_learns() -> None:
     assert found["accuracy"] == accuracy_score(truth, np.asarray(LABELS)[proba.argmax(1)])
 
 
-def test_a_sure_mistake_costs_what_the_clipping_says() -> None:
+def test_confident_mistake_costs_the_clipped_loss() -> None:
     found = quality.scores(np.array(["no"]), np.array([[0.0, 1.0]]), ("no", "yes"))
     assert found["loss"] == pytest.approx(-np.log(1e-7), rel=1e-6)
 
@@ -56,12 +56,12 @@ def test_nrmse_is_1_for_the_mean_and_follows_r2() -> None:
 
 
 @pytest.mark.parametrize("prediction", [np.zeros(4), np.full((3, 2), np.nan)])
-def test_what_cannot_be_scored_is_refused(prediction: np.ndarray) -> None:
+def test_invalid_predictions_are_refused(prediction: np.ndarray) -> None:
     with pytest.raises(ValueError, match="must be finite"):
         quality.scores(np.array(["no", "no", "yes"]), prediction, ("no", "yes"))
 
 
-def test_a_split_keeps_cells_and_leaves_rare_labels_out(tmp_path: Path) -> None:
+def test_split_keeps_cells_and_drops_rare_labels(tmp_path: Path) -> None:
     labels = ["a"] * 50 + ["b"] * 50 + ["rare"] * 3
     frame = pd.DataFrame({"x": [f"{i:03d}" for i in range(103)], "label": labels})
     frame.to_csv(tmp_path / "iris.csv", index=False)
@@ -87,7 +87,7 @@ def test_rivals_type_columns_by_the_training_rows() -> None:
     assert rows.dtypes.equals(others.dtypes)
 
 
-def test_a_later_result_counts_a_failure_does_not_undo_one() -> None:
+def test_later_result_replaces_an_earlier_one_but_a_failure_does_not() -> None:
     first, second = row("iris", "optuna", 0.3), row("iris", "optuna", 0.2)
     failed = {**row("iris", "optuna", 0.0), "error": "no"}
     assert [r["loss"] for r in quality.latest([first, second, failed]).values()] == [0.2]
@@ -95,7 +95,7 @@ def test_a_later_result_counts_a_failure_does_not_undo_one() -> None:
     assert list(quality.latest([second, other]).values()) == [other]
 
 
-def test_as_it_is_a_search_counts_by_its_monte_carlo_means() -> None:
+def test_search_is_scored_by_its_monte_carlo_means() -> None:
     assert quality.monte_carlo(row("iris", "autotrain", 0.3, monte_carlo_loss=0.4))["loss"] == 0.4
     assert quality.monte_carlo(row("iris", "optuna", 0.3)) == row("iris", "optuna", 0.3)
     rows = [row("iris", "autotrain", 0.3, monte_carlo_loss=0.1), row("iris", "optuna", 0.2)]
@@ -104,7 +104,7 @@ def test_as_it_is_a_search_counts_by_its_monte_carlo_means() -> None:
     assert "autotrain beats optuna on 100% of 1 sets" in after.split("with dropout off")[0]
 
 
-def test_with_dropout_off_a_search_counts_by_its_own_score() -> None:
+def test_search_with_dropout_off_is_scored_by_its_own_score() -> None:
     own = {"log_loss": 0.2}
     assert quality.dropout_off(row("iris", "autotrain", 0.3, own_test=own))["loss"] == 0.2
     own = {"rmse": 8.0, "r2": 0.75}
@@ -142,7 +142,7 @@ def test_only_seeds_that_all_methods_have_are_averaged() -> None:
     assert table.losses == {"iris": pytest.approx({"autotrain": 0.2, "optuna": 0.2})}
 
 
-def test_the_report_says_which_bars_hold_and_who_was_late() -> None:
+def test_report_has_the_bars_and_late_methods() -> None:
     rows = [
         row("iris", "autotrain", 0.1),
         row("iris", "autotrain-ensemble", 0.2, wall_share=1.3, first_bundle_s=12.0),
@@ -164,7 +164,7 @@ def test_the_report_says_which_bars_hold_and_who_was_late() -> None:
     assert quality.report(rows, 5.0).count("| iris |") == 4
 
 
-def test_what_comes_of_one_search_is_kept_together(
+def test_results_of_one_search_are_kept_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = pd.DataFrame({"x": range(40), "label": ["a", "b"] * 20})

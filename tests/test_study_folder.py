@@ -94,7 +94,7 @@ def take_journal_of_another_study(folder: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("way", ["resume", "search"])
-def test_study_whose_trials_are_gone_is_not_started_over(
+def test_study_with_lost_trials_is_not_restarted(
     tmp_path: Path, lose: Callable[[Path], None], words: str, way: str
 ) -> None:
     folder = search(tmp_path)
@@ -110,7 +110,7 @@ def test_study_whose_trials_are_gone_is_not_started_over(
     assert (journal.read_bytes() if journal.exists() else None) == left
 
 
-def test_older_study_without_a_record_is_not_started_over_either(tmp_path: Path) -> None:
+def test_older_study_without_a_record_is_not_restarted(tmp_path: Path) -> None:
     folder = search(tmp_path)
     (folder / "trials.json").unlink()
     remove_journal(folder)
@@ -124,7 +124,7 @@ def resume_after_restoring(folder: Path, studies: Path) -> list[int]:
     return resume(studies)
 
 
-def test_trials_that_are_left_are_resumed_on_request(tmp_path: Path) -> None:
+def test_remaining_trials_are_resumed_on_request(tmp_path: Path) -> None:
     folder = search(tmp_path)
     cut_journal(folder)
     status = read_status(folder)
@@ -147,7 +147,7 @@ def test_lost_study_does_not_hide_the_others(tmp_path: Path) -> None:
     assert "got none" in gone.reason
 
 
-def test_record_never_says_more_than_the_storage(tmp_path: Path) -> None:
+def test_record_never_has_more_than_the_storage(tmp_path: Path) -> None:
     folder = search(tmp_path, 3)
     found = Record.read(folder)
     assert found is not None
@@ -160,7 +160,7 @@ def test_record_never_says_more_than_the_storage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"id": 1}', b"\xff"])
-def test_damaged_record_is_as_none(tmp_path: Path, content: bytes) -> None:
+def test_damaged_record_is_ignored(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "trials.json").write_bytes(content)
     assert Record.read(tmp_path) is None
 
@@ -177,7 +177,7 @@ def test_models_without_their_study_file_are_not_replaced(tmp_path: Path) -> Non
 # ---- storages ------------------------------------------------------------------------------
 
 
-def test_relative_database_is_in_the_studys_folder(
+def test_relative_database_path_is_in_the_folder_of_the_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = search(tmp_path / "studies", storage="sqlite:///trials.db")
@@ -210,7 +210,7 @@ def test_database_in_memory_is_refused(tmp_path: Path, url: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_trials_that_were_copied_to_another_storage_are_found_there(tmp_path: Path) -> None:
+def test_trials_copied_to_another_storage_are_found(tmp_path: Path) -> None:
     folder = search(tmp_path)
     url = f"sqlite:///{tmp_path}/moved.db"
     journal = optuna.storages.JournalStorage(
@@ -239,7 +239,7 @@ def test_database_object_is_resumed_by_its_url(
     storage.remove_session()
 
 
-def test_storage_object_without_a_url_is_resumed_in_python_alone(tmp_path: Path) -> None:
+def test_storage_object_without_a_url_is_resumed_only_in_python(tmp_path: Path) -> None:
     storage = InMemoryStorage()
     folder = search(tmp_path, storage=storage)
     assert resume(tmp_path, storage=storage) == [0, 1, 2]
@@ -269,7 +269,7 @@ def test_renamed_study_works_under_its_new_name(tmp_path: Path) -> None:
         resume(tmp_path, "old")
 
 
-def test_name_that_was_changed_in_the_file_too_is_no_other_study(tmp_path: Path) -> None:
+def test_name_changed_in_the_file_is_the_same_study(tmp_path: Path) -> None:
     search(tmp_path, name="old")
     (tmp_path / "old").rename(tmp_path / "new")
     text = (tmp_path / "new" / FILE).read_text()
@@ -289,14 +289,14 @@ def test_copies_of_a_study_are_independent(tmp_path: Path, storage: str | None) 
     assert [read_status(tmp_path / name).n_complete for name in ("one", "two")] == [3, 5]
 
 
-def test_study_in_a_database_keeps_its_trials_when_its_folder_moves(tmp_path: Path) -> None:
+def test_study_in_a_database_keeps_its_trials_when_moved(tmp_path: Path) -> None:
     search(tmp_path, name="one", storage=f"sqlite:///{tmp_path}/shared.db")
     (tmp_path / "one").rename(tmp_path / "two")
     assert resume(tmp_path, "two") == [0, 1, 2]
     assert len(optuna.get_all_study_names(f"sqlite:///{tmp_path}/shared.db")) == 1
 
 
-def test_other_working_directory_changes_nothing(
+def test_working_directory_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()

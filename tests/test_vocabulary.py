@@ -33,7 +33,7 @@ def test_durations_are_read(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     "text", ["", "m", "-3", "1e3", "10 minuts", "5m1h", "1h1h", "3 x", "soon", "1:30", "nan", "inf"]
 )
-def test_other_texts_are_no_durations(text: str) -> None:
+def test_other_texts_are_not_durations(text: str) -> None:
     assert parse_duration(text) is None
 
 
@@ -56,7 +56,7 @@ def test_durations_are_written(seconds: float, text: str) -> None:
 
 
 @given(st.integers(0, 10**7))
-def test_what_is_written_is_read_back_nearly(seconds: int) -> None:
+def test_written_durations_are_read_back_approximately(seconds: int) -> None:
     found = parse_duration(duration_text(seconds))
     assert found is not None
     # Two units: what is left out is less than the smaller one.
@@ -81,7 +81,7 @@ def test_scores_are_written(value: float, text: str) -> None:
     assert value_text(value) == text
 
 
-def test_counts_have_their_plural() -> None:
+def test_counts_are_in_the_plural() -> None:
     assert count_text(1, "row") == "1 row"
     assert count_text(2000, "row") == "2,000 rows"
     assert count_text(2, "process", "processes") == "2 processes"

@@ -1,0 +1,15 @@
+"""Export: from the trained networks of a study to a bundle in its folder `best/`.
+
+`BestModel` (best_model.py) is the entry point. The search calls it through the protocol
+`search/publisher.py`, whenever a new best trial completes and at the end of a run. An export takes
+these steps:
+
+    ensemble.py      chooses several trials by their out-of-fold predictions, if the study asks
+    members.py       makes one member per fold of a trial, with the fold's preprocessing
+    calibration.py   fits temperature, noise and conformal thresholds on rows that the networks did
+                     not train on
+    writer.py        writes the bundle (autotrain.bundle), reads it back, checks it and publishes it
+
+`onnx.py` converts a finished bundle to ONNX graphs. To export something new with each model, add a
+field to `bundle/record.py` and fill it in `writer.py`.
+"""

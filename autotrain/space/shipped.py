@@ -11,19 +11,20 @@ from pathlib import Path
 from autotrain.errors import SpaceError, unknown
 from autotrain.vocabulary import user_path
 
-_PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def shipped_folder() -> Path:
+def shipped_folder(package: Path = PACKAGE) -> Path:
     """Return the folder of the shipped spaces: the package's own, or the checkout's."""
-    inside = _PACKAGE / "search_spaces"
-    return inside if inside.is_dir() else _PACKAGE.parent / "search_spaces"
+    inside = package / "search_spaces"
+    return inside if inside.is_dir() else package.parent / "search_spaces"
 
 
-def shipped_spaces() -> dict[str, Path]:
+def shipped_spaces(package: Path = PACKAGE) -> dict[str, Path]:
     """Return the shipped spaces by name, "default" first."""
     files = sorted(
-        shipped_folder().glob("*.toml"), key=lambda path: (path.stem != "default", path.stem)
+        shipped_folder(package).glob("*.toml"),
+        key=lambda path: (path.stem != "default", path.stem),
     )
     return {path.stem: path for path in files}
 

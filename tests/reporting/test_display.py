@@ -61,7 +61,7 @@ def drawn(progress: Progress | None, width: int = 80, *, has_ended: bool = False
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
-def test_where_it_is_shown_decides_how() -> None:
+def test_kind_of_output_selects_the_display() -> None:
     assert isinstance(make_observer(METRIC, screen()), LiveDisplay)
     plain = Console(file=io.StringIO(), force_terminal=True)  # as under FORCE_COLOR=1
     assert isinstance(make_observer(METRIC, plain), PlainLines)
@@ -70,7 +70,7 @@ def test_where_it_is_shown_decides_how() -> None:
     assert make_observer(METRIC, screen()).metric is METRIC
 
 
-def test_the_live_display_says_how_it_stands(clock: list[float]) -> None:
+def test_live_display_has_progress_trials_and_best_score(clock: list[float]) -> None:
     bar, trials, best, words = drawn(HALFWAY)
     assert bar.endswith("15 s, about 15 s left")  # 20 more trials at this rate
     assert trials == ("trials  38 of 58 done · 8 running · 30 pruned · 1 failed · 80 per minute")
@@ -84,13 +84,13 @@ def test_the_live_display_says_how_it_stands(clock: list[float]) -> None:
     "progress",
     [None, HALFWAY, Progress(), replace(HALFWAY, timeout_s=None, n_trials=None, best_value=None)],
 )
-def test_it_always_has_four_lines_that_fit(width: int, progress: Progress | None) -> None:
+def test_live_display_always_has_four_lines_that_fit(width: int, progress: Progress | None) -> None:
     lines = drawn(progress, width)
     assert len(lines) == 4
     assert max(map(len, lines)) <= width
 
 
-def test_the_time_goes_on_when_nothing_is_heard(clock: list[float]) -> None:
+def test_time_advances_without_updates(clock: list[float]) -> None:
     console = screen()
     live = LiveDisplay(METRIC, console)
     live.update(replace(HALFWAY, n_trials=None))
@@ -101,7 +101,7 @@ def test_the_time_goes_on_when_nothing_is_heard(clock: list[float]) -> None:
     assert drawn(HALFWAY, has_ended=True)[0].endswith("  15 s")
 
 
-def test_after_the_last_training_the_display_names_what_runs(clock: list[float]) -> None:
+def test_display_names_the_stage_after_the_last_training(clock: list[float]) -> None:
     ended = replace(HALFWAY, elapsed_s=60.0, stage="calibrating")
     top = drawn(ended)[0]
     assert top.endswith("1 min, calibrating")
@@ -122,7 +122,7 @@ def test_after_the_last_training_the_display_names_what_runs(clock: list[float])
     assert all("left" not in words for words in written[1:])
 
 
-def test_one_trial_gives_no_rate_and_no_time_left() -> None:
+def test_one_trial_gives_no_rate_and_no_remaining_time() -> None:
     one = replace(HALFWAY, n_done=1, timeout_s=None)
     assert one.trials_per_minute is None
     assert one.left_s is None
@@ -132,13 +132,13 @@ def test_one_trial_gives_no_rate_and_no_time_left() -> None:
     assert two.left_s == 15.0 / 2 * 38
 
 
-def test_before_the_first_word_the_workers_are_starting() -> None:
+def test_workers_are_starting_before_the_first_update() -> None:
     assert drawn(None)[1] == "trials  the workers are starting"
     assert drawn(replace(Progress(), elapsed_s=1.0))[1].startswith("trials  0 done · 0 running")
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
-def test_the_terminal_is_left_in_order(error: type[BaseException] | None) -> None:
+def test_terminal_is_restored(error: type[BaseException] | None) -> None:
     console = screen()
     with (
         pytest.raises(KeyboardInterrupt) if error else nullcontext(),
@@ -154,7 +154,7 @@ def test_the_terminal_is_left_in_order(error: type[BaseException] | None) -> Non
     assert "38 of 58 done" in text  # the last state stays
 
 
-def test_plain_lines_tell_each_best_and_every_ten_seconds(clock: list[float]) -> None:
+def test_plain_lines_for_each_best_and_every_ten_seconds(clock: list[float]) -> None:
     console = Console(file=io.StringIO())
     with make_observer(METRIC, console) as lines:
         first = replace(HALFWAY, best_value=None, best_number=None, elapsed_s=0.0, n_done=0)
@@ -182,7 +182,7 @@ def test_plain_lines_tell_each_best_and_every_ten_seconds(clock: list[float]) ->
     ]
 
 
-def test_the_bar_follows_the_nearer_budget() -> None:
+def test_bar_follows_the_budget_that_ends_first() -> None:
     assert share_done(Progress()) is None
     assert share_done(HALFWAY) == 0.5
     assert share_done(replace(HALFWAY, elapsed_s=45.0)) == 0.75

@@ -82,7 +82,7 @@ def quiet_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def test_the_best_come_first_the_earlier_of_equals(tmp_path: Path) -> None:
+def test_best_trials_come_first_and_the_earlier_of_equals(tmp_path: Path) -> None:
     folder = tmp_path / "one"
     make(folder)
     values = [0.5, 0.9, 0.7, 0.9, *[0.1] * TOP]
@@ -99,7 +99,7 @@ def test_the_best_come_first_the_earlier_of_equals(tmp_path: Path) -> None:
     assert read_status(folder).bundle == folder / "best"
 
 
-def test_a_metric_to_minimize_turns_the_order(tmp_path: Path) -> None:
+def test_metric_to_minimize_reverses_the_order(tmp_path: Path) -> None:
     make(tmp_path / "one", metric="log_loss")
     fill(tmp_path / "one", (COMPLETE, 0.5, {}), (COMPLETE, 0.2, {}))
     assert [entry.value for entry in read_status(tmp_path / "one").top] == [0.2, 0.5]
@@ -153,7 +153,7 @@ def test_states(tmp_path: Path) -> None:
     assert not is_held(tmp_path)
 
 
-def test_the_latest_study_comes_first_and_the_unreadable_last(tmp_path: Path) -> None:
+def test_latest_study_is_first_and_unreadable_ones_last(tmp_path: Path) -> None:
     for name in ("b", "a", "c"):
         make(tmp_path / name)
         fill(tmp_path / name, (COMPLETE, 0.5, {}))
@@ -165,6 +165,6 @@ def test_the_latest_study_comes_first_and_the_unreadable_last(tmp_path: Path) ->
     assert "must be the journal of a study" in found[2][1]
 
 
-def test_no_such_study(tmp_path: Path) -> None:
+def test_missing_study_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="there must be a study 'x'"):
         read_status(tmp_path / "x")

@@ -54,7 +54,7 @@ def reports(folder: Path, *trials: FrozenTrial) -> list[TrialReport]:
     return [read_trial(folder, number) for number in range(len(trials))]
 
 
-def test_trial_has_its_whole_configuration_curve_and_end(tmp_path: Path) -> None:
+def test_report_has_configuration_curve_and_cause(tmp_path: Path) -> None:
     attributes = FACTS | health_of([HEALTHY]) | {"curve": [[1, 0.5], [4, 0.25], [9, 0.375]]}
     (found,) = reports(tmp_path / "one", trial(TrialState.COMPLETE, attributes))
     assert (found.study, found.number, found.state, found.value) == ("one", 0, "complete", 0.25)
@@ -99,7 +99,7 @@ def test_each_flag_has_a_sentence_and_the_numbers_of_its_fold(tmp_path: Path) ->
     assert explosion_text(HEALTHY) == ""
 
 
-def test_trial_that_diverged_at_once_shows_what_was_measured_before(tmp_path: Path) -> None:
+def test_report_of_a_trial_that_diverged_in_its_first_epoch(tmp_path: Path) -> None:
     lost = Diagnosis(start_loss=2.0, start_norms=(3.0, 4.0), norms=(3.0, 4.0), explosion="loss")
     attributes = {"cause": "diverged", "epochs": 1} | health_of([lost])
     unmeasured = {"cause": "diverged", "epochs": 1} | health_of([Diagnosis(explosion="not_finite")])
@@ -128,7 +128,7 @@ def test_trial_that_diverged_at_once_shows_what_was_measured_before(tmp_path: Pa
         (TrialState.RUNNING, {}, None),
     ],
 )
-def test_end_in_plain_words(
+def test_cause_in_plain_words(
     state: TrialState, attributes: dict[str, Any], wanted: str | None, tmp_path: Path
 ) -> None:
     (found,) = reports(tmp_path / "one", trial(state, attributes, intermediate_values={1: 0.5}))
@@ -154,7 +154,7 @@ def test_report_is_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 2, 17])
-def test_number_of_no_trial_is_refused(number: int, tmp_path: Path) -> None:
+def test_unknown_number_of_a_trial_is_refused(number: int, tmp_path: Path) -> None:
     reports(tmp_path / "one", *[trial(TrialState.PRUNED, FACTS)] * 2)
     with pytest.raises(StudyError, match=r"trials 0 to 1"):
         read_trial(tmp_path / "one", number)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from autotrain.space import shipped
 from autotrain.space.conditions import parse_conditions
 from autotrain.space.config import TrialConfig
 from autotrain.space.domains import Choices, Fixed, Range
@@ -112,19 +111,16 @@ def test_weight_decay_is_at_most_a_tenth_per_step(name: str) -> None:
         assert decay is None or eta * decay.high <= 0.1
 
 
-def test_folder_in_the_package_has_priority(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folder_in_the_package_has_priority(tmp_path: Path) -> None:
     package = tmp_path / "autotrain"
     (package / "search_spaces").mkdir(parents=True)
     (tmp_path / "search_spaces").mkdir()
     (tmp_path / "search_spaces" / "outside.toml").touch()
-    monkeypatch.setattr(shipped, "_PACKAGE", package)
     (package / "search_spaces" / "inside.toml").touch()
-    assert list(shipped_spaces()) == ["inside"]
+    assert list(shipped_spaces(package)) == ["inside"]
     (package / "search_spaces" / "inside.toml").unlink()
     (package / "search_spaces").rmdir()
-    assert list(shipped_spaces()) == ["outside"]
+    assert list(shipped_spaces(package)) == ["outside"]
 
 
 def test_shipped_name_has_priority_over_a_file(tmp_path: Path) -> None:

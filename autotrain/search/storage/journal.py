@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,7 +28,6 @@ Record = dict[str, Any]
 N_OPERATIONS = 11
 # Optuna numbers studies and trials by the order of these records in the file.
 CREATE_OPERATIONS = (0, 4)
-MOST_BUFFERED_BYTES = 1 << 20
 TORN = ".torn"
 """Suffix of the file with incomplete lines that were cut off from a journal."""
 
@@ -88,12 +87,24 @@ class GroupCommitBackend(BaseJournalBackend):
     The memory contains only records that are not yet written or not yet read; `JournalStorage`
     reads after each write.
 
+    Args:
+        path: the file; it is created if it does not exist.
+        most_buffered_bytes: a buffer that is larger is written without a `commit`.
+        sync: writes a file of a descriptor to the disk.
     Raises:
         StorageError: when the file cannot be opened, or is not a journal.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        most_buffered_bytes: int = 1 << 20,
+        sync: Callable[[int], None] = _sync,
+    ) -> None:
         self.path = path
+        self.most_buffered_bytes = most_buffered_bytes
+        self._sync = sync
         self._reader = JournalReader(path)
         self._mutex = threading.Lock()
         self._buffer: list[bytes] = []
@@ -151,7 +162,7 @@ class GroupCommitBackend(BaseJournalBackend):
             self._buffer += lines
             self._n_buffered_bytes += sum(map(len, lines))
             creates = any(log["op_code"] in CREATE_OPERATIONS for log in logs)
-            if creates or self._n_buffered_bytes > MOST_BUFFERED_BYTES:
+            if creates or self._n_buffered_bytes > self.most_buffered_bytes:
                 try:
                     self._write()
                 except StorageError:
@@ -176,7 +187,7 @@ class GroupCommitBackend(BaseJournalBackend):
             self._needs_sync = False
         # The sync is outside the lock, because it can be slow and must not block `append_logs`.
         try:
-            _sync(self._fd)
+            self._sync(self._fd)
         except OSError as error:
             self._needs_sync = True
             raise self._cannot_write(error) from error

@@ -2,6 +2,9 @@
 
 It is a kernel lock on `folder/lock`, which the system releases when the process ends for any
 reason, so a killed process leaves nothing to clean up. The file contains the process and host.
+
+The package filelock has no check that leaves the lock to a process that starts at the same moment
+(`is_held`), and does not write who has it. Both would still need the kernel lock used here.
 """
 
 from __future__ import annotations

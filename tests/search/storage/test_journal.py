@@ -65,7 +65,7 @@ def record(op_code: int = 2, **fields: object) -> dict:
     return {"op_code": op_code, "worker_id": "w", "study_id": 0, "user_attr": {}, **fields}
 
 
-def test_optuna_reads_what_we_wrote(backend: GroupCommitBackend, path: Path) -> None:
+def test_optuna_reads_our_journal(backend: GroupCommitBackend, path: Path) -> None:
     study = new_study(backend)
     for _ in range(3):
         run_trial(study)
@@ -73,7 +73,7 @@ def test_optuna_reads_what_we_wrote(backend: GroupCommitBackend, path: Path) -> 
     assert same(study.trials, optunas_trials(path))
 
 
-def test_we_read_what_optuna_wrote_and_write_on(path: Path) -> None:
+def test_journal_of_optuna_is_read_and_continued(path: Path) -> None:
     theirs = optuna.create_study(
         study_name="s", storage=JournalStorage(JournalFileBackend(str(path)))
     )
@@ -87,7 +87,7 @@ def test_we_read_what_optuna_wrote_and_write_on(path: Path) -> None:
     assert len(optunas_trials(path)) == 2
 
 
-def test_lines_are_byte_for_byte_optunas(path: Path, tmp_path: Path) -> None:
+def test_lines_equal_those_of_optuna(path: Path, tmp_path: Path) -> None:
     theirs = JournalFileBackend(str(tmp_path / "theirs.log"))
     ours = GroupCommitBackend(path)
     records = [record(4, text="é\n", value=float("nan")), record(2, state=TrialState.PRUNED)]
@@ -97,7 +97,7 @@ def test_lines_are_byte_for_byte_optunas(path: Path, tmp_path: Path) -> None:
     assert path.read_bytes() == (tmp_path / "theirs.log").read_bytes()
 
 
-def test_records_wait_for_commit_but_are_served_at_once(
+def test_records_are_readable_at_once_and_written_at_commit(
     backend: GroupCommitBackend, path: Path
 ) -> None:
     study = new_study(backend)
@@ -112,23 +112,22 @@ def test_records_wait_for_commit_but_are_served_at_once(
     assert same(study.trials, optunas_trials(path))
 
 
-def test_one_sync_per_commit_and_none_without_news(
-    backend: GroupCommitBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_sync_per_commit_and_none_without_changes(path: Path) -> None:
     synced: list[int] = []
-    monkeypatch.setattr(journal, "_sync", synced.append)
+    backend = GroupCommitBackend(path, sync=synced.append)
     study = new_study(backend)
     for n_trials in (1, 2, 3):
         run_trial(study)
         assert len(synced) == n_trials - 1
         backend.commit(durable=False)
         assert len(synced) == n_trials - 1
-        backend.commit()  # what was only written before is synced now
+        backend.commit()  # syncs the records that are already written
         backend.commit()
         assert len(synced) == n_trials
+    backend.close()
 
 
-def test_every_write_is_one_call_of_whole_lines(
+def test_each_write_is_one_call_with_whole_lines(
     backend: GroupCommitBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writes: list[bytes] = []
@@ -147,7 +146,7 @@ def test_every_write_is_one_call_of_whole_lines(
     assert sum(data.count(b"\n") for data in writes) == backend._n_read
 
 
-def test_what_is_served_is_what_a_reader_of_the_file_gets(backend: GroupCommitBackend) -> None:
+def test_returned_records_equal_those_in_the_file(backend: GroupCommitBackend) -> None:
     attributes = {"shape": (1, 2), 3: [0.1]}
     backend.append_logs([record(user_attr=attributes)])
     (served,) = backend.read_logs(0)
@@ -155,7 +154,7 @@ def test_what_is_served_is_what_a_reader_of_the_file_gets(backend: GroupCommitBa
     assert served["user_attr"] == {"shape": [1, 2], "3": [0.1]}
 
 
-def test_a_record_that_is_no_json_leaves_nothing_behind(
+def test_record_that_is_not_json_is_not_kept(
     backend: GroupCommitBackend, path: Path
 ) -> None:
     study = new_study(backend)
@@ -167,7 +166,7 @@ def test_a_record_that_is_no_json_leaves_nothing_behind(
     assert optuna.load_study(study_name="s", storage=storage).user_attrs == {"good": 1}
 
 
-def test_memory_keeps_no_records_that_were_read_and_written(backend: GroupCommitBackend) -> None:
+def test_records_that_were_read_and_written_are_freed(backend: GroupCommitBackend) -> None:
     study = new_study(backend)
     for _ in range(3):
         run_trial(study)
@@ -176,18 +175,19 @@ def test_memory_keeps_no_records_that_were_read_and_written(backend: GroupCommit
     assert len(backend._buffer) == 0
 
 
-def test_a_full_buffer_is_written_without_commit(
-    backend: GroupCommitBackend, path: Path, monkeypatch: pytest.MonkeyPatch
+def test_full_buffer_is_written_without_commit(
+    path: Path,
 ) -> None:
-    monkeypatch.setattr(journal, "MOST_BUFFERED_BYTES", 1000)
+    backend = GroupCommitBackend(path, most_buffered_bytes=1000)
     for i in range(40):
         backend.append_logs([record(user_attr={"i": i})])
         assert backend._n_buffered_bytes <= 1000
     assert path.stat().st_size > 1000
     assert len(list(backend.read_logs(0))) == 40
+    backend.close()
 
 
-def test_a_second_reader_gets_everything(backend: GroupCommitBackend) -> None:
+def test_second_reader_gets_all_records(backend: GroupCommitBackend) -> None:
     study = new_study(backend)
     run_trial(study)
     again = optuna.load_study(study_name="s", storage=JournalStorage(backend))
@@ -195,7 +195,7 @@ def test_a_second_reader_gets_everything(backend: GroupCommitBackend) -> None:
 
 
 @pytest.mark.parametrize("torn", [b'{"op_code":4,"wor', b'{"op', b"\0\0\0\0", b'{"op_code":4}'])
-def test_torn_last_line_is_cut_off_and_kept_beside(path: Path, torn: bytes) -> None:
+def test_incomplete_last_line_is_moved_to_another_file(path: Path, torn: bytes) -> None:
     first = GroupCommitBackend(path)
     study = new_study(first)
     run_trial(study)
@@ -212,7 +212,7 @@ def test_torn_last_line_is_cut_off_and_kept_beside(path: Path, torn: bytes) -> N
     assert len(optunas_trials(path)) == 2
 
 
-def test_torn_line_longer_than_what_is_read_at_once(path: Path) -> None:
+def test_incomplete_line_longer_than_one_read(path: Path) -> None:
     torn = b'{"op_code":4,"text":"' + b"x" * 200_000
     path.write_bytes(b"\n" + torn)
     fd = os.open(path, os.O_RDWR)
@@ -221,7 +221,7 @@ def test_torn_line_longer_than_what_is_read_at_once(path: Path) -> None:
     assert path.with_name("journal.log.torn").read_bytes() == torn + b"\n"
 
 
-def test_a_file_that_is_not_ours_is_refused_and_not_touched(path: Path) -> None:
+def test_other_file_is_refused_and_not_changed(path: Path) -> None:
     path.write_bytes(b"my only copy of something")
     with pytest.raises(StorageError, match="line 1 must be a record of an Optuna journal"):
         GroupCommitBackend(path)
@@ -229,7 +229,7 @@ def test_a_file_that_is_not_ours_is_refused_and_not_touched(path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", [b"nonsense", b"", b"[4]", b'{"op_code":77,"worker_id":""}'])
-def test_broken_line_is_named_with_what_to_do(path: Path, broken: bytes) -> None:
+def test_error_names_the_invalid_line_and_the_fix(path: Path, broken: bytes) -> None:
     first = GroupCommitBackend(path)
     run_trial(new_study(first))
     first.close()
@@ -243,7 +243,7 @@ def test_broken_line_is_named_with_what_to_do(path: Path, broken: bytes) -> None
     assert str(caught.value).endswith("head -n 3 journal.log > intact.log")
 
 
-def test_records_of_another_process_come_in_the_order_of_the_file(
+def test_records_of_another_process_are_read_in_order(
     backend: GroupCommitBackend, path: Path
 ) -> None:
     study = new_study(backend)
@@ -262,7 +262,7 @@ def test_records_of_another_process_come_in_the_order_of_the_file(
     assert same(study.trials, optunas_trials(path))
 
 
-def test_commit_without_news_of_our_own_brings_those_of_others(
+def test_commit_without_own_records_reads_those_of_others(
     backend: GroupCommitBackend, path: Path
 ) -> None:
     study = new_study(backend)
@@ -273,7 +273,7 @@ def test_commit_without_news_of_our_own_brings_those_of_others(
     assert study.user_attrs == {"note": 1}
 
 
-def test_torn_line_of_another_process_is_told(backend: GroupCommitBackend, path: Path) -> None:
+def test_incomplete_line_of_another_process_is_reported(backend: GroupCommitBackend, path: Path) -> None:
     study = new_study(backend)
     with path.open("ab") as file:
         file.write(b'{"op_code":')
@@ -284,7 +284,7 @@ def test_torn_line_of_another_process_is_told(backend: GroupCommitBackend, path:
             backend.commit()
 
 
-def test_full_disk_loses_nothing_and_leaves_whole_lines(
+def test_full_disk_loses_no_records_and_leaves_whole_lines(
     backend: GroupCommitBackend, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = new_study(backend)
@@ -310,20 +310,26 @@ def test_full_disk_loses_nothing_and_leaves_whole_lines(
     assert len(study.trials) == 2  # the one that was refused is not there
 
 
-def test_failed_sync_is_told_and_tried_again(
-    backend: GroupCommitBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(fd: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
+def test_failed_sync_is_reported_and_repeated(path: Path) -> None:
+    errors = [OSError(errno.EIO, "Input/output error")] * 2
+    synced: list[int] = []
 
+    def fail_twice(fd: int) -> None:
+        if errors:
+            raise errors.pop()
+        synced.append(fd)
+
+    backend = GroupCommitBackend(path, sync=fail_twice)
     new_study(backend)
-    monkeypatch.setattr(journal, "_sync", fail)
     for _ in range(2):
         with pytest.raises(StorageError, match="Input/output error"):
             backend.commit()
+    backend.commit()
+    assert len(synced) == 1
+    backend.close()
 
 
-def test_deleted_file_is_noticed(backend: GroupCommitBackend, path: Path) -> None:
+def test_deleted_file_is_reported(backend: GroupCommitBackend, path: Path) -> None:
     study = new_study(backend)
     path.unlink()
     study.set_user_attr("note", 1)
@@ -331,7 +337,7 @@ def test_deleted_file_is_noticed(backend: GroupCommitBackend, path: Path) -> Non
         backend.commit()
 
 
-def test_closed_journal_refuses_records(path: Path) -> None:
+def test_closed_journal_accepts_no_records(path: Path) -> None:
     backend = GroupCommitBackend(path)
     study = new_study(backend)
     backend.close()
@@ -387,7 +393,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_was_committed_is_there_after_a_kill(path: Path) -> None:
+def test_committed_records_survive_a_killed_process(path: Path) -> None:
     child = subprocess.run(
         [sys.executable, "-c", KILLED, str(path)], capture_output=True, text=True, check=False
     )

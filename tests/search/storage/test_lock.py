@@ -38,7 +38,7 @@ def hold_elsewhere(folder: Path, how: str = "alone") -> subprocess.Popen[str]:
     return process
 
 
-def test_second_lease_is_refused_until_the_first_is_released(tmp_path: Path) -> None:
+def test_second_lock_is_refused_until_the_first_is_released(tmp_path: Path) -> None:
     first = StudyLock(tmp_path)
     who = f"process {os.getpid()} on {socket.gethostname()} (since "
     with pytest.raises(StudyError, match=re.escape(f"{tmp_path} is locked")):
@@ -50,7 +50,7 @@ def test_second_lease_is_refused_until_the_first_is_released(tmp_path: Path) -> 
     StudyLock(tmp_path).release()
 
 
-def test_whether_it_is_held_can_be_asked(tmp_path: Path) -> None:
+def test_is_held(tmp_path: Path) -> None:
     assert not is_held(tmp_path)
     assert not is_held(tmp_path / "absent")
     lock = StudyLock(tmp_path)
@@ -60,7 +60,7 @@ def test_whether_it_is_held_can_be_asked(tmp_path: Path) -> None:
     StudyLock(tmp_path).release()
 
 
-def test_what_a_killed_process_held_is_not_held(tmp_path: Path) -> None:
+def test_lock_of_a_killed_process_is_not_held(tmp_path: Path) -> None:
     process = hold_elsewhere(tmp_path)
     assert is_held(tmp_path)
     process.kill()
@@ -71,7 +71,7 @@ def test_what_a_killed_process_held_is_not_held(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["alone", "with a child"])
-def test_lease_goes_with_a_killed_process_even_when_its_child_lives_on(
+def test_lock_of_a_killed_process_is_free_while_its_child_lives(
     tmp_path: Path, how: str
 ) -> None:
     process = hold_elsewhere(tmp_path, how)
@@ -88,7 +88,7 @@ def test_lease_goes_with_a_killed_process_even_when_its_child_lives_on(
         process.wait()
 
 
-def test_holder_that_did_not_say_its_name_yet(tmp_path: Path) -> None:
+def test_holder_that_has_not_written_its_name(tmp_path: Path) -> None:
     lock = StudyLock(tmp_path)
     (tmp_path / "lock").write_text("")
     with pytest.raises(StudyError, match="another process is working"):

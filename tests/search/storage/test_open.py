@@ -52,7 +52,7 @@ def run_trials(storage: BaseStorage, n_trials: int) -> optuna.Study:
 
 
 @pytest.mark.parametrize("kind", ["journal", "sqlite"])
-def test_study_goes_on_after_it_was_closed(tmp_path: Path, kind: str) -> None:
+def test_closed_study_can_be_opened_again(tmp_path: Path, kind: str) -> None:
     url = None if kind == "journal" else f"sqlite:///{tmp_path}/study.db"
     folder = tmp_path / "studies" / "mine"
     with open_storage(folder, url) as storage:
@@ -67,7 +67,7 @@ def test_study_goes_on_after_it_was_closed(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["journal", "sqlite"])
-def test_reader_sees_what_was_committed_while_the_study_runs(tmp_path: Path, kind: str) -> None:
+def test_reader_sees_commits_of_a_running_study(tmp_path: Path, kind: str) -> None:
     url = None if kind == "journal" else f"sqlite:///{tmp_path}/study.db"
     with open_storage(tmp_path, url) as storage, read_storage(tmp_path, url) as reader:
         study = run_trials(storage, 2)
@@ -85,7 +85,7 @@ def test_closed_journal_can_still_be_read_in_memory(tmp_path: Path) -> None:
         study.ask()
 
 
-def test_second_coordinator_is_refused_whatever_the_storage(tmp_path: Path) -> None:
+def test_second_writer_is_refused_with_every_storage(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     with open_storage(tmp_path):
         for other in (None, url):
@@ -94,7 +94,7 @@ def test_second_coordinator_is_refused_whatever_the_storage(tmp_path: Path) -> N
     open_storage(tmp_path, url).close()
 
 
-def test_abandoned_study_leaves_nothing_where_nothing_was(tmp_path: Path) -> None:
+def test_abandoned_new_study_leaves_no_files(tmp_path: Path) -> None:
     open_storage(tmp_path / "studies" / "mine").abandon()
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(StorageError):
@@ -102,7 +102,7 @@ def test_abandoned_study_leaves_nothing_where_nothing_was(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_abandoned_study_keeps_what_was_there(tmp_path: Path) -> None:
+def test_abandoned_study_keeps_older_files(tmp_path: Path) -> None:
     with open_storage(tmp_path) as storage:
         run_trials(storage, 2)
     open_storage(tmp_path).abandon()
@@ -110,7 +110,7 @@ def test_abandoned_study_keeps_what_was_there(tmp_path: Path) -> None:
         assert len(run_trials(storage, 0).trials) == 2
 
 
-def test_lease_is_given_back_when_opening_fails(tmp_path: Path) -> None:
+def test_lock_is_released_when_opening_fails(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         open_storage(tmp_path, "nonsense://")
     (tmp_path / "journal.log").write_text("nonsense\n")
@@ -132,7 +132,7 @@ def test_study_is_closed_when_the_search_fails(tmp_path: Path) -> None:
         assert len(run_trials(storage, 0).trials) == 1
 
 
-def test_record_that_does_not_follow_is_named(tmp_path: Path) -> None:
+def test_error_names_a_record_out_of_order(tmp_path: Path) -> None:
     with open_storage(tmp_path) as storage:
         run_trials(storage, 1)
     path = tmp_path / "journal.log"
@@ -146,7 +146,7 @@ def test_record_that_does_not_follow_is_named(tmp_path: Path) -> None:
     assert str(caught.value).endswith("head -n 1 journal.log > intact.log")
 
 
-def test_pickled_copy_is_a_reader_without_the_lease(tmp_path: Path) -> None:
+def test_pickled_copy_is_a_reader_without_the_lock(tmp_path: Path) -> None:
     with open_storage(tmp_path) as storage:
         study = run_trials(storage, 1)
         copy = pickle.loads(pickle.dumps(storage))
@@ -160,13 +160,13 @@ def test_pickled_copy_is_a_reader_without_the_lease(tmp_path: Path) -> None:
         run_trials(storage, 1)
 
 
-def test_reading_where_no_study_is(tmp_path: Path) -> None:
+def test_reading_a_folder_without_a_study(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="must be the journal of a study"):
         read_storage(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="must be a folder for the study, got: Not a direc"):
         open_storage(tmp_path / "file" / "study")
@@ -247,7 +247,7 @@ def redis(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("redis")
-def test_redis_url_without_our_prefix_and_with_a_timeout(tmp_path: Path) -> None:
+def test_redis_url_has_no_prefix_and_a_timeout(tmp_path: Path) -> None:
     with open_storage(tmp_path, "journal+redis://:pass@host:1/0") as storage:
         run_trials(storage, 1)
         backend = storage._backend.backend  # type: ignore[attr-defined]
@@ -256,7 +256,7 @@ def test_redis_url_without_our_prefix_and_with_a_timeout(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("redis")
-def test_server_that_does_not_answer_and_its_message_with_the_password(tmp_path: Path) -> None:
+def test_error_of_an_unreachable_server_hides_the_password(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         open_storage(tmp_path, "journal+redis://u:pa%20ss@refused")
     assert "cannot be opened: ConnectionError" in str(caught.value)
@@ -304,13 +304,13 @@ def test_password_is_hidden(url: str, hidden: str) -> None:
 
 
 @given(st.text(min_size=1).map(lambda text: f"se{text}cret"))
-def test_no_password_is_ever_shown(password: str) -> None:
+def test_password_is_hidden_in_every_message(password: str) -> None:
     assert (
         hide_password(f"mysql+pymysql://me:{password}@host/db") == "mysql+pymysql://me:***@host/db"
     )
 
 
-def test_opened_storage_does_not_know_the_password(tmp_path: Path) -> None:
+def test_opened_storage_does_not_keep_the_password(tmp_path: Path) -> None:
     with open_storage(tmp_path) as storage:
         assert isinstance(storage, OpenStorage)
         assert isinstance(storage._backend, GroupCommitBackend)  # type: ignore[attr-defined]

@@ -111,9 +111,7 @@ RUNS = [
 
 
 @pytest.mark.parametrize(("name", "target"), RUNS)
-def test_bundle_predicts_raw_rows_as_in_training(
-    name: str, target: str, tmp_path: Path
-) -> None:
+def test_bundle_predicts_raw_rows_as_in_training(name: str, target: str, tmp_path: Path) -> None:
     params = dict(CASES[name])
     frame = frame_of(target)
     winner = train(frame, params | {"training.epochs": 4}, target=target)

@@ -82,9 +82,7 @@ def test_unknown_metric_is_reported_with_the_valid_ones() -> None:
         ("pinball:0.975", "pinball:0.975", 0.975),
     ],
 )
-def test_quantile_has_one_name_in_every_spelling(
-    written: str, name: str, quantile: float
-) -> None:
+def test_quantile_has_one_name_in_every_spelling(written: str, name: str, quantile: float) -> None:
     metric = find(REGRESSION, written)
     assert (metric.name, metric.row, metric.quantile) == (name, "pinball", quantile)
     assert metric.direction == "minimize"

@@ -296,9 +296,7 @@ def test_study_in_a_database_keeps_its_trials_when_moved(tmp_path: Path) -> None
     assert len(optuna.get_all_study_names(f"sqlite:///{tmp_path}/shared.db")) == 1
 
 
-def test_working_directory_does_not_matter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_working_directory_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path / "here")

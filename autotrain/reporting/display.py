@@ -10,6 +10,7 @@ times per second, also without new progress. In notebooks it appears in the cell
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -28,21 +29,28 @@ LINE_EVERY_S = 10.0
 MOST_BAR = 50
 
 
-def make_observer(metric: Metric, console: Console | None = None) -> LiveDisplay | PlainLines:
+Clock = Callable[[], float]
+"""Returns seconds, as `time.monotonic`."""
+
+
+def make_observer(
+    metric: Metric, console: Console | None = None, clock: Clock = time.monotonic
+) -> LiveDisplay | PlainLines:
     """Return the display that suits stderr; use it in a `with` statement."""
     console = Console(stderr=True) if console is None else console
     # With FORCE_COLOR, rich treats a file as a terminal, so the file is checked here.
     is_screen = console.is_jupyter or (console.file.isatty() and not console.is_dumb_terminal)
-    return LiveDisplay(metric, console) if is_screen else PlainLines(metric, console)
+    return (LiveDisplay if is_screen else PlainLines)(metric, console, clock)
 
 
 class LiveDisplay:
     """Four lines that are redrawn: a progress bar, the trials and the best trial so far."""
 
-    def __init__(self, metric: Metric, console: Console) -> None:
+    def __init__(self, metric: Metric, console: Console, clock: Clock = time.monotonic) -> None:
         self.metric = metric
+        self.clock = clock
         self.progress = Progress()
-        self._seen_s = self._entered_s = time.monotonic()
+        self._seen_s = clock()
         self._has_ended = False
         self._live = Live(
             self,
@@ -53,7 +61,7 @@ class LiveDisplay:
         )
 
     def __enter__(self) -> Self:
-        self._entered_s = self._seen_s = time.monotonic()
+        self._seen_s = self.clock()
         self._live.start(refresh=True)
         return self
 
@@ -68,13 +76,13 @@ class LiveDisplay:
 
     def update(self, progress: Progress) -> None:
         """Store the progress; the display redraws itself."""
-        self._seen_s = time.monotonic()
+        self._seen_s = self.clock()
         self.progress = progress
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw a constant number of lines, so that the display does not jump."""
         progress = self.progress
-        waited_s = 0.0 if self._has_ended else time.monotonic() - self._seen_s
+        waited_s = 0.0 if self._has_ended else self.clock() - self._seen_s
         times = time_words(progress, waited_s, self._has_ended)
         share = share_done(progress, waited_s)
         # Without a budget the bar pulses.
@@ -98,16 +106,17 @@ class LiveDisplay:
 class PlainLines:
     """One line for every new best trial and every final stage, and about every ten seconds."""
 
-    def __init__(self, metric: Metric, console: Console) -> None:
+    def __init__(self, metric: Metric, console: Console, clock: Clock = time.monotonic) -> None:
         self.metric = metric
+        self.clock = clock
         self.file = console.file
         self._best: tuple[int | None, float | None] | None = None
-        self._written_s = time.monotonic()
+        self._written_s = self.clock()
         self._last: Progress | None = None
         self._stage = ""
 
     def __enter__(self) -> Self:
-        self._written_s = time.monotonic()
+        self._written_s = self.clock()
         return self
 
     def __exit__(
@@ -121,7 +130,7 @@ class PlainLines:
 
     def update(self, progress: Progress) -> None:
         """Write a line if there is news, or ten seconds have passed."""
-        now_s = time.monotonic()
+        now_s = self.clock()
         best = (progress.best_number, progress.best_value)
         if progress.best_value is not None and best != self._best:
             self._best = best

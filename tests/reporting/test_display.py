@@ -41,21 +41,23 @@ def screen(width: int = 80) -> Console:
     return Console(file=Terminal(), width=width, height=24, force_terminal=True, color_system=None)
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Let a test say what time it is."""
-    now = [1000.0]
-    monkeypatch.setattr("autotrain.reporting.display.time.monotonic", lambda: now[0])
-    return now
+class Clock:
+    """A clock that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def drawn(progress: Progress | None, width: int = 80, *, has_ended: bool = False) -> list[str]:
     """Return the lines of the live display."""
     console = screen(width)
-    live = LiveDisplay(METRIC, console)
+    live = LiveDisplay(METRIC, console, Clock())
     if progress is not None:
         live.update(progress)
-    live._has_ended = has_ended
+    if has_ended:
+        live.__exit__(None, None, None)
     with console.capture() as capture:
         console.print(live)
     return [line.rstrip() for line in capture.get().splitlines()]
@@ -70,7 +72,7 @@ def test_kind_of_output_selects_the_display() -> None:
     assert make_observer(METRIC, screen()).metric is METRIC
 
 
-def test_live_display_has_progress_trials_and_best_score(clock: list[float]) -> None:
+def test_live_display_has_progress_trials_and_best_score() -> None:
     bar, trials, best, words = drawn(HALFWAY)
     assert bar.endswith("15 s, about 15 s left")  # 20 more trials at this rate
     assert trials == ("trials  38 of 58 done · 8 running · 30 pruned · 1 failed · 80 per minute")
@@ -90,28 +92,28 @@ def test_live_display_always_has_four_lines_that_fit(width: int, progress: Progr
     assert max(map(len, lines)) <= width
 
 
-def test_time_advances_without_updates(clock: list[float]) -> None:
-    console = screen()
-    live = LiveDisplay(METRIC, console)
+def test_time_advances_without_updates() -> None:
+    console, clock = screen(), Clock()
+    live = LiveDisplay(METRIC, console, clock)
     live.update(replace(HALFWAY, n_trials=None))
-    clock[0] += 21
+    clock.now += 21
     with console.capture() as capture:
         console.print(live)
     assert "36 s, about 24 s left" in capture.get()
     assert drawn(HALFWAY, has_ended=True)[0].endswith("  15 s")
 
 
-def test_display_names_the_stage_after_the_last_training(clock: list[float]) -> None:
+def test_display_names_the_stage_after_the_last_training() -> None:
     ended = replace(HALFWAY, elapsed_s=60.0, stage="calibrating")
     top = drawn(ended)[0]
     assert top.endswith("1 min, calibrating")
     assert "left" not in top
     assert drawn(ended, has_ended=True)[0].endswith("1 min")
 
-    console = Console(file=io.StringIO())
-    with make_observer(METRIC, console) as lines:
+    console, clock = Console(file=io.StringIO()), Clock()
+    with make_observer(METRIC, console, clock) as lines:
         for stage in ("", "calibrating", "calibrating", "checking"):
-            clock[0] += 20
+            clock.now += 20
             lines.update(replace(ended, stage=stage, best_value=None))
     assert isinstance(console.file, io.StringIO)
     written = [line[15:] for line in console.file.getvalue().splitlines()]
@@ -154,13 +156,13 @@ def test_terminal_is_restored(error: type[BaseException] | None) -> None:
     assert "38 of 58 done" in text  # the last state stays
 
 
-def test_plain_lines_for_each_best_and_every_ten_seconds(clock: list[float]) -> None:
-    console = Console(file=io.StringIO())
-    with make_observer(METRIC, console) as lines:
+def test_plain_lines_for_each_best_and_every_ten_seconds() -> None:
+    console, clock = Console(file=io.StringIO()), Clock()
+    with make_observer(METRIC, console, clock) as lines:
         first = replace(HALFWAY, best_value=None, best_number=None, elapsed_s=0.0, n_done=0)
         values = itertools.chain([None, None, 0.5], itertools.repeat(0.25))
         for second, value in zip(range(26), values, strict=False):
-            clock[0] = 1000.0 + second
+            clock.now = 1000.0 + second
             number = None if value is None else int(value * 100)
             lines.update(
                 replace(

@@ -154,9 +154,7 @@ def test_returned_records_equal_those_in_the_file(backend: GroupCommitBackend) -
     assert served["user_attr"] == {"shape": [1, 2], "3": [0.1]}
 
 
-def test_record_that_is_not_json_is_not_kept(
-    backend: GroupCommitBackend, path: Path
-) -> None:
+def test_record_that_is_not_json_is_not_kept(backend: GroupCommitBackend, path: Path) -> None:
     study = new_study(backend)
     with pytest.raises(TypeError):
         study.set_user_attr("bad", object())
@@ -273,7 +271,9 @@ def test_commit_without_own_records_reads_those_of_others(
     assert study.user_attrs == {"note": 1}
 
 
-def test_incomplete_line_of_another_process_is_reported(backend: GroupCommitBackend, path: Path) -> None:
+def test_incomplete_line_of_another_process_is_reported(
+    backend: GroupCommitBackend, path: Path
+) -> None:
     study = new_study(backend)
     with path.open("ab") as file:
         file.write(b'{"op_code":')

@@ -71,9 +71,7 @@ def test_lock_of_a_killed_process_is_not_held(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["alone", "with a child"])
-def test_lock_of_a_killed_process_is_free_while_its_child_lives(
-    tmp_path: Path, how: str
-) -> None:
+def test_lock_of_a_killed_process_is_free_while_its_child_lives(tmp_path: Path, how: str) -> None:
     process = hold_elsewhere(tmp_path, how)
     try:
         with pytest.raises(StudyError, match=f"process {process.pid} on "):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -24,6 +25,13 @@ from autotrain.export.onnx import export_onnx
 from autotrain.predictor import load
 from autotrain.search.budget import RunBudget
 from autotrain.search.pruning.pruners import PRUNERS
+from autotrain.space.auto import (
+    BATCH_SIZES,
+    LARGEST_BATCH,
+    MAX_EPOCHS,
+    MIN_EPOCHS,
+    ROWS_PER_TRAINING,
+)
 from autotrain.space.fixed import fixed_space
 from autotrain.space.search_space import SearchSpace
 from autotrain.space.sections import SECTIONS
@@ -265,3 +273,79 @@ def test_every_page_is_in_the_contents() -> None:
     docs = ROOT / "docs"
     pages = {page.relative_to(docs).with_suffix("").as_posix() for page in docs.rglob("*.md")}
     assert listed == pages - {"index"}
+
+
+def keys_in(section: str) -> list[str]:
+    """Return the keys of the tables of a section of the JSON reference."""
+    page = (ROOT / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
+    text = re.split(r"^## ", page.partition(f"\n## {section}\n")[2], flags=re.MULTILINE)[0]
+    cells = re.findall(r"^\| (`[^|]*) \|", text, flags=re.MULTILINE)
+    return [key for cell in cells for key in re.findall(r"`(\w+)`", cell)]
+
+
+def test_json_reference_has_the_keys_of_every_command(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    small_searches: None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    customers().to_csv("customers.csv", index=False)
+
+    def result(command: str) -> dict[str, Any]:
+        capsys.readouterr()
+        words = shlex.split(command)
+        assert not autotrain.main([*words, "--json"], standalone_mode=False, obj=time.monotonic())
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    search = "search customers.csv --target churned --study churn --trials 2"
+    assert sorted(result(f"{search} --dry-run")) == sorted(keys_in("search --dry-run"))
+    assert sorted(result(search)) == sorted(keys_in("search, resume, train"))
+    assert sorted(result("show churn")) == sorted(keys_in("show"))
+    (listed,) = result("show")["studies"]
+    assert sorted(listed) == sorted(keys_in("show"))
+    assert sorted(result("show churn --trial 0")) == sorted(keys_in("show --trial"))
+    assert set(result("export churn")) | {"onnx"} == set(keys_in("export"))
+    assert set(result("predict churn customers.csv")) | {"output"} == set(keys_in("predict"))
+    assert sorted(result("evaluate churn customers.csv")) == sorted(keys_in("evaluate"))
+    of_table = result("spaces show quick --data customers.csv --target churned")
+    assert sorted(of_table) == sorted([*keys_in("spaces show, spaces check"), "space"])
+    assert set(result("spaces check quick")) == {"name", "combinations", "continuous", "notes"}
+
+
+def test_spaces_page_has_the_rules_of_auto() -> None:
+    page = (ROOT / "docs" / "spaces.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?:at most ([\d,]+)|more) \| ([\d,]+) \|$", page, flags=re.MULTILINE)
+    sizes = [(int(n.replace(",", "")) if n else 10**9, int(b.replace(",", ""))) for n, b in rows]
+    assert sizes == [*BATCH_SIZES, (10**9, LARGEST_BATCH)]
+    of_epochs = f"is {ROWS_PER_TRAINING:,} divided by the number of training rows, at least "
+    assert f"{of_epochs}{MIN_EPOCHS} and at most {MAX_EPOCHS}." in " ".join(page.split())
+
+
+@pytest.mark.parametrize("written", ["momentum = 0.9", "{ low = 0.0, high = 0.5, step = 0.1 }"])
+def test_spaces_page_has_the_ways_to_write_a_value(written: str) -> None:
+    page = (ROOT / "docs" / "spaces.md").read_text(encoding="utf-8")
+    assert f"| `{written}` |" in page
+    value = written.partition("momentum = ")[2] or written
+    SearchSpace(tomllib.loads(f"[dropout]\nchoices = ['dropout']\nrate = {value}"))
+
+
+def test_baseline_is_completed_as_the_spaces_page_has_it() -> None:
+    space = SearchSpace(
+        {
+            "activation": {"choices": ["relu", "elu"]},
+            "optimizer": {
+                "choices": ["adam"],
+                "learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
+            },
+            "dropout": {"choices": ["dropout"], "rate": {"low": 0.2, "high": 0.4}},
+            "initializer": {"choices": ["he_normal", "lecun_normal"]},
+            "forbid": [{"activation": ["relu", "elu"], "initializer": "lecun_normal"}],
+            "baseline": [{"activation": "elu"}],
+        }
+    )
+    (baseline,) = space.resolve(1000, 5, "binary").baselines()
+    assert baseline["optimizer.learning_rate"] == pytest.approx(1e-3)
+    assert baseline["dropout.rate"] == pytest.approx(0.3)
+    assert baseline["initializer"] == "he_normal"

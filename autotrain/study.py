@@ -29,7 +29,7 @@ from autotrain.data.loading import load_dataset
 from autotrain.data.weights import ClassWeights, class_weights_as_json
 from autotrain.errors import StudyError
 from autotrain.export.best_model import BestModel
-from autotrain.export.writer import score_test_rows
+from autotrain.export.scoring import score_test_rows
 from autotrain.metrics import METRICS, metric_for
 from autotrain.reporting.display import make_observer
 from autotrain.reporting.results import Results
@@ -524,19 +524,18 @@ class Study(Results):
         else:
             refuse_full(folder)
             number = check_count("trial", trial)
-            self._best().export_trial(folder, self.optuna_study, number)
+            self._best().export_trial(folder, number)
         return folder
 
     def _export_best(self, ensemble: int | str | None, on_stage: Callable[[str], None]) -> Path:
-        study = self.optuna_study
         if ensemble is None:
             ensemble = self.definition.ensemble
             self._write_definition()
         ensemble = definitions.check_ensemble(ensemble)
         self._decide()
         best = replace(self._best(), on_stage=on_stage)
-        self._take(best.export(study, self.device, ensemble))
-        self._note(EXPORTED, best.exported(study))
+        self._take(best.export(ensemble))
+        self._note(EXPORTED, best.exported())
         self._note(IS_EXPORTED, True)
         return self.best_path
 
@@ -600,23 +599,26 @@ class Study(Results):
 
     def _decide(self) -> None:
         """Record the winner among the finished repeats; a new best trial invalidates it."""
-        winner = self._best().decide(self.optuna_study, self._finals())
+        winner = self._best().choose_winner(self._finals())
         decision = None if winner is None else winner.to_json()
         if self.optuna_study.user_attrs.get(WINNER) != decision:
             self._note(WINNER, decision)
 
     def _take(self, published: Published) -> None:
-        self.export_notes = self.export_notes if published.notes is None else published.notes
+        if published.bundle is not None:
+            self.export_notes = published.notes
         self.export_failures = published.failures
 
     def _best(self) -> BestModel:
         return BestModel(
             self.best_path,
+            self.optuna_study,
             self.dataset,
             self.metric,
             self.definition,
             self.space,
             Checkpoints(self.folder / CHECKPOINTS, self.metric.sign),
+            self.device,
         )
 
     def _add_budget(self, budget: RunBudget) -> RunBudget:

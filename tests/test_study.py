@@ -36,7 +36,7 @@ from autotrain.errors import (
     StorageError,
     StudyError,
 )
-from autotrain.export.writer import Exported, export_ensemble
+from autotrain.export.writer import write_model
 from autotrain.reporting.status import read_status
 from autotrain.search.attributes import ORIGIN, SPENT_S
 from autotrain.search.budget import RunBudget
@@ -728,12 +728,12 @@ def test_winner_is_chosen_by_the_finished_repeats(tmp_path: Path) -> None:
 def refuse(monkeypatch: pytest.MonkeyPatch, *refused: tuple[int, int]) -> None:
     """Make the export check fail for these trained models and for all ensembles."""
 
-    def checked(folder: Path, trained: tuple[Trained, ...], **options: Any) -> Exported:
+    def checked(folder: Path, trained: tuple[Trained, ...], **options: Any) -> Bundle:
         if len(trained) > 1 or (trained[0].number, trained[0].repeat) in refused:
             raise RuntimeError("the written bundle scores otherwise")
-        return export_ensemble(folder, trained, **options)
+        return write_model(folder, trained, **options)
 
-    monkeypatch.setattr("autotrain.export.best_model.export_ensemble", checked)
+    monkeypatch.setattr("autotrain.export.best_model.write_model", checked)
     monkeypatch.setattr("autotrain.export.best_model.choose", lambda kept, *_: tuple(kept[:2]))
 
 

@@ -22,11 +22,12 @@ from autotrain.data.codes import ColumnCode, Columns
 from autotrain.data.dataset import Dataset
 from autotrain.data.loading import load_dataset
 from autotrain.data.preprocessing import Preprocessor
-from autotrain.export.writer import Exported, export_winner
+from autotrain.export.writer import notes_of, write_model
 from autotrain.metrics import metric_for
 from autotrain.network.config import view_of
 from autotrain.network.tensors import from_tensors, layout_of, to_tensors
 from autotrain.predictor.mixture import Noise
+from autotrain.search.trained import Trained
 from autotrain.space.config import TrialConfig
 from autotrain.training.rows import Problem
 from autotrain.training.slot import Admission, Outcome
@@ -47,6 +48,26 @@ SMALL = {
 
 
 @dataclass(frozen=True)
+class Exported:
+    """A bundle in a folder."""
+
+    path: Path
+    bundle: Bundle
+
+    @property
+    def value(self) -> float:
+        return self.bundle.scores["validation"][self.bundle.metric]
+
+    @property
+    def scores(self) -> Mapping[str, float | None]:
+        return self.bundle.scores["validation"]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return notes_of(self.bundle)
+
+
+@dataclass(frozen=True)
 class Winner:
     """A trained model and the data set it was trained on."""
 
@@ -56,14 +77,11 @@ class Winner:
     metric: str
 
     def export(self, folder: Path, **changes: Any) -> Exported:
-        arguments: dict[str, Any] = {
-            "config": self.config,
-            "outcomes": self.outcomes,
-            "dataset": self.dataset,
-            "metric": self.metric,
-            "training": {"study": "test", "trial": 3},
-        }
-        return export_winner(folder, **(arguments | changes))
+        outcomes = changes.pop("outcomes", self.outcomes)
+        values = [outcome.best_value for outcome in outcomes]
+        trained = Trained(3, float(np.mean(values)), self.config, 5, outcomes)
+        options: dict[str, Any] = {"dataset": self.dataset, "metric": self.metric, "study": "test"}
+        return Exported(folder, write_model(folder, [trained], **(options | changes)))
 
 
 def train(

@@ -1,28 +1,31 @@
-"""The interface through which a search exports, so that it does not depend on the export.
+"""The protocol by which a search exports models, so that it does not depend on `autotrain.export`.
 
 `export/best_model.py` implements it, `study.py` connects the two.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
-import optuna
-
+from autotrain.bundle import Bundle
 from autotrain.search.checkpoints import Checkpoints
 from autotrain.search.trained import Trained
 
 
-class Published(NamedTuple):
+@dataclass(frozen=True)
+class Published:
     """The result of an export.
 
     Args:
-        notes: what the user should know about the exported model; None when the folder already had
-            the right model.
+        bundle: the exported model; None when the folder already contained the right model, or
+            nothing could be exported.
+        notes: what the user should know about the exported model.
         failures: which models could not be exported, and why.
     """
 
-    notes: tuple[str, ...] | None
+    bundle: Bundle | None = None
+    notes: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
 
 
@@ -33,15 +36,15 @@ class Publisher(Protocol):
     def checkpoints(self) -> Checkpoints:
         """The weights of the leading trials."""
 
-    def publish(self, trained: Trained, *others: Trained) -> tuple[str, ...]:
-        """Export a trial's model, alone or averaged with others; return notes for the user."""
+    def publish(self, trained: Trained, *others: Trained) -> Published:
+        """Export a trained model, or the ensemble of several."""
 
-    def restore(self, study: optuna.Study, device: str) -> Published:
+    def restore(self) -> Published:
         """Export the study's winner unless the folder has a model of the study."""
 
     def seconds_for_export(self, export_s: float) -> float:
-        """Return the longest time in seconds that the export at the end takes.
+        """Return an upper estimate of the seconds that the export at the end takes.
 
         Args:
-            export_s: processor time in seconds of the export of one model.
+            export_s: processor time of the export of one model, in seconds.
         """

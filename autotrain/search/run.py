@@ -56,7 +56,7 @@ class Run:
         self.storage = storage
         self.progress = Progress()
         """The progress at the end of the run, whatever ended it."""
-        self.published = Published(None)
+        self.published = Published()
         """The result of the last export."""
 
     def train(self, budget: RunBudget, finals: Finals | None, observer: Observer) -> None:
@@ -68,7 +68,7 @@ class Run:
         store.note(IS_EXPORTED, False)
         before_s = Used.by(self.study).seconds
         store.recover()
-        self.published = self.best.restore(self.study, self.launch.device)
+        self.published = self.best.restore()
         with tempfile.TemporaryDirectory(prefix="autotrain-") as rows:
             loop = self.launch.loop(
                 store,
@@ -103,7 +103,7 @@ class Run:
     def _publish(self, trained: Trained, store: TrialStore, clock: RunClock) -> None:
         # By the clock it would take longer than at the end: workers share the cores now.
         begun = time.process_time()
-        self.published = Published(self.best.publish(trained))
+        self.published = self.best.publish(trained)
         store.note(EXPORT_S, round(time.process_time() - begun, 3))
         self._reserve(clock)
 

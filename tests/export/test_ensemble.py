@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from autotrain.bundle import RECORD, TENSORS, Bundle, read_bundle
+from autotrain.bundle import RECORD, Bundle, read_bundle
 from autotrain.data.dataset import Dataset
 from autotrain.export.calibration import fit_noise
 from autotrain.export.ensemble import (
@@ -30,11 +30,11 @@ from autotrain.export.ensemble import (
     out_of_fold,
     select,
 )
-from autotrain.export.writer import Exported, export_ensemble
+from autotrain.export.writer import write_model
 from autotrain.metrics import METRICS, REGRESSION, metric_named
 from autotrain.predictor import Predictor, load
 from autotrain.search.trained import Trained
-from tests.winners import Winner, train
+from tests.winners import Exported, Winner, train
 
 Score = Callable[[np.ndarray, np.ndarray, Any], float]
 
@@ -344,13 +344,14 @@ def trained(winners: Sequence[Winner]) -> list[Trained]:
 
 
 def export(winners: Sequence[Winner], folder: Path) -> Exported:
-    return export_ensemble(
+    bundle = write_model(
         folder,
         trained(winners),
         dataset=winners[0].dataset,
         metric=winners[0].metric,
-        training={"study": "test", "trial": 3},
+        study="test",
     )
+    return Exported(folder, bundle)
 
 
 def raw_valid(winner: Winner, fold: int) -> pd.DataFrame:
@@ -405,10 +406,8 @@ def test_what_is_chosen_is_never_worse_than_the_best(
         assert choose(candidates, dataset, metric, 1) == (best,)
         assert choose(candidates[::-1], dataset, metric, 1) == (best,)
         chosen = choose(candidates, dataset, metric, 3)
-        ensemble = export_ensemble(
-            tmp_path / "best", chosen, dataset=dataset, metric=metric.name, training={}
-        )
-        assert ensemble.value < best.value + 1e-5
+        bundle = write_model(tmp_path / "best", chosen, dataset=dataset, metric=metric.name)
+        assert bundle.scores["validation"][metric.name] < best.value + 1e-5
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(0.0, False), (0.9, False), (1.1, True)])
@@ -519,7 +518,10 @@ def test_the_record_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path)
     assert training == {
         "folds": 3,
         "study": "test",
-        "trial": 3,
+        "trial": 0,
+        "repeat": 0,
+        "seed": 5,
+        "best_epoch": classifiers[0].outcomes[0].best_epoch,
         "ensemble": [
             {
                 "trial": each.number,
@@ -537,13 +539,9 @@ def test_the_card_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path) -
     repeated = replace(trained(classifiers)[1], repeat=2)
     silent = train_all("dear", {"dropout.rate": 0.0})[0]
     together = [trained(classifiers)[0], repeated, replace(trained([silent])[0], number=4)]
-    exported = export_ensemble(
-        tmp_path / "best",
-        together,
-        dataset=classifiers[0].dataset,
-        metric="log_loss",
-        training={"study": "test"},
-    )
+    folder, dataset = tmp_path / "best", classifiers[0].dataset
+    bundle = write_model(folder, together, dataset=dataset, metric="log_loss", study="test")
+    exported = Exported(folder, bundle)
     card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "an average of 9 multi-layer perceptrons, 3 trained models of the study `test`" in card
     assert "probabilities of these trained models, each of 3 folds, are averaged" in card
@@ -557,22 +555,13 @@ def test_the_card_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path) -
     assert load(exported.path).has_dropout
 
 
-def test_an_ensemble_of_one_is_the_winner(classifiers: list[Winner], tmp_path: Path) -> None:
-    winner = classifiers[0].export(tmp_path / "winner").path
-    alone = export(classifiers[:1], tmp_path / "alone").path
-    assert (alone / TENSORS).read_bytes() == (winner / TENSORS).read_bytes()
-    records = [read_bundle(folder).to_json() for folder in (winner, alone)]
-    assert [record.pop("created") != "" for record in records] == [True, True]
-    assert records[0] == records[1]
-
-
 def test_every_member_is_checked_against_its_own_training(
     classifiers: list[Winner], tmp_path: Path
 ) -> None:
     good, other = trained(classifiers[:2])
     outcomes = (replace(other.outcomes[0], best_value=0.123), *other.outcomes[1:])
     with pytest.raises(RuntimeError, match=r"of fold 0, but training recorded 0\.123"):
-        export_ensemble(
+        write_model(
             tmp_path / "best",
             [good, replace(other, outcomes=outcomes)],
             dataset=classifiers[0].dataset,
@@ -586,7 +575,7 @@ def test_no_members_are_refused(classifiers: list[Winner], tmp_path: Path) -> No
     with pytest.raises(ValueError, match="candidates and n_members must be positive, got 0 and 3"):
         choose([], dataset, metric, 3)
     with pytest.raises(ValueError, match="at least one trained model"):
-        export_ensemble(tmp_path / "best", [], dataset=dataset, metric="log_loss")
+        write_model(tmp_path / "best", [], dataset=dataset, metric="log_loss")
 
 
 def test_reserved_seconds_grow_with_the_possible_members() -> None:

@@ -18,7 +18,8 @@ from autotrain.bundle import RECORD, TENSORS, read_bundle
 from autotrain.bundle.selection import Selection, selection_of
 from autotrain.errors import BundleError, StorageError
 from autotrain.export.calibration import fit_noise
-from autotrain.export.writer import library_versions, record_selection, record_test_score
+from autotrain.export.scoring import record_selection, record_test_score
+from autotrain.export.writer import library_versions
 from autotrain.metrics import METRICS
 from autotrain.predictor import Predictor, RegressionDistribution, load
 from autotrain.predictor.mixture import Noise, total_error
@@ -122,7 +123,14 @@ def test_the_bundle_has_the_best_epochs_weights(wine: Winner, tmp_path: Path) ->
 def test_the_record_says_where_it_comes_from(wine: Winner, tmp_path: Path) -> None:
     exported = wine.export(tmp_path / "best")
     record = json.loads((exported.path / RECORD).read_text(encoding="utf-8"))
-    assert record["training"] == {"folds": 1, "study": "test", "trial": 3}
+    assert record["training"] == {
+        "folds": 1,
+        "study": "test",
+        "trial": 3,
+        "repeat": 0,
+        "seed": 5,
+        "best_epoch": wine.outcomes[0].best_epoch,
+    }
     assert record["data"]["fingerprint"] == wine.dataset.fingerprint
     assert record["data"]["split"] == wine.dataset.split
     assert record["data"]["n_train"] == wine.dataset.n_train

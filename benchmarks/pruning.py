@@ -38,7 +38,9 @@ import torch
 
 from autotrain.data.loading import load_dataset
 from autotrain.metrics import metric_for
-from autotrain.search.pruning.pruners import Board, make_pruner, rule_of
+from autotrain.search.pruning.comparison import Comparison
+from autotrain.search.pruning.plateaus import rule_of
+from autotrain.search.pruning.pruners import make_pruner
 from autotrain.search.sampling.allowed import AllowedSampler
 from autotrain.search.sampling.samplers import make_sampler
 from autotrain.space.config import Choice, TrialConfig
@@ -189,15 +191,15 @@ class Performance:
     """The default pruner, used exactly as in a study."""
 
     def __init__(self, rows: int, **changes: Any) -> None:
-        self.board = Board(rule_of(changes, rows))
+        self.comparison = Comparison(rule_of(changes, rows))
         self.rows = rows
         self.begun: set[int] = set()
 
     def epoch(self, number: int, curve: Curve, epoch: int) -> str | None:
         if number not in self.begun:
             self.begun.add(number)
-            self.board.begin(number, *self._plateau(curve))
-        decision = self.board.record(
+            self.comparison.begin(number, *self._plateau(curve))
+        decision = self.comparison.record(
             number,
             curve["best"][epoch - 1],
             loss=curve["loss"][epoch - 1],
@@ -210,14 +212,14 @@ class Performance:
         return "converged" if decision.kind == "converged" and not curve["anneals"] else None
 
     def _plateau(self, curve: Curve) -> tuple[int, float]:
-        rule, schedule = self.board.rule, curve["schedule"]
+        rule, schedule = self.comparison.rule, curve["schedule"]
         if schedule["name"] != "performance":
             return rule.patience, rule.min_delta
         longest = rule.patience if curve["n_folds"] > 1 else 1
         return max(schedule["patience"], longest), schedule["min_delta"]
 
     def end(self, number: int, epoch: int, *, pruned: bool) -> None:
-        self.board.end(number)
+        self.comparison.end(number)
 
 
 class OptunaRule:
@@ -304,7 +306,7 @@ def converged(curve: Curve, in_a_row: int, in_all: int) -> int:
     rule = Performance(1, n_startup=FOREVER, max_plateaus=in_a_row)
     for epoch in range(1, curve["epochs"] + 1):
         decision = rule.epoch(0, curve, epoch)
-        if decision is not None or 0 < in_all <= len(rule.board.history(0).plateaus):
+        if decision is not None or 0 < in_all <= len(rule.comparison.history(0).plateaus):
             return epoch
     return int(curve["epochs"])
 

@@ -24,7 +24,9 @@ from autotrain.search.finals import Finals
 from autotrain.search.given import config_of, configs_outside, fixed_params
 from autotrain.search.loop import SearchLoop
 from autotrain.search.progress import Observer
-from autotrain.search.pruning.pruners import Board, History, make_pruner, rule_of
+from autotrain.search.pruning.comparison import Comparison
+from autotrain.search.pruning.plateaus import History, rule_of
+from autotrain.search.pruning.pruners import make_pruner
 from autotrain.search.record import own_trials
 from autotrain.search.recorder import Recorder
 from autotrain.search.settings import Definition
@@ -128,11 +130,11 @@ class Launch:
         n_outputs = dataset.n_outputs
         costs = GPU if self.device.startswith("cuda") else CPU
         trials = own_trials(store.study.get_trials(deepcopy=False), store.study.user_attrs)
-        board = self._board(trials)
+        comparison = self._comparison(trials)
         recorder = Recorder(
             store,
-            board=board,
-            pruner=self._pruner() if board is None and self.only is None else None,
+            comparison=comparison,
+            pruner=self._pruner() if comparison is None and self.only is None else None,
             publish=publish,
             finals=finals,
             keep=keep,
@@ -156,17 +158,17 @@ class Launch:
             observer=observer,
         )
 
-    def _board(self, trials: list[FrozenTrial]) -> Board | None:
+    def _comparison(self, trials: list[FrozenTrial]) -> Comparison | None:
         """Return performance scheduling with the trials of earlier runs; None where it is off."""
         if self.definition.pruner != "performance" or self.only is not None:
             return None
         rule = rule_of(self.definition.pruner_options, self.dataset.n_train)
-        board = Board(rule)
+        comparison = Comparison(rule)
         for trial in trials:
             if HISTORY in trial.user_attrs:
                 history = History.from_json(rule, trial.user_attrs[HISTORY])
-                board.restore(trial.number, history)
-        return board
+                comparison.restore(trial.number, history)
+        return comparison
 
     def _pruner(self) -> BasePruner:
         return make_pruner(self.definition.pruner, self.definition.pruner_options)

@@ -21,7 +21,7 @@ from autotrain.search.budget import RunClock
 from autotrain.search.facts import runs_to_end, trial_seed
 from autotrain.search.placing import Placement
 from autotrain.search.progress import Observer, Progress
-from autotrain.search.pruning.pruners import Board
+from autotrain.search.pruning.comparison import Comparison
 from autotrain.search.recorder import Recorder
 from autotrain.search.runs import RepeatRun, TrialRun
 from autotrain.search.scheduler import State, next_action
@@ -172,7 +172,7 @@ class SearchLoop:
                     self._admit(self._repeat_run(action))
 
     def _repeat_run(self, action: scheduler.Repeat) -> RepeatRun:
-        finalist, board = action.finalist, self.recorder.board
+        finalist, comparison = action.finalist, self.recorder.comparison
         return RepeatRun(
             finalist.number,
             finalist.config,
@@ -180,7 +180,7 @@ class SearchLoop:
             action.cost,
             self._seed(finalist.number),
             repeat=action.repeat,
-            own_board=None if board is None else Board(board.rule),
+            own_comparison=None if comparison is None else Comparison(comparison.rule),
         )
 
     def _seed(self, number: int) -> int:
@@ -188,9 +188,9 @@ class SearchLoop:
 
     def _admit(self, run: TrainingRun) -> None:
         self.slots.admit(run)
-        board = run.board(self.recorder.board)
-        if board is not None:
-            board.begin(run.number, *run.plateau_of(board.rule))
+        comparison = run.comparison(self.recorder.comparison)
+        if comparison is not None:
+            comparison.begin(run.number, *run.plateau_of(comparison.rule))
 
     # ---- messages --------------------------------------------------------------------------
 
@@ -224,10 +224,10 @@ class SearchLoop:
         cause = run.take_epoch(self.recorder, value)
         if cause is not None:
             self.slots.stop(run, cause)
-        board = run.board(self.recorder.board)
-        if board is None:
+        comparison = run.comparison(self.recorder.comparison)
+        if comparison is None:
             return
-        decision = run.judge(board, latest, self.recorder.sign * value)
+        decision = run.judge(comparison, latest, self.recorder.sign * value)
         if decision.kind == "prune":
             self.slots.stop(run, Cause(decision.cause or "plateau"))
         elif decision.kind == "converged" and not runs_to_end(run.config):

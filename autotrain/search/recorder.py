@@ -27,7 +27,7 @@ from autotrain.search.attributes import (
 from autotrain.search.facts import summary, value_of
 from autotrain.search.finalists import Finalist
 from autotrain.search.finals import Finals
-from autotrain.search.pruning.pruners import Board
+from autotrain.search.pruning.comparison import Comparison
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore
 from autotrain.training.slot import Outcome
@@ -46,8 +46,8 @@ class Recorder:
 
     Args:
         store: writes trials to Optuna.
-        board: the performance-scheduling pruner; None when `pruner` decides.
-        pruner: an Optuna pruner, asked after every epoch; None when `board` decides.
+        comparison: performance scheduling; None when `pruner` decides.
+        pruner: an Optuna pruner, asked after every epoch; None when `comparison` decides.
         publish: called with a new best trial before the storage has it as complete, so that the
             best trial's model can be loaded even if the process is killed. Raises RuntimeError when
             the trial cannot be exported; the trial then fails.
@@ -59,14 +59,14 @@ class Recorder:
         self,
         store: TrialStore,
         *,
-        board: Board | None,
+        comparison: Comparison | None,
         pruner: BasePruner | None,
         publish: Callable[[Trained], None],
         finals: Finals | None = None,
         keep: Callable[[Trained], None] = lambda trained: None,
     ) -> None:
         self.store = store
-        self.board = board
+        self.comparison = comparison
         self.pruner = pruner
         self.publish = publish
         self.finals = finals
@@ -181,10 +181,10 @@ class Recorder:
         self.finals.lose(number)
 
     def _close_history(self, run: TrialRun, state: TrialState, diverged: bool) -> dict[str, Any]:
-        """End a trial on the board; return the attributes that a resumed study needs."""
-        if self.board is None:
+        """End a trial in the comparison; return the attributes that a resumed study needs."""
+        if self.comparison is None:
             return {}
         if state == TrialState.FAIL or not run.epoch:
-            self.board.forget(run.number)
+            self.comparison.forget(run.number)
             return {}
-        return {HISTORY: self.board.end(run.number, diverged=diverged).to_json()}
+        return {HISTORY: self.comparison.end(run.number, diverged=diverged).to_json()}

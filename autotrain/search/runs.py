@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from autotrain.search.attributes import CAUSE, Cause
 from autotrain.search.facts import facts_of, value_of
-from autotrain.search.pruning.pruners import Board
+from autotrain.search.pruning.comparison import Comparison
 from autotrain.search.recorder import Recorder
 from autotrain.search.training_run import TrainingRun
 from autotrain.search.workers.protocol import Worker
@@ -28,8 +28,8 @@ class TrialRun(TrainingRun):
 
     trial: optuna.Trial
 
-    def board(self, shared: Board | None) -> Board | None:
-        """Return the study's board."""
+    def comparison(self, shared: Comparison | None) -> Comparison | None:
+        """Return the comparison of the study's trials."""
         return shared
 
     def take_epoch(self, recorder: Recorder, value: float) -> Cause | None:
@@ -81,9 +81,9 @@ class TrialRun(TrainingRun):
         return again
 
     def forget(self, recorder: Recorder) -> None:
-        """Remove the trial from the study's board."""
-        if recorder.board is not None:
-            recorder.board.forget(self.number)
+        """Remove the trial from the comparison."""
+        if recorder.comparison is not None:
+            recorder.comparison.forget(self.number)
 
     def facts(self, outcomes: Sequence[Outcome], cause: Cause) -> dict[str, object]:
         """Return the user attributes of its end."""
@@ -98,12 +98,12 @@ class RepeatRun(TrainingRun):
     """The training of a finalist from another seed; its trial has ended."""
 
     repeat: int
-    own_board: Board | None
+    own_comparison: Comparison | None
     """It is compared with no other trial, but ends where it has converged."""
 
-    def board(self, shared: Board | None) -> Board | None:
-        """Return its own board."""
-        return self.own_board
+    def comparison(self, shared: Comparison | None) -> Comparison | None:
+        """Return its own comparison."""
+        return self.own_comparison
 
     def take_epoch(self, recorder: Recorder, value: float) -> Cause | None:
         """Do nothing: the curve of the trial has ended."""
@@ -127,11 +127,11 @@ class RepeatRun(TrainingRun):
         """Do nothing: a later run sees that the repeat is missing."""
 
     def forget(self, recorder: Recorder) -> None:
-        """Do nothing: the second attempt has a new board."""
+        """Do nothing: the second attempt has a new comparison."""
 
     def retry(self, worker: Worker) -> RepeatRun:
         """Return a second attempt, alone on a worker."""
-        board = self.own_board and Board(self.own_board.rule)
+        comparison = self.own_comparison and Comparison(self.own_comparison.rule)
         again = RepeatRun(
             self.number,
             self.config,
@@ -139,7 +139,7 @@ class RepeatRun(TrainingRun):
             1.0,
             self.seed,
             repeat=self.repeat,
-            own_board=board,
+            own_comparison=comparison,
         )
         again.is_retry = True
         return again

@@ -12,7 +12,8 @@ import numpy as np
 
 from autotrain.search.attributes import Cause
 from autotrain.search.facts import mean_of_folds, runs_to_end, value_of
-from autotrain.search.pruning.pruners import Board, Decision, PlateauRule
+from autotrain.search.pruning.comparison import Comparison
+from autotrain.search.pruning.plateaus import Decision, PlateauRule
 from autotrain.search.recorder import Recorder
 from autotrain.search.trained import Trained
 from autotrain.search.workers.protocol import Worker
@@ -65,11 +66,11 @@ class TrainingRun(ABC):
     # ---- what differs between trials and repeats -------------------------------------------
 
     @abstractmethod
-    def board(self, shared: Board | None) -> Board | None:
-        """Return the board that performance scheduling decides by; None where it is off.
+    def comparison(self, shared: Comparison | None) -> Comparison | None:
+        """Return the comparison that decides about this run; None without performance scheduling.
 
         Args:
-            shared: the board on which the trials of the study are compared.
+            shared: the comparison of the study's trials.
         """
 
     @abstractmethod
@@ -110,7 +111,9 @@ class TrainingRun(ABC):
 
     # ---- reports ---------------------------------------------------------------------------
 
-    def judge(self, board: Board, latest: Sequence[EpochReport], score: float) -> Decision:
+    def judge(
+        self, comparison: Comparison, latest: Sequence[EpochReport], score: float
+    ) -> Decision:
         """Let performance scheduling decide about the training at an epoch.
 
         Args:
@@ -118,7 +121,7 @@ class TrainingRun(ABC):
             score: mean over folds; lower is better.
         """
         training = [report for report in latest if report.slot not in self.outcomes]
-        decision = board.record(
+        decision = comparison.record(
             self.number,
             score,
             loss=float(np.mean([report.valid_loss for report in latest])),

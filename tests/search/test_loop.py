@@ -20,7 +20,8 @@ from autotrain.search.facts import trial_seed
 from autotrain.search.finals import Finals
 from autotrain.search.loop import ENDING, SearchLoop
 from autotrain.search.progress import Progress, Silent
-from autotrain.search.pruning.pruners import Board, PlateauRule
+from autotrain.search.pruning.comparison import Comparison
+from autotrain.search.pruning.plateaus import PlateauRule
 from autotrain.search.recorder import Recorder
 from autotrain.search.scheduler import next_repeat
 from autotrain.search.storage.open import OpenStorage, open_storage
@@ -158,7 +159,7 @@ def make_loop(
     publish: Callable[[Trained], None] | None = None,
     folds: int = 1,
     width: int = 1,
-    board: Board | None = None,
+    comparison: Comparison | None = None,
     finals: Finals | None = None,
     keep: Callable[[Trained], None] = lambda trained: None,
 ) -> SearchLoop:
@@ -167,7 +168,7 @@ def make_loop(
 
     recorder = Recorder(
         store,
-        board=board,
+        comparison=comparison,
         pruner=None,
         publish=published.append if publish is None else publish,
         finals=finals,
@@ -286,8 +287,8 @@ def test_pruned_trials_curve_ends_with_its_value(storage: OpenStorage) -> None:
     store = make_store(storage)
     good = {slot: [0.5, 0.4, 0.45, 0.45, 0.45] for slot in range(2)}
     worker = Script(good | {2: [0.9, 0.8, 0.85, 0.85, 0.85, 0.85]})
-    board = Board(PlateauRule(patience=2, n_startup=2))
-    make_loop(store, worker, [], board=board).run(3, None)
+    comparison = Comparison(PlateauRule(patience=2, n_startup=2))
+    make_loop(store, worker, [], comparison=comparison).run(3, None)
     pruned = store.study.trials[2]
     assert pruned.state == TrialState.PRUNED
     assert pruned.value == 0.8
@@ -324,7 +325,7 @@ def test_pruner_stops_a_trial_that_is_worse_at_its_plateau(storage: OpenStorage)
     rule = PlateauRule(patience=2, n_startup=2, grace=0, max_plateaus=2)
     good, bad = [0.5, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3], [0.9] * 30
     worker = Script({0: good, 1: good, 2: bad})
-    make_loop(store, worker, [], board=Board(rule)).run(3, None)
+    make_loop(store, worker, [], comparison=Comparison(rule)).run(3, None)
     states = [trial.state for trial in store.study.trials]
     assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED]
     assert store.study.trials[0].user_attrs["cause"] == "converged"
@@ -386,7 +387,7 @@ def test_an_error_takes_no_other_trial_with_it(storage: OpenStorage) -> None:
         return receive()
 
     worker.receive = breaking  # type: ignore[method-assign]
-    loop = make_loop(store, worker, [], width=2, board=Board(PlateauRule()))
+    loop = make_loop(store, worker, [], width=2, comparison=Comparison(PlateauRule()))
     loop.recorder.n_before = 12  # of fifteen trials three may run at once
     loop.run(3, None)
     assert [a.seed for a in worker.admitted] == [trial_seed(7, n) for n in (0, 1, 0, 1, 2)]
@@ -414,7 +415,7 @@ def test_a_dead_workers_trials_go_to_a_new_one(storage: OpenStorage) -> None:
         return receive()
 
     worker.receive = dying  # type: ignore[method-assign]
-    loop = make_loop(store, worker, [], board=Board(PlateauRule()))
+    loop = make_loop(store, worker, [], comparison=Comparison(PlateauRule()))
     loop.run(2, None)
     assert [a.seed for a in heir.admitted] == [trial_seed(7, 0), trial_seed(7, 1)]
     trials = store.study.trials
@@ -665,17 +666,17 @@ def test_a_fold_that_has_ended_says_nothing_of_the_others(
     storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, bool]] = []
-    record = Board.record
+    record = Comparison.record
 
-    def spy(board: Board, number: int, score: float, **facts: Any) -> Any:
+    def spy(comparison: Comparison, number: int, score: float, **facts: Any) -> Any:
         seen.append((facts["samples_seen"], facts["lr_dropped"]))
-        return record(board, number, score, **facts)
+        return record(comparison, number, score, **facts)
 
-    monkeypatch.setattr(Board, "record", spy)
+    monkeypatch.setattr(Comparison, "record", spy)
     # The first fold ends after two epochs, its rate dropped at the last.
     worker = Script({0: [0.9, 0.8], 1: [0.9, 0.8, 0.7, 0.6, 0.5]}, dropped={(0, 2)})
-    board = Board(PlateauRule())
-    make_loop(make_store(storage), worker, [], folds=2, board=board).run(1, None)
+    comparison = Comparison(PlateauRule())
+    make_loop(make_store(storage), worker, [], folds=2, comparison=comparison).run(1, None)
     assert [samples for samples, _ in seen] == [100, 200, 300, 400, 500]
     assert not any(dropped for _, dropped in seen[3:])
 

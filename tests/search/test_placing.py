@@ -25,7 +25,7 @@ A, B = (cast(Worker, Nobody()) for _ in range(2))
 
 def running(number: int, worker: Worker, cost: float, **facts: Any) -> TrainingRun:
     facts = {"started_s": float(number), **facts}
-    return RepeatRun(number, CONFIG, worker, cost, seed=0, repeat=1, own_board=None, **facts)
+    return RepeatRun(number, CONFIG, worker, cost, seed=0, repeat=1, own_comparison=None, **facts)
 
 
 def placement(workers: Sequence[Worker] = (A,), n_folds: int = 1, width: int = 1) -> Placement:

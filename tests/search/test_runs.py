@@ -10,7 +10,7 @@ import pytest
 
 from autotrain.network.flags import Diagnosis
 from autotrain.search.facts import health_of, runs_to_end
-from autotrain.search.pruning.pruners import PlateauRule
+from autotrain.search.pruning.plateaus import PlateauRule
 from autotrain.search.runs import RepeatRun
 from autotrain.search.training_run import TrainingRun
 from autotrain.search.workers.protocol import Worker
@@ -30,7 +30,7 @@ def trial(
         }
     )
     slots = tuple(range(n_folds))
-    return RepeatRun(0, config, cast(Worker, None), 1.0, 0, slots, repeat=1, own_board=None)
+    return RepeatRun(0, config, cast(Worker, None), 1.0, 0, slots, repeat=1, own_comparison=None)
 
 
 def report(slot: int, epoch: int, value: float = 0.5, at_s: float = 0.0) -> EpochReport:

@@ -55,7 +55,9 @@ def clock(left_s: float | None) -> RunClock:
 def run(worker: Worker = A, epoch: int = 1, repeat: int = 0, **facts: Any) -> TrainingRun:
     made: TrainingRun
     if repeat:
-        made = RepeatRun(7, CONFIG, worker, 1.0, 0, (0,), repeat=repeat, own_board=None, **facts)
+        made = RepeatRun(
+            7, CONFIG, worker, 1.0, 0, (0,), repeat=repeat, own_comparison=None, **facts
+        )
     else:
         made = TrialRun(7, CONFIG, worker, 1.0, 0, (0,), trial=cast(Any, None), **facts)
     made.epoch = epoch

@@ -22,6 +22,7 @@ from autotrain.search.attributes import CONFIG, is_counted
 from autotrain.search.given import fixed_params
 from autotrain.search.record import own_trials
 from autotrain.search.sampling.samplers import seed_number
+from autotrain.search.sampling.wrapped import WrappedSampler
 from autotrain.space.finite import Leaf
 from autotrain.space.search_space import SearchSpace
 
@@ -29,7 +30,7 @@ Key = frozenset[tuple[str, Any]]
 
 
 class Untried:
-    """All configurations of a finite space.
+    """Knows every configuration of a finite space.
 
     Args:
         leaves: every set of parameters, see `space/finite.py`.
@@ -47,7 +48,7 @@ class Untried:
 
     @property
     def n_configs(self) -> int:
-        """Number of different configurations of the space."""
+        """How many different configurations the space has."""
         return len(set(self._configs.values()))
 
     def left(self, trials: Iterable[FrozenTrial], but: int | None = None) -> list[Leaf]:
@@ -72,37 +73,27 @@ class Untried:
         return len({leaf.config for leaf in self.left(trials)})
 
 
-class UntriedSampler(BaseSampler):
-    """Give the inner sampler's answers where they lead to something untried, others elsewhere.
+class UntriedSampler(WrappedSampler):
+    """Use the inner sampler's values where they lead to an untried configuration.
 
-    When everything has been tried, the inner sampler's answers are used.
+    Elsewhere a value of an untried configuration is drawn. When all configurations have been tried,
+    the inner sampler's values are used.
 
     Args:
         inner: the sampler that learns.
-        untried: of the study's space.
-        seed: the study's.
+        untried: the configurations of the study's space.
+        seed: the study's seed.
     """
 
     def __init__(self, inner: BaseSampler, untried: Untried, seed: int) -> None:
-        self.inner = inner
+        super().__init__(inner, seed)
         self.untried = untried
-        self.seed = seed
         self._left: dict[int, list[Leaf]] = {}
-
-    def reseed_rng(self) -> None:
-        """Pass on."""
-        self.inner.reseed_rng()
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Ask the inner sampler."""
-        return self.inner.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Ask the inner sampler; leave out answers after which all has been tried."""
+        """Sample parameters jointly; drop values that only tried configurations have."""
         drawn = self.inner.sample_relative(study, trial, search_space)
         left = self._leaves_left(study, trial)
         kept: dict[str, Any] = {}
@@ -120,7 +111,7 @@ class UntriedSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Ask the inner sampler; draw from what is untried where its answer is not."""
+        """Sample one parameter; draw a value of an untried configuration where needed."""
         value = self.inner.sample_independent(study, trial, param_name, param_distribution)
         left = _with_params(self._leaves_left(study, trial), trial.params)
         options = [leaf.params[param_name] for leaf in left if param_name in leaf.params]
@@ -129,21 +120,9 @@ class UntriedSampler(BaseSampler):
         place = [self.seed, seed_number(study, trial), zlib.crc32(param_name.encode())]
         return options[np.random.default_rng(place).integers(len(options))]
 
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Pass on."""
-        self._left.pop(trial.number, None)
-        self.inner.before_trial(study, trial)
-
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Pass on, and forget the trial."""
-        self._left.pop(trial.number, None)
-        self.inner.after_trial(study, trial, state, values)
+    def forget(self, number: int) -> None:
+        """Drop the untried configurations that a trial can still become."""
+        self._left.pop(number, None)
 
     def _leaves_left(self, study: optuna.Study, trial: FrozenTrial) -> list[Leaf]:
         if trial.number not in self._left:

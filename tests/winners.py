@@ -79,7 +79,8 @@ class Winner:
     def export(self, folder: Path, **changes: Any) -> Exported:
         outcomes = changes.pop("outcomes", self.outcomes)
         values = [outcome.best_value for outcome in outcomes]
-        trained = Trained(3, float(np.mean(values)), self.config, 5, outcomes)
+        value = float(np.mean(values or [np.nan]))
+        trained = Trained(3, value, self.config, 5, outcomes)
         options: dict[str, Any] = {"dataset": self.dataset, "metric": self.metric, "study": "test"}
         return Exported(folder, write_model(folder, [trained], **(options | changes)))
 

@@ -69,7 +69,7 @@ class Origin:
         return (trained.config, trained.seed) == (self.config(trial), self.trial_seed(trial))
 
     def checkpoint(self, trial: FrozenTrial, repeat: int) -> Trained | None:
-        """Return the checkpoint of one training of a trial; None if there is none."""
+        """Return the checkpoint of one training of a trial; None when it does not exist."""
         kept = self.checkpoints.find(trial.number, repeat)
         return kept if kept is not None and self.is_of(trial, kept) else None
 

@@ -93,7 +93,7 @@ def write_model(
 
 
 def notes_of(bundle: Bundle) -> tuple[str, ...]:
-    """Return what a user should know about an exported model."""
+    """List facts about an exported model that the user should know."""
     notes = [] if Predictor(bundle).has_dropout else [_NO_DROPOUT]
     quantile = metric_named(bundle.metric).quantile
     if quantile is not None:

@@ -30,7 +30,7 @@ Key = frozenset[tuple[str, Any]]
 
 
 class Untried:
-    """Knows every configuration of a finite space.
+    """All configurations of a finite space, compared with the trials of a study.
 
     Args:
         leaves: every set of parameters, see `space/finite.py`.
@@ -48,7 +48,7 @@ class Untried:
 
     @property
     def n_configs(self) -> int:
-        """How many different configurations the space has."""
+        """The number of different configurations."""
         return len(set(self._configs.values()))
 
     def left(self, trials: Iterable[FrozenTrial], but: int | None = None) -> list[Leaf]:

@@ -144,8 +144,6 @@ class NoTrialSucceededError(AutotrainError):
     """
 
 
-OLD_BUNDLE = "Use the autotrain version that wrote it, or search again with this version."
-"""The fix for an older bundle that lacks data this version needs."""
 COPY_AGAIN = (
     "Copy the bundle again, or export it again with `autotrain export`; `autotrain resume` "
     "rebuilds a study's own `best/`."

@@ -87,7 +87,8 @@ class Comparison:
         self, x: Tensor, y: Tensor, keep: Keep, rates: Rates, **rest: Any
     ) -> tuple[Tensor, Tensor]:
         weights = self.exact.weights
-        for own, given in zip(self.fused.weights.tensors(), weights.tensors(), strict=True):
+        pairs = zip(vars(self.fused.weights).values(), vars(weights).values(), strict=True)
+        for own, given in pairs:
             own.copy_(given)
             given.copy_(own)
         single_x, single_y = x.float(), y.float() if y.is_floating_point() else y

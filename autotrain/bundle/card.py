@@ -89,13 +89,10 @@ def _data(bundle: Bundle) -> str:
             f"- sample weights: column {_code(data['weights'])}, used for training and scores"
         )
     if data.get("class_weights"):
-        line = f"- class weights in training: {_class_weights(data['class_weights'])}"
-        if "class_weights" in bundle.calibration:  # older bundles lack them
-            line += (
-                "; predicted labels follow these weights, calibrated probabilities have them "
-                "divided out"
-            )
-        lines.append(line)
+        lines.append(
+            f"- class weights in training: {_class_weights(data['class_weights'])}; predicted "
+            "labels follow these weights, calibrated probabilities have them divided out"
+        )
     columns = bundle.members[0].preprocessor.column_names
     lines.append(f"- columns ({len(columns)}): {_listed(columns)}")
     lines.append("- missing cells and unseen categories are accepted")

@@ -27,12 +27,16 @@ from autotrain.bundle.record import Bundle, Shapes, expected_tensors, from_json
 from autotrain.errors import COPY_AGAIN, AutotrainError, BundleError
 
 FORMAT = "autotrain bundle"
-FORMAT_VERSION = 3
-"""Increased when an older autotrain would misread the bundle. Bundles of other versions are refused
-with the version of autotrain that reads them."""
+FORMAT_VERSION = 4
+"""Increased whenever the meaning of a bundle changes. Bundles of other versions are refused."""
 MOST_RECORD_BYTES = 64 << 20
 MOST_DIGITS = 100
 """Largest number of digits of an integer: more than any seed has, and cheap to multiply."""
+EXPORT_AGAIN = (
+    "Another version of autotrain wrote this bundle. Export it again with this version, or use "
+    "that one."
+)
+"""The fix for a bundle of another format."""
 HEADER_BYTES_A_TENSOR = 256
 SHOWN = 400
 """Largest number of characters of a file's content in a message."""
@@ -111,20 +115,9 @@ def _read_record(file: BinaryIO, path: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise _refused(path, f'have "format": "{FORMAT}"', "another file")
     version = record.get("format_version")
-    if type(version) is int and version > FORMAT_VERSION:
-        raise BundleError(
-            f"{path} must have format version {FORMAT_VERSION}, got {version}. "
-            "A newer autotrain wrote this bundle: install that version "
-            f"({_writer(record, 'the latest')}) to read it."
-        )
-    if type(version) is int and 1 <= version < FORMAT_VERSION:
-        raise BundleError(
-            f"{path} must have format version {FORMAT_VERSION}, got {version}. "
-            "An older autotrain wrote this bundle: install that version "
-            f"({_writer(record, 'an older one')}) to read it, or search again with this version."
-        )
-    if type(version) is not int or version < 1:
-        raise _refused(path, f"have format version {FORMAT_VERSION}", f"{version!r}")
+    if type(version) is not int or version != FORMAT_VERSION:
+        expected = f"have format version {FORMAT_VERSION}"
+        raise _refused(path, expected, f"{version!r}, written by {_writer(record)}", EXPORT_AGAIN)
     try:
         own = checksum_of(record)
         recorded = record["checksums"][RECORD]
@@ -176,20 +169,18 @@ def _read_tensors(
         tensors = load_tensors(content)
     except (SafetensorError, *_WRONG) as error:
         raise _refused(path, "be a safetensors file", str(error)) from error
-    for name in sorted(expected.keys() | tensors.keys()):
-        _check_tensor(path, name, tensors.get(name), expected.get(name))
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        what = "have no tensor" if name in tensors else "have the tensor"
+        raise _refused(path, f"{what} {name}", "other names", EXPORT_AGAIN)
+    for name, (shape, kind) in sorted(expected.items()):
+        _check_tensor(path, name, tensors[name], f"{kind} {list(shape)}")
     return tensors
 
 
-def _check_tensor(
-    path: Path,
-    name: str,
-    tensor: np.ndarray | None,
-    expected: tuple[tuple[int, ...], str] | None,
-) -> None:
-    wanted = "no tensor" if expected is None else f"{expected[1]} {list(expected[0])}"
-    found = "no tensor" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
-    if tensor is None or expected is None or wanted != found:
+def _check_tensor(path: Path, name: str, tensor: np.ndarray, wanted: str) -> None:
+    """Refuse a tensor of another type or shape, or with impossible numbers."""
+    found = f"{tensor.dtype} {list(tensor.shape)}"
+    if wanted != found:
         raise _refused(path, f"have {wanted} as {name}", found)
     if not np.isfinite(tensor).all():
         raise _refused(path, f"have finite numbers in {name}", "NaN or infinity")
@@ -212,17 +203,18 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _writer(record: Mapping[str, Any], otherwise: str) -> str:
+def _writer(record: Mapping[str, Any]) -> str:
+    """Return the version of autotrain that wrote a record."""
     versions = record.get("versions")
     version = versions.get("autotrain") if isinstance(versions, dict) else None
-    return f"autotrain {version}" if isinstance(version, str) else otherwise
+    return f"autotrain {version}" if isinstance(version, str) else "another version of autotrain"
 
 
-def _refused(path: Path, expected: str, got: str) -> BundleError:
+def _refused(path: Path, expected: str, got: str, fix: str = COPY_AGAIN) -> BundleError:
     expected, got = (
         text if len(text) <= SHOWN else f"{text[:SHOWN]} …" for text in (expected, got)
     )
-    return BundleError(f"{path} must {expected}, got {got}. {COPY_AGAIN}")
+    return BundleError(f"{path} must {expected}, got {got}. {fix}")
 
 
 def _impossible(path: Path, error: Exception) -> BundleError:

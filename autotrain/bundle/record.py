@@ -386,6 +386,8 @@ def _check_conformal(bundle: Bundle) -> None:
         raise ValueError(f"conformal scores of {len(scores)} folds for {n_folds}")
     if any(own != sorted(own) for own in scores):
         raise ValueError("conformal scores are not sorted")
+    if bundle.is_classification and "conformal_fold_labels" not in calibration:
+        raise ValueError("conformal scores without the class of each row")
     for name in ("conformal_fold_weights", "conformal_fold_labels"):
         if name in calibration and list(map(len, calibration[name])) != list(map(len, scores)):
             raise ValueError(f"{name} must have one entry per score")

@@ -21,18 +21,9 @@ from autotrain.data.numerals import Numeral, numbers_like
 from autotrain.data.values import date_parts, day_of, days, texts
 from autotrain.data.zones import wrong_zone
 from autotrain.errors import COPY_AGAIN, BundleError, DataError
-from autotrain.techniques.scalers import QUANTILES_TO_ENDS, SCALERS, Scaler
+from autotrain.techniques.scalers import SCALERS
 from autotrain.vocabulary import count_text
 
-FORMAT = 4
-OLDER_FORMATS = {2: {QUANTILES_TO_ENDS.name: QUANTILES_TO_ENDS}, 3: {}}
-"""Older formats that can be read, with the scalers that had another definition then."""
-FIRST_SIGNED_FORMAT = 3
-"""In older formats, the shared input of two levels was 0 or 1."""
-FIRST_EXACT_HOUR_FORMAT = 4
-"""In older formats, hours had the rounding errors of days, which some scalers made large."""
-FIRST_WITH_GAPS_FORMAT = 4
-"""Older formats do not record which columns had missing numbers."""
 FILL = "fill"
 CHUNK_CELLS = 1 << 20
 """Number of cells scaled in float64 at a time, so that memory stays bounded."""
@@ -57,7 +48,6 @@ class Preprocessor:
         arrays: "fill", the medians `[S]` float64 of the scaled inputs in their order, and the
             arrays `[…, S]` of the scaler.
         scaler: name of a row of `SCALERS`.
-        format: format version; old versions keep their meaning.
     """
 
     def __init__(
@@ -66,13 +56,10 @@ class Preprocessor:
         features: tuple[str, ...],
         arrays: Mapping[str, np.ndarray],
         scaler: str = "standard",
-        format: int = FORMAT,
     ) -> None:
         self.columns = columns
         self.features = features
-        self.format = format
-        older: Mapping[str, Scaler] = OLDER_FORMATS.get(format, {})
-        self.scaler = older[scaler] if scaler in older else SCALERS[scaler]
+        self.scaler = SCALERS[scaler]
         names = (FILL, *self.scaler.arrays)
         self._arrays = {name: np.asarray(arrays[name], dtype=np.float64) for name in names}
         n_scaled = sum(column.n_inputs for column in columns if column.is_scaled)
@@ -212,8 +199,7 @@ class Preprocessor:
                 f"{bad + 1}. Correct the cell, or clear it if it is missing."
             )
         if column.kind == "date":
-            is_exact = self.format >= FIRST_EXACT_HOUR_FORMAT
-            return date_parts(read, column.origin, column.parts, exact_hours=is_exact)
+            return date_parts(read, column.origin, column.parts)
         return read[:, None]
 
     def _scale(
@@ -251,7 +237,7 @@ class Preprocessor:
             if not np.isfinite(target).all():
                 row, place = np.argwhere(~np.isfinite(target))[0]
                 self._refuse(block, start + int(row), int(place), columns)
-        if notices is None or self.format < FIRST_WITH_GAPS_FORMAT:
+        if notices is None:
             return
         # All parts of a date are missing together, so the first one is enough.
         for column, count in zip(columns, n_missing, strict=False):
@@ -305,7 +291,7 @@ class Preprocessor:
         else:
             rows = np.flatnonzero(place >= 0)
             encoded[rows, first + place[rows]] = 1.0
-            if column.is_binary and self.format >= FIRST_SIGNED_FORMAT:
+            if column.is_binary:
                 is_first = np.array([places.get(text, 0) < 0 for text in found], dtype=bool)
                 encoded[is_first[inverse], first] = -1.0
         if notices is not None and not column.has_infrequent:
@@ -375,7 +361,6 @@ class Preprocessor:
     def to_json(self) -> dict[str, Any]:
         """Return everything except the arrays as JSON: columns, kinds, dtypes and levels."""
         return {
-            "format": self.format,
             "scaler": self.scaler.name,
             "shapes": {name: list(array.shape) for name, array in self._arrays.items()},
             "features": list(self.features),
@@ -387,17 +372,12 @@ class Preprocessor:
         """Return the preprocessor from the results of `to_json` and `to_arrays`.
 
         Raises:
-            BundleError: when the parts are incomplete or of another format.
+            BundleError: when the parts are incomplete.
         """
-        if parts.get("format") not in (FORMAT, *OLDER_FORMATS):
-            raise BundleError(
-                f"preprocessing: format must be {FORMAT}, got {parts.get('format')!r}. "
-                "Use the version of autotrain that wrote the bundle."
-            )
         try:
             columns = tuple(ColumnCode.from_json(column) for column in parts["columns"])
             features = tuple(parts["features"])
-            return cls(columns, features, arrays, parts["scaler"], parts["format"])
+            return cls(columns, features, arrays, parts["scaler"])
         except (KeyError, TypeError) as error:
             raise BundleError(
                 "preprocessing must have columns, features, a scaler and its arrays, "

@@ -237,15 +237,8 @@ DATE_PARTS = ("year", "month", "day", "weekday", "days", "hour")
 "weekday" is 0 on Mondays."""
 
 
-def date_parts(
-    since_1970: np.ndarray, origin: float, parts: tuple[str, ...], *, exact_hours: bool = True
-) -> np.ndarray:
-    """Expand days since 1970-01-01 `[N]` to the named parts `[N, len(parts)]`; NaN stays NaN.
-
-    Args:
-        exact_hours: whether the same time of day gives exactly the same hour on every day. False:
-            hours have the rounding errors of days, as in older bundles.
-    """
+def date_parts(since_1970: np.ndarray, origin: float, parts: tuple[str, ...]) -> np.ndarray:
+    """Expand days since 1970-01-01 `[N]` to the named parts `[N, len(parts)]`; NaN stays NaN."""
     known = ~np.isnan(since_1970)
     since = np.where(known, since_1970, 0.0)
     whole = np.floor(since)
@@ -259,7 +252,8 @@ def date_parts(
         "day": lambda: (date - month.astype("datetime64[D]")).astype(np.int64) + 1.0,
         "weekday": lambda: (whole + 3) % 7,
         "days": lambda: whole - origin,
-        "hour": lambda: np.rint(of_day * SECONDS_A_DAY) / 3600 if exact_hours else of_day * 24,
+        # Rounded, so that the same time of day gives exactly the same hour on every day.
+        "hour": lambda: np.rint(of_day * SECONDS_A_DAY) / 3600,
     }
     expanded = np.stack([read[part]() for part in parts], axis=1)
     return np.where(known[:, None], expanded, np.nan)

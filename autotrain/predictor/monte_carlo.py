@@ -16,7 +16,7 @@ from torch import Tensor
 
 from autotrain.bundle import Bundle
 from autotrain.bundle.record import LABEL_TYPES
-from autotrain.errors import OLD_BUNDLE, AutotrainError, BundleError
+from autotrain.errors import AutotrainError, BundleError
 from autotrain.network.config import has_dropout
 from autotrain.predictor import conformal
 from autotrain.predictor.distribution import (
@@ -98,21 +98,11 @@ class MonteCarlo:
 
         Raises:
             AutotrainError: for a regression.
-            BundleError: when the bundle has no classes in its conformal scores.
         """
-        if not per_class:
-            return
-        if not self.bundle.is_classification:
+        if per_class and not self.bundle.is_classification:
             raise AutotrainError(
                 "per_class must be False for a regression, which has no classes, got True. "
                 "Leave it out.",
-                parameter="per_class",
-            )
-        scores = self.conformal_scores
-        if scores is not None and any(of_fold.labels is None for of_fold in scores):
-            raise BundleError(
-                "per_class must be False for a bundle whose conformal scores have no classes, got "
-                f"True. {OLD_BUNDLE}",
                 parameter="per_class",
             )
 

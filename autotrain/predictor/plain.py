@@ -30,8 +30,8 @@ from torch import Tensor, nn
 
 from autotrain.bundle import Bundle, Member
 from autotrain.data.codes import ColumnCode, with_spellings
-from autotrain.data.preprocessing import FILL, FIRST_SIGNED_FORMAT, Preprocessor
-from autotrain.errors import OLD_BUNDLE, AutotrainError
+from autotrain.data.preprocessing import FILL, Preprocessor
+from autotrain.errors import AutotrainError
 from autotrain.network.config import (
     dropout_of,
     dropout_sites,
@@ -48,7 +48,6 @@ from autotrain.techniques.activations import ACTIVATIONS
 from autotrain.techniques.dropout import DROPOUTS
 from autotrain.techniques.embeddings import EMBEDDINGS, clip_limits
 from autotrain.techniques.normalization import BATCH_NORMS
-from autotrain.techniques.scalers import SCALERS
 
 Levels = dict[str, tuple[str | None, ...]]
 
@@ -75,11 +74,6 @@ class Encode(nn.Module):
     def __init__(self, preprocessor: Preprocessor, levels: Levels, first: int) -> None:
         super().__init__()
         scaler = preprocessor.scaler
-        if SCALERS.get(scaler.name) is not scaler:
-            raise AutotrainError(
-                "to_torch needs a bundle with the scalers of this version, and this one is older. "
-                f"{OLD_BUNDLE}"
-            )
         self.scaling = SCALINGS[scaler.name]
         self.names = tuple(scaler.arrays)
         for name, array in preprocessor.to_arrays().items():
@@ -100,7 +94,7 @@ class Encode(nn.Module):
         self.tables: list[tuple[int, str]] = []
         for place, (name, known) in enumerate(levels.items()):
             (column,) = (each for each in preprocessor.columns if each.name == name)
-            table = _codes_to_inputs(column, known, preprocessor.format)
+            table = _codes_to_inputs(column, known)
             self.register_buffer(f"table_{place}", torch.from_numpy(table))
             self.tables.append((place, f"table_{place}"))
             start = preprocessor.start_of(column)
@@ -125,9 +119,7 @@ class Encode(nn.Module):
         return torch.cat(parts, dim=1)[:, self.get_buffer("order")]
 
 
-def _codes_to_inputs(
-    column: ColumnCode, known: Sequence[str | None], preprocessor_format: int
-) -> np.ndarray:
+def _codes_to_inputs(column: ColumnCode, known: Sequence[str | None]) -> np.ndarray:
     """Return the inputs of each level, `[L + 1, inputs]`; the last row is for unseen categories."""
     index_of, other = column.places()
     table = np.zeros((len(known) + 1, column.n_inputs), dtype=np.float32)
@@ -137,7 +129,7 @@ def _codes_to_inputs(
             table[row, 0] = index
         elif index >= 0:
             table[row, index] = 1.0
-        elif level in index_of and preprocessor_format >= FIRST_SIGNED_FORMAT:
+        elif level in index_of:
             table[row, 0] = -1.0  # the first of two
     if column.is_code:
         table[-1, 0] = other

@@ -431,8 +431,8 @@ class Predictor:
             `[N]`, float64; with samples `[S, N, C]` or `[S, N]`.
         Raises:
             BundleError: when `n_samples` > 0 and the model has no dropout.
-            AutotrainError: when an argument is out of its range, `logits` is True for a regression,
-                or the bundle has scalers of an older version.
+            AutotrainError: when an argument is out of its range, or `logits` is True for a
+                regression.
         Examples:
             >>> import autotrain
             >>> predictor = autotrain.load("studies/iris/best")

@@ -9,7 +9,7 @@ torch in `predictor/scaling.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -289,7 +289,13 @@ def apply_quantiles(values: np.ndarray, arrays: Arrays) -> np.ndarray:
     Equals: `sklearn.preprocessing.QuantileTransformer(output_distribution="normal")`, except for
     values within 1e-7 of the smallest and the largest one, which scikit-learn moves to ±5.2.
     """
-    return _normal_ranks(values, arrays["quantiles"], _ranks_within)
+    quantiles = arrays["quantiles"]
+    ranks = np.linspace(0, 1, len(quantiles)) if len(quantiles) > 1 else np.full(1, 0.5)
+    scaled = np.empty_like(values)
+    for column in range(values.shape[1]):
+        x, q = _flushed(values[:, column]), _flushed(quantiles[:, column])
+        scaled[:, column] = _ranks(np.clip(x, q[0], q[-1]), q, ranks)
+    return normal_quantile(np.clip(scaled, QUANTILE_EDGE, 1 - QUANTILE_EDGE))
 
 
 def typical_quantiles(z: np.ndarray, arrays: Arrays) -> np.ndarray:
@@ -299,30 +305,6 @@ def typical_quantiles(z: np.ndarray, arrays: Arrays) -> np.ndarray:
     steps = np.linspace(0, 1, len(quantiles))
     columns = [np.interp(rank, steps, q) for rank, q in zip(ranks.T, quantiles.T, strict=True)]
     return np.stack(columns, axis=1) if columns else z
-
-
-def apply_quantiles_to_ends(values: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """Return `apply_quantiles`, but ±5.2 within 1e-7 of the smallest and the largest value."""
-
-    def ranks_of(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-        rank = np.where(x >= q[-1] - QUANTILE_EDGE, 1.0, _ranks(x, q, ranks))
-        return np.where(x - QUANTILE_EDGE <= q[0], 0.0, rank)
-
-    return _normal_ranks(values, arrays["quantiles"], ranks_of)
-
-
-def _normal_ranks(values: np.ndarray, quantiles: np.ndarray, ranks_of: RanksOf) -> np.ndarray:
-    """Return Φ⁻¹(rank) of values `[N, P]` among quantiles `[Q, P]`, `[N, P]`."""
-    ranks = np.linspace(0, 1, len(quantiles)) if len(quantiles) > 1 else np.full(1, 0.5)
-    scaled = np.empty_like(values)
-    for column in range(values.shape[1]):
-        x, q = _flushed(values[:, column]), _flushed(quantiles[:, column])
-        scaled[:, column] = ranks_of(x, q, ranks)
-    return normal_quantile(np.clip(scaled, QUANTILE_EDGE, 1 - QUANTILE_EDGE))
-
-
-def _ranks_within(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    return _ranks(np.clip(x, q[0], q[-1]), q, ranks)
 
 
 def _ranks(x: np.ndarray, q: np.ndarray, ranks: np.ndarray) -> np.ndarray:
@@ -379,6 +361,3 @@ SCALERS = table(
         is_raw=True,
     ),
 )
-
-# The quantile scaler of preprocessors of format 2, for bundles in this format.
-QUANTILES_TO_ENDS = replace(SCALERS["quantile_normal"], apply=apply_quantiles_to_ends)

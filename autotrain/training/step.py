@@ -44,10 +44,6 @@ class Weights:
     t: Tensor
     product: Tensor
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        """Return all tensors, in the order of the fields."""
-        return (self.parameters, self.statistics, self.m, self.v, self.t, self.product)
-
 
 @dataclass(frozen=True)
 class Rates:
@@ -148,7 +144,6 @@ class Stepper:
         y: Tensor,
         keep: Keep,
         rates: Rates,
-        frozen: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Train every slot on its own batch.
@@ -158,18 +153,12 @@ class Stepper:
             y: labels or standardized targets, `[K, B]`.
             keep: dropout masks, see `FusedNetwork.forward`.
             rates: scheduled values of this step.
-            frozen: slots that must not change, `[K]` bool; None for none.
             weights: sample weights, `[K, B]`; None for equal weights.
         Returns: loss of each slot `[K]`, and gradient norms by layer before clipping, `[K, L + 1]`
             (hidden layers, then the output layer; 0 beyond the depth of a slot).
         """
-        if frozen is not None:
-            kept = [tensor[frozen] for tensor in self.weights.tensors()]
         loss, norms = self._compute(x, y, keep, weights)
         self._update(rates)
-        if frozen is not None:
-            for tensor, rows in zip(self.weights.tensors(), kept, strict=True):
-                tensor[frozen] = rows
         return loss, norms
 
     def _compute(

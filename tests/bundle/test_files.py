@@ -62,7 +62,7 @@ def test_the_same_bundle_gives_the_same_bytes() -> None:
 def test_files_are_for_people(tmp_path: Path) -> None:
     folder = save(random_bundle({"network.hidden_units": "7-4"}), tmp_path / "best")
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    assert record["format_version"] == 3
+    assert record["format_version"] == 4
     assert record["target"] == {"name": "y", "classes": ["a", "b", "c"], "label_dtype": "str"}
     assert record["members"][0]["config"]["hidden_units"] == [7, 4]
     assert record["members"][0]["preprocessing"]["columns"][0]["name"] == "x0"
@@ -146,16 +146,14 @@ def test_a_seed_may_be_long(tmp_path: Path) -> None:
     assert_same(read_bundle(save(bundle, tmp_path / "best")), bundle)
 
 
-@pytest.mark.parametrize("is_older", [True, False])
-def test_the_card_says_of_class_weights_what_is_done(is_older: bool, tmp_path: Path) -> None:
+def test_card_explains_class_weights(tmp_path: Path) -> None:
     fitted = {"note": "it was fitted", "temperature": 1.0, "temperature_point": 1.0}
-    if not is_older:
-        fitted["class_weights"] = [1.0, 2.0, 3.0]
+    fitted["class_weights"] = [1.0, 2.0, 3.0]
     data = {"n_train": 80, "class_weights": "balanced"}
     bundle = replace(random_bundle(), calibration=fitted, data=data)
     card = (save(bundle, tmp_path / "best") / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "- class weights in training: balanced" in card
-    assert ("divided out" in card) == (not is_older)
+    assert "divided out" in card
 
 
 def test_each_metric_of_the_test_rows_has_its_interval(tmp_path: Path) -> None:
@@ -290,20 +288,19 @@ def first(record: Record) -> Record:
 WRONG_RECORDS: dict[str, tuple[Callable[[Record], object], str]] = {
     "another format": (lambda r: r.update(format="onnx"), '"format": "autotrain bundle"'),
     "newer": (
-        lambda r: r.update(format_version=4),
-        r"version 3, got 4\. A newer autotrain .* \(autotrain 0\.1\.0\)",
+        lambda r: r.update(format_version=5),
+        r"version 4, got 5, written by autotrain 0\.1\.0\. Another version of .* Export it again",
     ),
     "older": (
-        lambda r: r.update(format_version=1),
-        r"version 3, got 1\. An older autotrain wrote this bundle: install that version "
-        r"\(autotrain 0\.1\.0\) to read it, or search again",
+        lambda r: r.update(format_version=3),
+        r"version 4, got 3, written by autotrain 0\.1\.0\. Another version of .* Export it again",
     ),
-    "version 0": (lambda r: r.update(format_version=0), "format version 3, got 0"),
+    "version 0": (lambda r: r.update(format_version=0), "format version 4, got 0"),
     "older and nameless": (
         lambda r: (r.update(format_version=1), r.pop("versions")),
-        r"install that version \(an older one\)",
+        "got 1, written by another version of autotrain",
     ),
-    "no version": (lambda r: r.pop("format_version"), "format version 3, got None"),
+    "no version": (lambda r: r.pop("format_version"), "format version 4, got None"),
     "version true": (lambda r: r.update(format_version=True), "got True"),
     "no members": (lambda r: r.pop("members"), "the field members, got none"),
     "empty members": (lambda r: r.update(members=[]), "have .* to .* bytes, got"),
@@ -401,6 +398,10 @@ WRONG_RECORDS: dict[str, tuple[Callable[[Record], object], str]] = {
         lambda r: r["target"].update(classes=[1, 2, 2**63], label_dtype="int64"),
         "classes beyond 64 bits",
     ),
+    "conformal scores without classes": (
+        lambda r: r["calibration"].update(conformal_fold_scores=[[0.1, 0.2]]),
+        "conformal scores without the class of each row",
+    ),
     "scores a number": (lambda r: r.update(scores=3), "a table as scores, got 3"),
     "lists in lists": (
         lambda r: first(r)["config"].update(epochs=json.loads("[" * 800 + "]" * 800)),
@@ -493,7 +494,7 @@ def test_a_target_without_scale_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[]", b"null", b"[" * 100_000, b'{"format": "autotrain bundle", "format_version": 3}'],
+    [b"", b"[]", b"null", b"[" * 100_000, b'{"format": "autotrain bundle", "format_version": 4}'],
     ids=["empty", "list", "null", "deep", "bare"],
 )
 def test_a_record_that_is_no_record_is_refused(content: bytes, tmp_path: Path) -> None:
@@ -567,7 +568,7 @@ WRONG_TENSORS: dict[Callable[[dict[str, np.ndarray]], None], str] = {
     infinite_mean: "finite numbers in preprocessing.mean",
     negative_variance: "variances of at least 0 in batch_norm.0.moving_variance, got negative",
     transposed: r"float32 \[5, 12\] as hidden.0.kernel, got float32 \[12, 5\]",
-    renamed: r"float32 \[5, 12\] as hidden.0.kernel, got no tensor",
+    renamed: "the tensor hidden.0.kernel, got other names. Another version .* Export it again",
     of_another_type: r"float32 \[5, 12\] as hidden.0.kernel, got int32 \[5, 12\]",
 }
 
@@ -581,6 +582,17 @@ def test_invalid_tensors_are_refused(
     change(tensors)
     write_tensors(folder, save_tensors(tensors))
     with pytest.raises(BundleError, match=WRONG_TENSORS[change]):
+        read_bundle(folder)
+
+
+def test_tensor_names_of_an_older_format_are_refused(tmp_path: Path) -> None:
+    params = {"input_scale": "diagonal", "embedding": "plr"}
+    folder = save(random_bundle(params), tmp_path / "best")
+    tensors = load_file(folder / TENSORS)
+    older = {name.replace("input_layer.", "front."): array for name, array in tensors.items()}
+    assert older.keys() != tensors.keys()
+    write_tensors(folder, save_tensors(older))
+    with pytest.raises(BundleError, match=r"no tensor front\..*, got other names\. Another"):
         read_bundle(folder)
 
 

@@ -15,14 +15,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.preprocessing import QuantileTransformer
 
 from autotrain.data.columns import read_columns
 from autotrain.data.fitting import fit_preprocessor
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.values import number_of
 from autotrain.errors import BundleError, DataError
-from autotrain.techniques.view import View
 
 ARRAYS = ("fill", "mean", "scale")
 
@@ -162,12 +160,6 @@ def test_missing_numbers_and_dates_are_said_where_training_had_none() -> None:
         "column 'age': 2 cells missing, but no cell was missing in training",
         "column 'day': 3 cells missing, but no cell was missing in training",
     ]
-    # Older bundles do not know what training had.
-    older = Preprocessor.from_parts(
-        {**PREPROCESSOR.to_json(), "format": 3}, PREPROCESSOR.to_arrays()
-    )
-    older.encode(changed(**cells), notices=(heard := list[str]()))
-    assert heard == []
 
 
 def test_extra_columns_are_ignored_and_said() -> None:
@@ -280,7 +272,6 @@ def test_disk_and_back_with_every_kind() -> None:
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"format": 99}, "format must be 4, got 99"),
         ({"columns": [{"kind": "numeric"}]}, "must have columns"),
         ({"columns": []}, "one entry per scaled input (0)"),
     ],
@@ -333,19 +324,6 @@ def test_a_forged_column_is_refused(change: dict[str, Any]) -> None:
             Preprocessor.from_parts({**parts, "columns": columns}, PREPROCESSOR.to_arrays())
 
 
-def test_quantiles_of_format_2_mean_what_they_meant() -> None:
-    frame = pd.DataFrame({"x": [0.0] * 6 + [1.0, 2.0, 3.0, 4.0]})
-    columns, _ = read_columns(frame)
-    now, _ = fit_preprocessor(frame, columns, ["x"], View("quantile_normal"))
-    older = Preprocessor.from_parts({**now.to_json(), "format": 2}, now.to_arrays())
-    again = Preprocessor.from_parts(older.to_json(), older.to_arrays())
-    wanted = QuantileTransformer(n_quantiles=10, output_distribution="normal").fit(frame[["x"]])
-    for one in (older, again):
-        encoded = one.encode(frame)
-        np.testing.assert_allclose(encoded, wanted.transform(frame[["x"]]), rtol=1e-5)
-    assert older.encode(frame)[0, 0] < -5 < now.encode(frame)[0, 0]
-
-
 @pytest.mark.parametrize(
     ("cells", "texts", "wanted"),
     [
@@ -360,17 +338,12 @@ def test_two_levels_are_one_input_apart_from_what_was_never_seen(
     now = fitted(pd.DataFrame({"x": pd.Series(cells, dtype="object")}))
     assert now.n_inputs == 1
     np.testing.assert_array_equal(now.encode({"x": texts})[:, 0], wanted)
-    older = Preprocessor.from_parts({**now.to_json(), "format": 2}, now.to_arrays())
-    np.testing.assert_array_equal(older.encode({"x": texts})[:, 0], np.array(wanted) == 1)
 
 
-def test_hours_of_format_3_are_what_they_were() -> None:
+def test_the_same_time_of_every_day_is_exactly_the_same_hour() -> None:
     frame = pd.DataFrame({"x": pd.date_range("2024-01-01 10:00", periods=3, freq="D")})
-    now = fitted(frame.assign(x=frame["x"] + pd.to_timedelta([0, 1, 2], "h")))
-    older = Preprocessor.from_parts({**now.to_json(), "format": 3}, now.to_arrays())
-    hours = [each.raw_numbers(frame)[:, -1] for each in (now, older)]
-    assert hours[0].tolist() == [10.0] * 3
-    assert hours[1].tolist() == [10.000000000029104] * 3
+    preprocessor = fitted(frame.assign(x=frame["x"] + pd.to_timedelta([0, 1, 2], "h")))
+    assert preprocessor.raw_numbers(frame)[:, -1].tolist() == [10.0] * 3
 
 
 def test_a_missing_array_is_refused() -> None:

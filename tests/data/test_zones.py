@@ -150,9 +150,9 @@ def test_a_bundle_without_a_zone_reads_every_clock_as_written() -> None:
     preprocessor = fitted(MOMENTS.dt.tz_localize(None))
     parts = preprocessor.to_json()
     del parts["columns"][0]["zone"]
-    older = Preprocessor.from_parts(parts, preprocessor.to_arrays())
+    without = Preprocessor.from_parts(parts, preprocessor.to_arrays())
     wanted = preprocessor.encode({"when": MOMENTS.dt.tz_localize(None)})
-    np.testing.assert_array_equal(older.encode({"when": MOMENTS}), wanted)
+    np.testing.assert_array_equal(without.encode({"when": MOMENTS}), wanted)
 
 
 def test_a_zone_that_this_machine_does_not_know_is_named() -> None:

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotrain.errors import AutotrainError, BundleError
+from autotrain.errors import AutotrainError
 from autotrain.predictor import ClassificationDistribution, Predictor, RegressionDistribution
 from autotrain.predictor.conformal import (
     TIE,
@@ -412,12 +412,6 @@ def test_sets_by_class_need_per_class() -> None:
     assert "a, b, c" in notices[0]
     with pytest.raises(AutotrainError):
         with_scores([0.1], task="regression").predict_distribution(table(), per_class=True)
-    old = random_bundle()
-    own_scores = {**old.calibration, "conformal_fold_scores": [[0.1, 0.2]]}
-    with pytest.raises(BundleError):
-        Predictor(replace(old, calibration=own_scores)).predict_distribution(
-            table(), per_class=True
-        )
 
 
 def test_evaluation_measures_coverage_of_intervals() -> None:

@@ -197,9 +197,7 @@ def make_fleet(models: Sequence[Admission], task: str = "multiclass", **options:
     return Fleet(slots, trainer.rows, trainer.backend)
 
 
-def step_once(
-    fleet: Fleet, frozen: Tensor | None = None, first_row: int = 0
-) -> tuple[Tensor, Tensor]:
+def step_once(fleet: Fleet, first_row: int = 0) -> tuple[Tensor, Tensor]:
     """Take one training step with the same rows for all slots; return losses and gradient norms."""
     rows = slice(first_row, first_row + fleet.batch_size)
     k = len(fleet.slots)
@@ -207,7 +205,7 @@ def step_once(
     y = fleet.rows.y_train[rows].expand(k, -1)
     keep = fleet.bits.masks(fleet.bits.draw(1), 0)
     rates = torch.from_numpy(np.stack([slot.rates()[0][:1] for slot in fleet.slots]))
-    return fleet.stepper.step(x, y, keep, Rates(rates.to(x), None), frozen)
+    return fleet.stepper.step(x, y, keep, Rates(rates.to(x), None))
 
 
 def draw_models(

@@ -12,10 +12,8 @@ from autotrain.training.slot import Admission, EpochReport, Outcome
 from tests.training.problems import (
     draw_models,
     make_config,
-    make_fleet,
     make_trainer,
     split,
-    step_once,
 )
 
 pytestmark = pytest.mark.cuda
@@ -90,18 +88,6 @@ def test_diverging_slot_does_not_affect_others() -> None:
             RTOL,
             ATOL,
         )
-
-
-def test_frozen_slot_does_not_change() -> None:
-    fleet = make_fleet(draw_models("multiclass", 73, 6), device="cuda")
-    step_once(fleet)
-    frozen = torch.arange(6, device="cuda") % 2 == 0
-    before = [tensor.clone() for tensor in fleet.weights.tensors()]
-    step_once(fleet, frozen, first_row=5)
-    for now, old in zip(fleet.weights.tensors(), before, strict=True):
-        assert now.is_cuda
-        assert torch.equal(now[frozen], old[frozen])
-    assert (fleet.weights.parameters != before[0])[~frozen].any(1).all()
 
 
 def test_single_precision_training_on_gpu() -> None:

@@ -52,9 +52,9 @@ from autotrain.export.members import members_of
 from autotrain.predictor import Predictor
 from autotrain.predictor.evaluation import Truth
 from autotrain.search.checkpoints import FOLDER, Checkpoints
-from autotrain.search.finals import winner_of
 from autotrain.search.progress import Silent
 from autotrain.search.trained import Trained
+from autotrain.search.winner import winner_of
 from benchmarks.quality import LEFT_OUT, SETS, Split, make_split
 
 SAMPLES = 100

@@ -746,7 +746,7 @@ def test_models_that_cannot_be_exported_are_skipped(
         trials = study.optuna_study.get_trials(states=(TrialState.COMPLETE,))
         best, other = sorted(trials, key=lambda trial: trial.value or 0.0)[:2]
         repeats = [
-            {"trial": trial.number, "repeat": repeat, "value": value, "epochs": 6}
+            {"trial": trial.number, "repeat": repeat, "value": value, "epochs": [6]}
             for trial, value in ((best, 9.0), (other, 0.001))
             for repeat in (1, 2)
         ]

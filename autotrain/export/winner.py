@@ -26,9 +26,9 @@ from autotrain.bundle.selection import (
     Selection,
 )
 from autotrain.metrics import Metric
-from autotrain.search.finalists import Winner
 from autotrain.search.finals import Finals
 from autotrain.search.trial_store import best_trial
+from autotrain.search.winner import Winner
 
 Training = tuple[int, int]
 """A trial's number and the number of its repeat; 0 for the trial's first training."""

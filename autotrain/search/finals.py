@@ -1,12 +1,12 @@
-"""The finals: the best trials are trained again from other seeds, and the winner chosen by mean.
+"""The finals: the best trials are retrained with other seeds, and the best mean wins.
 
-The best of many results is partly the luckiest. Seeds alone move a result about as far as good
-trials lie apart, so a search that takes its best value at its word picks noise, the more so the
-longer it runs. The finalists are raced: each is trained again, turn by turn; one that is clearly
-behind drops out. Everything here is numbers; the coordinator trains.
+The best of many results is partly the luckiest. Two trainings that differ only in the seed differ
+about as much as good trials do, so the trial with the best single value is often not the best
+model, especially in a long search. The finalists are retrained in turns; one that is clearly worse
+than the best drops out. This module only computes; the search loop trains.
 
-    loss     δ = mean over all repeats of (repeat − own score of its finalist), at least 0
-    estimate of a finalist = mean of (own score + δ, repeats …)
+    loss     δ = mean over all repeats of (repeat − first score of its finalist), at least 0
+    estimate of a finalist = mean of (first score + δ, repeats …)
     winner   = the smallest network whose estimate is within one standard error of the best one
 
 Scores: lower is better.
@@ -21,11 +21,11 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.metrics import Metric
-from autotrain.search.attributes import IS_EXPORTED, N_PARAMETERS, REPEATS, SECONDS, WINNER
-from autotrain.search.finalists import Finalist, Repeat, Winner, read_epochs
+from autotrain.search.attributes import IS_EXPORTED, N_PARAMETERS, REPEATS, SECONDS
+from autotrain.search.finalists import Finalist, Repeat
 from autotrain.search.given import config_of
 from autotrain.search.record import own_trials
-from autotrain.search.trial_store import best_trial
+from autotrain.search.winner import Winner
 from autotrain.space.search_space import SearchSpace
 
 N_FINALISTS = 4
@@ -49,11 +49,11 @@ class Finals:
         self.lost: set[int] = set()
 
     def enter(self, finalist: Finalist) -> None:
-        """Take in a complete trial."""
+        """Add a complete trial."""
         self.known[finalist.number] = finalist
 
     def record(self, number: int, repeat: int, score: float, epochs: Sequence[int]) -> None:
-        """Take a finalist's repeat that has ended; an infinite score when it diverged."""
+        """Record a finished repeat; an infinite score when it diverged."""
         self.known[number].repeats[repeat] = Repeat.of(score, epochs)
 
     def lose(self, number: int) -> None:
@@ -77,13 +77,12 @@ class Finals:
         ]
 
     def restore(self, record: Sequence[Mapping[str, Any]]) -> None:
-        """Take in the repeats of earlier runs, as written by `to_json`."""
+        """Add the repeats of earlier runs, as written by `to_json`."""
         for entry in record:
             if entry["trial"] in self.known:
                 value = entry["value"]
                 score = math.inf if value is None else self.sign * value
-                epochs = read_epochs(entry["epochs"]) or ()
-                self.record(entry["trial"], entry["repeat"], score, epochs)
+                self.record(entry["trial"], entry["repeat"], score, entry["epochs"])
 
     @property
     def n_raced(self) -> int:
@@ -92,7 +91,7 @@ class Finals:
         return n if n > 1 else 0
 
     def finalists(self) -> list[Finalist]:
-        """Return those that are raced, the best first."""
+        """Return the finalists, the best first."""
         return sorted(self.known.values(), key=_rank)[: self.n_raced]
 
     @property
@@ -105,15 +104,15 @@ class Finals:
     def next(
         self, running: Collection[tuple[int, int]] = (), left_s: float = math.inf
     ) -> tuple[Finalist, int] | None:
-        """Return whom to train next and the number of that repeat; None when all are done.
+        """Return the next finalist to retrain and the number of the repeat; None at the end.
 
         Args:
-            running: (trial, repeat) of every repeat in training.
+            running: (trial, repeat) of every running repeat.
             left_s: remaining seconds; a finalist that takes longer is skipped.
         """
         finalists = self.finalists()
         out = self._behind(finalists) | self.lost
-        # All first repeats go before any second one.
+        # All first repeats start before any second one.
         for repeat in range(1, MOST_REPEATS + 1):
             for finalist in finalists:
                 is_begun = repeat in finalist.repeats or (finalist.number, repeat) in running
@@ -123,9 +122,9 @@ class Finals:
         return None
 
     def decide(self) -> Winner | None:
-        """Return the winner; None when repeats say nothing: the best trial it is.
+        """Return the winner; None if the trial with the best value wins.
 
-        So when nothing was trained again, or all that was diverged.
+        That is the case without repeats, and when all of them diverged.
         """
         finalists = self.finalists()
         repeated = [f for f in finalists if f.repeats]
@@ -157,11 +156,11 @@ class Finals:
         )
 
     def keep(self, number: int, repeat: int, over: int) -> Winner | None:
-        """Return the decision that an earlier run's winner stays; None when it is not known.
+        """Return the decision to keep the winner of an earlier run; None if it is unknown.
 
         Args:
             number, repeat: the training that the earlier run exported.
-            over: the trial that would win otherwise.
+            over: number of the trial that would win otherwise.
         """
         kept = self.known.get(number)
         if kept is None or not (repeat == 0 or repeat in kept.repeats):
@@ -185,7 +184,7 @@ class Finals:
         )
 
     def _behind(self, finalists: Sequence[Finalist]) -> set[int]:
-        """Return the finalists that are out of the race."""
+        """Return the numbers of the finalists that have dropped out."""
         repeated = [f for f in finalists if f.repeats]
         if len(repeated) < 2:
             return set()
@@ -201,7 +200,7 @@ class Finals:
 
 
 def _rank(finalist: Finalist) -> tuple[float, int]:
-    """Return the sort key of finalists; of equals the earlier trial is first."""
+    """Return the sort key of finalists; ties are resolved in favor of the earlier trial."""
     return finalist.score, finalist.number
 
 
@@ -210,7 +209,7 @@ def _finite(value: float) -> float | None:
 
 
 def _gain(repeated: Sequence[Finalist]) -> float:
-    """Return by how much own scores were better than those of the repeats, on average."""
+    """Return the mean difference between the repeats and the first score of their finalist."""
     gains = [
         repeat.score - finalist.score
         for finalist in repeated
@@ -221,12 +220,12 @@ def _gain(repeated: Sequence[Finalist]) -> float:
 
 
 def _loss(repeated: Sequence[Finalist]) -> float:
-    """Return δ: what a finalist's own score gained on average by being chosen."""
+    """Return δ, the mean optimism of the first score of a finalist."""
     return max(_gain(repeated), 0.0)
 
 
 def _spread(finalists: Sequence[Finalist], loss: float) -> float:
-    """Return the standard deviation between trainings of one trial, pooled over the finalists."""
+    """Return the standard deviation between trainings of a trial, pooled over the finalists."""
     squares, freedom = 0.0, 0
     for finalist in finalists:
         scores = [score for score in finalist.scores(loss) if math.isfinite(score)]
@@ -244,20 +243,17 @@ def finals_of(
     metric: Metric,
     space: SearchSpace,
 ) -> Finals | None:
-    """Return the finals as a study's storage knows them; None when nothing is to be repeated.
+    """Read the finals of a study from its storage; None for a study without finals.
 
     Args:
-        trials, user_attrs, metric, space: the study's.
+        trials, user_attrs, metric, space: those of the study.
         n_finalists: number of best trials in the finals.
     """
     if not n_finalists:
         return None
     finals = Finals(n_finalists, metric.sign)
     for trial in own_trials(trials, user_attrs):
-        # Trials of older versions lack their size and do not enter the finals.
-        if trial.state != TrialState.COMPLETE or N_PARAMETERS not in trial.user_attrs:
-            continue
-        if trial.value is not None:
+        if trial.state == TrialState.COMPLETE and trial.value is not None:
             finalist = Finalist(
                 number=trial.number,
                 score=metric.sign * trial.value,
@@ -273,29 +269,11 @@ def finals_of(
 def is_unfinished(
     finals: Finals | None, user_attrs: Mapping[str, Any], left_s: float = math.inf
 ) -> bool:
-    """Return True when finals or the export of a study are unfinished.
+    """Whether repeats or the export of a study are missing.
 
     Args:
-        finals, user_attrs: the study's.
-        left_s: seconds of its budget; repeats that take longer are none.
+        finals, user_attrs: those of the study.
+        left_s: remaining seconds of its budget; longer repeats are not missing.
     """
     repeats = finals is not None and finals.next(left_s=left_s) is not None
     return repeats or user_attrs.get(IS_EXPORTED) is False
-
-
-def winner_of(
-    trials: Sequence[FrozenTrial], user_attrs: Mapping[str, Any], metric: Metric
-) -> tuple[FrozenTrial | None, Winner | None]:
-    """Return a study's winning trial, and what the finals say of it where they chose it.
-
-    Args:
-        trials, user_attrs: the study's.
-    """
-    trials = own_trials(trials, user_attrs)
-    best = best_trial(trials, metric)
-    if best is None or not user_attrs.get(WINNER):
-        return best, None
-    winner = Winner.from_json(user_attrs[WINNER])
-    if winner.leader != best.number:
-        return best, None
-    return next(trial for trial in trials if trial.number == winner.number), winner

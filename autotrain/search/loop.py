@@ -1,6 +1,6 @@
-"""The search loop: carries out what the scheduler decides, and passes on what workers report.
+"""The search loop: carries out the actions of the scheduler, and records the workers' reports.
 
-The process that runs the loop alone writes to the Optuna study; workers only train. A trial is one
+Only the process that runs the loop writes to the Optuna study; workers only train. A trial has one
 slot per fold.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing import connection
+from dataclasses import replace
 
 import optuna
 from optuna.trial import TrialState
@@ -27,28 +27,29 @@ from autotrain.search.runs import RepeatRun, TrialRun
 from autotrain.search.scheduler import State, next_action
 from autotrain.search.slots import Slots
 from autotrain.search.training_run import TrainingRun
-from autotrain.search.workers.protocol import Close, Crashed, Message, Worker
+from autotrain.search.workers.protocol import Close, Crashed, Message, Worker, receive_all
 from autotrain.space.config import TrialConfig
 from autotrain.training.slot import EpochReport, Outcome
 
 SHOW_EVERY_S = 0.25
 WAIT_S = 0.2
+"""Longest wait for a message of a worker."""
 MOST_RENEWED = 10
-"""Workers that are started again after their process died, in one run."""
+"""Largest number of workers that are replaced in one run because their process died."""
 ENDING = "ending the last trainings"
-"""The stage of a run whose time is over, until its trainings have ended."""
+"""Stage of a run whose time is over, until its trainings have ended."""
 
 
 class SearchLoop:
     """Runs one study in this process.
 
     Args:
-        recorder: records what trials and repeats come to.
+        recorder: records the results of trials and repeats.
         workers: at least one; closed when `run` returns.
-        n_folds: slots of a trial.
-        study_seed: from it and its number follows a trial's seed.
-        width_of: config → how many models like it one worker should train together.
-        observer: is shown the progress.
+        n_folds: number of slots of a trial.
+        study_seed: seed from which those of the trials are derived.
+        width_of: number of models of a configuration that one worker should train together.
+        observer: receives the progress.
     """
 
     def __init__(
@@ -79,23 +80,23 @@ class SearchLoop:
         self.error_text = ""
 
     def run(self, n_trials: int | None, clock: RunClock | None = None) -> None:
-        """Run until the number of trials have ended or the time is over; then close the workers.
+        """Run until enough trials have ended or the time is over; then close the workers.
 
-        When the time is over, models in training end at their next epoch; the best of them counts
-        as complete when it beats all complete ones.
+        When the time is over, running trainings end at their next epoch. The best of them is
+        recorded as complete if it is better than all complete trials.
 
         Args:
-            n_trials: None for no limit.
-            clock: None for no limit of time.
+            n_trials: number of trials; None for no limit.
+            clock: the time limit; None for no limit.
         Raises:
-            KeyboardInterrupt: after trials in training were recorded to be trained again.
-            StudyError: when all workers have died; `resume` trains again what they had.
-            RuntimeError: when trials fail for reasons that are bugs.
+            KeyboardInterrupt: after the running trials were recorded as interrupted.
+            StudyError: when all workers have died; `resume` retries their trials.
+            RuntimeError: when trials fail because of a bug.
         """
         self.n_trials, self.clock = n_trials, clock or RunClock()
         try:
             while self._act():
-                for worker, messages in self._receive():
+                for worker, messages in receive_all(self.workers, WAIT_S):
                     for message in messages:
                         self._handle(worker, message)
                 self.store.show_curves()
@@ -107,7 +108,7 @@ class SearchLoop:
             raise
         finally:
             self._release_ready()
-            # They leave all at once.
+            # All workers get the message before the first one is waited for.
             for worker in self.workers:
                 worker.send(Close())
             for worker in self.workers:
@@ -136,9 +137,10 @@ class SearchLoop:
         )
 
     def _act(self) -> bool:
-        """Do all that can be done now; return False at the end of the search.
+        """Carry out all actions that are possible now; return False at the end of the search.
 
-        Raises: StudyError when there is something to do and no worker is left.
+        Raises:
+            StudyError: when an action needs a worker and none is left.
         """
         while True:
             action = next_action(self.state())
@@ -194,19 +196,13 @@ class SearchLoop:
 
     # ---- messages --------------------------------------------------------------------------
 
-    def _receive(self) -> list[tuple[Worker, list[Message]]]:
-        pipes = [worker.pipe for worker in self.workers if hasattr(worker, "pipe")]
-        if len(pipes) == len(self.workers):
-            connection.wait(pipes, WAIT_S)
-        return [(worker, worker.receive()) for worker in self.workers]
-
     def _handle(self, worker: Worker, message: Message) -> None:
         if isinstance(message, Crashed):
             self._lose(worker, message)
             return
         run = self.slots.find(message.slot)
         if run is None:
-            return  # Sent before the worker knew that the training is over.
+            return  # Sent before the worker received the stop.
         if isinstance(message, EpochReport):
             self._take_report(run, message)
         else:
@@ -220,7 +216,7 @@ class SearchLoop:
             return
         value = run.value_at(run.epoch)
         if value is None or not all(report.is_finite for report in latest):
-            return  # The worker ends it as diverged.
+            return  # The worker ends the training as diverged.
         cause = run.take_epoch(self.recorder, value)
         if cause is not None:
             self.slots.stop(run, cause)
@@ -243,7 +239,7 @@ class SearchLoop:
         run.end(self.recorder, [run.outcomes[slot] for slot in run.slots])
 
     def _lose(self, worker: Worker, crash: Crashed) -> None:
-        """Have the trainings that an error of a worker ended tried again, once and alone."""
+        """Retry trainings that were lost by an error of a worker, once and each alone."""
         self.error_text = (crash.text.strip().splitlines() or [""])[-1]
         lost = [
             run
@@ -252,10 +248,10 @@ class SearchLoop:
         ]
         for run in lost:
             if crash.is_alive:
-                # Its other folds would train on for nothing.
+                # The other folds of the training are of no use.
                 self.slots.cancel(run)
             self.slots.release(run)
-            # An error of a training that was alone will return; any other may not be its own.
+            # A training that was alone caused the error; otherwise another one may have.
             if run.is_retry or (crash.is_alive and len(lost) == 1):
                 run.fail(self.recorder, crash.cause, crash.text)
                 continue
@@ -269,7 +265,7 @@ class SearchLoop:
                 self.workers.append(new)
 
     def _put_off(self) -> None:
-        """Record what has not ended: `resume` trains it again."""
+        """Record unfinished trainings, so that `resume` repeats them."""
         late = [run for run, _ in self.recorder.late]
         for run in [*self.slots.runs(), *self.lost, *late]:
             self.slots.release(run)
@@ -278,7 +274,7 @@ class SearchLoop:
         self.recorder.late.clear()
 
     def _release_ready(self) -> None:
-        """Have a trial that was sampled but not started trained by the next run."""
+        """Record a trial that was sampled but not started, so that the next run trains it."""
         if self.ready is not None:
             trial, _ = self.ready
             self.ready = None
@@ -295,21 +291,12 @@ class SearchLoop:
     @property
     def progress(self) -> Progress:
         """The status of the study."""
-        recorder = self.recorder
-        value, number, words = recorder.best if recorder.best is not None else (None, None, "")
-        return Progress(
-            n_complete=recorder.counts[TrialState.COMPLETE],
-            n_pruned=recorder.counts[TrialState.PRUNED],
-            n_failed=recorder.counts[TrialState.FAIL],
+        return replace(
+            self.recorder.progress(),
             n_running=len(self.slots.runs()),
-            n_done=recorder.n_done,
             n_trials=self.n_trials,
             is_whole_space=self.is_whole_space,
             timeout_s=self.clock.limit_s,
-            best_value=value,
-            best_number=number,
-            best_summary=words,
-            n_repeats=recorder.n_repeats,
             epochs=self.epochs,
             elapsed_s=self.clock.elapsed_s,
             stage=ENDING if self.clock.is_late else "",

@@ -27,6 +27,7 @@ from autotrain.search.attributes import (
 from autotrain.search.facts import summary, value_of
 from autotrain.search.finalists import Finalist
 from autotrain.search.finals import Finals
+from autotrain.search.progress import Progress
 from autotrain.search.pruning.comparison import Comparison
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore
@@ -42,7 +43,7 @@ ERROR_LENGTH = 2_000
 
 
 class Recorder:
-    """Records a study while it runs.
+    """The results of a study while it runs.
 
     Args:
         store: writes trials to Optuna.
@@ -89,6 +90,20 @@ class Recorder:
         self.best = best
         self.counts.update(counts)
         self.n_before = sum(counts.values())
+
+    def progress(self) -> Progress:
+        """Return the results so far, without the fields about the running search."""
+        value, number, words = self.best if self.best is not None else (None, None, "")
+        return Progress(
+            n_complete=self.counts[TrialState.COMPLETE],
+            n_pruned=self.counts[TrialState.PRUNED],
+            n_failed=self.counts[TrialState.FAIL],
+            n_done=self.n_done,
+            best_value=value,
+            best_number=number,
+            best_summary=words,
+            n_repeats=self.n_repeats,
+        )
 
     def is_best(self, value: float) -> bool:
         """Return True when a value is better than that of every complete trial."""

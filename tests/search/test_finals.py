@@ -11,8 +11,9 @@ from optuna.trial import TrialState
 
 from autotrain.metrics import METRICS
 from autotrain.search.attributes import WINNER
-from autotrain.search.finalists import Finalist, Winner
-from autotrain.search.finals import MOST_REPEATS, Finals, winner_of
+from autotrain.search.finalists import Finalist
+from autotrain.search.finals import MOST_REPEATS, Finals
+from autotrain.search.winner import Winner, winner_of
 from tests.training.problems import make_config
 
 CONFIG = make_config()

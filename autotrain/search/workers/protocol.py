@@ -8,7 +8,9 @@ methods of `Worker`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import connection
 from typing import Protocol
 
 from autotrain.search.attributes import Cause
@@ -66,3 +68,16 @@ class Worker(Protocol):
 
     def renew(self) -> Worker | None:
         """Start one like this, which has died; None where there is no other."""
+
+
+def receive_all(workers: Sequence[Worker], timeout_s: float) -> list[tuple[Worker, list[Message]]]:
+    """Return the new messages of all workers.
+
+    Args:
+        workers: the workers. Those in other processes have a `pipe`.
+        timeout_s: seconds to wait for a message if all workers are other processes.
+    """
+    pipes = [worker.pipe for worker in workers if hasattr(worker, "pipe")]
+    if len(pipes) == len(workers):
+        connection.wait(pipes, timeout_s)
+    return [(worker, worker.receive()) for worker in workers]

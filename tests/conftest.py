@@ -1,10 +1,10 @@
-"""What holds for every test: one thread, warnings are errors, no skip that hides.
+"""Settings of all tests: one thread, warnings are errors, skipped tests fail in CI.
 
-- `shared_data` is the folder of real data beside the checkout. A test that asks for this fixture,
-  or one case of it marked `pytest.mark.shared_data`, is not collected where the folder is absent,
-  so it must never be the only witness of a behaviour.
-- `pytest.mark.cuda` likewise where there is no NVIDIA GPU.
-- Under CI=true a test that skips itself fails.
+- `shared_data` is the folder of real data next to the checkout. A test with this fixture, or a case
+  marked `pytest.mark.shared_data`, is not collected if the folder is missing. Another test must
+  check the same behaviour without it.
+- `pytest.mark.cuda` is the same for an NVIDIA GPU.
+- With CI=true a test that skips itself fails.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ torch.set_num_threads(1)
 IS_CI = os.environ.get("CI") == "true"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-# No deadlines and no complaint about slowness: a test never times. In CI the same examples every
-# time; elsewhere new ones.
+# No deadlines and no health check of slowness, because a test never measures time. CI uses the same
+# examples each time, other runs use new ones.
 hypothesis.settings.register_profile(
     "suite",
     deadline=None,
@@ -39,12 +39,12 @@ hypothesis.settings.load_profile("suite")
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Give the folder of real data: `tidy/adult.csv.gz`, `fashion-mnist/`, ..."""
+    """Return the folder of real data: `tidy/adult.csv.gz`, `fashion-mnist/`, ..."""
     return SHARED_DATA
 
 
 def pytest_report_header() -> list[str]:
-    """Say at the top what this machine lacks."""
+    """Report at the top what this machine lacks."""
     found = {
         "real data (../shared/data)": SHARED_DATA.is_dir(),
         "NVIDIA GPU": torch.cuda.is_available(),

@@ -1,4 +1,4 @@
-"""Trials that were added through Optuna: they have no model, cannot win and break nothing."""
+"""Trials that were added through Optuna: they have no model, cannot win and do no harm."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_added_trial_does_not_win_and_the_study_continues(
         study.export_best()
         assert study.best_predictor().bundle.training["trial"] == best
         assert study.trial(2).cause == "added"
-        # It uses nothing of the budget.
+        # It does not use the budget.
         study.optimize(3, observer=Silent())
     assert resume(tmp_path) == list(range(7))
     status = read_status(tmp_path / "s")

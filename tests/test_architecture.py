@@ -1,4 +1,4 @@
-"""The house keeps its shape: import contracts, what an import loads, public names, file sizes."""
+"""Import contracts, modules that an import loads, public names, file sizes."""
 
 from __future__ import annotations
 

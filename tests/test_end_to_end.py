@@ -101,7 +101,7 @@ def trained_outputs(winner: Winner) -> np.ndarray:
     return network.predict(bound, x)[0].numpy()
 
 
-# A class has no range.
+# Classes have no range.
 RUNS = [
     (n, t)
     for n, p in CASES.items()
@@ -133,7 +133,7 @@ def test_bundle_predicts_raw_rows_as_in_training(name: str, target: str, tmp_pat
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     assert np.ptp(found) > 0
 
-    # A stranger: a city never seen, and no number at all.
+    # A row with an unseen city and without numbers.
     row = features.iloc[:1].assign(city="El Dorado", age=np.nan, income=None, since=None)
     notices: list[str] = []
     assert np.isfinite(predictor.predict_distribution(row, n_samples=5, notices=[]).std).all()
@@ -164,7 +164,7 @@ def test_folds_of_every_view_export_as_one_bundle(tmp_path: Path) -> None:
 
 
 def raw_table(n_rows: int = 600) -> pd.DataFrame:
-    """Columns that count alike, from 1e-6 to 1e9 wide and up to 1e9 from 0; dates; gaps."""
+    """Columns of equal importance, 1e-6 to 1e9 wide and up to 1e9 from 0; dates; missing cells."""
     rng = np.random.default_rng(1)
     z = rng.normal(size=(n_rows, 6))
     frame = pd.DataFrame(
@@ -196,7 +196,7 @@ def test_raw_columns_with_batch_norm_train_as_well_as_standardized_ones(
     # Raw and standardized columns differ after a batch norm only through its ε.
     assert value == pytest.approx(best({"batch_norm.input": True})[1], rel=0.01)
     assert value < 1.1 * best({"scaler": "standard"})[1]
-    # Without it, the large columns drown the others.
+    # Without it, the large columns dominate the others.
     assert best({"scaler": "none"})[1] > 2 * value
 
     exported = raw.export(tmp_path / "best")

@@ -1,4 +1,4 @@
-"""The tree of errors and the sentences that help."""
+"""The exceptions and their messages."""
 
 from __future__ import annotations
 

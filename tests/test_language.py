@@ -1,7 +1,7 @@
-"""The text that people read is plain technical English: phrases that must not come back.
+"""The text that people read is plain technical English: phrases to avoid.
 
 Checked are all strings, docstrings and comments of the package, and the documentation. Names of
-tests are checked too. docs/development.md explains the voice.
+tests are checked too. docs/development.md describes the style.
 """
 
 from __future__ import annotations

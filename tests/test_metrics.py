@@ -1,4 +1,4 @@
-"""Metrics: names, directions, and which task may use which."""
+"""Metrics: names, directions, and the tasks that may use them."""
 
 from __future__ import annotations
 

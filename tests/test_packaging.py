@@ -1,4 +1,4 @@
-"""What is installed: the wheel holds the search spaces, every dependency is pinned."""
+"""Installation: the wheel contains the search spaces, every dependency is pinned."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPACES = sorted(path.name for path in (ROOT / "search_spaces").glob("*.toml"))
 
 
 def pinned_versions() -> dict[str, str]:
-    """Read constraints.txt, whose every line must be `name==version`."""
+    """Read constraints.txt; every line must be `name==version`."""
     pins = {}
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
@@ -38,7 +38,7 @@ def canonical(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from the checkout; needs no network."""
+    """Build the wheel from the checkout, without a network."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
@@ -127,7 +127,7 @@ def test_transitive_dependencies_are_pinned() -> None:
         for line in metadata.requires(name) or []:
             requirement = Requirement(line)
             marker = requirement.marker
-            # torch pins what it brings along on a machine with a GPU.
+            # torch pins its own dependencies on a machine with a GPU.
             ours = not re.match(r"cuda-|nvidia-|triton", requirement.name)
             if ours and (marker is None or marker.evaluate({"extra": ""})):
                 missing |= {canonical(requirement.name)} - set(pins)

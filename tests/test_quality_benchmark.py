@@ -1,4 +1,4 @@
-"""The numbers of benchmarks/quality.py: splits, scores, and what the report makes of results."""
+"""benchmarks/quality.py: splits, scores, and the report of results."""
 
 from __future__ import annotations
 

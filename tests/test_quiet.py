@@ -1,4 +1,4 @@
-"""What a study's methods show, and which arguments they take."""
+"""Output of a study's methods, and their arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study's folder: what it had is not started over, and it works wherever it is and is named."""
+"""A study's folder: trials are never lost, and the folder can be moved and renamed."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_remaining_trials_are_resumed_on_request(tmp_path: Path) -> None:
     assert status.to_json()["lost"] == status.lost
     (folder / "trials.json").unlink()
     assert read_status(folder).lost is None
-    # The trial that lost its end is tried again.
+    # The trial without an end is tried again.
     assert len(resume(tmp_path)) > 2
 
 
@@ -222,7 +222,7 @@ def test_trials_copied_to_another_storage_are_found(tmp_path: Path) -> None:
     optuna.copy_study(from_study_name="s", from_storage=journal, to_storage=url)
     (folder / "journal.log").unlink()
     assert resume(tmp_path, storage=url) == [0, 1, 2]
-    # It is remembered.
+    # The choice is saved.
     assert resume(tmp_path) == [0, 1, 2, 3]
 
 

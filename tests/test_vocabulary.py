@@ -59,7 +59,7 @@ def test_durations_are_written(seconds: float, text: str) -> None:
 def test_written_durations_are_read_back_approximately(seconds: int) -> None:
     found = parse_duration(duration_text(seconds))
     assert found is not None
-    # Two units: what is left out is less than the smaller one.
+    # Two units: the error is less than the smaller one.
     assert 0 <= seconds - found < max(60, seconds / 24)
 
 

@@ -1,4 +1,4 @@
-"""The live display and the plain lines: what they say, and that they leave nothing behind."""
+"""The live display and the plain lines: their text, and that the terminal is restored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HALFWAY = Progress(
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -153,7 +153,7 @@ def test_terminal_is_restored(error: type[BaseException] | None) -> None:
     text = console.file.getvalue()
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor hidden, shown
     assert text.endswith("\x1b[?25h")
-    assert "38 of 58 done" in text  # the last state stays
+    assert "38 of 58 done" in text  # the last state remains
 
 
 def test_plain_lines_for_each_best_and_every_ten_seconds() -> None:

@@ -1,4 +1,4 @@
-"""How a study stands: states, causes, flags, the order of the leaderboard."""
+"""The status of a study: states, causes, flags, the order of the leaderboard."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_states(tmp_path: Path) -> None:
     lock = StudyLock(tmp_path / "cut")
     assert is_held(tmp_path / "cut")
     assert read_status(tmp_path / "cut").state == "running"
-    assert is_held(tmp_path / "cut")  # looking has not let it go
+    assert is_held(tmp_path / "cut")  # reading the status has not released it
     lock.release()
     assert not is_held(tmp_path / "cut")
     assert read_status(tmp_path / "cut").state == "stopped"

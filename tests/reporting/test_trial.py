@@ -1,4 +1,4 @@
-"""One trial of a study: its configuration, curve, health by layer, flags and end."""
+"""One trial of a study: its configuration, curve, diagnostics by layer, flags and cause."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_cause_in_plain_words(
     (found,) = reports(tmp_path / "one", trial(state, attributes, intermediate_values={1: 0.5}))
     assert found.ending == wanted
     assert found.error == attributes.get("error")
-    # Until it has ended, the curve is the one that the dashboard shows.
+    # The curve of a running trial is the one in the dashboard.
     assert found.curve == ((1, 0.5),)
     assert found.folds == ()
 

@@ -3,8 +3,8 @@
 It is a kernel lock on `folder/lock`, which the system releases when the process ends for any
 reason, so a killed process leaves nothing to clean up. The file contains the process and host.
 
-The package filelock has no check that leaves the lock to a process that starts at the same moment
-(`is_held`), and does not write who has it. Both would still need the kernel lock used here.
+The package filelock would not replace this file. It has no check that does not disturb a process
+that starts at the same moment (`is_held`), and it does not record who holds the lock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The journal is Optuna's own format, whole at every moment, and survives what may happen to it."""
+"""The journal has Optuna's format, always whole lines, and survives crashes and full disks."""
 
 from __future__ import annotations
 
@@ -277,7 +277,7 @@ def test_incomplete_line_of_another_process_is_reported(
     study = new_study(backend)
     with path.open("ab") as file:
         file.write(b'{"op_code":')
-    backend.commit()  # it may still be writing
+    backend.commit()  # the other process may still be writing
     study.set_user_attr("note", 1)
     for _ in range(2):
         with pytest.raises(StorageError, match="line 2 must be a record"):
@@ -307,7 +307,7 @@ def test_full_disk_loses_no_records_and_leaves_whole_lines(
     run_trial(study)
     backend.commit()
     assert same(study.trials, optunas_trials(path))
-    assert len(study.trials) == 2  # the one that was refused is not there
+    assert len(study.trials) == 2  # without the refused trial
 
 
 def test_failed_sync_is_reported_and_repeated(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One coordinator per folder, and nothing left behind by a kill."""
+"""One writer per folder; a killed process leaves no lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way to keep a study: the default journal, URLs, and what can be wrong with them."""
+"""Storages of a study: the default journal, URLs, and their errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 class TestOptunasOwnTests(StorageTestCase):
-    """What Optuna demands of any storage."""
+    """Calls that every Optuna storage must support."""
 
     @pytest.fixture
     def storage(self, tmp_path: Path) -> Iterator[BaseStorage]:
@@ -225,7 +225,7 @@ def test_missing_driver_is_named(
 
 
 class Journal(optuna.storages.journal.BaseJournalBackend):
-    """In the place of a Redis server."""
+    """Replaces a Redis server."""
 
     def __init__(self, url: str) -> None:
         if "refused" in url:
@@ -266,7 +266,7 @@ def test_error_of_an_unreachable_server_hides_the_password(tmp_path: Path) -> No
 
 
 def test_redis_backend_is_made_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The real class, as far as it goes without the package: warnings are errors here.
+    # The real class, as far as it works without the package. Warnings are errors.
     monkeypatch.setitem(sys.modules, "redis", ModuleType("redis"))
     with pytest.raises(StorageError) as caught:
         read_storage(Path(), "journal+redis://host")

@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports docs format install constraints dist clean
+.PHONY: help demo test quick check lint types imports docs format install constraints dist clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ demo: $(INSTALLED) ## search for one minute on scikit-learn's breast cancer data
 
 test: $(INSTALLED) ## run the whole test suite
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile
+
+quick: $(INSTALLED) ## run the fast, central tests of tests/quick.txt in seconds
+	$(BIN)/python -m pytest -q @tests/quick.txt
 
 check: lint types imports docs ## lint, types, import contracts and the documentation
 

@@ -7,6 +7,7 @@ other. There is no schema library, because prediction must need torch, numpy and
 from __future__ import annotations
 
 import math
+import numbers
 import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autotrain.data.values import LARGEST
+from autotrain.validation import is_number
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 Check = Callable[[str, Any], None]
@@ -89,23 +91,19 @@ def _table(
     return check_fields_of
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _number(words: str, low: float, high: float) -> Check:
-    return _value(words, lambda value: _is_number(value) and low <= value <= high)
+    return _value(words, lambda value: is_number(value) and low <= value <= high)
+
+
+def _count(words: str, low: int) -> Check:
+    return _value(words, lambda value: is_number(value, numbers.Integral) and value >= low)
 
 
 TEXT = _value("a text", lambda value: isinstance(value, str))
-COUNT = _value("an integer of at least 0", lambda value: _is_whole(value) and value >= 0)
-POSITIVE_COUNT = _value("an integer of at least 1", lambda v: _is_whole(v) and v >= 1)
+COUNT = _count("an integer of at least 0", 0)
+POSITIVE_COUNT = _count("an integer of at least 1", 1)
 LABEL = _value("a label", lambda value: isinstance(value, str | int | float))
-NUMBER = _value("a finite number", _is_number)
+NUMBER = _value("a finite number", lambda value: is_number(value) and math.isfinite(value))
 SHARE = _number("a number from 0 to 1", 0.0, 1.0)
 # Sums of larger numbers, and inverses of smaller ones, might not be finite.
 IN_UNITS = _number(f"a number within ±{LARGEST:g}", -LARGEST, LARGEST)
@@ -119,7 +117,7 @@ _NOISE = _table(
         "dof": _optional(
             _value(
                 "an even number from 2 to 100",
-                lambda value: _is_whole(value) and value in range(2, 101, 2),
+                lambda value: is_number(value, numbers.Integral) and value in range(2, 101, 2),
             )
         ),
         "scale": POSITIVE,

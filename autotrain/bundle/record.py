@@ -160,12 +160,12 @@ class Bundle:
                 "label_dtype": self.label_dtype,
             },
             "metric": {"name": self.metric, "direction": metric_named(self.metric).direction},
-            "scores": plain(self.scores),
-            "calibration": plain(self.calibration),
+            "scores": plain_json(self.scores),
+            "calibration": plain_json(self.calibration),
             "members": [_member_to_json(member) for member in self.members],
-            "training": plain(self.training),
-            "data": plain(self.data),
-            "versions": plain(self.versions),
+            "training": plain_json(self.training),
+            "data": plain_json(self.data),
+            "versions": plain_json(self.versions),
             "created": self.created,
         }
 
@@ -230,12 +230,12 @@ def from_json(record: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> B
     return bundle
 
 
-def plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
     """Return a value as plain JSON; NaN and infinity become null."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [plain_json(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
@@ -254,11 +254,11 @@ def _member_to_json(member: Member) -> dict[str, Any]:
         "n_outputs": member.n_outputs,
         "target_mean": member.target_mean,
         "target_std": member.target_std,
-        "target_low": plain(member.target_low),
-        "target_high": plain(member.target_high),
+        "target_low": plain_json(member.target_low),
+        "target_high": plain_json(member.target_high),
         "fold": member.fold,
         "best_epoch": member.best_epoch,
-        "value": plain(member.value),
+        "value": plain_json(member.value),
         "diagnosis": member.diagnosis.to_json(),
         "preprocessing": member.preprocessor.to_json(),
     }

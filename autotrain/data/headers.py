@@ -76,7 +76,7 @@ def read_header(where: str, rows: Sequence[list[str]], reading: Reading) -> Head
 def looks_like_data(header: Sequence[str]) -> bool:
     """Whether a header has cells of a row: numbers or missing cells."""
     cells = [cell.strip("'") for cell in header]
-    found = sum(1 for cell in cells if _is_number(cell) or cell in MISSING)
+    found = sum(1 for cell in cells if _is_numeral(cell) or cell in MISSING)
     return 4 * found >= len(cells) or any(_DECIMAL_POINT.fullmatch(cell) for cell in cells)
 
 
@@ -118,13 +118,13 @@ def _names_for(where: str, width: int, reading: Reading) -> list[str]:
 
 def _are_places(header: Sequence[str]) -> bool:
     """Whether the numbers among the names only number the columns: 0, 1, 2, … or 1, 2, …"""
-    found = [cell for cell in header if _is_number(cell)]
+    found = [cell for cell in header if _is_numeral(cell)]
     if not found:
         return False
     return any(found == [str(first + place) for place in range(len(found))] for first in (0, 1))
 
 
-def _is_number(cell: str) -> bool:
+def _is_numeral(cell: str) -> bool:
     return written(cell) is not None
 
 

@@ -254,7 +254,7 @@ class _Judge:
         more = "" if len(names) < 2 else f" (and {count_text(len({*names}) - 1, 'other column')})"
         raise DataError(
             f"{self.where}: numbers must be unambiguous, but {text!r} in column {name!r}{more} "
-            f"may be {_plain(cell.english)} or {_plain(cell.continental)} (cells: "
+            f"may be {_number_text(cell.english)} or {_number_text(cell.continental)} (cells: "
             f"{', '.join(others)}). Give --decimal . or --decimal , (in Python: "
             'reading={"decimal": "."} or reading={"decimal": ","}).'
         )
@@ -438,7 +438,7 @@ def _conversion_note(judge: _Judge, names: Sequence[str], numeral: Numeral) -> s
         value = cell.value(numeral.decimal)
         parts.append(
             f"{count_text(n_cells, 'cell')} {with_marks}{'is' if n_cells == 1 else 'are'} read as "
-            f"numbers (for example {text!r} as {_plain(value)})"
+            f"numbers (for example {text!r} as {_number_text(value)})"
         )
     for marker in numeral.missing:
         n_cells = sum(
@@ -457,7 +457,7 @@ def _columns(names: Sequence[str]) -> str:
     return f"column {shown}" if len(names) == 1 else f"{len(names)} columns ({shown})"
 
 
-def _plain(value: float | None) -> str:
+def _number_text(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "missing"
     return f"{value:.15g}"

@@ -1,7 +1,9 @@
 """Dropout at one layer of a fleet, with a kind and a rate for each slot.
 
 `grouping.py` groups the slots by kind of dropout, `noise.py` draws the keep-masks, and
-`network.py` applies one `Dropping` per layer in its forward and backward pass.
+`network.py` applies one `Dropping` per layer in its forward and backward pass. The map itself is in
+`techniques/dropout.py`. `predictor/plain.py` applies it a second time, for one network without
+slots, padding or gradients.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ slot reads the slot's own last layer. Padded units are masked after every layer.
 is the chain rule, layer by layer. On a CPU it was 2 to 3 times as fast as autograd, and it gives
 the gradient of each layer without extra work.
 
-`predictor/plain.py` is the same network as an ordinary `torch.nn.Module`, for one model.
+`predictor/plain.py` has the forward pass a second time, as a `torch.nn.Module` of one model that
+`torch.export` can trace. Tests compare the two.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@
 
     numbers [N, P], codes [N, Q] → encoding of each member → networks of the members → their mean
 
-The module is independent of the fused network (`network/network.py`). It is slower, and
-`torch.export` can trace it. In training mode it draws new masks for each row and call from torch's
+The forward pass and dropout are written a second time here: the fused network
+(`network/network.py`, `network/dropping.py`) is faster, but `torch.export` cannot trace it. Tests
+compare the two. In training mode it draws new masks for each row and call from torch's
 random numbers: to train it further, or for samples whose rows have different masks. Batch norm
 always uses its moving statistics.
 

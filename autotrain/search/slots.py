@@ -6,7 +6,7 @@ import time
 
 from autotrain.search.attributes import Cause
 from autotrain.search.training_run import TrainingRun
-from autotrain.search.workers.protocol import Stop
+from autotrain.search.workers.protocol import StopSlot
 from autotrain.training.slot import Admission
 
 
@@ -48,7 +48,7 @@ class Slots:
     def cancel(self, run: TrainingRun) -> None:
         """Have the worker end all slots of a training."""
         for slot in run.slots:
-            run.worker.send(Stop(slot))
+            run.worker.send(StopSlot(slot))
 
     def release(self, run: TrainingRun) -> None:
         """Release the slots of a training: later messages about them are ignored."""

@@ -24,7 +24,6 @@ Array = TypeVar("Array", np.ndarray, "Tensor")
 
 Arrays = Mapping[str, np.ndarray]
 # (x `[N]`, quantiles `[Q]`, their ranks `[Q]`) → ranks of x `[N]`, for one column.
-RanksOf = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 MOST_QUANTILES = 1000
 """Largest number of quantiles, as in scikit-learn's QuantileTransformer."""

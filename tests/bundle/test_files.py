@@ -19,7 +19,7 @@ from safetensors.numpy import save as save_tensors
 
 from autotrain.bundle import RECORD, TENSORS, Bundle, encode, read_bundle
 from autotrain.bundle.files import checksum_of
-from autotrain.bundle.record import plain
+from autotrain.bundle.record import plain_json
 from autotrain.errors import BundleError
 from autotrain.network.flags import FLAGS, Diagnosis
 from tests.winners import random_bundle, save
@@ -179,7 +179,7 @@ def test_spaces_and_order_in_the_record_do_not_count(tmp_path: Path) -> None:
 
 def test_numbers_that_are_not_finite_become_null() -> None:
     value = {"a": float("nan"), "b": [np.float32(1.5), np.int64(3)], "c": (float("inf"), "x")}
-    assert plain(value) == {"a": None, "b": [1.5, 3], "c": [None, "x"]}
+    assert plain_json(value) == {"a": None, "b": [1.5, 3], "c": [None, "x"]}
 
 
 # ---- accidents: the checksum catches them ------------------------------------------------------

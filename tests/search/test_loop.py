@@ -27,7 +27,7 @@ from autotrain.search.scheduler import next_repeat
 from autotrain.search.storage.open import OpenStorage, open_storage
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore
-from autotrain.search.workers.protocol import Close, Command, Crashed, Message, Stop
+from autotrain.search.workers.protocol import Close, Command, Crashed, Message, StopSlot
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.training.slot import Admission, EpochReport, Outcome
@@ -70,7 +70,7 @@ class Script:
         if isinstance(command, Admission):
             self.admitted.append(command)
             self.epoch[command.slot] = 0
-        elif isinstance(command, Stop):
+        elif isinstance(command, StopSlot):
             if command.slot in self.epoch:
                 self.stopped.append(command.slot)
         else:

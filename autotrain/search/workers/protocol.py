@@ -1,6 +1,6 @@
 """The messages between the coordinator and its workers.
 
-Coordinator → worker: `Admission` (train this), `Stop` (end that slot), `Close` (no more).
+Coordinator → worker: `Admission` (train this), `StopSlot` (end that slot), `Close` (no more).
 Worker → coordinator: a list of `EpochReport`s and `Outcome`s after every epoch of a fleet, or
 `Crashed`. Workers never open the study's storage. A new kind of worker is a class with the
 methods of `Worker`.
@@ -18,7 +18,7 @@ from autotrain.training.slot import Admission, EpochReport, Outcome
 
 
 @dataclass(frozen=True)
-class Stop:
+class StopSlot:
     """End a slot at its next epoch boundary; its `Outcome` follows with cause "stopped"."""
 
     slot: int
@@ -48,7 +48,7 @@ class Crashed:
     is_alive: bool
 
 
-Command = Admission | Stop | Close
+Command = Admission | StopSlot | Close
 Message = EpochReport | Outcome | Crashed
 
 

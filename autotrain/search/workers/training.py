@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from autotrain.search.attributes import Cause
-from autotrain.search.workers.protocol import Command, Crashed, Message, Stop
+from autotrain.search.workers.protocol import Command, Crashed, Message, StopSlot
 from autotrain.training.slot import Admission, Outcome
 from autotrain.training.trainer import Trainer
 
@@ -33,7 +33,7 @@ class Training:
         return not self.slots
 
     def obey(self, command: Command) -> None:
-        """Take an `Admission` or a `Stop`; the next step acts on it."""
+        """Take an `Admission` or a `StopSlot`; the next step acts on it."""
         if isinstance(command, Admission):
             self.slots.add(command.slot)
         self._waiting.append(command)
@@ -43,7 +43,7 @@ class Training:
         commands, self._waiting = self._waiting, []
         crashed: list[Message] = []
         for command in commands:
-            if isinstance(command, Stop):
+            if isinstance(command, StopSlot):
                 self.trainer.stop(command.slot)
             elif isinstance(command, Admission):
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib.util
 import json
 import re
@@ -23,6 +24,7 @@ from autotrain.cli.main import autotrain
 from autotrain.errors import SpaceError
 from autotrain.export.onnx import export_onnx
 from autotrain.predictor import load
+from autotrain.search.attributes import Cause
 from autotrain.search.budget import RunBudget
 from autotrain.search.pruning.pruners import PRUNERS
 from autotrain.space.auto import (
@@ -260,6 +262,8 @@ def test_glossary_is_sorted_and_links_to_the_code() -> None:
     assert len(terms) > 30
     assert [term for term, _ in terms] == sorted(term for term, _ in terms)
     assert all("](" in meaning for _, meaning in terms)
+    # A definition is at most two sentences, and not longer than three lines.
+    assert [term for term, meaning in terms if meaning.count("\n") > 2] == []
 
 
 def test_every_page_is_in_the_contents() -> None:
@@ -349,3 +353,25 @@ def test_baseline_is_completed_as_the_spaces_page_has_it() -> None:
     assert baseline["optimizer.learning_rate"] == pytest.approx(1e-3)
     assert baseline["dropout.rate"] == pytest.approx(0.3)
     assert baseline["initializer"] == "he_normal"
+
+
+FOLDERS = ("autotrain", "benchmarks", "docs", "tests", "search_spaces")
+FILES = [path.as_posix() for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_named_files_exist(page: Path) -> None:
+    """Files in backticks, such as `search/loop.py`, are files of the checkout."""
+    text = re.sub(
+        r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    for name in re.findall(r"`([\w./*]+/[\w*]+\.(?:py|toml)|\w+\.py)`", text):
+        assert any(fnmatch.fnmatch(path, f"*/{name}") for path in FILES), f"no file {name}"
+
+
+def test_architecture_page_has_every_cause() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text[text.index("| state | causes |") :].partition("\n\n")[0]
+    # A slot that is stopped has the cause of its trial; trials that are added have no training.
+    causes = {str(cause) for cause in Cause} - {Cause.STOPPED, Cause.ADDED}
+    assert set(re.findall(r"`(\w+)`", table)) == causes

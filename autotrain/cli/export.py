@@ -114,7 +114,7 @@ def export(
             print_json({"study": name, "trial": winner, "onnx": str(target), "path": str(folder)})
         else:
             say(f"Exported {model} of {name} as ONNX graphs to {target}")
-            say("inputs.json describes the inputs; see docs/onnx.md.", err=True)
+            say("inputs.json describes the inputs of the graphs.", err=True)
             if not predictor.has_dropout:
                 say("The model has no dropout, so there is only point.onnx.", err=True)
         return

@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 @click.option(
     "--pruner-options",
     type=Settings(),
-    help="Pruner settings, such as quantile=0.4,n_startup=8; see docs/cli.md.",
+    help="Pruner settings, such as quantile=0.4,n_startup=8.",
 )
 @validation_option
 @test_option

@@ -279,5 +279,5 @@ def _require_libraries() -> None:
     if missing:
         raise AutotrainError(
             f"The export to ONNX needs packages that are not installed: {', '.join(missing)}. "
-            "Install autotrain with its extra `onnx`: pip install '.[onnx]'."
+            "Install them: pip install onnx onnxruntime onnxscript."
         )

@@ -372,7 +372,7 @@ def _refuse_links(folder: Path) -> None:
     except OSError as error:
         raise StorageError(
             f"{error.filename} must be the study's own, got: {error.strerror}. "
-            "If you received the folder from someone else, do not trust it: see docs/safety.md."
+            "If you received the folder from someone else, do not trust it."
         ) from error
 
 

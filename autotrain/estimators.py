@@ -41,8 +41,9 @@ from autotrain.data.loading import MIN_ROWS
 from autotrain.errors import AutotrainError
 from autotrain.predictor import Predictor
 from autotrain.predictor.distribution import ClassificationDistribution, Distribution
+from autotrain.search.device import find_device
+from autotrain.search.settings import StudySettings
 from autotrain.study import Study
-from autotrain.validation import find_device
 
 TARGET, WEIGHTS = "target", "sample_weight"
 SEEDS = 2**31
@@ -58,18 +59,18 @@ class _MLPSearch(BaseEstimator):
     def __init__(
         self,
         *,
-        space: Any = "default",
+        space: Any = StudySettings.space,
         n_trials: int | None = None,
         timeout: float | None = 60.0,
-        metric: str | None = None,
-        sampler: str = "tpe",
-        pruner: str = "performance",
-        pruner_options: Mapping[str, float] | None = None,
-        validation: str = "auto",
-        finalists: int = 4,
-        ensemble: int | str = "auto",
+        metric: str | None = StudySettings.metric,
+        sampler: str = StudySettings.sampler,
+        pruner: str = StudySettings.pruner,
+        pruner_options: Mapping[str, float] | None = StudySettings.pruner_options,
+        validation: str = StudySettings.validation,
+        finalists: int = StudySettings.finalists,
+        ensemble: int | str = StudySettings.ensemble,
         n_jobs: int | None = None,
-        device: str = "auto",
+        device: str = StudySettings.device,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -250,19 +251,19 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
     def __init__(
         self,
         *,
-        space: Any = "default",
+        space: Any = StudySettings.space,
         n_trials: int | None = None,
         timeout: float | None = 60.0,
-        metric: str | None = None,
+        metric: str | None = StudySettings.metric,
         class_weight: str | Mapping[Any, float] | None = None,
-        sampler: str = "tpe",
-        pruner: str = "performance",
-        pruner_options: Mapping[str, float] | None = None,
-        validation: str = "auto",
-        finalists: int = 4,
-        ensemble: int | str = "auto",
+        sampler: str = StudySettings.sampler,
+        pruner: str = StudySettings.pruner,
+        pruner_options: Mapping[str, float] | None = StudySettings.pruner_options,
+        validation: str = StudySettings.validation,
+        finalists: int = StudySettings.finalists,
+        ensemble: int | str = StudySettings.ensemble,
         n_jobs: int | None = None,
-        device: str = "auto",
+        device: str = StudySettings.device,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
@@ -26,19 +25,20 @@ from optuna.trial import FrozenTrial
 from autotrain.bundle import copy_bundle, read_bundle, refuse_full
 from autotrain.data.dataset import Dataset
 from autotrain.data.loading import load_dataset
-from autotrain.data.weights import ClassWeights, class_weights_as_json
+from autotrain.data.weights import ClassWeights
 from autotrain.errors import StudyError
 from autotrain.export.best_model import BestModel
 from autotrain.export.scoring import score_test_rows
 from autotrain.metrics import METRICS, metric_for
 from autotrain.reporting.display import make_observer
 from autotrain.reporting.results import Results
-from autotrain.search import settings as definitions
 from autotrain.search.attributes import EXPORTED, GIVEN, IS_EXPORTED, WINNER
 from autotrain.search.budget import Budget, RunBudget, Used
 from autotrain.search.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.search.checkpoints import Checkpoints
-from autotrain.search.finals import N_FINALISTS, Finals, finals_of
+from autotrain.search.definition import FILE, Definition
+from autotrain.search.device import count_workers, find_device
+from autotrain.search.finals import Finals, finals_of
 from autotrain.search.given import enqueue, params_of
 from autotrain.search.launch import Launch
 from autotrain.search.opening import open_study, storage_of
@@ -49,8 +49,8 @@ from autotrain.search.run import Run, check_complete, check_success, one_thread,
 from autotrain.search.sampling.allowed import AllowedSampler
 from autotrain.search.sampling.samplers import make_sampler
 from autotrain.search.sampling.untried import Untried, UntriedSampler
-from autotrain.search.settings import AUTO, STUDIES, Definition
-from autotrain.search.storage.open import OpenStorage, word_of
+from autotrain.search.settings import AUTO, STUDIES, StudySettings, check_ensemble
+from autotrain.search.storage.open import OpenStorage
 from autotrain.search.storage.urls import absolute_url
 from autotrain.space.config import TrialConfig
 from autotrain.space.fixed import Config, fixed_space, params_in
@@ -59,20 +59,10 @@ from autotrain.training.rows import check_metric
 from autotrain.validation import (
     check_count,
     check_still_there,
-    default_workers,
-    find_device,
     number_or_text,
     read_budget,
-    read_workers,
-    word_for,
 )
 from autotrain.vocabulary import user_path
-
-KEPT = (
-    *("target", "task", "metric", "weights", "class_weights", "reading"),
-    *("sampler", "pruner", "pruner_options", "validation", "seed"),
-)
-"""Arguments of a study that must not change when it is resumed."""
 
 
 class Study(Results):
@@ -82,38 +72,43 @@ class Study(Results):
     and settings exists, it is resumed. If any of these differ, a `StudyError` is raised.
 
     Args:
-        name: letters, digits, '.', '_' and '-'; None for the name of the data, with a number
-            appended when another study has that name.
-        data: a data frame, or anything the command line accepts as DATA.
-        target: the column to predict; optional when the data's format names it.
-        task: "auto", "binary", "multiclass" or "regression".
-        space: a shipped space's name, a TOML file, a dictionary or a `SearchSpace`.
-        metric: metric to optimize, a name in `metrics.METRICS`; None for log_loss, or rmse for
-            regression. "pinball:0.9" optimizes and trains the 0.9 quantile.
-        weights: column with sample weights, used for training and scoring, not as a feature.
-        class_weights: class weights for training: "balanced" or {label: weight}.
-        reading: how to read text cells, such as {"decimal": ","}. See docs/tables.md, "Texts".
-        sampler: "tpe", "gp", "cmaes", "random" or "qmc".
-        pruner: "performance", "asha", "median" or "none".
-        pruner_options: settings of the pruner by name, such as {"quantile": 0.4}; None for the
-            defaults. See docs/cli.md.
-        validation: "auto" (5-fold below 10,000 rows without the test rows, 3-fold below 30,000,
-            otherwise holdout), "holdout" (20 %, at most 10,000 rows) or "K-fold".
-        test: held-out test set: a fraction of the rows, a file or a data frame. The search never
-            uses these rows.
-        finalists: number of best trials that are retrained with other seeds; the best mean wins.
-            With 0 the trial with the best value wins.
-        ensemble: export the average of up to N trained models (see `export/ensemble.py`). Below 2
-            only the winner is exported. "auto" is 4 with at most 2,500 validation rows, otherwise
-            only the winner. Prediction takes up to N times as long.
-        storage: None for a journal in the study's folder, a storage URL or an Optuna storage. A
-            SQLite path is relative to the study's folder. A study in a storage object without a
-            URL can be resumed only in Python, with the same `storage`.
-        workers: number of processes. 0 is one per core (or per GPU), but 1 in a worker process of
-            joblib or `multiprocessing`. With 1, training runs in this process.
-        device: "auto", "cpu" or "cuda".
-        seed: random seed for splits, sampling and training.
-        directory: the folder of all studies; a relative path is resolved immediately.
+        name: Name of the study and of its folder [default: derived from the data]. None for the
+            default, with a number appended when another study has that name.
+        data: Table to learn from. A data frame, or anything the command line accepts as DATA.
+        target: Column to predict. Optional when the data's format names it.
+        task: Kind of target; auto decides from its values. "auto", "binary", "multiclass" or
+            "regression".
+        space: Search space: a shipped name or a TOML file. Also a dictionary or a `SearchSpace`.
+        metric: Metric to optimize [default: log_loss; rmse for regression]. pinball:0.9 predicts
+            the 0.9 quantile. See `metrics.METRICS`.
+        weights: Column with sample weights, used for training and scoring, not as a feature.
+        class_weights: Class weights for training; balanced gives every class the same total weight.
+            "balanced" or {label: weight}.
+        reading: How to read the texts of the table. Such as {"decimal": ","}; see docs/tables.md,
+            "Texts".
+        sampler: Sampling strategy. "tpe", "gp", "cmaes", "random" or "qmc".
+        pruner: Pruning strategy. "performance", "asha", "median" or "none".
+        pruner_options: Settings of the pruner, such as quantile=0.4,n_startup=8. A dictionary; None
+            for the defaults.
+        validation: Validation split that trials are compared on: a holdout, or K folds (5-fold).
+            "auto" (5-fold below 10,000 rows without the test rows, 3-fold below 30,000, otherwise
+            holdout), "holdout" (20 %, at most 10,000 rows) or "K-fold".
+        test: Held-out test set, scored once at the end: a file or a fraction [default: the data's
+            own test split; else 0.2]. Also a data frame. The search never uses these rows.
+        finalists: Number of best trials to retrain with other seeds; the best mean wins. 0: the
+            trial with the best value wins.
+        ensemble: Largest number of trainings in the exported ensemble; 0: the winner alone; auto:
+            up to 4 with at most 2,500 validation rows. Prediction takes up to N times as long. See
+            `export/ensemble.py`.
+        storage: Storage of the trials [default: a journal in the study's folder]. A storage URL or
+            an Optuna storage. A SQLite path is relative to the study's folder. A study in a storage
+            object without a URL can be resumed only in Python, with the same `storage`.
+        workers: Number of worker processes [default: one per core or GPU]. The default is 0, and 1
+            in a worker process of joblib or `multiprocessing`. With 1, training runs in this
+            process.
+        device: Device for training. "auto", "cpu" or "cuda".
+        seed: Random seed of splits, sampling and training.
+        directory: Folder that contains the studies. A relative path is resolved immediately.
     Raises:
         DataError, SpaceError, StudyError, StorageError, DeviceError: when an argument is invalid;
             nothing is written in this case.
@@ -142,7 +137,7 @@ class Study(Results):
         pruner_options: Mapping[str, float] | None = None,
         validation: str = "auto",
         test: Any = None,
-        finalists: int = N_FINALISTS,
+        finalists: int = 4,
         ensemble: int | str = AUTO,
         storage: str | BaseStorage | None = None,
         workers: int = 0,
@@ -150,79 +145,59 @@ class Study(Results):
         seed: int = 0,
         directory: str | Path = STUDIES,
     ) -> None:
-        if name is not None:
-            definitions.check_name(name)
-        workers = read_workers(workers)
-        seed = check_count("seed", seed)
-        made_sampler = make_sampler(sampler, seed)
-        options = read_options(pruner, pruner_options)
-        self.device = find_device(device)
-        searched = as_space(space)
-        self.dataset = dataset = load_dataset(
-            data,
-            target,
-            task=task,
-            test=test,
-            validation=validation,
-            seed=seed,
-            weights=weights,
-            class_weights=class_weights,
-            reading=reading,
-        )
-        self.metric = metric_for(dataset.task, metric)
-        check_metric(self.metric, dataset)
-        self.space = resolved(searched, dataset)
-        self.sampler: BaseSampler = AllowedSampler(made_sampler, self.space, seed)
-        self._untried = Untried.of(self.space)
-        if self._untried is not None:
-            self.sampler = UntriedSampler(self.sampler, self._untried, seed)
-        # A study that started without calibration rows has other validation rows.
-        calibration = {"calibration": dataset.n_calibration} if dataset.n_calibration else {}
-        definition = Definition(
-            name=name or "",
-            source=word_for(data),
-            target=dataset.target,
-            task=dataset.task,
-            metric=self.metric.name,
-            fingerprint=dataset.fingerprint,
-            split=dataset.split | calibration,
-            test="" if test is None else word_for(test),
-            validation=validation,
-            finalists=check_count("finalists", finalists),
-            ensemble=definitions.check_ensemble(ensemble),
-            space=self.space.to_dict(),
-            seed=seed,
-            sampler=sampler,
-            pruner=pruner,
-            pruner_options=options,
-            weights=weights,
-            class_weights=class_weights_as_json(class_weights),
-            reading=dict(reading or {}),
-            storage=word_of(storage) if isinstance(storage, BaseStorage) else storage,
-            workers=workers,
-            device=device,
-            versions=definitions.library_versions(),
-        )
-        # The working directory may change before the study is opened.
-        directory = user_path(str(directory)).absolute()
-        if name is None:
-            definition = definition.with_free_name(dataset.name, directory)
-        self.definition = definition
-        self.folder = directory / definition.name
-        self._given = storage if isinstance(storage, BaseStorage) else None
-        if (self.folder / definitions.FILE).is_file():
-            begun = Definition.read(self.folder)
-            begun.check_same(definition, self.folder)
-            url = storage_of(begun, storage, self.folder)
-            self.definition = replace(definition, storage=url, stored_as=begun.stored_as)
-        elif definition.storage is not None:
-            absolute_url(definition.storage, self.folder)  # Raises for a database in memory.
+        arguments = {key: value for key, value in locals().items() if key != "self"}
+        settings = StudySettings(**arguments).checked()
+        options = read_options(settings.pruner, settings.pruner_options)
+        settings = replace(settings, pruner_options=options)
+        self.device = find_device(settings.device)
+        made_sampler = make_sampler(settings.sampler, settings.seed)
+        self._load(settings, as_space(settings.space), made_sampler)
+        self._locate(settings)
         self._storage: OpenStorage | None = None
         self._study: optuna.Study | None = None
         self.progress = Progress()
         self.export_notes: tuple[str, ...] = ()
         self.export_failures: tuple[str, ...] = ()
         """Models that were preferred to the one in `best/` but could not be exported, and why."""
+
+    def _load(self, settings: StudySettings, space: SearchSpace, sampler: BaseSampler) -> None:
+        """Load the data, and resolve for them what the settings leave open."""
+        self.dataset = load_dataset(
+            settings.data,
+            settings.target,
+            task=settings.task,
+            test=settings.test,
+            validation=settings.validation,
+            seed=settings.seed,
+            weights=settings.weights,
+            class_weights=settings.class_weights,
+            reading=settings.reading,
+        )
+        self.metric = metric_for(self.dataset.task, settings.metric)
+        check_metric(self.metric, self.dataset)
+        self.space = resolved(space, self.dataset)
+        self.sampler: BaseSampler = AllowedSampler(sampler, self.space, settings.seed)
+        self._untried = Untried.of(self.space)
+        if self._untried is not None:
+            self.sampler = UntriedSampler(self.sampler, self._untried, settings.seed)
+
+    def _locate(self, settings: StudySettings) -> None:
+        """Find the study's folder, and check that a study in it has the same settings."""
+        # The working directory may change before the study is opened.
+        directory = user_path(str(settings.directory)).absolute()
+        definition = Definition.of(settings, self.dataset, self.space, self.metric)
+        if settings.name is None:
+            definition = definition.with_free_name(self.dataset.name, directory)
+        self.folder = directory / definition.name
+        self._given = settings.storage if isinstance(settings.storage, BaseStorage) else None
+        if (self.folder / FILE).is_file():
+            begun = Definition.read(self.folder)
+            begun.check_same(definition, self.folder)
+            url = storage_of(begun, settings.storage, self.folder)
+            definition = replace(definition, storage=url, stored_as=begun.stored_as)
+        elif definition.storage is not None:
+            absolute_url(definition.storage, self.folder)  # Raises for a database in memory.
+        self.definition = definition
 
     @classmethod
     def resume(
@@ -258,24 +233,14 @@ class Study(Results):
             ('target', 'best')
             >>> study.close()
         """
+        given = {key: value for key, value in locals().items() if key != "cls"}
         old = Definition.read(Path(directory) / name)
         if data is None:
-            check_still_there(name, "data", old.source)
+            check_still_there(name, "data", old.data)
         if test is None and isinstance(number_or_text(old.test), str):
-            check_still_there(name, "test", old.test)
-        return cls(
-            name,
-            data=old.source if data is None else data,
-            space=SearchSpace.from_dict(old.space),
-            finalists=old.finalists if finalists is None else finalists,
-            ensemble=old.ensemble if ensemble is None else ensemble,
-            test=number_or_text(old.test) if test is None else test,
-            storage=storage or old.storage,
-            workers=old.workers if workers is None else workers,
-            device=device or old.device,
-            directory=directory,
-            **{argument: getattr(old, argument) for argument in KEPT},
-        )
+            check_still_there(name, "test", str(old.test))
+        changed = {key: value for key, value in given.items() if value is not None}
+        return cls(**old.arguments() | changed)
 
     # ---- running ---------------------------------------------------------------------------
 
@@ -392,7 +357,7 @@ class Study(Results):
             # The budget of the searches must not shrink by the seconds of this trial.
             if (whole_s := Definition.read(self.folder).timeout_s) is not None:
                 taken_s = Used.by(self.optuna_study).seconds - before_s
-                self._write_definition(timeout_s=round(whole_s + taken_s, 1))
+                self.definition.write_changes(self.folder, timeout_s=round(whole_s + taken_s, 1))
         trial = self.optuna_study.get_trials(deepcopy=False)[number]
         check_complete(trial)
         return trial
@@ -403,7 +368,7 @@ class Study(Results):
         begun = Definition.read(self.folder)
         if begun.n_trials is not None or begun.timeout_s is None:
             # The budget of the searches must not shrink by this trial.
-            self._write_definition(n_trials=(begun.n_trials or 0) + 1)
+            self.definition.write_changes(self.folder, n_trials=(begun.n_trials or 0) + 1)
         params, outside = params_of(config, self.space)
         number = enqueue(study, params, **{GIVEN: "train"}, **outside)
         self._open().commit()
@@ -419,7 +384,7 @@ class Study(Results):
         """Finish an interrupted run within a budget; see `finish`."""
         finals, left_s = self._finals(), budget.left_s()
         if finals is not None and finals.next(left_s=math.inf if left_s is None else left_s):
-            self._write_definition()
+            self.definition.write_changes(self.folder)
             self._run(budget, observer, quiet=quiet)
         else:
             self.export_best()
@@ -530,8 +495,8 @@ class Study(Results):
     def _export_best(self, ensemble: int | str | None, on_stage: Callable[[str], None]) -> Path:
         if ensemble is None:
             ensemble = self.definition.ensemble
-            self._write_definition()
-        ensemble = definitions.check_ensemble(ensemble)
+            self.definition.write_changes(self.folder)
+        ensemble = check_ensemble(ensemble)
         self._decide()
         best = replace(self._best(), on_stage=on_stage)
         self._take(best.export(ensemble))
@@ -567,9 +532,7 @@ class Study(Results):
             >>> study.n_workers
             1
         """
-        if self.definition.workers:
-            return self.definition.workers
-        return default_workers() if self.device == "cpu" else torch.cuda.device_count()
+        return count_workers(self.definition.workers, self.device)
 
     # ---- parts -----------------------------------------------------------------------------
 
@@ -629,14 +592,10 @@ class Study(Results):
         total = Budget(n_trials, budget.timeout_s).plus(used)
         begun = Definition.read(self.folder)
         self.definition = self.definition.with_budget(total.n_trials, total.timeout_s)
-        self._write_definition(n_trials=total.n_trials, timeout_s=total.timeout_s)
+        self.definition.write_changes(
+            self.folder, n_trials=total.n_trials, timeout_s=total.timeout_s
+        )
         return budget.continuing(total, Budget(begun.n_trials, begun.timeout_s))
-
-    def _write_definition(self, **budget: Any) -> None:
-        """Write the settings that may change; the others stay as they were at the start."""
-        changing = ("source", "finalists", "ensemble", "storage")
-        now = {name: getattr(self.definition, name) for name in changing}
-        replace(Definition.read(self.folder), **(now | budget)).write(self.folder)
 
     def _note(self, name: str, value: Any) -> None:
         self.optuna_study.set_user_attr(name, value)

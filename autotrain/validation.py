@@ -1,4 +1,4 @@
-"""Checks and conversions of the arguments of a study."""
+"""Checks and conversions of the arguments of a study. This file imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -6,45 +6,16 @@ import math
 import multiprocessing
 import numbers
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeGuard
 
-import torch
-
-from autotrain.errors import DataError, DeviceError, StudyError
+from autotrain.errors import DataError, StudyError
 from autotrain.vocabulary import user_path
 
 IN_MEMORY = "<table in memory>"
 MOST_WORKERS_A_CORE = 16
 """Largest number of workers per core; more would only use up memory."""
 _WORDS = {"data": "a table", "test": "a table of test rows"}
-
-
-def find_device(device: str) -> str:
-    """Return "cpu" or "cuda".
-
-    Args:
-        device: "auto", "cpu" or "cuda".
-    Raises:
-        DeviceError: when the device is unknown or not available.
-    """
-    known: dict[str, Callable[[], bool]] = {
-        "auto": lambda: True,
-        "cpu": lambda: True,
-        "cuda": torch.cuda.is_available,
-    }
-    if device not in known:
-        raise DeviceError(f"device must be auto, cpu or cuda, got {device!r}.", parameter="device")
-    if not known[device]():
-        raise DeviceError(
-            "device must be available, got 'cuda', but torch finds no GPU "
-            f"(torch {torch.__version__}). Use the device cpu, or install a CUDA build of torch.",
-            parameter="device",
-        )
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
 
 
 def n_cores() -> int:

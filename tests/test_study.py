@@ -41,9 +41,9 @@ from autotrain.reporting.status import read_status
 from autotrain.search.attributes import ORIGIN, SPENT_S
 from autotrain.search.budget import RunBudget
 from autotrain.search.checkpoints import Checkpoints
+from autotrain.search.definition import Definition
 from autotrain.search.progress import Progress, Silent
 from autotrain.search.record import origin
-from autotrain.search.settings import Definition
 from autotrain.search.trained import Trained
 from autotrain.study import Study
 from autotrain.training.slot import Admission, EpochReport

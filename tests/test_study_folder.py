@@ -18,9 +18,9 @@ from autotrain.bundle import read_bundle
 from autotrain.errors import StorageError, StudyError
 from autotrain.reporting.status import Unread, read_status, summaries
 from autotrain.reporting.trial import read_trial
+from autotrain.search.definition import FILE, Definition
 from autotrain.search.progress import Silent
 from autotrain.search.record import Record
-from autotrain.search.settings import FILE, Definition
 from autotrain.study import Study
 
 SPACE = {

@@ -16,8 +16,8 @@ from autotrain import Study
 from autotrain.errors import NoTrialSucceededError, SpaceError
 from autotrain.reporting.status import read_status
 from autotrain.search.attributes import CONFIG
+from autotrain.search.definition import Definition
 from autotrain.search.progress import Progress
-from autotrain.search.settings import Definition
 from autotrain.space.config import TrialConfig
 
 FINITE: dict[str, Any] = {

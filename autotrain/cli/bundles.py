@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
-from autotrain.cli.options import StudyName
+from autotrain.cli.parameters import complete_bundle
 from autotrain.errors import BundleError, nearest
 from autotrain.vocabulary import count_text, user_path
 
@@ -21,29 +19,8 @@ if TYPE_CHECKING:
 RECORD = "bundle.json"
 BEST = "best"
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 
-
-class BundleName(StudyName):
-    """A bundle's folder, or the name of a study; it is looked up later."""
-
-    name = "bundle"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return BUNDLE, for the help."""
-        return "BUNDLE"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Complete studies, then folders."""
-        studies = super().shell_complete(ctx, param, incomplete)
-        return studies or [CompletionItem(incomplete, type="dir")]
-
-
-def bundle_argument(command: Command) -> Command:
-    """Add the argument BUNDLE."""
-    return click.argument("bundle", type=BundleName())(command)
+bundle_argument = click.argument("bundle", shell_complete=complete_bundle)
 
 
 def find_bundle(word: str, studies: Path) -> Path:

@@ -9,14 +9,22 @@ from pathlib import Path
 
 import click
 
-from autotrain.cli.options import Count, StudyName, directory_option, storage_of, storage_option
+from autotrain.cli.options import (
+    any_study_argument,
+    directory_option,
+    storage_of,
+    storage_option,
+)
 from autotrain.cli.printing import say
 
 
 @click.command(short_help="Show a study in the browser.")
-@click.argument("name", type=StudyName(), required=False)
+@any_study_argument
 @click.option(
-    "--port", type=Count(0), help="Port on this machine [default: 8080 or the next free one]."
+    "--port",
+    type=click.IntRange(0, 65_535),
+    metavar="N",
+    help="Port on this machine [default: 8080 or the next free one].",
 )
 @click.option(
     "--browser/--no-browser", default=True, help="Open the page in the browser [default: yes]."
@@ -41,8 +49,6 @@ def dashboard(
     from autotrain.reporting.dashboard import Dashboard
     from autotrain.reporting.status import latest_study
 
-    if port is not None and port > 65_535:
-        raise click.BadParameter(f"must be at most 65535, got {port}.", param_hint="--port")
     studies = Path(directory)
     was_named = name is not None
     name = latest_study(studies) if name is None else name

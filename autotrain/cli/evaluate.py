@@ -9,7 +9,7 @@ import click
 
 from autotrain.cli.bundles import bundle_argument, find_bundle, rows_to_predict
 from autotrain.cli.options import (
-    FileName,
+    data_argument,
     directory_option,
     json_option,
     quiet_option,
@@ -28,7 +28,7 @@ ANSWERS = {
 
 @click.command(short_help="Score a model on rows whose target is known.")
 @bundle_argument
-@click.argument("data", type=FileName("DATA"))
+@data_argument
 @sampling_options
 @reading_options
 @directory_option

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from autotrain.cli.options import (
-    Count,
-    FileName,
-    StudyName,
-    Word,
     directory_option,
     json_option,
+    masks_seed_option,
+    samples_option,
     storage_of,
     storage_option,
+    study_argument,
 )
+from autotrain.cli.parameters import FILE, FOLDER, Word
 from autotrain.cli.printing import print_json, say
 
 if TYPE_CHECKING:
@@ -25,15 +25,18 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Copy a study's best model into its own folder.")
-@click.argument("name", type=StudyName())
+@study_argument
 @click.option(
-    "--trial", type=Count(0), help="Number of one of the best trials [default: the winner]."
+    "--trial",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Number of one of the best trials [default: the winner].",
 )
 @click.option(
-    "--data", type=FileName("DATA"), help="Path of the same table, if moved (for --trial)."
+    "--data", type=FILE, metavar="DATA", help="Path of the same table, if moved (for --trial)."
 )
 @click.option(
-    "--test", type=FileName("FILE"), help="Path of the test rows, if moved (for --trial)."
+    "--test", type=FILE, metavar="FILE", help="Path of the test rows, if moved (for --trial)."
 )
 @click.option(
     "--format",
@@ -43,23 +46,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Format of the model; onnx: graphs for onnxruntime, without autotrain.",
 )
-@click.option(
-    "--samples",
-    type=Count(1),
-    default=100,
-    show_default=True,
-    help="Number of Monte-Carlo samples in the graph (ONNX only).",
-)
-@click.option(
-    "--seed",
-    type=Count(0),
-    default=0,
-    show_default=True,
-    help="Seed of the dropout masks (ONNX only).",
-)
+@samples_option
+@masks_seed_option
 @click.option(
     "--output",
-    type=FileName("DIR", "dir"),
+    type=FOLDER,
+    metavar="DIR",
     help="New folder [default: NAME-bundle or NAME-onnx].",
 )
 @storage_option
@@ -86,7 +78,7 @@ def export(
     """
     from autotrain.bundle import ENSEMBLE, copy_bundle, read_bundle
     from autotrain.cli.bundles import find_bundle
-    from autotrain.search.settings import Definition
+    from autotrain.search.definition import Definition
 
     studies = Path(directory)
     Definition.read(studies / name)

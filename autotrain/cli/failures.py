@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from autotrain.errors import AutotrainError
+from autotrain.search.settings import SETTINGS
 
 REMEDIES = {
     errno.ENOSPC: "Free space there, or choose another place.",
@@ -22,18 +23,14 @@ REMEDIES = {
 _DATABASE = ("disk is full", "readonly database", "disk I/O error", "database is locked")
 
 
+_PARAMETERS = (
+    *(name for name in SETTINGS if name not in ("name", "data", "reading")),
+    *("alpha", "decimal", "header", "missing", "names", "per_class"),
+    *("thousands", "timeout", "tolerance", "trial"),
+)
 OPTIONS = {
-    "n_trials": "--trials",
-    "n_samples": "--samples",
-    **{
-        name: f"--{name.replace('_', '-')}"
-        for name in (
-            *("alpha", "class_weights", "decimal", "device", "directory", "ensemble", "finalists"),
-            *("header", "metric", "missing", "names", "per_class", "pruner", "pruner_options"),
-            *("sampler", "seed", "space", "storage", "study", "target", "task", "test"),
-            *("thousands", "timeout", "tolerance", "trial", "validation", "weights", "workers"),
-        )
-    },
+    **{name: f"--{name.replace('_', '-')}" for name in _PARAMETERS},
+    **{"name": "--study", "n_trials": "--trials", "n_samples": "--samples"},
 }
 """The option of each Python parameter that has one."""
 

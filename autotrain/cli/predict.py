@@ -14,13 +14,13 @@ from click.core import ParameterSource
 
 from autotrain.cli.bundles import bundle_argument, find_bundle, rows_to_predict
 from autotrain.cli.options import (
-    FileName,
-    PositiveNumber,
+    data_argument,
     directory_option,
     json_option,
     quiet_option,
     sampling_options,
 )
+from autotrain.cli.parameters import FILE
 from autotrain.cli.printing import note, print_json, say_table
 from autotrain.cli.reading import reading_asked, reading_options
 
@@ -37,18 +37,20 @@ JSON_ROWS = 10_000
 
 @click.command(short_help="Predict new rows with uncertainty estimates.")
 @bundle_argument
-@click.argument("data", type=FileName("DATA"))
+@data_argument
 @sampling_options
 @click.option(
     "--tolerance",
-    type=PositiveNumber(),
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
     help="Stop sampling a row once the standard error of its mean is at most X, in probability or "
     "in the units of the target; --samples is then the largest number.",
 )
 @reading_options
 @click.option(
     "--output",
-    type=FileName("FILE"),
+    type=FILE,
+    metavar="FILE",
     help="File to write: .csv, .parquet or .json [default: CSV on stdout].",
 )
 @click.option(

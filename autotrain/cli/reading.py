@@ -22,10 +22,6 @@ class Mark(click.ParamType):
         """Return the character."""
         return MARKS.get(str(value), str(value))
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return MARK, for the help."""
-        return "MARK"
-
 
 class Texts(click.ParamType):
     """Comma-separated strings."""
@@ -42,15 +38,16 @@ class Texts(click.ParamType):
             self.fail(f"must be comma-separated strings, got {value!r}.", param, ctx)
         return texts
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return the format, for the help."""
-        return "A,B,…"
-
 
 def reading_options(command: Command) -> Command:
     """Add --decimal, --thousands, --missing, --header and --names."""
     for option in (
-        click.option("--names", type=Texts(), help="Column names, for a file without a header."),
+        click.option(
+            "--names",
+            type=Texts(),
+            metavar="A,B,…",
+            help="Column names, for a file without a header.",
+        ),
         click.option(
             "--header/--no-header",
             default=None,
@@ -59,14 +56,21 @@ def reading_options(command: Command) -> Command:
         click.option(
             "--missing",
             type=Texts(),
+            metavar="A,B,…",
             help="Additional markers of missing cells, such as unknown,n.d.",
         ),
         click.option(
             "--thousands",
             type=Mark(),
+            metavar="MARK",
             help="Thousands separator: , . space ' or _ [default: detected]",
         ),
-        click.option("--decimal", type=Mark(), help="Decimal mark: . or , [default: detected]"),
+        click.option(
+            "--decimal",
+            type=Mark(),
+            metavar="MARK",
+            help="Decimal mark: . or , [default: detected]",
+        ),
     ):
         command = option(command)
     return command

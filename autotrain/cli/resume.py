@@ -9,20 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from autotrain.cli.options import (
-    FileName,
-    StudyName,
-    device_option,
     directory_option,
-    ensemble_option,
-    finalists_option,
     json_option,
     quiet_option,
+    setting_options,
     storage_of,
-    storage_option,
+    study_argument,
     timeout_option,
     trials_option,
-    workers_option,
 )
+from autotrain.cli.parameters import FILE
 from autotrain.errors import BundleError, StudyError
 from autotrain.vocabulary import count_text, duration_text
 
@@ -31,18 +27,14 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Resume a study, or search longer.")
-@click.argument("name", type=StudyName())
+@study_argument
 @trials_option
 @timeout_option
-@click.option("--data", type=FileName("DATA"), help="Path of the same table, if it has moved.")
+@click.option("--data", type=FILE, metavar="DATA", help="Path of the same table, if it has moved.")
 @click.option(
-    "--test", type=FileName("FILE"), help="Path of the same test rows, if they have moved."
+    "--test", type=FILE, metavar="FILE", help="Path of the same test rows, if they have moved."
 )
-@finalists_option
-@ensemble_option
-@storage_option
-@workers_option
-@device_option
+@setting_options("finalists", "ensemble", "storage", "workers", "device", resumed=True)
 @directory_option
 @json_option
 @quiet_option

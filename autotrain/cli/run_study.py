@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autotrain.cli.options import STUDIES
 from autotrain.cli.printing import fields, note, print_json, say
+from autotrain.search.settings import STUDIES
 from autotrain.vocabulary import count_text, duration_text, interval_text, shown_path, value_text
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def described(study: Study) -> list[str]:
     """Return lines about the task, the data and the notes."""
     data, definition = study.dataset, study.definition
     lines = [
-        f"Study {definition.name}: {definition.target!r} of {definition.source}, "
+        f"Study {definition.name}: {definition.target!r} of {definition.data}, "
         f"{task_words(study)}, metric {definition.metric}",
         f"{row_words(row_counts(data), len(data.folds))}; "
         f"{count_text(data.n_features, 'column')}, {count_text(data.n_inputs, 'input')}",
@@ -271,7 +271,7 @@ def next_commands(study: Study, n_untried: int | None) -> list[str]:
 
 def interrupted(study: Study) -> str:
     """Return the message about an interrupted search."""
-    from autotrain.search.settings import FILE
+    from autotrain.search.definition import FILE
 
     if not (study.folder / FILE).is_file():
         return "Interrupted before the first trial; nothing was written."

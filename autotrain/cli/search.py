@@ -9,36 +9,16 @@ import click
 
 from autotrain.cli import study_file
 from autotrain.cli.options import (
-    PRUNERS,
-    SAMPLERS,
-    FileName,
-    Settings,
-    SpaceName,
-    Word,
-    class_weights_option,
-    device_option,
-    directory_option,
-    ensemble_option,
-    finalists_option,
+    data_argument,
     json_option,
-    metric_option,
-    number_or_name,
     quiet_option,
-    seed_option,
-    storage_of,
-    storage_option,
-    study_option,
-    target_option,
-    task_option,
-    test_option,
+    setting_options,
+    study_arguments,
     timeout_option,
     trials_option,
-    validation_option,
-    weights_option,
-    workers_option,
 )
 from autotrain.cli.printing import fields, print_json, say
-from autotrain.cli.reading import reading_asked, reading_options
+from autotrain.cli.reading import reading_options
 from autotrain.vocabulary import count_text, duration_text, shown_path
 
 if TYPE_CHECKING:
@@ -47,51 +27,14 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Search for the best network for a table.")
-@click.argument("data", type=FileName("DATA"))
-@target_option
-@click.option(
-    "--space",
-    type=SpaceName(),
-    default="default",
-    show_default=True,
-    help="Search space: a shipped name (see `autotrain spaces list`) or a TOML file.",
-)
+@data_argument
+@setting_options("target", "space")
 @trials_option
 @timeout_option
-@study_option
-@metric_option
-@weights_option
-@class_weights_option
-@task_option
-@click.option(
-    "--sampler",
-    type=Word("sampler", SAMPLERS),
-    default="tpe",
-    show_default=True,
-    help="Sampling strategy.",
-)
-@click.option(
-    "--pruner",
-    type=Word("pruner", PRUNERS),
-    default="performance",
-    show_default=True,
-    help="Pruning strategy.",
-)
-@click.option(
-    "--pruner-options",
-    type=Settings(),
-    help="Pruner settings, such as quantile=0.4,n_startup=8.",
-)
-@validation_option
-@test_option
+@setting_options("name", "metric", "weights", "class_weights", "task", "sampler")
+@setting_options("pruner", "pruner_options", "validation", "test")
 @reading_options
-@finalists_option
-@ensemble_option
-@storage_option
-@workers_option
-@device_option
-@seed_option
-@directory_option
+@setting_options("finalists", "ensemble", "storage", "workers", "device", "seed", "directory")
 @click.option("--dry-run", is_flag=True, help="Show the plan of the search and write nothing.")
 @json_option
 @quiet_option
@@ -113,35 +56,9 @@ def search(ctx: click.Context, data: str, **options: Any) -> None:
 
     from autotrain.cli.run_study import run
     from autotrain.search.budget import Budget
-    from autotrain.search.finals import N_FINALISTS
-    from autotrain.search.settings import AUTO
     from autotrain.study import Study
 
-    finalists = options["finalists"]
-    folder = Path(options["directory"]) / (options["study"] or "")
-    study = Study(
-        options["study"],
-        data=data,
-        target=options["target"],
-        task=options["task"],
-        space=options["space"],
-        metric=options["metric"],
-        weights=options["weights"],
-        class_weights=options["class_weights"],
-        reading=reading_asked(options),
-        sampler=options["sampler"],
-        pruner=options["pruner"],
-        pruner_options=options["pruner_options"],
-        validation=options["validation"],
-        test=number_or_name(options["test"]),
-        finalists=N_FINALISTS if finalists is None else finalists,
-        ensemble=AUTO if options["ensemble"] is None else options["ensemble"],
-        storage=storage_of(ctx, options["storage"], folder),
-        workers=options["workers"] or 0,
-        device=options["device"] or "auto",
-        seed=options["seed"],
-        directory=options["directory"],
-    )
+    study = Study(**study_arguments(ctx, options), data=data)
     budget = Budget(options["trials"], options["timeout"]).or_default()
     if options["dry_run"]:
         plan = planned(study, budget)
@@ -172,7 +89,7 @@ def planned(study: Study, budget: Budget) -> dict[str, Any]:
         "exists": (study.folder / "study.toml").is_file(),
         "folder": shown_path(study.folder),
         "storage": None if definition.storage is None else hide_password(definition.storage),
-        "data": definition.source,
+        "data": definition.data,
         "target": definition.target,
         "task": definition.task,
         "task_reason": data.task_reason,

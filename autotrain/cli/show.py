@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autotrain.cli.options import (
-    StudyName,
+    any_study_argument,
     directory_option,
     json_option,
     storage_of,
@@ -33,7 +33,7 @@ STATES = {
 
 
 @click.command(short_help="List studies, or show one study's status or one trial.")
-@click.argument("name", type=StudyName(), required=False)
+@any_study_argument
 @click.option(
     "--trial",
     type=click.IntRange(min=0),
@@ -135,7 +135,7 @@ def leaderboard(status: StudyStatus) -> list[str]:
         [
             ("Study", name),
             ("State", STATES[status.state].format(name=name, where=where)),
-            ("Data", f"{definition.source}, target {definition.target!r} ({definition.task})"),
+            ("Data", f"{definition.data}, target {definition.target!r} ({definition.task})"),
             ("Metric", f"{definition.metric}, to {status.metric.direction}, on validation rows"),
             ("Weights", weights_words(definition.weights, definition.class_weights)),
             ("Trials", f"{status.n_trials:,}: {', '.join(counts)}"),

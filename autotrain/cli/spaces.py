@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autotrain.cli.options import FileName, SpaceName, Word, json_option
+from autotrain.cli.options import json_option, setting_option
+from autotrain.cli.parameters import FILE, complete_space
 from autotrain.cli.printing import columns, print_json, say
 from autotrain.cli.reading import NAMES as READING
 from autotrain.cli.reading import reading_asked, reading_options
-from autotrain.metrics import TASKS
 from autotrain.vocabulary import count_text
 
 if TYPE_CHECKING:
     from autotrain.space.search_space import SearchSpace
+
+
+space_argument = click.argument("space", metavar="NAME|FILE", shell_complete=complete_space)
 
 
 @click.group()
@@ -53,17 +56,17 @@ def list_(as_json: bool) -> None:
 
 
 @spaces.command("show")
-@click.argument("space", type=SpaceName())
+@space_argument
 @click.option(
-    "--data", type=FileName("DATA"), help="Table for which to show the space; see search."
+    "--data", type=FILE, metavar="DATA", help="Table for which to show the space; see search."
 )
-@click.option("--target", metavar="COLUMN", help="Column of --data to predict.")
-@click.option("--task", type=Word("task", ("auto", *TASKS)), help="Kind of target, as for search.")
-@click.option("--weights", metavar="COLUMN", help="Column with sample weights, as for search.")
-@click.option(
-    "--validation", metavar="auto|holdout|K-fold", help="Validation split, as for search."
+@setting_option("target", help="Column of --data to predict.")
+@setting_option("task", default=None, show_default=False, help="Kind of target, as for search.")
+@setting_option("weights", help="Column with sample weights, as for search.")
+@setting_option(
+    "validation", default=None, show_default=False, help="Validation split, as for search."
 )
-@click.option("--test", type=FileName("FILE|FRACTION"), help="Held-out test set, as for search.")
+@setting_option("test", help="Held-out test set, as for search.")
 @reading_options
 @json_option
 def show(space: str, data: str | None, as_json: bool, **options: Any) -> None:
@@ -91,7 +94,7 @@ def show(space: str, data: str | None, as_json: bool, **options: Any) -> None:
 
 
 @spaces.command("check")
-@click.argument("space", type=SpaceName())
+@space_argument
 @json_option
 def check(space: str, as_json: bool) -> None:
     """Check a space and print all its mistakes at once."""

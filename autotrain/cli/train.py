@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from autotrain.cli.options import (
-    FileName,
-    class_weights_option,
-    device_option,
-    directory_option,
+    data_argument,
     json_option,
-    metric_option,
-    number_or_name,
     quiet_option,
-    seed_option,
-    storage_of,
-    storage_option,
-    study_option,
-    target_option,
-    task_option,
-    test_option,
+    setting_options,
+    study_arguments,
     timeout_option,
-    validation_option,
-    weights_option,
 )
-from autotrain.cli.reading import reading_asked, reading_options
+from autotrain.cli.parameters import FILE
+from autotrain.cli.reading import reading_options
 
 
 @click.command(short_help="Train one configuration, without a search.")
-@click.argument("data", type=FileName("DATA"))
+@data_argument
 @click.option(
     "--config",
-    type=FileName("FILE"),
+    type=FILE,
+    metavar="FILE",
     required=True,
     help="TOML file with one value per parameter.",
 )
-@target_option
+@setting_options("target")
 @timeout_option
-@study_option
-@metric_option
-@weights_option
-@class_weights_option
-@task_option
-@validation_option
-@test_option
+@setting_options("name", "metric", "weights", "class_weights", "task", "validation", "test")
 @reading_options
-@storage_option
-@device_option
-@seed_option
-@directory_option
+@setting_options("storage", "device", "seed", "directory")
 @json_option
 @quiet_option
 @click.pass_context
@@ -69,28 +49,15 @@ def train(ctx: click.Context, data: str, config: str, **options: Any) -> None:
     from autotrain.space.fixed import fixed_space
     from autotrain.study import Study
 
-    folder = Path(options["directory"]) / (options["study"] or "")
     study = Study(
-        options["study"],
+        **study_arguments(ctx, options),
         data=data,
-        target=options["target"],
-        task=options["task"],
         space=fixed_space(config),
-        metric=options["metric"],
-        weights=options["weights"],
-        class_weights=options["class_weights"],
-        reading=reading_asked(options),
         sampler="random",
         pruner="none",
-        validation=options["validation"],
-        test=number_or_name(options["test"]),
         finalists=0,
         ensemble=0,
-        storage=storage_of(ctx, options["storage"], folder),
         workers=1,
-        device=options["device"] or "auto",
-        seed=options["seed"],
-        directory=options["directory"],
     )
     run(
         study,

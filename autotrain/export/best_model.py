@@ -31,11 +31,12 @@ from autotrain.metrics import Metric
 from autotrain.network.config import view_of
 from autotrain.search.attributes import EXPORTED, fold_epochs_of
 from autotrain.search.checkpoints import Checkpoints
+from autotrain.search.definition import Definition
 from autotrain.search.facts import value_of
 from autotrain.search.finals import Finals
 from autotrain.search.publisher import Published
 from autotrain.search.retraining import train_again
-from autotrain.search.settings import AUTO, Definition
+from autotrain.search.settings import AUTO
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import best_trial
 from autotrain.search.winner import Winner, winner_of

@@ -16,10 +16,10 @@ from autotrain.errors import BundleError, NoTrialSucceededError
 from autotrain.metrics import Metric
 from autotrain.predictor import Predictor, load
 from autotrain.reporting.trial import TrialReport, report_of
+from autotrain.search.definition import Definition
 from autotrain.search.given import config_of
 from autotrain.search.record import own_trials
 from autotrain.search.sampling.untried import Untried
-from autotrain.search.settings import Definition
 from autotrain.search.winner import Winner, winner_of
 from autotrain.space.search_space import SearchSpace
 

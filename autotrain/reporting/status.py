@@ -22,12 +22,12 @@ from autotrain.errors import AutotrainError, BundleError
 from autotrain.metrics import Metric, metric_named
 from autotrain.search.attributes import Cause, cause_of, epochs_of, flags_of, is_counted, seconds_of
 from autotrain.search.budget import Budget, Used
+from autotrain.search.definition import FILE, Definition, NotConnectedError, study_names
 from autotrain.search.facts import summary
 from autotrain.search.finals import finals_of, is_unfinished
 from autotrain.search.given import config_of
 from autotrain.search.opening import seen_study
 from autotrain.search.record import is_foreign, own_trials
-from autotrain.search.settings import FILE, Definition, NotConnectedError, study_names
 from autotrain.search.storage.lock import is_held
 from autotrain.search.trial_store import best_trial
 from autotrain.search.winner import Winner, winner_of
@@ -131,7 +131,7 @@ class StudyStatus:
         return {
             "study": definition.name,
             "state": self.state,
-            "data": definition.source,
+            "data": definition.data,
             "target": definition.target,
             "task": definition.task,
             "metric": definition.metric,

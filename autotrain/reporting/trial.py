@@ -26,11 +26,11 @@ from autotrain.search.attributes import (
     epochs_of,
     seconds_of,
 )
+from autotrain.search.definition import Definition
 from autotrain.search.facts import summary
 from autotrain.search.given import config_of
 from autotrain.search.opening import seen_study
 from autotrain.search.record import is_foreign
-from autotrain.search.settings import Definition
 from autotrain.space.config import TrialConfig
 from autotrain.space.naming import nest
 from autotrain.space.search_space import SearchSpace

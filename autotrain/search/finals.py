@@ -28,7 +28,6 @@ from autotrain.search.record import own_trials
 from autotrain.search.winner import Winner
 from autotrain.space.search_space import SearchSpace
 
-N_FINALISTS = 4
 MOST_REPEATS = 2
 BEHIND = 2.0
 """A finalist behind by more than this number of standard errors of the difference drops out."""

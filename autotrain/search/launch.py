@@ -19,6 +19,7 @@ from autotrain.errors import StorageError
 from autotrain.metrics import Metric
 from autotrain.network.config import view_of
 from autotrain.search.attributes import CONFIG, GIVEN, HISTORY, is_counted
+from autotrain.search.definition import Definition
 from autotrain.search.facts import summary
 from autotrain.search.finals import Finals
 from autotrain.search.given import config_of, configs_outside, fixed_params
@@ -29,7 +30,6 @@ from autotrain.search.pruning.plateaus import History, rule_of
 from autotrain.search.pruning.pruners import make_pruner
 from autotrain.search.record import own_trials
 from autotrain.search.recorder import Recorder
-from autotrain.search.settings import Definition
 from autotrain.search.storage.open import OpenStorage
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore, best_trial

@@ -25,8 +25,8 @@ from autotrain.errors import StudyError
 from autotrain.metrics import Metric
 from autotrain.search.attributes import IDENTITY
 from autotrain.search.checkpoints import FOLDER as CHECKPOINTS
+from autotrain.search.definition import FILE, Definition, NotConnectedError
 from autotrain.search.record import MODEL, Record, loss, new_identity, refuse_loss
-from autotrain.search.settings import FILE, Definition, NotConnectedError
 from autotrain.search.storage.open import (
     JOURNAL,
     OBJECT,

@@ -26,7 +26,7 @@ from autotrain.search.storage.lock import StudyLock
 from autotrain.search.storage.open import OpenStorage
 from tests.cli.conftest import N_TRIALS, Run
 from tests.cli.test_interrupt import start
-from tests.search.test_settings import kept_in
+from tests.search.test_definition import kept_in
 
 
 class Browser:

@@ -34,7 +34,7 @@ def test_the_copy_is_a_bundle_of_its_own(there: Path, tmp_path: Path, autotrain:
     ("words", "message"),
     [
         (("--output", "full"), "full must be a new or an empty folder, got one with files"),
-        (("--output", "full/file"), "full/file must be a new or an empty folder"),
+        (("--output", "full/file"), "Directory 'full/file' is a file"),
         (("--trial", "3000"), "trial must be one whose weights are kept, got 3000"),
         (("--format", "onxn"), "no format 'onxn'. Did you mean 'onnx'?"),
     ],

@@ -10,8 +10,8 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 
-from autotrain.cli import options
 from autotrain.cli.main import autotrain as root
+from autotrain.search import settings
 from autotrain.search.pruning.pruners import PRUNERS
 from autotrain.search.sampling.samplers import SAMPLERS
 from tests.cli.conftest import Run
@@ -73,8 +73,8 @@ def test_help_says_what_each_option_is_for(path: str, autotrain: Run) -> None:
 
 
 def test_words_of_options_are_those_of_the_tables() -> None:
-    assert set(options.SAMPLERS) == set(SAMPLERS)
-    assert set(options.PRUNERS) == set(PRUNERS)
+    assert set(settings.SAMPLERS) == set(SAMPLERS)
+    assert set(settings.PRUNERS) == set(PRUNERS)
 
 
 def test_version_and_no_command(autotrain: Run) -> None:

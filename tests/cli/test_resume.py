@@ -17,8 +17,8 @@ from autotrain.bundle.publishing import TENSORS
 from autotrain.export.best_model import BestModel
 from autotrain.reporting.status import read_status
 from autotrain.search.attributes import IS_EXPORTED
+from autotrain.search.definition import FILE, Definition
 from autotrain.search.progress import Progress, Silent
-from autotrain.search.settings import FILE, Definition
 from autotrain.search.storage.open import open_storage
 from autotrain.search.trained import Trained
 from tests.cli.conftest import HOLDOUT, Run, listing
@@ -219,7 +219,7 @@ def test_data_that_moved_are_named_and_remembered(study: Path, here: Path, autot
     assert "--data FILE" in lost.err
 
     assert autotrain(*RESUME, "--trials", 1, "--data", "moved.csv").code == 0
-    assert Definition.read(study).source == "moved.csv"
+    assert Definition.read(study).data == "moved.csv"
     assert autotrain(*RESUME, "--trials", 1).code == 0
 
 

@@ -10,7 +10,7 @@ import autotrain as package
 from autotrain import Study
 from autotrain import study as api
 from autotrain.search.budget import RunBudget
-from autotrain.search.settings import Definition
+from autotrain.search.definition import Definition
 from autotrain.vocabulary import value_text
 from tests.cli.conftest import HERE, HOLDOUT, NO_DROPOUT, Run, listing
 
@@ -278,14 +278,19 @@ def test_that_there_is_no_ensemble_is_told(
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--ensemble", "-2"), ("--ensemble", "all"), ("--finalists", "-2")]
+    ("option", "value", "message"),
+    [
+        ("--ensemble", "-2", "not in the range x>=0"),
+        ("--ensemble", "all", "not a valid integer range"),
+        ("--finalists", "-2", "not in the range x>=0"),
+    ],
 )
 def test_a_number_of_members_must_be_one(
-    here: Path, autotrain: Run, option: str, value: str
+    here: Path, autotrain: Run, option: str, value: str, message: str
 ) -> None:
     done = autotrain(*SEARCH, option, value)
     assert done.code == 2
-    assert "at least 0" in done.err
+    assert message in done.err
     assert not (here / "studies").exists()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from autotrain.network.flags import FLAGS
-from autotrain.search.settings import Definition
+from autotrain.search.definition import Definition
 from autotrain.search.storage.open import open_storage
 from autotrain.space.naming import flatten
 from autotrain.study import Study

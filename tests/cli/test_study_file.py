@@ -75,8 +75,8 @@ def test_all_mistakes_are_told_at_once(here: Path, autotrain: Run) -> None:
     for line in (
         "no key 'trails'. Did you mean 'trials'?",
         "no key 'json'.",
-        "timeout: must be a duration such as 10m",
-        "workers: must be auto or an integer of at least 1, got 0",
+        "timeout: must be a positive duration such as 10m",
+        "workers: 0 is not in the range x>=1",
         "seed: must be a string or a number",
         "metric: no metric 'acuracy'. Did you mean 'accuracy'?",
         'data is missing. Add a line such as data = "table.csv".',

@@ -11,7 +11,7 @@ import tomli_w
 import autotrain as package
 from autotrain import study as api
 from autotrain.search.budget import RunBudget
-from autotrain.search.settings import Definition
+from autotrain.search.definition import Definition
 from tests.cli.conftest import Run
 
 CONFIG = """

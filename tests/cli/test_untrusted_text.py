@@ -13,10 +13,10 @@ import pytest
 from autotrain.bundle import encode
 from autotrain.bundle.card import model_card
 from autotrain.cli.printing import columns, fields, note, print_json, say, say_table
-from autotrain.search.settings import Definition
+from autotrain.search.definition import Definition
 from autotrain.vocabulary import visible
 from tests.cli.conftest import Run
-from tests.search.test_settings import kept_in
+from tests.search.test_definition import kept_in
 from tests.winners import random_bundle, save
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2K\x9b31m\r\x7f\x08\u202edrow"
@@ -89,7 +89,7 @@ def test_study_of_somebody_else_is_shown_without_its_control_characters(
     shutil.copytree(finished / "studies" / "shop", here / "studies" / "shop")
     folder = here / "studies" / "shop"
     definition = Definition.read(folder)
-    Definition(**{**definition.__dict__, "source": ESCAPES, "target": f"t{ESCAPES}"}).write(folder)
+    Definition(**{**definition.__dict__, "data": ESCAPES, "target": f"t{ESCAPES}"}).write(folder)
     for words in (("show", "shop"), ("show",), ("show", "shop", "--json")):
         done = autotrain(*words)
         assert done.code == 0, done.err

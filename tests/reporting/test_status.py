@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from autotrain.errors import StudyError
 from autotrain.reporting.status import TOP, read_status, summaries
-from autotrain.search.settings import Definition
+from autotrain.search.definition import Definition
 from autotrain.search.storage.lock import StudyLock, is_held
 from autotrain.search.storage.open import open_storage
 from autotrain.space.search_space import SearchSpace
@@ -35,7 +35,7 @@ def make(folder: Path, *, metric: str = "accuracy", n_trials: int | None = 20) -
     """Write the definition of a study."""
     definition = Definition(
         name=folder.name,
-        source="table.csv",
+        data="table.csv",
         target="y",
         task="binary",
         metric=metric,

@@ -15,12 +15,12 @@ from autotrain.bundle.own_files import open_own, replace_own, write_new
 from autotrain.bundle.publishing import publish, stage
 from autotrain.errors import AutotrainError, StorageError, StudyError
 from autotrain.search.checkpoints import Checkpoints
-from autotrain.search.settings import FILE, Definition
+from autotrain.search.definition import FILE, Definition
 from autotrain.search.storage.journal import GroupCommitBackend, JournalReader
 from autotrain.search.storage.lock import StudyLock, is_held
 from autotrain.search.storage.open import OWN, open_storage, read_storage
 from tests.search.test_checkpoints import trained
-from tests.search.test_settings import kept_in
+from tests.search.test_definition import kept_in
 
 PRIVATE = b"export PRIVATE=1\n"
 HALF_A_RECORD = '{"op_code":0'

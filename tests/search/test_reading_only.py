@@ -19,14 +19,14 @@ from optuna.storages.journal._base import BaseJournalSnapshot
 
 from autotrain.errors import StorageError
 from autotrain.reporting.status import Unread, read_status, summaries
-from autotrain.search.settings import Definition, NotConnectedError
+from autotrain.search.definition import Definition, NotConnectedError
 from autotrain.search.storage import open as storage_module
 from autotrain.search.storage.open import DatabaseStorage, Reading, open_storage, read_storage
 from autotrain.search.storage.urls import OPTIONS, check_options, secrets_of
 from tests.reporting.test_status import fill, make
 from tests.search.planted import Planted
 from tests.search.storage.test_open import run_trials
-from tests.search.test_settings import kept_in
+from tests.search.test_definition import kept_in
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -1,55 +1,104 @@
-"""Where a study is kept: the same storage by whatever password, never another one."""
+"""Settings of a study: one table for Python, the command line and the estimators."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import inspect
+import re
+import subprocess
+import sys
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
+from autotrain.cli.options import DEFAULTS, PARAMETERS
+from autotrain.cli.search import search
 from autotrain.errors import StudyError
-from autotrain.search.opening import storage_of
-from autotrain.search.settings import Definition
+from autotrain.estimators import MLPSearchClassifier, MLPSearchRegressor
+from autotrain.search.settings import SETTINGS, OnResume, StudySettings, names_of
+from autotrain.study import Study
+
+ARGUMENTS = inspect.signature(Study).parameters
 
 
-def kept_in(storage: str | None) -> Definition:
-    return Definition(
-        name="churn",
-        source="churn.csv",
-        target="churned",
-        task="binary",
-        metric="log_loss",
-        fingerprint="",
-        split={},
-        test="",
-        validation="auto",
-        space={},
-        seed=0,
-        sampler="tpe",
-        pruner="performance",
-        storage=storage,
-    )
+def documented(function: object) -> dict[str, str]:
+    """Return the entries of a docstring's Args by name, each in one line."""
+    text = (inspect.getdoc(function) or "").partition("Args:")[2].partition("\nRaises:")[0]
+    entries = re.split(r"\n    (\w+): ", text)
+    return {
+        name: " ".join(entry.split())
+        for name, entry in zip(entries[1::2], entries[2::2], strict=True)
+    }
+
+
+def test_arguments_of_a_study_are_its_settings() -> None:
+    expected = {each.name: each.default for each in fields(StudySettings)}
+    found = {name: argument.default for name, argument in ARGUMENTS.items()}
+    assert list(found) == list(expected)
+    for name in ("name", "data"):
+        assert found.pop(name) is inspect.Parameter.empty
+        del expected[name]
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_docstring_of_a_study_starts_with_the_line_of_the_setting(name: str) -> None:
+    assert documented(Study)[name].startswith(SETTINGS[name].doc)
+
+
+def test_docstring_of_a_study_has_no_other_arguments() -> None:
+    assert list(documented(Study)) == list(SETTINGS)
+
+
+def test_search_command_has_an_option_with_the_default_of_each_setting() -> None:
+    options = {param.name: param for param in search.params}
+    for name in SETTINGS.keys() - {"data", "reading"}:
+        assert options[PARAMETERS.get(name, name)].default == DEFAULTS[name], name
+
+
+def test_resume_takes_the_settings_that_may_change() -> None:
+    changeable = {*names_of(OnResume.KEPT), *names_of(OnResume.THIS_RUN)}
+    assert set(inspect.signature(Study.resume).parameters) == changeable
+
+
+@pytest.mark.parametrize("estimator", [MLPSearchClassifier, MLPSearchRegressor])
+def test_estimators_have_the_defaults_of_the_settings(estimator: type) -> None:
+    parameters = inspect.signature(estimator).parameters
+    shared = SETTINGS.keys() & parameters.keys()
+    assert {"sampler", "pruner", "validation", "finalists", "ensemble", "device"} <= shared
+    for name in shared:
+        assert parameters[name].default == ARGUMENTS[name].default, name
 
 
 @pytest.mark.parametrize(
-    "given", [None, "postgresql+psycopg://me@h/d", "postgresql+psycopg://me:secret@h/d"]
-)
-def test_its_own_storage_is_taken_with_the_password_that_is_given(given: str | None) -> None:
-    own = "postgresql+psycopg://me:***@h/d"
-    assert storage_of(kept_in(own), given, Path("studies/churn")) == (given or own)
-
-
-@pytest.mark.parametrize(
-    ("own", "given"),
+    ("name", "value"),
     [
-        (None, "sqlite:///a.db"),
-        ("sqlite:///a.db", "sqlite:///b.db"),
-        ("postgresql+psycopg://me:***@h/d", "postgresql+psycopg://me:secret@h/other"),
-        ("postgresql+psycopg://me:***@h/d", "postgresql+psycopg://you:secret@h/d"),
+        ("name", "a b"),
+        ("name", "a.toml"),
+        ("task", "binry"),
+        ("sampler", "tpee"),
+        ("pruner", "medain"),
+        ("finalists", -1),
+        ("finalists", True),
+        ("ensemble", "all"),
+        ("ensemble", -2),
+        ("workers", -1),
+        ("workers", 10**6),
+        ("seed", 1.5),
     ],
 )
-def test_another_storage_is_refused_without_telling_the_password(
-    own: str | None, given: str
-) -> None:
-    with pytest.raises(StudyError, match="must contain the trials of study") as caught:
-        storage_of(kept_in(own), given, Path("studies/churn"))
-    assert "secret" not in str(caught.value)
+def test_invalid_value_is_refused_with_its_parameter(name: str, value: Any) -> None:
+    with pytest.raises(StudyError) as caught:
+        replace(StudySettings(name="s", data=None), **{name: value}).checked()
+    assert caught.value.parameter == name
+
+
+def test_default_values_are_valid() -> None:
+    settings = StudySettings(name=None, data=None)
+    assert settings.checked() == settings
+
+
+def test_settings_import_nothing_heavy() -> None:
+    code = "import sys, autotrain.search.settings; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "optuna", "numpy", "pandas"} & set(done.stdout.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -122,6 +123,16 @@ def test_public_names_are_those_of_the_documentation() -> None:
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         autotrain.no_such_name  # noqa: B018
+
+
+def test_packages_describe_their_modules() -> None:
+    for opener in (ROOT / "autotrain").rglob("__init__.py"):
+        text = ast.get_docstring(ast.parse(opener.read_text(encoding="utf-8"))) or ""
+        if opener.parent != ROOT / "autotrain":
+            assert len(text.split()) >= 40, f"{opener}: describe how the modules combine"
+        for name in re.findall(r"[\w/]+\.py", text):
+            places = (opener.parent / name, ROOT / "autotrain" / name)
+            assert any(map(Path.is_file, places)), f"{opener} names {name}"
 
 
 def test_no_module_is_too_long() -> None:

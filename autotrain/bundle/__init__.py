@@ -2,7 +2,8 @@
 
 record.py defines a bundle, checking.py checks the fields of its record, files.py encodes and
 verifies its bytes, publishing.py replaces the folder atomically, selection.py explains the choice
-of the model and card.py writes the model card.
+of the model and card.py writes the model card. own_files.py opens all files under fixed names and
+follows no links.
 """
 
 from autotrain.bundle.files import FORMAT_VERSION, copy_bundle, encode, read_bundle

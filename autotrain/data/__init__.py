@@ -1,6 +1,6 @@
 """Data: from a table of any kind to encoded rows, split into training, validation and test.
 
-`load_dataset` (dataset.py) is the entry point of a study. A table passes through these files:
+`load_dataset` (loading.py) is the entry point of a study. A table passes through these files:
 
     files.py       finds the reader of a source: text_tables.py, array_files.py, arrow_tables.py or
                    public_sets.py → one `RawTable`
@@ -10,7 +10,9 @@
     targets.py     infers the task and encodes the target
     splitting.py   splits the rows; weights.py reads their weights
     fitting.py     fits the preprocessing on the training rows of each fold
-    preprocessing.py  encodes rows, in training and in a loaded bundle, with NumPy alone
+    encoded.py     the encoded rows of a fold; preprocessing.py encodes them, in training and in a
+                   loaded bundle, with NumPy alone
+    dataset.py     the result, a `Dataset`
 
 `values.py` converts the cells of a column, `inputs.py` opens the rows of a prediction. `leaks.py`,
 `lookalikes.py` and `repeats.py` warn about tables that give misleading results. To add a source,

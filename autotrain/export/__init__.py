@@ -4,12 +4,16 @@
 `search/publisher.py`, whenever a new best trial completes and at the end of a run. An export takes
 these steps:
 
+    winner.py        chooses the model, once the finals have retrained the best trials
     ensemble.py      chooses several trials by their out-of-fold predictions, if the study asks
     members.py       makes one member per fold of a trial, with the fold's preprocessing
     calibration.py   fits temperature, noise and conformal thresholds on rows that the networks did
                      not train on
-    writer.py        writes the bundle (autotrain.bundle), reads it back, checks it and publishes it
+    writer.py        writes the bundle (autotrain.bundle), reads it back, checks it against the
+                     training records (checks.py) and publishes it
+    scoring.py       adds test scores and the reason of the choice
 
-`onnx.py` converts a finished bundle to ONNX graphs. To export something new with each model, add a
-field to `bundle/record.py` and fill it in `writer.py`.
+`origin.py` identifies the trial that a bundle comes from. `onnx.py` converts a finished bundle to
+ONNX graphs. To export something new with each model, add a field to `bundle/record.py` and fill it
+in `writer.py`.
 """

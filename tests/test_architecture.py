@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,42 @@ def test_no_module_is_too_long() -> None:
         for path in package_files()
     }
     assert {name: size for name, size in sizes.items() if size > MOST_LINES} == {}
+
+
+def without_shapes(node: ast.AST, above: str) -> Iterator[str]:
+    """Yield the public functions below a node that take or return an array, and name no shape.
+
+    Args:
+        above: docstrings of the module and the classes, which may name the shapes instead.
+    """
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef):
+            yield from without_shapes(child, above + (ast.get_docstring(child) or ""))
+        elif isinstance(child, ast.FunctionDef) and not child.name.startswith("_"):
+            given = [argument.annotation for argument in (*child.args.args, *child.args.kwonlyargs)]
+            types = [ast.unparse(each) for each in (*given, child.returns) if each is not None]
+            named = re.compile(r"dict|Mapping")  # arrays by name have many shapes
+            arrays = [t for t in types if re.search("Tensor|ndarray", t) and not named.search(t)]
+            text = above + (ast.get_docstring(child) or "")
+            if arrays and not re.search(r"`\[|shape", text):
+                yield child.name
+
+
+@pytest.mark.parametrize("folder", ["data", "network", "training", "bundle", "predictor"])
+def test_functions_of_arrays_name_shapes(folder: str) -> None:
+    found = {
+        path.name: names
+        for path in (ROOT / "autotrain" / folder).glob("*.py")
+        if (tree := ast.parse(path.read_text(encoding="utf-8")))
+        and (names := [*without_shapes(tree, ast.get_docstring(tree) or "")])
+    }
+    assert found == {}
+
+
+def test_functions_without_shapes_are_found() -> None:
+    code = 'def f(x: Tensor) -> int:\n    """Return 1."""\n'
+    assert [*without_shapes(ast.parse(code), "")] == ["f"]
+    assert [*without_shapes(ast.parse(code.replace("Return 1", "Return 1 for x `[N]`")), "")] == []
 
 
 def test_no_file_contains_a_path_of_one_machine() -> None:

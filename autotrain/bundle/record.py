@@ -140,7 +140,7 @@ class Bundle:
         return None if quantile == 0.5 else quantile
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return all arrays by name: weights, and preprocessing under "preprocessing."."""
+        """Return all arrays by name, in the shapes of `expected_tensors`."""
         named: dict[str, np.ndarray] = {}
         for place, member in enumerate(self.members):
             prefix = prefix_of(place, len(self.members))

@@ -199,7 +199,7 @@ def _named(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> tuple[str,
 
 
 def _read_array(path: Path, file: zipfile.ZipFile, name: str) -> np.ndarray:
-    """Read one array, after checking that its header fits the size of its part of the file."""
+    """Read one array `[N, …]`, whose header must fit the size of its part of the file."""
     info = file.getinfo(f"{name}.npy")
     with file.open(info) as stream:
         version = npy.read_magic(stream)

@@ -1,9 +1,10 @@
 """Convert a column of any library to a NumPy array with the same meaning.
 
-The entry point is `plain`. Cells keep what a float or a NumPy dtype would lose: integers beyond
-2⁵³ stay Python integers if a cell is missing, and times with a time zone stay `datetime` objects
-with their zone. Durations become seconds. This file imports only NumPy, and uses columns of pandas,
-Arrow and polars through their own methods, so that a predictor does not need these libraries.
+The entry point is `plain`. All columns are `[N]`, one cell per row. Cells keep what a float or a
+NumPy dtype would lose: integers beyond 2⁵³ stay Python integers if a cell is missing, and times
+with a time zone stay `datetime` objects with their zone. Durations become seconds. This file
+imports only NumPy, and uses columns of pandas, Arrow and polars through their own methods, so that
+a predictor does not need these libraries.
 """
 
 from __future__ import annotations

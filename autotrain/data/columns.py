@@ -259,7 +259,7 @@ def _is_surely_useful(series: pd.Series[Any], column: Column) -> bool:
 
 
 def _useless(values: np.ndarray, column: Column, rows: np.ndarray) -> str:
-    """Return the reason why a column is useless; empty if it is useful."""
+    """Return the reason why a column of cells `[N]` is useless; empty if it is useful."""
     boolean = column.kind == "boolean"
     if column.kind == "missing":
         return "all its cells are empty"

@@ -178,7 +178,7 @@ def _is_row(cell: Any) -> bool:
 
 
 def _rows(data: Any) -> np.ndarray:
-    """Return rows as an array that keeps the types of mixed cells."""
+    """Return rows as an array `[N, F]` that keeps the types of mixed cells."""
     cells = np.array(data, dtype=object)
     kinds = set(map(type, cells.ravel().tolist()))
     if not kinds <= {int, float} or not cells.size:

@@ -70,8 +70,8 @@ def rows_with_target(
 
     Args:
         reading: the settings with which the table was read.
-    Returns: the remaining rows, their indices in the table, and a notice with the number of dropped
-        rows.
+    Returns: the remaining rows, their indices `[N]` in the table, and a notice with the number of
+        dropped rows.
     Raises:
         DataError: when no row remains.
     """

@@ -34,6 +34,9 @@ def find_leaks(
       too often for chance. This is a finer code of the target.
 
     In regression, the absolute correlation with the target must exceed 0.9999.
+
+    Args:
+        frame, y: `[N]` training rows, and their class indices or numbers.
     """
     warnings = []
     for column in columns:
@@ -64,7 +67,7 @@ def find_leaks(
 
 
 def _is_finer(values: np.ndarray, y: np.ndarray, *, boolean: bool) -> bool:
-    """Whether every value of a column occurs with one class, too often for chance.
+    """Whether every value of a column `[N]` occurs with one class, too often for chance.
 
         Π_levels Σ_classes p_c^n_l < 1e-12
 
@@ -118,7 +121,7 @@ def _tells_by_gaps(missing: np.ndarray, y: np.ndarray) -> bool:
 
 
 def _parts(values: np.ndarray, y: np.ndarray) -> bool:
-    """Whether the classes have separate ranges of a number, each with enough rows."""
+    """Whether the classes have separate ranges of a number `[N]`, each with enough rows."""
     read, _ = numbers(values)
     known = ~np.isnan(read)
     x, classes = read[known], y[known]

@@ -257,7 +257,7 @@ def _test_fraction(usable: _Usable, test: Any, notes: list[str]) -> float | None
 def _split(
     usable: _Usable, fraction: float | None, validation: str, seed: int
 ) -> tuple[np.ndarray, np.ndarray, list[Split]]:
-    """Return indices of usable rows: all except the test rows, the test rows, and each fold."""
+    """Return indices `[N]` of usable rows: all but the test rows, the test rows, and each fold."""
     stratify = usable.coded.task != "regression"
     rest, test_places = split_test(usable.y, fraction or 0.0, seed, stratify=stratify)
     splits = split_validation(usable.y[rest], validation, seed, stratify=stratify)
@@ -277,7 +277,7 @@ def _columns(usable: _Usable, rest: np.ndarray, notes: list[str]) -> list[Column
     """Return the columns that all folds keep, so that their networks have the same inputs.
 
     Args:
-        rest: indices of the usable rows that are no test rows.
+        rest: `[N]` indices of the usable rows that are not test rows.
     """
     features, table = usable.features, usable.table
     columns, looks = read_columns(features, are_pixels=table.kind == "pixels")
@@ -315,6 +315,9 @@ def _folds(
 ) -> tuple[list[EncodedFold], list[Preprocessor], dict[str, int]]:
     """Fit and encode the default view of each fold.
 
+    Args:
+        splits: indices of usable rows.
+        by_class: `[C]` class weights; None if all are equal.
     Returns: folds, their preprocessors, and the number of levels of each categorical column in the
         first fold's training rows.
     """

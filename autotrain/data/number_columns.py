@@ -385,7 +385,7 @@ def _is_noted_here(counts: pd.Series[Any]) -> bool:
 
 
 def _shows_point(values: np.ndarray) -> bool:
-    """Whether some number has a decimal point that cannot be a thousands separator."""
+    """Whether a number of a column `[N]` has a point that cannot be a thousands separator."""
     known = np.abs(values[np.isfinite(values)])
     known = known[known % 1 != 0]
     thousandths = known * 1000

@@ -341,7 +341,7 @@ def read_cells(texts: Iterable[str], missing: Iterable[str] = ()) -> Cells:
 
 
 def numbers_like(values: np.ndarray, known: Numeral) -> tuple[np.ndarray, int | None]:
-    """Read a column like `values.numbers`, but text in the format of the training table.
+    """Read a column `[N]` like `values.numbers`, but text in the format of the training table.
 
     Raises:
         TypeError: as `values.distinct`.

@@ -263,7 +263,7 @@ class Preprocessor:
 
     @staticmethod
     def _texts(view: TableView, column: ColumnCode) -> tuple[list[str | None], np.ndarray]:
-        """Return the distinct texts of a column (None: missing) and each row's index into them."""
+        """Return the distinct texts of a column (None: missing), and each row's index `[N]`."""
         is_boolean = column.kind == "boolean"
         found: tuple[list[str | None], np.ndarray] = view.once(
             (texts, is_boolean, column.name),
@@ -355,7 +355,7 @@ class Preprocessor:
         return self.scaler.typical(z, self._arrays)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the fitted numbers float64: "fill" (medians) and the arrays of the scaler."""
+        """Return "fill", medians `[S]` float64, and the arrays `[…, S]` of the scaler."""
         return {name: array.copy() for name, array in self._arrays.items()}
 
     def to_json(self) -> dict[str, Any]:
@@ -372,7 +372,8 @@ class Preprocessor:
         """Return the preprocessor from the results of `to_json` and `to_arrays`.
 
         Raises:
-            BundleError: when the parts are incomplete.
+            BundleError: when the parts are incomplete, or an array has not one entry `[…, S]` per
+                scaled input.
         """
         try:
             columns = tuple(ColumnCode.from_json(column) for column in parts["columns"])

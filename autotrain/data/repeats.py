@@ -83,12 +83,12 @@ def row_hashes(frame: pd.DataFrame, columns: Sequence[Column]) -> np.ndarray:
 
 
 def _hashed(before: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Return the hashes of rows after adding another cell; overflow is intended."""
+    """Return the hashes `[N]` of rows after adding another cell; overflow is intended."""
     return before * MULTIPLIER + pd.util.hash_array(cells)
 
 
 def _cells(cells: pd.Series[Any], column: Column) -> np.ndarray:
-    """Return one number per cell; cells that the model cannot distinguish have the same number."""
+    """Return a number per cell, `[N]`; cells that the model cannot distinguish have the same."""
     if column.kind in ("categorical", "boolean"):
         found, inverse = texts(plain(cells), boolean=column.kind == "boolean")
         # A category is never the empty string, so that can represent a missing cell.

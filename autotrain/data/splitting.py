@@ -68,7 +68,7 @@ def read_fraction(test: Any) -> float | None:
 def split_test(
     y: np.ndarray, fraction: float, seed: int, *, stratify: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of the training and validation rows, and of the test rows."""
+    """Split N rows by their target `[N]`; return indices of the other rows and of the test rows."""
     everything = np.arange(len(y))
     if fraction == 0:
         return everything, everything[:0]
@@ -161,7 +161,9 @@ def fold_rows(
 
     The only row of a class is always used for training.
 
-    Returns: training and validation rows of each fold, ascending.
+    Args:
+        y: `[N]` class indices if `stratify`; otherwise only its length is used.
+    Returns: indices of the training and validation rows of each fold, ascending.
     Raises:
         DataError: when there are fewer rows than folds.
     """

@@ -74,7 +74,7 @@ class Target:
         return {self.name} if are_texts(self.classes) else set()
 
     def encode(self, values: Any, where: str) -> np.ndarray:
-        """Encode the target of another table (a test file) in the same way.
+        """Encode the target `[N]` of another table (a test file) in the same way.
 
         Raises:
             DataError: when a label is not among the classes or a cell is not a number.

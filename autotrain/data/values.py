@@ -40,7 +40,7 @@ _NO_CELLS = (tuple, frozenset, complex)
 
 
 def distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
-    """Return the distinct cells of a column, and the index of each row's cell.
+    """Return the distinct cells of a column `[N]`, and the index `[N]` of each row's cell.
 
     Raises:
         TypeError: when a cell cannot be compared (for example a list).
@@ -174,7 +174,7 @@ _EPOCH_JULIAN = 2_440_587.5
 
 
 def numbers(values: np.ndarray) -> tuple[np.ndarray, int | None]:
-    """Return a column as float64 (NaN: missing), and the first row that is not a number."""
+    """Return a column as float64 `[N]` (NaN: missing), and the first row that is not a number."""
     if values.dtype.kind in "biuf":
         return values.astype(np.float64), None
     return _read(values, number_of)
@@ -207,7 +207,7 @@ def days(column: Any, zone: str = AS_WRITTEN) -> tuple[np.ndarray, int | None]:
 
 
 def _days_on_clock(times: np.ndarray) -> np.ndarray:
-    """Return times without a zone as days since 1970-01-01, rounded exactly as `day_of` rounds."""
+    """Return times `[N]` without a zone as days since 1970-01-01, rounded as `day_of` rounds."""
     missing = np.isnat(times)
     seconds = np.where(missing, 0, times.astype("datetime64[s]").astype(np.int64))
     whole = seconds // SECONDS_A_DAY
@@ -226,7 +226,7 @@ def _read(
 
 
 def texts(values: np.ndarray, *, boolean: bool = False) -> tuple[list[str | None], np.ndarray]:
-    """Return the text of every distinct cell (None: missing) and each row's index into them."""
+    """Return the text of every distinct cell (None: missing), and each row's index `[N]`."""
     cells, inverse = distinct(values)
     reader = boolean_text_of if boolean else text_of
     return [reader(cell) for cell in cells], inverse

@@ -91,7 +91,7 @@ class Dropping:
 def drop(
     dropping: Dropping | None, h: Tensor, keep: Tensor | None, real: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Return h after dropout, with padded units at 0, and its derivative by h (None for 1).
+    """Return h `[K, B, H]` after dropout, padded units at 0, and its derivative (None for 1).
 
     Args:
         dropping: the dropout of the layer; None without dropout.

@@ -125,6 +125,7 @@ class FusedInputLayer:
         return h, tape
 
     def _embed(self, bound: BoundInputLayer, x: Tensor, tape: InputLayerTape) -> Tensor:
+        """Return rows `[K, B, W]` with embedded numbers and codes, `[K, B, I]`."""
         assert self.input_layer is not None
         columns = self.input_layer.columns
         d, n_codes = columns.n_numeric, columns.n_codes
@@ -143,6 +144,7 @@ class FusedInputLayer:
     def _embed_numbers(
         self, p: Mapping[str, Tensor], numbers: Tensor, tape: InputLayerTape
     ) -> Tensor:
+        """Return numbers `[K, B, D]` as `[K, B, D · n_out]`."""
         assert self.row.features is not None
         x = numbers.transpose(1, 2).contiguous()
         features, kept = self.row.features(x, p)
@@ -188,6 +190,7 @@ class FusedInputLayer:
     def _embed_backward(
         self, p: Mapping[str, Tensor], to: Mapping[str, Tensor], tape: InputLayerTape, dh: Tensor
     ) -> None:
+        """Write the gradients of the embedding for the gradient dh `[K, B, D · n_out]`."""
         x, features = tape.numbers, tape.features
         assert x is not None
         assert features is not None

@@ -250,7 +250,7 @@ def influence(
 
 
 def mean_squared(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return mean((ŷ − y)²), the validation loss of regression."""
+    """Return mean((ŷ − y)²) `[K]` of `[K, N]`, the validation loss of regression."""
     return _mean((predictions - targets) ** 2, weights)
 
 

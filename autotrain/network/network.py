@@ -341,6 +341,7 @@ class FusedNetwork:
         )
 
     def _predict(self, bound: Bound, x: Tensor, keep: Keep) -> tuple[Tensor, list[Tensor]]:
+        """Return outputs `[K, B, C]` of rows `[K, B, W]`, and f(z) `[K_l, B, H]` by layer."""
         inputs = h = self._drop(self._inputs(bound, x), INPUT, keep)
         endings, activations = [], []
         for layer in range(self.depth):

@@ -245,7 +245,7 @@ class DropoutBits:
         return keep
 
     def _next_masks(self, compiled: CompiledKernels) -> dict[int, Tensor]:
-        """Draw the keep-masks of the next step; they equal those from `draw`."""
+        """Draw the keep-masks `[K, B, H]` of the next step; they equal those from `draw`."""
         keep = {}
         for layer, (n_slots, width) in self.layers.items():
             make = torch.zeros if self.is_padded[layer] else torch.empty

@@ -64,7 +64,7 @@ def bootstrap_t(
 def _studentized(
     losses: Tensor, scales: Tensor, weights: Tensor
 ) -> tuple[float, float, tuple[float, float]]:
-    """Return θ, its standard error, and the 2.5 and 97.5 % quantiles of t*."""
+    """Return θ of rows `[N]`, its standard error, and the 2.5 and 97.5 % quantiles of t*."""
     square = weights.square()
     columns = [
         weights * losses,
@@ -86,7 +86,7 @@ def _studentized(
 
 
 def _estimates(sums: Tensor) -> tuple[Tensor, Tensor]:
-    """Return θ and its first-order standard error from the sums of `_studentized`."""
+    """Return θ and its first-order standard error from the sums `[…, 5]` of `_studentized`."""
     loss, scale, loss_2, product, scale_2 = sums.unbind(-1)
     theta = loss / scale
     variance = loss_2 - 2 * theta * product + theta.square() * scale_2

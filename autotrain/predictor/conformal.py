@@ -96,7 +96,7 @@ class ConformalScores:
         return torch.cat([self.weights.new_zeros(1), self.weights.cumsum(0)])
 
     def count_below(self, scores: Tensor) -> Tensor:
-        """Return the number of rows whose score is below each of these scores."""
+        """Return the number of rows whose score is below each of these scores, of any shape."""
         return self.counts[torch.searchsorted(self.values, scores - TIE)]
 
     def __len__(self) -> int:
@@ -168,7 +168,7 @@ def value_scores(center: np.ndarray, scale: np.ndarray, y: np.ndarray) -> np.nda
 
 
 def rounded_up(scores: np.ndarray) -> list[float]:
-    """Round scores up to `DIGITS` significant digits."""
+    """Round scores `[n]` up to `DIGITS` significant digits."""
     context = decimal.Context(prec=DIGITS, rounding=decimal.ROUND_CEILING)
     return [float(context.create_decimal_from_float(score)) for score in scores.tolist()]
 

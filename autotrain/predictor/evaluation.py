@@ -236,13 +236,13 @@ class Scorer:
         return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
     def _recalibrated(self, predictions: Tensor, recalibration: Recalibration | None) -> Tensor:
-        """Return the outputs that metrics of probabilities score, class weights divided out."""
+        """Return outputs `[N, …]` for metrics of probabilities, with class weights divided out."""
         if not self.bundle.is_classification:
             return predictions
         return (recalibration or Recalibration(1.0, self._class_weights)).apply(predictions)
 
     def _known(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return predictions, targets and weights of the rows whose target is known."""
+        """Return predictions `[N, …]`, targets and weights `[N]` of rows with a known target."""
         known = torch.from_numpy(self.truth.is_known)
         weights = (
             None if self.truth.weights is None else torch.from_numpy(self.truth.weights)[known]
@@ -320,7 +320,7 @@ def calibration_error(proba: Tensor, y: Tensor, weights: Tensor | None) -> float
 
 
 def _weights(weights: Any, is_known: np.ndarray) -> np.ndarray:
-    """Return the weights of the rows, divided by their mean.
+    """Return the weights `[N]` of the rows, divided by their mean.
 
     Rows without a target may have no weight.
     """

@@ -99,7 +99,7 @@ def noise_in(calibration: Mapping[str, Any], name: str) -> Noise | None:
 
 
 def standard_cdf(dof: float, u: Tensor) -> Tensor:
-    """Return the distribution function of the standard normal or t distribution.
+    """Return the distribution function of the standard normal or t distribution, shaped like u.
 
     F(u) = ½ + ½ sin θ Σ_{j < ν/2} a_j cos^{2j} θ,   tan θ = u/√ν,   a_j = a_{j−1} (2j − 1)/2j
     """
@@ -115,7 +115,7 @@ def standard_cdf(dof: float, u: Tensor) -> Tensor:
 
 
 def standard_log_density(dof: float, u: Tensor) -> Tensor:
-    """Return the logarithm of the density of the standard normal or t distribution."""
+    """Return the log density of the standard normal or t distribution, shaped like u."""
     if math.isinf(dof):
         return -0.5 * u * u - 0.5 * math.log(2 * math.pi)
     constant = math.lgamma((dof + 1) / 2) - math.lgamma(dof / 2) - 0.5 * math.log(dof * math.pi)
@@ -159,7 +159,7 @@ def below(samples: Tensor, y: Tensor, noise: Noise) -> Tensor:
 
 
 def deviation(samples: Tensor) -> Tensor:
-    """Return the standard deviation of the samples, over the first axis; 0 for one sample.
+    """Return the standard deviation of samples `[S, …]` over the first axis; 0 for one sample.
 
     torch's `std` computes the same, but warns when there are no rows.
     """

@@ -196,6 +196,7 @@ class PlainNetwork(nn.Module):
         return found
 
     def _input_layer(self, x: Tensor) -> Tensor:
+        """Return rows `[N, D]` with embedded numbers and codes, `[N, I]`."""
         d, levels = self.columns.n_numeric, self.columns.levels
         embeds = EMBEDDINGS[self.member_config.embedding.name].sizes is not None and d > 0
         parts = [self._embedded(x[:, :d]) if embeds else x[:, :d]]
@@ -207,6 +208,7 @@ class PlainNetwork(nn.Module):
         return h * self._own("input_layer.scale") if hasattr(self, "input_layer_scale") else h
 
     def _embedded(self, numbers: Tensor) -> Tensor:
+        """Return numbers `[N, D]` as `[N, D · n_out]`."""
         row = EMBEDDINGS[self.member_config.embedding.name]
         own: dict[str, Tensor] = {}
         for name in ("frequency", "phase", "bias", "slope"):
@@ -230,6 +232,7 @@ class PlainNetwork(nn.Module):
         return out.transpose(0, 1).flatten(1)
 
     def _normalized(self, z: Tensor, where: str) -> Tensor:
+        """Return z `[…, N, H]` normalized by the moving statistics."""
         epsilon = float(self.member_config.batch_norm["epsilon"])
         mean, variance, gamma, beta = (
             self._own(f"batch_norm.{where}.{name}")
@@ -238,6 +241,7 @@ class PlainNetwork(nn.Module):
         return (z - mean) / torch.sqrt(variance + epsilon) * gamma + beta
 
     def _activated(self, z: Tensor, layer: int) -> Tensor:
+        """Return f(z) of a hidden layer, `[…, N, H]`."""
         choice = self.member_config.activation
         row = ACTIVATIONS[choice.name]
         hyper = {
@@ -257,6 +261,7 @@ class PlainNetwork(nn.Module):
         return input_dropout_of(config) if layer == INPUT else dropout_of(config)
 
     def _drop(self, h: Tensor, layer: int) -> Tensor:
+        """Return h `[N, H]` after dropout; with S masks `[S, N, H]`."""
         if self.training and layer in self.dropping:
             choice = self._dropout(layer)
             shape = (self.n_samples, *h.shape[-2:]) if self.has_masks else h.shape

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def log_mean_exp(log_p: Tensor) -> Tensor:
-    """Return log of the mean of p over the first axis."""
+    """Return the log of the mean of p `[S, …]` over the first axis."""
     return torch.logsumexp(log_p, dim=0) - math.log(len(log_p))
 
 

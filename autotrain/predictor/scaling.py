@@ -1,7 +1,8 @@
 """The scalers of techniques/scalers.py in torch, for the module that `to_torch` returns.
 
-Each formula is written a second time, because an exported graph must contain it. A test compares
-the two for every row of `SCALERS`.
+All functions map numbers `[N, P]` to `[N, P]`, with arrays `[…, P]` of the scaler. Each formula is
+written a second time, because an exported graph must contain it. A test compares the two for every
+row of `SCALERS`.
 """
 
 from __future__ import annotations

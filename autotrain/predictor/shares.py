@@ -21,7 +21,7 @@ STEPS = 60
 
 
 def effective(weights: Tensor) -> float:
-    """Return (Σw)² / Σw², the number of equally weighted rows whose mean has the same variance.
+    """Return (Σw)² / Σw² of weights `[N]`: the equally weighted rows of a mean as precise.
 
     Source: Kish 1965, "Survey sampling", section 11.7.
     """

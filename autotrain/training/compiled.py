@@ -75,7 +75,7 @@ def _normalize(z, gamma, beta, epsilon, out, mean_out, variance_out, inverse_out
 def normalize_batch(
     x: Tensor, gamma: Tensor, beta: Tensor, epsilon: Tensor, centered: Tensor | None = None
 ) -> tuple[Tensor, BatchNormCache, Tensor, Tensor]:
-    """Equals: `techniques.normalization.normalize_batch`."""
+    """Normalize x `[K, B, H]` by its batch; equals `techniques.normalization.normalize_batch`."""
     if centered is None:
         centered = x.clone(memory_format=torch.contiguous_format)
     elif centered is not x:
@@ -114,7 +114,7 @@ def _normalize_backward(d, centered, gamma, inverse, d_gamma, d_beta):  # type: 
 def batch_norm_gradient(
     dy: Tensor, gamma: Tensor, cache: BatchNormCache, dx: Tensor, d_gamma: Tensor, d_beta: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Equals: `techniques.normalization.batch_norm_gradient`, in place."""
+    """Overwrite dy `[K, B, H]` by dx; equals `techniques.normalization.batch_norm_gradient`."""
     assert dx is dy
     tensors = (dy, cache.centered, gamma, cache.inverse_std, d_gamma, d_beta)
     _normalize_backward(*map(_array, tensors))
@@ -218,14 +218,14 @@ def _run_adam(
 def _compiled_adam(
     p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Mapping[str, Tensor]
 ) -> None:
-    """Equals: `techniques.optimizers.adam`."""
+    """Update p `[K, P]` in place; equals `techniques.optimizers.adam`."""
     _run_adam(p, g, state, eta, hyper, torch.zeros_like(state.t))
 
 
 def _compiled_adamw(
     p: Tensor, g: Tensor, state: State, eta: Tensor, hyper: Mapping[str, Tensor]
 ) -> None:
-    """Equals: `techniques.optimizers.adamw`."""
+    """Update p `[K, P]` in place; equals `techniques.optimizers.adamw`."""
     _run_adam(p, g, state, eta, hyper, hyper["weight_decay"])
 
 

@@ -130,6 +130,7 @@ class Rows:
         return of_loss, of_metric
 
     def _join(self, arrays: list[np.ndarray], to: torch.dtype) -> Tensor:
+        """Return the rows `[N, …]` of all folds as one tensor `[ΣN, …]` on the device."""
         joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
         return _tensor(joined).to(self._device, to)
 

@@ -164,6 +164,7 @@ class Stepper:
     def _compute(
         self, x: Tensor, y: Tensor, keep: Keep, weights: Tensor | None
     ) -> tuple[Tensor, Tensor]:
+        """Compute the gradient of each slot; return losses `[K]` and norms `[K, L + 1]`."""
         network = self.network
         outputs, tape = network.forward(self.bound, x, keep)
         if self.classification:

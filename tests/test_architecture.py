@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,13 @@ def test_no_module_is_too_long() -> None:
         for path in package_files()
     }
     assert {name: size for name, size in sizes.items() if size > MOST_LINES} == {}
+
+
+def test_no_two_classes_have_the_same_name() -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in package_files())
+    counts = Counter(re.findall(r"^class (\w+)", text, re.MULTILINE))
+    assert counts["Dataset"] == 1
+    assert {name for name, count in counts.items() if count > 1} == set()
 
 
 def without_shapes(node: ast.AST, above: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from autotrain.space.config import TrialConfig
 
 
-class Repeat(NamedTuple):
+class RepeatScore(NamedTuple):
     """A training of a finalist with another seed.
 
     Args:
@@ -21,7 +21,7 @@ class Repeat(NamedTuple):
     epochs: tuple[int, ...]
 
     @classmethod
-    def of(cls, score: float, epochs: Sequence[int]) -> Repeat:
+    def of(cls, score: float, epochs: Sequence[int]) -> RepeatScore:
         """Make a repeat from the epochs of all folds."""
         return cls(score, tuple(epochs[:1] if len(set(epochs)) == 1 else epochs))
 
@@ -44,7 +44,7 @@ class Finalist:
     n_parameters: int
     config: TrialConfig
     seconds: float = 0.0
-    repeats: dict[int, Repeat] = field(default_factory=dict)
+    repeats: dict[int, RepeatScore] = field(default_factory=dict)
 
     def scores(self, loss: float = 0.0) -> list[float]:
         """Return all scores, the first one corrected by `loss` for the optimism of its choice."""

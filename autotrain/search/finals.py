@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.metrics import Metric
 from autotrain.search.attributes import IS_EXPORTED, N_PARAMETERS, REPEATS, SECONDS
-from autotrain.search.finalists import Finalist, Repeat
+from autotrain.search.finalists import Finalist, RepeatScore
 from autotrain.search.given import config_of
 from autotrain.search.record import own_trials
 from autotrain.search.winner import Winner
@@ -53,7 +53,7 @@ class Finals:
 
     def record(self, number: int, repeat: int, score: float, epochs: Sequence[int]) -> None:
         """Record a finished repeat; an infinite score when it diverged."""
-        self.known[number].repeats[repeat] = Repeat.of(score, epochs)
+        self.known[number].repeats[repeat] = RepeatScore.of(score, epochs)
 
     def lose(self, number: int) -> None:
         """Record that a finalist's repeat failed; the finalist keeps its other scores.

@@ -24,7 +24,7 @@ from autotrain.search.progress import Observer, Progress
 from autotrain.search.pruning.comparison import Comparison
 from autotrain.search.recorder import Recorder
 from autotrain.search.runs import RepeatRun, TrialRun
-from autotrain.search.scheduler import State, next_action
+from autotrain.search.scheduler import SearchState, next_action
 from autotrain.search.slots import Slots
 from autotrain.search.training_run import TrainingRun
 from autotrain.search.workers.protocol import Close, Crashed, Message, Worker, receive_all
@@ -118,10 +118,10 @@ class SearchLoop:
 
     # ---- acting ----------------------------------------------------------------------------
 
-    def state(self) -> State:
+    def state(self) -> SearchState:
         """Return the state of the search for the scheduler."""
         recorder = self.recorder
-        return State(
+        return SearchState(
             placement=self.placement,
             runs=self.slots.runs(),
             lost=self.lost,

@@ -72,7 +72,7 @@ def seen_study(
         storage: URL with the password, when the study is not stored in its folder.
         connects: False when the user did not name this study, because the author of its folder must
             not make this machine connect to a server.
-        stays_open: see `storage.open.Reading`.
+        stays_open: see `storage.open.ReadOnly`.
     Raises:
         StudyError: when the study does not exist, or its trials are in another storage or lost.
         StorageError: when its trials cannot be read.

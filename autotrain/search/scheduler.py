@@ -30,7 +30,7 @@ any result is known."""
 
 
 @dataclass(frozen=True)
-class State:
+class SearchState:
     """The state of a search.
 
     Args:
@@ -143,7 +143,7 @@ Start = Retry | Repeat | Sample | Begin
 Action = Start | MakeRoom | Wait | Stop
 
 
-def next_action(state: State) -> Action:
+def next_action(state: SearchState) -> Action:
     """Return the next action of the search."""
     wanted = next_repeat(state)
     if not state.runs and state.starts_none and wanted is None and not state.retries:
@@ -174,7 +174,7 @@ def next_action(state: State) -> Action:
     return Wait() if place is None else Begin(*place)
 
 
-def next_repeat(state: State) -> tuple[Finalist, int] | None:
+def next_repeat(state: SearchState) -> tuple[Finalist, int] | None:
     """Return which finalist to train again, and its number of repeat; None before the finals."""
     if state.finals is None or not _is_time_for_finals(state, state.finals):
         return None
@@ -183,7 +183,7 @@ def next_repeat(state: State) -> tuple[Finalist, int] | None:
     return state.finals.next(begun, state.clock.left_s)
 
 
-def _is_time_for_finals(state: State, finals: Finals) -> bool:
+def _is_time_for_finals(state: SearchState, finals: Finals) -> bool:
     if state.clock.limit_s is not None and state.clock.is_for_finals(finals.best_seconds):
         return True
     # All trials have ended: the finalists depend on nothing else.
@@ -191,7 +191,7 @@ def _is_time_for_finals(state: State, finals: Finals) -> bool:
     return state.asked_all and not searches and not state.retries
 
 
-def _to_leave(state: State, finalist: Finalist) -> list[TrainingRun]:
+def _to_leave(state: SearchState, finalist: Finalist) -> list[TrainingRun]:
     """Return trials that the end of the time would stop, where a repeat can end in their place."""
     left_s = state.clock.left_s
 

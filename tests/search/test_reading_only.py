@@ -21,7 +21,7 @@ from autotrain.errors import StorageError
 from autotrain.reporting.status import Unread, read_status, summaries
 from autotrain.search.definition import Definition, NotConnectedError
 from autotrain.search.storage import open as storage_module
-from autotrain.search.storage.open import DatabaseStorage, Reading, open_storage, read_storage
+from autotrain.search.storage.open import DatabaseStorage, ReadOnly, open_storage, read_storage
 from autotrain.search.storage.urls import OPTIONS, check_options, secrets_of
 from tests.reporting.test_status import fill, make
 from tests.search.planted import Planted
@@ -114,7 +114,7 @@ def test_servers_are_asked_for_reading_only(
 
     monkeypatch.setattr(sqlalchemy, "create_engine", connect)
     with pytest.raises(ConnectionError):
-        DatabaseStorage(url, Reading())
+        DatabaseStorage(url, ReadOnly())
     assert forced.items() <= seen[0].items()
     assert seen[0].get("local_infile", False) is False
     assert url.startswith("mysql") == ("local_infile" in seen[0])

@@ -19,7 +19,7 @@ from autotrain.search.scheduler import (
     Repeat,
     Retry,
     Sample,
-    State,
+    SearchState,
     Stop,
     Wait,
     next_action,
@@ -71,7 +71,7 @@ def finals(n_complete: int, seconds: float = 5.0) -> Finals:
     return found
 
 
-EMPTY = State(placement=placement(A, B), runs=(), lost=(), sign=1.0, clock=clock(None))
+EMPTY = SearchState(placement=placement(A, B), runs=(), lost=(), sign=1.0, clock=clock(None))
 TRIAL, OTHER, LOST = run(A), run(B), run(A)
 STOPPED = run(A, cause=Cause.TIME)
 

@@ -161,7 +161,7 @@ class _WithoutSnapshots(BaseJournalBackend):
 class RedisStorage(JournalStorage, OpenStorage):
     """An Optuna journal on a Redis server with Optuna's keys, but without its snapshots."""
 
-    def __init__(self, url: str, reading: Reading | None = None) -> None:
+    def __init__(self, url: str, reading: ReadOnly | None = None) -> None:
         self.shown = hide_password(url)
         url = url.removeprefix("journal+")
         if "socket_connect_timeout" not in url:
@@ -181,7 +181,7 @@ class DatabaseStorage(RDBStorage, OpenStorage):
         reading: None to write, which creates missing tables.
     """
 
-    def __init__(self, url: str, reading: Reading | None = None) -> None:
+    def __init__(self, url: str, reading: ReadOnly | None = None) -> None:
         self.shown = hide_password(url)
         arguments: dict[str, Any] = {"pool_pre_ping": True}
         connect: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
@@ -234,7 +234,7 @@ def _database_file(url: str) -> Path:
     return path
 
 
-def _reader(url: str, reading: Reading) -> Callable[[], sqlite3.Connection]:
+def _reader(url: str, reading: ReadOnly) -> Callable[[], sqlite3.Connection]:
     """Return a function that connects read-only; SQLAlchemy would decode the URI itself."""
     return partial(
         sqlite3.connect,
@@ -257,7 +257,7 @@ def _require_study(url: str, arguments: dict[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOnly:
     """Options for opening a storage read-only.
 
     Args:
@@ -310,12 +310,12 @@ class Scheme:
     """A kind of storage URL.
 
     Args:
-        open: opens a URL, read-only with a `Reading`.
+        open: opens a URL, read-only with a `ReadOnly`.
         driver: name of the required module, or "".
         package: argument of `pip install` for the module.
     """
 
-    open: Callable[[str, Reading | None], OpenStorage]
+    open: Callable[[str, ReadOnly | None], OpenStorage]
     driver: str = ""
     package: str = ""
 
@@ -400,12 +400,12 @@ def read_storage(folder: Path, url: str | None = None, *, stays_open: bool = Tru
     Args:
         folder: the study's folder.
         url: URL of the storage; None for the journal in the folder.
-        stays_open: see `Reading`.
+        stays_open: see `ReadOnly`.
     Raises:
         StorageError: when the storage does not exist or cannot be opened.
     """
     if url is not None:
-        return _open_url(absolute_url(url, folder), Reading(stays_open))
+        return _open_url(absolute_url(url, folder), ReadOnly(stays_open))
     path = folder / JOURNAL
     if not path.is_file():
         raise StorageError(
@@ -415,7 +415,7 @@ def read_storage(folder: Path, url: str | None = None, *, stays_open: bool = Tru
     return FileStorage(path, read_only=True)
 
 
-def _open_url(url: str, reading: Reading | None = None) -> OpenStorage:
+def _open_url(url: str, reading: ReadOnly | None = None) -> OpenStorage:
     shown = hide_password(url)
     if url.startswith(OBJECT):
         raise StorageError(

@@ -53,7 +53,7 @@ class Metric:
     @property
     def row(self) -> str:
         """The key in `METRICS`: the name without the quantile."""
-        return self.name.partition(":")[0]
+        return row_of(self.name)
 
     @property
     def high(self) -> float:
@@ -143,6 +143,11 @@ METRICS = {
         ),
     )
 }
+
+
+def row_of(name: str) -> str:
+    """Return the name of a metric without its quantile: its row in `METRICS`."""
+    return name.partition(":")[0]
 
 
 def metric_named(name: str) -> Metric:

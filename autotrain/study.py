@@ -9,59 +9,43 @@ The command line uses the same class.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from autotrain.bundle import copy_bundle, read_bundle, refuse_full
-from autotrain.data.dataset import Dataset
-from autotrain.data.loading import load_dataset
 from autotrain.data.weights import ClassWeights
 from autotrain.errors import StudyError
 from autotrain.export.best_model import BestModel
 from autotrain.export.scoring import score_test_rows
-from autotrain.metrics import METRICS, metric_for
-from autotrain.reporting.display import make_observer
+from autotrain.metrics import METRICS, row_of
+from autotrain.reporting.display import display_of
 from autotrain.reporting.results import Results
 from autotrain.search.attributes import EXPORTED, GIVEN, IS_EXPORTED, WINNER
 from autotrain.search.budget import Budget, RunBudget, Used
 from autotrain.search.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.search.checkpoints import Checkpoints
-from autotrain.search.definition import FILE, Definition
-from autotrain.search.device import count_workers, find_device
+from autotrain.search.definition import Definition
 from autotrain.search.finals import Finals, finals_of
-from autotrain.search.given import enqueue, params_of
+from autotrain.search.given import enqueue, give
 from autotrain.search.launch import Launch
-from autotrain.search.opening import open_study, storage_of
-from autotrain.search.progress import Observer, Progress, Silent
-from autotrain.search.pruning.pruners import read_options
+from autotrain.search.opening import open_study
+from autotrain.search.preparing import prepare, resolve_for, resumed
+from autotrain.search.progress import Observer, Progress
 from autotrain.search.publisher import Published
 from autotrain.search.run import Run, check_complete, check_success, one_thread, stages
-from autotrain.search.sampling.allowed import AllowedSampler
-from autotrain.search.sampling.samplers import make_sampler
-from autotrain.search.sampling.untried import Untried, UntriedSampler
 from autotrain.search.settings import AUTO, STUDIES, StudySettings, check_ensemble
 from autotrain.search.storage.open import OpenStorage
-from autotrain.search.storage.urls import absolute_url
 from autotrain.space.config import TrialConfig
 from autotrain.space.fixed import Config, fixed_space, params_in
-from autotrain.space.search_space import SearchSpace, as_space
-from autotrain.training.rows import check_metric
-from autotrain.validation import (
-    check_count,
-    check_still_there,
-    number_or_text,
-    read_budget,
-)
+from autotrain.space.search_space import SearchSpace
+from autotrain.validation import check_count, read_budget
 from autotrain.vocabulary import user_path
 
 
@@ -72,24 +56,21 @@ class Study(Results):
     and settings exists, it is resumed. If any of these differ, a `StudyError` is raised.
 
     Args:
-        name: Name of the study and of its folder [default: derived from the data]. None for the
-            default, with a number appended when another study has that name.
-        data: Table to learn from. A data frame, or anything the command line accepts as DATA.
+        name: Name of the study and of its folder [default: derived from the data]; None for the
+            default, which has a number appended when another study has that name.
+        data: Table to learn from: a data frame, or anything the command line accepts as DATA.
         target: Column to predict. Optional when the data's format names it.
-        task: Kind of target; auto decides from its values. "auto", "binary", "multiclass" or
-            "regression".
+        task: Kind of target; auto decides from its values. Or a word of `metrics.TASKS`.
         space: Search space: a shipped name or a TOML file. Also a dictionary or a `SearchSpace`.
         metric: Metric to optimize [default: log_loss; rmse for regression]. pinball:0.9 predicts
             the 0.9 quantile. See `metrics.METRICS`.
         weights: Column with sample weights, used for training and scoring, not as a feature.
         class_weights: Class weights for training; balanced gives every class the same total weight.
             "balanced" or {label: weight}.
-        reading: How to read the texts of the table. Such as {"decimal": ","}; see docs/tables.md,
-            "Texts".
-        sampler: Sampling strategy. "tpe", "gp", "cmaes", "random" or "qmc".
-        pruner: Pruning strategy. "performance", "asha", "median" or "none".
-        pruner_options: Settings of the pruner, such as quantile=0.4,n_startup=8. A dictionary; None
-            for the defaults.
+        reading: How to read the texts of the table, such as {"decimal": ","}; see docs/tables.md.
+        sampler: Sampling strategy: "tpe", "gp", "cmaes", "random" or "qmc".
+        pruner: Pruning strategy: "performance", "asha", "median" or "none".
+        pruner_options: Settings of the pruner, such as quantile=0.4,n_startup=8. A dictionary.
         validation: Validation split that trials are compared on: a holdout, or K folds (5-fold).
             "auto" (5-fold below 10,000 rows without the test rows, 3-fold below 30,000, otherwise
             holdout), "holdout" (20 %, at most 10,000 rows) or "K-fold".
@@ -98,17 +79,15 @@ class Study(Results):
         finalists: Number of best trials to retrain with other seeds; the best mean wins. 0: the
             trial with the best value wins.
         ensemble: Largest number of trainings in the exported ensemble; 0: the winner alone; auto:
-            up to 4 with at most 2,500 validation rows. Prediction takes up to N times as long. See
-            `export/ensemble.py`.
+            up to 4 with at most 2,500 validation rows. Prediction takes up to N times as long.
         storage: Storage of the trials [default: a journal in the study's folder]. A storage URL or
             an Optuna storage. A SQLite path is relative to the study's folder. A study in a storage
             object without a URL can be resumed only in Python, with the same `storage`.
         workers: Number of worker processes [default: one per core or GPU]. The default is 0, and 1
-            in a worker process of joblib or `multiprocessing`. With 1, training runs in this
-            process.
-        device: Device for training. "auto", "cpu" or "cuda".
+            in a worker process of joblib or `multiprocessing`. 1 trains in this process.
+        device: Device for training: "auto", "cpu" or "cuda".
         seed: Random seed of splits, sampling and training.
-        directory: Folder that contains the studies. A relative path is resolved immediately.
+        directory: Folder that contains the studies; a relative path is resolved immediately.
     Raises:
         DataError, SpaceError, StudyError, StorageError, DeviceError: when an argument is invalid;
             nothing is written in this case.
@@ -146,58 +125,17 @@ class Study(Results):
         directory: str | Path = STUDIES,
     ) -> None:
         arguments = {key: value for key, value in locals().items() if key != "self"}
-        settings = StudySettings(**arguments).checked()
-        options = read_options(settings.pruner, settings.pruner_options)
-        settings = replace(settings, pruner_options=options)
-        self.device = find_device(settings.device)
-        made_sampler = make_sampler(settings.sampler, settings.seed)
-        self._load(settings, as_space(settings.space), made_sampler)
-        self._locate(settings)
+        prepared = prepare(StudySettings(**arguments))
+        self.definition, self.folder = prepared.definition, prepared.folder
+        self.dataset, self.metric, self.space = prepared.dataset, prepared.metric, prepared.space
+        self.device, self.sampler = prepared.device, prepared.sampler
+        self._untried, self._given = prepared.untried, prepared.storage
         self._storage: OpenStorage | None = None
         self._study: optuna.Study | None = None
         self.progress = Progress()
         self.export_notes: tuple[str, ...] = ()
         self.export_failures: tuple[str, ...] = ()
         """Models that were preferred to the one in `best/` but could not be exported, and why."""
-
-    def _load(self, settings: StudySettings, space: SearchSpace, sampler: BaseSampler) -> None:
-        """Load the data, and resolve for them what the settings leave open."""
-        self.dataset = load_dataset(
-            settings.data,
-            settings.target,
-            task=settings.task,
-            test=settings.test,
-            validation=settings.validation,
-            seed=settings.seed,
-            weights=settings.weights,
-            class_weights=settings.class_weights,
-            reading=settings.reading,
-        )
-        self.metric = metric_for(self.dataset.task, settings.metric)
-        check_metric(self.metric, self.dataset)
-        self.space = resolved(space, self.dataset)
-        self.sampler: BaseSampler = AllowedSampler(sampler, self.space, settings.seed)
-        self._untried = Untried.of(self.space)
-        if self._untried is not None:
-            self.sampler = UntriedSampler(self.sampler, self._untried, settings.seed)
-
-    def _locate(self, settings: StudySettings) -> None:
-        """Find the study's folder, and check that a study in it has the same settings."""
-        # The working directory may change before the study is opened.
-        directory = user_path(str(settings.directory)).absolute()
-        definition = Definition.of(settings, self.dataset, self.space, self.metric)
-        if settings.name is None:
-            definition = definition.with_free_name(self.dataset.name, directory)
-        self.folder = directory / definition.name
-        self._given = settings.storage if isinstance(settings.storage, BaseStorage) else None
-        if (self.folder / FILE).is_file():
-            begun = Definition.read(self.folder)
-            begun.check_same(definition, self.folder)
-            url = storage_of(begun, settings.storage, self.folder)
-            definition = replace(definition, storage=url, stored_as=begun.stored_as)
-        elif definition.storage is not None:
-            absolute_url(definition.storage, self.folder)  # Raises for a database in memory.
-        self.definition = definition
 
     @classmethod
     def resume(
@@ -234,13 +172,7 @@ class Study(Results):
             >>> study.close()
         """
         given = {key: value for key, value in locals().items() if key != "cls"}
-        old = Definition.read(Path(directory) / name)
-        if data is None:
-            check_still_there(name, "data", old.data)
-        if test is None and isinstance(number_or_text(old.test), str):
-            check_still_there(name, "test", str(old.test))
-        changed = {key: value for key, value in given.items() if value is not None}
-        return cls(**old.arguments() | changed)
+        return cls(**resumed(name, directory, given))
 
     # ---- running ---------------------------------------------------------------------------
 
@@ -347,12 +279,10 @@ class Study(Results):
             7
         """
         _, timeout = read_budget(1, timeout)
-        wanted = resolved(fixed_space(config), self.dataset).config_from({})
-        number = self._give(wanted)
-        budget = RunBudget(1, timeout)
+        number = self._give(resolve_for(fixed_space(config), self.dataset).config_from({}))
         before_s = Used.by(self.optuna_study).seconds
         try:
-            self._run(budget, observer, quiet=quiet, only=number)
+            self._run(RunBudget(1, timeout), observer, quiet=quiet, only=number)
         finally:
             # The budget of the searches must not shrink by the seconds of this trial.
             if (whole_s := Definition.read(self.folder).timeout_s) is not None:
@@ -364,14 +294,12 @@ class Study(Results):
 
     def _give(self, config: TrialConfig) -> int:
         """Add a waiting trial with any configuration and return its number."""
-        study = self.optuna_study
-        begun = Definition.read(self.folder)
+        storage, begun = self._open(), Definition.read(self.folder)
         if begun.n_trials is not None or begun.timeout_s is None:
             # The budget of the searches must not shrink by this trial.
             self.definition.write_changes(self.folder, n_trials=(begun.n_trials or 0) + 1)
-        params, outside = params_of(config, self.space)
-        number = enqueue(study, params, **{GIVEN: "train"}, **outside)
-        self._open().commit()
+        number = give(self.optuna_study, config, self.space)
+        storage.commit()
         return number
 
     def _optimize(self, budget: RunBudget, observer: Observer | None, *, quiet: bool) -> Study:
@@ -395,12 +323,13 @@ class Study(Results):
         self, budget: RunBudget, observer: Observer | None, *, quiet: bool, only: int | None = None
     ) -> None:
         """Run a search within a budget, or train only the trial with the number `only`."""
-        run = Run(self._launch(only), self._best(), self.optuna_study, self._open())
-        if observer is None and quiet:
-            observer = Silent()
-        display: contextlib.AbstractContextManager[Observer]
-        display = make_observer(self.metric) if observer is None else nullcontext(observer)
-        with one_thread(), display as shown:
+        launch = Launch(
+            *(self.definition, self.dataset, self.metric, self.space, self.device),
+            n_workers=self.n_workers if only is None else 1,
+            only=only,
+        )
+        run = Run(launch, self._best(), self.optuna_study, self._open())
+        with one_thread(), display_of(observer, self.metric, quiet=quiet) as shown:
             try:
                 run.train(budget, self._finals() if only is None else None, shown)
             finally:
@@ -522,17 +451,7 @@ class Study(Results):
         if not self.dataset.n_test:
             return {}
         scores = score_test_rows(self.best_path, self.dataset)
-        return {name: value for name, value in scores.items() if name.partition(":")[0] in METRICS}
-
-    @property
-    def n_workers(self) -> int:
-        """The number of workers: the setting, or one per GPU, or `default_workers` on the CPU.
-
-        Examples:
-            >>> study.n_workers
-            1
-        """
-        return count_workers(self.definition.workers, self.device)
+        return {name: value for name, value in scores.items() if row_of(name) in METRICS}
 
     # ---- parts -----------------------------------------------------------------------------
 
@@ -543,12 +462,6 @@ class Study(Results):
                 self.folder, self.definition, self.metric, self.sampler, self._given
             )
         return self._storage
-
-    def _launch(self, only: int | None) -> Launch:
-        n_workers = self.n_workers if only is None else 1
-        return Launch(
-            self.definition, self.dataset, self.metric, self.space, self.device, n_workers, only
-        )
 
     def _finals(self) -> Finals | None:
         study = self.optuna_study
@@ -586,29 +499,16 @@ class Study(Results):
 
     def _add_budget(self, budget: RunBudget) -> RunBudget:
         """Add the budget of a run to what the study has used, and record the sum as its total."""
-        used, n_trials = Used.by(self.optuna_study), budget.n_trials
+        n_trials, begun = budget.n_trials, Definition.read(self.folder).budget
         if n_trials is not None and self._untried is not None:
             n_trials = min(n_trials, self._untried.n_left(self._own_trials()))
-        total = Budget(n_trials, budget.timeout_s).plus(used)
-        begun = Definition.read(self.folder)
-        self.definition = self.definition.with_budget(total.n_trials, total.timeout_s)
-        self.definition.write_changes(
-            self.folder, n_trials=total.n_trials, timeout_s=total.timeout_s
-        )
-        return budget.continuing(total, Budget(begun.n_trials, begun.timeout_s))
+        total = Budget(n_trials, budget.timeout_s).plus(Used.by(self.optuna_study))
+        self.definition = self.definition.with_budget(total)
+        limits = {"n_trials": total.n_trials, "timeout_s": total.timeout_s}
+        self.definition.write_changes(self.folder, **limits)
+        return budget.continuing(total, begun)
 
     def _note(self, name: str, value: Any) -> None:
         self.optuna_study.set_user_attr(name, value)
         if self._storage is not None:
             self._storage.commit()
-
-
-def resolved(space: SearchSpace, dataset: Dataset) -> SearchSpace:
-    """Return the space with the values that depend on the data filled in."""
-    return space.resolve(
-        dataset.n_train,
-        dataset.n_inputs,
-        dataset.task,
-        pictures=dataset.is_pictures,
-        n_numbers=dataset.preprocessor().input_columns.n_numeric,
-    )

@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from autotrain.errors import unknown
-from autotrain.metrics import METRICS
+from autotrain.metrics import METRICS, row_of
 from autotrain.search.settings import STUDIES
 from autotrain.space.shipped import shipped_spaces
 from autotrain.vocabulary import parse_duration
@@ -56,7 +56,7 @@ class MetricName(Word):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name unchanged."""
-        super().convert(str(value).partition(":")[0], param, ctx)
+        super().convert(row_of(str(value)), param, ctx)
         return str(value)
 
 

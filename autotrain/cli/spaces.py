@@ -117,7 +117,7 @@ def _for_table(
 ) -> tuple[SearchSpace, dict[str, Any]]:
     """Return a space as resolved for a table, and the facts that it depends on."""
     from autotrain.data.loading import load_dataset
-    from autotrain.space.auto import DataShape
+    from autotrain.search.preparing import shape_of
 
     # The default split of `search`.
     asked = {"validation": "auto", **options}
@@ -125,16 +125,15 @@ def _for_table(
     table = load_dataset(
         data, reading=reading, **{name: asked[name] for name in asked.keys() - {*READING}}
     )
-    n_numbers = table.preprocessor().input_columns.n_numeric
-    shape = DataShape(table.n_train, table.n_inputs, table.task, table.is_pictures, n_numbers)
+    shape = shape_of(table)
     facts = {
         "data": data,
         "target": table.target,
-        "train_rows": table.n_train,
-        "inputs": table.n_inputs,
-        "numbers": n_numbers,
+        "train_rows": shape.n_train,
+        "inputs": shape.n_inputs,
+        "numbers": shape.n_numbers,
         "task": table.task,
-        "pictures": table.is_pictures,
+        "pictures": shape.pictures,
         "when": searched.conditions(shape),
     }
     return searched.resolve(**asdict(shape)), facts

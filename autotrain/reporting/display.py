@@ -9,6 +9,7 @@ times per second, also without new progress. In notebooks it appears in the cell
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -21,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autotrain.metrics import Metric
-from autotrain.search.progress import Progress
+from autotrain.search.progress import Observer, Progress, Silent
 from autotrain.vocabulary import count_text, duration_text, value_text
 
 REDRAWS_PER_S = 4
@@ -41,6 +42,15 @@ def make_observer(
     # With FORCE_COLOR, rich treats a file as a terminal, so the file is checked here.
     is_screen = console.is_jupyter or (console.file.isatty() and not console.is_dumb_terminal)
     return (LiveDisplay if is_screen else PlainLines)(metric, console, clock)
+
+
+def display_of(
+    observer: Observer | None, metric: Metric, *, quiet: bool
+) -> contextlib.AbstractContextManager[Observer]:
+    """Return a context manager of an observer: the given one, none, or the display for stderr."""
+    if observer is None and not quiet:
+        return make_observer(metric)
+    return contextlib.nullcontext(Silent() if observer is None else observer)
 
 
 class LiveDisplay:

@@ -17,6 +17,7 @@ from autotrain.metrics import Metric
 from autotrain.predictor import Predictor, load
 from autotrain.reporting.trial import TrialReport, report_of
 from autotrain.search.definition import Definition
+from autotrain.search.device import count_workers
 from autotrain.search.given import config_of
 from autotrain.search.record import own_trials
 from autotrain.search.sampling.untried import Untried
@@ -32,11 +33,13 @@ class Results(ABC):
     Attributes:
         definition: the study's settings.
         folder: the study's folder.
+        device: "cpu" or "cuda".
         metric, space: the study's metric and space.
     """
 
     definition: Definition
     folder: Path
+    device: str
     metric: Metric
     space: SearchSpace
     _untried: Untried | None
@@ -45,6 +48,16 @@ class Results(ABC):
     @abstractmethod
     def optuna_study(self) -> optuna.Study:
         """The Optuna study itself."""
+
+    @property
+    def n_workers(self) -> int:
+        """The number of workers: the setting, or one per GPU, or `default_workers` on the CPU.
+
+        Examples:
+            >>> study.n_workers
+            1
+        """
+        return count_workers(self.definition.workers, self.device)
 
     @property
     def best_trial(self) -> FrozenTrial:

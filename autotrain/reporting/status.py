@@ -204,7 +204,7 @@ def read_status(folder: Path, storage: str | None = None, *, connects: bool = Tr
         added = tuple(trial.number for trial in seen.trials if is_foreign(trial, user_attrs))
     trial, winner = winner_of(trials, user_attrs, metric_named(definition.metric))
     used = Used.of(trials, user_attrs)
-    left = Budget(definition.n_trials, definition.timeout_s).minus(used)
+    left = definition.budget.minus(used)
     unfinished = _is_unfinished(definition, trials, user_attrs, left)
     return StudyStatus(
         definition=definition,

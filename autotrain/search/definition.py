@@ -21,6 +21,7 @@ from autotrain.data.dataset import Dataset
 from autotrain.data.weights import class_weights_as_json
 from autotrain.errors import AutotrainError, StorageError, StudyError, nearest, unknown
 from autotrain.metrics import TASKS, Metric, metric_for
+from autotrain.search.budget import Budget
 from autotrain.search.settings import NAME, SETTINGS, STUDIES, OnResume, StudySettings, names_of
 from autotrain.search.storage.open import word_of
 from autotrain.search.storage.urls import HIDDEN, absolute_url, hide_password
@@ -240,9 +241,14 @@ class Definition(StudySettings):
             f"Choose another study name, or remove the folder {folder} to start again."
         )
 
-    def with_budget(self, n_trials: int | None, timeout_s: float | None) -> Definition:
-        """Return the definition with another budget."""
-        return replace(self, n_trials=n_trials, timeout_s=timeout_s)
+    @property
+    def budget(self) -> Budget:
+        """The study's total budget."""
+        return Budget(self.n_trials, self.timeout_s)
+
+    def with_budget(self, budget: Budget) -> Definition:
+        """Return the definition with another total budget."""
+        return replace(self, n_trials=budget.n_trials, timeout_s=budget.timeout_s)
 
 
 def _check(values: dict[str, Any]) -> None:

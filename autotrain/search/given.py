@@ -62,6 +62,12 @@ def enqueue(study: optuna.Study, params: Mapping[str, Any], **attributes: Any) -
     return study.get_trials(deepcopy=False)[-1].number
 
 
+def give(study: optuna.Study, config: TrialConfig, space: SearchSpace) -> int:
+    """Add a waiting trial with a configuration inside or outside the space; return its number."""
+    params, outside = params_of(config, space)
+    return enqueue(study, params, **{GIVEN: "train"}, **outside)
+
+
 def begin_given(study: optuna.Study, only: int | None) -> optuna.Trial | None:
     """Begin the first waiting trial that a user enqueued; None if no trial waits.
 

@@ -17,6 +17,7 @@ from autotrain.bundle.publishing import TENSORS
 from autotrain.export.best_model import BestModel
 from autotrain.reporting.status import read_status
 from autotrain.search.attributes import IS_EXPORTED
+from autotrain.search.budget import Budget
 from autotrain.search.definition import FILE, Definition
 from autotrain.search.progress import Progress, Silent
 from autotrain.search.storage.open import open_storage
@@ -35,7 +36,7 @@ def study(here: Path, autotrain: Run) -> Path:
 
 def give(study: Path, n_trials: int) -> None:
     """Write another budget into the definition, as if the search had been cut short."""
-    Definition.read(study).with_budget(n_trials, None).write(study)
+    Definition.read(study).with_budget(Budget(n_trials, None)).write(study)
 
 
 def test_it_uses_what_is_left_of_the_budget(study: Path, autotrain: Run) -> None:
@@ -104,7 +105,7 @@ def test_finals_that_ctrl_c_cut_off_are_ended_when_no_trial_is_left(
 
     monkeypatch.setattr("autotrain.search.loop.SHOW_EVERY_S", 0.0)
     monkeypatch.setattr("autotrain.search.launch.fleet_width", lambda *_: 1)
-    monkeypatch.setattr("autotrain.study.Silent", Once)
+    monkeypatch.setattr("autotrain.reporting.display.Silent", Once)
     cut = autotrain(*SEARCH, "--trials", 7, "--pruner", "none", "--quiet")
     monkeypatch.undo()
     monkeypatch.chdir(here)
@@ -176,7 +177,7 @@ def test_time_that_reading_the_data_takes_is_not_left(
 ) -> None:
     """A trial takes fifty seconds, and 55 were left before ten of them went by."""
     spent = read_status(study).seconds
-    Definition.read(study).with_budget(3, spent + 55).write(study)
+    Definition.read(study).with_budget(Budget(3, spent + 55)).write(study)
     monkeypatch.setattr("autotrain.search.budget.seconds_of", lambda trial: 50.0)
     later = SimpleNamespace(monotonic=lambda: time.monotonic() + 10)
     monkeypatch.setattr("autotrain.cli.resume.time", later)
@@ -208,7 +209,7 @@ def test_options_of_one_run_do_not_change_the_definition(study: Path, autotrain:
     before = Definition.read(study)
     assert autotrain(*RESUME, "--trials", 1, "--device", "auto").code == 0
     after = Definition.read(study)
-    assert after == before.with_budget(3, None)
+    assert after == before.with_budget(Budget(3, None))
 
 
 def test_data_that_moved_are_named_and_remembered(study: Path, here: Path, autotrain: Run) -> None:

@@ -9,6 +9,7 @@ import pytest
 import autotrain as package
 from autotrain import Study
 from autotrain import study as api
+from autotrain.search import preparing
 from autotrain.search.budget import RunBudget
 from autotrain.search.definition import Definition
 from autotrain.vocabulary import value_text
@@ -184,7 +185,7 @@ def test_a_bug_is_exit_code_1_with_a_traceback(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(api, "load_dataset", broken)
+    monkeypatch.setattr(preparing, "load_dataset", broken)
     done = autotrain(*SEARCH)
     assert done.code == 1
     assert "Traceback" in done.err
@@ -198,7 +199,7 @@ def test_an_interrupt_before_the_first_trial_leaves_nothing(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "load_dataset", interrupt)
+    monkeypatch.setattr(preparing, "load_dataset", interrupt)
     done = autotrain(*SEARCH)
     assert done.code == 130
     assert "Interrupted" in done.err

@@ -43,7 +43,7 @@ def test_arguments_of_a_study_are_its_settings() -> None:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_docstring_of_a_study_starts_with_the_line_of_the_setting(name: str) -> None:
-    assert documented(Study)[name].startswith(SETTINGS[name].doc)
+    assert documented(Study)[name].startswith(SETTINGS[name].doc.rstrip("."))
 
 
 def test_docstring_of_a_study_has_no_other_arguments() -> None:

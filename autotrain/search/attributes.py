@@ -167,7 +167,7 @@ _ADVICE = {
 
 
 def cause_of(trial: FrozenTrial) -> Cause | None:
-    """Return why a trial ended; None while it is open, and for causes this version lacks."""
+    """Return the cause of a trial's end; None for an open trial and for an unknown cause."""
     return known_cause(trial.user_attrs.get(CAUSE))
 
 
@@ -177,7 +177,7 @@ def known_cause(name: object) -> Cause | None:
 
 
 def is_counted(trial: FrozenTrial) -> bool:
-    """Return True when a trial has ended and counts in the budget."""
+    """Whether a trial has ended and counts in the budget."""
     cause = cause_of(trial)
     return trial.state.is_finished() and (cause is None or cause.is_counted)
 
@@ -189,13 +189,13 @@ def seconds_of(trial: FrozenTrial) -> float | None:
 
 
 def epochs_of(trial: FrozenTrial) -> int | None:
-    """Return how many epochs a trial trained, of its longest fold; None before its end."""
+    """Return the epochs of a trial's longest fold; None before its end."""
     found = trial.user_attrs.get(EPOCHS)
     return None if found is None else int(found)
 
 
 def fold_epochs_of(trial: FrozenTrial) -> list[int]:
-    """Return how many epochs each fold trained, or one number for all."""
+    """Return the epochs of each fold, or one number for all folds."""
     found: list[int] = trial.user_attrs.get(FOLD_EPOCHS, [trial.user_attrs[EPOCHS]])
     return found
 

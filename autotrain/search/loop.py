@@ -116,8 +116,6 @@ class SearchLoop:
             self.store.commit()
             self._show(now=True)
 
-    # ---- acting ----------------------------------------------------------------------------
-
     def state(self) -> SearchState:
         """Return the state of the search for the scheduler."""
         recorder = self.recorder
@@ -193,8 +191,6 @@ class SearchLoop:
         comparison = run.comparison(self.recorder.comparison)
         if comparison is not None:
             comparison.begin(run.number, *run.plateau_of(comparison.rule))
-
-    # ---- messages --------------------------------------------------------------------------
 
     def _handle(self, worker: Worker, message: Message) -> None:
         if isinstance(message, Crashed):
@@ -279,8 +275,6 @@ class SearchLoop:
             trial, _ = self.ready
             self.ready = None
             self.store.finish(trial, TrialState.FAIL, None, {CAUSE: Cause.NOT_STARTED})
-
-    # ---- progress --------------------------------------------------------------------------
 
     def _show(self, *, now: bool = False) -> None:
         if not now and time.monotonic() - self.shown_s < SHOW_EVERY_S:

@@ -1,8 +1,8 @@
 """Place trials on workers with free capacity.
 
-A trial of K folds has K slots, and costs K/width of a worker, where width is how many such models
-one worker should train together. A worker takes trials up to a cost of 1, and an empty one takes
-any. Loads are summed each time, because adding and subtracting would not return exactly to 0.
+A trial of K folds has K slots and costs K/width of a worker, where width is the number of such
+models that one worker should train together. A worker trains trials up to a total cost of 1; an
+idle worker accepts any trial. Loads are summed each time, because rounding errors would accumulate.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ ROUNDING = 1e-9
 
 
 class Placement:
-    """Place trials on workers.
+    """The assignment of trials to workers.
 
     Args:
-        workers: those there are; the coordinator's own list, which it changes.
-        n_folds: slots a trial has.
-        width_of: config → how many models like it one worker should train together.
+        workers: the list of workers of the search loop, which changes it.
+        n_folds: number of slots of a trial.
+        width_of: number of models of a configuration that one worker should train together.
     """
 
     def __init__(
@@ -33,14 +33,14 @@ class Placement:
         self.width_of = width_of
 
     def cost(self, config: TrialConfig) -> float:
-        """Return which share of a worker a trial takes; above 1 where its folds overfill one."""
+        """Return the share of a worker that a trial needs; above 1 if one worker is too small."""
         return self.n_folds / self.width_of(config)
 
     def least_loaded(self, trials: Sequence[TrainingRun]) -> Worker:
-        """Return the worker with the least to do, of equals the first.
+        """Return the worker with the smallest load; the first one of several.
 
         Args:
-            trials: those in training, on any worker.
+            trials: the running trials of all workers.
         """
         return min(self.workers, key=lambda worker: _load(_on(worker, trials)))
 
@@ -57,10 +57,10 @@ class Placement:
         trials: Sequence[TrainingRun],
         may_stop: Callable[[TrainingRun], bool],
     ) -> list[TrainingRun]:
-        """Return the smallest set of trials to stop so that one more fits; of equals the latest.
+        """Return the smallest set of trials to stop so that one more fits.
 
-        The set is empty where the trials that are being stopped already free enough capacity, and
-        where stopping others would not free enough.
+        Among sets of equal size the trials that started last are chosen. The set is empty if the
+        trials that are already being stopped free enough capacity, and if no set would.
 
         Args:
             may_stop: whether a trial may be stopped.
@@ -80,9 +80,9 @@ class Placement:
 def _fewest(
     cost: float, trials: Sequence[TrainingRun], may_stop: Callable[[TrainingRun], bool]
 ) -> list[TrainingRun] | None:
-    """Return the smallest set whose end frees enough capacity; None when no set does."""
+    """Return the smallest set of trials on one worker that frees enough capacity, or None."""
     left, stopped = list(trials), []
-    # The largest first: no smaller number of others frees as much.
+    # Stopping the largest trials first needs the fewest stops.
     for running in sorted(trials, key=lambda each: (-each.cost, -each.started_s)):
         if may_stop(running):
             stopped.append(running)
@@ -101,5 +101,5 @@ def _load(trials: Sequence[TrainingRun]) -> float:
 
 
 def _fits(cost: float, others: Sequence[TrainingRun]) -> bool:
-    """Return True when a trial of that cost fits on a worker together with these."""
+    """Whether a trial of this cost fits on a worker together with other trials."""
     return not others or _load(others) + cost <= 1 + ROUNDING

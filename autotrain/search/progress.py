@@ -6,24 +6,25 @@ from dataclasses import dataclass
 from typing import Protocol
 
 LEAST_FOR_A_RATE = 2
-"""Trials that must have ended before a rate is computed from them."""
+"""Number of ended trials that a rate is computed from, at least."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One look at a running study.
+    """The progress of a running study at one moment.
 
     Args:
-        n_complete, n_pruned, n_failed, n_running: trials of the whole study by state.
-        n_done: trials that ended since this run began.
-        n_trials, timeout_s: this run's budget; None for no limit.
-        is_whole_space: whether n_trials is all that a finite space has left to try.
-        best_value, best_number: of the best complete trial, None before there is one.
-        best_summary: the best trial's configuration in a few words.
-        n_repeats: trainings of finalists from other seeds since this run began.
-        epochs: trial-epochs trained since this run began.
-        elapsed_s: since this run began.
-        stage: what runs once the time for training is over, such as "calibrating"; "" before.
+        n_complete, n_pruned, n_failed, n_running: numbers of trials of the whole study by state.
+        n_done: number of trials that ended in this run.
+        n_trials, timeout_s: budget of this run; None for no limit.
+        is_whole_space: whether n_trials is the number of untried configurations of a finite space.
+        best_value, best_number: value and number of the best complete trial; None before one is
+            complete.
+        best_summary: short description of the best trial's configuration.
+        n_repeats: number of repeats that ended in this run.
+        epochs: number of epochs trained in this run, summed over slots.
+        elapsed_s: seconds since the start of this run.
+        stage: the stage after training, such as "calibrating"; "" during training.
     """
 
     n_complete: int = 0
@@ -44,16 +45,16 @@ class Progress:
 
     @property
     def trials_per_minute(self) -> float | None:
-        """Trials ended per minute since this run began; None before a second one has ended."""
+        """Ended trials per minute of this run; None before two have ended."""
         if self.n_done < LEAST_FOR_A_RATE or self.elapsed_s <= 0:
             return None
         return 60 * self.n_done / self.elapsed_s
 
     @property
     def left_s(self) -> float | None:
-        """Estimate of the seconds left: the nearer of the two budgets; None when unknown.
+        """Estimated seconds until the first budget is used; None when unknown.
 
-        Once all trials have ended, how long the best are trained again is not known.
+        It is unknown after the last trial, while repeats are trained.
         """
         left = [] if self.timeout_s is None else [max(self.timeout_s - self.elapsed_s, 0.0)]
         if self.n_trials is not None and LEAST_FOR_A_RATE <= self.n_done < self.n_trials:
@@ -70,7 +71,7 @@ class Observer(Protocol):
 
 
 class Silent:
-    """Shows nothing."""
+    """An observer that shows nothing."""
 
     def update(self, progress: Progress) -> None:
         """Do nothing."""

@@ -37,23 +37,23 @@ if TYPE_CHECKING:
     from autotrain.search.runs import TrialRun
 
 MOST_FAILED = 10
-"""With this number of failed trials and no complete one, the search ends: it is no accident."""
+"""The search ends when this number of trials failed and none completed."""
 ERROR_LENGTH = 2_000
-"""Last characters of a traceback that are kept."""
+"""Number of characters of a traceback that are stored, from its end."""
 
 
 class Recorder:
     """The results of a study while it runs.
 
     Args:
-        store: writes trials to Optuna.
+        store: the trials in Optuna's storage.
         comparison: performance scheduling; None when `pruner` decides.
-        pruner: an Optuna pruner, asked after every epoch; None when `comparison` decides.
-        publish: called with a new best trial before the storage has it as complete, so that the
-            best trial's model can be loaded even if the process is killed. Raises RuntimeError when
-            the trial cannot be exported; the trial then fails.
-        finals: knows the trials of earlier runs; None: the best trial wins.
-        keep: called with each complete trial and each repeat.
+        pruner: a pruner of Optuna, called after every epoch; None when `comparison` decides.
+        publish: exports a new best trial before the storage records it as complete, so that its
+            model can be loaded even if the process is killed. If it raises a RuntimeError, the
+            trial fails.
+        finals: the finals with the trials of earlier runs; None without finals.
+        keep: stores the weights of a complete trial or a repeat.
     """
 
     def __init__(
@@ -74,18 +74,18 @@ class Recorder:
         self.keep = keep
         self.sign = store.metric.sign
         self.late: list[tuple[TrialRun, list[Outcome]]] = []
-        """Trials that the end of the time has stopped."""
+        """Trials that were stopped at the end of the time."""
         self.counts = {TrialState.COMPLETE: 0, TrialState.PRUNED: 0, TrialState.FAIL: 0}
         self.n_before = self.n_done = self.n_repeats = self.n_failed = 0
         self.best: tuple[float, int, str] | None = None
         """Value, number and description of the best complete trial."""
 
     def restore(self, best: tuple[float, int, str] | None, counts: dict[TrialState, int]) -> None:
-        """Continue earlier runs.
+        """Add the results of earlier runs.
 
         Args:
             best: value, number and description of their best trial.
-            counts: their trials by state.
+            counts: numbers of their trials by state.
         """
         self.best = best
         self.counts.update(counts)
@@ -106,11 +106,11 @@ class Recorder:
         )
 
     def is_best(self, value: float) -> bool:
-        """Return True when a value is better than that of every complete trial."""
+        """Whether a value is better than that of every complete trial."""
         return self.best is None or self.sign * value < self.sign * self.best[0]
 
     def add_point(self, trial: optuna.Trial, epoch: int, of: int, value: float) -> bool:
-        """Add a point to a trial's curve; return True when an Optuna pruner stops it."""
+        """Add a point to a trial's curve; the result is True if an Optuna pruner stops it."""
         self.store.report(trial, epoch, of, value)
         if self.pruner is None:
             return False
@@ -118,9 +118,9 @@ class Recorder:
         return self.pruner.prune(self.store.study, frozen)
 
     def complete(self, run: TrialRun, trained: Trained, facts: dict[str, Any]) -> str | None:
-        """End a trial as complete, exported first when it is the best so far.
+        """Record a trial as complete, and export it first if it is the best one.
 
-        Returns: the traceback when it cannot be exported; the trial is then still open.
+        Returns: the traceback if it cannot be exported, and the trial is still open; else None.
         """
         if self.is_best(trained.value):
             try:
@@ -144,7 +144,7 @@ class Recorder:
     def finish(
         self, run: TrialRun, state: TrialState, value: float | None, facts: Mapping[str, Any]
     ) -> None:
-        """End a trial in the storage and in comparisons; when this returns, it is on disk."""
+        """Record the end of a trial in the storage and the comparison."""
         facts = {**facts, **self._close_history(run, state, facts[CAUSE] == Cause.DIVERGED)}
         self.store.finish(run.trial, state, value, facts, facts.get(EPOCHS, 0))
         if Cause(facts[CAUSE]).is_counted:
@@ -152,9 +152,10 @@ class Recorder:
             self.n_done += 1
 
     def fail(self, run: TrialRun, cause: Cause, text: str) -> None:
-        """End a trial for a reason outside its configuration.
+        """Record that a trial failed for a reason outside its configuration.
 
-        Raises: RuntimeError when many trials failed and none succeeded.
+        Raises:
+            RuntimeError: when many trials failed and none completed.
         """
         facts = {CAUSE: cause, ERROR: text[-ERROR_LENGTH:]}
         if cause == Cause.OUT_OF_MEMORY:
@@ -166,7 +167,7 @@ class Recorder:
             raise RuntimeError(f"{self.n_failed} trials failed and none succeeded:\n{text}")
 
     def end_late(self) -> None:
-        """End the trials that the end of the time has stopped: the best may be the study's best."""
+        """Record the trials that were stopped at the end of the time; the best may be complete."""
         self.late.sort(key=lambda late: self.sign * value_of(late[1]))
         while self.late:
             run, outcomes = self.late.pop(0)
@@ -175,11 +176,13 @@ class Recorder:
     def record_repeat(
         self, number: int, repeat: int, trained: Trained | None, epochs: Sequence[int]
     ) -> None:
-        """Record how a repeat ended.
+        """Record the end of a repeat.
 
         Args:
-            trained: None when it diverged.
-            epochs: of each fold.
+            number: number of the finalist.
+            repeat: number of the repeat.
+            trained: the trained model; None when it diverged.
+            epochs: epochs of each fold.
         """
         assert self.finals is not None
         score = math.inf
@@ -191,12 +194,12 @@ class Recorder:
         self.store.note(REPEATS, self.finals.to_json())
 
     def lose_repeat(self, number: int) -> None:
-        """Give up the repeats of a finalist in this run."""
+        """Drop a finalist whose repeat failed from the finals of this run."""
         assert self.finals is not None
         self.finals.lose(number)
 
     def _close_history(self, run: TrialRun, state: TrialState, diverged: bool) -> dict[str, Any]:
-        """End a trial in the comparison; return the attributes that a resumed study needs."""
+        """End a trial in the comparison, and return its history as a user attribute."""
         if self.comparison is None:
             return {}
         if state == TrialState.FAIL or not run.epoch:

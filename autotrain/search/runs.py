@@ -1,7 +1,7 @@
-"""Trainings of trials, and of finalists from other seeds.
+"""The trainings of trials, and the repeats of finalists with other seeds.
 
-`TrialRun` and `RepeatRun` differ in their reports to the `Recorder`, after epochs and at the end;
-`TrainingRun` has the common part.
+`TrialRun` and `RepeatRun` differ in what they record in the `Recorder`; `TrainingRun` has the
+common part.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TrialRun(TrainingRun):
         return shared
 
     def take_epoch(self, recorder: Recorder, value: float) -> Cause | None:
-        """Add a point to the trial's curve, once."""
+        """Add a point to the trial's curve, unless an earlier attempt did."""
         if self.epoch <= self.reported:
             return None
         self.reported = self.epoch
@@ -46,16 +46,16 @@ class TrialRun(TrainingRun):
             facts = self.facts(outcomes, Cause.DIVERGED)
             recorder.finish(self, TrialState.PRUNED, None, facts)
         elif any(outcome.parameters is None for outcome in outcomes):
-            # Stopped before its first epoch ended: its score is not known.
+            # Stopped before the end of its first epoch, so it has no score.
             self._fail_as(recorder, Cause.NOT_STARTED)
         elif self.cause == Cause.TIME:
-            # Exporting each that is better than those before would outlast the time limit.
+            # Exporting every improvement now would exceed the time limit.
             recorder.late.append((self, outcomes))
         else:
             self.end_as(recorder, outcomes, is_complete=self.cause in (None, Cause.CONVERGED))
 
     def end_as(self, recorder: Recorder, outcomes: list[Outcome], *, is_complete: bool) -> None:
-        """End the trial complete, exported first when it is the best so far, or else pruned."""
+        """End the trial as complete or as pruned."""
         facts = self.facts(outcomes, self.cause or Cause(outcomes[0].cause))
         if not is_complete:
             value = value_of(outcomes)
@@ -67,7 +67,7 @@ class TrialRun(TrainingRun):
             self.fail(recorder, Cause.EXPORT, failure)
 
     def fail(self, recorder: Recorder, cause: Cause, text: str) -> None:
-        """End the trial as failed; out of memory as pruned."""
+        """End the trial as failed, or as pruned when it was out of memory."""
         recorder.fail(self, cause, text)
 
     def put_off(self, recorder: Recorder) -> None:
@@ -86,7 +86,7 @@ class TrialRun(TrainingRun):
             recorder.comparison.forget(self.number)
 
     def facts(self, outcomes: Sequence[Outcome], cause: Cause) -> dict[str, object]:
-        """Return the user attributes of its end."""
+        """Return the user attributes at the end of the trial."""
         return facts_of(outcomes, cause, time.monotonic() - self.started_s, self.curve())
 
     def _fail_as(self, recorder: Recorder, cause: Cause) -> None:
@@ -95,11 +95,11 @@ class TrialRun(TrainingRun):
 
 @dataclass(kw_only=True)
 class RepeatRun(TrainingRun):
-    """The training of a finalist from another seed; its trial has ended."""
+    """A repeat: the training of a finalist with another seed."""
 
     repeat: int
     own_comparison: Comparison | None
-    """It is compared with no other trial, but ends where it has converged."""
+    """A comparison without other trials, which stops the training when it has converged."""
 
     def comparison(self, shared: Comparison | None) -> Comparison | None:
         """Return its own comparison."""
@@ -110,7 +110,7 @@ class RepeatRun(TrainingRun):
         return None
 
     def end(self, recorder: Recorder, outcomes: list[Outcome]) -> None:
-        """Record the score, unless the run was stopped by the end of the time."""
+        """Record the score, unless the repeat was stopped at the end of the time."""
         if self.cause == Cause.TIME:
             return
         epochs = [outcome.epochs for outcome in outcomes]
@@ -120,11 +120,11 @@ class RepeatRun(TrainingRun):
             recorder.record_repeat(self.number, self.repeat, self.trained(outcomes), epochs)
 
     def fail(self, recorder: Recorder, cause: Cause, text: str) -> None:
-        """Give up the repeat; the finalist keeps its other scores."""
+        """Drop the finalist from the finals of this run; it keeps its other scores."""
         recorder.lose_repeat(self.number)
 
     def put_off(self, recorder: Recorder) -> None:
-        """Do nothing: a later run sees that the repeat is missing."""
+        """Do nothing: a later run finds that the repeat is missing."""
 
     def forget(self, recorder: Recorder) -> None:
         """Do nothing: the second attempt has a new comparison."""

@@ -1,13 +1,13 @@
 """Decide the next action of a search: start a training, stop others for one, wait, or stop.
 
-`next_action` is a function of the state of the search alone; the search loop (`loop.py`) carries
-out what it returns and calls it again. In this order:
+`next_action` is a pure function of the state of the search. The search loop (`loop.py`) carries out
+the action and calls it again. The rules, in this order:
 
-1. The time is over: trainings end at their next epoch.
-2. A training that was lost with its worker is tried once more, alone on a worker.
-3. In the last part of the budget, the best trials are trained again from other seeds; trials that
-   cannot end in time leave for them.
-4. While the budget allows, the next trial starts where a worker has capacity.
+1. When the time is over, trainings end at their next epoch.
+2. A training that was lost with its worker is retried once, alone on a worker.
+3. In the last part of the budget, the best trials are retrained with other seeds. Trials that
+   cannot end in time are stopped for them.
+4. While the budget allows it, the next trial starts on a worker with capacity.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from autotrain.search.workers.protocol import Worker
 from autotrain.space.config import TrialConfig
 
 PARTS = 5
-"""At most this fraction of all trials is in training at a time: a small budget is not spent before
-any result is known."""
+"""At most 1/`PARTS` of the trials of the budget are in training at a time, so that a small budget
+is not used up before the first result is known."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class SearchState:
     """The state of a search.
 
     Args:
-        placement: the workers and the load of each.
-        runs: trainings in progress.
-        lost: trainings that were lost with their worker, and wait for a second attempt.
-        sign: 1 where lower values are better, −1 where higher values are.
-        clock: the time of this run.
-        finals: knows the complete trials; None: no trial is trained again.
-        ready: configuration of the next trial; None when no trial has been sampled yet.
-        n_trials: trials that this run may start; None for no limit.
-        n_started: trials that this run has started.
-        n_before: trials of earlier runs.
-        best: value of the best complete trial; None without one.
-        has_late: whether the end of the time has stopped a trial that is not recorded yet.
+        placement: the workers and their loads.
+        runs: running trainings.
+        lost: trainings that were lost with their worker and wait for a retry.
+        sign: 1 if lower values are better, −1 if higher values are.
+        clock: the clock of this run.
+        finals: the finals; None without repeats.
+        ready: configuration of the next trial; None if no trial has been sampled.
+        n_trials: number of trials that this run may start; None for no limit.
+        n_started: number of trials that this run has started.
+        n_before: number of trials of earlier runs.
+        best: value of the best complete trial; None before one is complete.
+        has_late: whether a trial was stopped at the end of the time and is not recorded yet.
     """
 
     placement: Placement
@@ -63,13 +63,13 @@ class SearchState:
 
     @property
     def has_result(self) -> bool:
-        """Whether a trial has trained for an epoch: a search does not end without a model."""
+        """Whether a trial has trained for an epoch, so that the search can end with a model."""
         trained = any(run.epoch for run in self.runs)
         return self.best is not None or self.has_late or trained
 
     @property
     def retries(self) -> bool:
-        """Whether a lost training is tried once more."""
+        """Whether a lost training is to be retried."""
         return bool(self.lost) and not (self.clock.is_late and self.has_result)
 
     @property
@@ -79,13 +79,13 @@ class SearchState:
 
     @property
     def starts_none(self) -> bool:
-        """Whether no more trials start. With little time one trial is still started."""
+        """Whether no more trials start. At least one trial starts, however short the time is."""
         has_begun = self.best is not None or bool(self.n_started)
         return self.asked_all or (self.clock.is_late and has_begun)
 
     @property
     def most_running(self) -> float:
-        """Trials in training at a time, at most; of the whole budget, earlier runs included."""
+        """Largest number of trials in training at a time, for the budget of all runs."""
         if self.n_trials is None:
             return math.inf
         n_workers = len(self.placement.workers)
@@ -94,14 +94,14 @@ class SearchState:
 
 @dataclass(frozen=True)
 class Retry:
-    """Start the first lost training again, alone on a worker."""
+    """Retry the first lost training, alone on a worker."""
 
     worker: Worker
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """Train a finalist again, from its seed of this number."""
+    """Retrain a finalist with another seed."""
 
     finalist: Finalist
     repeat: int
@@ -111,7 +111,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Sample:
-    """Sample the next trial: its configuration is needed for a place."""
+    """Sample the next trial; its placement depends on the configuration."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Begin:
 
 @dataclass(frozen=True)
 class MakeRoom:
-    """Stop these trainings at their next epoch, because of the time."""
+    """Stop these trainings at their next epoch, because the time is short."""
 
     runs: Sequence[TrainingRun] = field(default_factory=tuple)
 
@@ -136,7 +136,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Stop:
-    """End the search: nothing is in training, and nothing more may start."""
+    """End the search: no training is running and none may start."""
 
 
 Start = Retry | Repeat | Sample | Begin
@@ -155,7 +155,7 @@ def next_action(state: SearchState) -> Action:
         if in_training:
             return MakeRoom(in_training)
     if state.retries:
-        # Alone on its worker: if it fails once more, it takes no other with it.
+        # Alone on its worker, so that a second failure ends no other training.
         worker = state.placement.least_loaded(state.runs)
         is_busy = any(run.worker is worker for run in state.runs)
         return Wait() if is_busy else Retry(worker)
@@ -175,24 +175,24 @@ def next_action(state: SearchState) -> Action:
 
 
 def next_repeat(state: SearchState) -> tuple[Finalist, int] | None:
-    """Return which finalist to train again, and its number of repeat; None before the finals."""
+    """Return the next finalist to retrain and the number of the repeat; None before the finals."""
     if state.finals is None or not _is_time_for_finals(state, state.finals):
         return None
     begun = [(run.number, run.repeat) for run in (*state.runs, *state.lost)]
-    # A repeat that cannot end in time is useless: rather another one, or a new trial.
+    # A repeat that cannot end in time is skipped in favor of a shorter one, or of a new trial.
     return state.finals.next(begun, state.clock.left_s)
 
 
 def _is_time_for_finals(state: SearchState, finals: Finals) -> bool:
     if state.clock.limit_s is not None and state.clock.is_for_finals(finals.best_seconds):
         return True
-    # All trials have ended: the finalists depend on nothing else.
+    # All trials have ended, so the finalists are known.
     searches = any(not run.repeat for run in state.runs)
     return state.asked_all and not searches and not state.retries
 
 
 def _to_leave(state: SearchState, finalist: Finalist) -> list[TrainingRun]:
-    """Return trials that the end of the time would stop, where a repeat can end in their place."""
+    """Return trials that cannot end in time, if a repeat can end in their place."""
     left_s = state.clock.left_s
 
     def may_stop(run: TrainingRun) -> bool:
@@ -200,7 +200,7 @@ def _to_leave(state: SearchState, finalist: Finalist) -> list[TrainingRun]:
         leads = value is not None and (
             state.best is None or state.sign * value < state.sign * state.best
         )
-        # A stop takes effect when the epoch ends.
+        # A stop takes effect at the end of the epoch.
         in_time = finalist.seconds + run.epoch_s() <= left_s
         return run.left_s() > left_s and in_time and not leads and not run.repeat
 

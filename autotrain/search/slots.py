@@ -27,7 +27,7 @@ class Slots:
         return list({id(run): run for run in self._by_slot.values()}.values())
 
     def find(self, slot: int) -> TrainingRun | None:
-        """Return the training that holds a slot; None when it has ended."""
+        """Return the training of a slot; None when it has ended."""
         return self._by_slot.get(slot)
 
     def admit(self, run: TrainingRun) -> None:
@@ -40,13 +40,13 @@ class Slots:
             run.worker.send(Admission(slot, run.config, run.seed, fold, run.repeat))
 
     def stop(self, run: TrainingRun, cause: Cause) -> None:
-        """Have a training end at its next epoch, unless it is being stopped already."""
+        """Stop a training at its next epoch, unless it is already being stopped."""
         if run.cause is None:
             run.cause = cause
             self.cancel(run)
 
     def cancel(self, run: TrainingRun) -> None:
-        """Have the worker end all slots of a training."""
+        """Stop all slots of a training."""
         for slot in run.slots:
             run.worker.send(StopSlot(slot))
 

@@ -1,4 +1,4 @@
-"""One training that is in progress: the reports of its slots, and what follows from them."""
+"""`TrainingRun`: a running training, and the state that follows from the reports of its slots."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ class TrainingRun(ABC):
     config: TrialConfig
     worker: Worker
     cost: float
-    """Share of the worker that it takes."""
+    """Share of the worker that it needs."""
     seed: int
     slots: tuple[int, ...] = ()
-    """One per fold."""
+    """Its slots, one per fold."""
     started_s: float = 0.0
     reports: dict[int, EpochReport] = field(default_factory=dict)
     """The latest report of each slot."""
     first: dict[int, EpochReport] = field(default_factory=dict)
-    """The first report of each slot: the pace is measured from there."""
+    """The first report of each slot, from which the seconds per epoch are measured."""
     heard_s: float = 0.0
     """Time of the latest report."""
     scores: dict[int, list[float]] = field(default_factory=dict)
     """Validation score of each slot at each of its epochs."""
     values: dict[int, list[float]] = field(default_factory=dict)
-    """The value that each slot would have if it ended at that epoch."""
+    """The value that each slot would have if it ended at that epoch, by epoch."""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     epoch: int = 0
     """The last epoch that all slots have ended."""
     dropped: bool = False
-    """Whether a learning rate has dropped at the last epoch."""
+    """Whether a learning rate dropped at the last epoch."""
     cause: Cause | None = None
-    """Why it is being stopped; None while it may continue."""
+    """The cause of its stop; None while it may continue."""
     reported: int = 0
-    """Points of the trial's curve; more than `epoch` where an earlier attempt was lost."""
+    """Number of points of the trial's curve; more than `epoch` after a lost attempt."""
     is_retry: bool = False
     """Whether an earlier attempt was lost with its worker."""
 
     repeat = 0
-    """0 for a trial; for a repeat its number."""
+    """Number of the repeat; 0 for a trial."""
 
     # ---- what differs between trials and repeats -------------------------------------------
 
@@ -75,7 +75,7 @@ class TrainingRun(ABC):
 
     @abstractmethod
     def take_epoch(self, recorder: Recorder, value: float) -> Cause | None:
-        """Record the value at an epoch; return the cause when an Optuna pruner stops it."""
+        """Record the value at an epoch, and return the cause if a pruner of Optuna stops it."""
 
     @abstractmethod
     def end(self, recorder: Recorder, outcomes: list[Outcome]) -> None:
@@ -83,14 +83,15 @@ class TrainingRun(ABC):
 
     @abstractmethod
     def fail(self, recorder: Recorder, cause: Cause, text: str) -> None:
-        """Record an end for a reason outside the configuration.
+        """Record a failure for a reason outside the configuration.
 
-        Raises: RuntimeError when many trials failed and none succeeded.
+        Raises:
+            RuntimeError: when many trials failed and none completed.
         """
 
     @abstractmethod
     def put_off(self, recorder: Recorder) -> None:
-        """Record that the run ended first, so that `resume` trains it again."""
+        """Record that the run ended first, so that `resume` repeats the training."""
 
     @abstractmethod
     def retry(self, worker: Worker) -> TrainingRun:
@@ -98,13 +99,13 @@ class TrainingRun(ABC):
 
     @abstractmethod
     def forget(self, recorder: Recorder) -> None:
-        """Remove from comparisons what a lost attempt has reported."""
+        """Remove the reports of a lost attempt from the comparison."""
 
     def trained(self, outcomes: Sequence[Outcome]) -> Trained:
-        """Return its networks.
+        """Return the trained networks.
 
         Args:
-            outcomes: one per fold, in the folds' order.
+            outcomes: one per fold, in the order of the folds.
         """
         value = value_of(outcomes)
         return Trained(self.number, value, self.config, self.seed, tuple(outcomes), self.repeat)
@@ -114,7 +115,7 @@ class TrainingRun(ABC):
     def judge(
         self, comparison: Comparison, latest: Sequence[EpochReport], score: float
     ) -> Decision:
-        """Let performance scheduling decide about the training at an epoch.
+        """Decide about the training at an epoch by performance scheduling.
 
         Args:
             latest: the latest report of each slot.
@@ -125,7 +126,7 @@ class TrainingRun(ABC):
             self.number,
             score,
             loss=float(np.mean([report.valid_loss for report in latest])),
-            # A fold that has ended counts with its last number of rows.
+            # For an ended fold this is its last number of rows.
             samples_seen=max(report.samples_seen for report in latest),
             lr_dropped=self.dropped,
             lr_lowest=bool(training) and all(self.is_lowest(report) for report in training),
@@ -135,10 +136,11 @@ class TrainingRun(ABC):
         return decision
 
     def hear(self, report: EpochReport, sign: float) -> None:
-        """Take a slot's report.
+        """Add the report of a slot.
 
         Args:
-            sign: 1 where lower values are better, −1 where higher ones are.
+            report: the report.
+            sign: 1 if lower values are better, −1 if higher ones are.
         """
         slot = report.slot
         self.reports[slot] = report
@@ -154,9 +156,9 @@ class TrainingRun(ABC):
         values.append(score if is_kept else values[-1])
 
     def next_epoch(self) -> list[EpochReport] | None:
-        """Count an epoch that all slots have ended; None while some have not.
+        """Advance to the next epoch if all slots have ended it.
 
-        Returns: the latest report of each slot.
+        Returns: the latest report of each slot; None if a slot has not ended the epoch.
         """
         latest = [self.reports.get(slot) for slot in self.slots]
         for slot, report in zip(self.slots, latest, strict=True):
@@ -166,24 +168,22 @@ class TrainingRun(ABC):
         return [report for report in latest if report is not None]
 
     def value_so_far(self) -> float | None:
-        """Return the value it would have if it ended now; None before each slot has one."""
+        """Return the value if it ended now; None before each slot has a value."""
         return self.value_at(max(map(len, self.values.values()), default=0))
 
     def value_at(self, epoch: int) -> float | None:
-        """Return the value it would have if it had ended at that epoch.
+        """Return the value if it had ended at an epoch; None if a fold has no finite score.
 
-        The mean over folds of each fold's best score so far, or of its latest one where the last
-        weights are kept. A fold that had ended before counts with what it ended with.
-
-        Returns: None when a fold has no finite score yet.
+        It is the mean over folds of the best score so far, or of the latest score if the last
+        weights are kept. For a fold that ended before, it is the value at its end.
         """
         return self._mean_at(self.values, epoch)
 
     def curve(self) -> list[list[float]]:
-        """Return the mean over folds of the validation scores, epoch by epoch.
+        """Return the mean validation score over folds by epoch.
 
-        Returns: at most 50 [epoch, score] pairs, evenly spread, the first and the last epoch among
-            them; scores have 6 significant digits, scores that are not finite are left out.
+        Returns: at most 50 evenly spaced [epoch, score] pairs with the first and the last epoch.
+            Scores have 6 significant digits; scores that are not finite are omitted.
         """
         n_epochs = max(map(len, self.scores.values()), default=0)
         places = np.linspace(1, n_epochs, min(n_epochs, CURVE_POINTS)).round().astype(int).tolist()
@@ -197,31 +197,31 @@ class TrainingRun(ABC):
         return mean_of_folds(numbers) if all(map(math.isfinite, numbers)) else None
 
     def plateau_of(self, rule: PlateauRule) -> tuple[int, float]:
-        """Return the epochs without improvement that are a plateau, and the least improvement."""
+        """Return the patience and the smallest improvement that define a plateau of this run."""
         schedule = self.config.schedule
         if not SCHEDULES[schedule.name].drops_on_plateau:
             return rule.patience, rule.min_delta
         patience = int(schedule["patience"])
         if len(self.slots) > 1:
-            # Each fold lowers its rate at its own plateaus; those of the mean must not be shorter.
+            # Each fold drops its learning rate at its own plateaus; the mean must wait for them.
             patience = max(patience, rule.patience)
         return patience, float(schedule["min_delta"])
 
     def is_lowest(self, report: EpochReport) -> bool:
-        """Whether a slot's learning rate is at the `min_lr` of its schedule, and falls no more."""
+        """Whether a slot's learning rate has reached the `min_lr` of its schedule."""
         schedule = self.config.schedule
         if not SCHEDULES[schedule.name].drops_on_plateau:
             return False
         return report.learning_rate <= float(schedule["min_lr"])
 
     def lr_share(self, report: EpochReport) -> float:
-        """Return a slot's learning rate as a share of η₀; 0 where it does not fall by itself."""
+        """Return a slot's learning rate divided by η₀; 0 for schedules that do not anneal."""
         if not SCHEDULES[self.config.schedule.name].anneals:
             return 0.0
         return report.learning_rate / float(self.config.optimizer["learning_rate"])
 
     def epoch_s(self) -> float:
-        """Return how long an epoch takes, by the slowest slot; 0 before it is known."""
+        """Return the seconds per epoch of the slowest slot; 0 before it is known."""
         paces = [
             (latest.at_s - first.at_s) / (latest.epoch - first.epoch)
             for slot, latest in self.reports.items()
@@ -230,10 +230,10 @@ class TrainingRun(ABC):
         return max(paces, default=0.0)
 
     def left_s(self) -> float:
-        """Return the seconds that its schedule still takes, at the pace so far.
+        """Estimate the seconds until the end of its schedule.
 
-        Early stopping may end it before. 0 where its schedule has no end to wait for, and before
-        its pace is known.
+        It is 0 for a schedule without a fixed end, and before the seconds per epoch are known.
+        Early stopping may end the training before.
         """
         training = [r for slot, r in self.reports.items() if slot not in self.outcomes]
         if not runs_to_end(self.config) or not training:

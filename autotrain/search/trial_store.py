@@ -1,7 +1,7 @@
-"""The study's trials in Optuna: asking for them, reporting their curves, finishing them.
+"""The trials of a study in Optuna's storage: sampling, curves and ends.
 
-Only the coordinator writes here. A trial announced as finished is on disk; curves of running
-trials follow within a second.
+Only the process of the search loop writes them. A finished trial is on disk when `finish` returns;
+the curves of running trials follow within a second.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ from autotrain.space.search_space import SearchSpace
 FIRST_POINTS = 10
 POINTS = 50
 CURVES_EVERY_S = 1.0
-# Forbidden combinations, which a sampler that asks the space never draws, are asked again.
 ATTEMPTS = 100
+"""Largest number of trials in a row that are rejected because they are forbidden or impossible."""
 REJECTED = (SpaceError, ValueError, TypeError, KeyError, AttributeError)
 """Errors of a trial that was enqueued with impossible parameters."""
 MOST_ABANDONED = 3
 KEPT = (GIVEN, CONFIG)
-"""User attributes that a trial has from the one that it tries again."""
+"""User attributes that a retried trial passes on to its retry."""
 
 
 class TrialStore:
-    """Keeps one Optuna study.
+    """The trials of one Optuna study.
 
     Args:
-        study: the study, opened by this process alone.
-        storage: where it is kept.
-        space: resolved.
-        metric: names the direction.
-        whole_curves: report every epoch (Optuna's own pruners need it).
-        only: number of the one trial that may begin, which waits; None for any.
+        study: the study, which no other process has open for writing.
+        storage: its storage.
+        space: the resolved search space.
+        metric: the study's metric.
+        whole_curves: whether to report every epoch, which Optuna's own pruners need.
+        only: number of the only trial that may begin; None for all.
     """
 
     def __init__(
@@ -83,33 +83,33 @@ class TrialStore:
         self._study_attrs = {IDENTITY: study.user_attrs.get(IDENTITY)}
 
     def enqueue(self, params: Mapping[str, Any], **attributes: Any) -> None:
-        """Have these parameters tried before anything is sampled."""
+        """Add a trial with these parameters, to be trained before any is sampled."""
         enqueue(self.study, params, **attributes)
 
     def ask(self) -> tuple[optuna.Trial, TrialConfig]:
-        """Return the next trial and its configuration; what a user gave comes first.
+        """Return the next trial and its configuration, first those that a user added.
 
-        An enqueued trial that is not in the space fails, and the next one is taken.
+        An enqueued trial outside the space fails, and the next trial is returned.
 
         Raises:
             StudyError: when a trial that was added keeps Optuna from recording new ones.
-            RuntimeError: when nothing but forbidden combinations comes up.
+            RuntimeError: when all of `ATTEMPTS` trials are forbidden.
         """
         for _ in range(ATTEMPTS):
             trial = begin_given(self.study, self.only) or self.study.ask()
             try:
                 return trial, self._config(trial)
             except ForbiddenCombination:
-                # Failed trials are not learned from, and `show` leaves these out.
+                # Samplers ignore failed trials, and `show` does not list these.
                 self._reject(trial, {CAUSE: Cause.FORBIDDEN})
             except REJECTED as error:
-                # A sampler cannot have drawn it: it was enqueued through Optuna.
+                # A sampler cannot draw such a trial, so it was enqueued through Optuna.
                 if not self._given(trial) and CONFIG not in trial.user_attrs:
                     self._reject(trial, {CAUSE: Cause.INTERRUPTED})
                     raise _not_recordable(self.study, error) from error
                 text = "; ".join(error.mistakes) if isinstance(error, SpaceError) else str(error)
                 self._reject(trial, {CAUSE: Cause.OUTSIDE_SPACE, ERROR: text})
-        raise RuntimeError(f"{ATTEMPTS} forbidden combinations came up in a row")
+        raise RuntimeError(f"{ATTEMPTS} trials in a row were forbidden combinations")
 
     def _config(self, trial: optuna.Trial) -> TrialConfig:
         """Return the configuration of a trial that has begun.
@@ -121,7 +121,7 @@ class TrialStore:
         if outside is not None:
             return TrialConfig.from_dict(outside)
         with warnings.catch_warnings():
-            # Optuna takes enqueued values that are out of range; here the trial fails.
+            # Optuna accepts enqueued values out of range with a warning; here the trial fails.
             warnings.filterwarnings("ignore", "Fixed parameter", UserWarning)
             config = self.space.suggest(trial)
         given = self._given(trial)
@@ -143,11 +143,11 @@ class TrialStore:
         return {} if found is None else {ORIGIN: found}
 
     def report(self, trial: optuna.Trial, epoch: int, of: int, value: float) -> None:
-        """Add a point to a running trial's curve, or leave it out where points are dense.
+        """Add a point to the curve of a running trial, unless the points would be too many.
 
         Args:
-            of: the trial's epochs at most.
-            value: that the trial would have if it ended with this epoch.
+            of: largest number of epochs of the trial.
+            value: value that the trial would have if it ended at this epoch.
         """
         stride = max(of // POINTS, 1)
         if self.whole_curves or epoch <= FIRST_POINTS or epoch % stride == 0:
@@ -161,29 +161,29 @@ class TrialStore:
         attributes: Mapping[str, Any],
         last_epoch: int = 0,
     ) -> None:
-        """End a trial; when this returns, its end is on disk.
+        """Record the end of a trial; it is on disk when this returns.
 
         Args:
             state: COMPLETE, PRUNED or FAIL.
-            value: the trial's value, which its curve ends with; None where it has none.
-            attributes: small facts to keep on the trial. Samplers rank a trial whose cause is
-                `Cause.is_worst` below all others, whatever its curve.
-            last_epoch: its epochs; with a value, at least 1.
+            value: the trial's value, the last point of its curve; None without a value.
+            attributes: user attributes. Samplers rank a trial whose cause `is_worst` below all
+                others, whatever its curve.
+            last_epoch: number of epochs; at least 1 with a value.
         """
         for name, attribute in {**attributes, **self._origin(trial.number)}.items():
             trial.set_user_attr(name, attribute)
         if value is not None:
             self._end_curve(trial, last_epoch, value)
-        # Optuna takes the last point of a pruned trial's curve as its value.
+        # The value of a pruned trial is the last point of its curve.
         self.study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
         self.commit()
         self.storage.remember(self.study.get_trials(deepcopy=False))
 
     def _end_curve(self, trial: optuna.Trial, epoch: int, value: float) -> None:
-        """Let a curve end with the trial's value.
+        """Set the last point of a curve to the trial's value.
 
-        The last epoch may have been left out where points are dense. A try that was lost with its
-        worker may have left later points.
+        `report` may have skipped the last epoch. An attempt that was lost with its worker may have
+        left later points.
         """
         curve = self.storage.get_trial(trial._trial_id).intermediate_values
         for step in (epoch, *(step for step in curve if step > epoch)):
@@ -191,27 +191,27 @@ class TrialStore:
                 self.storage.set_trial_intermediate_value(trial._trial_id, step, value)
 
     def note(self, name: str, value: Any) -> None:
-        """Keep a fact about the study; when this returns, it is on disk."""
+        """Set a user attribute of the study; it is on disk when this returns."""
         self.study.set_user_attr(name, value)
         self.commit()
 
     def commit(self) -> None:
-        """Write all that waits to disk."""
+        """Write all buffered changes to disk."""
         self.storage.commit()
         self.committed_s = time.monotonic()
 
     def show_curves(self) -> None:
-        """Let other processes see the curves so far, about once a second."""
+        """Make the curves visible to other processes, about once a second."""
         if time.monotonic() - self.committed_s > CURVES_EVERY_S:
             self.storage.commit(durable=False)
             self.committed_s = time.monotonic()
 
     def recover(self) -> int:
-        """Close what an earlier run left open and have it tried again.
+        """Close the trials that an earlier run left open, and enqueue their configurations again.
 
-        What was being trained whenever a run died is not tried for ever: it may be what kills it.
+        A trial whose process died repeatedly is given up, because it may be the reason.
 
-        Returns: how many trials are tried again.
+        Returns: the number of trials that are retried.
         """
         trials = self.study.get_trials(deepcopy=False)
         for trial in trials:
@@ -247,7 +247,7 @@ class TrialStore:
         storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
 
     def seed_number(self, number: int) -> int:
-        """Return the place of a trial that its seeds follow from."""
+        """Return the number from which the seeds of a trial are derived."""
         return seed_number(self.study, self.study.get_trials(deepcopy=False)[number])
 
 
@@ -256,17 +256,20 @@ def _not_recordable(study: optuna.Study, error: Exception) -> StudyError:
     trials = study.get_trials(deepcopy=False)
     added = [str(trial.number) for trial in trials if is_foreign(trial, attrs)]
     return StudyError(
-        f"study {study.study_name!r} must take the parameters of its space, got: {error}. "
-        f"Optuna keeps them for good as a trial that was added has them (trial "
-        f"{', '.join(added) or 'unknown'}). Start a study of another name without that trial."
+        f"study {study.study_name!r} must accept the parameters of its space, got: {error}. "
+        f"Optuna keeps the parameters of a trial that was added (trial "
+        f"{', '.join(added) or 'unknown'}) for all others. Start a study with another name, "
+        "without that trial."
     )
 
 
 def best_trial(trials: Sequence[FrozenTrial], metric: Metric) -> FrozenTrial | None:
-    """Return the complete trial with the best value, the earlier one of equals.
+    """Return the complete trial with the best value; None before one is complete.
+
+    Ties are resolved in favor of the earlier trial.
 
     Args:
-        trials: the study's own, see `record.own_trials`.
+        trials: the study's own trials; see `record.own_trials`.
     """
     complete = [t for t in trials if t.state == TrialState.COMPLETE and t.value is not None]
     return min(complete, key=lambda t: metric.sign * (t.value or 0.0), default=None)

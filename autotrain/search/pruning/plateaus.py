@@ -1,27 +1,27 @@
-"""Performance scheduling as a rule: when a trial has shown enough to be stopped.
+"""The rule of performance scheduling: when to prune a trial.
 
-`patience` epochs without an improvement of the validation loss are a plateau. At its j-th plateau
-a trial is compared with what the others had reached at *their* j-th plateau, whatever their epochs.
-Before its first plateau a trial is compared at rungs, with what the others had reached after the
-same number of rows. So from its first plateau on a trial is not pruned for learning slowly; before
-it, it may be, if the others are much better at the same rung. An annealing schedule has plateaus
-while its learning rate is high, and improves when the rate is low. A trial with such a schedule is
-pruned at plateaus only when its rate is at most `high_rate` of η₀.
+A plateau is `patience` epochs without an improvement of the validation loss. At its j-th plateau a
+trial is compared with the best scores of the others at *their* j-th plateau, whatever the epoch.
+Before its first plateau a trial is compared at rungs, with the best scores of the others after the
+same number of rows. So after its first plateau a trial is not pruned for learning slowly. Before
+it, it can be pruned if the others are much better at the same rung. With an annealing schedule the
+loss has plateaus while the learning rate is high, and improves when the rate is low. A trial with
+such a schedule is pruned at a plateau only if its rate is at most `high_rate` of η₀.
 
-A trial has converged at a plateau when another drop of the learning rate would no longer help:
+A trial has converged at a plateau if another drop of the learning rate would not help:
 
-- `max_plateaus` plateaus in a row have come without an improvement of the loss between them: with
-  `performance`, which lowers the rate at each plateau, the last `max_plateaus − 1` drops brought
-  nothing; or
-- the learning rate is at its lowest (`min_lr` of `performance`), in all folds still in training.
+- the last `max_plateaus` plateaus followed each other without an improvement of the loss. With the
+  schedule `performance`, which drops the rate at each plateau, the last `max_plateaus − 1` drops
+  did not help; or
+- the learning rate has reached its minimum (`min_lr` of `performance`) in all running folds.
 
-A trial of several folds is one loss, their mean, and each fold lowers its rate at its own plateaus.
-Its plateaus take as long as the longer of `patience` and its schedule's own, so that in the
-meantime every fold without an improvement has lowered its rate. Convergence ends a trial whose
-learning rate does not fall by itself; others improve later on.
+The loss of a trial with several folds is their mean, and each fold drops its rate at its own
+plateaus. The patience of such a trial is the larger one of `patience` and that of its schedule, so
+that every fold without an improvement has dropped its rate before. Convergence ends a trial unless
+its schedule anneals, because the loss of an annealing schedule improves later.
 
-`History` is one trial as a few numbers, `decide` the rule, a pure function of histories. No Optuna
-here: see pruning.py.
+`History` holds the numbers of one trial, and `decide` is a pure function of histories. This module
+does not depend on Optuna.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from autotrain.techniques.technique import Parameter
 OPTIONS: dict[str, Parameter] = {
     "patience": Parameter(
         8,
-        "epochs without an improvement that make a plateau; `performance` schedules have their own",
+        "number of epochs without an improvement that make a plateau; `performance` has its own",
         low=1,
         kind="integer",
     ),
@@ -48,42 +48,41 @@ OPTIONS: dict[str, Parameter] = {
         0.5, "at a plateau, a trial worse than this quantile of the others is pruned", low=0, high=1
     ),
     "n_startup": Parameter(
-        5, "other trials that must be comparable before a trial is pruned", low=1, kind="integer"
+        5, "number of comparable trials before a trial is pruned", low=1, kind="integer"
     ),
     "grace": Parameter(
         3,
-        "epochs from a drop of the learning rate in which a trial is not pruned",
+        "number of epochs after a drop of the learning rate in which a trial is not pruned",
         low=0,
         kind="integer",
     ),
     "high_rate": Parameter(
         0.5,
-        "share of η₀ above which a schedule that falls by itself is not pruned at plateaus",
+        "fraction of η₀ above which a trial that anneals is not pruned at plateaus",
         low=0,
         high=1,
     ),
     "max_plateaus": Parameter(
         3,
-        "plateaus in a row, without an improvement between them, that end a trial; 0: no limit",
+        "number of plateaus without an improvement between them that end a trial; 0: no limit",
         low=0,
         kind="integer",
     ),
     "first_rung": Parameter(16, "epochs until the first rung; 0: no rungs", low=0, kind="integer"),
-    "rung_factor": Parameter(
-        2.0, "how many times later each rung is than the one before", low=1, open_low=True
-    ),
+    "rung_factor": Parameter(2.0, "factor between the epochs of two rungs", low=1, open_low=True),
     "rung_quantile": Parameter(
         0.65, "at a rung, a trial worse than this quantile of the others is pruned", low=0, high=1
     ),
 }
-"""Settings of a `PlateauRule`, as a user gives them."""
+"""The settings of performance scheduling for users."""
 
 
 def rule_of(options: Mapping[str, Any], n_rows: int) -> PlateauRule:
-    """Return the rule with these `OPTIONS`, others at their defaults.
+    """Make a rule from settings.
 
     Args:
-        n_rows: rows that an epoch trains on.
+        options: values by name, see `OPTIONS`; missing ones have their default.
+        n_rows: number of training rows of an epoch.
     """
     values = {name: parameter.default for name, parameter in OPTIONS.items()} | dict(options)
     first_rung = int(values.pop("first_rung"))
@@ -92,10 +91,10 @@ def rule_of(options: Mapping[str, Any], n_rows: int) -> PlateauRule:
 
 @dataclass(frozen=True)
 class PlateauRule:
-    """When a trial stops; see `OPTIONS` for the other fields.
+    """The settings of the rule; see `OPTIONS` for the other fields.
 
     Args:
-        rung_base: samples seen at the first rung; 0: no rungs.
+        rung_base: number of training rows before the first rung; 0 for no rungs.
 
     Raises:
         StudyError: when a value is not legal.
@@ -124,18 +123,18 @@ class PlateauRule:
 
 
 class Event(NamedTuple):
-    """A trial has come to its plateau or rung number `level` (from 0) with best score `value`."""
+    """A trial reached plateau or rung number `level` (from 0) with the best score `value`."""
 
     kind: Literal["plateau", "rung"]
     level: int
     value: float
     converged: bool = False
-    """Whether another drop of the learning rate would no longer help."""
+    """Whether the trial has converged."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A decision on a trial, with its reason in words."""
+    """A decision about a trial, with its reason."""
 
     kind: Literal["continue", "prune", "converged"]
     cause: Literal["plateau", "rung"] | None = None
@@ -146,16 +145,16 @@ CONTINUE = Decision("continue")
 
 
 class History:
-    """The history of one trial, as far as the rule needs it; every epoch costs O(1).
+    """The history of one trial; every epoch costs O(1).
 
     Attributes:
         best: the lowest score so far; infinite before the first finite one.
         plateaus: `best` at each plateau so far.
         rungs: `best` at each rung so far.
-        event: the plateau or rung that the last epoch came to, or None.
+        event: the plateau or rung that the last epoch reached, or None.
         lr_share: see `record`.
-        ended: whether it trains no more; then its last values stand for all later plateaus.
-        diverged: whether it ended for that reason; then it counts as worst everywhere.
+        ended: whether training has ended; `best` is then compared at all later plateaus.
+        diverged: whether training diverged; the trial is then the worst in all comparisons.
     """
 
     __slots__ = (
@@ -178,10 +177,11 @@ class History:
     def __init__(
         self, rule: PlateauRule, patience: int | None = None, min_delta: float | None = None
     ) -> None:
-        """Begin a history.
+        """Start a history.
 
         Args:
-            patience, min_delta: of the trial's own plateaus; None as the rule has them.
+            rule: the settings.
+            patience, min_delta: definition of this trial's plateaus; None for that of the rule.
         """
         self.rule = rule
         self.epochs = 0
@@ -211,16 +211,16 @@ class History:
         lr_lowest: bool = False,
         lr_share: float = 0.0,
     ) -> Event | None:
-        """Take one epoch and return the event that it came to, if any.
+        """Record one epoch, and return the event that it reached, if any.
 
         Args:
-            score: lower is better (a metric to be maximized comes with its sign changed).
-            loss: validation loss, watched for plateaus; the score itself when not given.
-            samples_seen: training samples since the start of the trial; epochs when not given.
-            lr_dropped: whether this epoch was the first one at a dropped learning rate. A drop
-                that follows from this epoch's plateau belongs to the next epoch.
-            lr_lowest: whether the learning rate can fall no more.
-            lr_share: the learning rate as a share of η₀ where it falls by itself; 0 elsewhere.
+            score: the score; lower is better.
+            loss: validation loss, in which plateaus are detected; None for the score.
+            samples_seen: number of training rows since the start; None for the number of epochs.
+            lr_dropped: whether this epoch was the first one after a drop of the learning rate. A
+                drop at this epoch's plateau belongs to the next epoch.
+            lr_lowest: whether the learning rate has reached its minimum.
+            lr_share: the learning rate divided by η₀ for annealing schedules; otherwise 0.
         """
         self.epochs += 1
         self.samples_seen = self.epochs if samples_seen is None else samples_seen
@@ -236,7 +236,7 @@ class History:
             converged = self._is_last_plateau() or lr_lowest
             self.event = Event("plateau", len(self.plateaus) - 1, self.best, converged)
         base, factor = self.rule.rung_base, self.rule.rung_factor
-        # Written down also when judged at plateaus: others may be compared here.
+        # Recorded also after the first plateau, because other trials are compared with it.
         while base and self.samples_seen >= base * factor ** len(self.rungs):
             self.rungs.append(self.best)
             if not self.plateaus:
@@ -244,27 +244,27 @@ class History:
         return self.event
 
     def _is_last_plateau(self) -> bool:
-        """Count a plateau; return True when it is the last one of `max_plateaus` in a row."""
+        """Count a plateau; the result is True for the last one of `max_plateaus` in a row."""
         improved = self._tracker.best < self._loss_at_plateau
         self._loss_at_plateau = self._tracker.best
         self._in_a_row = 1 if improved else self._in_a_row + 1
         return 0 < self.rule.max_plateaus <= self._in_a_row
 
     def end(self, *, diverged: bool = False) -> None:
-        """Say that the trial trains no more."""
+        """Record the end of the training."""
         self.ended, self.diverged, self.event = True, diverged, None
 
     def in_grace(self) -> bool:
-        """Return True when the learning rate dropped less than `grace` epochs ago."""
+        """Whether the learning rate dropped less than `grace` epochs ago."""
         return self._drop_epoch is not None and self.epochs - self._drop_epoch < self.rule.grace
 
     def is_spared(self, event: Event) -> bool:
-        """Return True when an event cannot prune: the learning rate has just dropped or is high."""
+        """Whether an event cannot prune, because the learning rate has just dropped or is high."""
         has_high_rate = event.kind == "plateau" and self.lr_share > self.rule.high_rate
         return has_high_rate or self.in_grace()
 
     def worth(self, kind: Literal["plateau", "rung"], level: int) -> float | None:
-        """Return the best score it had there; None when that cannot be said (yet)."""
+        """Return the best score at a plateau or rung; None before the trial has reached it."""
         if self.diverged:
             return math.inf
         reached = self.plateaus if kind == "plateau" else self.rungs
@@ -273,9 +273,9 @@ class History:
         return self.best if self.ended and self.epochs else None
 
     def to_json(self) -> dict[str, Any]:
-        """Write down everything, so that a resumed study prunes as if it had never stopped.
+        """Return the state, so that a resumed study prunes as without the interruption.
 
-        A trial that has ended is written with the values alone that others are compared with.
+        The state of an ended trial contains only the values that others are compared with.
         """
         state: dict[str, Any] = {
             "epochs": self.epochs,
@@ -300,7 +300,7 @@ class History:
 
     @classmethod
     def from_json(cls, rule: PlateauRule, state: Mapping[str, Any]) -> History:
-        """Read what `to_json` wrote; the last event is not taken up again."""
+        """Read the state that `to_json` returned, except for the last event."""
         history = cls(rule, state.get("patience"), state.get("min_delta"))
         history.epochs = state["epochs"]
         history.samples_seen = state["samples_seen"]
@@ -317,7 +317,7 @@ class History:
         return history
 
 
-# JSON in a browser knows no infinity, and optuna-dashboard shows what is stored.
+# JSON has no infinity, and optuna-dashboard shows the stored values in a browser.
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -327,19 +327,20 @@ def _or_inf(value: float | None) -> float:
 
 
 def decide(history: History, others: Iterable[History]) -> Decision:
-    """Decide at the end of an epoch what becomes of a trial.
+    """Decide about a trial at the end of an epoch.
 
         v = best score at its j-th plateau,  w_o = best score of trial o at *its* j-th plateau,
-            or its last best if it ended before, or ∞ if it diverged; not there yet: left out
+            or its best score if it ended before, or ∞ if it diverged; trials that have not reached
+            the plateau are omitted
         prune  ⇔  v > quantile(w, q),  given |w| ≥ n_startup
 
-    and not within `grace` epochs of a learning-rate drop, nor at a plateau while a rate that falls
-    by itself is above `high_rate` of η₀. A trial that has converged (see the
-    module's first paragraphs) is never pruned. Before its first plateau a trial meets rungs
-    instead, at samples seen = rung_base · rung_factorⁱ: the same rule with rung i in the place of
-    plateau j and `rung_quantile`; samples, so that different batch sizes compare.
+    unless the learning rate dropped less than `grace` epochs ago, or an annealing rate is above
+    `high_rate` of η₀ at a plateau. A trial that has converged is not pruned. Before its first
+    plateau a trial is compared at rungs, after rung_base · rung_factorⁱ training rows, by the same
+    rule with rung i instead of plateau j and `rung_quantile`. Rows make different batch sizes
+    comparable.
 
-    The best at a plateau is never pruned; the order of the others does not matter.
+    The best trial at a plateau is never pruned. The order of the others does not matter.
     """
     event = history.event
     if event is None:

@@ -1,9 +1,9 @@
-"""TPE for conditional spaces: Optuna's, multivariate, group by group, and only where needed.
+"""Multivariate TPE for conditional spaces that samples only the groups that a trial needs.
 
 `TPESampler(group=True)` splits the parameters into groups that always occur together and samples
-every group jointly, also those of choices that the trial does not take: in a space of techniques
-that is more than half of them. Here a group is sampled when the trial asks for the first of its
-parameters. Same groups, same estimators; an ask costs a third to a half.
+every group jointly, also the groups of choices that the trial does not use, which are more than
+half of them in our spaces. Here a group is sampled when the trial needs the first of its
+parameters. The groups and estimators are the same; sampling takes a third to a half of the time.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def groups_of(trials: list[FrozenTrial]) -> list[Group]:
-    """Split parameters into the coarsest groups of which each trial has all or nothing.
+    """Split parameters into the largest groups that each trial has either completely or not at all.
 
-    Equals: the groups of Optuna's `TPESampler(group=True)`. Where a range was changed between
-    trials, the latest one is taken.
+    Equals: the groups of Optuna's `TPESampler(group=True)`. If a range changed between trials, the
+    latest one is used.
     """
     latest: Group = {}
     key_sets: dict[frozenset[str], None] = {}
@@ -40,9 +40,9 @@ def groups_of(trials: list[FrozenTrial]) -> list[Group]:
 
 
 class GroupedTPESampler(BaseSampler):
-    """Sample one trial; make a new one for the next, it remembers what it found in the study.
+    """A sampler for one trial, because it stores the groups that it found in the study.
 
-    Running trials are seen, and kept away from (`constant_liar`).
+    It avoids the configurations of running trials (`constant_liar`).
     """
 
     def __init__(self, seed: int) -> None:
@@ -53,13 +53,13 @@ class GroupedTPESampler(BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return nothing: which groups are needed shows while parameters are suggested."""
+        """Return no parameters, because the needed groups are known only during sampling."""
         return {}
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return nothing, as `infer_relative_search_space`."""
+        """Return no parameters, like `infer_relative_search_space`."""
         return {}
 
     def sample_independent(
@@ -69,7 +69,7 @@ class GroupedTPESampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Sample the parameter's whole group, or look up what was sampled with it."""
+        """Sample the whole group of a parameter once, and return the parameter's value."""
         if self._group_of is None:
             finished = study.get_trials(deepcopy=False, states=FINISHED)
             self._group_of = {}
@@ -82,5 +82,5 @@ class GroupedTPESampler(BaseSampler):
                 self._sampled.update(self._tpe.sample_relative(study, trial, group))
             if param_name in self._sampled:
                 return self._sampled[param_name]
-        # Alone in its group, or new, or with a new range, or too few trials finished.
+        # The parameter is alone in its group, new, or has a new range, or few trials are finished.
         return self._tpe.sample_independent(study, trial, param_name, param_distribution)

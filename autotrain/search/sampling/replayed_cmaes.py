@@ -1,10 +1,9 @@
-"""CMA-ES whose state is computed again from the recorded trials, for each trial that is asked for.
+"""CMA-ES whose state is recomputed from the recorded trials.
 
-Optuna's `CmaEsSampler` keeps its optimizer in the storage as a pickle and loads it from there: who
-can write to the storage, or hands a study folder over, could run code. Here nothing is kept. The
-mean, step size and covariance matrix follow from the told solutions alone, so that a replay of all
-generations gives the same state; random numbers are seeded for each trial. The last replay stays in
-this process's memory: 1,000 trials take 0.1 s to replay.
+Optuna's `CmaEsSampler` stores its optimizer as a pickle in the storage, so everyone who can write
+to the storage could run code. Here nothing is stored: mean, step size and covariance matrix depend
+only on the evaluated solutions, so a replay of all generations gives the same state. Random numbers
+are seeded for each trial. The last replay is cached; a replay of 1,000 trials takes 0.1 s.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Samplers: where the next trial is tried. Optuna's, each seeded from (study seed, trial's place).
+"""The samplers of Optuna, each seeded from the study's seed and the number of the trial.
 
-Optuna keeps no sampler in the storage: a resumed study with the same seed would propose the same
-points again. Here every trial gets a fresh sampler with a seed of its own, which sees nothing but
-the storage, and a trial that repeats one that was cut off moves no later seed. To add a sampler:
-add a row to `SAMPLERS`.
+Optuna does not store the state of a sampler, so a resumed study with the same seed would propose
+the same points again. Here every trial has a new sampler with its own seed, which depends only on
+the storage. A retried trial does not change the seeds of later trials. To add a sampler, add a row
+to `SAMPLERS`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,12 @@ from autotrain.search.record import is_foreign, own_trials
 from autotrain.search.sampling.grouped_tpe import GroupedTPESampler
 from autotrain.search.sampling.replayed_cmaes import ReplayedCmaEsSampler
 
-# User attributes of a trial that repeats one that was cut off: that one's number, and its place.
-
 
 def seed_number(study: optuna.Study, trial: FrozenTrial) -> int:
-    """Return a trial's place in the study, from which its seeds follow.
+    """Return the number from which the seeds of a trial are derived.
 
-    Its number, repeated trials not counted, so that an interruption does not move all that come
-    after it; of a repeated trial the place of what it repeats.
+    It is the trial's number without retried trials, so that an interruption does not change later
+    seeds. A retry has the seed number of the trial that it retries.
     """
     if SEED_OF in trial.user_attrs:
         return int(trial.user_attrs[SEED_OF])
@@ -81,10 +79,10 @@ class LearnedStudy(optuna.Study):
 
 
 def unlike_own(study: optuna.Study) -> frozenset[int]:
-    """Return the numbers of the added trials whose parameters are not those of the study's own.
+    """Return the numbers of added trials whose parameters differ from those of the study.
 
-    A trial that was added through Optuna may have other parameters, or others of the same name;
-    a sampler of Optuna's cannot compare these.
+    A trial that was added through Optuna can have other parameters, or other ranges. Optuna's
+    samplers cannot compare these.
     """
     attrs, trials = study.user_attrs, study.get_trials(deepcopy=False)
     added = [trial for trial in trials if is_foreign(trial, attrs)]
@@ -113,7 +111,7 @@ def _without_curve(trial: FrozenTrial) -> FrozenTrial:
 
 
 def sampler_seed(study_seed: int, number: int) -> int:
-    """Derive the seed of one trial's sampler: unrelated between trials and between studies."""
+    """Derive the seed of a trial's sampler, independent between trials and between studies."""
     sequence = np.random.SeedSequence(entropy=study_seed, spawn_key=(number,))
     return int(sequence.generate_state(1)[0])
 
@@ -121,13 +119,13 @@ def sampler_seed(study_seed: int, number: int) -> int:
 class SteadyQMCSampler(QMCSampler):
     """Optuna's scrambled Sobol sequence over the parameters of the study's first trial.
 
-    Optuna takes the first *finished* trial, so that with several trials at a time the sequence
-    would restart, at a point that was tried before, whenever a lower number finishes later.
+    Optuna uses the first *finished* trial. With several trials at a time the sequence would restart
+    at a point that was tried before, whenever a trial with a lower number finishes later.
     """
 
     def __init__(self, **options: Any) -> None:
-        # Without Optuna's warning that the class is experimental. A filter of warnings is shared by
-        # all threads, and so fails where several of them make samplers.
+        # This skips Optuna's warning that the class is experimental. A warnings filter is shared by
+        # all threads, so it fails when several threads make samplers.
         inspect.unwrap(QMCSampler.__init__)(self, **options)
 
     def infer_relative_search_space(
@@ -145,9 +143,9 @@ class SamplerRow:
     """A row of `SAMPLERS`.
 
     Args:
-        build: (study seed, trial's seed) → a fresh sampler for that trial.
-        doc: what it does, in one clause, and what it cannot do.
-        packages: modules that it needs beyond Optuna's own; named as `pip install` wants them.
+        build: makes the sampler of a trial from (study seed, trial's seed).
+        doc: description in one clause, with its limits.
+        packages: packages that it needs besides those of Optuna.
     """
 
     build: Callable[[int, int], BaseSampler]
@@ -169,8 +167,8 @@ def _gp(study_seed: int, seed: int) -> BaseSampler:
 def _cmaes(study_seed: int, seed: int) -> BaseSampler:
     independent = RandomSampler(seed=seed)
     return ReplayedCmaEsSampler(
-        # Optuna fixes the dimensions for good with the first generation: by then a parameter
-        # that not all trials have should have shown itself.
+        # Optuna fixes the dimensions with the first generation. With ten trials most parameters
+        # that only some trials have are known by then.
         n_startup_trials=10,
         seed=seed,
         independent_sampler=independent,
@@ -185,7 +183,7 @@ def _random(study_seed: int, seed: int) -> BaseSampler:
 def _qmc(study_seed: int, seed: int) -> BaseSampler:
     return SteadyQMCSampler(
         scramble=True,
-        # One sequence for the whole study; its position is kept in the storage.
+        # One sequence for the whole study; its position is in the storage.
         seed=sampler_seed(study_seed, 0),
         independent_sampler=RandomSampler(seed=seed),
         warn_independent_sampling=False,
@@ -214,11 +212,11 @@ SAMPLERS: dict[str, SamplerRow] = {
 
 
 class SeededSampler(BaseSampler):
-    """Use a fresh sampler for each trial.
+    """A sampler that uses a new sampler for each trial.
 
-    Trials may be asked for in turns: each keeps its own sampler until it ends. A trial gets its
-    sampler when Optuna calls `before_trial`, or with its first parameter when Optuna does not:
-    a sampler may be wrapped by one that calls only the sampling methods.
+    Each running trial keeps its sampler until it ends. The sampler is made when Optuna calls
+    `before_trial`, or with the first parameter if a wrapping sampler calls only the sampling
+    methods.
 
     Attributes:
         name: its row in `SAMPLERS`.
@@ -232,28 +230,28 @@ class SeededSampler(BaseSampler):
         self._left_out: dict[int, frozenset[int]] = {}
 
     def for_trial(self, number: int) -> BaseSampler:
-        """Return a fresh sampler for the trial at that place, see `seed_number`."""
+        """Make the sampler of the trial with this seed number."""
         return SAMPLERS[self.name].build(self.seed, sampler_seed(self.seed, number))
 
     def reseed_rng(self) -> None:
-        """Do nothing: a seed depends on the trial's number, not on the process that asks."""
+        """Do nothing, because the seeds depend only on the study and the trial."""
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Make a new sampler, also when an interrupted trial is asked for again."""
+        """Make a new sampler for a trial, also for an interrupted one that begins again."""
         self._forget(trial)
         self._sampler_of(study, trial).before_trial(study, trial)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Ask the trial's sampler."""
+        """Return the parameters that the trial's sampler samples jointly."""
         sampler = self._sampler_of(study, trial)
         return sampler.infer_relative_search_space(self._learned(study, trial), trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Ask the trial's sampler."""
+        """Sample parameters jointly."""
         sampler = self._sampler_of(study, trial)
         return sampler.sample_relative(self._learned(study, trial), trial, search_space)
 
@@ -264,7 +262,7 @@ class SeededSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Ask the trial's sampler."""
+        """Sample one parameter."""
         sampler = self._sampler_of(study, trial)
         return sampler.sample_independent(
             self._learned(study, trial), trial, param_name, param_distribution
@@ -298,11 +296,13 @@ class SeededSampler(BaseSampler):
 
 
 def make_sampler(name: str = "tpe", seed: int = 0) -> SeededSampler:
-    """Build the sampler of that name for a study with that seed.
+    """Make the sampler of a study.
 
+    Args:
+        name: a row of `SAMPLERS`.
+        seed: the study's seed.
     Raises:
-        StudyError: when there is no such sampler, it needs a package that is not installed, or
-            the seed is negative.
+        StudyError: when the name is unknown, a package is missing or the seed is negative.
     """
     if name not in SAMPLERS:
         raise StudyError(errors.unknown("sampler", name, SAMPLERS))

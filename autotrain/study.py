@@ -41,7 +41,7 @@ from autotrain.search.progress import Observer, Progress
 from autotrain.search.publisher import Published
 from autotrain.search.run import Run, check_complete, check_success, one_thread, stages
 from autotrain.search.settings import AUTO, STUDIES, StudySettings, check_ensemble
-from autotrain.search.storage.open import OpenStorage
+from autotrain.search.storage.storages import OpenStorage
 from autotrain.space.config import TrialConfig
 from autotrain.space.fixed import Config, fixed_space, params_in
 from autotrain.space.search_space import SearchSpace

@@ -23,7 +23,7 @@ from autotrain.errors import AutotrainError, StorageError, StudyError, nearest, 
 from autotrain.metrics import TASKS, Metric, metric_for
 from autotrain.search.budget import Budget
 from autotrain.search.settings import NAME, SETTINGS, STUDIES, OnResume, StudySettings, names_of
-from autotrain.search.storage.open import word_of
+from autotrain.search.storage.storages import word_of
 from autotrain.search.storage.urls import HIDDEN, absolute_url, hide_password
 from autotrain.space.search_space import SearchSpace
 from autotrain.validation import number_or_text, word_for
@@ -47,7 +47,7 @@ class Definition(StudySettings):
         pruner_options: settings of the pruner that differ from its defaults.
         reading: the user's settings for reading texts; see `data.reading.Reading.of`.
         storage: URL without its password; None for the journal in the folder. See also
-            `storage.open.word_of`. The URL contains the password while the study is open.
+            `storages.word_of`. The URL contains the password while the study is open.
         directory: the folder of all studies. It is not written, because the folder may move.
         fingerprint: fingerprint of the data; see `data/fingerprint.py`.
         split: numbers of rows of the split, and its seed.

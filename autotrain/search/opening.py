@@ -27,14 +27,8 @@ from autotrain.search.attributes import IDENTITY
 from autotrain.search.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.search.definition import FILE, Definition, NotConnectedError
 from autotrain.search.record import MODEL, Record, loss, new_identity, refuse_loss
-from autotrain.search.storage.open import (
-    JOURNAL,
-    OBJECT,
-    OpenStorage,
-    open_storage,
-    read_storage,
-    word_of,
-)
+from autotrain.search.storage.open import open_storage, read_storage
+from autotrain.search.storage.storages import JOURNAL, OBJECT, OpenStorage, word_of
 from autotrain.search.storage.urls import absolute_url, hide_password, is_remote, sqlite_file
 
 PLACE = "place"
@@ -72,7 +66,7 @@ def seen_study(
         storage: URL with the password, when the study is not stored in its folder.
         connects: False when the user did not name this study, because the author of its folder must
             not make this machine connect to a server.
-        stays_open: see `storage.open.ReadOnly`.
+        stays_open: see `storages.ReadOnly`.
     Raises:
         StudyError: when the study does not exist, or its trials are in another storage or lost.
         StorageError: when its trials cannot be read.

@@ -33,7 +33,7 @@ from autotrain.search.progress import Observer, Progress
 from autotrain.search.publisher import Published, Publisher
 from autotrain.search.record import own_trials
 from autotrain.search.sampling.untried import Untried
-from autotrain.search.storage.open import OpenStorage
+from autotrain.search.storage.storages import OpenStorage
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore, best_trial
 

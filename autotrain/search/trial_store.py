@@ -32,7 +32,7 @@ from autotrain.search.attributes import (
 from autotrain.search.given import begin_given, enqueue, fixed_params
 from autotrain.search.record import is_foreign, origin
 from autotrain.search.sampling.samplers import seed_number
-from autotrain.search.storage.open import OpenStorage
+from autotrain.search.storage.storages import OpenStorage
 from autotrain.space.config import TrialConfig
 from autotrain.space.forbidding import ForbiddenCombination
 from autotrain.space.search_space import SearchSpace

@@ -23,7 +23,7 @@ from autotrain.errors import StorageError, StudyError
 from autotrain.reporting.dashboard import Dashboard
 from autotrain.reporting.status import latest_study
 from autotrain.search.storage.lock import StudyLock
-from autotrain.search.storage.open import OpenStorage
+from autotrain.search.storage.storages import OpenStorage
 from tests.cli.conftest import N_TRIALS, Run
 from tests.cli.test_interrupt import start
 from tests.search.test_definition import kept_in

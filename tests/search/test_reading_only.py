@@ -1,4 +1,4 @@
-"""Reading a study writes nothing, runs nothing and connects only to servers that the user names."""
+"""ReadOnly a study writes nothing, runs nothing and connects only to servers that the user names."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from optuna.storages.journal._base import BaseJournalSnapshot
 from autotrain.errors import StorageError
 from autotrain.reporting.status import Unread, read_status, summaries
 from autotrain.search.definition import Definition, NotConnectedError
-from autotrain.search.storage import open as storage_module
-from autotrain.search.storage.open import DatabaseStorage, ReadOnly, open_storage, read_storage
+from autotrain.search.storage import storages as storage_module
+from autotrain.search.storage.open import open_storage, read_storage
+from autotrain.search.storage.storages import DatabaseStorage, ReadOnly
 from autotrain.search.storage.urls import OPTIONS, check_options, secrets_of
 from tests.reporting.test_status import fill, make
 from tests.search.planted import Planted

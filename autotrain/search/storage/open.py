@@ -1,37 +1,36 @@
 """Open the storage of a study: `open_storage` for the only writer, `read_storage` for readers.
 
-The default is an Optuna journal in the study's folder (journal.py). Other storages are URLs with
-one row of `SCHEMES` each. To add one, add a row and, if it is not an SQL database, a class. The
+The default is an Optuna journal in the study's folder. Other storages are URLs with one row of
+`SCHEMES` each. To add one, add a row and, if it is not an SQL database, a class in storages.py. The
 folder is locked (lock.py) with every storage.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import sqlite3
-import stat
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
-import sqlalchemy
-from optuna.exceptions import ExperimentalWarning
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
-from optuna.storages.journal import BaseJournalBackend, JournalRedisBackend
-from optuna.trial import FrozenTrial
+from optuna.storages import BaseStorage
 
 from autotrain import errors
 from autotrain.bundle.own_files import check_all_own
 from autotrain.errors import StorageError
 from autotrain.search.record import FILE as RECORD
-from autotrain.search.record import Record
-from autotrain.search.storage.journal import TORN, GroupCommitBackend, JournalReader
+from autotrain.search.storage.journal import TORN
 from autotrain.search.storage.lock import LOCK, StudyLock
+from autotrain.search.storage.storages import (
+    JOURNAL,
+    OBJECT,
+    DatabaseStorage,
+    FileStorage,
+    GivenStorage,
+    OpenStorage,
+    ReadOnly,
+    RedisStorage,
+    remove_made,
+)
 from autotrain.search.storage.urls import (
     HIDDEN,
     absolute_url,
@@ -39,270 +38,10 @@ from autotrain.search.storage.urls import (
     hide_password,
     is_remote,
     secrets_of,
-    sqlite_file,
-    sqlite_reading_uri,
 )
 
-JOURNAL = "journal.log"
 OWN = ("study.toml", ".study.toml", LOCK, JOURNAL, JOURNAL + TORN, RECORD, "checkpoints", "best")
 """Files and folders that a study has in its folder."""
-CONNECT_TIMEOUT_S = 10
-SQLITE_TIMEOUT_S = 60
-
-
-class OpenStorage(BaseStorage):
-    """An Optuna storage that can be committed and closed.
-
-    Attributes:
-        shown: its address without a password, for messages and records.
-    """
-
-    shown: str
-    _lock: StudyLock | None = None
-    _folder: Path | None = None
-    _made: tuple[Path, ...] = ()
-    _identity: str | None = None
-
-    def watch(self, identity: str) -> None:
-        """Make `remember` write the record of the study with this identity to the folder."""
-        self._identity = identity
-
-    def remember(self, trials: Sequence[FrozenTrial]) -> None:
-        """Record the number of trials of the study; call it when they are on disk."""
-        if self._identity is not None and self._folder is not None:
-            # The record only helps to detect lost trials. A full disk is reported by other writes.
-            with contextlib.suppress(OSError):
-                Record.of(self._identity, trials).write(self._folder)
-
-    def commit(self, *, durable: bool = True) -> None:
-        """Make all changes visible to readers; with `durable` they also survive a power failure.
-
-        Databases commit each operation themselves.
-        """
-
-    def close(self) -> None:
-        """Commit, close and unlock the study; a second call does nothing."""
-        if self._lock is not None:
-            self._lock.release()
-
-    def abandon(self) -> None:
-        """Close, and remove the study's folder if opening created it."""
-        self.close()
-        if self._folder is not None:
-            _remove(self._folder, self._made)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class FileStorage(JournalStorage, OpenStorage):
-    """The journal in the study's folder, with buffered writes; readable also when closed."""
-
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self.shown = str(path)
-        backend: GroupCommitBackend | JournalReader
-        backend = JournalReader(path) if read_only else GroupCommitBackend(path)
-        try:
-            super().__init__(backend)
-        except Exception as error:
-            if isinstance(backend, GroupCommitBackend):
-                backend.close()
-            if isinstance(error, StorageError):
-                raise
-            # The record is valid JSON, but cannot follow the previous records.
-            raise StorageError(
-                f"{path}, line {backend.line} must be a valid record of Optuna, got "
-                f"{type(error).__name__}: {error}. To continue with the lines before it, copy the "
-                f"file and cut it: head -n {backend.line - 1} {path.name} > intact.log"
-            ) from error
-        self._writer = None if read_only else backend
-
-    def commit(self, *, durable: bool = True) -> None:
-        """Write all buffered records."""
-        if isinstance(self._writer, GroupCommitBackend):
-            self._writer.commit(durable=durable)
-
-    def close(self) -> None:
-        """Commit, close the file and unlock the study."""
-        try:
-            if isinstance(self._writer, GroupCommitBackend):
-                self._writer.close()
-        finally:
-            OpenStorage.close(self)
-
-
-class _WithoutSnapshots(BaseJournalBackend):
-    """The records of a Redis server, without Optuna's snapshots.
-
-    The snapshots are pickles: someone with write access to the server could run code in all
-    processes that read them. Without them, opening a study with thousands of trials is slower.
-    """
-
-    def __init__(self, backend: BaseJournalBackend) -> None:
-        self.backend = backend
-
-    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        """Return the records from that number on."""
-        return self.backend.read_logs(log_number_from)
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add records."""
-        self.backend.append_logs(logs)
-
-
-class RedisStorage(JournalStorage, OpenStorage):
-    """An Optuna journal on a Redis server with Optuna's keys, but without its snapshots."""
-
-    def __init__(self, url: str, reading: ReadOnly | None = None) -> None:
-        self.shown = hide_password(url)
-        url = url.removeprefix("journal+")
-        if "socket_connect_timeout" not in url:
-            mark = "&" if "?" in url else "?"
-            url = f"{url}{mark}socket_connect_timeout={CONNECT_TIMEOUT_S}"
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "JournalRedisBackend", ExperimentalWarning)
-            backend: BaseJournalBackend = JournalRedisBackend(url)
-        super().__init__(_WithoutSnapshots(backend))
-
-
-class DatabaseStorage(RDBStorage, OpenStorage):
-    """A study in an SQL database.
-
-    Args:
-        url: URL of the database.
-        reading: None to write, which creates missing tables.
-    """
-
-    def __init__(self, url: str, reading: ReadOnly | None = None) -> None:
-        self.shown = hide_password(url)
-        arguments: dict[str, Any] = {"pool_pre_ping": True}
-        connect: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
-        if url.startswith("sqlite"):
-            connect = {"timeout": SQLITE_TIMEOUT_S, "factory": _WalConnection}
-            if reading is not None:
-                arguments["creator"] = _reader(url, reading)
-        elif url.startswith("postgresql") and reading is not None:
-            connect["options"] = "-c default_transaction_read_only=on"
-        elif url.startswith("mysql"):
-            connect["local_infile"] = False
-            if reading is not None:
-                connect["init_command"] = "SET SESSION TRANSACTION READ ONLY"
-        arguments["connect_args"] = connect
-        if reading is not None:
-            _require_study(url, arguments)
-        super().__init__(
-            # Optuna formats the URL to fill in {SCHEMA_VERSION}, so other braces must be escaped.
-            url.replace("{", "{{").replace("}", "}}"),
-            engine_kwargs=arguments,
-            skip_table_creation=reading is not None,
-        )
-
-    def close(self) -> None:
-        """Close the connections and unlock the study."""
-        self.scoped_session.remove()
-        self.engine.dispose()
-        OpenStorage.close(self)
-
-
-class _WalConnection(sqlite3.Connection):
-    """Uses the write-ahead log: readers do not block the writer; writing is 2.6 times faster."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.execute("PRAGMA journal_mode=WAL").close()
-
-
-def _database_file(url: str) -> Path:
-    """Return the file of a SQLite URL.
-
-    Raises:
-        FileNotFoundError, OSError: when there is no regular file.
-    """
-    path = sqlite_file(url)
-    if path is None or not path.exists():
-        raise FileNotFoundError("the file does not exist")
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("it is not a regular file")
-    return path
-
-
-def _reader(url: str, reading: ReadOnly) -> Callable[[], sqlite3.Connection]:
-    """Return a function that connects read-only; SQLAlchemy would decode the URI itself."""
-    return partial(
-        sqlite3.connect,
-        sqlite_reading_uri(_database_file(url), stays_open=reading.stays_open),
-        uri=True,
-        timeout=SQLITE_TIMEOUT_S,
-        check_same_thread=False,
-    )
-
-
-def _require_study(url: str, arguments: dict[str, Any]) -> None:
-    """Raise ValueError when Optuna's tables are missing, because Optuna would create them."""
-    engine = sqlalchemy.create_engine(url, **arguments)
-    try:
-        tables = set(sqlalchemy.inspect(engine).get_table_names())
-    finally:
-        engine.dispose()
-    if not tables >= {"studies", "trials", "version_info", "alembic_version"}:
-        raise ValueError("there is no Optuna study in this database")
-
-
-@dataclass(frozen=True)
-class ReadOnly:
-    """Options for opening a storage read-only.
-
-    Args:
-        stays_open: whether changes of other processes must be visible while it is open.
-    """
-
-    stays_open: bool = True
-
-
-class GivenStorage(OpenStorage):
-    """An Optuna storage that the user opens and closes.
-
-    All methods of Optuna's interface are forwarded to it.
-    """
-
-    def __init__(self, storage: BaseStorage) -> None:
-        self.shown = word_of(storage)
-        # `get_storage` caches finished trials of a database in memory, which makes reading fast.
-        self._given = get_storage(storage)
-
-
-def _forward(name: str) -> Callable[..., Any]:
-    def ask(self: GivenStorage, *arguments: Any, **named: Any) -> Any:
-        return getattr(self._given, name)(*arguments, **named)
-
-    ask.__name__ = name
-    ask.__doc__ = getattr(BaseStorage, name).__doc__
-    return ask
-
-
-for _name in [name for name in vars(BaseStorage) if not name.startswith("_")]:
-    setattr(GivenStorage, _name, _forward(_name))
-GivenStorage.__abstractmethods__ = frozenset()
-
-OBJECT = "python:"
-"""Prefix, followed by a class name, in place of the URL of a storage that only Python can open."""
-
-
-def word_of(storage: BaseStorage) -> str:
-    """Return the text that represents a storage object: its URL, or its class without a URL."""
-    if isinstance(storage, RDBStorage):
-        with contextlib.suppress(StorageError):
-            # Optuna resolved a relative path from the working directory.
-            return absolute_url(storage.url, Path.cwd())
-    return f"{OBJECT}{type(storage).__name__}"
 
 
 @dataclass(frozen=True)
@@ -357,7 +96,7 @@ def open_storage(
     try:
         storage = _storage(folder, url, given)
     except BaseException:
-        _remove(folder, made)
+        remove_made(folder, made)
         lock.release()
         raise
     storage._lock = lock
@@ -380,16 +119,6 @@ def _storage(folder: Path, url: str | None, given: BaseStorage | None) -> OpenSt
     if given is not None:
         return GivenStorage(given)  # type: ignore[abstract]
     return FileStorage(folder / JOURNAL) if url is None else _open_url(absolute_url(url, folder))
-
-
-def _remove(folder: Path, made: tuple[Path, ...]) -> None:
-    """Remove the files and folders that opening created, if it created the study's folder."""
-    if made:
-        for name in (LOCK, JOURNAL):
-            (folder / name).unlink(missing_ok=True)
-    for path in made:
-        with contextlib.suppress(OSError):
-            path.rmdir()
 
 
 def read_storage(folder: Path, url: str | None = None, *, stays_open: bool = True) -> OpenStorage:

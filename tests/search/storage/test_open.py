@@ -17,15 +17,10 @@ from optuna.storages import BaseStorage
 from optuna.testing.pytest_storages import StorageTestCase
 
 from autotrain.errors import StorageError, StudyError
-from autotrain.search.storage import open as storage_module
+from autotrain.search.storage import storages as storage_module
 from autotrain.search.storage.journal import GroupCommitBackend
-from autotrain.search.storage.open import (
-    SCHEMES,
-    FileStorage,
-    OpenStorage,
-    open_storage,
-    read_storage,
-)
+from autotrain.search.storage.open import SCHEMES, open_storage, read_storage
+from autotrain.search.storage.storages import FileStorage, OpenStorage
 from autotrain.search.storage.urls import hide_password
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

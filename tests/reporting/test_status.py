@@ -68,7 +68,7 @@ def fill(folder: Path, *trials: tuple[TrialState, float | None, dict[str, Any]])
                     value=value,
                     params=params,
                     distributions=DISTRIBUTIONS,
-                    user_attrs=attributes,
+                    user_attrs={"n_parameters": 10, "seconds": 0.5} | attributes,
                     intermediate_values={1: 0.5},
                 )
             )

@@ -1,4 +1,4 @@
-"""ReadOnly a study writes nothing, runs nothing and connects only to servers that the user names."""
+"""Reading a study writes nothing, runs nothing and connects only to servers that the user names."""
 
 from __future__ import annotations
 

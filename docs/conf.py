@@ -50,6 +50,8 @@ default_role = "code"  # Docstrings write code in single backticks.
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
+python_maximum_signature_line_length = 80  # One argument a line in long signatures.
+toc_object_entries_show_parents = "hide"  # "predict()", not "Predictor.predict()", in the margin.
 autodoc_default_options = {"members": True, "undoc-members": False}
 autosummary_generate = False
 napoleon_google_docstring = True
@@ -62,6 +64,8 @@ napoleon_custom_sections = [("Source", "returns_style"), ("See also", "returns_s
 html_theme = "furo"
 html_title = f"autotrain {release}"
 html_show_sphinx = False
+html_static_path = ["static"]
+html_css_files = ["narrow.css"]
 pygments_style = "default"
 pygments_dark_style = "monokai"
 
@@ -107,9 +111,15 @@ def _escaped(line: str) -> str:
 def links_to_repository(app: Sphinx, name: str, source: list[str]) -> None:
     """Turn links to Markdown files outside of docs/ into downloads, in place.
 
-    On GitHub these links open the file. On the site they are no pages.
+    On GitHub these links open the file. On the site they are no pages and have no anchors.
     """
-    source[0] = re.sub(r"\]\((\.\./[\w./]+\.md)", r"](path:\1", source[0])
+    folder = (ROOT / "docs" / name).parent
+
+    def written(link: re.Match[str]) -> str:
+        path = (folder / link[1]).resolve()
+        return link[0] if path.is_relative_to(ROOT / "docs") else f"](path:{link[1]})"
+
+    source[0] = re.sub(r"\]\((\.\./[\w./]+\.md)(?:#[\w-]+)?\)", written, source[0])
 
 
 def dashes(app: Sphinx, tree: nodes.document, name: str) -> None:

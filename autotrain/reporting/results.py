@@ -28,20 +28,18 @@ BEST = "best"
 
 
 class Results(ABC):
-    """The methods of `Study` that only read.
-
-    Attributes:
-        definition: the study's settings.
-        folder: the study's folder.
-        device: "cpu" or "cuda".
-        metric, space: the study's metric and space.
-    """
+    """The methods of `Study` that only read."""
 
     definition: Definition
+    """The settings, as in `study.toml`."""
     folder: Path
+    """The study's folder, as an absolute path."""
     device: str
+    """The device of the training: "cpu" or "cuda"."""
     metric: Metric
+    """The metric that the search optimizes."""
     space: SearchSpace
+    """The search space, resolved for the data."""
     _untried: Untried | None
 
     @property

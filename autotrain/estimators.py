@@ -142,7 +142,7 @@ class _MLPSearch(BaseEstimator):
                 validation=self.validation,
                 finalists=self.finalists,
                 ensemble=self.ensemble,
-                workers=_workers(self.n_jobs, self.device),
+                workers=workers_for(self.n_jobs, self.device),
                 device=self.device,
                 seed=seed,
                 directory=folder,
@@ -480,7 +480,7 @@ def _class_weights(
     return {place: float(weight) for place, weight in enumerate(weights)}
 
 
-def _workers(n_jobs: Any, device: str) -> int:
+def workers_for(n_jobs: Any, device: str) -> int:
     """Return the study's number of workers; 0 for one per core, or per GPU."""
     if n_jobs is None:
         return 1

@@ -43,6 +43,22 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+@pytest.fixture
+def shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Observers see every step of a search, so that a test can interrupt it at any step."""
+    from autotrain.search import loop
+
+    monkeypatch.setattr(loop, "SHOW_EVERY_S", 0.0)
+
+
+@pytest.fixture
+def one_by_one(shown_at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One network is trained at a time, so that a test knows what an interruption cuts off."""
+    from autotrain.search import launch
+
+    monkeypatch.setattr(launch, "fleet_width", lambda *_: 1)
+
+
 def pytest_report_header() -> list[str]:
     """Report at the top what this machine lacks."""
     found = {

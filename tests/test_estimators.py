@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -26,6 +27,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from autotrain import MLPSearchClassifier, MLPSearchRegressor, Study
+from autotrain.estimators import workers_for
 from autotrain.predictor import ClassificationDistribution, RegressionDistribution
 
 SPACE: dict[str, Any] = {
@@ -98,7 +100,7 @@ def test_reproducible_searches_are_tagged_as_deterministic(
     assert tags.non_deterministic is not is_deterministic
 
 
-def test_a_data_frame_of_every_kind_of_column() -> None:
+def test_data_frame_with_every_kind_of_column() -> None:
     frame, labels = table()
     model = MLPSearchClassifier(**FAST).fit(frame, labels)
     assert list(model.classes_) == ["no", "yes"]
@@ -114,7 +116,7 @@ def test_a_data_frame_of_every_kind_of_column() -> None:
     assert result.prediction_set is not None
 
 
-def test_numbers_and_their_doubt() -> None:
+def test_regression_predicts_numbers_with_uncertainty() -> None:
     X, y = load_diabetes(return_X_y=True, as_frame=True)
     model = MLPSearchRegressor(**FAST).fit(X, y)
     assert model.score(X, y) > 0.4
@@ -127,7 +129,7 @@ def test_numbers_and_their_doubt() -> None:
     assert "dropout.rate" not in model.best_params_  # nothing is searched for
 
 
-def test_labels_stay_as_they_are() -> None:
+def test_labels_keep_their_type() -> None:
     X, y = load_wine(return_X_y=True)
     for labels in (y + 5, y.astype(str), np.array(["b", "a", "c"], dtype=object)[y], y == 1):
         model = MLPSearchClassifier(**FAST).fit(X, labels)
@@ -136,7 +138,7 @@ def test_labels_stay_as_they_are() -> None:
         assert (predicted == labels).mean() > 0.9
 
 
-def test_a_distribution_has_the_users_labels() -> None:
+def test_distribution_has_the_users_labels() -> None:
     X, codes = load_wine(return_X_y=True)
     labels = np.array(["c", "a", "b", "x"])[np.concatenate([codes, [3, 3]])]
     X = np.concatenate([X, X[:2]])
@@ -158,7 +160,7 @@ def test_a_distribution_has_the_users_labels() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:X (does not have|has) .*feature names:UserWarning")
-def test_frames_and_arrays_may_take_turns() -> None:
+def test_frames_and_arrays_are_interchangeable() -> None:
     X, y = load_wine(return_X_y=True, as_frame=True)
     for first, others in (
         (X, [X.to_numpy(), X.rename(columns=dict(zip(X, range(13), strict=True)))]),
@@ -177,7 +179,7 @@ def test_frames_and_arrays_may_take_turns() -> None:
             np.testing.assert_array_equal(model.predict_proba(other), expected)
 
 
-def test_texts_of_an_array_stay_texts_in_any_company() -> None:
+def test_text_columns_of_an_array_stay_text() -> None:
     generator = np.random.default_rng(0)
     code = generator.choice(["007", "008", "A1"], 120)
     texts = np.stack([code, generator.normal(size=120).astype(str)], axis=1)
@@ -189,7 +191,7 @@ def test_texts_of_an_array_stay_texts_in_any_company() -> None:
             np.testing.assert_allclose(alone[0], proba[row], atol=1e-6)
 
 
-def test_what_cannot_be_predicted_is_a_value_error() -> None:
+def test_invalid_rows_raise_a_value_error() -> None:
     X, y = load_diabetes(return_X_y=True, as_frame=True)
     model = MLPSearchRegressor(**FAST).fit(X, y)
     strange = X.head(3).astype(object)
@@ -202,26 +204,14 @@ def test_what_cannot_be_predicted_is_a_value_error() -> None:
 
 
 @pytest.mark.parametrize("n_jobs", [-1, -2, 3])
-def test_n_jobs_is_scikit_learns(n_jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    class SeenError(Exception):
-        pass
-
-    def study(*_: Any, workers: int, **__: Any) -> None:
-        raise SeenError(workers)
-
-    monkeypatch.setattr("autotrain.estimators.Study", study)
-    X, y = load_wine(return_X_y=True)
-    with pytest.raises(SeenError) as seen:
-        MLPSearchClassifier(**{**FAST, "n_jobs": n_jobs}).fit(X, y)
-    assert seen.value.args == (joblib.effective_n_jobs(n_jobs),)
-    # Processes for a GPU are as many as there are GPUs.
-    monkeypatch.setattr("autotrain.estimators.find_device", lambda device: "cuda")
-    with pytest.raises(SeenError) as seen:
-        MLPSearchClassifier(**{**FAST, "n_jobs": n_jobs}).fit(X, y)
-    assert seen.value.args == (max(n_jobs, 0),)
+def test_n_jobs_follows_scikit_learn(n_jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert workers_for(n_jobs, "cpu") == joblib.effective_n_jobs(n_jobs)
+    # On a GPU, 0 is one process per GPU.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert workers_for(n_jobs, "auto") == max(n_jobs, 0)
 
 
-def test_the_same_random_state_gives_the_same_model() -> None:
+def test_same_random_state_gives_the_same_model() -> None:
     X, y = load_wine(return_X_y=True)
     first, second = (MLPSearchClassifier(**FAST).fit(X, y).predict_proba(X) for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -229,7 +219,7 @@ def test_the_same_random_state_gives_the_same_model() -> None:
     assert (first != other).any()
 
 
-def test_a_pickle_goes_through_the_bundle_and_is_checked() -> None:
+def test_pickled_model_contains_the_bundle() -> None:
     X, y = load_wine(return_X_y=True)
     model = MLPSearchClassifier(**FAST).fit(X, y)
     pickled = pickle.dumps(model)
@@ -240,7 +230,7 @@ def test_a_pickle_goes_through_the_bundle_and_is_checked() -> None:
         clone(model).predict(X)
 
 
-def test_weights_count() -> None:
+def test_sample_weights_change_the_model() -> None:
     X, y = make_classification(200, flip_y=0.3, class_sep=0.5, random_state=0)
     plain = MLPSearchClassifier(**FAST).fit(X, y)
     by_rows = MLPSearchClassifier(**FAST).fit(X, y, sample_weight=np.where(y == 1, 20.0, 1.0))
@@ -248,7 +238,7 @@ def test_weights_count() -> None:
 
 
 @pytest.mark.parametrize("class_weight", [{"no": 1, "yes": 20}, "balanced"])
-def test_class_weights_are_those_of_a_study(class_weight: Any) -> None:
+def test_class_weights_equal_those_of_a_study(class_weight: Any) -> None:
     X, y = make_classification(200, flip_y=0.3, class_sep=0.5, weights=[0.8], random_state=0)
     labels = np.where(y == 1, "yes", "no")
     plain = MLPSearchClassifier(**FAST).fit(X, labels)
@@ -285,14 +275,14 @@ def test_class_weights_are_those_of_a_study(class_weight: Any) -> None:
     np.testing.assert_array_equal(found, weighted.predict_proba(X))
 
 
-def test_class_weights_of_labels_that_rows_do_not_count() -> None:
+def test_class_weights_of_labels_whose_rows_have_weight_zero() -> None:
     X, y = load_wine(return_X_y=True)
     model = MLPSearchClassifier(**FAST, class_weight={0: 2, 1: 1, 2: 3})
     model.fit(X, y, sample_weight=(y != 1).astype(float))
     assert set(model.predict(X)) == {0, 2}
 
 
-def test_a_class_that_weighs_nothing_is_never_predicted() -> None:
+def test_class_with_weight_zero_is_never_predicted() -> None:
     X, y = load_wine(return_X_y=True)
     model = MLPSearchClassifier(**FAST).fit(X, y, sample_weight=(y != 1).astype(float))
     assert list(model.classes_) == [0, 1, 2]
@@ -300,7 +290,7 @@ def test_a_class_that_weighs_nothing_is_never_predicted() -> None:
     assert set(model.predict(X)) == {0, 2}
 
 
-def test_scikit_learns_tools_around_it() -> None:
+def test_estimators_work_in_pipelines_grids_and_calibration() -> None:
     frame, labels = table()
     numbers = make_column_transformer(
         (StandardScaler(), make_column_selector(dtype_include="number")),
@@ -316,7 +306,7 @@ def test_scikit_learns_tools_around_it() -> None:
     assert roc_auc_score(labels == "yes", calibrated.predict_proba(frame)[:, 1]) > 0.9
 
 
-def test_processes_and_time() -> None:
+def test_fit_with_several_processes_and_a_timeout() -> None:
     X, y = load_wine(return_X_y=True)
     space = FAST["space"] | {"optimizer": {"learning_rate": {"low": 0.005, "high": 0.02}}}
     changes = {"space": space, "n_trials": 4, "timeout": 60.0, "n_jobs": 2}
@@ -362,7 +352,7 @@ def test_failed_fit_leaves_the_estimator_unfitted() -> None:
             model.predict(features)
 
 
-def test_numbers_of_any_width_are_numbers() -> None:
+def test_wide_floats_are_accepted() -> None:
     X, y = load_wine(return_X_y=True)
     expected = MLPSearchClassifier(**FAST).fit(X, y).predict_proba(X)
     longer = X.astype(np.longdouble)
@@ -370,7 +360,7 @@ def test_numbers_of_any_width_are_numbers() -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-def test_array_api_if_it_is_enabled() -> None:
+def test_array_api_input_is_accepted_if_enabled() -> None:
     check = (
         "from sklearn.utils.estimator_checks import check_array_api_input\n"
         "from autotrain import MLPSearchClassifier, MLPSearchRegressor\n"

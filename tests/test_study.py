@@ -36,8 +36,10 @@ from autotrain.errors import (
     StorageError,
     StudyError,
 )
+from autotrain.export import best_model
 from autotrain.export.writer import write_model
 from autotrain.reporting.status import read_status
+from autotrain.search import launch
 from autotrain.search.attributes import ORIGIN, SPENT_S
 from autotrain.search.budget import RunBudget
 from autotrain.search.checkpoints import Checkpoints
@@ -193,7 +195,7 @@ def test_numpy_integers_are_accepted(tmp_path: Path) -> None:
         assert study.definition.seed == 3
 
 
-def test_a_study_with_other_validation_rows_is_refused(
+def test_study_with_other_validation_rows_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For example, a large study of a version without calibration rows."""
@@ -218,7 +220,7 @@ def test_another_table_or_space_under_the_same_name_is_refused(tmp_path: Path) -
         study_of_wine(tmp_path, seed=1)
 
 
-def test_one_coordinator_per_study(tmp_path: Path) -> None:
+def test_study_is_locked_by_one_process(tmp_path: Path) -> None:
     with study_of_wine(tmp_path) as study:
         study.optimize(n_trials=1, observer=Silent())
         with pytest.raises(StudyError, match="is locked"):
@@ -267,7 +269,7 @@ def test_every_pruner_runs(tmp_path: Path, pruner: str) -> None:
 
 @pytest.mark.parametrize("min_lr", [0.0, 0.004])
 @pytest.mark.parametrize("max_plateaus", [2, 3])
-def test_a_performance_schedule_ends_when_another_drop_would_not_help(
+def test_performance_schedule_ends_when_another_drop_would_not_help(
     tmp_path: Path, max_plateaus: int, min_lr: float
 ) -> None:
     """The expected epoch comes from PyTorch's scheduler with the losses of the trial."""
@@ -466,7 +468,7 @@ def test_weights_count_in_validation_and_test(tmp_path: Path, workers: int) -> N
     assert "bottles" not in predictor.column_names
 
 
-def test_a_study_with_other_weights_is_another_study(tmp_path: Path) -> None:
+def test_study_with_other_weights_is_another_study(tmp_path: Path) -> None:
     own: dict[str, object] = {"data": weighted_wine(), "weights": "bottles"}
     own["class_weights"] = {"barolo": 2, "barbera": 0.5}
     with study_of_wine(tmp_path, **own) as study:
@@ -531,12 +533,10 @@ class CtrlC(Silent):
             raise KeyboardInterrupt
 
 
+@pytest.mark.usefixtures("shown_at_once")
 @pytest.mark.parametrize("validation", ["holdout", "3-fold"])
-def test_interrupted_study_resumes_with_the_same_result(
-    tmp_path: Path, validation: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_study_resumes_with_the_same_result(tmp_path: Path, validation: str) -> None:
     """Trials, values and winner are equal; interrupted trials are retrained with a new number."""
-    monkeypatch.setattr("autotrain.search.loop.SHOW_EVERY_S", 0.0)
     found = []
     for name in ("whole", "interrupted"):
         with study_of_wine(tmp_path / name, validation=validation) as study:
@@ -674,13 +674,6 @@ def test_time_of_a_killed_run_counts_as_spent(tmp_path: Path) -> None:
     assert 4_200 <= spent < 5_000
 
 
-@pytest.fixture
-def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train and report one model at a time."""
-    monkeypatch.setattr("autotrain.search.loop.SHOW_EVERY_S", 0.0)
-    monkeypatch.setattr("autotrain.search.launch.fleet_width", lambda *_: 1)
-
-
 @pytest.mark.usefixtures("one_by_one")
 def test_interrupted_finals_are_finished(tmp_path: Path) -> None:
     """Repeats, winner and model are those of an uninterrupted run, without further trials."""
@@ -733,8 +726,8 @@ def refuse(monkeypatch: pytest.MonkeyPatch, *refused: tuple[int, int]) -> None:
             raise RuntimeError("the written bundle scores otherwise")
         return write_model(folder, trained, **options)
 
-    monkeypatch.setattr("autotrain.export.best_model.write_model", checked)
-    monkeypatch.setattr("autotrain.export.best_model.choose", lambda kept, *_: tuple(kept[:2]))
+    monkeypatch.setattr(best_model, "write_model", checked)
+    monkeypatch.setattr(best_model, "choose", lambda kept, *_: tuple(kept[:2]))
 
 
 def test_models_that_cannot_be_exported_are_skipped(
@@ -811,7 +804,7 @@ def test_without_finals_an_earlier_decision_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_better", [False, True])
-def test_an_earlier_winner_stays_unless_a_new_trial_is_clearly_better(
+def test_earlier_winner_stays_unless_a_new_trial_is_clearly_better(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_better: bool
 ) -> None:
     compared: list[tuple[int, int]] = []
@@ -820,7 +813,7 @@ def test_an_earlier_winner_stays_unless_a_new_trial_is_clearly_better(
         compared.append((new.number, old.number))
         return is_better
 
-    monkeypatch.setattr("autotrain.export.best_model.is_clearly_better", clearly)
+    monkeypatch.setattr(best_model, "is_clearly_better", clearly)
     with study_of_wine(tmp_path, finalists=2, pruner="none") as study:
         study.optimize(n_trials=2, observer=Silent())
         assert not compared, "there is no earlier winner"
@@ -852,7 +845,7 @@ def test_waiting_baseline_must_be_clearly_better_than_an_earlier_winner(
         compared.append((new.number, old.number))
         return False
 
-    monkeypatch.setattr("autotrain.export.best_model.is_clearly_better", clearly)
+    monkeypatch.setattr(best_model, "is_clearly_better", clearly)
     space = {
         "training": {"epochs": 5, "batch_size": 16},
         "optimizer": {"learning_rate": {"low": 1e-6, "high": 0.1, "log": True}},
@@ -868,25 +861,15 @@ def test_waiting_baseline_must_be_clearly_better_than_an_earlier_winner(
         assert study.selection.kept_over == 2
 
 
-def test_auto_exports_an_ensemble_where_rows_are_few(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_exports_an_ensemble_for_few_rows(tmp_path: Path) -> None:
     options = {"ensemble": "auto", "finalists": 0, "pruner": "none"}
     with study_of_wine(tmp_path, **options) as study:
         study.optimize(n_trials=8, observer=Silent())
         assert len(read_bundle(study.best_path).training["ensemble"]) > 1
         assert Definition.read(study.folder).ensemble == "auto"
-        monkeypatch.setattr("autotrain.export.ensemble.FEW_ROWS", 10)
-        study.export_best()
-        assert "ensemble" not in read_bundle(study.best_path).training
-    for wrong in ("many", -1, 2.5):
-        with pytest.raises(StudyError):
-            study_of_wine(tmp_path, ensemble=wrong)
 
 
-def test_stages_after_training_are_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stages_after_training_are_reported(tmp_path: Path) -> None:
     class Seen:
         def __init__(self) -> None:
             self.all: list[Progress] = []
@@ -894,10 +877,9 @@ def test_stages_after_training_are_reported(
         def update(self, progress: Progress) -> None:
             self.all.append(progress)
 
-    monkeypatch.setattr("autotrain.export.best_model.choose", lambda kept, *_: tuple(kept[:2]))
     seen = Seen()
-    with study_of_wine(tmp_path, ensemble=3, finalists=0, pruner="none") as study:
-        study.optimize(n_trials=4, observer=seen)
+    with study_of_wine(tmp_path, ensemble="auto", finalists=0, pruner="none") as study:
+        study.optimize(n_trials=8, observer=seen)
     stages = list(dict.fromkeys(p.stage for p in seen.all))
     assert stages == [
         "",
@@ -960,7 +942,7 @@ def test_interrupted_trial_is_not_in_an_ensemble_twice(
         candidates.append([trained.number for trained in kept])
         return tuple(kept[:1])
 
-    monkeypatch.setattr("autotrain.export.best_model.choose", choose)
+    monkeypatch.setattr(best_model, "choose", choose)
     with study_of_wine(tmp_path, ensemble=3, finalists=0, pruner="none") as study:
         monkeypatch.setattr(Checkpoints, "keep", keep_and_stop)
         with pytest.raises(KeyboardInterrupt):
@@ -975,7 +957,7 @@ def test_interrupted_trial_is_not_in_an_ensemble_twice(
         assert sorted(candidates[-1]) == [t.number for t in complete]
 
 
-def test_the_winner_alone_is_the_same_with_and_without_an_ensemble(tmp_path: Path) -> None:
+def test_winner_is_the_same_with_and_without_an_ensemble(tmp_path: Path) -> None:
     found = []
     for ensemble in (0, 3):
         with study_of_wine(tmp_path / str(ensemble), ensemble=ensemble) as study:
@@ -1044,7 +1026,7 @@ def test_no_worker_is_left_when_the_rows_cannot_be_written(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("autotrain.search.launch.pack", full)
+    monkeypatch.setattr(launch, "pack", full)
     no_space = pytest.raises(StorageError, match="No space")
     with study_of_wine(tmp_path, workers=2) as study, no_space:
         study.optimize(n_trials=2, observer=Silent())

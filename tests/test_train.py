@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 
 from autotrain import Study
 from autotrain.errors import NoTrialSucceededError, SpaceError
+from autotrain.export import best_model
 from autotrain.reporting.status import read_status
 from autotrain.search.attributes import CONFIG
 from autotrain.search.definition import Definition
@@ -51,13 +52,6 @@ def study_of(folder: Path, name: str = "table", **changes: Any) -> Study:
 
 def configs_tried(study: Study) -> list[str]:
     return [str(trial.params) for trial in study.optuna_study.trials]
-
-
-@pytest.fixture
-def shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Observers see every step, so that they can interrupt at one; one network is trained first."""
-    monkeypatch.setattr("autotrain.search.loop.SHOW_EVERY_S", 0.0)
-    monkeypatch.setattr("autotrain.search.launch.fleet_width", lambda *_: 1)
 
 
 # ---- one configuration -----------------------------------------------------------------------
@@ -149,7 +143,7 @@ def test_trained_network_is_that_of_best_config(tmp_path: Path) -> None:
             assert other.best_value == pytest.approx(value, rel=1e-5)
 
 
-def test_same_configuration_and_place_give_the_same_weights(tmp_path: Path) -> None:
+def test_same_configuration_and_number_give_the_same_weights(tmp_path: Path) -> None:
     with study_of(tmp_path, "one", space=ENDLESS) as one:
         first = one.optimize(n_trials=1, quiet=True).best_config
     with study_of(tmp_path, "two", space="default") as two:
@@ -210,7 +204,7 @@ def test_wrong_configuration_is_refused_and_nothing_written(tmp_path: Path) -> N
     assert not study.folder.exists()
 
 
-@pytest.mark.usefixtures("shown_at_once")
+@pytest.mark.usefixtures("one_by_one")
 def test_interrupted_training_is_resumed(tmp_path: Path) -> None:
     class Impatient:
         def update(self, progress: Progress) -> None:
@@ -226,7 +220,7 @@ def test_interrupted_training_is_resumed(tmp_path: Path) -> None:
         assert study.best_trial.user_attrs["epochs"] > 1
 
 
-def test_training_uses_nothing_of_the_time_left_to_searches(tmp_path: Path) -> None:
+def test_training_does_not_reduce_the_budget_of_searches(tmp_path: Path) -> None:
     with study_of(tmp_path, space=ENDLESS) as study:
         study.optimize(n_trials=1, timeout=100, quiet=True)
         left_s = read_status(study.folder).left.timeout_s
@@ -275,7 +269,7 @@ def test_enqueue_names_everything_outside_the_space(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("budget", [{"n_trials": 50}, {"timeout": 120}])
-def test_finite_space_ends_when_all_is_tried(
+def test_search_ends_when_a_finite_space_is_tried(
     tmp_path: Path, workers: int, budget: dict[str, Any]
 ) -> None:
     with study_of(tmp_path, workers=workers) as study:
@@ -307,7 +301,7 @@ def test_finite_space_is_completed_over_several_runs(tmp_path: Path) -> None:
         assert len(inside) == len(set(inside)) == N_CONFIGS
 
 
-@pytest.mark.usefixtures("shown_at_once")
+@pytest.mark.usefixtures("one_by_one")
 def test_interrupted_trials_are_repeated_before_the_space_ends(tmp_path: Path) -> None:
     class Impatient:
         def update(self, progress: Progress) -> None:
@@ -329,7 +323,7 @@ def test_space_without_choices_is_one_trial(tmp_path: Path) -> None:
         assert len(study.optuna_study.trials) == 1
 
 
-def test_endless_space_has_no_end(tmp_path: Path) -> None:
+def test_infinite_space_has_no_count_of_untried_configurations(tmp_path: Path) -> None:
     with study_of(tmp_path, space=ENDLESS) as study:
         study.optimize(n_trials=2, quiet=True)
         assert (study.n_untried, study.progress.is_whole_space) == (None, False)
@@ -359,7 +353,7 @@ def test_missing_dropout_is_noticed_in_words_for_one_network(tmp_path: Path) -> 
 def test_given_configurations_alone_are_not_averaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autotrain.export.best_model.choose", lambda kept, *_: tuple(kept[:2]))
+    monkeypatch.setattr(best_model, "choose", lambda kept, *_: tuple(kept[:2]))
     with study_of(tmp_path) as study:
         for activation in ("relu", "elu"):
             study.train({"activation": activation, "training": {"epochs": 2}}, quiet=True)

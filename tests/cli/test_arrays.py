@@ -30,7 +30,7 @@ def test_rows_without_labels_are_predicted_and_not_scored(here: Path, autotrain:
     assert autotrain("evaluate", "arrays", "both.npz").out.startswith("60 rows")
 
 
-def test_a_search_tells_what_evaluate_tells_of_test_rows(here: Path, autotrain: Run) -> None:
+def test_search_and_evaluate_print_the_same_test_scores(here: Path, autotrain: Run) -> None:
     (here / "odd.csv").write_text(
         "age,city,income,bought\n30,Trier,2500,no\n,Ulm,2000,yes\n41,Trier,3100,no\n"
     )
@@ -45,7 +45,7 @@ def test_a_search_tells_what_evaluate_tells_of_test_rows(here: Path, autotrain: 
         assert part in evaluated.err
 
 
-def test_an_error_comes_with_what_was_left_out(here: Path, autotrain: Run) -> None:
+def test_error_lists_the_rows_that_were_dropped(here: Path, autotrain: Run) -> None:
     rows = "".join(f"{n / 7},{'None' if n % 2 else 'Some'}\n" for n in range(40))
     (here / "damage.csv").write_text("x,damage\n" + rows)
     done = autotrain("search", "damage.csv", "--target", "damage", "--dry-run")

@@ -64,7 +64,7 @@ def served(there: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.communicate()
 
 
-def test_the_page_and_the_study_are_served(
+def test_dashboard_serves_the_page_and_the_study(
     served: tuple[subprocess.Popen[str], str], there: Path
 ) -> None:
     process, address = served
@@ -178,7 +178,7 @@ def test_unnamed_study_on_a_server_is_not_opened(
         assert "autotrain show theirs --storage URL" in done.err
 
 
-def test_a_port_that_is_taken(there: Path, autotrain: Run) -> None:
+def test_occupied_port_is_refused(there: Path, autotrain: Run) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -188,9 +188,7 @@ def test_a_port_that_is_taken(there: Path, autotrain: Run) -> None:
         assert f"port must be free, got {port}" in done.err
 
 
-def test_without_a_port_the_next_free_one_is_taken(
-    there: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_next_free_port_is_used_by_default(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -201,7 +199,7 @@ def test_without_a_port_the_next_free_one_is_taken(
         assert port < int(page.address.split(":")[2].partition("/")[0]) < port + 100
 
 
-def test_an_unknown_study_and_the_latest_one(there: Path, tmp_path: Path) -> None:
+def test_unknown_study_is_refused_and_the_latest_one_found(there: Path, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="there must be a study 'shp'"):
         Dashboard(there / "studies" / "shp")
     assert latest_study(tmp_path) is None
@@ -214,7 +212,7 @@ def test_an_unknown_study_and_the_latest_one(there: Path, tmp_path: Path) -> Non
     assert latest_study(tmp_path) == "one"
 
 
-def test_warnings_of_the_plots_stay_out_of_the_terminal(
+def test_warnings_of_the_plots_are_not_printed(
     there: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look(page: Dashboard) -> None:

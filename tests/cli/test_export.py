@@ -14,7 +14,7 @@ from autotrain.errors import StorageError
 from tests.cli.conftest import HOLDOUT, Run
 
 
-def test_the_copy_is_a_bundle_of_its_own(there: Path, tmp_path: Path, autotrain: Run) -> None:
+def test_exported_copy_works_without_the_study(there: Path, tmp_path: Path, autotrain: Run) -> None:
     target = tmp_path / "deep" / "model"
     done = autotrain("export", "shop", "--output", target)
     assert done.code == 0
@@ -39,7 +39,7 @@ def test_the_copy_is_a_bundle_of_its_own(there: Path, tmp_path: Path, autotrain:
         (("--format", "onxn"), "no format 'onxn'. Did you mean 'onnx'?"),
     ],
 )
-def test_what_cannot_be_exported(
+def test_invalid_export_is_refused(
     finished: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -57,7 +57,7 @@ def test_what_cannot_be_exported(
     assert (tmp_path / "full" / "file").read_text() == "mine"
 
 
-def test_an_unknown_study(there: Path, autotrain: Run) -> None:
+def test_unknown_study_is_refused(there: Path, autotrain: Run) -> None:
     done = autotrain("export", "shp")
     assert done.code == 2
     assert "Did you mean 'shop'?" in done.err
@@ -135,7 +135,7 @@ def test_trial_of_an_ensemble_is_exported_alone(here: Path, autotrain: Run) -> N
     assert facts["trial"] == number
 
 
-def test_data_that_moved_are_named_for_the_check(here: Path, autotrain: Run) -> None:
+def test_export_finds_moved_data_by_option(here: Path, autotrain: Run) -> None:
     words = ("--target", "bought", "--space", "space.toml", "--study", "s", "--trials", "3")
     assert autotrain("search", "shop.csv", *words, "--quiet", *HOLDOUT).code == 0
     best = read_bundle(here / "studies" / "s" / "best").training["trial"]

@@ -34,7 +34,7 @@ def fail(number: int) -> Any:
         (".csv", "pathlib.Path.replace"),
     ],
 )
-def test_predictions_that_cannot_be_written(
+def test_unwritable_predictions_are_a_user_error(
     there: Path,
     tmp_path: Path,
     autotrain: Run,
@@ -53,7 +53,7 @@ def test_predictions_that_cannot_be_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folder_that_cannot_be_written_is_refused_before_the_work(
+def test_unwritable_folder_is_refused_before_predicting(
     there: Path, tmp_path: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
@@ -63,7 +63,7 @@ def test_folder_that_cannot_be_written_is_refused_before_the_work(
     assert "must be in a writable folder" in done.err
 
 
-def test_folder_is_no_output_file(there: Path, tmp_path: Path, autotrain: Run) -> None:
+def test_folder_as_output_file_is_refused(there: Path, tmp_path: Path, autotrain: Run) -> None:
     (tmp_path / "p.csv").mkdir()
     done = autotrain("predict", "shop", "shop.csv", "--output", tmp_path / "p.csv")
     assert done.code == 2
@@ -78,7 +78,7 @@ def test_folder_is_no_output_file(there: Path, tmp_path: Path, autotrain: Run) -
         ("search", "shop.csv", "--target", "bought", "--trials", "1", "--directory"),
     ],
 )
-def test_names_that_no_folder_can_have(
+def test_names_longer_than_a_file_name_are_refused(
     there: Path, tmp_path: Path, autotrain: Run, words: tuple[str, ...]
 ) -> None:
     done = autotrain(*words, tmp_path / ("x" * 300))
@@ -87,7 +87,7 @@ def test_names_that_no_folder_can_have(
     assert "Traceback" not in done.err
 
 
-def test_output_that_goes_nowhere(
+def test_full_stdout_is_a_user_error(
     there: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("click.echo", _full_stdout(__import__("click").echo))
@@ -106,7 +106,7 @@ def _full_stdout(echo: Any) -> Any:
     return full
 
 
-def test_errors_of_the_system_are_found_behind_others() -> None:
+def test_system_error_is_found_among_the_causes() -> None:
     full = sqlite3.OperationalError("database or disk is full")
     wrapped = RuntimeError("Optuna could not")
     wrapped.__cause__ = full
@@ -120,9 +120,7 @@ def test_errors_of_the_system_are_found_behind_others() -> None:
     assert system_error_text(sqlite3.OperationalError("no such table: trials")) is None
 
 
-def test_table_is_written_whole_where_it_can_be(
-    there: Path, tmp_path: Path, autotrain: Run
-) -> None:
+def test_predictions_are_the_only_file_written(there: Path, tmp_path: Path, autotrain: Run) -> None:
     output = tmp_path / "p.parquet"
     assert autotrain("predict", "shop", "shop.csv", "--output", output).code == 0
     assert len(pd.read_parquet(output)) == len(pd.read_csv("shop.csv"))

@@ -39,7 +39,7 @@ def sections() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", COMMANDS)
-def test_the_page_names_every_option_and_no_other(path: str) -> None:
+def test_page_lists_every_option_and_no_other(path: str) -> None:
     found = [text for title, text in sections().items() if f"{title} ".startswith(f"{path} ")]
     assert len(found) == 1, f"docs/cli.md has no section {path!r}"
     text = re.sub(r"```.*?```", "", found[0], flags=re.DOTALL)
@@ -54,13 +54,13 @@ def test_the_page_names_every_option_and_no_other(path: str) -> None:
     assert told == known
 
 
-def test_the_page_has_no_section_of_a_command_that_is_not_there() -> None:
+def test_page_has_sections_of_existing_commands_only() -> None:
     titles = [title for title in sections() if title.startswith("autotrain ")]
     assert len(titles) == len(COMMANDS)
 
 
 @pytest.mark.parametrize("path", COMMANDS)
-def test_help_says_what_each_option_is_for(path: str, autotrain: Run) -> None:
+def test_help_describes_each_option(path: str, autotrain: Run) -> None:
     done = autotrain(*path.split()[1:], "--help")
     assert done.code == 0
     assert done.out.startswith(f"Usage: {path} ")
@@ -72,7 +72,7 @@ def test_help_says_what_each_option_is_for(path: str, autotrain: Run) -> None:
             assert param.make_metavar(click.Context(COMMANDS[path])) in done.out
 
 
-def test_words_of_options_are_those_of_the_tables() -> None:
+def test_words_of_settings_equal_the_tables_of_the_search() -> None:
     assert set(settings.SAMPLERS) == set(SAMPLERS)
     assert set(settings.PRUNERS) == set(PRUNERS)
 
@@ -96,7 +96,7 @@ def test_version_and_no_command(autotrain: Run) -> None:
         (["spaces"], "", {"list", "show", "check"}),
     ],
 )
-def test_the_shell_completes(
+def test_shell_completion(
     there: Path, words: list[str], incomplete: str, expected: set[str]
 ) -> None:
     found = ShellComplete(root, {}, "autotrain", "_AUTOTRAIN_COMPLETE").get_completions(

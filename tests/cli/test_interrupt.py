@@ -65,7 +65,7 @@ SEARCH = ["search", "shop.csv", "--target", "bought", "--space", "space.toml", "
 SEARCH += ["--device", "cpu", "--trials", "40", "--validation", "holdout"]
 
 
-def test_ctrl_c_in_a_terminal(study: Path, autotrain: Run) -> None:
+def test_ctrl_c_in_a_terminal_saves_everything(study: Path, autotrain: Run) -> None:
     process = start(*SEARCH, "--workers", "2")
 
     def is_training() -> bool:
@@ -80,7 +80,7 @@ def test_ctrl_c_in_a_terminal(study: Path, autotrain: Run) -> None:
     was_interrupted(study, autotrain, Done(process.returncode, out, err))
 
 
-def test_sigterm_means_the_same(
+def test_sigterm_is_handled_as_ctrl_c(
     study: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def end(lines: PlainLines, progress: Progress) -> None:

@@ -35,7 +35,7 @@ def new(tmp_path: Path) -> Path:
     return path
 
 
-def test_classes_come_with_probabilities_and_doubt(there: Path, new: Path, autotrain: Run) -> None:
+def test_classes_have_probabilities_and_uncertainty(there: Path, new: Path, autotrain: Run) -> None:
     done = autotrain("predict", "shop", new)
     assert done.code == 0, done.err
     found = rows_of(done.out)
@@ -57,7 +57,7 @@ def test_classes_come_with_probabilities_and_doubt(there: Path, new: Path, autot
     assert {row["prediction"] for row in found} <= {"yes", "no"}
 
 
-def test_numbers_come_with_intervals(there: Path, new: Path, autotrain: Run) -> None:
+def test_numbers_have_intervals(there: Path, new: Path, autotrain: Run) -> None:
     done = autotrain("predict", "paid", new, "--alpha", 0.5)
     assert done.code == 0, done.err
     found = rows_of(done.out)
@@ -79,7 +79,7 @@ def test_numbers_come_with_intervals(there: Path, new: Path, autotrain: Run) -> 
         assert float(row["prediction"]) < float(narrow_row["upper"]) < float(row["upper"])
 
 
-def test_predictions_are_those_of_the_predictor(
+def test_predictions_equal_those_of_the_predictor(
     there: Path, tmp_path: Path, autotrain: Run
 ) -> None:
     path = tmp_path / "rows.csv"
@@ -97,7 +97,7 @@ def test_predictions_are_those_of_the_predictor(
     assert autotrain("predict", "shop", path, "--samples", 20, "--seed", 5).out != done.out
 
 
-def test_tolerance_ends_the_samples_of_a_row(there: Path, new: Path, autotrain: Run) -> None:
+def test_tolerance_stops_sampling_row_by_row(there: Path, new: Path, autotrain: Run) -> None:
     done = autotrain("predict", "paid", new, "--samples", 60, "--tolerance", 1e9)
     assert done.code == 0, done.err
     assert [int(row["n_drawn"]) for row in rows_of(done.out)] == [20, 20, 20]
@@ -110,7 +110,7 @@ def test_tolerance_ends_the_samples_of_a_row(there: Path, new: Path, autotrain: 
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
-def test_output_files_hold_what_stdout_would(
+def test_output_files_equal_stdout(
     there: Path, new: Path, tmp_path: Path, autotrain: Run, ending: str
 ) -> None:
     path = tmp_path / f"out.{ending}"
@@ -125,14 +125,16 @@ def test_output_files_hold_what_stdout_would(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new.csv", f"out.{ending}"]
 
 
-def test_no_other_file_is_touched(there: Path, new: Path, tmp_path: Path, autotrain: Run) -> None:
+def test_other_files_are_not_changed(
+    there: Path, new: Path, tmp_path: Path, autotrain: Run
+) -> None:
     hidden = new.rename(tmp_path / ".out.csv")
     before = hidden.read_bytes()
     assert autotrain("predict", "paid", hidden, "--output", tmp_path / "out.csv").code == 0
     assert hidden.read_bytes() == before
 
 
-def test_names_that_are_too_long(there: Path, new: Path, tmp_path: Path, autotrain: Run) -> None:
+def test_too_long_names_are_refused(there: Path, new: Path, tmp_path: Path, autotrain: Run) -> None:
     long = "x" * 300
     done = autotrain("predict", "paid", new, "--output", tmp_path / f"{long}.csv")
     assert done.code == 2
@@ -145,7 +147,7 @@ def test_names_that_are_too_long(there: Path, new: Path, tmp_path: Path, autotra
     assert autotrain("predict", "paid", new, "--output", tmp_path / f"{'x' * 251}.csv").code == 0
 
 
-def test_json_keeps_all_digits_and_has_null_for_what_is_not_finite(tmp_path: Path) -> None:
+def test_json_keeps_all_digits_and_has_null_for_infinity(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {
             "tiny": [4.808191064619607e-12, np.nan, -np.inf],
@@ -171,7 +173,7 @@ def test_json_is_one_object(there: Path, new: Path, autotrain: Run) -> None:
     assert isinstance(facts["rows"][0]["prediction"], float)
 
 
-def test_a_model_without_dropout_predicts_and_says_so(
+def test_model_without_dropout_predicts_with_a_note(
     there: Path, tmp_path: Path, autotrain: Run
 ) -> None:
     path = tmp_path / "rows.csv"
@@ -188,7 +190,7 @@ def test_a_model_without_dropout_predicts_and_says_so(
     assert "needs a model trained with dropout, and this one has none" in insisting.err
 
 
-def test_columns_are_found_by_name_and_surprises_are_told(
+def test_columns_are_found_by_name_with_notes_about_differences(
     there: Path, tmp_path: Path, autotrain: Run
 ) -> None:
     straight, odd = tmp_path / "straight.csv", tmp_path / "odd.csv"
@@ -226,7 +228,7 @@ def test_columns_are_found_by_name_and_surprises_are_told(
         (("paid", "rows.csv", "--tolerance", "inf"), "must be a finite number greater than 0"),
     ],
 )
-def test_what_cannot_be_predicted(
+def test_invalid_prediction_is_refused(
     finished: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -244,7 +246,7 @@ def test_what_cannot_be_predicted(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["lacking.csv", "rows.csv"]
 
 
-def test_a_changed_bundle_is_refused(
+def test_changed_bundle_is_refused(
     finished: Path, tmp_path: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(finished)
@@ -266,7 +268,7 @@ def test_a_changed_bundle_is_refused(
     assert autotrain("predict", empty, "paid.csv").code == 2
 
 
-def test_evaluate_shows_both_sides(there: Path, autotrain: Run) -> None:
+def test_evaluate_shows_scores_with_and_without_dropout(there: Path, autotrain: Run) -> None:
     done = autotrain("evaluate", "paid", "paid.csv")
     assert done.code == 0, done.err
     header, *lines = done.out.splitlines()
@@ -288,7 +290,7 @@ def test_evaluate_shows_both_sides(there: Path, autotrain: Run) -> None:
     assert facts["deterministic"]["rmse"] == pytest.approx(expected["deterministic"]["rmse"])
 
 
-def test_a_folders_test_pictures_are_predicted_and_scored(
+def test_test_pictures_of_a_folder_are_predicted_and_scored(
     tmp_path: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -86,7 +86,7 @@ def test_formatted_and_plain_rows_get_the_same_predictions(study: Path, autotrai
     assert typed == pytest.approx(scores[0])
 
 
-def test_another_unit_than_in_training_is_refused(study: Path, autotrain: Run) -> None:
+def test_other_unit_than_in_training_is_refused(study: Path, autotrain: Run) -> None:
     text = formatted(numbers())
     text.assign(area="5 %").to_csv("other.csv", sep=";", index=False)
     done = autotrain("predict", "s", "other.csv")
@@ -116,7 +116,7 @@ SEARCH = ("--space", "space.toml", "--trials", 1, "--finalists", 0, "--study", "
         (("--names", "area,rate,gap,pay,kind", "--target", "pay"), "pay"),
     ],
 )
-def test_a_file_without_names(
+def test_file_without_column_names(
     words: tuple[Any, ...], target: str, nameless: Path, autotrain: Run
 ) -> None:
     done = autotrain("search", "rows.csv", *words, *SEARCH, "--json")
@@ -142,7 +142,7 @@ def test_a_file_without_names(
     assert autotrain("resume", "s", "--trials", 1).code == 0
 
 
-def test_rows_without_names_for_a_model_that_has_them(nameless: Path, autotrain: Run) -> None:
+def test_rows_without_column_names_for_a_model_with_names(nameless: Path, autotrain: Run) -> None:
     table = pd.read_csv("rows.csv", names=["area", "rate", "gap", "pay", "kind"])
     table.to_csv("named.csv", index=False)
     done = autotrain("search", "named.csv", "--target", "pay", *SEARCH)
@@ -183,7 +183,7 @@ def test_options_in_a_study_file(nameless: Path, autotrain: Run) -> None:
         (("--names", "a,b,c,d,e", "--header"), "names must be omitted"),
     ],
 )
-def test_options_that_cannot_be(
+def test_invalid_reading_options_are_refused(
     words: tuple[str, ...], told: str, nameless: Path, autotrain: Run
 ) -> None:
     done = autotrain("search", "rows.csv", "--target", "a", *words, "--dry-run")

@@ -14,14 +14,18 @@ import pytest
 
 from autotrain.bundle import encode, publish, read_bundle, stage
 from autotrain.bundle.publishing import TENSORS
+from autotrain.cli import resume
 from autotrain.export.best_model import BestModel
+from autotrain.reporting import display
 from autotrain.reporting.status import read_status
+from autotrain.search import budget
 from autotrain.search.attributes import IS_EXPORTED
 from autotrain.search.budget import Budget
 from autotrain.search.definition import FILE, Definition
 from autotrain.search.progress import Progress, Silent
 from autotrain.search.storage.open import open_storage
 from autotrain.search.trained import Trained
+from autotrain.study import Study
 from tests.cli.conftest import HOLDOUT, Run, listing
 
 SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
@@ -39,7 +43,7 @@ def give(study: Path, n_trials: int) -> None:
     Definition.read(study).with_budget(Budget(n_trials, None)).write(study)
 
 
-def test_it_uses_what_is_left_of_the_budget(study: Path, autotrain: Run) -> None:
+def test_resume_uses_the_remaining_budget(study: Path, autotrain: Run) -> None:
     give(study, 5)
     assert read_status(study).left.n_trials == 3
 
@@ -77,13 +81,12 @@ def test_ensemble_is_exported_after_the_budget_is_spent(study: Path, autotrain: 
     assert autotrain(*RESUME, "--ensemble", 3).json()["ensemble"] == together
 
 
-def test_an_ensemble_that_cannot_be_exported_is_said(
+def test_failed_export_of_an_ensemble_is_reported(
     study: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(best: BestModel, *trained: Trained) -> tuple[str, ...]:
         raise RuntimeError(f"{len(trained)} score otherwise")
 
-    monkeypatch.setattr("autotrain.export.best_model.choose", lambda kept, *_: tuple(kept[:2]))
     monkeypatch.setattr(BestModel, "publish", refuse)
     before = read_bundle(study / "best").training
     said = "The ensemble could not be exported (2 score otherwise)."
@@ -92,7 +95,8 @@ def test_an_ensemble_that_cannot_be_exported_is_said(
     assert read_bundle(study / "best").training == before
 
 
-def test_finals_that_ctrl_c_cut_off_are_ended_when_no_trial_is_left(
+@pytest.mark.usefixtures("one_by_one")
+def test_interrupted_finals_are_finished_when_no_trial_is_left(
     here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Once(Silent):
@@ -103,12 +107,9 @@ def test_finals_that_ctrl_c_cut_off_are_ended_when_no_trial_is_left(
                 self.n = 1 << 30
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr("autotrain.search.loop.SHOW_EVERY_S", 0.0)
-    monkeypatch.setattr("autotrain.search.launch.fleet_width", lambda *_: 1)
-    monkeypatch.setattr("autotrain.reporting.display.Silent", Once)
-    cut = autotrain(*SEARCH, "--trials", 7, "--pruner", "none", "--quiet")
-    monkeypatch.undo()
-    monkeypatch.chdir(here)
+    with monkeypatch.context() as patch:
+        patch.setattr(display, "Silent", Once)
+        cut = autotrain(*SEARCH, "--trials", 7, "--pruner", "none", "--quiet")
     assert cut.code == 130
     status = read_status(here / "studies" / "shop")
     assert status.left.is_nothing
@@ -127,7 +128,9 @@ def test_finals_that_ctrl_c_cut_off_are_ended_when_no_trial_is_left(
 
 
 @pytest.mark.parametrize("is_removed", [True, False])
-def test_a_finished_studys_model_is_made_anew(here: Path, autotrain: Run, is_removed: bool) -> None:
+def test_missing_model_of_a_finished_study_is_exported_again(
+    here: Path, autotrain: Run, is_removed: bool
+) -> None:
     first = autotrain(*SEARCH, "--trials", 2, "--finalists", 0, "--json").json()
     assert autotrain("resume", "shop").code == 2
     best = here / "studies" / "shop" / "best"
@@ -141,14 +144,14 @@ def test_a_finished_studys_model_is_made_anew(here: Path, autotrain: Run, is_rem
     assert done.json()["test_value"] == pytest.approx(first["test_value"])
 
 
-def test_a_test_score_that_was_cut_off_is_made_up_for(
+def test_interrupted_test_score_is_computed_on_resume(
     here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("autotrain.study.Study.test", interrupted)
+        patch.setattr(Study, "test", interrupted)
         cut = autotrain(*SEARCH, "--trials", 2, "--finalists", 0, "--quiet")
     assert cut.code == 130
     done = autotrain(*RESUME)
@@ -172,24 +175,22 @@ def test_resume_exports_a_winner_whose_export_was_killed(study: Path, autotrain:
     assert autotrain("resume", "shop").code == 2
 
 
-def test_time_that_reading_the_data_takes_is_not_left(
+def test_time_for_reading_the_data_reduces_the_remaining_budget(
     study: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial takes fifty seconds, and 55 were left before ten of them went by."""
     spent = read_status(study).seconds
     Definition.read(study).with_budget(Budget(3, spent + 55)).write(study)
-    monkeypatch.setattr("autotrain.search.budget.seconds_of", lambda trial: 50.0)
+    monkeypatch.setattr(budget, "seconds_of", lambda trial: 50.0)
     later = SimpleNamespace(monotonic=lambda: time.monotonic() + 10)
-    monkeypatch.setattr("autotrain.cli.resume.time", later)
+    monkeypatch.setattr(resume, "time", later)
     assert not read_status(study).left.is_nothing
     done = autotrain(*RESUME)
     assert done.code == 0, done.err
     assert sum(done.json()["trials"].values()) == 2
 
 
-def test_how_many_are_finalists_may_be_said_when_nothing_is_left(
-    here: Path, autotrain: Run
-) -> None:
+def test_finalists_can_change_after_the_budget_is_spent(here: Path, autotrain: Run) -> None:
     options = ("--trials", 7, "--pruner", "none", "--finalists", 0, "--quiet")
     assert autotrain(*SEARCH, *options).code == 0
     assert autotrain("resume", "shop").code == 2
@@ -212,7 +213,7 @@ def test_options_of_one_run_do_not_change_the_definition(study: Path, autotrain:
     assert after == before.with_budget(Budget(3, None))
 
 
-def test_data_that_moved_are_named_and_remembered(study: Path, here: Path, autotrain: Run) -> None:
+def test_moved_data_are_found_and_remembered(study: Path, here: Path, autotrain: Run) -> None:
     (here / "shop.csv").rename(here / "moved.csv")
     lost = autotrain(*RESUME, "--trials", 1)
     assert lost.code == 2
@@ -234,7 +235,7 @@ def test_other_data_are_refused(study: Path, here: Path, autotrain: Run) -> None
     assert listing(study) == before
 
 
-def test_trials_left_open_by_a_kill_are_tried_again(study: Path, autotrain: Run) -> None:
+def test_trials_of_a_killed_run_are_retried(study: Path, autotrain: Run) -> None:
     storage = optuna.storages.JournalStorage(
         optuna.storages.journal.JournalFileBackend(str(study / "journal.log"))
     )
@@ -258,7 +259,7 @@ def test_trials_left_open_by_a_kill_are_tried_again(study: Path, autotrain: Run)
 
 
 @pytest.mark.parametrize("left", ["nothing", "the model of another trial", "half of it"])
-def test_the_best_model_is_made_again_when_a_kill_kept_it_from_being_written(
+def test_best_model_of_a_killed_export_is_exported_again(
     study: Path, autotrain: Run, left: str
 ) -> None:
     best = study / "best"
@@ -282,7 +283,7 @@ def test_the_best_model_is_made_again_when_a_kill_kept_it_from_being_written(
     assert all(np.array_equal(was[name], now[name]) for name in was)
 
 
-def test_an_unknown_study_is_named(study: Path, autotrain: Run) -> None:
+def test_unknown_study_is_refused(study: Path, autotrain: Run) -> None:
     done = autotrain("resume", "shpo")
     assert done.code == 2
     assert "there must be a study 'shpo'" in done.err

@@ -16,7 +16,7 @@ from autotrain.study import Study
 from tests.cli.conftest import HOLDOUT, N_TRIALS, Run
 
 
-def test_all_studies_are_a_table(there: Path, autotrain: Run) -> None:
+def test_list_of_studies_is_a_table(there: Path, autotrain: Run) -> None:
     done = autotrain("show")
     header, *rows = done.out.splitlines()
     assert done.code == 0
@@ -50,7 +50,7 @@ def test_one_study_shows_winner_trials_and_causes(there: Path, autotrain: Run) -
     assert sum(facts["causes"].values()) == pruned + facts["trials"]["failed"]
 
 
-def test_a_search_that_runs_can_be_looked_at(
+def test_running_search_can_be_shown(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autotrain: Run
 ) -> None:
     shutil.copytree(finished / "studies", tmp_path / "studies")
@@ -99,9 +99,7 @@ def test_trial_is_the_same_in_python(
 @pytest.mark.parametrize(
     "words", [("shop", "--trial", 99), ("shop", "--trial", -1), ("--trial", 1), ("x", "--trial", 0)]
 )
-def test_trial_that_is_not_there_is_refused(
-    there: Path, autotrain: Run, words: tuple[object, ...]
-) -> None:
+def test_unknown_trial_is_refused(there: Path, autotrain: Run, words: tuple[object, ...]) -> None:
     done = autotrain("show", *words)
     assert done.code == 2
     assert not done.out
@@ -149,14 +147,14 @@ def test_trial_that_diverges_in_its_first_epoch_shows_its_norms(here: Path, auto
     assert "First explosion: epoch 1" in autotrain("show", "wild", "--trial", 0).out
 
 
-def test_no_studies_is_said(here: Path, autotrain: Run) -> None:
+def test_empty_folder_of_studies(here: Path, autotrain: Run) -> None:
     done = autotrain("show")
     assert done.code == 0
     assert "studies/ contains no studies yet" in done.out
     assert autotrain("show", "--json").json() == {"studies": []}
 
 
-def test_a_study_that_cannot_be_read_does_not_hide_the_others(
+def test_unreadable_study_does_not_hide_the_others(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autotrain: Run
 ) -> None:
     shutil.copytree(finished / "studies", tmp_path / "studies")

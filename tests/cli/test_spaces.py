@@ -32,7 +32,7 @@ def test_show_draws_the_tree(here: Path, autotrain: Run) -> None:
     assert SearchSpace(described) == SearchSpace.from_toml("space.toml")
 
 
-def test_check_says_ok_or_every_mistake(here: Path, autotrain: Run) -> None:
+def test_check_prints_ok_or_every_mistake(here: Path, autotrain: Run) -> None:
     done = autotrain("spaces", "check", "space.toml")
     assert (done.code, done.out[:14]) == (0, "space.toml: ok")
     assert autotrain("spaces", "check", "space.toml", "--json").json()["combinations"] == 3
@@ -66,7 +66,7 @@ activation = "relu"
 """
 
 
-def test_show_says_what_a_space_becomes_for_a_table(here: Path, autotrain: Run) -> None:
+def test_show_resolves_the_space_for_a_table(here: Path, autotrain: Run) -> None:
     (here / "following.toml").write_text(FOLLOWING)
     words = ("spaces", "show", "following.toml", "--data", "shop.csv")
     done = autotrain(*words, "--target", "bought")
@@ -97,7 +97,7 @@ def test_show_says_what_a_space_becomes_for_a_table(here: Path, autotrain: Run) 
     assert "├── activation relu | elu" in plain.out
 
 
-def test_show_is_what_a_search_would_have(here: Path, autotrain: Run) -> None:
+def test_show_equals_the_space_of_a_search(here: Path, autotrain: Run) -> None:
     (here / "following.toml").write_text(FOLLOWING)
     table = ("shop.csv", "--target", "bought")
     shown = autotrain("spaces", "show", "following.toml", "--data", *table, "--json").json()
@@ -107,7 +107,7 @@ def test_show_is_what_a_search_would_have(here: Path, autotrain: Run) -> None:
     assert shown["combinations"] == planned["space"]["combinations"] == 1
 
 
-def test_what_conditions_count_is_what_the_docs_say(here: Path, autotrain: Run) -> None:
+def test_conditions_count_as_documented(here: Path, autotrain: Run) -> None:
     generator = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
@@ -152,7 +152,7 @@ def test_without_data_the_blocks_are_shown(here: Path, autotrain: Run) -> None:
     assert autotrain("spaces", "check", "following.toml", "--json").json()["combinations"] == 2
 
 
-def test_show_takes_the_rows_as_a_search_would(here: Path, autotrain: Run) -> None:
+def test_show_splits_the_rows_as_a_search(here: Path, autotrain: Run) -> None:
     words = ("spaces", "show", "default", "--data", "paid.csv", "--target", "amount", "--json")
     usual = autotrain(*words).json()
     folds = autotrain(*words, "--test", "0", "--validation", "2-fold").json()
@@ -166,7 +166,7 @@ def test_show_takes_the_rows_as_a_search_would(here: Path, autotrain: Run) -> No
     assert "like an identifier" in classes.err
 
 
-def test_show_tells_what_is_wrong_with_the_table(here: Path, autotrain: Run) -> None:
+def test_show_refuses_an_invalid_table(here: Path, autotrain: Run) -> None:
     missing = autotrain("spaces", "show", "space.toml", "--data", "shop.csv", "--target", "bougt")
     assert missing.code == 2
     assert "'bought'" in missing.err

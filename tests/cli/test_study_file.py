@@ -19,7 +19,7 @@ def plan(autotrain: Run, *words: object) -> dict[str, object]:
     return result
 
 
-def test_a_study_file_says_what_options_would(here: Path, autotrain: Run) -> None:
+def test_study_file_has_the_values_of_options(here: Path, autotrain: Run) -> None:
     (here / "plans").mkdir()
     (here / "plans" / "mine.toml").write_text(
         'data = "../shop.csv"\ntarget = "bought"\nspace = "../space.toml"\n'
@@ -33,7 +33,7 @@ def test_a_study_file_says_what_options_would(here: Path, autotrain: Run) -> Non
     assert found["rows"] == {"train": 65, "validation": 16, "calibration": 0, "test": 9}
 
 
-def test_options_win_over_the_file(here: Path, autotrain: Run) -> None:
+def test_options_override_the_file(here: Path, autotrain: Run) -> None:
     (here / "mine.toml").write_text(
         'data = "shop.csv"\ntarget = "bought"\nspace = "space.toml"\ntrials = 5\nstudy = "one"\n'
     )
@@ -41,7 +41,7 @@ def test_options_win_over_the_file(here: Path, autotrain: Run) -> None:
     assert (found["trials"], found["study"], found["target"]) == (6, "two", "city")
 
 
-def test_the_space_may_be_a_table(here: Path, autotrain: Run) -> None:
+def test_space_may_be_a_table(here: Path, autotrain: Run) -> None:
     table = SPACE.replace("[[", "[[space.")
     table = re.sub(r"^\[(?!\[)", "[space.", table, flags=re.MULTILINE)
     (here / "mine.toml").write_text(f'data = "shop.csv"\ntarget = "bought"\n{table}')
@@ -62,7 +62,7 @@ def test_settings_of_the_pruner_may_be_a_table(here: Path, autotrain: Run, writt
     assert given["pruner_options"] == {"n_startup": 8}
 
 
-def test_all_mistakes_are_told_at_once(here: Path, autotrain: Run) -> None:
+def test_all_mistakes_are_listed_at_once(here: Path, autotrain: Run) -> None:
     (here / "mine.toml").write_text(
         'trails = 5\ntimeout = "10 minuts"\nworkers = 0\nseed = true\nmetric = "acuracy"\n'
         "json = true\n"
@@ -92,7 +92,7 @@ def test_all_mistakes_are_told_at_once(here: Path, autotrain: Run) -> None:
         (None, "study file mine.toml does not exist. Did you mean"),
     ],
 )
-def test_a_file_that_cannot_be_used(
+def test_invalid_study_file_is_refused(
     here: Path, autotrain: Run, content: str | None, message: str
 ) -> None:
     if content is None:
@@ -105,11 +105,11 @@ def test_a_file_that_cannot_be_used(
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.toml")), ids=lambda p: p.stem)
-def test_the_examples_can_be_searched(here: Path, autotrain: Run, path: Path) -> None:
+def test_example_study_files_are_valid(here: Path, autotrain: Run, path: Path) -> None:
     found = plan(autotrain, path)
     assert found["study"] == path.stem
     assert f"studies/{path.name}" in path.read_text() or path.stem != "breast_cancer"
 
 
-def test_there_are_examples() -> None:
+def test_examples_exist() -> None:
     assert len(list((ROOT / "studies").glob("*.toml"))) >= 3

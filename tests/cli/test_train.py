@@ -121,7 +121,7 @@ def test_interrupted_training_is_exit_code_130_and_resumed(
     assert autotrain("resume", "shop", "--json").json()["trials"]["complete"] == 1
 
 
-def test_finite_space_says_that_all_has_been_tried(here: Path, autotrain: Run) -> None:
+def test_completed_finite_space_is_printed(here: Path, autotrain: Run) -> None:
     (here / "finite.toml").write_text(
         'activation = { choices = ["relu", "elu"] }\ntraining = { epochs = 1, batch_size = 16 }\n'
         "network = { hidden_units = 4, hidden_layers = 1 }\n"

@@ -23,13 +23,13 @@ ESCAPES = "\x1b]0;owned\x07\x1b[2K\x9b31m\r\x7f\x08\u202edrow"
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def test_control_characters_are_written_out() -> None:
+def test_control_characters_are_escaped() -> None:
     assert visible("a\x1b[1m\u202e\x9b\tb\n") == "a\\x1b[1m\\u202e\\x9b\tb\n"
     assert visible("Größe 非 ± – 👍🏽") == "Größe 非 ± – 👍🏽"
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-def test_nothing_that_is_printed_is_obeyed(
+def test_printed_text_controls_no_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_terminal: bool
 ) -> None:
     for stream in ("stdout", "stderr"):
@@ -47,7 +47,7 @@ def test_nothing_that_is_printed_is_obeyed(
     assert json.JSONDecoder().raw_decode(out[start:])[0] == {ESCAPES: [ESCAPES]}
 
 
-def test_table_for_programs_is_unchanged_but_on_a_terminal(
+def test_table_for_programs_is_escaped_only_on_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     say_table(f'"{ESCAPES}"\n')
@@ -57,7 +57,7 @@ def test_table_for_programs_is_unchanged_but_on_a_terminal(
     assert not OBEYED.search(capsys.readouterr().out)
 
 
-def test_no_command_prints_by_itself() -> None:
+def test_commands_print_through_one_module() -> None:
     commands = Path(__file__).parents[2] / "autotrain" / "cli"
     found = {
         path.name
@@ -83,7 +83,7 @@ def test_names_of_columns_and_labels_in_notes_and_errors(here: Path, autotrain: 
         assert not OBEYED.search(done.out + done.err)
 
 
-def test_study_of_somebody_else_is_shown_without_its_control_characters(
+def test_foreign_study_is_shown_without_control_characters(
     finished: Path, here: Path, autotrain: Run
 ) -> None:
     shutil.copytree(finished / "studies" / "shop", here / "studies" / "shop")
@@ -100,7 +100,7 @@ def test_study_of_somebody_else_is_shown_without_its_control_characters(
 BAIT = "<img src=x onerror=alert(1)> [link](http://evil) | cell |\n# Heading `code` **bold**"
 
 
-def test_card_shows_text_of_a_bundle_and_runs_none_of_it() -> None:
+def test_card_shows_the_text_of_a_bundle_escaped() -> None:
     bundle = random_bundle(classes=("a", f"b{BAIT}{ESCAPES}", ""))
     scores = {"validation": {"log_loss": 0.5, BAIT: 1.0}, f"part{BAIT}": {"log_loss": 1.0}}
     changed = {
@@ -120,7 +120,7 @@ def test_card_shows_text_of_a_bundle_and_runs_none_of_it() -> None:
     assert len({row.count("|") for row in table}) == 1, table
 
 
-def test_labels_that_a_spreadsheet_would_run(
+def test_labels_that_are_formulas_are_escaped_on_request(
     here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels = ("=cmd|' /C calc'!A0", "-3", "+a", "@b", "plain")
@@ -148,7 +148,7 @@ def test_labels_that_a_spreadsheet_would_run(
     assert encode(bundle)  # the bundle itself is not changed
 
 
-def test_storage_from_the_environment(
+def test_storage_from_the_environment_is_for_new_studies(
     here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = ["--space", "space.toml", "--trials", "1", "--workers", "1", "--finalists", "0"]
@@ -169,7 +169,7 @@ def test_storage_from_the_environment(
     assert autotrain("show", "local", "--storage", f"sqlite:///{here}/all.db").code == 2
 
 
-def test_list_opens_the_server_that_the_user_has_named(
+def test_list_opens_only_the_server_that_the_user_named(
     here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, host in (("mine", "h"), ("theirs", "evil")):

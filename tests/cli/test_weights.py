@@ -25,7 +25,7 @@ def weighted(here: Path) -> pd.DataFrame:
     return frame
 
 
-def test_a_weighted_search_from_start_to_evaluation(
+def test_weighted_search_from_start_to_evaluation(
     here: Path, weighted: pd.DataFrame, autotrain: Run
 ) -> None:
     done = autotrain(*SEARCH, *BOTH, "--trials", 2, "--study", "w")
@@ -56,7 +56,7 @@ def test_a_weighted_search_from_start_to_evaluation(
     assert "`test_calibrated` scores `predict_proba`" in card
 
 
-def test_a_study_file_says_the_same(here: Path, weighted: pd.DataFrame, autotrain: Run) -> None:
+def test_study_file_with_weights(here: Path, weighted: pd.DataFrame, autotrain: Run) -> None:
     del weighted
     head = 'data = "weighted.csv"\ntarget = "bought"\nspace = "space.toml"\nweights = "visits"\n'
     (here / "one.toml").write_text(head + 'class_weights = "balanced"\n')
@@ -83,7 +83,7 @@ def test_a_study_file_says_the_same(here: Path, weighted: pd.DataFrame, autotrai
         (("--metric", "brir"), "no metric 'brir'. Did you mean 'brier'?"),
     ],
 )
-def test_what_is_wrong_is_said(
+def test_invalid_weights_are_refused(
     here: Path, weighted: pd.DataFrame, autotrain: Run, words: tuple[str, ...], message: str
 ) -> None:
     del weighted
@@ -93,7 +93,7 @@ def test_what_is_wrong_is_said(
     assert not (here / "studies").exists()
 
 
-def test_a_quantile_is_a_metric(here: Path, autotrain: Run) -> None:
+def test_quantile_is_a_metric(here: Path, autotrain: Run) -> None:
     words = ("search", "paid.csv", "--target", "amount", "--space", "space.toml", *HOLDOUT)
     done = autotrain(*words, "--metric", "pinball:0.9", "--trials", 1, "--study", "q")
     assert done.code == 0, done.err

@@ -122,7 +122,7 @@ def nothing_written(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("content", "words", "message"), [case[1:] for case in DATA], ids=[case[0] for case in DATA]
 )
-def test_the_table_and_the_options(
+def test_invalid_table_or_option_is_refused(
     nothing_written: Path,
     autotrain: Run,
     content: str | bytes | None,
@@ -150,9 +150,7 @@ def test_the_table_and_the_options(
         (GOOD.replace(",", "|"), "read with bar as the delimiter"),
     ],
 )
-def test_what_can_be_worked_with_is_told(
-    here: Path, autotrain: Run, content: str, told: str
-) -> None:
+def test_repaired_table_is_noted(here: Path, autotrain: Run, content: str, told: str) -> None:
     _write("t.csv", content)(here)
     words = ("search", "t.csv", "--target", "kind", "--space", "space.toml", *HOLDOUT)
     done = autotrain(*words, "--trials", "1")
@@ -164,7 +162,9 @@ def test_what_can_be_worked_with_is_told(
 @pytest.mark.parametrize(
     ("space", "message"), [case[1:] for case in SPACES], ids=[case[0] for case in SPACES]
 )
-def test_the_space(nothing_written: Path, autotrain: Run, space: str, message: str) -> None:
+def test_invalid_space_is_refused(
+    nothing_written: Path, autotrain: Run, space: str, message: str
+) -> None:
     folder = nothing_written
     (folder / "bad.toml").write_text(space + "\n")
     before = listing(folder)
@@ -191,7 +191,7 @@ def test_the_space(nothing_written: Path, autotrain: Run, space: str, message: s
         (("shop.csv", "--target", "bought", "--test", "0.3"), "split"),
     ],
 )
-def test_the_name_of_another_study(
+def test_name_of_another_study_is_refused(
     there: Path, autotrain: Run, words: tuple[str, ...], named: str
 ) -> None:
     space = () if "--space" in words else ("--space", "space.toml")
@@ -200,7 +200,7 @@ def test_the_name_of_another_study(
     assert named in done.err
 
 
-def test_a_study_that_another_process_works_on(
+def test_locked_study_is_refused(
     here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from autotrain.search.storage.lock import StudyLock
@@ -215,7 +215,7 @@ def test_a_study_that_another_process_works_on(
     assert listing(here) == before
 
 
-def test_a_name_that_is_taken_in_a_shared_storage(here: Path, autotrain: Run) -> None:
+def test_name_of_a_study_in_a_shared_storage_is_refused(here: Path, autotrain: Run) -> None:
     words = ["search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT]
     # A relative path would be relative to the folder of each study.
     words += ["--trials", "1", "--storage", f"sqlite:///{here}/trials.db"]
@@ -246,7 +246,7 @@ def test_a_name_that_is_taken_in_a_shared_storage(here: Path, autotrain: Run) ->
         ("dashboard", "shop", "--no-browser"),
     ],
 )
-def test_another_storage_than_the_study_s(
+def test_other_storage_than_the_studys_is_refused(
     there: Path, autotrain: Run, words: tuple[str, ...]
 ) -> None:
     done = autotrain(*words, "--storage", "sqlite:///other.db")
@@ -254,9 +254,7 @@ def test_another_storage_than_the_study_s(
     assert "got sqlite:///other.db" in done.err
 
 
-def test_a_study_without_a_name_leaves_one_in_another_storage_alone(
-    here: Path, autotrain: Run
-) -> None:
+def test_unnamed_study_gets_a_free_name(here: Path, autotrain: Run) -> None:
     words = ["search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT]
     words += ["--trials", "1", "--quiet", "--json"]
     assert autotrain(*words).json()["study"] == "shop"
@@ -280,7 +278,9 @@ def test_a_study_without_a_name_leaves_one_in_another_storage_alone(
         (("show", "../.."), "there must be a study"),
     ],
 )
-def test_commands(here: Path, autotrain: Run, words: tuple[str, ...], message: str) -> None:
+def test_invalid_command_is_refused(
+    here: Path, autotrain: Run, words: tuple[str, ...], message: str
+) -> None:
     done = autotrain(*words)
     _is_refused(done.code, done.out, done.err, message)
 

@@ -33,7 +33,7 @@ def kept_in(storage: str | None) -> Definition:
 @pytest.mark.parametrize(
     "given", [None, "postgresql+psycopg://me@h/d", "postgresql+psycopg://me:secret@h/d"]
 )
-def test_its_own_storage_is_taken_with_the_password_that_is_given(given: str | None) -> None:
+def test_own_storage_is_used_with_the_given_password(given: str | None) -> None:
     own = "postgresql+psycopg://me:***@h/d"
     assert storage_of(kept_in(own), given, Path("studies/churn")) == (given or own)
 
@@ -47,7 +47,7 @@ def test_its_own_storage_is_taken_with_the_password_that_is_given(given: str | N
         ("postgresql+psycopg://me:***@h/d", "postgresql+psycopg://you:secret@h/d"),
     ],
 )
-def test_another_storage_is_refused_without_telling_the_password(
+def test_other_storage_is_refused_without_printing_the_password(
     own: str | None, given: str
 ) -> None:
     with pytest.raises(StudyError, match="must contain the trials of study") as caught:

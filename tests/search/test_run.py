@@ -35,7 +35,7 @@ def test_advice_depends_on_the_cause(cause: str, word: str) -> None:
         check_complete(failed(cause))
 
 
-def test_every_cause_gets_its_advice_the_most_common_first() -> None:
+def test_advice_lists_the_most_common_cause_first() -> None:
     trials = [failed("diverged"), failed("worker_died"), failed("worker_died")]
     with pytest.raises(NoTrialSucceededError) as raised:
         check_success("s", trials, METRICS["log_loss"])

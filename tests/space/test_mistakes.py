@@ -26,7 +26,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[activaton]\nchoices = ['relu']",
         [f"[activaton]: no section 'activaton'. Did you mean 'activation'? Known: {SECTIONS}."],
     ),
-    "a parameter as a section": (
+    "parameter as a section": (
         "[learning_rate]\nlow = 0.1",
         [
             f"[learning_rate]: no section 'learning_rate'. Known: {SECTIONS}. "
@@ -41,7 +41,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "adagrad, rmsprop, adam, adamax, nadam, adamw."
         ],
     ),
-    "a key of another section": (
+    "key of another section": (
         "[network]\npatience = 3",
         [
             "[network] patience: no key of [network] 'patience'. Known: hidden_units, "
@@ -74,7 +74,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[constraint]\nchoices = 'none'",
         ['[constraint] choices must be a list of names, got "none".'],
     ),
-    "a technique that is no text": (
+    "technique that is not text": (
         "[constraint]\nchoices = [false, 'none']",
         ["[constraint] choices must be text, got false. Known: none, max_norm."],
     ),
@@ -82,7 +82,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[constraint]\nchoices = ['none']\nchoice = 'none'",
         ["[constraint] choices must not be combined with choice. Remove one."],
     ),
-    "choices where there are none": (
+    "choices of a section without techniques": (
         "[regularizer]\nchoices = ['l1']",
         ["[regularizer] choices: this section has no choices. Known: l1, l2."],
     ),
@@ -104,11 +104,11 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "parametric, mix_learning_rate."
         ],
     ),
-    "a technique without parameters": (
+    "technique without parameters": (
         "[initializer]\nhe_normal.slope = 0.1",
         ["[initializer] he_normal.slope: he_normal has no parameters."],
     ),
-    "a value for a technique": (
+    "value for a technique": (
         "[activation]\nchoices = ['leaky_relu']\nleaky_relu = 0.1",
         [
             "[activation] leaky_relu must be a table, got 0.1. Write "
@@ -143,7 +143,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[regularizer]\nl2 = { low = 0.0, high = 1.0, log = true }",
         ["[regularizer] l2.low must be greater than 0 when log = true, got 0.0."],
     ),
-    "log is no truth value": (
+    "log of another type": (
         "[regularizer]\nl2 = { low = 0.1, high = 1.0, log = 'yes' }",
         ['[regularizer] l2.log must be true or false, got "yes".'],
     ),
@@ -159,7 +159,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[regularizer]\nl2 = { low = 0.1, high = 1.0, log = true, step = 0.1 }",
         ["[regularizer] l2.step must not be combined with log = true. Remove one."],
     ),
-    "step that is not round": (
+    "step with many digits": (
         "[regularizer]\nl2 = { low = 0.0, high = 0.4, step = 0.08895292837895519 }",
         [
             "[regularizer] l2.step must have few digits, so that low + n · step has a finite "
@@ -171,11 +171,11 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[regularizer]\nl2 = { low = 0.1, high = 1e300, step = 1e-300 }",
         ["[regularizer] l2.step must give at most 1,000,000 values, got 1e-300."],
     ),
-    "step not whole": (
+    "step that is not an integer": (
         "[network]\nhidden_layers = { low = 1, high = 4, step = 0.5 }",
         ["[network] hidden_layers.step must be an integer greater than 0, got 0.5."],
     ),
-    "bounds not whole": (
+    "bounds that are not integers": (
         "[network]\nhidden_layers = { low = 1.5, high = 2.0 }",
         [
             "[network] hidden_layers.low must be an integer of at least 0 and at most 64, got 1.5.",
@@ -183,7 +183,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "got 2.0.",
         ],
     ),
-    "bound outside what is legal": (
+    "bound outside the legal range": (
         "[dropout]\nrate = { low = 0.1, high = 1.0 }",
         ["[dropout] rate.high must be a number of at least 0 and at most 0.99, got 1.0."],
     ),
@@ -195,7 +195,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[network]\nhidden_units = { low = '64', high = 128 }",
         ['[network] hidden_units.low must be a number, got "64".'],
     ),
-    "nothing in a domain": (
+    "empty domain": (
         "[dropout]\nrate = {}",
         [
             "[dropout] rate.low is missing. A range is { low = ..., high = ... }.",
@@ -213,14 +213,14 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[dropout]\nrate = { low = 0.1, high = 0.2, choices = [0.1] }",
         ["[dropout] rate must be either choices or a range, got choices and low and high."],
     ),
-    "range of truth values": (
+    "range of a boolean": (
         "[batch_norm]\ninput = { low = 0, high = 1 }",
         [
             "[batch_norm] input must be true or false or { choices = [...] }, "
             "got { low = 0, high = 1 }."
         ],
     ),
-    "value outside what is legal": (
+    "value outside the legal range": (
         "[dropout]\nrate = 1.5",
         ["[dropout] rate must be a number of at least 0 and at most 0.99, got 1.5."],
     ),
@@ -238,24 +238,24 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "[regularizer] l2.high must be a number of at least 0, got inf.",
         ],
     ),
-    "a number beyond all floats": (
+    "number beyond all floats": (
         f"[regularizer]\nl1 = 1{'0' * 400}",
         [
             f"[regularizer] l1 must be a number of at least 0, got 1{'0' * 400}.",
         ],
     ),
-    "a date": (
+    "date": (
         "[regularizer]\nl1 = 2020-01-01",
         ["[regularizer] l1 must be a number of at least 0, got datetime.date(2020, 1, 1)."],
     ),
-    "a list for one value": (
+    "list for one value": (
         "[network]\nhidden_units = [64, 128]",
         [
             "[network] hidden_units must be one value, got [64, 128]. Write { choices = [64, "
             "128] } to try each of them.",
         ],
     ),
-    "widths that are none": (
+    "illegal widths": (
         "[network]\nhidden_units = { choices = [64, '300-', 0] }",
         [
             "[network] hidden_units.choices must be an integer of at least 1 and at most "
@@ -291,7 +291,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             '1,000,000,000, or "auto", got "atuo".'
         ],
     ),
-    "forbid is no list of tables": (
+    "forbid of another type": (
         "[forbid]\nactivation = 'relu'",
         [
             '[[forbid]] must be tables, got { activation = "relu" }. Write [[forbid]].',
@@ -301,14 +301,14 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[[forbid]]",
         ["[[forbid]] 1 must be a table of names and values, got {}."],
     ),
-    "forbid names nothing known": (
+    "forbid of an unknown name": (
         "[[forbid]]\nactivaton = 'relu'\nactivation = 'relu'",
         [
             "[[forbid]] 1: activaton: no section 'activaton'. Did you mean 'activation'? "
             f"Known: {SECTIONS.removesuffix(', extends, forbid, baseline, when')}."
         ],
     ),
-    "forbid of what is not chosen": (
+    "forbid of a technique that is not chosen": (
         "activation = 'elu'\n[[forbid]]\nactivation = ['relu', 'elu']\ndropout = 'none'",
         [
             '[[forbid]] 1: activation must be one of the choices, got "relu". Choices: elu.',
@@ -322,7 +322,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "with a continuous range.",
         ],
     ),
-    "forbid of a value that is never tried": (
+    "forbid of a value outside the space": (
         "[[forbid]]\nnetwork.hidden_layers = 5",
         ["[[forbid]] 1: network.hidden_layers must be a value of the space, got 5."],
     ),
@@ -334,7 +334,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             'all: activation = "relu"; activation = "elu", dropout = "dropout".',
         ],
     ),
-    "baseline is no table": (
+    "baseline of another type": (
         "baseline = [3]",
         ["[[baseline]] 1 must be a table of names and values, got 3."],
     ),
@@ -361,14 +361,14 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "[[baseline]] 1: network.hidden_layers must be 2, the only value in the space, got 3.",
         ],
     ),
-    "baseline with a value that is illegal": (
+    "baseline with an illegal value": (
         "[[baseline]]\nnetwork.hidden_layers = -3",
         [
             "[[baseline]] 1: network.hidden_layers must be an integer of at least 0 and at most "
             "64, got -3."
         ],
     ),
-    "baseline with what has no effect": (
+    "baseline with a parameter without effect": (
         "[activation]\nchoices = ['relu', 'leaky_relu']\n[batch_norm]\nchoices = ['off', "
         "'after_activation']\n[[baseline]]\nactivation = { choice = 'relu', "
         "leaky_relu.negative_slope = 0.01 }\nbatch_norm = { choice = 'off', momentum = 0.9 }",

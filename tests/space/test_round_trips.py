@@ -101,7 +101,7 @@ def test_fingerprint_depends_on_the_meaning() -> None:
     assert len(space.fingerprint()) == 64
 
 
-# What else must be said for a shared parameter to have an effect.
+# Other settings that give a shared parameter an effect.
 NEEDS: dict[str, dict[str, Any]] = {
     "activation.mix_learning_rate": {"parametric": True},
     "dropout.floor": {"annealing": "flat_cos"},

@@ -199,14 +199,14 @@ def test_any_blocks_over_any_space(
     written = space.to_dict()
     assert SearchSpace(written).to_dict() == written == tomllib.loads(space.to_toml())
     # The last block that applies has priority over everything before it.
-    for n_train, task, said in (
+    for n_train, task, block in (
         (9, "binary", second),
         (10, "binary", second),
         (10, "multiclass", first),
     ):
         found = space.resolve(n_train, 5, task).to_dict()
         shape = DataShape(n_train, 5, task, n_numbers=5)
-        for name, section in said.items():
+        for name, section in block.items():
             if "choices" in section and SECTIONS[name].has_effect(shape):
                 assert found[name]["choices"] == section["choices"]
     assert space.resolve(9, 5, "regression") == SearchSpace(described).resolve(9, 5, "regression")
@@ -349,7 +349,7 @@ def test_empty_list_drops_inherited_blocks(base: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "name", "domain"),
+    ("own", "name", "domain"),
     [
         # The space itself has priority over an inherited block ...
         ("[activation]\nchoices = ['relu', 'mish']", "activation", Choices(("relu", "mish"))),
@@ -365,9 +365,9 @@ def test_empty_list_drops_inherited_blocks(base: Path) -> None:
     ],
 )
 def test_own_sections_have_priority_over_inherited_blocks(
-    base: Path, said: str, name: str, domain: Domain | None
+    base: Path, own: str, name: str, domain: Domain | None
 ) -> None:
-    assert extend(base, said).resolve(6000, 5, "binary").distributions().get(name) == domain
+    assert extend(base, own).resolve(6000, 5, "binary").distributions().get(name) == domain
 
 
 def test_partial_range_of_a_technique_in_an_inherited_block(tmp_path: Path) -> None:

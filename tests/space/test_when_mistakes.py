@@ -18,11 +18,11 @@ CONDITIONS = (
 
 # (the file, its mistakes)
 CASES: dict[str, tuple[str, list[str]]] = {
-    "no tables": (
+    "blocks of another type": (
         "[when]\nrows_above = 3",
         ["[[when]] must be tables, got { rows_above = 3 }. Write [[when]]."],
     ),
-    "no table": (
+    "block of another type": (
         "when = [3]",
         ["[[when]] 1 must be a table of conditions and sections, got 3."],
     ),
@@ -37,14 +37,14 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "[[when]]\nactivation = 'elu'",
         [f"[[when]] 1 must have a condition, got none. Known: {CONDITIONS}."],
     ),
-    "nothing but conditions": (
+    "only conditions": (
         "[[when]]\nrows_above = 3\n[dropout]\nrate = 0.1",
         [
             "[[when]] 1 must have sections or baselines, got only conditions. Write "
             "[when.dropout] for a section of the block, not [dropout].",
         ],
     ),
-    "limits that are none": (
+    "illegal limits": (
         "[[when]]\nrows_above = 2e4\nrows_below = 0\ncolumns_above = -1\ncolumns_below = '9'\n"
         "pictures = 1\nactivation = 'elu'",
         [
@@ -55,7 +55,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "[[when]] 1: pictures must be true or false, got 1.",
         ],
     ),
-    "limits that exclude each other": (
+    "contradicting limits": (
         "[[when]]\nrows_above = 5\nrows_below = 5\ncolumns_above = 9\ncolumns_below = 4\n"
         "activation = 'elu'",
         [
@@ -65,7 +65,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "9, columns_below = 4. No table satisfies both.",
         ],
     ),
-    "tasks that are none": (
+    "unknown tasks": (
         "[[when]]\ntask = 'binry'\nactivation = 'elu'\n"
         "[[when]]\ntask = ['regression', 'regression']\nactivation = 'elu'\n"
         "[[when]]\ntask = []\nactivation = 'elu'\n[[when]]\ntask = 3\nactivation = 'elu'",
@@ -78,7 +78,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "[[when]] 4: task: no task '3'. Known: binary, multiclass, regression.",
         ],
     ),
-    "what stands outside only": (
+    "keys that must be outside of blocks": (
         "[[when]]\nrows_above = 3\nextends = 'quick'\nactivation = 'elu'\n"
         "[[when.forbid]]\nactivation = 'elu'\n[[when.when]]\nrows_above = 4",
         [
@@ -90,7 +90,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "with the conditions of both.",
         ],
     ),
-    "a mistake in a section": (
+    "mistake in a section": (
         "[[when]]\nrows_above = 3\nactivation = 'elu'\n"
         "[[when]]\nrows_above = 4\n[when.dropout]\nrate = { low = 0.6, high = 0.1 }\nrat = 3",
         [
@@ -100,7 +100,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "Known: choices, annealing, rate, input_rate, floor, none, dropout, alpha_dropout.",
         ],
     ),
-    "the same mistake in and outside of a block": (
+    "equal mistakes in and outside of a block": (
         "[dropout]\nrate = 2.0\n[[when]]\nrows_above = 3\n[when.dropout]\nrate = 2.0\n"
         "[[when]]\nrows_above = 4\n[when.dropout]\nrate = 2.0",
         [
@@ -108,7 +108,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             for place in ("", "[[when]] 1: ", "[[when]] 2: ")
         ],
     ),
-    "a mistake outside is not the block's": (
+    "mistake outside of the block": (
         "[dropout]\nrate = { lo = 0.1, high = 0.5 }\n[[when]]\nrows_above = 3\n"
         "[when.dropout]\nrate.high = 0.6\n[when.network]\nhidden_layers = -1",
         [
@@ -118,7 +118,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "64, got -1.",
         ],
     ),
-    "a mistake in a section of a block with wrong conditions": (
+    "mistake in a section of a block with wrong conditions": (
         "[activation]\nchoices = ['relu']\n[[when]]\nrows_abov = 3\n"
         "[when.dropout]\nrate = 2.0\n[when.activation]\nelu.alpha = 2.0",
         [
@@ -129,16 +129,16 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "[[when]] 1: [dropout] rate must be a number of at least 0 and at most 0.99, got 2.0.",
         ],
     ),
-    "half a range over none": (
+    "partial range over no range": (
         "[[when]]\nrows_above = 3\n[when.dropout]\nrate.high = 0.6",
         ["[[when]] 1: [dropout] rate.low is missing. A range is { low = ..., high = ... }."],
     ),
-    "half a range over one number, which is no range": (
+    "partial range over a single number": (
         "[dropout]\nrate = { low = 0.1, high = 0.1 }\n"
         "[[when]]\nrows_above = 3\n[when.dropout]\nrate.high = 0.6",
         ["[[when]] 1: [dropout] rate.low is missing. A range is { low = ..., high = ... }."],
     ),
-    "half a range that turns another round": (
+    "partial range that reverses the bounds": (
         "[dropout]\nrate = { low = 0.3, high = 0.5 }\n"
         "[[when]]\nrows_above = 3\n[when.dropout]\nrate.high = 0.2",
         [
@@ -146,7 +146,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "0.2. Swap them.",
         ],
     ),
-    "a technique that is not chosen there": (
+    "technique that is not chosen": (
         "[activation]\nchoices = ['relu', 'elu']\n"
         "[[when]]\nrows_above = 3\n[when.activation]\nselu = {}",
         [
@@ -154,7 +154,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "choices relu, elu. Add 'selu' to choices or leave it out.",
         ],
     ),
-    "everything is forbidden there": (
+    "everything is forbidden": (
         "[activation]\nchoices = ['relu', 'elu']\n[[forbid]]\nactivation = 'elu'\n"
         "[[when]]\nrows_above = 3\nactivation = 'elu'",
         [
@@ -176,7 +176,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             '= "elu", network.hidden_layers = 2.',
         ],
     ),
-    "baselines that are no tables": (
+    "baselines of another type": (
         "[[when]]\nrows_above = 3\n[when.baseline]\nactivation = 'relu'",
         [
             "[[when]] 1: [[baseline]] must be tables, "
@@ -195,7 +195,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "3, rows_below = 2. No table satisfies both.",
         ],
     ),
-    "a block that needs another block": (
+    "block that needs another block": (
         "[[when]]\nrows_above = 5\nactivation = 'elu'\n"
         "[[when]]\nrows_above = 5\n[when.activation]\nelu.alpha = 2.0",
         [

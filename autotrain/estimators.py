@@ -15,7 +15,7 @@ import numbers
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,8 @@ from autotrain.study import Study
 
 TARGET, WEIGHTS = "target", "sample_weight"
 SEEDS = 2**31
+OF_CLASSES = ("proba", "point", "mean", "calibrated_mean", "std", "prediction_set", "samples")
+"""The arrays of a distribution that have an axis of classes."""
 
 
 class _MLPSearch(BaseEstimator):
@@ -358,25 +360,13 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         """
         found = super().predict_distribution(X, n_samples, **arguments)
         assert isinstance(found, ClassificationDistribution)
-        spread = self._of_classes
-        optional = {
-            name: array if array is None else spread(array)
-            for name, array in (
-                ("prediction_set", found.prediction_set),
-                ("samples", found.samples),
-            )
+        arrays: dict[str, Any] = {
+            name: self._of_classes(array)
+            for name in OF_CLASSES
+            if (array := getattr(found, name)) is not None
         }
-        return replace(
-            found,
-            classes=self.classes_,
-            label=self.classes_[found.label],
-            proba=spread(found.proba),
-            point=spread(found.point),
-            mean=spread(found.mean),
-            calibrated_mean=spread(found.calibrated_mean),
-            std=spread(found.std),
-            **cast(Any, optional),
-        )
+        label = self.classes_[found.label]
+        return replace(found, classes=self.classes_, label=label, **arrays)
 
     def _of_classes(self, values: np.ndarray) -> np.ndarray:
         """Return values `[…, K]` of the trained classes, extended to all `classes_` `[…, C]`.

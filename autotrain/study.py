@@ -1,10 +1,8 @@
 """`Study`: from a table to the best trained model, the main class of the Python interface.
 
-    study = autotrain.Study("churn", data=frame, target="churned")
-    study.optimize(timeout=600)
-    predictor = study.best_predictor()
-
-The command line uses the same class.
+study = autotrain.Study("churn", data=frame, target="churned")
+study.optimize(timeout=600)
+predictor = study.best_predictor()
 """
 
 from __future__ import annotations
@@ -29,8 +27,7 @@ from autotrain.reporting.display import display_of
 from autotrain.reporting.results import Results
 from autotrain.search.attributes import EXPORTED, GIVEN, IS_EXPORTED, WINNER
 from autotrain.search.budget import Budget, RunBudget, Used
-from autotrain.search.checkpoints import FOLDER as CHECKPOINTS
-from autotrain.search.checkpoints import Checkpoints
+from autotrain.search.checkpoints import FOLDER, Checkpoints
 from autotrain.search.definition import Definition
 from autotrain.search.finals import Finals, finals_of
 from autotrain.search.given import enqueue, give
@@ -42,10 +39,9 @@ from autotrain.search.publisher import Published
 from autotrain.search.run import Run, check_complete, check_success, one_thread, stages
 from autotrain.search.settings import AUTO, STUDIES, StudySettings, check_ensemble
 from autotrain.search.storage.storages import OpenStorage
-from autotrain.space.config import TrialConfig
 from autotrain.space.fixed import Config, fixed_space, params_in
 from autotrain.space.search_space import SearchSpace
-from autotrain.validation import check_count, read_budget
+from autotrain.validation import check_count
 from autotrain.vocabulary import user_path
 
 
@@ -56,8 +52,7 @@ class Study(Results):
     and settings exists, it is resumed. If any of these differ, a `StudyError` is raised.
 
     Args:
-        name: Name of the study and of its folder [default: derived from the data]; None for the
-            default, which has a number appended when another study has that name.
+        name: Name of the study and of its folder [default: derived from the data]; or None.
         data: Table to learn from: a data frame, or anything the command line accepts as DATA.
         target: Column to predict. Optional when the data's format names it.
         task: Kind of target; auto decides from its values. Or a word of `metrics.TASKS`.
@@ -201,8 +196,7 @@ class Study(Results):
             >>> study.optimize(n_trials=1, quiet=True).best_trial.state.name
             'COMPLETE'
         """
-        n_trials, timeout = read_budget(n_trials, timeout)
-        return self._optimize(RunBudget(n_trials, timeout), observer, quiet=quiet)
+        return self._optimize(RunBudget.of(n_trials, timeout), observer, quiet=quiet)
 
     def finish(
         self,
@@ -278,29 +272,22 @@ class Study(Results):
             >>> trial.user_attrs["epochs"]
             7
         """
-        _, timeout = read_budget(1, timeout)
-        number = self._give(resolve_for(fixed_space(config), self.dataset).config_from({}))
-        before_s = Used.by(self.optuna_study).seconds
+        budget = RunBudget.of(1, timeout)
+        wanted = resolve_for(fixed_space(config), self.dataset).config_from({})
+        storage, before = self._open(), Used.by(self.optuna_study)
+        # The budget of the searches must not shrink by this trial.
+        total = Definition.read(self.folder).budget.plus_training(n_trials=1)
+        self.definition.write_changes(self.folder, total)
+        number = give(self.optuna_study, wanted, self.space)
+        storage.commit()
         try:
-            self._run(RunBudget(1, timeout), observer, quiet=quiet, only=number)
+            self._run(budget, observer, quiet=quiet, only=number)
         finally:
-            # The budget of the searches must not shrink by the seconds of this trial.
-            if (whole_s := Definition.read(self.folder).timeout_s) is not None:
-                taken_s = Used.by(self.optuna_study).seconds - before_s
-                self.definition.write_changes(self.folder, timeout_s=round(whole_s + taken_s, 1))
+            seconds = Used.by(self.optuna_study).seconds - before.seconds
+            self.definition.write_changes(self.folder, total.plus_training(seconds=seconds))
         trial = self.optuna_study.get_trials(deepcopy=False)[number]
         check_complete(trial)
         return trial
-
-    def _give(self, config: TrialConfig) -> int:
-        """Add a waiting trial with any configuration and return its number."""
-        storage, begun = self._open(), Definition.read(self.folder)
-        if begun.n_trials is not None or begun.timeout_s is None:
-            # The budget of the searches must not shrink by this trial.
-            self.definition.write_changes(self.folder, n_trials=(begun.n_trials or 0) + 1)
-        number = give(self.optuna_study, config, self.space)
-        storage.commit()
-        return number
 
     def _optimize(self, budget: RunBudget, observer: Observer | None, *, quiet: bool) -> Study:
         """Search within a budget whose clock may already be running; see `optimize`."""
@@ -323,11 +310,8 @@ class Study(Results):
         self, budget: RunBudget, observer: Observer | None, *, quiet: bool, only: int | None = None
     ) -> None:
         """Run a search within a budget, or train only the trial with the number `only`."""
-        launch = Launch(
-            *(self.definition, self.dataset, self.metric, self.space, self.device),
-            n_workers=self.n_workers if only is None else 1,
-            only=only,
-        )
+        parts = (self.definition, self.dataset, self.metric, self.space, self.device)
+        launch = Launch(*parts, n_workers=self.n_workers if only is None else 1, only=only)
         run = Run(launch, self._best(), self.optuna_study, self._open())
         with one_thread(), display_of(observer, self.metric, quiet=quiet) as shown:
             try:
@@ -493,7 +477,7 @@ class Study(Results):
             self.metric,
             self.definition,
             self.space,
-            Checkpoints(self.folder / CHECKPOINTS, self.metric.sign),
+            Checkpoints(self.folder / FOLDER, self.metric.sign),
             self.device,
         )
 
@@ -504,8 +488,7 @@ class Study(Results):
             n_trials = min(n_trials, self._untried.n_left(self._own_trials()))
         total = Budget(n_trials, budget.timeout_s).plus(Used.by(self.optuna_study))
         self.definition = self.definition.with_budget(total)
-        limits = {"n_trials": total.n_trials, "timeout_s": total.timeout_s}
-        self.definition.write_changes(self.folder, **limits)
+        self.definition.write_changes(self.folder, total)
         return budget.continuing(total, begun)
 
     def _note(self, name: str, value: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import numbers
 import os
@@ -50,29 +49,6 @@ def read_workers(workers: Any) -> int:
             parameter="workers",
         )
     return workers
-
-
-def read_budget(n_trials: Any, timeout: Any) -> tuple[int | None, float | None]:
-    """Return the number of trials as an int and the seconds as a float; None for no limit.
-
-    Raises:
-        StudyError: when one is not a positive number.
-    """
-    if isinstance(timeout, float) and timeout == math.inf:
-        timeout = None
-    if n_trials is not None and not (is_number(n_trials, numbers.Integral) and n_trials >= 1):
-        raise StudyError(
-            f"n_trials must be a positive integer or None, got {n_trials!r}.", parameter="n_trials"
-        )
-    if timeout is not None and not (is_number(timeout, numbers.Real) and timeout > 0):
-        raise StudyError(
-            f"timeout must be a positive number of seconds or None, got {timeout!r}.",
-            parameter="timeout",
-        )
-    return (
-        None if n_trials is None else int(n_trials),
-        None if timeout is None else float(timeout),
-    )
 
 
 def is_number(value: object, kind: type = numbers.Real) -> TypeGuard[Any]:

@@ -8,6 +8,7 @@ run between new trials, repeats of the best trials, and the export.
 from __future__ import annotations
 
 import math
+import numbers
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,8 +18,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from autotrain.errors import StudyError
 from autotrain.search.attributes import is_counted, seconds_of, spent_seconds
 from autotrain.search.record import own_trials
+from autotrain.validation import is_number
 
 DEFAULT_TIMEOUT_S = 600.0
 """Duration of a search without a limit, in seconds."""
@@ -107,6 +110,16 @@ class Budget:
             None if timeout_s is None else round(timeout_s + used.seconds, 1),
         )
 
+    def plus_training(self, *, n_trials: int = 0, seconds: float = 0.0) -> Budget:
+        """Return the total budget of a study that got a trial by `train`.
+
+        The remaining budget does not change, and a study without any budget has none left.
+        """
+        total_s = None if self.timeout_s is None else round(self.timeout_s + seconds, 1)
+        if self.n_trials is None and self.timeout_s is not None:
+            return Budget(None, total_s)
+        return Budget((self.n_trials or 0) + n_trials, total_s)
+
     def after(self, seconds: float) -> Budget:
         """Return the budget that remains after a number of seconds without a trial."""
         if self.timeout_s is None:
@@ -137,6 +150,29 @@ class RunBudget:
     started_s: float = field(default_factory=time.monotonic)
     reserved_share: float = 0.0
     whole_s: float = 0.0
+
+    @classmethod
+    def of(cls, n_trials: Any, timeout: Any) -> RunBudget:
+        """Return the budget that a user gave, from now on; None and infinity for no limit.
+
+        Raises:
+            StudyError: when a limit is not a positive number.
+        """
+        if isinstance(timeout, float) and timeout == math.inf:
+            timeout = None
+        if n_trials is not None and not (is_number(n_trials, numbers.Integral) and n_trials >= 1):
+            raise StudyError(
+                f"n_trials must be a positive integer or None, got {n_trials!r}.",
+                parameter="n_trials",
+            )
+        if timeout is not None and not (is_number(timeout, numbers.Real) and timeout > 0):
+            raise StudyError(
+                f"timeout must be a positive number of seconds or None, got {timeout!r}.",
+                parameter="timeout",
+            )
+        return cls(
+            None if n_trials is None else int(n_trials), None if timeout is None else float(timeout)
+        )
 
     def spent_s(self) -> float:
         """Return the seconds since the start."""

@@ -138,10 +138,15 @@ class Definition(StudySettings):
                 "Change the permissions of the folder, or free space there."
             ) from error
 
-    def write_changes(self, folder: Path, **budget: Any) -> None:
-        """Write the settings that may change on resume; the others stay as they were at first."""
+    def write_changes(self, folder: Path, total: Budget | None = None) -> None:
+        """Write the settings that may change on resume; the others stay as they were at first.
+
+        Args:
+            total: the new total budget; None for the previous one.
+        """
         now = {name: getattr(self, name) for name in names_of(OnResume.KEPT)}
-        replace(Definition.read(folder), **now | budget).write(folder)
+        begun = Definition.read(folder)
+        replace(begun, **now).with_budget(begun.budget if total is None else total).write(folder)
 
     @classmethod
     def read(cls, folder: Path) -> Definition:

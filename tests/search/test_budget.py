@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import time
 from datetime import datetime, timedelta
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from autotrain.errors import StudyError
 from autotrain.search.attributes import SPENT_S
 from autotrain.search.budget import Budget, RunBudget, RunClock, Used
 
@@ -99,6 +101,34 @@ def test_total_is_what_was_used_plus_what_is_given(
     given: Budget, used: Used, total: Budget
 ) -> None:
     assert given.plus(used) == total
+
+
+@pytest.mark.parametrize(
+    ("total", "with_training"),
+    [
+        (Budget(None, None), Budget(1, None)),
+        (Budget(5, None), Budget(6, None)),
+        (Budget(5, 60.0), Budget(6, 62.5)),
+        (Budget(None, 60.0), Budget(None, 62.5)),
+    ],
+)
+def test_training_is_added_to_the_total_budget(total: Budget, with_training: Budget) -> None:
+    assert total.plus_training(n_trials=1, seconds=2.5) == with_training
+    assert total.plus_training(n_trials=1).plus_training(seconds=2.5) == with_training
+
+
+@pytest.mark.parametrize(
+    ("n_trials", "timeout", "parameter"),
+    [(0, None, "n_trials"), (True, None, "n_trials"), (1.5, None, "n_trials"), (1, 0, "timeout")],
+)
+def test_limits_must_be_positive_numbers(n_trials: Any, timeout: Any, parameter: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        RunBudget.of(n_trials, timeout)
+    assert caught.value.parameter == parameter
+
+
+def test_infinite_timeout_is_no_limit() -> None:
+    assert RunBudget.of(1, math.inf).timeout_s is None
 
 
 @pytest.mark.parametrize(

@@ -54,18 +54,24 @@ TEMPERATURES = (0.05, 20.0)
 """Search bounds of the temperature. Beyond them the probabilities change by less than 1e-4."""
 
 
-def calibrate(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
+def calibrate(
+    bundle: Bundle, dataset: Dataset, max_rows: int = MAX_CALIBRATION_ROWS
+) -> dict[str, Any]:
     """Return the calibration of a model for its bundle, with dropout on and off.
 
     The rows are the calibration rows if the dataset has some, otherwise each fold's validation
-    rows; of more than `MAX_CALIBRATION_ROWS` evenly spaced ones are used. Each row is predicted by
-    the average of the members that did not train on it.
+    rows. Each row is predicted by the average of the members that did not train on it.
+
+    Args:
+        bundle: the model.
+        dataset: the study's dataset.
+        max_rows: largest number of rows; if more, evenly spaced rows are used.
     """
     n_samples = SAMPLES if Predictor(bundle).has_dropout else 0
     rows = [
         split.valid if split.calibration is None else split.calibration for split in dataset.splits
     ]
-    step = -(-sum(map(len, rows)) // MAX_CALIBRATION_ROWS)
+    step = -(-sum(map(len, rows)) // max_rows)
     taken = [own[::step] for own in rows]
     features, truth = _labelled(bundle, dataset, np.concatenate(taken))
     n_rows, ends = len(truth.y), np.cumsum(list(map(len, taken)))[:-1]

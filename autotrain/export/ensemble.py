@@ -130,16 +130,19 @@ def ensemble_seconds(n_members: int, n_candidates: int, export_s: float) -> floa
     return MARGIN * (1 + n_members / 2 + n_candidates / 24) * export_s
 
 
-def select(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> tuple[int, ...]:
+def select(
+    folds: Sequence[FoldPredictions], metric: Metric, n_members: int, few_rows: int = FEW_ROWS
+) -> tuple[int, ...]:
     """Return the indices of the candidates whose average predicts best.
 
     Args:
         folds: at least one, all with the same M candidates, the best candidates first.
         metric: the study's metric.
         n_members: largest number of members.
+        few_rows: largest number of validation rows for `contenders`.
     Returns: 1 to `n_members` indices, ascending. The best single candidate may be absent.
     """
-    rule = contenders if sum(len(fold.y) for fold in folds) <= FEW_ROWS else greedy
+    rule = contenders if sum(len(fold.y) for fold in folds) <= few_rows else greedy
     return tuple(sorted(rule(folds, metric, n_members)))
 
 
@@ -191,7 +194,11 @@ def is_clearly_better(new: Trained, old: Trained, dataset: Dataset, metric: Metr
         new, old: trained models with the weights of all folds.
         dataset, metric: those of the study.
     """
-    folds = out_of_fold([new, old], dataset)
+    return first_is_clearly_better(out_of_fold([new, old], dataset), metric)
+
+
+def first_is_clearly_better(folds: Sequence[FoldPredictions], metric: Metric) -> bool:
+    """Whether the first of two candidates is clearly better; see `is_clearly_better`."""
     scores, errors = _alone(folds, metric), _paired_errors(folds, metric, 0)
     return bool(scores[1] - scores[0] > CLEARLY * errors[1])
 
@@ -199,7 +206,7 @@ def is_clearly_better(new: Trained, old: Trained, dataset: Dataset, metric: Metr
 def _alone(folds: Sequence[FoldPredictions], metric: Metric) -> np.ndarray:
     """Return each candidate's own score `[M]`; lower is better."""
     nothing = [np.zeros(fold.predictions.shape[1:]) for fold in folds]
-    return _scores(folds, nothing, np.arange(len(folds[0].predictions)), 0, metric)
+    return scores_with(folds, nothing, np.arange(len(folds[0].predictions)), 0, metric)
 
 
 def _paired_errors(folds: Sequence[FoldPredictions], metric: Metric, place: int) -> np.ndarray:
@@ -242,7 +249,7 @@ def greedy(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> 
     chosen: list[int] = []
     best = math.inf
     while len(left) and len(chosen) < n_members:
-        scores = _scores(folds, totals, left, len(chosen), metric)
+        scores = scores_with(folds, totals, left, len(chosen), metric)
         if len(folds) > 1:
             apart = (alone[chosen].sum() + alone[left]) / (len(chosen) + 1)
             scores = LASTING * scores + (1 - LASTING) * apart
@@ -257,16 +264,22 @@ def greedy(folds: Sequence[FoldPredictions], metric: Metric, n_members: int) -> 
     return tuple(chosen)
 
 
-def out_of_fold(candidates: Sequence[Trained], dataset: Dataset) -> list[FoldPredictions]:
+def out_of_fold(
+    candidates: Sequence[Trained], dataset: Dataset, most_numbers: int = MOST_NUMBERS
+) -> list[FoldPredictions]:
     """Return each candidate's predictions of every fold's validation rows, dropout off.
 
+    Args:
+        candidates: trained models with the weights of all folds.
+        dataset: the study's dataset.
+        most_numbers: largest number of predictions; if more, evenly spaced rows are used.
     Raises:
         ValueError: when a candidate has no weights.
     """
     of_all = [members_of(c.config, c.outcomes, dataset) for c in candidates]
     n_rows = sum(len(fold.y_valid) for fold in dataset.folds)
     size = len(candidates) * n_rows * max(len(dataset.classes), 1)
-    step = -(-size // MOST_NUMBERS)
+    step = -(-size // most_numbers)
     folds = []
     for place, fold in enumerate(dataset.folds):
         predictions: np.ndarray | None = None
@@ -335,12 +348,13 @@ def _predictions(member: Member, fold: EncodedFold, dataset: Dataset, step: int)
     return (drawn - fold.target_mean) / fold.target_std
 
 
-def _scores(
+def scores_with(
     folds: Sequence[FoldPredictions],
     totals: Sequence[np.ndarray],
     places: np.ndarray,
     n: int,
     metric: Metric,
+    block_numbers: int = BLOCK_NUMBERS,
 ) -> np.ndarray:
     """Return the scores `[P]` of ensembles of `n` members with each candidate of `places` added.
 
@@ -350,9 +364,13 @@ def _scores(
         folds: predictions of all candidates.
         totals: for each fold, the sum of the predictions of the `n` members.
         places: `[P]` indices of the candidates to add.
+        n: number of members so far.
+        metric: the study's metric.
+        block_numbers: largest number of predictions that are scored at a time.
     """
     of_folds = [
-        _values(fold, total, places, n, metric) for fold, total in zip(folds, totals, strict=True)
+        _values(fold, total, places, n, metric, block_numbers)
+        for fold, total in zip(folds, totals, strict=True)
     ]
     values = np.mean(of_folds, axis=0)
     scores: np.ndarray = np.where(np.isfinite(values), metric.sign * values, math.inf)
@@ -360,12 +378,17 @@ def _scores(
 
 
 def _values(
-    fold: FoldPredictions, total: np.ndarray, places: np.ndarray, n: int, metric: Metric
+    fold: FoldPredictions,
+    total: np.ndarray,
+    places: np.ndarray,
+    n: int,
+    metric: Metric,
+    block_numbers: int,
 ) -> np.ndarray:
-    """Return the metric `[P]` of one fold with each candidate of `places` added; see `_scores`."""
+    """Return the metric `[P]` of one fold; see `scores_with`."""
     y = torch.from_numpy(fold.y)
     weights = None if fold.weights is None else torch.from_numpy(fold.weights)
-    size = max(BLOCK_NUMBERS // max(total.size, 1), 1)
+    size = max(block_numbers // max(total.size, 1), 1)
     parts = []
     for start in range(0, len(places), size):
         block = fold.predictions[places[start : start + size]]

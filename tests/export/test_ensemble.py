@@ -23,11 +23,13 @@ from autotrain.export.ensemble import (
     choose,
     contenders,
     ensemble_seconds,
+    first_is_clearly_better,
     greedy,
     influences,
     is_clearly_better,
     most_members,
     out_of_fold,
+    scores_with,
     select,
 )
 from autotrain.export.writer import write_model
@@ -139,11 +141,15 @@ def test_a_score_that_is_not_defined_is_never_the_best(rule: Callable[..., Any])
     assert rule(unknown, metric_named("rmse"), 2) == (0,)
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_do_not_depend_on_the_block_size() -> None:
     folds = problem("roc_auc", 1)
-    whole = greedy(folds, metric_named("roc_auc"), 5)
-    monkeypatch.setattr("autotrain.export.ensemble.BLOCK_NUMBERS", 250)
-    assert greedy(folds, metric_named("roc_auc"), 5) == whole
+    totals = [fold.predictions[0].astype(float) for fold in folds]
+    places = np.arange(1, len(folds[0].predictions))
+    whole, parts = (
+        scores_with(folds, totals, places, 1, metric_named("roc_auc"), block_numbers)
+        for block_numbers in (1 << 20, 250)
+    )
+    np.testing.assert_array_equal(parts, whole)
 
 
 # ---- contenders --------------------------------------------------------------------------------
@@ -270,7 +276,7 @@ def test_what_is_the_same_contends_as_well() -> None:
         assert contenders(folds, metric_named(name), 3) == (1, 2)
 
 
-def test_where_there_are_many_rows_greedy_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_greedy_chooses_if_there_are_many_rows() -> None:
     # The second is clearly worse than the first, yet cancels all of its errors; the third does not.
     y = np.zeros(40, dtype=np.float32)
     errors = np.stack([np.tile([1, -1], 20), np.tile([-1.3, 1.3], 20), np.tile([1, -1], 20)])
@@ -278,10 +284,8 @@ def test_where_there_are_many_rows_greedy_chooses(monkeypatch: pytest.MonkeyPatc
     metric, n_rows = metric_named("rmse"), 40
     by_rule = {rule: tuple(sorted(rule(folds, metric, 3))) for rule in (contenders, greedy)}
     assert by_rule == {contenders: (0, 2), greedy: (0, 1)}
-    monkeypatch.setattr("autotrain.export.ensemble.FEW_ROWS", n_rows)
-    assert select(folds, metric, 3) == by_rule[contenders]
-    monkeypatch.setattr("autotrain.export.ensemble.FEW_ROWS", n_rows - 1)
-    assert select(folds, metric, 3) == by_rule[greedy]
+    assert select(folds, metric, 3, few_rows=n_rows) == by_rule[contenders]
+    assert select(folds, metric, 3, few_rows=n_rows - 1) == by_rule[greedy]
 
 
 # ---- of real trials ----------------------------------------------------------------------------
@@ -383,13 +387,10 @@ def load_members(bundle: Bundle, *places: int) -> Predictor:
     return Predictor(replace(bundle, members=tuple(bundle.members[place] for place in places)))
 
 
-def test_many_rows_are_thinned_out(
-    classifiers: list[Winner], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_rows_are_thinned_out(classifiers: list[Winner]) -> None:
     candidates, dataset = trained(classifiers), classifiers[0].dataset
     whole = out_of_fold(candidates, dataset)
-    monkeypatch.setattr("autotrain.export.ensemble.MOST_NUMBERS", whole[0].predictions.size)
-    thin = out_of_fold(candidates, dataset)
+    thin = out_of_fold(candidates, dataset, most_numbers=whole[0].predictions.size)
     assert sum(fold.predictions.size for fold in thin) <= whole[0].predictions.size + 3 * 6
     for one, all_rows in zip(thin, whole, strict=True):
         np.testing.assert_array_equal(one.y, all_rows.y[::3])
@@ -411,9 +412,7 @@ def test_what_is_chosen_is_never_worse_than_the_best(
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(0.0, False), (0.9, False), (1.1, True)])
-def test_clearly_better_is_more_than_a_paired_standard_error(
-    classifiers: list[Winner], monkeypatch: pytest.MonkeyPatch, shift: float, expected: bool
-) -> None:
+def test_clearly_better_is_more_than_a_paired_standard_error(shift: float, expected: bool) -> None:
     """The rows' losses differ by noise plus a number of its standard errors: a paired z test."""
     generator = np.random.default_rng(0)
     n = 400
@@ -425,10 +424,7 @@ def test_clearly_better_is_more_than_a_paired_standard_error(
     new = old * np.exp(noise + shift * error)
     right = np.stack([new, old]).astype(np.float32)
     fold = FoldPredictions(np.stack([right, 1 - right], axis=-1), np.zeros(n, dtype=np.int64))
-    monkeypatch.setattr("autotrain.export.ensemble.out_of_fold", lambda *_: [fold])
-    candidates, dataset = trained(classifiers), classifiers[0].dataset
-    metric = metric_named("log_loss")
-    assert is_clearly_better(candidates[0], candidates[1], dataset, metric) == expected
+    assert first_is_clearly_better([fold], metric_named("log_loss")) == expected
 
 
 def test_a_model_is_not_clearly_better_than_itself(classifiers: list[Winner]) -> None:

@@ -15,9 +15,10 @@ import pytest
 import sklearn.datasets
 
 from autotrain.bundle import RECORD, TENSORS, read_bundle
+from autotrain.bundle.files import MOST_RECORD_BYTES
 from autotrain.bundle.selection import Selection, selection_of
 from autotrain.errors import BundleError, StorageError
-from autotrain.export.calibration import fit_noise
+from autotrain.export.calibration import calibrate, fit_noise
 from autotrain.export.scoring import record_selection, record_test_score
 from autotrain.export.writer import library_versions
 from autotrain.metrics import METRICS
@@ -414,12 +415,9 @@ def test_the_noise_is_fitted_on_rows_of_all_folds(tmp_path: Path) -> None:
     assert calibration["n_rows"] == sum(len(fold.y_valid) for fold in winner.dataset.folds)
 
 
-def test_many_validation_rows_are_thinned_out(
-    diabetes: Winner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("autotrain.export.calibration.MAX_CALIBRATION_ROWS", 30)
-    diabetes.export(tmp_path / "best")
-    assert 15 <= read_bundle(tmp_path / "best").calibration["n_rows"] <= 30
+def test_many_validation_rows_are_thinned_out(diabetes: Winner, tmp_path: Path) -> None:
+    bundle = diabetes.export(tmp_path / "best").bundle
+    assert 15 <= calibrate(bundle, diabetes.dataset, max_rows=30)["n_rows"] <= 30
 
 
 def test_a_winner_without_dropout_is_said_so(tmp_path: Path) -> None:
@@ -577,14 +575,11 @@ def test_a_test_score_needs_an_intact_bundle(wine: Winner, tmp_path: Path) -> No
         record_test_score(exported.path, {"deterministic": {}})
 
 
-def test_a_bundle_that_cannot_be_read_is_not_published(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bundle_that_cannot_be_read_is_not_published(tmp_path: Path) -> None:
     winner = train("sklearn:iris", {"training.epochs": 2})
     exported = winner.export(tmp_path / "best")
     before = (exported.path / "bundle.json").read_bytes()
-    monkeypatch.setattr("autotrain.bundle.files.MOST_RECORD_BYTES", 100)
     with pytest.raises(RuntimeError, match=r"the written bundle cannot be read: .*bundle\.json"):
-        winner.export(tmp_path / "best")
+        winner.export(tmp_path / "best", study="x" * MOST_RECORD_BYTES)
     assert (exported.path / "bundle.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["best"]

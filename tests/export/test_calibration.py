@@ -179,7 +179,7 @@ def test_few_large_errors_do_not_widen_all_intervals() -> None:
     assert widths[1] < widths[0] / 2
 
 
-def test_a_heavy_row_is_as_many_rows() -> None:
+def test_weight_of_a_row_equals_repeated_rows() -> None:
     samples, y = drawn(0.3, 0.4, n_rows=60)
     times = np.random.default_rng(0).integers(0, 2, 60)
     some = fit_noise(samples[:, times > 0], y[times > 0])
@@ -258,7 +258,7 @@ def test_a_known_temperature_is_found(temperature: float) -> None:
     assert fit_temperature(log_p, y) == pytest.approx(temperature, rel=0.03)
 
 
-def test_rows_that_are_all_right_are_not_taken_for_certainty() -> None:
+def test_perfect_rows_do_not_give_certainty() -> None:
     log_p = log_softmax(np.tile([0.0, 5.0, 1.0], (30, 1)))
     y = np.ones(30, dtype=int)
     temperature = fit_temperature(log_p, y)
@@ -267,7 +267,7 @@ def test_rows_that_are_all_right_are_not_taken_for_certainty() -> None:
     assert temperature < fit_temperature(log_p[:5], y[:5]) < 1
 
 
-def test_a_few_very_sure_rows_do_not_make_the_others_unsure() -> None:
+def test_few_confident_rows_do_not_change_the_temperature_of_others() -> None:
     log_p, y = judged(1.0, n_rows=100)
     sure = log_softmax(np.tile([0.0, 80.0, 0.0], (50, 1)))
     both, labels = np.concatenate([log_p, sure]), np.concatenate([y, np.ones(50, dtype=int)])
@@ -281,7 +281,7 @@ def test_probabilities_that_are_all_wrong_become_nearly_equal() -> None:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_temperature_that_gains_less_than_its_standard_error_is_1(weighted: bool) -> None:
+def test_insignificant_temperature_is_1(weighted: bool) -> None:
     # Of so many data sets drawn at temperature 1 one in six or so seems to gain: z > 1.
     taken = []
     for seed in range(40):
@@ -302,7 +302,7 @@ def test_a_temperature_that_gains_less_than_its_standard_error_is_1(weighted: bo
     assert significant_temperature(log_p, y) == fit_temperature(log_p, y)
 
 
-def test_rows_of_no_weight_are_as_if_not_there() -> None:
+def test_rows_with_weight_0_have_no_effect() -> None:
     log_p, y = judged(2.0)
     weights = np.ones(len(y))
     weights[100:] = 0
@@ -337,13 +337,13 @@ def test_groups_of_the_likeliest_class_by_hand() -> None:
     assert max(g["expected"] for g in reliability(proba, y, weights)) == pytest.approx(0.8)
 
 
-def test_drawn_labels_are_as_often_right_as_said() -> None:
+def test_probabilities_equal_the_frequency_of_right_labels() -> None:
     log_p, y = judged(1.0, n_rows=50_000)
     for group in reliability(np.exp(log_p), y):
         assert group["observed"] == pytest.approx(group["expected"], abs=0.025)
 
 
-def test_intervals_hold_as_many_rows_as_they_say() -> None:
+def test_intervals_have_their_coverage() -> None:
     samples, y = drawn(0.2, 0.0, n_rows=20_000, n_samples=3)
     for level in coverage_of_levels(samples, y, Noise.normal(0.2**-2)):
         assert level["observed"] == pytest.approx(level["expected"], abs=0.02)
@@ -373,14 +373,14 @@ def test_class_weights_are_divided_out_exactly() -> None:
 
 
 @pytest.mark.parametrize("overconfidence", [0.5, 2.0])
-def test_an_average_of_folds_is_never_softened(overconfidence: float) -> None:
+def test_temperature_is_1_for_averages_of_folds(overconfidence: float) -> None:
     log_p, y = judged(overconfidence, n_rows=2_000)
     alone = significant_temperature(log_p, y)
     assert alone == pytest.approx(overconfidence, rel=0.2)
     assert significant_temperature(log_p, y, highest=1.0) == pytest.approx(min(alone, 1.0))
 
 
-def test_the_temperature_is_fitted_beside_class_weights() -> None:
+def test_temperature_is_fitted_with_class_weights() -> None:
     generator = np.random.default_rng(1)
     p = generator.dirichlet(np.full(3, 0.5), 20_000)
     y = (p.cumsum(axis=1) < generator.uniform(size=(len(p), 1))).sum(axis=1)

@@ -124,7 +124,7 @@ def test_no_more_members_than_wanted_and_the_first_are_the_same() -> None:
         assert greedy(folds, metric, n) == everything[:n]
 
 
-def test_what_does_not_help_stays_out() -> None:
+def test_candidate_without_a_gain_is_not_chosen() -> None:
     y = np.array([0, 1, 0, 1])
     good = np.where(np.eye(2)[y] == 1, 0.9, 0.1)
     folds = [FoldPredictions(np.stack([1 - good, good, good]).astype(np.float32), y)]
@@ -133,7 +133,7 @@ def test_what_does_not_help_stays_out() -> None:
 
 
 @pytest.mark.parametrize("rule", [greedy, contenders])
-def test_a_score_that_is_not_defined_is_never_the_best(rule: Callable[..., Any]) -> None:
+def test_undefined_score_is_never_the_best(rule: Callable[..., Any]) -> None:
     y = np.array([0.0, 1.0], dtype=np.float32)
     folds = [FoldPredictions(np.array([[np.nan, 1], [0.5, 0.5]], dtype=np.float32), y)]
     assert rule(folds, metric_named("rmse"), 2) == (1,)
@@ -155,13 +155,13 @@ def test_scores_do_not_depend_on_the_block_size() -> None:
 # ---- contenders --------------------------------------------------------------------------------
 
 
-def test_every_metric_has_its_witness() -> None:
+def test_every_metric_has_a_reference() -> None:
     assert {name.partition(":")[0] for name in SCORES} == set(METRICS)
 
 
 @pytest.mark.parametrize("metric", SCORES)
 @pytest.mark.parametrize("seed", range(2))
-def test_an_influence_is_the_slope_by_a_rows_weight(metric: str, seed: int) -> None:
+def test_influence_is_the_derivative_by_the_weight_of_a_row(metric: str, seed: int) -> None:
     fold, step = problem(metric, seed, n_candidates=2)[1], 1e-5
     sign = metric_named(metric).sign
     found = influences(fold, metric_named(metric))
@@ -236,9 +236,7 @@ def of_fresh_rows(
 
 
 @pytest.mark.parametrize(("n_poor", "n_good"), [(0, 8), (20, 4)])
-def test_contenders_are_not_taken_in_by_what_cancels_on_a_few_rows(
-    n_poor: int, n_good: int
-) -> None:
+def test_contenders_ignore_errors_that_cancel_on_few_rows(n_poor: int, n_good: int) -> None:
     found = {
         rule: np.mean([of_fresh_rows(rule, seed, n_poor) for seed in range(20)], axis=0)
         for rule in (greedy, contenders)
@@ -251,7 +249,7 @@ def test_contenders_are_not_taken_in_by_what_cancels_on_a_few_rows(
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "roc_auc", "average_precision", "f1"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_class_no_row_has_says_nothing_of_the_others(metric: str, weighted: bool) -> None:
+def test_class_without_rows_does_not_affect_others(metric: str, weighted: bool) -> None:
     fold = problem(metric, 1)[0]
     kept = np.flatnonzero(fold.y != 2)
     weights = fold.weights[kept] if weighted and fold.weights is not None else None
@@ -268,7 +266,7 @@ def test_a_perfect_model_contends_alone() -> None:
     assert contenders([FoldPredictions(p, y)], metric_named("rmse"), 3) == (1,)
 
 
-def test_what_is_the_same_contends_as_well() -> None:
+def test_equal_candidates_are_contenders() -> None:
     y = np.array([0, 1, 0, 1])
     good = np.where(np.eye(2)[y] == 1, 0.9, 0.1)
     folds = [FoldPredictions(np.stack([1 - good, good, good]).astype(np.float32), y)]
@@ -397,7 +395,7 @@ def test_many_rows_are_thinned_out(classifiers: list[Winner]) -> None:
         np.testing.assert_allclose(one.predictions, all_rows.predictions[:, ::3], atol=1e-6)
 
 
-def test_what_is_chosen_is_never_worse_than_the_best(
+def test_chosen_ensemble_is_never_worse_than_the_best(
     classifiers: list[Winner], regressions: list[Winner], tmp_path: Path
 ) -> None:
     for winners in (classifiers, regressions):
@@ -487,7 +485,7 @@ def test_an_ensembles_scores_are_those_of_each_folds_own_members(
     assert bundle.scores["validation"]["log_loss"] == exported.value
 
 
-def test_the_noise_is_fitted_on_what_the_members_say_together(
+def test_noise_is_fitted_on_the_average_of_the_members(
     regressions: list[Winner], tmp_path: Path
 ) -> None:
     exported = export(regressions, tmp_path / "best")
@@ -508,7 +506,7 @@ def test_the_noise_is_fitted_on_what_the_members_say_together(
     assert noise.to_json() == calibration["noise"]
 
 
-def test_the_record_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path) -> None:
+def test_record_lists_the_members(classifiers: list[Winner], tmp_path: Path) -> None:
     exported = export(classifiers[:2], tmp_path / "best")
     training = json.loads((exported.path / RECORD).read_text(encoding="utf-8"))["training"]
     assert training == {
@@ -531,7 +529,7 @@ def test_the_record_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path)
     }
 
 
-def test_the_card_says_who_is_in_it(classifiers: list[Winner], tmp_path: Path) -> None:
+def test_card_lists_the_members(classifiers: list[Winner], tmp_path: Path) -> None:
     repeated = replace(trained(classifiers)[1], repeat=2)
     silent = train_all("dear", {"dropout.rate": 0.0})[0]
     together = [trained(classifiers)[0], repeated, replace(trained([silent])[0], number=4)]

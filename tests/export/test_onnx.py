@@ -121,7 +121,7 @@ def test_it_runs_without_autotrain(tmp_path: Path) -> None:
         assert found["std"].max() > 1e-3
 
 
-def test_what_the_inputs_are_is_written_down(tmp_path: Path) -> None:
+def test_inputs_of_the_graph_are_documented(tmp_path: Path) -> None:
     winner = train(mixed_table(), {"training.epochs": 1}, target="left")
     predictor = load(winner.export(tmp_path / "best").path)
     folder = export_onnx(predictor, tmp_path / "graphs", n_samples=3)
@@ -185,7 +185,7 @@ def test_numbers_far_from_zero_or_near_it(scaler: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(numbers.numpy(), np.stack(made, axis=1), atol=1e-9)
 
 
-def test_a_table_of_texts_alone(tmp_path: Path) -> None:
+def test_table_with_text_columns_only(tmp_path: Path) -> None:
     frame = mixed_table()[["city", "member", "left"]]
     winner = train(frame, {"training.epochs": 1}, target="left")
     predictor = load(winner.export(tmp_path / "best").path)
@@ -196,13 +196,13 @@ def test_a_table_of_texts_alone(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["mean"], result.mean, atol=1e-5)
 
 
-def test_without_dropout_there_is_the_point_alone(tmp_path: Path) -> None:
+def test_without_dropout_there_is_only_the_point_prediction(tmp_path: Path) -> None:
     predictor = Predictor(random_bundle({"dropout.rate": 0.0}))
     folder = export_onnx(predictor, tmp_path / "graphs")
     assert sorted(path.name for path in folder.iterdir()) == ["inputs.json", "point.onnx"]
 
 
-def test_a_graph_that_says_something_else_is_not_written(
+def test_graph_with_other_predictions_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Wrong:
@@ -218,7 +218,7 @@ def test_a_graph_that_says_something_else_is_not_written(
     assert not (tmp_path / "graphs").exists()
 
 
-def test_what_is_missing_or_in_the_way_is_said(
+def test_missing_and_existing_files_are_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor = Predictor(replace(random_bundle()))

@@ -73,14 +73,16 @@ def test_every_metric_scores_what_training_recorded(metric: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("metric", [name for name, m in METRICS.items() if "regression" in m.tasks])
-def test_every_metric_of_a_regression_too(metric: str, tmp_path: Path) -> None:
+def test_every_regression_metric_scores_what_training_recorded(metric: str, tmp_path: Path) -> None:
     winner = train("sklearn:diabetes", {"training.epochs": 3}, metric=metric)
     exported = winner.export(tmp_path / "best")
     assert exported.value == pytest.approx(winner.outcomes[0].best_value, rel=1e-5)
 
 
 @pytest.mark.parametrize("metric", list(METRICS))
-def test_every_metric_of_weighted_rows_too(metric: str, tmp_path: Path) -> None:
+def test_every_metric_with_weights_scores_what_training_recorded(
+    metric: str, tmp_path: Path
+) -> None:
     """Weights of several orders of size, some 0; classes weighed in the loss, not in the score."""
     generator = np.random.default_rng(0)
     source = "diabetes" if "regression" in METRICS[metric].tasks else "breast_cancer"
@@ -101,7 +103,7 @@ def test_every_metric_of_weighted_rows_too(metric: str, tmp_path: Path) -> None:
     assert found["deterministic"] == pytest.approx(dict(exported.scores), rel=1e-6)
 
 
-def test_a_quantiles_winner_says_what_it_predicts(tmp_path: Path) -> None:
+def test_winner_for_a_quantile_has_a_note(tmp_path: Path) -> None:
     winner = train("sklearn:diabetes", {"training.epochs": 3}, metric="pinball:0.9")
     exported = winner.export(tmp_path / "best")
     assert "predicts the 0.9 quantile of the target, not its mean" in exported.notes[0]
@@ -111,7 +113,7 @@ def test_a_quantiles_winner_says_what_it_predicts(tmp_path: Path) -> None:
     assert "pinball:0.9 (chose the winner)" in card
 
 
-def test_the_bundle_has_the_best_epochs_weights(wine: Winner, tmp_path: Path) -> None:
+def test_bundle_has_the_weights_of_the_best_epoch(wine: Winner, tmp_path: Path) -> None:
     wine.export(tmp_path / "best")
     member = read_bundle(tmp_path / "best").members[0]
     (outcome,) = wine.outcomes
@@ -121,7 +123,7 @@ def test_the_bundle_has_the_best_epochs_weights(wine: Winner, tmp_path: Path) ->
     assert member.config == wine.config
 
 
-def test_the_record_says_where_it_comes_from(wine: Winner, tmp_path: Path) -> None:
+def test_record_names_the_study_and_the_trial(wine: Winner, tmp_path: Path) -> None:
     exported = wine.export(tmp_path / "best")
     record = json.loads((exported.path / RECORD).read_text(encoding="utf-8"))
     assert record["training"] == {
@@ -143,7 +145,7 @@ def test_the_record_says_where_it_comes_from(wine: Winner, tmp_path: Path) -> No
     assert record["target"]["classes"] == list(wine.dataset.classes)
 
 
-def test_raw_rows_of_every_kind_go_through(mixed: Winner, tmp_path: Path) -> None:
+def test_raw_rows_of_every_kind_are_predicted(mixed: Winner, tmp_path: Path) -> None:
     exported = mixed.export(tmp_path / "best")
     values = [outcome.best_value for outcome in mixed.outcomes]
     assert exported.value == pytest.approx(np.mean(values), abs=1e-5)
@@ -178,7 +180,7 @@ def test_standard_error_over_rows_is_that_of_the_rows_losses(
     assert bundle.data["n_validated"] == sum(len(split.valid) for split in winner.dataset.splits)
 
 
-def test_selection_is_recorded_and_the_rest_stays(wine: Winner, tmp_path: Path) -> None:
+def test_recording_the_selection_changes_nothing_else(wine: Winner, tmp_path: Path) -> None:
     exported = wine.export(tmp_path / "best")
     (exported.path / "predictor.onnx").write_bytes(b"a graph")
     before = (exported.path / TENSORS).read_bytes()
@@ -193,7 +195,7 @@ def test_selection_is_recorded_and_the_rest_stays(wine: Winner, tmp_path: Path) 
         record_selection(tmp_path / "none", chosen)
 
 
-def test_the_noise_of_a_regression_is_fitted_and_told(diabetes: Winner, tmp_path: Path) -> None:
+def test_noise_of_a_regression_is_fitted_and_recorded(diabetes: Winner, tmp_path: Path) -> None:
     exported = diabetes.export(tmp_path / "best")
     predictor = load(exported.path)
     calibration = predictor.bundle.calibration
@@ -211,7 +213,7 @@ def test_the_noise_of_a_regression_is_fitted_and_told(diabetes: Winner, tmp_path
 
 
 @pytest.mark.parametrize("side", ["temperature", "temperature_point"])
-def test_the_temperature_of_a_classification_is_fitted_and_told(side: str, tmp_path: Path) -> None:
+def test_temperature_of_a_classification_is_fitted_and_recorded(side: str, tmp_path: Path) -> None:
     winner = train("sklearn:breast_cancer", {"training.epochs": 1})
     predictor = load(winner.export(tmp_path / "best").path)
     calibration: dict[str, Any] = predictor.bundle.calibration  # type: ignore[assignment]
@@ -243,7 +245,7 @@ def test_the_temperature_of_a_classification_is_fitted_and_told(side: str, tmp_p
 
 
 @pytest.mark.parametrize("validation", ["holdout", "3-fold"])
-def test_only_a_single_network_is_softened(validation: str, tmp_path: Path) -> None:
+def test_temperature_applies_to_single_networks_only(validation: str, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     frame = pd.DataFrame(generator.normal(size=(300, 8)), columns=list("abcdefgh"))
     frame["y"] = np.where(frame["a"] + 2 * generator.normal(size=300) > 0, "up", "down")
@@ -310,18 +312,14 @@ def test_many_rows_held_out_calibrate_apart(task: str, tmp_path: Path) -> None:
         ("3-fold", r"cross-fitted: on 142 .* did not train on it; .* used to choose the model"),
     ],
 )
-def test_the_card_says_what_rows_have_done_before(
-    validation: str, said: str, tmp_path: Path
-) -> None:
+def test_card_describes_the_validation_rows(validation: str, said: str, tmp_path: Path) -> None:
     winner = train("sklearn:wine", {"training.epochs": 2}, validation=validation)
     card = (winner.export(tmp_path / "best").path / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert re.search(said, card)
 
 
 @pytest.mark.parametrize("source", ["sklearn:diabetes", "sklearn:breast_cancer"])
-def test_conformal_answers_hold_the_promised_share_of_validation_rows(
-    source: str, tmp_path: Path
-) -> None:
+def test_conformal_coverage_on_validation_rows(source: str, tmp_path: Path) -> None:
     winner = train(source, {"training.epochs": 10}, validation="3-fold")
     predictor = load(winner.export(tmp_path / "best").path)
     n = sum(len(fold.y_valid) for fold in winner.dataset.folds)
@@ -350,7 +348,7 @@ def test_conformal_answers_hold_the_promised_share_of_validation_rows(
     assert inside == pytest.approx(math.ceil((n + 1) * 0.8), abs=tolerance)
 
 
-def test_conformal_scores_of_numbers_are_those_that_are_served(tmp_path: Path) -> None:
+def test_conformal_scores_equal_those_of_the_predictor(tmp_path: Path) -> None:
     winner = train("sklearn:diabetes", {"training.epochs": 3}, validation="3-fold")
     predictor = load(winner.export(tmp_path / "best").path)
     calibration = predictor.bundle.calibration
@@ -369,7 +367,7 @@ def test_conformal_scores_of_numbers_are_those_that_are_served(tmp_path: Path) -
         np.testing.assert_allclose(calibration["conformal_fold_scores"][place], scores, rtol=2e-5)
 
 
-def test_a_row_counts_the_same_in_whichever_fold_it_is(tmp_path: Path) -> None:
+def test_weight_of_a_row_does_not_depend_on_its_fold(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     frame = pd.DataFrame(generator.normal(size=(90, 2)), columns=["a", "b"])
     frame["y"] = np.where(frame["a"] > 0, "up", "down")
@@ -382,9 +380,7 @@ def test_a_row_counts_the_same_in_whichever_fold_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["regression", "binary"])
-def test_conformal_answers_hold_the_promised_share_of_what_rows_stand_for(
-    task: str, tmp_path: Path
-) -> None:
+def test_conformal_coverage_with_sample_weights(task: str, tmp_path: Path) -> None:
     def rows(n: int) -> pd.DataFrame:
         # Rows that stand for many are noise: counted as one each, they would be the one in seven.
         x, is_heavy = generator.normal(size=n), generator.uniform(size=n) < 0.15
@@ -420,7 +416,7 @@ def test_many_validation_rows_are_thinned_out(diabetes: Winner, tmp_path: Path) 
     assert 15 <= calibrate(bundle, diabetes.dataset, max_rows=30)["n_rows"] <= 30
 
 
-def test_a_winner_without_dropout_is_said_so(tmp_path: Path) -> None:
+def test_winner_without_dropout_has_a_note(tmp_path: Path) -> None:
     for source in ("sklearn:wine", "sklearn:diabetes"):
         winner = train(source, {"dropout.rate": 0.0, "training.epochs": 2})
         exported = winner.export(tmp_path / "best")
@@ -468,7 +464,7 @@ def test_a_failed_export_leaves_the_bundle_before_it(
     assert nothing_but(tmp_path, "best")
 
 
-def test_rows_encoded_otherwise_are_noticed(wine: Winner, diabetes: Winner, tmp_path: Path) -> None:
+def test_different_encoding_is_detected(wine: Winner, diabetes: Winner, tmp_path: Path) -> None:
     for winner in (wine, diabetes):
         fitted = {
             key: (preprocessor, replace(rows, x_valid=rows.x_valid + np.float32(0.001)))
@@ -501,7 +497,7 @@ def test_a_metric_of_classes_may_differ_by_two_rows_of_the_rarest(
         changed(winner, best_value=outcome.best_value - 3 / n_rarest).export(tmp_path / "best")
 
 
-def test_what_does_not_fit_together_is_refused(wine: Winner, tmp_path: Path) -> None:
+def test_outcomes_must_fit_the_dataset(wine: Winner, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"one per fold \(1\), got"):
         wine.export(tmp_path / "best", outcomes=())
     with pytest.raises(ValueError, match=r"has no weights \(diverged\)"):
@@ -513,7 +509,7 @@ def test_what_does_not_fit_together_is_refused(wine: Winner, tmp_path: Path) -> 
     assert nothing_but(tmp_path)
 
 
-def test_a_place_that_is_taken_is_said_and_kept(wine: Winner, tmp_path: Path) -> None:
+def test_existing_folder_is_an_error_and_is_not_changed(wine: Winner, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(StorageError, match=r"thesis\.txt"):
@@ -524,7 +520,7 @@ def test_a_place_that_is_taken_is_said_and_kept(wine: Winner, tmp_path: Path) ->
 # ---- the test score ----------------------------------------------------------------------------
 
 
-def test_the_test_score_is_added_and_the_rest_stays(wine: Winner, tmp_path: Path) -> None:
+def test_recording_the_test_score_changes_nothing_else(wine: Winner, tmp_path: Path) -> None:
     exported = wine.export(tmp_path / "best")
     (exported.path / "predictor.onnx").write_bytes(b"a graph")
     before = read_bundle(exported.path)

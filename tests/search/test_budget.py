@@ -82,7 +82,7 @@ def test_typical_runtime_is_the_median_of_complete_trials() -> None:
         (Budget(None, 30.0), Used(0, 28.0), Budget(None, 2.0), False),
     ],
 )
-def test_left_is_what_was_given_minus_what_was_used(
+def test_remaining_budget_is_given_minus_used(
     given: Budget, used: Used, left: Budget, is_nothing: bool
 ) -> None:
     assert given.minus(used) == left
@@ -97,9 +97,7 @@ def test_left_is_what_was_given_minus_what_was_used(
         (Budget(10, 60.0), Used(), Budget(10, 60.0)),
     ],
 )
-def test_total_is_what_was_used_plus_what_is_given(
-    given: Budget, used: Used, total: Budget
-) -> None:
+def test_total_budget_is_used_plus_given(given: Budget, used: Used, total: Budget) -> None:
     assert given.plus(used) == total
 
 

@@ -33,7 +33,7 @@ def trained(number: int, value: float, repeat: int = 0, n_folds: int = 2) -> Tra
     return Trained(number, value, make_config(), 2**63 + number, outcomes, repeat)
 
 
-def test_what_is_kept_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_checkpoint_is_read_as_written(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     checkpoints.keep(kept := trained(3, 0.25, repeat=1))
     found = Checkpoints(tmp_path / "checkpoints").find(3, 1)
@@ -64,7 +64,7 @@ def test_only_the_best_stay(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_what_cannot_be_read_is_as_if_it_were_not_there(tmp_path: Path) -> None:
+def test_unreadable_checkpoint_is_ignored(tmp_path: Path) -> None:
     for number in range(3):
         Checkpoints(tmp_path).keep(trained(number, 0.1 * number))
     files = sorted(tmp_path.iterdir())
@@ -78,7 +78,7 @@ def test_what_cannot_be_read_is_as_if_it_were_not_there(tmp_path: Path) -> None:
     assert [t.number for t in checkpoints.all()] == [0, 2]
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_unwritable_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("a file")
     with pytest.raises(StorageError, match="must be a folder that can be written"):
         Checkpoints(tmp_path / "checkpoints").keep(trained(1, 0.5))

@@ -39,13 +39,13 @@ def race(finals: Finals, outcome: dict[int, list[float]]) -> list[tuple[int, int
     return trained
 
 
-def test_the_best_are_trained_again_in_turns() -> None:
+def test_finalists_are_retrained_in_turns() -> None:
     finals = make_finals([0.42, 0.3, 0.4, 0.9, 0.8, 0.7, 0.6, 0.95, 0.97])
     noise = {1: [0.42, 0.41], 2: [0.39, 0.3], 0: [0.35, 0.35]}
     assert race(finals, noise) == [(1, 1), (2, 1), (0, 1), (1, 2), (2, 2), (0, 2)]
 
 
-def test_a_third_of_the_trials_at_most_comes_to_the_finals() -> None:
+def test_at_most_a_third_of_the_trials_are_finalists() -> None:
     assert [len(make_finals([0.1] * n).finalists()) for n in (1, 3, 5, 6, 9, 12, 50)] == [
         0,
         0,
@@ -59,7 +59,7 @@ def test_a_third_of_the_trials_at_most_comes_to_the_finals() -> None:
     assert make_finals([0.1] * 50, n_finalists=1).next() is None
 
 
-def test_what_takes_longer_than_is_left_is_passed_over() -> None:
+def test_too_long_repeat_is_skipped() -> None:
     finals = make_finals([0.1, 0.2, *[0.9] * 4])
     for number, seconds in ((0, 20.0), (1, 3.0)):
         finals.known[number].seconds = seconds
@@ -72,7 +72,7 @@ def test_what_takes_longer_than_is_left_is_passed_over() -> None:
     assert wanted[0].number == 0
 
 
-def test_what_is_in_training_is_not_begun_twice() -> None:
+def test_running_repeat_does_not_start_twice() -> None:
     finals = make_finals([0.1, 0.2, *[0.9] * 4])
     running: list[tuple[int, int]] = []
     while (wanted := finals.next(running)) is not None:
@@ -93,13 +93,13 @@ def test_what_is_in_training_is_not_begun_twice() -> None:
     assert again.decide() == winner
 
 
-def test_one_that_is_clearly_behind_drops_out() -> None:
+def test_clearly_worse_finalist_drops_out() -> None:
     finals = make_finals([0.1, 0.11, *[0.9] * 4])
     trained = race(finals, {0: [0.1001, 0.1002], 1: [0.1101, 0.1]})
     assert trained == [(0, 1), (1, 1), (0, 2)]
 
 
-def test_luck_does_not_win() -> None:
+def test_lucky_first_score_does_not_win() -> None:
     """Trial 0 had the best score of all; trained again it is the worst of the four."""
     finals = make_finals([0.20, 0.24, 0.25, 0.26, *[0.5] * 8], sizes=[100] * 12)
     race(finals, {0: [0.30, 0.31], 1: [0.24, 0.25], 2: [0.27, 0.28], 3: [0.28, 0.28]})
@@ -120,7 +120,7 @@ def test_luck_does_not_win() -> None:
     assert not winner.is_smaller
 
 
-def test_of_those_within_one_standard_error_the_simplest_wins() -> None:
+def test_smallest_network_within_one_standard_error_wins() -> None:
     outcome = {0: [0.30, 0.34], 1: [0.31, 0.35]}
     scores = [0.32, 0.33, *[0.9] * 4]
     for sizes, expected in (([100, 50], 1), ([50, 100], 0)):
@@ -137,7 +137,7 @@ def test_of_those_within_one_standard_error_the_simplest_wins() -> None:
     assert decided.number == 0
 
 
-def test_the_training_that_scored_best_is_handed_over() -> None:
+def test_training_with_the_best_score_is_exported() -> None:
     finals = make_finals([0.3, 0.31, *[0.9] * 4])
     race(finals, {0: [0.32, 0.29], 1: [0.5, 0.5]})
     winner = finals.decide()
@@ -145,7 +145,7 @@ def test_the_training_that_scored_best_is_handed_over() -> None:
     assert (winner.number, winner.repeat, winner.epochs) == (0, 2, (7,))
 
 
-def test_a_repeat_that_diverges_never_wins() -> None:
+def test_diverged_repeat_never_wins() -> None:
     finals = make_finals([0.3, 0.31, *[0.9] * 4])
     trained = race(finals, {0: [math.inf], 1: [0.32, 0.33]})
     assert trained == [(0, 1), (1, 1), (1, 2)]
@@ -156,13 +156,13 @@ def test_a_repeat_that_diverges_never_wins() -> None:
     assert winner.estimate == pytest.approx((0.31 + 0.015 + 0.32 + 0.33) / 3)
 
 
-def test_where_all_diverge_nothing_is_decided() -> None:
+def test_no_decision_if_all_repeats_diverge() -> None:
     finals = make_finals([0.3, 0.31, *[0.9] * 4], sizes=[100, 50, 1, 1, 1, 1])
     race(finals, {0: [math.inf, math.inf], 1: [math.inf, math.inf]})
     assert finals.decide() is None
 
 
-def test_a_repeat_that_is_lost_says_nothing_and_another_run_tries_it() -> None:
+def test_lost_repeat_is_ignored_and_retried_by_the_next_run() -> None:
     finals = make_finals([0.3, 0.31, *[0.9] * 4])
     finals.lose(0)
     assert finals.decide() is None
@@ -172,7 +172,7 @@ def test_a_repeat_that_is_lost_says_nothing_and_another_run_tries_it() -> None:
     assert race(later, {0: [0.31, 0.32]}) == [(0, 1), (0, 2)]
 
 
-def test_higher_is_better_where_the_metric_says_so() -> None:
+def test_direction_follows_the_metric() -> None:
     finals = Finals(4, sign=-1.0)
     for number, value in enumerate([0.9, 0.89, 0.5, 0.5, 0.5, 0.5]):
         finals.enter(Finalist(number, -value, 10, CONFIG))
@@ -189,7 +189,7 @@ def test_higher_is_better_where_the_metric_says_so() -> None:
     assert Winner.from_json(winner.to_json()) == winner
 
 
-def test_nothing_is_decided_before_anything_is_repeated() -> None:
+def test_no_decision_without_repeats() -> None:
     assert make_finals([0.1, 0.2, *[0.9] * 8]).decide() is None
 
 
@@ -214,7 +214,7 @@ def test_an_earlier_winner_is_kept_with_its_own_numbers() -> None:
     assert finals.keep(99, 0, over=2) is None
 
 
-def test_choosing_by_mean_is_better_and_the_estimate_is_honest() -> None:
+def test_choice_by_mean_is_better_and_its_estimate_unbiased() -> None:
     """Trials of known quality, seen through noise: the truth is the witness."""
     generator = np.random.default_rng(0)
     by_value, by_mean, optimism, bias = [], [], [], []
@@ -237,7 +237,7 @@ def test_choosing_by_mean_is_better_and_the_estimate_is_honest() -> None:
     assert 0 < np.mean(bias) < np.mean(optimism) / 2, "the best of four is chosen, too"
 
 
-def test_a_better_trial_sets_the_decision_aside() -> None:
+def test_better_trial_makes_the_decision_void() -> None:
     def trial(number: int, value: float) -> optuna.trial.FrozenTrial:
         frozen = optuna.trial.create_trial(state=TrialState.COMPLETE, value=value)
         frozen.number = number

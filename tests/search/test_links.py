@@ -187,7 +187,7 @@ def test_others_cannot_take_the_lock(tmp_path: Path) -> None:
         assert (folder / "lock").stat().st_mode & 0o777 == 0o600
 
 
-def test_file_that_exists_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+def test_existing_file_is_not_treated_as_new(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(FileExistsError):
         write_new(tmp_path / "file", b"other")

@@ -180,7 +180,7 @@ def make_loop(
     )
 
 
-def test_best_value_not_last_is_told_and_its_weights_are_published(storage: OpenStorage) -> None:
+def test_best_value_and_its_weights_are_recorded(storage: OpenStorage) -> None:
     store = make_store(storage)
     published: list[Trained] = []
     worker = Script({0: [0.5, 0.3, 0.9], 1: [0.4, 0.2, 0.6], 2: [0.7, 0.8]})
@@ -207,7 +207,7 @@ def test_seed_follows_study_and_trial(storage: OpenStorage) -> None:
     assert trial_seed(7, 0) != trial_seed(8, 0)
 
 
-def test_diverged_trial_is_pruned_and_its_curve_holds_its_own_values_only(
+def test_diverged_trial_is_pruned_and_keeps_its_curve(
     storage: OpenStorage,
 ) -> None:
     store = make_store(storage)
@@ -224,7 +224,7 @@ def test_diverged_trial_is_pruned_and_its_curve_holds_its_own_values_only(
     assert store.study.best_trial.number == 0
 
 
-def test_a_trial_of_two_folds_is_their_mean(storage: OpenStorage) -> None:
+def test_value_of_a_trial_is_the_mean_of_its_folds(storage: OpenStorage) -> None:
     store = make_store(storage)
     worker = Script({0: [0.4, 0.2], 1: [0.6, 0.5, 0.4]})
     published: list[Trained] = []
@@ -238,7 +238,7 @@ def test_a_trial_of_two_folds_is_their_mean(storage: OpenStorage) -> None:
     assert len(published[-1].outcomes) == 2
 
 
-def test_best_point_of_every_curve_is_the_value_though_folds_end_apart(
+def test_curve_ends_with_the_value_if_folds_end_at_different_epochs(
     storage: OpenStorage,
 ) -> None:
     """Folds have their best epochs apart, end apart, and more epochs than a curve has points."""
@@ -264,7 +264,7 @@ def test_best_point_of_every_curve_is_the_value_though_folds_end_apart(
             assert score == pytest.approx(mean, rel=1e-5)
 
 
-def test_fold_that_is_ahead_does_not_change_the_curve(storage: OpenStorage) -> None:
+def test_faster_fold_does_not_change_the_curve(storage: OpenStorage) -> None:
     """Folds of one trial may train in two fleets, one of which is faster."""
     curves = {0: [0.9, 0.5, 0.1], 1: [0.8, 0.7, 0.6]}
     script = Script(curves)
@@ -296,7 +296,7 @@ def test_pruned_trials_curve_ends_with_its_value(storage: OpenStorage) -> None:
     assert pruned.intermediate_values == {1: 0.9, 2: 0.8, 3: 0.8, 4: 0.8}
 
 
-def test_points_of_a_lost_try_beyond_the_end_are_the_value(storage: OpenStorage) -> None:
+def test_later_points_of_a_lost_attempt_are_set_to_the_value(storage: OpenStorage) -> None:
     store = make_store(storage)
     trial, _ = store.ask()
     for epoch, value in enumerate([0.5, 0.4, 0.3, 0.2], 1):
@@ -305,7 +305,7 @@ def test_points_of_a_lost_try_beyond_the_end_are_the_value(storage: OpenStorage)
     assert store.study.trials[0].intermediate_values == {1: 0.5, 2: 0.4, 3: 0.4, 4: 0.4}
 
 
-def test_workers_are_never_given_more_than_they_have_room_for(storage: OpenStorage) -> None:
+def test_workers_never_exceed_their_capacity(storage: OpenStorage) -> None:
     store = make_store(storage)
     worker = Script({slot: [0.5] * 4 for slot in range(20)})
     most = 0
@@ -334,7 +334,7 @@ def test_pruner_stops_a_trial_that_is_worse_at_its_plateau(storage: OpenStorage)
     assert len(store.study.trials[2].intermediate_values) < 10
 
 
-def test_at_the_deadline_the_best_running_trial_counts(storage: OpenStorage) -> None:
+def test_best_running_trial_is_complete_at_the_deadline(storage: OpenStorage) -> None:
     store = make_store(storage)
     worker = Script({0: [0.5, 0.4] * 10_000, 1: [0.3] * 20_000, 2: [0.6] * 20_000})
     published: list[Trained] = []
@@ -350,7 +350,7 @@ def test_at_the_deadline_the_best_running_trial_counts(storage: OpenStorage) -> 
     assert [winner.number for winner in published] == [1], "one export, not one for each better"
 
 
-def test_time_over_before_the_first_epoch_still_gives_a_model(storage: OpenStorage) -> None:
+def test_timeout_before_the_first_epoch_still_gives_a_model(storage: OpenStorage) -> None:
     store = make_store(storage)
     published: list[Trained] = []
     worker = Script({0: [0.5] * 50_000, 1: [0.4] * 50_000})
@@ -363,7 +363,7 @@ def test_time_over_before_the_first_epoch_still_gives_a_model(storage: OpenStora
     assert len(worker.admitted) == 1
 
 
-def test_crash_fails_the_trials_it_took_and_the_study_goes_on(storage: OpenStorage) -> None:
+def test_crash_fails_its_trials_and_the_search_continues(storage: OpenStorage) -> None:
     store = make_store(storage)
     worker = Script({0: [0.5], 1: [0.4], 2: [0.3]}, crash_at=1)
     loop = make_loop(store, worker, [])
@@ -374,7 +374,7 @@ def test_crash_fails_the_trials_it_took_and_the_study_goes_on(storage: OpenStora
     assert loop.progress.n_failed == 1
 
 
-def test_an_error_takes_no_other_trial_with_it(storage: OpenStorage) -> None:
+def test_error_of_one_trial_does_not_end_others(storage: OpenStorage) -> None:
     """Both are tried again, each alone: the innocent one ends, the guilty one fails."""
     store = make_store(storage)
     # Slots 0 and 1 begin together; 2 and 3 are their second tries.
@@ -403,7 +403,7 @@ def test_an_error_takes_no_other_trial_with_it(storage: OpenStorage) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_dead_workers_trials_go_to_a_new_one(storage: OpenStorage) -> None:
+def test_trials_of_a_dead_worker_are_retried_on_a_new_one(storage: OpenStorage) -> None:
     store = make_store(storage)
     heir = Script({1: [0.5, 0.4, 0.3], 2: [0.6]})
     worker = Script({0: [0.5, 0.4, 0.3]}, dies=True, heir=heir)
@@ -426,7 +426,9 @@ def test_a_dead_workers_trials_go_to_a_new_one(storage: OpenStorage) -> None:
     assert heir.closed
 
 
-def test_last_worker_gone_is_said_and_its_trial_kept_for_resume(storage: OpenStorage) -> None:
+def test_death_of_the_last_worker_is_an_error_and_resume_retries_its_trial(
+    storage: OpenStorage,
+) -> None:
     store = make_store(storage)
     worker = Script({0: [0.5]}, crash_at=0, dies=True)
     with pytest.raises(StudyError, match="boom"):
@@ -435,7 +437,7 @@ def test_last_worker_gone_is_said_and_its_trial_kept_for_resume(storage: OpenSto
     assert make_store(storage, load=True).recover() == 1
 
 
-def test_what_is_trained_whenever_a_run_dies_is_not_tried_for_ever(storage: OpenStorage) -> None:
+def test_trial_is_given_up_after_three_deaths(storage: OpenStorage) -> None:
     make_store(storage).ask()
     for death in range(1, 5):
         store = make_store(storage, load=True)
@@ -458,7 +460,7 @@ def test_a_trial_whose_worker_dies_twice_fails(storage: OpenStorage) -> None:
     assert states == [TrialState.FAIL, TrialState.COMPLETE]
 
 
-def test_the_best_is_published_before_it_is_told(storage: OpenStorage) -> None:
+def test_best_model_is_published_before_the_trial_is_recorded(storage: OpenStorage) -> None:
     """Whatever ends the process, what the storage calls the best can be loaded."""
     store = make_store(storage)
     seen = []
@@ -475,7 +477,7 @@ def test_the_best_is_published_before_it_is_told(storage: OpenStorage) -> None:
     ]
 
 
-def test_what_cannot_be_exported_is_no_winner(storage: OpenStorage) -> None:
+def test_model_that_cannot_be_exported_does_not_win(storage: OpenStorage) -> None:
     store = make_store(storage)
     published = []
 
@@ -494,14 +496,14 @@ def test_what_cannot_be_exported_is_no_winner(storage: OpenStorage) -> None:
     assert "scores otherwise" in failed.user_attrs["error"]
 
 
-def test_trials_in_flight_are_capped_whatever_the_folds(storage: OpenStorage) -> None:
+def test_number_of_running_trials_is_limited(storage: OpenStorage) -> None:
     store = make_store(storage)
     worker = Script({slot: [0.5] * 2 for slot in range(30)})
     make_loop(store, worker, [], folds=3, width=30).run(10, None)
     assert max(map(len, worker.at_once)) == 2 * 3  # a fifth of ten trials
 
 
-def test_interrupted_trials_of_several_folds_are_written_down_once(storage: OpenStorage) -> None:
+def test_interrupted_trials_of_several_folds_are_recorded_once(storage: OpenStorage) -> None:
     store = make_store(storage)
     worker = Script({slot: [0.5] * 9 for slot in range(6)})
     receive = worker.receive
@@ -520,7 +522,7 @@ def test_interrupted_trials_of_several_folds_are_written_down_once(storage: Open
     assert make_store(storage, load=True).recover() == 2
 
 
-def test_interrupted_trials_are_tried_again_with_their_seed(storage: OpenStorage) -> None:
+def test_interrupted_trials_are_retried_with_their_seed(storage: OpenStorage) -> None:
     store = make_store(storage)
     worker = Script({0: [0.5] * 9, 1: [0.4] * 9})
     loop = make_loop(store, worker, [], width=2)
@@ -562,7 +564,7 @@ def test_progress_estimates_the_time_left() -> None:
 SIX = {n: [value] for n, value in enumerate([0.5, 0.3, 0.6, 0.31, 0.7, 0.8])}
 
 
-def test_the_best_trials_are_trained_again_after_the_last_one(storage: OpenStorage) -> None:
+def test_finals_follow_the_last_trial(storage: OpenStorage) -> None:
     store = make_store(storage)
     worker = Script({**SIX, 6: [0.9, 0.4], 7: [0.32, 0.5], 8: [0.42], 9: [0.33]})
     kept: list[Trained] = []
@@ -623,7 +625,7 @@ def test_finals_of_folds_are_means(storage: OpenStorage) -> None:
     assert finals.known[3].scores() == [0.31, 0.35, 0.5]
 
 
-def test_the_last_part_of_the_time_is_for_repeats_that_can_end(
+def test_last_part_of_the_time_is_for_repeats_that_fit(
     storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = make_store(storage)
@@ -649,7 +651,7 @@ def test_the_last_part_of_the_time_is_for_repeats_that_can_end(
 
 
 @pytest.mark.parametrize(("whole", "begins"), [(0.0, False), (100.0, True), (30.0, False)])
-def test_what_is_left_of_a_budget_goes_on_with_its_finals(
+def test_resumed_budget_continues_with_its_finals(
     storage: OpenStorage, monkeypatch: pytest.MonkeyPatch, whole: float, begins: bool
 ) -> None:
     finals = Finals(2)
@@ -663,7 +665,7 @@ def test_what_is_left_of_a_budget_goes_on_with_its_finals(
     assert (next_repeat(loop.state()) is not None) == begins
 
 
-def test_a_fold_that_has_ended_says_nothing_of_the_others(
+def test_finished_fold_does_not_affect_others(
     storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, bool]] = []
@@ -683,7 +685,7 @@ def test_a_fold_that_has_ended_says_nothing_of_the_others(
 
 
 @pytest.mark.parametrize(("reserved", "end"), [(0.0, 100.0), (20.0, 80.0), (40.0, 75.0)])
-def test_time_that_is_reserved_is_left_over(
+def test_reserved_time_remains(
     storage: OpenStorage, monkeypatch: pytest.MonkeyPatch, reserved: float, end: float
 ) -> None:
     worker = Script({**SIX, **{slot: [0.9, 0.9] for slot in range(6, 40)}})
@@ -694,7 +696,7 @@ def test_time_that_is_reserved_is_left_over(
     assert end <= clock.elapsed_s <= end + 9
 
 
-def test_a_repeat_that_cannot_end_in_time_is_not_begun(
+def test_repeat_that_cannot_end_in_time_does_not_start(
     storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = make_store(storage)
@@ -728,7 +730,7 @@ def test_a_repeat_that_cannot_end_in_time_is_not_begun(
         ("cosine", 100, 0.9, 14.1, False),  # until it has left, a second, the repeat fits no more
     ],
 )
-def test_what_cannot_end_in_time_makes_room_for_a_repeat(
+def test_trial_that_cannot_end_in_time_is_stopped_for_a_repeat(
     storage: OpenStorage, schedule: str, epoch: int, value: float, repeat_s: float, stopped: bool
 ) -> None:
     finals = Finals(2)
@@ -757,7 +759,7 @@ def test_what_cannot_end_in_time_makes_room_for_a_repeat(
 
 
 @pytest.mark.parametrize(("folds", "widths"), [(5, (10, 11)), (1, (2, 9))])
-def test_what_is_left_of_trials_of_unlike_costs_keeps_nobody_out(
+def test_rounding_of_loads_blocks_no_trial(
     storage: OpenStorage, folds: int, widths: tuple[int, int]
 ) -> None:
     """Of 5/10 and 5/11, or 1/2 and 1/9, added and taken off again, 5e-17 is left."""
@@ -775,7 +777,7 @@ def test_what_is_left_of_trials_of_unlike_costs_keeps_nobody_out(
     assert len(loop.store.study.trials) == 10
 
 
-def test_a_repeat_lost_with_its_worker_is_tried_once_more(storage: OpenStorage) -> None:
+def test_repeat_lost_with_its_worker_is_retried_once(storage: OpenStorage) -> None:
     store = make_store(storage)
     worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 20)}}, crash_at=6)
     finals = Finals(2)
@@ -785,7 +787,7 @@ def test_a_repeat_lost_with_its_worker_is_tried_once_more(storage: OpenStorage) 
     assert all(t.state == TrialState.COMPLETE for t in store.study.trials)
 
 
-def test_a_repeat_that_fails_by_itself_is_left_to_another_run(storage: OpenStorage) -> None:
+def test_failed_repeat_is_left_to_the_next_run(storage: OpenStorage) -> None:
     store = make_store(storage)
     worker = Script({**SIX, **{slot: [0.4] for slot in range(6, 20)}}, crash_at=6)
     finals = Finals(2)
@@ -795,7 +797,7 @@ def test_a_repeat_that_fails_by_itself_is_left_to_another_run(storage: OpenStora
     assert {entry["trial"] for entry in store.study.user_attrs[REPEATS]} == {3}
 
 
-def test_repeats_that_their_workers_take_along_decide_nothing(storage: OpenStorage) -> None:
+def test_repeats_lost_with_their_workers_decide_nothing(storage: OpenStorage) -> None:
     store = make_store(storage)
     # Each of the two finalists' first repeats, 6 and 8, loses a worker, and its second try another.
     workers = [Script(SIX, crash_at=slot, dies=True) for slot in (6, 7, 8, 9)]

@@ -33,7 +33,7 @@ def placement(workers: Sequence[Worker] = (A,), n_folds: int = 1, width: int = 1
 
 
 @pytest.mark.parametrize("width", range(1, 33))
-def test_as_many_trials_as_fill_a_worker(width: int) -> None:
+def test_worker_accepts_trials_until_it_is_full(width: int) -> None:
     found, trials = placement(width=width), list[TrainingRun]()
     while (place := found.place_for(CONFIG, trials)) is not None:
         trials.append(running(len(trials), *place))
@@ -43,7 +43,7 @@ def test_as_many_trials_as_fill_a_worker(width: int) -> None:
         assert found.place_for(CONFIG, trials) is not None
 
 
-def test_an_empty_worker_takes_anything_and_a_loaded_one_no_more_than_fits() -> None:
+def test_idle_worker_accepts_any_trial_and_a_loaded_one_what_fits() -> None:
     found = placement(n_folds=5, width=4)
     assert found.place_for(CONFIG, []) == (A, 1.25)
     assert found.place_for(CONFIG, [running(0, A, 1e-12)]) is None
@@ -61,14 +61,14 @@ def stopped(found: Placement, trials: list[TrainingRun], *may: int) -> list[int]
     return [each.number for each in chosen]
 
 
-def test_as_few_trials_as_it_takes_leave_the_latest_first() -> None:
+def test_fewest_and_latest_trials_are_stopped() -> None:
     trials = [running(number, A, 0.25) for number in range(4)]
     assert stopped(placement(width=4), trials, 0, 1, 2, 3) == [3]
     assert stopped(placement(width=2), trials, 0, 1, 2, 3) == [3, 2]
     assert stopped(placement(width=2), trials, 0, 2) == [2, 0]
 
 
-def test_as_few_as_it_takes_where_costs_differ() -> None:
+def test_fewest_trials_are_stopped_with_different_costs() -> None:
     small = [running(number, A, 0.25) for number in range(3)]
     assert stopped(placement((A, B)), [*small, running(3, B, 0.5)], 0, 1, 2, 3) == [3]
     trials = [running(0, A, 0.5), *(running(number, A, 0.1) for number in range(1, 5))]
@@ -77,7 +77,7 @@ def test_as_few_as_it_takes_where_costs_differ() -> None:
     assert stopped(placement(), trials, 1, 2, 3, 4) == []
 
 
-def test_nobody_leaves_where_that_makes_no_room() -> None:
+def test_no_trial_is_stopped_if_that_frees_too_little() -> None:
     trials = [running(0, A, 0.6), running(1, A, 0.4)]
     assert stopped(placement(n_folds=3, width=5), trials, 1) == []
     assert stopped(placement(n_folds=3, width=5), trials, 0) == [0]
@@ -85,7 +85,7 @@ def test_nobody_leaves_where_that_makes_no_room() -> None:
     assert stopped(placement(), trials, 0, 1) == [0, 1]
 
 
-def test_nobody_leaves_while_others_are_leaving() -> None:
+def test_no_trial_is_stopped_while_others_are_stopping() -> None:
     trials = [running(0, A, 0.5), running(1, A, 0.5, cause="time")]
     assert stopped(placement(width=2), trials, 0) == []
     assert stopped(placement(), trials, 0) == [0]

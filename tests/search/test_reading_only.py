@@ -74,7 +74,7 @@ def test_no_database_is_made_where_none_is(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_looking_at_a_study_leaves_its_database_as_it_is(tmp_path: Path) -> None:
+def test_reading_a_study_does_not_change_its_database(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/{{study}}.db"
     with open_storage(tmp_path / "study", url) as storage:
         study = run_trials(storage, 2)
@@ -104,7 +104,7 @@ def test_reader_that_stays_open_sees_what_is_written_later(tmp_path: Path) -> No
         ("postgresql+psycopg://u@h/d", {"options": "-c default_transaction_read_only=on"}),
     ],
 )
-def test_servers_are_asked_for_reading_only(
+def test_servers_are_opened_read_only(
     monkeypatch: pytest.MonkeyPatch, url: str, forced: dict[str, str]
 ) -> None:
     seen: list[dict[str, Any]] = []
@@ -198,7 +198,7 @@ def test_snapshot_of_a_redis_server_is_never_loaded(
 @pytest.mark.parametrize(
     "url", ["journal+redis://evil", "mysql+pymysql://evil/d", "postgresql://evil/d"]
 )
-def test_a_list_of_studies_connects_to_no_server(
+def test_listing_studies_connects_to_no_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     whole(tmp_path / "mine")
@@ -253,7 +253,7 @@ def test_one_broken_study_does_not_hide_the_others(tmp_path: Path, what: str) ->
     assert str(file) in broken.reason
 
 
-def test_a_study_that_makes_reading_fail_does_not_hide_the_others(
+def test_unreadable_study_does_not_hide_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole(tmp_path / "good")

@@ -38,7 +38,7 @@ def report(slot: int, epoch: int, value: float = 0.5, at_s: float = 0.0) -> Epoc
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_the_value_so_far_is_the_mean_of_the_folds_own_best(sign: float) -> None:
+def test_value_so_far_is_the_mean_of_the_best_scores(sign: float) -> None:
     found = trial()
     assert found.value_so_far() is None
     for slot, values in enumerate([(0.4, 0.1, 0.3), (0.2, 0.6, math.nan)]):
@@ -49,7 +49,7 @@ def test_the_value_so_far_is_the_mean_of_the_folds_own_best(sign: float) -> None
     assert found.value_so_far() == pytest.approx(sign * 0.15)
 
 
-def test_where_the_last_weights_count_so_does_the_last_value() -> None:
+def test_value_is_the_last_one_if_the_last_weights_are_kept() -> None:
     found = trial(restores=False)
     for slot in (0, 1):
         for epoch, value in enumerate((0.1, 0.3), start=1):
@@ -58,7 +58,7 @@ def test_where_the_last_weights_count_so_does_the_last_value() -> None:
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_value_at_an_epoch_is_what_the_trial_would_have_if_it_had_ended_there(sign: float) -> None:
+def test_value_at_an_epoch_equals_an_end_there(sign: float) -> None:
     kept_best, kept_last = trial(), trial(restores=False)
     for found in (kept_best, kept_last):
         for slot, values in enumerate([(0.4, 0.1, 0.3), (0.2, 0.6)]):
@@ -70,7 +70,7 @@ def test_value_at_an_epoch_is_what_the_trial_would_have_if_it_had_ended_there(si
     assert at == [None, *(pytest.approx(sign * v) for v in (0.3, 0.35, 0.45, 0.45))]
 
 
-def test_a_metric_without_a_finite_loss_counts_for_nothing() -> None:
+def test_score_without_a_finite_loss_is_ignored() -> None:
     found = trial(n_folds=1)
     lost = EpochReport(0, 1, 100, 0.5, math.nan, 0.01, False, 1e-3)
     found.hear(lost, 1)
@@ -103,7 +103,7 @@ def test_a_long_curve_keeps_its_first_and_last_epoch() -> None:
         ("cosine", 3, None, (8, 0.0)),
     ],
 )
-def test_a_plateau_is_the_schedules_own_where_it_has_one(
+def test_plateau_uses_the_patience_of_the_schedule(
     schedule: str, n_folds: int, patience: int | None, plateau: tuple[int, float]
 ) -> None:
     own: dict[str, Any] = {} if patience is None else {"patience": patience, "min_delta": 0.01}
@@ -114,15 +114,13 @@ def test_a_plateau_is_the_schedules_own_where_it_has_one(
 @pytest.mark.parametrize(
     ("schedule", "share"), [("cosine", 0.5), ("power", 0.5), ("performance", 0), ("constant", 0)]
 )
-def test_a_rate_is_a_share_of_its_first_where_it_falls_by_itself(
-    schedule: str, share: float
-) -> None:
+def test_learning_rate_share_of_annealing_schedules(schedule: str, share: float) -> None:
     found = trial(schedule, 1)
     rate = float(found.config.optimizer["learning_rate"])
     assert found.lr_share(replace(report(0, 1), learning_rate=rate / 2)) == share
 
 
-def test_a_learning_rate_at_min_lr_falls_no_more() -> None:
+def test_learning_rate_at_min_lr_is_lowest() -> None:
     found = trial("performance", 1, min_lr=1e-3)
     assert found.is_lowest(report(0, 1))
     assert not found.is_lowest(replace(report(0, 1), learning_rate=1.1e-3))
@@ -130,7 +128,7 @@ def test_a_learning_rate_at_min_lr_falls_no_more() -> None:
     assert not trial("constant", 1).is_lowest(report(0, 1))
 
 
-def test_what_is_left_follows_the_slowest_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remaining_seconds_follow_the_slowest_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     now = {"s": 1000.0}
     monkeypatch.setattr("autotrain.search.training_run.time.monotonic", lambda: now["s"])
     found = trial()
@@ -149,7 +147,7 @@ def test_what_is_left_follows_the_slowest_fold(monkeypatch: pytest.MonkeyPatch) 
     assert found.left_s() == 0.0
 
 
-def test_a_fold_that_has_ended_is_not_waited_for() -> None:
+def test_ended_fold_does_not_delay_an_epoch() -> None:
     found = trial()
     for slot in (0, 1):
         for epoch in (1, 2):
@@ -160,7 +158,7 @@ def test_a_fold_that_has_ended_is_not_waited_for() -> None:
     assert found.left_s() == pytest.approx(10, abs=0.1)
 
 
-def test_a_schedule_without_an_end_leaves_nothing_to_wait_for() -> None:
+def test_schedule_without_an_end_has_no_remaining_time() -> None:
     found = trial("performance", n_folds=1)
     found.hear(report(0, 1, at_s=1.0), 1)
     found.hear(report(0, 2, at_s=2.0), 1)
@@ -172,7 +170,7 @@ VANISHING = Diagnosis(start_loss=1.0, loss=1.0, norms=(2e-4, 1.0))
 DEAD = Diagnosis(start_loss=1.0, loss=1.0, norms=(0.1, 1.0), dead_units=(0.75, 0.1))
 
 
-def test_numbers_on_a_trial_are_those_of_the_folds_that_its_flags_come_from() -> None:
+def test_diagnostics_are_those_of_the_folds_with_flags() -> None:
     both = Diagnosis(start_loss=1.0, loss=1.0, norms=(1e-4, 1.0), dead_units=(0.9, 0.1))
     facts = health_of([FINE, DEAD, FINE, DEAD, VANISHING, both])
     assert facts["flags"] == "vanishing dead_units"

@@ -125,7 +125,7 @@ ASKED_ALL = {"n_trials": 6, "n_started": 6, "best": 0.0}
         ({"best": 0.0, "clock": clock(None)}, None),
     ],
 )
-def test_finalists_are_trained_again_at_the_end_of_the_budget(
+def test_finalists_are_retrained_at_the_end_of_the_budget(
     state: dict[str, Any], expected: tuple[int, int] | None
 ) -> None:
     action = next_action(replace(EMPTY, finals=finals(6), **state))
@@ -144,7 +144,9 @@ def slow(value: float) -> TrainingRun:
 
 
 @pytest.mark.parametrize(("value", "leaves"), [(0.9, True), (0.1, False)])
-def test_trial_that_cannot_end_in_time_leaves_unless_it_leads(value: float, leaves: bool) -> None:
+def test_trial_that_cannot_end_in_time_is_stopped_unless_it_leads(
+    value: float, leaves: bool
+) -> None:
     trial = slow(value)
     state = replace(
         EMPTY,
@@ -157,7 +159,7 @@ def test_trial_that_cannot_end_in_time_leaves_unless_it_leads(value: float, leav
     assert next_action(state) == (MakeRoom([trial]) if leaves else Wait())
 
 
-def test_repeat_does_not_leave_for_another_repeat() -> None:
+def test_repeat_is_not_stopped_for_another_repeat() -> None:
     state = replace(
         EMPTY,
         placement=placement(A),

@@ -57,7 +57,7 @@ def test_plateau_is_patience_epochs_without_improvement() -> None:
 
 @pytest.mark.parametrize("patience", [1, 2, 5])
 @pytest.mark.parametrize("min_delta", [0.0, 0.02])
-def test_plateaus_come_where_reduce_lr_on_plateau_drops(patience: int, min_delta: float) -> None:
+def test_plateaus_equal_those_of_reduce_lr_on_plateau(patience: int, min_delta: float) -> None:
     rng = np.random.default_rng(0)
     falling = np.exp(-np.arange(120) / 25)
     n_plateaus = 0
@@ -88,7 +88,7 @@ def test_loss_makes_plateaus_and_score_is_compared() -> None:
     assert history.plateaus == [0.3]
 
 
-def test_plateaus_take_as_long_as_the_trials_own_patience() -> None:
+def test_plateaus_use_the_patience_of_the_trial() -> None:
     history = History(RULE, patience=4, min_delta=0.1)
     events = [history.record(score) for score in [0.9, 0.85, 0.84, 0.82, 0.81, 0.7]]
     assert [event is not None for event in events] == [False] * 4 + [True, False]
@@ -102,13 +102,13 @@ def test_worse_than_the_median_at_the_same_plateau_is_pruned() -> None:
     assert decision.detail == "rank 3 of 4 at plateau 1, worse than the 0.5 quantile of the others"
 
 
-def test_nothing_is_decided_between_plateaus() -> None:
+def test_no_decision_between_plateaus() -> None:
     others = [at_plateau(value) for value in (0.1, 0.2, 0.3)]
     assert decide(trained(RULE, [0.9, 0.9]), others).kind == "continue"
     assert decide(trained(RULE, [0.9, 0.9, 0.9, 0.9]), others).kind == "continue"
 
 
-def test_slow_learner_is_compared_with_others_first_plateaus_not_their_later_ones() -> None:
+def test_slow_trial_is_compared_at_first_plateaus() -> None:
     # The others were at 0.5 at their first plateau and are at 0.1 now.
     others = [trained(RULE, [0.5, 0.5, 0.5, 0.1, 0.1, 0.1]) for _ in range(3)]
     slow = trained(RULE, [*np.linspace(0.9, 0.45, 20), 0.45, 0.45])
@@ -132,7 +132,7 @@ def test_diverged_others_count_as_worst() -> None:
     assert decide(trained(RULE, [math.nan] * 2), [good, good, diverged]).kind == "prune"
 
 
-def test_others_that_ended_before_their_first_epoch_are_not_comparable() -> None:
+def test_trials_without_an_epoch_are_not_comparable() -> None:
     assert trained(RULE, [], ended=True).worth("plateau", 0) is None
 
 
@@ -166,7 +166,7 @@ def test_grace_protects_epochs_at_a_dropped_rate(epochs_since_drop: int, kind: s
         (0.0, 0.01, "continue"),
     ],
 )
-def test_a_rate_that_falls_by_itself_protects_while_it_is_high(
+def test_annealing_trial_is_not_pruned_at_a_high_rate(
     high_rate: float, share: float, kind: str
 ) -> None:
     rule = replace(RULE, high_rate=high_rate)
@@ -176,7 +176,7 @@ def test_a_rate_that_falls_by_itself_protects_while_it_is_high(
     assert decide(history, others).kind == kind
 
 
-def test_a_high_rate_protects_from_plateaus_not_from_rungs() -> None:
+def test_high_learning_rate_prevents_pruning_at_plateaus_only() -> None:
     rule = PlateauRule(patience=9, n_startup=1, rung_base=2)
     good, bad = History(rule), History(rule)
     for score in (0.2, 0.1):
@@ -185,7 +185,7 @@ def test_a_high_rate_protects_from_plateaus_not_from_rungs() -> None:
     assert decide(bad, [good]).cause == "rung"
 
 
-def test_a_trial_that_has_converged_is_not_pruned_however_bad() -> None:
+def test_converged_trial_is_not_pruned() -> None:
     others = [trained(RULE, [0.1] * 7, ended=True)] * 3
     history = trained(RULE, [0.9] * 7)
     assert history.event == Event("plateau", 2, 0.9, converged=True)
@@ -267,7 +267,7 @@ def test_trials_that_never_plateau_meet_rungs_on_samples_seen() -> None:
     assert decide(mine, [*others[:1], *others[2:]]).kind == "continue"  # one is not there yet
 
 
-def test_after_its_first_plateau_a_trial_meets_no_rung() -> None:
+def test_no_rungs_after_the_first_plateau() -> None:
     rule = replace(RULE, rung_base=4)
     history = trained(rule, [0.9, 0.9, 0.9, 0.8])
     assert history.rungs == [0.8]
@@ -342,7 +342,7 @@ def test_never_pruned_within_grace(rule: PlateauRule, epochs: list[tuple[float, 
 
 
 @given(rules, curves, curves, st.sampled_from(["running", "ended", "diverged"]))
-def test_history_goes_on_after_json_as_before(
+def test_history_continues_after_json(
     rule: PlateauRule, curve: list[float], rest: list[float], state: str
 ) -> None:
     history = trained(rule, curve)
@@ -379,7 +379,7 @@ def test_quantile_with_infinity() -> None:
     assert quantile([1.0, math.inf, math.inf], 0.75) == math.inf
 
 
-def test_senseless_rule_names_every_mistake() -> None:
+def test_invalid_rule_lists_all_mistakes() -> None:
     with pytest.raises(StudyError) as caught:
         PlateauRule(patience=0, quantile=1.5, rung_base=-1)
     assert all(name in str(caught.value) for name in ("patience", "quantile", "rung_base"))

@@ -23,7 +23,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 @pytest.mark.parametrize("max_plateaus", [0, 3])
 @pytest.mark.parametrize("rung_base", [0, 1, 3])
 @pytest.mark.parametrize("seed", range(5))
-def test_board_decides_as_the_pure_rule(max_plateaus: int, rung_base: int, seed: int) -> None:
+def test_comparison_decides_as_the_pure_rule(max_plateaus: int, rung_base: int, seed: int) -> None:
     rule = PlateauRule(
         patience=2, n_startup=2, grace=1, max_plateaus=max_plateaus, rung_base=rung_base
     )
@@ -64,7 +64,7 @@ def test_board_decides_as_the_pure_rule(max_plateaus: int, rung_base: int, seed:
     assert kinds["continue"] > 100
 
 
-def test_board_keeps_no_history_of_ended_trials() -> None:
+def test_ended_trial_returns_its_history() -> None:
     comparison = Comparison(PlateauRule(patience=1))
     for number in range(5):
         for _ in range(3):
@@ -108,7 +108,7 @@ def test_every_pruner_stops_bad_trials_or_none(name: str, kind: type) -> None:
 
 
 @pytest.mark.parametrize("name", PRUNERS)
-def test_defaults_of_every_pruner_are_legal_and_need_not_be_written_down(name: str) -> None:
+def test_defaults_of_every_pruner_are_legal_and_not_stored(name: str) -> None:
     options = PRUNERS[name].options
     defaults = {key: parameter.default for key, parameter in options.items()}
     assert all(parameter.is_legal(parameter.default) for parameter in options.values())
@@ -147,6 +147,6 @@ def test_wrong_settings_are_refused_all_at_once(name: str, options: Any, named: 
     assert all(word in str(caught.value) for word in named)
 
 
-def test_unknown_pruner_is_told_the_near_name() -> None:
+def test_unknown_pruner_suggests_a_name() -> None:
     with pytest.raises(StudyError, match=r"no pruner 'medain'\. Did you mean 'median'\?"):
         make_pruner("medain")

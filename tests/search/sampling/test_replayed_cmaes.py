@@ -77,7 +77,7 @@ def test_continued_replay_equals_one_from_the_start(without_memory: Callable[[],
     assert search(forgets=False) == search(forgets=True)
 
 
-def test_trial_that_completes_late_changes_no_generation_before(
+def test_late_trial_does_not_change_earlier_generations(
     without_memory: Callable[[], None],
 ) -> None:
     study = optuna.create_study(sampler=ReplayedCmaEsSampler(seed=1, n_startup_trials=5))

@@ -97,7 +97,7 @@ def test_seeds_of_trials_and_studies_are_unrelated() -> None:
     assert all(0 <= seed < 2**32 for seed in seeds)
 
 
-def test_trials_asked_in_turns_keep_their_own_sampler() -> None:
+def test_trials_sampled_in_turns_keep_their_sampler() -> None:
     def ask(in_turns: bool) -> list[dict[str, Any]]:
         study = optuna.create_study(sampler=make_sampler("random", 3))
         trials = [study.ask() for _ in range(2)]
@@ -110,7 +110,7 @@ def test_trials_asked_in_turns_keep_their_own_sampler() -> None:
     assert ask(in_turns=True)[0] != ask(in_turns=True)[1]
 
 
-def test_trial_that_was_cut_off_while_it_was_asked_for_can_be_asked_again() -> None:
+def test_trial_interrupted_during_sampling_can_be_sampled_again() -> None:
     study = optuna.create_study(sampler=make_sampler("random", 3))
     first = study.ask()
     value = suggest(first)
@@ -170,7 +170,7 @@ def test_pruned_trials_are_learned_by_epochs_then_value_and_diverged_ones_are_th
     assert study.trials[4].intermediate_values == {29: sign * 0.01, 30: sign * 0.01}
 
 
-def test_samplers_see_what_they_should_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_that_samplers_learn_from(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[optuna.Study] = []
 
     class Spy(optuna.samplers.RandomSampler):
@@ -185,14 +185,14 @@ def test_samplers_see_what_they_should_learn(monkeypatch: pytest.MonkeyPatch) ->
     assert len(seen) == 1
 
 
-def test_samplers_of_told_trials_are_dropped() -> None:
+def test_samplers_of_ended_trials_are_dropped() -> None:
     sampler = make_sampler("tpe")
     study = optuna.create_study(sampler=sampler)
     study.optimize(suggest, n_trials=12)
     assert sampler._running == {}
 
 
-def test_trial_of_an_earlier_run_can_be_told() -> None:
+def test_trial_of_an_earlier_run_can_be_finished() -> None:
     study = optuna.create_study(sampler=make_sampler("qmc"))
     suggest(study.ask())
     study.sampler = make_sampler("qmc")
@@ -200,7 +200,7 @@ def test_trial_of_an_earlier_run_can_be_told() -> None:
     assert study.trials[0].state == TrialState.COMPLETE
 
 
-def test_qmc_goes_through_one_sobol_sequence_whatever_finishes_when() -> None:
+def test_qmc_follows_one_sobol_sequence_in_any_order_of_ends() -> None:
     points = []
     study = optuna.create_study(sampler=make_sampler("qmc", 5))
     trials: list[optuna.Trial] = []
@@ -245,7 +245,7 @@ def test_missing_package_is_named(name: str, package: str, monkeypatch: pytest.M
     )
 
 
-def test_unknown_sampler_is_told_the_near_name() -> None:
+def test_unknown_sampler_suggests_a_name() -> None:
     with pytest.raises(StudyError, match=r"no sampler 'cma-es'\. Did you mean 'cmaes'\?"):
         make_sampler("cma-es")
 
@@ -255,7 +255,7 @@ def test_negative_seed_is_refused() -> None:
         make_sampler("tpe", -1)
 
 
-def test_default_is_tpe_and_every_row_says_what_it_does() -> None:
+def test_default_is_tpe_and_every_row_has_a_description() -> None:
     assert make_sampler().name == "tpe"
     assert isinstance(make_sampler(), SeededSampler)
     assert all(row.doc for row in SAMPLERS.values())

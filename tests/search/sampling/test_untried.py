@@ -60,7 +60,7 @@ def test_every_configuration_is_tried_once(sampler: str, n_at_once: int) -> None
     assert known().n_configs == N_CONFIGS
 
 
-def test_what_counts_as_tried() -> None:
+def test_trials_that_count_as_tried() -> None:
     study = study_with("random", seed=0)
     params = known().leaves[0].params
     enqueue(study, params)

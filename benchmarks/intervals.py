@@ -171,8 +171,8 @@ WORLDS = (
 def keep_resamples() -> None:
     """Draw the resamples once, to use them in every repetition."""
     drawn = bootstrap._resamples
-    kept = cache(lambda n_rows: tuple(drawn(n_rows)))
-    bootstrap._resamples = lambda n_rows: iter(kept(n_rows))
+    kept = cache(lambda n_rows, n_resamples: tuple(drawn(n_rows, n_resamples)))
+    bootstrap._resamples = lambda n_rows, n_resamples: iter(kept(n_rows, n_resamples))
 
 
 def cells(world: World, metric: str, n_rows: list[int], repetitions: int) -> Iterator[str]:

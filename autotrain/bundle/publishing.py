@@ -18,7 +18,7 @@ import ctypes
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +33,8 @@ FILES = (RECORD, TENSORS, CARD)
 ATTEMPTS = 100
 """Largest number of attempts of a reader, which retries when the folder is swapped."""
 
+Exchange = Callable[[Path, Path], bool]
+"""Exchanges two folders atomically; False if the system does not support it."""
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -59,14 +61,16 @@ def stage(folder: Path, files: Mapping[str, bytes]) -> Path:
     return staged
 
 
-def publish(staged: Path, folder: Path) -> Path:
+def publish(staged: Path, folder: Path, exchange: Exchange | None = None) -> Path:
     """Move the folder that `stage` returned to its final path, atomically; return that path.
 
+    Args:
+        exchange: exchanges two folders; None for `exchange_folders`.
     Raises: StorageError when the system refuses.
     """
     folder = Path(os.path.realpath(folder))
     try:
-        old = _swap(staged, folder)
+        old = _swap(staged, folder, exchange or exchange_folders)
         _sync(folder.parent)
         if old is not None:
             _clear(old, folder)
@@ -168,12 +172,12 @@ def _beside(folder: Path, word: str) -> Path:
     return folder.with_name(f".{folder.name}.{word}")
 
 
-def _swap(staged: Path, folder: Path) -> Path | None:
+def _swap(staged: Path, folder: Path, exchange: Exchange) -> Path | None:
     """Move the new folder to its final path; return the path of the old one, if there was one."""
     if not folder.exists():
         staged.rename(folder)
         return None
-    if _exchange(staged, folder):
+    if exchange(staged, folder):
         return staged
     old = _beside(folder, "old")
     folder.rename(old)
@@ -218,7 +222,7 @@ def _refuse_to_replace(folder: Path) -> None:
         )
 
 
-def _exchange(a: Path, b: Path) -> bool:
+def exchange_folders(a: Path, b: Path) -> bool:
     """Exchange two folders atomically; return False if the system does not support it."""
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
     if renameat2 is None:

@@ -119,7 +119,9 @@ class Preprocessor:
         """D, the width of the encoded matrix."""
         return self._n_inputs
 
-    def encode(self, data: Any, *, notices: list[str] | None = None) -> np.ndarray:
+    def encode(
+        self, data: Any, *, notices: list[str] | None = None, chunk_cells: int = CHUNK_CELLS
+    ) -> np.ndarray:
         """Encode a table as the network's inputs.
 
         Args:
@@ -127,6 +129,7 @@ class Preprocessor:
                 the order of the training table, or a view from `open_for_several`. Named columns
                 may have any order.
             notices: receives notices about ignored columns, missing cells and unseen categories.
+            chunk_cells: number of cells scaled at a time.
         Returns: float32 `[N, D]`, C-contiguous; N may be 0.
         Raises:
             DataError: when columns are missing, a number or date cannot be read, or a value is
@@ -147,13 +150,13 @@ class Preprocessor:
             columns = list(run)
             block = view.block([column.name for column in columns]) if is_number else None
             if block is not None:
-                self._scale(block, encoded, first_scaled, columns, notices)
+                self._scale(block, encoded, first_scaled, columns, notices, chunk_cells)
                 first_scaled += len(columns)
                 continue
             for column in columns:
                 if column.is_scaled:
                     read = self._numbers(view, column)
-                    self._scale(read, encoded, first_scaled, [column], notices)
+                    self._scale(read, encoded, first_scaled, [column], notices, chunk_cells)
                     first_scaled += column.n_inputs
                 else:
                     self._categories(view, column, encoded, notices)
@@ -209,7 +212,9 @@ class Preprocessor:
         first_scaled: int,
         columns: list[ColumnCode],
         notices: list[str] | None,
+        chunk_cells: int,
     ) -> None:
+        """Scale numbers `[N, P]` into the columns of `encoded` `[N, D]`."""
         width = block.shape[1]
         n_missing = np.zeros(width, dtype=np.int64)
         scaled = slice(first_scaled, first_scaled + width)
@@ -221,7 +226,7 @@ class Preprocessor:
             for place, column in enumerate(columns)
             if column.has_missing
         ]
-        step = max(1, CHUNK_CELLS // max(1, width))
+        step = max(1, chunk_cells // max(1, width))
         for start in range(0, len(block), step):
             chunk = block[start : start + step].astype(np.float64)
             missing = np.isnan(chunk)

@@ -23,13 +23,15 @@ _SEPARATOR_LINE = re.compile(
 )
 
 
-def read_content(path: Path) -> bytes:
+def read_content(path: Path, most_beyond: int = MOST_BEYOND) -> bytes:
     """Return a file's text as UTF-8 bytes.
 
+    Args:
+        most_beyond: bytes that a decompressed file may have beyond `MOST_RATIO` times its size.
     Raises:
         DataError: when it is damaged, not UTF-8 text, or too large when decompressed.
     """
-    content = _decompress(path)
+    content = _decompress(path, most_beyond)
     _check_utf8(path, content)
     return content
 
@@ -45,7 +47,7 @@ def take_separator(content: bytes) -> tuple[bytes, str]:
     return content[match.end() :], match[1].decode("ascii", "replace")
 
 
-def _decompress(path: Path) -> bytes:
+def _decompress(path: Path, most_beyond: int) -> bytes:
     ending = path.suffix.lower() if path.suffix.lower() in _MAGIC else ""
     raw = path.read_bytes()
     kind = next((kind for kind, (magic, _) in _MAGIC.items() if raw.startswith(magic)), "")
@@ -56,7 +58,7 @@ def _decompress(path: Path) -> bytes:
         )
     if not kind:
         return raw
-    most = most_bytes(len(raw))
+    most = most_bytes(len(raw), most_beyond)
     parts: list[bytes] = []
     size = 0
     try:
@@ -74,16 +76,16 @@ def _decompress(path: Path) -> bytes:
     if size > most:
         raise DataError(
             f"{path}: the decompressed table must be at most {most / 1e9:.1f} GB ({MOST_RATIO} "
-            f"times the file's {len(raw) / 1e6:.1f} MB and {MOST_BEYOND / 1e9:.1f} GB, or half of "
+            f"times the file's {len(raw) / 1e6:.1f} MB and {most_beyond / 1e9:.1f} GB, or half of "
             "the free memory), got more. Decompress the file yourself if you trust it."
         )
     return b"".join(parts)
 
 
-def most_bytes(size: int) -> int:
+def most_bytes(size: int, most_beyond: int = MOST_BEYOND) -> int:
     """Return the maximum decompressed size in bytes of a file of `size` bytes."""
     free = available()
-    most = MOST_RATIO * size + MOST_BEYOND
+    most = MOST_RATIO * size + most_beyond
     return most if free is None else min(most, int(SHARE * free))
 
 

@@ -23,7 +23,12 @@ MANY_ROWS = 10_000
 
 
 def bootstrap_t(
-    losses: Tensor, scales: Tensor, weights: Tensor, worst: float, n_worst: float
+    losses: Tensor,
+    scales: Tensor,
+    weights: Tensor,
+    worst: float,
+    n_worst: float,
+    n_resamples: int = RESAMPLES,
 ) -> Interval | None:
     """Return an interval of Σ w·loss / Σ w·scale, a weighted mean where every scale is 1.
 
@@ -40,6 +45,8 @@ def bootstrap_t(
         weights: `[N]` with a mean of 1.
         worst: the loss of the unseen row, at least the largest of `losses`.
         n_worst: the weight of the unseen row.
+        n_resamples: number of resamples; 0 takes the quantiles of t* from the normal distribution,
+            as with more than 10,000 rows.
     Returns: the two ends; None when no loss is above 0.
     Source: Efron & Tibshirani 1993, "An introduction to the bootstrap", section 12.5. The
     unseen row has the role of the pseudo-observations of Agresti & Coull 1998,
@@ -48,21 +55,21 @@ def bootstrap_t(
     """
     if not worst > 0:
         return None
-    theta, error, (_, above) = _studentized(losses, scales, weights)
+    theta, error, (_, above) = _studentized(losses, scales, weights, n_resamples)
     low = theta - above * error
     scale = float((weights * scales).sum() / weights.sum())
     losses, scales, weights = (
         torch.cat([values, values.new_tensor([value])])
         for values, value in ((losses, worst), (scales, scale), (weights, n_worst))
     )
-    theta, error, (below, _) = _studentized(losses, scales, weights)
+    theta, error, (below, _) = _studentized(losses, scales, weights, n_resamples)
     unit = worst / scale
     limit = unit * wilson(min(theta / unit, 1.0), effective(weights))[1]
     return low, max(min(theta - below * error, limit), theta)
 
 
 def _studentized(
-    losses: Tensor, scales: Tensor, weights: Tensor
+    losses: Tensor, scales: Tensor, weights: Tensor, n_resamples: int
 ) -> tuple[float, float, tuple[float, float]]:
     """Return θ of rows `[N]`, its standard error, and the 2.5 and 97.5 % quantiles of t*."""
     square = weights.square()
@@ -76,9 +83,10 @@ def _studentized(
     # The sums of these columns over the rows of a resample determine its θ* and se*.
     sums = torch.stack(columns, 1)
     theta, error = _estimates(sums.sum(0))
-    if len(losses) > MANY_ROWS:
+    if not n_resamples or len(losses) > MANY_ROWS:
         return float(theta), float(error), (-Z, Z)
-    thetas, errors = _estimates(torch.cat([times @ sums for times in _resamples(len(losses))]))
+    counts = _resamples(len(losses), n_resamples)
+    thetas, errors = _estimates(torch.cat([times @ sums for times in counts]))
     # Resamples with equal rows have only a rounding error.
     rounding = (1e-9 * theta.abs()).clamp(min=1e-300)
     t = ((thetas - theta) / torch.maximum(errors, rounding)).numpy()
@@ -93,12 +101,12 @@ def _estimates(sums: Tensor) -> tuple[Tensor, Tensor]:
     return theta, variance.clamp(min=0).sqrt() / scale
 
 
-def _resamples(n_rows: int) -> Iterator[Tensor]:
+def _resamples(n_rows: int, n_resamples: int) -> Iterator[Tensor]:
     """Yield the number of times that each row is drawn, `[R, N]` float64, in parts."""
     generator = np.random.default_rng(SEED)
     at_once = max(RESAMPLED_NUMBERS // n_rows, 1)
-    for start in range(0, RESAMPLES, at_once):
-        n = min(at_once, RESAMPLES - start)
+    for start in range(0, n_resamples, at_once):
+        n = min(at_once, n_resamples - start)
         indices = generator.integers(n_rows, size=(n, n_rows)) + n_rows * np.arange(n)[:, None]
         times = np.bincount(indices.ravel(), minlength=n * n_rows).reshape(n, n_rows)
         yield torch.from_numpy(times).double()

@@ -20,13 +20,12 @@ from autotrain.data.preprocessing import Preprocessor
 from autotrain.errors import DataError
 from autotrain.predictor import mixture
 from autotrain.predictor.arguments import LEAST_SAMPLES
+from autotrain.predictor.block_sizes import BLOCK_SIZES, BlockSizes
 from autotrain.predictor.masks import MaskBank
 from autotrain.predictor.passes import Ensemble
 from autotrain.predictor.probabilities import log_mean_exp
 from autotrain.predictor.tables import encoded_parts
 
-SAMPLE_NUMBERS = 1 << 21
-"""Largest number of values, over samples or members, computed at a time: 16 MB in float64."""
 FIRST_ROUND = LEAST_SAMPLES
 """Number of samples that each row gets before `tolerance` may stop it."""
 
@@ -41,13 +40,15 @@ class Joint:
 
     Args:
         bundle: the model.
+        sizes: how much is computed at a time.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, sizes: BlockSizes = BLOCK_SIZES) -> None:
+        self.sizes = sizes
         self.is_classification = bundle.is_classification
         self.members = bundle.members
         self._n_outputs = max(len(bundle.classes), 1)
-        self._ensemble = Ensemble(bundle.members)
+        self._ensemble = Ensemble(bundle.members, sizes)
         # Members of one fold may share a preprocessor: rows are encoded once for all of them.
         shared = {id(member.preprocessor): member.preprocessor for member in bundle.members}
         self.preprocessors: tuple[Preprocessor, ...] = tuple(shared.values())
@@ -61,12 +62,12 @@ class Joint:
 
     def encoded(self, X: Any, notices: list[str] | None) -> Iterator[MemberRows]:
         """Yield the encoded rows of a table, one part of bounded size after the other."""
-        for encoded in encoded_parts(X, self.preprocessors, notices):
+        for encoded in encoded_parts(X, self.preprocessors, notices, self.sizes.encoded):
             yield [encoded[index] for index in self._encoders]
 
     def blocks(self, xs: MemberRows, n_samples: int) -> Iterator[MemberRows]:
-        """Yield blocks of rows of which `n_samples` samples each fit `SAMPLE_NUMBERS`."""
-        rows = max(SAMPLE_NUMBERS // (n_samples * self._n_outputs), 1)
+        """Yield blocks of rows of which `n_samples` samples each fit `BlockSizes.samples`."""
+        rows = max(self.sizes.samples // (n_samples * self._n_outputs), 1)
         for parts in zip(*(x.split(rows) for x in xs), strict=True):
             yield list(parts)
 

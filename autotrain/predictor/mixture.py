@@ -171,7 +171,9 @@ def total_error(std: Any, noise: Noise) -> Any:
     return ((noise.spread * std) ** 2 + noise.typical_error**2) ** 0.5
 
 
-def quantiles(samples: Tensor, noise: Noise, levels: Tensor) -> Tensor:
+def quantiles(
+    samples: Tensor, noise: Noise, levels: Tensor, block_numbers: int = BLOCK_NUMBERS
+) -> Tensor:
     """Return the mixture's quantiles `[N, Q]`: the y with p(Y ≤ y | x) = level.
 
     Newton's method inside a bracket: a quantile of a mixture lies between the smallest and the
@@ -180,8 +182,9 @@ def quantiles(samples: Tensor, noise: Noise, levels: Tensor) -> Tensor:
     Args:
         samples: ŷ `[S, N]`, float64.
         levels: `[Q]`, each in (0, 1).
+        block_numbers: largest number of values computed at a time.
     """
-    rows = max(BLOCK_NUMBERS // len(samples), 1)
+    rows = max(block_numbers // len(samples), 1)
     each = [(float(level), standard_quantile(noise.dof, float(level))) for level in levels]
     parts = [
         torch.stack([_quantile(part, noise, level, z) for level, z in each], dim=1)

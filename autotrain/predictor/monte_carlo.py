@@ -31,9 +31,6 @@ from autotrain.predictor.mixture import Noise, noise_in, total_error
 from autotrain.predictor.notices import notices_of
 from autotrain.predictor.probabilities import Recalibration, recalibration_in
 
-KEPT_NUMBERS = 1 << 23
-"""By default, samples are kept up to this many numbers (64 MB)."""
-
 Summary = dict[str, Tensor]
 """Results of some rows, by the names of the fields of `ClassificationDistribution` or
 `RegressionDistribution`."""
@@ -133,7 +130,7 @@ class MonteCarlo:
         Args:
             X: the user's table.
             notices: receives sentences about the table.
-            keep: keep the samples; None: when there are at most `KEPT_NUMBERS`.
+            keep: keep the samples; None: when there are at most `BlockSizes.kept` numbers.
         """
         # Rows with different numbers of samples cannot be kept in one array.
         keeps = (keep is None or bool(keep)) and request.tolerance is None
@@ -143,7 +140,7 @@ class MonteCarlo:
         for summary, drawn in self.summaries(X, request, notices):
             parts.append(summary)
             size += drawn.numel()
-            keeps = keeps and (bool(keep) or size <= KEPT_NUMBERS)
+            keeps = keeps and (bool(keep) or size <= self.joint.sizes.kept)
             if keeps:
                 kept.append(drawn)
             else:

@@ -25,11 +25,9 @@ from autotrain.network.config import network_key
 from autotrain.network.grouping import Backend, order_key
 from autotrain.network.layout import pack
 from autotrain.network.network import FusedNetwork
+from autotrain.predictor.block_sizes import BLOCK_SIZES, BlockSizes
 from autotrain.predictor.masks import MaskBank
 
-BLOCK_NUMBERS = 1 << 19
-"""Largest number of values of one layer at a time: 2 MB, the size of a second-level cache."""
-MOST_ROWS = 2048
 ROW_MULTIPLE = 64
 """Numbers of rows are padded to a multiple of this. Products of one to three rows and the rest
 beyond whole vectors are rounded differently, so that without padding the result of a row would
@@ -41,8 +39,8 @@ FUSED_PARAMETERS = 1 << 24
 class Ensemble:
     """Runs all members of a bundle, dropout off."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        self.passes = [Passes(member) for member in members]
+    def __init__(self, members: Sequence[Member], sizes: BlockSizes = BLOCK_SIZES) -> None:
+        self.passes = [Passes(member, sizes) for member in members]
         by_key: dict[object, list[int]] = {}
         for index, member in enumerate(members):
             key = network_key(member.config, member.layout.shape)
@@ -84,11 +82,12 @@ class Group:
         self._numbers_a_row = len(passes) * max(each.widest for each in passes)
         n_parameters = len(passes) * max(len(each.member.parameters) for each in passes)
         self._pays = len(passes) > 1 and n_parameters <= FUSED_PARAMETERS
+        self._sizes = passes[0].sizes
         self._fused: tuple[FusedNetwork, Bound, Tensor, Tensor] | None = None
 
     def fuses(self, n_rows: int) -> bool:
         """Whether one pass for all is faster: as long as its values fit the cache."""
-        return self._pays and n_rows * self._numbers_a_row <= BLOCK_NUMBERS
+        return self._pays and n_rows * self._numbers_a_row <= self._sizes.layer
 
     def outputs(self, xs: Sequence[Tensor]) -> dict[int, Tensor]:
         """Return outputs `[N, C]` by index of the member.
@@ -124,8 +123,9 @@ class Group:
 class Passes:
     """Runs a member of a bundle; weights are float32 on the CPU."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: Member, sizes: BlockSizes = BLOCK_SIZES) -> None:
         self.member = member
+        self.sizes = sizes
         self.parameters = torch.tensor(member.parameters, dtype=torch.float32)
         self.statistics = torch.tensor(member.statistics, dtype=torch.float32)
         self._networks: dict[int, tuple[FusedNetwork, Bound]] = {}
@@ -134,7 +134,7 @@ class Passes:
 
     def outputs(self, x: Tensor) -> Tensor:
         """Return outputs `[N, C]` of rows `[N, D]`, dropout off."""
-        rows = _whole(max(BLOCK_NUMBERS // self.widest, 64))
+        rows = _whole(max(self.sizes.layer // self.widest, 64))
         network, bound = self._network(1)
         parts = [
             network.predict(bound, _padded(part).unsqueeze(0))[0, : len(part)]
@@ -152,10 +152,12 @@ class Passes:
         # All samples share the layers before the first dropout.
         first = min(layer for layer, _, _ in bank.sites)
         blocks = []
-        for part in x.split(_whole(min(MOST_ROWS, max(BLOCK_NUMBERS // self.widest, 64)))):
+        rows = min(self.sizes.rows, max(self.sizes.layer // self.widest, 64))
+        for part in x.split(_whole(rows)):
             network, bound = self._network(1)
             shared = network.before_dropout(bound, _padded(part).unsqueeze(0), first)
-            n_slots = min(max(BLOCK_NUMBERS // (self.widest * max(len(part), 1)), 1), len(bank))
+            a_slot = self.widest * max(len(part), 1)
+            n_slots = min(max(self.sizes.layer // a_slot, 1), len(bank))
             outputs = [
                 self._sample(shared, first, bank.masks(start, stop))
                 for start in range(0, len(bank), n_slots)

@@ -24,6 +24,7 @@ from autotrain.data.reading import Reading
 from autotrain.data.trained import reading_of
 from autotrain.errors import AutotrainError
 from autotrain.predictor.arguments import check_tolerance, read_sampling
+from autotrain.predictor.block_sizes import BLOCK_SIZES, BlockSizes
 from autotrain.predictor.distribution import Distribution
 from autotrain.predictor.evaluation import Truth, evaluate
 from autotrain.predictor.joint import Joint
@@ -68,6 +69,7 @@ class Predictor:
 
     Args:
         bundle: the model.
+        sizes: how much is computed at a time; no result depends on it.
     Raises:
         DataError: by every method with `X`, when columns are missing or cells cannot be read.
     Examples:
@@ -77,9 +79,9 @@ class Predictor:
         array(['setosa', 'virginica'], dtype='<U10')
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, sizes: BlockSizes = BLOCK_SIZES) -> None:
         self.bundle = bundle
-        self._joint = Joint(bundle)
+        self._joint = Joint(bundle, sizes)
         self._monte_carlo = MonteCarlo(bundle, self._joint)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -15,23 +15,25 @@ from torch import Tensor
 from autotrain.data.inputs import open_table
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.errors import DataError
-
-ENCODED_NUMBERS = 1 << 23
-"""Largest number of encoded values in memory at a time: 32 MB."""
+from autotrain.predictor.block_sizes import BLOCK_SIZES
 
 
 def encoded_parts(
-    table: Any, preprocessors: Sequence[Preprocessor], notices: list[str] | None
+    table: Any,
+    preprocessors: Sequence[Preprocessor],
+    notices: list[str] | None,
+    most: int = BLOCK_SIZES.encoded,
 ) -> Iterator[list[Tensor]]:
     """Yield encoded rows `[n, D]`, one tensor per preprocessor, part after part of the table.
 
     Args:
         notices: receives the notices of `Preprocessor.encode`, each once, with the first row of
             its part.
+        most: largest number of encoded values of a part.
     Raises: DataError as `Preprocessor.encode` does.
     """
     width = sum(max(p.n_inputs, len(p.features)) for p in preprocessors)
-    n_rows = max(ENCODED_NUMBERS // max(width, 1), 1)
+    n_rows = max(most // max(width, 1), 1)
     reported: set[str] = set()
     first_one = preprocessors[0]
     read_alike = len(preprocessors) > 1 and all(

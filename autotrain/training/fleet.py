@@ -44,9 +44,20 @@ class Fleet:
         slots: the slots, in any order.
         rows: the rows of all folds.
         backend: device, dtype and compiled kernels.
+        ahead_bytes: size of the batches that are gathered at a time.
+        evaluation_numbers: largest number of values of one layer in the pass over validation rows.
     """
 
-    def __init__(self, slots: Sequence[Slot], rows: Rows, backend: Backend) -> None:
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        rows: Rows,
+        backend: Backend,
+        *,
+        ahead_bytes: int = AHEAD_BYTES,
+        evaluation_numbers: int = EVALUATION_NUMBERS,
+    ) -> None:
+        self.ahead_bytes, self.evaluation_numbers = ahead_bytes, evaluation_numbers
         self.slots = sorted(slots, key=lambda slot: (order_key(slot.config), slot.id))
         self.rows = rows
         self.backend = backend
@@ -190,7 +201,7 @@ class Fleet:
         learning_rates = self._tensor(rates)
         item = torch.empty((), dtype=self.backend.dtype).element_size()
         per_step = k * b * self.network.width * item + self.bits.bytes_per_step
-        ahead = int(np.clip(AHEAD_BYTES // per_step, 1, n))
+        ahead = int(np.clip(self.ahead_bytes // per_step, 1, n))
         decay = self._decay()
         losses, norms = [], []
         for start in range(0, n, ahead):
@@ -241,7 +252,7 @@ class Fleet:
     def _predict(self) -> Tensor:
         """Return the outputs `[K, N, C]` of all slots on the validation rows of their folds."""
         k, n_rows = len(self.slots), max(fold.n_valid for fold in self.rows.folds)
-        chunk = max(EVALUATION_NUMBERS // (k * self.network.widest), 64)
+        chunk = max(self.evaluation_numbers // (k * self.network.widest), 64)
         outputs = [
             self.network.predict(self.stepper.bound, self._validation(start, start + chunk))
             for start in range(0, n_rows, chunk)

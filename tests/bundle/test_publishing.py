@@ -10,18 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from autotrain.bundle import publishing, read_bundle
-from autotrain.bundle.publishing import CARD, RECORD, TENSORS, discard, opened, publish, stage
+from autotrain.bundle import encode, publishing, read_bundle
+from autotrain.bundle.publishing import (
+    CARD,
+    RECORD,
+    TENSORS,
+    discard,
+    exchange_folders,
+    opened,
+    publish,
+    stage,
+)
 from autotrain.errors import BundleError, StorageError
 from tests.winners import random_bundle, save
 
-
-@pytest.fixture(params=["exchange", "two renames"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways of swapping folders: what this system can, and what it does without."""
-    if request.param == "two renames":
-        monkeypatch.setattr(publishing, "_exchange", lambda a, b: False)
-    return str(request.param)
+# Both ways of swapping folders: what this system can, and what it does without.
+EXCHANGES = {"exchange": exchange_folders, "two renames": lambda a, b: False}
+both_ways = pytest.mark.parametrize("way", EXCHANGES)
 
 
 def files_of(word: str) -> dict[str, bytes]:
@@ -33,16 +38,16 @@ def read(folder: Path) -> list[bytes]:
         return [file.read() for file in files.values()]
 
 
-def put(folder: Path, word: str) -> Path:
-    return publish(stage(folder, files_of(word)), folder)
+def put(folder: Path, word: str, way: str = "exchange") -> Path:
+    return publish(stage(folder, files_of(word)), folder, EXCHANGES[way])
 
 
-@pytest.mark.usefixtures("way")
-def test_a_bundle_is_written_and_replaced(tmp_path: Path) -> None:
+@both_ways
+def test_a_bundle_is_written_and_replaced(way: str, tmp_path: Path) -> None:
     folder = tmp_path / "studies" / "churn" / "best"
-    assert put(folder, "one") == folder
+    assert put(folder, "one", way) == folder
     assert read(folder) == [b"record one", b"tensors one"]
-    put(folder, "two")
+    put(folder, "two", way)
     assert read(folder) == [b"record two", b"tensors two"]
     assert [entry.name for entry in folder.parent.iterdir()] == ["best"]
 
@@ -55,18 +60,18 @@ def test_nothing_is_seen_before_it_is_published(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
 
 
-@pytest.mark.usefixtures("way")
-def test_a_file_of_the_old_bundle_goes_and_one_of_the_user_stays(tmp_path: Path) -> None:
+@both_ways
+def test_replacing_removes_old_files_and_keeps_those_of_the_user(way: str, tmp_path: Path) -> None:
     folder = put(tmp_path / "best", "one")
     (folder / CARD).write_bytes(b"of the old one")
     (folder / "remarks.txt").write_text("mine")
-    put(folder, "two")
+    put(folder, "two", way)
     assert sorted(entry.name for entry in folder.iterdir()) == [RECORD, TENSORS, "remarks.txt"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
 
 
-@pytest.mark.usefixtures("way")
-def test_readers_see_one_whole_bundle_while_it_is_replaced(tmp_path: Path) -> None:
+@both_ways
+def test_readers_see_one_whole_bundle_while_it_is_replaced(way: str, tmp_path: Path) -> None:
     folder = tmp_path / "best"
     bundles = [random_bundle(seed=seed) for seed in (1, 2)]
     expected = {bundle.members[0].parameters.tobytes() for bundle in bundles}
@@ -84,7 +89,7 @@ def test_readers_see_one_whole_bundle_while_it_is_replaced(tmp_path: Path) -> No
     for reader in readers:
         reader.start()
     for turn in range(30):
-        save(bundles[turn % 2], folder)
+        publish(stage(folder, encode(bundles[turn % 2])), folder, EXCHANGES[way])
     stop.set()
     for reader in readers:
         reader.join()
@@ -100,21 +105,21 @@ from pathlib import Path
 spec = importlib.util.spec_from_file_location("publishing", sys.argv[3])
 publishing = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(publishing)
-if sys.argv[2] == "two renames":
-    publishing._exchange = lambda a, b: False
+exchange = None if sys.argv[2] == "exchange" else lambda a, b: False
 folder, words = Path(sys.argv[1]), ("one", "two")
 print("ready", flush=True)
 turn = 0
 while True:
     word, turn = words[turn % 2], turn + 1
     files = {name: f"{name} {word}".encode() for name in (publishing.RECORD, publishing.TENSORS)}
-    publishing.publish(publishing.stage(folder, files), folder)
+    publishing.publish(publishing.stage(folder, files), folder, exchange)
     if turn == 1:
         print("written", flush=True)
 """
 
 
-def test_a_kill_at_any_time_leaves_a_whole_bundle(tmp_path: Path, way: str) -> None:
+@both_ways
+def test_a_kill_at_any_time_leaves_a_whole_bundle(way: str, tmp_path: Path) -> None:
     folder = tmp_path / "best"
     for _ in range(4):
         writer = subprocess.Popen(

@@ -67,8 +67,7 @@ def test_the_target_and_the_test_rows_belong_to_it() -> None:
     assert len(prints) == 3
 
 
-def test_many_texts_are_all_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autotrain.data.fingerprint.ROWS_AT_ONCE", 2)
+def test_all_parts_of_a_long_column_of_texts_are_read() -> None:
     texts = [f"text {number}" for number in range(7)]
-    one = fingerprint([pd.DataFrame({"c": texts})], "y")
-    assert one != fingerprint([pd.DataFrame({"c": [*texts[:-1], "other"]})], "y")
+    one = fingerprint([pd.DataFrame({"c": texts})], "y", 2)
+    assert one != fingerprint([pd.DataFrame({"c": [*texts[:-1], "other"]})], "y", 2)

@@ -101,22 +101,20 @@ def test_named_fields_and_plain_numbers() -> None:
     np.testing.assert_array_equal(preprocessor.encode(np.asfortranarray(frame)), wanted)
 
 
-def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_size_of_chunks_changes_nothing() -> None:
     values = np.random.default_rng(0).normal(size=(50, 3))
     values[3, 1] = np.nan
     preprocessor = fitted(pd.DataFrame(values, columns=["a", "b", "c"]))
     whole = preprocessor.encode(values)
-    monkeypatch.setattr("autotrain.data.preprocessing.CHUNK_CELLS", 7)
-    np.testing.assert_array_equal(preprocessor.encode(values), whole)
+    np.testing.assert_array_equal(preprocessor.encode(values, chunk_cells=7), whole)
 
 
-def test_the_row_of_a_mistake_counts_over_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_names_the_row_of_the_table_and_not_of_the_chunk() -> None:
     values = np.random.default_rng(0).normal(size=(50, 3))
     preprocessor = fitted(pd.DataFrame(values, columns=["a", "b", "c"]))
     values[40, 1] = np.inf
-    monkeypatch.setattr("autotrain.data.preprocessing.CHUNK_CELLS", 9)
     with pytest.raises(DataError, match=r"column 'b' must .*got inf in row 41"):
-        preprocessor.encode(values)
+        preprocessor.encode(values, chunk_cells=9)
 
 
 def test_rows_without_dropped_columns_fit_too() -> None:

@@ -19,6 +19,7 @@ from scipy import special, stats
 
 from autotrain.errors import AutotrainError, BundleError
 from autotrain.predictor import ClassificationDistribution, Predictor, RegressionDistribution, load
+from autotrain.predictor.block_sizes import BlockSizes
 from autotrain.predictor.masks import MaskBank
 from autotrain.predictor.mixture import Noise
 from tests.winners import plain_network, random_bundle, save, train
@@ -169,17 +170,11 @@ def test_seed_decides_the_samples() -> None:
     assert np.abs(classify(predictor, table(), 20, seed=6).mean - one.mean).max() > 1e-3
 
 
-def test_blocks_of_rows_and_samples_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_rows_and_samples_change_nothing() -> None:
+    sizes = BlockSizes(encoded=1100, samples=9000, layer=3000, rows=70)
     for bundle in (random_bundle(n_members=2), random_bundle(task="regression")):
-        predictor = Predictor(bundle)
-        whole = predictor.predict_distribution(table(300), 40)
-        with monkeypatch.context() as patch:
-            patch.setattr("autotrain.predictor.passes.BLOCK_NUMBERS", 3000)
-            patch.setattr("autotrain.predictor.passes.MOST_ROWS", 70)
-            patch.setattr("autotrain.predictor.joint.SAMPLE_NUMBERS", 9000)
-            patch.setattr("autotrain.predictor.tables.ENCODED_NUMBERS", 1100)
-            patch.setattr("autotrain.predictor.mixture.BLOCK_NUMBERS", 700)
-            cut = predictor.predict_distribution(table(300), 40)
+        whole = Predictor(bundle).predict_distribution(table(300), 40)
+        cut = Predictor(bundle, sizes).predict_distribution(table(300), 40)
         for name, column in whole.to_dict().items():
             if column.dtype.kind == "f":
                 np.testing.assert_allclose(
@@ -283,11 +278,12 @@ def test_log_likelihood_needs_numbers() -> None:
         result.log_likelihood([1.0, "a"])
 
 
-def test_samples_are_kept_when_small_or_requested(monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = Predictor(random_bundle(task="regression"))
+def test_samples_are_kept_when_small_or_requested() -> None:
+    bundle = random_bundle(task="regression")
+    predictor = Predictor(bundle)
     assert regress(predictor, table(), 5).samples is not None
     assert regress(predictor, table(), 5, samples=False).samples is None
-    monkeypatch.setattr("autotrain.predictor.monte_carlo.KEPT_NUMBERS", 30)
+    predictor = Predictor(bundle, BlockSizes(kept=30))
     large = regress(predictor, table(), 5)
     assert large.samples is None
     with pytest.raises(AutotrainError, match=r"Call predict_distribution\(…, samples=True\)"):

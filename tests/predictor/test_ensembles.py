@@ -14,6 +14,7 @@ from autotrain.bundle import Bundle
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.errors import DataError
 from autotrain.predictor import ClassificationDistribution, Predictor, RegressionDistribution, load
+from autotrain.predictor.block_sizes import BlockSizes
 from autotrain.predictor.joint import Joint
 from autotrain.predictor.passes import Group, Passes
 from tests.winners import random_bundle, save
@@ -37,6 +38,10 @@ def ensemble(task: str = "multiclass", params: tuple[dict[str, Any], ...] = MIXE
     bundles = [random_bundle(own, task=task, n_members=2, seed=k) for k, own in enumerate(params)]
     members = [bundle.members[fold] for fold in (0, 1) for bundle in bundles]
     return replace(bundles[0], members=tuple(members))
+
+
+# Parts of four rows, for three members with five inputs.
+FOUR_ROWS = BlockSizes(encoded=3 * 5 * 4)
 
 
 def alone(bundle: Bundle) -> list[Predictor]:
@@ -87,15 +92,13 @@ def test_many_rows_pass_one_member_after_the_other(monkeypatch: pytest.MonkeyPat
         raise AssertionError("fused")
 
     monkeypatch.setattr(Group, "outputs", refuse)
-    monkeypatch.setattr("autotrain.predictor.passes.BLOCK_NUMBERS", 200)
-    found = Predictor(ensemble()).predict_proba(table(200))
+    found = Predictor(ensemble(), BlockSizes(layer=200)).predict_proba(table(200))
     np.testing.assert_allclose(found, fused, rtol=1e-5, atol=1e-7)
 
 
-def test_bounded_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = Predictor(ensemble())
-    whole = predictor.predict_proba(table(100))
-    monkeypatch.setattr("autotrain.predictor.joint.SAMPLE_NUMBERS", 12 * 3 * 7)
+def test_bounded_blocks_of_rows_change_nothing() -> None:
+    whole = Predictor(ensemble()).predict_proba(table(100))
+    predictor = Predictor(ensemble(), BlockSizes(samples=12 * 3 * 7))
     np.testing.assert_allclose(predictor.predict_proba(table(100)), whole, rtol=1e-5, atol=1e-7)
 
 
@@ -140,17 +143,15 @@ def test_folds_read_the_same_cells(form: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_error_names_the_row_of_a_wrong_cell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autotrain.predictor.tables.ENCODED_NUMBERS", 3 * 5 * 4)
+def test_error_names_the_row_of_a_wrong_cell() -> None:
     frame = pd.DataFrame(table(), columns=[f"x{place}" for place in range(5)]).astype(object)
     frame.loc[9, "x3"] = "?!"
     with pytest.raises(DataError, match=r"x3.*row 10"):
-        Predictor(random_bundle(n_members=3)).predict(frame)
+        Predictor(random_bundle(n_members=3), FOUR_ROWS).predict(frame)
 
 
-def test_parts_contain_the_rows_of_all_folds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autotrain.predictor.tables.ENCODED_NUMBERS", 3 * 5 * 4)
-    joint = Joint(random_bundle(n_members=3))
+def test_parts_contain_the_rows_of_all_folds() -> None:
+    joint = Joint(random_bundle(n_members=3), FOUR_ROWS)
     sizes = [len(xs[0]) for xs in joint.encoded(table(10), None)]
     assert sizes == [4, 4, 2]
 

@@ -15,6 +15,7 @@ from sklearn import metrics
 from autotrain.errors import DataError
 from autotrain.metrics import METRICS
 from autotrain.predictor import ClassificationDistribution, Predictor
+from autotrain.predictor.evaluation import MANY_ROWS
 from autotrain.predictor.intervals import interval
 from tests.winners import random_bundle
 
@@ -291,13 +292,11 @@ def test_rows_of_weight_0_do_not_narrow_the_interval() -> None:
     assert found["interval"] == pytest.approx(half["interval"], rel=1e-5)
 
 
-def test_many_rows_have_one_interval(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("autotrain.predictor.evaluation.MANY_ROWS", 59)
+def test_many_rows_have_one_interval() -> None:
     predictor = Predictor(replace(random_bundle(task="regression"), metric="pinball:0.9"))
-    y = predictor.predict(table()) + np.random.default_rng(2).normal(size=60)
-    found = predictor.evaluate(table(), y, n_samples=0, interval=True)
+    generator = np.random.default_rng(2)
+    rows, y = generator.normal(size=(MANY_ROWS + 1, 5)), generator.normal(size=MANY_ROWS + 1)
+    found = predictor.evaluate(rows, y, n_samples=0, interval=True)
     assert list(found["intervals"]) == ["pinball:0.9"]
 
 

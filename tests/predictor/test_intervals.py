@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 from torch import Tensor
 
 from autotrain.metrics import METRICS, metric_named
-from autotrain.predictor import bootstrap, intervals
+from autotrain.predictor import intervals
 from autotrain.predictor.bootstrap import bootstrap_t
 from autotrain.predictor.intervals import interval
 from autotrain.predictor.shares import area, effective, harmonic, wilson
@@ -161,16 +161,14 @@ def naive(losses: np.ndarray, weights: np.ndarray, draws: int) -> tuple[float, f
 
 
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_bootstrap_t_equals_a_naive_loop(
-    is_weighted: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bootstrap_t_equals_a_naive_loop(is_weighted: bool) -> None:
     generator = np.random.default_rng(3)
     losses = generator.exponential(size=60)
     weights = generator.uniform(0.5, 1.5, 60) if is_weighted else np.ones(60)
     weights /= weights.mean()
-    monkeypatch.setattr(bootstrap, "RESAMPLES", 4000)
+    ones = torch.ones(60).double()
     found = bootstrap_t(
-        torch.from_numpy(losses), torch.ones(60).double(), torch.from_numpy(weights), 6.0, 1.0
+        torch.from_numpy(losses), ones, torch.from_numpy(weights), 6.0, 1.0, n_resamples=4000
     )
     assert found is not None
     low, high = naive(losses, weights, 4000)
@@ -214,20 +212,20 @@ def test_probability_of_0_gives_a_finite_interval() -> None:
     assert found[0] < found[1]
 
 
-def test_normal_quantiles_approximate_the_bootstrap(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_normal_quantiles_approximate_the_bootstrap() -> None:
     outputs, y = classified(2000, 2, 1.0)
     numbers, targets = predicted(2000, 0.5)
-    cases = [("log_loss", outputs, y), ("rmse", numbers, targets), ("r2", numbers, targets)]
-    drawn = [interval(METRICS[name], o, t) for name, o, t in cases]
-    monkeypatch.setattr(bootstrap, "MANY_ROWS", 1000)
-    for (name, o, t), before in zip(cases, drawn, strict=True):
-        found = interval(METRICS[name], o, t)
-        assert before is not None
+    ones = torch.ones(2000).double()
+    squares, spread = (numbers - targets).square(), (targets - targets.mean()).square()
+    log_loss = -outputs.gather(1, y.unsqueeze(1)).squeeze(1)
+    for losses, scales in ((log_loss, ones), (squares, ones), (squares, spread)):
+        worst = float(losses.max())
+        drawn = bootstrap_t(losses, scales, ones, worst, 1.0)
+        found = bootstrap_t(losses, scales, ones, worst, 1.0, n_resamples=0)
+        assert drawn is not None
         assert found is not None
-        assert found != before
-        assert found == pytest.approx(before, abs=0.15 * (before[1] - before[0]))
+        assert found != drawn
+        assert found == pytest.approx(drawn, abs=0.15 * (drawn[1] - drawn[0]))
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])

@@ -135,7 +135,9 @@ def test_mixture_is_the_mean_of_its_components(dof: float, spread: float, factor
     expected = stats.t.cdf(y, dof, centers, 0.7).mean(0)
     np.testing.assert_allclose(below(samples, torch.from_numpy(y), noise), expected, rtol=1e-9)
     levels = torch.tensor([0.001, 0.05, 0.5, 0.9], dtype=torch.float64)
-    for level, q in zip(levels, quantiles(samples, noise, levels).T, strict=True):
+    whole = quantiles(samples, noise, levels)
+    np.testing.assert_allclose(quantiles(samples, noise, levels, 70), whole, 1e-6, 1e-6)
+    for level, q in zip(levels, whole.T, strict=True):
         reached = stats.t.cdf(q.numpy(), dof, centers, 0.7).mean(0)
         np.testing.assert_allclose(reached, float(level), atol=1e-6)
 

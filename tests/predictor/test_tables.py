@@ -63,16 +63,13 @@ FORMS: dict[str, Callable[[pd.DataFrame], Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten rows per part."""
-    monkeypatch.setattr("autotrain.predictor.tables.ENCODED_NUMBERS", 10 * PREPROCESSOR.n_inputs)
+TEN_ROWS = 10 * PREPROCESSOR.n_inputs
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_parts_together_equal_the_whole(form: str) -> None:
     table = FORMS[form](frame())
-    parts = [part for (part,) in encoded_parts(table, [PREPROCESSOR], None)]
+    parts = [part for (part,) in encoded_parts(table, [PREPROCESSOR], None, TEN_ROWS)]
     assert [len(part) for part in parts] == [10, 10, 10, 10, 7]
     whole = PREPROCESSOR.encode(frame())
     np.testing.assert_array_equal(torch.cat(parts).numpy(), whole)
@@ -83,14 +80,14 @@ def test_table_that_cannot_be_cut_is_one_part() -> None:
         slice = property()
 
     table = Frame(frame().to_dict("list"))
-    assert len(list(encoded_parts(table, [PREPROCESSOR], None))) == 1
+    assert len(list(encoded_parts(table, [PREPROCESSOR], None, TEN_ROWS))) == 1
 
 
 def test_every_preprocessor_encodes_every_part() -> None:
     other = Preprocessor(
         CODES, ("age", "city"), {n: np.full(1, 2.0) for n in ("fill", "mean", "scale")}
     )
-    parts = list(encoded_parts(frame(), [PREPROCESSOR, other], None))
+    parts = list(encoded_parts(frame(), [PREPROCESSOR, other], None, TEN_ROWS))
     second = torch.cat([part[1] for part in parts]).numpy()
     np.testing.assert_array_equal(second, other.encode(frame()))
 
@@ -99,19 +96,19 @@ def test_error_names_the_row_of_the_whole_table() -> None:
     table = frame().astype(object)
     table.loc[36, "age"] = "old"
     with pytest.raises(DataError, match="got 'old' in row 37"):
-        list(encoded_parts(table, [PREPROCESSOR], None))
+        list(encoded_parts(table, [PREPROCESSOR], None, TEN_ROWS))
 
 
 def test_columns_of_different_length_raise_before_cutting() -> None:
     table = {"age": [1.0] * 47, "city": ["Rom"] * 40}
     with pytest.raises(DataError, match="columns must have the same length"):
-        list(encoded_parts(table, [PREPROCESSOR], None))
+        list(encoded_parts(table, [PREPROCESSOR], None, TEN_ROWS))
 
 
 def test_notices_are_not_repeated() -> None:
     table, notices = frame().assign(note="x"), list[str]()
     table.loc[[12, 13, 38], "city"] = ["Paris", "Paris", "Nice"]
-    list(encoded_parts(table, [PREPROCESSOR], notices))
+    list(encoded_parts(table, [PREPROCESSOR], notices, TEN_ROWS))
     assert [notice for notice in notices if "note" in notice] == notices[:1]
     assert [notice.partition(":")[0] for notice in notices[1:]] == [
         "from row 11 on",

@@ -15,13 +15,14 @@ from autotrain.metrics import METRICS
 from autotrain.network.layout import Layout, Shape
 from autotrain.space.config import TrialConfig
 from autotrain.techniques.schedules import SCHEDULES
-from autotrain.training import fleet as fleet_module
+from autotrain.training.fleet import Fleet
 from autotrain.training.slot import Admission, EpochReport, Outcome
 from autotrain.training.trainer import SlotMessage, Trainer
 from tests.training.problems import (
     draw_models,
     inputs_of,
     make_config,
+    make_fleet,
     make_fold,
     make_problem,
     make_reference,
@@ -390,17 +391,15 @@ def test_single_precision_training_equals_double() -> None:
         assert single[key] == pytest.approx(double[key], rel=1e-3), key
 
 
-@pytest.mark.parametrize("name", ["AHEAD_BYTES", "EVALUATION_NUMBERS"])
-def test_chunk_sizes_do_not_change_results(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["ahead_bytes", "evaluation_numbers"])
+def test_chunk_sizes_do_not_change_results(name: str) -> None:
     """Batches are gathered one by one or together, validation rows in pieces or as a whole."""
     models = draw_models("multiclass", 41, 4)
     found = []
     for size in (1, 1 << 40):
-        monkeypatch.setattr(fleet_module, name, size)
-        trainer = make_trainer(folds=[make_fold(n_train=200, n_valid=150)])
-        for model in models:
-            trainer.admit(model)
-        reports, _ = split(trainer.run())
+        made = make_fleet(models, folds=[make_fold(n_train=200, n_valid=150)])
+        fleet = Fleet(made.release(), made.rows, made.backend, **{name: size})
+        reports = [report for _ in range(2) for report in fleet.run_epoch()]
         found.append([(report.slot, report.epoch, report.valid_loss) for report in reports])
     little, much = found
     np.testing.assert_allclose(little, much, rtol=1e-10)

@@ -1,4 +1,4 @@
-"""How much a predictor computes and keeps at a time, so that memory is bounded."""
+"""Sizes of the blocks in which a predictor works, so that memory is bounded."""
 
 from __future__ import annotations
 

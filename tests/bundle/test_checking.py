@@ -196,7 +196,7 @@ def test_error_names_the_invalid_field(
         check_fields(replaced(written[1], place, odd))
 
 
-def test_fields_of_a_later_version_may_hold_anything(
+def test_unknown_fields_may_contain_anything(
     written: tuple[Path, Any, pd.DataFrame],
 ) -> None:
     for table in ((), ("training",), ("calibration",), ("members", 0)):

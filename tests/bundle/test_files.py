@@ -51,15 +51,15 @@ def assert_same(a: Bundle, b: Bundle) -> None:
     ],
     ids=["plain", "batch norm", "linear", "real labels", "members", "regression", "characters"],
 )
-def test_a_bundle_comes_back_as_it_was(bundle: Bundle, tmp_path: Path) -> None:
+def test_saving_and_loading_changes_nothing(bundle: Bundle, tmp_path: Path) -> None:
     assert_same(read_bundle(save(bundle, tmp_path / "best")), bundle)
 
 
-def test_the_same_bundle_gives_the_same_bytes() -> None:
+def test_same_bundle_gives_the_same_bytes() -> None:
     assert encode(random_bundle()) == encode(random_bundle())
 
 
-def test_files_are_for_people(tmp_path: Path) -> None:
+def test_files_are_readable(tmp_path: Path) -> None:
     folder = save(random_bundle({"network.hidden_units": "7-4"}), tmp_path / "best")
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     assert record["format_version"] == 4
@@ -103,7 +103,7 @@ def test_card_explains_the_quantile(tmp_path: Path) -> None:
     assert "Typical error" not in card
 
 
-def test_names_cannot_leave_their_place_in_the_card(tmp_path: Path) -> None:
+def test_names_are_escaped_in_the_card(tmp_path: Path) -> None:
     bundle = random_bundle(classes=("a", "b`\n\n## Fake", "c | d"))
     bundle = replace(bundle, target="`y\n# z", data={"name": "x\n## w", "n_train": 80})
     card = (save(bundle, tmp_path / "best") / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -112,14 +112,14 @@ def test_names_cannot_leave_their_place_in_the_card(tmp_path: Path) -> None:
     assert [line for line in card.splitlines() if line.startswith("#")][1] == "## Data"
 
 
-def test_the_card_of_a_linear_model_speaks_of_what_it_has(tmp_path: Path) -> None:
+def test_card_of_a_linear_model(tmp_path: Path) -> None:
     bundle = random_bundle({"network.hidden_layers": 0, "dropout.input_rate": 0.1})
     card = (save(bundle, tmp_path / "best") / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "- hidden units: none (linear)\n- dropout: on inputs 0.1\n" in card
     assert "elu" not in card
 
 
-def test_card_has_the_flags_and_the_gradient_norms_that_they_are_about(tmp_path: Path) -> None:
+def test_card_has_flags_and_gradient_norms(tmp_path: Path) -> None:
     healthy = Diagnosis(start_loss=1.1, loss=0.4, norms=(0.25, 0.5))
     dead = Diagnosis(start_loss=1.1, loss=0.9, norms=(0.125, 1.0), dead_units=(0.75,))
     bundle = random_bundle(n_members=3)
@@ -141,7 +141,7 @@ def test_card_has_the_flags_and_the_gradient_norms_that_they_are_about(tmp_path:
     assert "diagnostics" not in card(Diagnosis(), Diagnosis(), Diagnosis())
 
 
-def test_a_seed_may_be_long(tmp_path: Path) -> None:
+def test_seed_may_be_long(tmp_path: Path) -> None:
     bundle = replace(random_bundle(), data={"n_train": 80, "split": {"seed": 10**40}})
     assert_same(read_bundle(save(bundle, tmp_path / "best")), bundle)
 
@@ -168,7 +168,7 @@ def test_each_metric_of_the_test_rows_has_its_interval(tmp_path: Path) -> None:
     assert "| mae | 51,235 | 50,326 (48,000 to 52,000) |" in card
 
 
-def test_spaces_and_order_in_the_record_do_not_count(tmp_path: Path) -> None:
+def test_spaces_and_order_in_the_record_do_not_matter(tmp_path: Path) -> None:
     bundle = random_bundle()
     folder = save(bundle, tmp_path / "best")
     record = json.loads((folder / RECORD).read_bytes())
@@ -203,7 +203,7 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 @given(data=st.data())
-def test_a_changed_byte_of_the_record_is_refused_or_changes_nothing(
+def test_changed_byte_of_the_record_is_refused_or_changes_nothing(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "changed-record"
@@ -238,7 +238,7 @@ def test_no_byte_of_the_record_goes_unnoticed(tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-def test_a_changed_byte_of_the_tensors_is_refused(
+def test_changed_byte_of_the_tensors_is_refused(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "changed-tensors"
@@ -253,7 +253,7 @@ def test_a_changed_byte_of_the_tensors_is_refused(
 
 @pytest.mark.parametrize("name", [RECORD, TENSORS])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
-def test_a_truncated_file_is_refused(name: str, share: float, tmp_path: Path) -> None:
+def test_truncated_file_is_refused(name: str, share: float, tmp_path: Path) -> None:
     folder = save(random_bundle(), tmp_path / "best")
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: int(share * len(content))])
@@ -422,7 +422,7 @@ def test_contradictory_record_is_refused(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 0, -1.0, "a"])
-def test_a_regression_needs_its_noise(value: object, tmp_path: Path) -> None:
+def test_regression_needs_its_noise(value: object, tmp_path: Path) -> None:
     folder = save(random_bundle(task="regression"), tmp_path / "best")
     rewrite(folder, lambda record: record["calibration"]["noise"].update(scale=value))
     with pytest.raises(
@@ -436,7 +436,7 @@ def test_a_regression_needs_its_noise(value: object, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["temperature", "temperature_point"])
 @pytest.mark.parametrize("value", [None, 0, -1.0, "a", [1]])
-def test_a_temperature_must_be_one(name: str, value: object, tmp_path: Path) -> None:
+def test_temperature_must_be_a_positive_number(name: str, value: object, tmp_path: Path) -> None:
     folder = save(random_bundle(), tmp_path / "best")
     rewrite(folder, lambda record: record["calibration"].update({name: value}))
     message = rf"a positive number up to .* as calibration\.{name}, got "
@@ -483,7 +483,7 @@ def test_conformal_scores_of_folds_must_be_those_of_its_folds(
         read_bundle(folder)
 
 
-def test_a_target_without_scale_is_refused(tmp_path: Path) -> None:
+def test_target_without_scale_is_refused(tmp_path: Path) -> None:
     folder = save(random_bundle(task="regression"), tmp_path / "best")
     rewrite(folder, lambda record: first(record).update(target_std=0))
     with pytest.raises(
@@ -497,14 +497,14 @@ def test_a_target_without_scale_is_refused(tmp_path: Path) -> None:
     [b"", b"[]", b"null", b"[" * 100_000, b'{"format": "autotrain bundle", "format_version": 4}'],
     ids=["empty", "list", "null", "deep", "bare"],
 )
-def test_a_record_that_is_no_record_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_file_without_a_record_is_refused(content: bytes, tmp_path: Path) -> None:
     folder = save(random_bundle(), tmp_path / "best")
     (folder / RECORD).write_bytes(content)
     with pytest.raises(BundleError, match=r"bundle\.json must .*got "):
         read_bundle(folder)
 
 
-def test_a_number_out_of_range_is_refused(tmp_path: Path) -> None:
+def test_number_out_of_range_is_refused(tmp_path: Path) -> None:
     folder = save(random_bundle(), tmp_path / "best")
     text = (folder / RECORD).read_text(encoding="utf-8")
     assert '"log_loss": 0.5' in text
@@ -514,7 +514,7 @@ def test_a_number_out_of_range_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [RECORD, TENSORS])
-def test_what_is_no_file_is_refused_and_not_waited_for(name: str, tmp_path: Path) -> None:
+def test_other_than_a_regular_file_is_refused_at_once(name: str, tmp_path: Path) -> None:
     folder = save(random_bundle(), tmp_path / "best")
     (folder / name).unlink()
     (folder / name).symlink_to("/dev/zero")
@@ -530,7 +530,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(name: str, tmp_path: Path
         read_bundle(folder)
 
 
-def test_a_record_of_absurd_size_is_not_read(tmp_path: Path) -> None:
+def test_record_of_absurd_size_is_not_read(tmp_path: Path) -> None:
     folder = save(random_bundle(), tmp_path / "best")
     os.truncate(folder / RECORD, MOST_RECORD_BYTES + 1)  # a sparse file
     with pytest.raises(BundleError, match=rf"have at most {MOST_RECORD_BYTES} bytes, got \d+"):

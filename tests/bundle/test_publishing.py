@@ -43,7 +43,7 @@ def put(folder: Path, word: str, way: str = "exchange") -> Path:
 
 
 @both_ways
-def test_a_bundle_is_written_and_replaced(way: str, tmp_path: Path) -> None:
+def test_bundle_is_written_and_replaced(way: str, tmp_path: Path) -> None:
     folder = tmp_path / "studies" / "churn" / "best"
     assert put(folder, "one", way) == folder
     assert read(folder) == [b"record one", b"tensors one"]
@@ -119,7 +119,7 @@ while True:
 
 
 @both_ways
-def test_a_kill_at_any_time_leaves_a_whole_bundle(way: str, tmp_path: Path) -> None:
+def test_kill_at_any_time_leaves_a_whole_bundle(way: str, tmp_path: Path) -> None:
     folder = tmp_path / "best"
     for _ in range(4):
         writer = subprocess.Popen(
@@ -141,7 +141,7 @@ def test_a_kill_at_any_time_leaves_a_whole_bundle(way: str, tmp_path: Path) -> N
     assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
 
 
-def test_what_a_kill_between_two_renames_leaves_is_read_and_mended(tmp_path: Path) -> None:
+def test_bundle_is_read_and_restored_after_a_kill_between_two_renames(tmp_path: Path) -> None:
     folder = put(tmp_path / "best", "one")
     (folder / "remarks.txt").write_text("mine")
     stage(folder, files_of("two"))
@@ -153,7 +153,7 @@ def test_what_a_kill_between_two_renames_leaves_is_read_and_mended(tmp_path: Pat
     assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
 
 
-def test_what_a_kill_after_the_exchange_leaves_is_cleared_away(tmp_path: Path) -> None:
+def test_remains_of_a_kill_after_the_exchange_are_removed(tmp_path: Path) -> None:
     folder = put(tmp_path / "best", "one")
     old = tmp_path / ".best.new"
     shutil.copytree(folder, old)
@@ -164,7 +164,7 @@ def test_what_a_kill_after_the_exchange_leaves_is_cleared_away(tmp_path: Path) -
     assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
 
 
-def test_a_link_to_a_bundle_stays_a_link(tmp_path: Path) -> None:
+def test_link_to_a_bundle_stays_a_link(tmp_path: Path) -> None:
     folder = put(tmp_path / "real", "one")
     link = tmp_path / "link"
     link.symlink_to(folder)
@@ -173,7 +173,7 @@ def test_a_link_to_a_bundle_stays_a_link(tmp_path: Path) -> None:
     assert read(link) == read(folder) == [b"record two", b"tensors two"]
 
 
-def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
+def test_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
     with pytest.raises(StorageError, match=r"must be a new folder or a bundle.*chapter\.txt"):
@@ -184,7 +184,7 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
         stage(tmp_path / "file", files_of("one"))
 
 
-def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+def test_empty_folder_is_used(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert read(put(tmp_path / "empty", "one")) == [b"record one", b"tensors one"]
 

@@ -47,12 +47,12 @@ def bundle_of(selection: Selection | None, *, n_rows: int = 455, error: Any = 0.
     )
 
 
-def test_it_is_read_as_it_was_written() -> None:
+def test_selection_is_read_as_it_was_written() -> None:
     assert selection_of(bundle_of(CHOSEN)) == CHOSEN
     assert selection_of(bundle_of(None)) is None
 
 
-def test_the_score_comes_with_its_error_over_rows() -> None:
+def test_score_comes_with_its_error_over_rows() -> None:
     assert "0.0442 ± 0.0092 (standard error over 455 rows)" in score_words(bundle_of(CHOSEN))
     # Where no row is wrong, an error of 0 would claim certainty.
     for error in (0.0, None):
@@ -71,19 +71,19 @@ def test_the_score_comes_with_its_error_over_rows() -> None:
         ({"reason": "greedy"}, ["average"]),
     ],
 )
-def test_the_reason_names_what_decided(change: dict[str, Any], named: list[str]) -> None:
+def test_reason_names_the_rule(change: dict[str, Any], named: list[str]) -> None:
     selection = replace(CHOSEN, **change)
     words = reason_words(bundle_of(selection), selection)
     assert all(part in words for part in named)
     assert words in model_card(bundle_of(selection)).replace("\n- T", "\n- t")
 
 
-def test_the_leader_is_not_named_where_it_won() -> None:
+def test_leader_is_not_named_if_it_won() -> None:
     words = reason_words(bundle_of(CHOSEN), replace(CHOSEN, trial=17))
     assert words.count("trial 17") == 1
 
 
-def test_what_seeds_have_shown_is_named_for_what_it_is() -> None:
+def test_values_of_seeds_are_named_by_their_meaning() -> None:
     assert "mean over 3 trainings (seeds): 0.0513" in seed_words(CHOSEN)
     assert "mean over" not in seed_words(replace(CHOSEN, n_trainings=1))
     assert not seed_words(replace(CHOSEN, mean=None, seed_std=None))
@@ -104,7 +104,7 @@ def test_optimism_names_epochs_and_the_number_of_trials() -> None:
 @pytest.mark.parametrize(
     "broken", [{"trial": -1}, {"best_value": None}, {"reason": 3}, {"mean": "much"}]
 )
-def test_a_record_that_cannot_be_is_refused(broken: dict[str, Any]) -> None:
+def test_contradictory_record_is_refused(broken: dict[str, Any]) -> None:
     record = bundle_of(CHOSEN).to_json()
     check_fields(record)
     record["training"][SELECTION].update(broken)

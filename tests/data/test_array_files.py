@@ -37,7 +37,7 @@ def write_idx(folder: Path, part: str = "train", ending: str = "-ubyte") -> Path
 
 
 @pytest.mark.parametrize("ending", ["-ubyte", "-ubyte.gz"])
-def test_a_file_of_pictures_finds_its_labels(ending: str, tmp_path: Path) -> None:
+def test_file_of_pictures_finds_its_labels(ending: str, tmp_path: Path) -> None:
     table = read_table(write_idx(tmp_path, ending=ending))
     assert (table.kind, table.target, table.test_frame) == ("pixels", "target", None)
     assert list(table.frame.columns) == [f"pixel_{place}" for place in range(12)] + ["target"]
@@ -47,7 +47,7 @@ def test_a_file_of_pictures_finds_its_labels(ending: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("part", ["t10k", "test"])
-def test_a_folder_gives_training_and_test_pictures(part: str, tmp_path: Path) -> None:
+def test_folder_gives_training_and_test_pictures(part: str, tmp_path: Path) -> None:
     write_idx(tmp_path)
     assert read_table(tmp_path).test_frame is None
     write_idx(tmp_path, part)
@@ -155,7 +155,7 @@ def test_npz_without_labels_is_rows_to_predict(name: str, tmp_path: Path) -> Non
         load_dataset(tmp_path / "a.npz")
 
 
-def test_test_rows_without_labels_do_not_test(tmp_path: Path) -> None:
+def test_test_rows_without_labels_are_not_used(tmp_path: Path) -> None:
     x, y = RNG.normal(size=(40, 2)), np.arange(40) % 2
     np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x[:3])
     table = read_table(tmp_path / "a.npz")
@@ -219,7 +219,7 @@ def test_headers_that_do_not_fit_are_refused(
     assert part in str(caught.value)
 
 
-def test_a_header_that_fits_is_read(tmp_path: Path) -> None:
+def test_header_that_fits_is_read(tmp_path: Path) -> None:
     npz(tmp_path / "a.npz", "{'descr': '<f8', 'fortran_order': True, 'shape': (3, 2)}")
     assert read_table(tmp_path / "a.npz").frame.shape == (3, 3)
 

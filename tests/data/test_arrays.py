@@ -128,13 +128,13 @@ def test_decimals_are_numbers(cell: str, wanted: float) -> None:
     np.testing.assert_array_equal(plain([decimal.Decimal(cell), None]).tolist()[0], wanted)
 
 
-def test_decimals_that_no_float_tells_apart_stay_decimals() -> None:
+def test_decimals_that_floats_cannot_distinguish_stay_decimals() -> None:
     cells = [decimal.Decimal("0.12345678901234567891"), decimal.Decimal("0.12345678901234567892")]
     assert plain(cells).tolist() == cells
 
 
 @pytest.mark.parametrize("dtype", [">f4", ">i8", ">u2", ">f8", ">M8[s]", ">U3"])
-def test_other_byte_orders_become_the_machines(dtype: str) -> None:
+def test_other_byte_orders_become_native(dtype: str) -> None:
     values = np.array([3, 1, 2]).astype(dtype)
     assert plain(values).dtype.isnative
     np.testing.assert_array_equal(plain(values), values)
@@ -158,7 +158,7 @@ def test_half_precision_is_read_as_single() -> None:
     ],
     ids=str,
 )
-def test_arrow_cells_are_pythons(column: Any, wanted: list[Any]) -> None:
+def test_arrow_cells_become_python_objects(column: Any, wanted: list[Any]) -> None:
     assert plain(column).tolist() == wanted
     assert plain(pa.chunked_array([column])).tolist() == wanted
 
@@ -177,12 +177,12 @@ def test_times_with_a_zone_keep_it() -> None:
         ]
 
 
-def test_a_column_of_lists_is_refused_with_its_name() -> None:
+def test_column_of_lists_is_refused_with_its_name() -> None:
     with pytest.raises(DataError, match="column 'a' must have one cell per row"):
         open_table({"a": [[1, 2], [3, 4]]}, (("a",),))
 
 
-def test_a_named_index_is_a_column_where_it_is_asked_for() -> None:
+def test_named_index_is_a_column_if_it_is_needed() -> None:
     frame = pd.DataFrame({"x": [1, 2]}, index=pd.Index([5, 6], name="age"))
     assert open_table(frame, (("age", "x"),)).column("age").tolist() == [5, 6]
     assert open_table(frame, (("x",),)).names == ("x",)

@@ -139,13 +139,13 @@ REFUSED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_types_that_hold_no_cells_are_refused_with_their_name(kind: str) -> None:
+def test_error_names_the_type_of_a_column_without_cells(kind: str) -> None:
     with pytest.raises(DataError, match=r"column 'a' must have one number, text or date"):
         read_table(pa.table({"a": REFUSED[kind]}))
 
 
 @pytest.mark.parametrize("target", ["a", "y"])
-def test_objects_that_are_no_cells_are_refused(target: str) -> None:
+def test_objects_that_are_not_cells_are_refused(target: str) -> None:
     for cell in ([1, 2], (1, 2), {"b": 1}, np.zeros(2), 1 + 2j, frozenset("a")):
         frame = pd.DataFrame({"a": pd.Series([cell] * 20, dtype="object"), "y": [0, 1] * 10})
         with pytest.raises(DataError, match=r"'a'.* one (number|label)"):
@@ -163,7 +163,7 @@ FRAME = pd.DataFrame({"x": [1.5, 2.5, None]}, index=pd.Index([30, 40, 50], name=
 
 
 @pytest.mark.parametrize("way", ["frame", "parquet", "feather", "arrow"])
-def test_a_named_index_is_a_column(way: str, tmp_path: Path) -> None:
+def test_named_index_is_a_column(way: str, tmp_path: Path) -> None:
     by_two = FRAME.assign(city=["a", "b", "c"]).set_index("city", append=True)
     for frame, names in ((FRAME, ["age", "x"]), (by_two, ["age", "city", "x"])):
         table = pa.Table.from_pandas(frame)
@@ -173,7 +173,7 @@ def test_a_named_index_is_a_column(way: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["frame", "parquet"])
-def test_an_index_without_a_name_is_no_column(way: str, tmp_path: Path) -> None:
+def test_unnamed_index_is_not_a_column(way: str, tmp_path: Path) -> None:
     for index in (pd.RangeIndex(3), pd.Index([5, 7, 6]), pd.Index(["a", "b", "c"])):
         frame = FRAME.set_axis(index, axis=0)
         table = pa.Table.from_pandas(frame)
@@ -182,14 +182,14 @@ def test_an_index_without_a_name_is_no_column(way: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["frame", "parquet"])
-def test_a_range_with_a_name_is_a_column(way: str, tmp_path: Path) -> None:
+def test_range_with_a_name_is_a_column(way: str, tmp_path: Path) -> None:
     frame = FRAME.set_axis(pd.RangeIndex(4, 10, 2, name="step"), axis=0)
     table = pa.Table.from_pandas(frame)
     read = read_table(frame).frame if way == "frame" else through(way, table, tmp_path)
     assert read["step"].tolist() == [4, 6, 8]
 
 
-def test_a_column_comes_before_an_index_of_its_name() -> None:
+def test_column_comes_before_an_index_of_its_name() -> None:
     frame = FRAME.assign(age=[1, 2, 3])
     assert read_table(frame).frame["age"].tolist() == [1, 2, 3]
 
@@ -200,20 +200,20 @@ def test_doubled_names_are_refused() -> None:
         read_table(table)
 
 
-def test_a_folder_like_a_partition_is_no_column(tmp_path: Path) -> None:
+def test_folder_named_like_a_partition_is_not_a_column(tmp_path: Path) -> None:
     folder = tmp_path / "year=2024"
     folder.mkdir()
     assert list(through("parquet", pa.table({"a": [1]}), folder).columns) == ["a"]
 
 
-def test_a_frame_in_the_other_byte_order_can_be_cut() -> None:
+def test_frame_in_the_other_byte_order_can_be_cut() -> None:
     frame = pd.DataFrame({"a": np.array([3, 1, 2], ">i4"), "b": ["x", "y", "z"]})
     read = read_table(frame).frame
     assert read.iloc[[2, 0]]["a"].tolist() == [2, 3]
     assert frame["a"].dtype == ">i4"
 
 
-def test_the_fingerprint_is_that_of_pandas_reading(tmp_path: Path) -> None:
+def test_fingerprint_equals_that_of_the_frame_of_pandas(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {
             "n": [1, 2],

@@ -51,20 +51,20 @@ def test_kinds(name: str, cells: Any, kind: str) -> None:
     assert (column.name, column.kind) == (name, kind)
 
 
-def test_pixels_are_taken_as_they_are() -> None:
+def test_pixels_are_used_unchanged() -> None:
     columns, notes = read_columns(pd.DataFrame(np.zeros((2, 3), np.uint8)), are_pixels=True)
     assert [column.kind for column in columns] == ["pixel"] * 3
     assert notes == []
 
 
-def test_a_few_texts_among_numbers_are_said() -> None:
+def test_few_texts_among_numbers_give_a_notice() -> None:
     _, notes = read_columns(pd.DataFrame({"size": ["1", "2", "3", "4", "5"] * 5 + ["n.a."]}))
     assert notes[0].startswith(
         "column 'size' contains numbers and 1 other cell (for example 'n.a.')"
     )
 
 
-def test_a_few_other_cells_among_dates_are_said() -> None:
+def test_few_other_cells_among_dates_give_a_notice() -> None:
     dates = [f"2024-01-{day:02}" for day in range(1, 31)]
     _, notes = read_columns(pd.DataFrame({"when": [*dates, "0000-00-00"]}))
     assert notes[0].startswith(
@@ -72,7 +72,7 @@ def test_a_few_other_cells_among_dates_are_said() -> None:
     )
 
 
-def test_dates_in_another_form_are_said() -> None:
+def test_dates_in_another_format_give_a_notice() -> None:
     _, notes = read_columns(pd.DataFrame({"when": ["31.01.2024", "01.02.2024"]}))
     assert "column 'when' looks like dates that are not written as 2024-01-31" in notes[0]
 
@@ -153,13 +153,13 @@ def test_useful_columns_are_kept(what: str, cells: Any, name: str) -> None:
     assert dropped(cells, name) == "", what
 
 
-def test_a_column_that_counts_is_found_in_some_of_its_rows() -> None:
+def test_column_that_counts_rows_is_found_in_some_of_its_rows() -> None:
     rows = np.sort(RNG.permutation(1000)[:N])
     assert "it only numbers the rows" in dropped(rows + 1, rows=rows)
     assert dropped(np.sort(SHUFFLED), rows=rows) == ""
 
 
-def test_few_rows_tell_nothing_about_identity() -> None:
+def test_few_rows_do_not_show_an_identifier() -> None:
     assert dropped([f"name {n}" for n in range(9)]) == ""
 
 

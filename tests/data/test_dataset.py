@@ -76,7 +76,7 @@ def test_iris_is_ready_for_training() -> None:
         np.testing.assert_array_equal(y, bunch.target[rows])
 
 
-def test_the_target_of_regression_is_standardized_on_training_rows() -> None:
+def test_target_of_regression_is_standardized_on_training_rows() -> None:
     data = load_dataset("sklearn:diabetes")
     y = load_diabetes().target
     train, valid, test = rows_of(data)
@@ -97,7 +97,7 @@ def test_the_target_of_regression_is_standardized_on_training_rows() -> None:
 
 @pytest.mark.parametrize("target", ["label", "amount", "flag"])
 @pytest.mark.parametrize("validation", ["holdout", "4-fold"])
-def test_the_parts_are_disjoint_and_complete(target: str, validation: str) -> None:
+def test_parts_are_disjoint_and_complete(target: str, validation: str) -> None:
     data = load_dataset(table(), target, validation=validation)
     assert len(data.folds) == (4 if validation == "4-fold" else 1)
     for place, (fold, split) in enumerate(zip(data.folds, data.splits, strict=True)):
@@ -113,7 +113,7 @@ def test_the_parts_are_disjoint_and_complete(target: str, validation: str) -> No
         assert sorted([*validated, *data.test_rows]) == list(range(N))
 
 
-def test_rows_that_calibrate_are_of_no_other_part() -> None:
+def test_calibration_rows_are_in_no_other_part() -> None:
     frame = table(n_rows=15_000)
     data = load_dataset(frame, "label", weights="count")
     (fold,), (split,) = data.folds, data.splits
@@ -127,7 +127,7 @@ def test_rows_that_calibrate_are_of_no_other_part() -> None:
     assert load_dataset(frame, "label", validation="3-fold").n_calibration == 0
 
 
-def test_the_seed_decides_the_split() -> None:
+def test_seed_determines_the_split() -> None:
     first, again, other = (load_dataset(table(), "label", seed=seed) for seed in (1, 1, 2))
     for rows, same, different in zip(rows_of(first), rows_of(again), rows_of(other), strict=True):
         np.testing.assert_array_equal(rows, same)
@@ -149,7 +149,7 @@ def spoil(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("validation", ["holdout", "3-fold"])
-def test_rows_that_do_not_train_influence_nothing_fitted(validation: str) -> None:
+def test_rows_outside_training_do_not_change_what_is_fitted(validation: str) -> None:
     frame = table()
     clean = load_dataset(frame, "amount", validation=validation)
     for place, (fold, split) in enumerate(zip(clean.folds, clean.splits, strict=True)):
@@ -208,7 +208,7 @@ def test_folds_have_the_same_columns() -> None:
     }
 
 
-def test_a_column_may_have_the_name_of_an_input_for_gaps() -> None:
+def test_column_may_have_the_name_of_an_input_for_gaps() -> None:
     frame = pd.DataFrame({"a": [1.0, None, 3.0, 4.0] * 10, "a=(missing)": np.sqrt(range(40))})
     frame["y"] = ["u", "v"] * 20
     data = load_dataset(frame, "y", validation="holdout")
@@ -220,7 +220,7 @@ def test_a_column_may_have_the_name_of_an_input_for_gaps() -> None:
 
 
 @pytest.mark.parametrize("validation", ["holdout", "3-fold"])
-def test_rows_that_do_not_train_influence_no_view(validation: str) -> None:
+def test_rows_outside_training_change_no_view(validation: str) -> None:
     frame = table()
     view = View("robust_smooth_clip", "median", 2)
     clean = load_dataset(frame, "amount", validation=validation)
@@ -236,14 +236,14 @@ def test_rows_that_do_not_train_influence_no_view(validation: str) -> None:
         assert not np.array_equal(one.x_valid, other.x_valid)
 
 
-def test_training_rows_do_influence_what_is_fitted() -> None:
+def test_training_rows_change_what_is_fitted() -> None:
     frame = table()
     clean = load_dataset(frame, "amount")
     spoiled = load_dataset(spoil(frame, clean.splits[0].train[:5]), "amount")
     assert spoiled.preprocessor().to_json() != clean.preprocessor().to_json()
 
 
-def test_useless_columns_are_said_and_not_encoded() -> None:
+def test_useless_columns_give_a_notice_and_are_not_encoded() -> None:
     data = load_dataset(table(), "label")
     assert [note.split(":")[0] for note in data.notes] == [
         "column 'id' is dropped",
@@ -261,7 +261,7 @@ def test_useless_columns_are_said_and_not_encoded() -> None:
     assert data.n_features == 6
 
 
-def test_leaks_are_said_and_kept() -> None:
+def test_leaks_give_a_notice_and_are_kept() -> None:
     frame = table().assign(copy=lambda rows: rows["label"].str.upper())
     data = load_dataset(frame, "label")
     assert any("column 'copy' has one value for each class" in note for note in data.notes)
@@ -286,14 +286,14 @@ def test_rows_without_target_are_dropped_and_counted() -> None:
     )
 
 
-def test_a_column_that_counts_is_dropped_although_rows_are() -> None:
+def test_column_that_counts_rows_is_dropped_although_rows_are_missing() -> None:
     frame = table().assign(row=np.arange(1, N + 1))
     frame["label"] = frame["label"].where(frame.index % 7 > 0)
     notes = load_dataset(frame.rename(columns={"row": "anything"}), "label").notes
     assert "column 'anything' is dropped: it only numbers the rows" in notes
 
 
-def test_classes_of_two_rows_break_nothing() -> None:
+def test_classes_of_two_rows_load() -> None:
     frame = table()
     frame["label"] = frame["label"].astype("object")
     frame.loc[[0, 1], "label"] = "rare"
@@ -304,7 +304,7 @@ def test_classes_of_two_rows_break_nothing() -> None:
                 assert set(fold.y_train) == {0, 1, 2, 3}
 
 
-def test_raw_rows_lead_to_the_encoded_ones() -> None:
+def test_encoding_raw_rows_gives_the_encoded_ones() -> None:
     frame = table()
     data = load_dataset(frame, "label")
     for (features, labels), x, y in (
@@ -333,7 +333,7 @@ def test_test_rows_may_come_from_a_file(tmp_path: Path) -> None:
     assert changed.fingerprint != data.fingerprint
 
 
-def test_the_training_rows_as_test_rows_are_said() -> None:
+def test_training_rows_as_test_rows_give_a_notice() -> None:
     notes = load_dataset(table(), "label", test=table()).notes
     assert "the test rows (data frame) are the training rows" in notes
 
@@ -345,7 +345,7 @@ def test_no_test_rows() -> None:
     assert data.n_train + data.n_valid == N
 
 
-def test_the_tests_of_a_format_are_used_unless_a_fraction_is_wanted(tmp_path: Path) -> None:
+def test_test_rows_of_a_format_are_used_unless_a_fraction_is_given(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (50, 3, 3), dtype=np.uint8), np.arange(50) % 2
     np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x[:7], y_test=y[:7])
@@ -360,7 +360,7 @@ def test_the_tests_of_a_format_are_used_unless_a_fraction_is_wanted(tmp_path: Pa
     assert (data.n_train, data.n_valid, data.n_test) == (32, 8, 10)
 
 
-def test_the_path_does_not_change_the_fingerprint(tmp_path: Path) -> None:
+def test_path_does_not_change_the_fingerprint(tmp_path: Path) -> None:
     frame = table()
     for name in ("a.csv", "b.csv.gz"):
         frame.to_csv(tmp_path / name, index=False)
@@ -372,7 +372,7 @@ def test_the_path_does_not_change_the_fingerprint(tmp_path: Path) -> None:
     assert load_dataset(tmp_path / "b.csv.gz", "flag").fingerprint != prints[1].fingerprint
 
 
-def test_it_can_be_sent_to_another_process() -> None:
+def test_dataset_can_be_pickled() -> None:
     data = load_dataset(table(), "label")
     again = pickle.loads(pickle.dumps(data))
     np.testing.assert_array_equal(again.encoded().x_train, data.encoded().x_train)
@@ -381,7 +381,7 @@ def test_it_can_be_sent_to_another_process() -> None:
     )
 
 
-def test_a_wide_table_of_levels_is_bounded() -> None:
+def test_wide_table_of_levels_is_bounded() -> None:
     n_rows = 4000
     frame = pd.DataFrame({"text": [f"level {n % 2500}" for n in range(n_rows)]})
     data = load_dataset(frame.assign(y=np.arange(n_rows) % 3), "y", test=0)
@@ -454,7 +454,7 @@ def test_wrong_tables_get_one_clear_error(what: str) -> None:
         assert part in str(caught.value)
 
 
-def test_a_table_without_header_is_recognised(tmp_path: Path) -> None:
+def test_table_without_header_is_recognised(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("1,2.5,a\n2,3.5,b\n")
     with pytest.raises(
@@ -463,7 +463,7 @@ def test_a_table_without_header_is_recognised(tmp_path: Path) -> None:
         load_dataset(path, "y")
 
 
-def test_an_unknown_delimiter_is_recognised(tmp_path: Path) -> None:
+def test_unknown_delimiter_is_recognised(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("a b y\n1 2 3\n4 5 6\n")
     with pytest.raises(DataError, match="the header is read as one column, 'a b y'"):
@@ -471,7 +471,7 @@ def test_an_unknown_delimiter_is_recognised(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("validation", ["holdout", "5-fold"])
-def test_a_class_of_one_row_trains_and_is_never_judged(validation: str) -> None:
+def test_class_of_one_row_trains_and_never_validates(validation: str) -> None:
     labels = ["a", "b"] * (N // 2)
     labels[7] = "rare"
     dataset = load_dataset(
@@ -485,7 +485,7 @@ def test_a_class_of_one_row_trains_and_is_never_judged(validation: str) -> None:
     assert (dataset.y_test != rare).all()
 
 
-def test_several_classes_of_one_row_are_told_together() -> None:
+def test_several_classes_of_one_row_give_one_notice() -> None:
     labels = ["a", "b"] * (N // 2)
     labels[7:9] = ["rare", "seldom"]
     dataset = load_dataset(table().assign(label=labels), "label")
@@ -508,14 +508,14 @@ def test_several_classes_of_one_row_are_told_together() -> None:
         ([True, False], None),
     ],
 )
-def test_labels_that_are_not_kept_as_they_are_are_told(labels: list[Any], note: str | None) -> None:
+def test_changed_labels_give_a_notice(labels: list[Any], note: str | None) -> None:
     frame = pd.DataFrame({"a": np.sin(range(60)), "y": pd.Series(labels * 30, dtype=object)[:60]})
     notes = [each for each in load_dataset(frame, "y").notes if "labels are read" in each]
     assert len(notes) == (note is not None)
     assert note is None or note in notes[0]
 
 
-def test_what_was_left_out_is_told_with_the_error() -> None:
+def test_error_has_the_notices_about_dropped_rows() -> None:
     frame = pd.DataFrame({"x": np.arange(40) / 7, "y": ["None", "Some"] * 20})
     with pytest.raises(DataError, match="at least two different values") as caught:
         load_dataset(frame, "y")
@@ -524,7 +524,7 @@ def test_what_was_left_out_is_told_with_the_error() -> None:
     assert "'None'" in note
 
 
-def test_what_is_odd_in_test_rows_is_told() -> None:
+def test_unusual_cells_of_separate_test_rows_give_notices() -> None:
     train = pd.DataFrame(
         {"x": np.arange(60) / 7, "town": ["Bern", "Rom"] * 30, "y": ["a", "b", "c"] * 20}
     )
@@ -540,7 +540,7 @@ def test_what_is_odd_in_test_rows_is_told() -> None:
         assert f"the test rows (data frame): {part}" in notes
 
 
-def test_test_rows_of_the_split_are_not_called_odd() -> None:
+def test_unusual_cells_of_held_out_test_rows_give_no_notice() -> None:
     frame = pd.DataFrame({"x": np.arange(60) / 7, "town": [f"t{n % 45}" for n in range(60)]})
     notes = load_dataset(frame.assign(y=["a", "b", "c"] * 20), "y").notes
     assert not [note for note in notes if "test rows" in note]

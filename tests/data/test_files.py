@@ -35,7 +35,7 @@ def test_every_file_type_gives_the_table(name: str, write: Any, kind: Any, tmp_p
     assert table.source == str(tmp_path / name)
 
 
-def test_a_frame_is_taken_and_left_untouched() -> None:
+def test_frame_is_read_and_not_changed() -> None:
     frame = FRAME.rename(columns={"a": 1}).set_index(pd.Index([3, 4, 5]))
     table = read_table(frame)
     assert list(table.frame.columns) == ["1", "b", "c"]
@@ -57,17 +57,17 @@ class OtherFrame:
         return FRAME
 
 
-def test_a_frame_of_another_library_is_taken() -> None:
+def test_frame_of_another_library_is_read() -> None:
     pd.testing.assert_frame_equal(read_table(OtherFrame()).frame, FRAME)
 
 
-def test_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     FRAME.to_csv(tmp_path / "t.csv", index=False)
     assert len(read_table("~/t.csv").frame) == 3
 
 
-def test_a_missing_file_gets_a_near_name(tmp_path: Path) -> None:
+def test_error_of_a_missing_file_suggests_a_name(tmp_path: Path) -> None:
     FRAME.to_csv(tmp_path / "titanic.csv", index=False)
     with pytest.raises(DataError) as caught:
         read_table(tmp_path / "titanik.csv")
@@ -82,14 +82,14 @@ def test_a_missing_file_gets_a_near_name(tmp_path: Path) -> None:
         read_table(tmp_path / "empty" / "titanic.csv")
 
 
-def test_an_empty_file(tmp_path: Path) -> None:
+def test_empty_file(tmp_path: Path) -> None:
     for name in ("a.csv", "a.parquet"):
         (tmp_path / name).touch()
         with pytest.raises(DataError, match="the file is empty"):
             read_table(tmp_path / name)
 
 
-def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
+def test_folder_instead_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must be a file, got an empty folder"):
         read_table(tmp_path)
     FRAME.to_csv(tmp_path / "t.csv", index=False)
@@ -98,7 +98,7 @@ def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["t.xlsx", "t.json", "t", "t.gz"])
-def test_an_unknown_type(name: str, tmp_path: Path) -> None:
+def test_unknown_type(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"text")
     with pytest.raises(DataError, match=r"must end in one of \.csv, \.tsv.*Save the table as CSV"):
         read_table(tmp_path / name)
@@ -125,7 +125,7 @@ def test_doubled_names_in_a_frame() -> None:
 
 
 @pytest.mark.parametrize("source", [5, None, [[1, 2]]])
-def test_something_else(source: Any) -> None:
+def test_other_objects_are_refused(source: Any) -> None:
     with pytest.raises(
         DataError, match="data must be a path, sklearn:NAME, openml:ID or a data frame"
     ):

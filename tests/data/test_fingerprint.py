@@ -21,13 +21,13 @@ FRAME = pd.DataFrame(CELLS)
 PRINT = fingerprint([FRAME], "y")
 
 
-def test_it_is_the_same_every_time() -> None:
+def test_fingerprint_is_deterministic() -> None:
     assert len(PRINT) == 64
     assert fingerprint([FRAME.copy()], "y") == PRINT
     assert fingerprint([FRAME.set_index(pd.Index([5, 6, 7]))], "y") == PRINT
 
 
-def test_it_is_the_same_in_every_release() -> None:
+def test_fingerprint_is_the_same_in_every_release() -> None:
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
     assert fingerprint([frame], "b") == (
         "e1c7cc4469ff2cc469cadd0817a8e8f0f6a6df45cd4c58d12083c51dbee9e791"
@@ -58,11 +58,11 @@ CHANGED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("what", CHANGED)
-def test_any_change_shows(what: str) -> None:
+def test_any_change_changes_the_fingerprint(what: str) -> None:
     assert fingerprint([CHANGED[what]], "y") != PRINT
 
 
-def test_the_target_and_the_test_rows_belong_to_it() -> None:
+def test_fingerprint_includes_target_and_test_rows() -> None:
     prints = {PRINT, fingerprint([FRAME], "a"), fingerprint([FRAME, FRAME.iloc[:1]], "y")}
     assert len(prints) == 3
 

@@ -60,7 +60,7 @@ def reference(frame: pd.DataFrame) -> ColumnTransformer:
 
 @pytest.mark.parametrize("n_levels", [5, 63, 64, 65, 300])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_matrix_is_that_of_column_transformer(seed: int, n_levels: int) -> None:
+def test_matrix_equals_that_of_column_transformer(seed: int, n_levels: int) -> None:
     train, other = table(seed, 800, n_levels=n_levels), table(seed + 100, 200, n_levels=n_levels)
     other.loc[:20, ["a", "b", "c", "d", "e"]] = np.nan
     other.loc[20:40, ["c", "e", "f", "g"]] = "never seen"
@@ -84,7 +84,7 @@ def test_the_matrix_is_that_of_column_transformer(seed: int, n_levels: int) -> N
             np.testing.assert_array_equal(preprocessor.encode(frame), wanted)
 
 
-def test_rarer_levels_share_one_input() -> None:
+def test_rare_levels_share_one_input() -> None:
     frame = table(0, 3000, n_levels=300)[["c"]]
     preprocessor, levels = fit_preprocessor(frame, read_columns(frame)[0], ["c"])
     (column,) = preprocessor.columns
@@ -115,7 +115,7 @@ def test_rarer_levels_share_one_input() -> None:
         (200, [0, 9], ["one-hot encoded, the 63 most frequent have an input each"]),
     ],
 )
-def test_notices_about_rare_levels_follow_what_a_space_does(
+def test_notices_about_rare_levels_depend_on_the_space(
     n_levels: int, limits: list[int], said: list[str]
 ) -> None:
     frame = pd.DataFrame({"c": [f"level {n % n_levels}" for n in range(4 * n_levels)]})
@@ -178,7 +178,7 @@ def test_pixels_share_one_mean_and_scale() -> None:
     np.testing.assert_allclose(preprocessor.encode(frame), wanted.reshape(-1, 9), rtol=1e-6)
 
 
-def test_extremes_stay_finite_and_quiet() -> None:
+def test_extreme_values_stay_finite_without_warnings() -> None:
     columns: dict[str, Any] = {
         "huge": [1e99, -1e99, 0.0],
         "tiny": [1e-200, 2e-200, 3e-200],

@@ -21,7 +21,7 @@ def table(*columns: Column) -> Table:
     return Table(columns, ";", ",", 0, '"', "\n", "utf-8", True, True)
 
 
-def test_a_wrong_number_is_found(tmp_path: Path) -> None:
+def test_wrong_number_is_found(tmp_path: Path) -> None:
     checker = fuzz_readers.Checker(tmp_path)
     right = Column("a", ("1,5", "2,5"), (1.5, 2.5))
     checker.check(table(right, Column("b", ("x", "y"), None)))

@@ -29,7 +29,7 @@ def read(folder: Path, lines: list[str], **options: object) -> RawTable:
         ["7,12,a", "8,14,b"],
     ],
 )
-def test_a_first_line_that_looks_like_a_row_is_told_of(lines: list[str], tmp_path: Path) -> None:
+def test_first_line_that_looks_like_a_row_gives_a_notice(lines: list[str], tmp_path: Path) -> None:
     (note,) = (note for note in read(tmp_path, lines).notes if "looks like data" in note)
     assert "--no-header" in note
     assert "--names" in note
@@ -40,7 +40,7 @@ def test_a_first_line_that_looks_like_a_row_is_told_of(lines: list[str], tmp_pat
     assert not [n for n in table.notes if "looks like data" in n]
 
 
-def test_names_that_are_found_once_below_are_names(tmp_path: Path) -> None:
+def test_names_that_occur_once_below_are_names(tmp_path: Path) -> None:
     lines = ["name,city,age", "city,Ulm,31", "Ada,Bonn,44"]
     assert read(tmp_path, lines).notes == ()
     # The header of another part of the file is no row.
@@ -52,7 +52,7 @@ def test_doubled_cells_of_a_row_get_the_right_advice(tmp_path: Path) -> None:
         read(tmp_path, ["e,x,x,n", "p,x,x,w", "e,b,x,n"])
 
 
-def test_the_names_that_are_given(tmp_path: Path) -> None:
+def test_given_names_are_used(tmp_path: Path) -> None:
     table = read(tmp_path, ROWS, names=["kind", "cap", "face", "hue"])
     assert (list(table.frame), len(table.frame)) == (["kind", "cap", "face", "hue"], 4)
     named = read(tmp_path, ["kind,cap,face,hue", *ROWS], names=["kind", "cap", "face", "hue"])
@@ -64,7 +64,7 @@ def test_the_names_that_are_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "name"), [("x2", "x2"), ("2", "x2"), ("-1", "x4"), ("5", None), ("0", None)]
 )
-def test_a_target_by_its_place(target: str, name: str | None, tmp_path: Path) -> None:
+def test_target_by_its_position(target: str, name: str | None, tmp_path: Path) -> None:
     table = read(tmp_path, ROWS, header=False)
     if name is not None:
         assert target_of(table, target) == name
@@ -73,12 +73,12 @@ def test_a_target_by_its_place(target: str, name: str | None, tmp_path: Path) ->
         target_of(table, target)
 
 
-def test_places_are_for_files_without_names_alone(tmp_path: Path) -> None:
+def test_positions_are_for_files_without_names_only(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no target column '1'"):
         target_of(read(tmp_path, ["a,b", "1,2", "3,4"]), "1")
 
 
-def test_a_single_row_without_names_is_a_table(tmp_path: Path) -> None:
+def test_single_row_without_names_is_a_table(tmp_path: Path) -> None:
     assert read(tmp_path, ["1,2,3"], header=False).frame.to_numpy().tolist() == [[1, 2, 3]]
 
 

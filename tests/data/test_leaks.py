@@ -1,4 +1,4 @@
-"""Columns that give the target away are warned of."""
+"""Columns that reveal the target give a warning."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ KEPT_APART: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("what", GIVEN_AWAY)
-def test_one_value_for_each_class_is_warned_of(what: str) -> None:
+def test_one_value_for_each_class_gives_a_warning(what: str) -> None:
     (warning,) = leaks(GIVEN_AWAY[what], CLASSES, "multiclass")
     assert "column 'x' has one value for each class, which may leak the target" in warning
 
 
 @pytest.mark.parametrize("what", KEPT_APART)
-def test_other_columns_are_not(what: str) -> None:
+def test_other_columns_give_no_warning(what: str) -> None:
     assert leaks(KEPT_APART[what], CLASSES, "multiclass") == []
 
 
@@ -64,24 +64,24 @@ FINER: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("what", FINER)
-def test_a_finer_code_of_the_target_is_warned_of(what: str) -> None:
+def test_finer_code_of_the_target_gives_a_warning(what: str) -> None:
     (warning,) = leaks(FINER[what], CLASSES, "multiclass")
     assert warning.startswith(
         "column 'x' has only values that each occur with one class, which may leak"
     )
 
 
-def test_numbers_of_each_class_apart_from_the_others_are_warned_of() -> None:
+def test_separate_ranges_of_the_classes_give_a_warning() -> None:
     (warning,) = leaks(CLASSES * 10 + np.arange(N) % 9, CLASSES, "multiclass")
     assert "column 'x' has a separate range of numbers for each class, which may leak" in warning
 
 
-def test_few_rows_of_a_class_may_lie_apart_by_chance() -> None:
+def test_separate_ranges_of_few_rows_give_no_warning() -> None:
     rare = (np.arange(N) >= N - 9).astype(int)
     assert leaks(np.arange(N) * 1.5 + 0.25, rare, "binary") == []
 
 
-def test_cells_that_only_one_class_has_are_warned_of() -> None:
+def test_cells_that_only_one_class_has_give_a_warning() -> None:
     left = np.repeat([0, 1], N // 2 + 5)
     reasons = [f"reason {n % 7}" if gone else None for n, gone in enumerate(left)]
     (warning,) = leaks(reasons, left, "binary")
@@ -95,17 +95,17 @@ def test_cells_that_only_one_class_has_are_warned_of() -> None:
     assert "column 'x' is empty for some classes" in warning
 
 
-def test_a_boolean_copy_is_warned_of() -> None:
+def test_boolean_copy_gives_a_warning() -> None:
     assert len(leaks(CLASSES == 1, (CLASSES == 1).astype(int), "binary")) == 1
 
 
 @pytest.mark.parametrize("scale", [1.0, -1e-9, 1e9])
-def test_a_straight_line_is_warned_of(scale: float) -> None:
+def test_straight_line_gives_a_warning(scale: float) -> None:
     (warning,) = leaks(AMOUNTS * scale + 5 * scale, AMOUNTS, "regression")
     assert "column 'x' follows the target in a straight line" in warning
     assert leaks(AMOUNTS * scale + 0.1 * scale * RNG.normal(size=N), AMOUNTS, "regression") == []
 
 
-def test_a_curve_and_a_text_are_not() -> None:
+def test_curve_and_text_give_no_warning() -> None:
     assert leaks(AMOUNTS**3, AMOUNTS, "regression") == []
     assert leaks([f"t{n % 7}" for n in range(N)], AMOUNTS, "regression") == []

@@ -23,7 +23,7 @@ COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "café") for form in ("NFC",
         ("buy", "buy\u00a0\ufeff", r"'buy' and 'buy\xa0\ufeff'"),
     ],
 )
-def test_labels_that_look_alike_are_told(one: str, other: str, shown: str) -> None:
+def test_labels_that_look_alike_give_a_notice(one: str, other: str, shown: str) -> None:
     frame = pd.DataFrame({"x": np.arange(60) / 7, "y": [one, other, "leave"] * 20})
     data = load_dataset(frame, "y")
     assert len(data.classes) == 3
@@ -32,12 +32,12 @@ def test_labels_that_look_alike_are_told(one: str, other: str, shown: str) -> No
     assert shown in note
 
 
-def test_categories_that_look_alike_are_told() -> None:
+def test_categories_that_look_alike_give_a_notice() -> None:
     _, (note,) = read_columns(pd.DataFrame({"town": [COMPOSED, DECOMPOSED, "Rom"] * 4}))
     assert note.startswith("column 'town' has texts that look alike")
 
 
-def test_texts_that_look_different_are_not_told() -> None:
+def test_texts_that_look_different_give_no_notice() -> None:
     _, notes = read_columns(pd.DataFrame({"town": ["café", "Café", "cafe", "Rom", None] * 4}))
     assert notes == []
 
@@ -48,7 +48,7 @@ def test_codes_as_categories_keep_their_zeros() -> None:
     assert (column.kind, notes) == ("categorical", [])
 
 
-def test_leading_zeros_of_a_target_of_numbers_are_told() -> None:
+def test_leading_zeros_of_a_numeric_target_give_a_notice() -> None:
     frame = pd.DataFrame({"x": np.arange(60) / 7, "y": [f"{n:03}" for n in range(60)]})
     data = load_dataset(frame, "y")
     assert data.task == "regression"

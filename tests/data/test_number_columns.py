@@ -50,7 +50,7 @@ SMALL = {"b": ["0,25", "-1,5", "7"]}
         ),
     ],
 )
-def test_all_columns_say_what_the_marks_are(
+def test_marks_are_inferred_from_all_columns(
     columns: dict[str, list[str]], mark: str, wanted: list[float], tmp_path: Path
 ) -> None:
     columns = {"id": ["k", "l", "m"], **columns}
@@ -70,7 +70,7 @@ def test_all_columns_say_what_the_marks_are(
         (WHOLE | {"b": ["0,25", "1,5", "7"]}, ","),
     ],
 )
-def test_numbers_that_may_be_two_are_refused(
+def test_ambiguous_numbers_are_refused(
     columns: dict[str, list[str]], mark: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match=r"column 'a'.* may be .*--decimal") as caught:
@@ -83,7 +83,7 @@ def test_numbers_that_may_be_two_are_refused(
         assert table.frame["a"][0] == both[value]
 
 
-def test_points_that_nothing_explains_are_told_of(tmp_path: Path) -> None:
+def test_unexplained_points_give_a_notice(tmp_path: Path) -> None:
     columns = {"a": ["61.407", "8.250", "1.003"], "b": ["x", "y", "z"]}
     notes = read(tmp_path, columns).notes
     assert any("column 'a': points are read as decimal marks" in note for note in notes)
@@ -105,7 +105,7 @@ FORMATS = {
 
 @pytest.mark.parametrize("what", FORMATS)
 @pytest.mark.parametrize("is_frame", [False, True])
-def test_formats_are_read_and_told(what: str, is_frame: bool, tmp_path: Path) -> None:
+def test_formats_are_read_with_a_notice(what: str, is_frame: bool, tmp_path: Path) -> None:
     cells, wanted, told = FORMATS[what]
     columns = {"a": cells, "b": ["0.5", "1", "2"]}
     table = read_table(pd.DataFrame(columns)) if is_frame else read(tmp_path, columns)
@@ -124,9 +124,7 @@ def test_formats_are_read_and_told(what: str, is_frame: bool, tmp_path: Path) ->
         (["unknown", "1", "2"], "--missing 'unknown'"),
     ],
 )
-def test_numbers_that_are_not_certain_stay_texts(
-    cells: list[str], told: str, tmp_path: Path
-) -> None:
+def test_uncertain_numbers_stay_texts(cells: list[str], told: str, tmp_path: Path) -> None:
     table = read(tmp_path, {"a": cells, "b": ["0.5", "1", "2"]})
     assert table.frame["a"].tolist() == cells
     (note,) = (note for note in table.notes if "'a'" in note)
@@ -134,7 +132,7 @@ def test_numbers_that_are_not_certain_stay_texts(
     assert "read as text" in note
 
 
-def test_options_settle_what_is_not_certain(tmp_path: Path) -> None:
+def test_options_decide_uncertain_cases(tmp_path: Path) -> None:
     cells = ["555 123 456", "555 987 654", "600 111 222"]
     table = read(tmp_path, {"a": cells}, reading=Reading.of({"thousands": " "}))
     assert table.frame["a"][0] == 555123456
@@ -147,7 +145,7 @@ def test_options_settle_what_is_not_certain(tmp_path: Path) -> None:
     assert frame["b"][1] == "unknown"
 
 
-def test_a_word_among_many_numbers_is_a_missing_one(tmp_path: Path) -> None:
+def test_word_among_many_numbers_is_a_missing_cell(tmp_path: Path) -> None:
     cells = [*(str(number / 2) for number in range(40)), *["Unknown"] * 60]
     table = read(tmp_path, {"a": cells, "b": ["x"] * 100})
     assert int(table.frame["a"].isna().sum()) == 60
@@ -158,7 +156,7 @@ def test_a_word_among_many_numbers_is_a_missing_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_frame", [False, True])
-def test_leading_zeros_are_kept_and_told(is_frame: bool, tmp_path: Path) -> None:
+def test_leading_zeros_are_kept_with_a_notice(is_frame: bool, tmp_path: Path) -> None:
     columns = {"zip": ["00501", "02134", "90210", ""], "n": ["10", "20", "30", "40"]}
     table = read_table(pd.DataFrame(columns)) if is_frame else read(tmp_path, columns)
     assert table.frame["zip"].tolist()[:3] == ["00501", "02134", "90210"]
@@ -186,20 +184,20 @@ def test_other_codes_stay_texts(tmp_path: Path) -> None:
         [*(str(number) for number in range(40)), *["shut"] * 30],
     ],
 )
-def test_a_target_of_numbers_never_becomes_classes(cells: list[str]) -> None:
+def test_target_of_numbers_never_becomes_classes(cells: list[str]) -> None:
     with pytest.raises(DataError, match="task multiclass"):
         read_target(np.array(cells, dtype=object), "y")
     assert read_target(np.array(cells * 2, dtype=object), "y", "multiclass").task == "multiclass"
 
 
-def test_a_frame_keeps_its_own_index_and_cells() -> None:
+def test_frame_keeps_its_own_index_and_cells() -> None:
     frame = pd.DataFrame({"a": ["1,250", None, 3.5, "7"]}, index=[3, 3, 5, 9])
     table = read_table(frame.assign(b=[0.5, 1, 2, 3]))
     assert table.frame["a"].tolist()[::2] == [1250, 3.5]
     assert frame["a"].tolist()[0] == "1,250"
 
 
-def test_names_are_for_files_alone() -> None:
+def test_names_are_for_files_only() -> None:
     with pytest.raises(DataError, match="names and header must be omitted"):
         read_table(pd.DataFrame({"a": [1]}), Reading.of({"names": ["b"]}))
 

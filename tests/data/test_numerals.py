@@ -48,7 +48,7 @@ CELLS: list[tuple[str, float | None, float | None, str]] = [
 
 
 @pytest.mark.parametrize(("text", "english", "continental", "unit"), CELLS)
-def test_numbers_written_for_people(
+def test_formatted_numbers_are_read(
     text: str, english: float | None, continental: float | None, unit: str
 ) -> None:
     cell = written(text)
@@ -64,16 +64,16 @@ def test_numbers_written_for_people(
         *("1,234.567,8", "1.234.5", "0,123,456", "1__234", "5 %%", "1 234 56"),
     ],
 )
-def test_other_texts_are_no_numbers(text: str) -> None:
+def test_other_texts_are_not_numbers(text: str) -> None:
     assert written(text) is None
 
 
-def test_leading_zeros_are_no_numbers_of_a_scale() -> None:
+def test_texts_with_leading_zeros_are_not_numbers() -> None:
     found = {text: is_padded(text) for text in ("007", "-01", "0", "0.5", "00.5", "70", " 0123 ")}
     assert [text for text, padded in found.items() if padded] == ["007", " 0123 "]
 
 
-def test_cells_of_a_column_say_what_they_are() -> None:
+def test_cells_of_a_column_give_evidence() -> None:
     cells = read_cells(["1,5", "2.000", "n.a.", "gone"], missing=["gone"])
     assert cells.decimals == (",",)
     assert cells.numeral(",") == Numeral(",", ".", "", ("n.a.", "gone"))
@@ -84,7 +84,7 @@ def test_cells_of_a_column_say_what_they_are() -> None:
     assert len(read_cells(["1", "-", ".", "*", "n.d."]).others) == 4
 
 
-def test_units_must_be_one() -> None:
+def test_column_must_have_one_unit() -> None:
     assert read_cells(["5 %", "6%", "0"]).has_clear_unit
     assert read_cells(["$5", "6"]).has_clear_unit
     assert not read_cells(["5 %", "6"]).has_clear_unit
@@ -124,7 +124,7 @@ def test_cells_are_read_as_in_training(
     np.testing.assert_array_equal(found, wanted)
 
 
-def test_a_numeral_is_the_same_when_it_is_read_again() -> None:
+def test_numeral_is_the_same_when_it_is_read_again() -> None:
     for numeral in (Numeral(), Numeral(",", "."), Numeral(unit="%", missing=("-", "n.a."))):
         assert Numeral.from_json(numeral.to_json()) == numeral
 

@@ -45,7 +45,7 @@ PREPROCESSOR = fitted(FRAME)
 ENCODED = PREPROCESSOR.encode(FRAME)
 
 
-def test_the_inputs_have_names() -> None:
+def test_inputs_have_names() -> None:
     assert PREPROCESSOR.input_names == (
         *("age", "size", "day.year", "day.month", "day.day", "day.weekday", "day.days"),
         *("colour=blue", "colour=green", "colour=red"),
@@ -55,7 +55,7 @@ def test_the_inputs_have_names() -> None:
     assert PREPROCESSOR.column_names == PREPROCESSOR.features == tuple(FRAME.columns)
 
 
-def test_the_matrix_is_float32_in_c_order() -> None:
+def test_matrix_is_float32_in_c_order() -> None:
     assert ENCODED.dtype == np.float32
     assert ENCODED.flags.c_contiguous
     np.testing.assert_array_equal(ENCODED[:, 7:].sum(axis=1), [3, 1, 1, 3])
@@ -139,7 +139,7 @@ def test_no_rows_give_an_empty_matrix(empty: Any) -> None:
     assert PREPROCESSOR.encode(empty).shape == (0, 14)
 
 
-def test_unseen_and_missing_categories_are_zeros_and_said() -> None:
+def test_unseen_and_missing_categories_are_zeros_and_give_notices() -> None:
     frame = changed(colour=["violet", None, "red", "violet"])
     notices: list[str] = []
     encoded = PREPROCESSOR.encode(frame, notices=notices)
@@ -150,7 +150,7 @@ def test_unseen_and_missing_categories_are_zeros_and_said() -> None:
     ]
 
 
-def test_missing_numbers_and_dates_are_said_where_training_had_none() -> None:
+def test_missing_numbers_and_dates_give_notices_if_training_had_none() -> None:
     notices: list[str] = []
     cells = {"age": [20, None, None, 50], "size": [None] * 4, "day": ["2024-01-31", None, "", None]}
     PREPROCESSOR.encode(changed(**cells), notices=notices)
@@ -160,14 +160,14 @@ def test_missing_numbers_and_dates_are_said_where_training_had_none() -> None:
     ]
 
 
-def test_extra_columns_are_ignored_and_said() -> None:
+def test_extra_columns_are_ignored_with_a_notice() -> None:
     notices: list[str] = []
     encoded = PREPROCESSOR.encode(changed(weight=1, height=2), notices=notices)
     np.testing.assert_array_equal(encoded, ENCODED)
     assert notices == ["ignored 2 columns that the training table did not have: weight, height"]
 
 
-def test_missing_numbers_and_dates_take_the_median() -> None:
+def test_missing_numbers_and_dates_become_the_median() -> None:
     frame = changed(age=None, day=pd.NaT)
     encoded = PREPROCESSOR.encode(frame)
     fill, mean, scale = (PREPROCESSOR.to_arrays()[name] for name in ARRAYS)
@@ -176,7 +176,7 @@ def test_missing_numbers_and_dates_take_the_median() -> None:
     np.testing.assert_array_equal(encoded[:, 2:7], np.tile(z[2:], (4, 1)))
 
 
-def test_the_infrequent_input_takes_unseen_and_missing() -> None:
+def test_infrequent_input_includes_unseen_and_missing_cells() -> None:
     names = [f"level{number % 70}" for number in range(700)] + ["level1"] * 50
     preprocessor = fitted(pd.DataFrame({"name": names}))
     encoded = preprocessor.encode({"name": ["never seen", None, "level1"]})
@@ -241,7 +241,7 @@ CELLS = st.one_of(st.none(), TEXTS, st.integers(-99, 99), st.booleans())
     st.lists(CELLS, min_size=2, max_size=30),
     st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=2, max_size=30),
 )
-def test_disk_and_back_changes_nothing(levels: list[Any], numbers: list[Any]) -> None:
+def test_saving_and_loading_changes_nothing(levels: list[Any], numbers: list[Any]) -> None:
     n_rows = min(len(levels), len(numbers))
     numbers[0] = 1.0
     frame = pd.DataFrame(
@@ -260,7 +260,7 @@ def test_disk_and_back_changes_nothing(levels: list[Any], numbers: list[Any]) ->
     assert again.input_names == preprocessor.input_names
 
 
-def test_disk_and_back_with_every_kind() -> None:
+def test_saving_and_loading_every_kind() -> None:
     parts = json.loads(json.dumps(PREPROCESSOR.to_json()))
     again = Preprocessor.from_parts(parts, PREPROCESSOR.to_arrays())
     np.testing.assert_array_equal(again.encode(FRAME), ENCODED)
@@ -280,7 +280,7 @@ def test_broken_parts_are_refused(change: dict[str, Any], part: str) -> None:
     assert part in str(caught.value)
 
 
-def test_a_name_may_be_empty() -> None:
+def test_name_may_be_empty() -> None:
     now = fitted(FRAME.rename(columns={"age": ""}))
     again = Preprocessor.from_parts(now.to_json(), now.to_arrays())
     assert again.column_names[0] == ""
@@ -312,7 +312,7 @@ def test_a_name_may_be_empty() -> None:
         {"had_missing": {}},
     ],
 )
-def test_a_forged_column_is_refused(change: dict[str, Any]) -> None:
+def test_forged_column_is_refused(change: dict[str, Any]) -> None:
     """Also where the checksums are right: whoever forges a file computes them anew."""
     parts = PREPROCESSOR.to_json()
     for place in range(len(parts["columns"])):
@@ -330,7 +330,7 @@ def test_a_forged_column_is_refused(change: dict[str, Any]) -> None:
         ([True, False, True], [True, False, None, "maybe"], [1, -1, 0, 0]),
     ],
 )
-def test_two_levels_are_one_input_apart_from_what_was_never_seen(
+def test_two_levels_share_one_input_and_unseen_cells_are_zero(
     cells: list[Any], texts: list[Any], wanted: list[float]
 ) -> None:
     now = fitted(pd.DataFrame({"x": pd.Series(cells, dtype="object")}))
@@ -338,13 +338,13 @@ def test_two_levels_are_one_input_apart_from_what_was_never_seen(
     np.testing.assert_array_equal(now.encode({"x": texts})[:, 0], wanted)
 
 
-def test_the_same_time_of_every_day_is_exactly_the_same_hour() -> None:
+def test_same_time_of_every_day_is_exactly_the_same_hour() -> None:
     frame = pd.DataFrame({"x": pd.date_range("2024-01-01 10:00", periods=3, freq="D")})
     preprocessor = fitted(frame.assign(x=frame["x"] + pd.to_timedelta([0, 1, 2], "h")))
     assert preprocessor.raw_numbers(frame)[:, -1].tolist() == [10.0] * 3
 
 
-def test_a_missing_array_is_refused() -> None:
+def test_missing_array_is_refused() -> None:
     arrays = PREPROCESSOR.to_arrays()
     del arrays["scale"]
     with pytest.raises(BundleError, match="scale"):

@@ -15,7 +15,7 @@ from autotrain.errors import DataError
 
 
 @pytest.mark.parametrize("name", LOADED)
-def test_the_sets_inside_scikit_learn(name: str) -> None:
+def test_sets_inside_scikit_learn(name: str) -> None:
     table = read_table(f"sklearn:{name}")
     bunch = getattr(datasets, f"load_{name}")()
     assert (table.name, table.source, table.target) == (name, f"sklearn:{name}", "target")
@@ -29,7 +29,7 @@ def test_classes_have_their_names() -> None:
     assert read_table("sklearn:digits").frame["target"][:3].tolist() == [0, 1, 2]
 
 
-def test_an_unknown_set() -> None:
+def test_unknown_set() -> None:
     with pytest.raises(DataError, match=r"no scikit-learn dataset 'iris2'. Did you mean 'iris'"):
         read_table("sklearn:iris2")
 

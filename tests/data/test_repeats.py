@@ -30,7 +30,7 @@ def mixed(n: int, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def test_repeats_are_those_of_a_loop() -> None:
+def test_repeats_equal_those_of_a_loop() -> None:
     train, test = mixed(40), mixed(60, seed=1)
     generator = np.random.default_rng(2)
     y_train, y_test = generator.integers(3, size=40), generator.integers(3, size=60)
@@ -75,7 +75,7 @@ def test_columns_are_not_interchangeable() -> None:
     assert first != second
 
 
-def test_the_data_set_counts_repeats_of_its_split() -> None:
+def test_dataset_counts_repeats_in_its_test_rows() -> None:
     """Only columns that the model reads count: not the weights, nor one that numbers the rows."""
     generator = np.random.default_rng(0)
     half = pd.DataFrame(generator.normal(size=(50, 3)), columns=list("abc"))
@@ -94,7 +94,7 @@ def test_the_data_set_counts_repeats_of_its_split() -> None:
     assert str(expected[0] + 1) in note
 
 
-def test_a_test_table_of_its_own_is_compared() -> None:
+def test_separate_test_table_is_compared() -> None:
     x, y = np.random.default_rng(0).normal(size=(2, 40))
     train = pd.DataFrame({0: x, "y": y})
     test = pd.DataFrame({0: [x[3], 70, x[5]], "y": [y[3], 0.0, 9.0]})
@@ -104,7 +104,7 @@ def test_a_test_table_of_its_own_is_compared() -> None:
     assert dataset.repeats.n_same_target == 1
 
 
-def test_no_repeats_no_note() -> None:
+def test_no_repeats_give_no_notice() -> None:
     table = pd.DataFrame({"x": np.arange(50.0) ** 2, "y": np.arange(50.0) % 7})
     dataset = load_dataset(table, "y")
     assert dataset.repeats is not None
@@ -113,7 +113,7 @@ def test_no_repeats_no_note() -> None:
     assert load_dataset(table, "y", test=0.0).repeats is None
 
 
-def test_texts_that_are_no_unicode_are_compared() -> None:
+def test_texts_that_are_not_unicode_are_compared() -> None:
     frame = pd.DataFrame({"x": pd.Series(["\ud800", "\ud801", "a"], dtype="object")})
     found = row_hashes(frame, read_columns(frame)[0])
     assert len(set(found.tolist())) == 3

@@ -32,7 +32,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     st.booleans(),
     st.integers(0, 99),
 )
-def test_a_holdout_parts_the_rows(
+def test_holdout_splits_the_rows(
     labels: list[int], fraction: float, stratify: bool, seed: int
 ) -> None:
     y = np.array(labels)
@@ -51,13 +51,13 @@ def test_a_holdout_parts_the_rows(
     assert len(out) == min(n_out, np.minimum(np.floor(exact) + 1, most).sum())
 
 
-def test_shares_of_the_classes_are_kept() -> None:
+def test_fractions_of_the_classes_are_kept() -> None:
     y = np.repeat([0, 1, 2], [700, 200, 100])
     _, out = holdout(y, 200, rng(), stratify=True)
     assert np.bincount(y[out]).tolist() == [140, 40, 20]
 
 
-def test_ties_go_to_no_class_in_particular() -> None:
+def test_ties_are_broken_at_random() -> None:
     y = np.repeat(np.arange(10), 5)
     tested = np.zeros(10)
     for seed in range(200):
@@ -66,7 +66,7 @@ def test_ties_go_to_no_class_in_particular() -> None:
     assert tested.min() > 60  # 100 expected
 
 
-def test_rows_of_every_place_are_chosen() -> None:
+def test_rows_are_chosen_from_the_whole_table() -> None:
     chosen = np.zeros(40)
     for seed in range(200):
         chosen[holdout(np.repeat([0, 1], 20), 10, rng(seed), stratify=True)[1]] += 1
@@ -103,7 +103,7 @@ def test_folds_are_stratified() -> None:
         assert np.bincount(y[valid]).tolist() == [10, 5, 5]
 
 
-def test_the_seed_decides() -> None:
+def test_seed_determines_the_split() -> None:
     y = np.repeat([0, 1], 50)
     for split in (
         lambda seed: split_test(y, 0.2, seed, stratify=True)[1],
@@ -114,7 +114,7 @@ def test_the_seed_decides() -> None:
         assert split(1).tolist() != split(2).tolist()
 
 
-def test_test_and_validation_rows_are_drawn_apart() -> None:
+def test_test_and_validation_rows_are_drawn_independently() -> None:
     y = np.zeros(100, dtype=np.int64)
     _, test = split_test(y, 0.2, 0, stratify=False)
     ((_, valid, _),) = split_validation(y, "holdout", 0, stratify=False)
@@ -130,7 +130,7 @@ def test_at_most_ten_thousand_rows_are_held_out() -> None:
 
 
 @pytest.mark.parametrize(("n_rows", "n_apart"), [(9_980, None), (9_990, 500), (30_000, 1_500)])
-def test_a_quarter_of_many_rows_held_out_calibrates(n_rows: int, n_apart: int | None) -> None:
+def test_quarter_of_many_validation_rows_calibrates(n_rows: int, n_apart: int | None) -> None:
     y = np.arange(n_rows) % 3
     ((train, valid, calibration),) = split_validation(y, "holdout", 0, stratify=True)
     if n_apart is None:
@@ -148,13 +148,13 @@ def test_a_quarter_of_many_rows_held_out_calibrates(n_rows: int, n_apart: int | 
     assert other.tolist() != calibration.tolist()
 
 
-def test_rows_that_calibrate_leave_every_class_one_to_validate() -> None:
+def test_calibration_leaves_a_validation_row_of_every_class() -> None:
     y = np.concatenate([np.zeros(9_990, dtype=np.int64), np.ones(10, dtype=np.int64)])
     ((train, valid, _),) = split_validation(y, "holdout", 0, stratify=True)
     assert (1 in y[train], 1 in y[valid]) == (True, True)
 
 
-def test_no_test_rows_when_none_are_wanted() -> None:
+def test_fraction_zero_gives_no_test_rows() -> None:
     rest, test = split_test(np.zeros(10), 0.0, 0, stratify=False)
     assert (len(rest), len(test)) == (10, 0)
 
@@ -185,7 +185,7 @@ def test_fewer_rows_than_folds() -> None:
         split_validation(np.array([0, 0, 0, 0, 1]), "5-fold", 0, stratify=True)
 
 
-def test_rows_of_which_none_can_validate() -> None:
+def test_rows_that_cannot_validate_are_refused() -> None:
     with pytest.raises(DataError, match="none of the 12 rows outside the test set can validate"):
         split_validation(np.arange(12), "holdout", 0, stratify=True)
     with pytest.raises(
@@ -197,7 +197,7 @@ def test_rows_of_which_none_can_validate() -> None:
 @pytest.mark.parametrize(
     ("n_rows", "n_folds"), [(20, 5), (9_999, 5), (10_000, 3), (29_999, 3), (30_000, 1)]
 )
-def test_auto_takes_folds_where_rows_are_few(n_rows: int, n_folds: int) -> None:
+def test_auto_uses_folds_for_few_rows(n_rows: int, n_folds: int) -> None:
     folds = split_validation(np.zeros(n_rows), "auto", 0, stratify=False)
     assert len(folds) == n_folds
     if n_folds > 1:

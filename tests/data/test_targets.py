@@ -59,12 +59,12 @@ def test_nullable_whole_numbers_stay_whole() -> None:
     assert (labels.classes, labels.label_dtype) == ((big, big + 1), "int64")
 
 
-def test_a_few_words_among_codes_are_classes() -> None:
+def test_few_words_among_codes_are_classes() -> None:
     target = read_target(["1", "2", "3"] * 20 + ["none of these"], "y")
     assert (target.task, len(target.classes)) == ("multiclass", 4)
 
 
-def test_the_numbers_of_regression_are_untouched() -> None:
+def test_numbers_of_regression_are_untouched() -> None:
     np.testing.assert_array_equal(read_target([1.5, 2.5, 9.0], "y").y, [1.5, 2.5, 9.0])
 
 
@@ -83,7 +83,7 @@ def test_whole_numbers_with_missing_cells_stay_whole() -> None:
         ([0, 1] * 2, "regression", ()),
     ],
 )
-def test_the_user_may_choose(cells: Any, task: str, classes: tuple[Any, ...]) -> None:
+def test_user_may_choose_the_task(cells: Any, task: str, classes: tuple[Any, ...]) -> None:
     target = read_target(cells, "y", task)
     assert (target.task, target.classes, target.reason) == (
         task,
@@ -138,7 +138,7 @@ def test_wrong_targets_get_one_clear_error(
         (["true", "True"] * 2, ["True", "true"], [0, 1]),
     ],
 )
-def test_another_table_is_coded_in_the_same_way(cells: Any, other: Any, wanted: list[int]) -> None:
+def test_another_table_is_encoded_alike(cells: Any, other: Any, wanted: list[int]) -> None:
     assert read_target(cells, "y").encode(other, "test.csv").tolist() == wanted
 
 
@@ -154,7 +154,7 @@ def test_other_numbers_in_another_table_are_read() -> None:
         target.encode(["1.5", "x"], "test.csv")
 
 
-def test_labels_that_no_array_holds_are_refused() -> None:
+def test_labels_that_no_array_can_contain_are_refused() -> None:
     labels = np.array([2**63 + 5, 3] * 20, dtype=np.uint64)
     with pytest.raises(DataError, match=r"at most 64 bits .*, got 9223372036854775813\."):
         read_target(labels, "y", "binary")
@@ -169,13 +169,13 @@ def test_few_whole_numbers_beyond_2_53_are_classes() -> None:
     np.testing.assert_array_equal(target.encode(pd.Series(LARGE[::-1]), "t"), [2, 1, 0])
 
 
-def test_floats_are_no_labels_where_classes_are_beyond_2_53() -> None:
+def test_floats_are_not_labels_if_classes_are_beyond_2_53() -> None:
     target = read_target(pd.Series(LARGE * 4), "y")
     with pytest.raises(DataError, match="t: labels of 'y' must be integers, got the float"):
         target.encode(pd.Series([float(LARGE[0])]), "t")
 
 
-def test_large_labels_that_are_floats_are_told() -> None:
+def test_large_labels_that_are_floats_give_a_notice() -> None:
     values = pd.Series([float(LARGE[0]), 2.0**61] * 6)
     (note,) = changed_labels(values, read_target(values, "y"))
     assert "labels may already be merged" in note
@@ -183,7 +183,7 @@ def test_large_labels_that_are_floats_are_told() -> None:
     assert changed_labels(values, read_target(values, "y")) == []
 
 
-def test_large_numbers_that_regression_merges_are_told() -> None:
+def test_large_numbers_that_regression_merges_give_a_notice() -> None:
     values = pd.Series([2**60 + n for n in range(30)])
     (note,) = changed_labels(values, read_target(values, "y"))
     assert "which regression rounds: 29 fewer different values" in note
@@ -199,7 +199,7 @@ def test_large_whole_numbers_beside_fractions_are_refused() -> None:
         read_target(np.array([2**60 + 1, 0.5] * 6, dtype=object), "y")
 
 
-def test_durations_are_seconds_and_told() -> None:
+def test_durations_are_seconds_and_give_a_notice() -> None:
     values = pd.Series(pd.to_timedelta(np.arange(30) * 1.5, unit="min"))
     target = read_target(values, "y")
     np.testing.assert_array_equal(target.y, np.arange(30) * 90)

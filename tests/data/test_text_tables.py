@@ -64,7 +64,7 @@ def test_one_table_in_many_files(what: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("mark", "word"), [(";", "semicolon"), ("\t", "tab"), ("|", "bar")])
-def test_another_delimiter_is_found_and_said(mark: str, word: str, tmp_path: Path) -> None:
+def test_other_delimiter_is_found_with_a_notice(mark: str, word: str, tmp_path: Path) -> None:
     frame, notes, *_ = read_text(write(tmp_path, TABLE.replace(",", mark)))
     pd.testing.assert_frame_equal(frame, WANTED)
     assert notes == [f"read with {word} as the delimiter"]
@@ -76,7 +76,7 @@ def test_commas_in_a_tsv_are_found(tmp_path: Path) -> None:
     assert notes == ["read with comma as the delimiter"]
 
 
-def test_decimal_commas_are_found_and_said(tmp_path: Path) -> None:
+def test_decimal_commas_are_found_with_a_notice(tmp_path: Path) -> None:
     content = TABLE.replace(",", ";").replace("1.5", "1,5").replace("2.5", "2,5")
     frame, notes, *_ = read_text(write(tmp_path, content))
     pd.testing.assert_frame_equal(frame, WANTED)
@@ -115,13 +115,13 @@ def test_commas_in_numbers(
         assert frame["b"].tolist() == others
 
 
-def test_a_comma_that_may_be_either_is_refused(tmp_path: Path) -> None:
+def test_ambiguous_comma_is_refused(tmp_path: Path) -> None:
     content = "a\tb\n980\tx\n1,000\ty\n"
     with pytest.raises(DataError, match=r"'1,000' in column 'a' may be 1000 or 1 "):
         read_text(write(tmp_path, content, "table.tsv"))
 
 
-def test_a_comma_is_what_it_was_where_that_is_open(tmp_path: Path) -> None:
+def test_ambiguous_comma_has_the_meaning_of_training(tmp_path: Path) -> None:
     path = write(tmp_path, "a;b\n980;x\n1,000;y\n")
     for commas, wanted in ((DECIMAL, [980.0, 1.0]), (THOUSANDS, [980.0, 1000.0])):
         frame, _, found, *_ = read_text(path, Reading(commas=commas))
@@ -158,7 +158,7 @@ def test_commas_in_other_cells_mean_nothing(
     assert len(told) == is_told
 
 
-def test_columns_of_texts_are_read_so_whatever_they_hold(tmp_path: Path) -> None:
+def test_known_columns_of_texts_are_texts_whatever_they_contain(tmp_path: Path) -> None:
     path = write(tmp_path, " code ,size,n\n007,1.50,1.50\n,2,2\n")
     frame, *_ = read_text(path, Reading(texts={"code", "size"}))
     assert frame["code"].tolist()[0] == "007"
@@ -173,7 +173,7 @@ def test_delimiters_inside_quotes_are_text(tmp_path: Path) -> None:
     assert notes == []
 
 
-def test_true_and_yes_stay_the_words_of_the_file(tmp_path: Path) -> None:
+def test_true_and_yes_keep_their_spelling(tmp_path: Path) -> None:
     content = "a,b,c,d\ntrue,yes,True,1\nfalse,no,,0\n"
     frame, *_ = read_text(write(tmp_path, content))
     assert frame["a"].tolist() == ["true", "false"]
@@ -191,14 +191,14 @@ def test_missing_cells(tmp_path: Path) -> None:
     assert frame["a"].dtype == np.float64
 
 
-def test_a_long_file_is_read_whole(tmp_path: Path) -> None:
+def test_long_file_is_read_completely(tmp_path: Path) -> None:
     lines = [f"{number},text number {number}" for number in range(30_000)]
     frame, notes, *_ = read_text(write(tmp_path, "a,b\n" + "\n".join(lines)))
     assert len(frame) == 30_000
     assert notes == []
 
 
-def test_a_wide_file_is_sampled_by_whole_lines(tmp_path: Path) -> None:
+def test_wide_file_is_sampled_by_whole_lines(tmp_path: Path) -> None:
     header = ",".join(f"column{number}" for number in range(3000))
     line = ",".join(["12345.5"] * 3000)
     frame, notes, *_ = read_text(write(tmp_path, header + "\n" + (line + "\n") * 20))
@@ -206,12 +206,12 @@ def test_a_wide_file_is_sampled_by_whole_lines(tmp_path: Path) -> None:
     assert notes == []
 
 
-def test_a_delimiter_at_the_end_of_lines_is_no_cell(tmp_path: Path) -> None:
+def test_delimiter_at_the_end_of_lines_is_not_a_cell(tmp_path: Path) -> None:
     frame, *_ = read_text(write(tmp_path, "a,b\n1,2,\n3,4,\n"))
     assert frame.to_dict("list") == {"a": [1, 3], "b": [2, 4]}
 
 
-def test_an_index_column_without_a_name_gets_one(tmp_path: Path) -> None:
+def test_index_column_without_a_name_gets_one(tmp_path: Path) -> None:
     frame, *_ = read_text(write(tmp_path, ",a\n0,5\n1,6\n"))
     assert list(frame.columns) == ["Unnamed: 0", "a"]
 
@@ -285,13 +285,13 @@ def test_wrong_files_get_one_clear_error(what: str, tmp_path: Path) -> None:
         ("1,2,3,4,price", False),
     ],
 )
-def test_a_table_without_names_is_told_of(header: str, is_told: bool, tmp_path: Path) -> None:
+def test_table_without_names_gives_a_notice(header: str, is_told: bool, tmp_path: Path) -> None:
     path = write(tmp_path, f"{header}\n" + "3,1,audi,gas,88.60\n" * 12)
     notes = read_text(path)[1]
     assert any("is used as column names but looks like data" in note for note in notes) == is_told
 
 
-def test_short_lines_are_said(tmp_path: Path) -> None:
+def test_short_lines_give_a_notice(tmp_path: Path) -> None:
     frame, notes, *_ = read_text(write(tmp_path, "a,b,c\n1,2,3\n1,2\n4,5,6\n"))
     assert frame["c"].isna().tolist() == [False, True, False]
     assert notes == ["line 3 has only 2 of 3 cells; the others are read as missing"]
@@ -305,7 +305,7 @@ def test_line_ends(line_end: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", ["sep=;\n", "\ufeffSEP=;\r\n", '"sep=;"\n'])
-def test_a_first_line_that_names_the_delimiter(first: str, tmp_path: Path) -> None:
+def test_first_line_that_names_the_delimiter(first: str, tmp_path: Path) -> None:
     content = first + TABLE.replace(",", ";")
     frame, notes, *_ = read_text(write(tmp_path, content))
     pd.testing.assert_frame_equal(frame, WANTED)
@@ -317,19 +317,19 @@ def test_a_first_line_that_names_the_delimiter(first: str, tmp_path: Path) -> No
         read_text(write(tmp_path, content + "1^2^3^4\n"))
 
 
-def test_a_table_with_a_column_named_sep(tmp_path: Path) -> None:
+def test_table_with_a_column_named_sep(tmp_path: Path) -> None:
     frame, *_ = read_text(write(tmp_path, "sep=,b\n1,2\n"))
     assert list(frame) == ["sep=", "b"]
 
 
 @pytest.mark.parametrize("length", [140_000, 300_000, 3_000_000])
-def test_a_long_cell_in_the_first_row(length: int, tmp_path: Path) -> None:
+def test_long_cell_in_the_first_row(length: int, tmp_path: Path) -> None:
     frame, notes, *_ = read_text(write(tmp_path, f"note,a\n{'x' * length},1\ny,2\n"))
     assert frame["note"].str.len().tolist() == [length, 1]
     assert notes == []
 
 
-def test_a_cell_that_has_swallowed_rows_is_told_of(tmp_path: Path) -> None:
+def test_cell_that_contains_rows_gives_a_notice(tmp_path: Path) -> None:
     rows = "".join(f"{n},text {n},{n / 2}\n" for n in range(20))
     content = f'a,b,c\n1,"open,2.5\n{rows}2,closed",3\n4,x,5\n'
     notes = read_text(write(tmp_path, content))[1]
@@ -349,14 +349,14 @@ def test_cells_quoted_by_apostrophes(tmp_path: Path) -> None:
     assert frame["a"].tolist() == ["it's", "that's"]
 
 
-def test_decimal_commas_without_names_are_not_taken_for_delimiters(tmp_path: Path) -> None:
+def test_decimal_commas_without_names_are_not_delimiters(tmp_path: Path) -> None:
     path = write(tmp_path, "1,5;2,25;a\n3,5;0,25;b\n")
     frame, *_ = read_text(path, Reading.of({"header": False}))
     assert frame.to_dict("list") == {"x1": [1.5, 3.5], "x2": [2.25, 0.25], "x3": ["a", "b"]}
 
 
 @pytest.mark.parametrize("kind", ["gz", "zst"])
-def test_a_compressed_file_may_not_become_too_large(kind: str, tmp_path: Path) -> None:
+def test_compressed_file_may_not_become_too_large(kind: str, tmp_path: Path) -> None:
     content = b"a,b\n" + b"1,2\n" * 500_000
     packed = gzip.compress(content) if kind == "gz" else zstd(content)
     path = write(tmp_path, packed, f"bomb.csv.{kind}")

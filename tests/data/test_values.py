@@ -62,7 +62,7 @@ def test_booleans(cell: object) -> None:
     assert boolean_text_of(cell) == "True"
 
 
-def test_a_boolean_and_a_one_are_two_cells() -> None:
+def test_boolean_and_a_one_are_two_cells() -> None:
     cells, inverse = distinct(np.array([True, 1, False, 0, 1.0], dtype=object))
     assert [str(cells[index]) for index in inverse] == ["True", "1", "False", "0", "1.0"]
 
@@ -75,7 +75,7 @@ def test_numbers(cell: object, number: float) -> None:
     assert number_of(cell) == number
 
 
-def test_a_number_too_large_for_a_float_is_infinite() -> None:
+def test_number_too_large_for_a_float_is_infinite() -> None:
     assert number_of(10**400) == math.inf
 
 
@@ -83,11 +83,11 @@ def test_a_number_too_large_for_a_float_is_infinite() -> None:
     "cell",
     ["1,5", "1_000", "abc", datetime.date(2024, 1, 1), np.datetime64("2024-01-01"), 1j, b"1"],
 )
-def test_what_is_no_number(cell: object) -> None:
+def test_other_cells_are_not_numbers(cell: object) -> None:
     assert number_of(cell) is None
 
 
-def test_the_first_bad_row_is_named() -> None:
+def test_first_bad_row_is_returned() -> None:
     read, bad = numbers(np.array(["1", "", "x", "2", "y"], dtype=object))
     assert bad == 2
     np.testing.assert_array_equal(read, [1, np.nan, np.nan, 2, np.nan])
@@ -102,7 +102,7 @@ def test_durations_are_seconds() -> None:
 @given(
     st.datetimes(min_value=datetime.datetime(1, 1, 2), max_value=datetime.datetime(9999, 12, 30))
 )
-def test_a_date_is_the_same_day_in_every_type(moment: datetime.datetime) -> None:
+def test_date_is_the_same_day_in_every_type(moment: datetime.datetime) -> None:
     moment = moment.replace(microsecond=0)
     wanted = (moment - datetime.datetime(1970, 1, 1)) / datetime.timedelta(days=1)
     zone = datetime.timezone(datetime.timedelta(hours=5))
@@ -124,7 +124,7 @@ def test_a_date_is_the_same_day_in_every_type(moment: datetime.datetime) -> None
 @pytest.mark.parametrize(
     "cell", ["2024-02-30", "2024-1-1", "2024", "31.01.2024", "today", 20240101]
 )
-def test_what_is_no_date(cell: object) -> None:
+def test_other_cells_are_not_dates(cell: object) -> None:
     assert day_of(cell) is None
 
 
@@ -141,7 +141,7 @@ def test_date_parts_are_those_of_the_calendar(moments: list[datetime.datetime]) 
 
 
 @given(st.datetimes(datetime.datetime(1700, 1, 1), datetime.datetime(2200, 1, 1)))
-def test_a_second_of_the_day_is_the_same_hour_on_every_day(moment: datetime.datetime) -> None:
+def test_second_of_the_day_is_the_same_hour_on_every_day(moment: datetime.datetime) -> None:
     """Equal times of day must be equal numbers: scalers by rank tell them apart otherwise."""
     moment = moment.replace(microsecond=0)
     seconds = moment.hour * 3600 + moment.minute * 60 + moment.second
@@ -149,7 +149,7 @@ def test_a_second_of_the_day_is_the_same_hour_on_every_day(moment: datetime.date
     assert found.item() == seconds / 3600
 
 
-def test_a_missing_date_has_missing_parts() -> None:
+def test_missing_date_has_missing_parts() -> None:
     assert np.isnan(date_parts(np.array([np.nan]), 0.0, DATE_PARTS)).all()
 
 
@@ -158,22 +158,22 @@ def test_empty_columns() -> None:
         assert len(numbers(empty)[0]) == len(days(empty)[0]) == len(texts(empty)[1]) == 0
 
 
-def test_a_moment_of_pandas_after_the_year_9999_is_a_day() -> None:
+def test_moment_of_pandas_after_the_year_9999_is_a_day() -> None:
     moment = np.datetime64("20000-01-01T06:00", "s")
     wanted, _ = days(np.array([moment]))
     assert day_of(pd.Timestamp(moment)) == wanted[0]
 
 
 @pytest.mark.parametrize("cell", [datetime.timedelta(minutes=2), np.timedelta64(120, "s")])
-def test_a_duration_is_its_seconds(cell: Any) -> None:
+def test_duration_is_its_seconds(cell: Any) -> None:
     assert number_of(cell) == 120
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_a_date_has_one_text_in_every_unit(unit: str) -> None:
+def test_date_has_one_text_in_every_unit(unit: str) -> None:
     values = np.array(["2024-01-31", "2024-01-31T12:30", "NaT"], dtype=f"datetime64[{unit}]")
     assert texts(values)[0] == ["2024-01-31", "2024-01-31 12:30:00", None]
 
 
-def test_bytes_that_are_no_text_stay_different() -> None:
+def test_bytes_that_are_not_text_stay_different() -> None:
     assert len({text_of(b"\xff"), text_of(b"\xfe"), text_of(b"a")}) == 3

@@ -41,7 +41,7 @@ def test_every_fold_has_the_weights_of_its_rows(validation: str) -> None:
     np.testing.assert_array_equal(data.test_weights, counts[data.test_rows])
 
 
-def test_the_column_is_no_feature_anywhere() -> None:
+def test_column_of_weights_is_not_a_feature() -> None:
     data = load_dataset(table(), "y", weights="count")
     assert [column.name for column in data.columns] == ["x"]
     assert data.preprocessor().features == ("x",)
@@ -51,14 +51,14 @@ def test_the_column_is_no_feature_anywhere() -> None:
         assert labels.name == "y"
 
 
-def test_without_weights_there_are_none() -> None:
+def test_weights_are_none_by_default() -> None:
     data = load_dataset(table(), "y")
     assert data.folds[0].weights is None
     assert data.test_weights is None
     assert [column.name for column in data.columns] == ["x", "count"]
 
 
-def test_balanced_classes_are_scikit_learns() -> None:
+def test_balanced_class_weights_equal_scikit_learn() -> None:
     data = load_dataset(table(), "y", class_weights="balanced", validation="3-fold")
     codes = {"a": 0, "b": 1, "c": 2}
     rest = np.setdiff1d(np.arange(60), data.test_rows)
@@ -77,7 +77,7 @@ def test_balanced_classes_are_scikit_learns() -> None:
 
 
 @pytest.mark.parametrize("unit", [1e-9, 1.0, 1e99])
-def test_balanced_classes_of_weighted_rows_are_scikit_learns(unit: float) -> None:
+def test_balanced_class_weights_of_weighted_rows_equal_scikit_learn(unit: float) -> None:
     frame = table().assign(w=unit * np.random.default_rng(1).uniform(0.01, 5, 60))
     data = load_dataset(
         frame, "y", weights="w", class_weights="balanced", validation="3-fold", test=0
@@ -105,7 +105,7 @@ def test_named_classes_and_rows_multiply() -> None:
     np.testing.assert_allclose(fold.weights.metric, counts / counts.mean(), rtol=1e-14)
 
 
-def test_labels_may_be_written_in_another_way() -> None:
+def test_labels_may_be_spelled_differently() -> None:
     frame = table().assign(y=np.tile([0, 1], 30))
     one = load_dataset(frame, "y", class_weights={1: 3.0}).folds[0].weights
     counts: Any = {"1": np.float32(3)}  # as np.unique(…, return_counts=True) may give them
@@ -118,9 +118,7 @@ def test_labels_may_be_written_in_another_way() -> None:
 @pytest.mark.parametrize("validation", ["holdout", "3-fold"])
 @pytest.mark.parametrize("target", ["y", "x"])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_row_of_weight_0_is_as_if_it_were_not_there(
-    validation: str, target: str, seed: int
-) -> None:
+def test_row_of_weight_0_changes_nothing(validation: str, target: str, seed: int) -> None:
     generator = np.random.default_rng(seed)
     frame = table().assign(count=1.0 + table()["count"], gap=generator.choice([1.0, np.nan], 60))
     garbage = pd.DataFrame(
@@ -153,7 +151,7 @@ def test_a_row_of_weight_0_is_as_if_it_were_not_there(
             np.testing.assert_array_equal(encoded[0].x_valid, encoded[1].x_valid)
 
 
-def test_a_row_that_is_dropped_needs_no_weight() -> None:
+def test_dropped_row_needs_no_weight() -> None:
     frame = table().astype({"count": float})
     frame.loc[5, ["y", "count"]] = [None, np.nan]
     assert load_dataset(frame, "y", weights="count").folds[0].weights is not None
@@ -162,7 +160,7 @@ def test_a_row_that_is_dropped_needs_no_weight() -> None:
         load_dataset(frame, "y", weights="count")
 
 
-def test_test_rows_of_their_own() -> None:
+def test_separate_test_rows_have_weights() -> None:
     frame, other = table(), table(20)
     data = load_dataset(frame, "y", weights="count", test=other)
     np.testing.assert_array_equal(data.test_weights, other["count"])
@@ -183,7 +181,7 @@ def test_test_rows_of_their_own() -> None:
         ([1.0] + [0.0] * 59, "at least 10 rows with a target and a positive weight, got 1"),
     ],
 )
-def test_weights_that_cannot_be_used(cells: list[Any], message: str) -> None:
+def test_invalid_weights_are_refused(cells: list[Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_dataset(table().assign(w=cells), "y", weights="w")
 
@@ -195,7 +193,7 @@ def test_weights_that_cannot_be_used(cells: list[Any], message: str) -> None:
         ("y", "weights must not be the target column, got 'y'"),
     ],
 )
-def test_a_column_that_cannot_weigh(name: str, message: str) -> None:
+def test_invalid_columns_of_weights_are_refused(name: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_dataset(table(), "y", weights=name)
 
@@ -210,6 +208,6 @@ def test_a_column_that_cannot_weigh(name: str, message: str) -> None:
         ("x", "balanced", "class_weights must be None for a regression, but 'x' is a number"),
     ],
 )
-def test_class_weights_that_cannot_be_used(target: str, given: Any, message: str) -> None:
+def test_invalid_class_weights_are_refused(target: str, given: Any, message: str) -> None:
     with pytest.raises(StudyError, match=message):
         load_dataset(table(), target, class_weights=given)

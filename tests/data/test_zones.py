@@ -52,7 +52,7 @@ ZONES: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("what", "cells", "zone"), ZONES, ids=[row[0] for row in ZONES])
-def test_the_zone_of_a_column(what: str, cells: Any, zone: str) -> None:
+def test_zone_of_a_column(what: str, cells: Any, zone: str) -> None:
     cells = cells if isinstance(cells, pd.Series) else pd.Series(cells, dtype="object")
     (column,), _ = read_columns(pd.DataFrame({"when": cells}))
     assert (column.kind, column.zone) == ("date", zone)
@@ -65,7 +65,7 @@ def test_the_zone_of_a_column(what: str, cells: Any, zone: str) -> None:
         [datetime.datetime(2024, 1, 31), datetime.datetime(2024, 1, 31, tzinfo=datetime.UTC)],
     ],
 )
-def test_a_column_with_and_without_zones_is_refused(cells: list[Any]) -> None:
+def test_column_with_and_without_zones_is_refused(cells: list[Any]) -> None:
     with pytest.raises(DataError, match="'when' must have a time zone in every time or in none"):
         read_columns(pd.DataFrame({"when": pd.Series(cells, dtype="object")}))
 
@@ -111,7 +111,7 @@ def test_both_hours_of_the_changed_clock_are_converted() -> None:
     ],
     ids=["typed", "texts", "dates", "date texts"],
 )
-def test_times_without_a_zone_are_refused_where_training_had_one(cells: Any) -> None:
+def test_times_without_a_zone_are_refused_if_training_had_one(cells: Any) -> None:
     with pytest.raises(DataError, match=r"'when', row 1: must have times with a time zone"):
         fitted(MOMENTS).encode({"when": cells})
 
@@ -119,12 +119,12 @@ def test_times_without_a_zone_are_refused_where_training_had_one(cells: Any) -> 
 @pytest.mark.parametrize(
     "cells", [MOMENTS, MOMENTS.astype("str"), ["2024-01-31T10:00Z"]], ids=["typed", "texts", "Z"]
 )
-def test_times_with_a_zone_are_refused_where_training_had_none(cells: Any) -> None:
+def test_times_with_a_zone_are_refused_if_training_had_none(cells: Any) -> None:
     with pytest.raises(DataError, match=r"'when', row 1: must have times without a time zone"):
         fitted(MOMENTS.dt.tz_localize(None)).encode({"when": cells})
 
 
-def test_missing_times_suit_every_zone() -> None:
+def test_missing_times_fit_every_zone() -> None:
     for cells in (MOMENTS, MOMENTS.dt.tz_localize(None)):
         encoded = fitted(cells).encode({"when": np.array(["NaT"], dtype="datetime64[s]")})
         np.testing.assert_array_equal(encoded, fitted(cells).encode({"when": [None]}))
@@ -146,7 +146,7 @@ def test_one_moment_on_two_clocks_is_two_times() -> None:
     assert (first != second).any()
 
 
-def test_a_bundle_without_a_zone_reads_every_clock_as_written() -> None:
+def test_bundle_without_a_zone_reads_every_clock_as_written() -> None:
     preprocessor = fitted(MOMENTS.dt.tz_localize(None))
     parts = preprocessor.to_json()
     del parts["columns"][0]["zone"]
@@ -155,7 +155,7 @@ def test_a_bundle_without_a_zone_reads_every_clock_as_written() -> None:
     np.testing.assert_array_equal(without.encode({"when": MOMENTS}), wanted)
 
 
-def test_a_zone_that_this_machine_does_not_know_is_named() -> None:
+def test_error_names_an_unknown_zone() -> None:
     parts = fitted(MOMENTS).to_json()
     parts["columns"][0]["zone"] = "Mars/Olympus"
     preprocessor = Preprocessor.from_parts(parts, fitted(MOMENTS).to_arrays())
@@ -183,7 +183,7 @@ def test_typed_times_equal_times_read_one_by_one(
     assert np.isnan(found[-1])
 
 
-def test_typed_times_must_have_no_zone_where_training_had_none() -> None:
+def test_typed_times_must_have_no_zone_if_training_had_none() -> None:
     typed = pd.concat([pd.Series([pd.NaT], dtype=MOMENTS.dtype), MOMENTS])
     assert days(typed, NAIVE)[1] == days(np.array([*typed], dtype=object), NAIVE)[1] == 1
     assert days(typed[:1], NAIVE)[1] is None

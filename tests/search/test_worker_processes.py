@@ -42,7 +42,7 @@ def test_programs_without_a_guard_start_workers(tmp_path: Path, way: str) -> Non
     assert done.stdout == "started\nexit code 0\n", done.stderr
 
 
-def test_working_directory_in_the_search_path_is_not_that_of_a_worker(
+def test_worker_does_not_search_modules_in_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As at a prompt or in a notebook; autotrain itself is found through nothing else here.

@@ -8,8 +8,6 @@ ensemble has the members of several trained models.
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,9 +24,8 @@ from autotrain.export.ensemble import row_error
 from autotrain.export.members import members_of
 from autotrain.metrics import metric_named
 from autotrain.predictor import Predictor
+from autotrain.search.definition import library_versions
 from autotrain.search.trained import Trained
-
-LIBRARIES = ("autotrain", "numpy", "optuna", "pandas", "safetensors", "scikit-learn", "torch")
 
 
 def write_model(
@@ -163,17 +160,6 @@ def _read_back(staged: Path) -> Bundle:
         return read_bundle(staged)
     except BundleError as error:
         raise RuntimeError(f"the written bundle cannot be read: {error}") from error
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions of Python and the installed libraries, without importing them."""
-    versions = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # For example autotrain in a checkout that is not installed.
-    return versions
 
 
 _NO_DROPOUT = (

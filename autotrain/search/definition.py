@@ -7,6 +7,7 @@ Resuming with other data, another space or other settings raises a `StudyError`.
 from __future__ import annotations
 
 import importlib.metadata
+import platform
 import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -29,7 +30,7 @@ from autotrain.space.search_space import SearchSpace
 from autotrain.validation import number_or_text, word_for
 
 FILE = "study.toml"
-VERSIONED = ("autotrain", "torch", "optuna", "scikit-learn", "numpy", "pandas")
+LIBRARIES = ("autotrain", "numpy", "optuna", "pandas", "safetensors", "scikit-learn", "torch")
 NOT_WRITTEN = "directory"
 
 
@@ -291,8 +292,14 @@ def _without_password(url: str, folder: Path) -> str:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that influence a study's results."""
-    return {name: importlib.metadata.version(name) for name in VERSIONED}
+    """Return the versions of Python and the installed libraries, without importing them."""
+    versions = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # For example autotrain in a checkout that is not installed.
+    return versions
 
 
 def study_names(studies: Path = STUDIES) -> list[str]:

@@ -1,8 +1,8 @@
-"""Configurations that a user gives to a study: tried before whatever a sampler draws.
+"""Configurations that a user gives to a study. They are tried before those that a sampler draws.
 
-They wait in the storage as Optuna's enqueued trials do, so they outlast a stop. One that is not in
-the study's space (only `Study.train` takes such) has no parameters of the study: its configuration
-is a user attribute, and samplers do not learn from it.
+They wait in the storage as enqueued trials of Optuna, also when the study is closed. Only
+`Study.train` accepts a configuration outside the study's space. Such a trial has no parameters of
+the study. Its configuration is a user attribute, and samplers do not learn from the trial.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from autotrain.space.search_space import SearchSpace
 
 
 def config_of(trial: FrozenTrial, space: SearchSpace) -> TrialConfig:
-    """Return a trial's configuration, whether or not it is in the study's space.
+    """Return a trial's configuration, inside or outside the study's space.
 
     Raises:
         SpaceError: when its parameters are not complete.
@@ -44,11 +44,11 @@ def params_of(config: TrialConfig, space: SearchSpace) -> tuple[dict[str, Any], 
 
 
 def configs_outside(trials: Iterable[FrozenTrial]) -> list[TrialConfig]:
-    """Return the configurations of those trials that are not in the study's space."""
+    """Return the configurations of the trials that are outside the study's space."""
     configs = []
     for trial in trials:
         if CONFIG in trial.user_attrs:
-            # One that somebody else made up is refused when it is asked for.
+            # An invalid configuration by another program raises when it is used.
             with contextlib.suppress(AutotrainError, TypeError, ValueError, AttributeError):
                 configs.append(TrialConfig.from_dict(trial.user_attrs[CONFIG]))
     return configs
@@ -72,7 +72,7 @@ def begin_given(study: optuna.Study, only: int | None) -> optuna.Trial | None:
     """Begin the first waiting trial that a user enqueued; None if no trial waits.
 
     Args:
-        only: the one number that may begin; None for any.
+        only: the number of the trial that may begin; None for any trial.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         is_wanted = GIVEN in trial.user_attrs if only is None else trial.number == only

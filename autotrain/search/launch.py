@@ -48,11 +48,11 @@ class Launch:
     """Sets up one run of a study.
 
     Args:
-        definition, dataset, metric, space: the study's.
+        definition, dataset, metric, space: those of the study.
         device: "cpu" or "cuda".
-        n_workers: how many train.
-        only: number of the one trial that may begin, which waits: without search, pruning and
-            finals. None for a search.
+        n_workers: number of workers.
+        only: number of the waiting trial to train, without search, pruning and finals; None for a
+            search.
     """
 
     definition: Definition
@@ -85,8 +85,8 @@ class Launch:
         """Start the workers; train in this process with one on the CPU, or if none can be started.
 
         Args:
-            folder: where processes find the rows.
-            trials: the study's. Those outside the space may read the rows in another way.
+            folder: folder for the rows of worker processes.
+            trials: the study's trials; those outside the space may use other views of the rows.
         """
         outside = map(view_of, configs_outside(trials))
         views = list(dict.fromkeys([*self.space.views(), *outside]))

@@ -26,6 +26,7 @@ from autotrain.bundle.own_files import read_own, replace_own
 from autotrain.errors import StudyError
 from autotrain.search.attributes import CAUSE, IDENTITY, ORIGIN
 from autotrain.search.checkpoints import FOLDER as CHECKPOINTS
+from autotrain.vocabulary import count_text
 
 FILE = "trials.json"
 MODEL = "best"
@@ -53,14 +54,14 @@ class Record:
 
     @classmethod
     def read(cls, folder: Path) -> Record | None:
-        """Return the record of a study's folder; None where it is missing or cannot be read."""
+        """Return the record of a study's folder; None if it is missing or cannot be read."""
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             content = json.loads(read_own(folder / FILE))
             return cls(str(content["id"]), int(content["n_trials"]), int(content["n_ended"]))
         return None
 
     def write(self, folder: Path) -> None:
-        """Write the record, whole or not at all.
+        """Write the record atomically.
 
         Raises: OSError when the system refuses.
         """
@@ -130,7 +131,7 @@ def loss(folder: Path, where: str, found: Record | None) -> str | None:
     if found.id and known.id and found.id != known.id:
         return (
             f"study {folder.name!r} must have {wanted} in {where}, got the trials of another "
-            f"study of that name. {_remedy(folder)}"
+            f"study with that name. {_remedy(folder)}"
         )
     if found.n_trials < known.n_trials or found.n_ended < known.n_ended:
         return (
@@ -142,10 +143,10 @@ def loss(folder: Path, where: str, found: Record | None) -> str | None:
 
 
 def refuse_loss(folder: Path, where: str, found: Record | None) -> None:
-    """Refuse to continue a study whose trials are gone, before its best model is replaced.
+    """Check that no trials of a study are lost, before its best model is replaced.
 
     Raises:
-        StudyError: saying what is missing. For the arguments see `loss`.
+        StudyError: when trials are missing. For the arguments see `loss`.
     """
     text = loss(folder, where, found)
     if text is not None:
@@ -153,13 +154,12 @@ def refuse_loss(folder: Path, where: str, found: Record | None) -> None:
 
 
 def _counted(record: Record) -> str:
-    plural = "" if record.n_trials == 1 else "s"
-    return f"{record.n_trials:,} trial{plural} ({record.n_ended:,} ended)"
+    return f"{count_text(record.n_trials, 'trial')} ({record.n_ended:,} ended)"
 
 
 def _remedy(folder: Path) -> str:
     return (
-        "Restore the storage from a copy, give the one that holds them (--storage URL, in Python "
-        "storage=...), or start a study of another name. To start again under this name, remove "
+        "Restore the storage from a copy, pass the storage that contains them (--storage URL, in "
+        "Python storage=...), or choose another study name. To start again with this name, remove "
         f"the folder {folder}."
     )

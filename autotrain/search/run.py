@@ -39,12 +39,12 @@ from autotrain.search.trial_store import TrialStore, best_trial
 
 
 class Run:
-    """Trains until the budget is used. The export at the end is not part of it.
+    """A run trains until its budget is used. The export at the end is not part of it.
 
     Args:
-        launch: sets it up.
-        best: the folder of the best model, which it keeps up to date.
-        study, storage: where trials are written.
+        launch: creates the parts of the run.
+        best: updates the folder of the best model.
+        study, storage: the trials are written there.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Run:
         """The result of the last export."""
 
     def train(self, budget: RunBudget, finals: Finals | None, observer: Observer) -> None:
-        """Train until the budget is used, and note how long that took.
+        """Train until the budget is used, and record the duration.
 
         Raises: as `SearchLoop.run`, after all is saved.
         """
@@ -83,15 +83,15 @@ class Run:
             kept_s = 0.0
             try:
                 self._search(loop, budget.n_trials, clock)
-                # Not after Ctrl-C: then nothing is made of it.
+                # After Ctrl-C, no ensemble is exported in the reserved time.
                 kept_s = clock.reserved_s
             finally:
                 self.progress = loop.progress
-                # With what an earlier run used that was killed and noted nothing.
+                # `before_s` includes the time of a killed run, which recorded none.
                 store.note(SPENT_S, round(before_s + budget.spent_s() + kept_s, 1))
 
     def _search(self, loop: SearchLoop, n_trials: int | None, clock: RunClock) -> None:
-        """Run the loop; a finite space ends a search when nothing is left to try."""
+        """Run the loop; the search of a finite space ends when every configuration was tried."""
         trials = own_trials(self.study.get_trials(deepcopy=False), self.study.user_attrs)
         untried = Untried.of(self.launch.space) if self.launch.only is None else None
         if untried is not None:
@@ -101,7 +101,7 @@ class Run:
         loop.run(n_trials, clock)
 
     def _publish(self, trained: Trained, store: TrialStore, clock: RunClock) -> None:
-        # By the clock it would take longer than at the end: workers share the cores now.
+        # Wall time would be longer than at the end, because the workers use the cores now.
         begun = time.process_time()
         self.published = self.best.publish(trained)
         store.note(EXPORT_S, round(time.process_time() - begun, 3))
@@ -112,18 +112,18 @@ class Run:
         self._reserve(clock)
 
     def _reserve(self, clock: RunClock) -> None:
-        """Keep time for an ensemble of the trainings that there are."""
+        """Reserve time for the export of an ensemble of the present trainings."""
         export_s = export_seconds(self.study)
         clock.reserve(self.best.seconds_for_export(export_s))
 
 
 def check_success(name: str, trials: Sequence[FrozenTrial], metric: Metric) -> None:
-    """Refuse to end without a complete trial.
+    """Check that a study has a complete trial.
 
     Args:
-        trials: the study's own, see `record.own_trials`.
+        trials: the study's own trials; see `record.own_trials`.
     Raises:
-        NoTrialSucceededError: when a study has none.
+        NoTrialSucceededError: when no trial is complete.
     """
     if best_trial(trials, metric) is not None:
         return
@@ -141,31 +141,31 @@ def check_success(name: str, trials: Sequence[FrozenTrial], metric: Metric) -> N
 
 
 def check_complete(trial: FrozenTrial) -> None:
-    """Refuse a trial that gave no model.
+    """Check that a trial is complete, so that it has a model.
 
     Raises:
-        NoTrialSucceededError: when it did not end complete.
+        NoTrialSucceededError: when it is not complete.
     """
     if trial.state != TrialState.COMPLETE:
         cause = trial.user_attrs.get(CAUSE, "unknown")
         raise NoTrialSucceededError(
-            f"trial {trial.number} must end complete to give a model, got {trial.state.name} "
+            f"trial {trial.number} must be complete, got {trial.state.name} "
             f"({cause}). {_advice(Counter([cause]))}"
         )
 
 
 def _advice(causes: Counter[str]) -> str:
-    """Return how to avoid these ends of trials, the most common first."""
+    """Return advice on how to avoid these causes, the most common first."""
     known = [known_cause(name) for name, _ in causes.most_common()]
     sentences = [cause.advice for cause in known if cause is not None and cause.advice]
     return " ".join(dict.fromkeys(sentences)) or "Use a longer timeout or more trials."
 
 
 def stages(observer: Observer, ended: Progress) -> Callable[[str], None]:
-    """Return a function that shows an observer the stages that follow a run's trainings.
+    """Return a function that shows an observer the stages after a run's trainings.
 
     Args:
-        ended: how the run ended, just now.
+        ended: the progress at the end of the run.
     """
     ended_s = time.monotonic()
 
@@ -178,7 +178,7 @@ def stages(observer: Observer, ended: Progress) -> Callable[[str], None]:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Have torch compute with one thread: several wait for each other where cores are busy."""
+    """Make torch compute with one thread, because several wait for each other on busy cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

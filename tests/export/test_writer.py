@@ -20,10 +20,10 @@ from autotrain.bundle.selection import Selection, selection_of
 from autotrain.errors import BundleError, StorageError
 from autotrain.export.calibration import calibrate, fit_noise
 from autotrain.export.scoring import record_selection, record_test_score
-from autotrain.export.writer import library_versions
 from autotrain.metrics import METRICS
 from autotrain.predictor import Predictor, RegressionDistribution, load
 from autotrain.predictor.mixture import Noise, total_error
+from autotrain.search.definition import library_versions
 from tests.winners import Winner, random_bundle, save, train
 
 

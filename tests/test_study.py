@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import re
 import shutil
 import signal
 import time
@@ -140,8 +139,9 @@ def test_resumed_study_continues_where_it_stopped(tmp_path: Path) -> None:
         points = [tuple(sorted(t.params.items())) for t in trials if t.params]
         assert len(set(points)) == len(points)  # nothing is tried twice
     # A table in memory must be passed again.
-    with pytest.raises(StudyError, match=r"data must .* in memory"):
+    with pytest.raises(StudyError) as caught:
         Study.resume("wine", directory=tmp_path)
+    assert caught.value.parameter == "data"
     with Study.resume("wine", data=wine(), directory=tmp_path) as study:
         assert len(study.optuna_study.trials) == len(trials)
 
@@ -155,36 +155,61 @@ def test_study_resumes_with_any_kind_of_test_argument(tmp_path: Path) -> None:
         with Study.resume("wine", data=wine(), directory=folder) as study:
             assert len(study.optuna_study.trials) == 1
     moved = (tmp_path / "test.csv").rename(tmp_path / "moved.csv")
-    with pytest.raises(DataError, match=r"test\.csv: file not found.*--test FILE"):
+    with pytest.raises(DataError) as missing:
         Study.resume("wine", data=wine(), directory=folder)
+    assert missing.value.parameter == "test"
     with Study.resume("wine", data=wine(), test=moved, directory=folder) as study:
         study.optimize(n_trials=1, observer=Silent())
     with pytest.raises(StudyError, match="its data differs"):
         Study.resume("wine", data=wine(), test=frame.iloc[::9], directory=folder)
     study_of_wine(tmp_path, test=frame.iloc[::7]).optimize(n_trials=1, observer=Silent()).close()
-    with pytest.raises(StudyError, match=r"test must .* in memory.*test=frame"):
+    with pytest.raises(StudyError) as caught:
         Study.resume("wine", data=wine(), directory=tmp_path)
+    assert caught.value.parameter == "test"
     Study.resume("wine", data=wine(), test=frame.iloc[::7], directory=tmp_path).close()
 
 
 @pytest.mark.parametrize(
-    ("changes", "budget", "message"),
+    ("changes", "budget", "error", "parameter"),
     [
-        ({"validation": 5}, {}, "validation must be auto, holdout or K-fold"),
-        ({"workers": "auto"}, {}, "workers must be a non-negative integer"),
-        ({"workers": -1}, {}, "workers must be a non-negative integer"),
-        ({"seed": 1.5}, {}, "seed must be a non-negative integer, got 1.5"),
-        ({}, {"timeout": "10m"}, "timeout must be a positive number of seconds or None, got '10m'"),
-        ({}, {"n_trials": 1.5}, "n_trials must be a positive integer"),
-        ({}, {"n_trials": True}, "n_trials must be a positive integer"),
+        ({"target": "tarjet"}, {}, DataError, None),
+        ({"space": "quik"}, {}, SpaceError, None),
+        ({"space": {"optimizer": {"choices": ["adan"]}}}, {}, SpaceError, None),
+        ({"metric": "rmse"}, {}, StudyError, "metric"),
+        ({"sampler": "tpee"}, {}, StudyError, "sampler"),
+        ({"pruner": "medain"}, {}, StudyError, "pruner"),
+        ({"pruner_options": {"quantle": 0.4}}, {}, StudyError, "pruner_options"),
+        ({"device": "tpu"}, {}, DeviceError, "device"),
+        ({"validation": 5}, {}, DataError, "validation"),
+        ({"test": 1.5}, {}, DataError, "test"),
+        ({"class_weights": "even"}, {}, StudyError, "class_weights"),
+        ({"workers": "auto"}, {}, StudyError, "workers"),
+        ({"finalists": -1}, {}, StudyError, "finalists"),
+        ({"seed": 1.5}, {}, StudyError, "seed"),
+        ({}, {"timeout": "10m"}, StudyError, "timeout"),
+        ({}, {"timeout": 0}, StudyError, "timeout"),
+        ({}, {"n_trials": 0}, StudyError, "n_trials"),
+        ({}, {"n_trials": True}, StudyError, "n_trials"),
     ],
 )
-def test_invalid_arguments_write_nothing(
-    changes: dict[str, Any], budget: dict[str, Any], message: str, tmp_path: Path
+def test_invalid_arguments_raise_and_write_nothing(
+    changes: dict[str, Any],
+    budget: dict[str, Any],
+    error: type[AutotrainError],
+    parameter: str | None,
+    tmp_path: Path,
 ) -> None:
-    with pytest.raises(AutotrainError, match=re.escape(message)):
+    with pytest.raises(error) as caught:
         study_of_wine(tmp_path, **changes).optimize(**budget)
+    assert caught.value.parameter == parameter
     assert not any(tmp_path.iterdir())
+
+
+def test_message_names_value_and_nearest_word(tmp_path: Path) -> None:
+    with pytest.raises(StudyError) as caught:
+        study_of_wine(tmp_path, sampler="tpee")
+    expected = "no sampler 'tpee'. Did you mean 'tpe'? Known: tpe, gp, cmaes, random, qmc."
+    assert str(caught.value) == expected
 
 
 def test_numpy_integers_are_accepted(tmp_path: Path) -> None:
@@ -391,36 +416,6 @@ def test_search_in_which_every_trial_diverges_raises_and_exports_nothing(tmp_pat
         with pytest.raises(NoTrialSucceededError, match="got 2 pruned"):
             study.optimize(n_trials=2, observer=Silent())
         assert not study.best_path.exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "words"),
-    [
-        ({"target": "tarjet"}, DataError, "Did you mean 'target'"),
-        ({"space": "quik"}, SpaceError, "quick"),
-        ({"space": {"optimizer": {"choices": ["adan"]}}}, SpaceError, "Did you mean 'adam'"),
-        ({"metric": "rmse"}, StudyError, "log_loss"),
-        ({"sampler": "tpee"}, StudyError, "Did you mean 'tpe'"),
-        ({"pruner": "medain"}, StudyError, "Did you mean 'median'"),
-        ({"device": "tpu"}, DeviceError, "auto, cpu or cuda"),
-        ({"seed": -1}, StudyError, "non-negative"),
-    ],
-)
-def test_mistakes_raise_and_nothing_is_written(
-    tmp_path: Path, changes: dict[str, object], error: type[Exception], words: str
-) -> None:
-    with pytest.raises(error, match=words):
-        study_of_wine(tmp_path, **changes)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_budget_must_be_positive(tmp_path: Path) -> None:
-    study = study_of_wine(tmp_path)
-    with pytest.raises(StudyError, match="n_trials must be a positive integer"):
-        study.optimize(n_trials=0)
-    with pytest.raises(StudyError, match="timeout must be a positive number"):
-        study.optimize(timeout=0)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_metric_undefined_on_the_validation_rows_is_refused(tmp_path: Path) -> None:
@@ -785,8 +780,6 @@ def test_without_finals_the_best_trial_wins(tmp_path: Path) -> None:
     with Study.resume("wine", data=wine(), directory=tmp_path) as study:
         assert study.definition.finalists == 2
         assert study.winner is not None
-    with pytest.raises(StudyError, match="finalists must be a non-negative integer"):
-        study_of_wine(tmp_path, finalists=-1)
 
 
 def test_without_finals_an_earlier_decision_is_ignored(tmp_path: Path) -> None:

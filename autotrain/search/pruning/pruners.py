@@ -91,11 +91,12 @@ def read_options(name: str, options: Mapping[str, Any] | None) -> dict[str, int 
             mistakes.
     """
     if name not in PRUNERS:
-        raise errors.StudyError(errors.unknown("pruner", name, PRUNERS))
+        raise errors.StudyError(errors.unknown("pruner", name, PRUNERS), parameter="pruner")
     if not isinstance(options, Mapping | None):
         raise errors.StudyError(
             "pruner_options must be a table of names and numbers, such as "
-            f'{{"quantile": 0.4}}, got {options!r}.'
+            f'{{"quantile": 0.4}}, got {options!r}.',
+            parameter="pruner_options",
         )
     known, mistakes, differing = PRUNERS[name].options, [], {}
     for key, given in (options or {}).items():
@@ -107,7 +108,7 @@ def read_options(name: str, options: Mapping[str, Any] | None) -> dict[str, int 
         elif value != known[key].default:
             differing[key] = value
     if mistakes:
-        raise errors.StudyError("pruner_options: " + " ".join(mistakes))
+        raise errors.StudyError("pruner_options: " + " ".join(mistakes), parameter="pruner_options")
     return differing
 
 

@@ -202,6 +202,11 @@ class _MLPSearch(BaseEstimator):
     def predict_distribution(self, X: Any, n_samples: int = 100, **arguments: Any) -> Distribution:
         """Predict with uncertainty estimates; see `Predictor.predict_distribution`.
 
+        Args:
+            X: `[N, D]` array or data frame with the columns of training.
+            n_samples: number of Monte-Carlo samples.
+            arguments: the other arguments of `Predictor.predict_distribution`.
+        Returns: a `RegressionDistribution`, or for classes a `ClassificationDistribution`.
         Examples:
             >>> model.predict_distribution(X[:2], n_samples=20).n_samples
             20
@@ -326,6 +331,9 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
     def predict(self, X: Any) -> np.ndarray:
         """Predict the labels `[N]`: the most probable class, with `class_weight` applied.
 
+        Args:
+            X: `[N, D]` array or data frame with the columns of training.
+        Returns: `[N]` labels, of the type of `classes_`.
         Examples:
             >>> model.predict(X[:2]).shape
             (2,)
@@ -339,6 +347,9 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict calibrated probabilities `[N, C]` with dropout off; columns as in `classes_`.
 
+        Args:
+            X: `[N, D]` array or data frame with the columns of training.
+        Returns: `[N, C]` float64; each row sums to 1.
         Examples:
             >>> model.predict_proba(X[:2]).sum(axis=1).round(6)
             array([1., 1.])
@@ -354,6 +365,10 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         """Predict with uncertainty estimates; see `Predictor.predict_distribution`.
 
         Returns: the distribution, with the labels and the order of `classes_`.
+        Args:
+            X: `[N, D]` array or data frame with the columns of training.
+            n_samples: number of Monte-Carlo samples.
+            arguments: the other arguments of `Predictor.predict_distribution`.
         Examples:
             >>> model.predict_distribution(X[:2], n_samples=20).entropy.shape
             (2,)
@@ -419,6 +434,9 @@ class MLPSearchRegressor(RegressorMixin, _MLPSearch):
     def predict(self, X: Any) -> np.ndarray:
         """Predict `[N]` float64 numbers in the units of the target.
 
+        Args:
+            X: `[N, D]` array or data frame with the columns of training.
+        Returns: `[N]` float64.
         Examples:
             >>> model.predict(X[:3]).dtype
             dtype('float64')

@@ -156,6 +156,7 @@ class Study(Results):
                 the folder's journal; or the new storage when the trials were moved.
             workers, device, finalists, ensemble: as for a new study; None for the study's setting.
             directory: the folder of all studies.
+        Returns: the study, not yet locked: the first use of its trials opens its storage.
         Raises:
             StudyError: when the study does not exist or its data has changed.
             DataError: when the file of its data is missing.

@@ -11,6 +11,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 import autotrain
+from autotrain.predictor import ClassificationDistribution, RegressionDistribution
 from tests.winners import train
 
 LEAST_EXAMPLES = 60
@@ -113,6 +115,40 @@ def test_many_public_names_have_examples() -> None:
     assert all(not example.options for test in DOCSTRINGS.values() for example in test.examples)
     of_users = {f"{getattr(autotrain, name).__module__}.{name}" for name in autotrain.__all__}
     assert of_users <= {test.name for test in EXAMPLES}
+
+
+def methods_of_users() -> Iterator[tuple[str, Any]]:
+    """Yield the public methods and properties of the classes that users have, by name."""
+    names = [getattr(autotrain, name) for name in autotrain.__all__]
+    for kind in (*names, ClassificationDistribution, RegressionDistribution):
+        for name in dir(kind) if inspect.isclass(kind) else ():
+            found = inspect.getattr_static(kind, name)
+            function = getattr(found, "fget", None) or getattr(found, "__func__", found)
+            of_base = getattr(function, "__module__", None) or ""
+            if of_base.startswith("autotrain") and is_public(name) and callable(function):
+                yield f"{kind.__name__}.{name}", function
+
+
+OF_OTHER_MODULES = (
+    *("Predictor.by_fold", "Predictor.draw", "Predictor.encoded", "Predictor.preprocessors"),
+    *("Predictor.reading", "Predictor.recalibration", "Predictor.point_recalibration"),
+    *("SearchSpace.conditions", "SearchSpace.views"),
+)
+"""Methods without an underscore that only the package calls."""
+
+
+METHODS = {name: each for name, each in methods_of_users() if name not in OF_OTHER_MODULES}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_of_users_have_the_full_form(name: str) -> None:
+    function = METHODS[name]
+    text, signature = inspect.getdoc(function) or "", inspect.signature(function)
+    assert ">>> " in text
+    if set(signature.parameters) - {"self", "cls"}:
+        assert re.search(r"^Args:", text, flags=re.MULTILINE)
+        if signature.return_annotation not in (None, "None"):
+            assert re.search(r"^Returns:", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)

@@ -99,6 +99,7 @@ class ClassificationDistribution:
         Columns: prediction (`label`), proba_CLASS, mc_proba_CLASS (`calibrated_mean`), std_CLASS,
         entropy, expected_entropy, mutual_information, variation_ratio, in_set_CLASS.
 
+        Returns: arrays by column name.
         Examples:
             >>> list(found.to_dict())[:3]
             ['prediction', 'proba_setosa', 'proba_versicolor']
@@ -120,6 +121,7 @@ class ClassificationDistribution:
     def to_frame(self) -> Any:
         """Return `to_dict` as a pandas data frame, with rows in the order of the input.
 
+        Returns: a frame with N rows.
         Examples:
             >>> found.to_frame().shape
             (1, 17)
@@ -261,6 +263,7 @@ class RegressionDistribution:
         Columns: prediction (`point`), mean, std, mc_error, typical_error, total_error, lower and
         upper (`interval`), conformal_lower and conformal_upper.
 
+        Returns: arrays by column name.
         Examples:
             >>> list(found.to_dict())[:3]
             ['prediction', 'mean', 'std']
@@ -283,6 +286,7 @@ class RegressionDistribution:
     def to_frame(self) -> Any:
         """Return `to_dict` as a pandas data frame, with rows in the order of the input.
 
+        Returns: a frame with N rows.
         Examples:
             >>> found.to_frame().shape
             (1, 10)

@@ -178,6 +178,9 @@ class Results(ABC):
     def trial(self, number: int) -> TrialReport:
         """Return a report of one trial: configuration, learning curve, diagnostics, flags and end.
 
+        Args:
+            number: number of the trial.
+        Returns: a `TrialReport`.
         Raises:
             StudyError: when the study has no trial with that number.
         Examples:
@@ -197,6 +200,7 @@ class Results(ABC):
     def trials_dataframe(self) -> pd.DataFrame:
         """Return a data frame with one row per trial, like `optuna.Study.trials_dataframe`.
 
+        Returns: Optuna's columns: number, value, times, parameters, user attributes and state.
         Examples:
             >>> list(study.trials_dataframe().columns[:3])
             ['number', 'value', 'datetime_start']
@@ -216,6 +220,7 @@ class Results(ABC):
     def best_predictor(self) -> Predictor:
         """Load the exported model.
 
+        Returns: a `Predictor` of the model in `best/`.
         Raises:
             BundleError: when no model has been exported yet.
         Examples:

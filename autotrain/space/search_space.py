@@ -84,6 +84,9 @@ class SearchSpace:
     def from_toml(cls, path_or_name: str | Path) -> SearchSpace:
         """Read a space file, or a shipped space by its name.
 
+        Args:
+            path_or_name: path of a file, or the name of a shipped space.
+        Returns: the space, which must be resolved before it is searched.
         Raises:
             SpaceError: when it cannot be found or read, or with all mistakes at once.
         Examples:
@@ -98,6 +101,9 @@ class SearchSpace:
     def from_dict(cls, described: Mapping[str, Any]) -> SearchSpace:
         """Make a space from a dictionary, the inverse of `to_dict`.
 
+        Args:
+            described: the space with the keys of a space file.
+        Returns: the space.
         Examples:
             >>> SearchSpace.from_dict(space.to_dict()) == space
             True
@@ -148,6 +154,7 @@ class SearchSpace:
 
         Args:
             trial: an Optuna trial, or any object with its three `suggest_*` methods.
+        Returns: one value for each choice and parameter of the space.
         Raises:
             ForbiddenCombination: when the trial suggests a forbidden combination.
             SpaceError: when the space depends on the data and is not resolved.
@@ -173,6 +180,9 @@ class SearchSpace:
     def config_from(self, params: Mapping[str, Any]) -> TrialConfig:
         """Return the configuration of a trial's parameters.
 
+        Args:
+            params: all parameters of a trial, such as `trial.params`.
+        Returns: the complete configuration, with fixed values and defaults.
         Raises:
             SpaceError: when parameters are missing, unknown or outside the space.
             ForbiddenCombination: when the combination is forbidden.
@@ -197,6 +207,8 @@ class SearchSpace:
 
         Each dictionary has all parameters that the space asks for.
 
+        Returns: one dictionary of parameters for each baseline, without repetitions, in the order
+            of the file.
         Examples:
             >>> described = {"activation": {"choices": ["relu", "elu"]}}
             >>> described["baseline"] = [{"activation": "elu"}]
@@ -218,6 +230,7 @@ class SearchSpace:
             values: as in a `[[baseline]]`, in tables or by dotted names. Other parameters are
                 filled in as for a baseline.
             source: the name of the configuration in messages.
+        Returns: the parameters of the study with their values.
         Raises:
             SpaceError: with all values that are not in the space.
         Examples:
@@ -274,6 +287,9 @@ class SearchSpace:
 
         A sampler that rejects every value after which this is False wastes no trial.
 
+        Args:
+            params: some of the study's parameters with their values.
+        Returns: True if the other parameters can be chosen so that nothing is forbidden.
         Examples:
             >>> space.can_complete({"activation": "elu"})
             True
@@ -306,6 +322,7 @@ class SearchSpace:
     def distributions(self) -> dict[str, Domain]:
         """Return the domain of every parameter of the study, by name.
 
+        Returns: domains by parameter; fixed values are not parameters.
         Examples:
             >>> space.distributions()
             {'activation': Choices(values=('relu', 'elu'))}
@@ -322,6 +339,7 @@ class SearchSpace:
     def size(self) -> Size:
         """Return the number of combinations and of continuous parameters.
 
+        Returns: a `Size`; a value of a list or an integer range counts as one combination.
         Examples:
             >>> space.size()
             Size(combinations=2, continuous=0)
@@ -336,6 +354,7 @@ class SearchSpace:
     def describe(self) -> str:
         """Return the space as a tree of text.
 
+        Returns: several lines: the size, then each section with its choices and ranges.
         Examples:
             >>> print(space.describe().splitlines()[0])
             search space: 2 combinations × 0 continuous parameters
@@ -350,6 +369,7 @@ class SearchSpace:
     def to_dict(self) -> dict[str, Any]:
         """Return the complete space without `extends` and defaults, the inverse of `from_dict`.
 
+        Returns: nested dictionaries of plain values, with the keys of a space file.
         Examples:
             >>> space.to_dict()["activation"]["choices"]
             ['relu', 'elu']
@@ -359,6 +379,7 @@ class SearchSpace:
     def to_toml(self) -> str:
         """Return the complete space as the text of a TOML file.
 
+        Returns: the text; `from_toml` of a file with it gives an equal space.
         Examples:
             >>> "[activation]" in space.to_toml()
             True
@@ -368,6 +389,7 @@ class SearchSpace:
     def fingerprint(self) -> str:
         """Return a SHA-256 that is equal exactly for equal spaces, whatever their written form.
 
+        Returns: 64 hexadecimal digits.
         Examples:
             >>> same = SearchSpace({"activation": {"choices": ["relu", "elu"]}})
             >>> space.fingerprint() == same.fingerprint()

@@ -63,7 +63,7 @@ class InputLayerTape:
 
 
 class FusedInputLayer:
-    """The input layer of a fleet; holds no weights.
+    """The input layer of a fleet, without weights.
 
     Args:
         configs: the slots' configurations, in fleet order.

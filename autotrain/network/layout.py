@@ -253,7 +253,7 @@ def unpack(row: Tensor, layout: Layout, fleet: Layout, *, statistics: bool = Fal
         row: padded row, `[P]`.
         layout: the layout of the network.
         fleet: the layout of the fleet.
-        statistics: whether the row holds statistics, not parameters.
+        statistics: whether the row contains statistics, not parameters.
     """
     if layout.shape == fleet.shape and layout.last == fleet.last:
         return row.clone()

@@ -60,7 +60,7 @@ class Tape:
 
 
 class FusedNetwork:
-    """K networks with one padded layout; holds no weights.
+    """K networks with one padded layout, without weights.
 
     Args:
         configs: the slots' configurations, sorted by `grouping.order_key`.

@@ -1,4 +1,4 @@
-"""A worker in the coordinator's own process: deterministic, and all that one core needs."""
+"""A worker in the process of the search loop: deterministic, and sufficient for one core."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from autotrain.training.trainer import Trainer
 
 
 class InlineWorker:
-    """Trains an epoch of one fleet whenever it is asked for messages."""
+    """Trains one fleet for one epoch at each call of `receive`."""
 
     def __init__(self, make_trainer: Callable[[], Trainer], name: str = "inline") -> None:
         self.name = name
         self.training = Training(make_trainer)
 
     def send(self, command: Command) -> None:
-        """Take a command; the next epoch acts on it."""
+        """Accept a command, on which the next epoch acts."""
         self.training.obey(command)
 
     def receive(self) -> list[Message]:
@@ -25,7 +25,7 @@ class InlineWorker:
         return [] if self.training.is_idle else self.training.step()
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there is no process to end."""
 
     def renew(self) -> None:
         """Return None: an inline worker cannot be restarted."""

@@ -1,12 +1,13 @@
 """Workers as local processes: one per core, one thread each, one per GPU.
 
-Rows are written once to files that every process maps into memory. One fold's rows are held once
-however many workers there are; several folds are joined in each process, which holds a copy then.
+Rows are written once to files that every process maps into memory (`data/encoded.py`). The rows of
+a single fold are in memory once, whatever the number of workers. Several folds are joined into a
+copy in each process.
 
 A worker is a subprocess that runs `_serve` at the other end of a pipe. It is not a
 `multiprocessing.Process`, so a search also runs inside the processes of joblib, of
 `multiprocessing.Pool` (daemonic: no children allowed) and of notebooks, and it never runs the
-caller's script again. It is never forked: a fork of a process with threads may hang.
+caller's script again. It is never forked, because a fork of a process with threads may hang.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from autotrain.search.workers.training import Training
 from autotrain.training.rows import Problem
 from autotrain.training.trainer import Trainer
 
-# Read as the child's interpreter starts. One thread per process; and glibc keeps the memory that a
-# step frees instead of handing it back, for the next step to fault in again (5–8 % of a step).
+# The child's interpreter reads this when it starts. Each process has one thread. glibc keeps memory
+# that a step frees; otherwise the next step would have to fault it in again (5–8 % of a step).
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -42,8 +43,8 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_TOP_PAD_": str(1 << 26),
 }
-# The first message is the list of folders in which the coordinator finds its modules. `-P` keeps
-# the working directory, which may hold a file named like a module, out of the search until then.
+# The first message is the list of folders in which the search loop finds its modules. Until then
+# `-P` excludes the working directory, which may contain a file with the name of a module.
 _START = (
     "import sys; from multiprocessing.connection import Connection; "
     "pipe = Connection({fd}); sys.path[:] = pipe.recv(); "
@@ -51,18 +52,18 @@ _START = (
 )
 OWN_FOLDER = str(Path(__file__).resolve().parents[3])
 """Folder of the package `autotrain`."""
-# How long a process may take to leave by itself before it is ended.
+# Time in seconds in which a process may end by itself before it is terminated.
 LEAVING_S = 2.0
 
 
 class ProcessWorker:
     """One worker process and the pipe to it.
 
-    It loads its libraries while the rows are still being written, and trains once it is given them.
+    It loads its libraries while the rows are still being written, and trains after `give`.
 
     Args:
         device: "cpu" or "cuda:0".
-        name: shown to people, e.g. "worker 1".
+        name: name in messages to the user, such as "worker 1".
     """
 
     def __init__(self, device: str, name: str) -> None:
@@ -94,7 +95,7 @@ class ProcessWorker:
         return self
 
     def send(self, command: Command) -> None:
-        """Send a command; a process that is gone is noticed by `receive`."""
+        """Send a command; `receive` reports a process that has ended."""
         self._send(command)
 
     def _send(self, message: Command | tuple[Problem, PackedFolds] | list[str]) -> None:
@@ -115,7 +116,7 @@ class ProcessWorker:
         return messages
 
     def close(self) -> None:
-        """Ask the process to leave; end it when it does not."""
+        """Ask the process to end, and terminate it if it does not."""
         self.send(Close())
         if not self._has_ended():
             self.process.terminate()
@@ -126,7 +127,7 @@ class ProcessWorker:
         self.has_left = True
 
     def _has_ended(self) -> bool:
-        """Wait a moment for the process; return True when it has ended."""
+        """Wait for the process at most `LEAVING_S` seconds; return True if it has ended."""
         try:
             self.process.wait(LEAVING_S)
         except subprocess.TimeoutExpired:
@@ -134,14 +135,14 @@ class ProcessWorker:
         return True
 
     def renew(self) -> ProcessWorker:
-        """Start another process of that name on the same rows."""
+        """Start another process with this name and the same rows."""
         assert self.rows is not None
         return ProcessWorker(self.device, self.name).give(*self.rows)
 
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back, for good in a process that is started meanwhile.
+    """Block Ctrl-C; a process that is started in this context never receives it.
 
     A worker that received it before `_serve` handles it would print a traceback.
     """
@@ -153,17 +154,17 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _module_folders() -> list[str]:
-    """Return where the coordinator finds its modules, the working directory left out.
+    """Return the folders in which this process finds its modules, without the working directory.
 
-    It is '' in the search path of a notebook or a prompt. A worker imports autotrain and what that
-    needs, and no file next to the data.
+    That is '' in the search path of a notebook or a prompt. So a worker imports autotrain and its
+    libraries, but no file next to the data.
     """
     folders = [folder for folder in sys.path if isinstance(folder, str) and folder]
     return folders if OWN_FOLDER in folders else [*folders, OWN_FOLDER]
 
 
 def can_start_processes() -> bool:
-    """Return True when there is an interpreter to start; a frozen program has none."""
+    """Whether there is an interpreter to start; a frozen program has none."""
     return bool(spawn.get_executable()) and not getattr(sys, "frozen", False)
 
 
@@ -175,11 +176,11 @@ def _interpreter_flags() -> list[str]:
 
 
 def _serve(pipe: Connection, device: str) -> None:
-    """Run in the worker process until told to close, or until the coordinator is gone."""
-    # Ctrl-C goes to the whole terminal group; the coordinator decides what it means.
+    """Run in the worker process until `Close`, or until the search loop has ended."""
+    # Ctrl-C reaches all processes of the terminal, and the search loop handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    # The garbage collector need not look at the libraries again, above all not when leaving.
+    # The garbage collector need not visit the libraries again, which also makes the exit fast.
     gc.freeze()
     with contextlib.suppress(EOFError, OSError):
         first = pipe.recv()
@@ -188,7 +189,7 @@ def _serve(pipe: Connection, device: str) -> None:
         problem, folds = first
         training = Training(partial(_make_trainer, problem, folds, device))
         while True:
-            # An idle worker sleeps in recv; a busy one looks between epochs.
+            # An idle worker sleeps in recv; a busy one polls between epochs.
             while training.is_idle or pipe.poll():
                 command = pipe.recv()
                 if isinstance(command, Close):

@@ -1,7 +1,7 @@
-"""The messages between the coordinator and its workers.
+"""The messages between the search loop and its workers.
 
-Coordinator → worker: `Admission` (train this), `StopSlot` (end that slot), `Close` (no more).
-Worker → coordinator: a list of `EpochReport`s and `Outcome`s after every epoch of a fleet, or
+Search loop → worker: `Admission` (train this), `StopSlot` (end that slot), `Close` (no more).
+Worker → search loop: a list of `EpochReport`s and `Outcome`s after every epoch of a fleet, or
 `Crashed`. Workers never open the study's storage. A new kind of worker is a class with the
 methods of `Worker`.
 """
@@ -26,19 +26,19 @@ class StopSlot:
 
 @dataclass(frozen=True)
 class Close:
-    """No more commands will come: leave."""
+    """End the worker; no more commands follow."""
 
 
 @dataclass(frozen=True)
 class Crashed:
-    """The worker met an error that is not the user's; the slots it held are lost.
+    """An error in a worker that is not the user's mistake; its slots are lost.
 
-    A worker that is not alive has lost whatever it held.
+    If the worker is not alive, all its slots are lost.
 
     Args:
-        slots: the numbers of these slots.
+        slots: numbers of the lost slots; empty if the worker is not alive.
         cause: OUT_OF_MEMORY, ERROR or WORKER_DIED.
-        text: the traceback, or what is known.
+        text: the traceback, or the exit code of a process.
         is_alive: whether the worker continues with an empty trainer.
     """
 
@@ -58,16 +58,16 @@ class Worker(Protocol):
     name: str
 
     def send(self, command: Command) -> None:
-        """Give the worker a command; it acts on it at its next epoch boundary."""
+        """Send a command, on which the worker acts at its next epoch boundary."""
 
     def receive(self) -> list[Message]:
-        """Return the worker's new messages, possibly none. Inline workers train here."""
+        """Return the worker's new messages, possibly none. An inline worker trains here."""
 
     def close(self) -> None:
-        """End the worker and free what it holds; may be called twice."""
+        """End the worker and free its memory; may be called twice."""
 
     def renew(self) -> Worker | None:
-        """Start one like this, which has died; None where there is no other."""
+        """Start a new worker in place of this one, which has died; None if that is impossible."""
 
 
 def receive_all(workers: Sequence[Worker], timeout_s: float) -> list[tuple[Worker, list[Message]]]:

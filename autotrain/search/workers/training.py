@@ -1,4 +1,4 @@
-"""The part that all workers share: keep a trainer, obey commands, survive errors."""
+"""The common part of all workers: a trainer that obeys commands and survives errors."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Training:
     """A trainer that turns its own errors into messages.
 
     Args:
-        make_trainer: called at the start and again after an error, so that nothing of a broken
-            fleet is used again.
+        make_trainer: makes a trainer, at the start and after every error, so that nothing of a
+            broken fleet remains.
     """
 
     def __init__(self, make_trainer: Callable[[], Trainer]) -> None:
@@ -33,7 +33,7 @@ class Training:
         return not self.slots
 
     def obey(self, command: Command) -> None:
-        """Take an `Admission` or a `StopSlot`; the next step acts on it."""
+        """Accept an `Admission` or a `StopSlot`, on which the next step acts."""
         if isinstance(command, Admission):
             self.slots.add(command.slot)
         self._waiting.append(command)
@@ -48,12 +48,12 @@ class Training:
             elif isinstance(command, Admission):
                 try:
                     self.trainer.admit(command)
-                except Exception as error:  # for want of memory, say; the others go on
+                except Exception as error:  # such as too little memory; the other slots continue
                     self.slots.discard(command.slot)
                     crashed.append(_crash((command.slot,), error))
         try:
             messages: list[Message] = list(self.trainer.step())
-        # Whatever breaks a fleet must reach the coordinator, which decides; nothing is hidden.
+        # The search loop decides about every error, so none is hidden here.
         except Exception as error:
             lost = tuple(sorted(self.slots))
             self.slots.clear()

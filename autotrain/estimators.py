@@ -42,7 +42,7 @@ from autotrain.errors import AutotrainError
 from autotrain.predictor import Predictor
 from autotrain.predictor.distribution import ClassificationDistribution, Distribution
 from autotrain.search.device import find_device
-from autotrain.search.settings import StudySettings
+from autotrain.search.settings import SETTINGS, StudySettings
 from autotrain.study import Study
 
 TARGET, WEIGHTS = "target", "sample_weight"
@@ -124,6 +124,8 @@ class _MLPSearch(BaseEstimator):
         frame = frame.assign(**{target: y})
         if sample_weight is not None:
             frame[weights] = sample_weight
+        parameters = self.get_params(deep=False)
+        shared = {name: value for name, value in parameters.items() if name in SETTINGS}
         seed = int(check_random_state(self.random_state).randint(SEEDS))
         with (
             _value_errors(),
@@ -134,20 +136,12 @@ class _MLPSearch(BaseEstimator):
                 target=target,
                 task=task,
                 test=0.0,
-                space=self.space,
-                metric=self.metric,
                 weights=None if sample_weight is None else weights,
                 class_weights=class_weights,
-                sampler=self.sampler,
-                pruner=self.pruner,
-                pruner_options=self.pruner_options,
-                validation=self.validation,
-                finalists=self.finalists,
-                ensemble=self.ensemble,
                 workers=workers_for(self.n_jobs, self.device),
-                device=self.device,
                 seed=seed,
                 directory=folder,
+                **shared,
             ) as study,
         ):
             study.optimize(self.n_trials, self.timeout, quiet=not self.verbose)
@@ -274,22 +268,8 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            space=space,
-            n_trials=n_trials,
-            timeout=timeout,
-            metric=metric,
-            sampler=sampler,
-            pruner=pruner,
-            pruner_options=pruner_options,
-            validation=validation,
-            finalists=finalists,
-            ensemble=ensemble,
-            n_jobs=n_jobs,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        shared = {k: v for k, v in locals().items() if k not in ("self", "class_weight")}
+        _MLPSearch.__init__(self, **shared)
         self.class_weight = class_weight
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

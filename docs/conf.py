@@ -79,7 +79,7 @@ def sections_to_google_style(
 ) -> None:
     """Rewrite docstrings, in place, into what napoleon and reStructuredText read.
 
-    Our docstrings are plain text: "Returns: the mean." may stand in one line, and stars and
+    Our docstrings are plain text: "Returns: the mean." may be one line, and stars and
     underscores are not markup.
     """
     written: list[str] = []

@@ -994,7 +994,7 @@ def test_trial_that_does_not_fit_into_memory_is_pruned(
     monkeypatch.setattr(Trainer, "admit", admitted)
     with study_of_wine(tmp_path, sampler="random", pruner="none", finalists=0) as study:
         study.optimize(n_trials=5, observer=Silent())
-        # The others were not begun anew for it.
+        # The others were not started again for it.
         assert not [t for t in study.optuna_study.trials if t.state == TrialState.FAIL]
         assert study.progress.epochs == sum(
             t.last_step or 0 for t in study.optuna_study.trials if t.state == TrialState.COMPLETE

@@ -23,8 +23,8 @@ import torch
 from autotrain import Study
 from autotrain.bundle import Bundle
 from autotrain.export.calibration import fit_temperature
-from autotrain.predictor import Predictor
 from autotrain.predictor.evaluation import Truth
+from autotrain.predictor.joint import Joint
 from autotrain.predictor.probabilities import Recalibration
 from benchmarks.quality import SETS, make_split
 
@@ -64,14 +64,15 @@ def losses(study: Study) -> dict[str, tuple[float, float, float]]:
     y = np.concatenate([Truth.read(bundle, truth).y for _, truth in folds])
     found = {}
     for name, factor in {"off": 0.0, **{f"rates × {f:g}": f for f in FACTORS}}.items():
-        whole = Predictor(with_rates(bundle, factor or 1.0))
+        changed = with_rates(bundle, factor or 1.0)
+        whole = Joint(changed)
         n_samples = SAMPLES if factor else 0
         parts = []
         for place, (rows, _) in enumerate(folds):
-            alone = Predictor(replace(whole.bundle, members=(whole.bundle.members[place],)))
-            parts.append(alone.draw(alone.encoded(rows), n_samples, 0, averaged=True)[0])
+            alone = Joint(replace(changed, members=(changed.members[place],)))
+            parts.append(alone.draw(alone.rows_of(rows), n_samples, 0, averaged=True)[0])
         temperature = fit_temperature(np.concatenate(parts), y)
-        log_p = torch.from_numpy(whole.draw(whole.encoded(test), n_samples, 0, averaged=True)[0])
+        log_p = torch.from_numpy(whole.draw(whole.rows_of(test), n_samples, 0, averaged=True)[0])
         own = Recalibration(temperature, None).apply(log_p)
         plain, scaled = (-float(p[range(len(y_test)), y_test].mean()) for p in (log_p, own))
         found[name] = (temperature, plain, scaled)

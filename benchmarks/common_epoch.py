@@ -27,8 +27,8 @@ from autotrain import Study
 from autotrain.bundle import Bundle
 from autotrain.export.members import members_of
 from autotrain.network.config import view_of
-from autotrain.predictor import Predictor
 from autotrain.predictor.evaluation import Truth
+from autotrain.predictor.joint import Joint
 from autotrain.search.retraining import train_again
 from autotrain.space.config import TrialConfig
 from autotrain.training.rows import problem_of
@@ -105,8 +105,8 @@ def test_loss(study: Study, config: TrialConfig, outcomes: tuple[Outcome, ...]) 
         created="",
     )
     frame, labels = dataset.raw_test()
-    predictor, y = Predictor(bundle), Truth.read(bundle, labels, None).y
-    (predicted,) = predictor.draw(predictor.encoded(frame), 0, 0)
+    joint, y = Joint(bundle), Truth.read(bundle, labels, None).y
+    (predicted,) = joint.draw(joint.rows_of(frame), 0, 0)
     if dataset.classes:
         return float(-predicted[np.arange(len(y)), y].mean()) + FLOOR
     return math.sqrt(float(((predicted - y) ** 2).mean()))

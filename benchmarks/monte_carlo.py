@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from autotrain.predictor import Predictor
+from autotrain.predictor.joint import Joint
 from tests.winners import random_bundle
 
 ROWS = {1: 50, 200: 15, 20_000: 3}
@@ -62,7 +62,7 @@ def main() -> None:
     params = {"network.hidden_units": arguments.units, "dropout.rate": arguments.rate}
     params |= {"activation": "relu"}
     bundle = random_bundle(params, classes=CLASSES, n_features=arguments.inputs)
-    predictor = Predictor(bundle)
+    joint = Joint(bundle)
     units = [int(each) for each in arguments.units.split("-")]
     network = plain_network(arguments.inputs, units, arguments.rate).train()
     n_samples, generator = arguments.samples, np.random.default_rng(0)
@@ -80,8 +80,8 @@ def main() -> None:
             return torch.stack(passes).mean(0)
 
         sides: dict[str, Callable[[], object]] = {
-            "pass": partial(predictor.draw, [x], 0, 0),
-            "samples": partial(predictor.draw, [x], n_samples, 0),
+            "pass": partial(joint.draw, [tensor], 0, 0),
+            "samples": partial(joint.draw, [tensor], n_samples, 0),
             "loop": loop,
         }
         found = medians(sides, repeats)

@@ -140,11 +140,11 @@ def export_record(study: Study) -> dict[str, Any]:
     predictor, selection = study.best_predictor(), study.selection
     assert selection is not None
     frame, labels = study.dataset.raw_test()
-    y, x = _truth(predictor, labels), predictor.encoded(frame)
-    point = predictor.draw(x, 0, 0)[0]
+    y, x = _truth(predictor, labels), predictor.joint.rows_of(frame)
+    point = predictor.joint.draw(x, 0, 0)[0]
     n_samples = SAMPLES if predictor.has_dropout else 0
     if study.dataset.classes:
-        mc = predictor.draw(x, n_samples, 0, averaged=True)[0]
+        mc = predictor.joint.draw(x, n_samples, 0, averaged=True)[0]
         rows = np.arange(len(y))
         calibrated = {
             "point_calibrated": np.log(predictor.predict_proba(frame)),
@@ -155,7 +155,7 @@ def export_record(study: Study) -> dict[str, Any]:
             for name, log_p in ({"point": point, "mc": mc} | calibrated).items()
         }
     else:
-        mc = predictor.draw(x, n_samples, 0).mean(axis=0)
+        mc = predictor.joint.draw(x, n_samples, 0).mean(axis=0)
         losses = {"point": (point - y) ** 2, "mc": (mc - y) ** 2}
     return {
         "n_trainings": len(predictor.bundle.training.get(ENSEMBLE, (0,))),
@@ -193,9 +193,9 @@ def predictions(
 
 def _drawn(predictor: Predictor, frame: Any, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
     """Return predictions with dropout off, and of samples: their mean, or of numbers each."""
-    classifies, x = predictor.bundle.is_classification, predictor.encoded(frame)
-    point = predictor.draw(x, 0, 0)[0]
-    samples = predictor.draw(x, n_samples, 0, averaged=classifies)
+    classifies, x = predictor.bundle.is_classification, predictor.joint.rows_of(frame)
+    point = predictor.joint.draw(x, 0, 0)[0]
+    samples = predictor.joint.draw(x, n_samples, 0, averaged=classifies)
     return point.astype(np.float32), (samples[0] if classifies else samples).astype(np.float32)
 
 

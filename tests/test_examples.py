@@ -130,8 +130,8 @@ def methods_of_users() -> Iterator[tuple[str, Any]]:
 
 
 OF_OTHER_MODULES = (
-    *("Predictor.by_fold", "Predictor.draw", "Predictor.encoded", "Predictor.preprocessors"),
-    *("Predictor.reading", "Predictor.recalibration", "Predictor.point_recalibration"),
+    *("Predictor.preprocessors", "Predictor.reading"),
+    *("Predictor.recalibration", "Predictor.point_recalibration"),
     *("SearchSpace.conditions", "SearchSpace.views"),
 )
 """Methods without an underscore that only the package calls."""

@@ -28,6 +28,7 @@ from autotrain.data.splitting import MAX_CALIBRATION_ROWS
 from autotrain.export.members import class_weights_of
 from autotrain.predictor import Predictor, conformal
 from autotrain.predictor.evaluation import Truth
+from autotrain.predictor.joint import Joint
 from autotrain.predictor.mixture import Noise, below, standard_log_density, total_error
 from autotrain.predictor.probabilities import Recalibration
 
@@ -78,10 +79,10 @@ def calibrate(
     sampled, points = [], []
     for place, own in enumerate(np.split(np.arange(n_rows), ends)):
         members = tuple(member for member in bundle.members if member.fold == place)
-        predictor = Predictor(replace(bundle, members=members))
-        x = predictor.encoded(features.iloc[own])
-        points.append(predictor.draw(x, 0, SEED))
-        sampled.append(predictor.draw(x, n_samples, SEED, averaged=bundle.is_classification))
+        joint = Joint(replace(bundle, members=members))
+        x = joint.rows_of(features.iloc[own])
+        points.append(joint.draw(x, 0, SEED))
+        sampled.append(joint.draw(x, n_samples, SEED, averaged=bundle.is_classification))
     weights = np.ones(n_rows) if truth.weights is None else truth.weights
     targets = np.split(truth.y, ends)
     if bundle.is_classification:
@@ -183,10 +184,10 @@ def _value_scores(
     bundle: Bundle, features: pd.DataFrame, n_samples: int, noise: Noise, targets: list[np.ndarray]
 ) -> list[np.ndarray]:
     """Return the conformal scores of each fold's rows, from the samples of its networks."""
-    predictor, scores, start = Predictor(bundle), [], 0
+    joint, scores, start = Joint(bundle), [], 0
     for place, y in enumerate(targets):
-        x = predictor.encoded(features.iloc[start : start + len(y)])
-        center, spread = (each[place] for each in predictor.by_fold(x, n_samples, SEED))
+        x = joint.rows_of(features.iloc[start : start + len(y)])
+        center, spread = (each[place] for each in joint.by_fold(x, n_samples, SEED))
         scores.append(conformal.value_scores(center, total_error(spread, noise), y))
         start += len(y)
     return scores

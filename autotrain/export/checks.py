@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from autotrain.bundle import Bundle, Member
 from autotrain.data.dataset import Dataset
@@ -18,6 +19,7 @@ from autotrain.data.encoded import EncodedFold
 from autotrain.export.members import metric_weights
 from autotrain.network.config import view_of
 from autotrain.predictor import Predictor
+from autotrain.predictor.joint import Joint
 
 OUTPUT_TOLERANCE = 1e-5
 """Largest difference between the float32 outputs in training and in prediction: of probabilities,
@@ -44,7 +46,7 @@ def checked_scores(
         scores: dict[str, float | None] = {}
         for member, own in zip(_of_fold(members, place), read_back, strict=True):
             predictor = Predictor(replace(written, members=(own,)))
-            trained = Predictor(replace(written, members=(member,)))
+            trained = Joint(replace(written, members=(member,)))
             x_valid = dataset.encoded(place, view_of(member.config)).x_valid
             _check_outputs(predictor, trained, features, fold, x_valid)
             scores = _evaluate(predictor, features, labels, weights)
@@ -69,10 +71,10 @@ def _evaluate(
 
 
 def _check_outputs(
-    read_back: Predictor, trained: Predictor, features: Any, fold: EncodedFold, x_valid: np.ndarray
+    read_back: Predictor, trained: Joint, features: Any, fold: EncodedFold, x_valid: np.ndarray
 ) -> None:
     """Compare the bundle's predictions for raw rows with those of the trained weights."""
-    expected = trained.draw([x_valid], 0, 0)[0]
+    expected = trained.draw([torch.from_numpy(x_valid)], 0, 0)[0]
     if read_back.bundle.is_classification:
         difference = np.abs(read_back.predict_proba(features, calibrated=False) - np.exp(expected))
     else:

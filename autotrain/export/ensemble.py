@@ -35,7 +35,7 @@ from autotrain.export.members import class_weights_of, members_of, metric_weight
 from autotrain.metrics import Metric, metric_for
 from autotrain.network.config import view_of
 from autotrain.network.metric_formulas import influence, metric_function
-from autotrain.predictor import Predictor
+from autotrain.predictor.joint import Joint
 from autotrain.search.settings import AUTO
 from autotrain.search.trained import Trained
 
@@ -341,7 +341,7 @@ def _predictions(member: Member, fold: EncodedFold, dataset: Dataset, step: int)
         members=(member,),
         metric=metric_for(dataset.task).name,
     )
-    drawn = Predictor(bundle).draw([np.ascontiguousarray(x)], 0, 0)[0]
+    drawn = Joint(bundle).draw([torch.from_numpy(np.ascontiguousarray(x))], 0, 0)[0]
     if bundle.is_classification:
         return np.exp(drawn)
     # A large mean would cost float32 precision. Averages are the same in both scales.

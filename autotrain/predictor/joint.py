@@ -65,6 +65,14 @@ class Joint:
         for encoded in encoded_parts(X, self.preprocessors, notices, self.sizes.encoded):
             yield [encoded[index] for index in self._encoders]
 
+    def rows_of(self, X: Any) -> MemberRows:
+        """Return all rows of a table as the members read them.
+
+        Raises:
+            DataError: when columns are missing or cells cannot be read.
+        """
+        return [torch.cat(parts) for parts in zip(*self.encoded(X, []), strict=True)]
+
     def blocks(self, xs: MemberRows, n_samples: int) -> Iterator[MemberRows]:
         """Yield blocks of rows of which `n_samples` samples each fit `BlockSizes.samples`."""
         rows = max(self.sizes.samples // (n_samples * self._n_outputs), 1)
@@ -182,3 +190,45 @@ class Joint:
             if ends.any():
                 yield active[ends], drawn[:, ends]
             active, before, start = active[~ends], drawn[:, ~ends], stop
+
+    # ---- for calibration and export ----------------------------------------------------------
+
+    def draw(
+        self, xs: MemberRows, n_samples: int, seed: int, *, averaged: bool = False
+    ) -> np.ndarray:
+        """Return Monte-Carlo samples: predictions `[S, N]`, or log p `[S, N, C]`.
+
+        Args:
+            xs: the rows.
+            n_samples: S; 0: one sample with dropout off.
+            seed: seed of the masks.
+            averaged: classification: return only log of the mean probabilities, `[1, N, C]`.
+                Samples of many rows and classes are large.
+        """
+        if n_samples == 0:
+            return self.point(xs).unsqueeze(0).numpy()
+        banks = self.banks(n_samples, seed)
+        blocks = []
+        for block in self.blocks(xs, n_samples):
+            drawn = self.samples(block, banks)
+            blocks.append(log_mean_exp(drawn).unsqueeze(0) if averaged else drawn)
+        return torch.cat(blocks, dim=1).numpy()
+
+    def by_fold(self, xs: MemberRows, n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the predictions of each fold's networks, as conformal intervals use them.
+
+        Args:
+            xs: the rows.
+            n_samples: S of all members together; 0: dropout off, standard deviations of 0.
+            seed: seed of the masks.
+        Returns: the prediction with dropout off and the standard deviation of the samples,
+            `[G, N]` each for G folds.
+        """
+        _, center = self.point_and_folds(xs)
+        if n_samples == 0:
+            return center.numpy(), np.zeros(center.shape)
+        banks = self.banks(n_samples, seed)
+        spreads = [
+            self.spread_of_folds(self.samples(block, banks)) for block in self.blocks(xs, n_samples)
+        ]
+        return center.numpy(), torch.cat(spreads, dim=1).numpy()

@@ -31,7 +31,7 @@ from autotrain.predictor.joint import Joint
 from autotrain.predictor.mixture import Noise, noise_in
 from autotrain.predictor.monte_carlo import MonteCarlo, Request
 from autotrain.predictor.plain import PlainPredictor, raw_inputs
-from autotrain.predictor.probabilities import Recalibration, log_mean_exp
+from autotrain.predictor.probabilities import Recalibration
 
 
 def load(path: str | Path) -> Predictor:
@@ -81,8 +81,9 @@ class Predictor:
 
     def __init__(self, bundle: Bundle, sizes: BlockSizes = BLOCK_SIZES) -> None:
         self.bundle = bundle
-        self._joint = Joint(bundle, sizes)
-        self._monte_carlo = MonteCarlo(bundle, self._joint)
+        self.joint = Joint(bundle, sizes)
+        """The members as one model, for calibration and export."""
+        self._monte_carlo = MonteCarlo(bundle, self.joint)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle contains the files of the bundle, which are checked when it is loaded.
@@ -128,7 +129,7 @@ class Predictor:
     @property
     def preprocessors(self) -> tuple[Preprocessor, ...]:
         """The different preprocessors of the members, in the order of `raw_inputs`."""
-        return self._joint.preprocessors
+        return self.joint.preprocessors
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -228,7 +229,7 @@ class Predictor:
             >>> predictor.predict([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.6, 2.3]])
             array(['setosa', 'virginica'], dtype='<U10')
         """
-        parts = [self._joint.point(rows) for rows in self._joint.encoded(X, notices)]
+        parts = [self.joint.point(rows) for rows in self.joint.encoded(X, notices)]
         if not self.bundle.is_classification:
             return torch.cat(parts).numpy()
         indices = torch.cat([part.argmax(1) for part in parts]).numpy()
@@ -263,7 +264,7 @@ class Predictor:
                 f"predict_proba needs a classification, and the target {self.target!r} is a "
                 "number. Use predict, or predict_distribution for its uncertainty."
             )
-        log_p = torch.cat([self._joint.point(rows) for rows in self._joint.encoded(X, notices)])
+        log_p = torch.cat([self.joint.point(rows) for rows in self.joint.encoded(X, notices)])
         if calibrated:
             log_p = self.point_recalibration.apply(log_p)
         return log_p.exp().numpy()
@@ -462,64 +463,6 @@ class Predictor:
             (torch.Size([1, 4]), torch.Size([1, 0]))
         """
         return raw_inputs(X, self.preprocessors)
-
-    # ---- for calibration and export ----------------------------------------------------------
-
-    def encoded(self, X: Any) -> list[np.ndarray]:
-        """Return the rows of a table as the members read them.
-
-        Returns: one array `[N, D]` float32 per member.
-        Raises:
-            DataError: when columns are missing or cells cannot be read.
-        """
-        parts = zip(*self._joint.encoded(X, []), strict=True)
-        return [torch.cat(of_member).numpy() for of_member in parts]
-
-    def draw(
-        self, encoded: list[np.ndarray], n_samples: int, seed: int, *, averaged: bool = False
-    ) -> np.ndarray:
-        """Return Monte-Carlo samples of encoded rows.
-
-        Args:
-            encoded: the result of `encoded`.
-            n_samples: S; 0: one sample with dropout off.
-            seed: seed of the masks.
-            averaged: classification: return only log of the mean probabilities, `[1, N, C]`.
-                Samples of many rows and classes are large.
-        Returns: predictions `[S, N]`, or log p `[S, N, C]`.
-        """
-        rows = [torch.from_numpy(x) for x in encoded]
-        if n_samples == 0:
-            return self._joint.point(rows).unsqueeze(0).numpy()
-        banks = self._joint.banks(n_samples, seed)
-        blocks = []
-        for block in self._joint.blocks(rows, n_samples):
-            drawn = self._joint.samples(block, banks)
-            blocks.append(log_mean_exp(drawn).unsqueeze(0) if averaged else drawn)
-        return torch.cat(blocks, dim=1).numpy()
-
-    def by_fold(
-        self, encoded: list[np.ndarray], n_samples: int, seed: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the predictions of each fold's networks, as conformal intervals use them.
-
-        Args:
-            encoded: the result of `encoded`.
-            n_samples: S of all members together; 0: dropout off, standard deviations of 0.
-            seed: seed of the masks.
-        Returns: the prediction with dropout off and the standard deviation of the samples,
-            `[G, N]` each for G folds.
-        """
-        rows = [torch.from_numpy(x) for x in encoded]
-        _, center = self._joint.point_and_folds(rows)
-        if n_samples == 0:
-            return center.numpy(), np.zeros(center.shape)
-        banks = self._joint.banks(n_samples, seed)
-        spreads = [
-            self._joint.spread_of_folds(self._joint.samples(block, banks))
-            for block in self._joint.blocks(rows, n_samples)
-        ]
-        return center.numpy(), torch.cat(spreads, dim=1).numpy()
 
     def _notify(self, request: Request, notices: list[str] | None) -> None:
         """Append notices about sets and intervals to the caller's list, or warn."""

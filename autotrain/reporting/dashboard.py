@@ -15,7 +15,7 @@ import hmac
 import secrets
 import socket
 import socketserver
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Dashboard:
         port: None for 8080 or the next free port, 0 for any free port.
         storage: URL with the password, when the study is not stored in its folder.
         connects: see `seen_study`.
+        first_port: the first port that is tried when `port` is None.
     Raises:
         StudyError: when the study does not exist, or the port is in use.
         StorageError: when the study cannot be read.
@@ -64,13 +65,15 @@ class Dashboard:
         port: int | None = None,
         storage: str | None = None,
         connects: bool = True,
+        first_port: int = PORT,
     ) -> None:
+        ports = range(first_port, first_port + MOST_TRIED) if port is None else (port,)
         token = secrets.token_urlsafe(24)
         self._tickets: set[str] = set()
         with contextlib.ExitStack() as stack:
             seen = stack.enter_context(seen_study(folder, storage, connects=connects))
             page = optuna_dashboard.wsgi(seen.storage, artifact_store=None)
-            self._server = _listen(_read_only(_with_token(token, self._tickets, page)), port)
+            self._server = _listen(_read_only(_with_token(token, self._tickets, page)), ports)
             self._opened = stack.pop_all()
         study_id = seen.study_id
         place = "dashboard" if study_id is None else f"dashboard/studies/{study_id}"
@@ -114,16 +117,15 @@ class _QuietHandler(WSGIRequestHandler):
         """Print no requests to the terminal."""
 
 
-def _listen(application: Application, port: int | None) -> _Server:
-    tried = [port] if port is not None else range(PORT, PORT + MOST_TRIED)
-    for number in tried:
+def _listen(application: Application, ports: Sequence[int]) -> _Server:
+    for number in ports:
         if number and _is_taken(number):
             continue
         try:
             return make_server(HOST, number, application, _Server, _QuietHandler)
         except OSError:
             continue
-    shown = port if port is not None else f"{PORT} to {PORT + MOST_TRIED - 1}"
+    shown = f"{ports[0]} to {ports[-1]}" if len(ports) > 1 else ports[0]
     raise StudyError(
         f"port must be free, got {shown}, which is in use or not permitted. Use another port, or 0 "
         "for any free port.",

@@ -80,11 +80,13 @@ def write_tables(folder: Path) -> None:
     (folder / "diverging.toml").write_text(DIVERGING)
 
 
-def _run(capsys: pytest.CaptureFixture[str], words: tuple[object, ...]) -> Done:
+def _run(
+    capsys: pytest.CaptureFixture[str], words: tuple[object, ...], started_before_s: float
+) -> Done:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["autotrain", *map(str, words)])
         # Time limits count from the start of the command, which is now.
-        patch.setattr(command_line, "STARTED_S", time.monotonic())
+        patch.setattr(command_line, "STARTED_S", time.monotonic() - started_before_s)
         handler = signal.getsignal(signal.SIGTERM)
         capsys.readouterr()
         try:
@@ -97,8 +99,11 @@ def _run(capsys: pytest.CaptureFixture[str], words: tuple[object, ...]) -> Done:
 
 @pytest.fixture
 def autotrain(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process: `autotrain("show", "churn")`."""
-    return lambda *words: _run(capsys, words)
+    """Run a command in this process: `autotrain("show", "churn")`.
+
+    With `started_before_s=10` it seems to have started ten seconds ago.
+    """
+    return lambda *words, started_before_s=0.0: _run(capsys, words, started_before_s)
 
 
 @pytest.fixture

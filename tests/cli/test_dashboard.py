@@ -22,6 +22,7 @@ import pytest
 from autotrain.errors import StorageError, StudyError
 from autotrain.reporting.dashboard import Dashboard
 from autotrain.reporting.status import latest_study
+from autotrain.search import opening
 from autotrain.search.storage.lock import StudyLock
 from autotrain.search.storage.storages import OpenStorage
 from tests.cli.conftest import N_TRIALS, Run
@@ -167,7 +168,7 @@ def test_unnamed_study_on_a_server_is_not_opened(
         opened.append(url)
         raise StorageError("seen")
 
-    monkeypatch.setattr("autotrain.search.opening.read_storage", read)
+    monkeypatch.setattr(opening, "read_storage", read)
     folder = here / "studies" / "theirs"
     folder.mkdir(parents=True)
     kept_in("mysql+pymysql://evil/d").write(folder)
@@ -188,13 +189,12 @@ def test_occupied_port_is_refused(there: Path, autotrain: Run) -> None:
         assert f"port must be free, got {port}" in done.err
 
 
-def test_next_free_port_is_used_by_default(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_next_free_port_is_used_by_default(there: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        monkeypatch.setattr("autotrain.reporting.dashboard.PORT", port)
-        page = Dashboard(there / "studies" / "shop")
+        page = Dashboard(there / "studies" / "shop", first_port=port)
         page.close()
         assert port < int(page.address.split(":")[2].partition("/")[0]) < port + 100
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -14,7 +12,6 @@ import pytest
 
 from autotrain.bundle import encode, publish, read_bundle, stage
 from autotrain.bundle.publishing import TENSORS
-from autotrain.cli import resume
 from autotrain.export.best_model import BestModel
 from autotrain.reporting import display
 from autotrain.reporting.status import read_status
@@ -182,10 +179,8 @@ def test_time_for_reading_the_data_reduces_the_remaining_budget(
     spent = read_status(study).seconds
     Definition.read(study).with_budget(Budget(3, spent + 55)).write(study)
     monkeypatch.setattr(budget, "seconds_of", lambda trial: 50.0)
-    later = SimpleNamespace(monotonic=lambda: time.monotonic() + 10)
-    monkeypatch.setattr(resume, "time", later)
     assert not read_status(study).left.is_nothing
-    done = autotrain(*RESUME)
+    done = autotrain(*RESUME, started_before_s=10)
     assert done.code == 0, done.err
     assert sum(done.json()["trials"].values()) == 2
 

@@ -13,6 +13,7 @@ import pytest
 from autotrain.bundle import encode
 from autotrain.bundle.card import model_card
 from autotrain.cli.printing import columns, fields, note, print_json, say, say_table
+from autotrain.search import opening
 from autotrain.search.definition import Definition
 from autotrain.vocabulary import visible
 from tests.cli.conftest import Run
@@ -181,7 +182,7 @@ def test_list_opens_only_the_server_that_the_user_named(
         opened.append(url)
         raise ValueError("seen")
 
-    monkeypatch.setattr("autotrain.search.opening.read_storage", read)
+    monkeypatch.setattr(opening, "read_storage", read)
     monkeypatch.setenv("AUTOTRAIN_STORAGE", "mysql+pymysql://me:secret@h/d")
     done = autotrain("show")
     assert opened == ["mysql+pymysql://me:secret@h/d"]

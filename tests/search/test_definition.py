@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import tomli_w
 
+from autotrain.data.loading import load_dataset
 from autotrain.errors import StudyError
+from autotrain.metrics import METRICS
 from autotrain.search.definition import Definition
 from autotrain.search.opening import storage_of
+from autotrain.search.settings import StudySettings
+from autotrain.space.search_space import SearchSpace
 
 
 def kept_in(storage: str | None) -> Definition:
@@ -53,3 +62,34 @@ def test_other_storage_is_refused_without_printing_the_password(
     with pytest.raises(StudyError, match="must contain the trials of study") as caught:
         storage_of(kept_in(own), given, Path("studies/churn"))
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("n_rows", [0, 7])
+def test_calibration_rows_are_part_of_the_split(n_rows: int) -> None:
+    frame = pd.DataFrame({"x": [n * 7 % 11 for n in range(40)], "y": ["a", "b"] * 20})
+    dataset = load_dataset(frame, "y", validation="holdout")
+    parts = dataset.splits[0]._replace(calibration=np.arange(n_rows) if n_rows else None)
+    settings = StudySettings(name="s", data=frame)
+    space = SearchSpace.from_dict({}).resolve(30, 1, "binary")
+    changed = replace(dataset, splits=(parts,))
+    split = Definition.of(settings, changed, space, METRICS["log_loss"]).split
+    assert split == dataset.split | ({"calibration": 7} if n_rows else {})
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": None}, {"seed": "1"}, {"task": "x"}, {"metric": "x"}, {"sampler": None}]
+)
+def test_damaged_file_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    kept_in(None).write(tmp_path)
+    values = tomllib.loads((tmp_path / "study.toml").read_text()) | changes
+    values = {name: value for name, value in values.items() if value is not None}
+    (tmp_path / "study.toml").write_text(tomli_w.dumps(values))
+    with pytest.raises(StudyError, match="must be a definition written by autotrain"):
+        Definition.read(tmp_path)
+
+
+def test_definition_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
+    definition = kept_in("sqlite:///a.db")
+    (tmp_path / "churn").mkdir()
+    definition.write(tmp_path / "churn")
+    assert Definition.read(tmp_path / "churn") == definition

@@ -19,7 +19,7 @@ from autotrain.bundle.selection import (
     seed_words,
     selection_of,
 )
-from autotrain.metrics import METRICS
+from autotrain.metrics import METRICS, row_of
 from autotrain.network.config import has_dropout
 from autotrain.network.flags import FLAGS
 from autotrain.space.config import TrialConfig
@@ -125,7 +125,7 @@ def _scores(bundle: Bundle) -> str:
     explained = [
         f"{_code(name)}: {_SUMMARIES[name.partition(':')[0]]}."
         for name in names
-        if name.partition(":")[0] in _SUMMARIES
+        if row_of(name) in _SUMMARIES
     ]
     return "\n".join([*lines, "", " ".join(explained)]) if explained else "\n".join(lines)
 

@@ -17,6 +17,7 @@ from autotrain.bundle import Bundle, Member
 from autotrain.data.dataset import Dataset
 from autotrain.data.encoded import EncodedFold
 from autotrain.export.members import metric_weights
+from autotrain.metrics import row_of
 from autotrain.network.config import view_of
 from autotrain.predictor import Predictor
 from autotrain.predictor.joint import Joint
@@ -108,7 +109,7 @@ def _tolerance(metric: str, recorded: float, fold: EncodedFold) -> float:
     precision lost by a large target mean. The tolerance of metrics that count rows is two rows,
     whose classes may be tied up to rounding.
     """
-    row, weights = metric.partition(":")[0], metric_weights(fold)
+    row, weights = row_of(metric), metric_weights(fold)
     if row == "accuracy":
         return 2 * _largest_share(weights)
     if row in ("balanced_accuracy", "f1", "roc_auc", "average_precision"):

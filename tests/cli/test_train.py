@@ -9,9 +9,8 @@ import pytest
 import tomli_w
 
 import autotrain as package
-from autotrain import study as api
-from autotrain.search.budget import RunBudget
 from autotrain.search.definition import Definition
+from autotrain.training.trainer import Trainer
 from tests.cli.conftest import Run
 
 CONFIG = """
@@ -107,17 +106,14 @@ def test_diverged_training_is_exit_code_3(here: Path, autotrain: Run) -> None:
 def test_interrupted_training_is_exit_code_130_and_resumed(
     autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = api.Study._run
-
-    def run(study: api.Study, budget: RunBudget, *rest: object, **options: object) -> None:
-        study.enqueue({})
+    def interrupt(trainer: Trainer) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api.Study, "_run", run)
-    done = autotrain(*TRAIN)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", interrupt)
+        done = autotrain(*TRAIN)
     assert done.code == 130
     assert "autotrain resume shop" in done.err
-    monkeypatch.setattr(api.Study, "_run", original)
     assert autotrain("resume", "shop", "--json").json()["trials"]["complete"] == 1
 
 

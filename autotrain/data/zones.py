@@ -7,7 +7,7 @@ the data. The training column decides:
     a zone      all cells have this zone, such as "Europe/Berlin": times of other zones are
                 converted to it; a time without a zone is refused
     AS_WRITTEN  texts with offsets other than UTC, which change with daylight saving time, and
-                objects of several zones: the clock as written (also bundles of older versions)
+                objects of several zones: the clock as written
 """
 
 from __future__ import annotations

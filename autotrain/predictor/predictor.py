@@ -41,7 +41,7 @@ def load(path: str | Path) -> Predictor:
         path: the folder of a bundle: `studies/NAME/best`, or a copy of it.
     Returns: a `Predictor`. It needs numpy, torch and safetensors only.
     Raises:
-        BundleError: when the bundle is missing, incomplete, damaged or of a newer version.
+        BundleError: when the bundle is missing, incomplete, damaged or of another format.
     Examples:
         >>> import autotrain
         >>> autotrain.load("studies/iris/best")

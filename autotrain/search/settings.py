@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self, get_type_hints
 
 from autotrain.errors import StudyError, unknown
 from autotrain.metrics import TASKS
@@ -76,146 +76,124 @@ class Setting:
         doc: one line for the help of the command line and the docstring of `Study`.
         on_resume: see `OnResume`.
         words: the permitted words; () when there are other values.
-        own_check: value → the value to use, or an error; None for the check of the words.
+        check: value → the value to use, or an error; None for the check of the words.
     """
 
     doc: str
     on_resume: OnResume = OnResume.REFUSED
     words: tuple[str, ...] = ()
-    own_check: Callable[[Any], Any] | None = None
+    check: Callable[[Any], Any] | None = None
 
-    def check(self, name: str, value: Any) -> Any:
+    def checked(self, name: str, value: Any) -> Any:
         """Return the value as it is used.
 
         Raises:
             StudyError: when it is invalid.
         """
-        if self.own_check is not None:
-            return self.own_check(value)
+        if self.check is not None:
+            return self.check(value)
         if self.words and value not in self.words:
             raise StudyError(unknown(name, value, self.words), parameter=name)
         return value
-
-
-def _entry(
-    doc: str,
-    on_resume: OnResume = OnResume.REFUSED,
-    *,
-    words: tuple[str, ...] = (),
-    check: Callable[[Any], Any] | None = None,
-) -> dict[str, Setting]:
-    """Return the metadata of a field of `StudySettings`."""
-    return {"setting": Setting(doc, on_resume, words, check)}
 
 
 @dataclass(frozen=True)
 class StudySettings:
     """The settings of a study as the user gave them; `Study` documents their types."""
 
-    name: str | None = field(
-        metadata=_entry(
+    name: Annotated[
+        str | None,
+        Setting(
             "Name of the study and of its folder [default: derived from the data].",
             OnResume.THIS_RUN,
             check=check_name,
-        )
-    )
-    data: Any = field(metadata=_entry("Table to learn from.", OnResume.KEPT))
-    target: str | None = field(default=None, metadata=_entry("Column to predict."))
-    task: str = field(
-        default=AUTO,
-        metadata=_entry("Kind of target; auto decides from its values.", words=(AUTO, *TASKS)),
-    )
-    space: Any = field(
-        default="default", metadata=_entry("Search space: a shipped name or a TOML file.")
-    )
-    metric: str | None = field(
-        default=None,
-        metadata=_entry(
+        ),
+    ]
+    data: Annotated[Any, Setting("Table to learn from.", OnResume.KEPT)]
+    target: Annotated[str | None, Setting("Column to predict.")] = None
+    task: Annotated[
+        str, Setting("Kind of target; auto decides from its values.", words=(AUTO, *TASKS))
+    ] = AUTO
+    space: Annotated[Any, Setting("Search space: a shipped name or a TOML file.")] = "default"
+    metric: Annotated[
+        str | None,
+        Setting(
             "Metric to optimize [default: log_loss; rmse for regression]. pinball:0.9 predicts the "
             "0.9 quantile."
         ),
+    ] = None
+    weights: Annotated[
+        str | None,
+        Setting("Column with sample weights, used for training and scoring, not as a feature."),
+    ] = None
+    class_weights: Annotated[
+        Any,
+        Setting("Class weights for training; balanced gives every class the same total weight."),
+    ] = None
+    reading: Annotated[Mapping[str, Any] | None, Setting("How to read the texts of the table.")] = (
+        None
     )
-    weights: str | None = field(
-        default=None,
-        metadata=_entry(
-            "Column with sample weights, used for training and scoring, not as a feature."
-        ),
-    )
-    class_weights: Any = field(
-        default=None,
-        metadata=_entry(
-            "Class weights for training; balanced gives every class the same total weight."
-        ),
-    )
-    reading: Mapping[str, Any] | None = field(
-        default=None, metadata=_entry("How to read the texts of the table.")
-    )
-    sampler: str = field(default="tpe", metadata=_entry("Sampling strategy.", words=SAMPLERS))
-    pruner: str = field(default="performance", metadata=_entry("Pruning strategy.", words=PRUNERS))
-    pruner_options: Mapping[str, float] | None = field(
-        default=None,
-        metadata=_entry("Settings of the pruner, such as quantile=0.4,n_startup=8."),
-    )
-    validation: str = field(
-        default=AUTO,
-        metadata=_entry(
-            "Validation split that trials are compared on: a holdout, or K folds (5-fold)."
-        ),
-    )
-    test: Any = field(
-        default=None,
-        metadata=_entry(
+    sampler: Annotated[str, Setting("Sampling strategy.", words=SAMPLERS)] = "tpe"
+    pruner: Annotated[str, Setting("Pruning strategy.", words=PRUNERS)] = "performance"
+    pruner_options: Annotated[
+        Mapping[str, float] | None,
+        Setting("Settings of the pruner, such as quantile=0.4,n_startup=8."),
+    ] = None
+    validation: Annotated[
+        str,
+        Setting("Validation split that trials are compared on: a holdout, or K folds (5-fold)."),
+    ] = AUTO
+    test: Annotated[
+        Any,
+        Setting(
             "Held-out test set, scored once at the end: a file or a fraction [default: the data's "
             "own test split; else 0.2].",
             OnResume.KEPT,
         ),
-    )
-    finalists: int = field(
-        default=4,
-        metadata=_entry(
+    ] = None
+    finalists: Annotated[
+        int,
+        Setting(
             "Number of best trials to retrain with other seeds; the best mean wins. 0: the trial "
             "with the best value wins.",
             OnResume.KEPT,
             check=partial(check_count, "finalists"),
         ),
-    )
-    ensemble: int | str = field(
-        default=AUTO,
-        metadata=_entry(
+    ] = 4
+    ensemble: Annotated[
+        int | str,
+        Setting(
             "Largest number of trainings in the exported ensemble; 0: the winner alone; auto: up "
             "to 4 with at most 2,500 validation rows. Prediction takes up to N times as long.",
             OnResume.KEPT,
             check=check_ensemble,
         ),
-    )
-    storage: Any = field(
-        default=None,
-        metadata=_entry(
-            "Storage of the trials [default: a journal in the study's folder].", OnResume.KEPT
-        ),
-    )
-    workers: int = field(
-        default=0,
-        metadata=_entry(
+    ] = AUTO
+    storage: Annotated[
+        Any,
+        Setting("Storage of the trials [default: a journal in the study's folder].", OnResume.KEPT),
+    ] = None
+    workers: Annotated[
+        int,
+        Setting(
             "Number of worker processes [default: one per core or GPU].",
             OnResume.THIS_RUN,
             check=read_workers,
         ),
-    )
-    device: str = field(
-        default=AUTO,
-        # `device.find_device` checks it with torch.
-        metadata=_entry("Device for training.", OnResume.THIS_RUN, words=DEVICES, check=str),
-    )
-    seed: int = field(
-        default=0,
-        metadata=_entry(
+    ] = 0
+    # `device.find_device` checks the device with torch.
+    device: Annotated[
+        str, Setting("Device for training.", OnResume.THIS_RUN, words=DEVICES, check=str)
+    ] = AUTO
+    seed: Annotated[
+        int,
+        Setting(
             "Random seed of splits, sampling and training.", check=partial(check_count, "seed")
         ),
-    )
-    directory: str | Path = field(
-        default=STUDIES, metadata=_entry("Folder that contains the studies.", OnResume.THIS_RUN)
-    )
+    ] = 0
+    directory: Annotated[
+        str | Path, Setting("Folder that contains the studies.", OnResume.THIS_RUN)
+    ] = STUDIES
 
     def checked(self) -> Self:
         """Return the settings as they are used; what needs the data is checked later.
@@ -223,12 +201,15 @@ class StudySettings:
         Raises:
             StudyError: when a value is invalid.
         """
-        values = {name: entry.check(name, getattr(self, name)) for name, entry in SETTINGS.items()}
+        values = {
+            name: entry.checked(name, getattr(self, name)) for name, entry in SETTINGS.items()
+        }
         return replace(self, **values)
 
 
 SETTINGS: dict[str, Setting] = {
-    each.name: each.metadata["setting"] for each in fields(StudySettings)
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(StudySettings, include_extras=True).items()
 }
 """The entry of each setting by name."""
 

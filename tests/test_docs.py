@@ -217,11 +217,13 @@ def test_the_onnx_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     frame = mixed_table()[["age", "paid", "city", "left"]]
     winner = train(frame, {"training.epochs": 2}, target="left")
-    predictor = load(winner.export(tmp_path / "best").path)
+    predictor = load(winner.export(tmp_path / "studies" / "churn" / "best").path)
     export_onnx(predictor, Path("churn-onnx"), n_samples=12)
-    (block,) = (text for kind, text, _ in fences(ROOT / "docs" / "onnx.md") if kind == "python")
     names: dict[str, Any] = {}
-    exec(compile(block, "onnx.md", "exec"), names)
+    for kind, text, _ in fences(ROOT / "docs" / "onnx.md"):
+        if kind == "python":
+            exec(compile(text, "onnx.md", "exec"), names)
+    np.testing.assert_allclose(names["again"], names["mean"])
     row = pd.DataFrame({"age": [31.0], "paid": [2.5], "city": ["Rom"]})
     result = predictor.predict_distribution(row, 12)
     np.testing.assert_allclose(names["mean"], result.mean, atol=1e-5)

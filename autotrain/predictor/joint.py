@@ -47,7 +47,7 @@ class Joint:
         self.sizes = sizes
         self.is_classification = bundle.is_classification
         self.members = bundle.members
-        self._n_outputs = max(len(bundle.classes), 1)
+        self._n_outputs = bundle.members[0].n_outputs
         self._ensemble = Ensemble(bundle.members, sizes)
         # Members of one fold may share a preprocessor: rows are encoded once for all of them.
         shared = {id(member.preprocessor): member.preprocessor for member in bundle.members}

@@ -1,4 +1,4 @@
-"""What is written is what is read, and anything else is refused with a clear error."""
+"""A bundle is read as it was written, and anything else is refused with a clear error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of a bundle is always the old one or the new one."""
+"""The folder of a bundle contains the old bundle or the new one at any time."""
 
 from __future__ import annotations
 

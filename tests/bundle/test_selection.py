@@ -1,4 +1,4 @@
-"""Why a model was chosen: recorded in its bundle, worded once."""
+"""The reason for a choice of model is recorded in its bundle."""
 
 from __future__ import annotations
 

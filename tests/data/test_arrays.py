@@ -1,4 +1,4 @@
-"""A column means the same in every library: whole numbers, categories, durations, decimals."""
+"""A column has the same meaning in every library: integers, categories, durations, decimals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parquet, Feather and Arrow tables keep what their columns mean, or are refused with a reason."""
+"""Parquet, Feather and Arrow tables keep the meaning of their columns, or are refused."""
 
 from __future__ import annotations
 

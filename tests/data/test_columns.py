@@ -1,4 +1,4 @@
-"""Each column gets its kind from the table, and the useless ones are named and dropped."""
+"""Kinds of columns; useless columns are dropped with a notice."""
 
 from __future__ import annotations
 

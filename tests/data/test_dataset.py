@@ -1,4 +1,4 @@
-"""`load_dataset`: split, encoded, coded, and nothing fitted on rows that do not train."""
+"""`load_dataset`: split, encoded, and fitted on training rows only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`read_table` finds the reader for what the user names, or says what is wrong with it."""
+"""`read_table` finds the reader of a source, or raises an error that names the problem."""
 
 from __future__ import annotations
 

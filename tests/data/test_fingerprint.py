@@ -1,4 +1,4 @@
-"""The fingerprint follows the content and nothing else."""
+"""The fingerprint depends on the content and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The written-down preprocessing equals scikit-learn's `ColumnTransformer` on the same rows."""
+"""The preprocessing equals scikit-learn's `ColumnTransformer` on the same rows."""
 
 from __future__ import annotations
 

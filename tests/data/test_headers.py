@@ -1,4 +1,4 @@
-"""The names of a text file's columns: its first line, the user's, or the training table's."""
+"""Names of a text file's columns: its first line, the user's, or the training table's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of texts that are numbers are read as such, by what all columns of the table show."""
+"""Columns of formatted numbers are read from the evidence of all columns of the table."""
 
 from __future__ import annotations
 

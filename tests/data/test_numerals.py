@@ -1,4 +1,4 @@
-"""Cells that people write as numbers are read as these numbers, and nothing else is."""
+"""Formatted numbers are read, and nothing else is."""
 
 from __future__ import annotations
 

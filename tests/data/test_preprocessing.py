@@ -1,4 +1,4 @@
-"""`Preprocessor.encode` takes any table, says what is wrong with it, and survives the disk."""
+"""`Preprocessor.encode` accepts any table, names mistakes, and can be saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real files, where the folder of real data lies beside the checkout."""
+"""Real files; they need the folder of shared data."""
 
 from __future__ import annotations
 

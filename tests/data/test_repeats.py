@@ -1,4 +1,4 @@
-"""Test rows that equal training rows: found, counted and said, whatever the cells look like."""
+"""Test rows that equal training rows are found and counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The task is found from the target, said with a reason, and wrong targets are refused."""
+"""The task is inferred from the target with a reason, and wrong targets are refused."""
 
 from __future__ import annotations
 

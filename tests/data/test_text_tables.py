@@ -1,4 +1,4 @@
-"""CSV and TSV files are read as they are, and every mistake in them is named."""
+"""CSV and TSV files are read, and every mistake in them is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells become numbers, texts and days, whatever type they come in."""
+"""Cells of any type become numbers, texts and days."""
 
 from __future__ import annotations
 

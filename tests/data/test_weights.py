@@ -1,4 +1,4 @@
-"""Weights of rows and classes: read, checked, kept from the features, of mean 1 in every fold."""
+"""Weights of rows and classes: read, checked, not used as features, of mean 1 in every fold."""
 
 from __future__ import annotations
 

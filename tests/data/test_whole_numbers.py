@@ -1,4 +1,4 @@
-"""Whole numbers of a text file stay what the file has, also beside a missing cell."""
+"""Integers of a text file stay exact, even next to a missing cell."""
 
 from __future__ import annotations
 

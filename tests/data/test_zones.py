@@ -1,4 +1,4 @@
-"""Times are read from one clock: that of the training column's time zone."""
+"""Times are read in the time zone of the training column."""
 
 from __future__ import annotations
 

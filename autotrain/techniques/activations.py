@@ -123,6 +123,7 @@ ACTIVATIONS = table(
     Activation(
         "sigmoid",
         "f(z) = 1 / (1 + e⁻ᶻ)",
+        note="It is flat on both sides, so gradients vanish in deep networks.",
         f=lambda z, p: torch.sigmoid(z),
         df=lambda z, a, p: a * (1 - a),
         saturates=True,
@@ -130,6 +131,7 @@ ACTIVATIONS = table(
     Activation(
         "tanh",
         "f(z) = tanh z",
+        note="Its outputs have a mean near 0, unlike sigmoid. It is flat on both sides, too.",
         f=lambda z, p: torch.tanh(z),
         df=lambda z, a, p: 1 - a * a,
         saturates=True,
@@ -137,6 +139,7 @@ ACTIVATIONS = table(
     Activation(
         "relu",
         "f(z) = max(0, z)",
+        note="A fast first choice; units may die (Nair & Hinton 2010).",
         f=lambda z, p: torch.relu(z),
         df=lambda z, a, p: positive(z),
         rectifies=True,
@@ -144,6 +147,7 @@ ACTIVATIONS = table(
     Activation(
         "softplus",
         "f(z) = log(1 + eᶻ)",
+        note="A smooth relu without dead units (Dugas et al. 2001).",
         f=lambda z, p: functional.softplus(z),
         df=lambda z, a, p: torch.sigmoid(z),
     ),
@@ -151,6 +155,7 @@ ACTIVATIONS = table(
         "leaky_relu",
         "f(z) = z if z ≥ 0, else αz",
         {"negative_slope": Parameter(0.01, "α, slope for z < 0", low=0.0, high=1.0)},
+        note="Its units cannot die (Maas, Hannun & Ng 2013).",
         f=lambda z, p: _leaky_relu(z, p["negative_slope"]),
         df=lambda z, a, p: _leaky_relu_derivative(z, p["negative_slope"]),
         rectifies=True,
@@ -159,6 +164,7 @@ ACTIVATIONS = table(
         "prelu",
         "f(z) = z if z ≥ 0, else αz; α learned, one per layer",
         {"init": Parameter(0.25, "initial value of α", low=0.0, high=1.0)},
+        note="A leaky_relu with a learned slope (He et al. 2015, arXiv:1502.01852).",
         f=lambda z, p: _leaky_relu(z, p["init"]),
         df=lambda z, a, p: _leaky_relu_derivative(z, p["init"]),
         learned="init",
@@ -169,6 +175,7 @@ ACTIVATIONS = table(
         "elu",
         "f(z) = z if z ≥ 0, else α(eᶻ − 1)",
         {"alpha": Parameter(1.0, "α; f(z) → −α for z → −∞", low=0.0, open_low=True)},
+        note="Its mean output is nearer to 0 than relu's (Clevert et al. 2016, arXiv:1511.07289).",
         f=lambda z, p: _elu(z, p["alpha"]),
         df=lambda z, a, p: _elu_derivative(a, p["alpha"]),
         rectifies=True,
@@ -176,7 +183,8 @@ ACTIVATIONS = table(
     Activation(
         "selu",
         "f(z) = λz if z ≥ 0, else λα(eᶻ − 1); λ = 1.05070…, α = 1.67326…",
-        note="Use it with lecun_normal or lecun_uniform, and with alpha_dropout.",
+        note="Use it with lecun_normal or lecun_uniform, and with alpha_dropout. Outputs keep mean 0 and "
+        "variance 1 through many layers (Klambauer et al. 2017, arXiv:1706.02515).",
         f=lambda z, p: SELU_SCALE * _elu(z, SELU_ALPHA),
         df=lambda z, a, p: _selu_derivative(a),
         rectifies=True,
@@ -184,6 +192,7 @@ ACTIVATIONS = table(
     Activation(
         "gelu",
         "f(z) = z Φ(z), Φ the normal distribution function",
+        note="A smooth relu (Hendrycks & Gimpel 2016, arXiv:1606.08415).",
         f=lambda z, p: functional.gelu(z),
         df=lambda z, a, p: _gelu_derivative(z),
         rectifies=True,
@@ -191,6 +200,7 @@ ACTIVATIONS = table(
     Activation(
         "silu",
         "f(z) = z / (1 + e⁻ᶻ)",
+        note="Also called swish (Ramachandran et al. 2017, arXiv:1710.05941).",
         f=lambda z, p: functional.silu(z),
         df=lambda z, a, p: _silu_derivative(z),
         rectifies=True,
@@ -198,6 +208,7 @@ ACTIVATIONS = table(
     Activation(
         "mish",
         "f(z) = z tanh(log(1 + eᶻ))",
+        note="Similar to silu (Misra 2019, arXiv:1908.08681).",
         f=lambda z, p: functional.mish(z),
         df=lambda z, a, p: _mish_derivative(z),
         rectifies=True,

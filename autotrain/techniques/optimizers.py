@@ -297,7 +297,12 @@ _KERAS_INSIDE = (
 )
 
 OPTIMIZERS = table(
-    Optimizer("sgd", "p ← p − ηg", update=sgd),
+    Optimizer(
+        "sgd",
+        "p ← p − ηg",
+        update=sgd,
+        note="A baseline: slow if the loss is steep in some directions and flat in others.",
+    ),
     Optimizer(
         "momentum",
         "m ← βm + g, p ← p − ηm",

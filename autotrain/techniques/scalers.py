@@ -331,8 +331,8 @@ SCALERS = table(
     Scaler(
         "robust_smooth_clip",
         "u = (x − median) / IQR, z = u / √(1 + (u/3)²)",
-        note="Use it for columns with outliers, which approach ±3. If the IQR is 0, half the range is "
-        "used. Holzmüller et al. 2024, arXiv:2407.04491.",
+        note="Use it for columns with outliers, which approach ±3. If the IQR is 0, half the range "
+        "is used. Holzmüller et al. 2024, arXiv:2407.04491.",
         arrays=("median", "factor"),
         fit=fit_robust,
         apply=apply_robust,
@@ -341,8 +341,8 @@ SCALERS = table(
     Scaler(
         "quantile_normal",
         "z = Φ⁻¹(rank of x as a fraction of the training rows)",
-        note="Use it for skewed columns. Ranks are interpolated between at most 1,000 quantiles, and |z| ≤ 5.2. Ties have the "
-        "mean of their ranks. Values outside the training range have the rank of its nearest end.",
+        note="Use it for skewed columns. Ranks are interpolated between at most 1,000 quantiles, and "
+        "|z| ≤ 5.2. Ties have the mean of their ranks. Values outside the training range have the rank of its nearest end.",
         arrays=("quantiles",),
         fit=fit_quantiles,
         apply=apply_quantiles,

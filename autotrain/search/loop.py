@@ -107,12 +107,12 @@ class SearchLoop:
             self._put_off()
             raise
         finally:
-            self._release_ready()
             # All workers get the message before the first one is waited for.
             for worker in self.workers:
                 worker.send(Close())
             for worker in self.workers:
                 worker.close()
+            self._release_ready()
             self.store.commit()
             self._show(now=True)
 

@@ -186,6 +186,7 @@ def open_study(
                 )
         elif url is not None:
             study_id = _own_copy(storage, study_id, folder, definition)
+        storage.claim(study_id)
         name = storage.get_study_name_from_id(study_id)
         study = optuna.load_study(
             storage=storage, study_name=name, sampler=sampler, pruner=optuna.pruners.NopPruner()

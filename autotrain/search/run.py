@@ -79,6 +79,9 @@ class Run:
                 keep=lambda trained: self._keep(trained, clock),
             )
             clock = RunClock(budget.left_s(), whole_s=budget.whole_s)
+            self.storage.wait_for(
+                lambda text: observer.update(replace(loop.progress, stage=text)), budget.left_s()
+            )
             self._reserve(clock)
             kept_s = 0.0
             try:

@@ -218,5 +218,6 @@ def test_studies_and_bundles_open_files_for_writing_in_one_place_only() -> None:
         ("publishing.py", "os.open"),
         # No files.
         ("samplers.py", "copy.copy"),
+        ("shared.py", "copy.copy"),
         ("open.py", "scheme.open"),
     }

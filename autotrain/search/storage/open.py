@@ -18,8 +18,11 @@ from autotrain import errors
 from autotrain.bundle.own_files import check_all_own
 from autotrain.errors import StorageError
 from autotrain.search.record import FILE as RECORD
+from autotrain.search.storage.failures import storage_error
 from autotrain.search.storage.journal import TORN
 from autotrain.search.storage.lock import LOCK, StudyLock
+from autotrain.search.storage.redis_journal import RedisStorage
+from autotrain.search.storage.shared import SharedStorage
 from autotrain.search.storage.storages import (
     JOURNAL,
     OBJECT,
@@ -28,7 +31,6 @@ from autotrain.search.storage.storages import (
     GivenStorage,
     OpenStorage,
     ReadOnly,
-    RedisStorage,
     remove_made,
 )
 from autotrain.search.storage.urls import (
@@ -36,8 +38,6 @@ from autotrain.search.storage.urls import (
     absolute_url,
     check_options,
     hide_password,
-    is_remote,
-    secrets_of,
 )
 
 OWN = ("study.toml", ".study.toml", LOCK, JOURNAL, JOURNAL + TORN, RECORD, "checkpoints", "best")
@@ -54,7 +54,7 @@ class Scheme:
         package: argument of `pip install` for the module.
     """
 
-    open: Callable[[str, ReadOnly | None], OpenStorage]
+    open: Callable[[str, ReadOnly | None], DatabaseStorage | RedisStorage]
     driver: str = ""
     package: str = ""
 
@@ -179,20 +179,8 @@ def _open_url(url: str, reading: ReadOnly | None = None) -> OpenStorage:
                 f"Run: pip install {scheme.package}"
             ) from error
     try:
-        return scheme.open(f"{name}://{rest}", reading)
+        return SharedStorage(scheme.open(f"{name}://{rest}", reading))  # type: ignore[abstract]
     except Exception as error:
-        # Drivers raise arbitrary exceptions, and some messages contain the whole URL. Secrets are
-        # removed, and the original exception is not chained.
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
-        for secret in secrets_of(url):
-            reason = reason.replace(secret, HIDDEN)
-        raise StorageError(
-            f"storage {shown!r} cannot be opened: {type(error).__name__}: {hide_password(reason)}. "
-            f"{_what_to_check(url)}"
-        ) from None
-
-
-def _what_to_check(url: str) -> str:
-    if is_remote(url):
-        return "Check the address and password, and that the server is running."
-    return "Check the path; a relative one is relative to the study's folder."
+        # Drivers raise arbitrary exceptions, and some messages contain the whole URL. The original
+        # exception is not chained.
+        raise storage_error(url, "cannot be opened", error) from None

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import stat
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,18 +17,17 @@ from types import TracebackType
 from typing import Any, Self
 
 import sqlalchemy
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
-from optuna.storages.journal import BaseJournalBackend, JournalRedisBackend
 from optuna.trial import FrozenTrial
 
 from autotrain.errors import StorageError
 from autotrain.search.record import Record
+from autotrain.search.storage.failures import lost_connection
 from autotrain.search.storage.journal import GroupCommitBackend, JournalReader
 from autotrain.search.storage.lock import LOCK, StudyLock
 from autotrain.search.storage.urls import (
     absolute_url,
-    hide_password,
     sqlite_file,
     sqlite_reading_uri,
 )
@@ -36,6 +35,13 @@ from autotrain.search.storage.urls import (
 JOURNAL = "journal.log"
 CONNECT_TIMEOUT_S = 10
 SQLITE_TIMEOUT_S = 60
+ANSWER_TIMEOUT_S = 60
+"""Seconds after which a server that does not answer counts as not reachable."""
+
+_attributes = sqlalchemy.table(
+    "study_system_attributes",
+    *(sqlalchemy.column(name) for name in ("study_id", "key", "value_json")),
+)
 
 
 class OpenStorage(BaseStorage):
@@ -61,6 +67,17 @@ class OpenStorage(BaseStorage):
             # The record only helps to detect lost trials. A full disk is reported by other writes.
             with contextlib.suppress(OSError):
                 Record.of(self._identity, trials).write(self._folder)
+
+    def claim(self, study_id: int) -> None:
+        """Make this process the only writer of a study; the folder's lock is enough for a file."""
+
+    def wait_for(self, notify: Callable[[str], None], left_s: float | None) -> None:
+        """Wait from now on while a server is not reachable; nothing for a file.
+
+        Args:
+            notify: shows a text to the user; "" when the server is reachable again.
+            left_s: seconds that the search may take; None for no limit.
+        """
 
     def commit(self, *, durable: bool = True) -> None:
         """Make all changes visible to readers; with `durable` they also survive a power failure.
@@ -127,40 +144,6 @@ class FileStorage(JournalStorage, OpenStorage):
             OpenStorage.close(self)
 
 
-class _WithoutSnapshots(BaseJournalBackend):
-    """The records of a Redis server, without Optuna's snapshots.
-
-    The snapshots are pickles: someone with write access to the server could run code in all
-    processes that read them. Without them, opening a study with thousands of trials is slower.
-    """
-
-    def __init__(self, backend: BaseJournalBackend) -> None:
-        self.backend = backend
-
-    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        """Return the records from that number on."""
-        return self.backend.read_logs(log_number_from)
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add records."""
-        self.backend.append_logs(logs)
-
-
-class RedisStorage(JournalStorage, OpenStorage):
-    """An Optuna journal on a Redis server with Optuna's keys, but without its snapshots."""
-
-    def __init__(self, url: str, reading: ReadOnly | None = None) -> None:
-        self.shown = hide_password(url)
-        url = url.removeprefix("journal+")
-        if "socket_connect_timeout" not in url:
-            mark = "&" if "?" in url else "?"
-            url = f"{url}{mark}socket_connect_timeout={CONNECT_TIMEOUT_S}"
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "JournalRedisBackend", ExperimentalWarning)
-            backend: BaseJournalBackend = JournalRedisBackend(url)
-        super().__init__(_WithoutSnapshots(backend))
-
-
 class DatabaseStorage(RDBStorage, OpenStorage):
     """A study in an SQL database.
 
@@ -169,18 +152,24 @@ class DatabaseStorage(RDBStorage, OpenStorage):
         reading: None to write, which creates missing tables.
     """
 
+    errors = (sqlalchemy.exc.SQLAlchemyError, StorageInternalError)
+
     def __init__(self, url: str, reading: ReadOnly | None = None) -> None:
-        self.shown = hide_password(url)
         arguments: dict[str, Any] = {"pool_pre_ping": True}
         connect: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
         if url.startswith("sqlite"):
             connect = {"timeout": SQLITE_TIMEOUT_S, "factory": _WalConnection}
             if reading is not None:
                 arguments["creator"] = _reader(url, reading)
-        elif url.startswith("postgresql") and reading is not None:
-            connect["options"] = "-c default_transaction_read_only=on"
+        elif url.startswith("postgresql"):
+            connect["tcp_user_timeout"] = 1000 * ANSWER_TIMEOUT_S
+            if reading is not None:
+                connect["options"] = "-c default_transaction_read_only=on"
         elif url.startswith("mysql"):
             connect["local_infile"] = False
+            for name in ("read_timeout", "write_timeout"):
+                if name not in url:
+                    connect[name] = ANSWER_TIMEOUT_S
             if reading is not None:
                 connect["init_command"] = "SET SESSION TRANSACTION READ ONLY"
         arguments["connect_args"] = connect
@@ -192,12 +181,33 @@ class DatabaseStorage(RDBStorage, OpenStorage):
             engine_kwargs=arguments,
             skip_table_creation=reading is not None,
         )
+        if not url.startswith("sqlite"):
+            sqlalchemy.event.listen(self.engine, "handle_error", lost_connection)
+
+    def swap(
+        self, study_id: int, name: str, old: dict[str, Any] | None, new: dict[str, Any]
+    ) -> bool:
+        """Set a system attribute of a study if it has the value `old` (None: if it is missing)."""
+        values = {"study_id": study_id, "key": name, "value_json": json.dumps(new)}
+        change: sqlalchemy.Insert | sqlalchemy.Update = _attributes.insert().values(values)
+        if old is not None:
+            columns = _attributes.c
+            change = (
+                _attributes.update()
+                .where(columns.study_id == study_id, columns.key == name)
+                .where(columns.value_json == json.dumps(old))
+                .values(value_json=json.dumps(new))
+            )
+        try:
+            with self.engine.begin() as connection:
+                return connection.execute(change).rowcount == 1 or old is None
+        except sqlalchemy.exc.IntegrityError:
+            return False
 
     def close(self) -> None:
-        """Close the connections and unlock the study."""
+        """Close the connections."""
         self.scoped_session.remove()
         self.engine.dispose()
-        OpenStorage.close(self)
 
 
 class _WalConnection(sqlite3.Connection):
@@ -266,10 +276,13 @@ class GivenStorage(OpenStorage):
         # `get_storage` caches finished trials of a database in memory, which makes reading fast.
         self._given = get_storage(storage)
 
+    def _ask(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        return call(*arguments, **named)
+
 
 def _forward(name: str) -> Callable[..., Any]:
     def ask(self: GivenStorage, *arguments: Any, **named: Any) -> Any:
-        return getattr(self._given, name)(*arguments, **named)
+        return self._ask(getattr(self._given, name), *arguments, **named)
 
     ask.__name__ = name
     ask.__doc__ = getattr(BaseStorage, name).__doc__

@@ -7,7 +7,6 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import optuna
 import pytest
@@ -17,10 +16,11 @@ from optuna.storages import BaseStorage
 from optuna.testing.pytest_storages import StorageTestCase
 
 from autotrain.errors import StorageError, StudyError
-from autotrain.search.storage import storages as storage_module
 from autotrain.search.storage.journal import GroupCommitBackend
 from autotrain.search.storage.open import SCHEMES, open_storage, read_storage
-from autotrain.search.storage.storages import FileStorage, OpenStorage
+from autotrain.search.storage.redis_journal import RedisJournal
+from autotrain.search.storage.shared import SharedStorage
+from autotrain.search.storage.storages import DatabaseStorage, FileStorage, OpenStorage
 from autotrain.search.storage.urls import hide_password
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -169,8 +169,9 @@ def test_folder_that_cannot_be_created(tmp_path: Path) -> None:
 
 def test_sqlite_is_in_wal_mode_and_waits_for_locks(tmp_path: Path) -> None:
     with open_storage(tmp_path, f"sqlite:///{tmp_path}/study.db") as storage:
-        assert isinstance(storage, storage_module.DatabaseStorage)
-        with storage.engine.connect() as connection:
+        assert isinstance(storage, SharedStorage)
+        assert isinstance(storage._inner, DatabaseStorage)
+        with storage._inner.engine.connect() as connection:
             query = connection.exec_driver_sql
             assert query("PRAGMA journal_mode").scalar() == "wal"
             assert query("PRAGMA busy_timeout").scalar() == 60_000
@@ -219,53 +220,27 @@ def test_missing_driver_is_named(
     assert "secret" not in str(caught.value)
 
 
-class Journal(optuna.storages.journal.BaseJournalBackend):
-    """Replaces a Redis server."""
-
-    def __init__(self, url: str) -> None:
-        if "refused" in url:
-            raise ConnectionError(f"cannot reach {url}, not with pa%20ss and not with pa ss")
-        self.url = url
-        self.logs: list[dict] = []
-
-    def append_logs(self, logs: list[dict]) -> None:
-        self.logs += logs
-
-    def read_logs(self, log_number_from: int) -> list[dict]:
-        return self.logs[log_number_from:]
+def test_redis_url_has_timeouts_that_it_can_change() -> None:
+    options = {}
+    for url in ("redis://:pass@host:1/0", "redis://:pass@host:1/0?socket_connect_timeout=3"):
+        client = RedisJournal(url).client
+        options[url] = client.connection_pool.connection_kwargs["socket_connect_timeout"]
+        client.close()
+    assert list(options.values()) == [10, 3]
 
 
-@pytest.fixture
-def redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "redis", ModuleType("redis"))
-    monkeypatch.setattr(storage_module, "JournalRedisBackend", Journal)
-
-
-@pytest.mark.usefixtures("redis")
-def test_redis_url_has_no_prefix_and_a_timeout(tmp_path: Path) -> None:
-    with open_storage(tmp_path, "journal+redis://:pass@host:1/0") as storage:
-        run_trials(storage, 1)
-        backend = storage._backend.backend  # type: ignore[attr-defined]
-        assert backend.url == "redis://:pass@host:1/0?socket_connect_timeout=10"
-        assert storage.shown == "journal+redis://:***@host:1/0"
-
-
-@pytest.mark.usefixtures("redis")
-def test_error_of_an_unreachable_server_hides_the_password(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["journal+redis", "postgresql", "mysql"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_error_of_an_unreachable_server_hides_the_password(tmp_path: Path, scheme: str) -> None:
+    # PyMySQL does not close the socket of a connection that fails.
     with pytest.raises(StorageError) as caught:
-        open_storage(tmp_path, "journal+redis://u:pa%20ss@refused")
-    assert "cannot be opened: ConnectionError" in str(caught.value)
+        open_storage(tmp_path, f"{scheme}://u:pa%20ss@127.0.0.1:1/0")
+    assert "u:***@127.0.0.1:1/0' cannot be opened: " in str(caught.value)
+    assert "refused" in str(caught.value)
+    assert str(caught.value).endswith("that the server is running.")
     assert "pa%20ss" not in str(caught.value)
     assert "pa ss" not in str(caught.value)
     assert caught.value.__cause__ is None
-
-
-def test_redis_backend_is_made_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The real class, as far as it works without the package. Warnings are errors.
-    monkeypatch.setitem(sys.modules, "redis", ModuleType("redis"))
-    with pytest.raises(StorageError) as caught:
-        read_storage(Path(), "journal+redis://host")
-    assert "ExperimentalWarning" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -183,8 +183,8 @@ ACTIVATIONS = table(
     Activation(
         "selu",
         "f(z) = λz if z ≥ 0, else λα(eᶻ − 1); λ = 1.05070…, α = 1.67326…",
-        note="Use it with lecun_normal or lecun_uniform, and with alpha_dropout. Outputs keep mean 0 "
-        "and variance 1 through many layers (Klambauer et al. 2017, arXiv:1706.02515).",
+        note="Use it with lecun_normal or lecun_uniform, and with alpha_dropout. Outputs keep mean "
+        "0 and variance 1 through many layers (Klambauer et al. 2017, arXiv:1706.02515).",
         f=lambda z, p: SELU_SCALE * _elu(z, SELU_ALPHA),
         df=lambda z, a, p: _selu_derivative(a),
         rectifies=True,

@@ -341,8 +341,9 @@ SCALERS = table(
     Scaler(
         "quantile_normal",
         "z = Φ⁻¹(rank of x as a fraction of the training rows)",
-        note="Use it for skewed columns. Ranks are interpolated between at most 1,000 quantiles, and "
-        "|z| ≤ 5.2. Ties have the mean of their ranks. Values outside the training range have the rank of its nearest end.",
+        note="Use it for skewed columns. Ranks are interpolated between at most 1,000 quantiles, "
+        "and |z| ≤ 5.2. Ties have the mean of their ranks. Values outside the training range have "
+        "the rank of its nearest end.",
         arrays=("quantiles",),
         fit=fit_quantiles,
         apply=apply_quantiles,

@@ -4,7 +4,10 @@
 study's folder (`lock.py`). `read_storage` opens it for readers, which neither lock nor change it.
 The default is a journal file in the folder (`journal.py`), an Optuna journal with buffered writes.
 Other storages are databases with a URL: one row of `SCHEMES` each, whose URLs and secrets `urls.py`
-checks. All are Optuna storages with `commit`, `close` and `abandon` in addition (storages.py).
+checks. All are Optuna storages with `commit`, `close` and `abandon` in addition (storages.py;
+`redis_journal.py` for Redis). `SharedStorage` (shared.py) wraps those with a URL: it waits for a
+server that is not reachable (`failures.py`), and a `Claim` (claim.py) makes this process the only
+writer, also if another machine has a copy of the folder.
 
 To add a storage, add a row to `SCHEMES` with the driver's package. A storage that is no SQL
 database also needs a class derived from `OpenStorage` in `storages.py`.

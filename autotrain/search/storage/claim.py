@@ -45,11 +45,21 @@ class Claim:
         storage: contains the study.
         study_id: Optuna's number of the study.
         folder: the study's folder, which this process has locked.
+        machine: a text that differs between machines, and between containers.
+        expires_s: age of a claim of another machine that is taken over.
     Raises:
         StudyError: when another process is the writer.
     """
 
-    def __init__(self, storage: Claimable, study_id: int, folder: Path) -> None:
+    def __init__(
+        self,
+        storage: Claimable,
+        study_id: int,
+        folder: Path,
+        *,
+        machine: str | None = None,
+        expires_s: float = EXPIRES_S,
+    ) -> None:
         self._storage = storage
         self._study_id = study_id
         self._mutex = threading.Lock()
@@ -59,17 +69,19 @@ class Claim:
             "id": uuid.uuid4().hex,
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "machine": _machine(),
+            "machine": machine or this_machine(),
             "folder": os.path.realpath(folder),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
             "renewed": time.time(),
         }
         found = self._found()
-        if self._is_alive(found) or not storage.swap(study_id, WRITER, found, self._value):
+        if self._is_alive(found, expires_s) or not storage.swap(
+            study_id, WRITER, found, self._value
+        ):
             raise StudyError(
                 f"study in folder {folder} must have one writer, but {_words(self._found())} "
                 "writes to it. Wait for that process, stop it, or choose another study name. If it "
-                f"was killed, try again after {EXPIRES_S:.0f} s."
+                f"was killed, try again after {expires_s:.0f} s."
             )
         self._renewed_s = time.monotonic()
         self._has_ended = threading.Event()
@@ -122,16 +134,16 @@ class Claim:
         found: Value | None = self._storage.get_study_system_attrs(self._study_id).get(WRITER)
         return found
 
-    def _is_alive(self, found: Value | None) -> bool:
+    def _is_alive(self, found: Value | None, expires_s: float) -> bool:
         # Optuna copies the attribute when it copies a study.
         if not found or found["study"] != self._study_id:
             return False
         if found["machine"] == self._value["machine"]:
             return found["folder"] != self._value["folder"] and is_held(Path(found["folder"]))
-        return time.time() - float(found["renewed"]) < EXPIRES_S
+        return time.time() - float(found["renewed"]) < expires_s
 
 
-def _machine() -> str:
+def this_machine() -> str:
     """Return a text that differs between machines, and between containers."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

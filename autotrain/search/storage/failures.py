@@ -13,7 +13,11 @@ from autotrain.search.storage.urls import HIDDEN, hide_password, is_remote, secr
 _PASSING_OF_MYSQL = (1040, 1053, 1205, 1213, 1317, 1927)
 _ADVICE = (
     (
-        ("to database", "permission", "command denied", "NOPERM", "read-only"),
+        ("to database",),
+        "Check the name of the database, and that the user may use it.",
+    ),
+    (
+        ("permission", "command denied", "NOPERM", "read-only"),
         "Give the user the permission to create tables and to read and write them.",
     ),
     (
@@ -22,7 +26,7 @@ _ADVICE = (
     ),
     (
         ("does not exist", "Unknown database", "DB index is out of range"),
-        "Create the database on the server, or check its name.",
+        "Check the name of the database, and create it if it is missing.",
     ),
     (
         ("compatible with the table schema",),

@@ -30,7 +30,6 @@ from autotrain.search.storage.urls import hide_password
 FIRST_DELAY_S = 0.5
 MOST_DELAY_S = 15.0
 GRACE_S = 60.0
-"""Seconds that a search waits for its server also when its time is over."""
 REQUEST = "autotrain:request"
 """System attribute of a trial: a random text by which its creation is recognized."""
 Answer = TypeVar("Answer")
@@ -41,9 +40,11 @@ class SharedStorage(GivenStorage):
 
     Args:
         inner: the Optuna storage.
+        grace_s: seconds that a search waits for its server also when its time is over.
     """
 
-    def __init__(self, inner: DatabaseStorage | RedisStorage) -> None:
+    def __init__(self, inner: DatabaseStorage | RedisStorage, *, grace_s: float = GRACE_S) -> None:
+        self.grace_s = grace_s
         self.shown = hide_password(inner.url)
         self._inner = inner
         self._given = get_storage(inner)
@@ -133,7 +134,7 @@ class SharedStorage(GivenStorage):
                         f"{self._failure(error)} The search waits and tries again. Stop with "
                         "Ctrl-C."
                     )
-                if time.monotonic() + delay_s > max(self._end_s, begun_s + GRACE_S):
+                if time.monotonic() + delay_s > max(self._end_s, begun_s + self.grace_s):
                     raise self._give_up(error) from None
             except self._inner.errors as error:
                 raise storage_error(self._inner.url, "failed", error) from None

@@ -175,12 +175,17 @@ class DatabaseStorage(RDBStorage, OpenStorage):
         arguments["connect_args"] = connect
         if reading is not None:
             _require_study(url, arguments)
-        super().__init__(
-            # Optuna formats the URL to fill in {SCHEMA_VERSION}, so other braces must be escaped.
-            url.replace("{", "{{").replace("}", "}}"),
-            engine_kwargs=arguments,
-            skip_table_creation=reading is not None,
-        )
+        try:
+            super().__init__(
+                # Optuna formats the URL to fill in {SCHEMA_VERSION}, so other braces are escaped.
+                url.replace("{", "{{").replace("}", "}}"),
+                engine_kwargs=arguments,
+                skip_table_creation=reading is not None,
+            )
+        except BaseException:
+            if hasattr(self, "engine"):
+                self.engine.dispose()
+            raise
         if not url.startswith("sqlite"):
             sqlalchemy.event.listen(self.engine, "handle_error", lost_connection)
 

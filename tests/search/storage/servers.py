@@ -281,7 +281,7 @@ class Redis(Server):
         self.query("ACL", "SETUSER", name, "on", f">{password}", "~*", "+@read", "+@connection")
 
     def _url(self, user: str, password: str, database: str | None) -> str:
-        return f"journal+redis://{user}:{password}@127.0.0.1:{self.port}/0"
+        return f"journal+redis://{user}:{password}@127.0.0.1:{self.port}/{database or 0}"
 
 
 KINDS: dict[str, type[Server]] = {"postgresql": PostgreSQL, "mariadb": MariaDB, "redis": Redis}

@@ -52,7 +52,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		echo "Choose another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing into $(VENV); the first time takes a few minutes."
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,onnx,servers]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,onnx,servers,ray]'
 	@touch $@
 
 constraints: $(INSTALLED) ## write down what is installed in .venv as the pinned versions

@@ -78,8 +78,12 @@ class Study(Results):
         storage: Storage of the trials [default: a journal in the study's folder]. A storage URL or
             an Optuna storage. A SQLite path is relative to the study's folder. A study in a storage
             object without a URL can be resumed only in Python, with the same `storage`.
-        workers: Number of worker processes [default: one per core or GPU]. The default is 0, and 1
-            in a worker process of joblib or `multiprocessing`. 1 trains in this process.
+        workers: Number of worker processes [default: one per core or GPU], or a Ray cluster: ray or
+            ray://HOST:PORT. The default is 0, and 1 in a worker process of joblib or
+            `multiprocessing`. 1 trains in this process. See docs/cluster.md for Ray.
+        worker_cpus: CPUs of each worker on a Ray cluster; may be a fraction.
+        worker_gpus: GPUs of each worker on a Ray cluster; may be a fraction. With 0 it trains on
+            the CPU.
         device: Device for training: "auto", "cpu" or "cuda".
         seed: Random seed of splits, sampling and training.
         directory: Folder that contains the studies; a relative path is resolved immediately.
@@ -114,7 +118,9 @@ class Study(Results):
         finalists: int = 4,
         ensemble: int | str = AUTO,
         storage: str | BaseStorage | None = None,
-        workers: int = 0,
+        workers: int | str = 0,
+        worker_cpus: float = 1.0,
+        worker_gpus: float = 0.0,
         device: str = "auto",
         seed: int = 0,
         directory: str | Path = STUDIES,
@@ -140,7 +146,9 @@ class Study(Results):
         data: Any = None,
         test: Any = None,
         storage: str | BaseStorage | None = None,
-        workers: int | None = None,
+        workers: int | str | None = None,
+        worker_cpus: float | None = None,
+        worker_gpus: float | None = None,
         device: str | None = None,
         finalists: int | None = None,
         ensemble: int | str | None = None,
@@ -154,7 +162,8 @@ class Study(Results):
             test: the same test table again, when it has moved or was a data frame.
             storage: the URL with its password, or the storage object, when the trials are not in
                 the folder's journal; or the new storage when the trials were moved.
-            workers, device, finalists, ensemble: as for a new study; None for the study's setting.
+            workers, worker_cpus, worker_gpus, device, finalists, ensemble: as for a new study; None
+                for the study's setting.
             directory: the folder of all studies.
         Returns: the study, not yet locked: the first use of its trials opens its storage.
         Raises:

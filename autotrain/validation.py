@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import numbers
 import os
@@ -12,6 +13,8 @@ from autotrain.errors import DataError, StudyError
 from autotrain.vocabulary import user_path
 
 IN_MEMORY = "<table in memory>"
+RAY = "ray"
+"""The value of `workers` for a Ray cluster on this machine, or at RAY_ADDRESS."""
 MOST_WORKERS_A_CORE = 16
 """Largest number of workers per core; more would only use up memory."""
 _WORDS = {"data": "a table", "test": "a table of test rows"}
@@ -35,12 +38,25 @@ def default_workers() -> int:
     return 1 if is_in_pool else n_cores()
 
 
-def read_workers(workers: Any) -> int:
-    """Return the number of worker processes; 0 for one per core, or per GPU.
+def is_ray(workers: object) -> bool:
+    """Whether a setting `workers` means a Ray cluster: "ray" or "ray://HOST:PORT"."""
+    return isinstance(workers, str) and (workers == RAY or workers.startswith("ray://"))
+
+
+def read_workers(workers: Any) -> int | str:
+    """Return the number of worker processes, 0 for one per core or GPU, or a Ray cluster.
 
     Raises:
-        StudyError: when it is not a non-negative integer, or too large for this machine.
+        StudyError: when it is neither a Ray cluster nor a non-negative integer, or too large for
+            this machine.
     """
+    if isinstance(workers, str):
+        if is_ray(workers):
+            return workers
+        raise StudyError(
+            f"workers must be a non-negative integer, 'ray' or 'ray://HOST:PORT', got {workers!r}.",
+            parameter="workers",
+        )
     workers, most = check_count("workers", workers), MOST_WORKERS_A_CORE * n_cores()
     if workers > most:
         raise StudyError(
@@ -110,3 +126,18 @@ def check_count(name: str, count: Any) -> int:
     if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 0:
         raise StudyError(f"{name} must be a non-negative integer, got {count!r}.", parameter=name)
     return int(count)
+
+
+def check_share(name: str, share: Any, *, may_be_zero: bool = False) -> float:
+    """Return a number of CPUs or GPUs, which may be a fraction, as a float.
+
+    Args:
+        name: the parameter, for messages.
+        may_be_zero: whether 0 is valid.
+    Raises:
+        StudyError: when it is not a positive number.
+    """
+    if not is_number(share) or not 0 <= share < math.inf or (share == 0 and not may_be_zero):
+        expected = "a number of at least 0" if may_be_zero else "a positive number"
+        raise StudyError(f"{name} must be {expected}, got {share!r}.", parameter=name)
+    return float(share)

@@ -22,6 +22,7 @@ from autotrain.cli.parameters import (
     NumberOrAuto,
     Settings,
     Word,
+    Workers,
     complete_space,
     complete_study,
 )
@@ -43,7 +44,9 @@ FORMS: dict[str, dict[str, Any]] = {
     "finalists": {"type": click.IntRange(min=0), "metavar": "N"},
     "ensemble": {"type": NumberOrAuto(0, AUTO), "metavar": "N|auto"},
     "storage": {"metavar": "URL", "envvar": STORAGE_VARIABLE},
-    "workers": {"type": NumberOrAuto(1, 0), "metavar": "N|auto"},
+    "workers": {"type": Workers(), "metavar": "N|auto|ray|ray://…"},
+    "worker_cpus": {"type": float, "metavar": "N"},
+    "worker_gpus": {"type": float, "metavar": "N"},
     "device": {"type": Word("device", SETTINGS["device"].words, meant={"gpu": "cuda"})},
     "seed": {"type": click.IntRange(min=0), "metavar": "N"},
     "directory": {"type": FOLDER, "metavar": "DIR"},

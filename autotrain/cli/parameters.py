@@ -16,6 +16,7 @@ from autotrain.errors import unknown
 from autotrain.metrics import METRICS, row_of
 from autotrain.search.settings import STUDIES
 from autotrain.space.shipped import shipped_spaces
+from autotrain.validation import is_ray
 from autotrain.vocabulary import parse_duration
 
 FILE = click.Path(readable=False)
@@ -77,6 +78,17 @@ class NumberOrAuto(click.IntRange):
         if value in ("auto", self.auto):
             return self.auto
         return super().convert(value, param, ctx)
+
+
+class Workers(NumberOrAuto):
+    """A number of workers, "auto", or a Ray cluster."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number, 0 for "auto", or the address of the cluster."""
+        return value if is_ray(value) else super().convert(value, param, ctx)
 
 
 class Duration(click.ParamType):

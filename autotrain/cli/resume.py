@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 @click.option(
     "--test", type=FILE, metavar="FILE", help="Path of the same test rows, if they have moved."
 )
-@setting_options("finalists", "ensemble", "storage", "workers", "device", resumed=True)
+@setting_options("finalists", "ensemble", "storage", resumed=True)
+@setting_options("workers", "worker_cpus", "worker_gpus", "device", resumed=True)
 @directory_option
 @json_option
 @quiet_option
@@ -49,7 +50,9 @@ def resume(
     finalists: int | None,
     ensemble: int | str | None,
     storage: str | None,
-    workers: int | None,
+    workers: int | str | None,
+    worker_cpus: float | None,
+    worker_gpus: float | None,
     device: str | None,
     directory: str,
     as_json: bool,
@@ -88,6 +91,8 @@ def resume(
         ensemble=ensemble,
         storage=storage,
         workers=workers,
+        worker_cpus=worker_cpus,
+        worker_gpus=worker_gpus,
         device=device,
         directory=directory,
     )

@@ -19,6 +19,7 @@ from autotrain.cli.options import (
 )
 from autotrain.cli.printing import fields, print_json, say
 from autotrain.cli.reading import reading_options
+from autotrain.validation import is_ray
 from autotrain.vocabulary import count_text, duration_text, shown_path
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 @setting_options("name", "metric", "weights", "class_weights", "task", "sampler")
 @setting_options("pruner", "pruner_options", "validation", "test")
 @reading_options
-@setting_options("finalists", "ensemble", "storage", "workers", "device", "seed", "directory")
+@setting_options("finalists", "ensemble", "storage", "workers", "worker_cpus", "worker_gpus")
+@setting_options("device", "seed", "directory")
 @click.option("--dry-run", is_flag=True, help="Show the plan of the search and write nothing.")
 @json_option
 @quiet_option
@@ -133,6 +135,8 @@ def plan_lines(study: Study, plan: dict[str, Any]) -> list[str]:
     if plan["timeout_s"] is not None:
         limits.append(duration_text(plan["timeout_s"]))
     processes = count_text(plan["workers"], "process", "processes")
+    if is_ray(study.definition.workers):
+        processes = f"the Ray cluster {study.definition.workers}"
     resumed = " (exists; would be resumed)" if plan["exists"] else ""
     lines = fields(
         [

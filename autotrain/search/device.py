@@ -30,12 +30,15 @@ def find_device(device: str) -> str:
     return device
 
 
-def count_workers(workers: int, device: str) -> int:
-    """Return the number of workers for a setting; for 0, one per core or GPU.
+def count_workers(workers: int | str, device: str) -> int:
+    """Return the number of local workers for a setting; for 0, one per core or GPU.
 
     Args:
+        workers: the setting. A Ray cluster has no local workers.
         device: "cpu" or "cuda".
     """
+    if isinstance(workers, str):
+        return 0
     if workers:
         return workers
     return default_workers() if device == "cpu" else torch.cuda.device_count()

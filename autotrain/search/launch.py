@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import optuna
 import torch
@@ -14,8 +14,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.data.codes import Columns
 from autotrain.data.dataset import Dataset
-from autotrain.data.encoded import pack
-from autotrain.errors import StorageError
 from autotrain.metrics import Metric
 from autotrain.network.config import view_of
 from autotrain.search.attributes import CONFIG, GIVEN, HISTORY, is_counted
@@ -33,14 +31,13 @@ from autotrain.search.recorder import Recorder
 from autotrain.search.storage.storages import OpenStorage
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore, best_trial
-from autotrain.search.workers.inline import InlineWorker
-from autotrain.search.workers.processes import ProcessWorker, can_start_processes
-from autotrain.search.workers.protocol import Worker
+from autotrain.search.workers.pool import WorkerPool, local_pool, ray_pool
+from autotrain.search.workers.ray_workers import Part
 from autotrain.space.config import TrialConfig
 from autotrain.space.search_space import SearchSpace
 from autotrain.training.rows import problem_of
-from autotrain.training.trainer import Trainer
 from autotrain.training.width import CPU, GPU, fleet_width
+from autotrain.validation import is_ray
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,16 @@ class Launch:
     n_workers: int
     only: int | None = None
 
+    @property
+    def is_on_ray(self) -> bool:
+        """Whether the networks train on a Ray cluster."""
+        return is_ray(self.definition.workers) and self.only is None
+
+    @property
+    def part(self) -> Part:
+        """The resources of a worker on a Ray cluster."""
+        return Part(self.definition.worker_cpus, self.definition.worker_gpus)
+
     def trial_store(self, study: optuna.Study, storage: OpenStorage) -> TrialStore:
         """Return the store of the study's trials; a new search adds the space's baselines to it."""
         store = TrialStore(
@@ -81,44 +88,27 @@ class Launch:
                     store.enqueue(params)
         return store
 
-    def workers(self, folder: Path, trials: Sequence[FrozenTrial]) -> list[Worker]:
-        """Start the workers; train in this process with one on the CPU, or if none can be started.
+    def workers(self, trials: Sequence[FrozenTrial]) -> AbstractContextManager[WorkerPool]:
+        """Start the workers.
 
         Args:
-            folder: folder for the rows of worker processes.
             trials: the study's trials; those outside the space may use other views of the rows.
         """
         outside = map(view_of, configs_outside(trials))
         views = list(dict.fromkeys([*self.space.views(), *outside]))
         problem = problem_of(self.dataset, self.metric)
+        encode = partial(self.dataset.encoded_folds, views)
+        if self.is_on_ray:
+            return ray_pool(problem, encode, str(self.definition.workers), self.part)
         devices = ["cpu"] * self.n_workers
         if self.device != "cpu":
             devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(self.n_workers)]
-        if devices == ["cpu"] or not can_start_processes():
-            folds = self.dataset.encoded_folds(views)
-            return [InlineWorker(partial(Trainer, problem, folds, devices[0]))]
-        workers = [
-            ProcessWorker(device, f"worker {number}") for number, device in enumerate(devices, 1)
-        ]
-        try:
-            folds = self.dataset.encoded_folds(views)
-            packed = pack(folds, folder)
-        except BaseException as error:
-            for worker in workers:
-                worker.close()
-            if isinstance(error, OSError):
-                raise StorageError(
-                    f"{folder.parent} must take the rows for the worker processes, got: "
-                    f"{error.strerror or error}. Free space there, set TMPDIR to another folder, "
-                    "or train with one worker."
-                ) from error
-            raise
-        return [worker.give(problem, packed) for worker in workers]
+        return local_pool(problem, encode, devices)
 
     def loop(
         self,
         store: TrialStore,
-        workers: list[Worker],
+        pool: WorkerPool,
         observer: Observer,
         finals: Finals | None,
         *,
@@ -128,7 +118,8 @@ class Launch:
         """Return the search loop, which continues what earlier runs found."""
         dataset, definition = self.dataset, self.definition
         n_outputs = dataset.n_outputs
-        costs = GPU if self.device.startswith("cuda") else CPU
+        uses_gpu = self.part.gpus > 0 if self.is_on_ray else self.device.startswith("cuda")
+        costs = GPU if uses_gpu else CPU
         trials = own_trials(store.study.get_trials(deepcopy=False), store.study.user_attrs)
         comparison = self._comparison(trials)
         recorder = Recorder(
@@ -151,7 +142,8 @@ class Launch:
             recorder.restore((best.value, best.number, words), counts)
         return SearchLoop(
             recorder,
-            workers,
+            pool.workers,
+            new_workers=pool.new_workers,
             n_folds=len(dataset.folds),
             study_seed=definition.seed,
             width_of=lambda c: fleet_width(c, self._columns(c), n_outputs, costs),

@@ -27,7 +27,8 @@ from autotrain.search.runs import RepeatRun, TrialRun
 from autotrain.search.scheduler import SearchState, next_action
 from autotrain.search.slots import Slots
 from autotrain.search.training_run import TrainingRun
-from autotrain.search.workers.protocol import Close, Crashed, Message, Worker, receive_all
+from autotrain.search.workers.protocol import Alive, Close, Crashed, Message, Worker, receive_all
+from autotrain.search.workers.watch import Watch
 from autotrain.space.config import TrialConfig
 from autotrain.training.slot import EpochReport, Outcome
 
@@ -50,6 +51,7 @@ class SearchLoop:
         study_seed: seed from which those of the trials are derived.
         width_of: number of models of a configuration that one worker should train together.
         observer: receives the progress.
+        new_workers: returns workers that have become ready; None if no more can come.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class SearchLoop:
         study_seed: int,
         width_of: Callable[[TrialConfig], int],
         observer: Observer,
+        new_workers: Callable[[], Sequence[Worker]] | None = None,
     ) -> None:
         self.recorder = recorder
         self.store = recorder.store
@@ -68,6 +71,7 @@ class SearchLoop:
         self.placement = Placement(self.workers, n_folds, width_of)
         self.study_seed = study_seed
         self.observer = observer
+        self.new_workers = new_workers
         self.slots = Slots(n_folds)
         self.ready: tuple[optuna.Trial, TrialConfig] | None = None
         self.lost: list[TrainingRun] = []
@@ -77,6 +81,7 @@ class SearchLoop:
         self.is_whole_space = False
         """Whether the trials to run are all that a finite space has left."""
         self.clock = RunClock()
+        self.watch = Watch()
         self.error_text = ""
 
     def run(self, n_trials: int | None, clock: RunClock | None = None) -> None:
@@ -96,9 +101,14 @@ class SearchLoop:
         self.n_trials, self.clock = n_trials, clock or RunClock()
         try:
             while self._act():
+                if self.new_workers is not None:
+                    self.workers += self.new_workers()
                 for worker, messages in receive_all(self.workers, WAIT_S):
+                    if messages:
+                        self.watch.heard(worker)
                     for message in messages:
                         self._handle(worker, message)
+                self._end_overdue()
                 self.store.show_curves()
                 self._show()
             self.recorder.end_late()
@@ -144,6 +154,8 @@ class SearchLoop:
             action = next_action(self.state())
             if isinstance(action, scheduler.Stop):
                 return False
+            if not self.workers and self.new_workers is not None:
+                return not self.clock.is_late
             if not self.workers:
                 raise StudyError(
                     f"all worker processes have died (last error: {self.error_text}). Progress is "
@@ -192,9 +204,18 @@ class SearchLoop:
         if comparison is not None:
             comparison.begin(run.number, *run.plateau_of(comparison.rule))
 
+    def _end_overdue(self) -> None:
+        """End workers that the search must not wait for."""
+        state = self.state()
+        late_s = -self.clock.left_s if self.clock.is_late and state.has_result else None
+        for worker, reason in self.watch.overdue(self.workers, state.runs, late_s):
+            text = f"{worker.name} was ended: {reason}"
+            self._lose(worker, Crashed((), Cause.WORKER_DIED, text, is_alive=False))
+
     def _handle(self, worker: Worker, message: Message) -> None:
         if isinstance(message, Crashed):
             self._lose(worker, message)
+        if isinstance(message, Crashed | Alive):
             return
         run = self.slots.find(message.slot)
         if run is None:
@@ -256,7 +277,8 @@ class SearchLoop:
         if not crash.is_alive:
             worker.close()
             self.workers.remove(worker)
-            if self.n_renewed < MOST_RENEWED and (new := worker.renew()) is not None:
+            is_wanted = self.n_renewed < MOST_RENEWED and not self.clock.is_late
+            if is_wanted and (new := worker.renew()) is not None:
                 self.n_renewed += 1
                 self.workers.append(new)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import optuna
 import torch
@@ -69,10 +67,10 @@ class Run:
         before_s = Used.by(self.study).seconds
         store.recover()
         self.published = self.best.restore()
-        with tempfile.TemporaryDirectory(prefix="autotrain-") as rows:
+        with self.launch.workers(self.study.get_trials(deepcopy=False)) as pool:
             loop = self.launch.loop(
                 store,
-                self.launch.workers(Path(rows), self.study.get_trials(deepcopy=False)),
+                pool,
                 observer,
                 finals,
                 publish=lambda trained: self._publish(trained, store, clock),

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Self, get_type_hints
 
 from autotrain.errors import StudyError, unknown
 from autotrain.metrics import TASKS
-from autotrain.validation import check_count, read_workers
+from autotrain.validation import check_count, check_share, read_workers
 
 AUTO = "auto"
 STUDIES = Path("studies")
@@ -174,13 +174,30 @@ class StudySettings:
         Setting("Storage of the trials [default: a journal in the study's folder].", OnResume.KEPT),
     ] = None
     workers: Annotated[
-        int,
+        int | str,
         Setting(
-            "Number of worker processes [default: one per core or GPU].",
+            "Number of worker processes [default: one per core or GPU], or a Ray cluster: ray or "
+            "ray://HOST:PORT.",
             OnResume.THIS_RUN,
             check=read_workers,
         ),
     ] = 0
+    worker_cpus: Annotated[
+        float,
+        Setting(
+            "CPUs of each worker on a Ray cluster; may be a fraction.",
+            OnResume.THIS_RUN,
+            check=partial(check_share, "worker_cpus"),
+        ),
+    ] = 1.0
+    worker_gpus: Annotated[
+        float,
+        Setting(
+            "GPUs of each worker on a Ray cluster; may be a fraction. With 0 it trains on the CPU.",
+            OnResume.THIS_RUN,
+            check=partial(check_share, "worker_gpus", may_be_zero=True),
+        ),
+    ] = 0.0
     # `device.find_device` checks the device with torch.
     device: Annotated[
         str, Setting("Device for training.", OnResume.THIS_RUN, words=DEVICES, check=str)

@@ -18,6 +18,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from multiprocessing import Pipe, spawn
@@ -29,7 +31,14 @@ import torch
 
 from autotrain.data.encoded import PackedFolds, unpack
 from autotrain.search.attributes import Cause
-from autotrain.search.workers.protocol import Close, Command, Crashed, Message
+from autotrain.search.workers.protocol import (
+    SIGN_EVERY_S,
+    Alive,
+    Close,
+    Command,
+    Crashed,
+    Message,
+)
 from autotrain.search.workers.training import Training
 from autotrain.training.rows import Problem
 from autotrain.training.trainer import Trainer
@@ -187,6 +196,8 @@ def _serve(pipe: Connection, device: str) -> None:
         if isinstance(first, Close):
             return
         problem, folds = first
+        lock = threading.Lock()
+        threading.Thread(target=_send_signs, args=(pipe, lock), daemon=True).start()
         training = Training(partial(_make_trainer, problem, folds, device))
         while True:
             # An idle worker sleeps in recv; a busy one polls between epochs.
@@ -195,7 +206,18 @@ def _serve(pipe: Connection, device: str) -> None:
                 if isinstance(command, Close):
                     return
                 training.obey(command)
-            pipe.send(training.step())
+            messages = training.step()
+            with lock:
+                pipe.send(messages)
+
+
+def _send_signs(pipe: Connection, lock: threading.Lock) -> None:
+    """Send signs of life until the search loop has ended."""
+    with contextlib.suppress(OSError, ValueError):
+        while True:
+            time.sleep(SIGN_EVERY_S)
+            with lock:
+                pipe.send([Alive()])
 
 
 def _make_trainer(problem: Problem, folds: PackedFolds, device: str) -> Trainer:

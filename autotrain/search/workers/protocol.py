@@ -8,6 +8,7 @@ methods of `Worker`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -48,8 +49,16 @@ class Crashed:
     is_alive: bool
 
 
+@dataclass(frozen=True)
+class Alive:
+    """A sign of life, also during a long epoch; see `watch.py`."""
+
+
+SIGN_EVERY_S = 1.0
+"""Seconds between two signs of life of a worker."""
+
 Command = Admission | StopSlot | Close
-Message = EpochReport | Outcome | Crashed
+Message = EpochReport | Outcome | Crashed | Alive
 
 
 class Worker(Protocol):
@@ -77,6 +86,8 @@ def receive_all(workers: Sequence[Worker], timeout_s: float) -> list[tuple[Worke
         workers: the workers. Those in other processes have a `pipe`.
         timeout_s: seconds to wait for a message if all workers are other processes.
     """
+    if not workers:
+        time.sleep(timeout_s)
     pipes = [worker.pipe for worker in workers if hasattr(worker, "pipe")]
     if len(pipes) == len(workers):
         connection.wait(pipes, timeout_s)

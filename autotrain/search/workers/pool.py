@@ -1,0 +1,88 @@
+"""The workers of one run: this process, local processes, or actors on a Ray cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from autotrain.data.encoded import EncodedFold, pack
+from autotrain.errors import StorageError
+from autotrain.search.workers.inline import InlineWorker
+from autotrain.search.workers.processes import ProcessWorker, can_start_processes
+from autotrain.search.workers.protocol import Worker
+from autotrain.search.workers.ray_workers import Part, RayCluster
+from autotrain.training.rows import Problem
+from autotrain.training.trainer import Trainer
+
+
+class WorkerPool(NamedTuple):
+    """The workers of a run.
+
+    Args:
+        workers: the workers at the start.
+        new_workers: returns workers that have become ready since the last call; None if the
+            workers of the start are all.
+    """
+
+    workers: Sequence[Worker]
+    new_workers: Callable[[], Sequence[Worker]] | None = None
+
+
+@contextlib.contextmanager
+def local_pool(
+    problem: Problem, encode: Callable[[], Sequence[EncodedFold]], devices: Sequence[str]
+) -> Iterator[WorkerPool]:
+    """Start workers on this machine.
+
+    One worker on the CPU trains in this process, which is reproducible. So does a program that
+    cannot start processes.
+
+    Args:
+        problem: the learning problem.
+        encode: makes the rows, while the processes load their libraries.
+        devices: the device of each worker.
+    """
+    if list(devices) == ["cpu"] or not can_start_processes():
+        yield WorkerPool([InlineWorker(partial(Trainer, problem, encode(), devices[0]))])
+        return
+    with tempfile.TemporaryDirectory(prefix="autotrain-") as folder:
+        workers = [
+            ProcessWorker(device, f"worker {number}") for number, device in enumerate(devices, 1)
+        ]
+        try:
+            packed = pack(encode(), Path(folder))
+        except BaseException as error:
+            for worker in workers:
+                worker.close()
+            if isinstance(error, OSError):
+                raise StorageError(
+                    f"{Path(folder).parent} must take the rows for the worker processes, got: "
+                    f"{error.strerror or error}. Free space there, set TMPDIR to another folder, "
+                    "or train with one worker."
+                ) from error
+            raise
+        yield WorkerPool([worker.give(problem, packed) for worker in workers])
+
+
+@contextlib.contextmanager
+def ray_pool(
+    problem: Problem, encode: Callable[[], Sequence[EncodedFold]], address: str, part: Part
+) -> Iterator[WorkerPool]:
+    """Start workers on a Ray cluster; nodes may join and leave later.
+
+    Args:
+        problem: the learning problem.
+        encode: makes the rows.
+        address: "ray" or "ray://HOST:PORT".
+        part: resources of one worker.
+    """
+    cluster = RayCluster(address, part)
+    try:
+        cluster.give(problem, encode())
+        yield WorkerPool([], cluster.new_workers)
+    finally:
+        cluster.close()

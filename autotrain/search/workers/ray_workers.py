@@ -206,7 +206,7 @@ class RayWorker:
             self.pipe.close()
 
     def renew(self) -> None:
-        """Return None: `RayCluster` starts another actor when the cluster has room for it."""
+        """Return None: `RayCluster` starts another actor when a node has free resources."""
 
 
 class RayCluster:
@@ -235,7 +235,7 @@ class RayCluster:
         if self.is_ours:
             try:
                 with warnings.catch_warnings():
-                    # The error below says the same as the warning of a connection that timed out.
+                    # After a timeout Ray warns, too; the error below is enough.
                     warnings.simplefilter("ignore")
                     ray.init(**_connection(address), logging_level="ERROR", log_to_driver=False)
             except (ConnectionError, RuntimeError, OSError, ValueError) as error:
@@ -256,7 +256,7 @@ class RayCluster:
         self._rows = self.ray.put(problem), self.ray.put(tuple(folds))
 
     def new_workers(self) -> list[RayWorker]:
-        """Return the workers that have become ready, and start others where there is room.
+        """Return the workers that have become ready, and start others on free resources.
 
         Raises:
             StudyError: when a node has other versions, or cannot import autotrain.

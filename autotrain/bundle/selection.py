@@ -145,7 +145,7 @@ def reason_words(bundle: Bundle, selection: Selection) -> str:
 def optimism_words(bundle: Bundle, selection: Selection) -> str:
     """Return one sentence about the choices that make the validation score optimistic."""
     n_rows, n_folds = _n_rows(bundle), bundle.training.get("folds", 1)
-    rows = f"{n_rows:,} validation rows" if n_rows else "the validation rows"
+    rows = f"{n_rows:,} validation rows" if n_rows else "validation rows"
     networks = "each fold's network" if n_folds > 1 else "the network"
     chosen = [f"the epoch at which {networks} stopped"]
     if selection.n_trials > 1:
@@ -153,8 +153,8 @@ def optimism_words(bundle: Bundle, selection: Selection) -> str:
     if selection.reason in (CONTENDERS, GREEDY):
         chosen.append("the members of the ensemble")
     listed = f"{', '.join(chosen[:-1])} and {chosen[-1]}" if len(chosen) > 1 else chosen[0]
-    much = "noticeably with so few rows" if 0 < n_rows < FEW_ROWS else "slightly"
-    words = f"{rows} also chose {listed}, so their score is {much} optimistic"
+    much = "noticeably" if 0 < n_rows < FEW_ROWS else "slightly"
+    words = f"the {rows} also chose {listed}, so the score on them is {much} optimistic"
     if n_folds == 1:
         return words
     average = f"the average of all {n_folds} folds' networks"

@@ -27,16 +27,14 @@ from autotrain.search.runs import RepeatRun, TrialRun
 from autotrain.search.scheduler import SearchState, next_action
 from autotrain.search.slots import Slots
 from autotrain.search.training_run import TrainingRun
-from autotrain.search.workers.protocol import Alive, Close, Crashed, Message, Worker, receive_all
-from autotrain.search.workers.watch import Watch
+from autotrain.search.worker_set import WorkerSet
+from autotrain.search.workers.protocol import Alive, Crashed, Message, Worker
 from autotrain.space.config import TrialConfig
 from autotrain.training.slot import EpochReport, Outcome
 
 SHOW_EVERY_S = 0.25
 WAIT_S = 0.2
 """Longest wait for a message of a worker."""
-MOST_RENEWED = 10
-"""Largest number of workers that are replaced in one run because their process died."""
 ENDING = "ending the last trainings"
 """Stage of a run whose time is over, until its trainings have ended."""
 
@@ -67,22 +65,19 @@ class SearchLoop:
     ) -> None:
         self.recorder = recorder
         self.store = recorder.store
-        self.workers = list(workers)
-        self.placement = Placement(self.workers, n_folds, width_of)
+        self.workers = WorkerSet(workers, new_workers)
+        self.placement = Placement(self.workers.alive, n_folds, width_of)
         self.study_seed = study_seed
         self.observer = observer
-        self.new_workers = new_workers
         self.slots = Slots(n_folds)
         self.ready: tuple[optuna.Trial, TrialConfig] | None = None
         self.lost: list[TrainingRun] = []
-        self.n_started = self.epochs = self.n_renewed = 0
+        self.n_started = self.epochs = 0
         self.shown_s = -math.inf
         self.n_trials: int | None = None
         self.is_whole_space = False
         """Whether the trials to run are all that a finite space has left."""
         self.clock = RunClock()
-        self.watch = Watch()
-        self.error_text = ""
 
     def run(self, n_trials: int | None, clock: RunClock | None = None) -> None:
         """Run until enough trials have ended or the time is over; then close the workers.
@@ -101,11 +96,7 @@ class SearchLoop:
         self.n_trials, self.clock = n_trials, clock or RunClock()
         try:
             while self._act():
-                if self.new_workers is not None:
-                    self.workers += self.new_workers()
-                for worker, messages in receive_all(self.workers, WAIT_S):
-                    if messages:
-                        self.watch.heard(worker)
+                for worker, messages in self.workers.receive(WAIT_S):
                     for message in messages:
                         self._handle(worker, message)
                 self._end_overdue()
@@ -117,11 +108,7 @@ class SearchLoop:
             self._put_off()
             raise
         finally:
-            # All workers get the message before the first one is waited for.
-            for worker in self.workers:
-                worker.send(Close())
-            for worker in self.workers:
-                worker.close()
+            self.workers.close()
             self._release_ready()
             self.store.commit()
             self._show(now=True)
@@ -154,12 +141,12 @@ class SearchLoop:
             action = next_action(self.state())
             if isinstance(action, scheduler.Stop):
                 return False
-            if not self.workers and self.new_workers is not None:
-                return not self.clock.is_late
-            if not self.workers:
+            if not self.workers.alive:
+                if self.workers.may_grow:
+                    return not self.clock.is_late
                 raise StudyError(
-                    f"all worker processes have died (last error: {self.error_text}). Progress is "
-                    "saved. Free memory or use fewer workers, then resume the study."
+                    f"all worker processes have died (last error: {self.workers.error_text}). "
+                    "Progress is saved. Free memory or use fewer workers, then resume the study."
                 )
             match action:
                 case scheduler.Wait():
@@ -208,9 +195,8 @@ class SearchLoop:
         """End workers that the search must not wait for."""
         state = self.state()
         late_s = -self.clock.left_s if self.clock.is_late and state.has_result else None
-        for worker, reason in self.watch.overdue(self.workers, state.runs, late_s):
-            text = f"{worker.name} was ended: {reason}"
-            self._lose(worker, Crashed((), Cause.WORKER_DIED, text, is_alive=False))
+        for worker, crash in self.workers.overdue(state.runs, late_s):
+            self._lose(worker, crash)
 
     def _handle(self, worker: Worker, message: Message) -> None:
         if isinstance(message, Crashed):
@@ -257,7 +243,7 @@ class SearchLoop:
 
     def _lose(self, worker: Worker, crash: Crashed) -> None:
         """Retry trainings that were lost by an error of a worker, once and each alone."""
-        self.error_text = (crash.text.strip().splitlines() or [""])[-1]
+        self.workers.error_text = (crash.text.strip().splitlines() or [""])[-1]
         lost = [
             run
             for run in self.slots.runs()
@@ -275,12 +261,7 @@ class SearchLoop:
             run.forget(self.recorder)
             self.lost.append(run)
         if not crash.is_alive:
-            worker.close()
-            self.workers.remove(worker)
-            is_wanted = self.n_renewed < MOST_RENEWED and not self.clock.is_late
-            if is_wanted and (new := worker.renew()) is not None:
-                self.n_renewed += 1
-                self.workers.append(new)
+            self.workers.remove(worker, renew=not self.clock.is_late)
 
     def _put_off(self) -> None:
         """Record unfinished trainings, so that `resume` repeats them."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from autotrain.search.attributes import Cause
 from autotrain.search.training_run import TrainingRun
-from autotrain.search.workers.protocol import Worker
+from autotrain.search.workers.protocol import Crashed, Worker
 
 START_S = 120.0
 """Longest time in seconds until the first message, while a worker loads its libraries."""
@@ -42,8 +43,8 @@ class Watch:
 
     def overdue(
         self, workers: Sequence[Worker], runs: Sequence[TrainingRun], late_s: float | None
-    ) -> list[tuple[Worker, str]]:
-        """Return the workers to end, with the reason.
+    ) -> list[tuple[Worker, Crashed]]:
+        """Return the workers to end, with a message for the search loop.
 
         Args:
             workers: the workers. Those in this process cannot be ended and are omitted.
@@ -62,11 +63,17 @@ class Watch:
             own = [run for run in runs if run.worker is worker]
             wait_s = max([LATE_S, *(EPOCHS * run.epoch_s() for run in own)])
             if silent_s > limit_s:
-                found.append((worker, f"no sign of life for {silent_s:.0f} s"))
+                found.append(_ended(worker, f"no sign of life for {silent_s:.0f} s"))
             elif own and late_s is not None and late_s > wait_s:
-                found.append((worker, f"still training {late_s:.0f} s after the end of the time"))
+                text = f"still training {late_s:.0f} s after the end of the time"
+                found.append(_ended(worker, text))
         return found
 
     def _silent_s(self, worker: Worker) -> float:
         first = self._first.setdefault(id(worker), self.now())
         return self.now() - self._last.get(id(worker), first)
+
+
+def _ended(worker: Worker, reason: str) -> tuple[Worker, Crashed]:
+    text = f"{worker.name} was ended: {reason}"
+    return worker, Crashed((), Cause.WORKER_DIED, text, is_alive=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
@@ -39,9 +38,12 @@ LONG = SPACE | {"training": {"batch_size": 16, "epochs": 150}, "early_stopping":
 
 
 @pytest.fixture(scope="module")
-def ray() -> Any:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    return pytest.importorskip("ray")
+def ray() -> Iterator[Any]:
+    """Ray without a token, because another test may have read or made one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        yield pytest.importorskip("ray")
 
 
 @pytest.fixture

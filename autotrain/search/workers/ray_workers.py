@@ -220,7 +220,7 @@ class RayCluster:
     """
 
     def __init__(self, address: str, part: Part) -> None:
-        _prepare_environment()
+        _prepare_environment(address)
         try:
             ray: Any = importlib.import_module("ray")
         except ImportError as error:
@@ -341,10 +341,11 @@ def _connection(address: str) -> dict[str, Any]:
     return {"address": "local", "include_dashboard": False}
 
 
-def _prepare_environment() -> None:
+def _prepare_environment(address: str) -> None:
     """Set variables that Ray reads when it is imported, unless the user has set them."""
     # Ray would send statistics about its use to its makers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # A cluster that was started where a token exists accepts no client without it.
-    if (Path.home() / ".ray" / "auth_token").is_file():
+    is_elsewhere = address != RAY or os.environ.get("RAY_ADDRESS")
+    if is_elsewhere and (Path.home() / ".ray" / "auth_token").is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")

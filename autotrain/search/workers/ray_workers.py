@@ -16,14 +16,15 @@ import importlib.metadata
 import os
 import platform
 import queue
+import socket
 import threading
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import torch
 
@@ -234,10 +235,8 @@ class RayCluster:
         self.is_ours = not ray.is_initialized()
         if self.is_ours:
             try:
-                with warnings.catch_warnings():
-                    # After a timeout Ray warns, too; the error below is enough.
-                    warnings.simplefilter("ignore")
-                    ray.init(**_connection(address), logging_level="ERROR", log_to_driver=False)
+                _check_reachable(address)
+                ray.init(**_connection(address), logging_level="ERROR", log_to_driver=False)
             except (ConnectionError, RuntimeError, OSError, ValueError) as error:
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise StudyError(
@@ -330,6 +329,18 @@ class RayCluster:
     def _kill(self, actor: Any) -> None:
         with contextlib.suppress(Exception):
             self.ray.kill(actor)
+
+
+def _check_reachable(address: str) -> None:
+    """Check that a Ray Client address accepts connections; Ray itself would try for 30 s.
+
+    Raises:
+        OSError, ValueError: when it does not.
+    """
+    if address != RAY:
+        parts = urlsplit(address)
+        with socket.create_connection((parts.hostname or "", parts.port or 10001), timeout=5.0):
+            pass
 
 
 def _connection(address: str) -> dict[str, Any]:

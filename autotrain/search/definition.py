@@ -175,8 +175,9 @@ class Definition(StudySettings):
         except (OSError, ValueError, TypeError, RecursionError, AutotrainError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise StudyError(
-                f"{path} must be a definition written by autotrain, got a file with a mistake: "
-                f"{str(reason).rstrip('.')}. Restore the file, or start a study with another name."
+                f"{path} must be a definition written by this version of autotrain, got a file "
+                f"with a mistake: {str(reason).rstrip('.')}. Restore the file, use the version "
+                "that wrote it, or start a study with another name."
             ) from error
         return definition
 
@@ -263,10 +264,13 @@ def _check(values: dict[str, Any]) -> None:
     Raises:
         TypeError, ValueError, AutotrainError: when a value is wrong.
     """
+    # Settings of a single run may be missing, so that a later version can add one.
+    optional = {*names_of(OnResume.THIS_RUN), "stored_as"} - {"name"}
     for name, kind in get_type_hints(Definition).items():
-        is_optional = name in (NOT_WRITTEN, "stored_as") and name not in values
-        if not is_optional and not _is_of_kind(values.get(name), kind):
-            raise TypeError(f"{name} = {values.get(name)!r} has a wrong type")
+        if name not in values and not _is_of_kind(None, kind) and name not in optional:
+            raise ValueError(f"{name} is missing")
+        if name in values and not _is_of_kind(values[name], kind):
+            raise TypeError(f"{name} = {values[name]!r} has a wrong type")
     if not NAME.fullmatch(values["name"]):
         raise ValueError(f"name = {values['name']!r} is not a valid name of a study")
     if values["task"] not in TASKS:

@@ -77,15 +77,38 @@ def test_calibration_rows_are_part_of_the_split(n_rows: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"seed": None}, {"seed": "1"}, {"task": "x"}, {"metric": "x"}, {"sampler": None}]
+    ("changes", "mistake"),
+    [
+        ({"seed": None}, "seed is missing"),
+        ({"seed": "1"}, "seed = '1' has a wrong type"),
+        ({"task": "x"}, "task 'x'"),
+        ({"metric": "x"}, "metric 'x'"),
+        ({"sampler": None}, "sampler is missing"),
+        ({"name": None}, "name is missing"),
+        # An earlier format had `source` instead of `data`.
+        ({"data": None, "source": "sklearn:wine"}, "data is missing"),
+    ],
 )
-def test_damaged_file_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
-    kept_in(None).write(tmp_path)
-    values = tomllib.loads((tmp_path / "study.toml").read_text()) | changes
-    values = {name: value for name, value in values.items() if value is not None}
-    (tmp_path / "study.toml").write_text(tomli_w.dumps(values))
-    with pytest.raises(StudyError, match="must be a definition written by autotrain"):
+def test_damaged_file_and_other_format_are_refused(
+    tmp_path: Path, changes: dict[str, object], mistake: str
+) -> None:
+    rewrite(tmp_path, changes)
+    with pytest.raises(StudyError, match="must be a definition written by this version") as found:
         Definition.read(tmp_path)
+    assert mistake in str(found.value)
+
+
+def test_settings_of_a_run_may_be_missing(tmp_path: Path) -> None:
+    rewrite(tmp_path, {"workers": None, "worker_cpus": None, "device": None})
+    assert Definition.read(tmp_path).worker_cpus == 1.0
+
+
+def rewrite(folder: Path, changes: dict[str, object]) -> None:
+    """Write a definition, and change it; None removes a value."""
+    kept_in(None).write(folder)
+    values = tomllib.loads((folder / "study.toml").read_text()) | changes
+    values = {name: value for name, value in values.items() if value is not None}
+    (folder / "study.toml").write_text(tomli_w.dumps(values))
 
 
 def test_definition_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
-"""Compares the study's journal with Optuna's, by the time of a finished trial.
+"""Compares the storages of a study by the time of a finished trial.
 
-    taskset -c 0 python benchmarks/journal.py [--trials 1000] [--repeats 2]
+    taskset -c 0 python -m benchmarks.journal [--trials 1000] [--repeats 2] [--servers]
 
 Each trial has 12 parameters, a curve of 10 points and 6 user attributes, and is on disk when it
-ends. `buffered` is a buffer over Optuna's backend that writes at the end of a trial and never reads
-records of other processes.
+ends. The time contains Optuna's own part: its sampler, its checks of each parameter, and for
+databases its SQL statements. `buffered` is a buffer over Optuna's backend that writes at the end of
+a trial and never reads records of other processes. With `--servers` also SQLite and private
+servers: PostgreSQL, MariaDB and Redis.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import tempfile
@@ -19,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
 from autotrain.search.storage.journal import CREATE_OPERATIONS, GroupCommitBackend
+from autotrain.search.storage.open import open_storage
+from tests.search.storage.servers import KINDS
 
 
 class Buffered(BaseJournalBackend):
@@ -47,9 +52,9 @@ class Buffered(BaseJournalBackend):
             self.buffer = []
 
 
-def trial_times(backend: BaseJournalBackend, n_trials: int) -> list[float]:
+def trial_times(storage: BaseStorage, commit: Callable[[], None], n_trials: int) -> list[float]:
     sampler = optuna.samplers.RandomSampler(seed=0)
-    study = optuna.create_study(storage=JournalStorage(backend), sampler=sampler)
+    study = optuna.create_study(storage=storage, sampler=sampler)
     times = []
     for _ in range(n_trials):
         start = time.perf_counter()
@@ -61,10 +66,20 @@ def trial_times(backend: BaseJournalBackend, n_trials: int) -> list[float]:
         for number in range(6):
             trial.set_user_attr(f"attribute_{number}", number)
         study.tell(trial, 0.5)
-        if isinstance(backend, Buffered | GroupCommitBackend):
-            backend.commit()
+        commit()
         times.append(time.perf_counter() - start)
     return times
+
+
+def journal_times(backend: BaseJournalBackend, n_trials: int) -> list[float]:
+    is_buffered = isinstance(backend, Buffered | GroupCommitBackend)
+    commit = backend.commit if is_buffered else lambda: None  # type: ignore[attr-defined]
+    return trial_times(JournalStorage(backend), commit, n_trials)
+
+
+def url_times(folder: Path, url: str, n_trials: int) -> list[float]:
+    with open_storage(folder, url) as storage:
+        return trial_times(storage, storage.commit, n_trials)
 
 
 def main() -> None:
@@ -72,18 +87,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--servers", action="store_true")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    n_trials = arguments.trials
     backends: dict[str, Callable[[str], BaseJournalBackend]] = {
         "autotrain": lambda path: GroupCommitBackend(Path(path)),
         "optuna": JournalFileBackend,
         "buffered": Buffered,
     }
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        urls: dict[str, str] = {}
+        if arguments.servers:
+            urls["sqlite"] = f"sqlite:///{folder}/study.db"
+            for name, kind in KINDS.items():
+                server = kind()
+                stack.callback(server.remove)
+                urls[name] = server.url()
         for repeat in range(arguments.repeats):
             for name, make in backends.items():
-                times = trial_times(make(f"{folder}/{name}-{repeat}.log"), arguments.trials)
-                print(f"{name:9} {1e3 * statistics.median(times):7.2f} ms per trial (median)")
+                times = journal_times(make(f"{folder}/{name}-{repeat}.log"), n_trials)
+                print(f"{name:10} {1e3 * statistics.median(times):7.2f} ms per trial (median)")
+            for name, url in urls.items():
+                times = url_times(Path(folder) / f"{name}-{repeat}", url, n_trials)
+                print(f"{name:10} {1e3 * statistics.median(times):7.2f} ms per trial (median)")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from autotrain import errors
 from autotrain.bundle.own_files import check_all_own
 from autotrain.errors import StorageError
 from autotrain.search.record import FILE as RECORD
+from autotrain.search.storage.arguments import hide_in_arguments
 from autotrain.search.storage.failures import storage_error
 from autotrain.search.storage.journal import TORN
 from autotrain.search.storage.lock import LOCK, StudyLock
@@ -38,6 +39,7 @@ from autotrain.search.storage.urls import (
     absolute_url,
     check_options,
     hide_password,
+    secrets_of,
 )
 
 OWN = ("study.toml", ".study.toml", LOCK, JOURNAL, JOURNAL + TORN, RECORD, "checkpoints", "best")
@@ -169,6 +171,7 @@ def _open_url(url: str, reading: ReadOnly | None = None) -> OpenStorage:
             parameter="storage",
         )
     check_options(url)
+    hide_in_arguments(secrets_of(url))
     scheme = SCHEMES[name]
     if scheme.driver:
         try:

@@ -89,6 +89,15 @@ def test_second_writer_is_refused_with_every_storage(tmp_path: Path) -> None:
     open_storage(tmp_path, url).close()
 
 
+def test_second_writer_with_another_folder_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    with open_storage(tmp_path / "a", url) as first, open_storage(tmp_path / "b", url) as second:
+        study_id = run_trials(first, 1)._study_id
+        first.claim(study_id)
+        with pytest.raises(StudyError, match="must have one writer"):
+            second.claim(study_id)
+
+
 def test_abandoned_new_study_leaves_no_files(tmp_path: Path) -> None:
     open_storage(tmp_path / "studies" / "mine").abandon()
     assert list(tmp_path.iterdir()) == []

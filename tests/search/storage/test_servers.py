@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from optuna.trial import TrialState, create_trial
 
 import autotrain
 from autotrain.errors import StorageError, StudyError
+from autotrain.reporting.dashboard import Dashboard
 from autotrain.reporting.status import read_status
 from autotrain.search.progress import Progress
 from autotrain.search.storage.failures import UnreachableError
@@ -90,9 +93,28 @@ def test_search_show_and_resume(server: Server, tmp_path: Path, name: str) -> No
     with new_study(name, tmp_path, server.url()) as study:
         study.optimize(n_trials=3, quiet=True)
     assert read_status(tmp_path / name, server.url()).n_trials == 3
+    assert numbers_in_dashboard(tmp_path / name, server.url()) == [0, 1, 2]
     with autotrain.Study.resume(name, storage=server.url(), directory=tmp_path) as study:
         study.optimize(n_trials=1, quiet=True)
         assert [trial.number for trial in study.optuna_study.trials] == [0, 1, 2, 3]
+
+
+def numbers_in_dashboard(folder: Path, url: str) -> list[int]:
+    """Return the numbers of the trials that the dashboard shows."""
+    page = Dashboard(folder, port=0, storage=url)
+    thread = threading.Thread(target=page.serve)
+    thread.start()
+    try:
+        cookies = urllib.request.HTTPCookieProcessor()
+        browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), cookies)
+        browser.open(page.address).close()
+        address = page.address.partition("?")[0].replace("/dashboard/", "/api/")
+        with browser.open(address) as answer:
+            return [trial["number"] for trial in json.loads(answer.read())["trials"]]
+    finally:
+        page.stop()
+        thread.join()
+        page.close()
 
 
 class Watcher:
@@ -265,9 +287,9 @@ def test_announced_trial_is_saved_when_the_search_is_killed(
     # Worker processes have titles, too.
     n_workers = 2 if isinstance(server, PostgreSQL) else 1
     command += ["--directory", tmp_path, "--workers", n_workers, "--device", "cpu"]
+    command += ["--storage", server.url()]
     process = subprocess.Popen(
         [sys.executable, "-m", "autotrain.cli.main", *map(str, command)],
-        env={**os.environ, "AUTOTRAIN_STORAGE": server.url()},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

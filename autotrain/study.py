@@ -1,15 +1,16 @@
 """`Study`: from a table to the best trained model, the main class of the Python interface.
 
-study = autotrain.Study("churn", data=frame, target="churned")
-study.optimize(timeout=600)
-predictor = study.best_predictor()
+    study = autotrain.Study("churn", data=frame, target="churned")
+    study.optimize(timeout=600)
+    predictor = study.best_predictor()
+
+`Results` has the methods that only read, `Exports` those that make models.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,13 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from autotrain.bundle import copy_bundle, read_bundle, refuse_full
 from autotrain.data.weights import ClassWeights
 from autotrain.errors import StudyError
-from autotrain.export.best_model import BestModel
-from autotrain.export.scoring import score_test_rows
-from autotrain.metrics import METRICS, row_of
+from autotrain.export.exports import Exports
 from autotrain.reporting.display import display_of
 from autotrain.reporting.results import Results
-from autotrain.search.attributes import EXPORTED, GIVEN, IS_EXPORTED, WINNER
+from autotrain.search.attributes import GIVEN
 from autotrain.search.budget import Budget, RunBudget, Used
-from autotrain.search.checkpoints import FOLDER, Checkpoints
 from autotrain.search.definition import Definition
 from autotrain.search.finals import Finals, finals_of
 from autotrain.search.given import enqueue, give
@@ -35,17 +32,14 @@ from autotrain.search.launch import Launch
 from autotrain.search.opening import open_study
 from autotrain.search.preparing import prepare, resolve_for, resumed
 from autotrain.search.progress import Observer, Progress
-from autotrain.search.publisher import Published
 from autotrain.search.run import Run, check_complete, check_success, one_thread, stages
-from autotrain.search.settings import AUTO, STUDIES, StudySettings, check_ensemble
+from autotrain.search.settings import AUTO, STUDIES, StudySettings
 from autotrain.search.storage.storages import OpenStorage
 from autotrain.space.fixed import Config, fixed_space, params_in
 from autotrain.space.search_space import SearchSpace
-from autotrain.validation import check_count
-from autotrain.vocabulary import user_path
 
 
-class Study(Results):
+class Study(Results, Exports):
     """A search for the best network for one table.
 
     A study is stored in the folder `directory/name`. If a study with the same name, data, space
@@ -369,84 +363,6 @@ class Study(Results):
             raise StudyError("the study is closed")
         return self._study
 
-    def export_best(self, ensemble: int | str | None = None) -> Path:
-        """Export the winner, or an ensemble, to `best/`; `optimize` calls it at the end.
-
-        The winner is chosen by all finished repeats, including those of interrupted runs.
-
-        Args:
-            ensemble: number of trained models for this export, at most; below 2 only the winner.
-                "auto" depends on the number of validation rows, and is the winner alone when all
-                trials came from `train`. None for the study's setting.
-        Returns: the bundle's folder. Models that cannot be exported are skipped and listed in
-            `export_failures`.
-        Raises:
-            RuntimeError: when no model can be exported, which is a bug.
-        Examples:
-            >>> study.export_best(ensemble=0).name
-            'best'
-        """
-        return self._export_best(ensemble, lambda stage: None)
-
-    def export(self, folder: str | Path, trial: int | None = None) -> Path:
-        """Copy a model to another folder, which needs neither the study nor Optuna.
-
-        Args:
-            folder: a new or empty folder.
-            trial: number of a trial whose weights are in `checkpoints/`, which keeps those of the
-                best trials; None for the model in `best/`.
-        Returns: the folder.
-        Raises:
-            StudyError: when the trial has no checkpoint; it lists the trials that have one.
-            BundleError: when the study has no model yet.
-            StorageError: when the folder is not empty or cannot be written.
-        Examples:
-            >>> autotrain.load(study.export("flowers-model"))
-            Predictor(multiclass 'target' from 4 columns)
-            >>> study.export("first", trial=0)
-            PosixPath('first')
-        """
-        folder = user_path(str(folder))
-        if trial is None:
-            copy_bundle(read_bundle(self.best_path), folder)
-        else:
-            refuse_full(folder)
-            number = check_count("trial", trial)
-            self._best().export_trial(folder, number)
-        return folder
-
-    def _export_best(self, ensemble: int | str | None, on_stage: Callable[[str], None]) -> Path:
-        if ensemble is None:
-            ensemble = self.definition.ensemble
-            self.definition.write_changes(self.folder)
-        ensemble = check_ensemble(ensemble)
-        self._decide()
-        best = replace(self._best(), on_stage=on_stage)
-        self._take(best.export(ensemble))
-        self._note(EXPORTED, best.exported())
-        self._note(IS_EXPORTED, True)
-        return self.best_path
-
-    def test(self) -> dict[str, float | None]:
-        """Score the best model on the held-out test rows, and record the scores in the bundle.
-
-        Call it once, at the end: a score that influences further choices is no longer a test.
-
-        The bundle also records a 95 % confidence interval of the study's metric, and the fraction
-        of test rows that 90 % prediction sets or intervals contain.
-
-        Returns: every metric of the task with dropout off, None for metrics that are undefined on
-            these rows. The dictionary is empty when there are no test rows.
-        Examples:
-            >>> scores = study.test()
-            >>> 0 <= scores["accuracy"] <= 1
-            True
-        """
-        if not self.dataset.n_test:
-            return {}
-        scores = score_test_rows(self.best_path, self.dataset)
-        return {name: value for name, value in scores.items() if row_of(name) in METRICS}
-
     # ---- parts -----------------------------------------------------------------------------
 
     def _open(self) -> OpenStorage:
@@ -465,30 +381,6 @@ class Study(Results):
             n_finalists=self.definition.finalists,
             metric=self.metric,
             space=self.space,
-        )
-
-    def _decide(self) -> None:
-        """Record the winner among the finished repeats; a new best trial invalidates it."""
-        winner = self._best().choose_winner(self._finals())
-        decision = None if winner is None else winner.to_json()
-        if self.optuna_study.user_attrs.get(WINNER) != decision:
-            self._note(WINNER, decision)
-
-    def _take(self, published: Published) -> None:
-        if published.bundle is not None:
-            self.export_notes = published.notes
-        self.export_failures = published.failures
-
-    def _best(self) -> BestModel:
-        return BestModel(
-            self.best_path,
-            self.optuna_study,
-            self.dataset,
-            self.metric,
-            self.definition,
-            self.space,
-            Checkpoints(self.folder / FOLDER, self.metric.sign),
-            self.device,
         )
 
     def _add_budget(self, budget: RunBudget) -> RunBudget:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--trial",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Number of one of the best trials [default: the winner].",
+    help="Number of the trial [default: the winner].",
 )
 @click.option(
     "--data", type=FILE, metavar="DATA", help="Path of the same table, if moved (for --trial)."
@@ -74,7 +74,8 @@ def export(
 
     The folder works without the study and without Optuna: `autotrain predict DIR DATA`, or
     `autotrain.load("DIR")` in Python. With --format onnx it contains graphs for onnxruntime. With
-    --trial N it contains the model of that trial, which is first scored on the table again.
+    --trial N it contains the model of that trial, which is first scored on the table again. A trial
+    without a checkpoint is trained again from its record.
     """
     from autotrain.bundle import ENSEMBLE, copy_bundle, read_bundle
     from autotrain.cli.bundles import find_bundle
@@ -121,11 +122,9 @@ def export(
 def _bundle_of(
     folder: Path, trial: int, *, data: str | None, test: str | None, storage: str | None
 ) -> Bundle:
-    """Return the model of one trial, from `best/` or from its checkpoint."""
+    """Return the model of one trial: from `best/`, its checkpoint, or trained again."""
     from autotrain.bundle import ENSEMBLE, read_bundle
     from autotrain.errors import BundleError
-    from autotrain.search.checkpoints import FOLDER as CHECKPOINTS
-    from autotrain.search.checkpoints import Checkpoints
     from autotrain.study import Study
 
     try:
@@ -134,9 +133,6 @@ def _bundle_of(
             return best
     except BundleError:
         pass  # The checkpoints may be intact.
-    checkpoints = Checkpoints(folder / CHECKPOINTS)
-    if checkpoints.of_trial(trial) is None:
-        raise checkpoints.not_kept(trial)
     study = Study.resume(
         folder.name, data=data, test=test, storage=storage, workers=1, directory=folder.parent
     )

@@ -28,6 +28,7 @@ from autotrain.cli.export import export
 from autotrain.cli.failures import error_text, system_error_text
 from autotrain.cli.predict import predict
 from autotrain.cli.printing import say
+from autotrain.cli.replay import replay
 from autotrain.cli.resume import resume
 from autotrain.cli.search import search
 from autotrain.cli.show import show
@@ -40,7 +41,7 @@ STARTED_S = time.monotonic() - time.process_time()
 EXIT_BUG = 1
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
-COMMANDS = (search, train, resume, show, dashboard, export, predict, evaluate, spaces)
+COMMANDS = (search, train, resume, show, dashboard, export, predict, evaluate, replay, spaces)
 
 
 class Commands(click.Group):

@@ -6,6 +6,7 @@ retraining, when the folder is missing or damaged. Every export goes through `pu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.bundle import ENSEMBLE
 from autotrain.data.dataset import Dataset
+from autotrain.errors import StudyError
 from autotrain.export.ensemble import (
     choose,
     ensemble_seconds,
@@ -24,12 +26,13 @@ from autotrain.export.ensemble import (
     most_members,
 )
 from autotrain.export.origin import Origin
+from autotrain.export.replay import Replay, replay_of
 from autotrain.export.scoring import record_selection
 from autotrain.export.winner import Training, choose_winner, selection_record
 from autotrain.export.writer import notes_of, write_model
 from autotrain.metrics import Metric
 from autotrain.network.config import view_of
-from autotrain.search.attributes import EXPORTED, fold_epochs_of
+from autotrain.search.attributes import EXPORTED, fold_epochs_of, has_epochs
 from autotrain.search.checkpoints import Checkpoints
 from autotrain.search.definition import Definition
 from autotrain.search.facts import value_of
@@ -141,14 +144,43 @@ class BestModel:
         """Export the model of one trial to another folder, with the same checks as the winner.
 
         Raises:
-            StudyError: when the trial does not exist or has no checkpoint.
+            StudyError: when the trial does not exist or has no result.
             StorageError: when the folder cannot be written.
         """
-        trials = self.study.get_trials(deepcopy=False)
-        kept = self.checkpoints.of_trial(number) if number < len(trials) else None
-        if kept is None or not self.origin.is_of(trials[number], kept):
-            raise self.checkpoints.not_kept(number)
+        trial = self._trial_with_result(number)
+        kept = self.checkpoints.of_trial(number)
+        if kept is None or not self.origin.is_of(trial, kept):
+            kept = self._trained(trial, 0, None)
         replace(self, path=folder).publish(kept)
+
+    def replay(self, number: int) -> Replay:
+        """Train a trial again from its record, and compare the result.
+
+        Raises:
+            StudyError: when the trial does not exist or has no result.
+        """
+        trial = self._trial_with_result(number)
+        kept = self.origin.checkpoint(trial, 0)
+        again = self._retrained(trial, 0, fold_epochs_of(trial))
+        return replay_of(trial, again, kept)
+
+    def _trial_with_result(self, number: int) -> FrozenTrial:
+        """Return a trial that was trained to a finite value.
+
+        Raises:
+            StudyError: when the trial does not exist or has no result.
+        """
+        trials = {trial.number: trial for trial in self.origin.trials}
+        trial = trials.get(number)
+        value = None if trial is None else trial.value
+        if trial is None or value is None or not math.isfinite(value) or not has_epochs(trial):
+            state = "no such trial" if trial is None else f"a trial that is {trial.state.name}"
+            raise StudyError(
+                f"study {self.definition.name!r} must have a result of trial {number}, got "
+                f"{state}. List the trials: autotrain show {self.definition.name}.",
+                parameter="trial",
+            )
+        return trial
 
     def exported(self) -> list[Any] | None:
         """Return the record of the exported model for a later `choose_winner`; see `EXPORTED`."""
@@ -232,7 +264,15 @@ class BestModel:
         kept = self.origin.checkpoint(trial, repeat)
         if kept is not None:
             return kept
-        self.on_stage(f"retraining trial {trial.number}, whose weights are lost")
+        self.on_stage(f"retraining trial {trial.number}, which has no checkpoint")
+        return self._retrained(trial, repeat, fold_epochs_of(trial) if epochs is None else epochs)
+
+    def _retrained(self, trial: FrozenTrial, repeat: int, epochs: Sequence[int]) -> Trained:
+        """Train a trial again as recorded.
+
+        Raises:
+            RuntimeError: when it diverges.
+        """
         config, seed = self.origin.config(trial), self.origin.trial_seed(trial)
         outcomes = train_again(
             Trainer(
@@ -243,11 +283,11 @@ class BestModel:
             config,
             seed,
             n_folds=len(self.dataset.folds),
-            epochs=fold_epochs_of(trial) if epochs is None else epochs,
+            epochs=epochs,
             repeat=repeat,
         )
         if any(outcome.parameters is None for outcome in outcomes):
-            raise RuntimeError("its weights are lost, and retraining diverged")
+            raise RuntimeError("it has no checkpoint, and retraining diverged")
         return Trained(trial.number, value_of(outcomes), config, seed, outcomes, repeat)
 
 

@@ -200,6 +200,11 @@ def fold_epochs_of(trial: FrozenTrial) -> list[int]:
     return found
 
 
+def has_epochs(trial: FrozenTrial) -> bool:
+    """Whether a trial has ended at least one epoch."""
+    return bool(trial.user_attrs.get(EPOCHS))
+
+
 def flags_of(trial: FrozenTrial) -> list[str]:
     """Return the names of a trial's diagnostic flags."""
     return str(trial.user_attrs.get(FLAGS, "")).split()

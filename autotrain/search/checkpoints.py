@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from autotrain.bundle.own_files import check_own, replace_own
-from autotrain.errors import AutotrainError, StorageError, StudyError
+from autotrain.errors import AutotrainError, StorageError
 from autotrain.network.flags import Diagnosis
 from autotrain.search.trained import Trained
 from autotrain.space.config import TrialConfig
@@ -78,17 +78,6 @@ class Checkpoints:
         repeats = sorted(int(path.stem.rpartition("-")[2]) for path in paths)
         found = (self.find(number, repeat) for repeat in repeats)
         return next((trained for trained in found if trained is not None), None)
-
-    def not_kept(self, number: int) -> StudyError:
-        """Return the error that a trial has no weights, which names those that have."""
-        files = self.folder.glob("trial-*-*.safetensors")
-        kept = ", ".join(map(str, sorted({int(path.stem.split("-")[1]) for path in files})))
-        return StudyError(
-            f"trial must be one whose weights are kept, got {number}. Study "
-            f"{self.folder.parent.name!r} keeps those of its best trainings: "
-            f"{f'trials {kept}' if kept else 'none yet'}. Choose one of these, or train the "
-            "configuration again with Study.train."
-        )
 
     def __len__(self) -> int:
         """Return how many trainings are kept."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -35,7 +37,6 @@ def test_exported_copy_works_without_the_study(there: Path, tmp_path: Path, auto
     [
         (("--output", "full"), "full must be a new or an empty folder, got one with files"),
         (("--output", "full/file"), "Directory 'full/file' is a file"),
-        (("--trial", "3000"), "trial must be one whose weights are kept, got 3000"),
         (("--format", "onxn"), "no format 'onxn'. Did you mean 'onnx'?"),
     ],
 )
@@ -97,17 +98,32 @@ def test_other_trials_with_weights_are_exported(here: Path, autotrain: Run) -> N
         assert model.bundle.training["trial"] == number
         assert validation_score(model.bundle) == pytest.approx(value, rel=1e-4)
         assert len(model.predict(rows)) == len(rows)
+    unknown = autotrain("export", "s", "--trial", 3000, "--output", "unknown")
+    assert unknown.code == 2
+    assert "must have a result of trial 3000, got no such trial" in unknown.err
+    assert not (here / "unknown").exists()
     lost = max(values)
-    kept = sorted(values.keys() - {lost})
-    for file in (here / "studies" / "s" / "checkpoints").glob(f"trial-{lost}-*"):
-        file.unlink()
+    shutil.rmtree(here / "studies" / "s" / "checkpoints")
     done = autotrain("export", "s", "--trial", lost, "--output", "lost")
-    if read_bundle(here / "studies" / "s" / "best").training["trial"] == lost:
-        assert done.code == 0
-    else:
-        assert done.code == 2
-        assert f"best trainings: trials {', '.join(map(str, kept))}" in done.err
-        assert not (here / "lost").exists()
+    assert done.code == 0, done.err
+    expected = package.load(f"model-{lost}").predict_proba(rows)
+    np.testing.assert_allclose(package.load("lost").predict_proba(rows), expected, atol=1e-4)
+
+
+def test_replay_compares_a_second_training(
+    finished: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished)
+    found = autotrain("replay", "shop", 0, "--json").json()
+    trial = autotrain("show", "shop", "--trial", 0, "--json").json()
+    assert found["recorded"] == pytest.approx(trial["value"])
+    assert found["value"] == pytest.approx(found["recorded"], rel=1e-4)
+    assert found["equal"] is True
+    assert found["largest_difference"] < 1e-3
+    assert "equal up to rounding" in autotrain("replay", "shop", 0).out
+    unknown = autotrain("replay", "shop", 99)
+    assert unknown.code == 2
+    assert "must have a result of trial 99, got no such trial" in unknown.err
 
 
 def test_trial_of_an_ensemble_is_exported_alone(here: Path, autotrain: Run) -> None:

@@ -37,7 +37,6 @@ from autotrain.errors import (
 from autotrain.export import best_model
 from autotrain.export.writer import write_model
 from autotrain.reporting.status import read_status
-from autotrain.search import launch
 from autotrain.search.attributes import ORIGIN, SPENT_S
 from autotrain.search.budget import RunBudget
 from autotrain.search.checkpoints import Checkpoints
@@ -45,6 +44,7 @@ from autotrain.search.definition import Definition
 from autotrain.search.progress import Progress, Silent
 from autotrain.search.record import origin
 from autotrain.search.trained import Trained
+from autotrain.search.workers import pool
 from autotrain.study import Study
 from autotrain.training.slot import Admission, EpochReport
 from autotrain.training.trainer import Trainer
@@ -1014,7 +1014,7 @@ def test_no_worker_is_left_when_the_rows_cannot_be_written(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(launch, "pack", full)
+    monkeypatch.setattr(pool, "pack", full)
     no_space = pytest.raises(StorageError, match="No space")
     with study_of_wine(tmp_path, workers=2) as study, no_space:
         study.optimize(n_trials=2, observer=Silent())

@@ -317,7 +317,8 @@ class Study(Results, Exports):
         parts = (self.definition, self.dataset, self.metric, self.space, self.device)
         launch = Launch(*parts, n_workers=self.n_workers if only is None else 1, only=only)
         run = Run(launch, self._best(), self.optuna_study, self._open())
-        with one_thread(), display_of(observer, self.metric, quiet=quiet) as shown:
+        waits = self._open().patience()
+        with one_thread(), waits, display_of(observer, self.metric, quiet=quiet) as shown:
             try:
                 run.train(budget, self._finals() if only is None else None, shown)
             finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import DuplicatedStudyError
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
@@ -180,10 +181,14 @@ def open_study(
             _refuse_other_studies(storage, folder, definition.name)
             definition.write(folder)
         if study_id is None:
+            direction = StudyDirection[metric.direction.upper()]
             with _quiet_optuna():
-                study_id = storage.create_new_study(
-                    [StudyDirection[metric.direction.upper()]], definition.optuna_name
-                )
+                try:
+                    study_id = storage.create_new_study([direction], definition.optuna_name)
+                except DuplicatedStudyError:
+                    # Another process has created it since the check.
+                    (folder / FILE).unlink()
+                    raise _name_is_taken(storage, folder, definition.name) from None
         elif url is not None:
             study_id = _own_copy(storage, study_id, folder, definition)
         storage.claim(study_id)
@@ -307,7 +312,11 @@ def _refuse_leftovers(folder: Path) -> None:
 def _refuse_other_studies(storage: OpenStorage, folder: Path, name: str) -> None:
     """Raise StudyError when the storage contains another study with the name of a new one."""
     if any(study.study_name == name for study in storage.get_all_studies()):
-        raise StudyError(
-            f"study {name!r} must be new in {storage.shown}, but the storage contains a study with "
-            f"that name, and {folder / FILE} does not exist. Choose another study name."
-        )
+        raise _name_is_taken(storage, folder, name)
+
+
+def _name_is_taken(storage: OpenStorage, folder: Path, name: str) -> StudyError:
+    return StudyError(
+        f"study {name!r} must be new in {storage.shown}, but the storage contains a study with "
+        f"that name, and {folder / FILE} does not exist. Choose another study name."
+    )

@@ -136,11 +136,14 @@ class Claim:
 
     def _is_alive(self, found: Value | None, expires_s: float) -> bool:
         # Optuna copies the attribute when it copies a study.
-        if not found or found["study"] != self._study_id:
+        if not found or found.get("study") != self._study_id:
             return False
-        if found["machine"] == self._value["machine"]:
-            return found["folder"] != self._value["folder"] and is_held(Path(found["folder"]))
-        return time.time() - float(found["renewed"]) < expires_s
+        try:
+            if found["machine"] == self._value["machine"]:
+                return found["folder"] != self._value["folder"] and is_held(Path(found["folder"]))
+            return time.time() - float(found["renewed"]) < expires_s
+        except (KeyError, TypeError, ValueError):
+            return False  # Not written by autotrain.
 
 
 def this_machine() -> str:

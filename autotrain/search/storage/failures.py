@@ -89,4 +89,6 @@ def _advice_on(reason: str, url: str) -> str:
             return advice
     if is_remote(url):
         return "Check the address, and that the server is running."
+    if "locked" in reason:
+        return "Another program writes to the database. Wait for it, or end it."
     return "Check the path; a relative one is relative to the study's folder."

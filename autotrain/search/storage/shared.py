@@ -59,8 +59,8 @@ class SharedStorage(GivenStorage):
         folder = self._folder
         self._claim = self._ask(lambda: Claim(self._inner, study_id, folder))
 
-    def wait_for(self, notify: Callable[[str], None], left_s: float | None) -> None:
-        """From now on wait for a server that is not reachable, and repeat the call."""
+    def wait_for(self, notify: Callable[[str], None] | None, left_s: float | None = None) -> None:
+        """Wait from now on while the server is not reachable, and repeat the call."""
         self._notify = notify
         self._end_s = math.inf if left_s is None else time.monotonic() + left_s
 

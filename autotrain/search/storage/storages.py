@@ -9,7 +9,7 @@ import contextlib
 import json
 import sqlite3
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,13 +71,22 @@ class OpenStorage(BaseStorage):
     def claim(self, study_id: int) -> None:
         """Make this process the only writer of a study; the folder's lock is enough for a file."""
 
-    def wait_for(self, notify: Callable[[str], None], left_s: float | None) -> None:
+    def wait_for(self, notify: Callable[[str], None] | None, left_s: float | None = None) -> None:
         """Wait from now on while a server is not reachable; nothing for a file.
 
         Args:
-            notify: shows a text to the user; "" when the server is reachable again.
+            notify: shows a text to the user; "" when the server is reachable again. None: from now
+                on raise an error at once.
             left_s: seconds that the search may take; None for no limit.
         """
+
+    @contextlib.contextmanager
+    def patience(self) -> Iterator[None]:
+        """Limit the effect of `wait_for` to a `with` statement."""
+        try:
+            yield
+        finally:
+            self.wait_for(None)
 
     def commit(self, *, durable: bool = True) -> None:
         """Make all changes visible to readers; with `durable` they also survive a power failure.

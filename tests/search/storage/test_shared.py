@@ -79,3 +79,14 @@ def test_nothing_is_waited_for_outside_a_search(tmp_path: Path) -> None:
         storage.get_all_studies()
     assert storage.get_all_studies() == []
     storage.close()
+
+
+def test_waiting_ends_with_the_search(tmp_path: Path) -> None:
+    away, storage = failing(tmp_path, 2)
+    with storage.patience():
+        storage.wait_for(lambda text: None)
+        assert storage.get_all_studies() == []
+    away.n_calls = 0
+    with pytest.raises(StorageError, match="cannot be reached"):
+        storage.get_all_studies()
+    storage.close()

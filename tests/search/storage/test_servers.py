@@ -145,13 +145,16 @@ def check_whole(study: autotrain.Study, n_trials: int) -> None:
 # PyMySQL does not close the socket of a connection that fails.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_server_that_stops_and_starts(server: Server, tmp_path: Path, name: str) -> None:
+    start = threading.Timer(1.5, server.start)
+
     def restart() -> None:
         server.stop()
-        threading.Timer(1.5, server.start).start()
+        start.start()
 
     watcher = Watcher(restart)
     with new_study(name, tmp_path, server.url()) as study:
         study.optimize(n_trials=4, observer=watcher, quiet=True)
+        start.join()
         check_whole(study, 4)
     (waiting,) = [stage for stage in watcher.stages if "The search waits" in stage]
     assert "is not reachable" in waiting
@@ -330,10 +333,14 @@ def children_of(pid: int) -> list[int]:
 @pytest.mark.usefixtures("shown_at_once")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_search_that_is_stopped_while_it_waits(server: Server, tmp_path: Path, name: str) -> None:
-    watcher = Watcher(server.stop)
-    interrupt = threading.Timer(2.5, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
+
+    def stop() -> None:
+        server.stop()
+        interrupt.start()
+
+    watcher = Watcher(stop)
     study = new_study(name, tmp_path, server.url())
-    interrupt.start()
     try:
         with pytest.raises(StorageError, match=r"are not saved.* resume the study"):
             study.optimize(n_trials=5, observer=watcher, quiet=True)

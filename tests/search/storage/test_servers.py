@@ -57,9 +57,9 @@ learning_rate = { low = 0.003, high = 0.03, log = true }
 """
 
 
-@pytest.fixture(scope="session", params=list(KINDS))
+@pytest.fixture(scope="module", params=list(KINDS))
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """Start each kind of server once."""
+    """Start each kind of server once; other tests count the child processes."""
     made = KINDS[request.param]()
     try:
         yield made

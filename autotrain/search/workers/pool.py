@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from autotrain.data.encoded import EncodedFold, pack
@@ -15,6 +13,7 @@ from autotrain.search.workers.inline import InlineWorker
 from autotrain.search.workers.processes import ProcessWorker, can_start_processes
 from autotrain.search.workers.protocol import Worker
 from autotrain.search.workers.ray_workers import Part, RayCluster
+from autotrain.search.workers.rows_folder import rows_folder
 from autotrain.training.rows import Problem
 from autotrain.training.trainer import Trainer
 
@@ -49,18 +48,18 @@ def local_pool(
     if list(devices) == ["cpu"] or not can_start_processes():
         yield WorkerPool([InlineWorker(partial(Trainer, problem, encode(), devices[0]))])
         return
-    with tempfile.TemporaryDirectory(prefix="autotrain-") as folder:
+    with rows_folder() as folder:
         workers = [
             ProcessWorker(device, f"worker {number}") for number, device in enumerate(devices, 1)
         ]
         try:
-            packed = pack(encode(), Path(folder))
+            packed = pack(encode(), folder)
         except BaseException as error:
             for worker in workers:
                 worker.close()
             if isinstance(error, OSError):
                 raise StorageError(
-                    f"{Path(folder).parent} must take the rows for the worker processes, got: "
+                    f"{folder.parent} must take the rows for the worker processes, got: "
                     f"{error.strerror or error}. Free space there, set TMPDIR to another folder, "
                     "or train with one worker."
                 ) from error

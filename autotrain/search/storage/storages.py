@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,8 @@ from autotrain.search.storage.urls import (
 JOURNAL = "journal.log"
 CONNECT_TIMEOUT_S = 10
 SQLITE_TIMEOUT_S = 60
+POOL = "autotrain"
+"""Name of the pools of connections in the names of their loggers."""
 ANSWER_TIMEOUT_S = 60
 """Seconds after which a server that does not answer counts as not reachable."""
 
@@ -164,7 +167,9 @@ class DatabaseStorage(RDBStorage, OpenStorage):
     errors = (sqlalchemy.exc.SQLAlchemyError, StorageInternalError)
 
     def __init__(self, url: str, reading: ReadOnly | None = None) -> None:
-        arguments: dict[str, Any] = {"pool_pre_ping": True}
+        # SQLAlchemy logs a traceback when it cannot reset a connection that was cut.
+        logging.getLogger(f"sqlalchemy.pool.impl.QueuePool.{POOL}").setLevel(logging.CRITICAL)
+        arguments: dict[str, Any] = {"pool_pre_ping": True, "pool_logging_name": POOL}
         connect: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
         if url.startswith("sqlite"):
             connect = {"timeout": SQLITE_TIMEOUT_S, "factory": _WalConnection}

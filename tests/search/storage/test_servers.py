@@ -261,6 +261,21 @@ class LostAnswers(GivenStorage):
         return answer
 
 
+def test_connection_that_is_cut_within_a_call_is_not_logged(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if isinstance(server, Redis):
+        return  # It has no transactions.
+    with open_storage(tmp_path, server.url()) as storage:
+        assert isinstance(storage, SharedStorage)
+        assert isinstance(storage._inner, DatabaseStorage)
+        connection = storage._inner.engine.raw_connection()
+        connection.cursor().execute("SELECT 1")
+        server.cut()
+        connection.close()
+    assert not caplog.records
+
+
 def test_call_whose_answer_is_lost_is_carried_out_once(server: Server, name: str) -> None:
     scheme, _, rest = server.url().partition("://")
     scheme = SHORT_SCHEMES.get(scheme, scheme)

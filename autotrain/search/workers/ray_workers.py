@@ -42,11 +42,14 @@ from autotrain.search.workers.protocol import (
 )
 from autotrain.search.workers.training import Training
 from autotrain.training.rows import Problem
+from autotrain.training.slot import EpochReport
 from autotrain.training.trainer import Trainer
 from autotrain.validation import RAY
 
 LOOK_EVERY_S = 1.0
 """Seconds between two looks at the resources of the cluster."""
+COLLECT_S = 0.05
+"""Seconds for which a worker collects reports before it sends them."""
 VERSIONED = ("autotrain", "torch", "numpy")
 """Packages that must have the same version on all nodes, because results depend on them."""
 
@@ -127,12 +130,23 @@ class TrainingActor:
                 self._commands.put(heapq.heappop(self._early)[1])
 
     def receive(self) -> list[Message]:
-        """Wait for messages and return all that have arrived; after a while, none."""
+        """Wait for messages and return all that have arrived; after a while, none.
+
+        Reports of epochs are collected for `COLLECT_S`, because each call costs the search loop
+        about a millisecond. The end of a slot is returned at once.
+        """
         messages: list[Message] = []
-        with contextlib.suppress(queue.Empty):
-            messages += self._messages.get(timeout=SIGN_EVERY_S)
-            while True:
-                messages += self._messages.get_nowait()
+        until_s = time.monotonic() + SIGN_EVERY_S
+        while (left_s := until_s - time.monotonic()) > 0:
+            try:
+                arrived = self._messages.get(timeout=left_s)
+            except queue.Empty:
+                break
+            if not messages:
+                until_s = time.monotonic() + COLLECT_S
+            messages += arrived
+            if not all(isinstance(message, EpochReport) for message in arrived):
+                break
         return messages
 
     def _train(self, make_trainer: Callable[[], Trainer]) -> None:

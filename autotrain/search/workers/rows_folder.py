@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from autotrain.bundle.own_files import open_own
+
 PREFIX = "autotrain-rows-"
 LOCK = "lock"
 YOUNG_S = 60.0
@@ -28,9 +30,12 @@ def rows_folder() -> Iterator[Path]:
     remove_leftovers(Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
         folder = Path(name)
-        with (folder / LOCK).open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        descriptor = open_own(folder / LOCK, os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield folder
+        finally:
+            os.close(descriptor)
 
 
 def remove_leftovers(parent: Path, young_s: float = YOUNG_S) -> list[Path]:
@@ -56,7 +61,7 @@ def remove_leftovers(parent: Path, young_s: float = YOUNG_S) -> list[Path]:
 def _is_locked(folder: Path) -> bool:
     """Whether the process that made a folder lives; a folder without a lock has none."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
+        descriptor = open_own(folder / LOCK, os.O_RDWR)
     except FileNotFoundError:
         return False
     try:

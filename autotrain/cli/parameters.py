@@ -5,6 +5,7 @@ This file imports nothing heavy, because `--help` must answer at once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ class NumberOrAuto(click.IntRange):
         auto: the value of "auto".
     """
 
+    expected = "an integer or auto"
+
     def __init__(self, least: int, auto: int | str) -> None:
         super().__init__(min=least)
         self.auto = auto
@@ -77,11 +80,15 @@ class NumberOrAuto(click.IntRange):
         """Return the number, or the value of "auto"."""
         if value in ("auto", self.auto):
             return self.auto
+        if not re.fullmatch(r"[+-]?\d+", str(value).strip()):
+            self.fail(f"must be {self.expected}, got {value!r}.", param, ctx)
         return super().convert(value, param, ctx)
 
 
 class Workers(NumberOrAuto):
     """A number of workers, "auto", or a Ray cluster."""
+
+    expected = "an integer, auto, ray or ray://HOST:PORT"
 
     def __init__(self) -> None:
         super().__init__(1, 0)

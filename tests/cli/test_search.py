@@ -268,7 +268,7 @@ def test_missing_ensemble_is_printed(here: Path, autotrain: Run) -> None:
     ("option", "value", "message"),
     [
         ("--ensemble", "-2", "not in the range x>=0"),
-        ("--ensemble", "all", "not a valid integer range"),
+        ("--ensemble", "all", "must be an integer or auto, got 'all'"),
         ("--finalists", "-2", "not in the range x>=0"),
     ],
 )

@@ -83,7 +83,12 @@ DATA = [
     ("trials 0", GOOD, ("--trials", "0"), "0 is not in the range x>=1"),
     ("trials half", GOOD, ("--trials", "2.5"), "'2.5' is not a valid integer range"),
     ("workers 0", GOOD, ("--workers", "0"), "0 is not in the range x>=1"),
-    ("workers no number", GOOD, ("--workers", "all"), "'all' is not a valid integer range"),
+    (
+        "workers no number",
+        GOOD,
+        ("--workers", "all"),
+        "must be an integer, auto, ray or ray://HOST:PORT, got 'all'",
+    ),
     ("seed negative", GOOD, ("--seed", "-1"), "-1 is not in the range x>=0"),
     ("study name", GOOD, ("--study", "a b"), "must consist of letters, digits"),
     ("study file as name", GOOD, ("--study", "a.toml"), "To use a study file, pass it as DATA"),

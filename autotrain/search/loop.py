@@ -34,7 +34,6 @@ from autotrain.training.slot import EpochReport, Outcome
 
 SHOW_EVERY_S = 0.25
 WAIT_S = 0.2
-"""Longest wait for a message of a worker."""
 ENDING = "ending the last trainings"
 """Stage of a run whose time is over, until its trainings have ended."""
 
@@ -238,8 +237,9 @@ class SearchLoop:
             if outcome.cause == Cause.DIVERGED:
                 self.slots.stop(run, Cause.DIVERGED)
             return
-        self.slots.release(run)
+        # In this order, because Ctrl-C during an export must find the training.
         run.end(self.recorder, [run.outcomes[slot] for slot in run.slots])
+        self.slots.release(run)
 
     def _lose(self, worker: Worker, crash: Crashed) -> None:
         """Retry trainings that were lost by an error of a worker, once and each alone."""

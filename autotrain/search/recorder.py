@@ -170,8 +170,9 @@ class Recorder:
         """Record the trials that were stopped at the end of the time; the best may be complete."""
         self.late.sort(key=lambda late: self.sign * value_of(late[1]))
         while self.late:
-            run, outcomes = self.late.pop(0)
+            run, outcomes = self.late[0]
             run.end_as(self, outcomes, is_complete=self.is_best(value_of(outcomes)))
+            self.late.pop(0)
 
     def record_repeat(
         self, number: int, repeat: int, trained: Trained | None, epochs: Sequence[int]

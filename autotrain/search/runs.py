@@ -71,8 +71,9 @@ class TrialRun(TrainingRun):
         recorder.fail(self, cause, text)
 
     def put_off(self, recorder: Recorder) -> None:
-        """End the trial as interrupted."""
-        self._fail_as(recorder, Cause.INTERRUPTED)
+        """End the trial as interrupted, unless its end was just recorded."""
+        if not recorder.store.is_finished(self.number):
+            self._fail_as(recorder, Cause.INTERRUPTED)
 
     def retry(self, worker: Worker) -> TrialRun:
         """Return a second attempt, alone on a worker."""

@@ -246,6 +246,10 @@ class TrialStore:
             storage.set_trial_user_attr(trial._trial_id, name, fact)
         storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
 
+    def is_finished(self, number: int) -> bool:
+        """Whether the end of a trial is recorded."""
+        return self.study.get_trials(deepcopy=False)[number].state.is_finished()
+
     def seed_number(self, number: int) -> int:
         """Return the number from which the seeds of a trial are derived."""
         return seed_number(self.study, self.study.get_trials(deepcopy=False)[number])

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from autotrain.errors import StudyError
 from autotrain.metrics import METRICS
-from autotrain.search.attributes import CURVE, REPEATS, Cause
+from autotrain.search.attributes import CAUSE, CURVE, REPEATS, Cause
 from autotrain.search.budget import RunClock
 from autotrain.search.facts import trial_seed
 from autotrain.search.finals import Finals
@@ -811,3 +811,32 @@ def test_repeats_lost_with_their_workers_decide_nothing(storage: OpenStorage) ->
     later = Finals(2)
     later.known = finals.known
     assert later.next() is not None
+
+
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_interrupt_while_a_trial_ends_leaves_no_running_trial(
+    storage: OpenStorage, monkeypatch: pytest.MonkeyPatch, is_recorded: bool
+) -> None:
+    store = make_store(storage)
+
+    def interrupt(trained: Trained) -> None:
+        raise KeyboardInterrupt
+
+    finish = store.finish
+
+    def finish_and_interrupt(trial: optuna.Trial, state: TrialState, *rest: Any) -> None:
+        finish(trial, state, *rest)
+        if state == TrialState.COMPLETE:
+            raise KeyboardInterrupt
+
+    if is_recorded:
+        monkeypatch.setattr(store, "finish", finish_and_interrupt)
+    loop = make_loop(store, Script({0: [0.5, 0.3]}), [], publish=None if is_recorded else interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(3, None)
+    (trial,) = store.study.trials
+    if is_recorded:
+        assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.3)
+    else:
+        assert trial.state == TrialState.FAIL
+        assert trial.user_attrs[CAUSE] == Cause.INTERRUPTED

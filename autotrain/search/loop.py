@@ -35,7 +35,6 @@ from autotrain.training.slot import EpochReport, Outcome
 SHOW_EVERY_S = 0.25
 WAIT_S = 0.2
 ENDING = "ending the last trainings"
-"""Stage of a run whose time is over, until its trainings have ended."""
 
 
 class SearchLoop:
@@ -271,12 +270,13 @@ class SearchLoop:
             run.put_off(self.recorder)
         self.lost.clear()
         self.recorder.late.clear()
+        self._release_ready()
+        self.store.close_running()
 
     def _release_ready(self) -> None:
         """Record a trial that was sampled but not started, so that the next run trains it."""
         if self.ready is not None:
-            trial, _ = self.ready
-            self.ready = None
+            (trial, _), self.ready = self.ready, None
             self.store.finish(trial, TrialState.FAIL, None, {CAUSE: Cause.NOT_STARTED})
 
     def _show(self, *, now: bool = False) -> None:

@@ -840,3 +840,19 @@ def test_interrupt_while_a_trial_ends_leaves_no_running_trial(
     else:
         assert trial.state == TrialState.FAIL
         assert trial.user_attrs[CAUSE] == Cause.INTERRUPTED
+
+
+def test_interrupt_while_a_trial_is_sampled_leaves_no_running_trial(
+    storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(storage)
+
+    def ask_and_interrupt() -> None:
+        store.study.ask()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "ask", ask_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make_loop(store, Script({}), []).run(3, None)
+    (trial,) = store.study.trials
+    assert (trial.state, trial.user_attrs[CAUSE]) == (TrialState.FAIL, Cause.INTERRUPTED)

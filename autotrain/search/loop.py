@@ -94,10 +94,9 @@ class SearchLoop:
         self.n_trials, self.clock = n_trials, clock or RunClock()
         try:
             while self._act():
-                for worker, messages in self.workers.receive(WAIT_S):
+                for worker, messages in self._receive():
                     for message in messages:
                         self._handle(worker, message)
-                self._end_overdue()
                 self.store.show_curves()
                 self._show()
             self.recorder.end_late()
@@ -189,12 +188,13 @@ class SearchLoop:
         if comparison is not None:
             comparison.begin(run.number, *run.plateau_of(comparison.rule))
 
-    def _end_overdue(self) -> None:
-        """End workers that the search must not wait for."""
-        state = self.state()
-        late_s = -self.clock.left_s if self.clock.is_late and state.has_result else None
-        for worker, crash in self.workers.overdue(state.runs, late_s):
+    def _receive(self) -> list[tuple[Worker, list[Message]]]:
+        """Return the new messages, and end workers that the search must not wait for."""
+        received, state = self.workers.receive(WAIT_S), self.state()
+        is_late = self.clock.is_late and state.has_result
+        for worker, crash in self.workers.overdue(state.runs, is_late=is_late):
             self._lose(worker, crash)
+        return received
 
     def _handle(self, worker: Worker, message: Message) -> None:
         if isinstance(message, Crashed):

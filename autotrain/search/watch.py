@@ -34,6 +34,7 @@ class Watch:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.now = now
+        self._late_since_s: float | None = None
         self._first: dict[int, float] = {}
         self._last: dict[int, float] = {}
 
@@ -42,16 +43,22 @@ class Watch:
         self._last[id(worker)] = self.now()
 
     def overdue(
-        self, workers: Sequence[Worker], runs: Sequence[TrainingRun], late_s: float | None
+        self, workers: Sequence[Worker], runs: Sequence[TrainingRun], *, is_late: bool
     ) -> list[tuple[Worker, Crashed]]:
         """Return the workers to end, with a message for the search loop.
+
+        Call it when all messages that have arrived were passed to `heard`: the search itself may
+        have been busy for a long time, for example with an export.
 
         Args:
             workers: the workers. Those in this process cannot be ended and are omitted.
             runs: the running trainings.
-            late_s: seconds since the end of the time for training; None before it, and as long as
-                the search has no result to end with.
+            is_late: whether the time for training is over, all trainings were asked to stop, and
+                the search has a result to end with.
         """
+        if is_late and self._late_since_s is None:
+            self._late_since_s = self.now()
+        late_s = self.now() - self._late_since_s if is_late and self._late_since_s else None
         found = []
         for worker in workers:
             if not hasattr(worker, "pipe"):

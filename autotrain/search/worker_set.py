@@ -55,10 +55,10 @@ class WorkerSet:
         return received
 
     def overdue(
-        self, runs: Sequence[TrainingRun], late_s: float | None
+        self, runs: Sequence[TrainingRun], *, is_late: bool
     ) -> list[tuple[Worker, Crashed]]:
         """Return the workers that the search must not wait for; see `Watch.overdue`."""
-        return self._watch.overdue(self.alive, runs, late_s)
+        return self._watch.overdue(self.alive, runs, is_late=is_late)
 
     def remove(self, worker: Worker, *, renew: bool) -> None:
         """End a worker.
@@ -67,6 +67,8 @@ class WorkerSet:
             worker: a worker that has died or is overdue.
             renew: whether to start another one, unless too many have died.
         """
+        if worker not in self.alive:
+            return
         worker.close()
         self.alive.remove(worker)
         if renew and self._n_renewed < MOST_RENEWED and (new := worker.renew()) is not None:

@@ -32,41 +32,50 @@ class Pretended:
 
 
 @pytest.mark.parametrize(
-    ("first_s", "last_s", "now_s", "late_s", "epoch_s", "is_overdue"),
+    ("last_s", "late_s", "now_s", "epoch_s", "is_overdue"),
     [
-        (0.0, None, START_S, None, 0.0, False),
-        (0.0, None, START_S + 1, None, 0.0, True),
-        (0.0, 100.0, 100 + SILENT_S, None, 0.0, False),
-        (0.0, 100.0, 101 + SILENT_S, None, 0.0, True),
+        (None, None, START_S, 0.0, False),
+        (None, None, START_S + 1, 0.0, True),
+        (100.0, None, 100 + SILENT_S, 0.0, False),
+        (100.0, None, 101 + SILENT_S, 0.0, True),
         # At the end the search waits less.
-        (0.0, 100.0, 101 + LATE_S, 1.0, 0.0, True),
-        (0.0, None, LATE_S + 1, 1.0, 0.0, True),
+        (100.0, 104.0, 101 + LATE_S, 0.0, True),
         # The worker gives signs of life, but does not finish its epoch.
-        (0.0, 100.0, 100.0, LATE_S, 0.0, False),
-        (0.0, 100.0, 100.0, LATE_S + 1, 0.0, True),
-        (0.0, 100.0, 100.0, 19.0, 10.0, False),
-        (0.0, 100.0, 100.0, 21.0, 10.0, True),
+        (107.0, 101.0, 101 + LATE_S, 0.0, False),
+        (107.0, 101.0, 102 + LATE_S, 0.0, True),
+        (119.0, 101.0, 120.0, 10.0, False),
+        (119.0, 101.0, 122.0, 10.0, True),
     ],
 )
 def test_overdue_workers(
-    first_s: float,
-    last_s: float | None,
-    now_s: float,
-    late_s: float | None,
-    epoch_s: float,
-    is_overdue: bool,
+    last_s: float | None, late_s: float | None, now_s: float, epoch_s: float, is_overdue: bool
 ) -> None:
-    now = {"s": first_s}
+    now = {"s": 1.0}
     watch = Watch(lambda: now["s"])
     pretended = Pretended(epoch_s)
-    worker = cast(Worker, pretended)
-    assert watch.overdue([worker], [], None) == []
+    worker, run = cast(Worker, pretended), cast(TrainingRun, pretended)
+    assert watch.overdue([worker], [], is_late=False) == []
     if last_s is not None:
         now["s"] = last_s
         watch.heard(worker)
-    now["s"] = now_s
-    found = watch.overdue([worker], [cast(TrainingRun, pretended)], late_s)
+    if late_s is not None:
+        now["s"] = late_s
+        assert watch.overdue([worker], [run], is_late=True) == []
+    now["s"] = now_s + (0.0 if last_s is not None else 1.0)
+    found = watch.overdue([worker], [run], is_late=late_s is not None)
     assert [ended for ended, _ in found] == ([worker] if is_overdue else [])
+
+
+def test_search_that_was_busy_does_not_end_its_workers() -> None:
+    """An export or a server that is away may take longer than a worker may be silent."""
+    now = {"s": 1.0}
+    watch = Watch(lambda: now["s"])
+    pretended = Pretended()
+    worker, run = cast(Worker, pretended), cast(TrainingRun, pretended)
+    watch.heard(worker)
+    now["s"] += 10 * SILENT_S
+    watch.heard(worker)
+    assert watch.overdue([worker], [run], is_late=True) == []
 
 
 def test_worker_in_this_process_is_never_overdue() -> None:
@@ -74,7 +83,7 @@ def test_worker_in_this_process_is_never_overdue() -> None:
         name = "inline"
 
     watch = Watch(lambda: 1e9)
-    assert watch.overdue([cast(Worker, Inline())], [], 1e9) == []
+    assert watch.overdue([cast(Worker, Inline())], [], is_late=True) == []
 
 
 class Stop:

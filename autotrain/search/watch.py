@@ -42,6 +42,11 @@ class Watch:
         """Record a message of a worker."""
         self._last[id(worker)] = self.now()
 
+    def forget(self, worker: Worker) -> None:
+        """Drop the times of a worker that has ended."""
+        self._first.pop(id(worker), None)
+        self._last.pop(id(worker), None)
+
     def overdue(
         self, workers: Sequence[Worker], runs: Sequence[TrainingRun], *, is_late: bool
     ) -> list[tuple[Worker, Crashed]]:

@@ -71,6 +71,7 @@ class WorkerSet:
             return
         worker.close()
         self.alive.remove(worker)
+        self._watch.forget(worker)
         if renew and self._n_renewed < MOST_RENEWED and (new := worker.renew()) is not None:
             self._n_renewed += 1
             self.alive.append(new)

@@ -78,6 +78,16 @@ def test_search_that_was_busy_does_not_end_its_workers() -> None:
     assert watch.overdue([worker], [run], is_late=True) == []
 
 
+def test_forgotten_worker_starts_again() -> None:
+    now = {"s": 1.0}
+    watch = Watch(lambda: now["s"])
+    worker = cast(Worker, Pretended())
+    watch.heard(worker)
+    watch.forget(worker)
+    now["s"] += START_S
+    assert watch.overdue([worker], [], is_late=False) == []
+
+
 def test_worker_in_this_process_is_never_overdue() -> None:
     class Inline:
         name = "inline"

@@ -29,7 +29,7 @@ Value = dict[str, Any]
 
 
 class Claimable(Protocol):
-    """A storage of which several machines may have an URL."""
+    """A storage of which several machines may have a URL."""
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the system attributes of a study."""

@@ -100,6 +100,21 @@ def count_text(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def size_text(n_bytes: int) -> str:
+    """Format a size in decimal units: "512 B", "2.1 kB", "64 GB".
+
+    Examples:
+        >>> size_text(2_100)
+        '2.1 kB'
+    """
+    size, unit = float(n_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 9.95 else f"{size:.1f} {unit}"
+
+
 def interval_text(n_rows: int) -> str:
     """Return the sentence that explains the 95 % confidence interval of a test score."""
     few = (

@@ -18,7 +18,10 @@ import autotrain
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "optuna", "optuna_dashboard", "pandas", "sklearn", "scipy", "pyarrow"}
-COMMANDS = ("search", "resume", "show", "dashboard", "export", "predict", "evaluate", "spaces")
+COMMANDS = (
+    *("search", "resume", "show", "dashboard", "export", "predict", "evaluate", "spaces"),
+    "doctor",
+)
 MOST_LINES = 700
 
 

@@ -315,6 +315,8 @@ def test_json_reference_has_the_keys_of_every_command(
     assert set(result("export churn")) | {"onnx"} == set(keys_in("export"))
     assert set(result("predict churn customers.csv")) | {"output"} == set(keys_in("predict"))
     assert sorted(result("evaluate churn customers.csv")) == sorted(keys_in("evaluate"))
+    checked = result("doctor churn")
+    assert {*checked, *checked["findings"][0]} == set(keys_in("doctor"))
     of_table = result("spaces show quick --data customers.csv --target churned")
     assert sorted(of_table) == sorted([*keys_in("spaces show, spaces check"), "space"])
     assert set(result("spaces check quick")) == {"name", "combinations", "continuous", "notes"}

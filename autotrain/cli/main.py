@@ -23,6 +23,7 @@ import types
 import click
 
 from autotrain.cli.dashboard import dashboard
+from autotrain.cli.doctor import doctor
 from autotrain.cli.evaluate import evaluate
 from autotrain.cli.export import export
 from autotrain.cli.failures import error_text, system_error_text
@@ -41,7 +42,10 @@ STARTED_S = time.monotonic() - time.process_time()
 EXIT_BUG = 1
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
-COMMANDS = (search, train, resume, show, dashboard, export, predict, evaluate, replay, spaces)
+COMMANDS = (
+    *(search, train, resume, show, dashboard, export, predict, evaluate, replay, doctor),
+    spaces,
+)
 
 
 class Commands(click.Group):

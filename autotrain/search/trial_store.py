@@ -214,9 +214,7 @@ class TrialStore:
         Returns: the number of trials that are retried.
         """
         trials = self.study.get_trials(deepcopy=False)
-        for trial in trials:
-            if trial.state == TrialState.RUNNING:
-                self._close_abandoned(trial)
+        self.release()
         retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
         again = [
             trial
@@ -236,6 +234,14 @@ class TrialStore:
             self.enqueue(trial.params, **attributes, **given)
         self.commit()
         return len(again)
+
+    def release(self) -> int:
+        """Close the trials that an earlier run left open, and return their number."""
+        trials = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for trial in trials:
+            self._close_abandoned(trial)
+        self.commit()
+        return len(trials)
 
     def _close_abandoned(self, trial: FrozenTrial) -> None:
         storage = self.storage

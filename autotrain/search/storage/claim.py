@@ -75,9 +75,8 @@ class Claim:
             "renewed": time.time(),
         }
         found = self._found()
-        if self._is_alive(found, expires_s) or not storage.swap(
-            study_id, WRITER, found, self._value
-        ):
+        is_taken = is_alive(found, study_id, folder, machine, expires_s)
+        if is_taken or not storage.swap(study_id, WRITER, found, self._value):
             raise StudyError(
                 f"study in folder {folder} must have one writer, but {_words(self._found())} "
                 "writes to it. Wait for that process, stop it, or choose another study name. If it "
@@ -134,16 +133,33 @@ class Claim:
         found: Value | None = self._storage.get_study_system_attrs(self._study_id).get(WRITER)
         return found
 
-    def _is_alive(self, found: Value | None, expires_s: float) -> bool:
-        # Optuna copies the attribute when it copies a study.
-        if not found or found.get("study") != self._study_id:
-            return False
-        try:
-            if found["machine"] == self._value["machine"]:
-                return found["folder"] != self._value["folder"] and is_held(Path(found["folder"]))
-            return time.time() - float(found["renewed"]) < expires_s
-        except (KeyError, TypeError, ValueError):
-            return False  # Not written by autotrain.
+
+def is_alive(
+    found: Value | None,
+    study_id: int,
+    folder: Path,
+    machine: str | None = None,
+    expires_s: float = EXPIRES_S,
+) -> bool:
+    """Whether a claim belongs to another process that may still write.
+
+    Args:
+        found: the system attribute `WRITER` of the study.
+        study_id: Optuna's number of the study.
+        folder: the study's folder on this machine, whose own lock is not part of the claim.
+        machine: a text that differs between machines; None for this one.
+        expires_s: age of a claim of another machine that has ended.
+    """
+    # Optuna copies the attribute when it copies a study.
+    if not found or found.get("study") != study_id:
+        return False
+    try:
+        if found["machine"] == (machine or this_machine()):
+            other = found["folder"]
+            return other != os.path.realpath(folder) and is_held(Path(other))
+        return time.time() - float(found["renewed"]) < expires_s
+    except (KeyError, TypeError, ValueError):
+        return False  # Not written by autotrain.
 
 
 def this_machine() -> str:

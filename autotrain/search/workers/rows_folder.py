@@ -38,23 +38,31 @@ def rows_folder() -> Iterator[Path]:
             os.close(descriptor)
 
 
-def remove_leftovers(parent: Path, young_s: float = YOUNG_S) -> list[Path]:
-    """Remove the folders of this user whose process has ended.
+def leftovers(parent: Path, young_s: float = YOUNG_S) -> list[Path]:
+    """Return the folders of this user whose process has ended.
 
     Args:
         parent: the folder of temporary files.
-        young_s: younger folders are kept.
-    Returns: the removed folders.
+        young_s: younger folders are left out.
     """
-    removed = []
+    found = []
     for folder in parent.glob(f"{PREFIX}*"):
         # Another user may remove or replace a folder at any time.
         with contextlib.suppress(OSError):
             status = folder.lstat()
             is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
             if is_own and time.time() - status.st_mtime > young_s and not _is_locked(folder):
-                shutil.rmtree(folder)
-                removed.append(folder)
+                found.append(folder)
+    return found
+
+
+def remove_leftovers(parent: Path, young_s: float = YOUNG_S) -> list[Path]:
+    """Remove the `leftovers`, and return the removed folders."""
+    removed = []
+    for folder in leftovers(parent, young_s):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)
+            removed.append(folder)
     return removed
 
 

@@ -65,7 +65,7 @@ def doctor(
     study is not repaired while a search is running. The exit code is 1 if problems remain.
     """
     from autotrain.doctor.check import findings
-    from autotrain.doctor.finding import State, count_of
+    from autotrain.doctor.finding import Severity, count_of
 
     studies = Path(directory)
     url = storage if name is None else storage_of(ctx, storage, studies / name)
@@ -75,13 +75,13 @@ def doctor(
             say("\n".join(_lines(finding, found, name)))
         found.append(finding)
     if as_json:
-        counts = {str(state): count_of(found, state) for state in State}
+        counts = {str(state): count_of(found, state) for state in Severity}
         print_json(
             {"study": name, "counts": counts, "findings": [each.to_json() for each in found]}
         )
     else:
         say("\n".join(["", *_ending(found, name, fix=fix)]))
-    if count_of(found, State.PROBLEM):
+    if count_of(found, Severity.PROBLEM):
         raise click.exceptions.Exit(EXIT_PROBLEMS)
 
 
@@ -105,14 +105,14 @@ def _wrapped(text: str, label: str) -> list[str]:
 
 def _ending(found: Sequence[Finding], name: str | None, *, fix: bool) -> list[str]:
     """Return the lines with the number of problems and the next command."""
-    from autotrain.doctor.finding import State, count_of
+    from autotrain.doctor.finding import Severity, count_of
 
     counts = [
-        count_text(count_of(found, State.PROBLEM), "problem"),
-        count_text(count_of(found, State.WARNING), "warning"),
+        count_text(count_of(found, Severity.PROBLEM), "problem"),
+        count_text(count_of(found, Severity.WARNING), "warning"),
     ]
     if fix:
-        counts.append(f"{count_of(found, State.REPAIRED):,} repaired")
+        counts.append(f"{count_of(found, Severity.REPAIRED):,} repaired")
     lines = [f"{', '.join(counts)}."]
     if not fix and any(finding.repair is not None for finding in found):
         lines.append(f"Repair: autotrain doctor {'' if name is None else f'{name} '}--fix")

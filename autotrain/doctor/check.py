@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autotrain.doctor.environment import environment_findings
-from autotrain.doctor.finding import Finding, State, settled
+from autotrain.doctor.finding import Finding, Severity, settled
 from autotrain.search.settings import STUDIES
 from autotrain.vocabulary import user_path
 
@@ -50,11 +50,11 @@ def findings(
     """Yield the findings of `check` as they are made; for the arguments see there."""
     can_import = True
     for finding in environment_findings():
-        can_import &= finding.name != "libraries" or finding.state == State.OK
+        can_import &= finding.name != "libraries" or finding.state == Severity.OK
         yield settled(finding, fix=fix)
     if not can_import:
         text = "Disk and studies are not checked, because the libraries cannot be imported."
-        yield Finding("studies", "studies", State.PROBLEM, text, "Install the libraries first.")
+        yield Finding("studies", "studies", Severity.PROBLEM, text, "Install the libraries first.")
         return
 
     from autotrain.doctor.disk import disk_findings

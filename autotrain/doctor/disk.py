@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from autotrain.doctor.finding import Finding, State
+from autotrain.doctor.finding import Finding, Severity
 from autotrain.search.workers.rows_folder import leftovers, remove_leftovers
 from autotrain.vocabulary import count_text, shown_path, size_text
 
@@ -29,7 +29,7 @@ def disk_findings(studies: Path) -> Iterator[Finding]:
     yield space("disk", studies)
     temporary = Path(tempfile.gettempdir())
     room = space("temporary", temporary)
-    yield room if room.state != State.OK else temporary_folders(temporary, room)
+    yield room if room.state != Severity.OK else temporary_folders(temporary, room)
     yield kernel_cache()
 
 
@@ -45,7 +45,7 @@ def space(name: str, folder: Path, low: int = LOW_BYTES, none: int = NO_BYTES) -
     if not os.access(there, os.W_OK | os.X_OK):
         return _finding(
             name,
-            State.PROBLEM,
+            Severity.PROBLEM,
             f"{there} must be a folder that can be written, got one without that permission.",
             "Change its permissions, or choose another folder (--directory).",
         )
@@ -55,7 +55,7 @@ def space(name: str, folder: Path, low: int = LOW_BYTES, none: int = NO_BYTES) -
         what = f"{size_text(free)} and {count_text(status.f_favail, 'new file')}"
         return _finding(
             name,
-            State.PROBLEM if free < none or not status.f_favail else State.WARNING,
+            Severity.PROBLEM if free < none or not status.f_favail else Severity.WARNING,
             f"{there} must have free space, got {what}.",
             "Remove files that are not needed, or choose another folder.",
         )
@@ -64,13 +64,13 @@ def space(name: str, folder: Path, low: int = LOW_BYTES, none: int = NO_BYTES) -
     if sync_s is not None and sync_s > SLOW_SYNC_S:
         return _finding(
             name,
-            State.WARNING,
+            Severity.WARNING,
             f"{text}, but a sync to it takes {1000 * sync_s:.0f} ms. "
             "A search waits for a sync after each trial.",
             "Keep the studies on a local disk (--directory).",
         )
     sync = "" if sync_s is None else f"; a sync takes {1000 * sync_s:.1f} ms"
-    return _finding(name, State.OK, f"{text}{sync}.")
+    return _finding(name, Severity.OK, f"{text}{sync}.")
 
 
 def sync_seconds(folder: Path, n: int = N_SYNCS) -> float | None:
@@ -110,7 +110,7 @@ def temporary_folders(parent: Path, room: Finding) -> Finding:
     return Finding(
         GROUP,
         "temporary",
-        State.WARNING,
+        Severity.WARNING,
         f"{parent} contains {what} of killed searches ({size_text(size)}).",
         "The next search with several workers removes them, and so does --fix.",
         lambda: f"{count_text(len(remove_leftovers(parent)), 'folder')} removed.",
@@ -133,7 +133,7 @@ def kernel_cache(module: ModuleType | None = None) -> Finding:
     if not folders:
         return _finding(
             "kernels",
-            State.WARNING,
+            Severity.WARNING,
             "The folder of compiled kernels cannot be written, so each process compiles them "
             "again.",
             f"Set the environment variable {CACHE_VARIABLE} to a folder that can be written.",
@@ -145,14 +145,14 @@ def kernel_cache(module: ModuleType | None = None) -> Finding:
         return Finding(
             GROUP,
             "kernels",
-            State.PROBLEM,
+            Severity.PROBLEM,
             f"{count_text(len(damaged), 'file')} of the cache of compiled kernels must be "
             f"complete, got {_names(damaged)} in {where}. A search would end with an error.",
             "Remove them; the next search compiles them again.",
             lambda: _remove(damaged),
         )
     known = count_text(len(files), "file") if files else "empty; the first search compiles them"
-    return _finding("kernels", State.OK, f"Cache of compiled kernels in {where}: {known}.")
+    return _finding("kernels", Severity.OK, f"Cache of compiled kernels in {where}: {known}.")
 
 
 def is_complete(file: Path) -> bool:
@@ -181,5 +181,5 @@ def _names(files: Sequence[Path], most: int = 3) -> str:
     return ", ".join(file.name for file in files[:most]) + more
 
 
-def _finding(name: str, state: State, text: str, fix: str = "") -> Finding:
+def _finding(name: str, state: Severity, text: str, fix: str = "") -> Finding:
     return Finding(GROUP, name, state, text, fix)

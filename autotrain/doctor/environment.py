@@ -14,7 +14,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from autotrain.doctor.finding import Finding, State
+from autotrain.doctor.finding import Finding, Severity
 from autotrain.validation import n_cores
 from autotrain.vocabulary import count_text, size_text
 
@@ -31,7 +31,7 @@ def environment_findings() -> Iterator[Finding]:
     yield versions()
     libraries = imports()
     yield libraries
-    if libraries.state == State.OK:
+    if libraries.state == Severity.OK:
         yield devices()
     yield threads()
 
@@ -44,7 +44,7 @@ def versions() -> Finding:
     except importlib.metadata.PackageNotFoundError:
         return _finding(
             "versions",
-            State.WARNING,
+            Severity.WARNING,
             f"Package {PACKAGE} must be installed, got only its source code. "
             "The versions of its libraries are not checked.",
             "Run: pip install -e . (in the folder of the source code)",
@@ -53,10 +53,10 @@ def versions() -> Finding:
     if wrong:
         got = "; ".join(f"{need} is needed, got {found}" for need, found in wrong.items())
         wanted = " ".join(f'"{need}"' for need in wrong)
-        return _finding("versions", State.PROBLEM, f"{got}.", f"Run: pip install {wanted}")
+        return _finding("versions", Severity.PROBLEM, f"{got}.", f"Run: pip install {wanted}")
     shown = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", "optuna", "numpy")]
     words = [f"{PACKAGE} {own}", f"Python {platform.python_version()}", *shown]
-    return _finding("versions", State.OK, f"{', '.join(words)}; {_system()}.")
+    return _finding("versions", Severity.OK, f"{', '.join(words)}; {_system()}.")
 
 
 def _wrong_version(need: Requirement) -> str | None:
@@ -86,13 +86,13 @@ def imports(names: tuple[str, ...] = MODULES) -> Finding:
     if failures:
         return _finding(
             "libraries",
-            State.PROBLEM,
+            Severity.PROBLEM,
             f"{'; '.join(failures)}.",
             "Install the named libraries again: pip install --force-reinstall NAME",
         )
     return _finding(
         "libraries",
-        State.OK,
+        Severity.OK,
         f"{count_text(len(names), 'library', 'libraries')} with compiled code can be imported.",
     )
 
@@ -119,14 +119,14 @@ def devices(torch: Any = None, driver: Path = DRIVER) -> Finding:
     if failures:
         return _finding(
             "devices",
-            State.PROBLEM,
+            Severity.PROBLEM,
             f"torch must compute on all devices, got {'; '.join(failures)}.",
             "Install a build of torch for this processor and driver, or use --device cpu.",
         )
     if not has_gpu and driver.exists():
         return _finding(
             "devices",
-            State.WARNING,
+            Severity.WARNING,
             f"An NVIDIA driver is loaded, but torch {torch.__version__} finds no GPU.",
             "Install a CUDA build of torch: https://pytorch.org/get-started/locally",
         )
@@ -134,7 +134,7 @@ def devices(torch: Any = None, driver: Path = DRIVER) -> Finding:
     found = ", ".join(gpus) if gpus else "no GPU"
     return _finding(
         "devices",
-        State.OK,
+        Severity.OK,
         f"CPU and {found}; torch computes on them."
         if gpus
         else f"CPU, {found}; torch {torch.__version__} computes.",
@@ -160,11 +160,11 @@ def threads(n: int | None = None, limit: float | None = None) -> Finding:
     if limit is not None and limit < 0.9 * n:
         return _finding(
             "threads",
-            State.WARNING,
+            Severity.WARNING,
             f"{text}, but this container may use only {limit:g} CPUs.",
             f"Use --workers {max(1, round(limit))}.",
         )
-    return _finding("threads", State.OK, f"{text}.")
+    return _finding("threads", Severity.OK, f"{text}.")
 
 
 def cpu_limit(root: Path = CGROUPS) -> float | None:
@@ -190,5 +190,5 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [""])[0]
 
 
-def _finding(name: str, state: State, text: str, fix: str = "") -> Finding:
+def _finding(name: str, state: Severity, text: str, fix: str = "") -> Finding:
     return Finding(GROUP, name, state, text, fix)

@@ -13,7 +13,7 @@ Repair = Callable[[], str]
 """Makes a repair and returns a sentence about it; raises AutotrainError or OSError if it fails."""
 
 
-class State(StrEnum):
+class Severity(StrEnum):
     """How serious a finding is."""
 
     OK = "ok"
@@ -40,7 +40,7 @@ class Finding:
 
     group: str
     name: str
-    state: State
+    state: Severity
     text: str
     fix: str = ""
     repair: Repair | None = field(default=None, repr=False, compare=False)
@@ -70,14 +70,14 @@ def settled(finding: Finding, *, fix: bool) -> Finding:
     except (AutotrainError, OSError) as error:
         text = f"{finding.text} Not repaired: {str(error).rstrip('.')}."
         return replace(finding, text=text, repair=None)
-    return replace(finding, state=State.REPAIRED, text=f"{finding.text} {done}", fix="")
+    return replace(finding, state=Severity.REPAIRED, text=f"{finding.text} {done}", fix="")
 
 
-def count_of(findings: Iterable[Finding], state: State) -> int:
+def count_of(findings: Iterable[Finding], state: Severity) -> int:
     """Return the number of findings in a state.
 
     Examples:
-        >>> count_of([Finding("study", "best", State.OK, "It can be read.")], State.OK)
+        >>> count_of([Finding("study", "best", Severity.OK, "It can be read.")], Severity.OK)
         1
     """
     return sum(finding.state == state for finding in findings)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import sqlalchemy
 
-from autotrain.doctor.finding import Finding, State
+from autotrain.doctor.finding import Finding, Severity
 from autotrain.errors import AutotrainError
 from autotrain.search.opening import Seen
 from autotrain.search.storage.shared import SharedStorage
@@ -48,18 +48,18 @@ def reachable(seen: Seen, slow_s: float = SLOW_S, n: int = N_CALLS) -> Finding:
         seconds = statistics.median(_seconds_of(seen.storage.get_all_studies) for _ in range(n))
     except AutotrainError as error:
         return Finding(
-            GROUP, "storage", State.PROBLEM, str(error), "Start the server, then check again."
+            GROUP, "storage", Severity.PROBLEM, str(error), "Start the server, then check again."
         )
     text = f"{seen.storage.shown} answers in {1000 * seconds:.1f} ms"
     if seconds > slow_s:
         return Finding(
             GROUP,
             "storage",
-            State.WARNING,
+            Severity.WARNING,
             f"{text}. A search makes several calls for each trial.",
             "Use a server that is nearer, or the journal in the study's folder.",
         )
-    return Finding(GROUP, "storage", State.OK, f"{text}.")
+    return Finding(GROUP, "storage", Severity.OK, f"{text}.")
 
 
 def _seconds_of(call: Callable[[], object]) -> float:
@@ -75,11 +75,11 @@ def schema(database: DatabaseStorage) -> Finding:
     """
     found, newest = database.get_current_version(), database.get_head_version()
     if found == newest:
-        return Finding(GROUP, "schema", State.OK, f"The tables have Optuna's schema {found}.")
+        return Finding(GROUP, "schema", Severity.OK, f"The tables have Optuna's schema {found}.")
     return Finding(
         GROUP,
         "schema",
-        State.WARNING,
+        Severity.WARNING,
         f"The tables must have Optuna's schema {newest}, got {found}.",
         "Make a copy, then run: optuna storage upgrade --storage URL",
     )
@@ -97,10 +97,10 @@ def pages(database: DatabaseStorage) -> Finding:
         return Finding(
             GROUP,
             "pages",
-            State.PROBLEM,
+            Severity.PROBLEM,
             f"{path} must be an intact SQLite database, got: {'; '.join(map(str, rows))}.",
             f"Restore a copy, or recover it: sqlite3 {path} .recover | sqlite3 recovered.db",
         )
     size = 0 if path is None else path.stat().st_size
     text = f"The pages of the database are intact ({size_text(size)})."
-    return Finding(GROUP, "pages", State.OK, text)
+    return Finding(GROUP, "pages", Severity.OK, text)

@@ -12,7 +12,7 @@ from typing import Any
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
-from autotrain.doctor.finding import Finding, State, settled
+from autotrain.doctor.finding import Finding, Severity, settled
 from autotrain.doctor.storage import storage_findings
 from autotrain.errors import AutotrainError
 from autotrain.metrics import metric_named
@@ -74,7 +74,7 @@ def study_findings(place: Place, *, fix: bool) -> Iterator[Finding]:
             with seen_study(place.folder, place.url, stays_open=False) as seen:
                 found = list(part(seen))
         except AutotrainError as error:
-            yield Finding(GROUP, "storage", State.PROBLEM, str(error))
+            yield Finding(GROUP, "storage", Severity.PROBLEM, str(error))
             return
         for finding in found:
             yield settled(finding, fix=fix)
@@ -97,29 +97,31 @@ def is_in_use(place: Place, seen: Seen | None) -> bool:
 def lost_trials(seen: Seen) -> Iterator[Finding]:
     """Check that the storage contains all trials that the study had."""
     if seen.lost is not None:
-        yield Finding(GROUP, "record", State.PROBLEM, f"{seen.lost[0].upper()}{seen.lost[1:]}")
+        yield Finding(GROUP, "record", Severity.PROBLEM, f"{seen.lost[0].upper()}{seen.lost[1:]}")
         return
     n_ended = sum(trial.state.is_finished() for trial in seen.trials)
     text = f"{count_text(len(seen.trials), 'trial')}, {n_ended:,} ended; none is lost."
-    yield Finding(GROUP, "record", State.OK, text)
+    yield Finding(GROUP, "record", Severity.OK, text)
 
 
 def running_trials(place: Place, seen: Seen) -> Iterator[Finding]:
     """Check that no trial of a killed search is marked as running."""
     numbers = [t.number for t in seen.trials if t.state == TrialState.RUNNING]
     if not numbers:
-        yield Finding(GROUP, "trials", State.OK, "No trial is marked as running.")
+        yield Finding(GROUP, "trials", Severity.OK, "No trial is marked as running.")
         return
     if is_in_use(place, seen):
         what = count_text(len(numbers), "trial")
-        yield Finding(GROUP, "trials", State.OK, f"A search is running, with {what} in training.")
+        yield Finding(
+            GROUP, "trials", Severity.OK, f"A search is running, with {what} in training."
+        )
         return
     named = ", ".join(map(str, numbers[:MOST_NAMED])) + (", …" if numbers[MOST_NAMED:] else "")
     one = len(numbers) == 1
     yield Finding(
         GROUP,
         "trials",
-        State.PROBLEM,
+        Severity.PROBLEM,
         f"Trial{'' if one else 's'} {named} {'is' if one else 'are'} marked as running, but no "
         "search is running: it was killed.",
         f"Run: {place.command}, or resume the study, which trains them again.",

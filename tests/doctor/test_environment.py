@@ -13,7 +13,7 @@ import pytest
 
 from autotrain.doctor import disk, environment
 from autotrain.doctor.check import check
-from autotrain.doctor.finding import Finding, State, settled
+from autotrain.doctor.finding import Finding, Severity, settled
 from autotrain.errors import StudyError
 from autotrain.search.workers.rows_folder import PREFIX
 
@@ -21,7 +21,7 @@ from autotrain.search.workers.rows_folder import PREFIX
 def test_environment_of_the_tests_is_in_order() -> None:
     found = {finding.name: finding for finding in environment.environment_findings()}
     assert list(found) == ["versions", "libraries", "devices", "threads"]
-    assert {found[name].state for name in ("versions", "libraries", "devices")} == {State.OK}
+    assert {found[name].state for name in ("versions", "libraries", "devices")} == {Severity.OK}
 
 
 @pytest.mark.parametrize(
@@ -39,29 +39,29 @@ def test_versions_are_compared_with_those_needed(
 ) -> None:
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: needed)
     finding = environment.versions()
-    assert (finding.state == State.OK) == (got is None)
+    assert (finding.state == Severity.OK) == (got is None)
     assert got is None or (f"got {got}" in finding.text and needed[0] in finding.fix)
 
 
 def test_source_code_that_is_not_installed_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "PACKAGE", "no-such-package")
-    assert environment.versions().state == State.WARNING
+    assert environment.versions().state == Severity.WARNING
 
 
 def test_library_that_cannot_be_imported_is_a_problem() -> None:
     finding = environment.imports(("math", "no_such_module"))
-    assert finding.state == State.PROBLEM
+    assert finding.state == Severity.PROBLEM
     assert "no_such_module" in finding.text
 
 
 def test_studies_are_not_checked_without_the_libraries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = Finding("environment", "libraries", State.PROBLEM, "torch cannot be imported.")
+    broken = Finding("environment", "libraries", Severity.PROBLEM, "torch cannot be imported.")
     monkeypatch.setattr(environment, "imports", lambda: broken)
     found = check("missing", directory=tmp_path)
     assert [finding.name for finding in found] == ["versions", "libraries", "threads", "studies"]
-    assert found[-1].state == State.PROBLEM
+    assert found[-1].state == Severity.PROBLEM
 
 
 class Torch:
@@ -95,17 +95,17 @@ class Torch:
 
 def test_gpus_are_listed_and_tried(tmp_path: Path) -> None:
     finding = environment.devices(Torch(has_gpu=True), tmp_path)
-    assert finding.state == State.OK
+    assert finding.state == Severity.OK
     assert "GPU 0 Some GPU (2.0 GB of 8.0 GB free)" in finding.text
     error = RuntimeError("no kernel image is available\nmore lines")
     finding = environment.devices(Torch(has_gpu=True, error=error), tmp_path)
-    assert finding.state == State.PROBLEM
+    assert finding.state == Severity.PROBLEM
     assert "cuda:0: RuntimeError: no kernel image is available." in finding.text
 
 
 def test_driver_without_a_gpu_in_torch_is_a_warning(tmp_path: Path) -> None:
-    assert environment.devices(Torch(has_gpu=False), tmp_path).state == State.WARNING
-    assert environment.devices(Torch(has_gpu=False), tmp_path / "none").state == State.OK
+    assert environment.devices(Torch(has_gpu=False), tmp_path).state == Severity.WARNING
+    assert environment.devices(Torch(has_gpu=False), tmp_path / "none").state == Severity.OK
 
 
 @pytest.mark.parametrize(
@@ -130,18 +130,18 @@ def test_cpu_limit_of_a_container_is_read(
 
 def test_fewer_cpus_than_cores_are_a_warning() -> None:
     finding = environment.threads(16, 2.0)
-    assert finding.state == State.WARNING
+    assert finding.state == Severity.WARNING
     assert "--workers 2" in finding.fix
-    assert environment.threads(16, 16.0).state == State.OK
+    assert environment.threads(16, 16.0).state == Severity.OK
 
 
 def test_free_space_is_checked_in_the_first_folder_that_exists(tmp_path: Path) -> None:
     missing = tmp_path / "studies" / "not yet"
-    assert disk.space("disk", missing).state == State.OK
+    assert disk.space("disk", missing).state == Severity.OK
     assert not missing.parent.exists()
     huge = 1 << 62
-    assert disk.space("disk", missing, low=huge).state == State.WARNING
-    assert disk.space("disk", missing, low=huge, none=huge).state == State.PROBLEM
+    assert disk.space("disk", missing, low=huge).state == Severity.WARNING
+    assert disk.space("disk", missing, low=huge, none=huge).state == Severity.PROBLEM
     assert not list(tmp_path.iterdir())
 
 
@@ -150,13 +150,13 @@ def test_folder_without_permission_is_a_problem(
 ) -> None:
     # The user of the tests may be root, who has every permission.
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert disk.space("disk", tmp_path).state == State.PROBLEM
+    assert disk.space("disk", tmp_path).state == Severity.PROBLEM
 
 
 def test_slow_sync_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "sync_seconds", lambda folder: 1.5)
     finding = disk.space("disk", tmp_path)
-    assert finding.state == State.WARNING
+    assert finding.state == Severity.WARNING
     assert "1500 ms" in finding.text
 
 
@@ -169,9 +169,9 @@ def test_rows_of_killed_searches_are_removed(
     os.utime(folder, (0, 0))
     room = disk.space("temporary", tmp_path)
     finding = disk.temporary_folders(tmp_path, room)
-    assert (finding.state, "(4 B)" in finding.text) == (State.WARNING, True)
+    assert (finding.state, "(4 B)" in finding.text) == (Severity.WARNING, True)
     assert folder.exists()
-    assert settled(finding, fix=True).state == State.REPAIRED
+    assert settled(finding, fix=True).state == Severity.REPAIRED
     assert not folder.exists()
     assert disk.temporary_folders(tmp_path, room) is room
 
@@ -197,17 +197,17 @@ def test_damaged_kernels_are_removed_and_compiled_again(
 ) -> None:
     import numba
 
-    assert disk.kernel_cache(kernels).state == State.OK
+    assert disk.kernel_cache(kernels).state == Severity.OK
     (file,) = Path(kernels.double.stats.cache_path).glob(f"kernels.*.{suffix}")
     file.write_bytes(file.read_bytes()[:-1] if content is None else content)
     finding = disk.kernel_cache(kernels)
-    assert finding.state == State.PROBLEM
+    assert finding.state == Severity.PROBLEM
     assert file.name in finding.text
     again = numba.njit(cache=True)(kernels.double.py_func)
     with pytest.raises(Exception, match=r"[Pp]ickle|input|invalid load key|truncated"):
         again(2.0)
-    assert settled(finding, fix=True).state == State.REPAIRED
-    assert disk.kernel_cache(kernels).state == State.OK
+    assert settled(finding, fix=True).state == Severity.REPAIRED
+    assert disk.kernel_cache(kernels).state == Severity.OK
     assert numba.njit(cache=True)(kernels.double.py_func)(2.0) == 4.0
 
 
@@ -215,7 +215,7 @@ def test_kernels_without_a_cache_are_a_warning(kernels: types.ModuleType) -> Non
     uncached = types.ModuleType("uncached")
     vars(uncached)["double"] = types.SimpleNamespace(stats=types.SimpleNamespace(cache_path=None))
     finding = disk.kernel_cache(uncached)
-    assert finding.state == State.WARNING
+    assert finding.state == Severity.WARNING
     assert disk.CACHE_VARIABLE in finding.fix
 
 
@@ -223,9 +223,9 @@ def test_repair_that_fails_leaves_the_finding() -> None:
     def fail() -> str:
         raise StudyError("a search is running.")
 
-    before = Finding("study", "trials", State.PROBLEM, "Trial 3 is open.", "Close it.", fail)
+    before = Finding("study", "trials", Severity.PROBLEM, "Trial 3 is open.", "Close it.", fail)
     after = settled(before, fix=True)
-    assert (after.state, after.repair) == (State.PROBLEM, None)
+    assert (after.state, after.repair) == (Severity.PROBLEM, None)
     assert after.text == "Trial 3 is open. Not repaired: a search is running."
     assert settled(before, fix=False) is before
 
@@ -233,4 +233,4 @@ def test_repair_that_fails_leaves_the_finding() -> None:
 def test_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1000))
     finding = disk.space("disk", tmp_path)
-    assert (finding.state, "1.0 kB" in finding.text) == (State.PROBLEM, True)
+    assert (finding.state, "1.0 kB" in finding.text) == (Severity.PROBLEM, True)

@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from autotrain.doctor.check import check
-from autotrain.doctor.finding import Finding, State
+from autotrain.doctor.finding import Finding, Severity
 from autotrain.errors import StudyError
 from autotrain.search.storage.lock import StudyLock
 from tests.test_study_folder import resume, search, table
@@ -38,7 +38,7 @@ def leave_running(folder: Path) -> int:
 def test_finished_study_is_in_order_and_stays_as_it_is(tmp_path: Path) -> None:
     folder = search(tmp_path)
     before = content(folder)
-    assert {finding.state for finding in of_study(tmp_path).values()} == {State.OK}
+    assert {finding.state for finding in of_study(tmp_path).values()} == {Severity.OK}
     assert content(folder) == before
 
 
@@ -52,10 +52,10 @@ def test_trials_of_a_killed_search_are_released_and_trained_again(tmp_path: Path
     number = leave_running(folder)
     before = content(folder)
     finding = of_study(tmp_path)["trials"]
-    assert (finding.state, f"Trial {number} is" in finding.text) == (State.PROBLEM, True)
+    assert (finding.state, f"Trial {number} is" in finding.text) == (Severity.PROBLEM, True)
     assert content(folder) == before
-    assert of_study(tmp_path, fix=True)["trials"].state == State.REPAIRED
-    assert of_study(tmp_path)["trials"].state == State.OK
+    assert of_study(tmp_path, fix=True)["trials"].state == Severity.REPAIRED
+    assert of_study(tmp_path)["trials"].state == Severity.OK
     assert resume(tmp_path) == [0, 1, 2, 3]
 
 
@@ -66,7 +66,7 @@ def test_study_of_a_running_search_is_not_repaired(tmp_path: Path) -> None:
     before = content(folder)
     found = of_study(tmp_path, fix=True)
     lock.release()
-    assert {finding.state for finding in found.values()} == {State.OK}
+    assert {finding.state for finding in found.values()} == {Severity.OK}
     assert "A search is running" in found["trials"].text
     assert content(folder) == before
 
@@ -77,8 +77,8 @@ def test_trials_in_a_database_are_released(tmp_path: Path) -> None:
     storage.create_new_trial(1)
     storage.engine.dispose()
     found = of_study(tmp_path, fix=True)
-    assert found["trials"].state == State.REPAIRED
-    assert {found[name].state for name in ("storage", "schema", "pages")} == {State.OK}
+    assert found["trials"].state == Severity.REPAIRED
+    assert {found[name].state for name in ("storage", "schema", "pages")} == {Severity.OK}
     storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'trials.db'}")
     assert storage.get_all_trials(1)[-1].state == TrialState.FAIL
     storage.engine.dispose()

@@ -28,8 +28,8 @@ def disk_findings(studies: Path) -> Iterator[Finding]:
     """Yield the findings about the folder of all studies, temporary files and the numba cache."""
     yield space("disk", studies)
     temporary = Path(tempfile.gettempdir())
-    room = space("temporary", temporary)
-    yield room if room.state != Severity.OK else temporary_folders(temporary, room)
+    free = space("temporary", temporary)
+    yield free if free.state != Severity.OK else temporary_folders(temporary, free)
     yield kernel_cache()
 
 
@@ -95,18 +95,18 @@ def sync_seconds(folder: Path, n: int = N_SYNCS) -> float | None:
     return statistics.median(seconds)
 
 
-def temporary_folders(parent: Path, room: Finding) -> Finding:
+def temporary_folders(parent: Path, free: Finding) -> Finding:
     """Check that killed searches left no rows for worker processes.
 
     Args:
         parent: the folder of temporary files.
-        room: the finding about its free space.
+        free: the finding about its free space.
     """
-    found = leftovers(parent)
-    if not found:
-        return room
-    size = sum(file.stat().st_size for folder in found for file in folder.rglob("*"))
-    what = count_text(len(found), "folder")
+    folders = leftovers(parent)
+    if not folders:
+        return free
+    size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*"))
+    what = count_text(len(folders), "folder")
     return Finding(
         GROUP,
         "temporary",

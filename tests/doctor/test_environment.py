@@ -167,13 +167,13 @@ def test_rows_of_killed_searches_are_removed(
     folder.mkdir()
     (folder / "0.array").write_bytes(b"rows")
     os.utime(folder, (0, 0))
-    room = disk.space("temporary", tmp_path)
-    finding = disk.temporary_folders(tmp_path, room)
+    free = disk.space("temporary", tmp_path)
+    finding = disk.temporary_folders(tmp_path, free)
     assert (finding.state, "(4 B)" in finding.text) == (Severity.WARNING, True)
     assert folder.exists()
     assert settled(finding, fix=True).state == Severity.REPAIRED
     assert not folder.exists()
-    assert disk.temporary_folders(tmp_path, room) is room
+    assert disk.temporary_folders(tmp_path, free) is free
 
 
 @pytest.fixture

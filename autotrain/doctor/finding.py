@@ -14,7 +14,7 @@ Repair = Callable[[], str]
 
 
 class Severity(StrEnum):
-    """How serious a finding is."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"

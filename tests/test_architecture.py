@@ -99,6 +99,12 @@ def test_predicting_needs_no_pandas_scikit_learn_or_optuna() -> None:
     assert not modules & (HEAVY - {"torch"})
 
 
+def test_worker_process_loads_no_pandas_or_scikit_learn() -> None:
+    loaded = loaded_by("import autotrain.search.workers.processes")
+    assert "torch" in loaded
+    assert not loaded & {"pandas", "sklearn", "pyarrow"}
+
+
 def test_public_names_exist_and_are_listed_once() -> None:
     names = list(autotrain.__all__)
     assert sorted(set(names)) == sorted(names)

@@ -95,6 +95,7 @@ class Dataset:
         """Return the inputs of a fold in one view.
 
         Two one-hot limits share their arrays if no column has a number of levels between them.
+        Without missing cells, the encodings of missing cells share them too.
 
         Args:
             fold: number of the fold.
@@ -115,7 +116,9 @@ class Dataset:
         ]
 
     def _fit(self, fold: int, view: View) -> tuple[Preprocessor, EncodedView]:
-        key = fold, replace(view, one_hot_limit=self._limit_of(view))
+        has_gaps = any(column.has_missing for column in self.columns)
+        missing = view.missing if has_gaps else VIEW.missing
+        key = fold, replace(view, missing=missing, one_hot_limit=self._limit_of(view))
         if key not in self.fitted:
             features = features_of(self.raw, self.target, self.weights)
             preprocessor, _, encoded = fit_view(features, self.columns, self.splits[fold], key[1])

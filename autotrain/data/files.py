@@ -32,6 +32,8 @@ from autotrain.vocabulary import user_path
 
 TARGET = "target"
 """Name of the target in formats that define one: sklearn:, NPZ, IDX."""
+MANY_COLUMNS, FEW_ROWS = 64, 100_000
+"""Bounds of a wide table. In others, the time for each column is small, or a copy is large."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,17 @@ def read_table(source: Any, reading: Reading = UNKNOWN) -> RawTable:
     """
     if isinstance(source, RawTable):
         return source
+    table = _read(source, reading)
+    n_rows, n_columns = table.frame.shape
+    if n_columns < MANY_COLUMNS or n_rows > FEW_ROWS or table.kind == "pixels":
+        return table
+    # The reader of a file puts every column into an array of its own. In a wide table, selecting
+    # rows of thousands of arrays takes seconds. A copy has one array for each type.
+    return replace(table, frame=table.frame.copy())
+
+
+def _read(source: Any, reading: Reading) -> RawTable:
+    """Read a table; see `read_table`."""
     if _is_in_memory(source):
         return _with_numbers(_named(RawTable("frame", "data frame", _as_pandas(source))), reading)
     if not isinstance(source, str | os.PathLike):

@@ -8,7 +8,7 @@ branch in `Preprocessor.encode` and its fit in `fitting.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -27,6 +27,8 @@ from autotrain.vocabulary import count_text
 FILL = "fill"
 CHUNK_CELLS = 1 << 20
 """Number of cells scaled in float64 at a time, so that memory stays bounded."""
+CHUNK_ROWS = 1 << 16
+"""Largest number of rows scaled at a time; of these, the chunk has as many columns as it can."""
 
 
 class Preprocessor:
@@ -70,6 +72,10 @@ class Preprocessor:
                     f"got the shape {array.shape}. {COPY_AGAIN}"
                 )
         self._starts, self._indicators = self._places()
+        n_numeric = sum(c.n_inputs for c in columns if c.is_scaled and c.kind != "pixel")
+        codes = tuple(c.n_codes for c in columns if c.is_code)
+        self.input_columns = Columns(n_numeric, codes, self._n_inputs - n_numeric - len(codes))
+        """The kinds of the D encoded columns."""
 
     def _places(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return each column's first input, and the input that indicates its missing cells."""
@@ -85,13 +91,6 @@ class Preprocessor:
         indicated = [column.name for column in self.columns if column.has_missing]
         self._n_inputs = start + len(indicated)
         return starts, dict(zip(indicated, range(start, self._n_inputs), strict=True))
-
-    @property
-    def input_columns(self) -> Columns:
-        """The kinds of the D encoded columns."""
-        n_numeric = sum(c.n_inputs for c in self.columns if c.is_scaled and c.kind != "pixel")
-        levels = tuple(c.n_codes for c in self.columns if c.is_code)
-        return Columns(n_numeric, levels, self._n_inputs - n_numeric - len(levels))
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -217,31 +216,17 @@ class Preprocessor:
         """Scale numbers `[N, P]` into the columns of `encoded` `[N, D]`."""
         width = block.shape[1]
         n_missing = np.zeros(width, dtype=np.int64)
-        scaled = slice(first_scaled, first_scaled + width)
-        arrays = {name: array[..., scaled] for name, array in self._arrays.items()}
-        # Only adjacent columns are scaled together; pixels start at another input.
-        first = self._starts[columns[0].name]
-        indicated = [
-            (place, self._indicators[column.name])
-            for place, column in enumerate(columns)
-            if column.has_missing
-        ]
-        step = max(1, chunk_cells // max(1, width))
-        for start in range(0, len(block), step):
-            chunk = block[start : start + step].astype(np.float64)
-            missing = np.isnan(chunk)
-            n_missing += missing.sum(axis=0)
-            for place, indicator in indicated:
-                encoded[start : start + step, indicator] = missing[:, place]
-            if missing.any():
-                chunk = np.where(missing, arrays[FILL], chunk)
-            self._refuse_infinite(chunk, block, start, columns)
-            with np.errstate(over="ignore"):
-                target = encoded[start : start + step, first : first + width]
-                target[:] = self.scaler.apply(chunk, arrays)
-            if not np.isfinite(target).all():
-                row, place = np.argwhere(~np.isfinite(target))[0]
-                self._refuse(block, start + int(row), int(place), columns)
+        # Whole columns if possible, because a scaler prepares each column.
+        n_rows = max(min(len(block), chunk_cells, CHUNK_ROWS), 1)
+        # The inputs of a date, one column, stay together.
+        n_columns = max(chunk_cells // n_rows, 1) if len(columns) == width else width
+        for start, stop in _spans(width, n_columns):
+            scaled = slice(first_scaled + start, first_scaled + stop)
+            arrays = {name: array[..., scaled] for name, array in self._arrays.items()}
+            own = columns[start:stop]
+            for row, end in _spans(len(block), n_rows):
+                part = slice(row, end), slice(start, stop)
+                n_missing[start:stop] += self._scale_chunk(block, encoded, part, own, arrays)
         if notices is None:
             return
         # All parts of a date are missing together, so the first one is enough.
@@ -249,17 +234,54 @@ class Preprocessor:
             if count and not column.had_missing and column.kind != "pixel":
                 notices.append(_none_missing(column, int(count)))
 
-    def _refuse_infinite(
-        self, chunk: np.ndarray, block: np.ndarray, start: int, columns: list[ColumnCode]
-    ) -> None:
-        # A bounded scaler would hide an infinite value.
-        if not np.isfinite(chunk).all():
-            row, place = np.argwhere(~np.isfinite(chunk))[0]
-            self._refuse(block, start + int(row), int(place), columns)
+    def _scale_chunk(
+        self,
+        block: np.ndarray,
+        encoded: np.ndarray,
+        part: tuple[slice, slice],
+        columns: list[ColumnCode],
+        arrays: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
+        """Scale a part of a block, and return the number of missing cells of its columns.
 
-    def _refuse(self, block: np.ndarray, row: int, place: int, columns: list[ColumnCode]) -> None:
+        Args:
+            block, encoded: see `_scale`.
+            part: rows and columns of the block.
+            columns: the columns of the part.
+            arrays: those of the scaler for the columns of the part.
+        """
+        rows, _ = part
+        chunk = block[part].astype(np.float64)
+        missing = np.isnan(chunk)
+        for place, column in enumerate(columns):
+            if column.has_missing:
+                encoded[rows, self._indicators[column.name]] = missing[:, place]
+        if missing.any():
+            chunk = np.where(missing, arrays[FILL], chunk)
+        # A bounded scaler would hide an infinite value.
+        self._refuse_if(~np.isfinite(chunk), block, part, columns)
+        # Only adjacent columns are scaled together; pixels start at another input.
+        first = self._starts[columns[0].name]
+        with np.errstate(over="ignore"):
+            target = encoded[rows, first : first + chunk.shape[1]]
+            target[:] = self.scaler.apply(chunk, arrays)
+        self._refuse_if(~np.isfinite(target), block, part, columns)
+        return missing.sum(axis=0)
+
+    @staticmethod
+    def _refuse_if(
+        is_wrong: np.ndarray,
+        block: np.ndarray,
+        part: tuple[slice, slice],
+        columns: list[ColumnCode],
+    ) -> None:
+        """Refuse the first cell of a part of a block that is wrong; see `_scale_chunk`."""
+        if not is_wrong.any():
+            return
+        place_in_part = np.argwhere(is_wrong)[0]
+        row, place = place_in_part + [each.start for each in part]
         value = block[row, place]
-        name = columns[place].name if len(columns) > 1 else columns[0].name
+        name = columns[place_in_part[1]].name if len(columns) > 1 else columns[0].name
         what = "is infinite" if np.isinf(value) else "is too far from the training values"
         raise DataError(
             f"column {name!r} must contain finite numbers, got {value} in row {row + 1}, "
@@ -389,6 +411,12 @@ class Preprocessor:
                 "preprocessing must have columns, features, a scaler and its arrays, "
                 f"got an invalid entry: {error}. {COPY_AGAIN}"
             ) from None
+
+
+def _spans(total: int, step: int) -> Iterator[tuple[int, int]]:
+    """Yield start and end of consecutive parts."""
+    for start in range(0, total, step):
+        yield start, min(start + step, total)
 
 
 def _none_missing(column: ColumnCode, count: int) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import warnings
 
 import pandas as pd
-from sklearn import datasets
 
 from autotrain.errors import DataError, unknown
 
@@ -28,6 +27,8 @@ def read_sklearn(name: str) -> pd.DataFrame:
     """
     if name not in LOADED + FETCHED:
         raise DataError(unknown("scikit-learn dataset", name, LOADED + FETCHED))
+    from sklearn import datasets  # noqa: PLC0415 - takes a second
+
     try:
         load = getattr(datasets, f"load_{name}" if name in LOADED else f"fetch_{name}")
         with warnings.catch_warnings():
@@ -51,6 +52,8 @@ def read_openml(name: str) -> tuple[pd.DataFrame, str | None]:
     Raises:
         DataError: when the dataset does not exist or cannot be downloaded.
     """
+    from sklearn import datasets  # noqa: PLC0415 - takes a second
+
     which = {"data_id": int(name)} if name.isdigit() else {"name": name}
     try:
         with warnings.catch_warnings():

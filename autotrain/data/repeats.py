@@ -68,8 +68,11 @@ def find_repeats(
         columns: the columns that the model reads.
     """
     known, asked = row_hashes(train, columns), row_hashes(test, columns)
-    places = np.flatnonzero(np.isin(asked, known))
-    both = np.isin(_hashed(asked[places], y_test[places]), _hashed(known, y_train))
+    # A hash table of pandas takes a tenth of the time of `np.isin`, which sorts.
+    places = np.flatnonzero(pd.Series(asked).isin(known))
+    if not len(places):
+        return Repeats(places, 0)
+    both = pd.Series(_hashed(asked[places], y_test[places])).isin(_hashed(known, y_train))
     return Repeats(places, int(both.sum()))
 
 

@@ -9,18 +9,22 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from autotrain.data.codes import Columns
-from autotrain.data.dataset import Dataset
 from autotrain.data.encoded import EncodedFold
 from autotrain.errors import StudyError
 from autotrain.metrics import CLASSIFICATION, Metric, metric_for
 from autotrain.techniques.embeddings import bin_edges
 from autotrain.techniques.view import View
+
+if TYPE_CHECKING:
+    # Importing pandas and scikit-learn would take most of the start of a worker.
+    from autotrain.data.dataset import Dataset
 
 
 @dataclass(frozen=True)

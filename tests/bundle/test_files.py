@@ -63,6 +63,8 @@ def test_files_are_readable(tmp_path: Path) -> None:
     folder = save(random_bundle({"network.hidden_units": "7-4"}), tmp_path / "best")
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     assert record["format_version"] == 4
+    lines = (folder / RECORD).read_text(encoding="utf-8").splitlines()
+    assert '     {"name": "x0", "kind": "numeric", "dtype": "float64"},' in lines
     assert record["target"] == {"name": "y", "classes": ["a", "b", "c"], "label_dtype": "str"}
     assert record["members"][0]["config"]["hidden_units"] == [7, 4]
     assert record["members"][0]["preprocessing"]["columns"][0]["name"] == "x0"

@@ -16,6 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from autotrain.data.columns import Column, measure, read_columns
 from autotrain.data.fitting import MAX_INPUTS, fit_preprocessor, rare_levels
 from autotrain.data.values import DATE_PARTS
+from autotrain.techniques.scalers import SCALERS
 from autotrain.techniques.view import View
 
 
@@ -187,3 +188,35 @@ def test_extreme_values_stay_finite_without_warnings() -> None:
     frame = pd.DataFrame(columns)
     preprocessor, _ = fit_preprocessor(frame, read_columns(frame)[0], list(columns))
     assert np.isfinite(preprocessor.encode(frame)).all()
+
+
+def number_table(n_rows: int) -> pd.DataFrame:
+    """Columns of numbers of all kinds: floats, integers, ties, gaps, without any number."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame(rng.normal(size=(n_rows, 6)) * 10.0 ** np.arange(-2, 4))
+    frame = frame.rename(columns=lambda place: f"x{place}")
+    frame["x1"] = frame["x1"].where(rng.random(n_rows) < 0.8)
+    frame["ties"] = rng.integers(0, 4, n_rows)
+    frame["nullable"] = pd.Series(rng.integers(0, 9, n_rows), dtype="Int64").where(
+        rng.random(n_rows) < 0.9
+    )
+    frame["gaps only"] = np.where(np.arange(n_rows) == 1, 2.0, np.nan)
+    return frame
+
+
+@pytest.mark.parametrize("scaler", SCALERS)
+@pytest.mark.parametrize("n_rows", [2, 7, 1501])
+def test_columns_fitted_together_equal_columns_fitted_alone(scaler: str, n_rows: int) -> None:
+    frame = number_table(n_rows)
+    names = [str(name) for name in frame]
+    columns = [Column(name, "numeric", "", has_missing=name != "ties") for name in names]
+    view = View(scaler=scaler, missing="indicator")
+    together, _ = fit_preprocessor(frame, columns, names, view)
+    arrays = together.to_arrays()
+    for place, column in enumerate(columns):
+        alone, _ = fit_preprocessor(frame, [column], names, view)
+        assert together.columns[place] == alone.columns[0]
+        for name, array in alone.to_arrays().items():
+            np.testing.assert_array_equal(arrays[name][..., [place]], array)
+        encoded = alone.encode(frame)
+        np.testing.assert_array_equal(together.encode(frame)[:, [place]], encoded[:, :1])

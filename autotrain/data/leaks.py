@@ -56,9 +56,9 @@ def find_leaks(
         elif is_date:
             how = BY_GAPS if _tells_by_gaps(values, y) else None
         elif values.dtype.kind in "iufb":
-            how = _numbers_tell(values, y, are_amounts=column.kind == "numeric")
+            how = _revealed_by_numbers(values, y, are_amounts=column.kind == "numeric")
         else:
-            how = _texts_tell(values, y, column)
+            how = _revealed_by_texts(values, y, column)
         if how is not None:
             warnings.append(
                 f"column {column.name!r} {how}, which may leak the target. It is kept. Drop it "
@@ -67,8 +67,8 @@ def find_leaks(
     return warnings
 
 
-def _numbers_tell(values: np.ndarray, y: np.ndarray, *, are_amounts: bool) -> str | None:
-    """Return how a column of numbers or booleans `[N]` tells the class; None if it does not.
+def _revealed_by_numbers(values: np.ndarray, y: np.ndarray, *, are_amounts: bool) -> str | None:
+    """Return how a column of numbers or booleans `[N]` reveals the class; None if it does not.
 
     Numbers are sorted, which takes a tenth of the time of `np.unique` with indices.
     """
@@ -90,8 +90,8 @@ def _numbers_tell(values: np.ndarray, y: np.ndarray, *, are_amounts: bool) -> st
     return None
 
 
-def _texts_tell(values: np.ndarray, y: np.ndarray, column: Column) -> str | None:
-    """Return how a column of texts `[N]` tells the class; None if it does not."""
+def _revealed_by_texts(values: np.ndarray, y: np.ndarray, column: Column) -> str | None:
+    """Return how a column of texts `[N]` reveals the class; None if it does not."""
     found, inverse = texts(values, boolean=column.kind == "boolean")
     code_of = {text: code for code, text in enumerate(dict.fromkeys(found))}
     codes = np.array([code_of[text] for text in found], dtype=np.int64)[inverse]

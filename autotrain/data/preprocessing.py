@@ -28,7 +28,7 @@ FILL = "fill"
 CHUNK_CELLS = 1 << 20
 """Number of cells scaled in float64 at a time, so that memory stays bounded."""
 CHUNK_ROWS = 1 << 16
-"""Largest number of rows scaled at a time; of these, the chunk has as many columns as it can."""
+"""Largest number of rows scaled at a time. A chunk of fewer rows has more columns."""
 
 
 class Preprocessor:

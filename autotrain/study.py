@@ -34,7 +34,7 @@ from autotrain.search.preparing import prepare, resolve_for, resumed
 from autotrain.search.progress import Observer, Progress
 from autotrain.search.run import Run, check_complete, check_success, one_thread, stages
 from autotrain.search.settings import AUTO, STUDIES, StudySettings
-from autotrain.search.storage.storages import OpenStorage
+from autotrain.search.storage.opened import OpenStorage
 from autotrain.space.fixed import Config, fixed_space, params_in
 from autotrain.space.search_space import SearchSpace
 
@@ -338,7 +338,7 @@ class Study(Results, Exports):
         if self._storage is not None:
             try:
                 self._storage.commit()
-                self._storage.remember(self.optuna_study.get_trials(deepcopy=False))
+                self._storage.remember(self.optuna_study._study_id)
             finally:
                 self._storage.close()
                 self._storage = self._study = None

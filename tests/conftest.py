@@ -45,9 +45,10 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Observers see every step of a search, so that a test can interrupt it at any step."""
-    from autotrain.search import loop
+    """Observers and readers of the storage see every step of a search."""
+    from autotrain.search import loop, trial_store
 
+    monkeypatch.setattr(trial_store, "CURVES_EVERY_S", 0.0)
     monkeypatch.setattr(loop, "SHOW_EVERY_S", 0.0)
 
 

@@ -28,7 +28,7 @@ from autotrain.search.pruning.plateaus import History, rule_of
 from autotrain.search.pruning.pruners import make_pruner
 from autotrain.search.record import own_trials
 from autotrain.search.recorder import Recorder
-from autotrain.search.storage.storages import OpenStorage
+from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore, best_trial
 from autotrain.search.workers.pool import WorkerPool, local_pool, ray_pool

@@ -29,7 +29,8 @@ from autotrain.search.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.search.definition import FILE, Definition, NotConnectedError
 from autotrain.search.record import MODEL, Record, loss, new_identity, refuse_loss
 from autotrain.search.storage.open import open_storage, read_storage
-from autotrain.search.storage.storages import JOURNAL, OBJECT, OpenStorage, word_of
+from autotrain.search.storage.opened import JOURNAL, OpenStorage
+from autotrain.search.storage.storages import OBJECT, word_of
 from autotrain.search.storage.urls import absolute_url, hide_password, is_remote, sqlite_file
 
 PLACE = "place"
@@ -197,7 +198,7 @@ def open_study(
             storage=storage, study_name=name, sampler=sampler, pruner=optuna.pruners.NopPruner()
         )
         _identify(storage, study_id, folder)
-        storage.remember(study.get_trials(deepcopy=False))
+        storage.remember(study_id)
     except BaseException:
         if (folder / FILE).is_file():
             storage.close()

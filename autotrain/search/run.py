@@ -31,7 +31,7 @@ from autotrain.search.progress import Observer, Progress
 from autotrain.search.publisher import Published, Publisher
 from autotrain.search.record import own_trials
 from autotrain.search.sampling.untried import Untried
-from autotrain.search.storage.storages import OpenStorage
+from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore, best_trial
 
@@ -99,7 +99,8 @@ class Run:
             n_left = untried.n_left(trials)
             if n_trials is None or n_left <= n_trials:
                 loop.is_whole_space, n_trials = True, n_left
-        loop.run(n_trials, clock)
+        with self.storage.buffering(self.study._study_id):
+            loop.run(n_trials, clock)
 
     def _publish(self, trained: Trained, store: TrialStore, clock: RunClock) -> None:
         # Wall time would be longer than at the end, because the workers use the cores now.

@@ -32,7 +32,7 @@ from autotrain.search.attributes import (
 from autotrain.search.given import begin_given, enqueue, fixed_params
 from autotrain.search.record import is_foreign, origin
 from autotrain.search.sampling.samplers import seed_number
-from autotrain.search.storage.storages import OpenStorage
+from autotrain.search.storage.opened import OpenStorage
 from autotrain.space.config import TrialConfig
 from autotrain.space.forbidding import ForbiddenCombination
 from autotrain.space.search_space import SearchSpace
@@ -96,6 +96,7 @@ class TrialStore:
             RuntimeError: when all of `ATTEMPTS` trials are forbidden.
         """
         for _ in range(ATTEMPTS):
+            self.storage.refresh()
             trial = begin_given(self.study, self.only) or self.study.ask()
             try:
                 return trial, self._config(trial)
@@ -177,7 +178,7 @@ class TrialStore:
         # The value of a pruned trial is the last point of its curve.
         self.study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
         self.commit()
-        self.storage.remember(self.study.get_trials(deepcopy=False))
+        self.storage.remember(self.study._study_id)
 
     def _end_curve(self, trial: optuna.Trial, epoch: int, value: float) -> None:
         """Set the last point of a curve to the trial's value.

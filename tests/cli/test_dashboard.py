@@ -24,7 +24,7 @@ from autotrain.reporting.dashboard import Dashboard
 from autotrain.reporting.status import latest_study
 from autotrain.search import opening
 from autotrain.search.storage.lock import StudyLock
-from autotrain.search.storage.storages import OpenStorage
+from autotrain.search.storage.opened import OpenStorage
 from tests.cli.conftest import N_TRIALS, Run
 from tests.cli.test_interrupt import start
 from tests.search.test_definition import kept_in

@@ -25,7 +25,7 @@ from autotrain.search.pruning.plateaus import PlateauRule
 from autotrain.search.recorder import Recorder
 from autotrain.search.scheduler import next_repeat
 from autotrain.search.storage.open import open_storage
-from autotrain.search.storage.storages import OpenStorage
+from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore
 from autotrain.search.workers.protocol import Close, Command, Crashed, Message, StopSlot

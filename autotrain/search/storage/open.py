@@ -22,17 +22,15 @@ from autotrain.search.storage.arguments import hide_in_arguments
 from autotrain.search.storage.failures import storage_error
 from autotrain.search.storage.journal import TORN
 from autotrain.search.storage.lock import LOCK, StudyLock
+from autotrain.search.storage.opened import JOURNAL, OpenStorage, remove_made
 from autotrain.search.storage.redis_journal import RedisStorage
 from autotrain.search.storage.shared import SharedStorage
 from autotrain.search.storage.storages import (
-    JOURNAL,
     OBJECT,
     DatabaseStorage,
     FileStorage,
     GivenStorage,
-    OpenStorage,
     ReadOnly,
-    remove_made,
 )
 from autotrain.search.storage.urls import (
     HIDDEN,

@@ -17,7 +17,8 @@ from optuna.storages.journal import BaseJournalBackend
 
 from autotrain.errors import StorageError
 from autotrain.search.storage.failures import UnreachableError
-from autotrain.search.storage.storages import CONNECT_TIMEOUT_S, OpenStorage, ReadOnly
+from autotrain.search.storage.opened import OpenStorage
+from autotrain.search.storage.storages import CONNECT_TIMEOUT_S, ReadOnly
 
 NUMBER = ":log_number"
 """Key of the number of the last record."""

@@ -13,19 +13,24 @@ import copy
 import math
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from optuna.storages import get_storage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autotrain.errors import StorageError
+from autotrain.search.storage.buffer import RunningTrial
+from autotrain.search.storage.buffered import BufferedStorage
 from autotrain.search.storage.claim import Claim
 from autotrain.search.storage.failures import UnreachableError, describe, storage_error
+from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.storage.redis_journal import RedisStorage
-from autotrain.search.storage.storages import DatabaseStorage, GivenStorage, OpenStorage
+from autotrain.search.storage.rows import TrialRows, fits
+from autotrain.search.storage.storages import DatabaseStorage, GivenStorage
 from autotrain.search.storage.urls import hide_password
+from autotrain.search.storage.writers import OrdinaryWriter, RecordWriter, TrialWriter
 
 FIRST_DELAY_S = 0.5
 MOST_DELAY_S = 15.0
@@ -35,8 +40,8 @@ REQUEST = "autotrain:request"
 Answer = TypeVar("Answer")
 
 
-class SharedStorage(GivenStorage):
-    """A storage in a database or on a server.
+class WaitingStorage(GivenStorage):
+    """A storage in a database or on a server, each of whose calls may have to wait.
 
     Args:
         inner: the Optuna storage.
@@ -166,3 +171,53 @@ class SharedStorage(GivenStorage):
             "ones are. Start the server, then resume the study, which trains them again."
         )
         return self._lost
+
+
+class SharedStorage(BufferedStorage, WaitingStorage):
+    """A storage in a database or on a server, which writes the trials of a search together.
+
+    Args:
+        inner, grace_s: as for `WaitingStorage`.
+    """
+
+    def __init__(self, inner: DatabaseStorage | RedisStorage, *, grace_s: float = GRACE_S) -> None:
+        WaitingStorage.__init__(self, inner, grace_s=grace_s)
+        self._trials = _writer(inner, self._given)
+
+    def _begin(self, study_id: int, after: tuple[int, int]) -> FrozenTrial:
+        request = uuid.uuid4().hex
+
+        def found() -> FrozenTrial | None:
+            new = self._trials.news(study_id, after, {})
+            return next((t for t in new if t.system_attrs.get(REQUEST) == request), None)
+
+        return self._repeat(lambda: self._trials.begin(study_id, after, {REQUEST: request}), found)
+
+    def _write(self, running: Sequence[RunningTrial], study_id: int) -> None:
+        ends = {trial.change.trial_id: trial.change.end for trial in running if trial.change.end}
+
+        def found() -> bool | None:
+            # A writer writes an end last.
+            states = ((self._given.get_trial(number).state, end) for number, end in ends.items())
+            return True if ends and all(state == end.state for state, end in states) else None
+
+        self._repeat(lambda: super(SharedStorage, self)._write(running, study_id), found)
+
+    def _news(
+        self, study_id: int, last: tuple[int, int], known: Mapping[int, TrialState]
+    ) -> list[FrozenTrial]:
+        return self._ask(self._trials.news, study_id, last, known)
+
+
+def _writer(inner: BaseStorage, cached: BaseStorage) -> TrialWriter:
+    """Return the writer of a storage.
+
+    Args:
+        inner: the storage.
+        cached: the same one, where Optuna keeps finished trials in memory.
+    """
+    if isinstance(inner, JournalStorage):
+        return RecordWriter(inner)
+    if isinstance(inner, RDBStorage) and fits():
+        return TrialRows(inner)
+    return OrdinaryWriter(cached)

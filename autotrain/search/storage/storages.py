@@ -10,30 +10,28 @@ import json
 import logging
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
-from optuna.trial import FrozenTrial
 
 from autotrain.errors import StorageError
-from autotrain.search.record import Record
+from autotrain.search.storage.buffered import BufferedStorage
 from autotrain.search.storage.failures import lost_connection
 from autotrain.search.storage.journal import GroupCommitBackend, JournalReader
-from autotrain.search.storage.lock import LOCK, StudyLock
+from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.storage.urls import (
     absolute_url,
     sqlite_file,
     sqlite_reading_uri,
 )
+from autotrain.search.storage.writers import RecordWriter
 
-JOURNAL = "journal.log"
 CONNECT_TIMEOUT_S = 10
 SQLITE_TIMEOUT_S = 60
 POOL = "autotrain"
@@ -47,80 +45,7 @@ _attributes = sqlalchemy.table(
 )
 
 
-class OpenStorage(BaseStorage):
-    """An Optuna storage that can be committed and closed.
-
-    Attributes:
-        shown: its address without a password, for messages and records.
-    """
-
-    shown: str
-    _lock: StudyLock | None = None
-    _folder: Path | None = None
-    _made: tuple[Path, ...] = ()
-    _identity: str | None = None
-
-    def watch(self, identity: str) -> None:
-        """Make `remember` write the record of the study with this identity to the folder."""
-        self._identity = identity
-
-    def remember(self, trials: Sequence[FrozenTrial]) -> None:
-        """Record the number of trials of the study; call it when they are on disk."""
-        if self._identity is not None and self._folder is not None:
-            # The record only helps to detect lost trials. A full disk is reported by other writes.
-            with contextlib.suppress(OSError):
-                Record.of(self._identity, trials).write(self._folder)
-
-    def claim(self, study_id: int) -> None:
-        """Make this process the only writer of a study; the folder's lock is enough for a file."""
-
-    def wait_for(self, notify: Callable[[str], None] | None, left_s: float | None = None) -> None:
-        """Wait from now on while a server is not reachable; nothing for a file.
-
-        Args:
-            notify: shows a text to the user; "" when the server is reachable again. None: from now
-                on raise an error at once.
-            left_s: seconds that the search may take; None for no limit.
-        """
-
-    @contextlib.contextmanager
-    def patience(self) -> Iterator[None]:
-        """Limit the effect of `wait_for` to a `with` statement."""
-        try:
-            yield
-        finally:
-            self.wait_for(None)
-
-    def commit(self, *, durable: bool = True) -> None:
-        """Make all changes visible to readers; with `durable` they also survive a power failure.
-
-        Databases commit each operation themselves.
-        """
-
-    def close(self) -> None:
-        """Commit, close and unlock the study; a second call does nothing."""
-        if self._lock is not None:
-            self._lock.release()
-
-    def abandon(self) -> None:
-        """Close, and remove the study's folder if opening created it."""
-        self.close()
-        if self._folder is not None:
-            remove_made(self._folder, self._made)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class FileStorage(JournalStorage, OpenStorage):
+class FileStorage(BufferedStorage, JournalStorage):
     """The journal in the study's folder, with buffered writes; readable also when closed."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -141,9 +66,15 @@ class FileStorage(JournalStorage, OpenStorage):
                 f"file and cut it: head -n {backend.line - 1} {path.name} > intact.log"
             ) from error
         self._writer = None if read_only else backend
+        self._trials = RecordWriter(self, self._write_records)
 
     def commit(self, *, durable: bool = True) -> None:
         """Write all buffered records."""
+        self._write_changes()
+        self._write_records(durable=durable)
+
+    def _write_records(self, *, durable: bool = False) -> None:
+        """Write the buffer of the file, which also reads the records of other processes."""
         if isinstance(self._writer, GroupCommitBackend):
             self._writer.commit(durable=durable)
 
@@ -169,7 +100,8 @@ class DatabaseStorage(RDBStorage, OpenStorage):
     def __init__(self, url: str, reading: ReadOnly | None = None) -> None:
         # SQLAlchemy logs a traceback when it cannot reset a connection that was cut.
         logging.getLogger(f"sqlalchemy.pool.impl.QueuePool.{POOL}").setLevel(logging.CRITICAL)
-        arguments: dict[str, Any] = {"pool_pre_ping": True, "pool_logging_name": POOL}
+        # A connection that was cut is found by the first call, which is then repeated.
+        arguments: dict[str, Any] = {"pool_pre_ping": False, "pool_logging_name": POOL}
         connect: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
         if url.startswith("sqlite"):
             connect = {"timeout": SQLITE_TIMEOUT_S, "factory": _WalConnection}
@@ -323,13 +255,3 @@ def word_of(storage: BaseStorage) -> str:
             # Optuna resolved a relative path from the working directory.
             return absolute_url(storage.url, Path.cwd())
     return f"{OBJECT}{type(storage).__name__}"
-
-
-def remove_made(folder: Path, made: tuple[Path, ...]) -> None:
-    """Remove the files and folders that opening created, if it created the study's folder."""
-    if made:
-        for name in (LOCK, JOURNAL):
-            (folder / name).unlink(missing_ok=True)
-    for path in made:
-        with contextlib.suppress(OSError):
-            path.rmdir()

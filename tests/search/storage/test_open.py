@@ -18,9 +18,10 @@ from optuna.testing.pytest_storages import StorageTestCase
 from autotrain.errors import StorageError, StudyError
 from autotrain.search.storage.journal import GroupCommitBackend
 from autotrain.search.storage.open import SCHEMES, open_storage, read_storage
+from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.storage.redis_journal import RedisJournal
 from autotrain.search.storage.shared import SharedStorage
-from autotrain.search.storage.storages import DatabaseStorage, FileStorage, OpenStorage
+from autotrain.search.storage.storages import DatabaseStorage, FileStorage
 from autotrain.search.storage.urls import hide_password
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -150,6 +150,6 @@ def opened_store(place: Place) -> Iterator[TrialStore]:
     try:
         yield TrialStore(study, storage, SearchSpace.from_dict(definition.space), metric)
         storage.commit()
-        storage.remember(study.get_trials(deepcopy=False))
+        storage.remember(study._study_id)
     finally:
         storage.close()

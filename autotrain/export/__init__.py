@@ -12,6 +12,7 @@ these steps:
     writer.py        writes the bundle (autotrain.bundle), reads it back, checks it against the
                      training records (checks.py) and publishes it
     scoring.py       adds test scores and the reason of the choice
+    costs.py         estimates the time of these steps, which a run reserves
 
 `origin.py` identifies the trial that a bundle comes from. `onnx.py` converts a finished bundle to
 ONNX graphs. To export something new with each model, add a field to `bundle/record.py` and fill it

@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 from autotrain.bundle import ENSEMBLE
 from autotrain.data.dataset import Dataset
 from autotrain.errors import StudyError
+from autotrain.export.costs import StageTimes, end_seconds
 from autotrain.export.ensemble import (
     choose,
-    ensemble_seconds,
     has_few_rows,
     is_clearly_better,
     most_members,
@@ -87,6 +87,7 @@ class BestModel:
             StorageError: when the folder cannot be written.
             RuntimeError: when the model fails its check, which is a bug.
         """
+        times = StageTimes(self.on_stage)
         bundle = write_model(
             self.path,
             (trained, *others),
@@ -94,18 +95,22 @@ class BestModel:
             metric=self.metric.name,
             study=self.definition.name,
             class_weights=self.definition.class_weights,
-            on_stage=self.on_stage,
+            on_stage=times.enter,
         )
-        return Published(bundle, notes_of(bundle))
+        scoring_s = times.scoring_seconds(bundle, self.dataset)
+        return Published(bundle, notes_of(bundle), export_s=times.total_s(), scoring_s=scoring_s)
 
-    def seconds_for_export(self, export_s: float) -> float:
-        """Return an upper estimate of the seconds to export an ensemble of the checkpoints.
+    def seconds_for_export(self, export_s: float, scoring_s: float) -> float:
+        """Return an upper estimate of the seconds that the end of a run takes.
 
         Args:
             export_s: processor time of the export of one model, in seconds.
+            scoring_s: the same of its test score; 0 if it is not scored.
         """
         n_members = most_members(self.definition.ensemble, self.dataset)
-        return ensemble_seconds(n_members, len(self.checkpoints), export_s)
+        return end_seconds(
+            min(n_members, len(self.checkpoints)), len(self.checkpoints), export_s, scoring_s
+        )
 
     def choose_winner(self, finals: Finals | None) -> Winner | None:
         """Return the winner of the study; see `winner.choose_winner`."""

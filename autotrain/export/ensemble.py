@@ -43,9 +43,6 @@ MOST_NUMBERS = 1 << 26
 """Largest number of predictions of all candidates: 256 MB. If more, evenly spaced rows are used."""
 BLOCK_NUMBERS = 1 << 20
 """Largest number of predictions that are scored at a time: 8 MB in float64."""
-MARGIN = 1.5
-"""Factor between the reserved and the expected time of an ensemble, because other processes share
-the machine."""
 FEW_ROWS = 2_500
 """Largest number of validation rows for `contenders`. With more rows `greedy` was as good."""
 CONTENDING = 2.0
@@ -112,7 +109,7 @@ def choose(
 
 
 def ensemble_seconds(n_members: int, n_candidates: int, export_s: float) -> float:
-    """Return an upper estimate of the seconds to choose and export an ensemble; 0 without one.
+    """Estimate the processor time to choose and export an ensemble, in seconds; 0 without one.
 
     Half of an export is the calibration, whose samples are shared by the members. The other half
     predicts the validation rows a few times for each member. The choice predicts them once for each
@@ -127,7 +124,7 @@ def ensemble_seconds(n_members: int, n_candidates: int, export_s: float) -> floa
     n_members = min(n_members, n_candidates)
     if n_members < 2:
         return 0.0
-    return MARGIN * (1 + n_members / 2 + n_candidates / 24) * export_s
+    return (1 + n_members / 2 + n_candidates / 24) * export_s
 
 
 def select(

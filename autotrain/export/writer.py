@@ -27,6 +27,9 @@ from autotrain.predictor import Predictor
 from autotrain.search.definition import library_versions
 from autotrain.search.trained import Trained
 
+CALIBRATING = "calibrating"
+"""Name of the stage in which the calibration rows are sampled."""
+
 
 def write_model(
     folder: Path,
@@ -71,7 +74,7 @@ def write_model(
         versions=library_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    on_stage("calibrating")
+    on_stage(CALIBRATING)
     bundle = replace(bundle, calibration=calibrate(bundle, dataset))
     on_stage("checking the exported model")
     staged = stage(folder, encode(bundle))

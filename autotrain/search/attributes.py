@@ -59,6 +59,8 @@ SPENT_S: Final = "spent_s"
 """float: seconds of all runs that ended in order."""
 EXPORT_S: Final = "export_s"
 """float: processor time in seconds of the last export of one model."""
+SCORING_S: Final = "scoring_s"
+"""float: estimated processor time in seconds of scoring that model on the test rows."""
 REPEATS: Final = "repeats"
 """list[dict]: trainings of finalists from other seeds; see `finals.Finals`."""
 WINNER: Final = "winner"
@@ -210,9 +212,13 @@ def flags_of(trial: FrozenTrial) -> list[str]:
     return str(trial.user_attrs.get(FLAGS, "")).split()
 
 
-def export_seconds(study: optuna.Study) -> float:
-    """Return the processor time in seconds of the last export of one model; 0 without one."""
-    return float(study.user_attrs.get(EXPORT_S, 0.0))
+def export_seconds(study: optuna.Study) -> tuple[float, float]:
+    """Return the processor time in seconds of the last export of one model, and of its test score.
+
+    Both are 0 without an export.
+    """
+    attributes = study.user_attrs
+    return float(attributes.get(EXPORT_S, 0.0)), float(attributes.get(SCORING_S, 0.0))
 
 
 def spent_seconds(user_attrs: Mapping[str, Any]) -> float:

@@ -29,8 +29,10 @@ LEAST_SHARE = 0.05
 """Least share of a study's time that can remain; less is none, as runs reserve time at the end."""
 SCORING_SHARE = 0.02
 """Share of a command's time limit that is reserved for the test score and the exit."""
-MOST_EXPORT_SHARE = 0.25
-"""Largest share of a run's time that is reserved for choosing and exporting an ensemble."""
+MOST_RESERVED_SHARE = 0.5
+"""Largest share of a run's time that is reserved for its end: export and test score."""
+UNKNOWN_END_SHARE = 0.25
+"""Time that is reserved before the first export, as a share of the time to prepare the rows."""
 FINALS_SHARE = 0.2
 """Last share of the time, in which repeats of the best trials go before new trials."""
 MOST_FINALS_SHARE = 0.4
@@ -207,6 +209,8 @@ class RunClock:
     Args:
         limit_s: seconds of this run; None for no limit.
         whole_s: see `RunBudget`.
+        prepared_s: seconds in which the rows were prepared.
+        scores: whether the model is scored on the test rows within the time limit.
         now: returns the time in seconds.
     """
 
@@ -215,18 +219,31 @@ class RunClock:
         limit_s: float | None = None,
         *,
         whole_s: float = 0.0,
+        prepared_s: float = 0.0,
+        scores: bool = False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limit_s = limit_s
         self.whole_s = whole_s
         self.now = now
+        self.prepared_s = prepared_s
+        self.scores = scores
         self.begun_s = now()
         self.reserved_s = 0.0
+        self.reserve(None)
 
-    def reserve(self, seconds: float) -> None:
-        """Reserve time for the export, but not too large a share; nothing without a limit."""
-        if self.limit_s is not None:
-            self.reserved_s = min(seconds, MOST_EXPORT_SHARE * self.limit_s)
+    def reserve(self, seconds: float | None) -> None:
+        """Reserve time for the end, but not too large a share; nothing without a limit.
+
+        Args:
+            seconds: how long the end takes; None before the first export. Then it is estimated from
+                the time in which the rows were prepared, because both grow with the table.
+        """
+        if self.limit_s is None:
+            return
+        if seconds is None:
+            seconds = UNKNOWN_END_SHARE * self.prepared_s
+        self.reserved_s = min(seconds, MOST_RESERVED_SHARE * self.limit_s)
 
     @property
     def elapsed_s(self) -> float:

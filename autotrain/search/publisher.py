@@ -22,11 +22,15 @@ class Published:
             nothing could be exported.
         notes: what the user should know about the exported model.
         failures: which models could not be exported, and why.
+        export_s: processor time of the export in seconds.
+        scoring_s: estimated processor time of scoring the model on the test rows.
     """
 
     bundle: Bundle | None = None
     notes: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
+    export_s: float = 0.0
+    scoring_s: float = 0.0
 
 
 class Publisher(Protocol):
@@ -42,9 +46,10 @@ class Publisher(Protocol):
     def restore(self) -> Published:
         """Export the study's winner unless the folder has a model of the study."""
 
-    def seconds_for_export(self, export_s: float) -> float:
-        """Return an upper estimate of the seconds that the export at the end takes.
+    def seconds_for_export(self, export_s: float, scoring_s: float) -> float:
+        """Return an upper estimate of the seconds that the end of a run takes.
 
         Args:
             export_s: processor time of the export of one model, in seconds.
+            scoring_s: the same of its test score; 0 if it is not scored.
         """

@@ -18,6 +18,7 @@ from autotrain.search.attributes import (
     CAUSE,
     EXPORT_S,
     IS_EXPORTED,
+    SCORING_S,
     SPENT_S,
     export_seconds,
     is_counted,
@@ -76,7 +77,12 @@ class Run:
                 publish=lambda trained: self._publish(trained, store, clock),
                 keep=lambda trained: self._keep(trained, clock),
             )
-            clock = RunClock(budget.left_s(), whole_s=budget.whole_s)
+            clock = RunClock(
+                budget.left_s(),
+                whole_s=budget.whole_s,
+                prepared_s=budget.spent_s(),
+                scores=budget.reserved_share > 0,
+            )
             self.storage.wait_for(
                 lambda text: observer.update(replace(loop.progress, stage=text)), budget.left_s()
             )
@@ -103,10 +109,9 @@ class Run:
             loop.run(n_trials, clock)
 
     def _publish(self, trained: Trained, store: TrialStore, clock: RunClock) -> None:
-        # Wall time would be longer than at the end, because the workers use the cores now.
-        begun = time.process_time()
         self.published = self.best.publish(trained)
-        store.note(EXPORT_S, round(time.process_time() - begun, 3))
+        store.note(EXPORT_S, round(self.published.export_s, 3))
+        store.note(SCORING_S, round(self.published.scoring_s, 3))
         self._reserve(clock)
 
     def _keep(self, trained: Trained, clock: RunClock) -> None:
@@ -114,9 +119,12 @@ class Run:
         self._reserve(clock)
 
     def _reserve(self, clock: RunClock) -> None:
-        """Reserve time for the export of an ensemble of the present trainings."""
-        export_s = export_seconds(self.study)
-        clock.reserve(self.best.seconds_for_export(export_s))
+        """Reserve time for the export and the score of the present trainings."""
+        export_s, scoring_s = export_seconds(self.study)
+        seconds = None
+        if export_s:
+            seconds = self.best.seconds_for_export(export_s, scoring_s if clock.scores else 0.0)
+        clock.reserve(seconds)
 
 
 def check_success(name: str, trials: Sequence[FrozenTrial], metric: Metric) -> None:

@@ -194,14 +194,23 @@ def test_training_ends_when_the_rest_is_reserved() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit_s", "wanted_s", "reserved_s"), [(8.0, 100.0, 2.0), (8.0, 1.0, 1.0), (None, 1e9, 0.0)]
+    ("limit_s", "wanted_s", "reserved_s"), [(8.0, 100.0, 4.0), (8.0, 1.0, 1.0), (None, 1e9, 0.0)]
 )
-def test_reserved_time_is_at_most_a_quarter(
+def test_reserved_time_is_at_most_a_half(
     limit_s: float | None, wanted_s: float, reserved_s: float
 ) -> None:
     clock = RunClock(limit_s)
     clock.reserve(wanted_s)
     assert clock.reserved_s == reserved_s
+
+
+def test_end_is_estimated_from_the_preparation_until_the_first_export() -> None:
+    clock = RunClock(50.0, prepared_s=20.0)
+    assert clock.reserved_s == 5.0
+    clock.reserve(2.0)
+    assert clock.reserved_s == 2.0
+    clock.reserve(None)
+    assert clock.reserved_s == 5.0
 
 
 def test_run_without_a_limit_is_never_late() -> None:

@@ -684,7 +684,7 @@ def test_finished_fold_does_not_affect_others(
     assert not any(dropped for _, dropped in seen[3:])
 
 
-@pytest.mark.parametrize(("reserved", "end"), [(0.0, 100.0), (20.0, 80.0), (40.0, 75.0)])
+@pytest.mark.parametrize(("reserved", "end"), [(0.0, 100.0), (20.0, 80.0), (80.0, 50.0)])
 def test_reserved_time_remains(
     storage: OpenStorage, monkeypatch: pytest.MonkeyPatch, reserved: float, end: float
 ) -> None:

@@ -60,9 +60,9 @@ class StageTimes:
     def scoring_seconds(self, bundle: Bundle, dataset: Dataset) -> float:
         """Estimate the processor time of scoring the exported model on the test rows.
 
-        The calibration draws as many samples for each of its rows as the score does. The rest of
-        an export predicts the validation rows with one fold's networks, and reads and writes the
-        bundle about as often as the score.
+        The calibration draws the same number of samples for each of its rows. The rest of an
+        export predicts the validation rows with the networks of one fold, and reads and writes the
+        bundle about three times, like the score.
         """
         if not dataset.n_test:
             return 0.0

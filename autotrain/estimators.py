@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import numbers
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Self
@@ -37,6 +36,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from autotrain.bundle.temporary import temporary_folder
 from autotrain.data.loading import MIN_ROWS
 from autotrain.errors import AutotrainError
 from autotrain.predictor import Predictor
@@ -129,7 +129,7 @@ class _MLPSearch(BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(SEEDS))
         with (
             _value_errors(),
-            tempfile.TemporaryDirectory(prefix="autotrain-") as folder,
+            temporary_folder() as folder,
             Study(
                 "search",
                 data=frame,

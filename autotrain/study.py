@@ -18,6 +18,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
+from autotrain.bundle.full_disk import waiting
 from autotrain.data.weights import ClassWeights
 from autotrain.errors import StudyError
 from autotrain.export.exports import Exports
@@ -319,12 +320,14 @@ class Study(Results, Exports):
         run = Run(launch, self._best(), self.optuna_study, self._open())
         waits = self._open().patience()
         with one_thread(), waits, display_of(observer, self.metric, quiet=quiet) as shown:
-            try:
-                run.train(budget, self._finals() if only is None else None, shown)
-            finally:
-                self.progress = run.progress
-                self._take(run.published)
-            self._export_best(None, stages(shown, run.progress))
+            show = stages(shown, lambda: run.progress)
+            with waiting(show, budget.left_s()):
+                try:
+                    run.train(budget, self._finals() if only is None else None, shown)
+                finally:
+                    self.progress = run.progress
+                    self._take(run.published)
+                self._export_best(None, show)
         check_success(self.definition.name, self._own_trials(), self.metric)
 
     def close(self) -> None:

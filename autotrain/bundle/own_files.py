@@ -15,6 +15,9 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from autotrain.bundle.full_disk import repeat
+from autotrain.bundle.systems import OWN_FLAGS
+
 LINK = "it is a symbolic link, which autotrain does not follow in its own folders; remove the link"
 NO_FILE = "it is not a regular file; remove it"
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -29,8 +32,10 @@ def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
         mode: permissions of a new file, before the umask.
     Raises: OSError when the path is not a regular file, or the system refuses.
     """
+    if not hasattr(os, "O_NOFOLLOW"):
+        check_own(path)
     try:
-        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+        fd = os.open(path, flags | OWN_FLAGS, mode)
     except OSError:
         # The system's own messages are "Too many levels of symbolic links" and "File exists".
         check_own(path)
@@ -75,17 +80,35 @@ def read_own(path: Path) -> bytes:
 
 
 def write_new(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write a file that must not exist yet.
+    """Write a file that must not exist yet; a search waits while the disk is full.
 
     Args:
         durable: return when the content would survive a power cut.
-    Raises: OSError when the path exists or the system refuses.
+    Raises: OSError when the path exists or the system refuses; no file is left.
     """
-    with os.fdopen(open_own(path, NEW), "wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
+    repeat(lambda: _write_new(path, content, durable=durable), path.parent)
+
+
+def _write_new(path: Path, content: bytes, *, durable: bool) -> None:
+    fd = open_own(path, NEW)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+    except BaseException:
+        # Part of a file would need space that is missing elsewhere.
+        remove_own(path)
+        raise
+
+
+def make_own_folder(path: Path) -> None:
+    """Make a folder and its parents if they are missing; a search waits while the disk is full.
+
+    Raises: OSError when the system refuses.
+    """
+    repeat(lambda: path.mkdir(parents=True, exist_ok=True), path.parent)
 
 
 def replace_own(path: Path, content: bytes) -> None:
@@ -98,7 +121,7 @@ def replace_own(path: Path, content: bytes) -> None:
     try:
         write_new(temporary, content)
         temporary.replace(path)
-    except OSError:
+    except BaseException:
         remove_own(temporary)
         raise
 

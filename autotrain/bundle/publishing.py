@@ -14,15 +14,21 @@ two bundles. There must be one writer per folder at a time.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from autotrain.bundle.own_files import write_new
+from autotrain.bundle.full_disk import is_full, repeat
+from autotrain.bundle.own_files import make_own_folder, write_new
+from autotrain.bundle.systems import (
+    OWN_FLAGS,
+    exchange_folders,
+    opens_folders,
+    sync_folder,
+)
 from autotrain.errors import COPY_AGAIN, BundleError, StorageError
 
 RECORD = "bundle.json"
@@ -35,8 +41,6 @@ ATTEMPTS = 100
 
 Exchange = Callable[[Path, Path], bool]
 """Exchanges two folders atomically; False if the system does not support it."""
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 
 
 def stage(folder: Path, files: Mapping[str, bytes]) -> Path:
@@ -49,15 +53,18 @@ def stage(folder: Path, files: Mapping[str, bytes]) -> Path:
     staged = _beside(folder, "new")
     try:
         _refuse_to_replace(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _recover(folder)
-        staged.mkdir()
+        make_own_folder(folder.parent)
+        recover(folder)
+        repeat(staged.mkdir, folder.parent)
         for name, content in files.items():
             write_new(staged / name, content, durable=True)
-        _sync(staged)
+        sync_folder(staged)
     except OSError as error:
         discard(staged)
         raise _unwritable(folder, error) from error
+    except KeyboardInterrupt:
+        discard(staged)
+        raise
     return staged
 
 
@@ -71,7 +78,7 @@ def publish(staged: Path, folder: Path, exchange: Exchange | None = None) -> Pat
     folder = Path(os.path.realpath(folder))
     try:
         old = _swap(staged, folder, exchange or exchange_folders)
-        _sync(folder.parent)
+        sync_folder(folder.parent)
         if old is not None:
             _clear(old, folder)
     except OSError as error:
@@ -123,7 +130,7 @@ def _open_all(
 ) -> dict[str, BinaryIO] | None:
     """Open the files; return None when the folder is missing or was swapped: then retry."""
     try:
-        fd = _open_folder(folder)
+        place = _place(folder, stack)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -131,14 +138,12 @@ def _open_all(
     except ValueError:
         # The path contains a character that no path may have.
         raise _nothing_there(folder) from None
-    stack.callback(os.close, fd)
     files: dict[str, BinaryIO] = {}
     for name in names:
         try:
-            # O_NONBLOCK: a pipe must not block the reader.
-            file_fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=fd)
+            file_fd = _open_file(place, name)
         except FileNotFoundError:
-            if not _is_current(folder, fd):
+            if not _is_current(folder, place):
                 return None
             raise _missing(folder, name) from None
         except OSError as error:
@@ -149,21 +154,51 @@ def _open_all(
                 f"{folder / name} must be a regular file, got something else. {COPY_AGAIN}"
             )
         files[name] = stack.enter_context(os.fdopen(file_fd, "rb"))
-    return files
+    # A path, unlike an open folder, may lead to another bundle for each file.
+    return files if place.fd is not None or _is_current(folder, place) else None
 
 
-def _open_folder(folder: Path) -> int:
-    flags = os.O_RDONLY | os.O_DIRECTORY
+class _Place(NamedTuple):
+    """A folder whose files are opened.
+
+    Args:
+        path: the folder, or the one next to it while it is swapped.
+        status: the folder as it was found.
+        fd: its descriptor; None where the system does not open folders.
+    """
+
+    path: Path
+    status: os.stat_result
+    fd: int | None
+
+
+def _place(folder: Path, stack: contextlib.ExitStack) -> _Place:
     try:
-        return os.open(folder, flags)
+        return _place_at(folder, stack)
     except FileNotFoundError:
-        return os.open(_beside(Path(os.path.realpath(folder)), "old"), flags)
+        return _place_at(_beside(Path(os.path.realpath(folder)), "old"), stack)
 
 
-def _is_current(folder: Path, fd: int) -> bool:
-    """Return True if the path still leads to the open folder."""
+def _place_at(path: Path, stack: contextlib.ExitStack) -> _Place:
+    if not opens_folders():
+        return _Place(path, path.stat(), None)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    stack.callback(os.close, fd)
+    return _Place(path, os.fstat(fd), fd)
+
+
+def _open_file(place: _Place, name: str) -> int:
+    # A pipe must not block the reader. Links are followed, unlike in `open_own`.
+    flags = os.O_RDONLY | (OWN_FLAGS & ~getattr(os, "O_NOFOLLOW", 0))
+    if place.fd is None:
+        return os.open(place.path / name, flags)
+    return os.open(name, flags, dir_fd=place.fd)
+
+
+def _is_current(folder: Path, place: _Place) -> bool:
+    """Return True if the path still leads to the folder."""
     try:
-        return os.path.samestat(folder.stat(), os.fstat(fd))
+        return os.path.samestat(folder.stat(), place.status)
     except OSError:
         return False
 
@@ -185,8 +220,11 @@ def _swap(staged: Path, folder: Path, exchange: Exchange) -> Path | None:
     return old
 
 
-def _recover(folder: Path) -> None:
-    """Remove the remains of a swap that was interrupted by a kill."""
+def recover(folder: Path) -> None:
+    """Remove the remains of a writer that was killed; no other process may write the folder.
+
+    Raises: OSError when the system refuses.
+    """
     old, staged = _beside(folder, "old"), _beside(folder, "new")
     for leftover in (old, staged):
         # autotrain writes folders only, so this is foreign; a link's target is not touched.
@@ -222,27 +260,11 @@ def _refuse_to_replace(folder: Path) -> None:
         )
 
 
-def exchange_folders(a: Path, b: Path) -> bool:
-    """Exchange two folders atomically; return False if the system does not support it."""
-    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
-    if renameat2 is None:
-        return False
-    names = os.fsencode(a), os.fsencode(b)
-    return bool(renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _unwritable(folder: Path, error: OSError) -> StorageError:
+    fix = "Free space, then repeat" if is_full(error) else "Change permissions"
     return StorageError(
         f"{folder} must be writable, got: {error.strerror or error}. "
-        "Free space, change permissions, or choose another folder."
+        f"{fix}, or choose another folder."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,6 +123,7 @@ def _bundle_of(
 ) -> Bundle:
     """Return the model of one trial: from `best/`, its checkpoint, or trained again."""
     from autotrain.bundle import ENSEMBLE, read_bundle
+    from autotrain.bundle.temporary import temporary_folder
     from autotrain.errors import BundleError
     from autotrain.study import Study
 
@@ -136,5 +136,5 @@ def _bundle_of(
     study = Study.resume(
         folder.name, data=data, test=test, storage=storage, workers=1, directory=folder.parent
     )
-    with tempfile.TemporaryDirectory(prefix="autotrain-") as made, study:
-        return read_bundle(study.export(Path(made) / "bundle", trial))
+    with temporary_folder() as scratch, study:
+        return read_bundle(study.export(scratch / "bundle", trial))

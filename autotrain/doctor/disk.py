@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
+from autotrain.bundle.temporary import leftovers, remove_leftovers
 from autotrain.doctor.finding import Finding, Severity
-from autotrain.search.workers.rows_folder import leftovers, remove_leftovers
 from autotrain.vocabulary import count_text, shown_path, size_text
 
 GROUP = "environment"
@@ -50,12 +50,13 @@ def space(name: str, folder: Path, low: int = LOW_BYTES, none: int = NO_BYTES) -
             "Change its permissions, or choose another folder (--directory).",
         )
     free = shutil.disk_usage(there).free
-    status = os.statvfs(there)
-    if free < low or (status.f_files and not status.f_favail):
-        what = f"{size_text(free)} and {count_text(status.f_favail, 'new file')}"
+    n_files = _new_files(there)
+    if free < low or n_files == 0:
+        files = "" if n_files is None else f" and {count_text(n_files, 'new file')}"
+        what = f"{size_text(free)}{files}"
         return _finding(
             name,
-            Severity.PROBLEM if free < none or not status.f_favail else Severity.WARNING,
+            Severity.PROBLEM if free < none or n_files == 0 else Severity.WARNING,
             f"{there} must have free space, got {what}.",
             "Remove files that are not needed, or choose another folder.",
         )
@@ -71,6 +72,14 @@ def space(name: str, folder: Path, low: int = LOW_BYTES, none: int = NO_BYTES) -
         )
     sync = "" if sync_s is None else f"; a sync takes {1000 * sync_s:.1f} ms"
     return _finding(name, Severity.OK, f"{text}{sync}.")
+
+
+def _new_files(folder: Path) -> int | None:
+    """Return the number of files that fit on a disk; None where there is no limit."""
+    if not hasattr(os, "statvfs"):
+        return None
+    status = os.statvfs(folder)
+    return status.f_favail if status.f_files else None
 
 
 def sync_seconds(folder: Path, n: int = N_SYNCS) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 import optuna
 
 from autotrain.bundle import copy_bundle, read_bundle, refuse_full
+from autotrain.bundle.temporary import temporary_folder
 from autotrain.data.dataset import Dataset
 from autotrain.export.best_model import BestModel
 from autotrain.export.replay import Replay
@@ -152,8 +152,8 @@ class Exports(ABC):
         """
         if trial is None:
             return load(self.best_path)
-        with tempfile.TemporaryDirectory(prefix="autotrain-") as folder:
-            return load(self.export(Path(folder) / "model", trial))
+        with temporary_folder() as folder:
+            return load(self.export(folder / "model", trial))
 
     def replay(self, trial: int) -> Replay:
         """Train a trial again from its record, and compare the result.

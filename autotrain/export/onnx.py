@@ -20,7 +20,6 @@ import importlib.util
 import json
 import logging
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from autotrain.bundle.temporary import temporary_folder
 from autotrain.data.codes import ColumnCode
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.errors import AutotrainError, StorageError
@@ -72,8 +72,7 @@ def export_onnx(
         )
     point = predictor.to_torch()
     about = _inputs(predictor, point)
-    with tempfile.TemporaryDirectory(prefix="autotrain-") as made:
-        scratch = Path(made)
+    with temporary_folder() as scratch:
         of_classes = predictor.bundle.is_classification
         recalibration = predictor.point_recalibration if of_classes else None
         _write(_Point(point, recalibration), predictor, scratch / POINT, about)

@@ -8,7 +8,6 @@ This file has the public methods and what they check. The members of the bundle 
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from autotrain.bundle import Bundle, encode, read_bundle
+from autotrain.bundle.temporary import temporary_folder
 from autotrain.data.codes import are_texts
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.reading import Reading
@@ -51,9 +51,9 @@ def load(path: str | Path) -> Predictor:
 
 
 def _from_files(files: dict[str, bytes]) -> Predictor:
-    with tempfile.TemporaryDirectory(prefix="autotrain-") as folder:
+    with temporary_folder() as folder:
         for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
+            (folder / name).write_bytes(content)
         return load(folder)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from autotrain.bundle.own_files import check_own, replace_own
+from autotrain.bundle.own_files import check_own, make_own_folder, replace_own
 from autotrain.errors import AutotrainError, StorageError
 from autotrain.network.flags import Diagnosis
 from autotrain.search.trained import Trained
@@ -54,13 +54,14 @@ class Checkpoints:
         if path in kept:
             encoded = _encode(trained)
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
+                make_own_folder(self.folder)
                 check_own(self.folder)
                 replace_own(path, encoded)
             except OSError as error:
                 raise StorageError(
                     f"{self.folder} must be a folder that can be written, got: "
-                    f"{error.strerror or error}. Free space there, then run `autotrain resume`."
+                    f"{error.strerror or error}. Free space there or change its permissions, then "
+                    "run `autotrain resume`."
                 ) from error
         for worse in scores.keys() - set(kept):
             worse.unlink(missing_ok=True)

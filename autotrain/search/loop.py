@@ -14,7 +14,7 @@ from dataclasses import replace
 import optuna
 from optuna.trial import TrialState
 
-from autotrain.errors import StudyError
+from autotrain.errors import StorageError, StudyError
 from autotrain.search import scheduler
 from autotrain.search.attributes import CAUSE, Cause
 from autotrain.search.budget import RunClock
@@ -101,7 +101,7 @@ class SearchLoop:
                 self._show()
             self.recorder.end_late()
             self._put_off()
-        except (KeyboardInterrupt, StudyError):
+        except (KeyboardInterrupt, StudyError, StorageError):
             self._put_off()
             raise
         finally:

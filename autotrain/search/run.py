@@ -53,10 +53,15 @@ class Run:
         self.best = best
         self.study = study
         self.storage = storage
-        self.progress = Progress()
-        """The progress at the end of the run, whatever ended it."""
+        self.loop: SearchLoop | None = None
+        """The search loop; None before it has begun."""
         self.published = Published()
         """The result of the last export."""
+
+    @property
+    def progress(self) -> Progress:
+        """The progress of the run so far."""
+        return Progress() if self.loop is None else self.loop.progress
 
     def train(self, budget: RunBudget, finals: Finals | None, observer: Observer) -> None:
         """Train until the budget is used, and record the duration.
@@ -69,7 +74,7 @@ class Run:
         store.recover()
         self.published = self.best.restore()
         with self.launch.workers(self.study.get_trials(deepcopy=False)) as pool:
-            loop = self.launch.loop(
+            loop = self.loop = self.launch.loop(
                 store,
                 pool,
                 observer,
@@ -83,9 +88,7 @@ class Run:
                 prepared_s=budget.spent_s(),
                 scores=budget.reserved_share > 0,
             )
-            self.storage.wait_for(
-                lambda text: observer.update(replace(loop.progress, stage=text)), budget.left_s()
-            )
+            self.storage.wait_for(stages(observer, lambda: self.progress), budget.left_s())
             self._reserve(clock)
             kept_s = 0.0
             try:
@@ -93,7 +96,6 @@ class Run:
                 # After Ctrl-C, no ensemble is exported in the reserved time.
                 kept_s = clock.reserved_s
             finally:
-                self.progress = loop.progress
                 # `before_s` includes the time of a killed run, which recorded none.
                 store.note(SPENT_S, round(before_s + budget.spent_s() + kept_s, 1))
 
@@ -171,19 +173,13 @@ def _advice(causes: Counter[str]) -> str:
     return " ".join(dict.fromkeys(sentences)) or "Use a longer timeout or more trials."
 
 
-def stages(observer: Observer, ended: Progress) -> Callable[[str], None]:
-    """Return a function that shows an observer the stages after a run's trainings.
+def stages(observer: Observer, progress: Callable[[], Progress]) -> Callable[[str], None]:
+    """Return a function that shows an observer a stage of a run, such as "calibrating".
 
     Args:
-        ended: the progress at the end of the run.
+        progress: returns the progress of the run.
     """
-    ended_s = time.monotonic()
-
-    def show(stage: str) -> None:
-        elapsed_s = ended.elapsed_s + time.monotonic() - ended_s
-        observer.update(replace(ended, stage=stage, elapsed_s=elapsed_s))
-
-    return show
+    return lambda stage: observer.update(replace(progress(), stage=stage))
 
 
 @contextlib.contextmanager

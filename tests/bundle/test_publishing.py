@@ -16,11 +16,11 @@ from autotrain.bundle.publishing import (
     RECORD,
     TENSORS,
     discard,
-    exchange_folders,
     opened,
     publish,
     stage,
 )
+from autotrain.bundle.systems import exchange_folders
 from autotrain.errors import BundleError, StorageError
 from tests.winners import random_bundle, save
 

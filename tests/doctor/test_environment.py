@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from autotrain.bundle.temporary import PREFIX
 from autotrain.doctor import disk, environment
 from autotrain.doctor.check import check
 from autotrain.doctor.finding import Finding, Severity, settled
 from autotrain.errors import StudyError
-from autotrain.search.workers.rows_folder import PREFIX
 
 
 def test_environment_of_the_tests_is_in_order() -> None:
@@ -163,10 +163,10 @@ def test_slow_sync_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_rows_of_killed_searches_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / f"{PREFIX}killed"
+    folder = tmp_path / f"{PREFIX}12345678"
     folder.mkdir()
+    (folder / "lock").touch()
     (folder / "0.array").write_bytes(b"rows")
-    os.utime(folder, (0, 0))
     free = disk.space("temporary", tmp_path)
     finding = disk.temporary_folders(tmp_path, free)
     assert (finding.state, "(4 B)" in finding.text) == (Severity.WARNING, True)

@@ -214,7 +214,7 @@ def test_studies_and_bundles_open_files_for_writing_in_one_place_only() -> None:
                         found.add((path.name, ast.unparse(node.func)))
     assert found == {
         # Folders, and files of a bundle to be read.
-        ("journal.py", "os.open"),
+        ("systems.py", "os.open"),
         ("publishing.py", "os.open"),
         # No files.
         ("samplers.py", "copy.copy"),

@@ -20,7 +20,9 @@ from typing import Any, BinaryIO
 
 from optuna.storages.journal import BaseJournalBackend
 
+from autotrain.bundle.full_disk import repeat
 from autotrain.bundle.own_files import open_own
+from autotrain.bundle.systems import read_at, sync_folder
 from autotrain.errors import StorageError
 
 Record = dict[str, Any]
@@ -122,7 +124,7 @@ class GroupCommitBackend(BaseJournalBackend):
         self._is_open = True
         try:
             if is_new:
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
             self._size = _cut_torn_line(self._fd, path)
             self._n_lines = self._n_read = _count_lines(self._fd)
         except BaseException:
@@ -165,9 +167,11 @@ class GroupCommitBackend(BaseJournalBackend):
             if creates or self._n_buffered_bytes > self.most_buffered_bytes:
                 try:
                     self._write()
-                except StorageError:
-                    # Optuna ignores the records after this error: they must not be written later.
+                except BaseException:
+                    # Optuna ignores the records after this error, or after Ctrl-C while the disk
+                    # is full: they must not be written later.
                     del self._buffer[-len(lines) :]
+                    self._n_buffered_bytes -= sum(map(len, lines))
                     raise
             # These records equal those of a later reader of the file: JSON types, nothing shared.
             self._unread += [json.loads(line) for line in lines]
@@ -210,15 +214,9 @@ class GroupCommitBackend(BaseJournalBackend):
                 f"{self.path} was deleted while the study was open, so its trials cannot be saved."
             )
         data = b"".join(self._buffer)
-        n_written = 0
         try:
-            # A single call, so that no other process sees or writes part of a line. It is
-            # incomplete only when the disk is full.
-            while n_written < len(data):
-                n_written += os.write(self._fd, data[n_written:])
+            repeat(lambda: self._append(data), self.path.parent)
         except OSError as error:
-            if n_written:
-                os.ftruncate(self._fd, os.lseek(self._fd, 0, os.SEEK_CUR) - n_written)
             raise self._cannot_write(error) from error
         if data:
             self._needs_sync = True
@@ -231,11 +229,24 @@ class GroupCommitBackend(BaseJournalBackend):
         else:
             self._take_foreign(os.fstat(self._fd).st_size, must_be_whole=False)
 
+    def _append(self, data: bytes) -> None:
+        """Append bytes to the file: all of them or, if it fails, none."""
+        n_written = 0
+        try:
+            # A single call, so that no other process sees or writes part of a line. It is
+            # incomplete only when the disk is full.
+            while n_written < len(data):
+                n_written += os.write(self._fd, data[n_written:])
+        except BaseException:
+            if n_written:
+                os.ftruncate(self._fd, os.lseek(self._fd, 0, os.SEEK_CUR) - n_written)
+            raise
+
     def _take_foreign(self, end: int, *, must_be_whole: bool) -> None:
         """Read the records that other processes appended between our last write and `end`."""
         if end <= self._size:
             return
-        data = os.pread(self._fd, end - self._size, self._size)
+        data = read_at(self._fd, end - self._size, self._size)
         whole = data[: data.rfind(b"\n") + 1]
         for line in whole.splitlines(keepends=True):
             self._n_lines += 1
@@ -285,14 +296,14 @@ def _cut_torn_line(fd: int, path: Path, chunk: int = 1 << 16) -> int:
     size = keep = os.fstat(fd).st_size
     while keep > 0:
         start = max(0, keep - chunk)
-        newline = os.pread(fd, keep - start, start).rfind(b"\n")
+        newline = read_at(fd, keep - start, start).rfind(b"\n")
         if newline >= 0:
             keep = start + newline + 1
             break
         keep = start
     if keep == size:
         return size
-    torn = os.pread(fd, size - keep, keep)
+    torn = read_at(fd, size - keep, keep)
     # After a power failure there may be zeros. Other bytes that do not begin a record are not
     # written by autotrain.
     opening = b'{"op_code":'
@@ -316,16 +327,7 @@ def _cut_torn_line(fd: int, path: Path, chunk: int = 1 << 16) -> int:
 
 def _count_lines(fd: int, chunk: int = 1 << 20) -> int:
     n_lines = offset = 0
-    while data := os.pread(fd, chunk, offset):
+    while data := read_at(fd, chunk, offset):
         n_lines += data.count(b"\n")
         offset += len(data)
     return n_lines
-
-
-def _sync_folder(folder: Path) -> None:
-    """Sync the folder, so that the name of a new file survives a power failure."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,16 +1,16 @@
 """`StudyLock`: allows only one process per study to write.
 
 It is a kernel lock on `folder/lock`, which the system releases when the process ends for any
-reason, so a killed process leaves nothing to clean up. The file contains the process and host.
+reason, so a killed process leaves nothing to clean up. The file contains the process and host. On a
+file system without locks, the process in the file decides.
 
-The package filelock would not replace this file. It has no check that does not disturb a process
-that starts at the same moment (`is_held`), and it does not record who holds the lock.
+The lock is that of the package filelock. Its class `FileLock` does not record who holds the lock,
+and has no check that does not disturb a process that starts at the same moment (`is_held`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -19,11 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from autotrain.bundle.own_files import open_own
+from autotrain.bundle.systems import is_alive, keep_private, overwrite, read_at, try_lock
 from autotrain.errors import StorageError, StudyError
 
 LOCK = "lock"
 # Exceptions for a lock file with invalid content; for example, a pid of 1e30 overflows.
-_ODD = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+_ODD = (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError)
+_HIDDEN = b" "
+"""The first byte of the file. Windows locks it, so that no other process can read it."""
 
 
 class StudyLock:
@@ -44,24 +47,31 @@ class StudyLock:
                 f"{path} must be a file that can be written, got: {error.strerror}. "
                 "Change the permissions of the folder, or choose another folder."
             ) from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        is_free = try_lock(self._fd)
+        if is_free is None:
+            is_free = not _may_live(self._fd)
+        if not is_free:
             holder = _holder(self._fd)
             os.close(self._fd)
             raise StudyError(
                 f"{folder} is locked, because {holder} is working on the study. Wait for it, stop "
                 "it, or choose another study name."
-            ) from error
+            )
         who = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         with contextlib.suppress(OSError):  # The file may belong to another user.
-            os.fchmod(self._fd, 0o600)
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, json.dumps(who).encode(), 0)
+            keep_private(self._fd)
+        try:
+            overwrite(self._fd, _HIDDEN + json.dumps(who).encode())
+        except OSError as error:
+            os.close(self._fd)
+            raise StorageError(
+                f"{path} must be a file that can be written, got: {error.strerror}. "
+                "Free space there, or choose another folder."
+            ) from error
         _held.add(self)
 
     def release(self) -> None:
@@ -80,27 +90,27 @@ def is_held(folder: Path) -> bool:
     try:
         # The lock itself is tried only if the last holder may be alive, because a process that
         # starts at this moment would find it locked by this check.
-        if not _may_live(fd):
-            return False
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return _may_live(fd) and try_lock(fd) is not True
     except OSError:
         return True
     finally:
         os.close(fd)
-    return False
 
 
 def _may_live(fd: int) -> bool:
+    """Whether the last holder may live; False before there was one."""
     with contextlib.suppress(*_ODD):
-        who = json.loads(os.pread(fd, 1000, 0))
+        content = _read(fd)
+        if not content:
+            return False
+        who = json.loads(content)
         if who["host"] == socket.gethostname():
-            try:
-                os.kill(int(who["pid"]), 0)
-            except ProcessLookupError:
-                return False
-            except PermissionError:
-                return True
+            return is_alive(int(who["pid"]))
     return True
+
+
+def _read(fd: int) -> bytes:
+    return read_at(fd, 1000, len(_HIDDEN))
 
 
 _held: weakref.WeakSet[StudyLock] = weakref.WeakSet()
@@ -108,7 +118,7 @@ _held: weakref.WeakSet[StudyLock] = weakref.WeakSet()
 
 def _holder(fd: int) -> str:
     with contextlib.suppress(*_ODD):
-        who = json.loads(os.pread(fd, 1000, 0))
+        who = json.loads(_read(fd))
         return f"process {who['pid']} on {who['host']} (since {who['since']})"
     return "another process"
 
@@ -119,4 +129,5 @@ def _release_in_child() -> None:
         lock.release()
 
 
-os.register_at_fork(after_in_child=_release_in_child)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_in_child)

@@ -8,6 +8,7 @@ folder is locked (lock.py) with every storage.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from pathlib import Path
 from optuna.storages import BaseStorage
 
 from autotrain import errors
-from autotrain.bundle.own_files import check_all_own
+from autotrain.bundle.own_files import check_all_own, remove_own
+from autotrain.bundle.publishing import recover
 from autotrain.errors import StorageError
 from autotrain.search.record import FILE as RECORD
 from autotrain.search.storage.arguments import hide_in_arguments
@@ -42,6 +44,7 @@ from autotrain.search.storage.urls import (
 
 OWN = ("study.toml", ".study.toml", LOCK, JOURNAL, JOURNAL + TORN, RECORD, "checkpoints", "best")
 """Files and folders that a study has in its folder."""
+CHECKPOINT = re.compile(r"trial-\d+-\d+\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ def open_storage(
     _refuse_links(folder)
     lock = StudyLock(folder)
     try:
+        remove_unfinished(folder)
         storage = _storage(folder, url, given)
     except BaseException:
         remove_made(folder, made)
@@ -102,6 +106,25 @@ def open_storage(
     storage._lock = lock
     storage._folder, storage._made = folder, made
     return storage
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed writer of the study left; the study must be locked.
+
+    Raises:
+        StorageError: when it cannot be removed.
+    """
+    try:
+        for path in (*folder.glob(".*"), *(folder / "checkpoints").glob(".*")):
+            name = path.name.removeprefix(".")
+            if name in OWN or CHECKPOINT.fullmatch(name):
+                remove_own(path)
+        recover(folder / "best")
+    except OSError as error:
+        raise StorageError(
+            f"{folder} must be a folder that can be written, got: {error.strerror}. "
+            "Change the permissions of the folder, or choose another folder."
+        ) from error
 
 
 def _refuse_links(folder: Path) -> None:

@@ -15,11 +15,13 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from autotrain.bundle.full_disk import repeat
 from autotrain.errors import StorageError
 from autotrain.search.storage.buffer import RunningTrial
 from autotrain.search.storage.buffered import BufferedStorage
@@ -29,7 +31,7 @@ from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.storage.redis_journal import RedisStorage
 from autotrain.search.storage.rows import TrialRows, fits
 from autotrain.search.storage.storages import DatabaseStorage, GivenStorage
-from autotrain.search.storage.urls import hide_password
+from autotrain.search.storage.urls import hide_password, sqlite_file
 from autotrain.search.storage.writers import OrdinaryWriter, RecordWriter, TrialWriter
 
 FIRST_DELAY_S = 0.5
@@ -53,6 +55,8 @@ class WaitingStorage(GivenStorage):
         self.shown = hide_password(inner.url)
         self._inner = inner
         self._given = get_storage(inner)
+        # Only SQLite writes to a disk of this machine.
+        self._disk = (sqlite_file(inner.url) or Path.cwd()).parent
         self._claim: Claim | None = None
         self._notify: Callable[[str], None] | None = None
         self._end_s = math.inf
@@ -125,7 +129,7 @@ class WaitingStorage(GivenStorage):
                 if self._claim is not None:
                     self._claim.check()
                 answer = found() if n_failed else None
-                answer = call() if answer is None else answer
+                answer = repeat(call, self._disk) if answer is None else answer
                 break
             except UnreachableError as error:
                 n_failed += 1

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from autotrain.bundle.temporary import remove_leftovers, temporary_folder
 from autotrain.data.encoded import EncodedFold, pack
 from autotrain.errors import StorageError
 from autotrain.search.workers.inline import InlineWorker
 from autotrain.search.workers.processes import ProcessWorker, can_start_processes
 from autotrain.search.workers.protocol import Worker
 from autotrain.search.workers.ray_workers import Part, RayCluster
-from autotrain.search.workers.rows_folder import rows_folder
 from autotrain.training.rows import Problem
 from autotrain.training.trainer import Trainer
 
@@ -46,9 +47,10 @@ def local_pool(
         devices: the device of each worker.
     """
     if list(devices) == ["cpu"] or not can_start_processes():
+        remove_leftovers()
         yield WorkerPool([InlineWorker(partial(Trainer, problem, encode(), devices[0]))])
         return
-    with rows_folder() as folder:
+    with temporary_folder() as folder:
         workers = [
             ProcessWorker(device, f"worker {number}") for number, device in enumerate(devices, 1)
         ]
@@ -59,7 +61,7 @@ def local_pool(
                 worker.close()
             if isinstance(error, OSError):
                 raise StorageError(
-                    f"{folder.parent} must take the rows for the worker processes, got: "
+                    f"{tempfile.gettempdir()} must take the rows for the worker processes, got: "
                     f"{error.strerror or error}. Free space there, set TMPDIR to another folder, "
                     "or train with one worker."
                 ) from error

@@ -57,6 +57,7 @@ WORKER_ENVIRONMENT = {
 _START = (
     "import sys; from multiprocessing.connection import Connection; "
     "pipe = Connection({fd}); sys.path[:] = pipe.recv(); "
+    "from autotrain.search.workers.parent import end_with; end_with({pid}); "
     "from autotrain.search.workers.processes import _serve; _serve(pipe, {device!r})"
 )
 OWN_FOLDER = str(Path(__file__).resolve().parents[3])
@@ -80,7 +81,7 @@ class ProcessWorker:
         self.device = device
         self.name = name
         self.pipe, theirs = Pipe()
-        code = _START.format(fd=theirs.fileno(), device=device)
+        code = _START.format(fd=theirs.fileno(), pid=os.getpid(), device=device)
         try:
             with _without_interrupts():
                 self.process = subprocess.Popen(
@@ -173,8 +174,12 @@ def _module_folders() -> list[str]:
 
 
 def can_start_processes() -> bool:
-    """Whether there is an interpreter to start; a frozen program has none."""
-    return bool(spawn.get_executable()) and not getattr(sys, "frozen", False)
+    """Whether there is an interpreter to start, and a pipe can be passed to it.
+
+    A frozen program has no interpreter, and Windows passes no descriptors.
+    """
+    passes_pipes = hasattr(signal, "pthread_sigmask")
+    return passes_pipes and bool(spawn.get_executable()) and not getattr(sys, "frozen", False)
 
 
 def _interpreter_flags() -> list[str]:

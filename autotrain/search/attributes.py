@@ -44,7 +44,10 @@ RETRY_OF: Final = "retry_of"
 SEED_OF: Final = "seed_of"
 """int: number that the seeds of a repeated trial follow from."""
 ABANDONED: Final = "abandoned"
-"""int: how many runs ended without closing this trial or those that it repeats."""
+"""int: how many runs ended without closing this trial or those that it repeats; since its last
+progress, if it continued from a snapshot."""
+SAVED_EPOCH: Final = "saved_epoch"
+"""int: the epoch at which a trial last continued from a snapshot; −1 for its start."""
 GIVEN: Final = "given"
 """str: how a user added the trial, "enqueue" or "train"; missing for sampled trials."""
 CONFIG: Final = "config"
@@ -142,7 +145,7 @@ _TEXTS = {
     Cause.RUNG: "worse than other trials after the same number of rows",
     Cause.TIME: "stopped at the end of the time budget",
     Cause.OUT_OF_MEMORY: "out of memory",
-    Cause.INTERRUPTED: "interrupted; `resume` trains it again",
+    Cause.INTERRUPTED: "interrupted; `resume` continues it",
     Cause.GIVEN_UP: "abandoned: the process died three times while training it",
     Cause.WORKER_DIED: "the worker process died twice",
     Cause.EXPORT: "the model could not be exported: please report it",

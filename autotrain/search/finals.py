@@ -15,7 +15,8 @@ Scores: lower is better.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -46,6 +47,8 @@ class Finals:
         self.sign = sign
         self.known: dict[int, Finalist] = {}
         self.lost: set[int] = set()
+        self.later: list[Mapping[str, Any]] = []
+        """Repeats that an earlier run recorded and that are trained again."""
 
     def enter(self, finalist: Finalist) -> None:
         """Add a complete trial."""
@@ -62,9 +65,9 @@ class Finals:
         """
         self.lost.add(number)
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[Mapping[str, Any]]:
         """Return the repeats as a study attribute."""
-        return [
+        repeats: list[Mapping[str, Any]] = [
             {
                 "trial": finalist.number,
                 "repeat": repeat,
@@ -74,6 +77,25 @@ class Finals:
             for finalist in self.known.values()
             for repeat, (score, epochs) in finalist.repeats.items()
         ]
+        known = {(each["trial"], each["repeat"]) for each in repeats}
+        return [*repeats, *(e for e in self.later if (e["trial"], e["repeat"]) not in known)]
+
+    def as_of(
+        self, had_ended: Callable[[int], bool], repeats: Sequence[Mapping[str, Any]]
+    ) -> Finals:
+        """Return the finals as they were at an earlier moment.
+
+        Args:
+            had_ended: whether a trial had ended then.
+            repeats: the repeats that had ended then, as of `to_json`.
+        """
+        then = Finals(self.n_finalists, self.sign)
+        for finalist in self.known.values():
+            if had_ended(finalist.number):
+                then.enter(replace(finalist, repeats={}))
+        then.restore(repeats)
+        then.later = self.to_json()
+        return then
 
     def restore(self, record: Sequence[Mapping[str, Any]]) -> None:
         """Add the repeats of earlier runs, as written by `to_json`."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import optuna
 import torch
@@ -16,7 +17,8 @@ from autotrain.data.codes import Columns
 from autotrain.data.dataset import Dataset
 from autotrain.metrics import Metric
 from autotrain.network.config import view_of
-from autotrain.search.attributes import CONFIG, GIVEN, HISTORY, is_counted
+from autotrain.search.attributes import CONFIG, GIVEN, HISTORY, IDENTITY, is_counted
+from autotrain.search.continuing import Continuation, restore
 from autotrain.search.definition import Definition
 from autotrain.search.facts import summary
 from autotrain.search.finals import Finals
@@ -28,6 +30,7 @@ from autotrain.search.pruning.plateaus import History, rule_of
 from autotrain.search.pruning.pruners import make_pruner
 from autotrain.search.record import own_trials
 from autotrain.search.recorder import Recorder
+from autotrain.search.saving import Saver
 from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore, best_trial
@@ -111,23 +114,30 @@ class Launch:
         pool: WorkerPool,
         observer: Observer,
         finals: Finals | None,
+        plan: Continuation,
+        saver: Saver,
         *,
         publish: Callable[[Trained], None],
         keep: Callable[[Trained], None],
     ) -> SearchLoop:
-        """Return the search loop, which continues what earlier runs found."""
+        """Return the search loop, which continues what earlier runs found.
+
+        Args:
+            plan: the trainings of an earlier run that continue.
+        """
         dataset, definition = self.dataset, self.definition
         n_outputs = dataset.n_outputs
         uses_gpu = self.part.gpus > 0 if self.is_on_ray else self.device.startswith("cuda")
         costs = GPU if uses_gpu else CPU
-        trials = own_trials(store.study.get_trials(deepcopy=False), store.study.user_attrs)
+        own = own_trials(store.study.get_trials(deepcopy=False), store.study.user_attrs)
+        trials = plan.before(own)
         comparison = self._comparison(trials)
         recorder = Recorder(
             store,
             comparison=comparison,
             pruner=self._pruner() if comparison is None and self.only is None else None,
             publish=publish,
-            finals=finals,
+            finals=plan.finals(finals),
             keep=keep,
         )
         counts = {
@@ -140,7 +150,7 @@ class Launch:
         else:
             words = summary(config_of(best, self.space))
             recorder.restore((best.value, best.number, words), counts)
-        return SearchLoop(
+        loop = SearchLoop(
             recorder,
             pool.workers,
             new_workers=pool.new_workers,
@@ -148,7 +158,32 @@ class Launch:
             study_seed=definition.seed,
             width_of=lambda c: fleet_width(c, self._columns(c), n_outputs, costs),
             observer=observer,
+            saver=saver,
         )
+        restore(loop, plan)
+        return loop
+
+    def saver(self, path: Path, study: optuna.Study, *, has_limit: bool) -> Saver:
+        """Return the `Saver` of a run.
+
+        Args:
+            path: the file.
+            study: the Optuna study.
+            has_limit: whether the time of the run is limited.
+        """
+        if self.only is not None:
+            return Saver()
+        identity = study.user_attrs[IDENTITY]["id"]
+        return Saver(path, identity, is_exact=not has_limit and self.is_reproducible)
+
+    @property
+    def is_reproducible(self) -> bool:
+        """Whether the steps of a search without a time limit follow from its state alone.
+
+        Optuna's pruners decide from what the storage contains, which can be more than a snapshot.
+        """
+        has_one = self.n_workers == 1 and self.device == "cpu" and not self.is_on_ray
+        return has_one and self.definition.pruner in ("performance", "none")
 
     def _comparison(self, trials: list[FrozenTrial]) -> Comparison | None:
         """Return performance scheduling with the trials of earlier runs; None where it is off."""

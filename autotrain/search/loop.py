@@ -18,17 +18,18 @@ from autotrain.errors import StorageError, StudyError
 from autotrain.search import scheduler
 from autotrain.search.attributes import CAUSE, Cause
 from autotrain.search.budget import RunClock
+from autotrain.search.continuing import resume_trainings, start_trial
 from autotrain.search.facts import runs_to_end, trial_seed
 from autotrain.search.placing import Placement
 from autotrain.search.progress import Observer, Progress
-from autotrain.search.pruning.comparison import Comparison
 from autotrain.search.recorder import Recorder
-from autotrain.search.runs import RepeatRun, TrialRun
-from autotrain.search.scheduler import SearchState, next_action
+from autotrain.search.runs import RepeatRun
+from autotrain.search.saving import Saver
 from autotrain.search.slots import Slots
+from autotrain.search.snapshot import SavedRun
 from autotrain.search.training_run import TrainingRun
 from autotrain.search.worker_set import WorkerSet
-from autotrain.search.workers.protocol import Alive, Crashed, Message, Worker
+from autotrain.search.workers.protocol import Alive, Crashed, Message, Saved, Worker
 from autotrain.space.config import TrialConfig
 from autotrain.training.slot import EpochReport, Outcome
 
@@ -48,6 +49,7 @@ class SearchLoop:
         width_of: number of models of a configuration that one worker should train together.
         observer: receives the progress.
         new_workers: returns workers that have become ready; None if no more can come.
+        saver: takes snapshots; None for none.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class SearchLoop:
         width_of: Callable[[TrialConfig], int],
         observer: Observer,
         new_workers: Callable[[], Sequence[Worker]] | None = None,
+        saver: Saver | None = None,
     ) -> None:
         self.recorder = recorder
+        self.saver = Saver() if saver is None else saver
         self.store = recorder.store
         self.workers = WorkerSet(workers, new_workers)
         self.placement = Placement(self.workers.alive, n_folds, width_of)
@@ -70,6 +74,8 @@ class SearchLoop:
         self.slots = Slots(n_folds)
         self.ready: tuple[optuna.Trial, TrialConfig] | None = None
         self.lost: list[TrainingRun] = []
+        self.returning: list[SavedRun] = []
+        self.closed: dict[int, SavedRun] = {}
         self.n_started = self.epochs = 0
         self.shown_s = -math.inf
         self.n_trials: int | None = None
@@ -93,14 +99,17 @@ class SearchLoop:
         """
         self.n_trials, self.clock = n_trials, clock or RunClock()
         try:
+            self.saver.begin(self)
             while self._act():
                 for worker, messages in self._receive():
                     for message in messages:
                         self._handle(worker, message)
                 self.store.show_curves()
+                self.saver.tick(self)
                 self._show()
             self.recorder.end_late()
             self._put_off()
+            self.saver.end()
         except (KeyboardInterrupt, StudyError, StorageError):
             self._put_off()
             raise
@@ -110,13 +119,13 @@ class SearchLoop:
             self.store.commit()
             self._show(now=True)
 
-    def state(self) -> SearchState:
+    def state(self) -> scheduler.SearchState:
         """Return the state of the search for the scheduler."""
         recorder = self.recorder
-        return SearchState(
+        return scheduler.SearchState(
             placement=self.placement,
             runs=self.slots.runs(),
-            lost=self.lost,
+            lost=[*self.lost, *self.returning],
             sign=recorder.sign,
             clock=self.clock,
             finals=recorder.finals,
@@ -135,7 +144,8 @@ class SearchLoop:
             StudyError: when an action needs a worker and none is left.
         """
         while True:
-            action = next_action(self.state())
+            resume_trainings(self)
+            action = scheduler.next_action(self.state())
             if isinstance(action, scheduler.Stop):
                 return False
             if not self.workers.alive:
@@ -158,31 +168,18 @@ class SearchLoop:
                 case scheduler.Begin():
                     assert self.ready is not None
                     (trial, config), self.ready = self.ready, None
-                    number, seed = trial.number, self._seed(trial.number)
-                    worker, cost = action.worker, action.cost
-                    self._admit(TrialRun(number, config, worker, cost, seed, trial=trial))
+                    start_trial(self, trial, config, action.worker, action.cost)
                     self.n_started += 1
                 case scheduler.Retry():
-                    self._admit(self.lost.pop(0).retry(action.worker))
+                    self.admit(self.lost.pop(0).retry(action.worker))
                 case scheduler.Repeat():
-                    self._admit(self._repeat_run(action))
+                    number = self.store.seed_number(action.finalist.number)
+                    place, seed = (action.worker, action.cost), trial_seed(self.study_seed, number)
+                    about = (action.finalist, action.repeat, place, seed)
+                    self.admit(RepeatRun.of(*about, self.recorder.comparison))
 
-    def _repeat_run(self, action: scheduler.Repeat) -> RepeatRun:
-        finalist, comparison = action.finalist, self.recorder.comparison
-        return RepeatRun(
-            finalist.number,
-            finalist.config,
-            action.worker,
-            action.cost,
-            self._seed(finalist.number),
-            repeat=action.repeat,
-            own_comparison=None if comparison is None else Comparison(comparison.rule),
-        )
-
-    def _seed(self, number: int) -> int:
-        return trial_seed(self.study_seed, self.store.seed_number(number))
-
-    def _admit(self, run: TrainingRun) -> None:
+    def admit(self, run: TrainingRun) -> None:
+        """Start a training on its worker."""
         self.slots.admit(run)
         comparison = run.comparison(self.recorder.comparison)
         if comparison is not None:
@@ -199,7 +196,9 @@ class SearchLoop:
     def _handle(self, worker: Worker, message: Message) -> None:
         if isinstance(message, Crashed):
             self._lose(worker, message)
-        if isinstance(message, Crashed | Alive):
+        elif isinstance(message, Saved):
+            self.saver.take(self, worker, message)
+        if isinstance(message, Crashed | Alive | Saved):
             return
         run = self.slots.find(message.slot)
         if run is None:

@@ -122,13 +122,16 @@ class Recorder:
 
         Returns: the traceback if it cannot be exported, and the trial is still open; else None.
         """
+        is_recorded = trained.number in self.store.recorded
         if self.is_best(trained.value):
             try:
-                self.publish(trained)
+                if not is_recorded:
+                    self.publish(trained)
             except RuntimeError:
                 return traceback.format_exc()
             self.best = (trained.value, trained.number, summary(trained.config))
-        self.keep(trained)
+        if not is_recorded:
+            self.keep(trained)
         if self.finals is not None:
             finalist = Finalist(
                 number=trained.number,

@@ -24,6 +24,7 @@ from autotrain.search.attributes import (
     known_cause,
 )
 from autotrain.search.budget import RunBudget, RunClock, Used
+from autotrain.search.continuing import Continuation
 from autotrain.search.finals import Finals
 from autotrain.search.launch import Launch
 from autotrain.search.loop import SearchLoop
@@ -31,6 +32,8 @@ from autotrain.search.progress import Observer, Progress
 from autotrain.search.publisher import Published, Publisher
 from autotrain.search.record import own_trials
 from autotrain.search.sampling.untried import Untried
+from autotrain.search.snapshot import FILE as RUNNING
+from autotrain.search.snapshot import Snapshot
 from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore, best_trial
@@ -70,7 +73,11 @@ class Run:
         store = self.launch.trial_store(self.study, self.storage)
         store.note(IS_EXPORTED, False)
         before_s = Used.by(self.study).seconds
-        store.recover()
+        path = self.best.checkpoints.folder / RUNNING
+        saver = self.launch.saver(path, self.study, has_limit=budget.left_s() is not None)
+        snapshot = None if saver.path is None else Snapshot.read(path, saver.study)
+        plan = Continuation.of(snapshot, self.study, is_exact=saver.is_exact)
+        store.recover(plan.marks(self.study.get_trials(deepcopy=False)))
         self.published = self.best.restore()
         with self.launch.workers(self.study.get_trials(deepcopy=False)) as pool:
             loop = self.loop = self.launch.loop(
@@ -78,6 +85,8 @@ class Run:
                 pool,
                 observer,
                 finals,
+                plan,
+                saver,
                 publish=lambda trained: self._publish(trained, store, clock),
                 keep=lambda trained: self._keep(trained, clock),
             )
@@ -91,23 +100,26 @@ class Run:
             self._reserve(clock)
             kept_s = 0.0
             try:
-                self._search(loop, budget.n_trials, clock)
+                self._search(loop, plan, budget.n_trials, clock)
                 # After Ctrl-C, no ensemble is exported in the reserved time.
                 kept_s = clock.reserved_s
             finally:
                 # `before_s` includes the time of a killed run, which recorded none.
                 store.note(SPENT_S, round(before_s + budget.spent_s() + kept_s, 1))
 
-    def _search(self, loop: SearchLoop, n_trials: int | None, clock: RunClock) -> None:
+    def _search(
+        self, loop: SearchLoop, plan: Continuation, n_trials: int | None, clock: RunClock
+    ) -> None:
         """Run the loop; the search of a finite space ends when every configuration was tried."""
         trials = own_trials(self.study.get_trials(deepcopy=False), self.study.user_attrs)
         untried = Untried.of(self.launch.space) if self.launch.only is None else None
         if untried is not None:
-            n_left = untried.n_left(trials)
+            # Trials that continue are running, and neither wait nor are untried.
+            n_left = untried.n_left(trials) + sum(t.state == TrialState.RUNNING for t in trials)
             if n_trials is None or n_left <= n_trials:
                 loop.is_whole_space, n_trials = True, n_left
         with self.storage.buffering(self.study._study_id):
-            loop.run(n_trials, clock)
+            loop.run(plan.n_trials(n_trials, trials), clock)
 
     def _publish(self, trained: Trained, store: TrialStore, clock: RunClock) -> None:
         self.published = self.best.publish(trained)

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 from autotrain.search.attributes import CAUSE, Cause
 from autotrain.search.facts import facts_of, value_of
+from autotrain.search.finalists import Finalist
 from autotrain.search.pruning.comparison import Comparison
 from autotrain.search.recorder import Recorder
 from autotrain.search.training_run import TrainingRun
@@ -102,6 +103,25 @@ class RepeatRun(TrainingRun):
     own_comparison: Comparison | None
     """A comparison without other trials, which stops the training when it has converged."""
 
+    @classmethod
+    def of(
+        cls,
+        finalist: Finalist,
+        repeat: int,
+        place: tuple[Worker, float],
+        seed: int,
+        shared: Comparison | None,
+    ) -> RepeatRun:
+        """Return a repeat of a finalist.
+
+        Args:
+            place: the worker, and the share of it that the repeat needs.
+            shared: the comparison of the study's trials, for its rule.
+        """
+        own = None if shared is None else Comparison(shared.rule)
+        about = (finalist.number, finalist.config, *place, seed)
+        return cls(*about, repeat=repeat, own_comparison=own)
+
     def comparison(self, shared: Comparison | None) -> Comparison | None:
         """Return its own comparison."""
         return self.own_comparison
@@ -133,14 +153,7 @@ class RepeatRun(TrainingRun):
     def retry(self, worker: Worker) -> RepeatRun:
         """Return a second attempt, alone on a worker."""
         comparison = self.own_comparison and Comparison(self.own_comparison.rule)
-        again = RepeatRun(
-            self.number,
-            self.config,
-            worker,
-            1.0,
-            self.seed,
-            repeat=self.repeat,
-            own_comparison=comparison,
-        )
+        about = (self.number, self.config, worker, 1.0, self.seed)
+        again = RepeatRun(*about, repeat=self.repeat, own_comparison=comparison)
         again.is_retry = True
         return again

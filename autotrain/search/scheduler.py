@@ -20,6 +20,7 @@ from autotrain.search.budget import RunClock
 from autotrain.search.finalists import Finalist
 from autotrain.search.finals import Finals
 from autotrain.search.placing import Placement
+from autotrain.search.snapshot import SavedRun
 from autotrain.search.training_run import TrainingRun
 from autotrain.search.workers.protocol import Worker
 from autotrain.space.config import TrialConfig
@@ -36,7 +37,8 @@ class SearchState:
     Args:
         placement: the workers and their loads.
         runs: running trainings.
-        lost: trainings that were lost with their worker and wait for a retry.
+        lost: trainings that were lost with their worker and wait for a retry, and those of an
+            earlier run that wait for a worker.
         sign: 1 if lower values are better, −1 if higher values are.
         clock: the clock of this run.
         finals: the finals; None without repeats.
@@ -50,7 +52,7 @@ class SearchState:
 
     placement: Placement
     runs: Sequence[TrainingRun]
-    lost: Sequence[TrainingRun]
+    lost: Sequence[TrainingRun | SavedRun]
     sign: float
     clock: RunClock
     finals: Finals | None = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from autotrain.search.attributes import Cause
 from autotrain.search.training_run import TrainingRun
 from autotrain.search.workers.protocol import StopSlot
-from autotrain.training.slot import Admission
+from autotrain.training.slot import Admission, SlotState
 
 
 class Slots:
@@ -38,6 +39,20 @@ class Slots:
         for fold, slot in enumerate(run.slots):
             self._by_slot[slot] = run
             run.worker.send(Admission(slot, run.config, run.seed, fold, run.repeat))
+
+    def resume(self, run: TrainingRun, states: Mapping[int, SlotState]) -> None:
+        """Continue a training on its worker; it has its slots already.
+
+        Args:
+            states: states of its slots; a slot without a state starts.
+        """
+        for fold, slot in enumerate(run.slots):
+            self._by_slot[slot] = run
+            if slot not in run.outcomes:
+                known = (slot, run.config, run.seed, fold, run.repeat)
+                run.worker.send(Admission(*known, state=states.get(slot)))
+        if run.cause is not None:
+            self.cancel(run)
 
     def stop(self, run: TrainingRun, cause: Cause) -> None:
         """Stop a training at its next epoch, unless it is already being stopped."""

@@ -6,6 +6,7 @@ the curves of running trials follow within a second.
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -80,6 +81,10 @@ class TrialStore:
         self.whole_curves = whole_curves
         self.only = only
         self.committed_s = 0.0
+        self.begun: list[int] = []
+        """Trials that an earlier run began after its snapshot; `ask` returns them again first."""
+        self.recorded: frozenset[int] = frozenset()
+        """Trials that an earlier run ended after its snapshot; `finish` does not change them."""
         self._study_attrs = {IDENTITY: study.user_attrs.get(IDENTITY)}
 
     def enqueue(self, params: Mapping[str, Any], **attributes: Any) -> None:
@@ -87,7 +92,7 @@ class TrialStore:
         enqueue(self.study, params, **attributes)
 
     def ask(self) -> tuple[optuna.Trial, TrialConfig]:
-        """Return the next trial and its configuration, first those that a user added.
+        """Return the next trial and its configuration, first `begun`, then those of a user.
 
         An enqueued trial outside the space fails, and the next trial is returned.
 
@@ -97,7 +102,7 @@ class TrialStore:
         """
         for _ in range(ATTEMPTS):
             self.storage.refresh()
-            trial = begin_given(self.study, self.only) or self.study.ask()
+            trial = self._next()
             try:
                 return trial, self._config(trial)
             except ForbiddenCombination:
@@ -111,6 +116,25 @@ class TrialStore:
                 text = "; ".join(error.mistakes) if isinstance(error, SpaceError) else str(error)
                 self._reject(trial, {CAUSE: Cause.OUTSIDE_SPACE, ERROR: text})
         raise RuntimeError(f"{ATTEMPTS} trials in a row were forbidden combinations")
+
+    def _next(self) -> optuna.Trial:
+        if self.begun:
+            return self._trial(self.begun.pop(0))
+        return begin_given(self.study, self.only) or self.study.ask()
+
+    def _trial(self, number: int) -> optuna.Trial:
+        """Return a recorded trial as an object that samples the parameters that are missing."""
+        return optuna.Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
+
+    def begin_again(self, number: int) -> tuple[optuna.Trial, TrialConfig]:
+        """Return a trial that an earlier run began, and its configuration."""
+        trial = self._trial(number)
+        return trial, self._config(trial)
+
+    def reported(self, number: int) -> int:
+        """Return the last epoch of a trial's curve; all epochs of a recorded trial."""
+        trial = self.study.get_trials(deepcopy=False)[number]
+        return sys.maxsize if number in self.recorded else trial.last_step or 0
 
     def _config(self, trial: optuna.Trial) -> TrialConfig:
         """Return the configuration of a trial that has begun.
@@ -171,6 +195,8 @@ class TrialStore:
                 others, whatever its curve.
             last_epoch: number of epochs; at least 1 with a value.
         """
+        if trial.number in self.recorded:
+            return
         for name, attribute in {**attributes, **self._origin(trial.number)}.items():
             trial.set_user_attr(name, attribute)
         if value is not None:
@@ -207,15 +233,17 @@ class TrialStore:
             self.storage.commit(durable=False)
             self.committed_s = time.monotonic()
 
-    def recover(self) -> int:
+    def recover(self, continued: Mapping[int, Mapping[str, int]] | None = None) -> int:
         """Close the trials that an earlier run left open, and enqueue their configurations again.
 
         A trial whose process died repeatedly is given up, because it may be the reason.
 
+        Args:
+            continued: user attributes of the trials that are not closed, by number.
         Returns: the number of trials that are retried.
         """
         trials = self.study.get_trials(deepcopy=False)
-        self.release()
+        self.release(continued)
         retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
         again = [
             trial
@@ -236,13 +264,22 @@ class TrialStore:
         self.commit()
         return len(again)
 
-    def release(self) -> int:
-        """Close the trials that an earlier run left open, and return their number."""
-        trials = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        for trial in trials:
-            self._close_abandoned(trial)
+    def release(self, continued: Mapping[int, Mapping[str, int]] | None = None) -> int:
+        """Close the trials that an earlier run left open, and return their number.
+
+        Args:
+            continued: user attributes of the trials that are not closed, by number.
+        """
+        n_closed, continued = 0, continued or {}
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if trial.number in continued:
+                for name, value in continued[trial.number].items():
+                    self.storage.set_trial_user_attr(trial._trial_id, name, value)
+            else:
+                self._close_abandoned(trial)
+                n_closed += 1
         self.commit()
-        return len(trials)
+        return n_closed
 
     def _close_abandoned(self, trial: FrozenTrial) -> None:
         storage = self.storage

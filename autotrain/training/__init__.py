@@ -7,7 +7,8 @@ by penalties, clipping, update and constraints (grouped by `grouping.py`). A `Sl
 one network between epochs: weights, random streams, schedule, counters. Slots join and leave a
 fleet between epochs only; a new trial gets a new `Slot`.
 
-`rows.py` has the rows of all folds on the device. `initializing.py` completes a new slot with
+`state.py` copies the state of a slot, so that a killed training can continue. `rows.py` has the
+rows of all folds on the device. `initializing.py` completes a new slot with
 values that depend on its training rows, `diagnostics.py` measures its health, `compiled.py` has
 compiled kernels for the CPU, and `width.py` decides how many slots share a fleet.
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,19 @@ from autotrain.training.diagnostics import GradientRecord
 
 
 @dataclass(frozen=True)
+class SlotState:
+    """The state of a slot between two epochs; see `state.py`.
+
+    Args:
+        numbers: counters, random streams and records, as JSON.
+        arrays: its tensors by name, flat.
+    """
+
+    numbers: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
 class Admission:
     """A model to train.
 
@@ -37,6 +51,7 @@ class Admission:
         config: the configuration.
         seed: seed of the trial; it is combined with fold and repeat.
         fold, repeat: numbers of the fold and of the repeat, from 0.
+        state: the state from which the training continues; None to start.
     """
 
     slot: int
@@ -44,6 +59,7 @@ class Admission:
     seed: int
     fold: int = 0
     repeat: int = 0
+    state: SlotState | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +158,8 @@ class Slot:
         self.product = self.parameters.new_ones(1)
         self.best_parameters = self.parameters
         self.best_statistics = self.statistics
+        self.turn = 0
+        """Number of the latest turn of its fleet; 0 before the first."""
         self.epoch = 0
         self.best_epoch = 0
         self.best_score = math.inf

@@ -20,7 +20,8 @@ from autotrain.training.compiled import compiled_for
 from autotrain.training.fleet import Fleet, outcome
 from autotrain.training.initializing import fit_to_rows
 from autotrain.training.rows import Problem, Rows
-from autotrain.training.slot import Admission, EpochReport, Outcome, Slot
+from autotrain.training.slot import Admission, EpochReport, Outcome, Slot, SlotState
+from autotrain.training.state import restore, state_of
 
 FleetKey = tuple[object, ...]
 SlotMessage = EpochReport | Outcome
@@ -54,7 +55,7 @@ class Trainer:
         self.fleets: dict[FleetKey, Fleet] = {}
         self.waiting: dict[FleetKey, list[Slot]] = {}
         self.stopping: set[int] = set()
-        self.turn: list[FleetKey] = []
+        self.n_turns = 0
 
     @property
     def n_slots(self) -> int:
@@ -64,19 +65,36 @@ class Trainer:
 
     @torch.inference_mode()
     def admit(self, admission: Admission) -> None:
-        """Add a model, which trains from the next epoch of its fleet on."""
+        """Add a model, which trains from the next epoch of its fleet on.
+
+        Raises:
+            ValueError: when the state from which it continues does not fit its configuration.
+        """
         config = admission.config
         batch_size = effective_batch_size(self.rows.n_train, config.batch_size)
         steps = steps_per_epoch(self.rows.n_train, batch_size)
         clock = Clock(steps, steps * config.epochs)
         columns = self.rows.view(view_of(config)).columns[admission.fold]
         slot = Slot(admission, columns, self.rows.problem.n_outputs, clock, self.backend)
-        fit_to_rows(slot, self.rows, self.backend)
+        if admission.state is None:
+            fit_to_rows(slot, self.rows, self.backend)
+        else:
+            restore(slot, admission.state)
+            self.n_turns = max(self.n_turns, slot.turn)
         self.waiting.setdefault(fleet_key(slot), []).append(slot)
 
     def stop(self, slot: int) -> None:
         """End a model at its next epoch boundary, with cause "stopped"."""
         self.stopping.add(slot)
+
+    @torch.inference_mode()
+    def states(self) -> dict[int, SlotState]:
+        """Return a copy of the state of every slot that is in a fleet, by its number.
+
+        A slot that waits for its first epoch is omitted: it can be admitted again.
+        """
+        slots = [slot for fleet in self.fleets.values() for slot in fleet.release()]
+        return {slot.id: state_of(slot) for slot in slots}
 
     @torch.inference_mode()
     def step(self) -> list[SlotMessage]:
@@ -100,12 +118,17 @@ class Trainer:
         return messages
 
     def _next(self) -> FleetKey | None:
-        self.turn = [key for key in self.turn if key in self.fleets]
-        self.turn += [key for key in self.fleets if key not in self.turn]
-        if not self.turn:
+        """Return the fleet whose turn was the longest ago; None without a fleet."""
+        if not self.fleets:
             return None
-        self.turn.append(self.turn.pop(0))
-        return self.turn[-1]
+        key = min(self.fleets, key=lambda key: _turn(self.fleets[key].slots))
+        self._take_turn(self.fleets[key].slots)
+        return key
+
+    def _take_turn(self, slots: Sequence[Slot]) -> None:
+        self.n_turns += 1
+        for slot in slots:
+            slot.turn = self.n_turns
 
     def _regroup(self) -> list[Outcome]:
         """Add waiting slots to their fleets and remove stopped ones; return their outcomes."""
@@ -129,8 +152,16 @@ class Trainer:
             else:
                 ended.append(outcome(slot, cause, self.rows, self.backend))
         if remaining:
+            if not _turn(remaining):
+                # A new fleet trains after those that exist.
+                self._take_turn(remaining)
             self.fleets[key] = Fleet(remaining, self.rows, self.backend)
         return ended
+
+
+def _turn(slots: Sequence[Slot]) -> int:
+    """Return the number of the latest turn of a fleet; 0 for a new one."""
+    return max(slot.turn for slot in slots)
 
 
 def _ending(slot: Slot) -> str | None:

@@ -99,6 +99,18 @@ def unlike_own(study: optuna.Study) -> frozenset[int]:
     )
 
 
+def _not_sampled(study: optuna.Study, but: FrozenTrial) -> frozenset[int]:
+    """Return the numbers of other running trials without parameters.
+
+    A killed search may have begun trials whose parameters are not recorded. They are sampled again
+    one after another, and a sampler must not see the later ones.
+    """
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return frozenset(
+        trial.number for trial in running if not trial.params and trial.number != but.number
+    )
+
+
 def _is_worst(trial: FrozenTrial) -> bool:
     cause = cause_of(trial)
     return cause is not None and cause.is_worst
@@ -286,7 +298,7 @@ class SeededSampler(BaseSampler):
 
     def _learned(self, study: optuna.Study, trial: FrozenTrial) -> LearnedStudy:
         if trial.number not in self._left_out:
-            self._left_out[trial.number] = unlike_own(study)
+            self._left_out[trial.number] = unlike_own(study) | _not_sampled(study, trial)
         return LearnedStudy(study, self._left_out[trial.number])
 
     def _sampler_of(self, study: optuna.Study, trial: FrozenTrial) -> BaseSampler:

@@ -45,6 +45,10 @@ class BufferedStorage(OpenStorage):
         trials = self.get_all_trials(study_id, deepcopy=False)
         attrs = self.get_study_user_attrs(study_id), self.get_study_system_attrs(study_id)
         self._buffer = StudyBuffer(study_id, trials, *attrs)
+        for trial in trials:
+            # A trial of an earlier run, which this process continues.
+            if trial.state == TrialState.RUNNING:
+                self._buffer.begin(trial)
         try:
             yield
             self._write_changes()

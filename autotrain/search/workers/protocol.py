@@ -1,21 +1,21 @@
 """The messages between the search loop and its workers.
 
-Search loop → worker: `Admission` (train this), `StopSlot` (end that slot), `Close` (no more).
-Worker → search loop: a list of `EpochReport`s and `Outcome`s after every epoch of a fleet, or
-`Crashed`. Workers never open the study's storage. A new kind of worker is a class with the
-methods of `Worker`.
+Search loop → worker: `Admission` (train this), `StopSlot` (end that slot), `Save` (send the states
+of all slots), `Close` (no more). Worker → search loop: a list of `EpochReport`s and `Outcome`s
+after every epoch of a fleet, `Saved`, or `Crashed`. Workers never open the study's storage. A new
+kind of worker is a class with the methods of `Worker`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Protocol
 
 from autotrain.search.attributes import Cause
-from autotrain.training.slot import Admission, EpochReport, Outcome
+from autotrain.training.slot import Admission, EpochReport, Outcome, SlotState
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,30 @@ class StopSlot:
 
 
 @dataclass(frozen=True)
+class Save:
+    """Send the states of all slots between two epochs, as `Saved` with this number."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class Close:
     """End the worker; no more commands follow."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The states of a worker's slots after the messages before and before those that follow.
+
+    Args:
+        number: that of the `Save`.
+        states: the states by slot, without slots that have not started.
+        seconds: time that it took.
+    """
+
+    number: int
+    states: Mapping[int, SlotState]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -57,8 +79,8 @@ class Alive:
 SIGN_EVERY_S = 1.0
 """Seconds between two signs of life of a worker."""
 
-Command = Admission | StopSlot | Close
-Message = EpochReport | Outcome | Crashed | Alive
+Command = Admission | StopSlot | Save | Close
+Message = EpochReport | Outcome | Saved | Crashed | Alive
 
 
 class Worker(Protocol):

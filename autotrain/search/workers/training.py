@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable
 
 import torch
 
 from autotrain.search.attributes import Cause
-from autotrain.search.workers.protocol import Command, Crashed, Message, StopSlot
+from autotrain.search.workers.protocol import Command, Crashed, Message, Save, Saved, StopSlot
 from autotrain.training.slot import Admission, Outcome
 from autotrain.training.trainer import Trainer
 
@@ -33,7 +34,7 @@ class Training:
         return not self.slots
 
     def obey(self, command: Command) -> None:
-        """Accept an `Admission` or a `StopSlot`, on which the next step acts."""
+        """Accept an `Admission`, a `StopSlot` or a `Save`, on which the next step acts."""
         if isinstance(command, Admission):
             self.slots.add(command.slot)
         self._waiting.append(command)
@@ -41,7 +42,7 @@ class Training:
     def step(self) -> list[Message]:
         """Train one fleet for one epoch and return its messages."""
         commands, self._waiting = self._waiting, []
-        crashed: list[Message] = []
+        answers: list[Message] = []
         for command in commands:
             if isinstance(command, StopSlot):
                 self.trainer.stop(command.slot)
@@ -50,7 +51,11 @@ class Training:
                     self.trainer.admit(command)
                 except Exception as error:  # such as too little memory; the other slots continue
                     self.slots.discard(command.slot)
-                    crashed.append(_crash((command.slot,), error))
+                    answers.append(_crash((command.slot,), error))
+            elif isinstance(command, Save):
+                begun_s = time.monotonic()
+                states = self.trainer.states()
+                answers.append(Saved(command.number, states, time.monotonic() - begun_s))
         try:
             messages: list[Message] = list(self.trainer.step())
         # The search loop decides about every error, so none is hidden here.
@@ -58,11 +63,11 @@ class Training:
             lost = tuple(sorted(self.slots))
             self.slots.clear()
             self.trainer = self.make_trainer()
-            return [*crashed, _crash(lost, error)]
+            return [*answers, _crash(lost, error)]
         for message in messages:
             if isinstance(message, Outcome):
                 self.slots.discard(message.slot)
-        return [*crashed, *messages]
+        return [*answers, *messages]
 
 
 def _crash(lost: tuple[int, ...], error: Exception) -> Crashed:

@@ -25,6 +25,8 @@ from sklearn.metrics import log_loss, mean_pinball_loss, root_mean_squared_error
 
 import autotrain
 from autotrain.bundle import Bundle, read_bundle
+from autotrain.data import encoded
+from autotrain.data.encoded import pack
 from autotrain.errors import (
     AutotrainError,
     DataError,
@@ -44,7 +46,6 @@ from autotrain.search.definition import Definition
 from autotrain.search.progress import Progress, Silent
 from autotrain.search.record import origin
 from autotrain.search.trained import Trained
-from autotrain.search.workers import pool
 from autotrain.study import Study
 from autotrain.training.slot import Admission, EpochReport
 from autotrain.training.trainer import Trainer
@@ -1008,14 +1009,25 @@ def test_infinite_timeout_is_no_limit(tmp_path: Path) -> None:
         assert len(study.optuna_study.trials) == 1
 
 
+@pytest.mark.parametrize("n_written", [0, 1], ids=["targets", "inputs"])
 def test_no_worker_is_left_when_the_rows_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_written: int
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    written: list[Path] = []
 
-    monkeypatch.setattr(pool, "pack", full)
-    no_space = pytest.raises(StorageError, match="No space")
-    with study_of_wine(tmp_path, workers=2) as study, no_space:
+    def full(items: Any, folder: Path) -> Any:
+        if len(written) == n_written:
+            raise OSError(28, "No space left on device")
+        written.append(folder)
+        return pack(items, folder)
+
+    monkeypatch.setattr(encoded, "pack", full)
+    with study_of_wine(tmp_path, workers=2) as study:
+        with pytest.raises(StorageError, match="No space"):
+            study.optimize(n_trials=2, observer=Silent())
+        assert not children()
+        monkeypatch.undo()
         study.optimize(n_trials=2, observer=Silent())
-    assert not children()
+        states = [trial.state for trial in study.optuna_study.trials]
+        assert states.count(TrialState.COMPLETE) == 2
+        assert TrialState.RUNNING not in states

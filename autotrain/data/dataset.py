@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from autotrain.data.columns import Column
-from autotrain.data.encoded import EncodedFold, EncodedView
+from autotrain.data.encoded import EncodedFold, EncodedView, LazyViews
 from autotrain.data.fitting import VIEW, fit_preprocessor, rare_levels
 from autotrain.data.preprocessing import Preprocessor
 from autotrain.data.repeats import Repeats
@@ -36,7 +37,7 @@ class Dataset:
         classes: the original labels, sorted; empty for regression.
         label_dtype: type of the labels: "str", "int64", "float64" or "bool".
         splits: rows of each fold, as indices of the table; at least one fold.
-        folds: targets and weights of each fold, with its inputs in the default view.
+        folds: targets and weights of each fold; the first one with its inputs in the default view.
         x_test: float32 `[N, D]`, encoded by the first fold's preprocessor; N may be 0.
         y_test: `[N]`, as `EncodedFold.y_train` of the first fold.
         notes: notices for the user.
@@ -112,6 +113,13 @@ class Dataset:
         views = list(views)
         return [
             replace(fold, views={view: self.encoded(number, view) for view in views})
+            for number, fold in enumerate(self.folds)
+        ]
+
+    def lazy_folds(self) -> list[EncodedFold]:
+        """Return all folds, whose inputs in a view are encoded when they are first read."""
+        return [
+            replace(fold, views=LazyViews(partial(self.encoded, number)))
             for number, fold in enumerate(self.folds)
         ]
 

@@ -1,9 +1,10 @@
 """From a source to a `Dataset`, in named steps.
 
 `load_dataset` reads the table, drops rows without a target or with weight 0 (`_usable_rows`),
-splits the rows (`_split`), chooses the columns (`_columns`), fits each fold's preprocessing on its
-training rows (`_folds`), finds the test rows (`_held_out` or `_separate`) and encodes them. Each
-step adds its notices to one list.
+splits the rows (`_split`), chooses the columns (`_columns`), fits the first fold's preprocessing on
+its training rows (`_folds`), finds the test rows (`_held_out` or `_separate`) and encodes them.
+Each step adds its notices to one list. The preprocessing of another fold or view is fitted when
+`Dataset.encoded` is first asked for it.
 """
 
 from __future__ import annotations
@@ -145,12 +146,12 @@ def load_dataset(
         rest, test_places, splits = _split(usable, fraction, validation, seed)
         columns = _columns(usable, rest, notes)
         by_class = _class_weights(usable, rest, class_weights)
-        folds, preprocessors, levels = _folds(usable, columns, splits, by_class, notes)
+        folds, preprocessor, levels = _folds(usable, columns, splits, by_class, notes)
         if fraction is None:
-            test_rows = _separate(usable, test, preprocessors[0], notes)
+            test_rows = _separate(usable, test, preprocessor, notes)
         else:
             test_rows = _held_out(usable, test_places, fraction)
-        x_test = _encode(preprocessors[0], test_rows, usable, notes)
+        x_test = _encode(preprocessor, test_rows, usable, notes)
         repeats = _repeats(usable, rest, test_rows, columns, notes)
     table, coded, first = usable.table, usable.coded, folds[0]
     return Dataset(
@@ -180,10 +181,7 @@ def load_dataset(
         commas=table.commas,
         reading=_kept_reading(usable),
         repeats=repeats,
-        fitted={
-            (number, VIEW): (preprocessor, fold.views[VIEW])
-            for number, (preprocessor, fold) in enumerate(zip(preprocessors, folds, strict=True))
-        },
+        fitted={(0, VIEW): (preprocessor, first.views[VIEW])},
     )
 
 
@@ -312,24 +310,21 @@ def _folds(
     splits: Sequence[Split],
     by_class: np.ndarray | None,
     notes: list[str],
-) -> tuple[list[EncodedFold], list[Preprocessor], dict[str, int]]:
-    """Fit and encode the default view of each fold.
+) -> tuple[list[EncodedFold], Preprocessor, dict[str, int]]:
+    """Make the folds; fit and encode the default view of the first one.
 
     Args:
         splits: indices of usable rows.
         by_class: `[C]` class weights; None if all are equal.
-    Returns: folds, their preprocessors, and the number of levels of each categorical column in the
-        first fold's training rows.
+    Returns: folds, the preprocessor of the first one, and the number of levels of each categorical
+        column in its training rows.
     """
     features, task, y = usable.features, usable.coded.task, usable.y
+    preprocessor, levels, encoded = fit_view(features, columns, splits[0], VIEW)
+    train = splits[0].train
+    notes += find_leaks(features.iloc[train], columns, y[train], task)
     folds: list[EncodedFold] = []
-    preprocessors: list[Preprocessor] = []
-    levels: dict[str, int] = {}
     for number, split in enumerate(splits):
-        preprocessor, own_levels, encoded = fit_view(features, columns, split, VIEW)
-        if not folds:
-            levels = own_levels
-            notes += find_leaks(features.iloc[split.train], columns, y[split.train], task)
         where = f" of fold {number}" if len(splits) > 1 else ""
         weights = fold_weights(usable.row_weights, by_class, y, split.train, split.valid, where)
         mean, std = 0.0, 1.0
@@ -337,9 +332,9 @@ def _folds(
             mean, std = float(y[split.train].mean()), float(y[split.train].std()) or 1.0
         y_train = _standardized(y[split.train], task, mean, std)
         y_valid = _standardized(y[split.valid], task, mean, std)
-        folds.append(EncodedFold(y_train, y_valid, {VIEW: encoded}, mean, std, weights))
-        preprocessors.append(preprocessor)
-    return folds, preprocessors, levels
+        views = {} if number else {VIEW: encoded}
+        folds.append(EncodedFold(y_train, y_valid, views, mean, std, weights))
+    return folds, preprocessor, levels
 
 
 def _standardized(y: np.ndarray, task: str, mean: float, std: float) -> np.ndarray:

@@ -97,16 +97,16 @@ class Launch:
         Args:
             trials: the study's trials; those outside the space may use other views of the rows.
         """
-        outside = map(view_of, configs_outside(trials))
-        views = list(dict.fromkeys([*self.space.views(), *outside]))
         problem = problem_of(self.dataset, self.metric)
-        encode = partial(self.dataset.encoded_folds, views)
         if self.is_on_ray:
+            outside = map(view_of, configs_outside(trials))
+            views = list(dict.fromkeys([*self.space.views(), *outside]))
+            encode = partial(self.dataset.encoded_folds, views)
             return ray_pool(problem, encode, str(self.definition.workers), self.part)
         devices = ["cpu"] * self.n_workers
         if self.device != "cpu":
             devices = [f"cuda:{n % torch.cuda.device_count()}" for n in range(self.n_workers)]
-        return local_pool(problem, encode, devices)
+        return local_pool(problem, self.dataset.lazy_folds(), devices)
 
     def loop(
         self,

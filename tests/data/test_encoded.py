@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from autotrain.data.codes import Columns
-from autotrain.data.encoded import EncodedFold, EncodedView, pack, unpack
+from autotrain.data.encoded import EncodedFold, EncodedView, LazyViews, PackedRows, pack, unpack
 from autotrain.data.weights import RowWeights
 from autotrain.techniques.view import View
 
@@ -79,3 +81,23 @@ def test_rows_are_in_the_files_and_not_in_the_message(tmp_path: Path) -> None:
     array = fold.views[View()].x_train
     file = tmp_path / "2.array"
     assert file.read_bytes() == array.tobytes()
+
+
+def test_inputs_of_a_view_are_written_when_they_are_asked_for(tmp_path: Path) -> None:
+    folds = make_folds(5, None)
+    encoded_for: list[tuple[int, int]] = []
+
+    def encode(number: int, view: View) -> EncodedView:
+        encoded_for.append((number, view.one_hot_limit))
+        return folds[number].views[View()]
+
+    lazy = [replace(f, views=LazyViews(partial(encode, n))) for n, f in enumerate(folds)]
+    rows = PackedRows(lazy, tmp_path)
+    assert all(not fold.views for fold in unpack(rows.targets))
+    assert not encoded_for
+    for _ in range(2):
+        found = unpack(rows.view(View()))
+        np.testing.assert_array_equal(found[1].x_valid, folds[1].views[View()].x_valid)
+    assert encoded_for == [(0, 0), (1, 0)]
+    # A view with the same arrays has the same files.
+    assert rows.view(View(one_hot_limit=4)) is rows.view(View())

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from autotrain.bundle.temporary import remove_leftovers, temporary_folder
-from autotrain.data.encoded import EncodedFold, pack
-from autotrain.errors import StorageError
+from autotrain.data.encoded import EncodedFold, PackedRows
 from autotrain.search.workers.inline import InlineWorker
 from autotrain.search.workers.processes import ProcessWorker, can_start_processes
 from autotrain.search.workers.protocol import Worker
@@ -34,7 +32,7 @@ class WorkerPool(NamedTuple):
 
 @contextlib.contextmanager
 def local_pool(
-    problem: Problem, encode: Callable[[], Sequence[EncodedFold]], devices: Sequence[str]
+    problem: Problem, folds: Sequence[EncodedFold], devices: Sequence[str]
 ) -> Iterator[WorkerPool]:
     """Start workers on this machine.
 
@@ -43,30 +41,24 @@ def local_pool(
 
     Args:
         problem: the learning problem.
-        encode: makes the rows, while the processes load their libraries.
+        folds: the rows, whose views may be encoded on request.
         devices: the device of each worker.
     """
     if list(devices) == ["cpu"] or not can_start_processes():
         remove_leftovers()
-        yield WorkerPool([InlineWorker(partial(Trainer, problem, encode(), devices[0]))])
+        yield WorkerPool([InlineWorker(partial(Trainer, problem, folds, devices[0]))])
         return
     with temporary_folder() as folder:
         workers = [
             ProcessWorker(device, f"worker {number}") for number, device in enumerate(devices, 1)
         ]
         try:
-            packed = pack(encode(), folder)
-        except BaseException as error:
+            rows = PackedRows(folds, folder)
+        except BaseException:
             for worker in workers:
                 worker.close()
-            if isinstance(error, OSError):
-                raise StorageError(
-                    f"{tempfile.gettempdir()} must take the rows for the worker processes, got: "
-                    f"{error.strerror or error}. Free space there, set TMPDIR to another folder, "
-                    "or train with one worker."
-                ) from error
             raise
-        yield WorkerPool([worker.give(problem, packed) for worker in workers])
+        yield WorkerPool([worker.give(problem, rows) for worker in workers])
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """Workers as local processes: one per core, one thread each, one per GPU.
 
-Rows are written once to files that every process maps into memory (`data/encoded.py`). The rows of
-a single fold are in memory once, whatever the number of workers. Several folds are joined into a
-copy in each process.
+Rows are written once to files that every process maps into memory (`data/encoded.py`), each view
+when a training first reads it. The rows of a single fold are in memory once, whatever the number of
+workers. Several folds are joined into a copy in each process.
 
 A worker is a subprocess that runs `_serve` at the other end of a pipe. It is not a
 `multiprocessing.Process`, so a search also runs inside the processes of joblib, of
@@ -25,11 +25,12 @@ from functools import partial
 from multiprocessing import Pipe, spawn
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from autotrain.data.encoded import PackedFolds, unpack
+from autotrain.data.encoded import EncodedFold, Packed, PackedRows, unpack
+from autotrain.network.config import view_of
 from autotrain.search.attributes import Cause
 from autotrain.search.workers.protocol import (
     SIGN_EVERY_S,
@@ -40,7 +41,9 @@ from autotrain.search.workers.protocol import (
     Message,
 )
 from autotrain.search.workers.training import Training
+from autotrain.techniques.view import View
 from autotrain.training.rows import Problem
+from autotrain.training.slot import Admission
 from autotrain.training.trainer import Trainer
 
 # The child's interpreter reads this when it starts. Each process has one thread. glibc keeps memory
@@ -66,6 +69,13 @@ OWN_FOLDER = str(Path(__file__).resolve().parents[3])
 LEAVING_S = 2.0
 
 
+class Inputs(NamedTuple):
+    """The inputs of all folds in a view, which the next admissions read."""
+
+    view: View
+    packed: Packed
+
+
 class ProcessWorker:
     """One worker process and the pipe to it.
 
@@ -77,7 +87,8 @@ class ProcessWorker:
     """
 
     def __init__(self, device: str, name: str) -> None:
-        self.rows: tuple[Problem, PackedFolds] | None = None
+        self.rows: tuple[Problem, PackedRows] | None = None
+        self._views: set[View] = set()
         self.device = device
         self.name = name
         self.pipe, theirs = Pipe()
@@ -98,17 +109,31 @@ class ProcessWorker:
         self._send(_module_folders())
         self.has_left = False
 
-    def give(self, problem: Problem, folds: PackedFolds) -> ProcessWorker:
-        """Send the problem and the places of the rows, before any command; return this worker."""
-        self.rows = problem, folds
-        self._send(self.rows)
+    def give(self, problem: Problem, rows: PackedRows) -> ProcessWorker:
+        """Send the problem and the targets, before any command; return this worker."""
+        self.rows = problem, rows
+        self._send((problem, rows.targets))
         return self
 
     def send(self, command: Command) -> None:
-        """Send a command; `receive` reports a process that has ended."""
+        """Send a command; `receive` reports a process that has ended.
+
+        Raises:
+            StorageError: when the rows that an admission reads cannot be written.
+        """
+        if isinstance(command, Admission):
+            self._send_view(view_of(command.config))
         self._send(command)
 
-    def _send(self, message: Command | tuple[Problem, PackedFolds] | list[str]) -> None:
+    def _send_view(self, view: View) -> None:
+        """Send the places of a view's inputs, unless the process knows them."""
+        if view in self._views or self.rows is None:
+            return
+        _, rows = self.rows
+        self._send(Inputs(view, rows.view(view)))
+        self._views.add(view)
+
+    def _send(self, message: Command | tuple[Problem, Packed] | Inputs | list[str]) -> None:
         with contextlib.suppress(BrokenPipeError, OSError):
             self.pipe.send(message)
 
@@ -200,17 +225,22 @@ def _serve(pipe: Connection, device: str) -> None:
         first = pipe.recv()
         if isinstance(first, Close):
             return
-        problem, folds = first
+        problem, targets = first
+        folds: tuple[EncodedFold, ...] = unpack(targets)
         lock = threading.Lock()
         threading.Thread(target=_send_signs, args=(pipe, lock), daemon=True).start()
-        training = Training(partial(_make_trainer, problem, folds, device))
+        training = Training(partial(Trainer, problem, folds, device))
         while True:
             # An idle worker sleeps in recv; a busy one polls between epochs.
             while training.is_idle or pipe.poll():
                 command = pipe.recv()
                 if isinstance(command, Close):
                     return
-                training.obey(command)
+                if isinstance(command, Inputs):
+                    for fold, encoded in zip(folds, unpack(command.packed), strict=True):
+                        fold.views[command.view] = encoded
+                else:
+                    training.obey(command)
             messages = training.step()
             with lock:
                 pipe.send(messages)
@@ -223,7 +253,3 @@ def _send_signs(pipe: Connection, lock: threading.Lock) -> None:
             time.sleep(SIGN_EVERY_S)
             with lock:
                 pipe.send([Alive()])
-
-
-def _make_trainer(problem: Problem, folds: PackedFolds, device: str) -> Trainer:
-    return Trainer(problem, unpack(folds), device)

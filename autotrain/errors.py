@@ -145,8 +145,8 @@ class NoTrialSucceededError(AutotrainError):
 
 
 COPY_AGAIN = (
-    "Copy the bundle again, or export it again with `autotrain export`; `autotrain resume` "
-    "rebuilds a study's own `best/`."
+    "Copy the bundle again, or export it again with `autotrain export`; `autotrain doctor "
+    "NAME --fix` rebuilds a study's own `best/`."
 )
 """The fix for a damaged bundle."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
@@ -98,6 +99,16 @@ FEW_TEST_ROWS = 500
 def count_text(count: int, noun: str, plural: str | None = None) -> str:
     """Format a count with its noun: "1 row", "2,000 rows", "2 processes"."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def numbers_text(numbers: Sequence[int], most: int = 12) -> str:
+    """Format numbers of trials or lines: "3, 5, 8"; those after the first `most` become "…".
+
+    Examples:
+        >>> numbers_text([3, 5, 8], most=2)
+        '3, 5, …'
+    """
+    return ", ".join([*map(str, numbers[:most]), *(["…"] if numbers[most:] else [])])
 
 
 def size_text(n_bytes: int) -> str:

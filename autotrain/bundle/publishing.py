@@ -220,11 +220,21 @@ def _swap(staged: Path, folder: Path, exchange: Exchange) -> Path | None:
     return old
 
 
+def leftovers(folder: Path) -> list[Path]:
+    """Return the old and the new folder that a kill has left next to a bundle."""
+    folder = Path(os.path.realpath(folder))
+    beside = (_beside(folder, "old"), _beside(folder, "new"))
+    return [path for path in beside if path.exists() or path.is_symlink()]
+
+
 def recover(folder: Path) -> None:
-    """Remove the remains of a writer that was killed; no other process may write the folder.
+    """Complete or remove what a kill has left next to a bundle.
+
+    If the folder is missing, the old bundle is moved there. The user's own files stay.
 
     Raises: OSError when the system refuses.
     """
+    folder = Path(os.path.realpath(folder))
     old, staged = _beside(folder, "old"), _beside(folder, "new")
     for leftover in (old, staged):
         # autotrain writes folders only, so this is foreign; a link's target is not touched.
@@ -249,9 +259,11 @@ def _refuse_to_replace(folder: Path) -> None:
     what = None
     if folder.exists() and not folder.is_dir():
         what = "a file"
-    elif folder.is_dir() and not (folder / RECORD).exists():
-        others = sorted(entry.name for entry in folder.iterdir())
-        if others:
+    elif folder.is_dir():
+        names = {entry.name for entry in folder.iterdir()}
+        others = sorted(names - set(FILES))
+        # A bundle without one of its files is damaged, and still a bundle.
+        if others and not names & {RECORD, TENSORS}:
             what = f"a folder with other files ({', '.join(others[:3])})"
     if what is not None:
         raise StorageError(

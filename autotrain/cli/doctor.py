@@ -21,6 +21,7 @@ from autotrain.cli.options import (
 )
 from autotrain.cli.parameters import FILE
 from autotrain.cli.printing import print_json, say
+from autotrain.search.settings import directory_words
 from autotrain.vocabulary import count_text
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def doctor(
             {"study": name, "counts": counts, "findings": [each.to_json() for each in found]}
         )
     else:
-        say("\n".join(["", *_ending(found, name, fix=fix)]))
+        say("\n".join(["", *_ending(found, studies / (name or ""), name, fix=fix)]))
     if count_of(found, Severity.PROBLEM):
         raise click.exceptions.Exit(EXIT_PROBLEMS)
 
@@ -103,8 +104,10 @@ def _wrapped(text: str, label: str) -> list[str]:
     return [f"{label}{wrapped[0]}", *(f"{'':<{len(label)}}{line}" for line in wrapped[1:])]
 
 
-def _ending(found: Sequence[Finding], name: str | None, *, fix: bool) -> list[str]:
-    """Return the lines with the number of problems and the next command."""
+def _ending(
+    found: Sequence[Finding], folder: Path, name: str | None, *, fix: bool
+) -> Iterator[str]:
+    """Yield the lines with the number of problems and the next command."""
     from autotrain.doctor.finding import Severity, count_of
 
     counts = [
@@ -113,7 +116,7 @@ def _ending(found: Sequence[Finding], name: str | None, *, fix: bool) -> list[st
     ]
     if fix:
         counts.append(f"{count_of(found, Severity.REPAIRED):,} repaired")
-    lines = [f"{', '.join(counts)}."]
+    yield f"{', '.join(counts)}."
     if not fix and any(finding.repair is not None for finding in found):
-        lines.append(f"Repair: autotrain doctor {'' if name is None else f'{name} '}--fix")
-    return lines
+        words = "" if name is None else f" {name}{directory_words(folder)}"
+        yield f"Repair: autotrain doctor --fix{words}"

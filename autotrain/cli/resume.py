@@ -20,6 +20,7 @@ from autotrain.cli.options import (
 )
 from autotrain.cli.parameters import FILE
 from autotrain.errors import BundleError, StudyError
+from autotrain.search.settings import directory_words
 from autotrain.vocabulary import count_text, duration_text
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def resume(
     too little time for one, it only completes what was interrupted: the retraining of the best
     trials and the choice of the winner. With --finalists N or --ensemble N it chooses again.
     """
-    from autotrain.cli.run_study import directory_words, run
+    from autotrain.cli.run_study import run
     from autotrain.reporting.status import read_status
     from autotrain.study import Study
 

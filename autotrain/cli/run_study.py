@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from autotrain.cli.printing import fields, note, print_json, say
-from autotrain.search.settings import STUDIES
+from autotrain.search.settings import directory_words
 from autotrain.vocabulary import count_text, duration_text, interval_text, shown_path, value_text
 
 if TYPE_CHECKING:
@@ -280,12 +279,6 @@ def interrupted(study: Study) -> str:
         best = f" The best model so far is in {shown_path(study.best_path)}."
     words = f"autotrain resume {study.definition.name}{directory_words(study.folder)}"
     return f"Interrupted; everything is saved.{best} Resume with:\n  {words}"
-
-
-def directory_words(folder: Path) -> str:
-    """Return the --directory option that a study needs, if any."""
-    studies = shown_path(folder.parent)
-    return "" if studies == str(STUDIES) else f" --directory {studies}"
 
 
 def _ensemble_words(study: Study, members: list[dict[str, Any]] | None) -> str:

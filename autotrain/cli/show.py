@@ -15,15 +15,14 @@ from autotrain.cli.options import (
     storage_option,
 )
 from autotrain.cli.printing import columns, fields, print_json, say
-from autotrain.cli.run_study import directory_words, score_rows, weights_words
+from autotrain.cli.run_study import score_rows, weights_words
 from autotrain.cli.trial_text import param_text, trial_lines
-from autotrain.vocabulary import count_text, duration_text, value_text
+from autotrain.search.settings import directory_words
+from autotrain.vocabulary import count_text, duration_text, numbers_text, value_text
 
 if TYPE_CHECKING:
     from autotrain.reporting.status import StudyStatus, Unread
 
-MOST_NAMED = 12
-"""Largest number of trials to list per flag."""
 STATES = {
     "running": "running",
     "stopped": "interrupted; continue with: autotrain resume {name}{where}",
@@ -174,10 +173,8 @@ def leaderboard(status: StudyStatus) -> list[str]:
 def _added_words(status: StudyStatus) -> str:
     if not status.added:
         return ""
-    numbers = ", ".join(map(str, status.added[:MOST_NAMED]))
-    more = ", …" if len(status.added) > MOST_NAMED else ""
     what = "trial" if len(status.added) == 1 else "trials"
-    return f"{what} {numbers}{more} through Optuna, without a model"
+    return f"{what} {numbers_text(status.added)} through Optuna, without a model"
 
 
 def _ended_early(status: StudyStatus) -> list[str]:
@@ -195,10 +192,8 @@ def _flagged(status: StudyStatus) -> list[str]:
 
     rows = []
     for flag, numbers in status.flags.items():
-        named = ", ".join(map(str, numbers[:MOST_NAMED]))
-        more = ", …" if len(numbers) > MOST_NAMED else ""
         label = FLAGS[flag].label if flag in FLAGS else flag
-        rows.append((f"{len(numbers):>5,}", f"{label} ({flag}): trial {named}{more}"))
+        rows.append((f"{len(numbers):>5,}", f"{label} ({flag}): trial {numbers_text(numbers)}"))
     if not rows:
         return []
     hint = f"Details: autotrain show {status.definition.name} --trial N"

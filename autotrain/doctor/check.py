@@ -58,10 +58,14 @@ def findings(
         return
 
     from autotrain.doctor.disk import disk_findings
-    from autotrain.doctor.study import Place, study_findings
+    from autotrain.doctor.overview import overview
+    from autotrain.doctor.place import Place
+    from autotrain.doctor.study import study_findings
 
     for finding in disk_findings(studies):
         yield settled(finding, fix=fix)
-    if name is not None:
+    if name is None:
+        yield from overview(studies, storage)
+    else:
         place = Place.of(studies / name, storage, data, test)
         yield from study_findings(place, fix=fix)

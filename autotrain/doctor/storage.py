@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import statistics
 import time
 from collections.abc import Callable, Iterator
-
-import sqlalchemy
 
 from autotrain.doctor.finding import Finding, Severity
 from autotrain.errors import AutotrainError
 from autotrain.search.opening import Seen
 from autotrain.search.storage.shared import SharedStorage
 from autotrain.search.storage.storages import DatabaseStorage, FileStorage
-from autotrain.search.storage.urls import sqlite_file
+from autotrain.search.storage.urls import is_remote, sqlite_file, sqlite_reading_uri
 from autotrain.vocabulary import size_text
 
 GROUP = "storage"
@@ -33,8 +33,6 @@ def storage_findings(seen: Seen) -> Iterator[Finding]:
     inner = storage._inner if isinstance(storage, SharedStorage) else None
     if isinstance(inner, DatabaseStorage):
         yield schema(inner)
-        if inner.url.startswith("sqlite"):
-            yield pages(inner)
 
 
 def reachable(seen: Seen, slow_s: float = SLOW_S, n: int = N_CALLS) -> Finding:
@@ -69,38 +67,34 @@ def _seconds_of(call: Callable[[], object]) -> float:
 
 
 def schema(database: DatabaseStorage) -> Finding:
-    """Check that the tables have the version of the installed Optuna.
+    """Return the version of the tables; a version that Optuna cannot read cannot be opened."""
+    text = f"The tables have Optuna's schema {database.get_current_version()}."
+    return Finding(GROUP, "schema", Severity.OK, text)
 
-    Opening a database has refused a version that Optuna cannot read.
+
+def pages(url: str | None) -> Finding | None:
+    """Check that the pages of a SQLite database are intact; None for other storages.
+
+    Args:
+        url: URL of the storage with an absolute path.
     """
-    found, newest = database.get_current_version(), database.get_head_version()
-    if found == newest:
-        return Finding(GROUP, "schema", Severity.OK, f"The tables have Optuna's schema {found}.")
+    path = None if url is None or is_remote(url) else sqlite_file(url)
+    if path is None or not path.is_file():
+        return None
+    try:
+        uri = sqlite_reading_uri(path, stays_open=False)
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+            rows = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+    except sqlite3.Error as error:
+        rows = [str(error)]
+    if rows == ["ok"]:
+        text = f"The pages of the database are intact ({size_text(path.stat().st_size)})."
+        return Finding(GROUP, "pages", Severity.OK, text)
+    found = "; ".join(" ".join(str(row).split()) for row in rows)
     return Finding(
         GROUP,
-        "schema",
-        Severity.WARNING,
-        f"The tables must have Optuna's schema {newest}, got {found}.",
-        "Make a copy, then run: optuna storage upgrade --storage URL",
+        "pages",
+        Severity.PROBLEM,
+        f"{path} must be an intact SQLite database, got: {found}.",
+        f"Restore a copy, or recover it: sqlite3 {path} .recover | sqlite3 recovered.db",
     )
-
-
-def pages(database: DatabaseStorage) -> Finding:
-    """Check that the pages of a SQLite database are intact."""
-    path = sqlite_file(database.url)
-    try:
-        with database.engine.connect() as connection:
-            rows = connection.execute(sqlalchemy.text("PRAGMA quick_check(5)")).scalars().all()
-    except sqlalchemy.exc.SQLAlchemyError as error:
-        rows = [str(error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error)]
-    if rows != ["ok"]:
-        return Finding(
-            GROUP,
-            "pages",
-            Severity.PROBLEM,
-            f"{path} must be an intact SQLite database, got: {'; '.join(map(str, rows))}.",
-            f"Restore a copy, or recover it: sqlite3 {path} .recover | sqlite3 recovered.db",
-        )
-    size = 0 if path is None else path.stat().st_size
-    text = f"The pages of the database are intact ({size_text(size)})."
-    return Finding(GROUP, "pages", Severity.OK, text)

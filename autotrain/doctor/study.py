@@ -2,66 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from autotrain.doctor.finding import Finding, Severity, settled
-from autotrain.doctor.storage import storage_findings
+from autotrain.doctor.journal_repair import journal_finding, repair
+from autotrain.doctor.models import model_checks, temporary_files
+from autotrain.doctor.place import Place, opened_store
+from autotrain.doctor.storage import pages, storage_findings
 from autotrain.errors import AutotrainError
-from autotrain.metrics import metric_named
-from autotrain.search.definition import Definition
-from autotrain.search.opening import Seen, open_study, seen_study, storage_of
-from autotrain.search.storage.claim import WRITER, is_alive
+from autotrain.search.opening import Seen, seen_study
+from autotrain.search.record import FILE as RECORD
+from autotrain.search.record import Record
 from autotrain.search.storage.lock import is_held
-from autotrain.search.trial_store import TrialStore
-from autotrain.space.search_space import SearchSpace
-from autotrain.vocabulary import count_text
+from autotrain.search.storage.storages import OBJECT
+from autotrain.search.storage.urls import absolute_url
+from autotrain.vocabulary import count_text, numbers_text
 
 GROUP = "study"
-MOST_NAMED = 12
-RUNNING = "A search is running: not repaired."
-"""The fix of a finding that is not repaired because the study is in use."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """A study to check.
-
-    Args:
-        folder: its folder.
-        definition: its settings.
-        url: URL of its storage with the password; None for the journal in the folder.
-        data, test: its tables, when they have moved or were in memory; otherwise None.
-    """
-
-    folder: Path
-    definition: Definition
-    url: str | None
-    data: Any = None
-    test: Any = None
-
-    @classmethod
-    def of(cls, folder: Path, storage: str | None, data: Any = None, test: Any = None) -> Place:
-        """Return the study in a folder; for the other arguments see `check`.
-
-        Raises:
-            StudyError: when it does not exist, its settings cannot be read, or its trials are in
-                another storage.
-        """
-        definition = Definition.read(folder)
-        return cls(folder, definition, storage_of(definition, storage, folder), data, test)
-
-    @property
-    def command(self) -> str:
-        """The command that repairs the study."""
-        return f"autotrain doctor {self.folder.name} --fix"
+UNCHECKED = "The trials are not checked, because the file above must be repaired first."
 
 
 def study_findings(place: Place, *, fix: bool) -> Iterator[Finding]:
@@ -69,39 +30,84 @@ def study_findings(place: Place, *, fix: bool) -> Iterator[Finding]:
 
     The study is opened again for each part, because a repair changes it.
     """
-    for part in (storage_findings, lost_trials, partial(running_trials, place)):
+    url = None if place.url is None else absolute_url(place.url, place.folder)
+    file = journal_finding(place) or pages(url)
+    if file is not None:
+        yield (file := settled(file, fix=fix))
+    parts: tuple[Callable[[Seen], Iterator[Finding]], ...] = (
+        storage_findings,
+        partial(temporary_files, place),
+        partial(lost_trials, place),
+        partial(running_trials, place),
+        *model_checks(place),
+    )
+    for part in parts:
         try:
             with seen_study(place.folder, place.url, stays_open=False) as seen:
                 found = list(part(seen))
         except AutotrainError as error:
-            yield Finding(GROUP, "storage", Severity.PROBLEM, str(error))
+            yield _unreadable(place, error, file)
             return
         for finding in found:
             yield settled(finding, fix=fix)
 
 
-def is_in_use(place: Place, seen: Seen | None) -> bool:
-    """Whether a search is running, on this machine or on another one.
+def _unreadable(place: Place, error: AutotrainError, file: Finding | None) -> Finding:
+    """Return the finding about a study whose trials cannot be read.
 
     Args:
-        seen: the study, open for reading; None if it cannot be opened.
+        place: the study.
+        error: the reason.
+        file: the finding about the file with its trials, which may be the reason.
     """
-    if is_held(place.folder):
-        return True
-    if seen is None or seen.study_id is None:
-        return False
-    found = seen.storage.get_study_system_attrs(seen.study_id).get(WRITER)
-    return is_alive(found, seen.study_id, place.folder)
+    if file is not None and file.state == Severity.PROBLEM:
+        return Finding(GROUP, "trials", Severity.WARNING, UNCHECKED)
+    if place.url is None:
+        return Finding(GROUP, "trials", Severity.PROBLEM, str(error))
+    # A storage object cannot be opened by its name, which is no damage.
+    is_object = place.url.startswith(OBJECT)
+    state = Severity.WARNING if is_object else Severity.PROBLEM
+    return Finding("storage", "storage", state, str(error))
 
 
-def lost_trials(seen: Seen) -> Iterator[Finding]:
+def lost_trials(place: Place, seen: Seen) -> Iterator[Finding]:
     """Check that the storage contains all trials that the study had."""
     if seen.lost is not None:
-        yield Finding(GROUP, "record", Severity.PROBLEM, f"{seen.lost[0].upper()}{seen.lost[1:]}")
+        text = f"{seen.lost[0].upper()}{seen.lost[1:]}"
+        can_repair = place.url is None and bool(seen.trials) and not is_held(place.folder)
+        again = (
+            f"Restore the journal from a copy if you have one. Otherwise run: {place.command}. It "
+            "restores trials from checkpoints; the others are trained again."
+        )
+        yield Finding(
+            GROUP,
+            "record",
+            Severity.PROBLEM,
+            text,
+            again if can_repair else "",
+            (lambda: repair(place)) if can_repair else None,
+        )
+        return
+    if seen.trials and Record.read(place.folder) is None:
+        yield Finding(
+            GROUP,
+            "record",
+            Severity.WARNING,
+            f"{RECORD} is missing or damaged, so trials that get lost would not be noticed.",
+            f"Run: {place.command}, or resume the study.",
+            lambda: remember(place),
+        )
         return
     n_ended = sum(trial.state.is_finished() for trial in seen.trials)
     text = f"{count_text(len(seen.trials), 'trial')}, {n_ended:,} ended; none is lost."
     yield Finding(GROUP, "record", Severity.OK, text)
+
+
+def remember(place: Place) -> str:
+    """Write the record of the trials again, and return a sentence about it."""
+    with opened_store(place):
+        pass
+    return "Written again."
 
 
 def running_trials(place: Place, seen: Seen) -> Iterator[Finding]:
@@ -110,20 +116,19 @@ def running_trials(place: Place, seen: Seen) -> Iterator[Finding]:
     if not numbers:
         yield Finding(GROUP, "trials", Severity.OK, "No trial is marked as running.")
         return
-    if is_in_use(place, seen):
+    if place.is_in_use(seen):
         what = count_text(len(numbers), "trial")
         yield Finding(
             GROUP, "trials", Severity.OK, f"A search is running, with {what} in training."
         )
         return
-    named = ", ".join(map(str, numbers[:MOST_NAMED])) + (", …" if numbers[MOST_NAMED:] else "")
-    one = len(numbers) == 1
+    named = numbers_text(numbers)
+    which = f"Trial {named} is" if len(numbers) == 1 else f"Trials {named} are"
     yield Finding(
         GROUP,
         "trials",
         Severity.PROBLEM,
-        f"Trial{'' if one else 's'} {named} {'is' if one else 'are'} marked as running, but no "
-        "search is running: it was killed.",
+        f"{which} marked as running, but no search is running: it was killed.",
         f"Run: {place.command}, or resume the study, which trains them again.",
         lambda: release(place),
     )
@@ -134,22 +139,3 @@ def release(place: Place) -> str:
     with opened_store(place) as store:
         n = store.release()
     return f"{count_text(n, 'trial')} marked as interrupted; `resume` trains them again."
-
-
-@contextlib.contextmanager
-def opened_store(place: Place) -> Iterator[TrialStore]:
-    """Open the trials of a study for writing, and lock the study.
-
-    Raises:
-        StudyError: when a search is running, or trials are lost.
-        StorageError: when the storage cannot be used.
-    """
-    definition = replace(place.definition, storage=place.url)
-    metric = metric_named(definition.metric)
-    storage, study = open_study(place.folder, definition, metric, RandomSampler(seed=0))
-    try:
-        yield TrialStore(study, storage, SearchSpace.from_dict(definition.space), metric)
-        storage.commit()
-        storage.remember(study._study_id)
-    finally:
-        storage.close()

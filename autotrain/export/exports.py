@@ -78,6 +78,26 @@ class Exports(ABC):
         """
         return self._export_best(ensemble, lambda stage: None)
 
+    def restore_best(self) -> Path:
+        """Write the model in `best/` again if it is missing or damaged.
+
+        The weights come from `checkpoints/`, or from training again as recorded. If the last search
+        ended in order, it is the model or the ensemble that was exported then; otherwise it is the
+        best model so far.
+
+        Returns: the bundle's folder. `test` scores a model that was written again.
+        Raises:
+            RuntimeError: when no model can be exported, which is a bug.
+        Examples:
+            >>> study.restore_best().name
+            'best'
+        """
+        attrs = self.optuna_study.user_attrs
+        if not attrs.get(IS_EXPORTED, False):
+            self._take(self._best().restore())
+            return self.best_path
+        return self.export_best(None if attrs.get(EXPORTED) is None else 0)
+
     def export(self, folder: str | Path, trial: int | None = None) -> Path:
         """Copy a model to another folder, which needs neither the study nor Optuna.
 

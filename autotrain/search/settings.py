@@ -18,6 +18,7 @@ from typing import Annotated, Any, Self, get_type_hints
 from autotrain.errors import StudyError, unknown
 from autotrain.metrics import TASKS
 from autotrain.validation import check_count, check_share, read_workers
+from autotrain.vocabulary import shown_path
 
 AUTO = "auto"
 STUDIES = Path("studies")
@@ -26,6 +27,12 @@ SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc")
 PRUNERS = ("performance", "asha", "median", "none")
 DEVICES = (AUTO, "cpu", "cuda")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def directory_words(folder: Path) -> str:
+    """Return the option `--directory` that commands need for the study in a folder, if any."""
+    studies = shown_path(folder.parent)
+    return "" if studies == str(STUDIES) else f" --directory {studies}"
 
 
 class OnResume(Enum):

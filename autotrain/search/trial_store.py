@@ -285,9 +285,10 @@ class TrialStore:
         storage = self.storage
         deaths = trial.user_attrs.get(ABANDONED, 0) + 1
         storage.set_trial_user_attr(trial._trial_id, ABANDONED, deaths)
-        self._close(trial, Cause.INTERRUPTED if deaths < MOST_ABANDONED else Cause.GIVEN_UP)
+        self.close(trial, Cause.INTERRUPTED if deaths < MOST_ABANDONED else Cause.GIVEN_UP)
 
-    def _close(self, trial: FrozenTrial, cause: Cause) -> None:
+    def close(self, trial: FrozenTrial, cause: Cause) -> None:
+        """End an open trial without a result."""
         storage = self.storage
         for name, fact in {CAUSE: cause, **self._origin(trial.number)}.items():
             storage.set_trial_user_attr(trial._trial_id, name, fact)
@@ -296,7 +297,7 @@ class TrialStore:
     def close_running(self) -> None:
         """Record trials as interrupted that Ctrl-C left running while they were sampled."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._close(trial, Cause.INTERRUPTED)
+            self.close(trial, Cause.INTERRUPTED)
 
     def is_finished(self, number: int) -> bool:
         """Whether the end of a trial is recorded."""

@@ -41,7 +41,7 @@ def test_problem_is_explained_and_repaired(killed: Path, autotrain: Run) -> None
     done = autotrain("doctor", "shop")
     assert done.code == 1
     assert "  problem   trials       Trial 4 is marked as running" in done.out
-    assert done.out.endswith("\nRepair: autotrain doctor shop --fix\n")
+    assert done.out.endswith("\nRepair: autotrain doctor --fix shop\n")
     assert listing(killed) == before
     done = autotrain("doctor", "shop", "--fix")
     assert done.code == 0

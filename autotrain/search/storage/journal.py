@@ -269,30 +269,41 @@ def parse(path: Path, line_number: int, line: bytes) -> Record:
     Raises:
         StorageError: when it is not a record of an Optuna journal.
     """
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise _corrupt(path, line_number, line) from error
-    if (
-        not isinstance(record, dict)
-        or record.get("op_code") not in range(N_OPERATIONS)
-        or "worker_id" not in record
-    ):
+    record = record_in(line)
+    if record is None:
         raise _corrupt(path, line_number, line)
     return record
+
+
+def record_in(line: bytes) -> Record | None:
+    """Return the record in one line; None when it is not a record of an Optuna journal."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_known = isinstance(record, dict) and record.get("op_code") in range(N_OPERATIONS)
+    return record if is_known and "worker_id" in record else None
 
 
 def _corrupt(path: Path, line_number: int, line: bytes) -> StorageError:
     shown = repr(line[:60].decode(errors="replace").rstrip("\n"))
     return StorageError(
         f"{path}, line {line_number} must be a record of an Optuna journal, got "
-        f"{shown}{' …' if len(line) > 60 else ''}. To continue with the lines before it, copy the "
-        f"file and cut it: head -n {line_number - 1} {path.name} > intact.log"
+        f"{shown}{' …' if len(line) > 60 else ''}. {repair_text(path)}"
     )
 
 
+def repair_text(path: Path) -> str:
+    """Return the fix of a damaged journal."""
+    name = path.absolute().parent.name
+    return f"To keep all complete records, run: autotrain doctor {name} --fix"
+
+
 def _cut_torn_line(fd: int, path: Path, chunk: int = 1 << 16) -> int:
-    """Move an incomplete last line to the `.torn` file, and return the remaining size."""
+    """Move an incomplete last line to the `.torn` file, and return the size of the journal.
+
+    A complete record without its line break stays.
+    """
     size = keep = os.fstat(fd).st_size
     while keep > 0:
         start = max(0, keep - chunk)
@@ -304,6 +315,10 @@ def _cut_torn_line(fd: int, path: Path, chunk: int = 1 << 16) -> int:
     if keep == size:
         return size
     torn = read_at(fd, size - keep, keep)
+    if record_in(torn) is not None:
+        os.write(fd, b"\n")
+        os.fsync(fd)
+        return size + 1
     # After a power failure there may be zeros. Other bytes that do not begin a record are not
     # written by autotrain.
     opening = b'{"op_code":'

@@ -108,6 +108,13 @@ def open_storage(
     return storage
 
 
+def unfinished(folder: Path) -> list[Path]:
+    """Return the files that a killed writer of the study did not finish."""
+    hidden = (*folder.glob(".*"), *(folder / "checkpoints").glob(".*"))
+    names = {path: path.name.removeprefix(".") for path in hidden}
+    return sorted(path for path, n in names.items() if n in OWN or CHECKPOINT.fullmatch(n))
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove what a killed writer of the study left; the study must be locked.
 
@@ -115,10 +122,8 @@ def remove_unfinished(folder: Path) -> None:
         StorageError: when it cannot be removed.
     """
     try:
-        for path in (*folder.glob(".*"), *(folder / "checkpoints").glob(".*")):
-            name = path.name.removeprefix(".")
-            if name in OWN or CHECKPOINT.fullmatch(name):
-                remove_own(path)
+        for path in unfinished(folder):
+            remove_own(path)
         recover(folder / "best")
     except OSError as error:
         raise StorageError(

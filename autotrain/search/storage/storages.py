@@ -23,7 +23,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from autotrain.errors import StorageError
 from autotrain.search.storage.buffered import BufferedStorage
 from autotrain.search.storage.failures import lost_connection
-from autotrain.search.storage.journal import GroupCommitBackend, JournalReader
+from autotrain.search.storage.journal import GroupCommitBackend, JournalReader, repair_text
 from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.storage.urls import (
     absolute_url,
@@ -62,8 +62,7 @@ class FileStorage(BufferedStorage, JournalStorage):
             # The record is valid JSON, but cannot follow the previous records.
             raise StorageError(
                 f"{path}, line {backend.line} must be a valid record of Optuna, got "
-                f"{type(error).__name__}: {error}. To continue with the lines before it, copy the "
-                f"file and cut it: head -n {backend.line - 1} {path.name} > intact.log"
+                f"{type(error).__name__}: {error}. {repair_text(path)}"
             ) from error
         self._writer = None if read_only else backend
         self._trials = RecordWriter(self, self._write_records)

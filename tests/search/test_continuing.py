@@ -14,7 +14,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 import autotrain
-from autotrain.doctor.study import Place, release
+from autotrain.doctor.place import Place
+from autotrain.doctor.study import release
 from autotrain.reporting.status import read_status
 from autotrain.search import saving
 from autotrain.search.attributes import ABANDONED, CAUSE, RETRY_OF, SAVED_EPOCH, Cause

@@ -40,7 +40,7 @@ _decoder = json.JSONDecoder()
 
 
 @dataclass(frozen=True)
-class Entry:
+class CompleteRecord:
     """A complete record.
 
     Args:
@@ -77,7 +77,7 @@ class Scan:
         is_whole: whether the file consists of one complete record per line.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[CompleteRecord, ...]
     gaps: tuple[Gap, ...]
     is_whole: bool
 
@@ -94,12 +94,12 @@ class Scan:
 
 def scan(data: bytes) -> Scan:
     """Find all complete records in the bytes of a journal."""
-    entries: list[Entry] = []
+    entries: list[CompleteRecord] = []
     gaps: list[Gap] = []
     lines = data.split(b"\n")
     for number, line in enumerate(lines[:-1] if not lines[-1] else lines, 1):
         for piece in _pieces(line):
-            if isinstance(piece, Entry):
+            if isinstance(piece, CompleteRecord):
                 entries.append(piece)
             elif gaps and gaps[-1].index == len(entries):
                 last = gaps.pop()
@@ -113,11 +113,11 @@ def scan(data: bytes) -> Scan:
     return Scan(found.entries, found.gaps, is_whole=content == data)
 
 
-def _pieces(line: bytes) -> Iterator[Entry | bytes]:
+def _pieces(line: bytes) -> Iterator[CompleteRecord | bytes]:
     """Yield the complete records in a line, and the other bytes between them."""
     record = record_in(line)
     if record is not None:
-        yield Entry(line, record)
+        yield CompleteRecord(line, record)
         return
     # A record contains ASCII characters only, so each byte is one character.
     text, end = line.decode("latin-1"), 0
@@ -134,7 +134,7 @@ def _pieces(line: bytes) -> Iterator[Entry | bytes]:
             continue
         if match.start() > end:
             yield line[end : match.start()]
-        yield Entry(found, record)
+        yield CompleteRecord(found, record)
         end = stop
     if end < len(line) or not line:
         yield line[end:]

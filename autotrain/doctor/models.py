@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import optuna
-from optuna.samplers import RandomSampler
-
 from autotrain.bundle import CARD, ENSEMBLE, encode, publish, read_bundle, stage
 from autotrain.bundle.own_files import remove_own
 from autotrain.bundle.publishing import leftovers
@@ -56,13 +53,8 @@ class Models:
 
     def origin(self) -> Origin:
         """Return the trials that a model can come from."""
-        seen, definition = self.seen, self.place.definition
-        assert seen.study_id is not None
-        study = optuna.load_study(
-            storage=seen.storage,
-            study_name=seen.storage.get_study_name_from_id(seen.study_id),
-            sampler=RandomSampler(seed=0),
-        )
+        definition = self.place.definition
+        study = self.place.optuna_study(self.seen)
         space = SearchSpace.from_dict(definition.space)
         checkpoints = Checkpoints(self.place.folder / CHECKPOINTS)
         return Origin(study, space, checkpoints, definition.seed, definition.fingerprint)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.samplers import RandomSampler
 
 from autotrain.metrics import metric_named
@@ -64,6 +65,15 @@ class Place:
             return False
         found = seen.storage.get_study_system_attrs(seen.study_id).get(WRITER)
         return is_alive(found, seen.study_id, self.folder)
+
+    def optuna_study(self, seen: Seen) -> optuna.Study:
+        """Return the Optuna study, which can only be read."""
+        assert seen.study_id is not None
+        return optuna.load_study(
+            storage=seen.storage,
+            study_name=seen.storage.get_study_name_from_id(seen.study_id),
+            sampler=RandomSampler(seed=0),
+        )
 
 
 @contextlib.contextmanager

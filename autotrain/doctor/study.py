@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 
 from optuna.trial import TrialState
@@ -13,9 +13,14 @@ from autotrain.doctor.models import model_checks, temporary_files
 from autotrain.doctor.place import Place, opened_store
 from autotrain.doctor.storage import pages, storage_findings
 from autotrain.errors import AutotrainError
+from autotrain.search.attributes import IDENTITY
+from autotrain.search.checkpoints import FOLDER as CHECKPOINTS
+from autotrain.search.continuing import Continuation
 from autotrain.search.opening import Seen, seen_study
 from autotrain.search.record import FILE as RECORD
 from autotrain.search.record import Record
+from autotrain.search.snapshot import FILE as SNAPSHOT
+from autotrain.search.snapshot import Snapshot
 from autotrain.search.storage.lock import is_held
 from autotrain.search.storage.storages import OBJECT
 from autotrain.search.storage.urls import absolute_url
@@ -111,7 +116,7 @@ def remember(place: Place) -> str:
 
 
 def running_trials(place: Place, seen: Seen) -> Iterator[Finding]:
-    """Check that no trial of a killed search is marked as running."""
+    """Check that no trial of a killed search is marked as running, unless `resume` continues it."""
     numbers = [t.number for t in seen.trials if t.state == TrialState.RUNNING]
     if not numbers:
         yield Finding(GROUP, "trials", Severity.OK, "No trial is marked as running.")
@@ -122,20 +127,50 @@ def running_trials(place: Place, seen: Seen) -> Iterator[Finding]:
             GROUP, "trials", Severity.OK, f"A search is running, with {what} in training."
         )
         return
-    named = numbers_text(numbers)
-    which = f"Trial {named} is" if len(numbers) == 1 else f"Trials {named} are"
+    continued = continued_trials(place, seen)
+    left = [number for number in numbers if number not in continued]
+    if not left:
+        yield Finding(
+            GROUP,
+            "trials",
+            Severity.WARNING,
+            f"{_named(numbers)} marked as running, but no search is running: it was killed. Their "
+            "state is saved.",
+            f"Run: autotrain resume {place.folder.name}. It continues them where they were.",
+        )
+        return
     yield Finding(
         GROUP,
         "trials",
         Severity.PROBLEM,
-        f"{which} marked as running, but no search is running: it was killed.",
+        f"{_named(left)} marked as running, but no search is running: it was killed.",
         f"Run: {place.command}, or resume the study, which trains them again.",
-        lambda: release(place),
+        lambda: release(place, continued),
     )
 
 
-def release(place: Place) -> str:
-    """End the trials of a killed search, and return a sentence about them."""
+def _named(numbers: Sequence[int]) -> str:
+    named = numbers_text(numbers)
+    return f"Trial {named} is" if len(numbers) == 1 else f"Trials {named} are"
+
+
+def continued_trials(place: Place, seen: Seen) -> frozenset[int]:
+    """Return the trials of a killed search whose training `resume` continues from a snapshot."""
+    identity = seen.user_attrs.get(IDENTITY, {}).get("id")
+    snapshot = Snapshot.read(place.folder / CHECKPOINTS / SNAPSHOT, identity)
+    if snapshot is None:
+        return frozenset()
+    study = place.optuna_study(seen)
+    plan = Continuation.of(snapshot, study, is_exact=snapshot.is_exact)
+    return frozenset(plan.marks(seen.trials))
+
+
+def release(place: Place, continued: Collection[int] = ()) -> str:
+    """End the trials of a killed search, and return a sentence about them.
+
+    Args:
+        continued: numbers of the trials that stay as they are.
+    """
     with opened_store(place) as store:
-        n = store.release()
+        n = store.release({number: {} for number in continued})
     return f"{count_text(n, 'trial')} marked as interrupted; `resume` trains them again."

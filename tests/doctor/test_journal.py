@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.doctor.finding import Severity
-from autotrain.doctor.journal import Entry, Scan, assemble, invalid, lost_creations, scan
+from autotrain.doctor.journal import CompleteRecord, Scan, assemble, invalid, lost_creations, scan
 from autotrain.doctor.journal_repair import journal_finding, repair
 from autotrain.doctor.place import Place, opened_store
 from autotrain.errors import StudyError
@@ -317,7 +317,7 @@ def test_uncertain_numbers_are_refused(segments: list[list[dict[str, int]]]) -> 
 
 
 def test_lost_creation_of_the_study_is_replaced() -> None:
-    made = assemble(Scan((Entry(NOTE, json.loads(NOTE)),), (), is_whole=False), "name", 2)
+    made = assemble(Scan((CompleteRecord(NOTE, json.loads(NOTE)),), (), is_whole=False), "name", 2)
     created, note = made.records()
     assert (created["study_name"], created["directions"]) == ("name", [2])
     assert note == json.loads(NOTE)

@@ -44,7 +44,7 @@ from autotrain.search.storage.urls import (
 
 OWN = ("study.toml", ".study.toml", LOCK, JOURNAL, JOURNAL + TORN, RECORD, "checkpoints", "best")
 """Files and folders that a study has in its folder."""
-CHECKPOINT = re.compile(r"trial-\d+-\d+\.safetensors")
+CHECKPOINT = re.compile(r"(trial-\d+-\d+|running)\.safetensors")
 
 
 @dataclass(frozen=True)

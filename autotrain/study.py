@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from autotrain.bundle.full_disk import waiting
 from autotrain.data.weights import ClassWeights
 from autotrain.errors import StudyError
 from autotrain.export.exports import Exports
-from autotrain.reporting.display import display_of
+from autotrain.reporting.display import display_of, messages_of
 from autotrain.reporting.results import Results
 from autotrain.search.attributes import GIVEN
 from autotrain.search.budget import Budget, RunBudget, Used
@@ -279,7 +279,8 @@ class Study(Results, Exports):
         """
         budget = RunBudget.of(1, timeout)
         wanted = resolve_for(fixed_space(config), self.dataset).config_from({})
-        storage, before = self._open(), Used.by(self.optuna_study)
+        storage = self._open(messages_of(observer, quiet=quiet))
+        before = Used.by(self.optuna_study)
         # The budget of the searches must not shrink by this trial.
         total = Definition.read(self.folder).budget.plus_training(n_trials=1)
         self.definition.write_changes(self.folder, total)
@@ -296,12 +297,13 @@ class Study(Results, Exports):
 
     def _optimize(self, budget: RunBudget, observer: Observer | None, *, quiet: bool) -> Study:
         """Search within a budget whose clock may already be running; see `optimize`."""
-        self._open()
+        self._open(messages_of(observer, quiet=quiet))
         self._run(self._add_budget(budget.or_default()), observer, quiet=quiet)
         return self
 
     def _finish(self, budget: RunBudget, observer: Observer | None, *, quiet: bool) -> Study:
         """Finish an interrupted run within a budget; see `finish`."""
+        self._open(messages_of(observer, quiet=quiet))
         finals, left_s = self._finals(), budget.left_s()
         if finals is not None and finals.next(left_s=math.inf if left_s is None else left_s):
             self.definition.write_changes(self.folder)
@@ -369,12 +371,15 @@ class Study(Results, Exports):
 
     # ---- parts -----------------------------------------------------------------------------
 
-    def _open(self) -> OpenStorage:
-        """Open the storage and its Optuna study, and create them if they are new."""
+    def _open(self, notify: Callable[[str], None] | None = None) -> OpenStorage:
+        """Open the storage and its Optuna study, and create them if they are new.
+
+        Args:
+            notify: shows a text while a server is not reachable; None: raise an error then.
+        """
         if self._storage is None:
-            self._storage, self._study = open_study(
-                self.folder, self.definition, self.metric, self.sampler, self._given
-            )
+            parts = (self.folder, self.definition, self.metric, self.sampler, self._given)
+            self._storage, self._study = open_study(*parts, notify)
         return self._storage
 
     def _finals(self) -> Finals | None:

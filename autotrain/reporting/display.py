@@ -10,6 +10,7 @@ times per second, also without new progress. In notebooks it appears in the cell
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -51,6 +52,18 @@ def display_of(
     if observer is None and not quiet:
         return make_observer(metric)
     return contextlib.nullcontext(Silent() if observer is None else observer)
+
+
+def messages_of(observer: Observer | None, *, quiet: bool) -> Callable[[str], None]:
+    """Return a function that shows a text before a run: to the observer, or on stderr."""
+
+    def show(text: str) -> None:
+        if observer is not None:
+            observer.update(Progress(stage=text))
+        elif text and not quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    return show
 
 
 class LiveDisplay:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,7 @@ def open_study(
     metric: Metric,
     sampler: BaseSampler,
     given: BaseStorage | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> tuple[OpenStorage, optuna.Study]:
     """Open or create a study for writing, and lock it for this process.
 
@@ -160,6 +161,7 @@ def open_study(
         metric: the study's metric.
         sampler: the sampler of the Optuna study.
         given: an open storage in place of `definition.storage`.
+        notify: shows a text while opening waits for a server; see `open_storage`.
     Raises:
         StudyError: when another process has locked the study, the storage contains another study
             with its name, or trials are lost.
@@ -171,8 +173,9 @@ def open_study(
         _refuse_leftovers(folder)
     elif given is None and not _is_there(folder, url):
         refuse_loss(folder, where, None)
-    storage = open_storage(folder, url, given)
+    storage = open_storage(folder, url, given, notify)
     try:
+        storage.wait_for(notify, left_s=0.0)
         study_id = _id_of(storage, definition) if is_begun else None
         if is_begun:
             trials = [] if study_id is None else storage.get_all_trials(study_id, deepcopy=False)
@@ -199,6 +202,7 @@ def open_study(
         )
         _identify(storage, study_id, folder)
         storage.remember(study_id)
+        storage.wait_for(None)
     except BaseException:
         if (folder / FILE).is_file():
             storage.close()

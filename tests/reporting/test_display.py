@@ -11,7 +11,13 @@ import pytest
 from rich.console import Console
 
 from autotrain.metrics import METRICS
-from autotrain.reporting.display import LiveDisplay, PlainLines, make_observer, share_done
+from autotrain.reporting.display import (
+    LiveDisplay,
+    PlainLines,
+    make_observer,
+    messages_of,
+    share_done,
+)
 from autotrain.search.progress import Progress
 
 METRIC = METRICS["log_loss"]
@@ -190,3 +196,18 @@ def test_bar_follows_the_budget_that_ends_first() -> None:
     assert share_done(replace(HALFWAY, elapsed_s=45.0)) == 0.75
     assert share_done(replace(HALFWAY, elapsed_s=45.0), 30.0) == 1.0
     assert share_done(replace(HALFWAY, timeout_s=0.0)) == 1.0
+
+
+def test_messages_before_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    stages: list[str] = []
+
+    class Seen:
+        def update(self, progress: Progress) -> None:
+            stages.append(progress.stage)
+
+    for observer, quiet in ((Seen(), True), (None, True), (None, False)):
+        show = messages_of(observer, quiet=quiet)
+        show("the server is not reachable")
+        show("")
+    assert stages == ["the server is not reachable", ""]
+    assert capsys.readouterr().err == "the server is not reachable\n"

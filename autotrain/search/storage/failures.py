@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from autotrain.errors import StorageError
 from autotrain.search.storage.urls import HIDDEN, hide_password, is_remote, secrets_of
@@ -49,6 +49,21 @@ def lost_connection(context: ExceptionContext) -> UnreachableError | None:
     code = error.args[0] if error.args else None
     is_lost = context.is_disconnect or context.connection is None or code in _PASSING_OF_MYSQL
     return UnreachableError(reason_of(error)) if is_lost and not context.is_pre_ping else None
+
+
+def is_away(url: str, error: BaseException) -> bool:
+    """Whether opening a URL failed because its server is not reachable, which may pass."""
+    if isinstance(error, UnreachableError):
+        return True
+    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    is_known = any(sign in reason_of(error) for signs, _ in _ADVICE for sign in signs)
+    return is_remote(url) and isinstance(error, OperationalError) and not is_known
+
+
+def is_created_by_another(error: BaseException) -> bool:
+    """Whether opening failed because another process created the tables at the same moment."""
+    return isinstance(error, IntegrityError) or "already exists" in reason_of(error)
 
 
 def reason_of(error: BaseException) -> str:

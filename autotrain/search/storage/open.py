@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import importlib
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, RDBStorage
 
 from autotrain import errors
 from autotrain.bundle.own_files import check_all_own, remove_own
@@ -21,14 +22,20 @@ from autotrain.bundle.publishing import recover
 from autotrain.errors import StorageError
 from autotrain.search.record import FILE as RECORD
 from autotrain.search.storage.arguments import hide_in_arguments
-from autotrain.search.storage.failures import storage_error
+from autotrain.search.storage.failures import (
+    describe,
+    is_away,
+    is_created_by_another,
+    storage_error,
+)
 from autotrain.search.storage.journal import TORN
 from autotrain.search.storage.lock import LOCK, StudyLock
 from autotrain.search.storage.opened import JOURNAL, OpenStorage, remove_made
 from autotrain.search.storage.redis_journal import RedisStorage
-from autotrain.search.storage.shared import SharedStorage
+from autotrain.search.storage.shared import FIRST_DELAY_S, MOST_DELAY_S, Inner, SharedStorage
 from autotrain.search.storage.storages import (
     OBJECT,
+    BorrowedDatabase,
     DatabaseStorage,
     FileStorage,
     GivenStorage,
@@ -69,11 +76,18 @@ SCHEMES: dict[str, Scheme] = {
     "journal+redis": Scheme(RedisStorage, "redis", "redis"),
     "journal+rediss": Scheme(RedisStorage, "redis", "redis"),
 }
+OPENING_S = 60.0
+"""Seconds for which opening waits for a server that is not reachable."""
+CREATIONS = 10
+"""Attempts to open a database whose tables another process creates at the same moment."""
 SHORT_SCHEMES = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
 
 def open_storage(
-    folder: Path, url: str | None = None, given: BaseStorage | None = None
+    folder: Path,
+    url: str | None = None,
+    given: BaseStorage | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> OpenStorage:
     """Open the storage of the study in `folder` for writing.
 
@@ -81,6 +95,8 @@ def open_storage(
         folder: the study's folder, created if it is missing, and locked until `close`.
         url: URL of a storage; None for `folder/journal.log`. See `SCHEMES`.
         given: an open storage, in place of `url`.
+        notify: shows a text to the user. If a server is not reachable, opening waits for up to
+            `OPENING_S` and tries again. None: it raises an error at once.
     Raises:
         StudyError: when another process has locked this study.
         StorageError: when the storage cannot be opened.
@@ -98,7 +114,7 @@ def open_storage(
     lock = StudyLock(folder)
     try:
         remove_unfinished(folder)
-        storage = _storage(folder, url, given)
+        storage = _storage(folder, url, given, notify)
     except BaseException:
         remove_made(folder, made)
         lock.release()
@@ -143,10 +159,19 @@ def _refuse_links(folder: Path) -> None:
         ) from error
 
 
-def _storage(folder: Path, url: str | None, given: BaseStorage | None) -> OpenStorage:
+def _storage(
+    folder: Path,
+    url: str | None,
+    given: BaseStorage | None,
+    notify: Callable[[str], None] | None,
+) -> OpenStorage:
+    if isinstance(given, RDBStorage) and BorrowedDatabase.can_have(given):
+        return SharedStorage(BorrowedDatabase(given))  # type: ignore[abstract]
     if given is not None:
         return GivenStorage(given)  # type: ignore[abstract]
-    return FileStorage(folder / JOURNAL) if url is None else _open_url(absolute_url(url, folder))
+    if url is None:
+        return FileStorage(folder / JOURNAL)
+    return _open_url(absolute_url(url, folder), notify=notify)
 
 
 def read_storage(folder: Path, url: str | None = None, *, stays_open: bool = True) -> OpenStorage:
@@ -172,7 +197,9 @@ def read_storage(folder: Path, url: str | None = None, *, stays_open: bool = Tru
     return FileStorage(path, read_only=True)
 
 
-def _open_url(url: str, reading: ReadOnly | None = None) -> OpenStorage:
+def _open_url(
+    url: str, reading: ReadOnly | None = None, notify: Callable[[str], None] | None = None
+) -> OpenStorage:
     shown = hide_password(url)
     if url.startswith(OBJECT):
         raise StorageError(
@@ -207,9 +234,35 @@ def _open_url(url: str, reading: ReadOnly | None = None) -> OpenStorage:
                 f"storage {shown!r} needs the package {scheme.driver}, which is not installed. "
                 f"Run: pip install {scheme.package}"
             ) from error
-    try:
-        return SharedStorage(scheme.open(f"{name}://{rest}", reading))  # type: ignore[abstract]
-    except Exception as error:
-        # Drivers raise arbitrary exceptions, and some messages contain the whole URL. The original
-        # exception is not chained.
-        raise storage_error(url, "cannot be opened", error) from None
+    return _open_when_reachable(url, lambda: scheme.open(f"{name}://{rest}", reading), notify)
+
+
+def _open_when_reachable(
+    url: str, opened: Callable[[], Inner], notify: Callable[[str], None] | None
+) -> SharedStorage:
+    end_s, delay_s, is_waiting = time.monotonic() + OPENING_S, FIRST_DELAY_S, False
+    n_attempts = 0
+    while True:
+        n_attempts += 1
+        try:
+            storage = SharedStorage(opened())  # type: ignore[abstract]
+            break
+        except Exception as error:
+            # Drivers raise arbitrary exceptions, and some messages contain the whole URL. The
+            # original exception is not chained.
+            if n_attempts < CREATIONS and is_created_by_another(error):
+                continue
+            is_late = time.monotonic() + delay_s > end_s
+            if notify is None or is_late or not is_away(url, error):
+                raise storage_error(url, "cannot be opened", error) from None
+            if not is_waiting:
+                is_waiting = True
+                notify(
+                    f"{describe(url, 'is not reachable', error)} Trying again for "
+                    f"{OPENING_S:.0f} s. Stop with Ctrl-C."
+                )
+        time.sleep(delay_s)
+        delay_s = min(2 * delay_s, MOST_DELAY_S)
+    if is_waiting and notify is not None:
+        notify("")
+    return storage

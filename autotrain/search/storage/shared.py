@@ -30,7 +30,7 @@ from autotrain.search.storage.failures import UnreachableError, describe, storag
 from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.storage.redis_journal import RedisStorage
 from autotrain.search.storage.rows import TrialRows, fits
-from autotrain.search.storage.storages import DatabaseStorage, GivenStorage
+from autotrain.search.storage.storages import BorrowedDatabase, DatabaseStorage, GivenStorage
 from autotrain.search.storage.urls import hide_password, sqlite_file
 from autotrain.search.storage.writers import OrdinaryWriter, RecordWriter, TrialWriter
 
@@ -40,6 +40,7 @@ GRACE_S = 60.0
 REQUEST = "autotrain:request"
 """System attribute of a trial: a random text by which its creation is recognized."""
 Answer = TypeVar("Answer")
+Inner = DatabaseStorage | RedisStorage | BorrowedDatabase
 
 
 class WaitingStorage(GivenStorage):
@@ -50,11 +51,11 @@ class WaitingStorage(GivenStorage):
         grace_s: seconds that a search waits for its server also when its time is over.
     """
 
-    def __init__(self, inner: DatabaseStorage | RedisStorage, *, grace_s: float = GRACE_S) -> None:
+    def __init__(self, inner: Inner, *, grace_s: float = GRACE_S) -> None:
         self.grace_s = grace_s
         self.shown = hide_password(inner.url)
         self._inner = inner
-        self._given = get_storage(inner)
+        self._given = get_storage(_storage_of(inner))
         # Only SQLite writes to a disk of this machine.
         self._disk = (sqlite_file(inner.url) or Path.cwd()).parent
         self._claim: Claim | None = None
@@ -184,9 +185,9 @@ class SharedStorage(BufferedStorage, WaitingStorage):
         inner, grace_s: as for `WaitingStorage`.
     """
 
-    def __init__(self, inner: DatabaseStorage | RedisStorage, *, grace_s: float = GRACE_S) -> None:
+    def __init__(self, inner: Inner, *, grace_s: float = GRACE_S) -> None:
         WaitingStorage.__init__(self, inner, grace_s=grace_s)
-        self._trials = _writer(inner, self._given)
+        self._trials = _writer(_storage_of(inner), self._given)
 
     def _begin(self, study_id: int, after: tuple[int, int]) -> FrozenTrial:
         request = uuid.uuid4().hex
@@ -211,6 +212,10 @@ class SharedStorage(BufferedStorage, WaitingStorage):
         self, study_id: int, last: tuple[int, int], known: Mapping[int, TrialState]
     ) -> list[FrozenTrial]:
         return self._ask(self._trials.news, study_id, last, known)
+
+
+def _storage_of(inner: Inner) -> BaseStorage:
+    return inner.storage if isinstance(inner, BorrowedDatabase) else inner
 
 
 def _writer(inner: BaseStorage, cached: BaseStorage) -> TrialWriter:

@@ -27,6 +27,7 @@ from autotrain.search.storage.journal import GroupCommitBackend, JournalReader, 
 from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.storage.urls import (
     absolute_url,
+    is_remote,
     sqlite_file,
     sqlite_reading_uri,
 )
@@ -138,26 +139,70 @@ class DatabaseStorage(RDBStorage, OpenStorage):
         self, study_id: int, name: str, old: dict[str, Any] | None, new: dict[str, Any]
     ) -> bool:
         """Set a system attribute of a study if it has the value `old` (None: if it is missing)."""
-        values = {"study_id": study_id, "key": name, "value_json": json.dumps(new)}
-        change: sqlalchemy.Insert | sqlalchemy.Update = _attributes.insert().values(values)
-        if old is not None:
-            columns = _attributes.c
-            change = (
-                _attributes.update()
-                .where(columns.study_id == study_id, columns.key == name)
-                .where(columns.value_json == json.dumps(old))
-                .values(value_json=json.dumps(new))
-            )
-        try:
-            with self.engine.begin() as connection:
-                return connection.execute(change).rowcount == 1 or old is None
-        except sqlalchemy.exc.IntegrityError:
-            return False
+        return _swap(self.engine, study_id, name, old, new)
 
     def close(self) -> None:
         """Close the connections."""
         self.scoped_session.remove()
         self.engine.dispose()
+
+
+class BorrowedDatabase:
+    """The database of an Optuna storage that the user opens and closes.
+
+    While it is borrowed, a lost connection raises `UnreachableError` in place of SQLAlchemy's
+    exception.
+    """
+
+    errors = DatabaseStorage.errors
+
+    def __init__(self, storage: RDBStorage) -> None:
+        self.storage = storage
+        self.url = storage.url
+        sqlalchemy.event.listen(storage.engine, "handle_error", lost_connection)
+
+    @staticmethod
+    def can_have(storage: RDBStorage) -> bool:
+        """Whether other processes can reach the database, so that a claim makes sense."""
+        return is_remote(storage.url) or sqlite_file(storage.url) is not None
+
+    def swap(
+        self, study_id: int, name: str, old: dict[str, Any] | None, new: dict[str, Any]
+    ) -> bool:
+        """Set a system attribute of a study if it has the value `old` (None: if it is missing)."""
+        return _swap(self.storage.engine, study_id, name, old, new)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the system attributes of a study."""
+        return self.storage.get_study_system_attrs(study_id)
+
+    def close(self) -> None:
+        """Return the database; the user closes it."""
+        sqlalchemy.event.remove(self.storage.engine, "handle_error", lost_connection)
+
+
+def _swap(
+    engine: sqlalchemy.Engine,
+    study_id: int,
+    name: str,
+    old: dict[str, Any] | None,
+    new: dict[str, Any],
+) -> bool:
+    values = {"study_id": study_id, "key": name, "value_json": json.dumps(new)}
+    change: sqlalchemy.Insert | sqlalchemy.Update = _attributes.insert().values(values)
+    if old is not None:
+        columns = _attributes.c
+        change = (
+            _attributes.update()
+            .where(columns.study_id == study_id, columns.key == name)
+            .where(columns.value_json == json.dumps(old))
+            .values(value_json=json.dumps(new))
+        )
+    try:
+        with engine.begin() as connection:
+            return connection.execute(change).rowcount == 1 or old is None
+    except sqlalchemy.exc.IntegrityError:
+        return False
 
 
 class _WalConnection(sqlite3.Connection):

@@ -14,14 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.storages import BaseStorage
 from optuna.testing.pytest_storages import StorageTestCase
+from sqlalchemy.exc import IntegrityError
 
 from autotrain.errors import StorageError, StudyError
 from autotrain.search.storage.journal import GroupCommitBackend
-from autotrain.search.storage.open import SCHEMES, open_storage, read_storage
+from autotrain.search.storage.open import SCHEMES, Scheme, open_storage, read_storage
 from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.storage.redis_journal import RedisJournal
 from autotrain.search.storage.shared import SharedStorage
-from autotrain.search.storage.storages import DatabaseStorage, FileStorage
+from autotrain.search.storage.storages import DatabaseStorage, FileStorage, ReadOnly
 from autotrain.search.storage.urls import hide_password
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -303,3 +304,24 @@ def test_sqlite_file_is_an_ordinary_database(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "study.db")
     assert connection.execute("select count(*) from trials").fetchone() == (1,)
     connection.close()
+
+
+def test_tables_that_another_process_creates_at_the_same_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_failures = 3
+
+    def opened(url: str, reading: ReadOnly | None) -> DatabaseStorage:
+        nonlocal n_failures
+        n_failures -= 1
+        if n_failures >= 0:
+            raise IntegrityError("CREATE TABLE studies", None, ValueError("duplicate key"))
+        return DatabaseStorage(url, reading)
+
+    monkeypatch.setitem(SCHEMES, "sqlite", Scheme(opened))
+    url = f"sqlite:///{tmp_path}/study.db"
+    with open_storage(tmp_path, url) as storage:
+        assert storage.get_all_studies() == []
+    n_failures = 1000
+    with pytest.raises(StorageError, match="duplicate key"):
+        open_storage(tmp_path, url)

@@ -19,6 +19,8 @@ import optuna
 import pytest
 import sqlalchemy
 from optuna.distributions import FloatDistribution
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
@@ -27,6 +29,7 @@ from autotrain.errors import StorageError, StudyError
 from autotrain.reporting.dashboard import Dashboard
 from autotrain.reporting.status import read_status
 from autotrain.search.progress import Progress
+from autotrain.search.storage import open as open_module
 from autotrain.search.storage.failures import UnreachableError
 from autotrain.search.storage.open import SCHEMES, SHORT_SCHEMES, open_storage, read_storage
 from autotrain.search.storage.redis_journal import RedisStorage
@@ -73,7 +76,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.node.originalname.removeprefix("test_").replace("_", "-")
 
 
-def new_study(name: str, folder: Path, url: str) -> autotrain.Study:
+def new_study(name: str, folder: Path, url: str | BaseStorage) -> autotrain.Study:
     """Return a study that is trained within a second."""
     return autotrain.Study(
         name,
@@ -170,6 +173,88 @@ def test_connections_that_are_cut(server: Server, tmp_path: Path, name: str) -> 
     assert not [stage for stage in watcher.stages if "reachable" in stage]
 
 
+# PyMySQL does not close the socket of a connection that fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_search_waits_for_a_server_that_starts_later(
+    server: Server, tmp_path: Path, name: str
+) -> None:
+    stages: list[str] = []
+
+    class Starter:
+        def update(self, progress: Progress) -> None:
+            """Start the server when the search waits for it."""
+            stages.append(progress.stage)
+            if "Trying again for 60 s" in progress.stage:
+                server.start()
+
+    server.stop()
+    with new_study(name, tmp_path, server.url()) as study:
+        study.optimize(n_trials=1, observer=Starter(), quiet=True)
+        check_whole(study, 1)
+    assert "is not reachable: " in stages[0]
+    assert stages[1] == ""
+    assert server.password not in stages[0]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_opening_gives_up(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_module, "OPENING_S", 1.0)
+    notices: list[str] = []
+    server.stop()
+    try:
+        with pytest.raises(StorageError, match="cannot be opened"):
+            open_storage(tmp_path, server.url(), notify=notices.append)
+    finally:
+        server.start()
+    assert len(notices) == 1
+    open_storage(tmp_path, server.url()).close()
+
+
+def given_storage(server: Server) -> RDBStorage:
+    """Return a storage as a user opens it."""
+    scheme, _, rest = server.url().partition("://")
+    return RDBStorage(f"{SHORT_SCHEMES[scheme]}://{rest}")
+
+
+@pytest.mark.usefixtures("shown_at_once")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_storage_object_of_a_server_waits_and_claims(
+    server: Server, tmp_path: Path, name: str
+) -> None:
+    if isinstance(server, Redis):
+        return  # Optuna has no storage class for it that a change can be compared in.
+    start = threading.Timer(1.0, server.start)
+
+    def restart() -> None:
+        server.stop()
+        start.start()
+
+    def refuse() -> None:
+        second = open_storage(tmp_path / "other", None, given_storage(server))
+        with second, pytest.raises(StudyError, match="must have one writer"):
+            second.claim(second.get_study_id_from_name(name))
+        restart()
+
+    given = given_storage(server)
+    watcher = Watcher(refuse)
+    with new_study(name, tmp_path, given) as study:
+        study.optimize(n_trials=3, observer=watcher, quiet=True)
+        start.join()
+        check_whole(study, 3)
+    assert [stage for stage in watcher.stages if "The search waits" in stage]
+    # The object is still the user's, and raises its own exceptions again.
+    assert len(optuna.load_study(study_name=name, storage=given).trials) == 3
+    given.remove_session()
+    server.cut()
+    server.stop()
+    try:
+        with pytest.raises((StorageInternalError, sqlalchemy.exc.OperationalError)):
+            given.get_all_studies()
+    finally:
+        server.start()
+        given.engine.dispose()
+
+
 def test_wrong_password_and_unknown_database(server: Server, tmp_path: Path) -> None:
     wrong = {
         server.url(password="wrong-secret"): "Check the user and the password.",
@@ -183,6 +268,10 @@ def test_wrong_password_and_unknown_database(server: Server, tmp_path: Path) -> 
             assert caught.value.parameter == "storage"
             assert "wrong-secret" not in str(caught.value)
             assert server.password not in str(caught.value)
+        notices: list[str] = []
+        with pytest.raises(StorageError):
+            open_storage(tmp_path / "study", url, notify=notices.append)
+        assert notices == []
     assert not (tmp_path / "study").exists()
 
 
@@ -408,3 +497,71 @@ def test_redis_server_that_lost_its_records(server: Server, tmp_path: Path) -> N
         server.query("FLUSHALL")
         with pytest.raises(StorageError, match="1 are missing"):
             storage.get_all_studies()
+
+
+RACE = """
+import sys, autotrain
+from pathlib import Path
+name, folder, url = sys.argv[1:]
+study = autotrain.Study(
+    name,
+    data="sklearn:iris",
+    space={"extends": "quick", "training": {"epochs": 1}},
+    storage=url or None,
+    directory=folder,
+    workers=1,
+    device="cpu",
+    validation="holdout",
+    ensemble=0,
+    finalists=0,
+)
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    study.optimize(n_trials=1, quiet=True)
+    print("won", flush=True)
+    sys.stdin.readline()
+    study.close()
+except autotrain.errors.StudyError as error:
+    print(error, flush=True)
+"""
+
+
+@pytest.mark.parametrize("is_shared", [False, True], ids=["journal", "database"])
+def test_one_of_two_new_studies_with_one_name_wins(
+    server: Server, tmp_path: Path, name: str, is_shared: bool
+) -> None:
+    if not isinstance(server, PostgreSQL):
+        return  # The names of studies are unique in every database.
+    folders = [tmp_path / folder if is_shared else tmp_path for folder in ("a", "b")]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACE, name, folder, server.url() if is_shared else ""],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for folder in folders
+    ]
+    answers = []
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        assert process.stdout is not None
+        answers.append(process.stdout.readline().strip())
+    for process in processes:
+        process.communicate("\n")
+    assert answers.count("won") == 1, answers
+    (refused,) = [answer for answer in answers if answer != "won"]
+    assert ("a study with that name" if is_shared else "is locked") in refused
+    loser = folders[1 - answers.index("won")]
+    assert (loser / name).exists() is not is_shared
+    url = server.url() if is_shared else None
+    with read_storage(folders[answers.index("won")] / name, url) as storage:
+        study = optuna.load_study(study_name=name, storage=storage)
+        assert sum(trial.state.is_finished() for trial in study.trials) == 1

@@ -111,15 +111,17 @@ def make_own_folder(path: Path) -> None:
     repeat(lambda: path.mkdir(parents=True, exist_ok=True), path.parent)
 
 
-def replace_own(path: Path, content: bytes) -> None:
+def replace_own(path: Path, content: bytes, *, durable: bool = False) -> None:
     """Write a file atomically; a file or a link of that name is replaced.
 
+    Args:
+        durable: return when the content would survive a power cut.
     Raises: OSError when the system refuses.
     """
     temporary = path.with_name(f".{path.name}")
     remove_own(temporary)
     try:
-        write_new(temporary, content)
+        write_new(temporary, content, durable=durable)
         temporary.replace(path)
     except BaseException:
         remove_own(temporary)

@@ -60,12 +60,15 @@ def findings(
     from autotrain.doctor.disk import disk_findings
     from autotrain.doctor.overview import overview
     from autotrain.doctor.place import Place
-    from autotrain.doctor.study import study_findings
+    from autotrain.doctor.study import study_findings, unreadable_definition
 
     for finding in disk_findings(studies):
         yield settled(finding, fix=fix)
+    damaged = None if name is None else unreadable_definition(studies / name)
     if name is None:
         yield from overview(studies, storage)
+    elif damaged is not None:
+        yield damaged
     else:
         place = Place.of(studies / name, storage, data, test)
         yield from study_findings(place, fix=fix)

@@ -10,7 +10,8 @@ from typing import Any
 from autotrain.errors import AutotrainError
 
 Repair = Callable[[], str]
-"""Makes a repair and returns a sentence about it; raises AutotrainError or OSError if it fails."""
+"""Makes a repair and returns a sentence about it; raises AutotrainError, OSError or
+RuntimeError if it fails."""
 
 
 class Severity(StrEnum):
@@ -67,7 +68,7 @@ def settled(finding: Finding, *, fix: bool) -> Finding:
         return finding
     try:
         done = finding.repair()
-    except (AutotrainError, OSError) as error:
+    except (AutotrainError, OSError, RuntimeError) as error:
         text = f"{finding.text} Not repaired: {str(error).rstrip('.')}."
         return replace(finding, text=text, repair=None)
     return replace(finding, state=Severity.REPAIRED, text=f"{finding.text} {done}", fix="")

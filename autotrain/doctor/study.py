@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from optuna.trial import TrialState
 
@@ -12,10 +13,12 @@ from autotrain.doctor.journal_repair import journal_finding, repair
 from autotrain.doctor.models import model_checks, temporary_files
 from autotrain.doctor.place import Place, opened_store
 from autotrain.doctor.storage import pages, storage_findings
-from autotrain.errors import AutotrainError
+from autotrain.errors import AutotrainError, StudyError
 from autotrain.search.attributes import IDENTITY
 from autotrain.search.checkpoints import FOLDER as CHECKPOINTS
 from autotrain.search.continuing import Continuation
+from autotrain.search.definition import FILE as DEFINITION
+from autotrain.search.definition import Definition
 from autotrain.search.opening import Seen, seen_study
 from autotrain.search.record import FILE as RECORD
 from autotrain.search.record import Record
@@ -53,8 +56,28 @@ def study_findings(place: Place, *, fix: bool) -> Iterator[Finding]:
         except AutotrainError as error:
             yield _unreadable(place, error, file)
             return
+        except Exception as error:
+            # What a damaged study contains can be anything, and the other checks may find it.
+            text = f"A check ended with {type(error).__name__}: {error}."
+            yield Finding(GROUP, "check", Severity.PROBLEM, text, "Please report it.")
+            continue
         for finding in found:
             yield settled(finding, fix=fix)
+
+
+def unreadable_definition(folder: Path) -> Finding | None:
+    """Return the finding about settings of a study that cannot be read; None if they can.
+
+    Raises:
+        StudyError: when the study does not exist.
+    """
+    try:
+        Definition.read(folder)
+    except StudyError as error:
+        if not (folder / DEFINITION).is_file():
+            raise
+        return Finding(GROUP, "settings", Severity.PROBLEM, str(error))
+    return None
 
 
 def _unreadable(place: Place, error: AutotrainError, file: Finding | None) -> Finding:

@@ -132,7 +132,8 @@ class Definition(StudySettings):
         ordered = sorted(values.items(), key=lambda item: isinstance(item[1], dict))
         text = tomli_w.dumps(dict(ordered))
         try:
-            replace_own(folder / FILE, text.encode())
+            # Without this file, nothing else of the study can be used.
+            replace_own(folder / FILE, text.encode(), durable=True)
         except OSError as error:
             raise StorageError(
                 f"{folder / FILE} must be a file that can be written, got: {error.strerror}. "

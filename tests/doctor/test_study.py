@@ -47,6 +47,30 @@ def test_unknown_study_is_an_error(tmp_path: Path) -> None:
         check("none", directory=tmp_path)
 
 
+@pytest.mark.parametrize("damaged", [b"", bytes(300), b"name = 3"], ids=["empty", "zeros", "odd"])
+def test_damaged_settings_are_a_problem(tmp_path: Path, damaged: bytes) -> None:
+    folder = search(tmp_path)
+    (folder / "study.toml").write_bytes(damaged)
+    before = content(folder)
+    found = of_study(tmp_path, fix=True)
+    assert {name: each.state for name, each in found.items()} == {"settings": Severity.PROBLEM}
+    assert content(folder) == before
+
+
+def test_check_that_fails_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise KeyError("odd")
+
+    search(tmp_path)
+    monkeypatch.setattr("autotrain.doctor.study.lost_trials", fail)
+    found = of_study(tmp_path)
+    assert found["check"].state == Severity.PROBLEM
+    assert "KeyError: 'odd'" in found["check"].text
+    assert found["best"].state == Severity.OK
+
+
 def test_trials_of_a_killed_search_are_released_and_trained_again(tmp_path: Path) -> None:
     folder = search(tmp_path)
     number = leave_running(folder)

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial
 from autotrain.bundle.full_disk import waiting
 from autotrain.data.weights import ClassWeights
 from autotrain.errors import StudyError
+from autotrain.export.ensemble import most_members
 from autotrain.export.exports import Exports
 from autotrain.reporting.display import display_of, messages_of
 from autotrain.reporting.results import Results
@@ -31,6 +32,7 @@ from autotrain.search.finals import Finals, finals_of
 from autotrain.search.given import enqueue, give
 from autotrain.search.launch import Launch
 from autotrain.search.opening import open_study
+from autotrain.search.preflight import check_free_space, need_of
 from autotrain.search.preparing import prepare, resolve_for, resumed
 from autotrain.search.progress import Observer, Progress
 from autotrain.search.run import Run, check_complete, check_success, one_thread, stages
@@ -297,6 +299,7 @@ class Study(Results, Exports):
 
     def _optimize(self, budget: RunBudget, observer: Observer | None, *, quiet: bool) -> Study:
         """Search within a budget whose clock may already be running; see `optimize`."""
+        self.disk_note(budget.n_trials)
         self._open(messages_of(observer, quiet=quiet))
         self._run(self._add_budget(budget.or_default()), observer, quiet=quiet)
         return self
@@ -368,6 +371,22 @@ class Study(Results, Exports):
         if self._study is None:
             raise StudyError("the study is closed")
         return self._study
+
+    def disk_note(self, n_trials: int | None = None) -> str | None:
+        """Compare the free space of the study's disk with what a search may write.
+
+        Args:
+            n_trials: number of trials; None for no limit.
+        Returns: a note when the space may not be enough; otherwise None.
+        Raises:
+            StorageError: when not even one trial can be saved.
+        Examples:
+            >>> study.disk_note(n_trials=10) is None
+            True
+        """
+        n_members = most_members(self.definition.ensemble, self.dataset)
+        need = need_of(self.space, self.dataset, n_trials, n_members)
+        return check_free_space(self.folder, need)
 
     # ---- parts -----------------------------------------------------------------------------
 

@@ -42,6 +42,9 @@ def run(
     from autotrain.search.budget import SCORING_SHARE, RunBudget
 
     about(study, quiet=quiet)
+    disk = study.disk_note(trials) if search else None
+    if disk is not None:
+        note(f"Note: {disk}", quiet=quiet)
     try:
         with study:
             try:

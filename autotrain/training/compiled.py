@@ -9,9 +9,10 @@ a predictor does not need numba. To add a kernel, write its loop and add a field
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -21,6 +22,7 @@ from torch import Tensor
 from autotrain.network.kernels import CompiledKernels
 from autotrain.techniques.normalization import BatchNormCache
 from autotrain.techniques.optimizers import State, adam, adamw
+from autotrain.training.kernel_cache import KernelCache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 F = np.float32
@@ -31,11 +33,11 @@ _FREEDOMS = {"reassoc", "contract", "nsz", "arcp"}
 def _compiled(function: Function) -> Function:
     # error_model: a division by 0 gives infinity; a check would prevent vectorized loops.
     options: dict[str, Any] = {"fastmath": _FREEDOMS, "error_model": "numpy", "nogil": True}
-    try:
-        made: Function = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no writable cache folder: every process compiles again
-        made = numba.njit(**options)(function)
-    return made
+    made: Any = numba.njit(**options)(function)
+    # Without a folder that can be written, every process compiles again.
+    with contextlib.suppress(RuntimeError):
+        made._cache = KernelCache(function)
+    return cast(Function, made)
 
 
 # ---- batch normalization -----------------------------------------------------------------------

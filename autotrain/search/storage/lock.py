@@ -47,10 +47,9 @@ class StudyLock:
                 f"{path} must be a file that can be written, got: {error.strerror}. "
                 "Change the permissions of the folder, or choose another folder."
             ) from error
-        is_free = try_lock(self._fd)
-        if is_free is None:
-            is_free = not _may_live(self._fd)
-        if not is_free:
+        is_locked = try_lock(self._fd)
+        self._has_lock = is_locked is True
+        if is_locked is False or (is_locked is None and _may_live(self._fd)):
             holder = _holder(self._fd)
             os.close(self._fd)
             raise StudyError(
@@ -77,8 +76,14 @@ class StudyLock:
     def release(self) -> None:
         """Unlock the study; a second call does nothing."""
         if self in _held:
-            _held.discard(self)
-            os.close(self._fd)
+            if not self._has_lock:
+                with contextlib.suppress(OSError):
+                    overwrite(self._fd, b"")
+            self._close()
+
+    def _close(self) -> None:
+        _held.discard(self)
+        os.close(self._fd)
 
 
 def is_held(folder: Path) -> bool:
@@ -126,7 +131,7 @@ def _holder(fd: int) -> str:
 # A forked worker inherits the lock and would keep it when the parent is killed.
 def _release_in_child() -> None:
     for lock in list(_held):
-        lock.release()
+        lock._close()
 
 
 if hasattr(os, "register_at_fork"):

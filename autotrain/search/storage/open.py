@@ -111,7 +111,11 @@ def open_storage(
             "Choose another folder."
         ) from error
     _refuse_links(folder)
-    lock = StudyLock(folder)
+    try:
+        lock = StudyLock(folder)
+    except StorageError:
+        remove_made(folder, made)
+        raise
     try:
         remove_unfinished(folder)
         storage = _storage(folder, url, given, notify)

@@ -16,6 +16,7 @@ def test_files_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
         folder / ".study.toml",
         folder / ".trials.json",
         folder / "checkpoints" / ".trial-12-0.safetensors",
+        folder / "checkpoints" / ".running.safetensors",
         folder / ".best.new" / "model.safetensors",
     ]
     kept = [

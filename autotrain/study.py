@@ -33,7 +33,7 @@ from autotrain.search.given import enqueue, give
 from autotrain.search.launch import Launch
 from autotrain.search.opening import open_study
 from autotrain.search.preflight import check_free_space, need_of
-from autotrain.search.preparing import prepare, resolve_for, resumed
+from autotrain.search.preparing import Prepared, prepare, resolve_for, resumed
 from autotrain.search.progress import Observer, Progress
 from autotrain.search.run import Run, check_complete, check_success, one_thread, stages
 from autotrain.search.settings import AUTO, STUDIES, StudySettings
@@ -123,7 +123,9 @@ class Study(Results, Exports):
         directory: str | Path = STUDIES,
     ) -> None:
         arguments = {key: value for key, value in locals().items() if key != "self"}
-        prepared = prepare(StudySettings(**arguments))
+        self._set_up(prepare(StudySettings(**arguments)))
+
+    def _set_up(self, prepared: Prepared) -> None:
         self.definition, self.folder = prepared.definition, prepared.folder
         self.dataset, self.metric, self.space = prepared.dataset, prepared.metric, prepared.space
         self.device, self.sampler = prepared.device, prepared.sampler
@@ -142,6 +144,7 @@ class Study(Results, Exports):
         *,
         data: Any = None,
         test: Any = None,
+        space: str | Path | Mapping[str, Any] | SearchSpace | None = None,
         storage: str | BaseStorage | None = None,
         workers: int | str | None = None,
         worker_cpus: float | None = None,
@@ -157,6 +160,8 @@ class Study(Results, Exports):
             name: the study's name.
             data: the same table again, when its file has moved or it was a data frame.
             test: the same test table again, when it has moved or was a data frame.
+            space: another space, from which trials are drawn from now on. It must contain all
+                trials of the study, which are kept; it may have more choices and wider ranges.
             storage: the URL with its password, or the storage object, when the trials are not in
                 the folder's journal; or the new storage when the trials were moved.
             workers, worker_cpus, worker_gpus, device, finalists, ensemble: as for a new study; None
@@ -174,7 +179,10 @@ class Study(Results, Exports):
             >>> study.close()
         """
         given = {key: value for key, value in locals().items() if key != "cls"}
-        return cls(**resumed(name, directory, given))
+        settings = StudySettings(**resumed(name, directory, given))
+        study = cls.__new__(cls)
+        study._set_up(prepare(settings, widens=space is not None))
+        return study
 
     # ---- running ---------------------------------------------------------------------------
 

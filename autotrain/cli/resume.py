@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--test", type=FILE, metavar="FILE", help="Path of the same test rows, if they have moved."
 )
+@setting_options("space", resumed=True)
 @setting_options("finalists", "ensemble", "storage", resumed=True)
 @setting_options("workers", "worker_cpus", "worker_gpus", "device", resumed=True)
 @directory_option
@@ -48,6 +49,7 @@ def resume(
     timeout: float | None,
     data: str | None,
     test: str | None,
+    space: str | None,
     finalists: int | None,
     ensemble: int | str | None,
     storage: str | None,
@@ -64,6 +66,7 @@ def resume(
     Without --trials and --timeout it uses the rest of the study's budget. If no trial is left, or
     too little time for one, it only completes what was interrupted: the retraining of the best
     trials and the choice of the winner. With --finalists N or --ensemble N it chooses again.
+    --space continues with a space that contains all trials, such as one with more choices.
     """
     from autotrain.cli.run_study import run
     from autotrain.reporting.status import read_status
@@ -88,6 +91,7 @@ def resume(
         name,
         data=data,
         test=test,
+        space=space,
         finalists=finalists,
         ensemble=ensemble,
         storage=storage,

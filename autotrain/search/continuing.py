@@ -226,7 +226,10 @@ def start_trial(
     seed = trial_seed(loop.study_seed, loop.store.seed_number(trial.number))
     saved = loop.closed.pop(trial.user_attrs.get(RETRY_OF, -1), None)
     if saved is None or saved.config != config:
-        loop.admit(TrialRun(trial.number, config, worker, cost, seed, trial=trial))
+        fresh = TrialRun(trial.number, config, worker, cost, seed, trial=trial)
+        # A trial that an earlier run began has a part of its curve.
+        fresh.reported = loop.store.reported(trial.number)
+        loop.admit(fresh)
         return
     facts = {**saved.facts, "cause": None, "reported": 0, "cost": cost}
     saved = replace(saved, number=trial.number, facts=facts)

@@ -185,7 +185,9 @@ class Definition(StudySettings):
     def differing(self, other: Definition) -> list[str]:
         """Return the names of the settings that make the trials of two studies incomparable."""
         # The fingerprint compares the content of the table, however its texts are read.
-        compared = (*names_of(OnResume.REFUSED), "fingerprint")
+        kinds = (OnResume.REFUSED, OnResume.WIDENED)
+        compared = [name for name, entry in SETTINGS.items() if entry.on_resume in kinds]
+        compared.append("fingerprint")
         names = [name for name in compared if getattr(self, name) != getattr(other, name)]
         if self._split() != other._split():
             names.append("split")

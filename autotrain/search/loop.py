@@ -21,7 +21,7 @@ from autotrain.search.budget import RunClock
 from autotrain.search.continuing import resume_trainings, start_trial
 from autotrain.search.facts import runs_to_end, trial_seed
 from autotrain.search.placing import Placement
-from autotrain.search.progress import Observer, Progress
+from autotrain.search.progress import ENDING, Observer, Progress
 from autotrain.search.recorder import Recorder
 from autotrain.search.runs import RepeatRun
 from autotrain.search.saving import Saver
@@ -35,7 +35,6 @@ from autotrain.training.slot import EpochReport, Outcome
 
 SHOW_EVERY_S = 0.25
 WAIT_S = 0.2
-ENDING = "ending the last trainings"
 
 
 class SearchLoop:
@@ -125,7 +124,8 @@ class SearchLoop:
         return scheduler.SearchState(
             placement=self.placement,
             runs=self.slots.runs(),
-            lost=[*self.lost, *self.returning],
+            lost=self.lost,
+            n_returning=len(self.returning),
             sign=recorder.sign,
             clock=self.clock,
             finals=recorder.finals,
@@ -171,7 +171,7 @@ class SearchLoop:
                     start_trial(self, trial, config, action.worker, action.cost)
                     self.n_started += 1
                 case scheduler.Retry():
-                    self.admit(self.lost.pop(0).retry(action.worker))
+                    self.admit(self.lost.pop(0).retry(action.worker, action.cost))
                 case scheduler.Repeat():
                     number = self.store.seed_number(action.finalist.number)
                     place, seed = (action.worker, action.cost), trial_seed(self.study_seed, number)
@@ -240,13 +240,14 @@ class SearchLoop:
         self.slots.release(run)
 
     def _lose(self, worker: Worker, crash: Crashed) -> None:
-        """Retry trainings that were lost by an error of a worker, once and each alone."""
+        """Retry trainings that were lost by an error of a worker; see `Placement.lose`."""
         self.workers.error_text = (crash.text.strip().splitlines() or [""])[-1]
         lost = [
             run
             for run in self.slots.runs()
             if run.worker is worker and (not crash.is_alive or set(run.slots) & set(crash.slots))
         ]
+        self.placement.lose(lost, crash.cause)
         for run in lost:
             if crash.is_alive:
                 # The other folds of the training are of no use.

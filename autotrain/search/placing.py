@@ -3,12 +3,14 @@
 A trial of K folds has K slots and costs K/width of a worker, where width is the number of such
 models that one worker should train together. A worker trains trials up to a total cost of 1; an
 idle worker accepts any trial. Loads are summed each time, because rounding errors would accumulate.
+After trainings were out of memory together, a worker trains half the number of trials.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from autotrain.search.attributes import Cause
 from autotrain.search.training_run import TrainingRun
 from autotrain.search.workers.protocol import Worker
 from autotrain.space.config import TrialConfig
@@ -31,10 +33,25 @@ class Placement:
         self.workers = workers
         self.n_folds = n_folds
         self.width_of = width_of
+        self.factor = 1.0
+        """Factor on all costs, doubled each time that memory was too small."""
 
     def cost(self, config: TrialConfig) -> float:
         """Return the share of a worker that a trial needs; above 1 if one worker is too small."""
-        return self.n_folds / self.width_of(config)
+        return self.factor * self.n_folds / self.width_of(config)
+
+    def lose(self, lost: Sequence[TrainingRun], cause: Cause) -> None:
+        """Decide how the lost trials of a worker are retried: alone, or in half as large groups.
+
+        Args:
+            lost: trials that were lost together.
+            cause: if it is OUT_OF_MEMORY, a worker trains half the number of trials from now on.
+        """
+        is_full = cause == Cause.OUT_OF_MEMORY and len(lost) > 1
+        if is_full:
+            self.factor *= 2
+        for run in lost:
+            run.retry_cost = min(2 * run.cost, 1.0) if is_full else 1.0
 
     def least_loaded(self, trials: Sequence[TrainingRun]) -> Worker:
         """Return the worker with the smallest load; the first one of several.
@@ -48,7 +65,11 @@ class Placement:
         self, config: TrialConfig, trials: Sequence[TrainingRun]
     ) -> tuple[Worker, float] | None:
         """Return a worker with capacity for one more trial, and the trial's share of it."""
-        cost, worker = self.cost(config), self.least_loaded(trials)
+        return self.place(self.cost(config), trials)
+
+    def place(self, cost: float, trials: Sequence[TrainingRun]) -> tuple[Worker, float] | None:
+        """Return a worker with capacity for a trial of this cost, and the cost."""
+        worker = self.least_loaded(trials)
         return (worker, cost) if _fits(cost, _on(worker, trials)) else None
 
     def in_the_way(

@@ -24,6 +24,7 @@ from autotrain.search.sampling.samplers import make_sampler
 from autotrain.search.sampling.untried import Untried, UntriedSampler
 from autotrain.search.settings import StudySettings
 from autotrain.search.storage.urls import absolute_url
+from autotrain.search.widening import widen
 from autotrain.space.auto import DataShape
 from autotrain.space.search_space import SearchSpace, as_space
 from autotrain.training.rows import check_metric
@@ -57,9 +58,11 @@ class Prepared:
     storage: BaseStorage | None
 
 
-def prepare(settings: StudySettings) -> Prepared:
+def prepare(settings: StudySettings, *, widens: bool = False) -> Prepared:
     """Check the settings of a study, and load its data.
 
+    Args:
+        widens: whether an existing study gets the space, if it contains the study's trials.
     Raises:
         DataError, SpaceError, StudyError, StorageError, DeviceError: when a setting is invalid.
     """
@@ -74,6 +77,8 @@ def prepare(settings: StudySettings) -> Prepared:
     check_metric(metric, dataset)
     space = resolve_for(space, dataset)
     definition = Definition.of(settings, dataset, space, metric)
+    if widens:
+        _widen(definition, settings, metric, space)
     definition, folder = _locate(definition, settings, dataset.name)
     allowed = AllowedSampler(sampler, space, settings.seed)
     untried = Untried.of(space)
@@ -102,6 +107,21 @@ def _load(settings: StudySettings) -> Dataset:
         class_weights=settings.class_weights,
         reading=settings.reading,
     )
+
+
+def _widen(
+    definition: Definition, settings: StudySettings, metric: Metric, space: SearchSpace
+) -> None:
+    """Give an existing study another space, if nothing else differs.
+
+    Raises: as `widen`.
+    """
+    folder = user_path(str(settings.directory)).absolute() / definition.name
+    begun = Definition.read(folder)
+    if begun.differing(definition) == ["space"]:
+        url = storage_of(begun, settings.storage, folder)
+        given = settings.storage if isinstance(settings.storage, BaseStorage) else None
+        widen(replace(begun, storage=url), folder, metric, space, given)
 
 
 def _locate(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+ENDING = "ending the last trainings"
+"""Stage at the end of the time."""
 LEAST_FOR_A_RATE = 2
 """Number of ended trials that a rate is computed from, at least."""
 

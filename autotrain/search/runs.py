@@ -76,10 +76,10 @@ class TrialRun(TrainingRun):
         if not recorder.store.is_finished(self.number):
             self._fail_as(recorder, Cause.INTERRUPTED)
 
-    def retry(self, worker: Worker) -> TrialRun:
-        """Return a second attempt, alone on a worker."""
-        again = TrialRun(self.number, self.config, worker, 1.0, self.seed, trial=self.trial)
-        again.reported, again.is_retry = self.reported, True
+    def retry(self, worker: Worker, cost: float) -> TrialRun:
+        """Return a second attempt on a worker."""
+        again = TrialRun(self.number, self.config, worker, cost, self.seed, trial=self.trial)
+        again.reported, again.is_retry = self.reported, cost >= 1
         return again
 
     def forget(self, recorder: Recorder) -> None:
@@ -150,10 +150,10 @@ class RepeatRun(TrainingRun):
     def forget(self, recorder: Recorder) -> None:
         """Do nothing: the second attempt has a new comparison."""
 
-    def retry(self, worker: Worker) -> RepeatRun:
-        """Return a second attempt, alone on a worker."""
+    def retry(self, worker: Worker, cost: float) -> RepeatRun:
+        """Return a second attempt on a worker."""
         comparison = self.own_comparison and Comparison(self.own_comparison.rule)
-        about = (self.number, self.config, worker, 1.0, self.seed)
+        about = (self.number, self.config, worker, cost, self.seed)
         again = RepeatRun(*about, repeat=self.repeat, own_comparison=comparison)
-        again.is_retry = True
+        again.is_retry = cost >= 1
         return again

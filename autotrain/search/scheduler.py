@@ -4,7 +4,8 @@
 the action and calls it again. The rules, in this order:
 
 1. When the time is over, trainings end at their next epoch.
-2. A training that was lost with its worker is retried once, alone on a worker.
+2. A training that was lost with its worker is retried once, alone on a worker. Trainings that were
+   out of memory together are first retried in smaller groups.
 3. In the last part of the budget, the best trials are retrained with other seeds. Trials that
    cannot end in time are stopped for them.
 4. While the budget allows it, the next trial starts on a worker with capacity.
@@ -20,7 +21,6 @@ from autotrain.search.budget import RunClock
 from autotrain.search.finalists import Finalist
 from autotrain.search.finals import Finals
 from autotrain.search.placing import Placement
-from autotrain.search.snapshot import SavedRun
 from autotrain.search.training_run import TrainingRun
 from autotrain.search.workers.protocol import Worker
 from autotrain.space.config import TrialConfig
@@ -37,8 +37,8 @@ class SearchState:
     Args:
         placement: the workers and their loads.
         runs: running trainings.
-        lost: trainings that were lost with their worker and wait for a retry, and those of an
-            earlier run that wait for a worker.
+        lost: trainings that were lost with their worker and wait for a retry.
+        n_returning: number of trainings of an earlier run that wait for a worker.
         sign: 1 if lower values are better, −1 if higher values are.
         clock: the clock of this run.
         finals: the finals; None without repeats.
@@ -52,7 +52,7 @@ class SearchState:
 
     placement: Placement
     runs: Sequence[TrainingRun]
-    lost: Sequence[TrainingRun | SavedRun]
+    lost: Sequence[TrainingRun]
     sign: float
     clock: RunClock
     finals: Finals | None = None
@@ -62,6 +62,7 @@ class SearchState:
     n_before: int = 0
     best: float | None = None
     has_late: bool = False
+    n_returning: int = 0
 
     @property
     def has_result(self) -> bool:
@@ -72,7 +73,8 @@ class SearchState:
     @property
     def retries(self) -> bool:
         """Whether a lost training is to be retried."""
-        return bool(self.lost) and not (self.clock.is_late and self.has_result)
+        waits = bool(self.lost) or self.n_returning > 0
+        return waits and not (self.clock.is_late and self.has_result)
 
     @property
     def asked_all(self) -> bool:
@@ -96,9 +98,10 @@ class SearchState:
 
 @dataclass(frozen=True)
 class Retry:
-    """Retry the first lost training, alone on a worker."""
+    """Retry the first lost training."""
 
     worker: Worker
+    cost: float
 
 
 @dataclass(frozen=True)
@@ -157,10 +160,8 @@ def next_action(state: SearchState) -> Action:
         if in_training:
             return MakeRoom(in_training)
     if state.retries:
-        # Alone on its worker, so that a second failure ends no other training.
-        worker = state.placement.least_loaded(state.runs)
-        is_busy = any(run.worker is worker for run in state.runs)
-        return Wait() if is_busy else Retry(worker)
+        place = state.placement.place(state.lost[0].retry_cost, state.runs)
+        return Wait() if place is None else Retry(*place)
     if wanted is not None:
         finalist, repeat = wanted
         place = state.placement.place_for(finalist.config, state.runs)

@@ -40,6 +40,7 @@ class OnResume(Enum):
 
     REFUSED = "another study: its trials cannot be compared"
     KEPT = "the study's value from now on; None for the previous value"
+    WIDENED = "a space that contains all trials of the study, from now on"
     THIS_RUN = "a value for this run only; None for the study's value"
 
 
@@ -121,7 +122,9 @@ class StudySettings:
     task: Annotated[
         str, Setting("Kind of target; auto decides from its values.", words=(AUTO, *TASKS))
     ] = AUTO
-    space: Annotated[Any, Setting("Search space: a shipped name or a TOML file.")] = "default"
+    space: Annotated[
+        Any, Setting("Search space: a shipped name or a TOML file.", OnResume.WIDENED)
+    ] = "default"
     metric: Annotated[
         str | None,
         Setting(

@@ -58,7 +58,10 @@ class TrainingRun(ABC):
     reported: int = 0
     """Number of points of the trial's curve; more than `epoch` after a lost attempt."""
     is_retry: bool = False
-    """Whether an earlier attempt was lost with its worker."""
+    """Whether an earlier attempt was lost, and this one trains alone."""
+    retry_cost: float = 1.0
+    """Share of a worker for a second attempt. With 1 it is alone, so that its failure ends no other
+    training."""
 
     repeat = 0
     """Number of the repeat; 0 for a trial."""
@@ -94,8 +97,8 @@ class TrainingRun(ABC):
         """Record that the run ended first, so that `resume` repeats the training."""
 
     @abstractmethod
-    def retry(self, worker: Worker) -> TrainingRun:
-        """Return a second attempt, alone on a worker."""
+    def retry(self, worker: Worker, cost: float) -> TrainingRun:
+        """Return a second attempt on a worker."""
 
     @abstractmethod
     def forget(self, recorder: Recorder) -> None:

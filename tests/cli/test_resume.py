@@ -23,7 +23,7 @@ from autotrain.search.progress import Progress, Silent
 from autotrain.search.storage.open import open_storage
 from autotrain.search.trained import Trained
 from autotrain.study import Study
-from tests.cli.conftest import HOLDOUT, Run, listing
+from tests.cli.conftest import HERE, HOLDOUT, Run, listing
 
 SEARCH = ("search", "shop.csv", "--target", "bought", "--space", "space.toml", *HOLDOUT)
 RESUME = ("resume", "shop", "--json", "--quiet")
@@ -285,3 +285,25 @@ def test_unknown_study_is_refused(study: Path, autotrain: Run) -> None:
     assert "Did you mean 'shop'?" in done.err
     assert not (study.parent / "shpo").exists()
     assert (study / FILE).is_file()
+
+
+def test_resume_with_a_space_that_contains_the_trials(
+    study: Path, here: Path, autotrain: Run
+) -> None:
+    wider = (here / "space.toml").read_text().replace('"relu", "elu"', '"relu", "elu", "tanh"')
+    (here / "wider.toml").write_text(wider)
+    done = autotrain(*RESUME, "--space", "wider.toml", "--trials", 1, *HERE)
+    assert done.code == 0, done.err
+    assert done.json()["trials"]["complete"] == 3
+    assert "tanh" in str(Definition.read(study).space["activation"])
+
+
+def test_resume_with_a_space_without_the_trials(study: Path, here: Path, autotrain: Run) -> None:
+    other = (here / "space.toml").read_text().replace("[4, 8]", "[4, 6]")
+    (here / "other.toml").write_text(other)
+    before = {path.name: path.read_bytes() for path in study.glob("*.*")}
+    done = autotrain(*RESUME, "--space", "other.toml", "--trials", 1, *HERE)
+    assert done.code == 2
+    assert "--space must contain all trials of study" in done.err
+    assert "network.hidden_units must be in the space, got" in done.err
+    assert {path.name: path.read_bytes() for path in study.glob("*.*")} == before

@@ -18,8 +18,8 @@ from autotrain.search.attributes import CAUSE, CURVE, REPEATS, Cause
 from autotrain.search.budget import RunClock
 from autotrain.search.facts import trial_seed
 from autotrain.search.finals import Finals
-from autotrain.search.loop import ENDING, SearchLoop
-from autotrain.search.progress import Progress, Silent
+from autotrain.search.loop import SearchLoop
+from autotrain.search.progress import ENDING, Progress, Silent
 from autotrain.search.pruning.comparison import Comparison
 from autotrain.search.pruning.plateaus import PlateauRule
 from autotrain.search.recorder import Recorder
@@ -400,6 +400,46 @@ def test_error_of_one_trial_does_not_end_others(storage: OpenStorage) -> None:
     assert guilty.state == TrialState.FAIL
     assert guilty.user_attrs["cause"] == "error"
     assert loop.progress.n_failed == 1
+
+
+class Small(Script):
+    """A worker whose memory is too small for more than `most` slots."""
+
+    most = 1
+
+    def receive(self) -> list[Message]:
+        if len(self.epoch) > self.most:
+            self.at_once.append(tuple(self.epoch))
+            lost = tuple(self.epoch)
+            self.epoch.clear()
+            return [Crashed(lost, Cause.OUT_OF_MEMORY, "MemoryError", is_alive=True)]
+        return super().receive()
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(2, [4, 2]), (1, [4, 2, 1])])
+def test_fleet_that_is_out_of_memory_is_halved(
+    most: int, sizes: list[int], storage: OpenStorage
+) -> None:
+    store = make_store(storage)
+    worker = Small({slot: [0.5, 0.4] for slot in range(30)})
+    worker.most = most
+    loop = make_loop(store, worker, [], width=4, comparison=Comparison(PlateauRule()))
+    loop.recorder.n_before = 12  # of twenty trials four may run at once
+    loop.run(8, None)
+    assert [trial.state for trial in store.study.trials] == [TrialState.COMPLETE] * 8
+    found = [len(slots) for slots in worker.at_once]
+    assert [size for size in sizes if size in found] == sizes
+    assert max(found[found.index(sizes[-1]) :]) == sizes[-1], "it is not filled again"
+
+
+def test_trial_that_is_too_large_alone_is_pruned(storage: OpenStorage) -> None:
+    store = make_store(storage)
+    worker = Small({slot: [0.5, 0.4] for slot in range(30)})
+    worker.most = 0
+    make_loop(store, worker, [], width=4).run(2, None)
+    assert [trial.state for trial in store.study.trials] == [TrialState.PRUNED] * 2
+    causes = {trial.user_attrs["cause"] for trial in store.study.trials}
+    assert causes == {Cause.OUT_OF_MEMORY}
 
 
 @pytest.mark.filterwarnings("error")

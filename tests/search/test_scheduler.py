@@ -96,10 +96,10 @@ STOPPED = run(A, cause=Cause.TIME)
         ({"clock": clock(-1), "n_started": 1, "runs": (STOPPED,)}, Wait()),
         ({"clock": clock(-1), "n_started": 1, "has_late": True}, Stop()),
         # Lost with a worker.
-        ({"lost": (LOST,)}, Retry(A)),
-        ({"lost": (LOST,), "runs": (TRIAL,)}, Retry(B)),
+        ({"lost": (LOST,)}, Retry(A, 1.0)),
+        ({"lost": (LOST,), "runs": (TRIAL,)}, Retry(B, 1.0)),
         ({"lost": (LOST,), "runs": (TRIAL, OTHER)}, Wait()),
-        ({"lost": (LOST,), "n_trials": 1, "n_started": 1}, Retry(A)),
+        ({"lost": (LOST,), "n_trials": 1, "n_started": 1}, Retry(A, 1.0)),
         ({"lost": (LOST,), "clock": clock(-1), "best": 0.5}, Stop()),
         # No worker left.
         ({"placement": placement()}, Wait()),

@@ -57,7 +57,7 @@ def test_search_command_has_an_option_with_the_default_of_each_setting() -> None
 
 
 def test_resume_takes_the_settings_that_may_change() -> None:
-    changeable = {*names_of(OnResume.KEPT), *names_of(OnResume.THIS_RUN)}
+    changeable = set(SETTINGS) - {*names_of(OnResume.REFUSED)}
     assert set(inspect.signature(Study.resume).parameters) == changeable
 
 

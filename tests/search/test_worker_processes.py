@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from autotrain import validation as arguments
+from autotrain.search.attributes import Cause
 from autotrain.search.workers.processes import OWN_FOLDER, ProcessWorker, can_start_processes
-from autotrain.search.workers.protocol import Close
+from autotrain.search.workers.protocol import Close, Crashed
 from autotrain.validation import default_workers, n_cores
 
 PROGRAM = """
@@ -92,4 +93,22 @@ def test_process_that_is_killed_is_noticed() -> None:
     worker.process.wait()
     (crashed,) = worker.receive()
     assert "worker 7" in crashed.text  # type: ignore[union-attr]
+    worker.close()
+
+
+@pytest.mark.parametrize(("n_after", "cause"), [(3, Cause.WORKER_DIED), (4, Cause.OUT_OF_MEMORY)])
+def test_process_that_the_system_ended_was_out_of_memory(
+    n_after: int, cause: Cause, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux counts the processes that it has ended because its memory was full."""
+    vmstat = tmp_path / "vmstat"
+    vmstat.write_text("pgfault 7\noom_kill 3\n")
+    monkeypatch.setattr("autotrain.search.workers.processes.VMSTAT", vmstat)
+    worker = ProcessWorker("cpu", "worker 1")
+    vmstat.write_text(f"pgfault 9\noom_kill {n_after}\n")
+    worker.process.kill()
+    worker.process.wait()
+    (crashed,) = worker.receive()
+    assert isinstance(crashed, Crashed)
+    assert crashed.cause == cause
     worker.close()

@@ -67,6 +67,9 @@ OWN_FOLDER = str(Path(__file__).resolve().parents[3])
 """Folder of the package `autotrain`."""
 # Time in seconds in which a process may end by itself before it is terminated.
 LEAVING_S = 2.0
+KILLED = 9
+"""Number of SIGKILL."""
+VMSTAT = Path("/proc/vmstat")
 
 
 class Inputs(NamedTuple):
@@ -91,6 +94,7 @@ class ProcessWorker:
         self._views: set[View] = set()
         self.device = device
         self.name = name
+        self._n_killed = n_killed_for_memory()
         self.pipe, theirs = Pipe()
         code = _START.format(fd=theirs.fileno(), pid=os.getpid(), device=device)
         try:
@@ -146,8 +150,12 @@ class ProcessWorker:
         except (EOFError, OSError):
             self.has_left = True
             self._has_ended()
-            text = f"{self.name} ended unexpectedly (exit code {self.process.returncode})"
-            messages.append(Crashed((), Cause.WORKER_DIED, text, is_alive=False))
+            text, cause = f"exit code {self.process.returncode}", Cause.WORKER_DIED
+            is_killed = self.process.returncode == -KILLED
+            if is_killed and n_killed_for_memory() > self._n_killed:
+                text, cause = "the memory of the system is too small", Cause.OUT_OF_MEMORY
+            text = f"{self.name} ended unexpectedly ({text})"
+            messages.append(Crashed((), cause, text, is_alive=False))
         return messages
 
     def close(self) -> None:
@@ -173,6 +181,15 @@ class ProcessWorker:
         """Start another process with this name and the same rows."""
         assert self.rows is not None
         return ProcessWorker(self.device, self.name).give(*self.rows)
+
+
+def n_killed_for_memory() -> int:
+    """Return how many processes Linux has ended because its memory was full; 0 elsewhere."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in VMSTAT.read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 @contextlib.contextmanager

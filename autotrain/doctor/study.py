@@ -30,39 +30,52 @@ from autotrain.search.storage.urls import absolute_url
 from autotrain.vocabulary import count_text, numbers_text
 
 GROUP = "study"
+Part = Callable[[Seen], Iterator[Finding]]
+"""Some checks of a study that is open for reading."""
 UNCHECKED = "The trials are not checked, because the file above must be repaired first."
 
 
 def study_findings(place: Place, *, fix: bool) -> Iterator[Finding]:
     """Yield the findings about a study, after their repairs with `fix`.
 
-    The study is opened again for each part, because a repair changes it.
+    The study is opened again after a repair, because it has changed.
     """
     url = None if place.url is None else absolute_url(place.url, place.folder)
     file = journal_finding(place) or pages(url)
     if file is not None:
         yield (file := settled(file, fix=fix))
-    parts: tuple[Callable[[Seen], Iterator[Finding]], ...] = (
+    parts: list[Part] = [
         storage_findings,
         partial(temporary_files, place),
         partial(lost_trials, place),
         partial(running_trials, place),
         *model_checks(place),
-    )
-    for part in parts:
+    ]
+    while parts:
+        found: list[Finding] = []
+        failure: Finding | None = None
         try:
             with seen_study(place.folder, place.url, stays_open=False) as seen:
-                found = list(part(seen))
+                while parts and not (fix and any(each.repair for each in found)):
+                    found += _findings_of(parts.pop(0), seen)
         except AutotrainError as error:
-            yield _unreadable(place, error, file)
-            return
-        except Exception as error:
-            # What a damaged study contains can be anything, and the other checks may find it.
-            text = f"A check ended with {type(error).__name__}: {error}."
-            yield Finding(GROUP, "check", Severity.PROBLEM, text, "Please report it.")
-            continue
+            failure = _unreadable(place, error, file)
         for finding in found:
             yield settled(finding, fix=fix)
+        if failure is not None:
+            yield failure
+            return
+
+
+def _findings_of(part: Part, seen: Seen) -> list[Finding]:
+    try:
+        return list(part(seen))
+    except AutotrainError:
+        raise
+    except Exception as error:
+        # What a damaged study contains can be anything, and the other checks may find it.
+        text = f"A check ended with {type(error).__name__}: {error}."
+        return [Finding(GROUP, "check", Severity.PROBLEM, text, "Please report it.")]
 
 
 def unreadable_definition(folder: Path) -> Finding | None:

@@ -104,7 +104,7 @@ class BestModel:
         """Return an upper estimate of the seconds that the end of a run takes.
 
         Args:
-            export_s: processor time of the export of one model, in seconds.
+            export_s: seconds of the export of one model.
             scoring_s: the same of its test score; 0 if it is not scored.
         """
         n_members = most_members(self.definition.ensemble, self.dataset)

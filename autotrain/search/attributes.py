@@ -61,9 +61,9 @@ ORIGIN: Final = "origin"
 SPENT_S: Final = "spent_s"
 """float: seconds of all runs that ended in order."""
 EXPORT_S: Final = "export_s"
-"""float: processor time in seconds of the last export of one model."""
+"""float: seconds that the last export of one model would take with idle workers."""
 SCORING_S: Final = "scoring_s"
-"""float: estimated processor time in seconds of scoring that model on the test rows."""
+"""float: estimated seconds of scoring that model on the test rows."""
 REPEATS: Final = "repeats"
 """list[dict]: trainings of finalists from other seeds; see `finals.Finals`."""
 WINNER: Final = "winner"
@@ -216,7 +216,7 @@ def flags_of(trial: FrozenTrial) -> list[str]:
 
 
 def export_seconds(study: optuna.Study) -> tuple[float, float]:
-    """Return the processor time in seconds of the last export of one model, and of its test score.
+    """Return the seconds of the last export of one model, and of its test score.
 
     Both are 0 without an export.
     """

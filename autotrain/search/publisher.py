@@ -22,8 +22,8 @@ class Published:
             nothing could be exported.
         notes: what the user should know about the exported model.
         failures: which models could not be exported, and why.
-        export_s: processor time of the export in seconds.
-        scoring_s: estimated processor time of scoring the model on the test rows.
+        export_s: seconds that the export would take with idle workers.
+        scoring_s: estimated seconds of scoring the model on the test rows.
     """
 
     bundle: Bundle | None = None
@@ -50,6 +50,6 @@ class Publisher(Protocol):
         """Return an upper estimate of the seconds that the end of a run takes.
 
         Args:
-            export_s: processor time of the export of one model, in seconds.
+            export_s: seconds of the export of one model.
             scoring_s: the same of its test score; 0 if it is not scored.
         """

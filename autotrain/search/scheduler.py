@@ -3,7 +3,7 @@
 `next_action` is a pure function of the state of the search. The search loop (`loop.py`) carries out
 the action and calls it again. The rules, in this order:
 
-1. When the time is over, trainings end at their next epoch.
+1. When the time is over, trainings end: in a worker process at once, else at their next epoch.
 2. A training that was lost with its worker is retried once, alone on a worker. Trainings that were
    out of memory together are first retried in smaller groups.
 3. In the last part of the budget, the best trials are retrained with other seeds. Trials that
@@ -129,7 +129,7 @@ class Begin:
 
 @dataclass(frozen=True)
 class MakeRoom:
-    """Stop these trainings at their next epoch, because the time is short."""
+    """Stop these trainings, because the time is short."""
 
     runs: Sequence[TrainingRun] = field(default_factory=tuple)
 

@@ -55,7 +55,7 @@ class Slots:
             self.cancel(run)
 
     def stop(self, run: TrainingRun, cause: Cause) -> None:
-        """Stop a training at its next epoch, unless it is already being stopped."""
+        """Stop a training, unless it is already being stopped; see `StopSlot`."""
         if run.cause is None:
             run.cause = cause
             self.cancel(run)

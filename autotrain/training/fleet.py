@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -133,11 +133,16 @@ class Fleet:
             slot.product = self.weights.product[k].clone()
         return self.slots
 
-    def run_epoch(self) -> list[EpochReport]:
-        """Train every slot for one epoch, evaluate it, and return one report per slot."""
+    def run_epoch(self, check: Callable[[], None] = lambda: None) -> list[EpochReport]:
+        """Train every slot for one epoch, evaluate it, and return one report per slot.
+
+        Args:
+            check: called every few steps. If it raises an error, the epoch is abandoned: its steps
+                have changed the weights, but not the best weights.
+        """
         self._set_dropout()
         rates, momentum = self._rates()
-        losses, norms = self._train(rates, momentum)
+        losses, norms = self._train(rates, momentum, check)
         valid_losses, values = self.evaluate()
         return self._account(losses, norms, rates, valid_losses, values)
 
@@ -187,12 +192,15 @@ class Fleet:
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.backend.device, self.backend.dtype)
 
-    def _train(self, rates: np.ndarray, momentum: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+    def _train(
+        self, rates: np.ndarray, momentum: Tensor | None, check: Callable[[], None]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Train for the steps of one epoch.
 
         Args:
             rates: learning rates, `[K, steps]`.
             momentum: `[K, steps]`; None if no momentum moves.
+            check: see `run_epoch`.
         Returns: losses `[K, steps]` and gradient norms by layer `[K, steps, L + 1]`.
         """
         k, b, n = len(self.slots), self.batch_size, self.n_steps
@@ -205,6 +213,7 @@ class Fleet:
         decay = self._decay()
         losses, norms = [], []
         for start in range(0, n, ahead):
+            check()
             stop = min(start + ahead, n)
             # The step is the first axis, so that the rows of a step are one contiguous block.
             rows = indices[:, start * b : stop * b].reshape(k, stop - start, b).transpose(0, 1)

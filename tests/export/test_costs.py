@@ -15,9 +15,11 @@ from tests.winners import random_bundle
 
 class Clock:
     s = 100.0
+    stretch = 1.0
+    """Wall time of a second of processor time."""
 
-    def __call__(self) -> float:
-        return self.s
+    def __call__(self) -> tuple[float, float]:
+        return self.s, self.stretch * self.s
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,16 @@ def test_seconds_of_each_stage() -> None:
     clock.s += 4
     assert (times.seconds_in("first"), times.seconds_in("second"), times.total_s()) == (2, 4, 7)
     assert seen == ["first", "second"]
+
+
+@pytest.mark.parametrize(("stretch", "seconds"), [(1.0, 6.0), (1.5, 6.0), (3.0, 12.0)])
+def test_wall_time_counts_if_other_programs_use_the_cores(stretch: float, seconds: float) -> None:
+    clock = Clock()
+    clock.stretch = stretch
+    times = StageTimes(lambda stage: None, clock)
+    times.enter("first")
+    clock.s += 6
+    assert times.total_s() == times.seconds_in("first") == pytest.approx(seconds)
 
 
 def test_scoring_takes_time_by_rows(iris: Dataset) -> None:

@@ -287,6 +287,40 @@ def test_stop_ends_a_model_before_its_next_epoch() -> None:
     assert sorted(o.slot for o in outcomes) == [0, 2]
 
 
+def test_epoch_is_abandoned_if_all_models_of_a_fleet_are_stopped_within_it() -> None:
+    trainer = make_trainer()
+    calls: list[int] = []
+    trainer.admit(Admission(0, make_config({"training.epochs": 6}), seed=0))
+    trainer.admit(Admission(1, make_config({"training.epochs": 6}), seed=1))
+    first, _ = split([*trainer.step(), *trainer.step()])
+
+    def listen() -> None:
+        calls.append(len(calls))
+        trainer.stop(0)
+        trainer.stop(1)
+
+    reports, outcomes = split(trainer.step(listen))
+    assert not reports
+    assert len(calls) == 1, "it ends at the first look"
+    assert [(o.slot, o.cause, o.epochs) for o in outcomes] == [(0, "stopped", 2), (1, "stopped", 2)]
+    for outcome in outcomes:
+        assert outcome.best_value == min(r.value for r in first if r.slot == outcome.slot)
+        assert outcome.parameters is not None
+    assert not trainer.n_slots
+
+
+def test_epoch_is_finished_if_one_model_of_a_fleet_continues() -> None:
+    trainer = make_trainer()
+    for k in range(2):
+        trainer.admit(Admission(k, make_config({"training.epochs": 6}), seed=k))
+    reports, outcomes = split(trainer.step(lambda: trainer.stop(0)))
+    assert sorted(report.slot for report in reports) == [0, 1]
+    assert not outcomes
+    reports, [outcome] = split(trainer.step())
+    assert (outcome.slot, outcome.cause, outcome.epochs) == (0, "stopped", 1)
+    assert [report.slot for report in reports] == [1]
+
+
 def test_stop_of_a_waiting_model() -> None:
     trainer = make_trainer()
     trainer.admit(Admission(5, make_config(), seed=0))

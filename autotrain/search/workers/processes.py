@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from multiprocessing import Pipe, spawn
 from multiprocessing.connection import Connection
@@ -67,6 +67,8 @@ OWN_FOLDER = str(Path(__file__).resolve().parents[3])
 """Folder of the package `autotrain`."""
 # Time in seconds in which a process may end by itself before it is terminated.
 LEAVING_S = 2.0
+READ_EVERY_S = 0.05
+"""Seconds between two looks for commands within an epoch."""
 KILLED = 9
 """Number of SIGKILL."""
 VMSTAT = Path("/proc/vmstat")
@@ -247,20 +249,54 @@ def _serve(pipe: Connection, device: str) -> None:
         lock = threading.Lock()
         threading.Thread(target=_send_signs, args=(pipe, lock), daemon=True).start()
         training = Training(partial(Trainer, problem, folds, device))
+        commands = Commands(pipe, training, folds)
         while True:
-            # An idle worker sleeps in recv; a busy one polls between epochs.
-            while training.is_idle or pipe.poll():
-                command = pipe.recv()
-                if isinstance(command, Close):
-                    return
-                if isinstance(command, Inputs):
-                    for fold, encoded in zip(folds, unpack(command.packed), strict=True):
-                        fold.views[command.view] = encoded
-                else:
-                    training.obey(command)
-            messages = training.step()
+            commands.read(waits=training.is_idle)
+            messages = training.step(commands.read_within_epoch)
             with lock:
                 pipe.send(messages)
+
+
+class Commands:
+    """The commands that arrive in a worker process.
+
+    Args:
+        pipe: the connection to the search loop.
+        training: obeys the commands.
+        folds: get the inputs of the views that are announced.
+    """
+
+    def __init__(self, pipe: Connection, training: Training, folds: Sequence[EncodedFold]) -> None:
+        self.pipe = pipe
+        self.training = training
+        self.folds = folds
+        self._read_s = 0.0
+
+    def read(self, *, waits: bool = False) -> None:
+        """Read the commands that have arrived.
+
+        Args:
+            waits: wait until there is something to train.
+        Raises:
+            SystemExit: when the search loop closes the worker.
+        """
+        # An idle worker sleeps in recv; a busy one polls.
+        while (waits and self.training.is_idle) or self.pipe.poll():
+            command = self.pipe.recv()
+            if isinstance(command, Close):
+                sys.exit(0)
+            if isinstance(command, Inputs):
+                for fold, encoded in zip(self.folds, unpack(command.packed), strict=True):
+                    fold.views[command.view] = encoded
+            else:
+                self.training.obey(command)
+
+    def read_within_epoch(self) -> None:
+        """Read the commands that have arrived, but not after every step of a small network."""
+        now_s = time.monotonic()
+        if now_s - self._read_s >= READ_EVERY_S:
+            self._read_s = now_s
+            self.read()
 
 
 def _send_signs(pipe: Connection, lock: threading.Lock) -> None:

@@ -20,7 +20,11 @@ from autotrain.training.slot import Admission, EpochReport, Outcome, SlotState
 
 @dataclass(frozen=True)
 class StopSlot:
-    """End a slot at its next epoch boundary; its `Outcome` follows with cause "stopped"."""
+    """End a slot; its `Outcome` follows with cause "stopped".
+
+    It ends at its next epoch boundary. A worker process abandons the epoch if all slots that train
+    with it end, too.
+    """
 
     slot: int
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -39,8 +40,13 @@ class Training:
             self.slots.add(command.slot)
         self._waiting.append(command)
 
-    def step(self) -> list[Message]:
-        """Train one fleet for one epoch and return its messages."""
+    def step(self, read: Callable[[], None] = lambda: None) -> list[Message]:
+        """Train one fleet for one epoch and return its messages.
+
+        Args:
+            read: passes the commands that have arrived within the epoch to `obey`; called every few
+                steps. A fleet whose slots are all stopped by them does not finish the epoch.
+        """
         commands, self._waiting = self._waiting, []
         answers: list[Message] = []
         for command in commands:
@@ -57,7 +63,7 @@ class Training:
                 states = self.trainer.states()
                 answers.append(Saved(command.number, states, time.monotonic() - begun_s))
         try:
-            messages: list[Message] = list(self.trainer.step())
+            messages: list[Message] = list(self.trainer.step(partial(self._listen, read)))
         # The search loop decides about every error, so none is hidden here.
         except Exception as error:
             lost = tuple(sorted(self.slots))
@@ -68,6 +74,12 @@ class Training:
             if isinstance(message, Outcome):
                 self.slots.discard(message.slot)
         return [*answers, *messages]
+
+    def _listen(self, read: Callable[[], None]) -> None:
+        read()
+        for command in self._waiting:
+            if isinstance(command, StopSlot):
+                self.trainer.stop(command.slot)
 
 
 def _crash(lost: tuple[int, ...], error: Exception) -> Crashed:

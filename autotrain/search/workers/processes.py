@@ -249,7 +249,7 @@ def _serve(pipe: Connection, device: str) -> None:
         lock = threading.Lock()
         threading.Thread(target=_send_signs, args=(pipe, lock), daemon=True).start()
         training = Training(partial(Trainer, problem, folds, device))
-        commands = Commands(pipe, training, folds)
+        commands = Orders(pipe, training, folds)
         while True:
             commands.read(waits=training.is_idle)
             messages = training.step(commands.read_within_epoch)
@@ -257,7 +257,7 @@ def _serve(pipe: Connection, device: str) -> None:
                 pipe.send(messages)
 
 
-class Commands:
+class Orders:
     """The commands that arrive in a worker process.
 
     Args:

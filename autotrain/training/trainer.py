@@ -122,7 +122,7 @@ class Trainer:
         return messages
 
     def _check(self, fleet: Fleet, listen: Callable[[], None]) -> None:
-        """Abandon the epoch of a fleet if all its slots are stopped, so that nobody waits for it.
+        """Abandon the epoch of a fleet if all its slots are stopped: its result is not needed.
 
         Raises:
             _AbandonedError: to end the epoch.

@@ -35,7 +35,7 @@ from sklearn import datasets
 from autotrain.search.snapshot import FILE, Snapshot
 from autotrain.search.storage.open import read_storage
 
-TIMES = ("seconds", "spent_s", "export_s", "place", "identity", "origin", "exported")
+TIMES = ("seconds", "spent_s", "export_s", "scoring_s", "place", "identity", "origin", "exported")
 CONTINUED = ("abandoned", "saved_epoch")
 """User attributes that differ between two runs, and those of a trial that continued."""
 SEARCH = (

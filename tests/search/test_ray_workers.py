@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
@@ -91,6 +98,62 @@ def test_ray_workers_compute_the_values_of_local_ones(cluster: Any, tmp_path: Pa
         remote.optimize(n_trials=5, quiet=True)
         assert values(remote) == pytest.approx(expected, rel=1e-4)
         assert remote.best_predictor().predict(remote.dataset.raw_valid()[0]).size
+
+
+def free_ports(n: int) -> list[int]:
+    """Return free ports of this machine."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    ports: list[int] = [server.getsockname()[1] for server in sockets]
+    for server in sockets:
+        server.close()
+    return ports
+
+
+@pytest.fixture
+def address(ray: Any, tmp_path: Path) -> Iterator[str]:
+    """The address for Ray Client of a cluster that runs in processes of its own."""
+    port, client_port = free_ports(2)
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"]
+    command += [f"--port={port}", f"--ray-client-server-port={client_port}", "--num-cpus=1"]
+    command += ["--include-dashboard=false", "--disable-usage-stats"]
+    with (tmp_path / "ray.txt").open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, start_new_session=True, env=dict(os.environ)
+        )
+        try:
+            end = time.monotonic() + 60
+            while time.monotonic() < end and process.poll() is None:
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", client_port), 1).close()
+                    break
+                time.sleep(0.2)
+            yield f"ray://127.0.0.1:{client_port}"
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_search_on_a_cluster_at_an_address(address: str, tmp_path: Path) -> None:
+    """Ray allows one connection of a process, so the search has its own."""
+    code = (
+        "import autotrain\n"
+        f"study = autotrain.Study('wine', data='sklearn:wine', space={SPACE!r}, finalists=0,\n"
+        "    ensemble=0, sampler='random', pruner='none', validation='holdout',\n"
+        f"    directory={str(tmp_path)!r}, workers={address!r})\n"
+        "study.optimize(n_trials=3, quiet=True)\n"
+        "print(sorted(trial.value for trial in study.optuna_study.trials))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    with study(tmp_path / "local", SPACE, workers=1) as local:
+        local.optimize(n_trials=3, quiet=True)
+        assert json.loads(done.stdout) == pytest.approx(sorted(values(local)), rel=1e-4)
 
 
 def test_trials_of_a_killed_node_are_retried_on_another(cluster: Any, tmp_path: Path) -> None:

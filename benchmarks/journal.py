@@ -3,10 +3,10 @@
     taskset -c 0 python -m benchmarks.journal [--trials 1000] [--repeats 2] [--servers]
 
 Each trial has 12 parameters, a curve of 10 points and 6 user attributes, and is on disk when it
-ends. The time contains Optuna's own part: its sampler, its checks of each parameter, and for
-databases its SQL statements. `buffered` is a buffer over Optuna's backend that writes at the end of
-a trial and never reads records of other processes. With `--servers` also SQLite and private
-servers: PostgreSQL, MariaDB and Redis.
+ends. The time contains Optuna's own part: its sampler and its checks of each parameter. `memory`
+keeps no file. `buffered` is a buffer over Optuna's backend that writes at the end of a trial and
+never reads records of other processes. `search` is the journal as a search writes it. With
+`--servers` also SQLite and private servers, as a search writes them: PostgreSQL, MariaDB and Redis.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
 from autotrain.search.storage.journal import CREATE_OPERATIONS, GroupCommitBackend
 from autotrain.search.storage.open import open_storage
+from autotrain.search.storage.opened import OpenStorage
 from tests.search.storage.servers import KINDS
 
 
@@ -52,12 +53,20 @@ class Buffered(BaseJournalBackend):
             self.buffer = []
 
 
-def trial_times(storage: BaseStorage, commit: Callable[[], None], n_trials: int) -> list[float]:
-    sampler = optuna.samplers.RandomSampler(seed=0)
-    study = optuna.create_study(storage=storage, sampler=sampler)
-    times = []
+Times = list[tuple[float, float]]
+"""Processor time and wall time of each trial, in seconds."""
+
+
+def new_study(storage: BaseStorage) -> optuna.Study:
+    return optuna.create_study(storage=storage, sampler=optuna.samplers.RandomSampler(seed=0))
+
+
+def trial_times(study: optuna.Study, commit: Callable[[], None], n_trials: int) -> Times:
+    storage, times = study._storage, []
     for _ in range(n_trials):
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
+        if isinstance(storage, OpenStorage):
+            storage.refresh()
         trial = study.ask()
         for number in range(12):
             trial.suggest_float(f"parameter_{number}", 0, 1)
@@ -67,19 +76,32 @@ def trial_times(storage: BaseStorage, commit: Callable[[], None], n_trials: int)
             trial.set_user_attr(f"attribute_{number}", number)
         study.tell(trial, 0.5)
         commit()
-        times.append(time.perf_counter() - start)
+        times.append((time.process_time() - used, time.perf_counter() - start))
     return times
 
 
-def journal_times(backend: BaseJournalBackend, n_trials: int) -> list[float]:
+def journal_times(backend: BaseJournalBackend, n_trials: int) -> Times:
     is_buffered = isinstance(backend, Buffered | GroupCommitBackend)
     commit = backend.commit if is_buffered else lambda: None  # type: ignore[attr-defined]
-    return trial_times(JournalStorage(backend), commit, n_trials)
+    return trial_times(new_study(JournalStorage(backend)), commit, n_trials)
 
 
-def url_times(folder: Path, url: str, n_trials: int) -> list[float]:
+def search_times(folder: Path, url: str | None, n_trials: int) -> Times:
+    """Write as a search does."""
     with open_storage(folder, url) as storage:
-        return trial_times(storage, storage.commit, n_trials)
+        study = new_study(storage)
+        with storage.buffering(study._study_id):
+            return trial_times(study, storage.commit, n_trials)
+
+
+def show(name: str, times: Times) -> None:
+    """Print the processor time (mean) and the wall time (median) of a trial."""
+    used, wall = zip(*times, strict=True)
+    print(
+        f"{name:10} {1e3 * statistics.mean(used):6.2f} ms of processor time, "
+        f"{1e3 * statistics.median(wall):6.2f} ms per trial",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -98,7 +120,7 @@ def main() -> None:
     }
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        urls: dict[str, str] = {}
+        urls: dict[str, str | None] = {"search": None}
         if arguments.servers:
             urls["sqlite"] = f"sqlite:///{folder}/study.db"
             for name, kind in KINDS.items():
@@ -106,12 +128,13 @@ def main() -> None:
                 stack.callback(server.remove)
                 urls[name] = server.url()
         for repeat in range(arguments.repeats):
+            memory = optuna.storages.InMemoryStorage()
+            show("memory", trial_times(new_study(memory), lambda: None, n_trials))
             for name, make in backends.items():
-                times = journal_times(make(f"{folder}/{name}-{repeat}.log"), n_trials)
-                print(f"{name:10} {1e3 * statistics.median(times):7.2f} ms per trial (median)")
+                show(name, journal_times(make(f"{folder}/{name}-{repeat}.log"), n_trials))
             for name, url in urls.items():
-                times = url_times(Path(folder) / f"{name}-{repeat}", url, n_trials)
-                print(f"{name:10} {1e3 * statistics.median(times):7.2f} ms per trial (median)")
+                place = Path(folder) / f"{name}-{repeat}"
+                show(name, search_times(place, url, n_trials))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
 from autotrain.errors import StorageError
 from autotrain.search.storage.failures import UnreachableError
 from autotrain.search.storage.opened import OpenStorage
+from autotrain.search.storage.replay import ReplayedStorage
 from autotrain.search.storage.storages import CONNECT_TIMEOUT_S, ReadOnly
 
 NUMBER = ":log_number"
@@ -72,10 +72,11 @@ class RedisJournal(BaseJournalBackend):
                 raise _missing(log_number_from - n_records)
             for first in range(log_number_from, n_records, CHUNK):
                 last = min(first + CHUNK, n_records)
-                texts = self.client.mget([f"{RECORD}{n}" for n in range(first, last)])
+                texts: list[Any] = self.client.mget([f"{RECORD}{n}" for n in range(first, last)])
                 if None in texts:
                     raise _missing(texts.count(None))
-                records += [json.loads(text or b"") for text in texts]
+                # One call is faster than one for each record.
+                records += json.loads(b"[%s]" % b",".join(texts))
         return records
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -101,7 +102,7 @@ class RedisJournal(BaseJournalBackend):
             raise UnreachableError(str(error)) from error
 
 
-class RedisStorage(JournalStorage, OpenStorage):
+class RedisStorage(ReplayedStorage, OpenStorage):
     """Studies on a Redis server."""
 
     def __init__(self, url: str, reading: ReadOnly | None = None) -> None:

@@ -10,7 +10,7 @@ import json
 import logging
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,17 @@ from typing import Any
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+from optuna.storages import BaseStorage, RDBStorage, get_storage
+from optuna.trial import FrozenTrial, TrialState
 
 from autotrain.errors import StorageError
 from autotrain.search.storage.buffered import BufferedStorage
 from autotrain.search.storage.failures import lost_connection
 from autotrain.search.storage.journal import GroupCommitBackend, JournalReader, repair_text
+from autotrain.search.storage.loading import MOST_INCLUDED, load_trials
 from autotrain.search.storage.opened import OpenStorage
+from autotrain.search.storage.replay import ReplayedStorage
+from autotrain.search.storage.rows import fits
 from autotrain.search.storage.urls import (
     absolute_url,
     is_remote,
@@ -46,7 +50,7 @@ _attributes = sqlalchemy.table(
 )
 
 
-class FileStorage(BufferedStorage, JournalStorage):
+class FileStorage(BufferedStorage, ReplayedStorage):
     """The journal in the study's folder, with buffered writes; readable also when closed."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -134,6 +138,20 @@ class DatabaseStorage(RDBStorage, OpenStorage):
             raise
         if not url.startswith("sqlite"):
             sqlalchemy.event.listen(self.engine, "handle_error", lost_connection)
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """Return trials, as Optuna does it and with less time."""
+        wanted = (study_id, states, included_trial_ids, trial_id_greater_than)
+        if len(included_trial_ids) > MOST_INCLUDED or not fits():
+            return super()._get_trials(*wanted)
+        with self.engine.connect() as connection:
+            return load_trials(connection, *wanted)
 
     def swap(
         self, study_id: int, name: str, old: dict[str, Any] | None, new: dict[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from autotrain.search.storage import shared
 from autotrain.search.storage.buffer import Change, StudyBuffer
 from autotrain.search.storage.buffered import BufferedStorage
 from autotrain.search.storage.failures import UnreachableError
-from autotrain.search.storage.open import SHORT_SCHEMES, open_storage
+from autotrain.search.storage.open import SHORT_SCHEMES, open_storage, read_storage
 from autotrain.search.storage.opened import JOURNAL, OpenStorage
 from autotrain.search.storage.rows import COLUMNS, TrialRows, fits
 from autotrain.search.storage.shared import SharedStorage
@@ -427,3 +428,59 @@ def test_open_trials_are_selected_by_state() -> None:
     assert (buffer.n_trials, buffer.n_ended, buffer.last_id) == (3, 1, 12)
     assert buffer.trial(99) is None
     assert buffer.trial_id(3) is None
+
+
+def test_replay_equals_that_of_optuna(tmp_path: Path) -> None:
+    with open_storage(tmp_path) as storage:
+        study = new_study(storage, "s")
+        run(study)
+        added = optuna.create_trial(
+            params={"p0": 0.5}, distributions={"p0": FloatDistribution(0, 1)}, value=2.0
+        )
+        study.add_trial(added)
+        storage.commit()
+        with (tmp_path / JOURNAL).open("a") as journal:
+            # Another program uses a parameter with another type: Optuna ignores it.
+            kind = optuna.distributions.distribution_to_json(
+                optuna.distributions.CategoricalDistribution(["a"])
+            )
+            record = {"op_code": 5, "worker_id": "w", "trial_id": 6, "param_name": "p1"}
+            journal.write(
+                json.dumps({**record, "param_value_internal": 0, "distribution": kind}) + "\n"
+            )
+        plain = JournalStorage(JournalFileBackend(str(tmp_path / JOURNAL)))
+        with read_storage(tmp_path) as reader:
+            seen = reader.get_all_trials(0, deepcopy=False)
+            assert repr(seen) == repr(plain.get_all_trials(0))
+            before = repr(seen)
+            study.tell(6, 1.0)
+            storage.commit()
+            assert reader.get_trial(6).state == TrialState.COMPLETE
+            assert repr(seen) == before
+
+
+def test_trials_that_a_database_returns_equal_those_of_optuna(place: Place, name: str) -> None:
+    plain = place.plain()
+    if not isinstance(plain, RDBStorage):
+        return
+    with place.open() as storage:
+        study = new_study(storage, name)
+        run(study)
+        inner: Any = storage._inner  # type: ignore[attr-defined]
+        last = study.trials[-1]._trial_id
+        for states, included, after in (
+            (None, set(), -1),
+            ((TrialState.WAITING, TrialState.FAIL), set(), -1),
+            (None, {last - 5, last - 3, last}, last - 2),
+        ):
+            arguments = (study._study_id, states, included, after)
+            found, wanted = inner._get_trials(*arguments), plain._get_trials(*arguments)
+            assert contents(found) == contents(wanted) != []
+            times = [
+                [(t._trial_id, t.datetime_start, t.datetime_complete) for t in trials]
+                for trials in (found, wanted)
+            ]
+            assert times[0] == times[1]
+        with pytest.raises(KeyError):
+            inner._get_trials(10**6, None, set(), -1)
+    closing(plain)

@@ -1,4 +1,4 @@
-"""`Replay`: reads the records of an Optuna journal several times faster than Optuna.
+"""`RecordReplay`: reads the records of an Optuna journal several times faster than Optuna.
 
 Optuna copies a trial for each of its records, because readers may have it, and parses the
 distribution of each parameter. Here a trial is copied once in each call of `apply_logs`, during
@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial
 from autotrain.search.storage.loading import distribution_in
 
 
-class Replay(JournalStorageReplayResult):
+class RecordReplay(JournalStorageReplayResult):
     """The studies of a journal, as Optuna's class has them."""
 
     def __init__(self, worker_id_prefix: str) -> None:
@@ -88,10 +88,10 @@ class Replay(JournalStorageReplayResult):
 
 
 class ReplayedStorage(JournalStorage):
-    """Optuna's storage of a journal, with `Replay`."""
+    """Optuna's storage of a journal, with `RecordReplay`."""
 
     def _sync_with_backend(self) -> None:
         # Optuna's constructors make the object and read the journal in one step.
-        if not isinstance(self._replay_result, Replay):
-            self._replay_result = Replay(self._worker_id_prefix)
+        if not isinstance(self._replay_result, RecordReplay):
+            self._replay_result = RecordReplay(self._worker_id_prefix)
         super()._sync_with_backend()

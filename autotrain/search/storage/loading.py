@@ -22,7 +22,7 @@ from sqlalchemy import ColumnElement, Connection, select
 MOST_INCLUDED = 500
 """Largest number of trials that are selected one by one; databases limit it."""
 distribution_in = lru_cache(maxsize=10_000)(json_to_distribution)
-"""Parse a distribution; equal texts give one object, which nobody changes."""
+"""Parse a distribution; equal texts give one object, which is never changed."""
 
 
 def load_trials(

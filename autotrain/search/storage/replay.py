@@ -2,7 +2,7 @@
 
 Optuna copies a trial for each of its records, because readers may have it, and parses the
 distribution of each parameter. Here a trial is copied once in each call of `apply_logs`, during
-which nobody can read it, and equal distributions are parsed once.
+which no reader can get it, and equal distributions are parsed once.
 """
 
 from __future__ import annotations

@@ -224,11 +224,15 @@ class TrainingRun(ABC):
         return report.learning_rate / float(self.config.optimizer["learning_rate"])
 
     def epoch_s(self) -> float:
-        """Return the seconds per epoch of the slowest slot; 0 before it is known."""
+        """Return the seconds per epoch of the slowest slot; 0 before it is known.
+
+        A training that continues from a snapshot has the reports of an earlier process, whose times
+        do not count.
+        """
         paces = [
             (latest.at_s - first.at_s) / (latest.epoch - first.epoch)
-            for slot, latest in self.reports.items()
-            if latest.epoch > (first := self.first[slot]).epoch
+            for slot, first in self.first.items()
+            if (latest := self.reports[slot]).epoch > first.epoch
         ]
         return max(paces, default=0.0)
 

@@ -147,6 +147,14 @@ def test_remaining_seconds_follow_the_slowest_fold(monkeypatch: pytest.MonkeyPat
     assert found.left_s() == 0.0
 
 
+def test_pace_of_a_training_that_continues_is_measured_anew() -> None:
+    found = replace(trial(n_folds=1), reports={0: report(0, 7, at_s=900.0)})
+    assert found.epoch_s() == 0.0
+    found.hear(report(0, 8, at_s=3.0), 1)
+    found.hear(report(0, 9, at_s=5.0), 1)
+    assert found.epoch_s() == 2.0
+
+
 def test_ended_fold_does_not_delay_an_epoch() -> None:
     found = trial()
     for slot in (0, 1):

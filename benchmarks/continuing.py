@@ -15,7 +15,6 @@ search has many of them.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import random
@@ -24,25 +23,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
-from sklearn import datasets
+from optuna.trial import TrialState
 
 from autotrain.search.snapshot import FILE, Snapshot
-from autotrain.search.storage.open import read_storage
+from benchmarks.searches import differences, facts_of, trials_of, write_table
 
-TIMES = ("seconds", "spent_s", "export_s", "scoring_s", "place", "identity", "origin", "exported")
-CONTINUED = ("abandoned", "saved_epoch")
-"""User attributes that differ between two runs, and those of a trial that continued."""
 SEARCH = (
     "import autotrain.search.saving as saving; saving.EVERY_S = {every}; saving.SHARE = 1.0; "
     "from autotrain.cli.main import main; main()"
 )
-MEMBERS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -60,13 +53,6 @@ class Kill:
     n_running: int
     epochs: tuple[int, ...]
     differences: tuple[str, ...]
-
-
-def write_table(name: str, path: Path) -> str:
-    """Write a table of scikit-learn, and return the name of its target."""
-    frame = getattr(datasets, f"load_{name}")(as_frame=True).frame
-    frame.to_csv(path, index=False)
-    return "target"
 
 
 def command(every: float, *arguments: str) -> list[str]:
@@ -94,43 +80,6 @@ def run(folder: Path, arguments: list[str], kill_after_s: float | None = None) -
     if process.returncode:
         raise RuntimeError((folder / "output.txt").read_text()[-2000:])
     return time.monotonic() - start
-
-
-def trials_of(study: Path) -> tuple[list[FrozenTrial], dict[str, Any]]:
-    """Return the trials and the user attributes of a study."""
-    with read_storage(study, None) as storage:
-        [found] = storage.get_all_studies()
-        return storage.get_all_trials(found._study_id), found.user_attrs
-
-
-def facts_of(study: Path) -> dict[str, Any]:
-    """Return everything that must be equal."""
-    trials, attrs = trials_of(study)
-    hidden = (*TIMES, *CONTINUED)
-    facts: dict[str, Any] = {
-        f"trial {trial.number}": (
-            trial.state.name,
-            trial.params,
-            trial.values,
-            trial.intermediate_values,
-            {key: value for key, value in trial.user_attrs.items() if key not in hidden},
-        )
-        for trial in trials
-    }
-    facts |= {f"study {key}": value for key, value in attrs.items() if key not in hidden}
-    for path in sorted((study / "checkpoints").glob("*.safetensors")):
-        facts[f"checkpoint {path.name}"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    for path in sorted((study / "best").rglob("*.safetensors")):
-        facts[f"best {path.name}"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return facts
-
-
-def differences(one: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
-    """Yield what differs."""
-    for key in sorted(one.keys() | other.keys()):
-        # As text, because NaN differs from itself.
-        if repr(one.get(key)) != repr(other.get(key)):
-            yield f"{key}: {one.get(key)!r:.300} != {other.get(key)!r:.300}"
 
 
 def killed(

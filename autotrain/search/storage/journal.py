@@ -53,19 +53,24 @@ class JournalReader(BaseJournalBackend):
         self._offset = 0
 
     def read_logs(self, log_number_from: int) -> Iterator[Record]:
-        """Yield the records from that number on, up to the last complete line."""
+        """Yield the records from that number on, up to the last complete one.
+
+        It may lack its line break, which the next writer adds.
+        """
         if log_number_from < self.line:
             self.line = self._offset = 0
         with self._open() as file:
             file.seek(self._offset)
             while lines := list(islice(file, CHUNK)):
-                if not lines[-1].endswith(b"\n"):
-                    del lines[-1]
+                rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
                 for record in _parse_all(self.path, self.line, lines):
                     self.line += 1
                     if self.line > log_number_from:
                         yield record
                 self._offset += sum(map(len, lines))
+                last = record_in(rest)
+                if last is not None and self.line >= log_number_from:
+                    yield last
 
     def _open(self) -> BinaryIO:
         try:

@@ -217,7 +217,13 @@ def test_complete_last_record_without_its_line_break_stays(path: Path) -> None:
     first.close()
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
+    reader = JournalReader(path)
+    records = list(reader.read_logs(0))
+    assert list(reader.read_logs(len(records))) == []
+    seen = optuna.load_study(study_name="s", storage=JournalStorage(reader))
+    assert same(seen.trials, study.trials)
     backend = GroupCommitBackend(path)
+    assert list(JournalReader(path).read_logs(0)) == records
     again = optuna.load_study(study_name="s", storage=JournalStorage(backend))
     assert same(again.trials, study.trials)
     backend.close()

@@ -13,7 +13,8 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 
 from autotrain.doctor.finding import Severity
-from autotrain.doctor.study import Place, study_findings
+from autotrain.doctor.place import Place
+from autotrain.doctor.study import study_findings
 from autotrain.errors import AutotrainError
 from autotrain.search.record import FILE
 from autotrain.search.storage.opened import JOURNAL

@@ -160,7 +160,7 @@ def _run(
         sys.argv = ["autotrain", *arguments]
         count(place)
         if CLOCK in os.environ:
-            time.sleep = sleep
+            setattr(time, "sleep", sleep)  # noqa: B010
         change()
         code = main()
     except SystemExit as error:

@@ -15,12 +15,12 @@ search goes on by itself, or is resumed, until its budget is used. Counted are:
   bit for bit;
 - unloadable: the model cannot be loaded, does not predict, or scores differently from its record;
 - leftovers: processes that live 5 seconds after the end of their search, temporary files, shared
-  memory, files in the study's folder that nobody needs;
+  memory, files in the study's folder that are no longer needed;
 - errors: a traceback, or a resume that fails.
 
 Seconds to recover: from the end of the fault, or the start of `resume`, to the next trained epoch;
 to the end of the command if nothing was left to train. The result of each run is a line of the
-output file, and a benchmark that was stopped goes on there.
+output file, and a benchmark that was stopped continues there.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def test_trials_in_order_are_no_mistake() -> None:
     assert before.keys() == {0}
     assert audit.lost(before, TRIALS, 2) == []
     assert audit.doubled(TRIALS, 2) == []
-    assert audit.told_and_lost(2, TRIALS) == []
+    assert audit.shown_and_lost(2, TRIALS) == []
 
 
 def test_lost_trials_are_found() -> None:
@@ -61,7 +61,7 @@ def test_lost_trials_are_found() -> None:
         assert "trials [0] are marked as running" in audit.lost({}, TRIALS, 1)
     finally:
         TRIALS[0].state = state
-    assert audit.told_and_lost(3, TRIALS)
+    assert audit.shown_and_lost(3, TRIALS)
 
 
 def test_doubled_trials_are_found() -> None:

@@ -1,4 +1,4 @@
-"""What a fault has done: lost or doubled trials, a wrong winner, a broken model, leftovers.
+"""Mistakes after a fault: lost or doubled trials, a wrong winner, a broken model, leftovers.
 
 Each function returns a list of sentences, one for each mistake.
 """
@@ -28,7 +28,7 @@ ENDS = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def ended(trials: Iterable[FrozenTrial]) -> dict[int, str]:
-    """Return what must remain of the trials that have ended and count, by number, as text."""
+    """Return the results of the trials that have ended and count, by number, as text."""
     return {
         trial.number: repr((trial.state.name, trial.params, trial.values, _curve(trial)))
         for trial in trials
@@ -40,10 +40,10 @@ def _curve(trial: FrozenTrial) -> list[tuple[int, float]]:
     return sorted(trial.intermediate_values.items())
 
 
-def told_and_lost(n_told: int, trials: Sequence[FrozenTrial]) -> list[str]:
-    """Check that all ended trials that the user was told are in the storage after a fault."""
+def shown_and_lost(n_shown: int, trials: Sequence[FrozenTrial]) -> list[str]:
+    """Check that all ended trials that were shown are in the storage after a fault."""
     n = sum(trial.state in ENDS for trial in trials)
-    return [f"{n_told} ended trials were shown, {n} are in the storage"] if n < n_told else []
+    return [f"{n_shown} ended trials were shown, {n} are in the storage"] if n < n_shown else []
 
 
 def lost(before: dict[int, str], trials: Sequence[FrozenTrial], budget: int) -> list[str]:
@@ -144,7 +144,7 @@ def unloadable(
 
 
 def left_files(study: Path, temporary: Path) -> list[str]:
-    """Return the files that nobody needs any more: in the study's folder, and temporary ones."""
+    """Return the files that are no longer needed: in the study's folder, and temporary ones."""
     found = [str(path) for path in sorted(temporary.iterdir())]
     found += [str(path) for path in sorted(study.iterdir()) if path.name not in STUDY]
     checkpoints = study / "checkpoints"

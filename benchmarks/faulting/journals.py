@@ -25,7 +25,7 @@ from benchmarks.searches import trials_of
 PER_STUDY = 200
 """Number of bytes that are cut off from one study, one after the other."""
 RESUMED_EVERY = 8
-"""Of the cut journals, each of this number is resumed; the others are checked and repaired."""
+"""One in this number of cut journals is resumed; the others are checked and repaired."""
 
 
 @functools.cache
@@ -77,7 +77,7 @@ def cut(parent: Path, number: int, whole: Whole) -> Result:
         run.start()
         run.command.wait()
         if run.command.code == 2 and "must have" in run.command.output:
-            # An ended trial is missing. The error says how to continue.
+            # An ended trial is missing. The error names the way to continue.
             if not journal.read_bytes().startswith(whole_lines):
                 result.lost.append("the refused resume has changed records")
             result.notes += " refused"

@@ -41,7 +41,7 @@ class Fault:
         act: see above.
         setting: the search.
         is_exact: whether the result must equal that of a search without a fault.
-        change: returns what is changed in the process of the search before it begins.
+        change: returns a function that changes the process of the search before it begins.
         studies: makes the folder of all studies, for example on a small disk.
         server: kind of the server that has the trials; "" for a journal in the study's folder.
         needs_clock: whether the clock must be one that the benchmark can set.

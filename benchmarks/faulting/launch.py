@@ -3,7 +3,7 @@
 The process is a fork of the benchmark, which has loaded all libraries, so that a search takes
 seconds. It is the leader of a session of its own, as in a terminal. Everything after the imports is
 the command itself. Two things are added: the time of each trained epoch is written to a file, and
-so is the number of ended trials whenever the user is told it.
+so is the number of ended trials whenever it is shown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from autotrain.search.progress import Observer, Progress
 
 EVERY_S = 0.1
 """Seconds between two snapshots; 5 in an ordinary search."""
-EPOCHS, TOLD, OUTPUT = "epochs", "told", "output.txt"
+EPOCHS, SHOWN, OUTPUT = "epochs", "shown", "output.txt"
 """Names of the files with the times of epochs, the number of ended trials, and the output."""
 POLL_S = 0.002
 CLOCK = "FAKETIME_TIMESTAMP_FILE"
@@ -63,13 +63,13 @@ class Command:
 
     @property
     def output(self) -> str:
-        """What it has written."""
+        """Its outputs so far."""
         return _bytes(self.place / OUTPUT).decode(errors="replace")
 
     @property
-    def told(self) -> int:
-        """Number of complete and pruned trials that the user was told."""
-        data = _bytes(self.place / TOLD)
+    def n_shown(self) -> int:
+        """Number of complete and pruned trials that were shown."""
+        data = _bytes(self.place / SHOWN)
         return int(struct.unpack("d", data[:8])[0]) if len(data) >= 8 else 0
 
     @property
@@ -193,7 +193,7 @@ def _connect(place: Path) -> None:
 
 
 class _Noted:
-    """An observer that writes to a file how many trials the user was told."""
+    """An observer that writes to a file how many trials were shown."""
 
     def __init__(self, observer: Observer, path: Path) -> None:
         self.observer = observer
@@ -217,7 +217,7 @@ def count(place: Path) -> None:
 
     def made(loop: SearchLoop, *arguments: Any, **options: Any) -> None:
         make(loop, *arguments, **options)
-        loop.observer = _Noted(loop.observer, place / TOLD)
+        loop.observer = _Noted(loop.observer, place / SHOWN)
 
     setattr(SearchLoop, "_take_report", noted)  # noqa: B010
     setattr(SearchLoop, "__init__", made)  # noqa: B010

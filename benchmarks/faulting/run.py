@@ -77,7 +77,7 @@ TWO = Setting(workers=2, n_finalists=0)
 
 @dataclass
 class Result:
-    """What was found in one run.
+    """The mistakes in one run.
 
     Args:
         fault: name of the fault.
@@ -327,7 +327,7 @@ def finished(run: Run, result: Result, whole: Whole, *, is_exact: bool) -> Resul
     if run._is_begun():
         trials, _ = trials_of(run.study, run.url)
         before = audit.ended(trials)
-        result.lost += audit.told_and_lost(command.told, trials)
+        result.lost += audit.shown_and_lost(command.n_shown, trials)
     if run.is_unfinished():
         run.start()
         run.command.wait()

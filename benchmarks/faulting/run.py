@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import random
+import re
 import shutil
 import tempfile
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import autotrain
+from autotrain.cli.resume import _is_incomplete
 from autotrain.reporting.status import read_status
 from benchmarks.faulting import audit
 from benchmarks.faulting.launch import Command, processes_of, sleep
@@ -199,7 +201,7 @@ class Run:
         if not self._is_begun():
             return True
         status = read_status(self.study, self.url)
-        return status.is_unfinished or not status.left.is_nothing or status.bundle is None
+        return status.is_unfinished or not status.left.is_nothing or _is_incomplete(status)
 
     def wait(self, whole: Whole, share: float | None = None) -> bool:
         """Wait for the moment; return False if the search ends before."""
@@ -307,10 +309,10 @@ def checked(
 
 
 def _shared() -> set[str]:
-    """Return the names of the shared memory, without that of the server of the benchmark."""
+    """Return the names of the shared memory, without that of the programs of the benchmark."""
     folder = Path("/dev/shm")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    return {name for name in names if not name.startswith("PostgreSQL.")}
+    return {name for name in names if not re.match(r"PostgreSQL\.|(sem\.)?faketime_", name)}
 
 
 SHARED = _shared()
@@ -334,6 +336,15 @@ def finished(run: Run, result: Result, whole: Whole, *, is_exact: bool) -> Resul
         result.left += run.left_processes()
         if run.command.code:
             result.errors.append(f"resume: exit code {run.command.code}: {_last(run.command)}")
+    elif command.code is not None and command.code < 0:
+        # It was killed after its end was recorded. The next command removes the temporary files.
+        repair = Command(
+            run.folder,
+            ["doctor", run.study.name, "--fix", "--directory", str(run.study.parent)],
+            run.environment(),
+        )
+        repair.wait()
+        run.commands.insert(0, repair)
     result.recover_s = round(run.recover_s(), 3)
     return checked(run, result, whole, is_exact=is_exact, before=before)
 

@@ -25,7 +25,7 @@ from benchmarks.faulting.launch import processes_of
 from benchmarks.faulting.run import TWO, Result, Whole, checked, running
 
 PATIENCE_S = 300.0
-MOST_EPOCHS = 120
+MOST_EPOCHS = 60
 
 
 class Killer:
@@ -38,7 +38,7 @@ class Killer:
         self.recover_s: float | None = None
 
     def update(self, progress: Progress) -> None:
-        if not self.killed_s and progress.epochs >= self.n_epochs and progress.n_running > 1:
+        if not self.killed_s and progress.epochs >= self.n_epochs and progress.n_running > 0:
             self.kill()
             self.killed_s, self.then = time.monotonic(), progress.epochs
         elif self.killed_s and self.recover_s is None and progress.epochs > self.then:

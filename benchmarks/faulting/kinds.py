@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.cookiejar import CookieJar
 from pathlib import Path
+from typing import Any
 
 from autotrain.search import watch
 from autotrain.training.trainer import Trainer
@@ -197,12 +198,12 @@ def no_memory(generator: random.Random) -> Callable[[], None]:
     def change() -> None:
         step, n = Trainer.step, 0
 
-        def failing(trainer: Trainer) -> object:
+        def failing(trainer: Trainer, *arguments: Any) -> object:
             nonlocal n
             n += 1
             if n == left:
                 raise MemoryError
-            return step(trainer)
+            return step(trainer, *arguments)
 
         setattr(Trainer, "step", failing)  # noqa: B010
 
@@ -277,6 +278,7 @@ def dashboard(run: Run, whole: Whole, generator: random.Random) -> int:
     words = ["dashboard", run.study.name, "--port", "0", "--no-browser"]
     words += ["--directory", str(run.study.parent)]
     page = Command(run.folder, words, run.environment())
+    run.commands.insert(0, page)
     try:
         page.wait(lambda: "token=" in page.output and page.output.endswith("\n"))
         address = next(word for word in page.output.split() if "token=" in word)
@@ -295,7 +297,6 @@ def dashboard(run: Run, whole: Whole, generator: random.Random) -> int:
     finally:
         page.signal(signal.SIGINT)
         page.wait()
-        run.commands.insert(0, page)
     if page.code:
         raise RuntimeError(f"dashboard: {page.code}: {page.output}")
     run.over()

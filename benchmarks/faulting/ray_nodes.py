@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import autotrain
+from autotrain.search import loop
 from autotrain.search.progress import Progress
 from benchmarks.faulting.launch import processes_of
 from benchmarks.faulting.run import TWO, Result, Whole, checked, running
@@ -55,6 +56,7 @@ def search(folder: Path, number: int) -> float | None:
     cluster.add_node(num_cpus=1)
     lost = cluster.add_node(num_cpus=1)
     moment = random.Random(number).randrange(1, MOST_EPOCHS)
+    loop.SHOW_EVERY_S = 0.0
     killer = Killer(moment, lambda: cluster.remove_node(lost, allow_graceful=False))
     with autotrain.Study(
         "s",

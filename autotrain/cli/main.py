@@ -96,6 +96,10 @@ def main() -> int:
     atexit.register(gc.freeze)
     # SIGTERM is handled as Ctrl-C, so that everything is saved.
     signal.signal(signal.SIGTERM, _terminate)
+    # So is a closed terminal, unless `nohup` ignores it. Windows has no such signal.
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) == signal.SIG_DFL:
+        signal.signal(hangup, _terminate)
     try:
         code = autotrain.main(prog_name="autotrain", standalone_mode=False)
         sys.stdout.flush()

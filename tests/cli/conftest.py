@@ -87,12 +87,15 @@ def _run(
         patch.setattr(sys, "argv", ["autotrain", *map(str, words)])
         # Time limits count from the start of the command, which is now.
         patch.setattr(command_line, "STARTED_S", time.monotonic() - started_before_s)
-        handler = signal.getsignal(signal.SIGTERM)
+        handlers = [
+            (number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGHUP)
+        ]
         capsys.readouterr()
         try:
             code = command_line.main()
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers:
+                signal.signal(number, handler)
     out, err = capsys.readouterr()
     return Done(code, out, err)
 

@@ -121,3 +121,31 @@ def was_interrupted(study: Path, autotrain: Run, done: Done) -> None:
         again = retried[trial.number]
         assert (again.params or again.system_attrs["fixed_params"]) == trial.params
     assert sum(resumed.json()["trials"].values()) == status.n_trials + 1
+
+
+def test_closed_terminal_is_handled_as_ctrl_c(
+    study: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    def end(lines: PlainLines, progress: Progress) -> None:
+        if progress.epochs > 10:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    monkeypatch.setattr(PlainLines, "update", end)
+    try:
+        done = autotrain(*SEARCH, "--workers", "1")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert done.code == 130, done.err
+    assert "Interrupted; everything is saved." in done.err
+    assert read_status(study).state == "stopped"
+
+
+def test_nohup_keeps_a_search_running(here: Path, autotrain: Run) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        autotrain("show")
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -146,6 +146,17 @@ def test_model_of_an_interrupted_search_is_the_best_so_far(tmp_path: Path) -> No
         assert study.optuna_study.user_attrs["is_exported"] is False
 
 
+def test_winner_that_replaced_an_ensemble_is_rebuilt_alone(directory: Path) -> None:
+    best = directory / "ensemble" / "best"
+    with Study.resume("ensemble", data=table(), directory=directory) as study:
+        study.export_best(ensemble=0)
+    before = predictions(best)
+    cut_weights(best)
+    assert states(of_study(directory, "ensemble", fix=True)) == {"best": "repaired"}
+    np.testing.assert_array_equal(predictions(best), before)
+    assert "ensemble" not in read_bundle(best).training
+
+
 def test_model_in_a_database_study_is_rebuilt(tmp_path: Path) -> None:
     folder = search(tmp_path, storage="sqlite:///trials.db")
     before = predictions(folder / "best")

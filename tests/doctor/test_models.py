@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autotrain.bundle import read_bundle
+from autotrain.bundle import ENSEMBLE, read_bundle
 from autotrain.doctor.check import check
 from autotrain.doctor.finding import Finding, Severity
 from autotrain.predictor import load
@@ -31,13 +31,14 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("studies")
     options: dict[str, dict[str, Any]] = {
         "alone": {},
-        "ensemble": {"ensemble": 3, "validation": "3-fold"},
+        "ensemble": {"ensemble": 3},
         "finals": {"finalists": 2},
     }
     for name, changes in options.items():
         search(folder, 6, name, test=0.2, **changes)
         with Study.resume(name, data=table(), directory=folder) as study:
             study.test()
+    assert ENSEMBLE in read_bundle(folder / "ensemble" / "best").training
     return folder
 
 
@@ -154,7 +155,7 @@ def test_winner_that_replaced_an_ensemble_is_rebuilt_alone(directory: Path) -> N
     cut_weights(best)
     assert states(of_study(directory, "ensemble", fix=True)) == {"best": "repaired"}
     np.testing.assert_array_equal(predictions(best), before)
-    assert "ensemble" not in read_bundle(best).training
+    assert ENSEMBLE not in read_bundle(best).training
 
 
 def test_model_in_a_database_study_is_rebuilt(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class Continuation:
                 is_exact=True,
                 runs=snapshot.runs,
                 begun=tuple(sorted(begun, key=_start)),
-                recorded=frozenset(n for n in ended if not snapshot.had_ended(n)),
+                recorded=frozenset(ended & (epochs.keys() | ready)),
             )
         repeats = {(each["trial"], each["repeat"]) for each in study.user_attrs.get(REPEATS, [])}
         continued = [run for run in own if run.number in running - given_up]
@@ -203,7 +203,8 @@ def restore(loop: SearchLoop, plan: Continuation) -> None:
         recorder.n_failed, recorder.n_repeats = counts["n_failed"], counts["n_repeats"]
     loop.returning = list(plan.runs)
     loop.closed = {run.number: run for run in plan.closed}
-    loop.store.begun, loop.store.recorded = [t.number for t in plan.begun], plan.recorded
+    loop.store.begun, loop.store.recorded = [t.number for t in plan.begun], {*plan.recorded}
+    loop.saver.continues = True
     if plan.is_exact and snapshot.ready is not None:
         loop.ready = loop.store.begin_again(snapshot.ready)
     for run in plan.runs:
@@ -224,7 +225,7 @@ def start_trial(
 ) -> None:
     """Start a trial, or continue the training of the interrupted trial that it repeats."""
     seed = trial_seed(loop.study_seed, loop.store.seed_number(trial.number))
-    saved = loop.closed.pop(trial.user_attrs.get(RETRY_OF, -1), None)
+    saved = _closed(loop, trial.user_attrs.get(RETRY_OF))
     if saved is None or saved.config != config:
         fresh = TrialRun(trial.number, config, worker, cost, seed, trial=trial)
         # A trial that an earlier run began has a part of its curve.
@@ -241,6 +242,16 @@ def start_trial(
             loop.recorder.add_point(trial, epoch, config.epochs, value)
     run.reported = saved.epoch
     loop.slots.resume(run, saved.states)
+
+
+def _closed(loop: SearchLoop, number: int | None) -> SavedRun | None:
+    """Return the training of a closed trial, or of the one that this trial repeats."""
+    trials = loop.store.study.get_trials(deepcopy=False)
+    while number is not None:
+        if number in loop.closed:
+            return loop.closed.pop(number)
+        number = trials[number].user_attrs.get(RETRY_OF)
+    return None
 
 
 def _restore_history(loop: SearchLoop, saved: SavedRun) -> None:

@@ -57,6 +57,7 @@ class Finals:
     def record(self, number: int, repeat: int, score: float, epochs: Sequence[int]) -> None:
         """Record a finished repeat; an infinite score when it diverged."""
         self.known[number].repeats[repeat] = RepeatScore.of(score, epochs)
+        self.later = [e for e in self.later if (e["trial"], e["repeat"]) != (number, repeat)]
 
     def lose(self, number: int) -> None:
         """Record that a finalist's repeat failed; the finalist keeps its other scores.
@@ -77,8 +78,12 @@ class Finals:
             for finalist in self.known.values()
             for repeat, (score, epochs) in finalist.repeats.items()
         ]
-        known = {(each["trial"], each["repeat"]) for each in repeats}
-        return [*repeats, *(e for e in self.later if (e["trial"], e["repeat"]) not in known)]
+        return [*repeats, *self.later]
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether repeats that an earlier run recorded are still to be trained again."""
+        return bool(self.later)
 
     def as_of(
         self, had_ended: Callable[[int], bool], repeats: Sequence[Mapping[str, Any]]
@@ -94,7 +99,8 @@ class Finals:
             if had_ended(finalist.number):
                 then.enter(replace(finalist, repeats={}))
         then.restore(repeats)
-        then.later = self.to_json()
+        known = {(each["trial"], each["repeat"]) for each in repeats}
+        then.later = [e for e in self.to_json() if (e["trial"], e["repeat"]) not in known]
         return then
 
     def restore(self, record: Sequence[Mapping[str, Any]]) -> None:

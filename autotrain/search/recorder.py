@@ -105,6 +105,12 @@ class Recorder:
             n_repeats=self.n_repeats,
         )
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the storage has results of a killed run that are not computed again yet."""
+        repeats = self.finals is not None and self.finals.is_behind
+        return bool(self.store.begun or self.store.recorded) or repeats
+
     def is_best(self, value: float) -> bool:
         """Whether a value is better than that of every complete trial."""
         return self.best is None or self.sign * value < self.sign * self.best[0]

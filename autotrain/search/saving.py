@@ -51,6 +51,8 @@ class Saver:
         self.study = study
         self.is_exact = is_exact
         self.now = now
+        self.continues = False
+        """Whether the file has a snapshot that this run continues."""
         self.n_taken = 0
         self._due_s = now() + EVERY_S
         self._cost_s = 0.0
@@ -58,8 +60,11 @@ class Saver:
         self._runs: list[tuple[TrainingRun, SavedRun]] = []
 
     def begin(self, loop: SearchLoop) -> None:
-        """Save the state in which nothing is in training, so that every moment can be repeated."""
-        if self.is_exact and not loop.slots.runs():
+        """Save the state in which nothing is in training, so that every moment can be repeated.
+
+        A run that continues a snapshot keeps it until the next one.
+        """
+        if self.is_exact and not self.continues:
             self._write(loop)
 
     def tick(self, loop: SearchLoop) -> None:
@@ -67,7 +72,7 @@ class Saver:
 
         Workers without a training do not answer, and those that have ended cannot.
         """
-        if self.path is None or loop.clock.is_late:
+        if self.path is None or loop.clock.is_late or loop.recorder.is_behind:
             return
         if self._waiting:
             self._waiting = [w for w in self._waiting if w in loop.workers.alive and _runs(loop, w)]

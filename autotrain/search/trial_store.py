@@ -83,8 +83,9 @@ class TrialStore:
         self.committed_s = 0.0
         self.begun: list[int] = []
         """Trials that an earlier run began after its snapshot; `ask` returns them again first."""
-        self.recorded: frozenset[int] = frozenset()
-        """Trials that an earlier run ended after its snapshot; `finish` does not change them."""
+        self.recorded: set[int] = set()
+        """Trials that an earlier run ended after its snapshot; `finish` does not change them, and
+        removes their numbers."""
         self._study_attrs = {IDENTITY: study.user_attrs.get(IDENTITY)}
 
     def enqueue(self, params: Mapping[str, Any], **attributes: Any) -> None:
@@ -196,6 +197,7 @@ class TrialStore:
             last_epoch: number of epochs; at least 1 with a value.
         """
         if trial.number in self.recorded:
+            self.recorded.remove(trial.number)
             return
         for name, attribute in {**attributes, **self._origin(trial.number)}.items():
             trial.set_user_attr(name, attribute)

@@ -37,6 +37,8 @@ from autotrain.search.preparing import Prepared, prepare, resolve_for, resumed
 from autotrain.search.progress import Observer, Progress
 from autotrain.search.run import Run, check_complete, check_success, one_thread, stages
 from autotrain.search.settings import AUTO, STUDIES, StudySettings
+from autotrain.search.snapshot import FILE as RUNNING
+from autotrain.search.snapshot import remove
 from autotrain.search.storage.opened import OpenStorage
 from autotrain.space.fixed import Config, fixed_space, params_in
 from autotrain.space.search_space import SearchSpace
@@ -322,6 +324,9 @@ class Study(Results, Exports):
         else:
             self.export_best()
             check_success(self.definition.name, self._own_trials(), self.metric)
+            if finals is None or finals.next() is None:
+                # The search was killed between its last training and the removal of its snapshot.
+                remove(self._best().checkpoints.folder / RUNNING)
         return self
 
     def _run(

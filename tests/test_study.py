@@ -677,8 +677,12 @@ def test_interrupted_finals_are_finished(tmp_path: Path) -> None:
                 assert len(study.optuna_study.user_attrs["repeats"]) == 1
             else:
                 study.optimize(n_trials=8, observer=Silent())
+        left = tmp_path / name / "wine" / "checkpoints" / "running.safetensors"
+        left.write_bytes(b"a snapshot that was left by a kill")
         with study_of_wine(tmp_path / name, finalists=2, pruner="none") as study:
             assert study.finish(observer=Silent()) is study
+            assert left.parent == study.folder / "checkpoints"
+            assert not left.exists()
             assert Definition.read(study.folder).n_trials == 8
             assert len(study.optuna_study.trials) == 8
             training = read_bundle(study.best_path).training

@@ -243,6 +243,10 @@ def fill(folder: Path) -> Path:
     return path
 
 
+SECOND_S = 10.0
+"""Seconds until a second signal on a full disk."""
+
+
 def full_disk(run: Run, whole: Whole, generator: random.Random) -> int:
     """Fill the disk for a while."""
     if not run.wait(whole):
@@ -263,6 +267,9 @@ def full_disk_and_end(number: int) -> Act:
         filler = fill(run.study.parent)
         is_alive = run.command.sleep(generator.uniform(0.1, 1.5))
         run.command.signal(number)
+        # After Ctrl-C it may begin to wait for space; the next one ends the wait.
+        if run.command.sleep(SECOND_S):
+            run.command.signal(number)
         run.command.wait()
         filler.unlink()
         run.over()

@@ -56,7 +56,9 @@ class Finals:
 
     def record(self, number: int, repeat: int, score: float, epochs: Sequence[int]) -> None:
         """Record a finished repeat; an infinite score when it diverged."""
-        self.known[number].repeats[repeat] = RepeatScore.of(score, epochs)
+        repeats = self.known[number].repeats | {repeat: RepeatScore.of(score, epochs)}
+        # In a fixed order, so that sums do not depend on which one ended first.
+        self.known[number].repeats = dict(sorted(repeats.items()))
         self.later = [e for e in self.later if (e["trial"], e["repeat"]) != (number, repeat)]
 
     def lose(self, number: int) -> None:
@@ -67,7 +69,7 @@ class Finals:
         self.lost.add(number)
 
     def to_json(self) -> list[Mapping[str, Any]]:
-        """Return the repeats as a study attribute."""
+        """Return the repeats as a study attribute, in the order of their numbers."""
         repeats: list[Mapping[str, Any]] = [
             {
                 "trial": finalist.number,
@@ -78,7 +80,7 @@ class Finals:
             for finalist in self.known.values()
             for repeat, (score, epochs) in finalist.repeats.items()
         ]
-        return [*repeats, *self.later]
+        return sorted([*repeats, *self.later], key=lambda e: (e["trial"], e["repeat"]))
 
     @property
     def is_behind(self) -> bool:

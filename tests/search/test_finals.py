@@ -252,3 +252,17 @@ def test_better_trial_makes_the_decision_void() -> None:
     assert winner_of(trials, {WINNER: winner.to_json()}, METRICS["log_loss"]) == (trials[2], None)
     assert winner_of(trials, {}, METRICS["log_loss"]) == (trials[2], None)
     assert winner_of([], {}, METRICS["log_loss"]) == (None, None)
+
+
+def test_record_does_not_depend_on_which_repeat_ended_first() -> None:
+    """A resumed search may record the repeats in another order."""
+    decisions = []
+    for order in ([(1, 1), (1, 2), (2, 1)], [(2, 1), (1, 2), (1, 1)]):
+        finals = Finals(3)
+        for number in (2, 1, 3, 4, 5, 6, 7, 8, 9):
+            finals.enter(Finalist(number, 0.1 * number, 10, make_config()))
+        for number, repeat in order:
+            finals.record(number, repeat, 0.1 / 3 + 0.07 * number + 0.011 * repeat, [5])
+        decisions.append((finals.to_json(), finals.decide()))
+    assert decisions[0] == decisions[1]
+    assert [(e["trial"], e["repeat"]) for e in decisions[0][0]] == [(1, 1), (1, 2), (2, 1)]

@@ -598,8 +598,8 @@ def test_each_fold_is_retrained_for_its_own_epochs(
     """One fold is stopped long before the others, while it is still improving."""
     step = Trainer.step
 
-    def stopping(trainer: Trainer) -> list[Any]:
-        messages = step(trainer)
+    def stopping(trainer: Trainer, *arguments: Any) -> list[Any]:
+        messages = step(trainer, *arguments)
         for message in messages:
             # A trial's folds have neighbouring slots.
             if isinstance(message, EpochReport) and (message.slot % 3, message.epoch) == (1, 2):

@@ -106,7 +106,7 @@ def test_diverged_training_is_exit_code_3(here: Path, autotrain: Run) -> None:
 def test_interrupted_training_is_exit_code_130_and_resumed(
     autotrain: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(trainer: Trainer) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

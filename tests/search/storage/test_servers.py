@@ -230,9 +230,12 @@ def test_storage_object_of_a_server_waits_and_claims(
         start.start()
 
     def refuse() -> None:
-        second = open_storage(tmp_path / "other", None, given_storage(server))
+        theirs = given_storage(server)
+        second = open_storage(tmp_path / "other", None, theirs)
         with second, pytest.raises(StudyError, match="must have one writer"):
             second.claim(second.get_study_id_from_name(name))
+        theirs.remove_session()
+        theirs.engine.dispose()
         restart()
 
     given = given_storage(server)

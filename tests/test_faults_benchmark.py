@@ -134,6 +134,6 @@ def test_faults_lose_nothing(tmp_path: Path) -> None:
     results = [json.loads(line) for line in output.read_text().splitlines()]
     assert [result["fault"] for result in results] == names
     assert list(tmp_path.iterdir()) == [output]
-    # A benchmark that was stopped goes on with what is missing.
+    # A benchmark that was stopped continues with the missing runs.
     assert faults.run_all(FAULTS[:1], 1, output) == 0
     assert len(faults.results_of(output)) == len(names)

@@ -43,7 +43,7 @@ class NoLibrary:
 
 
 def disk_usage(status: os.statvfs_result) -> Any:
-    """Return what `shutil.disk_usage` returns, which uses `statvfs` on this system."""
+    """Return the sizes of `shutil.disk_usage`, which uses `statvfs` on this system."""
     return SimpleNamespace(free=status.f_bavail * status.f_frsize)
 
 

@@ -129,4 +129,4 @@ def _pause_text(error: BaseException, folder: Path) -> str:
         free = free_bytes(folder)
         known = "" if free is None else f": {size_text(free)} free"
         what = f"the disk of {where} is full{known}"
-    return f"{what}. Free space; the search goes on by itself. Stop with Ctrl-C."
+    return f"{what}. Free space; the search continues by itself. Stop with Ctrl-C."

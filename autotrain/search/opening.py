@@ -186,7 +186,7 @@ def open_study(
             definition.write(folder)
         if study_id is None:
             direction = StudyDirection[metric.direction.upper()]
-            with _quiet_optuna():
+            with quiet_optuna():
                 try:
                     study_id = storage.create_new_study([direction], definition.optuna_name)
                 except DuplicatedStudyError:
@@ -240,7 +240,7 @@ def _own_copy(storage: OpenStorage, study_id: int, folder: Path, definition: Def
     if record is None or record.id != attrs.get(IDENTITY, {}).get("id"):
         return study_id  # The folder has moved.
     name = f"{definition.name}-{uuid.uuid4().hex[:8]}"
-    with _quiet_optuna():
+    with quiet_optuna():
         optuna.copy_study(
             from_study_name=storage.get_study_name_from_id(study_id),
             from_storage=storage,
@@ -252,7 +252,7 @@ def _own_copy(storage: OpenStorage, study_id: int, folder: Path, definition: Def
 
 
 @contextlib.contextmanager
-def _quiet_optuna() -> Iterator[None]:
+def quiet_optuna() -> Iterator[None]:
     """Suppress Optuna's log message about a new study."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)

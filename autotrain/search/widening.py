@@ -8,6 +8,7 @@ and the old one is deleted. A kill in between leaves the study as it was, or as 
 
 from __future__ import annotations
 
+import copy
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +26,7 @@ from autotrain.metrics import Metric
 from autotrain.search.attributes import CONFIG, IDENTITY
 from autotrain.search.definition import Definition
 from autotrain.search.given import fixed_params, params_of
-from autotrain.search.opening import PLACE, open_study
+from autotrain.search.opening import PLACE, open_study, quiet_optuna
 from autotrain.search.record import is_foreign
 from autotrain.search.storage.open import open_storage
 from autotrain.search.trial_store import TrialStore
@@ -59,7 +60,7 @@ def widen(
     with storage:
         TrialStore(study, storage, old_space, metric).release()
         trials = study.get_trials(deepcopy=False)
-        copies = _copies(trials, study, old_space, space)
+        copies = _copies(trials, study, old_space, space, begun.name)
         name = f"{begun.name}-{uuid.uuid4().hex[:8]}"
         _copy_study(storage, study, name, metric, copies)
         storage.commit()
@@ -89,12 +90,8 @@ def _copy_study(
     trials: Sequence[FrozenTrial],
 ) -> None:
     direction = StudyDirection[metric.direction.upper()]
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
+    with quiet_optuna():
         new = storage.create_new_study([direction], name)
-    finally:
-        optuna.logging.set_verbosity(before)
     for key, value in study.user_attrs.items():
         storage.set_study_user_attr(new, key, value)
     for trial in trials:
@@ -106,11 +103,12 @@ def _copies(
     study: optuna.Study,
     old_space: SearchSpace,
     space: SearchSpace,
+    name: str,
 ) -> list[FrozenTrial]:
     """Return the trials as they are in the new space.
 
     Raises:
-        StudyError: when a trial is not in it; it lists all of them.
+        StudyError: when a trial is not in it; it lists the first five.
     """
     copies, outside = [], []
     for trial in trials:
@@ -120,7 +118,7 @@ def _copies(
             outside.append(f"trial {trial.number}: {'; '.join(error.mistakes)}")
     if outside:
         raise StudyError(
-            f"space must contain all trials of study {study.study_name!r}, got a space without "
+            f"space must contain all trials of study {name!r}, got a space without "
             f"{len(outside)} of {len(trials)}:\n  " + "\n  ".join(outside[:5]) + "\n"
             "Extend the study's space (`extends` in the file), or start a study with another name.",
             parameter="space",
@@ -148,8 +146,7 @@ def _copied(
         # Raises the error with the reason.
         space.fit(config.to_params(), source=f"trial {trial.number}")
         raise SpaceError(f"trial {trial.number}", ["its configuration is not in the space."])
-    copied = FrozenTrial.__new__(FrozenTrial)
-    copied.__dict__.update(trial.__dict__)
+    copied = copy.copy(trial)
     if trial.state == TrialState.WAITING:
         copied.system_attrs = trial.system_attrs | {FIXED: params}
         return copied

@@ -61,7 +61,7 @@ def test_write_is_repeated_with_one_message(clock: Clock, tmp_path: Path) -> Non
     assert clock.now_s == 103.0
     assert len(seen) == 2
     assert seen[0].startswith(f"the disk of {tmp_path} is full: ")
-    assert " free. Free space; the search goes on by itself." in seen[0]
+    assert " free. Free space; the search continues by itself." in seen[0]
     assert seen[1] == ""
 
 

@@ -47,7 +47,7 @@ def trials(folder: Path) -> list[FrozenTrial]:
 
 
 def result_of(trial: FrozenTrial) -> tuple[object, ...]:
-    """Return what must not change, without times and diagnostics."""
+    """Return the facts that a repair must keep, without times and diagnostics."""
     names = ("cause", "origin", "epochs", "n_parameters")
     facts = [trial.user_attrs.get(name) for name in names]
     return trial.number, trial.state, trial.value, sorted(trial.params.items()), facts

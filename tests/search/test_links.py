@@ -220,6 +220,7 @@ def test_studies_and_bundles_open_files_for_writing_in_one_place_only() -> None:
         ("samplers.py", "copy.copy"),
         ("shared.py", "copy.copy"),
         ("replay.py", "copy.copy"),
+        ("widening.py", "copy.copy"),
         ("buffer.py", "copy.copy"),
         ("buffer.py", "self._trials.copy"),
         ("open.py", "scheme.open"),

@@ -105,7 +105,7 @@ class BufferedStorage(OpenStorage):
         """Create a trial; its number is that of the order in the storage."""
         buffer = self._buffer_of(study_id)
         if buffer is None or template_trial is not None:
-            trial_id = super().create_new_trial(study_id, template_trial)  # type: ignore[safe-super]
+            trial_id = super().create_new_trial(study_id, template_trial)
             if buffer is not None:
                 self.refresh()
             return trial_id
@@ -126,9 +126,7 @@ class BufferedStorage(OpenStorage):
         """Set a parameter of a trial."""
         running, buffer = self._running(trial_id)
         if running is None or buffer is None:
-            super().set_trial_param(  # type: ignore[safe-super]
-                trial_id, param_name, param_value_internal, distribution
-            )
+            super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
             self._read_again(trial_id)
             return
         buffer.check_param(param_name, distribution)
@@ -139,7 +137,7 @@ class BufferedStorage(OpenStorage):
         """Set a user attribute of a trial."""
         running, buffer = self._running(trial_id)
         if running is None or buffer is None:
-            super().set_trial_user_attr(trial_id, key, value)  # type: ignore[safe-super]
+            super().set_trial_user_attr(trial_id, key, value)
             self._read_again(trial_id)
             return
         with buffer.mutex:
@@ -149,7 +147,7 @@ class BufferedStorage(OpenStorage):
         """Set a system attribute of a trial."""
         running, buffer = self._running(trial_id)
         if running is None or buffer is None:
-            super().set_trial_system_attr(trial_id, key, value)  # type: ignore[safe-super]
+            super().set_trial_system_attr(trial_id, key, value)
             self._read_again(trial_id)
             return
         with buffer.mutex:
@@ -161,9 +159,7 @@ class BufferedStorage(OpenStorage):
         """Set a point of the curve of a trial."""
         running, buffer = self._running(trial_id)
         if running is None or buffer is None:
-            super().set_trial_intermediate_value(  # type: ignore[safe-super]
-                trial_id, step, intermediate_value
-            )
+            super().set_trial_intermediate_value(trial_id, step, intermediate_value)
             self._read_again(trial_id)
             return
         with buffer.mutex:
@@ -177,7 +173,7 @@ class BufferedStorage(OpenStorage):
         if running is not None and state.is_finished():
             self._end(running, End(state, values, datetime.now()))
             return True
-        is_set = super().set_trial_state_values(trial_id, state, values)  # type: ignore[safe-super]
+        is_set = super().set_trial_state_values(trial_id, state, values)
         trial = self._read_again(trial_id)
         if buffer is not None and is_set and state == TrialState.RUNNING and trial is not None:
             with buffer.mutex:
@@ -186,17 +182,17 @@ class BufferedStorage(OpenStorage):
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         """Set a user attribute of a study."""
-        super().set_study_user_attr(study_id, key, value)  # type: ignore[safe-super]
+        super().set_study_user_attr(study_id, key, value)
         buffer = self._buffer_of(study_id)
         if buffer is not None:
-            buffer.user_attrs = super().get_study_user_attrs(study_id)  # type: ignore[safe-super]
+            buffer.user_attrs = super().get_study_user_attrs(study_id)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Set a system attribute of a study."""
-        super().set_study_system_attr(study_id, key, value)  # type: ignore[safe-super]
+        super().set_study_system_attr(study_id, key, value)
         buffer = self._buffer_of(study_id)
         if buffer is not None:
-            found = super().get_study_system_attrs(study_id)  # type: ignore[safe-super]
+            found = super().get_study_system_attrs(study_id)
             buffer.system_attrs = found
 
     def _end(self, running: RunningTrial, end: End) -> None:
@@ -251,7 +247,7 @@ class BufferedStorage(OpenStorage):
                 trial = buffer.trial(trial_id)
             if trial is not None:
                 return trial
-        return super().get_trial(trial_id)  # type: ignore[safe-super]
+        return super().get_trial(trial_id)
 
     def get_all_trials(
         self,
@@ -262,7 +258,7 @@ class BufferedStorage(OpenStorage):
         """Return the trials of a study."""
         buffer = self._buffer_of(study_id)
         if buffer is None:
-            return super().get_all_trials(study_id, deepcopy, states)  # type: ignore[safe-super]
+            return super().get_all_trials(study_id, deepcopy, states)
         with buffer.mutex:
             trials = buffer.trials(states)
         return copy.deepcopy(trials) if deepcopy else trials
@@ -279,14 +275,14 @@ class BufferedStorage(OpenStorage):
         """Return the user attributes of a study."""
         buffer = self._buffer_of(study_id)
         if buffer is None:
-            return super().get_study_user_attrs(study_id)  # type: ignore[safe-super]
+            return super().get_study_user_attrs(study_id)
         return buffer.user_attrs
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the system attributes of a study."""
         buffer = self._buffer_of(study_id)
         if buffer is None:
-            return super().get_study_system_attrs(study_id)  # type: ignore[safe-super]
+            return super().get_study_system_attrs(study_id)
         return buffer.system_attrs
 
     # These use the methods above, where a storage may ask its server.
@@ -311,7 +307,7 @@ class BufferedStorage(OpenStorage):
         buffer = self._buffer
         if buffer is None or buffer.trial(trial_id) is None:
             return None
-        trial = super().get_trial(trial_id)  # type: ignore[safe-super]
+        trial = super().get_trial(trial_id)
         if trial.state.is_finished() or not only_ended:
             with buffer.mutex:
                 buffer.put([trial])

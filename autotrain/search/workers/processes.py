@@ -70,7 +70,7 @@ LEAVING_S = 2.0
 READ_EVERY_S = 0.05
 """Seconds between two looks for commands within an epoch."""
 KILLED = 9
-"""Number of SIGKILL."""
+"""Number of SIGKILL, a name that Windows lacks."""
 VMSTAT = Path("/proc/vmstat")
 
 

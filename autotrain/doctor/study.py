@@ -170,9 +170,9 @@ def running_trials(place: Place, seen: Seen) -> Iterator[Finding]:
             GROUP,
             "trials",
             Severity.WARNING,
-            f"{_named(numbers)} marked as running, but no search is running: it was killed. Their "
-            "state is saved.",
-            f"Run: autotrain resume {place.folder.name}. It continues them where they were.",
+            f"{_named(numbers)} marked as running, but no search is running: it was killed. A "
+            "snapshot of the training is saved.",
+            f"Run: autotrain resume {place.folder.name}, which continues from the snapshot.",
         )
         return
     yield Finding(

@@ -129,7 +129,7 @@ def temporary_folders(parent: Path, free: Finding) -> Finding:
 def kernel_cache(module: ModuleType | None = None) -> Finding:
     """Check that compiled kernels are cached, and that the cached files are complete.
 
-    A search ends with an error of numba when a file of the cache is damaged.
+    Each search compiles a kernel again whose file in the cache is damaged.
 
     Args:
         module: the module with the kernels; None for `training/compiled.py`.
@@ -156,8 +156,8 @@ def kernel_cache(module: ModuleType | None = None) -> Finding:
             "kernels",
             Severity.PROBLEM,
             f"{count_text(len(damaged), 'file')} of the cache of compiled kernels must be "
-            f"complete, got {_names(damaged)} in {where}. A search would end with an error.",
-            "Remove them; the next search compiles them again.",
+            f"complete, got {_names(damaged)} in {where}. Each search compiles them again.",
+            "Remove them; the next search writes them again.",
             lambda: _remove(damaged),
         )
     known = count_text(len(files), "file") if files else "empty; the first search compiles them"

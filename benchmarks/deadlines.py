@@ -44,6 +44,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.noted import run_noted
+
 ROOT = Path(__file__).resolve().parents[1]
 CORES = 2
 TOLERANCE = 1.05
@@ -125,16 +127,14 @@ def measure(
         command += [] if profile is None else ["--profile-to", str(profile)]
         command += ["--", "search", str(table), "--target", target, "--timeout", f"{timeout_s:g}s"]
         command += ["--directory", folder, "--json", "--quiet"]
-        before, busy = resource.getrusage(resource.RUSAGE_CHILDREN), _busy_s()
+        before = used_s()
         begun_s = time.monotonic()
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
         wall_s = time.monotonic() - begun_s
-        after, busy_after = resource.getrusage(resource.RUSAGE_CHILDREN), _busy_s()
+        load = others_share(before, used_s())
         if done.returncode:
             raise SystemExit(f"the search of {name} failed")
         found = json.loads(events.read_text())
-        own_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        others_s = max(busy_after - busy - own_s, 0.0)
         runs = found["runs"]
         return Result(
             table=name,
@@ -145,16 +145,24 @@ def measure(
             training_share=_training_s(runs) / (found["n_workers"] * wall_s),
             n_trials=sum(not run["repeat"] for run in runs),
             n_repeats=sum(bool(run["repeat"]) for run in runs),
-            others_share=others_s / (CORES * wall_s),
+            others_share=load,
             test_value=json.loads(done.stdout)["test_value"],
         )
 
 
-def _busy_s() -> float:
-    """Return the seconds that all processes have used the machine's cores."""
+def used_s() -> tuple[float, float, float]:
+    """Return the time, and the processor seconds of all processes and of ended children."""
     fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
     user, nice, system = map(int, fields[:3])
-    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy_s = (user + nice + system) / os.sysconf("SC_CLK_TCK")
+    return time.monotonic(), busy_s, children.ru_utime + children.ru_stime
+
+
+def others_share(before: tuple[float, float, float], after: tuple[float, float, float]) -> float:
+    """Return the share of the cores that others used between two results of `used_s`."""
+    wall_s, busy_s, own_s = (b - a for a, b in zip(before, after, strict=True))
+    return max(busy_s - own_s, 0.0) / (CORES * wall_s)
 
 
 def _training_s(runs: Sequence[dict[str, Any]]) -> float:
@@ -167,49 +175,6 @@ def _training_s(runs: Sequence[dict[str, Any]]) -> float:
             covered_s += max(heard - max(begun, until), 0.0)
             until = max(until, heard)
     return covered_s
-
-
-def run_one(events: Path, arguments: Sequence[str], profile: str | None) -> int:
-    """Run the command line in this process, and write when its trainings began and ended."""
-    from autotrain.cli.main import main
-    from autotrain.search.slots import Slots
-    from autotrain.search.training_run import TrainingRun
-    from autotrain.training.slot import EpochReport
-
-    runs: dict[int, TrainingRun] = {}
-    heard: dict[int, float] = {}
-    admit, hear = Slots.admit, TrainingRun.hear
-
-    def noted_admit(slots: Slots, run: TrainingRun) -> None:
-        admit(slots, run)
-        runs[run.slots[0]] = run
-
-    def noted_hear(run: TrainingRun, report: EpochReport, sign: float) -> None:
-        hear(run, report, sign)
-        heard[run.slots[0]] = report.at_s
-
-    Slots.admit = noted_admit  # type: ignore[method-assign,assignment]
-    TrainingRun.hear = noted_hear  # type: ignore[method-assign,assignment]
-    sys.argv = ["autotrain", *arguments]
-    if profile is None:
-        code = main()
-    else:
-        import cProfile
-
-        profiler = cProfile.Profile()
-        code = profiler.runcall(main)
-        profiler.dump_stats(profile)
-    found = [
-        {
-            "worker": run.worker.name,
-            "repeat": run.repeat,
-            "begun_s": run.started_s,
-            "heard_s": heard.get(slot, run.started_s),
-        }
-        for slot, run in runs.items()
-    ]
-    events.write_text(json.dumps({"runs": found, "n_workers": len({r["worker"] for r in found})}))
-    return code
 
 
 # ---- report ------------------------------------------------------------------------------------
@@ -246,7 +211,7 @@ def main() -> int:
     parser.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one is not None:
-        return run_one(asked.one, asked.arguments, asked.profile_to)
+        return run_noted(asked.one, asked.arguments, asked.profile_to)
     asked.work.mkdir(parents=True, exist_ok=True)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}", flush=True)

@@ -154,7 +154,7 @@ def kernel_cache(module: ModuleType | None = None) -> Finding:
         return Finding(
             GROUP,
             "kernels",
-            Severity.PROBLEM,
+            Severity.WARNING,
             f"{count_text(len(damaged), 'file')} of the cache of compiled kernels must be "
             f"complete, got {_names(damaged)} in {where}. Each search compiles them again.",
             "Remove them; the next search writes them again.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import optuna
@@ -34,6 +34,7 @@ from autotrain.search.saving import Saver
 from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore, best_trial
+from autotrain.search.workers.inline import InlineWorker
 from autotrain.search.workers.pool import WorkerPool, local_pool, ray_pool
 from autotrain.search.workers.ray_workers import Part
 from autotrain.space.config import TrialConfig
@@ -150,17 +151,25 @@ class Launch:
         else:
             words = summary(config_of(best, self.space))
             recorder.restore((best.value, best.number, words), counts)
+        # The scheduler asks again for the same trial while it waits for a free worker.
+        width_of = lru_cache(maxsize=8)(
+            lambda config: fleet_width(config, self._columns(config), n_outputs, costs)
+        )
         loop = SearchLoop(
             recorder,
             pool.workers,
             new_workers=pool.new_workers,
             n_folds=len(dataset.folds),
             study_seed=definition.seed,
-            width_of=lambda c: fleet_width(c, self._columns(c), n_outputs, costs),
+            width_of=width_of,
             observer=observer,
             saver=saver,
         )
         restore(loop, plan)
+        for worker in pool.workers:
+            if isinstance(worker, InlineWorker):
+                # Its epoch must end when the time is over, and no message could arrive meanwhile.
+                worker.within_epoch = lambda: loop.clock.is_late and loop.act()
         return loop
 
     def saver(self, path: Path, study: optuna.Study, *, has_limit: bool) -> Saver:

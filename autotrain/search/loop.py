@@ -99,7 +99,7 @@ class SearchLoop:
         self.n_trials, self.clock = n_trials, clock or RunClock()
         try:
             self.saver.begin(self)
-            while self._act():
+            while self.act():
                 for worker, messages in self._receive():
                     for message in messages:
                         self._handle(worker, message)
@@ -137,7 +137,7 @@ class SearchLoop:
             has_late=bool(recorder.late),
         )
 
-    def _act(self) -> bool:
+    def act(self) -> bool:
         """Carry out all actions that are possible now; return False at the end of the search.
 
         Raises:

@@ -2,7 +2,8 @@
 
 The sizes are estimates from a few configurations of the space. A search that cannot save a single
 trial is refused; one that may need more than there is gets a note, and pauses when the disk is full
-(`bundle/full_disk.py`).
+(`bundle/full_disk.py`). Snapshots of running trials are not counted, because none is written
+without space.
 """
 
 from __future__ import annotations

@@ -782,7 +782,7 @@ def test_trial_that_cannot_end_in_time_is_stopped_for_a_repeat(
         finalist.repeats, finalist.seconds = {}, repeat_s
     time = {"s": 0.0}
     loop.n_trials, loop.clock = None, RunClock(100.0, now=lambda: time["s"])
-    loop._act()
+    loop.act()
     (long,) = loop.slots.runs()
     assert long.config.epochs == 200
     # A second for each epoch so far, and fifteen seconds are left.
@@ -790,11 +790,11 @@ def test_trial_that_cannot_end_in_time_is_stopped_for_a_repeat(
     for done in {1, *([epoch] if epoch else [])}:
         long.hear(EpochReport(slot, done, 100, 0.5, value, value, False, 1e-3, float(done)), 1)
     time["s"] = 85.0
-    loop._act()
+    loop.act()
     assert (long.cause == "time") == stopped
     for message in worker.receive():
         loop._handle(worker, message)
-    loop._act()
+    loop.act()
     assert [bool(running.repeat) for running in loop.slots.runs()] == [stopped]
 
 

@@ -1,15 +1,27 @@
-"""What a run without a model says: advice that fits the cause."""
+"""A run ends in time, and without a model it gives advice that fits the cause."""
 
 from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+import autotrain
 from autotrain.errors import NoTrialSucceededError
 from autotrain.metrics import METRICS
+from autotrain.search import launch, run
 from autotrain.search.attributes import Cause
+from autotrain.search.budget import RunClock
 from autotrain.search.run import check_complete, check_success
+from autotrain.search.training_run import TrainingRun
+from autotrain.training import trainer
+from autotrain.training.fleet import Fleet
+from autotrain.training.trainer import Trainer
 
 
 def failed(cause: str) -> optuna.trial.FrozenTrial:
@@ -41,3 +53,42 @@ def test_advice_lists_the_most_common_cause_first() -> None:
         check_success("s", trials, METRICS["log_loss"])
     text = str(raised.value)
     assert 0 < text.index(Cause.WORKER_DIED.advice) < text.index(Cause.DIVERGED.advice)
+
+
+def test_epoch_ends_when_the_time_is_over_also_in_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_looks, n_of_first = 0, math.inf
+    check, hear = Trainer._check, TrainingRun.hear
+
+    def counted(own: Trainer, *arguments: Any) -> None:
+        nonlocal n_looks
+        n_looks += 1
+        check(own, *arguments)
+
+    def heard(training: TrainingRun, *arguments: Any) -> None:
+        nonlocal n_of_first
+        n_of_first = min(n_looks, n_of_first)
+        hear(training, *arguments)
+
+    def late_in_the_second_epoch() -> float:
+        return 1e6 if n_looks >= 1.5 * n_of_first else 0.0
+
+    monkeypatch.setattr(trainer, "Fleet", partial(Fleet, ahead_bytes=1))  # a look at every step
+    monkeypatch.setattr(Trainer, "_check", counted)
+    monkeypatch.setattr(TrainingRun, "hear", heard)
+    monkeypatch.setattr(run, "RunClock", partial(RunClock, now=late_in_the_second_epoch))
+    monkeypatch.setattr(launch, "fleet_width", lambda *_: 1)
+    with autotrain.Study(
+        "digits",
+        data="sklearn:digits",
+        space={"network": {"hidden_units": 8}, "training": {"batch_size": 8, "epochs": 50}},
+        directory=tmp_path,
+        validation="holdout",
+        workers=1,
+        finalists=0,
+    ) as study:
+        study.optimize(n_trials=1, timeout=1000, quiet=True)
+        (trial,) = study.optuna_study.trials
+    assert trial.user_attrs["epochs"] == 1
+    assert 10 < n_of_first < n_looks < 2 * n_of_first

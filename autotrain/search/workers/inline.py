@@ -15,6 +15,8 @@ class InlineWorker:
     def __init__(self, make_trainer: Callable[[], Trainer], name: str = "inline") -> None:
         self.name = name
         self.training = Training(make_trainer)
+        self.within_epoch: Callable[[], object] = lambda: None
+        """Called every few steps; it may call `send`, for example to end an epoch."""
 
     def send(self, command: Command) -> None:
         """Accept a command, on which the next epoch acts."""
@@ -22,7 +24,7 @@ class InlineWorker:
 
     def receive(self) -> list[Message]:
         """Train one fleet for one epoch, if there is one, and return its messages."""
-        return [] if self.training.is_idle else self.training.step()
+        return [] if self.training.is_idle else self.training.step(self.within_epoch)
 
     def close(self) -> None:
         """Do nothing: there is no process to end."""

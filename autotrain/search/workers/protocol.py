@@ -22,8 +22,8 @@ from autotrain.training.slot import Admission, EpochReport, Outcome, SlotState
 class StopSlot:
     """End a slot; its `Outcome` follows with cause "stopped".
 
-    It ends at its next epoch boundary. A worker process abandons the epoch if all slots that train
-    with it end, too.
+    It ends at its next epoch boundary. The worker abandons the epoch if all slots that train with
+    it end, too.
     """
 
     slot: int
@@ -106,7 +106,7 @@ class Worker(Protocol):
 
 
 def receive_all(workers: Sequence[Worker], timeout_s: float) -> list[tuple[Worker, list[Message]]]:
-    """Return the new messages of all workers.
+    """Return the new messages of the workers that have some, or of all if one has no pipe.
 
     Args:
         workers: the workers. Those in other processes have a `pipe`.
@@ -115,6 +115,8 @@ def receive_all(workers: Sequence[Worker], timeout_s: float) -> list[tuple[Worke
     if not workers:
         time.sleep(timeout_s)
     pipes = [worker.pipe for worker in workers if hasattr(worker, "pipe")]
+    ready: Sequence[Worker] = workers
     if len(pipes) == len(workers):
-        connection.wait(pipes, timeout_s)
-    return [(worker, worker.receive()) for worker in workers]
+        found = connection.wait(pipes, timeout_s)
+        ready = [worker for worker, pipe in zip(workers, pipes, strict=True) if pipe in found]
+    return [(worker, worker.receive()) for worker in ready]

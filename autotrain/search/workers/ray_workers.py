@@ -35,7 +35,6 @@ from autotrain.search.workers.processes import WORKER_ENVIRONMENT
 from autotrain.search.workers.protocol import (
     SIGN_EVERY_S,
     Alive,
-    Close,
     Command,
     Crashed,
     Message,
@@ -152,13 +151,17 @@ class TrainingActor:
     def _train(self, make_trainer: Callable[[], Trainer]) -> None:
         training = Training(make_trainer)
         while True:
-            # An idle worker sleeps in get; a busy one looks between epochs.
-            while training.is_idle or not self._commands.empty():
-                command = self._commands.get()
-                if isinstance(command, Close):
-                    return
-                training.obey(command)
-            self._messages.put(training.step())
+            self._obey(training, waits=True)
+            self._messages.put(training.step(partial(self._obey, training)))
+
+    def _obey(self, training: Training, *, waits: bool = False) -> None:
+        """Pass on the commands that have arrived; with `waits`, until there is something to train.
+
+        `Close` has no effect: the actor is killed instead.
+        """
+        # An idle worker sleeps in get; a busy one looks every few steps.
+        while (waits and training.is_idle) or not self._commands.empty():
+            training.obey(self._commands.get())
 
 
 class RayWorker:

@@ -40,7 +40,7 @@ class Training:
             self.slots.add(command.slot)
         self._waiting.append(command)
 
-    def step(self, read: Callable[[], None] = lambda: None) -> list[Message]:
+    def step(self, read: Callable[[], object] = lambda: None) -> list[Message]:
         """Train one fleet for one epoch and return its messages.
 
         Args:
@@ -75,7 +75,7 @@ class Training:
                 self.slots.discard(message.slot)
         return [*answers, *messages]
 
-    def _listen(self, read: Callable[[], None]) -> None:
+    def _listen(self, read: Callable[[], object]) -> None:
         read()
         for command in self._waiting:
             if isinstance(command, StopSlot):

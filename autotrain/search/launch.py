@@ -166,10 +166,15 @@ class Launch:
             saver=saver,
         )
         restore(loop, plan)
+
+        def within_epoch() -> None:
+            store.show_curves()
+            if loop.clock.is_late:
+                loop.act()
+
         for worker in pool.workers:
             if isinstance(worker, InlineWorker):
-                # Its epoch must end when the time is over, and no message could arrive meanwhile.
-                worker.within_epoch = lambda: loop.clock.is_late and loop.act()
+                worker.within_epoch = within_epoch
         return loop
 
     def saver(self, path: Path, study: optuna.Study, *, has_limit: bool) -> Saver:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from optuna.trial import TrialState
 
 from autotrain.errors import StudyError
 from autotrain.metrics import METRICS
+from autotrain.search import trial_store
 from autotrain.search.attributes import CAUSE, CURVE, REPEATS, Cause
 from autotrain.search.budget import RunClock
 from autotrain.search.facts import trial_seed
@@ -24,7 +26,7 @@ from autotrain.search.pruning.comparison import Comparison
 from autotrain.search.pruning.plateaus import PlateauRule
 from autotrain.search.recorder import Recorder
 from autotrain.search.scheduler import next_repeat
-from autotrain.search.storage.open import open_storage
+from autotrain.search.storage.open import open_storage, read_storage
 from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore
@@ -896,3 +898,26 @@ def test_interrupt_while_a_trial_is_sampled_leaves_no_running_trial(
         make_loop(store, Script({}), []).run(3, None)
     (trial,) = store.study.trials
     assert (trial.state, trial.user_attrs[CAUSE]) == (TrialState.FAIL, Cause.INTERRUPTED)
+
+
+def test_curves_are_visible_to_other_processes_after_a_second(
+    storage: OpenStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = {"s": 1000.0}
+    monkeypatch.setattr(trial_store, "time", SimpleNamespace(monotonic=lambda: now["s"]))
+    store = make_store(storage)
+    with storage.buffering(store.study._study_id):
+        trial, _ = store.ask()
+        store.commit()
+        reported = {}
+        for epoch in range(1, 10):
+            now["s"] += 0.3
+            store.report(trial, epoch, 20, 0.5)
+            reported[epoch] = now["s"]
+            store.show_curves()
+            with read_storage(tmp_path / "study", None, stays_open=False) as reader:
+                (seen,) = reader.get_all_trials(store.study._study_id)
+            hidden = [at_s for step, at_s in reported.items() if step > (seen.last_step or 0)]
+            assert seen.state == TrialState.RUNNING
+            assert now["s"] - min(hidden, default=now["s"]) <= 1.0
+    assert seen.last_step is not None

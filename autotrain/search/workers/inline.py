@@ -16,7 +16,8 @@ class InlineWorker:
         self.name = name
         self.training = Training(make_trainer)
         self.within_epoch: Callable[[], object] = lambda: None
-        """Called every few steps; it may call `send`, for example to end an epoch."""
+        """Called every few steps of an epoch, in which this process does nothing else; it may call
+        `send`, for example to end the epoch when the time is over."""
 
     def send(self, command: Command) -> None:
         """Accept a command, on which the next epoch acts."""

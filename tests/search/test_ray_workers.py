@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import autotrain
@@ -236,6 +239,27 @@ def test_fractions_of_a_cpu_give_more_workers(cluster: Any, tmp_path: Path) -> N
     assert RayCluster("ray", Part(0.5)).n_places() == 8
     assert RayCluster("ray", Part(2.0)).n_places() == 1
     assert RayCluster("ray", Part(1.0, 1.0)).n_places() == 0
+
+
+def test_rows_are_stored_once_on_each_node(cluster: Any) -> None:
+    from ray._private.internal_api import memory_summary
+
+    cluster.add_node(num_cpus=2)
+    cluster.add_node(num_cpus=2)
+    problem, folds = problem_and_folds()
+    (fold,) = folds
+    ((view, encoded),) = fold.views.items()
+    times = 24 * 2**20 // encoded.x_train.nbytes
+    many = replace(encoded, x_train=np.tile(encoded.x_train, (times, 1)))
+    size = many.x_train.nbytes / 2**20
+    pool = RayCluster("ray", Part())
+    pool.give(problem, [replace(fold, y_train=np.tile(fold.y_train, times), views={view: many})])
+    wait_for_workers(pool, 4)
+    found = re.search(r"Plasma memory usage (\d+) MiB", memory_summary(stats_only=True))
+    assert found is not None
+    # This process has put them into the store of its node, and two nodes have fetched them.
+    assert 2.5 < int(found[1]) / size < 3.5
+    pool.close()
 
 
 def test_unreachable_cluster_is_an_error(ray: Any, tmp_path: Path) -> None:

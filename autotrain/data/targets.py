@@ -126,7 +126,7 @@ def read_target(values: Any, name: str, task: str = "auto", *, had_missing: bool
         )
     if column.dtype.kind == "f":
         _refuse_infinities(column, name, "the table")
-    reason = f"{task}: requested by the user"
+    reason = f"{task}: given, not inferred"
     if task == "auto" and is_category:
         task = "binary" if len(labels) == 2 else "multiclass"
         reason = f"{task}: {len(labels)} categories"

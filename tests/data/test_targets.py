@@ -88,7 +88,7 @@ def test_user_may_choose_the_task(cells: Any, task: str, classes: tuple[Any, ...
     assert (target.task, target.classes, target.reason) == (
         task,
         classes,
-        f"{task}: requested by the user",
+        f"{task}: given, not inferred",
     )
 
 

@@ -12,13 +12,14 @@ import pytest
 from optuna.trial import TrialState
 
 import autotrain
-from autotrain.errors import NoTrialSucceededError
+from autotrain.errors import NoTrialSucceededError, StorageError
 from autotrain.metrics import METRICS
 from autotrain.search import launch, run
 from autotrain.search.attributes import Cause
 from autotrain.search.budget import RunClock
 from autotrain.search.run import check_complete, check_success
 from autotrain.search.training_run import TrainingRun
+from autotrain.search.trial_store import TrialStore
 from autotrain.training import trainer
 from autotrain.training.fleet import Fleet
 from autotrain.training.trainer import Trainer
@@ -92,3 +93,27 @@ def test_epoch_ends_when_the_time_is_over_also_in_this_process(
         (trial,) = study.optuna_study.trials
     assert trial.user_attrs["epochs"] == 1
     assert 10 < n_of_first < n_looks < 2 * n_of_first
+
+
+def test_error_of_the_storage_within_an_epoch_ends_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(store: TrialStore) -> None:
+        if n_looks:
+            raise StorageError("the disk is gone")
+
+    def counted(own: Trainer, *arguments: Any) -> None:
+        nonlocal n_looks
+        n_looks += 1
+        check(own, *arguments)
+
+    n_looks, check = 0, Trainer._check
+    monkeypatch.setattr(TrialStore, "show_curves", fail)
+    monkeypatch.setattr(Trainer, "_check", counted)
+    with autotrain.Study(
+        "iris", data="sklearn:iris", directory=tmp_path, validation="holdout", workers=1
+    ) as study:
+        with pytest.raises(StorageError, match="the disk is gone"):
+            study.optimize(n_trials=1, quiet=True)
+        begun = study.optuna_study.get_trials(states=[TrialState.FAIL])
+    assert {trial.user_attrs["cause"] for trial in begun} == {Cause.INTERRUPTED}

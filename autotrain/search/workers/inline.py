@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from autotrain.search.workers.protocol import Command, Message
 from autotrain.search.workers.training import Training
@@ -24,8 +25,25 @@ class InlineWorker:
         self.training.obey(command)
 
     def receive(self) -> list[Message]:
-        """Train one fleet for one epoch, if there is one, and return its messages."""
-        return [] if self.training.is_idle else self.training.step(self.within_epoch)
+        """Train one fleet for one epoch, if there is one, and return its messages.
+
+        Raises: what `within_epoch` raises.
+        """
+        if self.training.is_idle:
+            return []
+        errors: list[Exception] = []
+        messages = self.training.step(partial(self._look, errors))
+        for error in errors:
+            raise error
+        return messages
+
+    def _look(self, errors: list[Exception]) -> None:
+        """Call `within_epoch`, and keep its error, which `Training` takes for one of its own."""
+        try:
+            self.within_epoch()
+        except Exception as error:
+            errors.append(error)
+            raise
 
     def close(self) -> None:
         """Do nothing: there is no process to end."""

@@ -98,6 +98,8 @@ def test_epoch_ends_when_the_time_is_over_also_in_this_process(
 def test_error_of_the_storage_within_an_epoch_ends_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    n_looks, check = 0, Trainer._check
+
     def fail(store: TrialStore) -> None:
         if n_looks:
             raise StorageError("the disk is gone")
@@ -107,7 +109,6 @@ def test_error_of_the_storage_within_an_epoch_ends_the_search(
         n_looks += 1
         check(own, *arguments)
 
-    n_looks, check = 0, Trainer._check
     monkeypatch.setattr(TrialStore, "show_curves", fail)
     monkeypatch.setattr(Trainer, "_check", counted)
     with autotrain.Study(

@@ -25,6 +25,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import optuna_dashboard
 
 from autotrain.errors import StudyError
+from autotrain.reporting.dashboard_storage import DashboardStorage
 from autotrain.search.opening import seen_study
 
 HOST = "127.0.0.1"
@@ -72,7 +73,8 @@ class Dashboard:
         self._tickets: set[str] = set()
         with contextlib.ExitStack() as stack:
             seen = stack.enter_context(seen_study(folder, storage, connects=connects))
-            page = optuna_dashboard.wsgi(seen.storage, artifact_store=None)
+            storage_shown = DashboardStorage(seen.storage)  # type: ignore[abstract]
+            page = optuna_dashboard.wsgi(storage_shown, artifact_store=None)
             self._server = _listen(_read_only(_with_token(token, self._tickets, page)), ports)
             self._opened = stack.pop_all()
         study_id = seen.study_id

@@ -38,7 +38,7 @@ class InlineWorker:
         return messages
 
     def _look(self, errors: list[Exception]) -> None:
-        """Call `within_epoch`, and keep its error, which `Training` takes for one of its own."""
+        """Call `within_epoch`, and keep its error, because `Training` catches it."""
         try:
             self.within_epoch()
         except Exception as error:

@@ -19,7 +19,12 @@ from typing import Any
 import pytest
 
 import autotrain
-from autotrain.predictor import ClassificationDistribution, RegressionDistribution
+from autotrain.predictor import (
+    ClassificationDistribution,
+    Importances,
+    PartialDependence,
+    RegressionDistribution,
+)
 from tests.winners import train
 
 LEAST_EXAMPLES = 60
@@ -120,7 +125,8 @@ def test_many_public_names_have_examples() -> None:
 def methods_of_users() -> Iterator[tuple[str, Any]]:
     """Yield the public methods and properties of the classes that users have, by name."""
     names = [getattr(autotrain, name) for name in autotrain.__all__]
-    for kind in (*names, ClassificationDistribution, RegressionDistribution):
+    results = (ClassificationDistribution, RegressionDistribution, Importances, PartialDependence)
+    for kind in (*names, *results):
         for name in dir(kind) if inspect.isclass(kind) else ():
             found = inspect.getattr_static(kind, name)
             function = getattr(found, "fget", None) or getattr(found, "__func__", found)

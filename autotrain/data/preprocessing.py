@@ -179,6 +179,13 @@ class Preprocessor:
 
     def _numbers(self, view: TableView, column: ColumnCode) -> np.ndarray:
         """Read a numeric or date column as float64 `[N, n_inputs]`."""
+        read = self._read(view, column)
+        if column.kind == "date":
+            return date_parts(read, column.origin, column.parts)
+        return read[:, None]
+
+    def _read(self, view: TableView, column: ColumnCode) -> np.ndarray:
+        """Read a numeric column as float64 `[N]`, or a date column as days since 1970."""
         known = Numeral.from_json(column.written)
         if column.kind == "date":
             reader: Any = partial(days, zone=column.zone)
@@ -200,9 +207,8 @@ class Preprocessor:
                 f"column {column.name!r} must contain {wanted}, got {_shown(values[bad])} in row "
                 f"{bad + 1}. Correct the cell, or clear it if it is missing."
             )
-        if column.kind == "date":
-            return date_parts(read, column.origin, column.parts)
-        return read[:, None]
+        numbers: np.ndarray = read
+        return numbers
 
     def _scale(
         self,
@@ -344,6 +350,16 @@ class Preprocessor:
         """Return the index of the input that is 1 where a column's cell is missing."""
         return self._indicators[column.name]
 
+    def inputs_of(self, name: str) -> list[int]:
+        """Return the indices of all inputs that come from a raw column; none for other columns."""
+        found: list[int] = []
+        for column in self.columns:
+            if column.name == name:
+                start = self._starts[name]
+                found += range(start, start + column.n_inputs)
+                found += [self._indicators[name]] if column.has_missing else []
+        return found
+
     def raw_numbers(self, data: Any) -> np.ndarray:
         """Return the numbers before scaling, float64 `[N, P]`, NaN where missing.
 
@@ -372,6 +388,26 @@ class Preprocessor:
             levels, inverse = self._texts(view, column)
             found[name] = [levels[place] for place in inverse]
         return found
+
+    def cells(self, data: Any, name: str) -> np.ndarray:
+        """Return one column `[N]` as `encode` reads it.
+
+        Returns: float64 numbers, NaN where missing; datetime64 in seconds for dates; otherwise
+            texts, None where missing.
+        Raises:
+            DataError: as `encode`.
+        """
+        view = self._open(data)
+        require(view, self.column_names)
+        (column,) = (each for each in self.columns if each.name == name)
+        if not column.is_scaled:
+            found, inverse = self._texts(view, column)
+            return np.array(found, dtype=object)[inverse]
+        read = self._read(view, column)
+        if column.kind != "date":
+            return read
+        seconds = np.where(np.isnan(read), 0, np.rint(read * 86_400)).astype("datetime64[s]")
+        return np.where(np.isnan(read), np.datetime64("NaT", "s"), seconds)
 
     def typical_numbers(self, z: np.ndarray) -> np.ndarray:
         """Return typical numbers of the training table, `[N, P]` as `raw_numbers` returns them.

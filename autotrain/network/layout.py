@@ -46,6 +46,18 @@ class InputLayer:
         of_codes = columns.n_codes * self.level_width
         return columns.n_numeric * per_number + of_codes + columns.n_plain
 
+    def inputs_of(self, column: int) -> range:
+        """Return the indices of the inputs that come from one column of the encoded rows."""
+        per_number = 1 if self.sizes is None else self.sizes.n_out
+        d, n_codes = self.columns.n_numeric, self.columns.n_codes
+        if column < d:
+            start, width = column * per_number, per_number
+        elif column < d + n_codes:
+            start, width = d * per_number + (column - d) * self.level_width, self.level_width
+        else:
+            start, width = self.n_inputs - self.columns.width + column, 1
+        return range(start, start + width)
+
     @property
     def embeds(self) -> bool:
         """Whether anything is embedded."""

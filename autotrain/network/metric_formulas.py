@@ -227,26 +227,44 @@ def influence(
 ) -> Tensor:
     """Return the derivative of one model's metric by the weight of each row, `[N]` float64.
 
+    Arguments as in `value_and_influence`, for one model: outputs `[N, C]` or `[N]`, targets and
+    weights `[N]`.
+    """
+    own = None if weights is None else weights[None]
+    return value_and_influence(metric, outputs[None], targets[None], own, class_weights)[1][0]
+
+
+def value_and_influence(
+    metric: Metric,
+    outputs: Tensor,
+    targets: Tensor,
+    weights: Tensor | None = None,
+    class_weights: np.ndarray | Sequence[float] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the metric of K models, and its derivative by the weight of each row.
+
     To first order, the metric of a bootstrap sample is the metric plus the sum over the rows of
     (times drawn − 1) · influence, so the root of the sum of squares is the standard error of the
     metric. For a mean over rows this is the usual standard deviation / √N.
 
     Args:
         metric: the metric.
-        outputs: logits `[N, C]` or predictions `[N]` of one model.
-        targets: labels or targets, `[N]`.
-        weights: `[N]`; None for equal weights.
+        outputs: logits `[K, N, C]` or predictions `[K, N]`.
+        targets: labels or targets, `[K, N]`.
+        weights: `[K, N]`; None for equal weights.
         class_weights: see `metric_function`.
+    Returns: values `[K]` and derivatives `[K, N]` float64.
 
     Source: the infinitesimal jackknife: Efron 1982, "The jackknife, the bootstrap and other
     resampling plans", SIAM, chapter 6.
     """
     times = torch.ones(targets.shape, dtype=torch.float64, requires_grad=True)
     weighted = times if weights is None else weights * times
-    value = metric_function(metric, class_weights)(outputs[None], targets[None], weighted[None])
+    value = metric_function(metric, class_weights)(outputs, targets, weighted)
     # The root mean squared error has no derivative at 0; the rows of a perfect model have no
     # influence.
-    return torch.autograd.grad(value.sum(), times)[0].nan_to_num(0.0)
+    slopes = torch.autograd.grad(value.sum(), times)[0].nan_to_num(0.0)
+    return value.detach(), slopes
 
 
 def mean_squared(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:

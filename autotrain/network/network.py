@@ -255,7 +255,7 @@ class FusedNetwork:
 
     def hidden_slopes(self, bound: Bound, x: Tensor) -> list[Tensor]:
         """Return f(z) of every hidden layer, `[K_l, B, H]` each; x `[K, B, W]`, no dropout."""
-        h, slopes = self._inputs(bound, x), []
+        h, slopes = self.inputs(bound, x), []
         for layer, at in enumerate(bound.layers):
             kernel = layerwise.scaled(at.kernel, at.scale)
             z = torch.baddbmm(at.bias, h[: self.reach[layer]], kernel)
@@ -286,14 +286,14 @@ class FusedNetwork:
         if layer:
             h = self._through(bound, layer - 1, activations[layer - 1])
         else:
-            h = self._inputs(bound, x)
+            h = self.inputs(bound, x)
         return torch.bmm(h[: self.reach[layer]], layerwise.scaled(at.kernel, at.scale))
 
     def input_layer_outputs(self, bound: Bound, x: Tensor) -> Tensor:
         """Return the inputs `[K, B, I]` of x `[K, B, W]`, before batch norm of the inputs."""
         return self.input_layer.forward(bound.input_layer, x)[0] if self.input_layer.is_on else x
 
-    def _inputs(self, bound: Bound, x: Tensor) -> Tensor:
+    def inputs(self, bound: Bound, x: Tensor) -> Tensor:
         """Return the inputs `[K, B, I]` of the first layers, without dropout; x `[K, B, W]`."""
         h = self.input_layer_outputs(bound, x)
         if any(norm.is_on for norm in bound.input_norm):
@@ -310,6 +310,33 @@ class FusedNetwork:
             else a
         )
 
+    def first_kernel(self, bound: Bound) -> Tensor:
+        """Return the weights of the first product, `[K, I, H]`, or `[K, I, C]` at depth 0.
+
+        All slots must have the same depth.
+        """
+        if not self.depth:
+            return layerwise.scaled(bound.output_kernel, bound.output_scale)
+        return layerwise.scaled(bound.layers[0].kernel, bound.layers[0].scale)
+
+    def first_product(self, bound: Bound, inputs: Tensor) -> Tensor:
+        """Return the first product, of `inputs` `[K, B, I]` and `first_kernel`, plus the bias."""
+        bias = bound.layers[0].bias if self.depth else bound.output_bias
+        return self._product(self.first_kernel(bound), bias, inputs)
+
+    def after_first_product(self, bound: Bound, z: Tensor) -> Tensor:
+        """Return the outputs `[K, B, C]` of `predict`, starting from the first product.
+
+        Args:
+            bound: parameters and statistics.
+            z: result of `first_product`, `[K, B, H]`; overwritten.
+        """
+        if not self.depth:
+            return z
+        at = bound.layers[0]
+        a = layerwise.activate(at, layerwise.normalize_by_moving(at.before, z))
+        return self.predict_on(bound, self._through(bound, 0, a), 0, {})
+
     def before_dropout(self, bound: Bound, x: Tensor, layer: int) -> Tensor:
         """Return the units `[K, B, H]` of one layer before its dropout, without dropout below it.
 
@@ -318,7 +345,7 @@ class FusedNetwork:
             x: encoded rows, `[K, B, W]`.
             layer: `INPUT` or a hidden layer that all slots reach.
         """
-        h = self._inputs(bound, x)
+        h = self.inputs(bound, x)
         for below in range(layer + 1):
             h = self._through(bound, below, self._activations(bound, h, below))
         return h
@@ -342,7 +369,7 @@ class FusedNetwork:
 
     def _predict(self, bound: Bound, x: Tensor, keep: Keep) -> tuple[Tensor, list[Tensor]]:
         """Return outputs `[K, B, C]` of rows `[K, B, W]`, and f(z) `[K_l, B, H]` by layer."""
-        inputs = h = self._drop(self._inputs(bound, x), INPUT, keep)
+        inputs = h = self._drop(self.inputs(bound, x), INPUT, keep)
         endings, activations = [], []
         for layer in range(self.depth):
             activations.append(self._activations(bound, h, layer))
@@ -356,13 +383,16 @@ class FusedNetwork:
     def _activations(self, bound: Bound, h: Tensor, layer: int) -> Tensor:
         """Return f(z) of a hidden layer, `[K_l, B, H]`; h `[K, B, I]` are its inputs."""
         at, h = bound.layers[layer], h[: self.reach[layer]]
-        kernel = layerwise.scaled(at.kernel, at.scale)
+        z = self._product(layerwise.scaled(at.kernel, at.scale), at.bias, h)
+        return layerwise.activate(at, layerwise.normalize_by_moving(at.before, z))
+
+    @staticmethod
+    def _product(kernel: Tensor, bias: Tensor, h: Tensor) -> Tensor:
+        """Return h W + b `[K, B, O]` of a kernel W `[K, I, O]` and a bias b `[K, 1, O]`."""
         if kernel.shape[2] < FEW_COLUMNS:
             # With few columns, the rounding of baddbmm depends on a row's position in the batch.
-            z = layerwise.outputs(kernel, at.bias, h).contiguous()
-        else:
-            z = torch.baddbmm(at.bias, h, kernel)
-        return layerwise.activate(at, layerwise.normalize_by_moving(at.before, z))
+            return layerwise.outputs(kernel, bias, h).contiguous()
+        return torch.baddbmm(bias, h, kernel)
 
     def _drop(self, h: Tensor, layer: int, keep: Keep) -> Tensor:
         """Return h `[K, B, H]` after the dropout of a layer, if `keep` has a mask for it."""

@@ -8,6 +8,10 @@
     monte_carlo.py   samples → results, block of rows by block
     distribution.py  the results that a user gets
 
+`importances.py` measures how much each column matters: `associations.py` finds columns that move
+together, and `changed_columns.py` predicts rows whose cells are shuffled. `partial_dependence.py`
+shows how the prediction depends on one column.
+
 `probabilities.py` has the formulas for classes, `mixture.py` those for numbers and `conformal.py`
 those for prediction sets and intervals with guaranteed coverage. `evaluation.py` scores predictions
 against known targets; `intervals.py` adds confidence intervals to the scores (methods in
@@ -23,11 +27,15 @@ from autotrain.predictor.distribution import (
     Distribution,
     RegressionDistribution,
 )
+from autotrain.predictor.importances import Importances
+from autotrain.predictor.partial_dependence import PartialDependence
 from autotrain.predictor.predictor import Predictor, load
 
 __all__ = [
     "ClassificationDistribution",
     "Distribution",
+    "Importances",
+    "PartialDependence",
     "Predictor",
     "RegressionDistribution",
     "load",

@@ -1,4 +1,4 @@
-"""Checks of the arguments that control Monte-Carlo sampling."""
+"""Checks of the arguments that control Monte-Carlo sampling and permutations."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from autotrain.errors import AutotrainError
 from autotrain.validation import is_number
 
 MOST_SAMPLES = 100_000
+MOST_REPEATS = 10_000
+MOST_VALUES = 10_000
 LEAST_SAMPLES = 20
 """With fewer samples, means are inexact and intervals around them too narrow. Coverage of 90 %
 intervals on one table with a dropout rate of 0.3: 67 % with 5 samples; with 20 the same as with
@@ -52,6 +54,37 @@ def read_sampling(n_samples: Any, alpha: Any, seed: Any, *, least: int = 1) -> S
             f"seed must be an integer from 0 to 2**64, got {seed!r}.", parameter="seed"
         )
     return Sampling(int(n_samples), float(alpha), int(seed))
+
+
+def read_repeats(n_repeats: Any, seed: Any) -> tuple[int, int]:
+    """Return the checked number of permutations and their seed.
+
+    Raises: AutotrainError when one is out of its range.
+    """
+    if not _is_integer(n_repeats, 1, MOST_REPEATS):
+        raise AutotrainError(
+            f"n_repeats must be an integer from 1 to {MOST_REPEATS:,}, got {n_repeats!r}. The "
+            "default is 10.",
+            parameter="n_repeats",
+        )
+    if not _is_integer(seed, 0, 2**32 - 1):
+        raise AutotrainError(
+            f"seed must be an integer from 0 to 2**32 - 1, got {seed!r}.", parameter="seed"
+        )
+    return int(n_repeats), int(seed)
+
+
+def read_grid(grid: Any) -> int:
+    """Return the checked number of values of a column.
+
+    Raises: AutotrainError when it is out of its range.
+    """
+    if not _is_integer(grid, 1, MOST_VALUES):
+        raise AutotrainError(
+            f"grid must be an integer from 1 to {MOST_VALUES:,}, got {grid!r}. The default is 20.",
+            parameter="grid",
+        )
+    return int(grid)
 
 
 def check_tolerance(tolerance: Any, samples: object) -> None:

@@ -126,7 +126,7 @@ class ClassificationDistribution:
             >>> found.to_frame().shape
             (1, 17)
         """
-        return _frame(self.to_dict())
+        return frame_of(self.to_dict())
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,7 +291,7 @@ class RegressionDistribution:
             >>> found.to_frame().shape
             (1, 10)
         """
-        return _frame(self.to_dict())
+        return frame_of(self.to_dict())
 
     def _kept(self) -> Tensor:
         if self.n_drawn is not None:
@@ -346,7 +346,8 @@ def value_summary(samples: Tensor, noise: mixture.Noise, alpha: float) -> dict[s
     return {"mean": mean, "std": std, "interval": mixture.quantiles(samples, noise, levels)}
 
 
-def _frame(columns: Mapping[str, np.ndarray]) -> Any:
+def frame_of(columns: Mapping[str, np.ndarray]) -> Any:
+    """Return arrays of one length by name as a pandas data frame."""
     # Prediction must not need pandas, so it is imported only for a frame.
     try:
         pandas = importlib.import_module("pandas")

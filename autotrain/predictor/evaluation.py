@@ -92,6 +92,15 @@ class Truth:
         coded[is_known] = known
         return cls(coded, is_known, None if weights is None else _weights(weights, is_known))
 
+    def check_length(self, n_rows: int) -> None:
+        """Raise DataError when the table has another number of rows."""
+        if n_rows != len(self.y):
+            raise DataError(
+                f"y must have one target for each row of X, got {len(self.y)} targets for "
+                f"{n_rows} rows. Pass X and y of the same rows.",
+                parameter="y",
+            )
+
 
 def evaluate(
     monte_carlo: MonteCarlo,
@@ -207,12 +216,7 @@ class Scorer:
                 divide out class weights.
         Raises: DataError when the numbers of rows and targets differ.
         """
-        if self._n_rows != len(self.truth.y):
-            raise DataError(
-                f"y must have one target for each row of X, got {len(self.truth.y)} targets for "
-                f"{self._n_rows} rows. Pass X and y of the same rows.",
-                parameter="y",
-            )
+        self.truth.check_length(self._n_rows)
         predictions, y, weights = self._known()
         probabilities = self._recalibrated(predictions, recalibration)
         scores = {

@@ -49,6 +49,7 @@ class Joint:
         self.members = bundle.members
         self._n_outputs = bundle.members[0].n_outputs
         self._ensemble = Ensemble(bundle.members, sizes)
+        self.passes = self._ensemble.passes
         # Members of one fold may share a preprocessor: rows are encoded once for all of them.
         shared = {id(member.preprocessor): member.preprocessor for member in bundle.members}
         self.preprocessors: tuple[Preprocessor, ...] = tuple(shared.values())
@@ -109,6 +110,12 @@ class Joint:
             spreads.append(mixture.deviation(of_fold if len(of_fold) > 1 else drawn))
         return torch.stack(spreads)
 
+    def averaged(self, outputs: Tensor) -> Tensor:
+        """Return the average of the members' outputs `[K, …, C]`: predictions `[…]`, or log p."""
+        flat = outputs.flatten(1, -2)
+        average = self._average(self._in_units(flat, slice(None)))
+        return average.unflatten(0, outputs.shape[1:-1])
+
     def _outputs(self, xs: MemberRows) -> Tensor:
         """Return the prediction of each member, `[K, N]`, or log p `[K, N, C]`."""
         return self._in_units(self._ensemble.outputs(xs), slice(None))
@@ -155,7 +162,7 @@ class Joint:
         numbers = [np.asarray(bank.numbers, dtype=np.int64) for bank in banks]
         n_samples, first = sum(map(len, numbers)), min(each[0] for each in numbers if len(each))
         drawn: Tensor | None = None
-        for k, (passes, x, bank) in enumerate(zip(self._ensemble.passes, xs, banks, strict=True)):
+        for k, (passes, x, bank) in enumerate(zip(self.passes, xs, banks, strict=True)):
             if not len(bank):
                 continue
             of_member = self._in_units(passes.samples(x, bank), slice(k, k + 1))

@@ -100,7 +100,7 @@ class Group:
         network, bound, low, high = self._fused
         rows = [xs[index] for index in self.indices]
         # Padded inputs have kernels of 0.
-        x = torch.stack([functional.pad(_padded(x), (0, network.width - x.shape[1])) for x in rows])
+        x = torch.stack([functional.pad(padded(x), (0, network.width - x.shape[1])) for x in rows])
         outputs = network.predict(bound, x).clamp(low, high)[:, : len(rows[0])]
         return dict(zip(self.indices, outputs, strict=True))
 
@@ -129,18 +129,22 @@ class Passes:
         self.parameters = torch.tensor(member.parameters, dtype=torch.float32)
         self.statistics = torch.tensor(member.statistics, dtype=torch.float32)
         self._networks: dict[int, tuple[FusedNetwork, Bound]] = {}
-        network, _ = self._network(1)
+        network, _ = self.network(1)
         self.widest = max(network.widest, network.width, member.n_outputs)
+
+    @property
+    def rows_at_once(self) -> int:
+        """Number of rows whose values of one layer fit the cache."""
+        return whole_blocks(max(self.sizes.layer // self.widest, ROW_MULTIPLE))
 
     def outputs(self, x: Tensor) -> Tensor:
         """Return outputs `[N, C]` of rows `[N, D]`, dropout off."""
-        rows = _whole(max(self.sizes.layer // self.widest, 64))
-        network, bound = self._network(1)
+        network, bound = self.network(1)
         parts = [
-            network.predict(bound, _padded(part).unsqueeze(0))[0, : len(part)]
-            for part in x.split(rows)
+            network.predict(bound, padded(part).unsqueeze(0))[0, : len(part)]
+            for part in x.split(self.rows_at_once)
         ]
-        return self._limited(torch.cat(parts))
+        return self.limited(torch.cat(parts))
 
     def samples(self, x: Tensor, bank: MaskBank) -> Tensor:
         """Return outputs `[S, N, C]` of rows `[N, D]`, one sample per mask of the bank.
@@ -152,10 +156,9 @@ class Passes:
         # All samples share the layers before the first dropout.
         first = min(layer for layer, _, _ in bank.sites)
         blocks = []
-        rows = min(self.sizes.rows, max(self.sizes.layer // self.widest, 64))
-        for part in x.split(_whole(rows)):
-            network, bound = self._network(1)
-            shared = network.before_dropout(bound, _padded(part).unsqueeze(0), first)
+        for part in x.split(min(whole_blocks(self.sizes.rows), self.rows_at_once)):
+            network, bound = self.network(1)
+            shared = network.before_dropout(bound, padded(part).unsqueeze(0), first)
             a_slot = self.widest * max(len(part), 1)
             n_slots = min(max(self.sizes.layer // a_slot, 1), len(bank))
             outputs = [
@@ -164,7 +167,7 @@ class Passes:
                 for stop in [min(start + n_slots, len(bank))]
             ]
             blocks.append(torch.cat(outputs)[:, : len(part)])
-        return self._limited(torch.cat(blocks, dim=1))
+        return self.limited(torch.cat(blocks, dim=1))
 
     def _sample(self, shared: Tensor, first: int, keep: dict[int, Tensor]) -> Tensor:
         """Return outputs `[S, N, C]` of S masks.
@@ -175,14 +178,16 @@ class Passes:
             keep: the masks by layer.
         """
         n_samples = len(keep[first])
-        network, bound = self._network(n_samples)
+        network, bound = self.network(n_samples)
         return network.predict_on(bound, shared.expand(n_samples, -1, -1), first, keep)
 
-    def _limited(self, outputs: Tensor) -> Tensor:
+    def limited(self, outputs: Tensor) -> Tensor:
+        """Return outputs `[…, C]` within the range of the training target, where it is kept."""
         limits = self.member.limits
         return outputs if limits is None else outputs.clamp(*limits)
 
-    def _network(self, n_slots: int) -> tuple[FusedNetwork, Bound]:
+    def network(self, n_slots: int) -> tuple[FusedNetwork, Bound]:
+        """Return the network as slots with the same weights, and these weights."""
         if n_slots not in self._networks:
             member = self.member
             backend = Backend(torch.device("cpu"), torch.float32)
@@ -194,12 +199,12 @@ class Passes:
         return self._networks[n_slots]
 
 
-def _whole(n_rows: int) -> int:
+def whole_blocks(n_rows: int) -> int:
     """Round a number of rows down to one that needs no padding."""
     return n_rows // ROW_MULTIPLE * ROW_MULTIPLE
 
 
-def _padded(x: Tensor) -> Tensor:
+def padded(x: Tensor) -> Tensor:
     """Append rows of 0 to rows `[N, D]` until their number is a multiple of `ROW_MULTIPLE`."""
     missing = -len(x) % ROW_MULTIPLE
     return functional.pad(x, (0, 0, 0, missing)) if missing else x

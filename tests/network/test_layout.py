@@ -7,7 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotrain.network.layout import Layout, Shape, bucket, fleet_layout, pack, unpack
+from autotrain.data.codes import Columns
+from autotrain.network.layout import InputLayer, Layout, Shape, bucket, fleet_layout, pack, unpack
+from autotrain.techniques.embeddings import Sizes
 
 widths = st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple)
 
@@ -111,3 +113,20 @@ def test_padding_at_most_doubles_width(hidden: tuple[int, ...]) -> None:
 def test_buckets_are_powers_of_two() -> None:
     found = [bucket(hidden) for hidden in ((), (1,), (32,), (33, 2), (64,), (65,), (300, 100))]
     assert found == [0, 32, 32, 64, 64, 128, 512]
+
+
+@given(
+    st.integers(0, 4),
+    st.lists(st.integers(2, 5), max_size=3).map(tuple),
+    st.integers(0, 4),
+    st.none() | st.integers(1, 6),
+)
+def test_each_input_comes_from_one_column(
+    n_numeric: int, levels: tuple[int, ...], n_plain: int, n_out: int | None
+) -> None:
+    sizes = None if n_out is None else Sizes(3, n_out, n_out, 0)
+    layer = InputLayer(Columns(n_numeric, levels, n_plain), sizes, 2 if levels else 0)
+    inputs = [layer.inputs_of(column) for column in range(layer.columns.width)]
+    assert [place for each in inputs for place in each] == list(range(layer.n_inputs))
+    widths = [n_out or 1] * n_numeric + [2] * len(levels) + [1] * n_plain
+    assert [len(each) for each in inputs] == widths

@@ -178,7 +178,7 @@ def _sorted(
 
 
 def groups_of(asked: Any, joint: Joint, xs: MemberRows, names: Sequence[str]) -> list[Group]:
-    """Return what is permuted: each column alone, then the groups of several columns.
+    """Return the columns to permute: each one alone, then the groups of several columns.
 
     Args:
         asked: "auto", None, or lists of names of columns.
@@ -329,7 +329,7 @@ class RowEffects:
     def standard_error(self, drops: np.ndarray) -> float:
         """Return the standard error of the mean of the drops `[R]` of all permutations.
 
-        With one permutation the noise cannot be told from the effects, and the error is too large.
+        With one permutation the error contains the noise twice and is too large.
         """
         n = len(drops)
         square = float(self._total.square().sum())

@@ -42,6 +42,7 @@ from autotrain.errors import AutotrainError
 from autotrain.predictor import Predictor
 from autotrain.predictor.distribution import ClassificationDistribution, Distribution
 from autotrain.search.device import find_device
+from autotrain.search.opening import copy_in_memory
 from autotrain.search.settings import SETTINGS, StudySettings
 from autotrain.study import Study
 
@@ -148,7 +149,8 @@ class _MLPSearch(BaseEstimator):
             self.best_params_ = study.best_params
             self.best_score_ = study.best_value
             self.trials_ = study.trials_dataframe()
-            self.n_iter_ = sum(trial.last_step or 0 for trial in study.optuna_study.trials)
+            self.study_ = copy_in_memory(study.optuna_study)
+            self.n_iter_ = sum(trial.last_step or 0 for trial in self.study_.trials)
             return study.best_predictor()
 
     def _frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
@@ -237,6 +239,7 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         best_params_: the winning trial's parameters with Optuna's names.
         best_score_: validation score of the exported model or ensemble.
         trials_: a data frame with one row per trial.
+        study_: the Optuna study in memory, for `optuna.visualization` for example.
         n_iter_: number of epochs of all trials together.
         n_features_in_, feature_names_in_: as in scikit-learn.
     Examples:

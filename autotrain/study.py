@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from autotrain.reporting.display import display_of, messages_of
 from autotrain.reporting.results import Results
 from autotrain.search.attributes import GIVEN
 from autotrain.search.budget import Budget, RunBudget, Used
+from autotrain.search.callbacks import Callback, check_callbacks
 from autotrain.search.definition import Definition
 from autotrain.search.finals import Finals, finals_of
 from autotrain.search.given import enqueue, give
@@ -193,6 +194,7 @@ class Study(Results, Exports):
         n_trials: int | None = None,
         timeout: float | None = None,
         *,
+        callbacks: Sequence[Callback] | None = None,
         observer: Observer | None = None,
         quiet: bool = False,
     ) -> Study:
@@ -203,17 +205,23 @@ class Study(Results, Exports):
         Args:
             n_trials: trials to run; None for no limit.
             timeout: seconds; None for no limit. Without any limit the search takes ten minutes.
+            callbacks: functions that are called with the Optuna study and a trial after each trial
+                that has ended, as in `optuna.Study.optimize`; `study.stop()` ends the search after
+                the running trials.
             observer: receives the progress; None for a display that suits the terminal.
             quiet: show no progress. An `observer` is called nevertheless.
         Returns: the study itself.
         Raises:
             NoTrialSucceededError: when no trial completed.
+            StudyError: when a callback raises an error; the progress is saved.
             KeyboardInterrupt: re-raised after the progress is saved; `resume` continues.
         Examples:
             >>> study.optimize(n_trials=1, quiet=True).best_trial.state.name
             'COMPLETE'
         """
-        return self._optimize(RunBudget.of(n_trials, timeout), observer, quiet=quiet)
+        called = check_callbacks(callbacks)
+        budget = RunBudget.of(n_trials, timeout)
+        return self._optimize(budget, observer, quiet=quiet, callbacks=called)
 
     def finish(
         self,
@@ -307,11 +315,19 @@ class Study(Results, Exports):
         check_complete(trial)
         return trial
 
-    def _optimize(self, budget: RunBudget, observer: Observer | None, *, quiet: bool) -> Study:
+    def _optimize(
+        self,
+        budget: RunBudget,
+        observer: Observer | None,
+        *,
+        quiet: bool,
+        callbacks: Sequence[Callback] = (),
+    ) -> Study:
         """Search within a budget whose clock may already be running; see `optimize`."""
         self.disk_note(budget.n_trials)
         self._open(messages_of(observer, quiet=quiet))
-        self._run(self._add_budget(budget.or_default()), observer, quiet=quiet)
+        budget = self._add_budget(budget.or_default())
+        self._run(budget, observer, quiet=quiet, callbacks=callbacks)
         return self
 
     def _finish(self, budget: RunBudget, observer: Observer | None, *, quiet: bool) -> Study:
@@ -330,12 +346,18 @@ class Study(Results, Exports):
         return self
 
     def _run(
-        self, budget: RunBudget, observer: Observer | None, *, quiet: bool, only: int | None = None
+        self,
+        budget: RunBudget,
+        observer: Observer | None,
+        *,
+        quiet: bool,
+        only: int | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         """Run a search within a budget, or train only the trial with the number `only`."""
         parts = (self.definition, self.dataset, self.metric, self.space, self.device)
         launch = Launch(*parts, n_workers=self.n_workers if only is None else 1, only=only)
-        run = Run(launch, self._best(), self.optuna_study, self._open())
+        run = Run(launch, self._best(), self.optuna_study, self._open(), callbacks)
         waits = self._open().patience()
         with one_thread(), waits, display_of(observer, self.metric, quiet=quiet) as shown:
             show = stages(shown, lambda: run.progress)

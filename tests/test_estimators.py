@@ -11,6 +11,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 import torch
@@ -313,6 +314,10 @@ def test_fit_with_several_processes_and_a_timeout() -> None:
     model = MLPSearchClassifier(**{**FAST, **changes})
     assert model.fit(X, y).score(X, y) > 0.9
     assert len(model.trials_) == 4
+    study = pickle.loads(pickle.dumps(model)).study_
+    assert [trial.state.name for trial in study.trials] == list(model.trials_["state"])
+    assert study.best_params == model.study_.best_params
+    assert optuna.importance.get_param_importances(study).keys() == {"optimizer.learning_rate"}
 
 
 @pytest.mark.parametrize(

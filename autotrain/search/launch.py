@@ -120,6 +120,7 @@ class Launch:
         *,
         publish: Callable[[Trained], None],
         keep: Callable[[Trained], None],
+        after: Callable[[int], None] = lambda number: None,
     ) -> SearchLoop:
         """Return the search loop, which continues what earlier runs found.
 
@@ -140,6 +141,7 @@ class Launch:
             publish=publish,
             finals=plan.finals(finals),
             keep=keep,
+            after=after,
         )
         counts = {
             state: sum(trial.state == state and is_counted(trial) for trial in trials)

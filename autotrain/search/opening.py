@@ -262,6 +262,16 @@ def quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
+def copy_in_memory(study: optuna.Study) -> optuna.Study:
+    """Return a copy of an Optuna study that needs no file, and can be pickled."""
+    with quiet_optuna():
+        copied = optuna.create_study(direction=study.direction, study_name=study.study_name)
+    copied.add_trials(study.trials)
+    for name, value in study.user_attrs.items():
+        copied.set_user_attr(name, value)
+    return copied
+
+
 def _place(folder: Path) -> list[str]:
     return [socket.gethostname(), os.path.realpath(folder)]
 

@@ -54,6 +54,7 @@ class Recorder:
             trial fails.
         finals: the finals with the trials of earlier runs; None without finals.
         keep: stores the weights of a complete trial or a repeat.
+        after: called with the number of each trial that has ended and is recorded.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Recorder:
         publish: Callable[[Trained], None],
         finals: Finals | None = None,
         keep: Callable[[Trained], None] = lambda trained: None,
+        after: Callable[[int], None] = lambda number: None,
     ) -> None:
         self.store = store
         self.comparison = comparison
@@ -72,6 +74,7 @@ class Recorder:
         self.publish = publish
         self.finals = finals
         self.keep = keep
+        self.after = after
         self.sign = store.metric.sign
         self.late: list[tuple[TrialRun, list[Outcome]]] = []
         """Trials that were stopped at the end of the time."""
@@ -155,10 +158,13 @@ class Recorder:
     ) -> None:
         """Record the end of a trial in the storage and the comparison."""
         facts = {**facts, **self._close_history(run, state, facts[CAUSE] == Cause.DIVERGED)}
+        is_new = run.number not in self.store.recorded
         self.store.finish(run.trial, state, value, facts, facts.get(EPOCHS, 0))
         if Cause(facts[CAUSE]).is_counted:
             self.counts[state] += 1
             self.n_done += 1
+            if is_new:
+                self.after(run.number)
 
     def fail(self, run: TrialRun, cause: Cause, text: str) -> None:
         """Record that a trial failed for a reason outside its configuration.

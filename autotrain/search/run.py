@@ -24,6 +24,7 @@ from autotrain.search.attributes import (
     known_cause,
 )
 from autotrain.search.budget import RunBudget, RunClock, Used
+from autotrain.search.callbacks import Callback, Callbacks
 from autotrain.search.continuing import Continuation
 from autotrain.search.finals import Finals
 from autotrain.search.launch import Launch
@@ -46,15 +47,22 @@ class Run:
         launch: creates the parts of the run.
         best: updates the folder of the best model.
         study, storage: the trials are written there.
+        callbacks: called after each trial.
     """
 
     def __init__(
-        self, launch: Launch, best: Publisher, study: optuna.Study, storage: OpenStorage
+        self,
+        launch: Launch,
+        best: Publisher,
+        study: optuna.Study,
+        storage: OpenStorage,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.launch = launch
         self.best = best
         self.study = study
         self.storage = storage
+        self.callbacks = Callbacks(callbacks, study)
         self.loop: SearchLoop | None = None
         """The search loop; None before it has begun."""
         self.published = Published()
@@ -89,6 +97,7 @@ class Run:
                 saver,
                 publish=lambda trained: self._publish(trained, store, clock),
                 keep=lambda trained: self._keep(trained, clock),
+                after=self._call_back,
             )
             clock = RunClock(
                 budget.left_s(),
@@ -120,6 +129,12 @@ class Run:
                 loop.is_whole_space, n_trials = True, n_left
         with self.storage.buffering(self.study._study_id):
             loop.run(plan.n_trials(n_trials, trials), clock)
+
+    def _call_back(self, number: int) -> None:
+        """Call the callbacks; no more trials start if one of them stops the study."""
+        self.callbacks.call(number)
+        if self.callbacks.wants_stop and self.loop is not None:
+            self.loop.n_trials = self.loop.n_started
 
     def _publish(self, trained: Trained, store: TrialStore, clock: RunClock) -> None:
         self.published = self.best.publish(trained)

@@ -14,7 +14,7 @@ from autotrain.cli.options import (
     storage_of,
     storage_option,
 )
-from autotrain.cli.printing import columns, fields, print_json, say
+from autotrain.cli.printing import columns, fields, print_json, say, say_table
 from autotrain.cli.run_study import score_rows, weights_words
 from autotrain.cli.trial_text import param_text, trial_lines
 from autotrain.search.settings import directory_words
@@ -39,6 +39,9 @@ STATES = {
     metavar="N",
     help="Trial to show: configuration, learning curve, gradient norms by layer, flags and end.",
 )
+@click.option(
+    "--csv", "as_csv", is_flag=True, help="Print all trials of the study as a table (CSV)."
+)
 @storage_option
 @directory_option
 @json_option
@@ -47,6 +50,7 @@ def show(
     ctx: click.Context,
     name: str | None,
     trial: int | None,
+    as_csv: bool,
     storage: str | None,
     directory: str,
     as_json: bool,
@@ -57,8 +61,15 @@ def show(
     """
     from autotrain.reporting.status import Unread, read_status, summaries
     from autotrain.reporting.trial import read_trial
+    from autotrain.reporting.trials_table import read_trials
 
     studies = Path(directory)
+    if as_csv:
+        if name is None or trial is not None or as_json:
+            raise click.UsageError("--csv needs the NAME of a study, without --trial and --json.")
+        folder = studies / name
+        say_table(read_trials(folder, storage_of(ctx, storage, folder)).to_csv(index=False))
+        return
     if trial is not None:
         if name is None:
             raise click.UsageError("--trial needs the NAME of a study.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from autotrain.network.flags import FLAGS
@@ -85,6 +87,33 @@ def test_one_trial_shows_configuration_curve_norms_and_end(there: Path, autotrai
         assert f"{layer['norm']:.3g}" in done.out
     assert fold["layers"][0]["dead_units"] is not None
     assert "dead units" in done.out
+
+
+def test_all_trials_are_a_table(there: Path, autotrain: Run) -> None:
+    table = pd.read_csv(io.StringIO(autotrain("show", "shop", "--csv").out))
+    with Study.resume("shop") as study:
+        trials = study.optuna_study.trials
+    assert list(table["trial"]) == [trial.number for trial in trials]
+    assert list(table["state"]) == [trial.state.name for trial in trials]
+    for row, trial in zip(table.to_dict("records"), trials, strict=True):
+        assert row["value"] == pytest.approx(trial.value, nan_ok=True) or trial.value is None
+        assert not row["added"]
+        assert row["cause"] == trial.user_attrs["cause"]
+        for name, value in trial.params.items():
+            assert str(row[f"params.{name}"]) == str(value) or float(value) == pytest.approx(
+                row[f"params.{name}"]
+            )
+
+
+@pytest.mark.parametrize(
+    "words", [("--csv",), ("shop", "--csv", "--json"), ("shop", "--csv", "--trial", "0")]
+)
+def test_table_of_trials_needs_one_study(
+    there: Path, autotrain: Run, words: tuple[str, ...]
+) -> None:
+    done = autotrain("show", *words)
+    assert done.code == 2
+    assert "--csv needs the NAME of a study" in done.err
 
 
 def test_trial_is_the_same_in_python(

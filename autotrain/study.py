@@ -423,6 +423,10 @@ class Study(Results, Exports):
         need = need_of(self.space, self.dataset, n_trials, n_members)
         return check_free_space(self.folder, need)
 
+    @property
+    def _is_open(self) -> bool:
+        return self._storage is not None or isinstance(self._given, BaseStorage)
+
     # ---- parts -----------------------------------------------------------------------------
 
     def _open(self, notify: Callable[[str], None] | None = None) -> OpenStorage:

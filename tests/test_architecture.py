@@ -19,8 +19,8 @@ import autotrain
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "optuna", "optuna_dashboard", "pandas", "sklearn", "scipy", "pyarrow"}
 COMMANDS = (
-    *("search", "resume", "show", "dashboard", "export", "predict", "evaluate", "spaces"),
-    "doctor",
+    *("search", "resume", "show", "report", "dashboard", "export", "predict", "evaluate"),
+    *("spaces", "doctor"),
 )
 MOST_LINES = 700
 

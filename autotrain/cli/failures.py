@@ -30,7 +30,7 @@ _PARAMETERS = (
 )
 OPTIONS = {
     **{name: f"--{name.replace('_', '-')}" for name in _PARAMETERS},
-    **{"name": "--study", "n_trials": "--trials", "n_samples": "--samples"},
+    **{"name": "--study", "n_trials": "--trials", "n_samples": "--samples", "path": "--output"},
 }
 """The option of each Python parameter that has one."""
 

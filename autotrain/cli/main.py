@@ -30,6 +30,7 @@ from autotrain.cli.failures import error_text, system_error_text
 from autotrain.cli.predict import predict
 from autotrain.cli.printing import say
 from autotrain.cli.replay import replay
+from autotrain.cli.report import report
 from autotrain.cli.resume import resume
 from autotrain.cli.search import search
 from autotrain.cli.show import show
@@ -43,8 +44,8 @@ EXIT_BUG = 1
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
 COMMANDS = (
-    *(search, train, resume, show, dashboard, export, predict, evaluate, replay, doctor),
-    spaces,
+    *(search, train, resume, show, report, dashboard, export, predict, evaluate, replay),
+    *(doctor, spaces),
 )
 
 

@@ -5,6 +5,7 @@ what a study has stored and change nothing: `status.py` the state of one or all 
 `trial.py` one trial with its learning curve and diagnostics. They return plain data, which the
 command line formats. `results.py` has the methods of `Study` that return its trials, its winner and
 the exported model. `dashboard.py` serves optuna-dashboard with read-only access to a study.
+`report/` writes the report of a study as one HTML file.
 
 To show a new fact about a trial, define its attribute in `search/attributes.py`, add a field to
 `TrialReport`, and print it in `cli/trial_text.py`.

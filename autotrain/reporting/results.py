@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 import pandas as pd
@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 
 from autotrain.bundle import Bundle
 from autotrain.bundle.selection import Selection, selection_of, validation_error, validation_score
+from autotrain.data.dataset import Dataset
 from autotrain.errors import BundleError, NoTrialSucceededError
 from autotrain.metrics import Metric
 from autotrain.predictor import Predictor, load
@@ -19,10 +20,16 @@ from autotrain.reporting.trial import TrialReport, report_of
 from autotrain.search.definition import Definition
 from autotrain.search.device import count_workers
 from autotrain.search.given import config_of
+from autotrain.search.opening import seen_study
 from autotrain.search.record import own_trials
 from autotrain.search.sampling.untried import Untried
+from autotrain.search.storage.lock import is_held
 from autotrain.search.winner import Winner, winner_of
 from autotrain.space.search_space import SearchSpace
+from autotrain.vocabulary import user_path
+
+if TYPE_CHECKING:
+    from autotrain.reporting.report.written import Report
 
 BEST = "best"
 
@@ -41,6 +48,14 @@ class Results(ABC):
     space: SearchSpace
     """The search space, resolved for the data."""
     _untried: Untried | None
+
+    dataset: Dataset
+    """The table, split into training, validation and test rows."""
+
+    @property
+    @abstractmethod
+    def _is_open(self) -> bool:
+        """Whether the study is locked by this process, or its storage is an object."""
 
     @property
     @abstractmethod
@@ -191,6 +206,52 @@ class Results(ABC):
         study = self.optuna_study
         trials = study.get_trials(deepcopy=False)
         return report_of(self.definition, trials, number, study.user_attrs)
+
+    def report(self, path: str | Path | None = None) -> Report:
+        """Write a report of the study: one HTML file with tables and figures, which works offline.
+
+        It compares the exported model with simpler ones on the same rows, and shows the search, the
+        trials, what mattered, and the model on the test rows. The file contains values of the
+        table. Nothing of the study changes. While another process runs a search, the report shows
+        the study so far.
+
+        Args:
+            path: the file; None for `report.html` in the study's folder.
+        Returns: a `Report`, which a notebook displays inline; `path` is the file.
+        Raises:
+            StudyError: when the study does not exist yet, or the file cannot be written.
+        Examples:
+            >>> study.report().path.name
+            'report.html'
+        """
+        # Plots are loaded only for a report.
+        from autotrain.reporting.report.facts import Content
+        from autotrain.reporting.report.written import write_report
+
+        if self._is_open:
+            study = self.optuna_study
+            trials, user_attrs, lost = study.get_trials(deepcopy=False), study.user_attrs, None
+        else:
+            # Without the lock, because another process may run a search.
+            with seen_study(self.folder, self.definition.storage, stays_open=False) as seen:
+                trials, user_attrs, lost = seen.trials, seen.user_attrs, seen.lost
+        try:
+            predictor: Predictor | None = self.best_predictor()
+        except BundleError:
+            predictor = None
+        content = Content(
+            folder=self.folder,
+            definition=self.definition,
+            space=self.space,
+            metric=self.metric,
+            dataset=self.dataset,
+            trials=trials,
+            user_attrs=user_attrs,
+            lost=lost,
+            is_running=not self._is_open and is_held(self.folder),
+            predictor=predictor,
+        )
+        return write_report(content, None if path is None else user_path(str(path)))
 
     def _own_trials(self) -> list[FrozenTrial]:
         """Return the trials without those that other programs added."""

@@ -199,9 +199,29 @@ def read_status(folder: Path, storage: str | None = None, *, connects: bool = Tr
     """
     is_running = is_held(folder)
     with seen_study(folder, storage, connects=connects, stays_open=False) as seen:
-        definition, user_attrs = seen.definition, seen.user_attrs
-        trials = own_trials(seen.trials, user_attrs)
-        added = tuple(trial.number for trial in seen.trials if is_foreign(trial, user_attrs))
+        found = (seen.definition, seen.trials, seen.user_attrs)
+    return status_of(folder, *found, lost=seen.lost, is_running=is_running)
+
+
+def status_of(
+    folder: Path,
+    definition: Definition,
+    trials: Sequence[FrozenTrial],
+    user_attrs: dict[str, Any],
+    *,
+    lost: str | None,
+    is_running: bool,
+) -> StudyStatus:
+    """Return the status of a study whose trials are already loaded.
+
+    Args:
+        folder: the study's folder.
+        definition, trials, user_attrs: settings, trials and attributes of the study.
+        lost: a sentence on missing trials; None if nothing is missing.
+        is_running: whether a search is running.
+    """
+    added = tuple(trial.number for trial in trials if is_foreign(trial, user_attrs))
+    trials = own_trials(trials, user_attrs)
     trial, winner = winner_of(trials, user_attrs, metric_named(definition.metric))
     used = Used.of(trials, user_attrs)
     left = definition.budget.minus(used)
@@ -222,7 +242,7 @@ def read_status(folder: Path, storage: str | None = None, *, connects: bool = Tr
         seconds=used.seconds,
         left=left,
         is_unfinished=unfinished,
-        lost=seen.lost,
+        lost=lost,
         updated=_updated(folder, trials),
     )
 

@@ -6,7 +6,7 @@ The command line formats the report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,13 +185,31 @@ def report_of(
             f"trial must be the number of a trial of study {definition.name!r}, got {number}. The "
             f"study has {has}."
         )
-    trial = trials[number]
+    return reports_of(definition, trials[number : number + 1], user_attrs)[0]
+
+
+def reports_of(
+    definition: Definition, trials: Iterable[FrozenTrial], user_attrs: Mapping[str, Any]
+) -> list[TrialReport]:
+    """Return the reports of several trials of a study.
+
+    Args:
+        definition, user_attrs: settings and attributes of the study.
+        trials: the trials.
+    """
+    space = SearchSpace.from_dict(definition.space)
+    return [_report(definition, space, trial, user_attrs) for trial in trials]
+
+
+def _report(
+    definition: Definition, space: SearchSpace, trial: FrozenTrial, user_attrs: Mapping[str, Any]
+) -> TrialReport:
     known = trial.user_attrs
-    config = _config(definition, trial)
+    config = _config(space, trial)
     curve = known.get(CURVE, sorted(trial.intermediate_values.items()))
     return TrialReport(
         study=definition.name,
-        number=number,
+        number=trial.number,
         state="failed" if trial.state.name == "FAIL" else trial.state.name.lower(),
         metric=definition.metric,
         value=trial.value,
@@ -211,10 +229,10 @@ def report_of(
     )
 
 
-def _config(definition: Definition, trial: FrozenTrial) -> TrialConfig | None:
+def _config(space: SearchSpace, trial: FrozenTrial) -> TrialConfig | None:
     """Return a trial's configuration; None while its parameters are incomplete."""
     try:
-        return config_of(trial, SearchSpace.from_dict(definition.space))
+        return config_of(trial, space)
     except AutotrainError:
         return None
 

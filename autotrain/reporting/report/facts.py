@@ -142,7 +142,7 @@ class ReportFacts:
         scores: scores of the network and of simpler models; the network is the first.
         model: the model on the test rows; None without test rows or model.
         data: the table.
-        predictor: the exported model; None if there is none.
+        predictor: the exported model; None if it is missing or damaged.
         versions: versions of the libraries that made the report.
         created: time of the report.
     """

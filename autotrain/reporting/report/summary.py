@@ -281,7 +281,7 @@ def _no_model(facts: ReportFacts) -> str:
 
 
 def scored_named(facts: ReportFacts, name: str) -> Scored | None:
-    """Return the scores of the network or of a simpler model; None if there are none."""
+    """Return the scores of the network or of a simpler model; None if they are missing."""
     return next((each for each in facts.scores if each.name == name), None)
 
 

@@ -154,7 +154,7 @@ class Step(NamedTuple):
 
 
 def next_steps(facts: ReportFacts) -> list[Step]:
-    """Return what to do next, the most important step first."""
+    """Return the next steps, the most important one first."""
     steps = [
         _unfinished(facts),
         _against_linear(facts),

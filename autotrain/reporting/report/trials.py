@@ -70,7 +70,7 @@ class CauseRow:
 
 @dataclass(frozen=True)
 class PruningFacts:
-    """How trials ended, and what ending early saved.
+    """The ends of the trials, and the epochs that pruning saved.
 
     Args:
         rows: trials that did not complete, the most frequent cause first.
@@ -191,7 +191,7 @@ def median_interval(values: Iterable[float]) -> tuple[float, float] | None:
 
 
 def pruning_of(trials: Sequence[TrialReport]) -> PruningFacts:
-    """Return how trials ended, and what pruning saved."""
+    """Return the ends of the trials, and the epochs that pruning saved."""
     by_cause: dict[Cause, list[TrialReport]] = {}
     for trial in trials:
         if trial.state in ("pruned", "failed") and trial.cause and trial.cause.was_trained:

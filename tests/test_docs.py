@@ -115,8 +115,10 @@ def small_searches(monkeypatch: pytest.MonkeyPatch) -> None:
         small = {"workers": 1, "finalists": 0, "validation": "holdout", "device": "cpu"}
         init(self, name, **arguments | small)
 
-    def small_optimize(self: Study, budget: RunBudget, observer: Any, *, quiet: bool) -> Study:
-        return optimize(self, RunBudget(2), observer, quiet=True)
+    def small_optimize(
+        self: Study, budget: RunBudget, observer: Any, *, quiet: bool, **others: Any
+    ) -> Study:
+        return optimize(self, RunBudget(2), observer, quiet=True, **others)
 
     monkeypatch.setattr(Study, "__init__", small_init)
     monkeypatch.setattr(Study, "_optimize", small_optimize)

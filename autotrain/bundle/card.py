@@ -134,6 +134,10 @@ _EXACT = ("test_interval", "test_coverage", VALIDATION_ERROR)
 """Parts of `Bundle.scores` that are intervals or errors instead of scores."""
 _SUMMARIES = {
     **{name: metric.summary for name, metric in METRICS.items()},
+    "precision": "fraction of the rows predicted as the class that have it",
+    "recall": "fraction of the rows of the class that are predicted as the class",
+    "specificity": "fraction of the other rows that are not predicted as the class",
+    "mcc": "Matthews correlation coefficient, from -1 to 1; 0 for guesses",
     "ece": "expected calibration error: mean difference between the probability of the most likely "
     "class and its accuracy, in 15 bins",
     "log_likelihood": "mean of log p(y), in nats per unit of the target",

@@ -12,6 +12,7 @@ from autotrain.cli.options import (
     data_argument,
     directory_option,
     json_option,
+    positive_option,
     quiet_option,
     sampling_options,
 )
@@ -25,11 +26,15 @@ ANSWERS = {
     "conformal_interval": ("conformal intervals", "mean width {}"),
 }
 
+MOST_CLASSES = 12
+"""A confusion matrix of more classes does not fit into a terminal."""
+
 
 @click.command(short_help="Score a model on rows whose target is known.")
 @bundle_argument
 @data_argument
 @sampling_options
+@positive_option
 @reading_options
 @directory_option
 @json_option
@@ -41,6 +46,7 @@ def evaluate(
     alpha: float,
     per_class: bool,
     seed: int,
+    positive: str | None,
     directory: str,
     as_json: bool,
     quiet: bool,
@@ -50,8 +56,8 @@ def evaluate(
 
     If DATA has its own test split (for example an image folder), that split is used. The table has
     every metric of the task with dropout off, with Monte-Carlo dropout and, for classes, with
-    calibrated probabilities. If the model was trained with a column of sample weights and DATA has
-    it, the scores are weighted.
+    calibrated probabilities. For classes, the confusion matrix follows. If the model was trained
+    with a column of sample weights and DATA has it, the scores are weighted.
     """
     from autotrain.data.files import read_table
     from autotrain.data.labelled import target_of
@@ -76,6 +82,7 @@ def evaluate(
         seed=seed,
         per_class=per_class,
         weights=weights,
+        positive=positive,
         interval=True,
         notices=notices,
     )
@@ -106,6 +113,7 @@ def side_by_side(result: dict[str, Any]) -> list[str]:
         for name in result["deterministic"]
     ]
     lines = columns(rows, right=range(1, len(sides) + 1))
+    lines += _confusion(result)
     if result["interval"] is not None:
         low, high = map(_score, result["interval"])
         lines.append(f"{result['metric']} with dropout off: {low} to {high}")
@@ -121,6 +129,28 @@ def side_by_side(result: dict[str, Any]) -> list[str]:
         lines.append("± is one standard error.")
     if monte_carlo is None:
         lines.append("The model has no dropout, so there are no Monte-Carlo scores.")
+    return lines
+
+
+def _confusion(result: dict[str, Any]) -> list[str]:
+    """Return the confusion matrix as lines; an empty list for a regression."""
+    matrix, classes = result["confusion_matrix"], result["classes"]
+    if matrix is None:
+        return []
+    if len(classes) > MOST_CLASSES:
+        return [f"--json has the confusion matrix of the {len(classes)} classes."]
+    lines = ["Confusion matrix: one line per true class, one column per predicted class"]
+    rows = [["", *map(str, classes)]]
+    rows += [
+        [str(label), *(f"{count:,.6g}" for count in counts)]
+        for label, counts in zip(classes, matrix, strict=True)
+    ]
+    lines += columns(rows, right=range(1, len(classes) + 1))
+    if result["positive"] is not None:
+        lines.append(
+            "precision, recall, specificity, f1 and average_precision are those of class "
+            f"{result['positive']}."
+        )
     return lines
 
 

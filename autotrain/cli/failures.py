@@ -25,7 +25,7 @@ _DATABASE = ("disk is full", "readonly database", "disk I/O error", "database is
 
 _PARAMETERS = (
     *(name for name in SETTINGS if name not in ("name", "data", "reading")),
-    *("alpha", "decimal", "header", "missing", "names", "per_class"),
+    *("alpha", "decimal", "header", "missing", "names", "per_class", "positive"),
     *("thousands", "timeout", "tolerance", "trial"),
 )
 OPTIONS = {

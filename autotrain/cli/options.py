@@ -176,6 +176,11 @@ sampling_options = options(
     ),
     masks_seed_option,
 )
+positive_option = click.option(
+    "--positive",
+    metavar="LABEL",
+    help="Positive class of two [default: the second label in sorted order].",
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON object."
 )

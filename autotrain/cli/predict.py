@@ -46,6 +46,13 @@ JSON_ROWS = 10_000
     help="Stop sampling a row once the standard error of its mean is at most X, in probability or "
     "in the units of the target; --samples is then the largest number.",
 )
+@click.option(
+    "--least-certain",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only the N least certain rows, with their numbers: by entropy, or by width of the "
+    "interval.",
+)
 @reading_options
 @click.option(
     "--output",
@@ -70,6 +77,7 @@ def predict(
     alpha: float,
     per_class: bool,
     tolerance: float | None,
+    least_certain: int | None,
     output: str | None,
     seed: int,
     csv_safe: bool,
@@ -117,6 +125,8 @@ def predict(
     else:
         frame = _point(predictor, rows, notices)
         notices.append("the model has no dropout, so predictions have no uncertainty estimate")
+    if least_certain is not None:
+        frame = _least_certain(predictor, frame, least_certain)
     frame = _without_formulas(frame) if csv_safe else frame
     for notice in notices:
         note(f"Note: {notice}", quiet=quiet)
@@ -142,6 +152,34 @@ def _point(predictor: Predictor, table: pd.DataFrame, notices: list[str]) -> pd.
     columns: dict[str, Any] = {"prediction": predictor.predict(table)}
     columns |= {f"proba_{name}": proba[:, place] for place, name in enumerate(classes)}
     return pd.DataFrame(columns)
+
+
+def _least_certain(predictor: Predictor, frame: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Return the least certain rows, the least certain first, with their numbers from 1 as `row`.
+
+    Without dropout, the entropy is that of the calibrated probabilities.
+    """
+    import numpy as np
+
+    from autotrain.errors import BundleError
+    from autotrain.predictor.distribution import least_certain
+
+    if "entropy" in frame:
+        uncertainty = frame["entropy"].to_numpy()
+    elif predictor.task == "regression":
+        if "upper" not in frame:
+            raise BundleError(
+                "--least-certain needs intervals, and this model has no dropout, so it has none. "
+                "Search a space whose [dropout] rate is greater than 0."
+            )
+        uncertainty = (frame["upper"] - frame["lower"]).to_numpy()
+    else:
+        proba = frame[[f"proba_{name}" for name in predictor.classes_]].to_numpy()
+        uncertainty = -(proba * np.log(np.where(proba > 0, proba, 1.0))).sum(axis=1)
+    places = least_certain(uncertainty, n)
+    chosen = frame.iloc[places].reset_index(drop=True)
+    chosen.insert(0, "row", places + 1)
+    return chosen
 
 
 def _check_output(path: Path, data: str) -> None:

@@ -1,4 +1,4 @@
-"""Checks of the arguments that control Monte-Carlo sampling and permutations."""
+"""Checks of the arguments of a predictor: sampling, permutations and labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autotrain.errors import AutotrainError
+from autotrain.bundle import Bundle
+from autotrain.data.arrays import plain
+from autotrain.data.numerals import Numeral
+from autotrain.data.targets import Target
+from autotrain.errors import AutotrainError, DataError, nearest
+from autotrain.metrics import BINARY
 from autotrain.validation import is_number
 
 MOST_SAMPLES = 100_000
@@ -110,6 +115,47 @@ def check_tolerance(tolerance: Any, samples: object) -> None:
             "numbers of samples. Leave out one of the two.",
             parameter="samples",
         )
+
+
+def target_of(bundle: Bundle) -> Target:
+    """Return the target of a model, which encodes labels and numbers as in training."""
+    written = bundle.data.get("reading", {}).get("written", {}).get(bundle.target, ())
+    return Target(
+        bundle.target,
+        bundle.task,
+        "",
+        bundle.classes,
+        bundle.label_dtype,
+        np.empty(0),
+        Numeral.from_json(written),
+    )
+
+
+def read_positive(bundle: Bundle, positive: Any) -> int | None:
+    """Return the number of the positive class; None for a model that has not two classes.
+
+    Args:
+        positive: its label; None for the second class.
+    Raises: AutotrainError when the label is unknown, or the model has not two classes.
+    """
+    if positive is None:
+        return 1 if bundle.task == BINARY else None
+    if bundle.task != BINARY:
+        raise AutotrainError(
+            f"positive must be left out for a {bundle.task} model, because only two classes have "
+            f"a positive one, got {positive!r}.",
+            parameter="positive",
+        )
+    try:
+        return int(target_of(bundle).encode(plain([positive]), "positive")[0])
+    except (DataError, ValueError):
+        near = nearest(str(positive), map(str, bundle.classes))
+        hint = "" if near is None else f" Did you mean {near!r}?"
+        raise AutotrainError(
+            f"positive must be one of the classes {', '.join(map(repr, bundle.classes))}, got "
+            f"{positive!r}.{hint}",
+            parameter="positive",
+        ) from None
 
 
 def _is_integer(value: Any, low: int, high: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import numbers as abstract
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from autotrain.data.values import numbers
 from autotrain.errors import AutotrainError
 from autotrain.predictor import mixture
 from autotrain.predictor.probabilities import Recalibration
+from autotrain.validation import is_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +94,20 @@ class ClassificationDistribution:
         if self.n_drawn is None:
             return self.std / math.sqrt(self.n_samples)
         return self.std / np.sqrt(self.n_drawn)[:, None]
+
+    def least_certain(self, n: int) -> np.ndarray:
+        """Return the indices of the rows with the highest `entropy`, the highest first.
+
+        Args:
+            n: largest number of rows, at least 1.
+        Returns: `[n]` int64, or fewer when there are fewer rows. Equal rows keep their order.
+        Raises:
+            AutotrainError: when `n` is not a positive integer.
+        Examples:
+            >>> found.least_certain(3)
+            array([0])
+        """
+        return least_certain(self.entropy, n)
 
     def to_dict(self) -> dict[str, np.ndarray]:
         """Return one array `[N]` per column.
@@ -257,6 +273,20 @@ class RegressionDistribution:
             )
         return mixture.log_likelihood(self._kept(), torch.tensor(target), self.noise).numpy()
 
+    def least_certain(self, n: int) -> np.ndarray:
+        """Return the indices of the rows with the widest `interval`, the widest first.
+
+        Args:
+            n: largest number of rows, at least 1.
+        Returns: `[n]` int64, or fewer when there are fewer rows. Equal rows keep their order.
+        Raises:
+            AutotrainError: when `n` is not a positive integer.
+        Examples:
+            >>> found.least_certain(3)
+            array([0])
+        """
+        return least_certain(self.interval[:, 1] - self.interval[:, 0], n)
+
     def to_dict(self) -> dict[str, np.ndarray]:
         """Return one array `[N]` per column.
 
@@ -309,6 +339,19 @@ class RegressionDistribution:
 
 
 Distribution = ClassificationDistribution | RegressionDistribution
+
+
+def least_certain(uncertainty: np.ndarray, n: int) -> np.ndarray:
+    """Return the indices of the `n` largest of `[N]` numbers, the largest first, ties in order.
+
+    Raises: AutotrainError when `n` is not a positive integer.
+    Examples:
+        >>> least_certain(np.array([0.1, 0.7, 0.4, 0.7]), 3)
+        array([1, 3, 2])
+    """
+    if not is_number(n, abstract.Integral) or n < 1:
+        raise AutotrainError(f"n must be a positive integer, got {n!r}.", parameter="n")
+    return np.argsort(-uncertainty, kind="stable")[: int(n)]
 
 
 def class_summary(samples: Tensor, recalibration: Recalibration) -> dict[str, Tensor]:

@@ -19,14 +19,13 @@ from torch import Tensor
 
 from autotrain.bundle import Bundle
 from autotrain.data.arrays import plain
-from autotrain.data.numerals import Numeral
-from autotrain.data.targets import Target
 from autotrain.data.values import texts
 from autotrain.data.weights import read_weights
 from autotrain.errors import DataError
 from autotrain.metrics import METRICS, Metric, metric_named
 from autotrain.network.metric_formulas import metric_function
-from autotrain.predictor import mixture
+from autotrain.predictor import confusion, mixture
+from autotrain.predictor.arguments import target_of
 from autotrain.predictor.intervals import interval as interval_of
 from autotrain.predictor.mixture import noise_in
 from autotrain.predictor.monte_carlo import MonteCarlo, Request
@@ -77,17 +76,7 @@ class Truth:
                 "rows without one. Pass rows whose target is known.",
                 parameter="y",
             )
-        written = bundle.data.get("reading", {}).get("written", {}).get(bundle.target, ())
-        target = Target(
-            bundle.target,
-            bundle.task,
-            "",
-            bundle.classes,
-            bundle.label_dtype,
-            values[:0],
-            Numeral.from_json(written),
-        )
-        known = target.encode(values[is_known], "y")
+        known = target_of(bundle).encode(values[is_known], "y")
         coded = np.zeros(len(values), dtype=known.dtype)
         coded[is_known] = known
         return cls(coded, is_known, None if weights is None else _weights(weights, is_known))
@@ -108,6 +97,7 @@ def evaluate(
     truth: Truth,
     request: Request | None,
     *,
+    positive: int | None,
     interval: bool,
     notices: list[str] | None,
 ) -> dict[str, Any]:
@@ -118,12 +108,13 @@ def evaluate(
         X: the user's table.
         truth: its targets.
         request: the Monte-Carlo samples; None: dropout off only.
+        positive: number of the positive class; None without two classes.
         interval: add confidence intervals of the scores.
         notices: receives sentences about the table.
     """
     bundle = monte_carlo.bundle
-    point = Scorer(bundle, truth, noise_in(bundle.calibration, "noise_point"))
-    sampled = Scorer(bundle, truth, noise_in(bundle.calibration, "noise"))
+    point = Scorer(bundle, truth, noise_in(bundle.calibration, "noise_point"), positive)
+    sampled = Scorer(bundle, truth, noise_in(bundle.calibration, "noise"), positive)
     coverage = Coverage(truth)
     if request is None:
         for rows in monte_carlo.joint.encoded(X, notices):
@@ -152,6 +143,9 @@ def evaluate(
         "deterministic": point.values(),
         "monte_carlo": None if request is None else sampled.values(),
         **calibrated,
+        "positive": None if positive is None else bundle.classes[positive],
+        "classes": list(bundle.classes) or None,
+        "confusion_matrix": point.confusion(),
         "coverage": coverage.values(),
     }
 
@@ -163,12 +157,16 @@ class Scorer:
         bundle: the model.
         truth: the targets.
         noise: regression: the noise for the log likelihood; None leaves that out.
+        positive: number of the positive class; None without two classes.
     """
 
-    def __init__(self, bundle: Bundle, truth: Truth, noise: mixture.Noise | None) -> None:
+    def __init__(
+        self, bundle: Bundle, truth: Truth, noise: mixture.Noise | None, positive: int | None
+    ) -> None:
         self.bundle = bundle
         self.truth = truth
         self.noise = noise
+        self.positive = positive
         self._class_weights = bundle.calibration.get("class_weights")
         self._predictions: list[Tensor] = []
         self._log_likelihoods: list[Tensor] = []
@@ -193,6 +191,7 @@ class Scorer:
         """
         predictions, y, weights = self._known()
         divided = self._recalibrated(predictions, None)
+        predictions, divided, y = self._ordered(predictions, divided, y)
         chosen = {self.bundle.metric: metric_named(self.bundle.metric)}
         metrics = self._metrics() if len(y) <= MANY_ROWS else chosen
         return {
@@ -219,6 +218,10 @@ class Scorer:
         self.truth.check_length(self._n_rows)
         predictions, y, weights = self._known()
         probabilities = self._recalibrated(predictions, recalibration)
+        of_labels = {}
+        if self.bundle.is_classification:
+            of_labels = confusion.scores_of(_matrix(predictions, y, weights), self.positive)
+        predictions, probabilities, y = self._ordered(predictions, probabilities, y)
         scores = {
             name: float(
                 metric_function(metric)(
@@ -230,6 +233,7 @@ class Scorer:
             for name, metric in self._metrics().items()
         }
         if self.bundle.is_classification:
+            scores |= of_labels
             scores["nll"] = scores["log_loss"]
             scores["ece"] = calibration_error(probabilities.exp(), y, weights)
         elif self._log_likelihoods:
@@ -238,6 +242,21 @@ class Scorer:
             scores["log_likelihood"] = float(of_all)
             scores["nll"] = -scores["log_likelihood"]
         return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+
+    def confusion(self) -> list[list[float]] | None:
+        """Return the confusion matrix of the predicted labels; None for a regression."""
+        if not self.bundle.is_classification:
+            return None
+        matrix: list[list[float]] = _matrix(*self._known()).tolist()
+        return matrix
+
+    def _ordered(
+        self, predictions: Tensor, probabilities: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return outputs and targets with the positive class as the second of two classes."""
+        if self.positive != 0:
+            return predictions, probabilities, y
+        return predictions.flip(-1), probabilities.flip(-1), 1 - y
 
     def _recalibrated(self, predictions: Tensor, recalibration: Recalibration | None) -> Tensor:
         """Return outputs `[N, …]` for metrics of probabilities, with class weights divided out."""
@@ -321,6 +340,16 @@ def calibration_error(proba: Tensor, y: Tensor, weights: Tensor | None) -> float
     surplus = ((predicted == y).double() - confidence) * w
     sums = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add_(0, bins, surplus)
     return float(sums.abs().sum() / w.sum())
+
+
+def _matrix(predictions: Tensor, y: Tensor, weights: Tensor | None) -> np.ndarray:
+    """Return the confusion matrix `[C, C]` of the most probable classes."""
+    return confusion.confusion_matrix(
+        y.numpy(),
+        predictions.argmax(-1).numpy(),
+        predictions.shape[-1],
+        None if weights is None else weights.numpy(),
+    )
 
 
 def _weights(weights: Any, is_known: np.ndarray) -> np.ndarray:

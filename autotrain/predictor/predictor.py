@@ -27,6 +27,7 @@ from autotrain.metrics import metric_for
 from autotrain.predictor.arguments import (
     check_tolerance,
     read_grid,
+    read_positive,
     read_repeats,
     read_sampling,
 )
@@ -356,6 +357,7 @@ class Predictor:
         seed: int = 0,
         per_class: bool = False,
         weights: Any = None,
+        positive: Any = None,
         interval: bool = False,
         notices: list[str] | None = None,
     ) -> dict[str, Any]:
@@ -372,6 +374,8 @@ class Predictor:
             per_class: as in `predict_distribution`.
             weights: `[N]` sample weights of at least 0, as scikit-learn's `sample_weight`; None:
                 equal weights. `weights_name` is the column that training used.
+            positive: label of the positive class of two, for precision, recall, specificity, F₁ and
+                average precision; None for the second class of `classes_`.
             interval: add confidence intervals of 95 % for the scores over all rows like these, see
                 below.
             notices: receives sentences about the table, and those otherwise shown as warnings.
@@ -387,13 +391,18 @@ class Predictor:
               "coverage_error": its standard error, "size": mean number of classes, or mean width}}
               for "prediction_set", or "interval" and "conformal_interval"; empty without
               Monte-Carlo.
+            - "positive": the label of the positive class; None without two classes.
+            - "classes", "confusion_matrix": the labels, and the number of rows by true class
+              (lines) and class of `predict` (columns), by weight relative to the mean; None for
+              regression.
             - with `interval=True` "interval": (low, high) of "metric" with dropout off, and
               "intervals": {metric: (low, high)}, with at most 20,000 rows for all metrics. None
               with fewer than ten rows, or where the metric is not defined. The score on another
               test set of this size may be outside of it. See `autotrain.predictor.intervals`.
 
             The metrics are those of `autotrain.metrics.METRICS` for the task, "nll" (mean of
-            −log p(y), for regression in nats per unit of the target), for classes "ece" (expected
+            −log p(y), for regression in nats per unit of the target), for classes "precision",
+            "recall", "specificity", "mcc" (see `autotrain.predictor.confusion`) and "ece" (expected
             calibration error), and for regression "log_likelihood". A value is None where it is not
             defined on these rows.
         Warns:
@@ -401,7 +410,7 @@ class Predictor:
         Raises:
             DataError: when `y` or `weights` have another length than `X`, `y` contains an unknown
                 label, or a weight is missing or negative.
-            AutotrainError: when an argument is out of its range.
+            AutotrainError: when an argument is out of its range, or `positive` is no class.
         Examples:
             >>> import autotrain
             >>> predictor = autotrain.load("studies/iris/best")
@@ -417,7 +426,15 @@ class Predictor:
         if n_samples and self.has_dropout:
             request = Request(n_samples, alpha, seed, per_class=per_class)
             self._notify(request, notices)
-        found = evaluate(self._monte_carlo, X, truth, request, interval=interval, notices=notices)
+        found = evaluate(
+            self._monte_carlo,
+            X,
+            truth,
+            request,
+            positive=read_positive(self.bundle, positive),
+            interval=interval,
+            notices=notices,
+        )
         return found | {"weighted": weights is not None, "alpha": alpha}
 
     # ---- what the columns do -----------------------------------------------------------------

@@ -109,6 +109,39 @@ def test_tolerance_stops_sampling_row_by_row(there: Path, new: Path, autotrain: 
     assert "needs a model trained with dropout" in without.err
 
 
+def test_least_certain_rows_have_their_numbers(there: Path, autotrain: Run) -> None:
+    def uncertainty(frame: pd.DataFrame) -> pd.Series:
+        if "entropy" in frame:
+            return frame["entropy"]
+        if "upper" in frame:
+            return frame["upper"] - frame["lower"]
+        # The entropy of two classes falls with the distance from one half.
+        return -(frame["proba_no"] - 0.5).abs()
+
+    for study, table in (("shop", "shop.csv"), ("paid", "paid.csv"), ("plain", "shop.csv")):
+        whole = pd.read_csv(io.StringIO(autotrain("predict", study, table).out))
+        few = pd.read_csv(io.StringIO(autotrain("predict", study, table, "--least-certain", 9).out))
+        assert len(few) == 9
+        pd.testing.assert_frame_equal(
+            few.drop(columns="row"), whole.iloc[few["row"] - 1].reset_index(drop=True)
+        )
+        ranked = np.argsort(-uncertainty(whole).to_numpy(), kind="stable")
+        assert list(few["row"]) == list(ranked[:9] + 1)
+    everything = autotrain("predict", "shop", "shop.csv", "--least-certain", 500, "--json").json()
+    assert everything["n_rows"] == len(pd.read_csv("shop.csv"))
+
+
+def test_least_certain_numbers_need_dropout(
+    here: Path, autotrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(
+        pd.read_csv("paid.csv"), {"dropout.rate": 0.0}, target="amount", validation="holdout"
+    ).export(here / "silent")
+    done = autotrain("predict", "silent", "paid.csv", "--least-certain", 3)
+    assert done.code == 2
+    assert "--least-certain needs intervals" in done.err
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
 def test_output_files_equal_stdout(
     there: Path, new: Path, tmp_path: Path, autotrain: Run, ending: str
@@ -224,6 +257,7 @@ def test_columns_are_found_by_name_with_notes_about_differences(
         (("paid", "rows.csv", "--samples", "0"), "0 is not in the range x>=1"),
         (("paid", "rows.csv", "--alpha", "1"), "1.0 is not in the range 0<x<1"),
         (("paid", "rows.csv", "--alpha", "x"), "'x' is not a valid float range"),
+        (("paid", "rows.csv", "--least-certain", "0"), "0 is not in the range x>=1"),
         (("paid", "rows.csv", "--tolerance", "0"), "0.0 is not in the range x>0"),
         (("paid", "rows.csv", "--tolerance", "inf"), "must be a finite number greater than 0"),
     ],
@@ -331,6 +365,23 @@ def test_evaluate_shows_calibrated_probabilities_of_classes(there: Path, autotra
     assert float(line.split()[-1]) == pytest.approx(
         facts["monte_carlo_calibrated"]["log_loss"], rel=1e-3
     )
+
+
+def test_evaluate_shows_the_confusion_matrix(there: Path, autotrain: Run) -> None:
+    facts = autotrain("evaluate", "shop", "shop.csv", "--positive", "no", "--json").json()
+    assert (facts["positive"], facts["classes"]) == ("no", ["no", "yes"])
+    (right, missed), (false, _) = facts["confusion_matrix"]
+    assert facts["deterministic"]["recall"] == pytest.approx(right / (right + missed))
+    assert facts["deterministic"]["precision"] == pytest.approx(right / (right + false))
+    done = autotrain("evaluate", "shop", "shop.csv", "--positive", "no")
+    lines = [line.split() for line in done.out.splitlines()]
+    assert ["no", f"{right:g}", f"{missed:g}"] in lines
+    assert {"precision", "recall", "specificity", "mcc"} <= {line[0] for line in lines if line}
+    assert "are those of class no" in done.out
+    wrong = autotrain("evaluate", "shop", "shop.csv", "--positive", "maybe")
+    assert wrong.code == 2
+    assert "--positive must be one of the classes 'no', 'yes', got 'maybe'" in wrong.err
+    assert "Confusion" not in autotrain("evaluate", "paid", "paid.csv").out
 
 
 def test_evaluate_leaves_out_rows_without_a_target(

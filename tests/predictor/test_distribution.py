@@ -341,6 +341,24 @@ def test_default_probabilities_and_labels_agree_everywhere(tmp_path: Path) -> No
     np.testing.assert_array_equal(numbers["prediction"], regression.predict(table()))
 
 
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_least_certain_rows_are_first(task: str) -> None:
+    rows = table(30)
+    rows[20] = rows[3]  # Equal rows keep their order.
+    found = Predictor(random_bundle(task=task)).predict_distribution(rows, 40)
+    uncertainty = (
+        found.entropy
+        if isinstance(found, ClassificationDistribution)
+        else found.interval[:, 1] - found.interval[:, 0]
+    )
+    ranked = sorted(range(30), key=lambda row: (-uncertainty[row], row))
+    assert found.least_certain(7).tolist() == ranked[:7]
+    assert found.least_certain(99).tolist() == ranked
+    for n in (0, -1, 1.5, True, "3"):
+        with pytest.raises(AutotrainError, match="n must be a positive integer"):
+            found.least_certain(cast(int, n))
+
+
 def test_results_are_frozen() -> None:
     result = classify(Predictor(random_bundle()), table(), 5)
     with pytest.raises(FrozenInstanceError):

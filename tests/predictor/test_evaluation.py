@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 from sklearn import metrics
 
-from autotrain.errors import DataError
+from autotrain.errors import AutotrainError, DataError
 from autotrain.metrics import METRICS
 from autotrain.predictor import ClassificationDistribution, Predictor
 from autotrain.predictor.evaluation import MANY_ROWS
@@ -47,22 +47,34 @@ def expected_calibration_error(
 
 
 def expected_scores(
-    y: np.ndarray, p: np.ndarray, classes: np.ndarray, w: np.ndarray | None
+    y: np.ndarray, p: np.ndarray, classes: np.ndarray, w: np.ndarray | None, positive: int = 1
 ) -> dict[str, float]:
     is_binary = len(classes) == 2
-    predicted, own = classes[p.argmax(1)], p[:, 1] if is_binary else p
-    label = {"pos_label": classes[1]} if is_binary else {}
+    predicted, own = classes[p.argmax(1)], p[:, positive] if is_binary else p
+    label = {"pos_label": classes[positive]} if is_binary else {}
+    counts: dict[str, Any] = {"zero_division": np.nan, "sample_weight": w}
+    counts |= label | {"average": "binary" if is_binary else "macro"}
+    others = [(y != name, predicted != name) for name in classes]
+    specificities = [
+        metrics.recall_score(*pair, zero_division=np.nan, sample_weight=w) for pair in others
+    ]
     log_loss = metrics.log_loss(y, p, labels=classes, sample_weight=w)
     return {
         "log_loss": log_loss,
         "accuracy": metrics.accuracy_score(y, predicted, sample_weight=w),
         "balanced_accuracy": metrics.balanced_accuracy_score(y, predicted, sample_weight=w),
-        "roc_auc": metrics.roc_auc_score(y, own, multi_class="ovr", sample_weight=w),
+        "roc_auc": metrics.roc_auc_score(
+            y == classes[positive] if is_binary else y, own, multi_class="ovr", sample_weight=w
+        ),
         "average_precision": metrics.average_precision_score(y, own, sample_weight=w, **label),
         "f1": metrics.f1_score(
             y, predicted, average="binary" if is_binary else "macro", sample_weight=w, **label
         ),
         "brier": metrics.brier_score_loss(y, own, sample_weight=w, **label),
+        "precision": metrics.precision_score(y, predicted, **counts),
+        "recall": metrics.recall_score(y, predicted, **counts),
+        "specificity": specificities[positive] if is_binary else np.nanmean(specificities),
+        "mcc": metrics.matthews_corrcoef(y, predicted, sample_weight=w),
         "nll": log_loss,
         "ece": expected_calibration_error(predicted == y, p.max(1), w),
     }
@@ -99,6 +111,67 @@ def test_classification_scores_equal_scikit_learns(
     assert found["n_samples"] == 30
     assert found["metric"] == "log_loss"
     assert found["weighted"] == (w is not None)
+
+
+@pytest.mark.parametrize("weights", ["alike", "weighted"])
+@pytest.mark.parametrize("positive", ["no", "yes"])
+def test_scores_are_those_of_the_positive_class(positive: str, weights: str) -> None:
+    classes = np.array(["no", "yes"])
+    predictor = Predictor(random_bundle(task="binary", classes=("no", "yes")))
+    y, w, place = labels(("no", "yes")), draw_weights(weights), int(positive == "yes")
+    found = predictor.evaluate(
+        table(), y, n_samples=0, weights=w, positive=positive, interval=w is None
+    )
+    proba = predictor.predict_proba(table(), calibrated=False)
+    expected = expected_scores(y, proba, classes, w, place)
+    assert found["deterministic"] == pytest.approx(expected, rel=1e-6)
+    assert found["positive"] == positive
+    assert found["classes"] == ["no", "yes"]
+    matrix = metrics.confusion_matrix(
+        y, predictor.predict(table()), sample_weight=None if w is None else w / w.mean()
+    )
+    np.testing.assert_allclose(found["confusion_matrix"], matrix, rtol=1e-9)
+    if w is None:
+        low, high = found["intervals"]["f1"]
+        assert low < expected["f1"] < high
+
+
+def test_labels_of_the_positive_class_may_be_spelled_differently() -> None:
+    predictor = Predictor(random_bundle(task="binary", classes=(1, 2), label_dtype="int64"))
+    y = labels((1, 2))
+    first = predictor.evaluate(table(), y, n_samples=0, positive=1)
+    assert predictor.evaluate(table(), y, n_samples=0, positive="1") == first
+    assert first["positive"] == 1
+    assert predictor.evaluate(table(), y, n_samples=0)["positive"] == 2
+
+
+@pytest.mark.parametrize(
+    ("task", "positive", "message"),
+    [
+        ("binary", "yess", "positive must be one of the classes 'no', 'yes', got 'yess'. Did"),
+        ("binary", ["no"], "positive must be one of the classes"),
+        ("multiclass", "a", "positive must be left out for a multiclass model"),
+        ("regression", "a", "positive must be left out for a regression model"),
+    ],
+)
+def test_wrong_positive_class_raises(task: str, positive: Any, message: str) -> None:
+    classes = ("no", "yes") if task == "binary" else ("a", "b", "c")
+    y = np.linspace(0, 1, 60) if task == "regression" else labels(classes)
+    with pytest.raises(AutotrainError, match=message) as caught:
+        Predictor(random_bundle(task=task, classes=classes)).evaluate(
+            table(), y, n_samples=0, positive=positive
+        )
+    assert caught.value.parameter == "positive"
+
+
+def test_scores_of_labels_that_are_not_defined_are_none() -> None:
+    predictor = Predictor(random_bundle(task="binary", classes=("a", "b")))
+    found = predictor.evaluate(table(), ["a"] * 60, n_samples=0)
+    assert found["deterministic"]["recall"] is None
+    assert found["deterministic"]["mcc"] == 0
+    regression = Predictor(random_bundle(task="regression"))
+    found = regression.evaluate(table(), np.linspace(0, 1, 60), n_samples=0)
+    assert found["confusion_matrix"] is found["positive"] is found["classes"] is None
 
 
 @pytest.mark.parametrize("weights", ["alike", "weighted"])

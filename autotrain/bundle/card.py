@@ -213,6 +213,8 @@ def _calibration(bundle: Bundle) -> str:
             "(`std`, entropies, `mutual_information`).",
             "",
         ]
+    if "threshold" in fitted:
+        lines += [_threshold(bundle, fitted["threshold"]), ""]
     for sentence in _coverage(bundle):
         lines += [sentence, ""]
     if bundle.quantile is not None:
@@ -234,6 +236,26 @@ def _calibration(bundle: Bundle) -> str:
         ]
         lines += ["", "█: observed. │: expected."]
     return "\n".join(lines)
+
+
+def _threshold(bundle: Bundle, threshold: Mapping[str, Any]) -> str:
+    """Return the sentences about the decision threshold and its metrics."""
+    label = _code(bundle.classes[threshold["positive"]])
+    text = (
+        f"Decision threshold: {label} is predicted from a calibrated probability of "
+        f"{threshold['value']:.4g} on"
+    )
+    if not threshold.get("goal"):
+        return f"{text}."
+    found, interval = threshold.get("metrics", {}), threshold.get("interval")
+    names = ("precision", "recall", "specificity", "accuracy", "cost")
+    metrics = ", ".join(f"{name} {_number(found[name])}" for name in names if name in found)
+    ends = "" if interval is None else f"; bootstrap interval{_between(interval)}"
+    return (
+        f"{text}. It was chosen for {_code(threshold['goal'])} on {threshold.get('n_rows', 0)} rows"
+        f"{ends}. On these rows: {metrics}, slightly optimistic. Labels follow the threshold; the "
+        "scores above are those of the most probable class."
+    )
 
 
 def _noise(noise: Mapping[str, Any]) -> str:

@@ -100,6 +100,7 @@ def _count(words: str, low: int) -> Check:
 
 
 TEXT = _value("a text", lambda value: isinstance(value, str))
+FLAG = _value("true or false", lambda value: isinstance(value, bool))
 COUNT = _count("an integer of at least 0", 0)
 POSITIVE_COUNT = _count("an integer of at least 1", 1)
 LABEL = _value("a label", lambda value: isinstance(value, str | int | float))
@@ -125,8 +126,20 @@ _NOISE = _table(
         "typical_error": POSITIVE,
     }
 )
+_THRESHOLD = _table(
+    {"value": SHARE, "positive": COUNT},
+    optional={
+        "goal": TEXT,
+        "n_rows": COUNT,
+        "metrics": _table(others=_optional(NUMBER)),
+        "interval": _list_of(SHARE, length=2),
+        "intervals": _table(others=_optional(_list_of(NUMBER, length=2))),
+    },
+)
 _CALIBRATION = _table(
     optional={
+        "threshold": _THRESHOLD,
+        "answers": _table({"doubts": _list_of(SHARE), "is_wrong": _list_of(FLAG)}),
         "noise": _NOISE,
         "noise_point": _NOISE,
         "temperature": POSITIVE,

@@ -20,7 +20,7 @@ import numpy as np
 
 from autotrain.data.codes import Columns
 from autotrain.data.preprocessing import Preprocessor, array_shapes
-from autotrain.metrics import REGRESSION, TASKS, metric_named
+from autotrain.metrics import BINARY, REGRESSION, TASKS, metric_named
 from autotrain.network.flags import Diagnosis
 from autotrain.network.layout import Layout
 from autotrain.network.tensors import from_tensors, layout_of, tensor_shapes, to_tensors
@@ -372,6 +372,12 @@ def _check_calibration(bundle: Bundle) -> None:
     of_classes = calibration.get("class_weights")
     if of_classes is not None and len(of_classes) != len(bundle.classes):
         raise ValueError(f"{len(of_classes)} class weights for {len(bundle.classes)} classes")
+    answers = calibration.get("answers")
+    if answers is not None and len(answers["doubts"]) != len(answers["is_wrong"]):
+        raise ValueError("answers must have one entry of is_wrong per doubt")
+    threshold = calibration.get("threshold")
+    if threshold is not None and (bundle.task != BINARY or threshold["positive"] > 1):
+        raise ValueError(f"a decision threshold of a {bundle.task} model")
     _check_conformal(bundle)
 
 

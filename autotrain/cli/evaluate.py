@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from autotrain.cli.bundles import bundle_argument, find_bundle, rows_to_predict
+from autotrain.cli.deciding import decided
 from autotrain.cli.options import (
     data_argument,
     directory_option,
@@ -15,6 +16,7 @@ from autotrain.cli.options import (
     positive_option,
     quiet_option,
     sampling_options,
+    threshold_option,
 )
 from autotrain.cli.printing import columns, note, print_json, say
 from autotrain.cli.reading import reading_asked, reading_options
@@ -35,6 +37,7 @@ MOST_CLASSES = 12
 @data_argument
 @sampling_options
 @positive_option
+@threshold_option
 @reading_options
 @directory_option
 @json_option
@@ -47,6 +50,7 @@ def evaluate(
     per_class: bool,
     seed: int,
     positive: str | None,
+    threshold: str | None,
     directory: str,
     as_json: bool,
     quiet: bool,
@@ -67,6 +71,7 @@ def evaluate(
     table = read_table(data, predictor.reading.given(reading_asked(options)))
     target = target_of(table, predictor.target)
     notices: list[str] = list(table.notes)
+    predictor = decided(predictor, threshold, positive, notices)
     frame = rows_to_predict(table, notices, target)
     features, name, weights = frame.drop(columns=target), predictor.weights_name, None
     if name is not None and name in features:
@@ -107,9 +112,11 @@ def side_by_side(result: dict[str, Any]) -> list[str]:
         sides[f"Monte-Carlo, {count_text(result['n_samples'], 'sample')}"] = monte_carlo
     if result["monte_carlo_calibrated"] is not None:
         sides["calibrated Monte-Carlo"] = result["monte_carlo_calibrated"]
+    if result["threshold"] is not None:
+        sides[f"threshold {result['threshold']['value']:.4g}"] = result["threshold"]["metrics"]
     rows = [[count_text(result["n_rows"], "row"), *sides]]
     rows += [
-        [name, *(_score(scores.get(name)) for scores in sides.values())]
+        [name, *(_score(scores[name]) if name in scores else "" for scores in sides.values())]
         for name in result["deterministic"]
     ]
     lines = columns(rows, right=range(1, len(sides) + 1))

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autotrain.cli.deciding import check_positive, decided
 from autotrain.cli.options import (
     directory_option,
     json_option,
     masks_seed_option,
+    positive_option,
     samples_option,
     storage_of,
     storage_option,
     study_argument,
+    threshold_option,
 )
 from autotrain.cli.parameters import FILE, FOLDER, Word
-from autotrain.cli.printing import print_json, say
+from autotrain.cli.printing import note, print_json, say
 
 if TYPE_CHECKING:
     from autotrain.bundle import Bundle
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Format of the model; onnx: graphs for onnxruntime, without autotrain.",
 )
+@threshold_option
+@positive_option
 @samples_option
 @masks_seed_option
 @click.option(
@@ -62,6 +67,8 @@ def export(
     data: str | None,
     test: str | None,
     kind: str,
+    threshold: str | None,
+    positive: str | None,
     samples: int,
     seed: int,
     output: str | None,
@@ -74,12 +81,14 @@ def export(
     The folder works without the study and without Optuna: `autotrain predict DIR DATA`, or
     `autotrain.load("DIR")` in Python. With --format onnx it contains graphs for onnxruntime. With
     --trial N it contains the model of that trial, which is first scored on the table again. A trial
-    without a checkpoint is trained again from its record.
+    without a checkpoint is trained again from its record. With --threshold the labels of the copy
+    follow a decision threshold.
     """
     from autotrain.bundle import ENSEMBLE, copy_bundle, read_bundle
     from autotrain.cli.bundles import find_bundle
     from autotrain.search.definition import Definition
 
+    check_positive(positive, threshold)
     studies = Path(directory)
     Definition.read(studies / name)
     if trial is None:
@@ -92,6 +101,8 @@ def export(
             test=test,
             storage=storage_of(click.get_current_context(), storage, studies / name),
         )
+    if threshold is not None:
+        bundle = _decided(bundle, threshold, positive, kind)
     winner = bundle.training.get("trial")
     together = bundle.training.get(ENSEMBLE)
     model = f"the ensemble of {len(together)} trainings" if together else f"trial {winner}"
@@ -116,6 +127,23 @@ def export(
     else:
         say(f"Exported {model} of {name} to {target}")
         say(f"Use it with: autotrain predict {target} DATA --output FILE", err=True)
+
+
+def _decided(bundle: Bundle, threshold: str, positive: str | None, kind: str) -> Bundle:
+    """Return the model with the decision threshold of `--threshold`."""
+    from autotrain.predictor import Predictor
+
+    if kind == "onnx":
+        raise click.BadParameter(
+            "works with --format bundle only, because graphs return probabilities, got onnx. "
+            "Leave it out.",
+            param_hint="--threshold",
+        )
+    notices: list[str] = []
+    found = decided(Predictor(bundle), threshold, positive, notices).bundle
+    for notice in notices:
+        note(f"Note: {notice}")
+    return found
 
 
 def _bundle_of(

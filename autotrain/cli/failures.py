@@ -25,8 +25,8 @@ _DATABASE = ("disk is full", "readonly database", "disk I/O error", "database is
 
 _PARAMETERS = (
     *(name for name in SETTINGS if name not in ("name", "data", "reading")),
-    *("alpha", "decimal", "header", "missing", "names", "per_class", "positive"),
-    *("thousands", "timeout", "tolerance", "trial"),
+    *("alpha", "decimal", "header", "max_risk", "missing", "names", "per_class", "positive"),
+    *("thousands", "threshold", "timeout", "tolerance", "trial"),
 )
 OPTIONS = {
     **{name: f"--{name.replace('_', '-')}" for name in _PARAMETERS},

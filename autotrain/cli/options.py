@@ -179,7 +179,15 @@ sampling_options = options(
 positive_option = click.option(
     "--positive",
     metavar="LABEL",
-    help="Positive class of two [default: the second label in sorted order].",
+    help="Positive class of two [default: that of the model's threshold, otherwise the second "
+    "label in sorted order].",
+)
+threshold_option = click.option(
+    "--threshold",
+    metavar="GOAL|P|none",
+    help="Decision threshold for two classes: cost=FP:FN, precision=P or recall=R to choose it on "
+    "the held-out rows of the model; a probability; or none [default: that of the model, if it "
+    "has one].",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON object."

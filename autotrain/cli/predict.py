@@ -13,16 +13,20 @@ import click
 from click.core import ParameterSource
 
 from autotrain.cli.bundles import bundle_argument, find_bundle, rows_to_predict
+from autotrain.cli.deciding import check_positive, decided
 from autotrain.cli.options import (
     data_argument,
     directory_option,
     json_option,
+    positive_option,
     quiet_option,
     sampling_options,
+    threshold_option,
 )
 from autotrain.cli.parameters import FILE
 from autotrain.cli.printing import note, print_json, say_table
 from autotrain.cli.reading import reading_asked, reading_options
+from autotrain.vocabulary import count_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +49,15 @@ JSON_ROWS = 10_000
     metavar="X",
     help="Stop sampling a row once the standard error of its mean is at most X, in probability or "
     "in the units of the target; --samples is then the largest number.",
+)
+@threshold_option
+@positive_option
+@click.option(
+    "--max-risk",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="R",
+    help="Leave the label of uncertain rows empty, so that at most a fraction R of the others is "
+    "wrong, with 90 % confidence.",
 )
 @click.option(
     "--least-certain",
@@ -77,6 +90,9 @@ def predict(
     alpha: float,
     per_class: bool,
     tolerance: float | None,
+    threshold: str | None,
+    positive: str | None,
+    max_risk: float | None,
     least_certain: int | None,
     output: str | None,
     seed: int,
@@ -92,6 +108,7 @@ def predict(
     a prediction with calibrated probabilities or intervals, and an uncertainty estimate by
     Monte-Carlo dropout. A model without dropout gives predictions and probabilities only.
     """
+    check_positive(positive, threshold)
     if output is not None:
         _check_output(Path(output), data)
     if csv_safe and (as_json or (output is not None and Path(output).suffix.lower() != ".csv")):
@@ -104,6 +121,7 @@ def predict(
     predictor = load(find_bundle(bundle, Path(directory)))
     table = read_table(data, predictor.reading.given(reading_asked(options)))
     notices: list[str] = list(table.notes)
+    predictor = decided(predictor, threshold, positive, notices)
     # DATA may contain the target and the weights. They are no inputs, so no note is needed.
     known = [name for name in (predictor.target, predictor.weights_name) if name is not None]
     rows = rows_to_predict(table, notices).drop(columns=known, errors="ignore")
@@ -125,6 +143,8 @@ def predict(
     else:
         frame = _point(predictor, rows, notices)
         notices.append("the model has no dropout, so predictions have no uncertainty estimate")
+    if max_risk is not None:
+        frame = _answered(predictor, rows, frame, max_risk, notices)
     if least_certain is not None:
         frame = _least_certain(predictor, frame, least_certain)
     frame = _without_formulas(frame) if csv_safe else frame
@@ -152,6 +172,30 @@ def _point(predictor: Predictor, table: pd.DataFrame, notices: list[str]) -> pd.
     columns: dict[str, Any] = {"prediction": predictor.predict(table)}
     columns |= {f"proba_{name}": proba[:, place] for place, name in enumerate(classes)}
     return pd.DataFrame(columns)
+
+
+def _answered(
+    predictor: Predictor, table: Any, frame: pd.DataFrame, max_risk: float, notices: list[str]
+) -> pd.DataFrame:
+    """Return the predictions with empty labels in `prediction` where `is_unsure`."""
+    rule = predictor.abstention(max_risk)
+    is_unsure = predictor.is_unsure(table, rule)
+    frame["prediction"] = frame["prediction"].astype(object).mask(is_unsure, None)
+    frame.insert(1, "is_unsure", is_unsure)
+    if rule.limit is None:
+        notices.append(
+            f"all rows are unsure: on {count_text(rule.n_rows, 'held-out row')} no answers have an "
+            f"error rate that is surely at most {max_risk:g}. Use a larger --max-risk or a model "
+            "with more validation rows"
+        )
+    else:
+        notices.append(
+            f"{int(is_unsure.sum()):,} of {count_text(len(frame), 'row')} "
+            f"({is_unsure.mean() if len(frame) else 0:.1%}) are unsure; on the held-out rows "
+            f"{rule.share_answered:.1%} were answered, {rule.n_wrong:,} of {rule.n_answered:,} "
+            "wrong"
+        )
+    return frame
 
 
 def _least_certain(predictor: Predictor, frame: pd.DataFrame, n: int) -> pd.DataFrame:

@@ -11,7 +11,8 @@ these steps:
                      not train on
     writer.py        writes the bundle (autotrain.bundle), reads it back, checks it against the
                      training records (checks.py) and publishes it
-    scoring.py       adds test scores and the reason of the choice
+    deciding.py      chooses the decision threshold again, if the study has one
+    scoring.py       adds test scores, the reason of the choice and a new decision threshold
     costs.py         estimates the time of these steps, which a run reserves
 
 `origin.py` identifies the trial that a bundle comes from. `onnx.py` converts a finished bundle to

@@ -19,6 +19,7 @@ from autotrain.bundle import ENSEMBLE
 from autotrain.data.dataset import Dataset
 from autotrain.errors import StudyError
 from autotrain.export.costs import StageTimes, end_seconds
+from autotrain.export.deciding import GoalOfStudy
 from autotrain.export.ensemble import (
     choose,
     has_few_rows,
@@ -32,7 +33,7 @@ from autotrain.export.winner import Training, choose_winner, selection_record
 from autotrain.export.writer import notes_of, write_model
 from autotrain.metrics import Metric
 from autotrain.network.config import view_of
-from autotrain.search.attributes import EXPORTED, fold_epochs_of, has_epochs
+from autotrain.search.attributes import EXPORTED, THRESHOLD, fold_epochs_of, has_epochs
 from autotrain.search.checkpoints import Checkpoints
 from autotrain.search.definition import Definition
 from autotrain.search.facts import value_of
@@ -88,6 +89,7 @@ class BestModel:
             RuntimeError: when the model fails its check, which is a bug.
         """
         times = StageTimes(self.on_stage)
+        decision = GoalOfStudy(self.study.user_attrs.get(THRESHOLD))
         bundle = write_model(
             self.path,
             (trained, *others),
@@ -95,10 +97,12 @@ class BestModel:
             metric=self.metric.name,
             study=self.definition.name,
             class_weights=self.definition.class_weights,
+            decide=decision,
             on_stage=times.enter,
         )
         scoring_s = times.scoring_seconds(bundle, self.dataset)
-        return Published(bundle, notes_of(bundle), export_s=times.total_s(), scoring_s=scoring_s)
+        notes = (*notes_of(bundle), *decision.notes)
+        return Published(bundle, notes, export_s=times.total_s(), scoring_s=scoring_s)
 
     def seconds_for_export(self, export_s: float, scoring_s: float) -> float:
         """Return an upper estimate of the seconds that the end of a run takes.

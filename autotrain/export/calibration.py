@@ -28,6 +28,7 @@ from autotrain.data.splitting import MAX_CALIBRATION_ROWS
 from autotrain.export.members import class_weights_of
 from autotrain.predictor import Predictor, conformal
 from autotrain.predictor.evaluation import Truth
+from autotrain.predictor.held_out import doubts_of
 from autotrain.predictor.joint import Joint
 from autotrain.predictor.mixture import Noise, below, standard_log_density, total_error
 from autotrain.predictor.probabilities import Recalibration
@@ -160,6 +161,7 @@ def _fit_classes(
         "temperature_point": significant_temperature(of_points, y, weights, class_weights, highest),
         **({} if class_weights is None else {"class_weights": class_weights}),
         **_conformal(scores, np.split(_relative(weights), ends), targets),
+        **_answers(of_points, y, weights),
         "reliability": reliability(proba, y, weights),
     }
 
@@ -219,6 +221,25 @@ def _conformal(
             own[order].tolist() for own, order in zip(labels, kept, strict=True)
         ]
     return found
+
+
+def _answers(log_p: np.ndarray, y: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    """Return the doubt of each row and whether its most probable class is wrong, for abstention.
+
+    With two classes they follow from the conformal scores.
+
+    Args:
+        log_p: `[N, C]` as trained, dropout off.
+        y: `[N]` class numbers.
+        weights: `[N]`; rows of weight 0 are left out.
+    """
+    if log_p.shape[1] == 2:
+        return {}
+    kept = weights > 0
+    labels = log_p.argmax(1)
+    doubts = doubts_of(torch.from_numpy(log_p), labels)
+    found = {"doubts": conformal.rounded_up(doubts[kept]), "is_wrong": (labels != y)[kept].tolist()}
+    return {"answers": found}
 
 
 def _relative(weights: np.ndarray) -> np.ndarray:

@@ -15,10 +15,10 @@ from autotrain.bundle.temporary import temporary_folder
 from autotrain.data.dataset import Dataset
 from autotrain.export.best_model import BestModel
 from autotrain.export.replay import Replay
-from autotrain.export.scoring import score_test_rows
+from autotrain.export.scoring import record_calibration, score_test_rows
 from autotrain.metrics import METRICS, Metric, row_of
-from autotrain.predictor import Predictor, load
-from autotrain.search.attributes import EXPORTED, IS_EXPORTED, WINNER
+from autotrain.predictor import Predictor, Threshold, load
+from autotrain.search.attributes import EXPORTED, IS_EXPORTED, THRESHOLD, WINNER
 from autotrain.search.checkpoints import FOLDER, Checkpoints
 from autotrain.search.definition import Definition
 from autotrain.search.finals import Finals
@@ -156,6 +156,57 @@ class Exports(ABC):
             return {}
         scores = score_test_rows(self.best_path, self.dataset)
         return {name: value for name, value in scores.items() if row_of(name) in METRICS}
+
+    def choose_threshold(
+        self,
+        *,
+        cost: Any = None,
+        precision: float | None = None,
+        recall: float | None = None,
+        positive: Any = None,
+    ) -> Threshold:
+        """Choose the decision threshold of the model in `best/`, and store it in its bundle.
+
+        The rows are those of `Predictor.threshold` without `X`: none of them trained the networks
+        that predict it. The goal is recorded in the study, and a model that is exported later gets
+        a threshold by the same goal. If it cannot have one, `export_notes` has the reason.
+
+        Args:
+            cost: {"false_positive": c, "false_negative": c}: the lowest mean cost.
+            precision: the highest recall with at least this precision.
+            recall: the highest precision with at least this recall.
+            positive: label of the positive class; None for the second class.
+        Returns: the `Threshold`, with its metrics and intervals.
+        Raises:
+            AutotrainError: as `Predictor.threshold`; nothing is stored.
+            BundleError: when no model has been exported yet.
+        Examples:
+            >>> try:
+            ...     study.choose_threshold(precision=0.9)
+            ... except autotrain.AutotrainError as error:
+            ...     print(str(error).partition(",")[0])
+            threshold must be chosen for a model of two classes
+        """
+        predictor = load(self.best_path).with_threshold(None)
+        found = predictor.threshold(
+            cost=cost, precision=precision, recall=recall, positive=positive
+        )
+        self._note(THRESHOLD, {"goal": found.goal, "positive": found.positive})
+        record_calibration(self.best_path, predictor.with_threshold(found).bundle.calibration)
+        return found
+
+    def remove_threshold(self) -> None:
+        """Remove the decision threshold of the model in `best/`, and of later exports.
+
+        Examples:
+            >>> study.remove_threshold()
+            >>> print(study.best_predictor().stored_threshold)
+            None
+        """
+        self._note(THRESHOLD, None)
+        predictor = load(self.best_path)
+        if predictor.stored_threshold is not None:
+            record_calibration(self.best_path, predictor.with_threshold(None).bundle.calibration)
 
     def predictor(self, trial: int | None = None) -> Predictor:
         """Return the model of one trial, from its checkpoint or trained again from its record.

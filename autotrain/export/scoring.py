@@ -1,4 +1,4 @@
-"""Record in an exported bundle what is known only later: test scores, and why it was chosen."""
+"""Record in an exported bundle what is known only later: test scores, choices and thresholds."""
 
 from __future__ import annotations
 
@@ -80,6 +80,16 @@ def record_selection(folder: str | Path, selection: Selection) -> Path:
         return folder
     training = {**bundle.training, SELECTION: selection.to_json()}
     return _rewrite(folder, replace(bundle, training=training))
+
+
+def record_calibration(folder: Path, calibration: Mapping[str, Any]) -> Path:
+    """Replace the calibration of a bundle.
+
+    Raises:
+        BundleError: when the bundle is missing or damaged.
+        StorageError: when it cannot be written.
+    """
+    return _rewrite(folder, replace(read_bundle(folder), calibration=calibration))
 
 
 def _rewrite(folder: Path, bundle: Bundle) -> Path:

@@ -39,6 +39,7 @@ def write_model(
     metric: str,
     study: str = "",
     class_weights: str | Mapping[str, float] | None = None,
+    decide: Callable[[Bundle], Bundle] = lambda bundle: bundle,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> Bundle:
     """Write, check and publish the bundle of one trained model, or of an ensemble of several.
@@ -52,6 +53,7 @@ def write_model(
         metric: name of the study's metric.
         study: name of the study, to be recorded.
         class_weights: class weights to record, in the form of the study's definition.
+        decide: adds a decision threshold to the calibrated bundle.
         on_stage: called with the name of each stage: "calibrating", "checking the exported model".
     Returns: the published bundle, with its scores.
     Raises:
@@ -75,7 +77,7 @@ def write_model(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     on_stage(CALIBRATING)
-    bundle = replace(bundle, calibration=calibrate(bundle, dataset))
+    bundle = decide(replace(bundle, calibration=calibrate(bundle, dataset)))
     on_stage("checking the exported model")
     staged = stage(folder, encode(bundle))
     try:

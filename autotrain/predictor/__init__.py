@@ -12,6 +12,11 @@
 together, and `changed_columns.py` predicts rows whose cells are shuffled. `partial_dependence.py`
 shows how the prediction depends on one column.
 
+`decisions.py` turns probabilities into labels: `thresholds.py` chooses a decision threshold on rows
+that did not train, which `held_out.py` reads from the bundle, and `abstention.py` which rows are
+not answered. `confusion.py` counts right and wrong
+labels.
+
 `probabilities.py` has the formulas for classes, `mixture.py` those for numbers and `conformal.py`
 those for prediction sets and intervals with guaranteed coverage. `evaluation.py` scores predictions
 against known targets; `intervals.py` adds confidence intervals to the scores (methods in
@@ -22,6 +27,7 @@ torch's own operations, for `to_torch` and ONNX. `arguments.py` checks what the 
 Prediction needs numpy, torch and safetensors only.
 """
 
+from autotrain.predictor.abstention import Abstention
 from autotrain.predictor.distribution import (
     ClassificationDistribution,
     Distribution,
@@ -30,13 +36,16 @@ from autotrain.predictor.distribution import (
 from autotrain.predictor.importances import Importances
 from autotrain.predictor.partial_dependence import PartialDependence
 from autotrain.predictor.predictor import Predictor, load
+from autotrain.predictor.thresholds import Threshold
 
 __all__ = [
+    "Abstention",
     "ClassificationDistribution",
     "Distribution",
     "Importances",
     "PartialDependence",
     "Predictor",
     "RegressionDistribution",
+    "Threshold",
     "load",
 ]

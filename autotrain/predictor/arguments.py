@@ -135,11 +135,12 @@ def read_positive(bundle: Bundle, positive: Any) -> int | None:
     """Return the number of the positive class; None for a model that has not two classes.
 
     Args:
-        positive: its label; None for the second class.
+        positive: its label; None for that of the bundle's threshold, otherwise the second class.
     Raises: AutotrainError when the label is unknown, or the model has not two classes.
     """
     if positive is None:
-        return 1 if bundle.task == BINARY else None
+        stored = bundle.calibration.get("threshold", {"positive": 1})
+        return int(stored["positive"]) if bundle.task == BINARY else None
     if bundle.task != BINARY:
         raise AutotrainError(
             f"positive must be left out for a {bundle.task} model, because only two classes have "

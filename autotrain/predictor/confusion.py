@@ -61,6 +61,28 @@ def scores_of(matrix: np.ndarray, positive: int | None) -> dict[str, float]:
     return found | {"mcc": _correlation(matrix)}
 
 
+def label_metrics(matrix: np.ndarray, positive: int) -> dict[str, float]:
+    """Return all metrics of the labels of two classes; NaN where one is not defined.
+
+    Args:
+        matrix: `[2, 2]`, as `confusion_matrix` returns it.
+        positive: the positive class.
+    Examples:
+        >>> label_metrics(np.array([[8.0, 2.0], [1.0, 4.0]]), positive=1)["accuracy"]
+        0.8
+    """
+    right, actual = np.diag(matrix), matrix.sum(1)
+    occurs = actual > 0
+    # A class that is neither predicted nor present has an F₁ of 0, as in `metric_formulas.f1`.
+    pairs = float(actual[positive] + matrix[:, positive].sum())
+    return {
+        "accuracy": float(right.sum() / matrix.sum()),
+        "balanced_accuracy": float((right[occurs] / actual[occurs]).mean()),
+        "f1": 2 * float(right[positive]) / pairs if pairs else 0.0,
+        **scores_of(matrix, positive),
+    }
+
+
 def _of_classes(values: np.ndarray, positive: int | None) -> float:
     if positive is not None:
         return float(values[positive])

@@ -33,7 +33,7 @@ class ClassificationDistribution:
         classes: `[C]` the labels, in the type of the training table.
         n_samples: S.
         label: `[N]` the predicted class, equal to `Predictor.predict`: dropout off, follows the
-            class weights of training.
+            class weights of training, or the decision threshold of the predictor.
         proba: `[N, C]` calibrated probabilities, equal to `Predictor.predict_proba`: dropout off,
             class weights of training divided out.
         point: `[N, C]` probabilities with dropout off, as trained.

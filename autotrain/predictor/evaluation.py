@@ -9,7 +9,7 @@ intervals.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,11 +143,34 @@ def evaluate(
         "deterministic": point.values(),
         "monte_carlo": None if request is None else sampled.values(),
         **calibrated,
-        "positive": None if positive is None else bundle.classes[positive],
-        "classes": list(bundle.classes) or None,
-        "confusion_matrix": point.confusion(),
+        **_labels(monte_carlo, point),
         "coverage": coverage.values(),
     }
+
+
+def _labels(monte_carlo: MonteCarlo, scorer: Scorer) -> dict[str, Any]:
+    """Return the parts of the result about the labels of `Predictor.predict`."""
+    classes, positive = monte_carlo.bundle.classes, scorer.positive
+    parts: dict[str, Any] = {
+        "positive": None if positive is None else classes[positive],
+        "classes": list(classes) or None,
+        "confusion_matrix": None,
+        "threshold": None,
+    }
+    if not classes:
+        return parts
+    matrix = scorer.confusion(monte_carlo.label_numbers)
+    parts["confusion_matrix"] = matrix.tolist()
+    stored = monte_carlo.bundle.calibration.get("threshold")
+    if stored is not None and positive is not None:
+        metrics = confusion.label_metrics(matrix, positive)
+        parts["threshold"] = {
+            "value": stored["value"],
+            "positive": classes[stored["positive"]],
+            "goal": stored.get("goal"),
+            "metrics": {n: v if math.isfinite(v) else None for n, v in metrics.items()},
+        }
+    return parts
 
 
 class Scorer:
@@ -220,7 +243,8 @@ class Scorer:
         probabilities = self._recalibrated(predictions, recalibration)
         of_labels = {}
         if self.bundle.is_classification:
-            of_labels = confusion.scores_of(_matrix(predictions, y, weights), self.positive)
+            matrix = self.confusion(lambda log_p: log_p.argmax(-1).numpy())
+            of_labels = confusion.scores_of(matrix, self.positive)
         predictions, probabilities, y = self._ordered(predictions, probabilities, y)
         scores = {
             name: float(
@@ -243,12 +267,19 @@ class Scorer:
             scores["nll"] = -scores["log_likelihood"]
         return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
-    def confusion(self) -> list[list[float]] | None:
-        """Return the confusion matrix of the predicted labels; None for a regression."""
-        if not self.bundle.is_classification:
-            return None
-        matrix: list[list[float]] = _matrix(*self._known()).tolist()
-        return matrix
+    def confusion(self, label_numbers: Callable[[Tensor], np.ndarray]) -> np.ndarray:
+        """Return the confusion matrix `[C, C]` of labels.
+
+        Args:
+            label_numbers: returns the class numbers `[N]` for log p `[N, C]` as trained.
+        """
+        predictions, y, weights = self._known()
+        return confusion.confusion_matrix(
+            y.numpy(),
+            label_numbers(predictions),
+            predictions.shape[-1],
+            None if weights is None else weights.numpy(),
+        )
 
     def _ordered(
         self, predictions: Tensor, probabilities: Tensor, y: Tensor
@@ -340,16 +371,6 @@ def calibration_error(proba: Tensor, y: Tensor, weights: Tensor | None) -> float
     surplus = ((predicted == y).double() - confidence) * w
     sums = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add_(0, bins, surplus)
     return float(sums.abs().sum() / w.sum())
-
-
-def _matrix(predictions: Tensor, y: Tensor, weights: Tensor | None) -> np.ndarray:
-    """Return the confusion matrix `[C, C]` of the most probable classes."""
-    return confusion.confusion_matrix(
-        y.numpy(),
-        predictions.argmax(-1).numpy(),
-        predictions.shape[-1],
-        None if weights is None else weights.numpy(),
-    )
 
 
 def _weights(weights: Any, is_known: np.ndarray) -> np.ndarray:

@@ -85,6 +85,19 @@ class MonteCarlo:
         """The calibration of the probabilities with dropout off."""
         return recalibration_in(self.bundle.calibration, "temperature_point")
 
+    def label_numbers(self, log_p: Tensor) -> np.ndarray:
+        """Return the number of the predicted class of each row, `[N]`.
+
+        Args:
+            log_p: `[N, C]` as trained, dropout off.
+        """
+        threshold = self.bundle.calibration.get("threshold")
+        if threshold is None:
+            return log_p.argmax(1).numpy()
+        positive = int(threshold["positive"])
+        p = self.point_recalibration.apply(log_p)[:, positive].exp().numpy()
+        return np.where(p >= threshold["value"], positive, 1 - positive)
+
     @cached_property
     def conformal_scores(self) -> tuple[conformal.ConformalScores, ...] | None:
         """The conformal scores of each fold; None when the bundle has none."""
@@ -162,7 +175,7 @@ class MonteCarlo:
             classes=classes,
             n_samples=request.n_samples,
             alpha=request.alpha,
-            label=classes[arrays["point"].argmax(1)],
+            label=classes[self.label_numbers(torch.from_numpy(arrays["point"]))],
             samples=None if samples is None else samples.exp_().numpy(),
             **{**arrays, "point": np.exp(arrays["point"])},
         )

@@ -32,6 +32,7 @@ from autotrain.predictor.arguments import (
     read_sampling,
 )
 from autotrain.predictor.block_sizes import BLOCK_SIZES, BlockSizes
+from autotrain.predictor.decisions import Decisions
 from autotrain.predictor.distribution import Distribution
 from autotrain.predictor.evaluation import Truth, evaluate
 from autotrain.predictor.importances import Importances, groups_of, importances
@@ -66,7 +67,7 @@ def _from_files(files: dict[str, bytes]) -> Predictor:
         return load(folder)
 
 
-class Predictor:
+class Predictor(Decisions):
     """Predicts with a bundle; `load` makes one from a folder.
 
     Every method takes a table `X`: a data frame, a mapping of column names to columns, a list of
@@ -93,6 +94,9 @@ class Predictor:
         self.joint = Joint(bundle, sizes)
         """The members as one model, for calibration and export."""
         self._monte_carlo = MonteCarlo(bundle, self.joint)
+
+    def _with(self, bundle: Bundle) -> Predictor:
+        return Predictor(bundle, self.joint.sizes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle contains the files of the bundle, which are checked when it is loaded.
@@ -225,6 +229,8 @@ class Predictor:
     def predict(self, X: Any, *, notices: list[str] | None = None) -> np.ndarray:
         """Predict the label or the number of each row, with dropout off.
 
+        The label is the most probable class as trained, or that of the `stored_threshold`.
+
         Args:
             X: table of N rows.
             notices: receives sentences about the table.
@@ -241,8 +247,7 @@ class Predictor:
         parts = [self.joint.point(rows) for rows in self.joint.encoded(X, notices)]
         if not self.bundle.is_classification:
             return torch.cat(parts).numpy()
-        indices = torch.cat([part.argmax(1) for part in parts]).numpy()
-        labels: np.ndarray = self.classes_[indices]
+        labels: np.ndarray = self.classes_[self._monte_carlo.label_numbers(torch.cat(parts))]
         return labels
 
     def predict_proba(
@@ -375,7 +380,8 @@ class Predictor:
             weights: `[N]` sample weights of at least 0, as scikit-learn's `sample_weight`; None:
                 equal weights. `weights_name` is the column that training used.
             positive: label of the positive class of two, for precision, recall, specificity, F₁ and
-                average precision; None for the second class of `classes_`.
+                average precision; None for that of the stored threshold, otherwise the second class
+                of `classes_`.
             interval: add confidence intervals of 95 % for the scores over all rows like these, see
                 below.
             notices: receives sentences about the table, and those otherwise shown as warnings.
@@ -395,6 +401,9 @@ class Predictor:
             - "classes", "confusion_matrix": the labels, and the number of rows by true class
               (lines) and class of `predict` (columns), by weight relative to the mean; None for
               regression.
+            - "threshold": the decision threshold of `predict`: "value", "positive", "goal", and the
+              "metrics" of its labels; None without a `stored_threshold`. All other metrics are
+              those of the most probable class.
             - with `interval=True` "interval": (low, high) of "metric" with dropout off, and
               "intervals": {metric: (low, high)}, with at most 20,000 rows for all metrics. None
               with fewer than ten rows, or where the metric is not defined. The score on another

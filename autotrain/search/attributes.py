@@ -70,6 +70,9 @@ WINNER: Final = "winner"
 """dict: the decision of the finals; see `finals.Winner`."""
 IS_EXPORTED: Final = "is_exported"
 """bool: False from the start of a run until its winner is in `best/`."""
+THRESHOLD: Final = "threshold"
+"""dict: `goal` of the decision threshold, such as "cost=1:10", and `positive`, the label; None
+without one."""
 EXPORTED: Final = "exported"
 """list: trial and repeat of the exported model, the number of trials and the numbers of waiting
 trials at that time; None for an ensemble."""

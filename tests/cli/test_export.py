@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
@@ -32,11 +33,36 @@ def test_exported_copy_works_without_the_study(there: Path, tmp_path: Path, auto
     assert again.code == 0
 
 
+def test_exported_copy_has_the_threshold(there: Path, tmp_path: Path, autotrain: Run) -> None:
+    copy, rows = tmp_path / "copy", pd.read_csv("shop.csv")
+    done = autotrain(
+        *("export", "shop", "--threshold", "cost=10:1", "--positive", "no", "--output", copy)
+    )
+    assert done.code == 0, done.err
+    found = package.load(copy)
+    expected = package.load("studies/shop/best").threshold(
+        cost={"false_positive": 10, "false_negative": 1}, positive="no"
+    )
+    assert found.stored_threshold == expected
+    is_no = found.predict_proba(rows)[:, 0] >= expected.value
+    assert list(found.predict(rows) == "no") == list(is_no)
+    assert "no is predicted from a probability of" in done.err
+    asked = pd.read_csv(io.StringIO(autotrain("predict", copy, "shop.csv").out))
+    assert list(asked["prediction"] == "no") == list(is_no)
+    none = pd.read_csv(
+        io.StringIO(autotrain("predict", copy, "shop.csv", "--threshold", "none").out)
+    )
+    assert list(none["prediction"]) == list(package.load("studies/shop/best").predict(rows))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--output", "full"), "full must be a new or an empty folder, got one with files"),
         (("--output", "full/file"), "Directory 'full/file' is a file"),
+        (("--format", "onnx", "--threshold", "0.5"), "works with --format bundle only"),
+        (("--positive", "no"), "needs --threshold"),
+        (("--threshold", "precision=2"), "precision must be greater than 0 and at most 1"),
         (("--format", "onxn"), "no format 'onxn'. Did you mean 'onnx'?"),
     ],
 )

@@ -17,6 +17,7 @@ import autotrain as package
 from autotrain.cli.predict import _write_json
 from autotrain.data.files import read_table
 from autotrain.predictor import ClassificationDistribution
+from autotrain.predictor.thresholds import Goal
 from tests.cli.conftest import SPACE, Run
 from tests.winners import train
 
@@ -107,6 +108,66 @@ def test_tolerance_stops_sampling_row_by_row(there: Path, new: Path, autotrain: 
     without = autotrain("predict", "plain", new, "--tolerance", 0.1)
     assert without.code == 2
     assert "needs a model trained with dropout" in without.err
+
+
+@pytest.mark.parametrize("goal", ["cost=1:10", "recall=0.95", "0.2"])
+def test_labels_follow_the_threshold(there: Path, autotrain: Run, goal: str) -> None:
+    done = autotrain("predict", "shop", "shop.csv", "--threshold", goal)
+    assert done.code == 0, done.err
+    frame = pd.read_csv(io.StringIO(done.out))
+    is_yes = frame["prediction"] == "yes"
+    value = frame.loc[is_yes, "proba_yes"].min()
+    assert frame.loc[~is_yes, "proba_yes"].max() < value
+    if goal == "0.2":
+        assert list(is_yes) == list(frame["proba_yes"] >= 0.2)
+        assert "predicted from" not in done.err
+    else:
+        rules = Goal.parse(goal).arguments()
+        found = package.load("studies/shop/best").threshold(**rules)
+        assert list(is_yes) == list(frame["proba_yes"] >= found.value)
+        assert f"yes is predicted from a probability of {found.value:.4g} on" in done.err
+    other = autotrain("predict", "shop", "shop.csv", "--threshold", "0.9", "--positive", "no")
+    frame = pd.read_csv(io.StringIO(other.out))
+    assert list(frame["prediction"] == "no") == list(frame["proba_no"] >= 0.9)
+
+
+def test_evaluate_shows_metrics_at_the_threshold(there: Path, autotrain: Run) -> None:
+    words = ("evaluate", "shop", "shop.csv", "--threshold", "0.2")
+    facts = autotrain(*words, "--json").json()
+    predictor = package.load("studies/shop/best").with_threshold(0.2)
+    frame = pd.read_csv("shop.csv")
+    is_yes = predictor.predict(frame) == "yes"
+    assert facts["threshold"]["metrics"]["recall"] == pytest.approx(
+        is_yes[frame["bought"] == "yes"].mean()
+    )
+    assert facts["threshold"]["value"] == 0.2
+    header, *lines = autotrain(*words).out.splitlines()
+    assert header.endswith("threshold 0.2")
+    line = next(line for line in lines if line.startswith("recall"))
+    assert float(line.split()[-1]) == pytest.approx(
+        facts["threshold"]["metrics"]["recall"], abs=1e-4
+    )
+    assert autotrain("evaluate", "shop", "shop.csv", "--json").json()["threshold"] is None
+
+
+def test_uncertain_rows_have_no_label(there: Path, autotrain: Run) -> None:
+    done = autotrain("predict", "shop", "shop.csv", "--max-risk", 0.7)
+    assert done.code == 0, done.err
+    frame = pd.read_csv(io.StringIO(done.out), keep_default_na=False)
+    predictor = package.load("studies/shop/best")
+    table = pd.read_csv("shop.csv")
+    rule = predictor.abstention(0.7)
+    assert rule.limit is not None
+    unsure = predictor.is_unsure(table, rule)
+    assert list(frame["is_unsure"]) == list(unsure)
+    expected = np.where(unsure, "", predictor.predict(table))
+    assert list(frame["prediction"]) == list(expected)
+    assert f"{unsure.sum()} of 90 rows ({unsure.mean():.1%}) are unsure" in done.err
+    rows = autotrain("predict", "shop", "shop.csv", "--max-risk", 0.01, "--json").json()
+    assert [row["prediction"] for row in rows["rows"]] == [None] * 90
+    assert any("all rows are unsure" in note for note in rows["notes"])
+    plain = autotrain("predict", "plain", "shop.csv", "--max-risk", 0.7, "--least-certain", 5)
+    assert list(rows_of(plain.out)[0])[:3] == ["row", "prediction", "is_unsure"]
 
 
 def test_least_certain_rows_have_their_numbers(there: Path, autotrain: Run) -> None:
@@ -257,6 +318,17 @@ def test_columns_are_found_by_name_with_notes_about_differences(
         (("paid", "rows.csv", "--samples", "0"), "0 is not in the range x>=1"),
         (("paid", "rows.csv", "--alpha", "1"), "1.0 is not in the range 0<x<1"),
         (("paid", "rows.csv", "--alpha", "x"), "'x' is not a valid float range"),
+        (("paid", "rows.csv", "--threshold", "0.5"), "threshold must be chosen for a model of two"),
+        (("paid", "rows.csv", "--max-risk", "0.1"), "--max-risk must be left out for a regression"),
+        (("paid", "rows.csv", "--max-risk", "1"), "1.0 is not in the range 0<x<1"),
+        (("shop", "rows.csv", "--threshold", "f1=1"), "--threshold must be a number from 0 to 1"),
+        (("shop", "rows.csv", "--threshold", "1.5"), "--threshold must be a number from 0 to 1"),
+        (("shop", "rows.csv", "--threshold", "cost=0:1"), "cost must be positive numbers"),
+        (
+            ("shop", "rows.csv", "--threshold", "0.5", "--positive", "maybe"),
+            "--positive must be one of the classes 'no', 'yes', got 'maybe'",
+        ),
+        (("shop", "rows.csv", "--positive", "no"), "needs --threshold"),
         (("paid", "rows.csv", "--least-certain", "0"), "0 is not in the range x>=1"),
         (("paid", "rows.csv", "--tolerance", "0"), "0.0 is not in the range x>0"),
         (("paid", "rows.csv", "--tolerance", "inf"), "must be a finite number greater than 0"),

@@ -19,10 +19,13 @@ from optuna.trial import FrozenTrial
 
 from autotrain.bundle.selection import validation_score
 from autotrain.data.dataset import Dataset
+from autotrain.errors import AutotrainError
 from autotrain.metrics import Metric
 from autotrain.predictor import Predictor
+from autotrain.predictor.importances import Importances
 from autotrain.reporting.report.model import ModelFacts, model_facts
 from autotrain.reporting.report.scores import (
+    HeldOut,
     Scored,
     network_outputs,
     rows_for_test,
@@ -51,6 +54,12 @@ from autotrain.vocabulary import value_text
 
 MOST_COLUMNS = 100
 MOST_LABELS = 20
+N_REPEATS = 5
+"""Permutations of each column."""
+MOST_PRODUCTS = 50_000_000_000
+"""Multiplications for the importances of the columns, which take a few seconds at most."""
+LEAST_ROWS = 20
+"""With fewer rows, importances are not measured."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +150,8 @@ class ReportFacts:
         techniques, pruning, flags, layers, importances: see `trials.py`.
         scores: scores of the network and of simpler models; the network is the first.
         model: the model on the test rows; None without test rows or model.
+        columns: the importances of the columns; None without test rows or model, or if the table
+            has too many columns.
         data: the table.
         predictor: the exported model; None if it is missing or damaged.
         versions: versions of the libraries that made the report.
@@ -158,6 +169,7 @@ class ReportFacts:
     importances: ImportanceFacts
     scores: tuple[Scored, ...]
     model: ModelFacts | None
+    columns: Importances | None
     data: DataFacts
     predictor: Predictor | None
     versions: Mapping[str, str]
@@ -189,7 +201,8 @@ def facts_of(content: Content) -> ReportFacts:
         is_running=content.is_running,
     )
     study = in_memory(own, metric)
-    scores, model = _scores(content)
+    rows = rows_for_test(content.dataset)
+    scores, model = _scores(content, rows)
     return ReportFacts(
         status=status,
         trials=tuple(trials),
@@ -202,6 +215,7 @@ def facts_of(content: Content) -> ReportFacts:
         importances=importances_of(study),
         scores=scores,
         model=model,
+        columns=_columns(content, rows),
         data=_data(content),
         predictor=content.predictor,
         versions=library_versions(),
@@ -209,9 +223,30 @@ def facts_of(content: Content) -> ReportFacts:
     )
 
 
-def _scores(content: Content) -> tuple[tuple[Scored, ...], ModelFacts | None]:
+def _columns(content: Content, rows: HeldOut | None) -> Importances | None:
+    """Return the permutation importances of the columns on some test rows."""
+    if rows is None or content.predictor is None:
+        return None
+    n_columns = len(content.predictor.column_names)
+    n_parameters = sum(member.parameters.size for member in content.predictor.bundle.members)
+    n_rows = MOST_PRODUCTS // (n_columns * N_REPEATS * n_parameters)
+    if min(n_rows, len(rows.y)) < LEAST_ROWS:
+        return None
+    chosen = slice(None, None, -(-len(rows.y) // n_rows))
+    weights = None if rows.weights is None else rows.weights[chosen]
+    try:
+        return content.predictor.importances(
+            rows.features.iloc[chosen],
+            rows.labels.iloc[chosen],
+            n_repeats=N_REPEATS,
+            weights=weights,
+        )
+    except AutotrainError:
+        return None  # The metric is not defined on these rows.
+
+
+def _scores(content: Content, rows: HeldOut | None) -> tuple[tuple[Scored, ...], ModelFacts | None]:
     dataset, metric, predictor = content.dataset, content.metric, content.predictor
-    rows = rows_for_test(dataset)
     if predictor is None:
         return tuple(simpler_models(dataset, metric, rows, None)), None
     outputs = None

@@ -15,6 +15,7 @@ import numpy as np
 import optuna
 import plotly.graph_objects as go
 
+from autotrain.predictor.shares import Z
 from autotrain.reporting.report.facts import ReportFacts
 from autotrain.reporting.report.model import Bin, ClassCurve, ModelFacts
 from autotrain.reporting.trial import TrialReport
@@ -360,6 +361,39 @@ def certain_rows(facts: ReportFacts) -> go.Figure | None:
     return _finished(figure, 360)
 
 
+def column_importance(facts: ReportFacts) -> go.Figure | None:
+    """Return the permutation importances of the columns as bars, the largest at the top."""
+    found = facts.columns
+    if found is None or not len(found.drop):
+        return None
+    shown = range(min(len(found.drop), MOST_BARS))[::-1]
+    figure = go.Figure(
+        go.Bar(
+            # Equal texts would share a bar, so the axis has numbers with texts as ticks.
+            x=[_short(found.drop[place]) for place in shown],
+            y=list(range(len(shown))),
+            error_x={
+                "type": "data",
+                "array": [_short(Z * found.standard_error[place]) for place in shown],
+                "thickness": 1,
+            },
+            orientation="h",
+            marker={"color": COLORS["winner"]},
+            hovertemplate="%{customdata}: %{x}<extra></extra>",
+            customdata=[plain(found.names[place], most=200) for place in shown],
+        )
+    )
+    figure.update_layout(
+        xaxis={"title": f"{found.metric}: worse by"},
+        yaxis={
+            "tickmode": "array",
+            "tickvals": list(range(len(shown))),
+            "ticktext": [plain(found.names[place], most=24) for place in shown],
+        },
+    )
+    return _finished(figure, 120 + 22 * len(shown))
+
+
 FIGURES: dict[str, Callable[[ReportFacts], go.Figure | None]] = {
     "history": history,
     "curves": learning_curves,
@@ -372,6 +406,7 @@ FIGURES: dict[str, Callable[[ReportFacts], go.Figure | None]] = {
     "precision_recall": precision_recall,
     "reliability": reliability,
     "certain": certain_rows,
+    "columns": column_importance,
 }
 """The figures by name, as the template of the page uses them."""
 

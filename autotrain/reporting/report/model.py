@@ -20,7 +20,7 @@ from autotrain.predictor.evaluation import Coverage, Truth
 from autotrain.predictor.shares import wilson
 from autotrain.reporting.report.scores import HeldOut
 
-MOST_SAMPLED = 2_000
+MOST_SAMPLED = 1_000
 """Monte-Carlo samples are drawn for at most this number of evenly spaced rows."""
 N_SAMPLES = 100
 ALPHA = 0.1

@@ -26,13 +26,13 @@
   }
 
   // Paper is always light, whatever the screen.
-  const PAPER = { "--ink": "#1b1f24", "--grid": "#e6e9ed", "--tint": "#f4f6f8" };
+  const PAPER = { "--ink": "#1b1f24", "--grid": "#e6e9ed", "--tint": "#f4f6f8", "--soft": "#5b6470" };
 
   function colors(isPaper) {
     const style = getComputedStyle(root);
     const color = (name) => (isPaper ? PAPER[name] : style.getPropertyValue(name).trim());
     const [ink, grid] = [color("--ink"), color("--grid")];
-    const changes = { "font.color": ink, "hoverlabel.bgcolor": color("--tint"), "hoverlabel.font.color": ink };
+    const changes = { "font.color": ink, "hoverlabel.bgcolor": color("--tint"), "hoverlabel.font.color": ink, "modebar.color": color("--soft"), "modebar.activecolor": ink };
     for (const axis of ["xaxis", "yaxis"]) {
       for (const part of ["gridcolor", "zerolinecolor", "linecolor"]) changes[`${axis}.${part}`] = grid;
     }
@@ -50,10 +50,12 @@
     script.textContent = await new Response(unpacked).text();
     document.head.append(script);
     const figures = JSON.parse(document.getElementById("figures").textContent);
+    const isWide = matchMedia("(min-width: 40rem) and (hover: hover)").matches;
     for (const plot of plots) {
       const figure = figures[plot.dataset.figure];
+      figure.layout.modebar = { bgcolor: "rgba(0,0,0,0)" };
       figure.layout.font = { size: 12, family: getComputedStyle(document.body).fontFamily };
-      await Plotly.newPlot(plot, figure.data, figure.layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] });
+      await Plotly.newPlot(plot, figure.data, figure.layout, { responsive: true, displaylogo: false, displayModeBar: isWide && "hover", modeBarButtonsToRemove: ["select2d", "lasso2d"] });
       await Plotly.relayout(plot, colors(false));
     }
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => recolor(false));

@@ -57,6 +57,7 @@ SECTIONS = (
     ("pruning", "Pruning"),
     ("test", "Test rows"),
     ("rows", "Single rows"),
+    ("columns", "Columns"),
     ("data", "Data"),
     ("reproduce", "Reproduce"),
 )
@@ -118,6 +119,8 @@ def page_of(facts: ReportFacts, figures: Mapping[str, go.Figure]) -> str:
         leaderboard_words=_leaderboard_words(facts, len(leaderboard)),
         trial_columns=TRIAL_COLUMNS,
         curves_caption=_curves_caption(facts),
+        columns_caption=_columns_caption(facts),
+        no_columns=_no_columns(facts),
         few_trials=FEW_TRIALS,
         pruning_sentences=_pruning_sentences(facts),
         where=directory_words(facts.status.folder),
@@ -211,6 +214,27 @@ def _curves_caption(facts: ReportFacts) -> str:
     return (
         "Validation score by epoch. A cross marks the epoch at which a trial was pruned. Scores "
         f"outside the best 90 % are cut off.{some}"
+    )
+
+
+def _columns_caption(facts: ReportFacts) -> str:
+    found = facts.columns
+    if found is None:
+        return ""
+    return (
+        f"How much worse {found.metric} becomes on {count_text(found.n_rows, 'test row')} when the "
+        f"cells of a column are shuffled: mean of {count_text(found.n_repeats, 'permutation')}, "
+        "with the 95 % interval. Columns that move together are also shuffled as a group. A column "
+        "that others can replace has a low importance."
+    )
+
+
+def _no_columns(facts: ReportFacts) -> str:
+    if facts.model is None:
+        return "The importance of columns needs test rows and a model."
+    return (
+        "The table has too many columns for their importances in a report. In Python, "
+        "Predictor.importances measures them."
     )
 
 

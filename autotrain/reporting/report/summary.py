@@ -113,7 +113,7 @@ def certainty_sentences(facts: ReportFacts) -> list[str]:
     if network is not None and network.interval is not None:
         low, high = map(value_text, network.interval)
         explained = interval_text(facts.data.rows["test"])
-        lines.append(f"The test score is between {low} and {high}: {explained}")
+        lines.append(f"Test: {low} to {high}, the {explained}")
     lines.append(f"Validation: {score_words(bundle)}.")
     selection = selection_of(bundle)
     if selection is not None:

@@ -37,7 +37,7 @@ class TechniqueRow:
     Args:
         section: kind of technique, such as "optimizer".
         name: the technique.
-        n_complete, n_pruned, n_failed: number of its trials by state.
+        n_complete, n_pruned: number of its trials by state.
         best: best value of its complete trials; None without one.
         median: median of these values.
         interval: 95 % confidence interval of the median; None with fewer than six values.
@@ -47,7 +47,6 @@ class TechniqueRow:
     name: str
     n_complete: int
     n_pruned: int
-    n_failed: int
     best: float | None
     median: float | None
     interval: tuple[float, float] | None
@@ -151,7 +150,7 @@ def techniques_of(trials: Sequence[TrialReport], metric: Metric) -> tuple[Techni
     for section in (name for name, each in SECTIONS.items() if each.rows):
         by_name: dict[str, list[TrialReport]] = {}
         for trial in trials:
-            if section in trial.config and trial.state != "running":
+            if section in trial.config and trial.state in ("complete", "pruned"):
                 by_name.setdefault(str(trial.config[section]), []).append(trial)
         if len(by_name) > 1:
             found = [_technique(section, name, own, metric) for name, own in by_name.items()]
@@ -170,7 +169,6 @@ def _technique(
         name=name,
         n_complete=sum(trial.state == "complete" for trial in trials),
         n_pruned=sum(trial.state == "pruned" for trial in trials),
-        n_failed=sum(trial.state == "failed" for trial in trials),
         best=ordered[0] if ordered else None,
         median=median(values) if values else None,
         interval=median_interval(values),

@@ -100,7 +100,7 @@ def test_techniques_are_compared_where_trials_differ() -> None:
                 (0.3, "complete", {}),
                 (0.2, "complete", {"activation": "relu"}),
                 (None, "pruned", {"activation": "relu"}),
-                (None, "running", {"activation": "tanh"}),
+                (None, "failed", {"activation": "tanh"}),
             ]
         )
     ]

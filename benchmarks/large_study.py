@@ -1,4 +1,4 @@
-"""Measures `show`, `resume` and the dashboard on a study of many trials, per storage.
+"""Measures `show`, `report`, `resume` and the dashboard on a study of many trials, per storage.
 
     python -m benchmarks.large_study [--trials 10000] [--points 30] [--storages journal sqlite ...]
 
@@ -6,6 +6,7 @@ The trials are copies of one that was trained, with other parameters and longer 
 written directly, without a search. Each line has processor time and wall time in seconds:
 
     show       all that `autotrain show NAME` reads
+    report     load the table, compute the report of the study and write it
     open       open the study for writing, as `resume` and `search` do
     resume     open it, recover it, sample and train one trial, and export
     dashboard  the answer of the dashboard with all trials and curves
@@ -123,6 +124,8 @@ def measure(
         add_trials(study.optuna_study, opened, n_trials, n_points)
     folder = directory / NAME
     times = {"show": seconds(lambda: read_status(folder, url))}
+    with autotrain.Study.resume(NAME, storage=url, directory=directory, workers=1) as study:
+        times["report"] = seconds(study.report)
     times["dashboard"] = dashboard_seconds(folder, url)
     with autotrain.Study.resume(NAME, storage=url, directory=directory, workers=1) as study:
         times["open"] = seconds(lambda: study.optuna_study)

@@ -161,6 +161,7 @@ def test_page_of_an_empty_study_is_complete(class_facts: ReportFacts) -> None:
         winner=None,
         predictor=None,
         model=None,
+        columns=None,
         scores=(),
         techniques=(),
         layers=(),

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 from optuna.trial import FrozenTrial
 
 from autotrain.bundle.selection import validation_score
@@ -40,7 +39,6 @@ from autotrain.reporting.report.trials import (
     TechniqueRow,
     flags_of_trials,
     importances_of,
-    in_memory,
     layers_of,
     pruning_of,
     techniques_of,
@@ -146,7 +144,6 @@ class ReportFacts:
         status: counts of trials, state, winner and exported model.
         trials: reports of the study's own trials that began to train.
         winner: the winning trial; None before a trial is complete.
-        study: the ended trials as an Optuna study in memory, for Optuna's own figures.
         techniques, pruning, flags, layers, importances: see `trials.py`.
         scores: scores of the network and of simpler models; the network is the first.
         model: the model on the test rows; None without test rows or model.
@@ -161,7 +158,6 @@ class ReportFacts:
     status: StudyStatus
     trials: tuple[TrialReport, ...]
     winner: TrialReport | None
-    study: optuna.Study
     techniques: tuple[TechniqueRow, ...]
     pruning: PruningFacts
     flags: tuple[FlagRow, ...]
@@ -200,19 +196,17 @@ def facts_of(content: Content) -> ReportFacts:
         lost=content.lost,
         is_running=content.is_running,
     )
-    study = in_memory(own, metric)
     rows = rows_for_test(content.dataset)
     scores, model = _scores(content, rows)
     return ReportFacts(
         status=status,
         trials=tuple(trials),
         winner=next((each for each in trials if each.number == status.winner), None),
-        study=study,
         techniques=techniques_of(trials, metric),
         pruning=pruning_of(trials),
         flags=flags_of_trials(trials),
         layers=layers_of(trials),
-        importances=importances_of(study),
+        importances=importances_of(own, metric),
         scores=scores,
         model=model,
         columns=_columns(content, rows),

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import optuna
 import plotly.graph_objects as go
 
 from autotrain.predictor.shares import Z
@@ -44,16 +43,40 @@ def plain(text: object, most: int = 40) -> str:
 
 
 def history(facts: ReportFacts) -> go.Figure | None:
-    """Return Optuna's optimization history."""
-    if not facts.status.n_complete:
+    """Return the value of each complete trial, and the best value so far."""
+    sign = facts.metric.sign
+    found = [
+        (trial.number, trial.value, trial.words)
+        for trial in facts.trials
+        if trial.state == "complete" and trial.value is not None
+    ]
+    if not found:
         return None
-    figure = optuna.visualization.plot_optimization_history(
-        facts.study, target_name=facts.metric.name
+    numbers = [number for number, _, _ in found]
+    values = [_short(value) for _, value, _ in found]
+    best = sign * np.minimum.accumulate(sign * np.array(values))
+    figure = go.Figure(
+        go.Scatter(
+            x=numbers,
+            y=values,
+            mode="markers",
+            name="complete trial",
+            marker={"size": 6, "color": COLORS["complete"], "opacity": 0.7},
+            text=[plain(words, most=80) for _, _, words in found],
+            hovertemplate="trial %{x}: %{y}<br>%{text}<extra></extra>",
+        )
     )
-    values = [trial.value for trial in facts.trials if trial.state == "complete"]
-    _limit(figure, [value for value in values if value is not None], facts.metric.sign)
-    for trace, color in zip(figure.data, (COLORS["complete"], COLORS["winner"]), strict=False):
-        trace.update(marker={"color": color, "size": 6}, line={"color": color})
+    figure.add_trace(
+        go.Scatter(
+            x=numbers,
+            y=best.tolist(),
+            mode="lines",
+            name="best so far",
+            line={"color": COLORS["winner"], "shape": "hv", "width": 2},
+            hoverinfo="skip",
+        )
+    )
+    _limit(figure, values, sign)
     figure.update_layout(xaxis_title="trial", yaxis_title=f"{facts.metric.name}, validation")
     return _finished(figure, 340)
 

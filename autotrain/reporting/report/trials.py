@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import optuna
 import scipy.stats
@@ -237,41 +236,33 @@ def layers_of(trials: Sequence[TrialReport]) -> tuple[LayerLine, ...]:
     return tuple(lines)
 
 
-def in_memory(trials: Sequence[FrozenTrial], metric: Metric) -> optuna.Study:
-    """Return an Optuna study in memory with some ended trials, for Optuna's own analyses.
-
-    Trials whose value is not finite are left out, because the analyses cannot use them.
-    """
-    ended = [trial for trial in trials if trial.state.is_finished() and _is_usable(trial)]
-    with quiet_optuna():
-        study = optuna.create_study(
-            storage=optuna.storages.InMemoryStorage(), direction=metric.direction
-        )
-    study.add_trials(ended)
-    return study
-
-
-def _is_usable(trial: FrozenTrial) -> bool:
-    if trial.state != TrialState.COMPLETE:
-        return True
-    return trial.value is not None and math.isfinite(trial.value)
-
-
-def importances_of(study: optuna.Study) -> ImportanceFacts:
+def importances_of(trials: Sequence[FrozenTrial], metric: Metric) -> ImportanceFacts:
     """Return the importances of all parameters of complete trials, also of conditional ones.
+
+    Trials whose value is not finite are left out.
 
     Source: Optuna's default evaluator, PED-ANOVA: Watanabe, Bansal & Hutter 2023, arXiv:2304.10255,
     and its conditional version, arXiv:2601.20800.
     """
-    n_trials = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-    values: dict[str, Any] = {}
-    try:
-        with warnings.catch_warnings():
-            # The report has its own warning about few trials.
-            warnings.simplefilter("ignore")
+    with quiet_optuna(), warnings.catch_warnings():
+        # The report has its own warning about few trials.
+        warnings.simplefilter("ignore")
+        study = optuna.create_study(
+            storage=optuna.storages.InMemoryStorage(), direction=metric.direction
+        )
+        # Optuna copies each trial, so curves and attributes are left out.
+        lean = [
+            optuna.trial.create_trial(
+                value=trial.value, params=trial.params, distributions=trial.distributions
+            )
+            for trial in trials
+            if trial.state == TrialState.COMPLETE and math.isfinite(trial.value or 0.0)
+        ]
+        study.add_trials(lean)
+        try:
             values = optuna.importance.get_param_importances(study)
-    except (ValueError, RuntimeError):
-        # Fewer than two different values, or no common parameter.
-        values = {}
+        except (ValueError, RuntimeError):
+            # Fewer than two different values, or no common parameter.
+            values = {}
     known = {name: float(value) for name, value in values.items() if math.isfinite(value)}
-    return ImportanceFacts(dict(sorted(known.items(), key=lambda item: -item[1])), n_trials)
+    return ImportanceFacts(dict(sorted(known.items(), key=lambda item: -item[1])), len(lean))

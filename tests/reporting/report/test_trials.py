@@ -13,6 +13,7 @@ import scipy.stats
 from autotrain.metrics import METRICS
 from autotrain.network.flags import Diagnosis
 from autotrain.reporting.report.facts import ReportFacts
+from autotrain.reporting.report.figures import history
 from autotrain.reporting.report.trials import (
     flags_of_trials,
     layers_of,
@@ -132,7 +133,6 @@ def test_facts_of_a_search_agree_with_its_trials(class_facts: ReportFacts) -> No
     facts = class_facts
     counts = Counter(trial.state for trial in facts.trials)
     assert counts["complete"] == facts.status.n_complete == facts.pruning.n_complete
-    assert len(facts.study.trials) == len(facts.trials)
     of_relu = [
         trial.value
         for trial in facts.trials
@@ -145,4 +145,15 @@ def test_facts_of_a_search_agree_with_its_trials(class_facts: ReportFacts) -> No
     assert facts.winner is not None
     assert facts.winner.number == facts.status.winner
     assert sum(facts.importances.values.values()) == pytest.approx(1.0)
+    assert facts.importances.n_trials == counts["complete"]
     assert not facts.importances.is_reliable
+
+
+def test_history_is_the_running_best(class_facts: ReportFacts, number_facts: ReportFacts) -> None:
+    for facts in (class_facts, number_facts):
+        figure = history(facts)
+        assert figure is not None
+        points, line = figure.data
+        best = [min(points.y[: place + 1]) for place in range(len(points.y))]
+        assert list(line.y) == best
+        assert list(points.x) == [t.number for t in facts.trials if t.state == "complete"]

@@ -28,6 +28,7 @@ from autotrain.reporting.results import Results
 from autotrain.search.attributes import GIVEN
 from autotrain.search.budget import Budget, RunBudget, Used
 from autotrain.search.callbacks import Callback, check_callbacks
+from autotrain.search.definition import FILE as DEFINITION
 from autotrain.search.definition import Definition
 from autotrain.search.finals import Finals, finals_of
 from autotrain.search.given import enqueue, give
@@ -39,7 +40,6 @@ from autotrain.search.progress import Observer, Progress
 from autotrain.search.run import Run, check_complete, check_success, one_thread, stages
 from autotrain.search.settings import AUTO, STUDIES, StudySettings
 from autotrain.search.snapshot import FILE as RUNNING
-from autotrain.search.snapshot import remove
 from autotrain.search.storage.opened import OpenStorage
 from autotrain.space.fixed import Config, fixed_space, params_in
 from autotrain.space.search_space import SearchSpace
@@ -324,9 +324,14 @@ class Study(Results, Exports):
         callbacks: Sequence[Callback] = (),
     ) -> Study:
         """Search within a budget whose clock may already be running; see `optimize`."""
+        budget, is_new = budget.or_default(), not (self.folder / DEFINITION).is_file()
         self.disk_note(budget.n_trials)
+        if is_new:
+            # `study.toml` has the budget from the start, so that `resume` uses it after any kill.
+            first = Budget(budget.n_trials, budget.timeout_s)
+            self.definition = self.definition.with_budget(first)
         self._open(messages_of(observer, quiet=quiet))
-        budget = self._add_budget(budget.or_default())
+        budget = self._add_budget(budget, Budget() if is_new else None)
         self._run(budget, observer, quiet=quiet, callbacks=callbacks)
         return self
 
@@ -334,15 +339,15 @@ class Study(Results, Exports):
         """Finish an interrupted run within a budget; see `finish`."""
         self._open(messages_of(observer, quiet=quiet))
         finals, left_s = self._finals(), budget.left_s()
-        if finals is not None and finals.next(left_s=math.inf if left_s is None else left_s):
+        snapshot = self._best().checkpoints.folder / RUNNING
+        left_s = math.inf if left_s is None else left_s
+        # A repeat that was running is completed, also if the others would be enough.
+        if (finals is not None and finals.next(left_s=left_s)) or snapshot.is_file():
             self.definition.write_changes(self.folder)
             self._run(budget, observer, quiet=quiet)
         else:
             self.export_best()
             check_success(self.definition.name, self._own_trials(), self.metric)
-            if finals is None or finals.next() is None:
-                # The search was killed between its last training and the removal of its snapshot.
-                remove(self._best().checkpoints.folder / RUNNING)
         return self
 
     def _run(
@@ -450,9 +455,15 @@ class Study(Results, Exports):
             space=self.space,
         )
 
-    def _add_budget(self, budget: RunBudget) -> RunBudget:
-        """Add the budget of a run to what the study has used, and record the sum as its total."""
-        n_trials, begun = budget.n_trials, Definition.read(self.folder).budget
+    def _add_budget(self, budget: RunBudget, begun: Budget | None = None) -> RunBudget:
+        """Add the budget of a run to what the study has used, and record the sum as its total.
+
+        Args:
+            budget: that of the run.
+            begun: the total budget before; None for the recorded one.
+        """
+        n_trials = budget.n_trials
+        begun = Definition.read(self.folder).budget if begun is None else begun
         if n_trials is not None and self._untried is not None:
             n_trials = min(n_trials, self._untried.n_left(self._own_trials()))
         total = Budget(n_trials, budget.timeout_s).plus(Used.by(self.optuna_study))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -23,12 +23,19 @@ from rich.table import Table
 from rich.text import Text
 
 from autotrain.metrics import Metric
-from autotrain.search.progress import Observer, Progress, Silent
+from autotrain.search.progress import InTraining, Leader, Observer, Progress, Silent
 from autotrain.vocabulary import count_text, duration_text, value_text
 
 REDRAWS_PER_S = 4
 LINE_EVERY_S = 10.0
 MOST_BAR = 50
+N_BEST, N_RUNNING = 3, 3
+"""Number of the best trials, and of running trainings, that have a line."""
+LEAST_HEIGHT = 16
+"""Least height of a terminal that shows these lines."""
+BARS = "▁▂▃▄▅▆▇█"
+TREND_WIDTH = 20
+"""Number of bars of the trend."""
 
 
 Clock = Callable[[], float]
@@ -67,7 +74,10 @@ def messages_of(observer: Observer | None, *, quiet: bool) -> Callable[[str], No
 
 
 class LiveDisplay:
-    """Four lines that are redrawn: a progress bar, the trials and the best trial so far."""
+    """Lines that are redrawn: a progress bar, the trials, the best ones, and those in training.
+
+    A terminal with few lines has the first four only.
+    """
 
     def __init__(self, metric: Metric, console: Console, clock: Clock = time.monotonic) -> None:
         self.metric = metric
@@ -122,8 +132,17 @@ class LiveDisplay:
         else:
             yield _line("trials", " · ".join(trial_words(progress)))
         score, words = best_words(progress, self.metric)
-        yield _line("best", score)
-        yield _line("", words)
+        trend = trend_bars(progress.trend, self.metric)
+        yield _line("best", f"{score}  {trend}" if trend else score)
+        if console.height < LEAST_HEIGHT:
+            yield _line("", words)
+            return
+        causes = sorted(progress.causes.items(), key=lambda item: -item[1])
+        yield from _list("ended", [" · ".join(f"{name} {n:,}" for name, n in causes)], 1)
+        rows = [leader_words(leader) for leader in progress.leaders[:N_BEST]]
+        yield from _list("top", rows, N_BEST)
+        rows = [] if self._has_ended else training_rows(progress, N_RUNNING)
+        yield from _list("running", rows, N_RUNNING)
 
 
 class PlainLines:
@@ -219,20 +238,72 @@ def best_words(progress: Progress, metric: Metric) -> tuple[str, str]:
     return f"{metric.name} {value_text(progress.best_value)}{number}", progress.best_summary
 
 
+def trend_bars(trend: Sequence[float], metric: Metric) -> str:
+    """Return the best values over time as bars; a lower bar is a better value.
+
+    Args:
+        trend: the best value after each complete trial.
+        metric: the metric; higher values of some are better.
+    Examples:
+        >>> from autotrain.metrics import METRICS
+        >>> trend_bars([0.9, 0.5, 0.5, 0.1], METRICS["log_loss"])
+        '█▅▅▁'
+    """
+    values = [metric.sign * value for value in trend]
+    if len(values) < 2 or values[0] == values[-1]:
+        return ""
+    n = min(len(values), TREND_WIDTH)
+    places = [round(place * (len(values) - 1) / (n - 1)) for place in range(n)]
+    low, high = values[-1], values[0]
+    steps = [(values[place] - low) / (high - low) * (len(BARS) - 1) for place in places]
+    return "".join(BARS[round(step)] for step in steps)
+
+
+def leader_words(leader: Leader) -> str:
+    """Return a complete trial in one line."""
+    return f"{value_text(leader.value)}  trial {leader.number}  {leader.words}"
+
+
+def training_rows(progress: Progress, n: int) -> list[str]:
+    """Return the trainings that run for the longest time, one line each.
+
+    Args:
+        n: number of lines; the last one counts the others if there are more.
+    """
+    rows = [_training_words(run) for run in progress.in_training[:n]]
+    if progress.n_running > n:
+        rows[-1:] = [f"and {progress.n_running - n + 1:,} more"]
+    return rows
+
+
+def _training_words(run: InTraining) -> str:
+    what = f"trial {run.number}" + (f", repeat {run.repeat}" if run.repeat else "")
+    value = "" if run.value is None else f"  {value_text(run.value)}"
+    return f"{what}  epoch {run.epoch} of {run.most_epochs}{value}  {run.words}"
+
+
 def time_words(progress: Progress, waited_s: float, has_ended: bool) -> str:
-    """Return the elapsed time and, during a run, the stage or the estimated remaining time."""
+    """Return the elapsed time and, during a run, the stage or the remaining time and its use."""
     used = duration_text(progress.elapsed_s + waited_s)
     if has_ended:
         return used
     if progress.stage:
         return f"{used}, {progress.stage}"
     left_s = progress.left_s
+    purpose = f" for {progress.purpose}" if progress.purpose else ""
     if left_s is None:
         return used
     left_s -= waited_s
-    return (
-        f"{used}, about {duration_text(round(left_s))} left" if left_s >= 1 else f"{used}, ending"
-    )
+    if left_s < 1:
+        return f"{used}, ending"
+    return f"{used}, about {duration_text(round(left_s))} left{purpose}"
+
+
+def _list(label: str, rows: Sequence[str], n: int) -> Iterator[Text]:
+    """Yield `n` lines, of which the first one has a label; empty ones without rows."""
+    for place in range(n):
+        row = rows[place] if place < len(rows) else ""
+        yield _line(label if row and not place else "", row)
 
 
 def _line(label: str, text: str) -> Text:

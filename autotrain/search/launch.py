@@ -24,16 +24,16 @@ from autotrain.search.facts import summary
 from autotrain.search.finals import Finals
 from autotrain.search.given import config_of, configs_outside, fixed_params
 from autotrain.search.loop import SearchLoop
-from autotrain.search.progress import Observer
+from autotrain.search.progress import Leader, Observer
 from autotrain.search.pruning.comparison import Comparison
 from autotrain.search.pruning.plateaus import History, rule_of
 from autotrain.search.pruning.pruners import make_pruner
 from autotrain.search.record import own_trials
-from autotrain.search.recorder import Recorder
+from autotrain.search.recorder import N_LEADERS, Recorder
 from autotrain.search.saving import Saver
 from autotrain.search.storage.opened import OpenStorage
 from autotrain.search.trained import Trained
-from autotrain.search.trial_store import TrialStore, best_trial
+from autotrain.search.trial_store import TrialStore
 from autotrain.search.workers.inline import InlineWorker
 from autotrain.search.workers.pool import WorkerPool, local_pool, ray_pool
 from autotrain.search.workers.ray_workers import Part
@@ -147,12 +147,17 @@ class Launch:
             state: sum(trial.state == state and is_counted(trial) for trial in trials)
             for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
         }
-        best = best_trial(trials, self.metric)
-        if best is None or best.value is None:
-            recorder.restore(None, counts)
-        else:
-            words = summary(config_of(best, self.space))
-            recorder.restore((best.value, best.number, words), counts)
+        complete = [
+            (trial.value, trial)
+            for trial in trials
+            if trial.state == TrialState.COMPLETE and trial.value is not None
+        ]
+        first = sorted(complete, key=lambda each: self.metric.sign * each[0])[:N_LEADERS]
+        leaders = [
+            Leader(value, trial.number, summary(config_of(trial, self.space)))
+            for value, trial in first
+        ]
+        recorder.restore(leaders, [value for value, _ in complete], counts)
         # The scheduler asks again for the same trial while it waits for a free worker.
         width_of = lru_cache(maxsize=8)(
             lambda config: fleet_width(config, self._columns(config), n_outputs, costs)

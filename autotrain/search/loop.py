@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import optuna
 from optuna.trial import TrialState
@@ -21,7 +20,8 @@ from autotrain.search.budget import RunClock
 from autotrain.search.continuing import resume_trainings, start_trial
 from autotrain.search.facts import runs_to_end, trial_seed
 from autotrain.search.placing import Placement
-from autotrain.search.progress import ENDING, Observer, Progress
+from autotrain.search.progress import Observer, Progress
+from autotrain.search.progress_of import progress_of
 from autotrain.search.recorder import Recorder
 from autotrain.search.runs import RepeatRun
 from autotrain.search.saving import Saver
@@ -133,7 +133,7 @@ class SearchLoop:
             n_trials=self.n_trials,
             n_started=self.n_started,
             n_before=recorder.n_before,
-            best=None if recorder.best is None else recorder.best[0],
+            best=None if recorder.best is None else recorder.best.value,
             has_late=bool(recorder.late),
         )
 
@@ -288,13 +288,4 @@ class SearchLoop:
     @property
     def progress(self) -> Progress:
         """The status of the study."""
-        return replace(
-            self.recorder.progress(),
-            n_running=len(self.slots.runs()),
-            n_trials=self.n_trials,
-            is_whole_space=self.is_whole_space,
-            timeout_s=self.clock.limit_s,
-            epochs=self.epochs,
-            elapsed_s=self.clock.elapsed_s,
-            stage=ENDING if self.clock.is_late else "",
-        )
+        return progress_of(self)

@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 ENDING = "ending the last trainings"
 """Stage at the end of the time."""
 LEAST_FOR_A_RATE = 2
 """Number of ended trials that a rate is computed from, at least."""
+
+
+@dataclass(frozen=True)
+class Leader:
+    """A complete trial.
+
+    Args:
+        value: its value.
+        number: its number.
+        words: a short description of its configuration.
+    """
+
+    value: float
+    number: int
+    words: str
+
+
+@dataclass(frozen=True)
+class InTraining:
+    """A trial or a repeat that is in training.
+
+    Args:
+        number: number of the trial.
+        repeat: number of the repeat; 0 for the trial itself.
+        epoch: number of epochs that all folds have ended.
+        most_epochs: largest number of epochs.
+        value: the value if it ended now; None before its first epoch.
+        words: a short description of its configuration.
+    """
+
+    number: int
+    repeat: int
+    epoch: int
+    most_epochs: int
+    value: float | None
+    words: str
 
 
 @dataclass(frozen=True)
@@ -27,6 +64,11 @@ class Progress:
         epochs: number of epochs trained in this run, summed over slots.
         elapsed_s: seconds since the start of this run.
         stage: the stage after training, such as "calibrating"; "" during training.
+        purpose: what the time is used for during training, such as "new trials".
+        leaders: the three best complete trials of the study, the best first.
+        trend: the best value after each complete trial of the study, at most 100.
+        causes: numbers of trials of this run that did not complete, by cause.
+        in_training: the trainings that have run for the longest time, at most four.
     """
 
     n_complete: int = 0
@@ -44,6 +86,11 @@ class Progress:
     epochs: int = 0
     elapsed_s: float = 0.0
     stage: str = ""
+    purpose: str = ""
+    leaders: tuple[Leader, ...] = ()
+    trend: tuple[float, ...] = ()
+    causes: Mapping[str, int] = field(default_factory=dict)
+    in_training: tuple[InTraining, ...] = ()
 
     @property
     def trials_per_minute(self) -> float | None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -27,7 +29,7 @@ from autotrain.search.attributes import (
 from autotrain.search.facts import summary, value_of
 from autotrain.search.finalists import Finalist
 from autotrain.search.finals import Finals
-from autotrain.search.progress import Progress
+from autotrain.search.progress import Leader, Progress
 from autotrain.search.pruning.comparison import Comparison
 from autotrain.search.trained import Trained
 from autotrain.search.trial_store import TrialStore
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
 
 MOST_FAILED = 10
 """The search ends when this number of trials failed and none completed."""
+N_LEADERS = 3
+"""Number of the best trials that are shown."""
+MOST_TREND = 100
+"""Largest number of complete trials whose best value is shown."""
 ERROR_LENGTH = 2_000
 """Number of characters of a traceback that are stored, from its end."""
 
@@ -80,32 +86,48 @@ class Recorder:
         """Trials that were stopped at the end of the time."""
         self.counts = {TrialState.COMPLETE: 0, TrialState.PRUNED: 0, TrialState.FAIL: 0}
         self.n_before = self.n_done = self.n_repeats = self.n_failed = 0
-        self.best: tuple[float, int, str] | None = None
-        """Value, number and description of the best complete trial."""
+        self.leaders: list[Leader] = []
+        """The best complete trials, the best first."""
+        self.trend: list[float] = []
+        """The best value after each complete trial."""
+        self.causes: Counter[str] = Counter()
+        """Numbers of trials that did not complete, by cause."""
 
-    def restore(self, best: tuple[float, int, str] | None, counts: dict[TrialState, int]) -> None:
+    @property
+    def best(self) -> Leader | None:
+        """The best complete trial; None before one is complete."""
+        return self.leaders[0] if self.leaders else None
+
+    def restore(
+        self, leaders: Sequence[Leader], values: Sequence[float], counts: dict[TrialState, int]
+    ) -> None:
         """Add the results of earlier runs.
 
         Args:
-            best: value, number and description of their best trial.
+            leaders: their best trials, the best first.
+            values: the values of their complete trials.
             counts: numbers of their trials by state.
         """
-        self.best = best
+        self.leaders = list(leaders[:N_LEADERS])
+        self.trend = list(accumulate(values, min if self.sign > 0 else max))
         self.counts.update(counts)
         self.n_before = sum(counts.values())
 
     def progress(self) -> Progress:
         """Return the results so far, without the fields about the running search."""
-        value, number, words = self.best if self.best is not None else (None, None, "")
+        best = self.best
         return Progress(
             n_complete=self.counts[TrialState.COMPLETE],
             n_pruned=self.counts[TrialState.PRUNED],
             n_failed=self.counts[TrialState.FAIL],
             n_done=self.n_done,
-            best_value=value,
-            best_number=number,
-            best_summary=words,
+            best_value=None if best is None else best.value,
+            best_number=None if best is None else best.number,
+            best_summary="" if best is None else best.words,
             n_repeats=self.n_repeats,
+            leaders=tuple(self.leaders),
+            trend=tuple(self.trend[-MOST_TREND:]),
+            causes=dict(self.causes),
         )
 
     @property
@@ -116,7 +138,14 @@ class Recorder:
 
     def is_best(self, value: float) -> bool:
         """Whether a value is better than that of every complete trial."""
-        return self.best is None or self.sign * value < self.sign * self.best[0]
+        return self.best is None or self.sign * value < self.sign * self.best.value
+
+    def _enter(self, leader: Leader) -> None:
+        """Add a complete trial to the best ones; the earlier one of two equal trials is better."""
+        self.leaders.append(leader)
+        self.leaders.sort(key=lambda each: (self.sign * each.value, each.number))
+        del self.leaders[N_LEADERS:]
+        self.trend.append(self.leaders[0].value)
 
     def add_point(self, trial: optuna.Trial, epoch: int, of: int, value: float) -> bool:
         """Add a point to a trial's curve; the result is True if an Optuna pruner stops it."""
@@ -138,7 +167,7 @@ class Recorder:
                     self.publish(trained)
             except RuntimeError:
                 return traceback.format_exc()
-            self.best = (trained.value, trained.number, summary(trained.config))
+        self._enter(Leader(trained.value, trained.number, summary(trained.config)))
         if not is_recorded:
             self.keep(trained)
         if self.finals is not None:
@@ -162,6 +191,8 @@ class Recorder:
         self.store.finish(run.trial, state, value, facts, facts.get(EPOCHS, 0))
         if Cause(facts[CAUSE]).is_counted:
             self.counts[state] += 1
+            if state != TrialState.COMPLETE:
+                self.causes[facts[CAUSE]] += 1
             self.n_done += 1
             if is_new:
                 self.after(run.number)

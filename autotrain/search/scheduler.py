@@ -179,14 +179,15 @@ def next_action(state: SearchState) -> Action:
 
 def next_repeat(state: SearchState) -> tuple[Finalist, int] | None:
     """Return the next finalist to retrain and the number of the repeat; None before the finals."""
-    if state.finals is None or not _is_time_for_finals(state, state.finals):
+    if state.finals is None or not is_time_for_finals(state, state.finals):
         return None
     begun = [(run.number, run.repeat) for run in (*state.runs, *state.lost)]
     # A repeat that cannot end in time is skipped in favor of a shorter one, or of a new trial.
     return state.finals.next(begun, state.clock.left_s)
 
 
-def _is_time_for_finals(state: SearchState, finals: Finals) -> bool:
+def is_time_for_finals(state: SearchState, finals: Finals) -> bool:
+    """Whether repeats of the best trials go before new trials."""
     if state.clock.limit_s is not None and state.clock.is_for_finals(finals.best_seconds):
         return True
     # All trials have ended, so the finalists are known.

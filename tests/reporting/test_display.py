@@ -17,8 +17,9 @@ from autotrain.reporting.display import (
     make_observer,
     messages_of,
     share_done,
+    trend_bars,
 )
-from autotrain.search.progress import Progress
+from autotrain.search.progress import InTraining, Leader, Progress
 
 METRIC = METRICS["log_loss"]
 HALFWAY = Progress(
@@ -43,8 +44,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def screen(width: int = 80) -> Console:
-    return Console(file=Terminal(), width=width, height=24, force_terminal=True, color_system=None)
+def screen(width: int = 80, height: int = 24) -> Console:
+    file = Terminal()
+    return Console(file=file, width=width, height=height, force_terminal=True, color_system=None)
 
 
 class Clock:
@@ -56,9 +58,11 @@ class Clock:
         return self.now
 
 
-def drawn(progress: Progress | None, width: int = 80, *, has_ended: bool = False) -> list[str]:
+def drawn(
+    progress: Progress | None, width: int = 80, height: int = 24, *, has_ended: bool = False
+) -> list[str]:
     """Return the lines of the live display."""
-    console = screen(width)
+    console = screen(width, height)
     live = LiveDisplay(METRIC, console, Clock())
     if progress is not None:
         live.update(progress)
@@ -79,7 +83,7 @@ def test_kind_of_output_selects_the_display() -> None:
 
 
 def test_live_display_has_progress_trials_and_best_score() -> None:
-    bar, trials, best, words = drawn(HALFWAY)
+    bar, trials, best, words = drawn(HALFWAY, height=15)
     assert bar.endswith("15 s, about 15 s left")  # 20 more trials at this rate
     assert trials == ("trials  38 of 58 done · 8 running · 30 pruned · 1 failed · 80 per minute")
     assert best == "best    log_loss 0.0612 (trial 17)"
@@ -92,10 +96,49 @@ def test_live_display_has_progress_trials_and_best_score() -> None:
     "progress",
     [None, HALFWAY, Progress(), replace(HALFWAY, timeout_s=None, n_trials=None, best_value=None)],
 )
-def test_live_display_always_has_four_lines_that_fit(width: int, progress: Progress | None) -> None:
-    lines = drawn(progress, width)
-    assert len(lines) == 4
-    assert max(map(len, lines)) <= width
+def test_live_display_always_has_lines_that_fit(width: int, progress: Progress | None) -> None:
+    for height, n_lines in {15: 4, 16: 10, 40: 10}.items():
+        lines = drawn(progress, width, height)
+        assert len(lines) == n_lines
+        assert max(map(len, lines)) <= width
+
+
+def test_live_display_has_the_best_trials_and_those_in_training() -> None:
+    leaders = (Leader(0.0612, 17, "128-128 elu"), Leader(0.07, 3, "64 relu"))
+    training = (
+        InTraining(40, 0, 12, 100, 0.0891, "64-64 relu"),
+        InTraining(17, 2, 0, 200, None, "128-128 elu"),
+        InTraining(41, 0, 1, 50, 0.3, "8 selu"),
+        InTraining(42, 0, 1, 50, 0.4, "9 selu"),
+    )
+    progress = replace(
+        HALFWAY,
+        leaders=leaders,
+        trend=(0.9, 0.5, 0.5, 0.1),
+        causes={"diverged": 1, "plateau": 30},
+        in_training=training,
+        purpose="new trials",
+    )
+    bar, _, best, ended, *rows = drawn(progress, 140)
+    assert bar.endswith("15 s, about 15 s left for new trials")
+    assert best == "best    log_loss 0.0612 (trial 17)  █▅▅▁"
+    assert ended == "ended   plateau 30 · diverged 1"
+    assert rows == [
+        "top     0.0612  trial 17  128-128 elu",
+        "        0.0700  trial 3  64 relu",
+        "",
+        "running trial 40  epoch 12 of 100  0.0891  64-64 relu",
+        "        trial 17, repeat 2  epoch 0 of 200  128-128 elu",
+        "        and 6 more",
+    ]
+    assert drawn(replace(progress, n_running=3), 140)[-1].startswith("        trial 41  epoch 1 of")
+    assert drawn(progress, 140, has_ended=True)[-3:] == ["", "", ""]
+
+
+def test_trend_of_a_score_rises_to_low_bars() -> None:
+    assert trend_bars([0.5, 0.75, 1.0], METRICS["accuracy"]) == "█▅▁"
+    assert trend_bars([0.5], METRIC) == trend_bars([0.5, 0.5], METRIC) == ""
+    assert len(trend_bars([1 / (n + 1) for n in range(100)], METRIC)) == 20
 
 
 def test_time_advances_without_updates() -> None:

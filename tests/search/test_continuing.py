@@ -19,10 +19,12 @@ from autotrain.doctor.study import release
 from autotrain.reporting.status import read_status
 from autotrain.search import saving
 from autotrain.search.attributes import ABANDONED, CAUSE, RETRY_OF, SAVED_EPOCH, Cause
+from autotrain.search.budget import Budget
 from autotrain.search.checkpoints import FOLDER
 from autotrain.search.continuing import Continuation
 from autotrain.search.loop import SearchLoop
 from autotrain.search.progress import Progress
+from autotrain.search.recorder import Recorder
 from autotrain.search.snapshot import FILE, SavedRun, Snapshot
 from autotrain.search.storage.open import read_storage
 from autotrain.space.config import TrialConfig
@@ -345,3 +347,52 @@ def test_snapshots_take_at_most_their_share_of_the_time(tmp_path: Path) -> None:
     saver = saving.Saver(tmp_path / "snapshot", "s", now=lambda: 0.0)
     assert saver.next_s(0.01) == saving.EVERY_S
     assert saver.next_s(3.0) == pytest.approx(300.0)
+
+
+def test_repeat_that_was_running_is_completed_also_if_it_is_not_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search had begun it before the others decided, and its result counts."""
+    folder, copy = tmp_path / "studies" / "s", tmp_path / "copies" / "s"
+    record = Recorder.record_repeat
+
+    def copied(recorder: Recorder, *arguments: Any) -> None:
+        if len(recorder.store.study.user_attrs.get("repeats", [])) == 3:
+            recorder.store.commit()
+            shutil.copytree(folder, copy)
+        record(recorder, *arguments)
+
+    options: dict[str, Any] = {"space": SPACE, "validation": "holdout", "pruner": "none"}
+    options |= {"directory": folder.parent, "finalists": 2, "workers": 1, "seed": 5}
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "record_repeat", copied)
+        with autotrain.Study("s", data="sklearn:wine", **options) as study:
+            study.optimize(n_trials=8, quiet=True)
+            repeats, winner = study.optuna_study.user_attrs["repeats"], study.winner
+            expected = facts_of(folder, study.optuna_study.trials)
+    assert len(repeats) == 4
+    with autotrain.Study.resume("s", directory=copy.parent, workers=1) as study:
+        finals = study._finals()
+        assert finals is not None
+        assert finals.next() is None
+        study.finish(quiet=True)
+        assert study.optuna_study.user_attrs["repeats"] == repeats
+        assert study.winner == winner
+        assert facts_of(copy, study.optuna_study.trials) == expected
+    assert not (copy / FOLDER / FILE).exists()
+
+
+def test_study_has_its_budget_from_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search that is killed right after its study was created is resumed with its budget."""
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(autotrain.Study, "_add_budget", killed)
+    options: dict[str, Any] = {"space": SPACE, "validation": "holdout", "directory": tmp_path}
+    with autotrain.Study("s", data="sklearn:wine", **options) as study:
+        with pytest.raises(KeyboardInterrupt):
+            study.optimize(n_trials=3, timeout=50, quiet=True)
+        assert read_status(tmp_path / "s", None).left == Budget(3, 50)

@@ -34,6 +34,8 @@ from benchmarks.searches import differences, facts_of, write_table
 CHANGES = ("replace", "rename", "unlink", "rmdir", "mkdir", "fsync", "fdatasync", "write", "link")
 """Functions of `os` that change files, or wait for a change."""
 TERMINAL = (1, 2)
+NOTHING_LEFT = 2
+"""Exit code of `resume` for a study that has ended."""
 SPACE = """
 [network]
 hidden_layers = { low = 1, high = 2 }
@@ -131,8 +133,9 @@ def main() -> int:
             if (study / "study.toml").is_file():
                 n_kills += 1
                 code = command(folder, ["resume", "s", "--quiet"])
-                found = [] if code else list(differences(whole, facts_of(study)))
-                if code or found:
+                found = list(differences(whole, facts_of(study)))
+                # A search that was killed when all was done has nothing left to resume.
+                if found or code not in (0, NOTHING_LEFT):
                     n_different += 1
                     names = ", ".join(each.partition(":")[0] for each in found[:5])
                     print(f"killed before change {number}: exit code {code}, {names}", flush=True)

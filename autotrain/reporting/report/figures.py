@@ -256,7 +256,7 @@ def residuals(facts: ReportFacts) -> go.Figure | None:
             x=[_short(value) for value in model.prediction],
             y=[_short(value) for value in model.truth - model.prediction],
             mode="markers",
-            marker={"size": 5, "opacity": 0.5, "color": COLORS["complete"]},
+            marker={"size": 5, "opacity": 0.7, "color": COLORS["complete"]},
             hovertemplate="predicted %{x}, true − predicted %{y}<extra></extra>",
         )
     )
@@ -275,7 +275,7 @@ def predicted_and_true(facts: ReportFacts) -> go.Figure | None:
             x=[_short(value) for value in model.prediction],
             y=[_short(value) for value in model.truth],
             mode="markers",
-            marker={"size": 5, "opacity": 0.5, "color": COLORS["complete"]},
+            marker={"size": 5, "opacity": 0.7, "color": COLORS["complete"]},
             hovertemplate="predicted %{x}, true %{y}<extra></extra>",
         )
     )
@@ -399,6 +399,7 @@ def column_importance(facts: ReportFacts) -> go.Figure | None:
                 "type": "data",
                 "array": [_short(Z * found.standard_error[place]) for place in shown],
                 "thickness": 1,
+                "color": COLORS["neutral"],
             },
             orientation="h",
             marker={"color": COLORS["winner"]},

@@ -64,7 +64,12 @@ def test_coverage_and_certain_rows_equal_those_of_the_predictor(
         assert model.certain_shares == SHARES
         score = model.certain_scores[-1]
         if predictor.task == "regression":
+            errors = np.abs(predictor.predict(frame) - labels.to_numpy())
             assert score == pytest.approx(mean_absolute_error(labels, predictor.predict(frame)))
+            doubt = predictor.predict_distribution(frame, notices=[]).total_error
+            most_certain = np.argsort(doubt, kind="stable")[: round(len(frame) / 2)]
+            half = model.certain_scores[SHARES.index(0.5)]
+            assert half == pytest.approx(errors[most_certain].mean())
         else:
             assert score == pytest.approx(np.mean(predictor.predict(frame) == labels))
 

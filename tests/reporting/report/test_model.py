@@ -11,6 +11,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from autotrain.predictor import RegressionDistribution
 from autotrain.reporting.report.facts import ReportFacts
 from autotrain.reporting.report.model import MOST_ROWS, SHARES
 from autotrain.study import Study
@@ -66,7 +67,9 @@ def test_coverage_and_certain_rows_equal_those_of_the_predictor(
         if predictor.task == "regression":
             errors = np.abs(predictor.predict(frame) - labels.to_numpy())
             assert score == pytest.approx(mean_absolute_error(labels, predictor.predict(frame)))
-            doubt = predictor.predict_distribution(frame, notices=[]).total_error
+            distribution = predictor.predict_distribution(frame, notices=[])
+            assert isinstance(distribution, RegressionDistribution)
+            doubt = distribution.total_error
             most_certain = np.argsort(doubt, kind="stable")[: round(len(frame) / 2)]
             half = model.certain_scores[SHARES.index(0.5)]
             assert half == pytest.approx(errors[most_certain].mean())

@@ -6,12 +6,13 @@
     precision    the highest recall among thresholds with at least this precision
     recall       the highest precision among thresholds with at least this recall
 
-Every distinct probability of the rows is a candidate, and "no row is positive". `choose` takes the
-best one for these rows. Its metrics are slightly optimistic, because the same rows chose it.
+Every distinct probability of the rows is a candidate, and "no row is positive". The metrics at the
+threshold are slightly optimistic, because the same rows chose it.
 
 If probabilities are right, the lowest expected cost is at c_fp / (c_fp + c_fn), whatever the rows
-(Elkan 2001). Costs of the rows themselves correct probabilities that are wrong; between thresholds
-of equal cost, the one nearest to that fraction is chosen.
+(Elkan 2001). The cheapest threshold for a few hundred rows is partly luck. Therefore that fraction
+is taken, unless another threshold is cheaper by more than one standard error of the difference over
+the rows (measured: docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ RESAMPLED_NUMBERS = 1 << 25
 AT_ONCE = 1 << 20
 """Largest number of weights drawn at a time: 8 MB."""
 ROUNDING = 1e-12
+CLEAR_ERRORS = 1.0
+"""Standard errors by which a threshold must be cheaper than the ideal one."""
 COSTS = ("false_positive", "false_negative")
 GOALS = "cost=FP:FN, precision=P or recall=R"
 
@@ -230,7 +233,7 @@ class Candidates:
             true, true + false, out=np.full(true.shape, -1.0), where=true + false > 0
         )
         if goal.kind == "cost":
-            return self._cheapest(goal, false, n_positive - true)
+            return self._cheapest(goal, true, false)
         if goal.kind == "precision":
             is_enough = self.is_possible & (precision >= goal.amounts[0] - ROUNDING)
             # The first of equal recalls has the highest precision.
@@ -242,15 +245,23 @@ class Candidates:
             index = ranked.shape[1] - 1 - ranked[:, ::-1].argmax(axis=1)
         return np.where(is_enough.any(axis=1), index, -1)
 
-    def _cheapest(self, goal: Goal, false: np.ndarray, missed: np.ndarray) -> np.ndarray:
-        costs = goal.amounts[0] * false + goal.amounts[1] * missed
-        costs = np.where(self.is_possible, costs, math.inf)
-        lowest = costs.min(axis=1, keepdims=True)
+    def _cheapest(self, goal: Goal, true: np.ndarray, false: np.ndarray) -> np.ndarray:
+        """Return the index of the ideal threshold, or of the cheapest if it is clearly cheaper."""
+        of_false, of_missed = goal.amounts
+        costs = of_false * false - of_missed * true
         ideal = goal.ideal
         assert ideal is not None
-        distance = np.maximum(self.lows - ideal, ideal - self.highs).clip(min=0)
-        is_lowest = costs <= lowest * (1 + ROUNDING)
-        return np.where(is_lowest, distance, math.inf).argmin(axis=1)
+        usual = int((self.lows[:-1] >= ideal).sum())
+        best = np.where(self.is_possible, costs, math.inf).argmin(axis=1)
+        places = np.arange(len(costs))
+        gain = costs[:, usual] - costs[places, best]
+        # The costs of the rows between the two thresholds change, those of the others do not.
+        n_true = np.abs(true[:, usual] - true[places, best])
+        n_false = np.abs(false[:, usual] - false[places, best])
+        n_rows = np.maximum(true[:, -1] + false[:, -1], ROUNDING)
+        squares = of_missed**2 * n_true + of_false**2 * n_false
+        error = np.sqrt(np.maximum(squares - gain**2 / n_rows, 0.0))
+        return np.where(gain > CLEAR_ERRORS * error, best, usual)
 
     def matrix(self, weights: np.ndarray, index: int) -> np.ndarray:
         """Return the confusion matrices at one threshold, `[B, 2, 2]`, positive second."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ MOST_CLASSES = 12
 @sampling_options
 @positive_option
 @threshold_option
+@click.option(
+    "--importances",
+    "with_importances",
+    is_flag=True,
+    help="Also print how much each column matters (permutation importance).",
+)
 @reading_options
 @directory_option
 @json_option
@@ -51,6 +58,7 @@ def evaluate(
     seed: int,
     positive: str | None,
     threshold: str | None,
+    with_importances: bool,
     directory: str,
     as_json: bool,
     quiet: bool,
@@ -91,6 +99,19 @@ def evaluate(
         interval=True,
         notices=notices,
     )
+    if with_importances:
+        found = predictor.importances(features, frame[target], seed=seed, weights=weights)
+        result["importances"] = {
+            "metric": found.metric,
+            "score": found.score,
+            "n_repeats": found.n_repeats,
+            "columns": [
+                {"columns": group, "drop": drop, "standard_error": error, "interval": interval}
+                for group, drop, error, interval in zip(
+                    found.columns, found.drop, found.standard_error, found.interval, strict=True
+                )
+            ],
+        }
     if result["n_dropped"]:
         rows = count_text(result["n_dropped"], "row")
         notices.append(f"left out {rows} without a value of {target!r}")
@@ -100,6 +121,8 @@ def evaluate(
         print_json({"bundle": bundle, "data": data, "target": target, **result, "notes": notices})
     else:
         say("\n".join(side_by_side(result)))
+        if with_importances:
+            say("\n".join(["", *importances_table(result["importances"])]))
 
 
 def side_by_side(result: dict[str, Any]) -> list[str]:
@@ -159,6 +182,30 @@ def _confusion(result: dict[str, Any]) -> list[str]:
             f"{result['positive']}."
         )
     return lines
+
+
+def importances_table(found: dict[str, Any]) -> list[str]:
+    """Return the importances as a table with one line per column or group of columns."""
+    rows = [["column", f"drop of {found['metric']}", "95 % interval"]]
+    rows += [
+        [
+            shortened(each["columns"]),
+            value_text(each["drop"]),
+            " to ".join(value_text(end) for end in each["interval"]),
+        ]
+        for each in found["columns"]
+    ]
+    return [
+        *columns(rows, right=(1, 2)),
+        f"The drop is how much worse {found['metric']} is when the cells of the column are "
+        f"shuffled between the rows, the mean of {count_text(found['n_repeats'], 'permutation')}.",
+    ]
+
+
+def shortened(names: Sequence[str], most: int = 3) -> str:
+    """Return the names of a group of columns joined by " + ", without those after the first few."""
+    shown = " + ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} + {len(names) - most} more"
 
 
 def _score(value: float | None) -> str:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 def log_mean_exp(log_p: Tensor) -> Tensor:
     """Return the log of the mean of p `[S, …]` over the first axis."""
+    if len(log_p) == 1:
+        return log_p[0]
     return torch.logsumexp(log_p, dim=0) - math.log(len(log_p))
 
 

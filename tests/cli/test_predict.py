@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import autotrain as package
+from autotrain.cli.evaluate import shortened
 from autotrain.cli.predict import _write_json
 from autotrain.data.files import read_table
 from autotrain.predictor import ClassificationDistribution
@@ -394,6 +395,30 @@ def test_evaluate_shows_scores_with_and_without_dropout(there: Path, autotrain: 
         pd.read_csv("paid.csv").drop(columns="amount"), pd.read_csv("paid.csv")["amount"]
     )
     assert facts["deterministic"]["rmse"] == pytest.approx(expected["deterministic"]["rmse"])
+
+
+def test_evaluate_shows_importances(there: Path, autotrain: Run) -> None:
+    words = ("evaluate", "paid", "paid.csv", "--samples", 1, "--importances", "--seed", 3)
+    table = pd.read_csv("paid.csv")
+    expected = package.load("studies/paid/best").importances(
+        table.drop(columns="amount"), table["amount"], seed=3
+    )
+    facts = autotrain(*words, "--json").json()["importances"]
+    assert (facts["metric"], facts["n_repeats"]) == ("rmse", 10)
+    assert [tuple(each["columns"]) for each in facts["columns"]] == list(expected.columns)
+    assert [each["drop"] for each in facts["columns"]] == pytest.approx(expected.drop.tolist())
+    assert facts["columns"][0]["interval"] == pytest.approx(expected.interval[0].tolist())
+    done = autotrain(*words)
+    assert done.code == 0, done.err
+    _, lines = done.out.split("\n\n")
+    header, *rows, _ = lines.splitlines()
+    assert header.split() == ["column", "drop", "of", "rmse", "95", "%", "interval"]
+    assert [row.split("  ")[0] for row in rows] == list(expected.names)
+
+
+def test_names_of_large_groups_are_shortened() -> None:
+    assert shortened(("a",)) == "a"
+    assert shortened(("a", "b", "c", "d", "e")) == "a + b + c + 2 more"
 
 
 def test_test_pictures_of_a_folder_are_predicted_and_scored(

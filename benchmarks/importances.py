@@ -1,6 +1,6 @@
 """Measures `Predictor.importances` against scikit-learn's `permutation_importance`.
 
-    python -m benchmarks.importances [--rows 20000] [--columns 50] [--repeats 5]
+    python -m benchmarks.importances [--rows 20000] [--columns 50] [--repeats 10]
 
 Both use the same predictor, metric (log loss), permutations and one thread. Networks have the sizes
 and embeddings of usual winners and are hardly trained, which does not change the time. The table

@@ -26,7 +26,7 @@ from autotrain.predictor.passes import Passes, padded, whole_blocks
 
 LEAST_ROWS = 64
 SOME_ROWS = 1000
-"""If these rows have as many different cells as there are changes, the others are not counted."""
+"""The first rows of a table. If they have too many different cells, the others are not counted."""
 
 
 class ChangedColumns:

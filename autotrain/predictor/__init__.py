@@ -8,14 +8,13 @@
     monte_carlo.py   samples → results, block of rows by block
     distribution.py  the results that a user gets
 
-`importances.py` measures how much each column matters: `associations.py` finds columns that move
-together, and `changed_columns.py` predicts rows whose cells are shuffled. `partial_dependence.py`
-shows how the prediction depends on one column.
+`effects.py` measures what the columns do: `importances.py` how much each one matters, with
+`associations.py` for columns that move together and `changed_columns.py` for rows whose cells are
+shuffled, and `partial_dependence.py` how the prediction depends on one column.
 
 `decisions.py` turns probabilities into labels: `thresholds.py` chooses a decision threshold on rows
 that did not train, which `held_out.py` reads from the bundle, and `abstention.py` which rows are
-not answered. `confusion.py` counts right and wrong
-labels.
+not answered. `confusion.py` counts right and wrong labels.
 
 `probabilities.py` has the formulas for classes, `mixture.py` those for numbers and `conformal.py`
 those for prediction sets and intervals with guaranteed coverage. `evaluation.py` scores predictions

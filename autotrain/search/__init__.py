@@ -7,7 +7,8 @@ it belongs to (`training_run.py`; its kinds are in `runs.py`). `recorder.py` and
 write what a training's end means for the study. `finals.py` trains the best trials again from other
 seeds and chooses the winner (`winner.py`), whose weights are in `checkpoints.py`. `opening.py`
 opens a study that exists and checks that its settings are the same; `widening.py` gives it a wider
-space. `saving.py` writes snapshots of a running search (`snapshot.py`), from which `continuing.py`
+space. `callbacks.py` calls the user's functions after each trial, and `progress_of.py` describes
+the search for the displays. `saving.py` writes snapshots of a running search (`snapshot.py`), from which `continuing.py`
 continues after a kill.
 
 The folders contain what can be exchanged: `sampling` (where the next trial is tried), `pruning`

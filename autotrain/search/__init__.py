@@ -8,8 +8,8 @@ write what a training's end means for the study. `finals.py` trains the best tri
 seeds and chooses the winner (`winner.py`), whose weights are in `checkpoints.py`. `opening.py`
 opens a study that exists and checks that its settings are the same; `widening.py` gives it a wider
 space. `callbacks.py` calls the user's functions after each trial, and `progress_of.py` describes
-the search for the displays. `saving.py` writes snapshots of a running search (`snapshot.py`), from which `continuing.py`
-continues after a kill.
+the search for the displays. `saving.py` writes snapshots of a running search (`snapshot.py`), from
+which `continuing.py` continues after a kill.
 
 The folders contain what can be exchanged: `sampling` (where the next trial is tried), `pruning`
 (which trials stop early), `storage` (where trials are kept) and `workers` (where networks train).

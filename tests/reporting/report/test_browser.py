@@ -24,8 +24,9 @@ FRAMES = """<!doctype html><title>frames</title><body>
 const found = [];
 const seen = setInterval(() => {{
   const pages = [...document.querySelectorAll("iframe")].map((frame) => frame.contentDocument);
-  const roots = pages.map((page) => page.documentElement);
-  if (!roots.every((root) => root.dataset.figures || root.dataset.error)) return;
+  const roots = pages.map((page) => page?.documentElement);
+  // A frame that is loading has no element yet.
+  if (!roots.every((root) => root?.dataset?.figures || root?.dataset?.error)) return;
   clearInterval(seen);
   pages.forEach((page, place) => {{
     const column = (name) => [...page.querySelectorAll(`#trials td.${{name}}`)];

@@ -221,7 +221,7 @@ def test_rows_without_a_target_are_left_out() -> None:
 @pytest.mark.parametrize("metric", ["rmse", "mae"])
 @pytest.mark.parametrize("n_repeats", [2, 10])
 def test_standard_error_is_the_spread_over_other_tables(metric: str, n_repeats: int) -> None:
-    """The spread of the drop over tables drawn anew, with other permutations each time."""
+    """The spread of the drop over new tables, each with other permutations."""
     predictor = Predictor(random_bundle(task="regression"))
     drops, errors = [], []
     for seed in range(150):

@@ -26,7 +26,7 @@ def rows_of(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def quality(goal: Goal, y: np.ndarray, predicted: np.ndarray, w: np.ndarray) -> tuple[float, ...]:
-    """Return what the goal maximizes; the first number is −inf where the goal is not reached."""
+    """Give the number that the goal maximizes; the first part is −inf if the goal is missed."""
     precision = metrics.precision_score(y, predicted, sample_weight=w, zero_division=0)
     recall = metrics.recall_score(y, predicted, sample_weight=w)
     if goal.kind == "cost":
